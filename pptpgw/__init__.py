@@ -1,0 +1,5 @@
+"""
+A PPTP gateway on Twisted: PPTP control connections and enhanced GRE feed a pluggable PPP core.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+"""
+Who is calling: twisted.cred credentials, checkers and realm.
+"""

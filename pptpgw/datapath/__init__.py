@@ -1,0 +1,3 @@
+"""
+Packets: from GRE to the network and back.
+"""

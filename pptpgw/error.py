@@ -1,0 +1,58 @@
+"""
+The exceptions of pptpgw, one tree.
+"""
+
+from __future__ import annotations
+
+
+class PPTPGWError(Exception):
+    """
+    The root of every exception that pptpgw itself raises.
+    """
+
+
+class Malformed(PPTPGWError, ValueError):
+    """
+    Octets from the network don't form the value that they were decoded as.
+
+    It is the only exception that a decoder in L{pptpgw.wire} raises, whatever the octets.
+    """
+
+
+class ConfigurationError(PPTPGWError):
+    """
+    The configuration can't be used.
+
+    The text names where it stands (file and key), the value found, and what is allowed.
+    """
+
+
+class Refused(PPTPGWError):
+    """
+    A peer's request, right in form, is turned down; the text is the reason, fit for a log.
+
+    @ivar retry: whether the peer may try again within the same exchange.
+    """
+
+    def __init__(self, reason: str, retry: bool = True) -> None:
+        super().__init__(reason)
+        self.retry = retry
+
+
+class CallError(PPTPGWError):
+    """
+    A call that this side placed could not be set up, or ended; the text says why.
+    """
+
+
+class Exhausted(PPTPGWError):
+    """
+    A bounded supply (addresses, call ids, connections) has nothing left to give.
+    """
+
+
+class NotPermitted(PPTPGWError):
+    """
+    The operating system refused what the gateway needs; the text says what is missing and how to
+    grant it.
+    """

@@ -1,0 +1,3 @@
+"""
+Network control protocols, one module each.
+"""

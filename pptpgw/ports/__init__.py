@@ -1,0 +1,3 @@
+"""
+Every file descriptor and system call.
+"""

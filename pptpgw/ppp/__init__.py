@@ -1,0 +1,3 @@
+"""
+Link state: LCP, authentication, CCP and what every control protocol shares (RFC 1661).
+"""

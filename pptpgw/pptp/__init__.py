@@ -1,0 +1,3 @@
+"""
+Tunnel state: the control connection, its calls, and the GRE window (RFC 2637).
+"""

@@ -1,0 +1,3 @@
+"""
+Sessions, and what they are given: addresses, limits.
+"""

@@ -1,0 +1,3 @@
+"""
+Octets to values and back: no Twisted, no clock, no state.
+"""
