@@ -1,8 +1,8 @@
 """
 Every interface that a plugin implements or is given.
 
-Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{MPPEParameters}) stand here too, so that
-a plugin needs this module alone.
+Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{MPPEParameters}) stand here too, so
+that a plugin needs this module alone.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class IChannelOwner(Interface):
 
     def frameReceived(protocol: int, information: bytes) -> None:
         """
-        A frame arrived that the data path doesn't carry itself: a control frame, or one of a network
-        protocol that isn't open.
+        A frame arrived that the data path doesn't carry itself: a control frame, or one of a
+        network protocol that isn't open.
         """
 
     def resyncNeeded() -> None:
@@ -192,8 +192,9 @@ class INetworkProtocol(Interface):
     """
     One network control protocol on one link: what pppd calls a protent.
 
-    The link calls, in this order: attach; open and lowerUp when its network phase begins; received for
-    each packet; rejected where the peer's Protocol-Reject names it; close and lowerDown at the end.
+    The link calls, in this order: attach; open and lowerUp when its network phase begins; received
+    for each packet; rejected where the peer's Protocol-Reject names it; close and lowerDown at the
+    end.
     """
 
     name = Attribute("A short name, as in C{ipv4}.")

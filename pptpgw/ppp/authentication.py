@@ -1,8 +1,8 @@
 """
 What every authentication protocol has in common: who claims what, and what was granted.
 
-The protocols themselves (L{pptpgw.ppp.pap}, L{pptpgw.ppp.chap}) carry claims; who judges them is the
-gateway's matter.
+The protocols themselves (L{pptpgw.ppp.pap}, L{pptpgw.ppp.chap}) carry claims; who judges them is
+the gateway's matter.
 """
 
 from __future__ import annotations
