@@ -1,0 +1,73 @@
+# make run     the gateway in the foreground, on defaults, after one call to itself
+# make test    every test: the native ones here, those with real clients in the lab kernel
+# make lab     the lab tests alone; LAB= names files or pytest options
+# make check   ruff, mypy and the import rule
+# make bench   throughput, set-up time and memory
+# make clean   remove everything that the others made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LAB ?=
+
+# The drop-in of an editable install shows to twisted.plugins in this mode only.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--config-settings editable_mode=compat --editable
+SOURCES := setup.py pyproject.toml $(wildcard pptpgw/datapath/*.c)
+
+.PHONY: run test lab check bench clean packages
+
+run: $(VENV)/.run
+	@exec $(BIN)/python -m pptpgw
+
+test: packages
+	@$(MAKE) --no-print-directory $(VENV)/.test
+	@tests/run
+
+lab: packages
+	@$(MAKE) --no-print-directory $(VENV)/.test
+	@tests/lab/run $(LAB)
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+bench: $(VENV)/.test
+	$(BIN)/python tests/bench
+
+clean:
+	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp
+	rm -f twisted/plugins/dropin.cache pptpgw/datapath/*.so twistd.pid
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+packages:
+	@tests/packages.sh
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "pptpgw needs Python 3.11 or later; name one with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) can't make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making $(VENV)."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(SOURCES) | $(BIN)/python
+	@$(MAKE) --no-print-directory compiler
+	@echo "Installing pptpgw into $(VENV)."
+	@$(INSTALL) .
+	@touch $@
+
+$(VENV)/.test: $(SOURCES) | $(BIN)/python
+	@$(MAKE) --no-print-directory compiler
+	@echo "Installing pptpgw and what its tests need into $(VENV)."
+	@$(INSTALL) '.[test]'
+	@touch $(VENV)/.run $@
+
+.PHONY: compiler
+compiler:
+	@command -v cc >/dev/null && $(BIN)/python -c 'import sys, sysconfig, pathlib; \
+		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || \
+		echo "No C compiler with Python's headers: encryption will run on its slower Python twin." \
+			"To have both: apt-get install gcc libc6-dev python3-dev"

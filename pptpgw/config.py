@@ -1,0 +1,278 @@
+"""
+The configuration: a TOML file over the defaults makes one typed, frozen value, L{Configuration}.
+
+The dataclasses below are the table of all keys: an attribute is a key of the file
+(C{maxConnections} is C{max-connections} there), and its row says which values are allowed and which
+one is meant where the file says nothing. A new key is one row here and one in C{tap/pptpgw.toml}.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pptpgw.error import ConfigurationError
+from pptpgw.kind import (
+    ADDRESS,
+    ADDRESSES,
+    BITS,
+    BOOLEAN,
+    INTERFACE,
+    METHODS,
+    NAME,
+    NETWORKS,
+    RANGES,
+    TWO_ADDRESSES,
+    AddressRange,
+    Kind,
+    choice,
+    seconds,
+    whole,
+)
+from pptpgw.ppp.authentication import Method
+
+_LOCAL = IPv4Address("10.77.0.1")
+_POOL = ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
+
+
+def _key(kind: Kind, default: object) -> Any:
+    return field(default=default, metadata={"kind": kind})
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """
+    C{[listen]}: who may connect, and the limits of the control connection.
+
+    @ivar addresses: where TCP and GRE are served; empty: every address.
+    @ivar port: the TCP port; 0: any free one, for tests.
+    @ivar clients: the networks that may connect; empty: everyone.
+    @ivar maxConnections: control connections at a time, in all.
+    @ivar maxConnectionsPerHost: the same, from one address.
+    @ivar maxCallsPerConnection: calls at a time on one control connection.
+    @ivar handshakeTimeout: seconds from the TCP connection to its
+        Start-Control-Connection-Request.
+    @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
+    """
+
+    addresses: tuple[IPv4Address, ...] = _key(ADDRESSES, ())
+    port: int = _key(whole(0, 65535), 1723)
+    clients: tuple[IPv4Network, ...] = _key(NETWORKS, ())
+    maxConnections: int = _key(whole(1, 65535), 4096)
+    maxConnectionsPerHost: int = _key(whole(1, 65535), 64)
+    maxCallsPerConnection: int = _key(whole(1, 65535), 64)
+    handshakeTimeout: float = _key(seconds(1, 300), 10.0)
+    drainTimeout: float = _key(seconds(0, 300), 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    C{[link]}: PPP, from LCP to encryption.
+
+    @ivar authentication: the methods permitted, strongest first.
+    @ivar name: the authenticator's name.
+    @ivar rechallenge: seconds between challenges during a session; 0: none.
+    @ivar encryption: whether MPPE must open, may open, or stays off.
+    @ivar encryptionBits: the key lengths permitted, strongest first.
+    @ivar encryptionStateful: whether stateful MPPE is accepted where the client insists on it.
+    @ivar mru: the largest information field in octets that this end asks to receive, and sends.
+    @ivar echoInterval: seconds of silence before an LCP Echo-Request.
+    @ivar echoFailures: unanswered Echo-Requests that end the link; 0: none is ever sent.
+    @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
+    """
+
+    authentication: tuple[Method, ...] = _key(METHODS, tuple(Method))
+    name: str = _key(NAME, "pptpgw")
+    rechallenge: float = _key(seconds(0, 86400), 0.0)
+    encryption: Literal["require", "prefer", "off"] = _key(
+        choice("require", "prefer", "off"), "require"
+    )
+    encryptionBits: tuple[int, ...] = _key(BITS, (128,))
+    encryptionStateful: bool = _key(BOOLEAN, False)
+    mru: int = _key(whole(576, 9000), 1400)
+    echoInterval: float = _key(seconds(1, 3600), 30.0)
+    echoFailures: int = _key(whole(0, 100), 3)
+    setupTimeout: float = _key(seconds(5, 600), 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4:
+    """
+    C{[ipv4]}: the addresses that IPCP deals in.
+
+    @ivar local: the gateway's end of every link.
+    @ivar pool: what callers are given, in this order, C{local} never among it; may be empty where
+        every user has an address of their own.
+    @ivar dns: at most two name servers.
+    @ivar wins: at most two NetBIOS name servers.
+    """
+
+    local: IPv4Address = _key(ADDRESS, _LOCAL)
+    pool: tuple[AddressRange, ...] = _key(RANGES, _POOL)
+    dns: tuple[IPv4Address, ...] = _key(TWO_ADDRESSES, ())
+    wins: tuple[IPv4Address, ...] = _key(TWO_ADDRESSES, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """
+    C{[network]}: how callers' packets reach the rest of the world.
+
+    @ivar interface: the name of the TUN device.
+    @ivar masquerade: whether to forward, and to hide callers behind the default route's interface.
+    @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
+    """
+
+    interface: str = _key(INTERFACE, "pptp0")
+    masquerade: bool = _key(BOOLEAN, False)
+    mssClamp: bool = _key(BOOLEAN, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """
+    Everything that can be configured; C{Configuration()} is the defaults.
+    """
+
+    listen: Listen = field(default_factory=Listen)
+    link: Link = field(default_factory=Link)
+    ipv4: IPv4 = field(default_factory=IPv4)
+    network: Network = field(default_factory=Network)
+
+
+class Key(NamedTuple):
+    """
+    One key of the file.
+
+    @ivar name: as the file has it, in kebab-case.
+    @ivar attribute: the attribute of the section's dataclass.
+    @ivar default: the typed value where the file has none.
+    """
+
+    name: str
+    attribute: str
+    kind: Kind
+    default: object
+
+
+def _keys(section: type) -> Iterator[Key]:
+    for one in fields(section):
+        name = re.sub("[A-Z]", lambda capital: "-" + capital[0].lower(), one.name)
+        kind: Kind = one.metadata["kind"]
+        yield Key(name, one.name, kind, one.default)
+
+
+_SECTIONS: dict[str, type] = {"listen": Listen, "link": Link, "ipv4": IPv4, "network": Network}
+
+KEYS: dict[str, dict[str, Key]] = {
+    section: {key.name: key for key in _keys(class_)} for section, class_ in _SECTIONS.items()
+}
+"""
+Every section and key by its name in the file.
+"""
+
+
+def load(path: str | Path) -> Configuration:
+    """
+    The configuration in the file at C{path}.
+
+    @raise ConfigurationError: the file can't be read, or L{parse} refuses it.
+    """
+    try:
+        text = Path(path).read_bytes().decode()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: TOML is UTF-8, and this isn't: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Configuration:
+    """
+    The configuration that C{text}, a TOML document, makes; C{source} names it in errors.
+
+    @raise ConfigurationError: with a line for each thing that is wrong: where, what, and what is
+        allowed.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source}: {error}") from error
+    faults: list[str] = []
+    sections = {
+        name: _SECTIONS[name](**_section(name, table, faults))
+        for name, table in document.items()
+        if _known(f"section [{name}]", name, _SECTIONS, faults)
+    }
+    configuration = Configuration(**sections)
+    if not faults:
+        configuration = _consistent(configuration, faults)
+    if faults:
+        raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
+    return configuration
+
+
+def _known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:
+    if name in names:
+        return True
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
+    faults.append(f"unknown {what}: {hint}")
+    return False
+
+
+def _section(section: str, table: object, faults: list[str]) -> dict[str, Any]:
+    """
+    The attributes that the table of C{section} sets; what is wrong goes to C{faults}.
+    """
+    if not isinstance(table, dict):
+        faults.append(f"{section} = {_shown(table)}: must be a section, [{section}]")
+        return {}
+    values = {}
+    for name, value in table.items():
+        if not _known(f"key {name} in [{section}]", name, KEYS[section], faults):
+            continue
+        key = KEYS[section][name]
+        try:
+            values[key.attribute] = key.kind.convert(value)
+        except (ValueError, TypeError):
+            faults.append(f"[{section}] {name} = {_shown(value)}: must be {key.kind.allowed}")
+    return values
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _consistent(configuration: Configuration, faults: list[str]) -> Configuration:
+    """
+    Judge what no key can judge alone, and leave C{ipv4.local} out of the pool.
+    """
+    link, ipv4 = configuration.link, configuration.ipv4
+    if link.encryption == "require" and not any(one.earnsKeys for one in link.authentication):
+        named = _shown([one.value for one in link.authentication])
+        faults.append(
+            f'[link] authentication = {named}: encryption = "require" needs one that '
+            'earns MPPE keys, "mschapv2" or "mschap"'
+        )
+    pool = tuple(part for run in ipv4.pool for part in _without(run, ipv4.local))
+    return replace(configuration, ipv4=replace(ipv4, pool=pool))
+
+
+def _without(run: AddressRange, address: IPv4Address) -> Iterator[AddressRange]:
+    first, last = run
+    if not first <= address <= last:
+        yield run
+        return
+    if first < address:
+        yield first, address - 1
+    if address < last:
+        yield address + 1, last

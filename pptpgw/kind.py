@@ -1,0 +1,171 @@
+"""
+Kinds of value that a configuration key can have: how what TOML gave becomes a typed value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
+
+from pptpgw.ppp.authentication import Method
+
+T = TypeVar("T")
+
+AddressRange = tuple[IPv4Address, IPv4Address]
+"""
+The first and the last address of a run of addresses.
+"""
+
+
+class Kind(NamedTuple):
+    """
+    A kind of value: what is allowed, in words, and how what TOML gave becomes the typed value.
+
+    @ivar convert: takes what TOML gave; raises ValueError or TypeError where it isn't allowed.
+    """
+
+    allowed: str
+    convert: Callable[[Any], Any]
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise ValueError
+
+
+def _exactly(type_: type[T], value: object) -> T:
+    """
+    C{value} if it is a C{type_}; True and False are no numbers.
+    """
+    _require(isinstance(value, type_) and (type_ is bool or not isinstance(value, bool)))
+    assert isinstance(value, type_)
+    return value
+
+
+def whole(low: int, high: int) -> Kind:
+    """
+    A whole number, both bounds allowed.
+    """
+
+    def convert(value: object) -> int:
+        number = _exactly(int, value)
+        _require(low <= number <= high)
+        return number
+
+    return Kind(f"a whole number from {low} to {high}", convert)
+
+
+def seconds(low: int, high: int) -> Kind:
+    """
+    A time in seconds, whole or not, made a float.
+    """
+
+    def convert(value: object) -> float:
+        number = _exactly(int, value) if isinstance(value, int) else _exactly(float, value)
+        _require(low <= number <= high)
+        return float(number)
+
+    return Kind(f"a number of seconds from {low} to {high}", convert)
+
+
+def _text(allowed: str, pattern: str) -> Kind:
+    def convert(value: object) -> str:
+        text = _exactly(str, value)
+        _require(re.fullmatch(pattern, text) is not None)
+        return text
+
+    return Kind(allowed, convert)
+
+
+def choice(*allowed: str) -> Kind:
+    """
+    One of these words.
+    """
+    return _text("one of " + ", ".join(f'"{one}"' for one in allowed), "|".join(allowed))
+
+
+def _listOf(allowed: str, convert: Callable[[Any], object]) -> Kind:
+    """
+    A list of distinct values, in the order given.
+    """
+
+    def convertAll(value: object) -> tuple[object, ...]:
+        values = tuple(convert(one) for one in _exactly(list, value))
+        _require(len(set(values)) == len(values))
+        return values
+
+    return Kind("a list of " + allowed, convertAll)
+
+
+def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> Kind:
+    """
+    Some of C{members}, at least one; the order is that of C{members}, whatever the file's.
+    """
+
+    def convertAll(value: object) -> tuple[T, ...]:
+        chosen = [convert(one) for one in _exactly(list, value)]
+        _require(bool(chosen) and all(one in members for one in chosen))
+        return tuple(member for member in members if member in chosen)
+
+    names = ", ".join(json.dumps(getattr(member, "value", member)) for member in members)
+    return Kind(f"a list of one or more of {names}", convertAll)
+
+
+def _address(value: object) -> IPv4Address:
+    address = IPv4Address(_exactly(str, value))
+    _require(not (address.is_unspecified or address.is_multicast or address == _BROADCAST))
+    return address
+
+
+def _network(value: object) -> IPv4Network:
+    return IPv4Network(_exactly(str, value))
+
+
+def _addressRange(value: object) -> AddressRange:
+    """
+    C{"a-b"}, one address, or the host addresses of a network.
+    """
+    text = _exactly(str, value)
+    if "/" in text:
+        network = IPv4Network(text)
+        spare = 1 if network.prefixlen < 31 else 0
+        first, last = network[spare], network[-1 - spare]
+    else:
+        start, dash, end = text.partition("-")
+        first = IPv4Address(start.strip())
+        last = IPv4Address(end.strip()) if dash else first
+    _require(first <= last)
+    return _address(str(first)), _address(str(last))
+
+
+def _ranges(value: object) -> tuple[AddressRange, ...]:
+    ranges = tuple(_addressRange(one) for one in _exactly(list, value))
+    ascending = sorted(ranges)
+    _require(all(a[1] < b[0] for a, b in pairwise(ascending)))
+    return ranges
+
+
+_BROADCAST = IPv4Address("255.255.255.255")
+BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))
+ADDRESS = Kind('an IPv4 address of one host, as in "192.0.2.1"', _address)
+ADDRESSES = _listOf("distinct IPv4 addresses of hosts", _address)
+TWO_ADDRESSES = Kind(
+    "a list of at most two distinct IPv4 addresses of hosts",
+    lambda value: ADDRESSES.convert(value if len(value) <= 2 else None),
+)
+NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
+RANGES = Kind(
+    'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another', _ranges
+)
+METHODS = _subset(tuple(Method), Method)
+BITS = _subset((128, 56, 40), lambda value: _exactly(int, value))
+NAME = _text(
+    "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
+)
+INTERFACE = _text(
+    "1 to 15 characters, no space, slash or colon, not . or ..", r"(?!\.{1,2}$)[!-.0-9;-~]{1,15}"
+)

@@ -1,0 +1,71 @@
+"""
+Packages, metadata and the optional extension; tool settings are in pyproject.toml.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'^__version__ = "(.+)"$', (here / "pptpgw/__init__.py").read_text(), re.M)
+assert version is not None
+
+setup(
+    name="pptpgw",
+    version=version[1],
+    description="A PPTP gateway (RFC 2637) on Twisted, with a pluggable PPP core",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The pptpgw developers",
+    license="MIT",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Intended Audience :: System Administrators",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Internet",
+        "Topic :: System :: Networking",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    # The drop-in goes into Twisted's own folder of plugins: no __init__.py, here or there.
+    packages=[*find_packages(include=["pptpgw", "pptpgw.*"]), "twisted.plugins"],
+    package_data={"pptpgw": ["py.typed"]},
+    ext_modules=[
+        # Where no compiler is at hand the gateway runs on the Python twin of this module.
+        Extension(
+            "pptpgw.datapath._mppe",
+            ["pptpgw/datapath/_mppe.c"],
+            optional=True,
+            py_limited_api=True,
+            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    install_requires=[
+        "twisted >= 24",
+        "zope.interface",
+        "service-identity",
+        "pyroute2",
+        "pycryptodome",
+        "cryptography",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis",
+            "mypy",
+            "mypy-zope",
+            "pytest",
+            "pytest-twisted",
+            "ruff",
+            "scapy",
+            "setuptools >= 64",
+            "wheel",
+        ]
+    },
+)

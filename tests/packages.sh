@@ -1,0 +1,34 @@
+#!/bin/sh
+# Install the Debian packages that the tests need, or print the one command that would.
+set -eu
+
+packages="python3-venv python3-dev gcc libc6-dev \
+ user-mode-linux kmod iproute2 iputils-ping ppp pptp-linux iperf3 nftables tcpdump util-linux"
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "Not a Debian-like machine: the lab tests need the equivalents of:$packages" >&2
+    exit 0
+fi
+
+missing=
+for package in $packages; do
+    case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) in
+        ii*) ;;
+        *) missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+    echo "Some packages that the tests need are missing. This installs them:" >&2
+    echo "  sudo apt-get install --no-install-recommends$missing" >&2
+    exit 0
+fi
+echo "Installing$missing."
+export DEBIAN_FRONTEND=noninteractive
+# A machine with its package lists at hand needs no update.
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends $missing </dev/null || {
+    apt-get update -q </dev/null
+    apt-get install -y -q --no-install-recommends $missing </dev/null
+}
