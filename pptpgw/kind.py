@@ -167,5 +167,6 @@ NAME = _text(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
 )
 INTERFACE = _text(
-    "1 to 15 characters, no space, slash or colon, not . or ..", r"(?!\.{1,2}$)[!-.0-9;-~]{1,15}"
+    "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",
+    r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}",
 )

@@ -1,0 +1,104 @@
+"""
+What holds for every test: no error goes unseen, no skip goes unsaid.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Generator, Iterator
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogBeginner, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+MAY_SKIP = os.environ.get("CI") != "true"
+"""
+Where everything that tests need is promised to be there, a test that skips is one that failed.
+"""
+
+
+def pytest_configure() -> None:
+    """
+    Without this, Twisted keeps events (and what they hold) for a log that nobody opens.
+    """
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+
+
+def pytest_collection_finish() -> None:
+    """
+    Leave what all tests share out of the collections below, so that each takes a millisecond.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@implementer(ILogObserver)
+class FailureObserver:
+    """
+    Keeps every failure that is logged.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if "log_failure" in event:
+            self.failures.append(event["log_failure"])
+
+
+@pytest.fixture(autouse=True)
+def loggedFailures() -> Iterator[list[Failure]]:
+    """
+    Every L{Failure} that is logged while the test runs, those of Deferreds that nobody heard
+    included. A test that expects some takes this fixture, looks, and clears the list: whatever is
+    left fails it.
+    """
+    observer = FailureObserver()
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield observer.failures
+        # An error that nobody heard is logged when its Deferred is freed; most sit in cycles.
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    if observer.failures:
+        tracebacks = "\n".join(failure.getTraceback() for failure in observer.failures)
+        pytest.fail(f"logged, and not expected:\n{tracebacks}", pytrace=False)
+
+
+def _judgeSkip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not MAY_SKIP and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {_reason(report)}"
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _judgeSkip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _judgeSkip(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """
+    How many tests skipped, by reason.
+    """
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")

@@ -1,0 +1,318 @@
+"""
+Tests for L{pptpgw.config} and L{pptpgw.kind}.
+"""
+
+import re
+import tomllib
+from dataclasses import FrozenInstanceError, fields
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.config import KEYS, Configuration, load, parse
+from pptpgw.error import ConfigurationError
+from pptpgw.ppp.authentication import Method
+
+ROOT = Path(__file__).parent.parent
+
+
+def fault(text: str) -> str:
+    """
+    What L{parse} says about C{text}, which it must refuse.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, "x.toml")
+    return str(caught.value)
+
+
+def address(text: str) -> IPv4Address:
+    return IPv4Address(text)
+
+
+class TestDefaults:
+    def test_anEmptyFileIsTheDefaults(self) -> None:
+        assert parse("", "x.toml") == Configuration()
+        assert parse("[link]\n[ipv4]", "x.toml") == Configuration()
+
+    def test_everyDefaultIsAllowed(self) -> None:
+        """
+        A default goes through its own key's judgement unchanged.
+        """
+        for section, keys in KEYS.items():
+            for key in keys.values():
+                assert key.kind.convert(_asTOML(key.default)) == key.default, (section, key.name)
+
+    def test_encryptionIsRequiredWithTheStrongestKeyAndNothingWeaker(self) -> None:
+        link = Configuration().link
+        assert (link.encryption, link.encryptionBits) == ("require", (128,))
+        assert link.encryptionStateful is False
+
+    def test_theValueIsFrozen(self) -> None:
+        with pytest.raises(FrozenInstanceError):
+            setattr(Configuration().listen, "port", 1)
+
+
+def _asTOML(value: object) -> object:
+    """
+    A typed value as the TOML file would have it.
+    """
+    if isinstance(value, Method):
+        return value.value
+    if isinstance(value, IPv4Address | IPv4Network):
+        return str(value)
+    if isinstance(value, tuple):
+        if value and isinstance(value[0], tuple):
+            return [f"{first}-{last}" for first, last in value]
+        return [_asTOML(one) for one in value]
+    return value
+
+
+class TestParse:
+    def test_everyKey(self) -> None:
+        configuration = parse(
+            """
+            [listen]
+            addresses = ["192.0.2.1", "192.0.2.2"]
+            port = 0
+            clients = ["192.0.2.0/24", "198.51.100.7"]
+            max-connections = 5
+            max-connections-per-host = 4
+            max-calls-per-connection = 3
+            handshake-timeout = 2.5
+            drain-timeout = 0
+            [link]
+            authentication = ["pap", "chap", "mschapv2"]
+            name = "gate way"
+            rechallenge = 300
+            encryption = "prefer"
+            encryption-bits = [40, 128, 56]
+            encryption-stateful = true
+            mru = 1500
+            echo-interval = 5
+            echo-failures = 0
+            setup-timeout = 30
+            [ipv4]
+            local = "192.0.2.9"
+            pool = ["198.51.100.1 - 198.51.100.9", "203.0.113.0/30", "203.0.113.9"]
+            dns = ["192.0.2.53"]
+            wins = ["192.0.2.54", "192.0.2.55"]
+            [network]
+            interface = "vpn-1"
+            masquerade = true
+            mss-clamp = false
+            """,
+            "x.toml",
+        )
+        listen, link = configuration.listen, configuration.link
+        assert listen.addresses == (address("192.0.2.1"), address("192.0.2.2"))
+        assert listen.port == 0
+        assert listen.clients == (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32"))
+        assert (listen.maxConnections, listen.maxConnectionsPerHost) == (5, 4)
+        assert listen.maxCallsPerConnection == 3
+        assert (listen.handshakeTimeout, listen.drainTimeout) == (2.5, 0.0)
+        assert link.authentication == (Method.MSCHAPV2, Method.CHAP, Method.PAP)
+        assert (link.name, link.rechallenge) == ("gate way", 300.0)
+        assert (link.encryption, link.encryptionBits) == ("prefer", (128, 56, 40))
+        assert link.encryptionStateful is True
+        assert (link.mru, link.echoInterval, link.echoFailures) == (1500, 5.0, 0)
+        assert link.setupTimeout == 30.0
+        assert configuration.ipv4.local == address("192.0.2.9")
+        assert configuration.ipv4.pool == (
+            (address("198.51.100.1"), address("198.51.100.9")),
+            (address("203.0.113.1"), address("203.0.113.2")),
+            (address("203.0.113.9"), address("203.0.113.9")),
+        )
+        assert configuration.ipv4.dns == (address("192.0.2.53"),)
+        assert configuration.ipv4.wins == (address("192.0.2.54"), address("192.0.2.55"))
+        assert configuration.network.interface == "vpn-1"
+        assert configuration.network.masquerade is True
+        assert configuration.network.mssClamp is False
+
+    @pytest.mark.parametrize(
+        ("pool", "left"),
+        [
+            ("10.0.0.0/29", ["10.0.0.1-10.0.0.3", "10.0.0.5-10.0.0.6"]),
+            ("10.0.0.4-10.0.0.6", ["10.0.0.5-10.0.0.6"]),
+            ("10.0.0.2-10.0.0.4", ["10.0.0.2-10.0.0.3"]),
+            ("10.0.0.4", []),
+            ("10.0.0.5-10.0.0.9", ["10.0.0.5-10.0.0.9"]),
+        ],
+    )
+    def test_theGatewaysOwnAddressIsLeftOutOfThePool(self, pool: str, left: list[str]) -> None:
+        ipv4 = parse(f'[ipv4]\nlocal = "10.0.0.4"\npool = ["{pool}"]', "x.toml").ipv4
+        assert [f"{first}-{last}" for first, last in ipv4.pool] == left
+
+    @given(st.text(max_size=60))
+    def test_anyTextMakesAConfigurationOrOneError(self, text: str) -> None:
+        try:
+            assert isinstance(parse(text, "x.toml"), Configuration)
+        except ConfigurationError as error:
+            assert str(error).startswith("x.toml: ")
+
+    @given(
+        st.sampled_from([(section, key) for section in KEYS for key in KEYS[section]]),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text(max_size=20)
+            | st.ip_addresses().map(str),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2)
+            ),
+            max_leaves=5,
+        ),
+    )
+    def test_aKeyRefusesWithValueErrorOrTypeErrorAlone(
+        self, where: tuple[str, str], value: object
+    ) -> None:
+        section, name = where
+        try:
+            KEYS[section][name].kind.convert(value)
+        except (ValueError, TypeError):
+            pass
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("section", "line", "allowed"),
+        [
+            ("listen", "port = 65536", "a whole number from 0 to 65535"),
+            ("listen", "port = true", "a whole number from 0 to 65535"),
+            ("listen", "max-connections = 0", "a whole number from 1 to 65535"),
+            ("listen", 'addresses = ["0.0.0.0"]', "distinct IPv4 addresses"),
+            ("listen", 'addresses = ["::1"]', "distinct IPv4 addresses"),
+            ("listen", 'addresses = ["192.0.2.1", "192.0.2.1"]', "distinct IPv4 addresses"),
+            ("listen", 'clients = ["192.0.2.1/24"]', "networks without host bits"),
+            ("listen", "handshake-timeout = nan", "a number of seconds from 1 to 300"),
+            ("link", "authentication = []", '"mschapv2", "mschap", "chap", "pap"'),
+            ("link", 'authentication = ["eap"]', '"mschapv2", "mschap", "chap", "pap"'),
+            ("link", 'name = ""', "1 to 63 printable"),
+            ("link", "name = 7", "1 to 63 printable"),
+            ("link", 'encryption = "yes"', '"require", "prefer", "off"'),
+            ("link", "encryption-bits = [64]", "128, 56, 40"),
+            ("link", "encryption-bits = 128", "128, 56, 40"),
+            ("link", "encryption-stateful = 1", "true or false"),
+            ("link", "mru = 575", "a whole number from 576 to 9000"),
+            ("ipv4", 'local = "10.0.0.256"', "an IPv4 address of one host"),
+            ("ipv4", 'pool = ["10.0.0.9-10.0.0.1"]', "FIRST-LAST"),
+            ("ipv4", 'pool = ["10.0.0.1-10.0.0.5", "10.0.0.5"]', "none overlapping"),
+            ("ipv4", 'pool = "10.0.0.1-10.0.0.5"', "FIRST-LAST"),
+            ("ipv4", 'dns = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]', "at most two"),
+            ("network", 'interface = "sixteenletters16"', "1 to 15 letters"),
+            ("network", 'interface = ".."', "1 to 15 letters"),
+            ("network", 'interface = "a\'b"', "1 to 15 letters"),
+        ],
+    )
+    def test_aBadValueIsNamedWithWhatIsAllowed(self, section: str, line: str, allowed: str) -> None:
+        text = fault(f"[{section}]\n{line}")
+        name, _, found = line.partition(" = ")
+        assert text.startswith(f"x.toml: [{section}] {name} = ")
+        if found != "nan":
+            assert tomllib.loads(f"a = {found}") == tomllib.loads(
+                "a = " + text.split(" = ", 1)[1].split(": must be ")[0]
+            )
+        assert allowed in text.split(": must be ")[1]
+
+    def test_anUnknownKeyIsNamedWithItsNearestNeighbour(self) -> None:
+        assert fault("[listen]\nmax-conections = 1") == (
+            "x.toml: unknown key max-conections in [listen]: did you mean max-connections?"
+        )
+
+    def test_anUnknownKeyLikeNoneIsNamedWithAllThatThereAre(self) -> None:
+        text = fault("[ipv4]\nzzz = 1")
+        assert text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, dns, wins"
+
+    def test_anUnknownSection(self) -> None:
+        assert fault("[networks]") == "x.toml: unknown section [networks]: did you mean network?"
+
+    def test_aKeyWhereASectionBelongs(self) -> None:
+        assert fault("link = 3") == "x.toml: link = 3: must be a section, [link]"
+
+    def test_allFaultsAreReportedTogether(self) -> None:
+        text = fault('[listen]\nport = -1\nprt = 2\n[link]\nmru = "x"\n[what]')
+        assert [line.split(":")[1].strip() for line in text.splitlines()] == [
+            "[listen] port = -1",
+            "unknown key prt in [listen]",
+            '[link] mru = "x"',
+            "unknown section [what]",
+        ]
+
+    def test_requiredEncryptionNeedsAMethodThatEarnsKeys(self) -> None:
+        text = fault('[link]\nauthentication = ["pap", "chap"]')
+        assert text == (
+            'x.toml: [link] authentication = ["chap", "pap"]: encryption = "require" needs one '
+            'that earns MPPE keys, "mschapv2" or "mschap"'
+        )
+        for encryption in ("prefer", "off"):
+            parse(f'[link]\nauthentication = ["pap"]\nencryption = "{encryption}"', "x.toml")
+
+    def test_whatIsNoTOMLIsNamedWithItsPlace(self) -> None:
+        assert "line 2" in fault("[listen]\nport = = 3")
+
+
+class TestLoad:
+    def test_aFile(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.toml"
+        path.write_text("[listen]\nport = 2000\n")
+        assert load(path).listen.port == 2000
+        assert load(str(path)) == load(path)
+
+    def test_aFileThatIsMissing(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"/none\.toml: No such file"):
+            load(tmp_path / "none.toml")
+
+    def test_aFileThatIsNotUTF8(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.toml"
+        path.write_bytes(b"[link]\nname = '\xff'\n")
+        with pytest.raises(ConfigurationError, match=r"/x\.toml: TOML is UTF-8"):
+            load(path)
+
+
+class TestExample:
+    """
+    C{tap/pptpgw.toml} names every key, each commented, with its default.
+    """
+
+    text = (ROOT / "tap/pptpgw.toml").read_text()
+
+    def test_asItStandsItIsTheDefaults(self) -> None:
+        assert parse(self.text, "tap/pptpgw.toml") == Configuration()
+
+    def test_itNamesEveryKeyWithItsDefault(self) -> None:
+        uncommented = re.sub(r"(?m)^#(?=\S)", "", self.text)
+        document = tomllib.loads(uncommented)
+        assert {section: list(keys) for section, keys in document.items()} == {
+            section: list(keys) for section, keys in KEYS.items()
+        }
+        assert parse(uncommented, "tap/pptpgw.toml") == Configuration()
+
+
+def test_everyKeyIsDocumented() -> None:
+    """
+    Each section's docstring says what each of its attributes means.
+    """
+    for section in fields(Configuration()):
+        class_ = type(getattr(Configuration(), section.name))
+        for one in fields(class_):
+            assert f"@ivar {one.name}: " in (class_.__doc__ or ""), one.name
+
+
+def test_everyKeyIsRead() -> None:
+    """
+    No key is there for show: some module other than the configuration's own reads its attribute.
+    """
+    sources = [
+        path.read_text() for path in (ROOT / "pptpgw").rglob("*.py") if path.name != "config.py"
+    ]
+    unread = [
+        f"{section}.{key.attribute}"
+        for section, keys in KEYS.items()
+        for key in keys.values()
+        if not any(re.search(rf"\.{key.attribute}\b", source) for source in sources)
+    ]
+    assert unread == []

@@ -1,0 +1,210 @@
+"""
+Tests for what an installation gives, and for what its removal leaves. None needs the internet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOT_SOURCE = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "state", "*.egg-info", "*.so", "__pycache__", ".*_cache"
+)
+TWISTED = distribution("Twisted")
+TWISTD = next(path for path in TWISTED.files or () if path.name == "twistd")
+
+
+class Environment:
+    """
+    A virtual environment with Twisted in its own site-packages, as after C{pip install twisted};
+    what Twisted stands on, and setuptools, are those of the environment that runs the tests.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        venv.create(path, with_pip=False, symlinks=True)
+        self.python = path / "bin/python"
+        self.packages = next(path.glob("lib/python*/site-packages"))
+        base = Path(str(TWISTED.locate_file("")))
+        for part in (base / "twisted", base / f"twisted-{TWISTED.version}.dist-info"):
+            shutil.copytree(
+                part,
+                self.packages / part.name,
+                ignore=shutil.ignore_patterns("__pycache__", "test"),
+            )
+        (self.packages / "twisted/plugins/dropin.cache").unlink(missing_ok=True)
+        (self.packages / "outside.pth").write_text(f"{base}\n")
+        self.whole = self.files("twisted")
+
+    def files(self, name: str) -> set[Path]:
+        """
+        Every file below C{name} in site-packages, but for what Python and twistd themselves cache.
+        """
+        return {
+            path
+            for path in (self.packages / name).rglob("*")
+            if path.is_file() and path.suffix != ".pyc" and path.name != "dropin.cache"
+        }
+
+    def run(self, *command: str, **environment: str) -> str:
+        """
+        What C{python COMMAND} prints; the folder it runs in is no checkout.
+        """
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        done = subprocess.run(
+            [self.python, *command],
+            cwd=self.path,
+            env=clean | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def pip(self, *command: str, **environment: str) -> None:
+        """
+        Run pip on this environment, without an index.
+        """
+        quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1", "PIP_QUIET": "1"}
+        arguments = ["-m", "pip", "--python", str(self.python), *command]
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.path,
+            env=os.environ | quiet | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def install(self, *what: str, **environment: str) -> None:
+        """
+        C{pip install WHAT} with what is at hand.
+        """
+        self.pip("install", "--no-build-isolation", "--no-deps", *what, **environment)
+
+    def twistd(self, *arguments: str) -> str:
+        """
+        What the twistd script prints.
+        """
+        return self.run(str(TWISTED.locate_file(TWISTD)), *arguments)
+
+    def offersGateway(self) -> bool:
+        """
+        Whether twistd lists the plugin among its commands.
+        """
+        listing = self.twistd("--help").partition("Commands:")[2]
+        assert "web" in listing
+        return any(line.split()[:1] == ["pptpgw"] for line in listing.splitlines())
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The sdist, made from a copy of the source.
+    """
+    folder = tmp_path_factory.mktemp("sdist")
+    source = shutil.copytree(ROOT, folder / "source", ignore=NOT_SOURCE)
+    build = "import sys, setuptools.build_meta as b; b.build_sdist(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, str(folder)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+@pytest.fixture
+def unpack(archive: Path, tmp_path: Path) -> Callable[[], Path]:
+    """
+    Give a fresh copy of what is in the sdist.
+    """
+
+    def unpacked() -> Path:
+        with tarfile.open(archive) as tar:
+            tar.extractall(tmp_path, filter="data")
+        return tmp_path / archive.name.removesuffix(".tar.gz")
+
+    return unpacked
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return Environment(tmp_path / "environment")
+
+
+def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
+    with tarfile.open(archive) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    for name in (
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "pptpgw/datapath/_mppe.c",
+        "tap/gateway.tac",
+        "tap/pptpgw.service",
+        "tap/pptpgw.toml",
+        "tests/conftest.py",
+        "tests/lab/uml-run",
+        "twisted/plugins/pptpgw_plugin.py",
+    ):
+        assert name in names
+
+
+def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
+    environment: Environment, unpack: Callable[[], Path]
+) -> None:
+    environment.install(str(unpack()))
+    assert environment.offersGateway()
+    added = environment.files("twisted") - environment.whole
+    assert [path.name for path in added] == ["pptpgw_plugin.py"]
+    assert (environment.packages / "pptpgw/py.typed").exists()
+    assert not (environment.packages / "tap").exists()
+    assert not (environment.packages / "tests").exists()
+
+    environment.pip("uninstall", "--yes", "pptpgw")
+    assert environment.files("twisted") == environment.whole
+    assert not environment.files("pptpgw")
+    assert not environment.offersGateway()
+
+
+def test_theExtensionIsBuiltForEveryLaterPython(
+    environment: Environment, unpack: Callable[[], Path]
+) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    environment.install(str(unpack()))
+    (extension,) = (environment.packages / "pptpgw/datapath").glob("_mppe*.so")
+    assert extension.name == "_mppe.abi3.so"
+
+
+def test_withoutACompilerTheGatewayInstallsAllTheSame(
+    environment: Environment, unpack: Callable[[], Path]
+) -> None:
+    environment.install(str(unpack()), CC="/bin/false")
+    assert not list((environment.packages / "pptpgw/datapath").glob("_mppe*.so"))
+    assert environment.offersGateway()
+
+
+def test_theDropInShowsAfterAnEditableInstallation(
+    environment: Environment, unpack: Callable[[], Path]
+) -> None:
+    source = unpack()
+    environment.install("--config-settings", "editable_mode=compat", "--editable", str(source))
+    where = environment.run("-c", "import pptpgw; print(pptpgw.__file__)")
+    assert Path(where.strip()) == source / "pptpgw/__init__.py"
+    assert environment.offersGateway()
