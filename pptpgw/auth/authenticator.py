@@ -1,0 +1,89 @@
+"""
+Judges claims by twisted.cred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import Interface
+
+from pptpgw.auth.credentials import ClaimCredentials, credentialsFor
+from pptpgw.error import Refused
+from pptpgw.interfaces import ISubscriber
+from pptpgw.ppp.authentication import Claim, Grant
+from pptpgw.ppp.mschap import accountName
+
+_Login = tuple[type[Interface], object, Callable[[], None]]
+
+
+class Authenticator:
+    """
+    Turns a L{Claim} into a L{Grant}, or into L{Refused}.
+
+    A name with a Windows domain before it is looked up as it is first, then without the domain.
+    Nothing in the text of a refusal tells an unknown user from a wrong password.
+    """
+
+    def __init__(self, portal: Portal) -> None:
+        """
+        @param portal: of a realm that knows L{ISubscriber} and whose logout may be left out, such
+            as L{pptpgw.auth.realm.SubscriberRealm}.
+        """
+        self._portal = portal
+        for checker in portal.checkers.values():
+            _encodeUsers(checker)
+
+    def __call__(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Judge C{claim}.
+
+        @return: fails with L{Refused}; with anything else where a checker or the realm broke.
+        """
+        judged = self._login(claim, claim.name)
+        account = accountName(claim.name)
+        if account != claim.name:
+
+            def withoutDomain(failure: Failure) -> Failure | Deferred[Grant]:
+                unknown = isinstance(failure.value, UnauthorizedLogin)
+                return self._login(claim, account) if unknown else failure
+
+            judged.addErrback(withoutDomain)
+        return judged.addErrback(_refuse, claim)
+
+    def _login(self, claim: Claim, username: bytes) -> Deferred[Grant]:
+        credentials = credentialsFor(claim, username)
+        login = self._portal.login(credentials, None, ISubscriber)
+        return login.addCallback(lambda result: _grant(result, credentials))
+
+
+def _grant(login: _Login, credentials: ClaimCredentials) -> Grant:
+    subscriber = ISubscriber(login[1])
+    return Grant(subscriber.name, credentials.message, credentials.keys, subscriber)
+
+
+def _refuse(failure: Failure, claim: Claim) -> Failure:
+    if isinstance(failure.value, UnhandledCredentials):
+        raise Refused(f"no checker here can verify {claim.method.value}", retry=False)
+    if isinstance(failure.value, UnauthorizedLogin):
+        who = claim.name[:64].decode("utf-8", "replace")
+        raise Refused(f"no such user or wrong password: {who!a}")
+    return failure
+
+
+def _encodeUsers(checker: object) -> None:
+    """
+    Give Twisted's C{memory:} checker the octets that credentials are made of: strcred fills it
+    with text, which no name from the network is ever equal to.
+    """
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        checker.users = {_octets(name): _octets(word) for name, word in checker.users.items()}
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8")

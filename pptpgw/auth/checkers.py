@@ -1,0 +1,103 @@
+"""
+Credentials checkers of our own.
+"""
+
+from __future__ import annotations
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.filepath import FilePath
+from zope.interface import implementer
+
+from pptpgw.auth import secrets
+from pptpgw.auth.realm import AvatarID
+from pptpgw.error import ConfigurationError
+
+# The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
+# 20,000 users, takes it a fraction of a second, and only after it was changed.
+MAXIMUM_OCTETS = 1 << 20
+
+# What a user who doesn't exist is checked against, so that it takes as long as one who does.
+_NOBODY = b"there is no such user"
+
+
+@implementer(ICredentialsChecker)
+class ChapSecretsChecker:
+    """
+    Checks against a file in the format of pppd's chap-secrets (L{pptpgw.auth.secrets}).
+
+    The file is looked at with every login and read again when its time, size or inode has changed.
+    One that can't be used then is reported once, and the secrets of before remain in force.
+
+    @ivar serverName: our own name, which the server column is matched against.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+
+    _log = Logger()
+
+    def __init__(self, path: FilePath[str], serverName: bytes = b"pptpgw") -> None:
+        """
+        @raise ConfigurationError: the file can't be used.
+        """
+        self.serverName = serverName
+        self._path = path
+        self._seen = self._look()
+        self._secrets = self._read()
+
+    def requestAvatarId(
+        self, credentials: IUsernamePassword | IUsernameHashedPassword
+    ) -> Deferred[bytes | tuple[()]]:
+        """
+        The L{AvatarID} of the account that C{credentials} prove; fails with L{UnauthorizedLogin}
+        where there is none, or they don't.
+        """
+        self._refresh()
+        name = credentials.username
+        secret = self._secrets.find(name, self.serverName)
+        right = credentials.checkPassword(_NOBODY if secret is None else secret.secret)
+        if secret is None or not right:
+            return fail(UnauthorizedLogin())
+        return succeed(AvatarID(name, secret.addresses))
+
+    def _look(self) -> tuple[float, int, int]:
+        """
+        What shows that the file has changed: all zeros where there is none.
+        """
+        path = self._path
+        path.restat(reraise=False)
+        if not path.exists():
+            return 0.0, 0, 0
+        return path.getModificationTime(), path.getsize(), path.getInodeNumber()
+
+    def _refresh(self) -> None:
+        seen = self._look()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._secrets = self._read()
+        except ConfigurationError as problem:
+            self._log.error(
+                "{problem}; the secrets read before remain in force", problem=str(problem)
+            )
+
+    def _read(self) -> secrets.Secrets:
+        path = self._path.path
+        try:
+            permissions = self._path.getPermissions()
+            for others in (permissions.group, permissions.other):
+                if others.read or others.write:
+                    raise ConfigurationError(
+                        f"{path}: others than its owner may read or write it; chmod 600 {path}"
+                    )
+            with self._path.open() as file:
+                content = file.read(MAXIMUM_OCTETS + 1)
+        except OSError as problem:
+            raise ConfigurationError(f"{path}: {problem.strerror}") from problem
+        if len(content) > MAXIMUM_OCTETS:
+            raise ConfigurationError(f"{path}: larger than {MAXIMUM_OCTETS} octets")
+        return secrets.parse(content, path)

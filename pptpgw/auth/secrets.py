@@ -1,0 +1,239 @@
+"""
+The format of pppd's chap-secrets.
+
+A line is C{client server secret addresses...}, parted into words as pppd parts them: a C{#} where
+no quote is open begins a comment, even behind a word; C{"} and C{'} quote, within a word too; a
+backslash makes what follows stand for itself, but for C{\\a \\b \\f \\n \\r \\s \\t}, up to three
+octal digits and C{\\x} with up to two hexadecimal ones, inside quotes as well; a backslash at the
+end of a line joins it with the next.
+
+Where this differs from pppd:
+
+ - A line without addresses allows any address from the pool; pppd allows none.
+ - Names instead of addresses, C{/bits+}, options behind C{--} and secrets in other files
+   (C{@/path}) aren't known here, and are errors.
+ - A quote that isn't closed is an error rather than a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+from pptpgw.error import ConfigurationError
+
+WILDCARD = b"*"
+
+_SPACE = b" \t\n\v\f\r"
+_QUOTES = b"\"'"
+_ESCAPES = dict(zip(b"abfnrst", b"\a\b\f\n\r \t", strict=True))
+_OCTAL = b"01234567"
+_HEXADECIMAL = b"0123456789abcdefABCDEF"
+_EVERYWHERE = IPv4Network("0.0.0.0/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """
+    One line.
+
+    @ivar client: the user's name, or L{WILDCARD}.
+    @ivar server: the name of the gateway that it holds for, or L{WILDCARD}.
+    @ivar addresses: as in L{pptpgw.interfaces.ISubscriber}; empty: none at all.
+    """
+
+    client: bytes
+    server: bytes
+    secret: bytes = field(repr=False)
+    addresses: tuple[IPv4Network, ...] | None = None
+
+    @property
+    def rank(self) -> int:
+        """
+        How exactly it says whom it is for: the client's name outweighs the server's, as in pppd.
+        """
+        return 2 * (self.client != WILDCARD) + (self.server != WILDCARD)
+
+
+class Secrets:
+    """
+    A whole file.
+    """
+
+    def __init__(self, secrets: Iterator[Secret]) -> None:
+        self._byClient: dict[bytes, list[Secret]] = {}
+        for secret in secrets:
+            self._byClient.setdefault(secret.client, []).append(secret)
+
+    def find(self, client: bytes, server: bytes) -> Secret | None:
+        """
+        The line that fits best: the fewest wildcards, of equals the first.
+        """
+        best = None
+        for key in (client, WILDCARD):
+            for secret in self._byClient.get(key, ()):
+                if secret.server in (server, WILDCARD) and (
+                    best is None or secret.rank > best.rank
+                ):
+                    best = secret
+        return best
+
+
+def parse(content: bytes, name: str) -> Secrets:
+    """
+    The secrets in the octets of a file.
+
+    @param name: the file's, for error messages.
+    @raise ConfigurationError: a line is wrong; the text has its number and never its secret.
+    """
+    return Secrets(_secrets(content, name))
+
+
+def _secrets(content: bytes, name: str) -> Iterator[Secret]:
+    for line, words in _lines(content, name):
+        where = f"{name}, line {line}"
+        if len(words) < 3:
+            raise ConfigurationError(
+                f"{where}: {len(words)} words, at least client, server and secret are needed"
+            )
+        client, server, secret, *rest = words
+        if not client:
+            raise ConfigurationError(f"{where}: the client's name is empty")
+        if secret.startswith(b"@/"):
+            raise ConfigurationError(f"{where}: a secret kept in another file (@/...)")
+        yield Secret(client, server, secret, _addresses(rest, where))
+
+
+def _addresses(words: list[bytes], where: str) -> tuple[IPv4Network, ...] | None:
+    """
+    The networks that a list of address words allows.  As in pppd the first word that an address
+    fits decides, so an exclusion holds for what stands behind it.
+    """
+    if not words or words[0] == WILDCARD:
+        return None
+    if words[0] == b"-":
+        return ()
+    allowed: list[IPv4Network] = []
+    excluded: list[IPv4Network] = []
+    for word in words:
+        if word.startswith(b"!"):
+            excluded.append(_network(word[1:], where))
+            continue
+        networks = [_EVERYWHERE if word == WILDCARD else _network(word, where)]
+        for hole in excluded:
+            networks = [part for whole in networks for part in _without(whole, hole)]
+        allowed += networks
+    return tuple(allowed)
+
+
+def _network(word: bytes, where: str) -> IPv4Network:
+    try:
+        return IPv4Network(word.decode("ascii"), strict=False)
+    except ValueError as problem:
+        raise ConfigurationError(
+            f"{where}: {word.decode('utf-8', 'replace')!a} as an address, allowed are *, -, "
+            "an IPv4 address, and one with /bits; ! may stand before these"
+        ) from problem
+
+
+def _without(whole: IPv4Network, hole: IPv4Network) -> list[IPv4Network]:
+    if not whole.overlaps(hole):
+        return [whole]
+    if hole.supernet_of(whole):
+        return []
+    return sorted(whole.address_exclude(hole))
+
+
+def _lines(content: bytes, name: str) -> Iterator[tuple[int, list[bytes]]]:
+    """
+    The words of each line that has any, with the number of the line that it begins on.
+    """
+    words: list[bytes] = []
+    begun = line = 1
+    position, end = 0, len(content)
+    while position < end:
+        octet = content[position]
+        if octet == 0x0A:
+            if words:
+                yield begun, words
+                words = []
+            line += 1
+            position += 1
+        elif content.startswith(b"\\\n", position):
+            line += 1
+            position += 2
+        elif octet == 0x23:
+            newline = content.find(b"\n", position)
+            position = newline if newline >= 0 else end
+        elif octet in _SPACE:
+            position += 1
+        else:
+            if not words:
+                begun = line
+            word, after = _word(content, position, f"{name}, line {line}")
+            line += content.count(b"\n", position, after)
+            position = after
+            words.append(word)
+    if words:
+        yield begun, words
+
+
+def _word(content: bytes, position: int, where: str) -> tuple[bytes, int]:
+    """
+    The word that begins at C{position}, and where it ends.
+    """
+    word = bytearray()
+    quote = 0
+    end = len(content)
+    while position < end:
+        octet = content[position]
+        position += 1
+        if octet == 0x5C:
+            position = _escape(content, position, word)
+        elif quote:
+            if octet == quote:
+                quote = 0
+            else:
+                word.append(octet)
+        elif octet in _QUOTES:
+            quote = octet
+        elif octet in _SPACE or octet == 0x23:
+            return bytes(word), position - 1
+        else:
+            word.append(octet)
+    if quote:
+        raise ConfigurationError(f"{where}: a quote is not closed")
+    return bytes(word), end
+
+
+def _escape(content: bytes, position: int, word: bytearray) -> int:
+    """
+    Append to C{word} what the escape means whose backslash stands before C{position}.
+
+    @return: where it ends.
+    """
+    octet = content[position : position + 1]
+    if not octet:
+        return position
+    if octet in _OCTAL:
+        after = _run(content, position, _OCTAL, 3)
+        word.append(int(content[position:after], 8) & 0xFF)
+        return after
+    if octet == b"x":
+        after = _run(content, position + 1, _HEXADECIMAL, 2)
+        word.append(int(content[position + 1 : after] or b"0", 16))
+        return after
+    if octet != b"\n":
+        word.append(_ESCAPES.get(octet[0], octet[0]))
+    return position + 1
+
+
+def _run(content: bytes, position: int, digits: bytes, most: int) -> int:
+    """
+    Where the digits end that begin at C{position}, C{most} of them at most.
+    """
+    after = position
+    while after < min(position + most, len(content)) and content[after] in digits:
+        after += 1
+    return after

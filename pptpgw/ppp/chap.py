@@ -1,0 +1,414 @@
+"""
+CHAP as an exchange: MS-CHAPv2 (RFC 2759), MS-CHAPv1 (RFC 2433) and MD5 (RFC 1994), both roles.
+
+The rules, beside those of L{pptpgw.ppp.exchange}:
+
+ - Every Challenge has a fresh identifier and a fresh value.  One that stays unanswered is repeated
+   as it was, identifier included, so that an answer that is only late still counts; RFC 1994
+   section 4.1 would change it each time, and then a round-trip time above the interval would never
+   let anybody in.
+ - A Response is matched by its identifier.  The one that has been answered already gets the same
+   answer again, without a second verification (RFC 1994 section 4.2).
+ - After a Failure that allows a retry (MS-CHAP only), the next Response answers the challenge in
+   that Failure and has the next identifier (RFC 2759 section 9.1.4).
+ - A Response whose value hasn't the size that the method gives is silently discarded.
+
+What differs between the variants stands in one L{Algorithm} each.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.error import Malformed
+from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.authentication import Claim, Keys, Method
+from pptpgw.ppp.exchange import (
+    RESTART_SECONDS,
+    TRANSMISSIONS,
+    Authenticate,
+    AuthenticatorExchange,
+    Exchange,
+    PeerResults,
+    Verdicts,
+)
+from pptpgw.wire import chap
+
+__all__ = ["CHAPAuthenticator", "CHAPPeer", "PeerResults", "Verdicts"]
+
+_WRONG_PASSWORD = 691
+_FAILED = b"Authentication failed"
+# What the errors of RFC 2759 section 6 mean.
+_ERRORS = {
+    646: "outside the hours that the account allows",
+    647: "the account is disabled",
+    648: "the password has expired",
+    649: "the account may not dial in",
+    691: "no such user or wrong password",
+    709: "the password could not be changed",
+}
+
+Random = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What the peer's side answers a Challenge with.
+
+    @ivar value: the value of the Response.
+    @ivar check: whether the message of the Success proves the authenticator.
+    @ivar keys: makes the keys that success earns.
+    """
+
+    value: bytes = field(repr=False)
+    check: Callable[[bytes], bool]
+    keys: Callable[[], Keys | None]
+
+
+class Algorithm(TypingProtocol):
+    """
+    One variant of CHAP.
+
+    @ivar challengeSize: the octets of a challenge that we make.
+    @ivar responseSize: the octets of the value of every Response.
+    @ivar mayRetry: whether a Failure can allow another try.
+    """
+
+    challengeSize: int
+    responseSize: int
+    mayRetry: bool
+
+    def failure(self, challenge: bytes, retry: bool) -> bytes:
+        """
+        The message of a Failure.
+
+        @param challenge: what the peer may respond to next.
+        """
+
+    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
+        """
+        The peer's answer; None: the challenge isn't of this variant.
+        """
+
+
+class _MD5:
+    challengeSize = 16
+    responseSize = 16
+    mayRetry = False
+
+    def failure(self, challenge: bytes, retry: bool) -> bytes:
+        return _FAILED
+
+    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
+        value = mschap.chapMD5(challenge.identifier, password, challenge.value)
+        return Answer(value, lambda message: True, lambda: None)
+
+
+class _MSCHAP:
+    challengeSize = 8
+    responseSize = chap.MSCHAPResponse.SIZE
+    mayRetry = True
+
+    def failure(self, challenge: bytes, retry: bool) -> bytes:
+        return chap.FailureMessage(_WRONG_PASSWORD, retry, challenge, text=_FAILED).encode()
+
+    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
+        if len(challenge.value) != self.challengeSize:
+            return None
+        passwordHash = mschap.ntPasswordHash(password)
+        ntResponse = mschap.challengeResponse(challenge.value, passwordHash)
+
+        def keys() -> Keys:
+            return mppe.mschapKeys(
+                mschap.lmPasswordHash(password),
+                mschap.hashNtPasswordHash(passwordHash),
+                challenge.value,
+            )
+
+        # The LAN Manager response is left out, as RFC 2433 section 6 asks.
+        value = chap.MSCHAPResponse(bytes(24), ntResponse, useNT=True).encode()
+        return Answer(value, lambda message: True, keys)
+
+
+class _MSCHAPV2(_MSCHAP):
+    challengeSize = 16
+    responseSize = chap.MSCHAPV2Response.SIZE
+
+    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
+        if len(challenge.value) != self.challengeSize:
+            return None
+        passwordHash = mschap.ntPasswordHash(password)
+        hashHash = mschap.hashNtPasswordHash(passwordHash)
+        peerChallenge = secrets.token_bytes(16)
+        hashed = mschap.challengeHash(peerChallenge, challenge.value, name)
+        ntResponse = mschap.challengeResponse(hashed, passwordHash)
+        return Answer(
+            chap.MSCHAPV2Response(peerChallenge, ntResponse).encode(),
+            lambda message: mschap.checkAuthenticatorResponse(
+                hashHash, ntResponse, hashed, message
+            ),
+            lambda: mppe.mschapV2Keys(hashHash, ntResponse, isServer=False),
+        )
+
+
+_ALGORITHMS: dict[Method, Algorithm] = {
+    Method.CHAP: _MD5(),
+    Method.MSCHAP: _MSCHAP(),
+    Method.MSCHAPV2: _MSCHAPV2(),
+}
+
+
+class CHAPAuthenticator(AuthenticatorExchange):
+    """
+    We ask the peer to prove who it is.
+    """
+
+    __slots__ = (
+        "_algorithm",
+        "_answer",
+        "_answered",
+        "_challenge",
+        "_identifier",
+        "_method",
+        "_ourName",
+        "_packet",
+        "_random",
+        "_rechallenge",
+        "_transmissions",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        method: Method,
+        name: bytes,
+        authenticate: Authenticate,
+        verdicts: Verdicts,
+        rechallenge: float = 0,
+        random: Random = secrets.token_bytes,
+    ) -> None:
+        """
+        @param method: any but PAP.
+        @param name: ours; never empty, for some peers look their secret up by it.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
+        @param rechallenge: seconds until a peer that has proven itself is asked again; 0: never.
+        """
+        AuthenticatorExchange.__init__(self, clock, send, authenticate, verdicts)
+        if not name:
+            raise ValueError("the authenticator's name is empty")
+        self._method = method
+        self._algorithm = _ALGORITHMS[method]
+        self._ourName = name
+        self._rechallenge = rechallenge
+        self._random = random
+        self._identifier = random(1)[0]
+        # What a Response must answer; empty: none is due.
+        self._challenge = b""
+        self._packet = b""
+        self._transmissions = 0
+        # The identifier of the last Response that was answered, and with what.
+        self._answered = -1
+        self._answer = b""
+
+    @property
+    def _mayRetry(self) -> bool:
+        return self._algorithm.mayRetry
+
+    def start(self) -> None:
+        """
+        Send a Challenge, with an identifier and a value never used before.
+        """
+        self._tries = 0
+        self._nextChallenge()
+        self._packet = chap.Challenge(self._identifier, self._challenge, self._ourName).encode()
+        self._transmissions = 0
+        self._transmit()
+
+    def received(self, packet: bytes) -> None:
+        """
+        A CHAP packet arrived.
+        """
+        try:
+            response = chap.decode(packet)
+        except Malformed:
+            self.discards += 1
+            return
+        if self._stopped or not isinstance(response, chap.Response):
+            # A Challenge, a Success or a Failure is for the peer's side.
+            return
+        if response.identifier == self._answered:
+            self._send(self._answer)
+        elif (
+            response.identifier != self._identifier
+            or not self._challenge
+            or self._over
+            or len(response.value) != self._algorithm.responseSize
+        ):
+            self.discards += 1
+        else:
+            challenge, self._challenge = self._challenge, b""
+            self._verify(
+                Claim(self._method, response.name, response.identifier, challenge, response.value)
+            )
+
+    def _nextChallenge(self) -> None:
+        self._identifier = (self._identifier + 1) & 0xFF
+        self._challenge = self._random(self._algorithm.challengeSize)
+
+    def _transmit(self) -> None:
+        if self._transmissions == TRANSMISSIONS:
+            self._unanswered("the peer did not answer the challenge")
+            return
+        self._transmissions += 1
+        self._arm(RESTART_SECONDS, self._transmit)
+        self._send(self._packet)
+
+    def _reply(self, reply: chap.Success | chap.Failure) -> None:
+        self._answered, self._answer = reply.identifier, reply.encode()
+        self._send(self._answer)
+
+    def _accept(self, message: bytes) -> None:
+        if self._rechallenge:
+            self._arm(self._rechallenge, self.start)
+        self._reply(chap.Success(self._identifier, message))
+
+    def _deny(self, retry: bool) -> None:
+        identifier = self._identifier
+        self._nextChallenge()
+        message = self._algorithm.failure(self._challenge, retry)
+        self._reply(chap.Failure(identifier, message))
+
+
+class CHAPPeer(Exchange):
+    """
+    We prove who we are.
+
+    A wrong answer to the one password that there is doesn't get better by a retry, so every Failure
+    is final.  A Response is repeated until it is answered, since a Success that is lost isn't sent
+    again by itself (RFC 1994 section 4.2).  With MS-CHAPv2 the authenticator must prove itself as well (RFC 2759 section 8.8).
+    """
+
+    __slots__ = (
+        "_algorithm",
+        "_answer",
+        "_asked",
+        "_name",
+        "_password",
+        "_proven",
+        "_results",
+        "_transmissions",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        method: Method,
+        name: bytes,
+        password: bytes,
+        results: PeerResults,
+    ) -> None:
+        """
+        @param name: ours, a Windows domain and a backslash before it or not.
+        @param password: in UTF-8.
+        """
+        Exchange.__init__(self, clock, send)
+        self._algorithm = _ALGORITHMS[method]
+        self._name = name
+        self._password = password
+        self._results = results
+        # The Challenge answered last, and with what.
+        self._asked: chap.Challenge | None = None
+        self._answer: Answer | None = None
+        self._transmissions = 0
+        self._proven = False
+
+    def start(self) -> None:
+        """
+        Wait for a Challenge.
+        """
+        self._arm(RESTART_SECONDS * TRANSMISSIONS, self._refused, "no challenge came")
+
+    def received(self, packet: bytes) -> None:
+        """
+        A CHAP packet arrived.
+        """
+        try:
+            message = chap.decode(packet)
+        except Malformed:
+            self.discards += 1
+            return
+        if self._stopped or isinstance(message, chap.Response):
+            # A Response is for the authenticator's side.
+            return
+        if isinstance(message, chap.Challenge):
+            self._challenged(message)
+        elif (
+            self._asked is None
+            or self._answer is None
+            or message.identifier != self._asked.identifier
+        ):
+            self.discards += 1
+        elif isinstance(message, chap.Failure):
+            self._refused(_explain(message.message))
+        else:
+            self._succeeded(self._answer, message.message)
+
+    def _challenged(self, challenge: chap.Challenge) -> None:
+        if challenge != self._asked:
+            self._answer = self._algorithm.answer(challenge, self._name, self._password)
+            self._asked = challenge
+            self._transmissions = 0
+        if self._answer is None:
+            self.discards += 1
+            return
+        response = chap.Response(challenge.identifier, self._answer.value, self._name)
+        if self._proven:
+            self._send(response.encode())
+        else:
+            self._respond(response.encode())
+
+    def _respond(self, packet: bytes) -> None:
+        if self._transmissions == TRANSMISSIONS:
+            self._refused("our response was not answered")
+            return
+        self._transmissions += 1
+        self._arm(RESTART_SECONDS, self._respond, packet)
+        self._send(packet)
+
+    def _succeeded(self, answer: Answer, message: bytes) -> None:
+        # Until the next Challenge another Success says nothing.
+        self._answer = None
+        if not answer.check(message):
+            self._refused("the authenticator did not prove that it knows the password")
+        elif not self._proven:
+            self._proven = True
+            self._disarm()
+            self._results.proven(answer.keys())
+
+    def _refused(self, reason: str) -> None:
+        self.stop()
+        self._results.refused(reason)
+
+
+def _explain(message: bytes) -> str:
+    """
+    What the message of a Failure says, fit for a log.
+    """
+    try:
+        failure = chap.FailureMessage.decode(message)
+    except Malformed:
+        text = message
+        reason = "the authenticator does not believe us"
+    else:
+        text = failure.text
+        reason = _ERRORS.get(failure.error, f"error {failure.error}")
+    said = ascii(text[:100].decode("utf-8", "replace")) if text else ""
+    return f"{reason}: {said}" if said else reason

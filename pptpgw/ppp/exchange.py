@@ -1,0 +1,244 @@
+"""
+What the authentication exchanges have in common, whatever the packets.
+
+The authenticator's rules:
+
+ - One claim is verified at a time, and for L{VERIFICATION_SECONDS} at most.
+ - A claim that is found true is told with L{Verdicts.granted} before the peer hears of it, which
+   may still turn it down, and with L{Verdicts.authenticated} after.
+ - A claim that is found false may be followed by another, L{TRIES} in all, where the method and
+   whoever judged allow it; the last one ends the exchange with L{Verdicts.refused}.
+ - During a session the peer may be asked again.  Then a false claim ends the exchange at once, and
+   so does a true one under another name.
+ - Nothing that arrives raises.  What has no place is counted in C{discards} and silently discarded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pptpgw.error import Refused
+from pptpgw.ppp.authentication import Claim, Grant, Keys
+
+# Seconds between two transmissions, and how many there are (pppd's defaults).
+RESTART_SECONDS = 3.0
+TRANSMISSIONS = 10
+# How long a claim may be under verification.
+VERIFICATION_SECONDS = 30.0
+# How long a peer whose user must type the password again may take.
+RETRY_SECONDS = 60.0
+# How many claims may be found false, the first included.
+TRIES = 3
+
+Authenticate = Callable[[Claim], "Deferred[Grant]"]
+
+
+class Verdicts(TypingProtocol):
+    """
+    Whom an authenticator tells.
+    """
+
+    def granted(self, grant: Grant) -> None:
+        """
+        The peer is who it says, and hasn't been told yet: get ready.  L{pptpgw.error.Refused}
+        turns it down after all, and for good.
+        """
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        The peer has been told, for the first time.
+        """
+
+    def refused(self, reason: str) -> None:
+        """
+        The exchange failed for good, and the peer has been told; or it didn't answer.
+        """
+
+
+class PeerResults(TypingProtocol):
+    """
+    Whom the peer's side tells.
+    """
+
+    def proven(self, keys: Keys | None) -> None:
+        """
+        The authenticator believes us, told once; the keys that this earned.
+        """
+
+    def refused(self, reason: str) -> None:
+        """
+        It doesn't, it is silent, or it failed to prove itself.
+        """
+
+
+class Exchange:
+    """
+    One timer, and an end after which nothing happens any more.
+
+    @ivar discards: how many packets were silently discarded.
+    """
+
+    __slots__ = ("_clock", "_send", "_stopped", "_timer", "discards")
+
+    def __init__(self, clock: IReactorTime, send: Callable[[bytes], None]) -> None:
+        self.discards = 0
+        self._clock = clock
+        self._send = send
+        self._stopped = False
+        self._timer: IDelayedCall | None = None
+
+    def stop(self) -> None:
+        """
+        The link needs no authentication any more: cancel everything, tell nobody.
+        """
+        self._stopped = True
+        self._disarm()
+
+    def _arm(self, seconds: float, function: Callable[..., None], *arguments: object) -> None:
+        """
+        Call C{function} in C{seconds}, instead of what was to be called before.
+        """
+        self._disarm()
+        self._timer = self._clock.callLater(seconds, function, *arguments)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+class AuthenticatorExchange(Exchange):
+    """
+    The authenticator's side: claims, tries and verdicts.  A protocol adds its packets.
+    """
+
+    __slots__ = ("_authenticate", "_name", "_over", "_pending", "_tries", "_verdicts")
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        authenticate: Authenticate,
+        verdicts: Verdicts,
+    ) -> None:
+        Exchange.__init__(self, clock, send)
+        self._authenticate = authenticate
+        self._verdicts = verdicts
+        self._pending: Deferred[Grant] | None = None
+        # Whom the peer has proven to be.
+        self._name: str | None = None
+        # Refused: no claim is verified any more.
+        self._over = False
+        self._tries = 0
+
+    def stop(self) -> None:
+        """
+        Cancel the timer and the verification under way, tell nobody.
+        """
+        Exchange.stop(self)
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+
+    # What a protocol adds
+
+    @property
+    def _mayRetry(self) -> bool:
+        """
+        Whether the protocol lets a peer that wasn't believed try again.
+        """
+        return True
+
+    def _accept(self, message: bytes) -> None:
+        """
+        Tell the peer that it is believed.
+        """
+        raise NotImplementedError
+
+    def _deny(self, retry: bool) -> None:
+        """
+        Tell the peer that it isn't, and whether it may try again.
+        """
+        raise NotImplementedError
+
+    # What it uses
+
+    def _verify(self, claim: Claim) -> None:
+        """
+        Have C{claim} judged.
+        """
+        self._disarm()
+        self._tries += 1
+        self._pending = judged = maybeDeferred(self._authenticate, claim)
+        judged.addTimeout(VERIFICATION_SECONDS, self._clock)
+        judged.addCallbacks(self._granted, self._denied).addErrback(self._broken)
+
+    def _unanswered(self, reason: str) -> None:
+        """
+        The peer took too long.
+        """
+        self._over = True
+        self._disarm()
+        self._verdicts.refused(reason)
+
+    # The verdicts
+
+    def _granted(self, grant: Grant) -> None:
+        self._pending = None
+        if self._stopped:
+            return
+        if self._name is None:
+            self._admit(grant)
+        elif grant.name == self._name:
+            self._accept(grant.message)
+        else:
+            self._refuse("the peer took another name when it was challenged again")
+
+    def _admit(self, grant: Grant) -> None:
+        try:
+            self._verdicts.granted(grant)
+        except Refused as refusal:
+            self._refuse(str(refusal))
+        except Exception:
+            self._log.failure("an authenticated peer could not be taken in")
+            self._refuse("the peer could not be taken in")
+        else:
+            if not self._stopped:
+                self._name = grant.name
+                self._accept(grant.message)
+                self._verdicts.authenticated(grant)
+
+    def _denied(self, failure: Failure) -> None:
+        self._pending = None
+        if self._stopped:
+            return
+        problem = failure.value
+        if isinstance(problem, Refused):
+            reason, retry = str(problem), problem.retry
+        elif isinstance(problem, DeferredTimeout):
+            reason, retry = f"no verdict within {VERIFICATION_SECONDS:g} s", False
+        else:
+            self._log.failure("a claim could not be verified", failure)
+            reason, retry = "the claim could not be verified", False
+        if retry and self._mayRetry and self._name is None and self._tries < TRIES:
+            self._deny(True)
+            self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")
+        else:
+            self._refuse(reason)
+
+    def _refuse(self, reason: str) -> None:
+        self._over = True
+        self._deny(False)
+        self._verdicts.refused(reason)
+
+    def _broken(self, failure: Failure) -> None:
+        self._log.failure("what was told a verdict failed", failure)

@@ -1,0 +1,159 @@
+"""
+The keys of MPPE (RFC 3079).
+
+An authentication earns I{start keys}, one for each direction; L{StartKeys} holds them and gives
+each as an L{MPPEParameters}.  From a start key L{sessionKey} makes the initial session key, which
+RC4 is begun with; L{newKeyFromSHA} followed by RC4 makes the later ones (RFC 3078 section 7).  The
+data path does both: what crosses the interface to it is the start key, since every later session
+key is made from that one too.
+
+For 40 and 56 bits a start key has 8 octets, for 128 it has 16.  What makes a key of 40 or 56 bits
+out of the 8 octets is the L{SALTS}, put over the first octets of each I{session} key, never of the
+start key (RFC 3079 sections 2.1, 2.2, 3.1 and 3.2).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+from pptpgw.error import Refused
+from pptpgw.interfaces import MPPEParameters
+
+# What replaces the first octets of a session key, by its bits.
+SALTS = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
+
+# RFC 3079 section 3.4.
+_MASTER = b"This is the MPPE Master Key"
+_CLIENT_SENDS = (
+    b"On the client side, this is the send key; on the server side, it is the receive key."
+)
+_SERVER_SENDS = (
+    b"On the client side, this is the receive key; on the server side, it is the send key."
+)
+_PAD1 = bytes(40)
+_PAD2 = b"\xf2" * 40
+
+_SHORT = 8
+_LONG = 16
+
+
+def _sha(*parts: bytes) -> bytes:
+    return sha1(b"".join(parts), usedforsecurity=False).digest()
+
+
+def newKeyFromSHA(startKey: bytes, key: bytes) -> bytes:
+    """
+    GetNewKeyFromSHA of RFC 3079 section 3.4, GetKey of section 2.4: as many octets as C{startKey}.
+
+    @param key: the session key of now; for the initial one C{startKey} once more.
+    """
+    return _sha(startKey, _PAD1, key, _PAD2)[: len(startKey)]
+
+
+def sessionKey(parameters: MPPEParameters) -> bytes:
+    """
+    The initial session key, salted: 8 octets for 40 and 56 bits, 16 for 128.
+    """
+    key = newKeyFromSHA(parameters.startKey, parameters.startKey)
+    salt = SALTS[parameters.bits]
+    return salt + key[len(salt) :]
+
+
+def masterKey(passwordHashHash: bytes, ntResponse: bytes) -> bytes:
+    """
+    GetMasterKey of RFC 3079 section 3.4: 16 octets.
+    """
+    return _sha(passwordHashHash, ntResponse, _MASTER)[:_LONG]
+
+
+def asymmetricStartKey(master: bytes, isSend: bool, isServer: bool) -> bytes:
+    """
+    GetAsymmetricStartKey of RFC 3079 section 3.4: 16 octets, the first 8 of which are what the RFC
+    gives for the shorter keys.
+
+    @param isSend: for what this end sends, not for what it receives.
+    @param isServer: this end is the authenticator.
+    """
+    magic = _SERVER_SENDS if isSend is isServer else _CLIENT_SENDS
+    return _sha(master, _PAD1, magic, _PAD2)[:_LONG]
+
+
+class StartKeys:
+    """
+    The start keys that an authentication earned, an implementation of
+    L{pptpgw.ppp.authentication.Keys}.
+    """
+
+    __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort")
+
+    def __init__(
+        self, send: bytes, receive: bytes, sendShort: bytes | None, receiveShort: bytes | None
+    ) -> None:
+        """
+        @param send: the 16 octets for what this end encrypts with 128 bits.
+        @param receive: the 16 octets for what it decrypts.
+        @param sendShort: the 8 octets for 40 and 56 bits, or None where there are none.
+        @param receiveShort: likewise.
+        """
+        self._send = send
+        self._receive = receive
+        self._sendShort = sendShort
+        self._receiveShort = receiveShort
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """
+        The lengths that there are keys for.
+        """
+        return (128,) if self._sendShort is None or self._receiveShort is None else (40, 56, 128)
+
+    def send(self, bits: int, stateful: bool) -> MPPEParameters:
+        """
+        For what this end encrypts.
+
+        @raise Refused: there is no key of this length.
+        """
+        return self._parameters(self._send, self._sendShort, bits, stateful)
+
+    def receive(self, bits: int, stateful: bool) -> MPPEParameters:
+        """
+        For what this end decrypts.
+
+        @raise Refused: there is no key of this length.
+        """
+        return self._parameters(self._receive, self._receiveShort, bits, stateful)
+
+    def _parameters(
+        self, long: bytes, short: bytes | None, bits: int, stateful: bool
+    ) -> MPPEParameters:
+        key = long if bits == 128 else short
+        if key is None or bits not in SALTS:
+            raise Refused(f"this authentication earned no key of {bits} bits", retry=False)
+        return MPPEParameters(startKey=key, bits=bits, stateful=stateful)
+
+
+def mschapV2Keys(passwordHashHash: bytes, ntResponse: bytes, isServer: bool) -> StartKeys:
+    """
+    What MS-CHAPv2 earns (RFC 3079 section 3).
+
+    @param isServer: this end is the authenticator.
+    """
+    master = masterKey(passwordHashHash, ntResponse)
+    send = asymmetricStartKey(master, True, isServer)
+    receive = asymmetricStartKey(master, False, isServer)
+    return StartKeys(send, receive, send[:_SHORT], receive[:_SHORT])
+
+
+def mschapKeys(
+    lmPasswordHash: bytes | None, passwordHashHash: bytes, challenge: bytes
+) -> StartKeys:
+    """
+    What MS-CHAPv1 earns, the same for both directions (RFC 3079 section 2).
+
+    @param lmPasswordHash: what 40 and 56 bits are made of; None where only the NT hash is known,
+        and then there are no keys of these lengths.
+    @param challenge: the authenticator's 8 octets.
+    """
+    long = _sha(passwordHashHash, passwordHashHash, challenge)[:_LONG]
+    short = lmPasswordHash[:_SHORT] if lmPasswordHash is not None else None
+    return StartKeys(long, long, short, short)

@@ -1,0 +1,190 @@
+"""
+PAP as an exchange (RFC 1334), both roles.
+
+The rules, beside those of L{pptpgw.ppp.exchange}:
+
+ - The peer begins; an authenticator that hears no Authenticate-Request in L{WAIT_SECONDS} ends it.
+ - A peer may repeat its request under a new identifier.  While the claim is under verification only
+   the identifier to answer is taken from a repetition.
+ - Once there is a final verdict, every further request gets it again, unread: the same reply code
+   is what RFC 1334 section 2.2.1 demands.
+
+The constructors have the same parameters as those of L{pptpgw.ppp.chap}, so that the link makes
+every exchange alike.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.error import Malformed
+from pptpgw.ppp.authentication import Claim, Method
+from pptpgw.ppp.exchange import (
+    RESTART_SECONDS,
+    TRANSMISSIONS,
+    Authenticate,
+    AuthenticatorExchange,
+    Exchange,
+    PeerResults,
+    Verdicts,
+)
+from pptpgw.wire import pap
+
+# How long the authenticator waits for the first request.
+WAIT_SECONDS = 30.0
+
+
+class PAPAuthenticator(AuthenticatorExchange):
+    """
+    The peer tells us its password.
+    """
+
+    __slots__ = ("_identifier", "_reply", "_request")
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        method: Method,
+        name: bytes,
+        authenticate: Authenticate,
+        verdicts: Verdicts,
+        rechallenge: float = 0,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
+
+        The method is PAP; our name, asking again and random octets have no place in it.
+        """
+        AuthenticatorExchange.__init__(self, clock, send, authenticate, verdicts)
+        # What is under verification or was last, and how it was answered.
+        self._request: pap.AuthenticateRequest | None = None
+        self._identifier = 0
+        self._reply: type[pap.AuthenticateAck] | type[pap.AuthenticateNak] | None = None
+
+    def start(self) -> None:
+        """
+        Wait for an Authenticate-Request.
+        """
+        self._arm(WAIT_SECONDS, self._unanswered, "the peer sent no name and password")
+
+    def received(self, packet: bytes) -> None:
+        """
+        A PAP packet arrived.
+        """
+        try:
+            request = pap.decode(packet)
+        except Malformed:
+            self.discards += 1
+            return
+        if self._stopped or not isinstance(request, pap.AuthenticateRequest):
+            # An Ack or a Nak is for the peer's side.
+            return
+        if self._name is not None or (self._over and self._reply is not None):
+            self._answer(request.identifier)
+        elif self._pending is not None:
+            if self._repeats(request):
+                self._identifier = request.identifier
+            else:
+                self.discards += 1
+        elif self._over:
+            self.discards += 1
+        elif request.identifier == self._identifier and self._repeats(request):
+            self._answer(request.identifier)
+        else:
+            self._request, self._identifier = request, request.identifier
+            self._verify(
+                Claim(Method.PAP, request.peerID, request.identifier, b"", request.password)
+            )
+
+    def _repeats(self, request: pap.AuthenticateRequest) -> bool:
+        last = self._request
+        return (
+            last is not None
+            and last.peerID == request.peerID
+            and hmac.compare_digest(last.password, request.password)
+        )
+
+    def _answer(self, identifier: int) -> None:
+        assert self._reply is not None
+        message = b"Welcome" if self._reply is pap.AuthenticateAck else b"Authentication failed"
+        self._send(self._reply(identifier, message).encode())
+
+    def _accept(self, message: bytes) -> None:
+        self._reply, self._request = pap.AuthenticateAck, None
+        self._answer(self._identifier)
+
+    def _deny(self, retry: bool) -> None:
+        self._reply = pap.AuthenticateNak
+        self._answer(self._identifier)
+
+
+class PAPPeer(Exchange):
+    """
+    We tell our password.
+    """
+
+    __slots__ = ("_first", "_name", "_password", "_results", "_transmissions")
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        method: Method,
+        name: bytes,
+        password: bytes,
+        results: PeerResults,
+    ) -> None:
+        """
+        @param name: ours, at most 255 octets.
+        @param password: in clear, at most 255 octets.
+        """
+        Exchange.__init__(self, clock, send)
+        self._name = name
+        self._password = password
+        self._results = results
+        self._first = secrets.randbelow(0x100)
+        self._transmissions = 0
+
+    def start(self) -> None:
+        """
+        Send an Authenticate-Request, again and again, each with an identifier of its own.
+        """
+        if self._transmissions == TRANSMISSIONS:
+            self._refused("the authenticator did not answer")
+            return
+        identifier = (self._first + self._transmissions) & 0xFF
+        self._transmissions += 1
+        self._arm(RESTART_SECONDS, self.start)
+        self._send(pap.AuthenticateRequest(identifier, self._name, self._password).encode())
+
+    def received(self, packet: bytes) -> None:
+        """
+        A PAP packet arrived.
+        """
+        try:
+            reply = pap.decode(packet)
+        except Malformed:
+            self.discards += 1
+            return
+        if self._stopped or isinstance(reply, pap.AuthenticateRequest):
+            # A request is for the authenticator's side.
+            return
+        # The answer to any of the requests so far is an answer.
+        if (reply.identifier - self._first) & 0xFF >= self._transmissions:
+            self.discards += 1
+        elif isinstance(reply, pap.AuthenticateAck):
+            self.stop()
+            self._results.proven(None)
+        else:
+            said = ascii(reply.message[:100].decode("utf-8", "replace"))
+            self._refused(f"the authenticator does not believe us: {said}")
+
+    def _refused(self, reason: str) -> None:
+        self.stop()
+        self._results.refused(reason)

@@ -1,0 +1,298 @@
+"""
+The packets of CHAP (RFC 1994 section 4) and what MS-CHAP puts into them (RFC 2433, RFC 2759).
+
+All variants share the four packets.  They differ in the value field of the Response, 16 octets of
+MD5 or the 49 octets that L{MSCHAPResponse} and L{MSCHAPV2Response} take apart, and in the message
+of the Failure, which L{FailureMessage} reads and writes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pptpgw.error import Malformed
+
+_HEADER = struct.Struct("!BBH")
+_MAXIMUM = 0xFFFF
+_MSCHAP = struct.Struct("!24s24sB")
+_MSCHAPV2 = struct.Struct("!16s8x24sB")
+
+
+def emit(code: int, identifier: int, data: bytes) -> bytes:
+    """
+    A packet of the form that PAP and CHAP share: code, identifier, length, data.
+    """
+    return _HEADER.pack(code, identifier, _HEADER.size + len(data)) + data
+
+
+def split(packet: bytes) -> tuple[int, int, bytes]:
+    """
+    Code, identifier and data of such a packet; what lies behind its length is padding.
+
+    @raise Malformed: shorter than it says, or than its header.
+    """
+    if len(packet) < _HEADER.size:
+        raise Malformed(f"a packet of {len(packet)} octets")
+    code, identifier, length = _HEADER.unpack_from(packet)
+    if not _HEADER.size <= length <= len(packet):
+        raise Malformed(f"length {length} in a packet of {len(packet)} octets")
+    return code, identifier, packet[_HEADER.size : length]
+
+
+def checkIdentifier(identifier: int) -> None:
+    """
+    @raise ValueError: C{identifier} doesn't fit into one octet.
+    """
+    if not 0 <= identifier <= 0xFF:
+        raise ValueError(f"identifier {identifier}, 0 to 255 is allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Valued:
+    """
+    What Challenge and Response have in common (RFC 1994 section 4.1).
+
+    @ivar value: 1 to 255 octets.
+    @ivar name: who sends it.
+    """
+
+    CODE: ClassVar[int]
+
+    identifier: int
+    value: bytes = field(repr=False)
+    name: bytes
+
+    def __post_init__(self) -> None:
+        checkIdentifier(self.identifier)
+        if not 1 <= len(self.value) <= 0xFF:
+            raise ValueError(f"a value of {len(self.value)} octets, 1 to 255 are allowed")
+        if len(self.value) + len(self.name) > _MAXIMUM - _HEADER.size - 1:
+            raise ValueError(f"a name of {len(self.name)} octets doesn't fit")
+
+    def encode(self) -> bytes:
+        """
+        The octets of the packet.
+        """
+        return emit(self.CODE, self.identifier, bytes((len(self.value),)) + self.value + self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Messaged:
+    """
+    What Success and Failure have in common (RFC 1994 section 4.2).
+    """
+
+    CODE: ClassVar[int]
+
+    identifier: int
+    message: bytes = b""
+
+    def __post_init__(self) -> None:
+        checkIdentifier(self.identifier)
+        if len(self.message) > _MAXIMUM - _HEADER.size:
+            raise ValueError(f"a message of {len(self.message)} octets doesn't fit")
+
+    def encode(self) -> bytes:
+        """
+        The octets of the packet.
+        """
+        return emit(self.CODE, self.identifier, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge(_Valued):
+    """
+    The authenticator asks the peer to prove itself.
+    """
+
+    CODE: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Response(_Valued):
+    """
+    The peer's proof.
+    """
+
+    CODE: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Success(_Messaged):
+    """
+    The proof holds.
+    """
+
+    CODE: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(_Messaged):
+    """
+    The proof doesn't hold.
+    """
+
+    CODE: ClassVar[int] = 4
+
+
+Packet = Challenge | Response | Success | Failure
+
+_VALUED: dict[int, type[Challenge] | type[Response]] = {1: Challenge, 2: Response}
+_MESSAGED: dict[int, type[Success] | type[Failure]] = {3: Success, 4: Failure}
+
+
+def decode(packet: bytes) -> Packet:
+    """
+    The packet that C{packet} holds.
+
+    @raise Malformed: it holds none.
+    """
+    code, identifier, data = split(packet)
+    if code in _MESSAGED:
+        return _MESSAGED[code](identifier, data)
+    if code not in _VALUED:
+        raise Malformed(f"CHAP code {code}")
+    size = data[0] if data else 0
+    if not 1 <= size <= len(data) - 1:
+        raise Malformed(f"a value of {size} octets in {len(data)} octets")
+    return _VALUED[code](identifier, data[1 : 1 + size], data[1 + size :])
+
+
+@dataclass(frozen=True, slots=True)
+class MSCHAPResponse:
+    """
+    The value field of an MS-CHAPv1 Response (RFC 2433 section 6).
+
+    @ivar lmResponse: 24 octets, the LAN Manager response, zeros where there is none.
+    @ivar ntResponse: 24 octets, the Windows NT response.
+    @ivar useNT: whether the latter is there and is to be used.
+    """
+
+    SIZE: ClassVar[int] = _MSCHAP.size
+
+    lmResponse: bytes = field(repr=False)
+    ntResponse: bytes = field(repr=False)
+    useNT: bool
+
+    def __post_init__(self) -> None:
+        _checkSizes(24, self.lmResponse, 24, self.ntResponse)
+
+    def encode(self) -> bytes:
+        """
+        The 49 octets.
+        """
+        return _MSCHAP.pack(self.lmResponse, self.ntResponse, self.useNT)
+
+    @classmethod
+    def decode(cls, value: bytes) -> MSCHAPResponse:
+        """
+        @raise Malformed: C{value} isn't 49 octets long.
+        """
+        if len(value) != cls.SIZE:
+            raise Malformed(f"an MS-CHAP response of {len(value)} octets")
+        lmResponse, ntResponse, flag = _MSCHAP.unpack(value)
+        return cls(lmResponse, ntResponse, bool(flag & 1))
+
+
+@dataclass(frozen=True, slots=True)
+class MSCHAPV2Response:
+    """
+    The value field of an MS-CHAPv2 Response (RFC 2759 section 4); its flags and reserved octets
+    are sent as zeros and not looked at.
+
+    @ivar peerChallenge: 16 octets.
+    @ivar ntResponse: 24 octets.
+    """
+
+    SIZE: ClassVar[int] = _MSCHAPV2.size
+
+    peerChallenge: bytes = field(repr=False)
+    ntResponse: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _checkSizes(16, self.peerChallenge, 24, self.ntResponse)
+
+    def encode(self) -> bytes:
+        """
+        The 49 octets.
+        """
+        return _MSCHAPV2.pack(self.peerChallenge, self.ntResponse, 0)
+
+    @classmethod
+    def decode(cls, value: bytes) -> MSCHAPV2Response:
+        """
+        @raise Malformed: C{value} isn't 49 octets long.
+        """
+        if len(value) != cls.SIZE:
+            raise Malformed(f"an MS-CHAPv2 response of {len(value)} octets")
+        peerChallenge, ntResponse, _ = _MSCHAPV2.unpack(value)
+        return cls(peerChallenge, ntResponse)
+
+
+def _checkSizes(firstSize: int, first: bytes, secondSize: int, second: bytes) -> None:
+    if len(first) != firstSize or len(second) != secondSize:
+        raise ValueError(f"{firstSize} and {secondSize} octets are allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class FailureMessage:
+    """
+    The message of an MS-CHAP Failure, C{E=691 R=1 C=... V=3 M=...} (RFC 2759 section 6, RFC 2433
+    section 8).
+
+    @ivar error: the reason's number, 691 for a wrong password.
+    @ivar retry: whether the peer may respond again.
+    @ivar challenge: what it then responds to, 8 octets (MS-CHAPv1) or 16; empty: none was sent.
+    @ivar version: of the protocol to change the password with.
+    @ivar text: for the human reader.
+    """
+
+    error: int
+    retry: bool
+    challenge: bytes = b""
+    version: int = 3
+    text: bytes = b""
+
+    def encode(self) -> bytes:
+        """
+        The octets of the message field.
+        """
+        words = [b"E=%d R=%d" % (self.error, self.retry)]
+        if self.challenge:
+            words.append(b"C=" + self.challenge.hex().upper().encode("ascii"))
+        words.append(b"V=%d" % self.version)
+        if self.text:
+            words.append(b"M=" + self.text)
+        return b" ".join(words)
+
+    @classmethod
+    def decode(cls, message: bytes) -> FailureMessage:
+        """
+        What C{message} says; what isn't recognised is passed over (RFC 2433 section 8).
+
+        @raise Malformed: there is no error number, or a field can't be read.
+        """
+        head, mark, text = message.partition(b"M=")
+        fields = {word[:1]: word[2:] for word in head.split() if word[1:2] == b"="}
+        try:
+            challenge = bytes.fromhex(fields.get(b"C", b"").decode("ascii"))
+            return cls(
+                error=_decimal(fields[b"E"]),
+                retry=_decimal(fields.get(b"R", b"0")) == 1,
+                challenge=challenge,
+                version=_decimal(fields.get(b"V", b"1")),
+                text=text if mark else b"",
+            )
+        except (KeyError, ValueError) as problem:
+            raise Malformed("the message of a Failure can't be read") from problem
+
+
+def _decimal(digits: bytes) -> int:
+    """
+    The number that at most ten decimal digits say.
+    """
+    if not digits.isdigit() or len(digits) > 10:
+        raise ValueError("not a decimal number of at most ten digits")
+    return int(digits)

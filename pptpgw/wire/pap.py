@@ -1,0 +1,124 @@
+"""
+The packets of PAP (RFC 1334 section 2.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pptpgw.error import Malformed
+from pptpgw.wire.chap import checkIdentifier, emit, split
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticateRequest:
+    """
+    The peer says who it is (section 2.2.1).
+
+    @ivar peerID: its name, at most 255 octets.
+    @ivar password: at most 255 octets.
+    """
+
+    CODE: ClassVar[int] = 1
+
+    identifier: int
+    peerID: bytes
+    password: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        checkIdentifier(self.identifier)
+        _checkSize(self.peerID)
+        _checkSize(self.password)
+
+    def encode(self) -> bytes:
+        """
+        The octets of the packet.
+        """
+        return emit(self.CODE, self.identifier, _sized(self.peerID) + _sized(self.password))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """
+    What Authenticate-Ack and Authenticate-Nak have in common (section 2.2.2).
+
+    @ivar message: for the human reader, at most 255 octets.
+    """
+
+    CODE: ClassVar[int]
+
+    identifier: int
+    message: bytes = b""
+
+    def __post_init__(self) -> None:
+        checkIdentifier(self.identifier)
+        _checkSize(self.message)
+
+    def encode(self) -> bytes:
+        """
+        The octets of the packet.
+        """
+        return emit(self.CODE, self.identifier, _sized(self.message))
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticateAck(_Reply):
+    """
+    The peer is believed.
+    """
+
+    CODE: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticateNak(_Reply):
+    """
+    The peer is not believed.
+    """
+
+    CODE: ClassVar[int] = 3
+
+
+Packet = AuthenticateRequest | AuthenticateAck | AuthenticateNak
+
+_REPLIES: dict[int, type[AuthenticateAck] | type[AuthenticateNak]] = {
+    2: AuthenticateAck,
+    3: AuthenticateNak,
+}
+
+
+def decode(packet: bytes) -> Packet:
+    """
+    The packet that C{packet} holds.
+
+    A reply without any message field, not even its length, counts as one with an empty message:
+    some authenticators send that.
+
+    @raise Malformed: it holds none.
+    """
+    code, identifier, data = split(packet)
+    if code in _REPLIES:
+        return _REPLIES[code](identifier, _take(data)[0] if data else b"")
+    if code != AuthenticateRequest.CODE:
+        raise Malformed(f"PAP code {code}")
+    peerID, rest = _take(data)
+    return AuthenticateRequest(identifier, peerID, _take(rest)[0])
+
+
+def _checkSize(value: bytes) -> None:
+    if len(value) > 0xFF:
+        raise ValueError(f"a field of {len(value)} octets, 0 to 255 are allowed")
+
+
+def _sized(value: bytes) -> bytes:
+    return bytes((len(value),)) + value
+
+
+def _take(data: bytes) -> tuple[bytes, bytes]:
+    """
+    The field that C{data} begins with, its length in its first octet, and what follows it.
+    """
+    if not data or data[0] > len(data) - 1:
+        raise Malformed("a field is longer than its packet")
+    return data[1 : 1 + data[0]], data[1 + data[0] :]
