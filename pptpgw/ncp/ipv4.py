@@ -1,0 +1,197 @@
+"""
+IPv4 and its control protocol, IPCP (RFC 1332), with name servers (RFC 1877).
+
+The rules:
+
+ - A server (it has an address for the peer) gives a peer that asks for another address, or for
+   none, its own as a Nak; one that insists is told why and let go.  A peer that never asks has it
+   all the same.  A peer that doesn't like our own address needn't know it.
+ - A client (it has none for the peer) asks for 0.0.0.0 unless it knows better, takes what the
+   server says, and can't do without.
+ - Name servers that we have are given in a Nak, those that we don't have are rejected.
+ - IP-Addresses (option 1, obsolete) and IP-Compression-Protocol (2) are rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import Any, ClassVar
+
+from pptpgw.interfaces import Attachment
+from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.ppp.option import GiveUp, Option
+from pptpgw.wire import ppp
+
+# Option types (RFC 1332 section 3.3, RFC 1877 section 1).
+IP_ADDRESS = 3
+PRIMARY_DNS = 129
+PRIMARY_NBNS = 130
+SECONDARY_DNS = 131
+SECONDARY_NBNS = 132
+
+_UNSPECIFIED = bytes(4)
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4Settings:
+    """
+    What this end has and gives; addresses dotted.
+
+    @ivar localAddress: ours; 0.0.0.0: ask the peer for one.
+    @ivar peerAddress: the one that the peer gets; None: it has its own and gives us ours.
+    @ivar addresses: other networks that the peer may send from and that lead to it.
+    @ivar dns: up to two name servers for the peer.
+    @ivar wins: up to two NetBIOS name servers for the peer.
+    @ivar mtu: the largest packet that may be sent to the peer, in octets.
+    @ivar receive: see L{Attachment}.
+    @ivar requestDNS: whether we ask the peer for name servers.
+    """
+
+    localAddress: str = "0.0.0.0"
+    peerAddress: str | None = None
+    addresses: tuple[IPv4Network, ...] = ()
+    dns: tuple[str, ...] = ()
+    wins: tuple[str, ...] = ()
+    mtu: int = 1400
+    receive: Callable[[bytes], None] | None = None
+    requestDNS: bool = False
+
+
+def _packed(address: str) -> bytes:
+    return IPv4Address(address).packed
+
+
+def _dotted(octets: bytes) -> str:
+    try:
+        return str(IPv4Address(octets))
+    except AddressValueError:
+        return f"0x{octets.hex()}"
+
+
+class _Address(Option["IPCP"]):
+    """
+    IP-Address (RFC 1332 section 3.3).
+    """
+
+    __slots__ = ()
+
+    def wanted(self, owner: IPCP) -> bytes | None:
+        return _packed(owner.settings.localAddress)
+
+    def naked(self, owner: IPCP, current: bytes, suggested: bytes) -> bytes | None:
+        given = len(suggested) == 4 and suggested != _UNSPECIFIED
+        return suggested if given and owner.settings.peerAddress is None else current
+
+    def rejected(self, owner: IPCP, current: bytes) -> None:
+        if current == _UNSPECIFIED:
+            raise GiveUp("the peer gives us no address")
+
+    def judge(self, owner: IPCP, value: bytes) -> bytes | None:
+        assigned = owner.settings.peerAddress
+        if assigned is not None:
+            return _packed(assigned)
+        return value if len(value) == 4 and value != _UNSPECIFIED else None
+
+    def missing(self, owner: IPCP) -> bytes | None:
+        assigned = owner.settings.peerAddress
+        return _packed(assigned) if assigned is not None else None
+
+    def stalled(self, owner: IPCP, value: bytes) -> None:
+        raise GiveUp(
+            f"the peer insists on address {_dotted(value)}, it may have "
+            f"{owner.settings.peerAddress}"
+        )
+
+
+class _NameServer(Option["IPCP"]):
+    """
+    One of the four name server options (RFC 1877 section 1).
+    """
+
+    __slots__ = ("_index", "_setting")
+
+    def __init__(self, setting: str, index: int) -> None:
+        self._setting = setting
+        self._index = index
+
+    def wanted(self, owner: IPCP) -> bytes | None:
+        asked = owner.settings.requestDNS and self._setting == "dns"
+        return _UNSPECIFIED if asked else None
+
+    def naked(self, owner: IPCP, current: bytes, suggested: bytes) -> bytes | None:
+        return suggested if len(suggested) == 4 else current
+
+    def judge(self, owner: IPCP, value: bytes) -> bytes | None:
+        servers: tuple[str, ...] = getattr(owner.settings, self._setting)
+        return _packed(servers[self._index]) if self._index < len(servers) else None
+
+
+class IPCP(NetworkProtocol):
+    """
+    IPv4 on one link.
+    """
+
+    __slots__ = ("settings",)
+
+    name = "ipv4"
+    control = ppp.IPCP
+    protocol = ppp.IPV4
+    kinds: ClassVar[Mapping[int, Option[Any]]] = {
+        IP_ADDRESS: _Address(),
+        PRIMARY_DNS: _NameServer("dns", 0),
+        PRIMARY_NBNS: _NameServer("wins", 0),
+        SECONDARY_DNS: _NameServer("dns", 1),
+        SECONDARY_NBNS: _NameServer("wins", 1),
+    }
+
+    def __init__(self, settings: IPv4Settings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    # What was agreed, once Opened
+
+    @property
+    def localAddress(self) -> str:
+        """
+        Our address.
+        """
+        granted = self.negotiator.granted.get(IP_ADDRESS)
+        return _dotted(granted) if granted is not None else self.settings.localAddress
+
+    @property
+    def peerAddress(self) -> str | None:
+        """
+        The peer's; None where a server keeps its own to itself.
+        """
+        allowed = self.negotiator.allowed.get(IP_ADDRESS)
+        return _dotted(allowed) if allowed is not None else self.settings.peerAddress
+
+    @property
+    def dns(self) -> tuple[str, ...]:
+        """
+        The name servers that the peer gave us.
+        """
+        granted = self.negotiator.granted
+        servers = (granted.get(PRIMARY_DNS), granted.get(SECONDARY_DNS))
+        return tuple(_dotted(server) for server in servers if server and any(server))
+
+    def agreed(self) -> None:
+        """
+        Refuse to go on without an address of our own.
+        """
+        if self.negotiator.granted.get(IP_ADDRESS) == _UNSPECIFIED:
+            raise GiveUp("the peer gives us no address")
+
+    def attachment(self) -> Attachment:
+        """
+        The peer's address and the networks behind it.
+        """
+        peer = self.peerAddress
+        own = (IPv4Network(peer),) if peer is not None else ()
+        return Attachment(
+            addresses=own + self.settings.addresses,
+            mtu=min(self.settings.mtu, self.peerMRU),
+            receive=self.settings.receive,
+        )

@@ -1,0 +1,149 @@
+"""
+The option negotiation automaton, as printed (RFC 1661 section 4.1).
+
+The table is the specification's own text and is parsed once.  Three footnotes of it are options
+that aren't taken: C{r} (Open restarts a link that is up), C{p} (stay passive after too many
+requests) and C{x} (crossed connections are met by matching identifiers before the event).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+_PRINTED = """
+      | State
+      |    0         1         2         3         4         5
+Events| Initial   Starting  Closed    Stopped   Closing   Stopping
+------+-----------------------------------------------------------
+ Up   |    2     irc,scr/6     -         -         -         -
+ Down |    -         -         0       tls/1       0         1
+ Open |  tls/1       1     irc,scr/6     3r        5r        5r
+ Close|    0       tlf/0       2         2         4         4
+      |
+  TO+ |    -         -         -         -       str/4     str/5
+  TO- |    -         -         -         -       tlf/2     tlf/3
+      |
+ RCR+ |    -         -       sta/2 irc,scr,sca/8   4         5
+ RCR- |    -         -       sta/2 irc,scr,scn/6   4         5
+ RCA  |    -         -       sta/2     sta/3       4         5
+ RCN  |    -         -       sta/2     sta/3       4         5
+      |
+ RTR  |    -         -       sta/2     sta/3     sta/4     sta/5
+ RTA  |    -         -         2         3       tlf/2     tlf/3
+      |
+ RUC  |    -         -       scj/2     scj/3     scj/4     scj/5
+ RXJ+ |    -         -         2         3         4         5
+ RXJ- |    -         -       tlf/2     tlf/3     tlf/2     tlf/3
+      |
+ RXR  |    -         -         2         3         4         5
+
+      | State
+      |    6         7         8           9
+Events| Req-Sent  Ack-Rcvd  Ack-Sent    Opened
+------+-----------------------------------------
+ Up   |    -         -         -           -
+ Down |    1         1         1         tld/1
+ Open |    6         7         8           9r
+ Close|irc,str/4 irc,str/4 irc,str/4 tld,irc,str/4
+      |
+  TO+ |  scr/6     scr/6     scr/8         -
+  TO- | tlf/3p    tlf/3p    tlf/3p         -
+      |
+ RCR+ |  sca/8   sca,tlu/9   sca/8   tld,scr,sca/8
+ RCR- |  scn/6     scn/7     scn/6   tld,scr,scn/6
+ RCA  |  irc/7     scr/6x  irc,tlu/9   tld,scr/6x
+ RCN  |irc,scr/6   scr/6x  irc,scr/8   tld,scr/6x
+      |
+ RTR  |  sta/6     sta/6     sta/6   tld,zrc,sta/5
+ RTA  |    6         6         8       tld,scr/6
+      |
+ RUC  |  scj/6     scj/7     scj/8       scj/9
+ RXJ+ |    6         6         8           9
+ RXJ- |  tlf/3     tlf/3     tlf/3   tld,irc,str/5
+      |
+ RXR  |    6         7         8         ser/9
+"""
+
+
+class State(IntEnum):
+    """
+    The states of section 4.2.
+    """
+
+    INITIAL = 0
+    STARTING = 1
+    CLOSED = 2
+    STOPPED = 3
+    CLOSING = 4
+    STOPPING = 5
+    REQ_SENT = 6
+    ACK_RCVD = 7
+    ACK_SENT = 8
+    OPENED = 9
+
+
+class Event(IntEnum):
+    """
+    The events of section 4.3, in the order of the table's rows.
+    """
+
+    UP = 0
+    DOWN = 1
+    OPEN = 2
+    CLOSE = 3
+    TO_PLUS = 4
+    TO_MINUS = 5
+    RCR_PLUS = 6
+    RCR_MINUS = 7
+    RCA = 8
+    RCN = 9
+    RTR = 10
+    RTA = 11
+    RUC = 12
+    RXJ_PLUS = 13
+    RXJ_MINUS = 14
+    RXR = 15
+
+
+class Transition(NamedTuple):
+    """
+    What an event does in a state.
+
+    @ivar actions: the names that the table gives its actions (section 4.4), in its order.
+    """
+
+    actions: tuple[str, ...]
+    state: State
+
+
+def parse(printed: str) -> tuple[tuple[Transition | None, ...], ...]:
+    """
+    The transitions of a printed table: C{[event][state]}, None where the table has a dash.
+    """
+    names: dict[str, Event] = {
+        event.name.replace("_PLUS", "+").replace("_MINUS", "-"): event for event in Event
+    }
+    table: list[list[Transition | None]] = [[None] * len(State) for _ in Event]
+    columns: list[State] = []
+    for line in printed.splitlines():
+        name, _, row = line.partition("|")
+        cells = row.split()
+        if cells and all(cell.isdigit() for cell in cells) and not name.strip():
+            columns = [State(int(cell)) for cell in cells]
+        elif name.strip().upper() in names:
+            event = names[name.strip().upper()]
+            for state, cell in zip(columns, cells, strict=True):
+                if cell != "-":
+                    actions, _, after = cell.rpartition("/")
+                    table[event][state] = Transition(
+                        tuple(actions.split(",")) if actions else (),
+                        State(int(after.rstrip("rpx"))),
+                    )
+    return tuple(map(tuple, table))
+
+
+TABLE = parse(_PRINTED)
+
+# "The states in which the Restart timer is running are identifiable by the presence of TO events."
+TIMED = frozenset(state for state in State if TABLE[Event.TO_PLUS][state] is not None)

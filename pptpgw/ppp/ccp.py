@@ -1,0 +1,275 @@
+"""
+The Compression Control Protocol, for MPPE alone (RFC 1962, RFC 3078).
+
+The rules, where they go beyond those of every control protocol:
+
+ - We ask for one key length, stateless, and insist on exactly one: peers disagree about what
+   several mean.  Both directions get the same length, or there is no encryption.
+ - Stateful MPPE is accepted where the settings allow it and the peer, told once to be stateless,
+   asks for it again.
+ - A Configure-Request in Opened with the octets that were acknowledged is a late or doubled one: it
+   is acknowledged again and Opened stays, as do the keys.  RFC 1661 would begin anew; clients that
+   send their request twice would lose their encryption.  After C{MAX_FAILURE} of them the peer has
+   really forgotten, and the RFC is followed.
+ - A Reset-Ack is never sent for MPPE, and silently discarded (RFC 3078 section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.ppp.automaton import State
+from pptpgw.ppp.control import ControlProtocol, Layer
+from pptpgw.ppp.option import MAX_FAILURE, GiveUp, Option
+from pptpgw.wire import ppp
+
+# The option type of MPPE and MPPC, and its bits (RFC 3078 section 2.1).
+MPPE = 18
+STATELESS = 0x01000000
+KEY_BITS = {128: 0x40, 56: 0x80, 40: 0x20}
+
+
+@dataclass(frozen=True, slots=True)
+class CCPSettings:
+    """
+    What is allowed.
+
+    @ivar bits: key lengths, of 40, 56 and 128; empty: no encryption.
+    @ivar stateful: whether a peer that insists on stateful MPPE gets it.
+    @ivar require: whether CCP without MPPE is of no use.
+    """
+
+    bits: tuple[int, ...] = (128,)
+    stateful: bool = False
+    require: bool = True
+
+
+def mppeOption(bits: int, stateful: bool) -> bytes:
+    """
+    The value of the MPPE option for one key length.
+    """
+    return (KEY_BITS[bits] | (0 if stateful else STATELESS)).to_bytes(4, "big")
+
+
+def keyLengths(value: bytes) -> tuple[int, ...]:
+    """
+    The key lengths that the value of an MPPE option names, strongest first.
+    """
+    flags = int.from_bytes(value, "big") if len(value) == 4 else 0
+    return tuple(length for length, flag in KEY_BITS.items() if flags & flag)
+
+
+def isStateful(value: bytes) -> bool:
+    """
+    Whether the value of an MPPE option asks for stateful MPPE.
+    """
+    return len(value) == 4 and not int.from_bytes(value, "big") & STATELESS
+
+
+def _words(lengths: tuple[int, ...]) -> str:
+    return " or ".join(map(str, sorted(lengths, reverse=True))) or "none"
+
+
+class _MPPE(Option["CCP"]):
+    __slots__ = ()
+
+    def wanted(self, owner: CCP) -> bytes | None:
+        bits = owner.settings.bits
+        return mppeOption(max(bits), stateful=False) if bits else None
+
+    def naked(self, owner: CCP, current: bytes, suggested: bytes) -> bytes | None:
+        offered, possible = keyLengths(suggested), owner.askable
+        stateful = owner.settings.stateful and isStateful(suggested)
+        for length in offered:
+            if length in possible:
+                return mppeOption(length, stateful)
+        weaker = [length for length in possible if length < keyLengths(current)[0]]
+        if offered and weaker:
+            # A peer suggests one length, perhaps of several that it would take.
+            return mppeOption(max(weaker), stateful)
+        if not owner.settings.require:
+            return None
+        if offered:
+            raise GiveUp(self._disagreement(owner, offered))
+        return current
+
+    def rejected(self, owner: CCP, current: bytes) -> None:
+        if owner.settings.require:
+            raise GiveUp("MPPE: the peer rejects it")
+
+    def judge(self, owner: CCP, value: bytes) -> bytes | None:
+        preferred = owner.preferred
+        if preferred is None:
+            return None
+        offered = keyLengths(value)
+        if preferred not in offered:
+            common = [length for length in offered if length in owner.answerable]
+            preferred = common[0] if common else preferred
+        insists = isStateful(value) and owner.negotiator.naks > 0
+        return mppeOption(preferred, owner.settings.stateful and insists)
+
+    def missing(self, owner: CCP) -> bytes | None:
+        preferred = owner.preferred
+        if preferred is not None and (owner.settings.require or not owner.negotiator.naks):
+            return mppeOption(preferred, stateful=False)
+        return None
+
+    def stalled(self, owner: CCP, value: bytes) -> None:
+        offered = keyLengths(value)
+        if any(length in owner.answerable for length in offered) and isStateful(value):
+            raise GiveUp("MPPE: the peer insists on stateful, we allow stateless only")
+        raise GiveUp(self._disagreement(owner, offered))
+
+    def _disagreement(self, owner: CCP, offered: tuple[int, ...]) -> str:
+        return (
+            f"MPPE: no common key length: peer offers {_words(offered)}, "
+            f"we allow {_words(owner.settings.bits)}"
+        )
+
+
+class CCP(ControlProtocol):
+    """
+    CCP on one link.
+
+    @ivar resetRequested: called when the peer asks that the stream we send begin again.
+    """
+
+    __slots__ = ("_acknowledged", "_repeats", "resetRequested", "settings")
+
+    control = protocol = ppp.CCP
+    name = "CCP"
+    kinds: ClassVar[Mapping[int, Option[Any]]] = {MPPE: _MPPE()}
+    codes: ClassVar[Mapping[int, str]] = {
+        **ControlProtocol.codes,
+        ppp.RESET_REQUEST: "packet_RESET_REQUEST",
+        ppp.RESET_ACK: "packet_RESET_ACK",
+    }
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[int, bytes], None],
+        layer: Layer,
+        settings: CCPSettings,
+    ) -> None:
+        super().__init__(clock, send, layer)
+        self.settings = settings
+        # The options that we acknowledged last, and how often they came again in Opened.
+        self._acknowledged = b""
+        self._repeats = 0
+        self.resetRequested: Callable[[], None] | None = None
+
+    # What was agreed, once Opened
+
+    @property
+    def sendBits(self) -> int:
+        """
+        The key length for what we send, as the peer asked for it; 0: none.
+        """
+        return self._bits(self.negotiator.allowed)
+
+    @property
+    def receiveBits(self) -> int:
+        """
+        The key length for what we receive, as we asked for it; 0: none.
+        """
+        return self._bits(self.negotiator.granted)
+
+    @property
+    def sendStateful(self) -> bool:
+        """
+        Whether what we send is stateful.
+        """
+        return isStateful(self.negotiator.allowed.get(MPPE, b""))
+
+    @property
+    def receiveStateful(self) -> bool:
+        """
+        Whether what we receive is stateful.
+        """
+        return isStateful(self.negotiator.granted.get(MPPE, b""))
+
+    def _bits(self, options: Mapping[int, bytes]) -> int:
+        return next(iter(keyLengths(options.get(MPPE, b""))), 0)
+
+    # What still can be, so that both directions get the same
+
+    @property
+    def preferred(self) -> int | None:
+        """
+        The key length that we ask for, or have; None after the peer rejected MPPE.
+        """
+        return next(iter(keyLengths(self.negotiator.wanted.get(MPPE, b""))), None)
+
+    @property
+    def askable(self) -> tuple[int, ...]:
+        """
+        The key lengths that we may ask for: the acknowledged one where we acknowledged one.
+        """
+        if self.state is State.ACK_SENT:
+            return keyLengths(self.negotiator.allowed.get(MPPE, b""))
+        return self.settings.bits
+
+    @property
+    def answerable(self) -> tuple[int, ...]:
+        """
+        The key lengths that the peer may ask for: the granted one where it granted one.
+        """
+        if self.state is State.ACK_RCVD:
+            return keyLengths(self.negotiator.granted.get(MPPE, b""))
+        return self.settings.bits
+
+    def agreed(self) -> None:
+        """
+        Refuse an agreement that encrypts one direction only, or too little.
+        """
+        self._repeats = 0
+        if self.sendBits != self.receiveBits:
+            raise GiveUp(
+                f"MPPE: {self.sendBits} bits to the peer and {self.receiveBits} from it don't match"
+            )
+        if self.settings.require and not self.sendBits:
+            raise GiveUp("MPPE: the peer doesn't ask for it")
+
+    # Packets
+
+    def sendResetRequest(self) -> None:
+        """
+        Ask the peer to begin its stream again; only in Opened.
+        """
+        if self.opened:
+            self._transmit(ppp.encodePacket(ppp.RESET_REQUEST, self._nextIdentifier()))
+
+    def action_sca(self) -> None:
+        """
+        Send-Configure-Ack, and remember it.
+        """
+        super().action_sca()
+        self._acknowledged = self._reply[ppp.HEADER_OCTETS :]
+
+    def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
+        """
+        Judge what the peer asks for, unless it is what it has.
+        """
+        if self.opened and data == self._acknowledged and self._repeats < MAX_FAILURE:
+            self._repeats += 1
+            self._transmit(ppp.encodePacket(ppp.CONFIGURE_ACK, identifier, data))
+        else:
+            super().packet_CONFIGURE_REQUEST(identifier, data)
+
+    def packet_RESET_REQUEST(self, identifier: int, data: bytes) -> None:
+        """
+        The peer lost its place in what we send.
+        """
+        if self.opened and self.resetRequested is not None:
+            self.resetRequested()
+
+    def packet_RESET_ACK(self, identifier: int, data: bytes) -> None:
+        """
+        MPPE has no use for it: the flagged packet itself tells.
+        """
+        self.discarded += 1

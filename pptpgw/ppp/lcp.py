@@ -1,0 +1,432 @@
+"""
+The Link Control Protocol (RFC 1661 sections 5.6 to 6, RFC 1570 sections 2.1 and 2.2).
+
+The rules, where they go beyond those of every control protocol:
+
+ - The first packet of a peer shows that it is ready, and that a Configure-Request which is still
+   unanswered came too early: it is sent again at once, before the peer's packet is answered, so
+   that nobody waits for the Restart timer.  Once for each time the lower layer comes up.
+ - Our own magic number in the peer's request means that the line is, or may be, looped back: a Nak
+   with another number, and after C{MAX_LOOPS} of them the end.
+ - An Echo packet that carries our own magic number is silently discarded: it is our own.
+ - Options that aren't named here (callback, multilink, link quality, ...) are rejected together.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.error import Malformed
+from pptpgw.ppp.authentication import Method
+from pptpgw.ppp.automaton import Event, State
+from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer, readable
+from pptpgw.ppp.option import GiveUp, Option
+from pptpgw.wire import ppp
+
+# Option types (RFC 1661 section 6, RFC 1662 section 7.1).
+MRU = 1
+ACCM = 2
+AUTHENTICATION_PROTOCOL = 3
+MAGIC_NUMBER = 5
+PFC = 7
+ACFC = 8
+
+# The smallest MRU that a peer may announce: less carries no useful packet.
+LEAST_MRU = 64
+# Requests with our own magic number until the line counts as looped back.
+MAX_LOOPS = 5
+# How many identifiers there are.
+_IDENTIFIERS = 256
+
+# How the packets begin that answer a Configure-Request.
+_REPLIES = (b"\x02", b"\x03", b"\x04")
+
+_METHODS = {method.option: method for method in Method}
+
+_AUTHENTICATION_NAMES = {0xC027: "SPAP", ppp.EAP: "EAP", 0xC123: "an old Shiva protocol"}
+
+
+@dataclass(frozen=True, slots=True)
+class LCPSettings:
+    """
+    What this end asks for and allows.
+
+    @ivar mru: the largest information field that we receive, in octets.
+    @ivar magic: whether we use a magic number.
+    @ivar acfc: whether address and control field compression is asked for and allowed.
+    @ivar pfc: the same for the protocol field.
+    @ivar authentication: what the peer may prove itself with, strongest first; empty: nothing.
+    @ivar answers: what we prove ourselves with if the peer demands it, strongest first.
+    """
+
+    mru: int = 1400
+    magic: bool = True
+    acfc: bool = True
+    pfc: bool = True
+    authentication: tuple[Method, ...] = ()
+    answers: tuple[Method, ...] = ()
+
+
+def authenticationName(value: bytes) -> str:
+    """
+    The value of an Authentication-Protocol option in words.
+    """
+    method = _METHODS.get(value)
+    if method is not None:
+        return method.value
+    protocol = int.from_bytes(value[:2], "big")
+    if protocol == ppp.CHAP:
+        return f"CHAP with algorithm {value[2]}" if len(value) > 2 else "CHAP with no algorithm"
+    return _AUTHENTICATION_NAMES.get(protocol, f"authentication protocol 0x{protocol:04x}")
+
+
+class _MRU(Option["LCP"]):
+    __slots__ = ()
+
+    def wanted(self, owner: LCP) -> bytes | None:
+        return owner.settings.mru.to_bytes(2, "big")
+
+    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+        fits = len(suggested) == 2 and LEAST_MRU <= int.from_bytes(suggested, "big") <= DEFAULT_MRU
+        return suggested if fits else current
+
+    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+        if len(value) == 2 and int.from_bytes(value, "big") >= LEAST_MRU:
+            return value
+        return DEFAULT_MRU.to_bytes(2, "big")
+
+
+class _ACCM(Option["LCP"]):
+    """
+    Nothing is escaped inside GRE, so any map will do.
+    """
+
+    __slots__ = ()
+
+    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+        return value if len(value) == 4 else b"\0\0\0\0"
+
+
+class _AuthenticationProtocol(Option["LCP"]):
+    __slots__ = ()
+
+    def wanted(self, owner: LCP) -> bytes | None:
+        methods = owner.settings.authentication
+        return methods[0].option if methods else None
+
+    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+        if _METHODS.get(suggested) in owner.settings.authentication:
+            return suggested
+        raise GiveUp(f"the peer proposes {authenticationName(suggested)}, which isn't permitted")
+
+    def rejected(self, owner: LCP, current: bytes) -> None:
+        methods = ", ".join(method.value for method in owner.settings.authentication)
+        raise GiveUp(f"the peer refuses to authenticate with any of {methods}")
+
+    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+        answers = owner.settings.answers
+        if not answers:
+            return None
+        return value if _METHODS.get(value) in answers else answers[0].option
+
+
+class _MagicNumber(Option["LCP"]):
+    __slots__ = ()
+
+    def wanted(self, owner: LCP) -> bytes | None:
+        return owner.newMagicNumber() if owner.settings.magic else None
+
+    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+        return owner.newMagicNumber()
+
+    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+        if value == owner.negotiator.wanted.get(MAGIC_NUMBER):
+            owner.looped()
+            return owner.newMagicNumber()
+        return value if len(value) == 4 and any(value) else owner.newMagicNumber()
+
+
+class _Compression(Option["LCP"]):
+    """
+    PFC or ACFC, which have no value.
+
+    A peer that answers one with a Configure-Nak (RouterTester) is taken to mean a Reject.
+    """
+
+    __slots__ = ("_setting",)
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+
+    def wanted(self, owner: LCP) -> bytes | None:
+        return b"" if getattr(owner.settings, self._setting) else None
+
+    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+        return b"" if getattr(owner.settings, self._setting) else None
+
+
+class LCP(ControlProtocol):
+    """
+    LCP on one link.
+
+    @ivar peerMRU: once Opened what the peer announced.
+    @ivar echoesUnanswered: Echo-Requests sent since the last valid sign that the peer lives.
+    @ivar roundTrip: seconds from the latest answered Echo-Request to its reply, or None.
+    @ivar protocolRejected: called with the number that a Protocol-Reject names.
+    """
+
+    __slots__ = (
+        "_echoIdentifier",
+        "_echoSent",
+        "_heard",
+        "_loops",
+        "_random",
+        "echoesUnanswered",
+        "protocolRejected",
+        "roundTrip",
+        "settings",
+    )
+
+    control = protocol = ppp.LCP
+    name = "LCP"
+    kinds: ClassVar[Mapping[int, Option[Any]]] = {
+        MRU: _MRU(),
+        ACCM: _ACCM(),
+        AUTHENTICATION_PROTOCOL: _AuthenticationProtocol(),
+        MAGIC_NUMBER: _MagicNumber(),
+        PFC: _Compression("pfc"),
+        ACFC: _Compression("acfc"),
+    }
+    codes: ClassVar[Mapping[int, str]] = {
+        **ControlProtocol.codes,
+        ppp.PROTOCOL_REJECT: "packet_PROTOCOL_REJECT",
+        ppp.ECHO_REQUEST: "packet_ECHO_REQUEST",
+        ppp.ECHO_REPLY: "packet_ECHO_REPLY",
+        ppp.DISCARD_REQUEST: "packet_DISCARD_REQUEST",
+        ppp.IDENTIFICATION: "packet_IDENTIFICATION",
+        ppp.TIME_REMAINING: "packet_TIME_REMAINING",
+    }
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[int, bytes], None],
+        layer: Layer,
+        settings: LCPSettings,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """
+        @param random: gives that many unpredictable octets, for magic numbers.
+        """
+        super().__init__(clock, send, layer)
+        self.settings = settings
+        self._random = random
+        self._heard = False
+        self._loops = 0
+        self._echoIdentifier = 0
+        self._echoSent = 0.0
+        self.echoesUnanswered = 0
+        self.roundTrip: float | None = None
+        self.protocolRejected: Callable[[int], None] | None = None
+
+    # What was agreed, once Opened
+
+    @property
+    def mru(self) -> int:
+        """
+        The largest information field that the peer may send, in octets.
+        """
+        return int.from_bytes(self.negotiator.granted.get(MRU, b""), "big") or DEFAULT_MRU
+
+    @property
+    def magicNumber(self) -> int:
+        """
+        Ours, 0 without one.
+        """
+        return int.from_bytes(self._magic(), "big")
+
+    @property
+    def demanded(self) -> Method | None:
+        """
+        What the peer agreed to prove itself with.
+        """
+        return _METHODS.get(self.negotiator.granted.get(AUTHENTICATION_PROTOCOL, b""))
+
+    @property
+    def demandedOfUs(self) -> Method | None:
+        """
+        What we agreed to prove ourselves with.
+        """
+        return _METHODS.get(self.negotiator.allowed.get(AUTHENTICATION_PROTOCOL, b""))
+
+    @property
+    def sendACFC(self) -> bool:
+        """
+        Whether the peer takes frames without address and control fields.
+        """
+        return ACFC in self.negotiator.allowed
+
+    @property
+    def sendPFC(self) -> bool:
+        """
+        Whether the peer takes protocol numbers of one octet.
+        """
+        return PFC in self.negotiator.allowed
+
+    @property
+    def sendACCM(self) -> int:
+        """
+        The characters that the peer wants escaped on an asynchronous line (RFC 1662 section 7.1).
+        """
+        value = self.negotiator.allowed.get(ACCM)
+        return 0xFFFFFFFF if value is None else int.from_bytes(value, "big")
+
+    def _magic(self) -> bytes:
+        return self.negotiator.granted.get(MAGIC_NUMBER, b"\0\0\0\0")
+
+    # Packets of our own
+
+    def sendProtocolReject(self, protocol: int, information: bytes) -> None:
+        """
+        Tell the peer that C{protocol} isn't known here (RFC 1661 section 5.7); only in Opened.
+        """
+        self._sendOpened(
+            ppp.PROTOCOL_REJECT, self._nextIdentifier(), protocol.to_bytes(2, "big") + information
+        )
+
+    def sendEcho(self) -> None:
+        """
+        Ask the peer for a sign of life; only in Opened.
+        """
+        if self.opened:
+            self._echoIdentifier = (self._echoIdentifier + 1) % _IDENTIFIERS
+            self._echoSent = self._clock.seconds()
+            self.echoesUnanswered += 1
+            self._sendOpened(ppp.ECHO_REQUEST, self._echoIdentifier, self._magic())
+
+    def _sendOpened(self, code: int, identifier: int, data: bytes) -> None:
+        if self.opened:
+            self._transmit(ppp.encodePacket(code, identifier, data[: self._room()]))
+
+    # Negotiation
+
+    def newMagicNumber(self) -> bytes:
+        """
+        Four octets that aren't all zero.
+        """
+        while True:
+            number = self._random(4)
+            if any(number):
+                return number
+
+    def looped(self) -> None:
+        """
+        Count a request that may be our own.
+
+        @raise GiveUp: it was one too many.
+        """
+        self._loops += 1
+        if self._loops >= MAX_LOOPS:
+            raise GiveUp("the line is looped back")
+
+    def beginning(self) -> None:
+        """
+        Nothing is known of the peer.
+        """
+        self._heard = False
+        self._loops = 0
+        self.peerMRU = DEFAULT_MRU
+
+    def agreed(self) -> None:
+        """
+        Take over what the peer receives.
+        """
+        announced = int.from_bytes(self.negotiator.allowed.get(MRU, b""), "big")
+        self.peerMRU = announced or DEFAULT_MRU
+        self._loops = 0
+        self.echoesUnanswered = 0
+
+    def codeRejected(self, code: int) -> None:
+        """
+        A peer that knows no Echo-Request has shown that it lives all the same.
+        """
+        if code == ppp.ECHO_REQUEST:
+            self.echoesUnanswered = 0
+
+    # Packets of the peer's
+
+    def _receive(self, packet: bytes) -> None:
+        if not self._heard and self.state > State.STARTING:
+            self._heard = True
+            if not packet.startswith(_REPLIES):
+                self.askAgain()
+        super()._receive(packet)
+
+    def packet_PROTOCOL_REJECT(self, identifier: int, data: bytes) -> None:
+        """
+        The peer doesn't know a protocol; before Opened this means nothing (section 5.7).
+        """
+        if len(data) < 2:
+            raise Malformed("a Protocol-Reject names no protocol")
+        protocol = int.from_bytes(data[:2], "big")
+        if self.opened:
+            if protocol == self.control:
+                self._end("the peer rejects LCP itself")
+            elif self.protocolRejected is not None:
+                self.protocolRejected(protocol)
+
+    def packet_ECHO_REQUEST(self, identifier: int, data: bytes) -> None:
+        """
+        Return what came, with our own magic number.
+        """
+        if self._foreign(data):
+            reply = (self._magic() + data[4:])[: self._room()]
+            self._reply = ppp.encodePacket(ppp.ECHO_REPLY, identifier, reply)
+            self._feed(Event.RXR)
+
+    def packet_ECHO_REPLY(self, identifier: int, data: bytes) -> None:
+        """
+        The peer lives.
+        """
+        age = (self._echoIdentifier - identifier) % _IDENTIFIERS
+        if not self.opened or age >= self.echoesUnanswered:
+            self.discarded += 1
+        elif self._foreign(data):
+            self.echoesUnanswered = 0
+            if age == 0:
+                self.roundTrip = self._clock.seconds() - self._echoSent
+
+    def _foreign(self, data: bytes) -> bool:
+        """
+        Whether the magic number before C{data} isn't ours; where it is, the packet is discarded.
+        """
+        if len(data) < 4:
+            raise Malformed("there is no magic number")
+        if any(self._magic()) and data[:4] == self._magic():
+            self.discarded += 1
+            return False
+        return True
+
+    def packet_DISCARD_REQUEST(self, identifier: int, data: bytes) -> None:
+        """
+        Only meant to be sent.
+        """
+        self._reply = b""
+        self._feed(Event.RXR)
+
+    def packet_IDENTIFICATION(self, identifier: int, data: bytes) -> None:
+        """
+        What the peer says of itself (RFC 1570 section 2.1) is never answered.
+        """
+        if self.trace is not None:
+            self.trace(f"the peer identifies itself as {readable(data[4:])!r}")
+
+    def packet_TIME_REMAINING(self, identifier: int, data: bytes) -> None:
+        """
+        How long the peer means to stay (RFC 1570 section 2.2) changes nothing here.
+        """
