@@ -1,0 +1,297 @@
+"""
+Control connections over TCP: the server's port 1723 and the client's side.
+
+What a peer can make us hold is bounded: less than one message of its octets, and of ours one read's
+worth of replies beyond the transport's buffer, because while the peer doesn't read we don't either;
+one that doesn't for L{STALL_TIMEOUT} seconds is cut off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol as TypingProtocol
+from typing import cast
+
+from twisted.internet.address import IPv4Address as TCPAddress
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.owner import ConnectionOwner, ControlTransport
+from pptpgw.pptp.rules import Role, State
+
+STALL_TIMEOUT = 30.0
+LOG_INTERVAL = 60.0
+
+
+class TCPTransport(ControlTransport, TypingProtocol):
+    """
+    What this module needs of Twisted's TCP transport.
+    """
+
+    def getHost(self) -> TCPAddress: ...
+    def getPeer(self) -> TCPAddress: ...
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+    def setTcpKeepAlive(self, enabled: bool) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+
+
+@implementer(IPushProducer)
+class ControlProtocol(Protocol):
+    """
+    Carries one L{ControlConnection}; it is the producer of what the peer has to read.
+
+    @ivar connection: the control connection, once the TCP connection is made.
+    """
+
+    connection: ControlConnection
+
+    def __init__(self, factory: ConnectionFactory) -> None:
+        self._factory = factory
+        self._stalled: IDelayedCall | None = None
+
+    @property
+    def _tcp(self) -> TCPTransport:
+        return cast(TCPTransport, self.transport)
+
+    def connectionMade(self) -> None:
+        """
+        The TCP connection is there.
+        """
+        tcp = self._tcp
+        tcp.setTcpNoDelay(True)
+        tcp.setTcpKeepAlive(True)
+        tcp.registerProducer(self, True)
+        self.connection = self._factory.buildConnection(tcp.getHost().host, tcp.getPeer().host)
+        self._factory.opened(self)
+        self.connection.connectionMade(tcp)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Octets of the stream.
+        """
+        self.connection.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The TCP connection is gone.
+        """
+        self._moving()
+        self.connection.connectionLost(f"the TCP connection ended: {reason.getErrorMessage()}")
+        self._factory.closed(self)
+
+    def pauseProducing(self) -> None:
+        """
+        The peer doesn't read: stop to read what it wants answered.
+        """
+        if self._stalled is None:
+            self._stalled = self._factory.clock.callLater(STALL_TIMEOUT, self._stall)
+            self._tcp.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The peer has read all that there was.
+        """
+        self._moving()
+        self._tcp.resumeProducing()
+        if self.connection.state is State.CLOSED:
+            # A transport doesn't close while it waits for more of its producer.
+            self._tcp.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """
+        The transport closes: nothing is left to do.
+        """
+
+    def _moving(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _stall(self) -> None:
+        self._stalled = None
+        self._factory.counters.discard("control connection whose peer doesn't read")
+        self._tcp.abortConnection()
+
+
+class ConnectionFactory(Factory):
+    """
+    What the server's and the client's side share.
+
+    @ivar connections: the protocols whose TCP connection is there.
+    """
+
+    noisy = False
+    role: Role
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ConnectionSettings,
+        callIDs: CallIDs,
+        owner: ConnectionOwner,
+        counters: Counters | None = None,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.callIDs = callIDs
+        self.owner = owner
+        self.counters = Counters() if counters is None else counters
+        self.connections: set[ControlProtocol] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:
+        """
+        A protocol for a TCP connection.
+        """
+        return ControlProtocol(self)
+
+    def buildConnection(self, localAddress: str, peerAddress: str) -> ControlConnection:
+        """
+        The control connection for a TCP connection between these addresses.
+        """
+        return ControlConnection(
+            self.clock,
+            self.settings,
+            self.callIDs,
+            self.owner,
+            self.role,
+            localAddress,
+            peerAddress,
+            self.counters,
+        )
+
+    def opened(self, protocol: ControlProtocol) -> None:
+        """
+        A TCP connection was made.
+        """
+        self.connections.add(protocol)
+
+    def closed(self, protocol: ControlProtocol) -> None:
+        """
+        It is gone.
+        """
+        self.connections.discard(protocol)
+
+
+class ControlClientFactory(ConnectionFactory):
+    """
+    For a client endpoint: each connection is a control connection that we open, as PNS.
+    """
+
+    role = Role.PNS
+
+
+class ControlFactory(ConnectionFactory, ServerFactory):
+    """
+    For a listening port: each connection is a control connection that a client opens, as PNS of
+    ours, the PAC; those beyond the limits are closed at once and counted, and logged no more than
+    once in L{LOG_INTERVAL} seconds for each reason.
+
+    @ivar clients: the networks that may connect; empty: everyone may.
+    """
+
+    role = Role.PAC
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ConnectionSettings,
+        callIDs: CallIDs,
+        owner: ConnectionOwner,
+        clients: Sequence[IPv4Network] = (),
+        maxConnections: int = 4096,
+        maxConnectionsPerHost: int = 64,
+        counters: Counters | None = None,
+    ) -> None:
+        super().__init__(clock, settings, callIDs, owner, counters)
+        self.clients = tuple(clients)
+        self.maxConnections = maxConnections
+        self.maxConnectionsPerHost = maxConnectionsPerHost
+        self._hosts: Counter[str] = Counter()
+        self._logged: dict[str, float] = {}
+        self._stopped: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:
+        """
+        A protocol for a client, or None where it isn't let in.
+        """
+        host: str = getattr(addr, "host", "")
+        reason = self._refusal(host)
+        if reason:
+            self._refused(host, reason)
+            return None
+        return super().buildProtocol(addr)
+
+    def opened(self, protocol: ControlProtocol) -> None:
+        """
+        A client's TCP connection was made.
+        """
+        super().opened(protocol)
+        self._hosts[protocol.connection.peerAddress] += 1
+
+    def closed(self, protocol: ControlProtocol) -> None:
+        """
+        It is gone.
+        """
+        super().closed(protocol)
+        host = protocol.connection.peerAddress
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
+        if not self.connections:
+            stopped, self._stopped = self._stopped, []
+            for deferred in stopped:
+                deferred.callback(None)
+
+    def stop(self, reason: str = "the gateway shuts down") -> Deferred[None]:
+        """
+        Let nobody in any more, notify every call and stop every control connection.
+
+        @return: fires when the last TCP connection is gone, C{stopTimeout} and C{closeTimeout}
+            later at most.
+        """
+        self.maxConnections = 0
+        if not self.connections:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        for protocol in list(self.connections):
+            protocol.connection.stop(reason)
+        return stopped
+
+    def _refusal(self, host: str) -> str:
+        try:
+            address = IPv4Address(host)
+        except ValueError:
+            return "control connection not over IPv4"
+        if self.clients and not any(address in network for network in self.clients):
+            return "control connection from a client that isn't permitted"
+        if len(self.connections) >= self.maxConnections:
+            return "too many control connections"
+        if self._hosts[host] >= self.maxConnectionsPerHost:
+            return "too many control connections from one host"
+        return ""
+
+    def _refused(self, host: str, reason: str) -> None:
+        self.counters.discard(reason)
+        now = self.clock.seconds()
+        if now - self._logged.get(reason, -LOG_INTERVAL) >= LOG_INTERVAL:
+            self._logged[reason] = now
+            self._log.warn(
+                "refused {host}: {reason} ({count} so far)",
+                host=host,
+                reason=reason,
+                count=self.counters.discards[reason],
+            )

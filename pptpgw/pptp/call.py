@@ -1,0 +1,400 @@
+"""
+One call of a control connection: a PPP session's tunnel (RFC 2637 sections 2.7 to 2.15 and 3.2).
+
+The rules.  As PAC we answer an Outgoing-Call-Request (the PNS asks, we "dial"): L{Call.accept} or
+L{Call.refuse}, within C{answerTimeout} or it is refused with Time-out.  As PNS we place the call
+and wait for the Outgoing-Call-Reply.
+
+Whose call id a message carries, and so how a call is found:
+
+  - Call-Clear-Request: the one that its sender, the PNS, assigned (section 2.12).
+  - Call-Disconnect-Notify: the one that its sender, the PAC, assigned (section 2.13).
+  - Set-Link-Info, WAN-Error-Notify: the one that the receiver assigned.
+
+Peers mix these up, so what matches nothing that way is tried the other way round.
+
+A call ends by Call-Clear-Request (PNS) or Call-Disconnect-Notify (PAC), whatever codes they carry,
+with its control connection, or by L{Call.hangUp}; the PNS's Call-Clear-Request waits
+C{clearTimeout} for the notification, no longer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pptpgw.error import CallError, Exhausted
+from pptpgw.pptp.owner import CallOwner, tell
+from pptpgw.pptp.rules import Role
+from pptpgw.wire.pptp import (
+    CallClearRequest,
+    CallDisconnectNotify,
+    OutgoingCallReply,
+    OutgoingCallRequest,
+    SetLinkInfo,
+)
+from pptpgw.wire.pptpcode import (
+    CauseCode,
+    DisconnectResult,
+    GeneralError,
+    OutgoingCallResult,
+    describe,
+)
+
+if TYPE_CHECKING:
+    from pptpgw.pptp.connection import ControlConnection
+
+
+class CallState(Enum):
+    """
+    The states of an outgoing call (RFC 2637 section 3.2); the PAC's wait_cs_ans is WAIT_REPLY too:
+    the wait for the Outgoing-Call-Reply, ours or the peer's.
+    """
+
+    WAIT_REPLY = "wait_reply"
+    ESTABLISHED = "established"
+    WAIT_DISCONNECT = "wait_disconnect"
+    ENDED = "ended"
+
+
+class Call:
+    """
+    One call.
+
+    @ivar connection: the control connection that it belongs to.
+    @ivar localCallID: the call id that we assigned: in the GRE packets that we receive.
+    @ivar peerCallID: the one that the peer assigned, 0 included; -1 until the peer named it.
+    @ivar peerWindow: the peer's receive window in packets.
+    @ivar request: the Outgoing-Call-Request that began it.
+    @ivar owner: who is told; None until a PAC's call is accepted.
+    @ivar cause: why it ended, or is being ended.
+    """
+
+    __slots__ = (
+        "_timer",
+        "cause",
+        "connection",
+        "localCallID",
+        "owner",
+        "peerCallID",
+        "peerWindow",
+        "request",
+        "state",
+    )
+
+    def __init__(
+        self,
+        connection: ControlConnection,
+        localCallID: int,
+        request: OutgoingCallRequest,
+        owner: CallOwner | None = None,
+    ) -> None:
+        self.connection = connection
+        self.localCallID = localCallID
+        self.request = request
+        self.owner = owner
+        self.peerCallID = -1
+        self.peerWindow = 0
+        self.state = CallState.WAIT_REPLY
+        self.cause = ""
+        self._timer: IDelayedCall | None = None
+        if self.role is Role.PAC:
+            self.peerCallID = request.callID
+            self.peerWindow = request.window
+
+    @property
+    def role(self) -> Role:
+        """
+        What we are: the PAC of a call that was asked of us, the PNS of one that we placed.
+        """
+        return self.connection.role
+
+    @property
+    def localAddress(self) -> str:
+        """
+        Our IPv4 address, dotted: of the control connection and of the tunnel.
+        """
+        return self.connection.localAddress
+
+    @property
+    def peerAddress(self) -> str:
+        """
+        The peer's.
+        """
+        return self.connection.peerAddress
+
+    @property
+    def calledNumber(self) -> bytes:
+        """
+        The phone number of the request, as it came; usually empty.
+        """
+        return self.request.phoneNumber
+
+    def __repr__(self) -> str:
+        return (
+            f"<Call {self.localCallID} of {self.peerAddress} (call id there {self.peerCallID}), "
+            f"{self.state.value}>"
+        )
+
+    # The owner's side.
+
+    def accept(self, owner: CallOwner) -> None:
+        """
+        As PAC: take the call that was asked for.  Where it ended in the meantime, C{owner} is told
+        so at once.
+
+        @raise CallError: it has been accepted before, or isn't ours to accept.
+        """
+        if self.role is not Role.PAC or self.owner is not None:
+            raise CallError(f"{self!r} can't be accepted")
+        self.owner = owner
+        if self.state is CallState.ENDED:
+            tell(owner.callEnded, self, self.cause)
+            return
+        self._cancel()
+        self.state = CallState.ESTABLISHED
+        settings = self.connection.settings
+        self._reply(
+            OutgoingCallResult.CONNECTED,
+            connectSpeed=min(settings.linkSpeed, self.request.maximumBPS or settings.linkSpeed),
+            window=settings.window,
+        )
+        # A peer in the same process may have answered, and ended the call, by now.
+        if self.isEstablished:
+            tell(owner.callEstablished, self)
+
+    def refuse(self, result: int, error: int = GeneralError.NONE, cause: int = 0) -> None:
+        """
+        As PAC: turn the call down, in the codes of section 2.8.  Harmless where it has ended.
+
+        @raise CallError: it has been accepted, or isn't ours to refuse.
+        """
+        if self.state is CallState.ENDED:
+            return
+        if self.role is not Role.PAC or self.owner is not None:
+            raise CallError(f"{self!r} can't be refused")
+        self._reply(result, error, cause)
+        self.finish(f"refused: {describe(OutgoingCallResult, result)}")
+
+    def hangUp(
+        self,
+        cause: str,
+        result: int = DisconnectResult.ADMIN_SHUTDOWN,
+        error: int = GeneralError.NONE,
+        causeCode: int = CauseCode.NORMAL_CALL_CLEARING,
+    ) -> None:
+        """
+        End the call: the PAC sends a Call-Disconnect-Notify with these codes, and the call is over;
+        the PNS sends a Call-Clear-Request, and it is over with the peer's notification or soon
+        after.  Harmless where the call is over or ending.
+        """
+        if self.role is Role.PNS:
+            if self.state in (CallState.WAIT_REPLY, CallState.ESTABLISHED):
+                self.cause = cause
+                self.state = CallState.WAIT_DISCONNECT
+                clear = CallClearRequest(self.localCallID)
+                self.wait(self.connection.within(clear), self._notNotified)
+                self.connection.send(clear)
+        elif self.owner is None:
+            self.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
+        elif self.isEstablished:
+            self._notify(result, error, causeCode)
+            self.finish(cause)
+
+    # The control connection's side.
+
+    @property
+    def isEstablished(self) -> bool:
+        """
+        Whether the tunnel can carry packets.
+        """
+        return self.state is CallState.ESTABLISHED
+
+    def requested(self) -> None:
+        """
+        As PAC: the connection's owner has been told of the request; it must answer in time.
+        """
+        if self.state is CallState.WAIT_REPLY:
+            self.wait(self.connection.settings.answerTimeout, self._notAnswered)
+
+    def placed(self) -> None:
+        """
+        As PNS: send the request.
+        """
+        self.wait(self.connection.within(self.request), self._notReplied)
+        self.connection.send(self.request)
+
+    def replied(self, reply: OutgoingCallReply) -> bool:
+        """
+        As PNS: an Outgoing-Call-Reply came; False where none was due.
+        """
+        if self.state not in (CallState.WAIT_REPLY, CallState.WAIT_DISCONNECT):
+            return False
+        if reply.result != OutgoingCallResult.CONNECTED:
+            text = describe(OutgoingCallResult, reply.result)
+            if reply.error:
+                text += f", {describe(GeneralError, reply.error)}"
+            if reply.cause:
+                text += f", cause: {describe(CauseCode, reply.cause)}"
+            self.finish(self.cause or f"the peer refused the call: {text}")
+            return True
+        self.peerCallID = reply.callID
+        self.peerWindow = reply.window
+        if self.state is CallState.WAIT_REPLY:
+            self._cancel()
+            self.state = CallState.ESTABLISHED
+            if self.owner is not None:
+                tell(self.owner.callEstablished, self)
+        return True
+
+    def cleared(self) -> None:
+        """
+        As PAC: a Call-Clear-Request came, which is answered in every state.
+        """
+        self._notify(DisconnectResult.REQUEST, 0, CauseCode.NORMAL_CALL_CLEARING)
+        self.finish("the peer cleared the call")
+
+    def disconnected(self, notice: CallDisconnectNotify) -> None:
+        """
+        A Call-Disconnect-Notify came; it ends the call whatever its codes are.
+        """
+        text = describe(DisconnectResult, notice.result)
+        self.finish(self.cause or f"the peer disconnected the call: {text}")
+
+    def linkInfoSet(self, message: SetLinkInfo) -> None:
+        """
+        A Set-Link-Info came.
+        """
+        if self.owner is not None and self.isEstablished:
+            tell(self.owner.linkInfoSet, self, message.sendACCM, message.receiveACCM)
+
+    def finish(self, cause: str) -> None:
+        """
+        The call is over, nothing more is sent for it.  Harmless the second time.
+        """
+        if self.state is CallState.ENDED:
+            return
+        self._cancel()
+        self.state = CallState.ENDED
+        self.cause = cause
+        self.connection.callFinished(self)
+        if self.owner is not None:
+            tell(self.owner.callEnded, self, cause)
+
+    def wait(self, seconds: float, then: Callable[[], None]) -> None:
+        """
+        Call C{then} unless the call moves on within C{seconds}.
+        """
+        self._cancel()
+        self._timer = self.connection.clock.callLater(seconds, then)
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _notAnswered(self) -> None:
+        self.refuse(OutgoingCallResult.TIME_OUT)
+
+    def _notReplied(self) -> None:
+        self.hangUp("the peer didn't answer the Outgoing-Call-Request")
+
+    def _notNotified(self) -> None:
+        self.finish(self.cause)
+
+    def _reply(
+        self,
+        result: int,
+        error: int = GeneralError.NONE,
+        cause: int = 0,
+        connectSpeed: int = 0,
+        window: int = 0,
+    ) -> None:
+        self.connection.send(
+            OutgoingCallReply(
+                callID=self.localCallID,
+                peerCallID=self.peerCallID,
+                result=result,
+                error=error,
+                cause=cause,
+                connectSpeed=connectSpeed,
+                window=window,
+            )
+        )
+
+    def _notify(self, result: int, error: int, causeCode: int) -> None:
+        self.connection.send(
+            CallDisconnectNotify(
+                callID=self.localCallID, result=result, error=error, cause=causeCode
+            )
+        )
+
+
+class CallIDs:
+    """
+    The call ids of the whole gateway: 1 to 65535, unpredictable, unique among the living calls.
+
+    An id that was released rests for C{rest} seconds, so that a late packet of the old call can't
+    reach a new one; when more than L{RESTING} rest, the one that has rested longest is free again.
+    """
+
+    LARGEST = 0xFFFF
+    RESTING = 16384
+    _DRAWS = 32
+
+    __slots__ = ("_clock", "_living", "_resting", "_restingIDs", "rest")
+
+    def __init__(self, clock: IReactorTime, rest: float = 60.0) -> None:
+        self._clock = clock
+        self.rest = rest
+        self._living: set[int] = set()
+        self._resting: deque[tuple[float, int]] = deque()
+        self._restingIDs: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._living)
+
+    def allocate(self) -> int:
+        """
+        An id for a new call.
+
+        @raise Exhausted: each is in use or resting.
+        """
+        self._wake()
+        for _ in range(self._DRAWS):
+            callID = 1 + secrets.randbelow(self.LARGEST)
+            if self._isFree(callID):
+                break
+        else:
+            # Few are left: the next free one behind the last draw.
+            for _ in range(self.LARGEST):
+                callID = callID % self.LARGEST + 1
+                if self._isFree(callID):
+                    break
+            else:
+                raise Exhausted(f"all {self.LARGEST} call ids are in use or resting")
+        self._living.add(callID)
+        return callID
+
+    def release(self, callID: int) -> None:
+        """
+        The call that had C{callID} is over.  Harmless where none has it.
+        """
+        if callID in self._living:
+            self._living.remove(callID)
+            self._resting.append((self._clock.seconds() + self.rest, callID))
+            self._restingIDs.add(callID)
+            self._wake()
+
+    def _isFree(self, callID: int) -> bool:
+        return callID not in self._living and callID not in self._restingIDs
+
+    def _wake(self) -> None:
+        now = self._clock.seconds()
+        while self._resting and (self._resting[0][0] <= now or len(self._resting) > self.RESTING):
+            self._restingIDs.remove(self._resting.popleft()[1])

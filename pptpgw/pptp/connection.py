@@ -1,0 +1,410 @@
+"""
+The control connection of PPTP (RFC 2637 section 3.1), apart from its TCP connection.
+
+What is legal when stands in L{pptpgw.pptp.rules}, what each message does in
+L{pptpgw.pptp.messages}; here are the connection's state, its timers and its two edges, the
+transport below and the owner above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pptpgw.counters import Counters
+from pptpgw.error import CallError, Exhausted, Malformed
+from pptpgw.pptp import messages
+from pptpgw.pptp.call import Call, CallIDs
+from pptpgw.pptp.owner import CallOwner, ConnectionOwner, ControlTransport, tell
+from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
+from pptpgw.wire.framing import Framing
+from pptpgw.wire.pptp import (
+    EchoRequest,
+    Message,
+    OutgoingCallRequest,
+    StartControlConnectionRequest,
+    StopControlConnectionRequest,
+    UnknownMessage,
+    decode,
+    encode,
+)
+from pptpgw.wire.pptpcode import StopReason, nameOf
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """
+    What a control connection says of itself, and its limits.  Times are in seconds.
+
+    @ivar window: the receive window, in packets, that we offer for each call.
+    @ivar linkSpeed: what we call a call's speed, in bits per second.
+    @ivar maximumCalls: on one control connection.
+    @ivar handshakeTimeout: from the TCP connection to Start-Control-Connection done.
+    @ivar callTimeout: how long a PAC keeps a connection that has no call.
+    @ivar answerTimeout: how long our owner may take to accept or refuse a call.
+    @ivar replyTimeout: how long, as PNS, we wait for an Outgoing-Call-Reply.
+    @ivar echoInterval: of silence, before an Echo-Request.
+    @ivar echoTimeout: of silence after the Echo-Request, before the connection is closed.
+    @ivar stopTimeout: for the Stop-Control-Connection-Reply.
+    @ivar closeTimeout: for TCP to close in order, before it is aborted.
+    """
+
+    hostName: bytes = b"pptpgw"
+    vendorName: bytes = b"pptpgw"
+    firmwareRevision: int = 1
+    framingCapabilities: int = 3
+    bearerCapabilities: int = 3
+    window: int = 64
+    linkSpeed: int = 100_000_000
+    maximumCalls: int = 64
+    handshakeTimeout: float = 10.0
+    callTimeout: float = 60.0
+    answerTimeout: float = 30.0
+    replyTimeout: float = 60.0
+    clearTimeout: float = 5.0
+    echoInterval: float = 60.0
+    echoTimeout: float = 60.0
+    stopTimeout: float = 5.0
+    closeTimeout: float = 5.0
+
+
+class ControlConnection:
+    """
+    One control connection.
+
+    @ivar calls: the living calls by our call id.
+    @ivar peerHostName: as the peer named itself, fit for a log; so is C{peerVendorName}.
+    @ivar closeReason: why it was closed, once it is.
+    @ivar counters: where discards are counted.
+    """
+
+    __slots__ = (
+        "_echoAsked",
+        "_framing",
+        "_idleTimer",
+        "_receiving",
+        "_serial",
+        "_stopped",
+        "_timer",
+        "_transport",
+        "callIDs",
+        "calls",
+        "clock",
+        "closeReason",
+        "counters",
+        "echoIdentifier",
+        "localAddress",
+        "owner",
+        "peerAddress",
+        "peerHostName",
+        "peerVendorName",
+        "role",
+        "settings",
+        "state",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ConnectionSettings,
+        callIDs: CallIDs,
+        owner: ConnectionOwner,
+        role: Role,
+        localAddress: str,
+        peerAddress: str,
+        counters: Counters | None = None,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.callIDs = callIDs
+        self.owner = owner
+        self.role = role
+        self.localAddress = localAddress
+        self.peerAddress = peerAddress
+        self.counters = Counters() if counters is None else counters
+        self.calls: dict[int, Call] = {}
+        self.peerHostName = ""
+        self.peerVendorName = ""
+        self.state = State.IDLE
+        self.closeReason = ""
+        self._transport: ControlTransport | None = None
+        self._framing = Framing()
+        self._receiving = False
+        # What silence means follows from the state: see _silent.
+        self._timer: IDelayedCall | None = None
+        self._idleTimer: IDelayedCall | None = None
+        self._echoAsked = False
+        self.echoIdentifier = 0
+        self._serial = 0
+        self._stopped: list[Deferred[None]] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"<ControlConnection as {self.role.value} with {self.peerAddress}, {self.state.value}, "
+            f"{len(self.calls)} calls>"
+        )
+
+    # The transport's side.
+
+    def connectionMade(self, transport: ControlTransport) -> None:
+        """
+        The TCP connection is there: as PNS, ask for the control connection.
+        """
+        self._transport = transport
+        self._watch(self.settings.handshakeTimeout)
+        if self.role is Role.PNS:
+            self.state = State.WAIT_CTL_REPLY
+            settings = self.settings
+            self.ask(
+                StartControlConnectionRequest(
+                    framingCapabilities=settings.framingCapabilities,
+                    bearerCapabilities=settings.bearerCapabilities,
+                    firmwareRevision=settings.firmwareRevision,
+                    hostName=settings.hostName,
+                    vendorName=settings.vendorName,
+                )
+            )
+
+    def dataReceived(self, octets: bytes) -> None:
+        """
+        Octets of the TCP stream, cut anyhow.
+        """
+        if self._isClosed:
+            return
+        self._framing.feed(octets)
+        if self._receiving:
+            # A peer in the same process answered while we act on a message: that one comes first.
+            return
+        self._receiving = True
+        try:
+            while not self._isClosed and (frame := self._framing.next()) is not None:
+                self._frameReceived(frame)
+        except Malformed as error:
+            self.counters.discard("control message malformed")
+            self.end(f"malformed: {error}")
+        finally:
+            self._receiving = False
+
+    def connectionLost(self, reason: str) -> None:
+        """
+        The TCP connection is gone.
+        """
+        self._transport = None
+        self.end(reason)
+        self._unwatch()
+
+    # The owner's side.
+
+    def placeCall(self, owner: CallOwner, calledNumber: bytes = b"") -> Call:
+        """
+        As PNS: ask the peer for a call; C{owner} is told what becomes of it.
+
+        @raise CallError: the control connection isn't established, or we are its PAC.
+        @raise Exhausted: no call id is left, or too many calls are on this connection.
+        """
+        if self.role is not Role.PNS or self.state is not State.ESTABLISHED:
+            raise CallError(f"{self!r} can't place a call")
+        callID = self.allocate()
+        self._serial = (self._serial + 1) & 0xFFFF
+        request = OutgoingCallRequest(
+            callID=callID,
+            callSerialNumber=self._serial,
+            maximumBPS=self.settings.linkSpeed,
+            window=self.settings.window,
+            phoneNumberLength=len(calledNumber),
+            phoneNumber=calledNumber,
+        )
+        call = Call(self, callID, request, owner)
+        self.addCall(call)
+        call.placed()
+        return call
+
+    def stop(
+        self, reason: str = "shut down", code: StopReason = StopReason.STOP_LOCAL_SHUTDOWN
+    ) -> Deferred[None]:
+        """
+        Notify every call, send a Stop-Control-Connection-Request and close when the peer has
+        answered it, or C{stopTimeout} later.
+
+        @return: fires when the control connection is closed.
+        """
+        if self.state is State.CLOSED:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        if self.state is State.ESTABLISHED:
+            # Before the owners of the calls are told, who may want to stop it as well.
+            self.state = State.WAIT_STOP_REPLY
+            for call in list(self.calls.values()):
+                call.hangUp(reason)
+                # The stop clears it implicitly (section 2.3): a PNS doesn't wait for the notice.
+                call.finish(reason)
+            if not self._isClosed:
+                self.askToStop(reason, code)
+        elif self.state is not State.WAIT_STOP_REPLY:
+            self.end(reason)
+        return stopped
+
+    # The calls' side.
+
+    def send(self, message: Message) -> None:
+        """
+        Send a message, while there is somebody to send it to.
+        """
+        if self._transport is not None and self.state is not State.CLOSED:
+            self._transport.write(encode(message))
+
+    def within(self, message: Message) -> float:
+        """
+        How many seconds the answer to C{message} may take, by L{RULES}.
+        """
+        seconds: float = getattr(self.settings, ANSWERS[message.messageType][1])
+        return seconds
+
+    def allocate(self) -> int:
+        """
+        A call id for one more call on this connection.
+
+        @raise Exhausted: no call id is left, or too many calls are on this connection.
+        """
+        if len(self.calls) >= self.settings.maximumCalls:
+            raise Exhausted(f"{self!r} has as many calls as are allowed")
+        return self.callIDs.allocate()
+
+    def addCall(self, call: Call) -> None:
+        """
+        One more call.
+        """
+        self.calls[call.localCallID] = call
+        self._stopIdling()
+
+    def callFinished(self, call: Call) -> None:
+        """
+        Forget a call that is over.
+        """
+        del self.calls[call.localCallID]
+        self.callIDs.release(call.localCallID)
+        self._startIdling()
+
+    @property
+    def _isClosed(self) -> bool:
+        return self.state is State.CLOSED
+
+    def _frameReceived(self, frame: bytes) -> None:
+        try:
+            message = decode(frame)
+        except UnknownMessage:
+            if self.state in (State.ESTABLISHED, State.WAIT_STOP_REPLY):
+                self.counters.discard("control message unknown")
+                self._alive()
+                return
+            raise
+        kind = message.messageType
+        action = ACTIONS[self.role, self.state, kind]
+        self._alive()
+        if action == "take":
+            getattr(messages, f"pptp_{kind.name}")(self, message)
+        elif action == "refuse":
+            getattr(messages, f"refuse_{kind.name}")(self, message)
+        else:
+            self.counters.discard("control message out of place")
+            if action == "end":
+                self.end(f"{nameOf(kind)} before the control connection was established")
+
+    # What messages and time do to the connection.
+
+    def open(self) -> None:
+        """
+        Start-Control-Connection is done.
+        """
+        self.state = State.ESTABLISHED
+        self._watch(self.settings.echoInterval)
+        self._startIdling()
+        tell(self.owner.connectionOpened, self)
+
+    def askToStop(self, reason: str, code: StopReason) -> None:
+        """
+        Send a Stop-Control-Connection-Request; the connection closes with its answer, or without.
+        """
+        self._stopIdling()
+        self.state = State.WAIT_STOP_REPLY
+        self.closeReason = reason
+        self.ask(StopControlConnectionRequest(code))
+
+    def end(self, reason: str) -> None:
+        """
+        End every call and close the TCP connection, if it is there still.
+        """
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self.closeReason = reason
+        self._stopIdling()
+        for call in list(self.calls.values()):
+            call.finish(reason)
+        if self._transport is not None:
+            self._watch(self.settings.closeTimeout)
+            self._transport.loseConnection()
+        tell(self.owner.connectionClosed, self, reason)
+        stopped, self._stopped = self._stopped, []
+        for deferred in stopped:
+            deferred.callback(None)
+
+    def ask(self, message: Message) -> None:
+        """
+        Send a message whose answer is due in time.
+        """
+        self._watch(self.within(message))
+        self.send(message)
+
+    def _alive(self) -> None:
+        if self.state is State.ESTABLISHED and self._timer is not None:
+            self._echoAsked = False
+            self._timer.reset(self.settings.echoInterval)
+
+    def _silent(self) -> None:
+        """
+        Nothing came for as long as the state allows.
+        """
+        self._timer = None
+        if self.state is State.ESTABLISHED and not self._echoAsked:
+            self._echoAsked = True
+            self.echoIdentifier = (self.echoIdentifier + 1) & 0xFFFFFFFF
+            self.ask(EchoRequest(self.echoIdentifier))
+        elif self.state is State.ESTABLISHED:
+            self.end(f"no answer to an Echo-Request in {self.settings.echoTimeout:g} s")
+        elif self.state is State.WAIT_STOP_REPLY:
+            self.end(self.closeReason)
+        elif self.state is State.CLOSED:
+            if self._transport is not None:
+                self._transport.abortConnection()
+        else:
+            awaited = "Request" if self.role is Role.PAC else "Reply"
+            self.end(
+                f"no Start-Control-Connection-{awaited} in {self.settings.handshakeTimeout:g} s"
+            )
+
+    def _watch(self, seconds: float) -> None:
+        self._unwatch()
+        self._timer = self.clock.callLater(seconds, self._silent)
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _startIdling(self) -> None:
+        if self.role is Role.PAC and self.state is State.ESTABLISHED and not self.calls:
+            self._stopIdling()
+            self._idleTimer = self.clock.callLater(self.settings.callTimeout, self._idled)
+
+    def _stopIdling(self) -> None:
+        if self._idleTimer is not None:
+            self._idleTimer.cancel()
+            self._idleTimer = None
+
+    def _idled(self) -> None:
+        self._idleTimer = None
+        self.stop(f"no call for {self.settings.callTimeout:g} s", StopReason.NONE)

@@ -1,0 +1,261 @@
+"""
+What each control message does, where L{pptpgw.pptp.rules} says that it is taken or refused.
+
+One function a message: C{pptp_NAME} takes it, C{refuse_NAME} answers with a refusal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pptpgw.error import Exhausted
+from pptpgw.pptp.call import Call, CallState
+from pptpgw.pptp.owner import tell
+from pptpgw.wire.pptp import (
+    PROTOCOL_VERSION,
+    CallClearRequest,
+    CallDisconnectNotify,
+    EchoReply,
+    EchoRequest,
+    IncomingCallReply,
+    IncomingCallRequest,
+    Message,
+    OutgoingCallReply,
+    OutgoingCallRequest,
+    SetLinkInfo,
+    StartControlConnectionReply,
+    StartControlConnectionRequest,
+    StopControlConnectionReply,
+    StopControlConnectionRequest,
+)
+from pptpgw.wire.pptpcode import (
+    GeneralError,
+    IncomingCallResult,
+    OutgoingCallResult,
+    StartResult,
+    StopReason,
+    describe,
+    readable,
+)
+
+if TYPE_CHECKING:
+    from pptpgw.pptp.connection import ControlConnection
+
+
+def pptp_START_CONTROL_CONNECTION_REQUEST(
+    connection: ControlConnection, message: StartControlConnectionRequest
+) -> None:
+    """
+    The peer opens the control connection.
+    """
+    _peerIs(connection, message)
+    if message.protocolVersion < PROTOCOL_VERSION:
+        _startReply(connection, StartResult.UNSUPPORTED_PROTOCOL_VERSION)
+        connection.end(f"the peer's protocol version is {message.protocolVersion:#06x}")
+    else:
+        _startReply(connection, StartResult.SUCCESS)
+        connection.open()
+
+
+def refuse_START_CONTROL_CONNECTION_REQUEST(
+    connection: ControlConnection, message: Message
+) -> None:
+    """
+    There is one already: this one.
+    """
+    _startReply(connection, StartResult.COMMAND_CHANNEL_ALREADY_EXISTS)
+
+
+def pptp_START_CONTROL_CONNECTION_REPLY(
+    connection: ControlConnection, message: StartControlConnectionReply
+) -> None:
+    """
+    The peer agrees, or not.  Some send 0 for success.
+    """
+    _peerIs(connection, message)
+    if message.result not in (0, StartResult.SUCCESS):
+        text = describe(StartResult, message.result)
+        if message.error:
+            text += f", {describe(GeneralError, message.error)}"
+        connection.end(f"the peer refused the control connection: {text}")
+    elif message.protocolVersion < PROTOCOL_VERSION:
+        connection.askToStop(
+            f"the peer's protocol version is {message.protocolVersion:#06x}",
+            StopReason.STOP_PROTOCOL,
+        )
+    else:
+        connection.open()
+
+
+def pptp_STOP_CONTROL_CONNECTION_REQUEST(
+    connection: ControlConnection, message: StopControlConnectionRequest
+) -> None:
+    """
+    The peer closes the control connection.
+    """
+    connection.send(StopControlConnectionReply())
+    text = describe(StopReason, message.reason)
+    connection.end(connection.closeReason or f"the peer stopped the control connection: {text}")
+
+
+def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: ControlConnection, message: Message) -> None:
+    """
+    The peer agrees that the control connection closes; it closes too where it doesn't.
+    """
+    connection.end(connection.closeReason)
+
+
+def pptp_ECHO_REQUEST(connection: ControlConnection, message: EchoRequest) -> None:
+    """
+    The peer asks whether we live.
+    """
+    connection.send(EchoReply(message.identifier))
+
+
+def pptp_ECHO_REPLY(connection: ControlConnection, message: EchoReply) -> None:
+    """
+    The peer lives, as any message shows.
+    """
+    if message.identifier != connection.echoIdentifier:
+        connection.counters.discard("Echo-Reply to no request")
+
+
+def pptp_OUTGOING_CALL_REQUEST(connection: ControlConnection, message: OutgoingCallRequest) -> None:
+    """
+    The PNS asks for a call.  Its call id may be any, also one that it uses already.
+    """
+    try:
+        callID = connection.allocate()
+    except Exhausted:
+        connection.counters.discard("Outgoing-Call-Request beyond the limit")
+        _refuseCall(connection, message, OutgoingCallResult.GENERAL_ERROR, GeneralError.NO_RESOURCE)
+        return
+    call = Call(connection, callID, message)
+    connection.addCall(call)
+    tell(connection.owner.callRequested, call)
+    call.requested()
+
+
+def refuse_OUTGOING_CALL_REQUEST(
+    connection: ControlConnection, message: OutgoingCallRequest
+) -> None:
+    """
+    We are the PNS: nobody dials out here.
+    """
+    _refuseCall(connection, message, OutgoingCallResult.DO_NOT_ACCEPT)
+
+
+def pptp_OUTGOING_CALL_REPLY(connection: ControlConnection, message: OutgoingCallReply) -> None:
+    """
+    The PAC answers a call that we placed.
+    """
+    call = connection.calls.get(message.peerCallID)
+    if call is None or not call.replied(message):
+        connection.counters.discard("Outgoing-Call-Reply to no request")
+
+
+def refuse_INCOMING_CALL_REQUEST(
+    connection: ControlConnection, message: IncomingCallRequest
+) -> None:
+    """
+    Incoming calls aren't taken; none of our call ids is given to one.
+    """
+    connection.send(
+        IncomingCallReply(
+            peerCallID=message.callID, result=IncomingCallResult.DO_NOT_ACCEPT, window=0
+        )
+    )
+
+
+def pptp_CALL_CLEAR_REQUEST(connection: ControlConnection, message: CallClearRequest) -> None:
+    """
+    The PNS ends a call.
+    """
+    call = _callOfPeer(connection, message.callID)
+    if call is not None:
+        call.cleared()
+
+
+def pptp_CALL_DISCONNECT_NOTIFY(
+    connection: ControlConnection, message: CallDisconnectNotify
+) -> None:
+    """
+    The PAC ended a call; some PNSs say it so, too.
+    """
+    call = _callOfPeer(connection, message.callID)
+    if call is not None:
+        call.disconnected(message)
+
+
+def pptp_WAN_ERROR_NOTIFY(connection: ControlConnection, message: Message) -> None:
+    """
+    Errors on a line of the PAC's that we can do nothing about.
+    """
+    connection.counters.discard("WAN-Error-Notify")
+
+
+def pptp_SET_LINK_INFO(connection: ControlConnection, message: SetLinkInfo) -> None:
+    """
+    The peer's ACCMs, which mean nothing without asynchronous framing; also for calls that are
+    over.
+    """
+    call = connection.calls.get(message.peerCallID) or _callOfPeer(connection, message.peerCallID)
+    if call is not None:
+        call.linkInfoSet(message)
+
+
+def _callOfPeer(connection: ControlConnection, callID: int) -> Call | None:
+    """
+    The call that the peer names by its own call id, or else by ours.
+    """
+    for call in connection.calls.values():
+        if call.peerCallID == callID:
+            return call
+    found = connection.calls.get(callID)
+    if found is None:
+        # A PAC that never told its id notifies with it all the same.
+        nameless = [
+            call
+            for call in connection.calls.values()
+            if call.peerCallID < 0 and call.state is CallState.WAIT_DISCONNECT
+        ]
+        if len(nameless) == 1:
+            return nameless[0]
+        connection.counters.discard("control message for no call")
+    return found
+
+
+def _peerIs(
+    connection: ControlConnection,
+    message: StartControlConnectionRequest | StartControlConnectionReply,
+) -> None:
+    connection.peerHostName = readable(message.hostName)
+    connection.peerVendorName = readable(message.vendorName)
+
+
+def _startReply(connection: ControlConnection, result: StartResult) -> None:
+    settings = connection.settings
+    connection.send(
+        StartControlConnectionReply(
+            result=result,
+            framingCapabilities=settings.framingCapabilities,
+            bearerCapabilities=settings.bearerCapabilities,
+            maximumChannels=settings.maximumCalls,
+            firmwareRevision=settings.firmwareRevision,
+            hostName=settings.hostName,
+            vendorName=settings.vendorName,
+        )
+    )
+
+
+def _refuseCall(
+    connection: ControlConnection,
+    request: OutgoingCallRequest,
+    result: OutgoingCallResult,
+    error: GeneralError = GeneralError.NONE,
+) -> None:
+    connection.send(
+        OutgoingCallReply(
+            peerCallID=request.callID, result=result, error=error, connectSpeed=0, window=0
+        )
+    )

@@ -1,0 +1,391 @@
+"""
+The control messages of PPTP, octets to values and back (RFC 2637 section 2).
+
+Each message is a frozen dataclass whose fields stand in the order of their octets; the annotation
+of a field is its place on the wire, so L{encode} and L{decode} are written once for all fifteen.
+Reserved octets are sent as zero and ignored when received.  The codes that the fields hold stand in
+L{pptpgw.wire.pptpcode}, the cutting of the TCP stream into messages in L{pptpgw.wire.framing}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct
+from typing import Annotated, ClassVar, NamedTuple, get_type_hints
+
+from pptpgw.error import Malformed
+from pptpgw.wire.pptpcode import (
+    DisconnectResult,
+    GeneralError,
+    IncomingCallResult,
+    MessageType,
+    OutgoingCallResult,
+    Result,
+    StartResult,
+    StopReason,
+    nameOf,
+)
+
+PORT = 1723
+MAGIC_COOKIE = 0x1A2B3C4D
+PROTOCOL_VERSION = 0x0100
+CONTROL_MESSAGE = 1
+
+# Length, PPTP message type, magic cookie, control message type, Reserved0.
+_HEADER = Struct(">HHIHH")
+SHORTEST = _HEADER.size
+
+
+class Place(NamedTuple):
+    """
+    Where a field's value stands on the wire.
+
+    @ivar form: its L{struct} format, with the reserved octets that follow it.
+    @ivar limit: the largest number, or the most octets of text, that it can hold.
+    """
+
+    form: str
+    limit: int
+
+
+U8 = Annotated[int, Place("B", 0xFF)]
+U8Reserved2 = Annotated[int, Place("B2x", 0xFF)]
+U8Reserved3 = Annotated[int, Place("B3x", 0xFF)]
+U16 = Annotated[int, Place("H", 0xFFFF)]
+U16Reserved2 = Annotated[int, Place("H2x", 0xFFFF)]
+U32 = Annotated[int, Place("I", 0xFFFFFFFF)]
+Text64 = Annotated[bytes, Place("64s", 64)]
+Text128 = Annotated[bytes, Place("128s", 128)]
+
+
+class Message:
+    """
+    A control message.  One that can be built can be encoded: a value that doesn't fit its field,
+    or a text with a NUL in it, is a C{ValueError} at once.
+    """
+
+    __slots__ = ()
+
+    messageType: ClassVar[MessageType]
+
+    def __post_init__(self) -> None:
+        for name, (_, limit) in _LAYOUTS[self.messageType].places.items():
+            value = getattr(self, name)
+            if isinstance(value, bytes):
+                fits = len(value) <= limit and 0 not in value
+            else:
+                fits = 0 <= value <= limit
+            if not fits:
+                raise ValueError(f"{type(self).__name__}.{name} can't be {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class StartControlConnectionRequest(Message):
+    """
+    Section 2.1.
+    """
+
+    messageType = MessageType.START_CONTROL_CONNECTION_REQUEST
+    protocolVersion: U16Reserved2 = PROTOCOL_VERSION
+    framingCapabilities: U32 = 3
+    bearerCapabilities: U32 = 3
+    maximumChannels: U16 = 0
+    firmwareRevision: U16 = 0
+    hostName: Text64 = b""
+    vendorName: Text64 = b""
+
+
+@dataclass(frozen=True, slots=True)
+class StartControlConnectionReply(Message):
+    """
+    Section 2.2.
+    """
+
+    messageType = MessageType.START_CONTROL_CONNECTION_REPLY
+    protocolVersion: U16 = PROTOCOL_VERSION
+    result: U8 = StartResult.SUCCESS
+    error: U8 = GeneralError.NONE
+    framingCapabilities: U32 = 3
+    bearerCapabilities: U32 = 3
+    maximumChannels: U16 = 0
+    firmwareRevision: U16 = 0
+    hostName: Text64 = b""
+    vendorName: Text64 = b""
+
+
+@dataclass(frozen=True, slots=True)
+class StopControlConnectionRequest(Message):
+    """
+    Section 2.3.
+    """
+
+    messageType = MessageType.STOP_CONTROL_CONNECTION_REQUEST
+    reason: U8Reserved3 = StopReason.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class StopControlConnectionReply(Message):
+    """
+    Section 2.4.
+    """
+
+    messageType = MessageType.STOP_CONTROL_CONNECTION_REPLY
+    result: U8 = Result.OK
+    error: U8Reserved2 = GeneralError.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class EchoRequest(Message):
+    """
+    Section 2.5.
+    """
+
+    messageType = MessageType.ECHO_REQUEST
+    identifier: U32 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EchoReply(Message):
+    """
+    Section 2.6.
+    """
+
+    messageType = MessageType.ECHO_REPLY
+    identifier: U32 = 0
+    result: U8 = Result.OK
+    error: U8Reserved2 = GeneralError.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingCallRequest(Message):
+    """
+    Section 2.7.
+
+    @ivar processingDelay: in tenths of a second, as in every message that has it.
+    """
+
+    messageType = MessageType.OUTGOING_CALL_REQUEST
+    callID: U16 = 0
+    callSerialNumber: U16 = 0
+    minimumBPS: U32 = 300
+    maximumBPS: U32 = 100_000_000
+    bearerType: U32 = 3
+    framingType: U32 = 3
+    window: U16 = 64
+    processingDelay: U16 = 0
+    phoneNumberLength: U16Reserved2 = 0
+    phoneNumber: Text64 = b""
+    subaddress: Text64 = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingCallReply(Message):
+    """
+    Section 2.8.
+    """
+
+    messageType = MessageType.OUTGOING_CALL_REPLY
+    callID: U16 = 0
+    peerCallID: U16 = 0
+    result: U8 = OutgoingCallResult.CONNECTED
+    error: U8 = GeneralError.NONE
+    cause: U16 = 0
+    connectSpeed: U32 = 100_000_000
+    window: U16 = 64
+    processingDelay: U16 = 0
+    physicalChannelID: U32 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCallRequest(Message):
+    """
+    Section 2.9.
+    """
+
+    messageType = MessageType.INCOMING_CALL_REQUEST
+    callID: U16 = 0
+    callSerialNumber: U16 = 0
+    bearerType: U32 = 3
+    physicalChannelID: U32 = 0
+    dialedNumberLength: U16 = 0
+    dialingNumberLength: U16 = 0
+    dialedNumber: Text64 = b""
+    dialingNumber: Text64 = b""
+    subaddress: Text64 = b""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCallReply(Message):
+    """
+    Section 2.10.
+    """
+
+    messageType = MessageType.INCOMING_CALL_REPLY
+    callID: U16 = 0
+    peerCallID: U16 = 0
+    result: U8 = IncomingCallResult.CONNECT
+    error: U8 = GeneralError.NONE
+    window: U16 = 64
+    transmitDelay: U16Reserved2 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCallConnected(Message):
+    """
+    Section 2.11.
+    """
+
+    messageType = MessageType.INCOMING_CALL_CONNECTED
+    peerCallID: U16Reserved2 = 0
+    connectSpeed: U32 = 100_000_000
+    window: U16 = 64
+    transmitDelay: U16 = 0
+    framingType: U32 = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CallClearRequest(Message):
+    """
+    Section 2.12.
+
+    @ivar callID: the one that the PNS, which sends this, assigned to the call.
+    """
+
+    messageType = MessageType.CALL_CLEAR_REQUEST
+    callID: U16Reserved2 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallDisconnectNotify(Message):
+    """
+    Section 2.13.
+
+    @ivar callID: the one that the PAC, which sends this, assigned to the call.
+    """
+
+    messageType = MessageType.CALL_DISCONNECT_NOTIFY
+    callID: U16 = 0
+    result: U8 = DisconnectResult.REQUEST
+    error: U8 = GeneralError.NONE
+    cause: U16Reserved2 = 0
+    statistics: Text128 = b""
+
+
+@dataclass(frozen=True, slots=True)
+class WANErrorNotify(Message):
+    """
+    Section 2.14.
+
+    @ivar peerCallID: the one that the PNS, which receives this, assigned to the call.
+    """
+
+    messageType = MessageType.WAN_ERROR_NOTIFY
+    peerCallID: U16Reserved2 = 0
+    crcErrors: U32 = 0
+    framingErrors: U32 = 0
+    hardwareOverruns: U32 = 0
+    bufferOverruns: U32 = 0
+    timeoutErrors: U32 = 0
+    alignmentErrors: U32 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetLinkInfo(Message):
+    """
+    Section 2.15.
+
+    @ivar peerCallID: the one that the receiver assigned to the call.
+    """
+
+    messageType = MessageType.SET_LINK_INFO
+    peerCallID: U16Reserved2 = 0
+    sendACCM: U32 = 0xFFFFFFFF
+    receiveACCM: U32 = 0xFFFFFFFF
+
+
+class UnknownMessage(Malformed):
+    """
+    A message that is framed as it should be, but of a type that RFC 2637 doesn't define: the stream
+    can go on behind it.
+    """
+
+
+class _Layout:
+    """
+    One message's place on the wire, from its annotations.
+    """
+
+    __slots__ = ("build", "places", "struct")
+
+    def __init__(self, kind: type[Message]) -> None:
+        self.build: Callable[..., Message] = kind
+        self.places: dict[str, Place] = {
+            name: hint.__metadata__[0]
+            for name, hint in get_type_hints(kind, include_extras=True).items()
+            if hasattr(hint, "__metadata__")
+        }
+        forms = "".join(place.form for place in self.places.values())
+        self.struct = Struct(_HEADER.format + forms)
+
+
+def encode(message: Message) -> bytes:
+    """
+    The octets of a message, its header included.
+    """
+    layout = _LAYOUTS[message.messageType]
+    return layout.struct.pack(
+        layout.struct.size,
+        CONTROL_MESSAGE,
+        MAGIC_COOKIE,
+        message.messageType,
+        0,
+        *[getattr(message, name) for name in layout.places],
+    )
+
+
+def decode(octets: bytes) -> Message:
+    """
+    The message that exactly these octets form.  A text ends at its first NUL.
+
+    @raise Malformed: bad cookie, wrong length; L{UnknownMessage} where only the type is unknown.
+    """
+    if len(octets) < SHORTEST:
+        raise Malformed(f"a control message of {len(octets)} octets")
+    length, kind, cookie, number, _ = _HEADER.unpack_from(octets)
+    if cookie != MAGIC_COOKIE:
+        raise Malformed(f"magic cookie {cookie:#010x}")
+    if length != len(octets):
+        raise Malformed(f"{len(octets)} octets whose length field says {length}")
+    if kind != CONTROL_MESSAGE:
+        raise UnknownMessage(f"PPTP message type {kind}")
+    layout = _LAYOUTS.get(number)
+    if layout is None:
+        raise UnknownMessage(f"control message type {number}")
+    if length != layout.struct.size:
+        raise Malformed(f"{nameOf(number)} of {length} octets, not {layout.struct.size}")
+    values = layout.struct.unpack(octets)[5:]
+    return layout.build(
+        *[value.partition(b"\0")[0] if isinstance(value, bytes) else value for value in values]
+    )
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    StartControlConnectionRequest,
+    StartControlConnectionReply,
+    StopControlConnectionRequest,
+    StopControlConnectionReply,
+    EchoRequest,
+    EchoReply,
+    OutgoingCallRequest,
+    OutgoingCallReply,
+    IncomingCallRequest,
+    IncomingCallReply,
+    IncomingCallConnected,
+    CallClearRequest,
+    CallDisconnectNotify,
+    WANErrorNotify,
+    SetLinkInfo,
+)
+_LAYOUTS: dict[int, _Layout] = {kind.messageType: _Layout(kind) for kind in MESSAGES}
+LONGEST = max(layout.struct.size for layout in _LAYOUTS.values())
