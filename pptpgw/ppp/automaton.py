@@ -8,8 +8,18 @@ requests) and C{x} (crossed connections are met by matching identifiers before t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# The Restart timer in seconds, and its counters (RFC 1661 section 4.6).
+RESTART_SECONDS = 3.0
+MAX_CONFIGURE = 10
+MAX_TERMINATE = 2
+
+Argument = TypeVar("Argument")
 
 _PRINTED = """
       | State
@@ -147,3 +157,97 @@ TABLE = parse(_PRINTED)
 
 # "The states in which the Restart timer is running are identifiable by the presence of TO events."
 TIMED = frozenset(state for state in State if TABLE[Event.TO_PLUS][state] is not None)
+
+
+class Automaton:
+    """
+    The automaton with its Restart timer and counter; a subclass adds the actions that send or tell,
+    C{action_} and the table's name for each.
+
+    @ivar state: where it is; an action finds the new state already there.
+    """
+
+    __slots__ = ("_clock", "_queue", "_restarts", "_timer", "state")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._restarts = 0
+        self._queue: list[tuple[Callable[[Any], None], Any]] | None = None
+        self.state = State.INITIAL
+
+    @property
+    def opened(self) -> bool:
+        """
+        Whether it is in Opened.
+        """
+        return self.state is State.OPENED
+
+    def _perform(self, step: Callable[[Argument], None], argument: Argument) -> None:
+        """
+        Take one step; one that comes up while another is being taken waits until that is done.
+        """
+        if self._queue is not None:
+            self._queue.append((step, argument))
+            return
+        queue: list[tuple[Callable[[Any], None], Any]] = [(step, argument)]
+        self._queue = queue
+        try:
+            # The list grows while it is walked.
+            for each, what in queue:
+                each(what)
+        finally:
+            self._queue = None
+
+    def _feed(self, event: Event) -> None:
+        """
+        Take one event; one that the table has a dash for changes nothing.
+        """
+        transition = TABLE[event][self.state]
+        if transition is None:
+            return
+        self.state = transition.state
+        for action in transition.actions:
+            getattr(self, "action_" + action)()
+        if self._timer is not None and self.state not in TIMED:
+            self._timer.cancel()
+            self._timer = None
+
+    def _timedOut(self) -> None:
+        self._timer = None
+        self._perform(self._expired, Event.TO_PLUS if self._restarts > 0 else Event.TO_MINUS)
+
+    def _expired(self, event: Event) -> None:
+        """
+        The Restart timer ran out.
+        """
+        self._feed(event)
+
+    def _startTimer(self) -> None:
+        """
+        A request is sent: wait for its answer.
+        """
+        self._restarts -= 1
+        if self._timer is None:
+            self._timer = self._clock.callLater(RESTART_SECONDS, self._timedOut)
+        else:
+            self._timer.reset(RESTART_SECONDS)
+
+    def action_tls(self) -> None:
+        """
+        This-Layer-Started: the lower layer of a call needs no starting.
+        """
+
+    def action_irc(self) -> None:
+        """
+        Initialize-Restart-Count.
+        """
+        closing = self.state in (State.CLOSING, State.STOPPING)
+        self._restarts = MAX_TERMINATE if closing else MAX_CONFIGURE
+
+    def action_zrc(self) -> None:
+        """
+        Zero-Restart-Count.
+        """
+        self._restarts = 0
+        self._startTimer()

@@ -18,13 +18,13 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
-from pptpgw.ppp.automaton import TABLE, TIMED, Event, State
+from pptpgw.ppp.automaton import Automaton, Event, State
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.wire.ppp import (
     CODE_REJECT,
@@ -39,17 +39,11 @@ from pptpgw.wire.ppp import (
     encodePacket,
 )
 
-# The Restart timer in seconds, and its counters (RFC 1661 section 4.6).
-RESTART_SECONDS = 3.0
-MAX_CONFIGURE = 10
-MAX_TERMINATE = 2
 # What every peer receives as long as nothing else is known (section 6.1).
 DEFAULT_MRU = 1500
 
 # States in which a Configure-Request isn't judged, because the answer doesn't depend on it.
 _UNINTERESTED = frozenset((State.CLOSED, State.CLOSING, State.STOPPING))
-
-Argument = TypeVar("Argument")
 
 
 class Layer(TypingProtocol):
@@ -83,7 +77,7 @@ def readable(text: bytes) -> str:
     ).strip()
 
 
-class ControlProtocol:
+class ControlProtocol(Automaton):
     """
     One control protocol on one link.
 
@@ -92,7 +86,6 @@ class ControlProtocol:
     @cvar name: a short name, for reasons and logs.
     @cvar kinds: the kinds of option, by type, in the order of our Configure-Request.
     @cvar codes: the method for each code that it knows.
-    @ivar state: where the automaton is.
     @ivar peerMRU: the largest packet that may be sent, in octets.
     @ivar reason: why it ended or is ending; empty while all is well.
     @ivar discarded: how many packets were silently discarded.
@@ -100,22 +93,17 @@ class ControlProtocol:
     """
 
     __slots__ = (
-        "_clock",
         "_identifier",
         "_layer",
         "_peerIdentifier",
-        "_queue",
         "_reply",
         "_request",
-        "_restarts",
         "_send",
-        "_timer",
         "_up",
         "discarded",
         "negotiator",
         "peerMRU",
         "reason",
-        "state",
         "trace",
     )
 
@@ -139,32 +127,21 @@ class ControlProtocol:
         """
         @param send: called with L{control} and each packet to send.
         """
-        self._clock = clock
+        super().__init__(clock)
         self._send = send
         self._layer = layer
-        self._timer: IDelayedCall | None = None
-        self._restarts = 0
         self._identifier = 0
         self._peerIdentifier = 0
         # The Configure-Request that is outstanding.
         self._request: bytes | None = None
         # What sca, scn, scj and ser send.
         self._reply = b""
-        self._queue: list[tuple[Callable[[Any], None], Any]] | None = None
         self._up = False
         self.negotiator: Negotiator[Any] = Negotiator(self, self.kinds)
-        self.state = State.INITIAL
         self.peerMRU = DEFAULT_MRU
         self.reason = ""
         self.discarded = 0
         self.trace: Callable[[str], None] | None = None
-
-    @property
-    def opened(self) -> bool:
-        """
-        Whether it is in Opened.
-        """
-        return self.state is State.OPENED
 
     # The API
 
@@ -231,34 +208,7 @@ class ControlProtocol:
         The peer doesn't know C{code}, which we can do without.
         """
 
-    # Events, one after the other
-
-    def _perform(self, step: Callable[[Argument], None], argument: Argument) -> None:
-        if self._queue is not None:
-            self._queue.append((step, argument))
-            return
-        queue: list[tuple[Callable[[Any], None], Any]] = [(step, argument)]
-        self._queue = queue
-        try:
-            # The list grows while it is walked: what happens meanwhile comes after.
-            for each, what in queue:
-                try:
-                    each(what)
-                except GiveUp as failure:
-                    self._close(str(failure))
-        finally:
-            self._queue = None
-
-    def _feed(self, event: Event) -> None:
-        transition = TABLE[event][self.state]
-        if transition is None:
-            return
-        self.state = transition.state
-        for action in transition.actions:
-            getattr(self, "action_" + action)()
-        if self._timer is not None and self.state not in TIMED:
-            self._timer.cancel()
-            self._timer = None
+    # Steps, one after the other
 
     def _close(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -278,23 +228,16 @@ class ControlProtocol:
         self._request = None
         self.negotiator.begin()
 
-    def _timedOut(self) -> None:
-        self._timer = None
-        if self._restarts > 0:
-            self._perform(self._feed, Event.TO_PLUS)
-            return
-        if self.state is State.ACK_RCVD:
-            self.reason = self.reason or "the peer sends no acceptable Configure-Request"
-        elif self.state in (State.REQ_SENT, State.ACK_SENT):
-            self.reason = self.reason or "no answer to our Configure-Requests"
-        self._perform(self._feed, Event.TO_MINUS)
+    def _expired(self, event: Event) -> None:
+        if event is Event.TO_MINUS and not self.reason:
+            self.reason = (
+                "the peer sends no acceptable Configure-Request"
+                if self.state is State.ACK_RCVD
+                else "no answer to our Configure-Requests"
+            )
+        self._feed(event)
 
     # Actions (RFC 1661 section 4.4)
-
-    def action_tls(self) -> None:
-        """
-        This-Layer-Started: the lower layer of a call needs no starting.
-        """
 
     def action_tlu(self) -> None:
         """
@@ -322,25 +265,10 @@ class ControlProtocol:
         self._begin()
         self._layer.layerFinished(self, reason or f"{self.name} was closed")
 
-    def action_irc(self) -> None:
-        """
-        Initialize-Restart-Count.
-        """
-        closing = self.state in (State.CLOSING, State.STOPPING)
-        self._restarts = MAX_TERMINATE if closing else MAX_CONFIGURE
-
-    def action_zrc(self) -> None:
-        """
-        Zero-Restart-Count.
-        """
-        self._restarts = 0
-        self._startTimer()
-
     def action_scr(self) -> None:
         """
         Send-Configure-Request.
         """
-        self._restarts -= 1
         self._startTimer()
         if self._request is None:
             self._request = encodePacket(
@@ -353,19 +281,21 @@ class ControlProtocol:
         Send-Configure-Ack.
         """
         self.negotiator.acknowledge()
-        self._transmit(self._reply)
+        self._answer()
 
-    def action_scn(self) -> None:
+    def _answer(self) -> None:
         """
-        Send-Configure-Nak or -Reject.
+        Send-Configure-Nak or -Reject, Send-Code-Reject, Send-Echo-Reply where one is due.
         """
-        self._transmit(self._reply)
+        if self._reply:
+            self._transmit(self._reply)
+
+    action_scn = action_scj = action_ser = _answer
 
     def action_str(self) -> None:
         """
         Send-Terminate-Request.
         """
-        self._restarts -= 1
         self._startTimer()
         self._request = None
         reason = self.reason.encode("utf-8")[: self._room()]
@@ -376,25 +306,6 @@ class ControlProtocol:
         Send-Terminate-Ack.
         """
         self._transmit(encodePacket(TERMINATE_ACK, self._peerIdentifier))
-
-    def action_scj(self) -> None:
-        """
-        Send-Code-Reject.
-        """
-        self._transmit(self._reply)
-
-    def action_ser(self) -> None:
-        """
-        Send-Echo-Reply; the other events of that row need none.
-        """
-        if self._reply:
-            self._transmit(self._reply)
-
-    def _startTimer(self) -> None:
-        if self._timer is None:
-            self._timer = self._clock.callLater(RESTART_SECONDS, self._timedOut)
-        else:
-            self._timer.reset(RESTART_SECONDS)
 
     def _nextIdentifier(self) -> int:
         self._identifier = self._identifier + 1 & 0xFF
@@ -431,6 +342,8 @@ class ControlProtocol:
                 getattr(self, method)(identifier, data)
         except Malformed:
             self.discarded += 1
+        except GiveUp as failure:
+            self._close(str(failure))
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
         """
