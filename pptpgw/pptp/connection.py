@@ -136,7 +136,8 @@ class ControlConnection:
         self._timer: IDelayedCall | None = None
         self._idleTimer: IDelayedCall | None = None
         self._echoAsked = False
-        self.echoIdentifier = 0
+        # Of the last Echo-Request; no reply matches before there was one.
+        self.echoIdentifier = -1
         self._serial = 0
         self._stopped: list[Deferred[None]] = []
 

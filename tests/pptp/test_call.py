@@ -1,0 +1,493 @@
+"""
+Tests of L{pptpgw.pptp.call}.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from twisted.internet.task import Clock
+
+from pptpgw.error import CallError, Exhausted
+from pptpgw.pptp.call import Call, CallIDs, CallState
+from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.wire.framing import Framing
+from pptpgw.wire.pptp import (
+    CallClearRequest,
+    CallDisconnectNotify,
+    Message,
+    OutgoingCallReply,
+    OutgoingCallRequest,
+    SetLinkInfo,
+    StartControlConnectionReply,
+    StartControlConnectionRequest,
+    decode,
+    encode,
+)
+from pptpgw.wire.pptpcode import DisconnectResult, OutgoingCallResult
+
+
+class Line:
+    """
+    An established control connection, its transport and the owner of everything on it.
+    """
+
+    def __init__(self, role: Role) -> None:
+        self.clock = Clock()
+        self.callIDs = CallIDs(self.clock)
+        self.octets = b""
+        self.requested: list[Call] = []
+        self.told: list[tuple[str, object]] = []
+        self.connection = ControlConnection(
+            self.clock, ConnectionSettings(), self.callIDs, self, role, "192.0.2.1", "192.0.2.9"
+        )
+        self.connection.connectionMade(self)
+        opening: Message = StartControlConnectionRequest()
+        if role is Role.PNS:
+            opening = StartControlConnectionReply()
+        self.receive(opening)
+        self.sent()
+
+    def write(self, octets: bytes) -> None:
+        self.octets += octets
+
+    def loseConnection(self) -> None:
+        pass
+
+    def abortConnection(self) -> None:
+        pass
+
+    def connectionOpened(self, connection: ControlConnection) -> None:
+        pass
+
+    def callRequested(self, call: Call) -> None:
+        self.requested.append(call)
+
+    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
+        pass
+
+    def callEstablished(self, call: Call) -> None:
+        self.told.append(("established", call.localCallID))
+
+    def callEnded(self, call: Call, cause: str) -> None:
+        self.told.append(("ended", cause))
+
+    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
+        self.told.append(("link info", (call.localCallID, sendACCM, receiveACCM)))
+
+    def receive(self, message: Message) -> None:
+        self.connection.dataReceived(encode(message))
+
+    def sent(self) -> list[Message]:
+        framing = Framing()
+        framing.feed(self.octets)
+        self.octets = b""
+        found = []
+        while (frame := framing.next()) is not None:
+            found.append(decode(frame))
+        return found
+
+    def incoming(self, callID: int = 0x1234, accept: bool = True) -> Call:
+        """
+        A call that the peer asks for.
+        """
+        self.receive(
+            OutgoingCallRequest(callID=callID, window=3, maximumBPS=10_000_000, phoneNumber=b"555")
+        )
+        call = self.requested[-1]
+        if accept:
+            call.accept(self)
+            self.sent()
+        self.told.clear()
+        return call
+
+    def placed(self, peerCallID: int = 0x4321) -> Call:
+        """
+        A call that we placed and the peer took.
+        """
+        call = self.connection.placeCall(self)
+        self.receive(OutgoingCallReply(callID=peerCallID, peerCallID=call.localCallID, window=16))
+        self.sent()
+        self.told.clear()
+        return call
+
+
+@pytest.fixture
+def pac() -> Line:
+    return Line(Role.PAC)
+
+
+@pytest.fixture
+def pns() -> Line:
+    return Line(Role.PNS)
+
+
+# As PAC.
+
+
+def test_accept(pac: Line) -> None:
+    """
+    The reply connects the peer's call id with ours, and says our window.
+    """
+    call = pac.incoming(accept=False)
+    assert (call.peerCallID, call.peerWindow, call.calledNumber) == (0x1234, 3, b"555")
+    assert (call.localAddress, call.peerAddress) == ("192.0.2.1", "192.0.2.9")
+    call.accept(pac)
+    assert pac.sent() == [
+        OutgoingCallReply(
+            callID=call.localCallID,
+            peerCallID=0x1234,
+            result=OutgoingCallResult.CONNECTED,
+            connectSpeed=10_000_000,
+            window=64,
+        )
+    ]
+    assert pac.told == [("established", call.localCallID)]
+    with pytest.raises(CallError):
+        call.accept(pac)
+    with pytest.raises(CallError):
+        call.refuse(OutgoingCallResult.BUSY)
+
+
+def test_zeroCallIDs(pac: Line) -> None:
+    """
+    The call id 0, and one that is in use already, are as good as any.
+    """
+    first, second = pac.incoming(0), pac.incoming(0)
+    assert first.peerCallID == second.peerCallID == 0
+    assert first.localCallID != second.localCallID
+    assert pac.connection.calls == {first.localCallID: first, second.localCallID: second}
+
+
+def test_refuse(pac: Line) -> None:
+    """
+    A call that is turned down gives back its id, and has no owner to be told.
+    """
+    call = pac.incoming(accept=False)
+    call.refuse(OutgoingCallResult.BUSY, cause=17)
+    (reply,) = pac.sent()
+    assert isinstance(reply, OutgoingCallReply)
+    assert (reply.result, reply.cause, reply.peerCallID) == (4, 17, 0x1234)
+    assert (call.state, call.cause) == (CallState.ENDED, "refused: busy")
+    assert pac.connection.calls == {}
+    assert len(pac.callIDs) == 0
+    call.refuse(OutgoingCallResult.BUSY)
+    assert pac.sent() == []
+    assert pac.told == []
+
+
+def test_notAnswered(pac: Line) -> None:
+    """
+    An owner that doesn't decide in time leaves the call refused; its late answer is harmless.
+    """
+    call = pac.incoming(accept=False)
+    pac.clock.advance(29)
+    assert pac.sent() == []
+    pac.clock.advance(1)
+    (reply,) = pac.sent()
+    assert isinstance(reply, OutgoingCallReply)
+    assert reply.result == OutgoingCallResult.TIME_OUT
+    call.accept(pac)
+    assert pac.sent() == []
+    assert pac.told == [("ended", "refused: time out")]
+
+
+def test_lostBeforeAccepted(pac: Line) -> None:
+    """
+    An owner that accepts a call which is gone is told so, once.
+    """
+    call = pac.incoming(accept=False)
+    pac.connection.connectionLost("gone")
+    assert pac.told == []
+    call.accept(pac)
+    assert pac.told == [("ended", "gone")]
+
+
+def test_hangUp(pac: Line) -> None:
+    """
+    The PAC's hang-up is a notification with the PAC's own call id (section 2.13).
+    """
+    call = pac.incoming()
+    call.hangUp("quota")
+    assert pac.sent() == [
+        CallDisconnectNotify(call.localCallID, DisconnectResult.ADMIN_SHUTDOWN, 0, 16)
+    ]
+    assert pac.told == [("ended", "quota")]
+    call.hangUp("again")
+    assert pac.sent() == []
+    assert len(pac.told) == 1
+
+
+def test_hangUpBeforeAccepted(pac: Line) -> None:
+    """
+    Hanging up a call that isn't accepted is refusing it.
+    """
+    pac.incoming(accept=False).hangUp("no")
+    (reply,) = pac.sent()
+    assert isinstance(reply, OutgoingCallReply)
+    assert reply.result == OutgoingCallResult.DO_NOT_ACCEPT
+
+
+def test_cleared(pac: Line) -> None:
+    """
+    A Call-Clear-Request with the PNS's call id (section 2.12) is answered with the PAC's.
+    """
+    other, call = pac.incoming(5), pac.incoming(6)
+    pac.receive(CallClearRequest(6))
+    assert pac.sent() == [CallDisconnectNotify(call.localCallID, DisconnectResult.REQUEST, 0, 16)]
+    assert pac.told == [("ended", "the peer cleared the call")]
+    assert other.isEstablished
+
+
+def test_clearedByOurID(pac: Line) -> None:
+    """
+    Some name our call id instead; a peer's own id goes first.
+    """
+    first = pac.incoming(5)
+    second = pac.incoming(first.localCallID)
+    pac.receive(CallClearRequest(first.localCallID))
+    assert (first.isEstablished, second.isEstablished) == (True, False)
+    pac.receive(CallClearRequest(first.localCallID))
+    assert first.state is CallState.ENDED
+    pac.receive(CallClearRequest(first.localCallID))
+    assert pac.connection.counters.discards == {"control message for no call": 1}
+
+
+def test_clearedBeforeAccepted(pac: Line) -> None:
+    """
+    A PNS may give up while we decide.
+    """
+    call = pac.incoming(5, accept=False)
+    pac.receive(CallClearRequest(5))
+    assert [message.messageType for message in pac.sent()] == [13]
+    call.accept(pac)
+    assert pac.told == [("ended", "the peer cleared the call")]
+
+
+@pytest.mark.parametrize("result", [0, 1, 4, 255])
+def test_disconnectedByPNS(pac: Line, result: int) -> None:
+    """
+    A PNS that notifies like a PAC ends the call, whatever the result.
+    """
+    pac.incoming(5)
+    pac.receive(CallDisconnectNotify(5, result))
+    assert pac.sent() == []
+    assert len(pac.told) == 1
+
+
+def test_linkInfo(pac: Line) -> None:
+    """
+    Set-Link-Info names our call id; for unknown calls, twice, and late, it is tolerated.
+    """
+    call = pac.incoming()
+    info = SetLinkInfo(call.localCallID, 0xFFFFFFFF, 0x000A0000)
+    pac.receive(info)
+    pac.receive(info)
+    pac.receive(SetLinkInfo(call.localCallID ^ 1))
+    assert pac.told == [("link info", (call.localCallID, 0xFFFFFFFF, 0x000A0000))] * 2
+    call.hangUp("over")
+    pac.receive(info)
+    assert len(pac.told) == 3
+    assert call.connection.state.value == "established"
+
+
+# As PNS.
+
+
+def test_place(pns: Line) -> None:
+    """
+    The request names our call id; the reply the peer's.
+    """
+    call = pns.connection.placeCall(pns, b"123")
+    (request,) = pns.sent()
+    assert request == call.request
+    assert isinstance(request, OutgoingCallRequest)
+    assert request.callID == call.localCallID
+    assert (request.phoneNumber, request.phoneNumberLength, request.window) == (b"123", 3, 64)
+    assert call.peerCallID == -1
+    pns.receive(OutgoingCallReply(callID=0, peerCallID=call.localCallID, window=16))
+    assert (call.peerCallID, call.peerWindow) == (0, 16)
+    assert pns.told == [("established", call.localCallID)]
+    pns.receive(OutgoingCallReply(callID=8, peerCallID=call.localCallID))
+    assert call.peerCallID == 0
+    assert pns.connection.counters.discards == {"Outgoing-Call-Reply to no request": 1}
+
+
+def test_placeSeveral(pns: Line) -> None:
+    """
+    Each call has a call id and a serial number of its own.
+    """
+    calls = [pns.connection.placeCall(pns) for _ in range(3)]
+    assert len({call.localCallID for call in calls}) == 3
+    assert [call.request.callSerialNumber for call in calls] == [1, 2, 3]
+
+
+def test_replyRefuses(pns: Line) -> None:
+    """
+    A refusal ends the call with its codes in words.
+    """
+    call = pns.connection.placeCall(pns)
+    pns.receive(OutgoingCallReply(peerCallID=call.localCallID, result=2, error=4, cause=34))
+    assert pns.told == [
+        (
+            "ended",
+            "the peer refused the call: general error, no resource, cause: no circuit available",
+        )
+    ]
+    assert len(pns.callIDs) == 0
+
+
+def test_notReplied(pns: Line) -> None:
+    """
+    A request that isn't answered is cleared, and over soon after.
+    """
+    call = pns.connection.placeCall(pns)
+    pns.sent()
+    pns.clock.advance(59.9)
+    pns.sent()
+    pns.clock.advance(0.1)
+    assert CallClearRequest(call.localCallID) in pns.sent()
+    assert pns.told == []
+    pns.clock.advance(5)
+    assert pns.told == [("ended", "the peer didn't answer the Outgoing-Call-Request")]
+
+
+def test_clear(pns: Line) -> None:
+    """
+    The PNS's hang-up is a request with the PNS's own call id; the peer's notification ends it.
+    """
+    call = pns.placed()
+    call.hangUp("enough")
+    assert pns.sent() == [CallClearRequest(call.localCallID)]
+    call.hangUp("again")
+    assert pns.sent() == []
+    assert pns.told == []
+    pns.receive(CallDisconnectNotify(call.peerCallID))
+    assert pns.told == [("ended", "enough")]
+
+
+def test_clearUnanswered(pns: Line) -> None:
+    """
+    A PAC that doesn't notify is waited for a bounded time.
+    """
+    pns.placed().hangUp("enough")
+    pns.clock.advance(5)
+    assert pns.told == [("ended", "enough")]
+    assert pns.connection.calls == {}
+
+
+def test_clearBeforeReply(pns: Line) -> None:
+    """
+    A call cleared before the reply waits for the notification, which may name an id never told.
+    """
+    call = pns.connection.placeCall(pns)
+    call.hangUp("changed my mind")
+    pns.receive(CallDisconnectNotify(0x7777))
+    assert pns.told == [("ended", "changed my mind")]
+
+
+def test_clearCrossesReply(pns: Line) -> None:
+    """
+    A reply that crosses our request to clear doesn't establish the call.
+    """
+    call = pns.connection.placeCall(pns)
+    call.hangUp("changed my mind")
+    pns.receive(OutgoingCallReply(callID=9, peerCallID=call.localCallID))
+    assert pns.told == []
+    pns.receive(CallDisconnectNotify(9))
+    assert pns.told == [("ended", "changed my mind")]
+
+
+@pytest.mark.parametrize("result", [0, 3, 9])
+def test_disconnected(pns: Line, result: int) -> None:
+    """
+    The PAC's notification ends the call with whatever code; others stay.
+    """
+    other, call = pns.placed(1), pns.placed(2)
+    pns.receive(CallDisconnectNotify(2, result))
+    assert call.state is CallState.ENDED
+    assert other.isEstablished
+    assert len(pns.told) == 1
+    pns.receive(CallDisconnectNotify(other.localCallID))
+    assert len(pns.told) == 2
+
+
+def test_roles(pac: Line, pns: Line) -> None:
+    """
+    A PAC places no calls, a PNS accepts and refuses none.
+    """
+    with pytest.raises(CallError):
+        pac.connection.placeCall(pac)
+    call = pns.placed()
+    with pytest.raises(CallError):
+        call.accept(pns)
+    with pytest.raises(CallError):
+        call.refuse(OutgoingCallResult.BUSY)
+
+
+# Call ids.
+
+
+def test_callIDs() -> None:
+    """
+    Ids are unique while their calls live, never 0, and come in no order.
+    """
+    callIDs = CallIDs(Clock())
+    drawn = [callIDs.allocate() for _ in range(2000)]
+    assert len(set(drawn)) == len(callIDs) == 2000
+    assert min(drawn) > 0
+    assert max(drawn) <= 0xFFFF
+    steps = {(after - before) % 0x10000 for before, after in pairwise(drawn)}
+    assert len(steps) > 1900
+
+
+def test_callIDsRest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An id that ended isn't given out again before it has rested.
+    """
+    clock = Clock()
+    callIDs = CallIDs(clock, rest=60)
+    draws: Iterator[int] = iter([])
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: next(draws))
+    draws = iter([4])
+    assert callIDs.allocate() == 5
+    callIDs.release(5)
+    callIDs.release(5)
+    clock.advance(59)
+    draws = iter([4, 4, 6])
+    assert callIDs.allocate() == 7
+    clock.advance(1)
+    draws = iter([4])
+    assert callIDs.allocate() == 5
+    assert len(callIDs) == 2
+
+
+def test_callIDsRestBounded() -> None:
+    """
+    Calls that come and go fast don't use up the ids.
+    """
+    callIDs = CallIDs(Clock())
+    for _ in range(CallIDs.RESTING + 5):
+        callIDs.release(callIDs.allocate())
+    assert len(callIDs) == 0
+    assert len(callIDs._resting) == len(callIDs._restingIDs) == CallIDs.RESTING
+
+
+def test_callIDsExhausted() -> None:
+    """
+    All 65535 can be given out, and no more.
+    """
+    clock = Clock()
+    callIDs = CallIDs(clock)
+    assert {callIDs.allocate() for _ in range(0xFFFF)} == set(range(1, 0x10000))
+    with pytest.raises(Exhausted):
+        callIDs.allocate()
+    callIDs.release(77)
+    with pytest.raises(Exhausted):
+        callIDs.allocate()
+    clock.advance(60)
+    assert callIDs.allocate() == 77

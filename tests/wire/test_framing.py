@@ -1,0 +1,109 @@
+"""
+Tests of L{pptpgw.wire.framing}.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.error import Malformed
+from pptpgw.wire.framing import Framing
+from pptpgw.wire.pptp import LONGEST, MESSAGES, EchoRequest, encode
+
+OCTETS = [encode(kind()) for kind in MESSAGES]
+
+
+def _all(framing: Framing) -> list[bytes]:
+    found = []
+    while (message := framing.next()) is not None:
+        found.append(message)
+    return found
+
+
+def test_joined() -> None:
+    """
+    Messages in one segment come out one by one, without a further octet.
+    """
+    framing = Framing()
+    framing.feed(b"".join(OCTETS))
+    assert _all(framing) == OCTETS
+
+
+def test_byteByByte() -> None:
+    """
+    A message comes out with its last octet, and not before.
+    """
+    framing = Framing()
+    for octets in OCTETS:
+        for octet in octets[:-1]:
+            framing.feed(bytes([octet]))
+            assert framing.next() is None
+        framing.feed(octets[-1:])
+        assert _all(framing) == [octets]
+
+
+@given(st.lists(st.sampled_from(OCTETS), max_size=6), st.lists(st.integers(1, 300)))
+def test_cutAnyhow(messages: list[bytes], cuts: list[int]) -> None:
+    """
+    However the stream is cut, the same messages come out.
+    """
+    stream = b"".join(messages)
+    framing = Framing()
+    found = []
+    for cut in [*cuts, len(stream)]:
+        framing.feed(stream[:cut])
+        stream = stream[cut:]
+        found += _all(framing)
+    assert found == messages
+
+
+@pytest.mark.parametrize("length", [0, 1, 11, LONGEST + 1, 0xFFFF])
+def test_badLength(length: int) -> None:
+    """
+    A length that no message has is refused with its two octets, so that nothing waits for more.
+    """
+    framing = Framing()
+    framing.feed(length.to_bytes(2, "big"))
+    with pytest.raises(Malformed, match=f"of {length} octets"):
+        framing.next()
+
+
+def test_badCookie() -> None:
+    """
+    A wrong magic cookie is refused with its first wrong octet.
+    """
+    framing = Framing()
+    framing.feed(b"\0\x10\0\1\x1a\x2b")
+    assert framing.next() is None
+    framing.feed(b"\x3d")
+    with pytest.raises(Malformed, match="magic cookie"):
+        framing.next()
+
+
+def test_goodBeforeBad() -> None:
+    """
+    What stands before the fault comes out first.
+    """
+    framing = Framing()
+    framing.feed(encode(EchoRequest(1)) + b"GET / HTTP/1.1\r\n")
+    assert framing.next() == encode(EchoRequest(1))
+    with pytest.raises(Malformed):
+        framing.next()
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_arbitraryOctets(segments: list[bytes]) -> None:
+    """
+    Whatever arrives, Malformed is all that is raised, and what is kept is less than a message.
+    """
+    framing = Framing()
+    for segment in segments:
+        framing.feed(segment)
+        try:
+            _all(framing)
+        except Malformed:
+            return
+    framing.feed(b"")
+    assert len(framing._buffer) < LONGEST
