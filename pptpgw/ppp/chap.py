@@ -292,7 +292,8 @@ class CHAPPeer(Exchange):
 
     A wrong answer to the one password that there is doesn't get better by a retry, so every Failure
     is final.  A Response is repeated until it is answered, since a Success that is lost isn't sent
-    again by itself (RFC 1994 section 4.2).  With MS-CHAPv2 the authenticator must prove itself as well (RFC 2759 section 8.8).
+    again by itself (RFC 1994 section 4.2).  With MS-CHAPv2 the authenticator must
+    prove itself as well (RFC 2759 section 8.8).
     """
 
     __slots__ = (

@@ -13,32 +13,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pptpgw.error import Malformed
+from pptpgw.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
 
-_HEADER = struct.Struct("!BBH")
-_MAXIMUM = 0xFFFF
+# The most that a packet holds behind its header.
+_MAXIMUM = 0xFFFF - HEADER_OCTETS
 _MSCHAP = struct.Struct("!24s24sB")
 _MSCHAPV2 = struct.Struct("!16s8x24sB")
-
-
-def emit(code: int, identifier: int, data: bytes) -> bytes:
-    """
-    A packet of the form that PAP and CHAP share: code, identifier, length, data.
-    """
-    return _HEADER.pack(code, identifier, _HEADER.size + len(data)) + data
-
-
-def split(packet: bytes) -> tuple[int, int, bytes]:
-    """
-    Code, identifier and data of such a packet; what lies behind its length is padding.
-
-    @raise Malformed: shorter than it says, or than its header.
-    """
-    if len(packet) < _HEADER.size:
-        raise Malformed(f"a packet of {len(packet)} octets")
-    code, identifier, length = _HEADER.unpack_from(packet)
-    if not _HEADER.size <= length <= len(packet):
-        raise Malformed(f"length {length} in a packet of {len(packet)} octets")
-    return code, identifier, packet[_HEADER.size : length]
 
 
 def checkIdentifier(identifier: int) -> None:
@@ -68,14 +48,16 @@ class _Valued:
         checkIdentifier(self.identifier)
         if not 1 <= len(self.value) <= 0xFF:
             raise ValueError(f"a value of {len(self.value)} octets, 1 to 255 are allowed")
-        if len(self.value) + len(self.name) > _MAXIMUM - _HEADER.size - 1:
+        if len(self.value) + len(self.name) > _MAXIMUM - 1:
             raise ValueError(f"a name of {len(self.name)} octets doesn't fit")
 
     def encode(self) -> bytes:
         """
         The octets of the packet.
         """
-        return emit(self.CODE, self.identifier, bytes((len(self.value),)) + self.value + self.name)
+        return encodePacket(
+            self.CODE, self.identifier, bytes((len(self.value),)) + self.value + self.name
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +73,14 @@ class _Messaged:
 
     def __post_init__(self) -> None:
         checkIdentifier(self.identifier)
-        if len(self.message) > _MAXIMUM - _HEADER.size:
+        if len(self.message) > _MAXIMUM:
             raise ValueError(f"a message of {len(self.message)} octets doesn't fit")
 
     def encode(self) -> bytes:
         """
         The octets of the packet.
         """
-        return emit(self.CODE, self.identifier, self.message)
+        return encodePacket(self.CODE, self.identifier, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +131,7 @@ def decode(packet: bytes) -> Packet:
 
     @raise Malformed: it holds none.
     """
-    code, identifier, data = split(packet)
+    code, identifier, data = decodePacket(packet)
     if code in _MESSAGED:
         return _MESSAGED[code](identifier, data)
     if code not in _VALUED:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pptpgw.error import Malformed
-from pptpgw.wire.chap import checkIdentifier, emit, split
+from pptpgw.wire.chap import checkIdentifier
+from pptpgw.wire.ppp import decodePacket, encodePacket
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class AuthenticateRequest:
         """
         The octets of the packet.
         """
-        return emit(self.CODE, self.identifier, _sized(self.peerID) + _sized(self.password))
+        return encodePacket(self.CODE, self.identifier, _sized(self.peerID) + _sized(self.password))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class _Reply:
         """
         The octets of the packet.
         """
-        return emit(self.CODE, self.identifier, _sized(self.message))
+        return encodePacket(self.CODE, self.identifier, _sized(self.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def decode(packet: bytes) -> Packet:
 
     @raise Malformed: it holds none.
     """
-    code, identifier, data = split(packet)
+    code, identifier, data = decodePacket(packet)
     if code in _REPLIES:
         return _REPLIES[code](identifier, _take(data)[0] if data else b"")
     if code != AuthenticateRequest.CODE:

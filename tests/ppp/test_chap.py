@@ -1,0 +1,841 @@
+"""
+CHAP's exchanges: each method, both roles, with losses, lies and silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import md5
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from pptpgw.error import Refused
+from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.authentication import Claim, Grant, Keys, Method
+from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
+from pptpgw.wire import chap
+
+METHODS = (Method.CHAP, Method.MSCHAP, Method.MSCHAPV2)
+PASSWORD = b"sesame"
+
+
+def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
+    """
+    A Grant where C{claim} was made with C{password}, else Refused: each method once more, straight
+    from the RFCs.
+    """
+    message, keys = b"Welcome", None
+    passwordHash = mschap.ntPasswordHash(password)
+    hashHash = mschap.hashNtPasswordHash(passwordHash)
+    if claim.method is Method.CHAP:
+        octets = bytes((claim.identifier,)) + password + claim.challenge
+        right = claim.response == md5(octets).digest()
+    elif claim.method is Method.MSCHAP:
+        expected = mschap.challengeResponse(claim.challenge, passwordHash)
+        right = claim.response[24:] == expected + b"\1"
+        keys = mppe.mschapKeys(mschap.lmPasswordHash(password), hashHash, claim.challenge)
+    else:
+        peerChallenge, response = claim.response[:16], claim.response[24:48]
+        right = response == mschap.generateNTResponse(
+            claim.challenge, peerChallenge, claim.name, passwordHash
+        )
+        hashed = mschap.challengeHash(peerChallenge, claim.challenge, claim.name)
+        message = mschap.generateAuthenticatorResponse(hashHash, response, hashed) + b" M=Hello"
+        keys = mppe.mschapV2Keys(hashHash, response, True)
+    if not right:
+        raise Refused("wrong password")
+    return Grant(claim.name.decode(), message, keys, None)
+
+
+class Recorder:
+    """
+    Verdicts and PeerResults that write down what they are told, and packets that are sent.
+
+    @ivar events: in order, the packets and what was told.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.claims: list[Claim] = []
+        self.keys: Keys | None = None
+        self.atGranted: Callable[[], None] = lambda: None
+        self.atRefused: Callable[[], None] = lambda: None
+        self.judge: Callable[[Claim], Deferred[Grant] | Grant] = judge
+
+    @property
+    def packets(self) -> list[chap.Packet]:
+        """
+        The packets among the events.
+        """
+        kinds = (chap.Challenge, chap.Response, chap.Success, chap.Failure)
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    @property
+    def told(self) -> list[object]:
+        """
+        The other events.
+        """
+        return [event for event in self.events if isinstance(event, str)]
+
+    def send(self, packet: bytes) -> None:
+        """
+        Write down a packet.
+        """
+        self.events.append(chap.decode(packet))
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Write down a claim and judge it.
+        """
+        self.claims.append(claim)
+        try:
+            verdict = self.judge(claim)
+        except Refused as refusal:
+            return fail(refusal)
+        return verdict if isinstance(verdict, Deferred) else succeed(verdict)
+
+    def granted(self, grant: Grant) -> None:
+        """
+        Write it down.
+        """
+        self.events.append("granted")
+        self.keys = grant.keys
+        self.atGranted()
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        Write it down.
+        """
+        self.events.append("authenticated")
+
+    def proven(self, keys: Keys | None) -> None:
+        """
+        Write it down.
+        """
+        self.events.append("proven")
+        self.keys = keys
+
+    def refused(self, reason: str) -> None:
+        """
+        Write it down.
+        """
+        self.events.append(f"refused: {reason}")
+        self.atRefused()
+
+
+class Scene:
+    """
+    An authenticator and, driven by hand, what a peer would send.
+    """
+
+    def __init__(self, method: Method = Method.MSCHAPV2, rechallenge: float = 0) -> None:
+        self.clock = Clock()
+        self.recorder = Recorder()
+        self.method = method
+        self.authenticator = CHAPAuthenticator(
+            self.clock,
+            self.recorder.send,
+            method,
+            b"gateway",
+            self.recorder.authenticate,
+            self.recorder,
+            rechallenge,
+        )
+        self.authenticator.start()
+
+    @property
+    def last(self) -> chap.Packet:
+        """
+        The last packet that was sent.
+        """
+        return self.recorder.packets[-1]
+
+    def respond(
+        self,
+        password: bytes = PASSWORD,
+        challenge: chap.Challenge | None = None,
+        name: bytes = b"user",
+    ) -> bytes:
+        """
+        Answer a challenge, the last packet unless another is given.
+
+        @return: the Response, delivered already.
+        """
+        if challenge is None:
+            assert isinstance(self.last, chap.Challenge)
+            challenge = self.last
+        sent: list[bytes] = []
+        peer = CHAPPeer(Clock(), sent.append, self.method, name, password, Recorder())
+        peer.received(challenge.encode())
+        self.authenticator.received(sent[0])
+        return sent[0]
+
+    def retryChallenge(self) -> chap.Challenge:
+        """
+        The challenge that the Failure just sent allows to answer.
+        """
+        assert isinstance(self.last, chap.Failure)
+        message = chap.FailureMessage.decode(self.last.message)
+        assert (message.error, message.retry, message.version) == (691, True, 3)
+        return chap.Challenge((self.last.identifier + 1) & 0xFF, message.challenge, b"")
+
+
+class Pipe:
+    """
+    An authenticator and a peer joined by a line of 10 ms each way that loses packets.
+    """
+
+    def __init__(self, method: Method, losses: list[bool], password: bytes = PASSWORD) -> None:
+        self.clock = Clock()
+        self.ours, self.theirs = Recorder(), Recorder()
+        self.losses = iter(losses)
+        self.authenticator = CHAPAuthenticator(
+            self.clock,
+            self.carry(self.ours, lambda: self.peer.received),
+            method,
+            b"gateway",
+            self.ours.authenticate,
+            self.ours,
+        )
+        self.peer = CHAPPeer(
+            self.clock,
+            self.carry(self.theirs, lambda: self.authenticator.received),
+            method,
+            b"user",
+            password,
+            self.theirs,
+        )
+        self.authenticator.start()
+        self.peer.start()
+
+    def carry(
+        self, sender: Recorder, to: Callable[[], Callable[[bytes], None]]
+    ) -> Callable[[bytes], None]:
+        """
+        What a side is to send with.
+        """
+
+        def send(packet: bytes) -> None:
+            sender.send(packet)
+            if not next(self.losses, False):
+                self.clock.callLater(0.01, to(), packet)
+
+        return send
+
+    def run(self, seconds: int) -> None:
+        """
+        Let time pass.
+        """
+        self.clock.pump([0.01] * 10 + [0.5] * (2 * seconds))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_success(method: Method) -> None:
+    """
+    Each method convinces; the verdict is known before the Success leaves, and told after it.
+    """
+    pipe = Pipe(method, [])
+    pipe.run(1)
+    challenge, granted, success, authenticated = pipe.ours.events
+    assert isinstance(challenge, chap.Challenge) and challenge.name == b"gateway"
+    assert (granted, authenticated) == ("granted", "authenticated")
+    assert isinstance(success, chap.Success) and success.identifier == challenge.identifier
+    assert pipe.theirs.told == ["proven"]
+    (claim,) = pipe.ours.claims
+    assert (claim.method, claim.name, claim.challenge) == (method, b"user", challenge.value)
+    assert claim.identifier == challenge.identifier
+    assert not pipe.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("method", (Method.MSCHAP, Method.MSCHAPV2))
+def test_keys(method: Method) -> None:
+    """
+    Both sides earn the same keys.
+    """
+    pipe = Pipe(method, [])
+    pipe.run(1)
+    ours, theirs = pipe.ours.keys, pipe.theirs.keys
+    assert ours is not None and theirs is not None
+    for bits in (40, 56, 128):
+        assert ours.send(bits, False) == theirs.receive(bits, False)
+        assert ours.receive(bits, True) == theirs.send(bits, True)
+
+
+def test_noKeys() -> None:
+    """
+    CHAP with MD5 earns none.
+    """
+    pipe = Pipe(Method.CHAP, [])
+    pipe.run(1)
+    assert pipe.theirs.told == ["proven"] and pipe.theirs.keys is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(METHODS), st.lists(st.booleans(), max_size=8))
+def test_losses(method: Method, losses: list[bool]) -> None:
+    """
+    Whichever of the first packets are lost, both sides come to the same end, judged once.
+    """
+    pipe = Pipe(method, losses)
+    pipe.run(60)
+    assert pipe.ours.told == ["granted", "authenticated"]
+    assert pipe.theirs.told == ["proven"]
+    assert len(pipe.ours.claims) == 1
+    successes = {packet for packet in pipe.ours.packets if isinstance(packet, chap.Success)}
+    assert len(successes) == 1
+    assert not pipe.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrongPassword(method: Method) -> None:
+    """
+    The peer has one password, so the first Failure ends it, with what it says.
+    """
+    pipe = Pipe(method, [], b"wrong")
+    pipe.run(70)
+    assert isinstance(pipe.ours.packets[-1], chap.Failure)
+    ours, theirs = pipe.ours.told, pipe.theirs.told
+    if method is Method.CHAP:
+        assert ours == ["refused: wrong password"]
+    else:
+        assert ours == ["refused: the peer did not try again"]
+        assert theirs == ["refused: no such user or wrong password: 'Authentication failed'"]
+    assert len(theirs) == 1
+    assert not pipe.clock.getDelayedCalls()
+
+
+def test_challengesAreFresh() -> None:
+    """
+    Exchanges begin with identifiers and challenges of their own.
+    """
+    challenges = [Scene().last for _ in range(20)]
+    assert len({packet.value for packet in challenges if isinstance(packet, chap.Challenge)}) == 20
+    assert len({packet.identifier for packet in challenges}) > 5
+
+
+@pytest.mark.parametrize(("method", "size"), [(Method.MSCHAP, 8), (Method.MSCHAPV2, 16)])
+def test_retry(method: Method, size: int) -> None:
+    """
+    After a Failure the Response to the challenge in it, under the next identifier, counts.
+    """
+    scene = Scene(method)
+    first = scene.last
+    assert isinstance(first, chap.Challenge)
+    scene.respond(b"wrong")
+    challenge = scene.retryChallenge()
+    assert len(challenge.value) == size and challenge.value != first.value
+    scene.respond(challenge=challenge)
+    assert isinstance(scene.last, chap.Success) and scene.last.identifier == challenge.identifier
+    assert [claim.challenge for claim in scene.recorder.claims] == [first.value, challenge.value]
+    assert scene.recorder.told == ["granted", "authenticated"]
+
+
+def test_retryToTheOldChallenge() -> None:
+    """
+    A right answer to the challenge of before is wrong now.
+    """
+    scene = Scene()
+    first = scene.last
+    assert isinstance(first, chap.Challenge)
+    scene.respond(b"wrong")
+    challenge = scene.retryChallenge()
+    stale = chap.Challenge(challenge.identifier, first.value, b"")
+    scene.respond(challenge=stale)
+    assert isinstance(scene.last, chap.Failure) and len(scene.recorder.claims) == 2
+
+
+@pytest.mark.parametrize("method", (Method.MSCHAP, Method.MSCHAPV2))
+def test_threeTries(method: Method) -> None:
+    """
+    The third wrong password is the last, and the Failure says so; nothing is verified after it.
+    """
+    scene = Scene(method)
+    scene.respond(b"wrong")
+    scene.respond(b"wronger", scene.retryChallenge())
+    scene.respond(b"wrongest", scene.retryChallenge())
+    assert isinstance(scene.last, chap.Failure)
+    message = chap.FailureMessage.decode(scene.last.message)
+    assert (message.error, message.retry) == (691, False)
+    assert len(message.challenge) == {Method.MSCHAP: 8, Method.MSCHAPV2: 16}[method]
+    assert scene.recorder.told == ["refused: wrong password"]
+    successor = chap.Challenge((scene.last.identifier + 1) & 0xFF, message.challenge, b"")
+    scene.respond(challenge=successor)
+    assert len(scene.recorder.claims) == 3 and scene.authenticator.discards == 1
+    assert not scene.clock.getDelayedCalls()
+
+
+def test_md5HasOneTry() -> None:
+    """
+    A Failure of plain CHAP is final.
+    """
+    scene = Scene(Method.CHAP)
+    scene.respond(b"wrong")
+    assert scene.last.encode()[4:] == b"Authentication failed"
+    assert scene.recorder.told == ["refused: wrong password"]
+
+
+def test_retryNotAllowedByTheJudge() -> None:
+    """
+    Who refuses may rule a retry out.
+    """
+    scene = Scene()
+    scene.recorder.judge = lambda claim: fail(Refused("the account is disabled", retry=False))
+    scene.respond()
+    assert isinstance(scene.last, chap.Failure)
+    assert not chap.FailureMessage.decode(scene.last.message).retry
+    assert scene.recorder.told == ["refused: the account is disabled"]
+
+
+def test_duplicateOfASuccess() -> None:
+    """
+    The Response again gets the Success again, and is neither judged nor told again.
+    """
+    scene = Scene()
+    response = scene.respond()
+    success = scene.last
+    scene.clock.advance(100)
+    scene.authenticator.received(response)
+    assert isinstance(success, chap.Success) and scene.recorder.packets[-2:] == [success] * 2
+    assert len(scene.recorder.claims) == 1
+    assert scene.recorder.told == ["granted", "authenticated"]
+
+
+def test_duplicateOfAFailure() -> None:
+    """
+    A Response repeated because the Failure was lost is no second try.
+    """
+    scene = Scene()
+    response = scene.respond(b"wrong")
+    failure = scene.last
+    scene.authenticator.received(response)
+    assert scene.recorder.packets[-2:] == [failure] * 2 and len(scene.recorder.claims) == 1
+    scene.respond(challenge=scene.retryChallenge())
+    assert isinstance(scene.last, chap.Success)
+
+
+def test_oneVerificationAtATime() -> None:
+    """
+    While a claim is judged, further Responses are discarded.
+    """
+    scene = Scene()
+    verdict: Deferred[Grant] = Deferred()
+    scene.recorder.judge = lambda claim: verdict
+    response = scene.respond()
+    scene.authenticator.received(response)
+    assert len(scene.recorder.claims) == 1 and scene.authenticator.discards == 1
+    scene.clock.advance(10)
+    assert len(scene.recorder.packets) == 1, "no challenge is repeated meanwhile"
+    verdict.callback(judge(scene.recorder.claims[0]))
+    assert isinstance(scene.last, chap.Success)
+    assert not scene.clock.getDelayedCalls()
+
+
+def test_noVerdict() -> None:
+    """
+    A verdict that doesn't come within 30 seconds is a refusal.
+    """
+    scene = Scene()
+    cancelled: list[object] = []
+    scene.recorder.judge = lambda claim: Deferred(cancelled.append)
+    scene.respond()
+    scene.clock.advance(29.9)
+    assert not scene.recorder.told
+    scene.clock.advance(0.2)
+    assert scene.recorder.told == ["refused: no verdict within 30 s"] and cancelled
+    assert isinstance(scene.last, chap.Failure)
+
+
+def test_brokenJudge(loggedFailures: list[Failure]) -> None:
+    """
+    Where judging breaks, the peer is refused and the log has the traceback.
+    """
+    scene = Scene()
+
+    def broken(claim: Claim) -> Grant:
+        raise KeyError("broken")
+
+    scene.recorder.judge = broken
+    scene.respond()
+    assert isinstance(scene.last, chap.Failure)
+    assert scene.recorder.told == ["refused: the claim could not be verified"]
+    assert [failure.type for failure in loggedFailures] == [KeyError]
+    loggedFailures.clear()
+
+
+def test_grantTurnedDown() -> None:
+    """
+    What can't be taken in gets a Failure in place of the Success, without a retry.
+    """
+    scene = Scene()
+
+    def full() -> None:
+        raise Refused("the address pool is used up")
+
+    scene.recorder.atGranted = full
+    scene.respond()
+    assert isinstance(scene.last, chap.Failure)
+    assert not chap.FailureMessage.decode(scene.last.message).retry
+    assert scene.recorder.told == ["granted", "refused: the address pool is used up"]
+
+
+def test_grantBreaks(loggedFailures: list[Failure]) -> None:
+    """
+    So does what breaks there.
+    """
+    scene = Scene()
+
+    def broken() -> None:
+        raise KeyError("broken")
+
+    scene.recorder.atGranted = broken
+    scene.respond()
+    assert isinstance(scene.last, chap.Failure)
+    assert scene.recorder.told == ["granted", "refused: the peer could not be taken in"]
+    assert [failure.type for failure in loggedFailures] == [KeyError]
+    loggedFailures.clear()
+
+
+def test_verdictBreaks(loggedFailures: list[Failure]) -> None:
+    """
+    What breaks when it is told a verdict is logged, and goes no further.
+    """
+    scene = Scene()
+
+    def broken() -> None:
+        raise KeyError("broken")
+
+    scene.recorder.atRefused = broken
+    scene.recorder.judge = lambda claim: fail(Refused("no", retry=False))
+    scene.respond()
+    assert isinstance(scene.last, chap.Failure)
+    assert [failure.type for failure in loggedFailures] == [KeyError]
+    loggedFailures.clear()
+
+
+def test_stoppedWhenGranted() -> None:
+    """
+    A link that ends while it is told sends nothing any more.
+    """
+    scene = Scene()
+    scene.recorder.atGranted = scene.authenticator.stop
+    scene.respond()
+    assert isinstance(scene.last, chap.Challenge) and scene.recorder.told == ["granted"]
+
+
+def test_silentPeer() -> None:
+    """
+    The same Challenge goes out ten times, three seconds apart, and then the peer is given up.
+    """
+    scene = Scene()
+    scene.clock.pump([0.5] * 59)
+    assert len(scene.recorder.packets) == 10 and len(set(scene.recorder.packets)) == 1
+    assert not scene.recorder.told
+    scene.clock.pump([0.5])
+    assert scene.recorder.told == ["refused: the peer did not answer the challenge"]
+    scene.respond()
+    assert not scene.recorder.claims, "too late"
+
+
+def test_silentAfterAFailure() -> None:
+    """
+    A peer whose user is asked for another password has a minute.
+    """
+    scene = Scene()
+    scene.respond(b"wrong")
+    scene.clock.advance(59)
+    assert not scene.recorder.told
+    scene.clock.advance(1.5)
+    assert scene.recorder.told == ["refused: the peer did not try again"]
+
+
+def test_stop() -> None:
+    """
+    Stopped, it sends nothing, tells nothing, and cancels what it waits for.
+    """
+    scene = Scene()
+    scene.authenticator.stop()
+    assert not scene.clock.getDelayedCalls()
+    cancelled: list[object] = []
+    scene = Scene()
+    scene.recorder.judge = lambda claim: Deferred(cancelled.append)
+    response = scene.respond()
+    scene.authenticator.stop()
+    scene.authenticator.received(response)
+    assert cancelled and not scene.clock.getDelayedCalls()
+    assert len(scene.recorder.packets) == 1 and not scene.recorder.told
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rechallenge(method: Method) -> None:
+    """
+    During the session the peer is asked again, with another identifier and challenge, and its
+    right answer changes nothing.
+    """
+    scene = Scene(method, rechallenge=60)
+    first = scene.last
+    scene.respond()
+    for _ in range(3):
+        scene.clock.advance(60)
+        again = scene.last
+        assert isinstance(first, chap.Challenge) and isinstance(again, chap.Challenge)
+        assert again.identifier != first.identifier and again.value != first.value
+        scene.respond()
+        assert isinstance(scene.last, chap.Success)
+    assert len(scene.recorder.claims) == 4
+    assert scene.recorder.told == ["granted", "authenticated"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rechallengeFails(method: Method) -> None:
+    """
+    A wrong answer then ends it at once.
+    """
+    scene = Scene(method, rechallenge=60)
+    scene.respond()
+    scene.clock.advance(60)
+    scene.respond(b"wrong")
+    assert isinstance(scene.last, chap.Failure)
+    assert scene.recorder.told[2:] == ["refused: wrong password"]
+    assert not scene.clock.getDelayedCalls()
+
+
+def test_rechallengeUnanswered() -> None:
+    """
+    So does silence.
+    """
+    scene = Scene(rechallenge=60)
+    scene.respond()
+    scene.clock.pump([1.0] * 91)
+    assert scene.recorder.told[2:] == ["refused: the peer did not answer the challenge"]
+
+
+def test_rechallengeUnderAnotherName() -> None:
+    """
+    And so does a right answer by somebody else.
+    """
+    scene = Scene(rechallenge=60)
+    scene.respond()
+    scene.clock.advance(60)
+    scene.respond(name=b"another")
+    assert isinstance(scene.last, chap.Failure)
+    assert scene.recorder.told[2:] == [
+        "refused: the peer took another name when it was challenged again"
+    ]
+
+
+def test_lateDuplicateDuringRechallenge() -> None:
+    """
+    The old Response still gets the old Success, and answers no new Challenge.
+    """
+    scene = Scene(rechallenge=60)
+    response = scene.respond()
+    success = scene.last
+    scene.clock.advance(60)
+    scene.authenticator.received(response)
+    assert scene.last == success and len(scene.recorder.claims) == 1
+    challenge = scene.recorder.packets[-2]
+    assert isinstance(challenge, chap.Challenge)
+    scene.respond(challenge=challenge)
+    assert len(scene.recorder.claims) == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrongSizes(method: Method) -> None:
+    """
+    A value of another method's size is discarded, and the right one still counts.
+    """
+    scene = Scene(method)
+    challenge = scene.last
+    assert isinstance(challenge, chap.Challenge)
+    for size in (1, 15, 17, 24, 48, 50, 255):
+        scene.authenticator.received(
+            chap.Response(challenge.identifier, bytes(size), b"user").encode()
+        )
+    assert scene.authenticator.discards == 7 and not scene.recorder.claims
+    scene.respond()
+    assert isinstance(scene.last, chap.Success)
+
+
+def test_wrongIdentifier() -> None:
+    """
+    A Response with another identifier is discarded.
+    """
+    scene = Scene()
+    challenge = scene.last
+    assert isinstance(challenge, chap.Challenge)
+    for step in range(1, 256):
+        identifier = (challenge.identifier + step) & 0xFF
+        scene.authenticator.received(chap.Response(identifier, bytes(49), b"user").encode())
+    assert scene.authenticator.discards == 255 and not scene.recorder.claims
+
+
+def test_emptyName() -> None:
+    """
+    The authenticator always has a name.
+    """
+    recorder = Recorder()
+    with pytest.raises(ValueError):
+        CHAPAuthenticator(Clock(), recorder.send, Method.CHAP, b"", recorder.authenticate, recorder)
+
+
+@given(st.sampled_from(METHODS), st.lists(st.binary(max_size=60), max_size=6), st.booleans())
+def test_arbitraryOctets(method: Method, packets: list[bytes], tagged: bool) -> None:
+    """
+    Nothing that arrives raises, on either side, in any state.
+    """
+    scene = Scene(method)
+    theirs = Recorder()
+    peer = CHAPPeer(scene.clock, theirs.send, method, b"user", PASSWORD, theirs)
+    peer.start()
+    assert isinstance(scene.last, chap.Challenge)
+    peer.received(scene.last.encode())
+    for packet in packets:
+        if tagged:
+            # Right in form and identifier, whatever the code.
+            code = packet[0] % 4 + 1 if packet else 1
+            length = (len(packet) + 4).to_bytes(2, "big")
+            packet = bytes((code, scene.last.identifier)) + length + packet
+        scene.authenticator.received(packet)
+        peer.received(packet)
+
+
+class PeerScene:
+    """
+    A peer, driven by hand.
+    """
+
+    def __init__(self, method: Method = Method.MSCHAPV2) -> None:
+        self.clock = Clock()
+        self.recorder = Recorder()
+        self.peer = CHAPPeer(
+            self.clock, self.recorder.send, method, b"user", PASSWORD, self.recorder
+        )
+        self.peer.start()
+        self.challenge = chap.Challenge(5, bytes(8 if method is Method.MSCHAP else 16), b"gw")
+        self.method = method
+
+    def grant(self) -> chap.Success:
+        """
+        The right Success for the Response just sent.
+        """
+        response = self.recorder.packets[-1]
+        assert isinstance(response, chap.Response)
+        claim = Claim(
+            self.method, response.name, response.identifier, self.challenge.value, response.value
+        )
+        return chap.Success(response.identifier, judge(claim).message)
+
+
+def test_peerChecksTheAuthenticator() -> None:
+    """
+    A Success that doesn't prove that the authenticator knows the password ends it.
+    """
+    for message in (b"", b"Welcome", b"S=" + b"0" * 40 + b" M=Welcome"):
+        scene = PeerScene()
+        scene.peer.received(scene.challenge.encode())
+        scene.peer.received(chap.Success(5, message).encode())
+        assert scene.recorder.told == [
+            "refused: the authenticator did not prove that it knows the password"
+        ]
+        scene.peer.received(scene.grant().encode())
+        assert len(scene.recorder.told) == 1, "and it stays ended"
+
+
+def test_peerMatchesIdentifiers() -> None:
+    """
+    A Success for something else, or before anything was asked, is discarded.
+    """
+    scene = PeerScene()
+    scene.peer.received(chap.Success(5, b"S=" + b"0" * 40).encode())
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(chap.Success(6, b"S=" + b"0" * 40).encode())
+    scene.peer.received(chap.Failure(4, b"E=691 R=0").encode())
+    assert scene.peer.discards == 3 and not scene.recorder.told
+    scene.peer.received(scene.grant().encode())
+    assert scene.recorder.told == ["proven"]
+
+
+def test_peerRepeatsItsResponse() -> None:
+    """
+    The same Challenge gets the same Response; another gets another, under its own identifier.
+    """
+    scene = PeerScene()
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(chap.Challenge(6, bytes(16), b"gw").encode())
+    first, second, third = scene.recorder.packets
+    assert first == second and first != third and third.identifier == 6
+
+
+def test_peerIsChallengedAgain() -> None:
+    """
+    During the session it answers, and is told nothing new.
+    """
+    scene = PeerScene()
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(scene.grant().encode())
+    scene.challenge = chap.Challenge(6, bytes(range(16)), b"gw")
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(scene.grant().encode())
+    assert scene.recorder.told == ["proven"] and not scene.clock.getDelayedCalls()
+    scene.challenge = chap.Challenge(7, bytes(16), b"gw")
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(chap.Failure(7, b"E=649 R=0 V=3 M=Go\naway").encode())
+    assert scene.recorder.told[1:] == ["refused: the account may not dial in: 'Go\\naway'"]
+
+
+def test_peerOfAnotherMethod() -> None:
+    """
+    A challenge whose size isn't the method's is discarded.
+    """
+    scene = PeerScene(Method.MSCHAP)
+    scene.peer.received(chap.Challenge(1, bytes(16), b"gw").encode())
+    assert not scene.recorder.packets and scene.peer.discards == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (b"E=691 R=0 V=3", "no such user or wrong password"),
+        (b"E=12 R=0 V=3 M=Odd", "error 12: 'Odd'"),
+        (b"nonsense\x1b[2J", "the authenticator does not believe us: 'nonsense\\x1b[2J'"),
+        (b"", "the authenticator does not believe us"),
+    ],
+)
+def test_peerExplainsAFailure(message: bytes, reason: str) -> None:
+    """
+    The reason says what the Failure does, safe to print.
+    """
+    scene = PeerScene()
+    scene.peer.received(scene.challenge.encode())
+    scene.peer.received(chap.Failure(5, message).encode())
+    assert scene.recorder.told == [f"refused: {reason}"]
+
+
+def test_peerGivesUp() -> None:
+    """
+    It waits half a minute for a Challenge, and sends its Response ten times.
+    """
+    scene = PeerScene()
+    scene.clock.pump([1.0] * 31)
+    assert scene.recorder.told == ["refused: no challenge came"]
+    scene = PeerScene()
+    scene.peer.received(scene.challenge.encode())
+    scene.clock.pump([1.0] * 31)
+    assert scene.recorder.told == ["refused: our response was not answered"]
+    assert len(scene.recorder.packets) == 10 and len(set(scene.recorder.packets)) == 1
+
+
+def test_peerStops() -> None:
+    """
+    Stopped, it is deaf.
+    """
+    scene = PeerScene()
+    scene.peer.stop()
+    scene.peer.received(scene.challenge.encode())
+    assert not scene.recorder.events and not scene.clock.getDelayedCalls()

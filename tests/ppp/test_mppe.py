@@ -1,0 +1,125 @@
+"""
+MPPE's keys, against the examples of RFC 3079 sections 2.5 and 3.5.
+"""
+
+from __future__ import annotations
+
+from binascii import unhexlify
+
+import pytest
+
+from pptpgw.error import Refused
+from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.authentication import Keys
+
+PASSWORD_HASH_HASH = unhexlify("41C00C584BD2D91C4017A2A12FA59F3F")
+NT_RESPONSE = unhexlify("82309ECD8D708B5EA08FAA3981CD83544233114A3D85D6DF")
+MASTER_KEY = unhexlify("FDECE3717A8C838CB388E527AE3CDD31")
+SEND_START_KEY = unhexlify("8B7CDC149B993A1BA118CB153F56DCCB")
+CHALLENGE = unhexlify("102DB5DF085D3041")
+
+
+def serverKeys() -> mppe.StartKeys:
+    """
+    What the authenticator of the example has earned.
+    """
+    return mppe.mschapV2Keys(PASSWORD_HASH_HASH, NT_RESPONSE, isServer=True)
+
+
+def test_startKeys() -> None:
+    """
+    The master key and the server's send start key of section 3.5.
+    """
+    assert mppe.masterKey(PASSWORD_HASH_HASH, NT_RESPONSE) == MASTER_KEY
+    assert mppe.asymmetricStartKey(MASTER_KEY, True, True) == SEND_START_KEY
+    assert serverKeys().send(128, False).startKey == SEND_START_KEY
+    assert serverKeys().send(40, False).startKey == SEND_START_KEY[:8]
+    assert serverKeys().send(56, False).startKey == SEND_START_KEY[:8]
+
+
+@pytest.mark.parametrize(
+    ("bits", "key"),
+    [
+        (40, "D1269EC49FA62E3E"),
+        (56, "D15C00C49FA62E3E"),
+        (128, "405CB2247A7956E6E211007AE27B22D4"),
+    ],
+)
+def test_mschapV2SessionKeys(bits: int, key: str) -> None:
+    """
+    The initial session keys of sections 3.5.1 to 3.5.3.
+    """
+    assert mppe.sessionKey(serverKeys().send(bits, False)) == unhexlify(key)
+
+
+def test_newKeyFromSHA() -> None:
+    """
+    The session key of section 3.5.1 before its salt.
+    """
+    start = SEND_START_KEY[:8]
+    assert mppe.newKeyFromSHA(start, start) == unhexlify("965C00C49FA62E3E")
+
+
+@pytest.mark.parametrize(
+    ("bits", "key"),
+    [
+        (40, "D1269E538CEC4A08"),
+        (56, "D10801538CEC4A08"),
+        (128, "59D159BC09F76F1DA2A86A28FFEC0B1E"),
+    ],
+)
+def test_mschapSessionKeys(bits: int, key: str) -> None:
+    """
+    The initial session keys of sections 2.5.1 to 2.5.3, the same for both directions.
+    """
+    keys = mppe.mschapKeys(mschap.lmPasswordHash(b"clientPass"), PASSWORD_HASH_HASH, CHALLENGE)
+    assert mppe.sessionKey(keys.send(bits, False)) == unhexlify(key)
+    assert mppe.sessionKey(keys.receive(bits, False)) == unhexlify(key)
+
+
+def test_bothEndsAgree() -> None:
+    """
+    What one end sends with the other receives with, and the directions differ.
+    """
+    server = serverKeys()
+    client = mppe.mschapV2Keys(PASSWORD_HASH_HASH, NT_RESPONSE, isServer=False)
+    for bits in (40, 56, 128):
+        assert server.send(bits, True) == client.receive(bits, True)
+        assert server.receive(bits, False) == client.send(bits, False)
+        assert server.send(bits, True) != client.send(bits, True)
+    assert client.send(128, False).startKey == unhexlify("D5F0E9521E3EA9589645E86051C82226")
+
+
+def test_parameters() -> None:
+    """
+    Bits and statefulness are handed through, and the class is what the link knows as Keys.
+    """
+    keys: Keys = serverKeys()
+    parameters = keys.receive(56, True)
+    assert (parameters.bits, parameters.stateful) == (56, True)
+    assert len(parameters.startKey) == 8
+    assert not keys.send(128, False).stateful
+
+
+def test_onlyTheHash() -> None:
+    """
+    An account kept as an NT hash has no shorter keys with MS-CHAPv1, and nobody any other length.
+    """
+    keys = mppe.mschapKeys(None, PASSWORD_HASH_HASH, CHALLENGE)
+    assert keys.bits == (128,)
+    assert serverKeys().bits == (40, 56, 128)
+    assert len(keys.send(128, False).startKey) == 16
+    for bits in (40, 56):
+        with pytest.raises(Refused):
+            keys.send(bits, False)
+    with pytest.raises(Refused):
+        serverKeys().receive(64, False)
+
+
+def test_keysStayOutOfRepresentations() -> None:
+    """
+    Neither the keys nor their parameters show octets of a key.
+    """
+    shown = repr(serverKeys()) + repr(serverKeys().send(128, False))
+    assert repr(SEND_START_KEY)[2:10] not in shown
+    assert "startKey" not in shown

@@ -1,0 +1,198 @@
+"""
+CHAP's packets and what MS-CHAP puts into them.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.error import Malformed
+from pptpgw.wire import chap
+
+identifiers = st.integers(0, 255)
+values = st.binary(min_size=1, max_size=255)
+texts = st.binary(max_size=300)
+packets = (
+    st.builds(chap.Challenge, identifiers, values, texts)
+    | st.builds(chap.Response, identifiers, values, texts)
+    | st.builds(chap.Success, identifiers, texts)
+    | st.builds(chap.Failure, identifiers, texts)
+)
+
+
+@given(packets, st.binary(max_size=8))
+def test_roundTrip(packet: chap.Packet, padding: bytes) -> None:
+    """
+    What is encoded is decoded to the same, padding behind it or not.
+    """
+    assert chap.decode(packet.encode() + padding) == packet
+
+
+@given(st.binary(max_size=64))
+def test_arbitraryOctets(octets: bytes) -> None:
+    """
+    Octets are a packet or Malformed, nothing else.
+    """
+    try:
+        packet = chap.decode(octets)
+    except Malformed:
+        return
+    assert octets.startswith(packet.encode())
+
+
+def test_octets() -> None:
+    """
+    The octets stand as RFC 1994 section 4 draws them.
+    """
+    assert chap.Challenge(7, b"abc", b"gw").encode() == b"\x01\x07\x00\x0a\x03abcgw"
+    assert chap.Success(255, b"ok").encode() == b"\x03\xff\x00\x06ok"
+
+
+def test_valueToTheEnd() -> None:
+    """
+    A Response whose name is empty is one all the same.
+    """
+    assert chap.decode(b"\x02\x01\x00\x07\x02ab") == chap.Response(1, b"ab", b"")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"\x01\x01\x00",
+        b"\x03\x01\x00\x03",
+        b"\x03\x01\x00\x05",
+        b"\x01\x01\x00\x04",
+        b"\x01\x01\x00\x05\x00",
+        b"\x01\x01\x00\x06\x02a",
+        b"\x00\x01\x00\x04",
+        b"\x05\x01\x00\x06\x01a",
+    ],
+)
+def test_malformed(octets: bytes) -> None:
+    """
+    Short packets, wrong lengths, values of no octets or too many, unknown codes.
+    """
+    with pytest.raises(Malformed):
+        chap.decode(octets)
+
+
+def test_whatCannotBeSentCannotBeBuilt() -> None:
+    """
+    Values out of range are refused where they are made.
+    """
+    for identifier in (-1, 256):
+        with pytest.raises(ValueError):
+            chap.Success(identifier)
+    for value in (b"", bytes(256)):
+        with pytest.raises(ValueError):
+            chap.Response(1, value, b"user")
+    with pytest.raises(ValueError):
+        chap.Challenge(1, b"value", bytes(0xFFFF))
+    with pytest.raises(ValueError):
+        chap.Failure(1, bytes(0xFFFF))
+    with pytest.raises(ValueError):
+        chap.MSCHAPResponse(bytes(23), bytes(24), True)
+    with pytest.raises(ValueError):
+        chap.MSCHAPV2Response(bytes(16), bytes(25))
+
+
+def test_secretsStayOutOfRepresentations() -> None:
+    """
+    What a password could be guessed from isn't in a repr.
+    """
+    assert "hidden" not in repr(chap.Response(1, b"hidden", b"user"))
+    assert "user" in repr(chap.Response(1, b"hidden", b"user"))
+
+
+@given(st.binary(min_size=24, max_size=24), st.binary(min_size=24, max_size=24), st.booleans())
+def test_mschapResponse(lmResponse: bytes, ntResponse: bytes, useNT: bool) -> None:
+    """
+    An MS-CHAPv1 value round-trips.
+    """
+    response = chap.MSCHAPResponse(lmResponse, ntResponse, useNT)
+    assert response.encode() == lmResponse + ntResponse + bytes((useNT,))
+    assert chap.MSCHAPResponse.decode(response.encode()) == response
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=24, max_size=24))
+def test_mschapV2Response(peerChallenge: bytes, ntResponse: bytes) -> None:
+    """
+    An MS-CHAPv2 value round-trips, its reserved octets zero.
+    """
+    response = chap.MSCHAPV2Response(peerChallenge, ntResponse)
+    assert response.encode() == peerChallenge + bytes(8) + ntResponse + bytes(1)
+    assert chap.MSCHAPV2Response.decode(response.encode()) == response
+
+
+@given(st.binary(max_size=60).filter(lambda value: len(value) != 49))
+def test_mschapSizes(value: bytes) -> None:
+    """
+    Any size but 49 is Malformed.
+    """
+    for kind in (chap.MSCHAPResponse, chap.MSCHAPV2Response):
+        with pytest.raises(Malformed):
+            kind.decode(value)
+
+
+@given(
+    st.builds(
+        chap.FailureMessage,
+        error=st.integers(0, 9_999_999_999),
+        retry=st.booleans(),
+        challenge=st.binary(max_size=16),
+        version=st.integers(0, 9_999_999_999),
+        text=st.binary(max_size=40),
+    )
+)
+def test_failureMessage(message: chap.FailureMessage) -> None:
+    """
+    The message of a Failure round-trips, whatever its text holds.
+    """
+    assert chap.FailureMessage.decode(message.encode()) == message
+
+
+def test_failureMessageAsPrinted() -> None:
+    """
+    It looks as RFC 2759 section 6 prints it.
+    """
+    message = chap.FailureMessage(691, True, bytes(range(16)), 3, b"No way")
+    assert message.encode() == b"E=691 R=1 C=000102030405060708090A0B0C0D0E0F V=3 M=No way"
+
+
+@pytest.mark.parametrize(
+    ("octets", "message"),
+    [
+        (b"E=691 R=0", chap.FailureMessage(691, False, version=1)),
+        (b"E=647", chap.FailureMessage(647, False, version=1)),
+        (b"E=691 R=1 X=9 noise V=2", chap.FailureMessage(691, True, version=2)),
+    ],
+)
+def test_failureMessageLeniently(octets: bytes, message: chap.FailureMessage) -> None:
+    """
+    Fields may be left out, and what isn't known is passed over.
+    """
+    assert chap.FailureMessage.decode(octets) == message
+
+
+@pytest.mark.parametrize("octets", [b"", b"R=1", b"E=", b"E=x", b"E=691 C=zz", b"E=12345678901"])
+def test_failureMessageMalformed(octets: bytes) -> None:
+    """
+    A message without a readable error is Malformed.
+    """
+    with pytest.raises(Malformed):
+        chap.FailureMessage.decode(octets)
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda octets: b"E=691 " + octets))
+def test_failureMessageArbitrary(octets: bytes) -> None:
+    """
+    Any octets are a message or Malformed.
+    """
+    try:
+        message = chap.FailureMessage.decode(octets)
+    except Malformed:
+        return
+    assert chap.FailureMessage.decode(message.encode()) == message
