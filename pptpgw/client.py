@@ -1,0 +1,267 @@
+"""
+A PPTP client (PNS) in the shape of a Twisted endpoint: places calls and hands over their packets.
+
+It serves its IPv4 inside this process: packets come to a callable and go out by L{ClientCall.send}.
+C{
+endpoint = PPTPClientEndpoint(reactor, "192.0.2.1", dataPath=dataPath)
+connection = await endpoint.connect()
+call = await connection.placeCall(settings, receive=print)
+call.send(packet)
+await connection.close()
+}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.error import CallError
+from pptpgw.interfaces import (
+    Attachment,
+    IChannel,
+    IDataPath,
+    INetworkProtocol,
+    Tunnel,
+)
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ppp.authentication import Claim, Grant
+from pptpgw.ppp.link import Link
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.pptp.call import Call, CallIDs
+from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.ports.control import ControlClientFactory
+from pptpgw.wire.ppp import IPV4
+from pptpgw.wire.pptpcode import OutgoingCallResult
+
+
+class ClientCall:
+    """
+    One call that we placed.
+
+    @ivar link: its L{Link}, which tells what was negotiated.
+    @ivar address: our address in the tunnel, once it is open; C{peerAddress} the gateway's.
+    @ivar ended: fires with the cause when the call is over.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        dataPath: IDataPath,
+        settings: LinkSettings,
+        receive: Callable[[bytes], None],
+    ) -> None:
+        self.link = Link(clock, settings, self)
+        self.address = ""
+        self.peerAddress = ""
+        self.ended: Deferred[str] = Deferred()
+        self.opened: Deferred[ClientCall] = Deferred()
+        self.channel: IChannel | None = None
+        self._dataPath = dataPath
+        self._receive = receive
+        self._call: Call | None = None
+        self._cause = ""
+        self._ipcp = IPCP(
+            IPv4Settings(mtu=settings.mru, receive=receive, requestDNS=True),
+        )
+
+    def send(self, packet: bytes) -> None:
+        """
+        Send an IPv4 packet.
+        """
+        if self.channel is not None:
+            self.channel.sendPacket(IPV4, packet)
+
+    def hangUp(self, cause: str = "hung up") -> Deferred[str]:
+        """
+        End the call in order; fires when it is over.
+        """
+        self.link.close(cause)
+        return self.ended
+
+    # pptp.call.CallOwner
+
+    def callEstablished(self, call: Call) -> None:
+        """
+        The gateway took the call.
+        """
+        self._call = call
+        self.channel = self._dataPath.openChannel(
+            Tunnel(
+                call.localAddress,
+                call.peerAddress,
+                call.localCallID,
+                call.peerCallID,
+                call.peerWindow,
+            ),
+            self.link,
+        )
+        self.link.lowerUp(self.channel)
+
+    def callEnded(self, call: Call, cause: str) -> None:
+        """
+        The call is over.
+        """
+        self.link.lowerDown(cause)
+        self.ended.callback(self._cause or cause)
+
+    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
+        """
+        Of no account.
+        """
+
+    # ppp.link.LinkOwner
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Nobody is asked to prove anything to us.
+        """
+        return fail(CallError("this end authenticates nobody"))
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        """
+        IPv4.
+        """
+        return [self._ipcp]
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        """
+        The tunnel carries packets.
+        """
+        self.address = self._ipcp.localAddress
+        self.peerAddress = self._ipcp.peerAddress or ""
+        if not self.opened.called:
+            self.opened.callback(self)
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        Of no account: the link ends, or opens it again.
+        """
+
+    def linkEnded(self, cause: str) -> None:
+        """
+        Clear the call.
+        """
+        self._cause = cause
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        if not self.opened.called:
+            self.opened.errback(CallError(cause))
+        if self._call is not None:
+            self._call.hangUp(cause)
+
+
+class ClientConnection:
+    """
+    A control connection that we opened, for any number of calls.
+
+    @ivar closed: fires with the reason when it is over.
+    """
+
+    def __init__(self, clock: IReactorTime, dataPath: IDataPath, timeout: float) -> None:
+        self.opened: Deferred[ClientConnection] = Deferred()
+        self.closed: Deferred[str] = Deferred()
+        self._clock = clock
+        self._dataPath = dataPath
+        self._timeout = timeout
+        self._control: ControlConnection | None = None
+
+    def placeCall(
+        self, settings: LinkSettings, receive: Callable[[bytes], None]
+    ) -> Deferred[ClientCall]:
+        """
+        Place a call; fires when its IPv4 is open, fails with L{CallError} or, after the timeout,
+        with L{twisted.internet.defer.TimeoutError}.
+
+        @param receive: called with each IPv4 packet that arrives.
+        """
+        if self._control is None:
+            return fail(CallError("the control connection is closed"))
+        call = ClientCall(self._clock, self._dataPath, settings, receive)
+        self._control.placeCall(call)
+        return call.opened.addTimeout(self._timeout, self._clock)
+
+    def close(self) -> Deferred[None]:
+        """
+        End every call and the connection, in order.
+        """
+        if self._control is None:
+            return succeed(None)
+        return self._control.stop()
+
+    # pptp.connection.ConnectionOwner
+
+    def connectionOpened(self, connection: ControlConnection) -> None:
+        """
+        The handshake is done.
+        """
+        self._control = connection
+        self.opened.callback(self)
+
+    def callRequested(self, call: Call) -> None:
+        """
+        Gateways don't call us.
+        """
+        call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
+
+    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
+        """
+        The connection is over.
+        """
+        self._control = None
+        if not self.opened.called:
+            self.opened.errback(CallError(reason))
+        self.closed.callback(reason)
+
+
+class PPTPClientEndpoint:
+    """
+    Where a gateway listens.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int = 1723,
+        *,
+        dataPath: IDataPath,
+        callIDs: CallIDs | None = None,
+        settings: ConnectionSettings | None = None,
+        bindAddress: str | None = None,
+        timeout: float = 30,
+    ) -> None:
+        """
+        @param dataPath: carries the calls' packets; may be one that a gateway uses as well, if
+            they share C{callIDs} too.
+        @param timeout: seconds for the TCP connection, and for each call to open.
+        """
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._dataPath = dataPath
+        self._callIDs = callIDs if callIDs is not None else CallIDs(reactor)
+        self._settings = settings if settings is not None else ConnectionSettings()
+        self._bindAddress = bindAddress
+        self._timeout = timeout
+
+    def connect(self) -> Deferred[ClientConnection]:
+        """
+        Open a control connection; fails with L{CallError} or what Twisted's endpoints fail with.
+        """
+        owner = ClientConnection(self._reactor, self._dataPath, self._timeout)
+        endpoint = TCP4ClientEndpoint(
+            self._reactor,
+            self._host,
+            self._port,
+            timeout=self._timeout,
+            bindAddress=(self._bindAddress, 0) if self._bindAddress else None,
+        )
+        factory = ControlClientFactory(self._reactor, self._settings, self._callIDs, owner)
+        connected: Deferred[Any] = endpoint.connect(factory)
+        return connected.addCallback(lambda _: owner.opened)

@@ -1,0 +1,367 @@
+"""
+The link: one PPP connection's phases and the protocols that live on it (RFC 1661 section 3).
+
+The rules:
+
+ - Dead until L{Link.lowerUp}; Establish until LCP opens; Authenticate until both ends have proven
+   what was asked of them; Network until LCP leaves Opened; Terminate until LCP has finished.
+ - The network control protocols exist, and can receive, before the Success message leaves, so the
+   Configure-Request that a quick peer sends right behind it isn't lost.
+ - An authentication protocol that wasn't negotiated is silently discarded, and so is everything but
+   LCP before LCP is open.
+ - Whatever arrives is a sign of life; Echo-Requests are for silence.
+
+The link is the same for both roles. What it demands and what it proves stand in L{LinkSettings}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from pptpgw.error import Refused
+from pptpgw.interfaces import IChannel, IChannelOwner
+from pptpgw.ppp.authentication import Grant, Keys, Method
+from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.lcp import LCP, LCPSettings
+from pptpgw.ppp.network import NetworkPhase, cancelled
+from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
+from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.wire import ppp
+
+# Protocols that authenticate; where one isn't in use its packets are silently discarded.
+AUTHENTICATION_PROTOCOLS = frozenset((ppp.PAP, ppp.CHAP, ppp.EAP))
+
+
+def _protocolOf(method: Method | None) -> int:
+    return ppp.PAP if method is Method.PAP else ppp.CHAP
+
+
+class Phase(Enum):
+    """
+    The phases of RFC 1661 section 3.2.
+    """
+
+    DEAD = "Dead"
+    ESTABLISH = "Establish"
+    AUTHENTICATE = "Authenticate"
+    NETWORK = "Network"
+    TERMINATE = "Terminate"
+
+
+@implementer(IChannelOwner)
+class Link:
+    """
+    One PPP link, in either role.
+
+    @ivar method: how the peer, or else this end, proved itself; None before and without that.
+    @ivar lcp: its L{LCP}, with what was negotiated.
+    """
+
+    __slots__ = (
+        "_authenticator",
+        "_cause",
+        "_channel",
+        "_ended",
+        "_framesSeen",
+        "_keepalive",
+        "_keys",
+        "_network",
+        "_owner",
+        "_peer",
+        "_pending",
+        "_setup",
+        "clock",
+        "lcp",
+        "method",
+        "phase",
+        "settings",
+    )
+
+    def __init__(self, clock: IReactorTime, settings: LinkSettings, owner: LinkOwner) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.phase = Phase.DEAD
+        self.method: Method | None = None
+        self._owner = owner
+        self._channel: IChannel | None = None
+        self._network: NetworkPhase | None = None
+        self._authenticator: CHAPAuthenticator | PAPAuthenticator | None = None
+        self._peer: CHAPPeer | PAPPeer | None = None
+        self._pending = 0
+        self._keys: Keys | None = None
+        self._setup: IDelayedCall | None = None
+        self._keepalive: IDelayedCall | None = None
+        self._framesSeen = 0
+        self._cause = ""
+        self._ended = False
+        self.lcp = LCP(
+            clock,
+            self._send,
+            self,
+            LCPSettings(
+                mru=settings.mru,
+                authentication=settings.usableMethods,
+                answers=settings.identity.methods if settings.identity is not None else (),
+            ),
+        )
+        self.lcp.protocolRejected = self._protocolRejected
+
+    @property
+    def encryption(self) -> str:
+        """
+        What is encrypted and how, in words.
+        """
+        return self._network.encryption if self._network is not None else "not encrypted"
+
+    # The API
+
+    def lowerUp(self, channel: IChannel) -> None:
+        """
+        The call is set up: begin.
+        """
+        self._channel = channel
+        self._establish()
+        self.lcp.open()
+        self.lcp.lowerUp()
+
+    def lowerDown(self, cause: str) -> None:
+        """
+        The call is gone: end at once, without a word to the peer.
+        """
+        if self.phase is not Phase.DEAD:
+            self._cause = self._cause or cause
+            self.phase = Phase.TERMINATE
+            self.lcp.lowerDown()
+        self._finish(cause)
+
+    def close(self, cause: str) -> None:
+        """
+        End the link in order: a Terminate-Request, and L{LinkOwner.linkEnded} when it is answered
+        or has been sent often enough.
+        """
+        self._cause = self._cause or cause
+        if self.phase is Phase.DEAD:
+            self._finish(cause)
+        elif self.phase is not Phase.TERMINATE:
+            self.phase = Phase.TERMINATE
+            self.lcp.close(cause)
+
+    # IChannelOwner
+
+    def frameReceived(self, protocol: int, information: bytes) -> None:
+        """
+        Give a frame to the protocol that it belongs to.
+        """
+        if protocol == ppp.LCP:
+            self.lcp.received(information)
+        elif protocol in AUTHENTICATION_PROTOCOLS:
+            self._authenticationReceived(protocol, information)
+        elif self._network is not None:
+            self._network.received(protocol, information)
+        else:
+            self._discard("before LCP opened")
+
+    def resyncNeeded(self) -> None:
+        """
+        Ask the peer to begin its MPPE stream again.
+        """
+        if self._network is not None:
+            self._network.resyncNeeded()
+
+    def channelFailed(self, reason: str) -> None:
+        """
+        End a link whose packets can't be made sense of.
+        """
+        self.close(reason)
+
+    # What LCP tells (ppp.control.Layer)
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        LCP opened: authenticate.
+        """
+        channel, settings = self._channel, self.settings
+        assert channel is not None
+        channel.setFraming(self.lcp.sendACFC, self.lcp.sendPFC)
+        self.phase = Phase.AUTHENTICATE
+        self._network = NetworkPhase(
+            self.clock, settings, self.lcp, channel, self._owner, self._networkOpened, self.close
+        )
+        demanded, demandedOfUs = self.lcp.demanded, self.lcp.demandedOfUs
+        if demanded is not None:
+            authenticator = PAPAuthenticator if demanded is Method.PAP else CHAPAuthenticator
+            self._authenticator = authenticator(
+                self.clock,
+                self._sender(demanded),
+                demanded,
+                settings.name,
+                self._owner.authenticate,
+                self,
+                settings.rechallenge,
+            )
+        if demandedOfUs is not None and settings.identity is not None:
+            peer = PAPPeer if demandedOfUs is Method.PAP else CHAPPeer
+            self._peer = peer(
+                self.clock,
+                self._sender(demandedOfUs),
+                demandedOfUs,
+                settings.identity.name,
+                settings.identity.password,
+                self,
+            )
+        exchanges = [one for one in (self._authenticator, self._peer) if one is not None]
+        # One more for this method itself, so that nothing begins before all were started.
+        self._pending = len(exchanges) + 1
+        for exchange in exchanges:
+            exchange.start()
+        self._proved()
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        LCP left Opened: whatever stands on it falls.
+        """
+        for exchange in (self._authenticator, self._peer):
+            if exchange is not None:
+                exchange.stop()
+        self._authenticator = self._peer = None
+        self._keys = None
+        self._keepalive = cancelled(self._keepalive)
+        network, self._network = self._network, None
+        if network is not None:
+            network.end()
+        if self.phase is not Phase.TERMINATE:
+            # The peer negotiates LCP anew, or has asked to terminate.
+            self._establish()
+
+    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
+        """
+        LCP gave up, or has terminated.
+        """
+        self._finish(reason)
+
+    # What authentication tells (ppp.exchange.Verdicts and PeerResults)
+
+    def granted(self, grant: Grant) -> None:
+        """
+        The peer is who it says: get its network protocols ready, before it hears of it.
+        """
+        if self.phase is Phase.AUTHENTICATE and self._network is not None:
+            self.method = self.lcp.demanded
+            self._keys = grant.keys
+            self._network.prepare(self._owner.networkProtocols(grant))
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        The peer has been told so.
+        """
+        self._proved()
+
+    def proven(self, keys: Keys | None) -> None:
+        """
+        The peer believes that we are who we say.
+        """
+        if self._authenticator is None:
+            self.method = self.lcp.demandedOfUs
+            self._keys = keys
+        self._proved()
+
+    def refused(self, reason: str) -> None:
+        """
+        One of us isn't believed.
+        """
+        self.close(reason)
+
+    # Within
+
+    def _establish(self) -> None:
+        self.phase = Phase.ESTABLISH
+        self._setup = cancelled(self._setup)
+        self._setup = self.clock.callLater(self.settings.setupTimeout, self._setupTimedOut)
+
+    def _setupTimedOut(self) -> None:
+        self._setup = None
+        self.close(
+            f"no network protocol opened within {self.settings.setupTimeout:g} s, "
+            f"the link was in its {self.phase.value} phase"
+        )
+
+    def _send(self, protocol: int, packet: bytes) -> None:
+        if self._channel is not None:
+            self._channel.sendFrame(protocol, packet)
+
+    def _sender(self, method: Method) -> Callable[[bytes], None]:
+        protocol = _protocolOf(method)
+        return lambda packet: self._send(protocol, packet)
+
+    def _discard(self, reason: str) -> None:
+        if self._channel is not None:
+            self._channel.counters.discard(reason)
+
+    def _protocolRejected(self, protocol: int) -> None:
+        if self._network is not None:
+            self._network.rejected(protocol)
+
+    def _authenticationReceived(self, protocol: int, packet: bytes) -> None:
+        delivered = False
+        for exchange, method in (
+            (self._authenticator, self.lcp.demanded),
+            (self._peer, self.lcp.demandedOfUs),
+        ):
+            # Both may run over CHAP at once: each takes the codes of its own direction.
+            if exchange is not None and protocol == _protocolOf(method):
+                exchange.received(packet)
+                delivered = True
+        if not delivered:
+            self._discard("authentication not negotiated")
+
+    def _proved(self) -> None:
+        """
+        One exchange, or the start of all, is done; with the last one the network phase begins.
+        """
+        network, settings = self._network, self.settings
+        self._pending -= 1
+        if self._pending or network is None or self.phase is not Phase.AUTHENTICATE:
+            return
+        if self._authenticator is None:
+            try:
+                network.prepare(self._owner.networkProtocols(None))
+            except Refused as refusal:
+                self.close(str(refusal))
+                return
+        self.phase = Phase.NETWORK
+        if settings.echoFailures:
+            self._framesSeen = -1
+            self._keepalive = self.clock.callLater(settings.echoInterval, self._keepAlive)
+        network.begin(self._keys)
+
+    def _networkOpened(self) -> None:
+        self._setup = cancelled(self._setup)
+
+    def _keepAlive(self) -> None:
+        assert self._channel is not None
+        settings = self.settings
+        frames = self._channel.counters.framesReceived
+        self._keepalive = self.clock.callLater(settings.echoInterval, self._keepAlive)
+        if frames != self._framesSeen:
+            self._framesSeen = frames
+            self.lcp.echoesUnanswered = 0
+        elif self.lcp.echoesUnanswered >= settings.echoFailures:
+            self.lowerDown(f"the peer is silent: {settings.echoFailures} Echo-Requests unanswered")
+            return
+        else:
+            self.lcp.sendEcho()
+
+    def _finish(self, cause: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._setup = cancelled(self._setup)
+        self._keepalive = cancelled(self._keepalive)
+        self.phase = Phase.DEAD
+        self._channel = None
+        self._owner.linkEnded(self._cause or cause)

@@ -1,0 +1,305 @@
+"""
+The network phase: the network control protocols and the encryption under them (RFC 1661 section
+3.7, RFC 1962, RFC 3078).
+
+The rules:
+
+ - While encryption is required, or preferred and still undecided, the network control protocols are
+   held: their packets are kept, none is answered and none is sent. They are let go the moment that
+   MPPE opens, with what was kept.
+ - Encryption that was on and ends, ends the link: nothing falls back to clear text.
+ - A protocol that nobody here knows gets a Protocol-Reject (section 5.7).
+ - A network control protocol that finishes is forgotten, and its end is its alone; the link ends
+   with the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from pptpgw.interfaces import Attachment, IChannel, INetworkLink, INetworkProtocol
+from pptpgw.ppp.authentication import Keys
+from pptpgw.ppp.ccp import CCP, CCPSettings
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.lcp import LCP
+from pptpgw.ppp.settings import LinkOwner, LinkSettings
+
+# How many packets of protocols that can't be served yet are kept.
+KEPT_PACKETS = 16
+# How long a preferred, not required, encryption may stay undecided before packets go in clear.
+PREFERENCE_SECONDS = 5.0
+
+
+def cancelled(call: IDelayedCall | None) -> IDelayedCall | None:
+    """
+    Cancel C{call} if it is still to come; what to put in its place: nothing.
+    """
+    if call is not None and call.active():
+        call.cancel()
+    return None
+
+
+@implementer(INetworkLink)
+class NetworkPhase:
+    """
+    What lives on a link from the moment that LCP opens until it leaves Opened.
+
+    @ivar begun: whether authentication is done, and negotiation allowed.
+    """
+
+    __slots__ = (
+        "_ccp",
+        "_channel",
+        "_close",
+        "_encrypted",
+        "_held",
+        "_kept",
+        "_keys",
+        "_lcp",
+        "_networks",
+        "_opened",
+        "_owner",
+        "_preference",
+        "_settings",
+        "begun",
+        "clock",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: LinkSettings,
+        lcp: LCP,
+        channel: IChannel,
+        owner: LinkOwner,
+        opened: Callable[[], None],
+        close: Callable[[str], None],
+    ) -> None:
+        """
+        @param opened: called when a network protocol opens.
+        @param close: ends the link, for the cause given.
+        """
+        self.clock = clock
+        self.begun = False
+        self._settings = settings
+        self._lcp = lcp
+        self._channel = channel
+        self._owner = owner
+        self._opened = opened
+        self._close = close
+        self._ccp: CCP | None = None
+        self._keys: Keys | None = None
+        self._networks: dict[int, INetworkProtocol] = {}
+        self._held = True
+        self._encrypted = False
+        self._kept: list[tuple[int, bytes]] = []
+        self._preference: IDelayedCall | None = None
+
+    @property
+    def encryption(self) -> str:
+        """
+        What is encrypted and how, in words.
+        """
+        ccp = self._ccp
+        if ccp is None or not ccp.opened or not ccp.receiveBits:
+            return "not encrypted"
+        return f"MPPE {ccp.receiveBits} bit {'stateful' if ccp.receiveStateful else 'stateless'}"
+
+    # What the link tells
+
+    def prepare(self, networks: Sequence[INetworkProtocol]) -> None:
+        """
+        These are the network protocols; nothing is sent yet.
+        """
+        self._networks = {network.control: network for network in networks}
+        for network in networks:
+            network.attach(self)
+
+    def begin(self, keys: Keys | None) -> None:
+        """
+        Authentication is done, and earned C{keys}: negotiate.
+        """
+        settings = self._settings
+        self.begun = True
+        if settings.encryption == "require":
+            self._channel.requireMPPE()
+            if keys is None:
+                self._close("encryption is required, and this authentication earns no keys for it")
+                return
+        if settings.encryption != "off" and keys is not None:
+            self._keys = keys
+            self._openCCP()
+        else:
+            self._release()
+        self._deliver()
+
+    def received(self, protocol: int, packet: bytes) -> None:
+        """
+        A frame that is neither LCP's nor an authentication protocol's.
+        """
+        if not self.begun:
+            self._keep(protocol, packet)
+        elif self._ccp is not None and protocol == self._ccp.protocol:
+            self._ccp.received(packet)
+        elif protocol in self._networks:
+            if self._held:
+                self._keep(protocol, packet)
+            else:
+                self._networks[protocol].received(packet)
+        elif any(network.protocol == protocol for network in self._networks.values()):
+            self._channel.counters.discard("network protocol not open")
+        else:
+            self._lcp.sendProtocolReject(protocol, packet)
+
+    def rejected(self, protocol: int) -> None:
+        """
+        The peer's Protocol-Reject names C{protocol}.
+        """
+        if self._ccp is not None and protocol == self._ccp.protocol:
+            self._ccp.rejected()
+        elif protocol in self._networks:
+            self._networks[protocol].rejected()
+
+    def resyncNeeded(self) -> None:
+        """
+        Ask the peer to begin its MPPE stream again.
+        """
+        if self._ccp is not None:
+            self._ccp.sendResetRequest()
+
+    def end(self) -> None:
+        """
+        LCP left Opened.
+        """
+        self._preference = cancelled(self._preference)
+        self._kept = []
+        for network in tuple(self._networks.values()):
+            network.lowerDown()
+        if self._ccp is not None:
+            self._ccp.lowerDown()
+
+    # INetworkLink
+
+    @property
+    def peerMRU(self) -> int:
+        """
+        The largest information field that the peer takes, in octets.
+        """
+        return self._lcp.peerMRU
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        """
+        Send a control packet.
+        """
+        self._channel.sendFrame(protocol, packet)
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        """
+        Let the packets of C{protocol} through.
+        """
+        self._opened()
+        self._channel.openNetwork(protocol.protocol, attachment)
+        self._owner.networkOpened(protocol, attachment)
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        Stop the packets of C{protocol}.
+        """
+        self._channel.closeNetwork(protocol.protocol)
+        self._owner.networkClosed(protocol)
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        Forget C{protocol}; a link with none left has no purpose.
+        """
+        self._networks.pop(protocol.control, None)
+        if not self._networks:
+            self._close(f"no network protocol is left: {protocol.name}: {reason}")
+
+    # What CCP tells (ppp.control.Layer)
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        Encrypt, and let the network control protocols go.
+        """
+        ccp, keys = self._ccp, self._keys
+        assert ccp is not None and keys is not None
+        if not ccp.receiveBits or not ccp.sendBits:
+            self.layerFinished(ccp, "the peer agreed to no key length")
+            return
+        self._encrypted = True
+        self._channel.requireMPPE()
+        self._channel.setReceiveMPPE(keys.receive(ccp.receiveBits, ccp.receiveStateful))
+        self._channel.setSendMPPE(keys.send(ccp.sendBits, ccp.sendStateful))
+        if self._held:
+            self._release()
+            self._deliver()
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        CCP negotiates anew, or ends.
+        """
+        self._channel.setSendMPPE(None)
+        self._channel.setReceiveMPPE(None)
+
+    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
+        """
+        CCP gave up, was rejected or terminated.
+        """
+        self._ccp = None
+        if self._settings.encryption == "require":
+            self._close(f"encryption is required: {reason}")
+        elif self._encrypted:
+            self._close(f"encryption ended: {reason}")
+        elif self._held:
+            self._release()
+            self._deliver()
+
+    # Within
+
+    def _openCCP(self) -> None:
+        settings = self._settings
+        self._ccp = ccp = CCP(
+            self.clock,
+            self.send,
+            self,
+            CCPSettings(
+                bits=settings.bits,
+                stateful=settings.stateful,
+                require=settings.encryption == "require",
+            ),
+        )
+        ccp.resetRequested = self._channel.resetSendMPPE
+        ccp.peerMRU = self._lcp.peerMRU
+        if settings.encryption == "prefer":
+            self._preference = self.clock.callLater(PREFERENCE_SECONDS, self._preferenceOver)
+        ccp.open()
+        ccp.lowerUp()
+
+    def _preferenceOver(self) -> None:
+        self._release()
+        self._deliver()
+
+    def _release(self) -> None:
+        """
+        Let the network protocols negotiate.
+        """
+        self._preference = cancelled(self._preference)
+        self._held = False
+        for network in tuple(self._networks.values()):
+            network.open()
+            network.lowerUp()
+
+    def _keep(self, protocol: int, packet: bytes) -> None:
+        if len(self._kept) < KEPT_PACKETS:
+            self._kept.append((protocol, packet))
+        else:
+            self._channel.counters.discard("too many early packets")
+
+    def _deliver(self) -> None:
+        kept, self._kept = self._kept, []
+        for protocol, packet in kept:
+            self.received(protocol, packet)

@@ -1,0 +1,96 @@
+"""
+What a link wants, and whom it asks and tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
+
+from pptpgw.interfaces import Attachment, INetworkProtocol
+from pptpgw.ppp.authentication import Claim, Grant, Method
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    What this end proves itself with when the peer demands it.
+    """
+
+    name: bytes
+    password: bytes = field(repr=False)
+    methods: tuple[Method, ...] = (Method.MSCHAPV2,)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """
+    What a link wants; times in seconds. It serves both roles: a gateway has methods, a client has
+    an identity.
+
+    @ivar methods: what the peer must prove itself with, strongest first; empty: nothing.
+    @ivar name: our name in challenges.
+    @ivar rechallenge: how often the peer is challenged again; 0: never.
+    @ivar bits: the MPPE key lengths allowed, of 40, 56 and 128.
+    @ivar stateful: whether a peer that insists on stateful MPPE is followed.
+    @ivar echoFailures: unanswered Echo-Requests that end the link; 0: it is never asked.
+    @ivar setupTimeout: how long it may take until the first network protocol opens.
+    @ivar identity: what this end proves itself with; None: it won't.
+    """
+
+    methods: tuple[Method, ...] = ()
+    name: bytes = b"pptpgw"
+    rechallenge: float = 0
+    encryption: Literal["require", "prefer", "off"] = "require"
+    bits: tuple[int, ...] = (128,)
+    stateful: bool = False
+    mru: int = 1400
+    echoInterval: float = 30
+    echoFailures: int = 3
+    setupTimeout: float = 60
+    identity: Identity | None = None
+
+    @property
+    def usableMethods(self) -> tuple[Method, ...]:
+        """
+        The methods that are offered: those that earn no MPPE keys aren't while encryption is
+        required.
+        """
+        if self.encryption != "require":
+            return self.methods
+        return tuple(method for method in self.methods if method.earnsKeys)
+
+
+class LinkOwner(TypingProtocol):
+    """
+    Whom a link asks and tells.
+    """
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Judge a claim; fails with L{pptpgw.error.Refused}.
+        """
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        """
+        The network protocols for this peer; may raise L{pptpgw.error.Refused}.
+        """
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        """
+        A network protocol carries packets.
+        """
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        It doesn't any longer.
+        """
+
+    def linkEnded(self, cause: str) -> None:
+        """
+        The link is over, told once.
+        """

@@ -1,0 +1,117 @@
+"""
+A call to ourselves: the whole way once, from the control connection to an answered ping, with our
+own client over loopback.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.client import ClientCall, PPTPClientEndpoint
+from pptpgw.datapath.ip import checksum
+from pptpgw.ppp.settings import LinkSettings
+
+_ECHO_REPLY, _ECHO_REQUEST = 0, 8
+_ICMP = 1
+# Nothing else sends echo requests through this call.
+_IDENTIFIER = 0x5050
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    What the call negotiated and how it went; times in seconds.
+
+    @ivar setUp: from the TCP connection to IPCP's Opened.
+    @ivar roundTrip: of an ICMP echo through the tunnel to the gateway's own address.
+    """
+
+    authentication: str
+    encryption: str
+    address: str
+    gatewayAddress: str
+    setUp: float
+    roundTrip: float
+
+    def __str__(self) -> str:
+        return (
+            f"authentication {self.authentication}, {self.encryption}, address {self.address}, "
+            f"gateway {self.gatewayAddress}, set up in {self.setUp * 1000:.0f} ms, "
+            f"round trip {self.roundTrip * 1000:.2f} ms"
+        )
+
+
+async def callOurselves(
+    clock: IReactorTime, endpoint: PPTPClientEndpoint, settings: LinkSettings
+) -> Report:
+    """
+    Place a call through C{endpoint}, ping through it, hang up.
+
+    @raise pptpgw.error.CallError: the call failed; the text says why.
+    @raise twisted.internet.defer.TimeoutError: something took longer than L{TIMEOUT} seconds.
+    """
+    began = clock.seconds()
+    pong: Deferred[None] = Deferred()
+
+    def receive(packet: bytes) -> None:
+        if isEchoReply(packet) and not pong.called:
+            pong.callback(None)
+
+    connection = await endpoint.connect()
+    try:
+        call: ClientCall = await connection.placeCall(settings, receive)
+        opened = clock.seconds()
+        call.send(echoRequest(call.address, call.peerAddress))
+        await pong.addTimeout(TIMEOUT, clock)
+        method = call.link.method
+        return Report(
+            authentication=method.value if method is not None else "none",
+            encryption=call.link.encryption,
+            address=call.address,
+            gatewayAddress=call.peerAddress,
+            setUp=opened - began,
+            roundTrip=clock.seconds() - opened,
+        )
+    finally:
+        await connection.close()
+
+
+def echoRequest(source: str, destination: str) -> bytes:
+    """
+    An IPv4 packet with an ICMP echo request (RFC 791, RFC 792).
+    """
+    message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, 0, _IDENTIFIER, 1)
+    message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, checksum(message), _IDENTIFIER, 1)
+    fields = (
+        0x45,
+        0,
+        20 + len(message),
+        0,
+        0,
+        64,
+        _ICMP,
+        0,
+        IPv4Address(source).packed,
+        IPv4Address(destination).packed,
+    )
+    header = struct.pack(">BBHHHBBH4s4s", *fields)
+    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + message
+
+
+def isEchoReply(packet: bytes) -> bool:
+    """
+    Whether C{packet} answers an L{echoRequest}.
+    """
+    message = packet[(packet[0] & 15) * 4 :] if packet else b""
+    return (
+        len(message) >= 8
+        and packet[9] == _ICMP
+        and message[0] == _ECHO_REPLY
+        and int.from_bytes(message[4:6], "big") == _IDENTIFIER
+    )

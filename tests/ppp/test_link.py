@@ -1,0 +1,643 @@
+"""
+Tests of L{pptpgw.ppp.link} and L{pptpgw.ppp.network}: a gateway's link and a client's, joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.credentials import credentialsFor
+from pptpgw.counters import Counters
+from pptpgw.error import Refused
+from pptpgw.interfaces import (
+    Attachment,
+    IChannel,
+    IChannelOwner,
+    INetworkLink,
+    INetworkProtocol,
+    MPPEParameters,
+)
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ppp.authentication import Claim, Grant, Method
+from pptpgw.ppp.link import Link, Phase
+from pptpgw.ppp.mppe import mschapV2Keys
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.wire import ppp
+
+Frame = tuple[int, bytes]
+DELAY = 0.001
+
+
+@implementer(IChannel)
+class PipeChannel:
+    """
+    A channel that brings frames to the other link after a moment and notes what it is told.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.counters = Counters()
+        self.clock = clock
+        self.other: Link | None = None
+        self.otherCounters = Counters()
+        self.sent: list[Frame] = []
+        self.lose: Callable[[Frame], bool] = lambda frame: False
+        self.networks: dict[int, Attachment] = {}
+        self.sendMPPE: MPPEParameters | None = None
+        self.receiveMPPE: MPPEParameters | None = None
+        self.required = False
+        self.resets = 0
+        self.framing = (False, False)
+        self.events: list[str] = []
+
+    def sendFrame(self, protocol: int, information: bytes) -> None:
+        self.sent.append((protocol, information))
+        if not self.lose((protocol, information)):
+            self.clock.callLater(DELAY, self._deliver, protocol, information)
+
+    def _deliver(self, protocol: int, information: bytes) -> None:
+        if self.other is not None:
+            self.otherCounters.framesReceived += 1
+            self.other.frameReceived(protocol, information)
+
+    def sendPacket(self, protocol: int, packet: bytes) -> None:
+        self.sent.append((protocol, packet))
+
+    def setFraming(self, acfc: bool, pfc: bool) -> None:
+        self.framing = (acfc, pfc)
+
+    def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
+        self.sendMPPE = parameters
+        self.events.append("send MPPE" if parameters else "send clear")
+
+    def setReceiveMPPE(self, parameters: MPPEParameters | None) -> None:
+        self.receiveMPPE = parameters
+
+    def resetSendMPPE(self) -> None:
+        self.resets += 1
+
+    def requireMPPE(self) -> None:
+        self.required = True
+
+    def openNetwork(self, protocol: int, attachment: Attachment) -> None:
+        self.networks[protocol] = attachment
+        self.events.append(f"open {protocol:#06x}")
+
+    def closeNetwork(self, protocol: int) -> None:
+        self.networks.pop(protocol, None)
+
+    def close(self) -> None:
+        self.events.append("close")
+
+
+class Owner:
+    """
+    A link's owner; as a gateway's it knows one password.
+    """
+
+    def __init__(self, password: bytes = b"secret") -> None:
+        self.password = password
+        self.opened: list[Attachment] = []
+        self.closed = 0
+        self.causes: list[str] = []
+        self.claims: list[Claim] = []
+        self.refusal: Refused | None = None
+        self.ipcp: list[IPCP] = []
+        self.ipv4 = IPv4Settings(
+            localAddress="10.77.0.1", peerAddress="10.77.0.10", dns=("10.77.0.53",)
+        )
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        self.claims.append(claim)
+        if claim.method is not Method.PAP:
+            credentials = credentialsFor(claim, claim.name)
+            if credentials.checkPassword(self.password):
+                return succeed(Grant("alice", credentials.message, credentials.keys, None))
+        elif claim.response == self.password:
+            return succeed(Grant("alice", b"welcome", None, None))
+        return fail(Refused("no such user or wrong password"))
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        if self.refusal is not None:
+            raise self.refusal
+        self.ipcp.append(IPCP(self.ipv4))
+        return [self.ipcp[-1]]
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        self.opened.append(attachment)
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        self.closed += 1
+
+    def linkEnded(self, cause: str) -> None:
+        self.causes.append(cause)
+
+
+class Pair:
+    """
+    Both ends.
+    """
+
+    def __init__(
+        self, server: LinkSettings | None = None, client: LinkSettings | None = None
+    ) -> None:
+        self.clock = Clock()
+        self.gateway = Owner()
+        self.caller = Owner()
+        self.caller.ipv4 = IPv4Settings(requestDNS=True)
+        self.server = Link(self.clock, server or SERVER, self.gateway)
+        self.client = Link(self.clock, client or CLIENT, self.caller)
+        self.serverChannel = PipeChannel(self.clock)
+        self.clientChannel = PipeChannel(self.clock)
+        self.serverChannel.other = self.client
+        self.serverChannel.otherCounters = self.clientChannel.counters
+        self.clientChannel.other = self.server
+        self.clientChannel.otherCounters = self.serverChannel.counters
+
+    def start(self) -> None:
+        self.server.lowerUp(self.serverChannel)
+        self.client.lowerUp(self.clientChannel)
+
+    def timers(self) -> list[IDelayedCall]:
+        """
+        What is still to come, but for frames on their way.
+        """
+        self.clientChannel.other = self.serverChannel.other = None
+        self.clock.advance(DELAY)
+        return self.clock.getDelayedCalls()
+
+    def run(self, seconds: float, step: float = DELAY) -> None:
+        for _ in range(int(seconds / step)):
+            self.clock.advance(step)
+
+
+SERVER = LinkSettings(methods=tuple(Method), name=b"gateway")
+CLIENT = LinkSettings(
+    identity=Identity(b"alice", b"secret", (Method.MSCHAPV2, Method.MSCHAP, Method.CHAP))
+)
+
+
+def test_interfaces() -> None:
+    """
+    The link and its network phase provide what they say.
+    """
+    pair = Pair()
+    verifyObject(IChannelOwner, pair.server)
+    verifyObject(IChannel, pair.serverChannel)
+    pair.start()
+    pair.run(0.1)
+    verifyObject(INetworkLink, pair.server._network)
+
+
+def test_opens() -> None:
+    """
+    Two links with defaults reach encrypted IPv4 without waiting for any Restart timer.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.05)
+    assert pair.server.phase is Phase.NETWORK
+    assert pair.server.method is Method.MSCHAPV2 and pair.client.method is Method.MSCHAPV2
+    assert pair.server.encryption == pair.client.encryption == "MPPE 128 bit stateless"
+    assert [str(one) for one in pair.serverChannel.networks[ppp.IPV4].addresses] == [
+        "10.77.0.10/32"
+    ]
+    assert pair.caller.ipcp[0].localAddress == "10.77.0.10"
+    assert pair.caller.ipcp[0].dns == ("10.77.0.53",)
+    assert pair.serverChannel.sendMPPE == pair.clientChannel.receiveMPPE
+    assert pair.serverChannel.receiveMPPE == pair.clientChannel.sendMPPE
+    assert pair.serverChannel.sendMPPE != pair.serverChannel.receiveMPPE
+
+
+def test_networkOpensAfterEncryption() -> None:
+    """
+    MPPE is on, in both directions, before IPv4 opens.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.05)
+    events = pair.serverChannel.events
+    assert events.index("send MPPE") < events.index("open 0x0021")
+    assert pair.serverChannel.required
+
+
+def test_earlyIPCPIsKept() -> None:
+    """
+    A Configure-Request of IPCP that comes before CCP is open is neither lost nor answered, and is
+    answered as soon as CCP opens.
+    """
+    pair = Pair()
+    held: list[Frame] = []
+
+    def hold(frame: Frame) -> bool:
+        if frame[0] == ppp.CCP:
+            held.append(frame)
+            return True
+        return False
+
+    pair.clientChannel.lose = hold
+    pair.start()
+    pair.run(0.02)
+    request = ppp.encodePacket(1, 77, ppp.encodeOptions([(3, bytes(4))]))
+    pair.server.frameReceived(ppp.IPCP, request)
+    pair.run(0.02)
+    assert not [frame for frame in pair.serverChannel.sent if frame[0] == ppp.IPCP]
+    pair.clientChannel.lose = lambda frame: False
+    for protocol, information in held:
+        pair.server.frameReceived(protocol, information)
+    pair.run(0.003)
+    replies = [frame[1] for frame in pair.serverChannel.sent if frame[0] == ppp.IPCP]
+    assert any(reply[:2] == bytes((3, 77)) for reply in replies), replies
+
+
+def test_lostFirstRequest() -> None:
+    """
+    A gateway's first Configure-Request that the client never sees costs no Restart timer.
+    """
+    pair = Pair()
+    lost: list[Frame] = []
+
+    def loseFirst(frame: Frame) -> bool:
+        lost.append(frame)
+        return len(lost) == 1
+
+    pair.serverChannel.lose = loseFirst
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened
+
+
+@pytest.mark.parametrize(
+    ("methods", "encryption", "expected"),
+    [
+        ((Method.MSCHAP,), "require", "MPPE 128 bit stateless"),
+        ((Method.CHAP,), "prefer", "not encrypted"),
+        ((Method.CHAP,), "off", "not encrypted"),
+    ],
+)
+def test_methods(methods: tuple[Method, ...], encryption: str, expected: str) -> None:
+    """
+    The other methods lead to what they can.
+    """
+    pair = Pair(
+        LinkSettings(methods=methods, encryption=encryption),  # type: ignore[arg-type]
+        replace(CLIENT, encryption=encryption),  # type: ignore[type-var]
+    )
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened, pair.gateway.causes
+    assert pair.server.encryption == expected
+
+
+def test_pap() -> None:
+    """
+    PAP opens a link where nothing must be encrypted.
+    """
+    pair = Pair(
+        LinkSettings(methods=(Method.PAP,), encryption="off"),
+        LinkSettings(identity=Identity(b"alice", b"secret", (Method.PAP,)), encryption="off"),
+    )
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened
+
+
+def test_keylessMethodsAreNotOffered() -> None:
+    """
+    A client that knows CHAP-MD5 alone is told that it can't come in, while encryption is required.
+    """
+    pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"secret", (Method.CHAP,))))
+    pair.start()
+    pair.run(10, 0.1)
+    assert not pair.gateway.claims
+    assert "chap, which isn't permitted" in pair.gateway.causes[0]
+
+
+def test_encryptionRefused() -> None:
+    """
+    A peer that rejects CCP ends a link whose encryption is required, and nothing opens.
+    """
+    pair = Pair(client=replace(CLIENT, encryption="off"))
+    pair.start()
+    pair.run(10, 0.1)
+    assert not pair.gateway.opened
+    assert len(pair.gateway.causes) == 1
+    assert "encryption is required" in pair.gateway.causes[0]
+
+
+def test_encryptionPreferred() -> None:
+    """
+    A peer that rejects CCP is served in clear where encryption is only preferred.
+    """
+    pair = Pair(replace(SERVER, encryption="prefer"), replace(CLIENT, encryption="off"))
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened
+    assert not pair.serverChannel.required
+
+
+def test_preferenceIsNotWaitedForForever() -> None:
+    """
+    A peer that never answers CCP is served in clear after some seconds, where that is allowed.
+    """
+    pair = Pair(replace(SERVER, encryption="prefer"))
+    pair.clientChannel.lose = lambda frame: frame[0] == ppp.CCP
+    pair.client.settings = replace(CLIENT, encryption="off")
+    pair.start()
+    pair.serverChannel.lose = lambda frame: frame[0] == ppp.CCP
+    pair.run(4, 0.1)
+    assert not pair.gateway.opened
+    pair.run(5, 0.1)
+    assert pair.gateway.opened
+
+
+def test_lateEncryptionIsTaken() -> None:
+    """
+    CCP that opens after the wait is over still turns encryption on.
+    """
+    pair = Pair(replace(SERVER, encryption="prefer"), replace(CLIENT, encryption="prefer"))
+    pair.serverChannel.lose = lambda frame: frame[0] == ppp.CCP
+    pair.clientChannel.lose = lambda frame: frame[0] == ppp.CCP
+    pair.start()
+    pair.run(8, 0.1)
+    assert pair.gateway.opened and not pair.serverChannel.required
+    pair.serverChannel.lose = pair.clientChannel.lose = lambda frame: False
+    pair.run(5, 0.1)
+    assert pair.serverChannel.sendMPPE is not None
+    assert pair.serverChannel.required
+
+
+def test_encryptionThatEndsEndsTheLink() -> None:
+    """
+    A Terminate-Request for CCP ends the link, even where encryption was only preferred.
+    """
+    pair = Pair(replace(SERVER, encryption="prefer"))
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened
+    pair.server.frameReceived(ppp.CCP, ppp.encodePacket(5, 9, b""))
+    pair.run(5, 0.1)
+    assert "encryption ended" in pair.gateway.causes[0]
+
+
+def test_terminateOfNCP() -> None:
+    """
+    A Terminate-Request for IPCP ends IPv4; as the last network protocol, it takes the link along.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    pair.server.frameReceived(ppp.IPCP, ppp.encodePacket(5, 9, b"bye"))
+    assert ppp.IPV4 not in pair.serverChannel.networks
+    assert pair.gateway.closed == 1
+    pair.run(10, 0.1)
+    assert len(pair.gateway.causes) == 1
+
+
+def test_wrongPassword() -> None:
+    """
+    A wrong password ends both links, and each end says why.
+    """
+    pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"wrong", (Method.MSCHAPV2,))))
+    pair.start()
+    pair.run(10, 0.1)
+    assert len(pair.gateway.causes) == 1 and "password" in pair.gateway.causes[0]
+    assert not pair.gateway.opened
+    assert len(pair.caller.causes) == 1 and "Authentication failed" in pair.caller.causes[0]
+
+
+def test_noAddress() -> None:
+    """
+    A caller for whom there is no network is turned away before it hears of success.
+    """
+    pair = Pair()
+    pair.gateway.refusal = Refused("the address pool is used up", retry=False)
+    pair.start()
+    pair.run(10, 0.1)
+    assert pair.gateway.causes == ["the address pool is used up"]
+    success = [packet for protocol, packet in pair.serverChannel.sent if protocol == ppp.CHAP]
+    assert not [packet for packet in success if packet[0] == 3]
+
+
+def test_setupTimesOut() -> None:
+    """
+    A peer that never says anything is let go.
+    """
+    pair = Pair()
+    pair.server.lowerUp(pair.serverChannel)
+    pair.clientChannel.other = None
+    pair.serverChannel.other = None
+    pair.run(200, 1)
+    assert len(pair.gateway.causes) == 1
+    assert not pair.timers()
+
+
+def test_stalledAuthenticationTimesOut() -> None:
+    """
+    A peer that opens LCP and then never answers a challenge is let go within the set-up time.
+    """
+    pair = Pair()
+    pair.clientChannel.lose = lambda frame: frame[0] == ppp.CHAP
+    pair.start()
+    pair.run(75, 0.5)
+    assert len(pair.gateway.causes) == 1
+
+
+def test_keepalive() -> None:
+    """
+    A silent peer is asked, and let go after so many unanswered Echo-Requests.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    pair.serverChannel.other = pair.clientChannel.other = None
+    pair.run(29 + 30 * 2, 1)
+    assert not pair.gateway.causes
+    pair.run(30 * 3 + 5, 1)
+    assert pair.gateway.causes == ["the peer is silent: 3 Echo-Requests unanswered"]
+
+
+def test_trafficIsLife() -> None:
+    """
+    While something arrives no Echo-Request is sent, and nothing ends.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    pair.serverChannel.other = pair.clientChannel.other = None
+    before = len(pair.serverChannel.sent)
+    for _ in range(40):
+        pair.serverChannel.counters.framesReceived += 1
+        pair.run(10, 1)
+    assert not pair.gateway.causes
+    assert len(pair.serverChannel.sent) == before
+
+
+def test_close() -> None:
+    """
+    Closing tells the peer, and both ends are told once; no timer stays behind.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    pair.server.close("the gateway is stopping")
+    pair.run(10, 0.1)
+    assert pair.gateway.causes == ["the gateway is stopping"]
+    assert pair.caller.causes and "the gateway is stopping" in pair.caller.causes[0]
+    assert not pair.timers()
+
+
+def test_lowerDown() -> None:
+    """
+    A call that is gone ends the link at once.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    sent = len(pair.serverChannel.sent)
+    pair.server.lowerDown("the peer cleared the call")
+    assert pair.gateway.causes == ["the peer cleared the call"]
+    assert pair.gateway.closed == 1
+    assert len(pair.serverChannel.sent) == sent
+    pair.client.lowerDown("")
+    assert not pair.timers()
+
+
+def test_unknownProtocol() -> None:
+    """
+    A protocol that nobody knows gets a Protocol-Reject in the network phase, and silence before.
+    """
+    pair = Pair()
+    pair.server.lowerUp(pair.serverChannel)
+    pair.server.frameReceived(0x8057, b"\x01\x01\x00\x04")
+    assert not [one for one in pair.serverChannel.sent if one[1][0] == 8]
+    pair.client.lowerUp(pair.clientChannel)
+    pair.run(0.1)
+    pair.server.frameReceived(0x8057, b"\x01\x01\x00\x04")
+    assert [one for one in pair.serverChannel.sent if one[0] == ppp.LCP and one[1][0] == 8]
+
+
+def test_eapIsIgnored() -> None:
+    """
+    EAP that wasn't negotiated is silently discarded (CVE-2020-8597).
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    before = len(pair.serverChannel.sent)
+    pair.server.frameReceived(ppp.EAP, b"\x01\x01\x00\xff\x04" + b"x" * 300)
+    assert len(pair.serverChannel.sent) == before
+    assert pair.serverChannel.counters.discards == {"authentication not negotiated": 1}
+
+
+def test_renegotiation() -> None:
+    """
+    A peer that begins LCP anew closes the network at once and must prove itself again.
+    """
+    pair = Pair()
+    pair.start()
+    pair.run(0.1)
+    assert len(pair.gateway.claims) == 1
+    pair.client.lcp.lowerDown()
+    pair.client.lcp.lowerUp()
+    pair.run(0.002)
+    assert ppp.IPV4 not in pair.serverChannel.networks
+    pair.run(5, 0.1)
+    assert len(pair.gateway.claims) == 2
+    assert ppp.IPV4 in pair.serverChannel.networks
+
+
+def test_resets() -> None:
+    """
+    A Reset-Request goes to the channel, and the channel's cry becomes one.
+    """
+    pair = Pair(replace(SERVER, stateful=True), replace(CLIENT, stateful=True))
+    pair.start()
+    pair.run(0.1)
+    pair.client.resyncNeeded()
+    pair.run(0.01)
+    assert pair.serverChannel.resets == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 99), max_size=60),
+    st.lists(st.integers(0, 99), max_size=60),
+    st.integers(0, 25),
+)
+def test_convergesOrFails(ours: list[int], theirs: list[int], percent: int) -> None:
+    """
+    Whatever is lost, both ends get there or end with a cause; nothing stays behind.
+    """
+    pair = Pair()
+    dice = {id(pair.serverChannel): list(ours), id(pair.clientChannel): list(theirs)}
+
+    def loser(channel: PipeChannel) -> Callable[[Frame], bool]:
+        def lose(frame: Frame) -> bool:
+            rolls = dice[id(channel)]
+            return bool(rolls) and rolls.pop() < percent
+
+        return lose
+
+    pair.serverChannel.lose = loser(pair.serverChannel)
+    pair.clientChannel.lose = loser(pair.clientChannel)
+    pair.start()
+    pair.run(70, 0.25)
+    assert pair.gateway.causes or ppp.IPV4 in pair.serverChannel.networks
+    pair.server.lowerDown("over")
+    pair.client.lowerDown("over")
+    assert not pair.timers()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                (ppp.LCP, ppp.PAP, ppp.CHAP, ppp.EAP, ppp.CCP, ppp.IPCP, ppp.IPV4, 0x8057, 0xFD)
+            )
+            | st.integers(0, 0xFFFF),
+            st.binary(max_size=60)
+            | st.builds(
+                lambda code, identifier, octets: ppp.encodePacket(code, identifier, octets),
+                st.integers(0, 15),
+                st.integers(0, 3),
+                st.binary(max_size=40),
+            ),
+        ),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_hostileFrames(frames: list[Frame], opened: bool) -> None:
+    """
+    Whatever frames arrive, in whatever phase: nothing raises, and the link ends when it is told to.
+    """
+    pair = Pair()
+    pair.start()
+    if opened:
+        pair.run(0.1)
+    for protocol, information in frames:
+        pair.server.frameReceived(protocol, information)
+    pair.run(1, 0.1)
+    pair.server.lowerDown("over")
+    pair.client.lowerDown("over")
+    assert len(pair.gateway.causes) == 1
+    assert not pair.timers()
+
+
+def test_keysDiffer() -> None:
+    """
+    The fake's keys mean something: the two directions of a session differ.
+    """
+    keys = mschapV2Keys(bytes(16), bytes(24), isServer=True)
+    assert keys.send(128, False).startKey != keys.receive(128, False).startKey
