@@ -1,0 +1,481 @@
+/*
+ * MPPE (RFC 3078, RFC 3079), one call a packet: the compiled twin of PythonEncryptor and
+ * PythonDecryptor in mppe.py, which says what everything here means.
+ *
+ * Limited API of CPython 3.11. An object holds all of its state in place; the only memory that a
+ * call allocates is the bytes object that it returns. Every offset that comes from the caller or
+ * from the network is checked before it is used.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define COUNTS 4096
+#define FLUSHED 0x8000
+#define ENCRYPTED 0x1000
+#define FLAGS 0xF000
+#define LONGEST 65535
+#define BEHIND (COUNTS / 2)
+
+/* The reasons of decrypt(), as in mppe.py. */
+#define MALFORMED 1
+#define LATE 2
+#define LOST 3
+#define CAPPED 4
+
+/* ---- SHA-1 (FIPS 180-4) of one short message ---- */
+
+#define ROTATE(value, bits) (((value) << (bits)) | ((value) >> (32 - (bits))))
+
+static void
+sha1_block(uint32_t state[5], const uint8_t *octets)
+{
+    uint32_t w[16], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+
+    for (int i = 0; i < 16; i++)
+        w[i] = (uint32_t)octets[4 * i] << 24 | (uint32_t)octets[4 * i + 1] << 16
+               | (uint32_t)octets[4 * i + 2] << 8 | octets[4 * i + 3];
+
+#define EXPAND(i)                                                                                  \
+    (w[(i) & 15] = ROTATE(w[((i) + 13) & 15] ^ w[((i) + 8) & 15] ^ w[((i) + 2) & 15] ^ w[(i) & 15], 1))
+#define ROUND(f, k, word)                                                                          \
+    do {                                                                                           \
+        uint32_t sum = ROTATE(a, 5) + (f) + e + (k) + (word);                                      \
+        e = d, d = c, c = ROTATE(b, 30), b = a, a = sum;                                           \
+    } while (0)
+
+    int i = 0;
+    for (; i < 16; i++)
+        ROUND((b & c) | (~b & d), 0x5A827999u, w[i]);
+    for (; i < 20; i++)
+        ROUND((b & c) | (~b & d), 0x5A827999u, EXPAND(i));
+    for (; i < 40; i++)
+        ROUND(b ^ c ^ d, 0x6ED9EBA1u, EXPAND(i));
+    for (; i < 60; i++)
+        ROUND((b & c) | (b & d) | (c & d), 0x8F1BBCDCu, EXPAND(i));
+    for (; i < 80; i++)
+        ROUND(b ^ c ^ d, 0xCA62C1D6u, EXPAND(i));
+
+    state[0] += a, state[1] += b, state[2] += c, state[3] += d, state[4] += e;
+}
+
+/* ---- RC4 ---- */
+
+typedef struct {
+    uint8_t table[256];
+    uint8_t i, j;
+} RC4;
+
+static void
+rc4_key(RC4 *rc4, const uint8_t *key, unsigned length)
+{
+    uint8_t *table = rc4->table;
+    unsigned j = 0;
+
+    for (unsigned i = 0; i < 256; i++)
+        table[i] = (uint8_t)i;
+    for (unsigned i = 0; i < 256; i++) {
+        uint8_t value = table[i];
+        /* The length is 8 or 16: the mask is the remainder. */
+        j = (j + value + key[i & (length - 1)]) & 255;
+        table[i] = table[j];
+        table[j] = value;
+    }
+    rc4->i = rc4->j = 0;
+}
+
+/* The next table entry is read before this step's swap is written, and corrected where the swap
+ * changed it: so no step waits for the stores of the one before. It makes a third of the time. */
+static void
+rc4_apply(RC4 *restrict rc4, const uint8_t *restrict from, uint8_t *restrict to, size_t length)
+{
+    uint8_t *restrict table = rc4->table;
+    unsigned i = (rc4->i + 1u) & 255, j = rc4->j;
+    uint8_t a = table[i];
+
+    for (size_t n = 0; n < length; n++) {
+        unsigned following = (i + 1) & 255;
+        uint8_t next = table[following];
+        j = (j + a) & 255;
+        uint8_t b = table[j];
+        table[i] = b;
+        table[j] = a;
+        if (j == following)
+            next = a;
+        to[n] = from[n] ^ table[(a + b) & 255];
+        i = following;
+        a = next;
+    }
+    rc4->i = (uint8_t)(i - 1);
+    rc4->j = (uint8_t)j;
+}
+
+/* ---- keys (RFC 3079 sections 2 and 3, RFC 3078 section 7) ---- */
+
+typedef struct {
+    PyObject_HEAD
+    RC4 rc4;
+    uint8_t start[16], session[16];
+    uint8_t length, bits;
+    /* Which is meant by these depends on the direction. */
+    uint8_t stateful, pending;
+    uint16_t count;
+    unsigned int rekeys;
+    int allowance;
+} Cipher;
+
+/* GetNewKeyFromSHA: the first octets of SHA-1 over both keys and the two pads. */
+static void
+new_key(const Cipher *self, uint8_t key[16])
+{
+    uint8_t message[128];
+    uint32_t state[5] = {0x67452301u, 0xEFCDAB89u, 0x98BADCFEu, 0x10325476u, 0xC3D2E1F0u};
+    unsigned length = self->length, total = 2 * length + 80;
+
+    memset(message, 0, sizeof message);
+    memcpy(message, self->start, length);
+    memcpy(message + length + 40, self->session, length);
+    memset(message + 2 * length + 40, 0xF2, 40);
+    message[total] = 0x80;
+    message[126] = (uint8_t)(total * 8 >> 8);
+    message[127] = (uint8_t)(total * 8);
+    sha1_block(state, message);
+    sha1_block(state, message + 64);
+    for (unsigned i = 0; i < length; i++)
+        key[i] = (uint8_t)(state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+static void
+salt(Cipher *self)
+{
+    static const uint8_t SALT[3] = {0xD1, 0x26, 0x9E};
+
+    if (self->bits == 40)
+        memcpy(self->session, SALT, 3);
+    else if (self->bits == 56)
+        self->session[0] = SALT[0];
+}
+
+static void
+change_key(Cipher *self)
+{
+    uint8_t interim[16];
+
+    new_key(self, interim);
+    rc4_key(&self->rc4, interim, self->length);
+    rc4_apply(&self->rc4, interim, self->session, self->length);
+    salt(self);
+    self->rekeys++;
+}
+
+static void
+initialize(Cipher *self)
+{
+    rc4_key(&self->rc4, self->session, self->length);
+}
+
+static PyObject *
+cipher_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *NAMES[] = {"startKey", "bits", "stateful", NULL};
+    const char *start;
+    Py_ssize_t length;
+    int bits, stateful = 0;
+
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y#i|p", NAMES, &start, &length, &bits,
+                                     &stateful))
+        return NULL;
+    if (!((length == 8 && (bits == 40 || bits == 56)) || (length == 16 && bits == 128))) {
+        PyErr_SetString(PyExc_ValueError, "MPPE takes 8 octets for 40 or 56 bits, 16 for 128");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Cipher *self = (Cipher *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->length = (uint8_t)length;
+    self->bits = (uint8_t)bits;
+    self->stateful = (uint8_t)stateful;
+    self->count = COUNTS - 1;
+    memcpy(self->start, start, (size_t)length);
+    memcpy(self->session, start, (size_t)length);
+    uint8_t key[16];
+    new_key(self, key);
+    memcpy(self->session, key, (size_t)length);
+    salt(self);
+    initialize(self);
+    return (PyObject *)self;
+}
+
+static void
+cipher_dealloc(Cipher *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    volatile uint8_t *secrets = (volatile uint8_t *)&self->rc4;
+
+    for (size_t i = 0; i < offsetof(Cipher, length) - offsetof(Cipher, rc4); i++)
+        secrets[i] = 0;
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* ---- sending ---- */
+
+static PyObject *
+encryptor_encrypt(Cipher *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    char *parts[3];
+    Py_ssize_t sizes[3], total = 2;
+
+    if (given != 3) {
+        PyErr_SetString(PyExc_TypeError, "encrypt(prefix, protocol, packet)");
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (PyBytes_AsStringAndSize(arguments[i], &parts[i], &sizes[i]) < 0)
+            return NULL;
+        if (sizes[i] > LONGEST) {
+            PyErr_SetString(PyExc_ValueError, "longer than any packet");
+            return NULL;
+        }
+        total += sizes[i];
+    }
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, total);
+    if (frame == NULL)
+        return NULL;
+    uint8_t *to = (uint8_t *)PyBytes_AsString(frame);
+
+    unsigned flags = ENCRYPTED;
+    unsigned count = (self->count + 1) % COUNTS;
+    if (self->pending) {
+        count |= 0xFF;
+        self->pending = 0;
+    }
+    if (!self->stateful || (count & 0xFF) == 0xFF) {
+        change_key(self);
+        initialize(self);
+        flags |= FLUSHED;
+    }
+    self->count = (uint16_t)count;
+
+    memcpy(to, parts[0], (size_t)sizes[0]);
+    to += sizes[0];
+    to[0] = (uint8_t)((flags | count) >> 8);
+    to[1] = (uint8_t)count;
+    rc4_apply(&self->rc4, (const uint8_t *)parts[1], to + 2, (size_t)sizes[1]);
+    rc4_apply(&self->rc4, (const uint8_t *)parts[2], to + 2 + sizes[1], (size_t)sizes[2]);
+    return frame;
+}
+
+static PyObject *
+encryptor_reset(Cipher *self, PyObject *Py_UNUSED(nothing))
+{
+    self->pending = self->stateful;
+    Py_RETURN_NONE;
+}
+
+/* ---- receiving ---- */
+
+/* Whether these octets begin like an IP packet behind its PPP protocol number. */
+static int
+looks_like_ip(const uint8_t *plain, size_t length)
+{
+    if (length > 0 && plain[0] == 0) {
+        plain++;
+        length--;
+    }
+    return length > 1
+           && ((plain[0] == 0x21 && plain[1] >> 4 == 4) || (plain[0] == 0x57 && plain[1] >> 4 == 6));
+}
+
+/* Bring the key to where C{count} needs it; a reason of refusal, or 0. */
+static int
+follow(Cipher *self, unsigned flags, unsigned count, int *ambiguous)
+{
+    unsigned distance = (count - self->count) & (COUNTS - 1);
+    unsigned changes;
+
+    *ambiguous = 0;
+    if (!self->stateful) {
+        if (!(flags & FLUSHED))
+            return MALFORMED;
+        if (distance == 0 || distance >= BEHIND)
+            return LATE;
+        changes = distance;
+    }
+    else {
+        if (!(flags & FLUSHED) && (self->pending || distance != 1)) {
+            self->pending = 1;
+            return LOST;
+        }
+        if (distance == 0 || distance >= BEHIND)
+            return LATE;
+        changes = ((self->count + distance + 1) >> 8) - ((self->count + 1u) >> 8);
+    }
+    if (changes > 1) {
+        if ((int)changes > self->allowance)
+            return CAPPED;
+        self->allowance -= (int)changes;
+    }
+    for (unsigned i = 0; i < changes; i++)
+        change_key(self);
+    self->count = (uint16_t)count;
+    if (!self->stateful || flags & FLUSHED || (count & 0xFF) == 0xFF)
+        initialize(self);
+    *ambiguous = self->stateful && flags & FLUSHED && (count & 0xFF) != 0xFF;
+    self->pending = 0;
+    return 0;
+}
+
+static PyObject *
+decryptor_decrypt(Cipher *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    char *octets;
+    Py_ssize_t size;
+
+    if (given != 3) {
+        PyErr_SetString(PyExc_TypeError, "decrypt(octets, start, end)");
+        return NULL;
+    }
+    if (PyBytes_AsStringAndSize(arguments[0], &octets, &size) < 0)
+        return NULL;
+    Py_ssize_t start = PyLong_AsSsize_t(arguments[1]);
+    if (start == -1 && PyErr_Occurred())
+        return NULL;
+    Py_ssize_t end = PyLong_AsSsize_t(arguments[2]);
+    if (end == -1 && PyErr_Occurred())
+        return NULL;
+    if (start < 0 || end < start || end > size) {
+        PyErr_SetString(PyExc_ValueError, "start and end lie outside the octets");
+        return NULL;
+    }
+    /* The header and at least one octet. */
+    if (end - start < 3)
+        return PyLong_FromLong(MALFORMED);
+
+    const uint8_t *from = (const uint8_t *)octets + start;
+    size_t length = (size_t)(end - start - 2);
+    unsigned flags = (unsigned)from[0] << 8 & FLAGS;
+    unsigned count = ((unsigned)from[0] << 8 | from[1]) & (COUNTS - 1);
+    if ((flags & ~(unsigned)FLUSHED) != ENCRYPTED)
+        return PyLong_FromLong(MALFORMED);
+
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+    if (result == NULL)
+        return NULL;
+    uint8_t *plain = (uint8_t *)PyBytes_AsString(result);
+    int ambiguous;
+    int reason = follow(self, flags, count, &ambiguous);
+    if (reason) {
+        Py_DECREF(result);
+        return PyLong_FromLong(reason);
+    }
+    rc4_apply(&self->rc4, from + 2, plain, length);
+    if (ambiguous && !looks_like_ip(plain, length)) {
+        Cipher changed = *self;
+        change_key(&changed);
+        initialize(&changed);
+        rc4_apply(&changed.rc4, from + 2, plain, length);
+        if (looks_like_ip(plain, length)) {
+            self->rc4 = changed.rc4;
+            memcpy(self->session, changed.session, sizeof self->session);
+            self->rekeys++;
+        }
+        else {
+            initialize(self);
+            rc4_apply(&self->rc4, from + 2, plain, length);
+        }
+    }
+    return result;
+}
+
+/* ---- the module ---- */
+
+/* PyMethodDef wants one function type for all; this cast by way of void is the silent one. */
+#define METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef ENCRYPTOR_METHODS[] = {
+    {"encrypt", METHOD(encryptor_encrypt), METH_FASTCALL,
+     "encrypt(prefix, protocol, packet): prefix, MPPE header and ciphertext."},
+    {"reset", METHOD(encryptor_reset), METH_NOARGS, "Flag the next packet."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef DECRYPTOR_METHODS[] = {
+    {"decrypt", METHOD(decryptor_decrypt), METH_FASTCALL,
+     "decrypt(octets, start, end): the plaintext, or why there is none."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef MEMBERS[] = {
+    {"rekeys", T_UINT, offsetof(Cipher, rekeys), READONLY, "How often the key changed."},
+    {"allowance", T_INT, offsetof(Cipher, allowance), 0, "Key changes that losses may still cost."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot ENCRYPTOR_SLOTS[] = {
+    {Py_tp_doc, "One direction of MPPE, sending."},
+    {Py_tp_new, cipher_new},
+    {Py_tp_dealloc, cipher_dealloc},
+    {Py_tp_methods, ENCRYPTOR_METHODS},
+    {Py_tp_members, MEMBERS},
+    {0, NULL},
+};
+
+static PyType_Slot DECRYPTOR_SLOTS[] = {
+    {Py_tp_doc, "One direction of MPPE, receiving."},
+    {Py_tp_new, cipher_new},
+    {Py_tp_dealloc, cipher_dealloc},
+    {Py_tp_methods, DECRYPTOR_METHODS},
+    {Py_tp_members, MEMBERS},
+    {0, NULL},
+};
+
+static PyType_Spec ENCRYPTOR = {
+    "pptpgw.datapath._mppe.Encryptor", sizeof(Cipher), 0, Py_TPFLAGS_DEFAULT, ENCRYPTOR_SLOTS,
+};
+
+static PyType_Spec DECRYPTOR = {
+    "pptpgw.datapath._mppe.Decryptor", sizeof(Cipher), 0, Py_TPFLAGS_DEFAULT, DECRYPTOR_SLOTS,
+};
+
+static int
+execute(PyObject *module)
+{
+    PyType_Spec *specs[] = {&ENCRYPTOR, &DECRYPTOR};
+
+    for (int i = 0; i < 2; i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
+        if (type == NULL)
+            return -1;
+        int failed = PyModule_AddType(module, (PyTypeObject *)type);
+        Py_DECREF(type);
+        if (failed < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyModuleDef_Slot MODULE_SLOTS[] = {
+    {Py_mod_exec, execute},
+    {0, NULL},
+};
+
+static PyModuleDef MODULE = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "pptpgw.datapath._mppe",
+    .m_doc = "MPPE, compiled.",
+    .m_size = 0,
+    .m_slots = MODULE_SLOTS,
+};
+
+PyMODINIT_FUNC
+PyInit__mppe(void)
+{
+    return PyModuleDef_Init(&MODULE);
+}

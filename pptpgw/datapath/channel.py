@@ -1,0 +1,444 @@
+"""
+The data path of one call in Python: GRE in and out, MPPE, and the PPP header between them.
+
+What is carried here and what goes up to the link: packets of an open network protocol go to its
+network; every other frame goes to the owner, except encrypted ones, and network packets in clear
+where encryption is on or required. Those are counted and silently discarded.
+
+The information field of an encrypted frame holds MPPE's header and the protocol number besides the
+packet, four octets, and the peer's MRU bounds the whole: so packets are that much smaller while we
+encrypt, as pppd has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
+from pptpgw.datapath.network import IPV4, IPV6, Network
+from pptpgw.datapath.recovery import Recovery
+from pptpgw.interfaces import Attachment, IChannel, IChannelOwner, MPPEParameters, Tunnel
+from pptpgw.pptp.window import Window
+from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
+
+MPPE_OVERHEAD = 4
+"""
+What encryption takes from the peer's MRU: header, and protocol number.
+"""
+
+STRANGER_LIMIT = 10
+"""
+Frames a second, at most, of network protocols that aren't open and that the owner is told of.
+"""
+
+MALFORMED = "malformed PPP header"
+IN_CLEAR = "network packet in clear"
+NOT_ENCRYPTED = "not sent in clear"
+NO_MPPE = "encrypted before MPPE was open"
+NOT_OPEN = "network protocol not open"
+NOT_SENT = "not sent by the system"
+
+_MASK = NUMBERS - 1
+_MPPE = 0x00FD
+_BEYOND_NETWORKS = 0x4000
+_UNCOMPRESSED = b"\xff\x03"
+_DATA = DATA << 16 | PROTOCOL_TYPE
+_BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
+
+# GRE header and the beginning of the PPP frame, packed in one go, by the latter's length.
+_ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
+_TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
+
+Receive = Callable[[bytes, int, int, int], None]
+SendTo = Callable[[bytes, tuple[str, int]], object]
+
+
+class GRE(Protocol):
+    """
+    What a channel needs of a GRE port.
+    """
+
+    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+        """
+        Have C{receive} called with octets, start, end and sequence number of each packet.
+        """
+
+    def unregister(self, peerAddress: str, localCallID: int) -> None:
+        """
+        Take that back.
+        """
+
+    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
+        """
+        What sends packets between these addresses; it raises OSError.
+        """
+
+    def sendFailed(self, error: OSError) -> None:
+        """
+        Count that the system refused a packet.
+        """
+
+
+class Networks(Protocol):
+    """
+    What a channel needs of the data path that it belongs to.
+    """
+
+    def networkOpened(self, channel: Channel, protocol: int, attachment: Attachment) -> Network:
+        """
+        Make the network for C{protocol}, with its routes.
+        """
+
+    def networkClosed(self, network: Network) -> None:
+        """
+        Take back the routes.
+        """
+
+
+@implementer(IChannel)
+class Channel:
+    """
+    See L{IChannel}.
+    """
+
+    __slots__ = (
+        "_acfc",
+        "_address",
+        "_clearMayCome",
+        "_clock",
+        "_closed",
+        "_dataPath",
+        "_decryptor",
+        "_encryptor",
+        "_gre",
+        "_mppePrefix",
+        "_networks",
+        "_owner",
+        "_peerCallID",
+        "_pfc",
+        "_recovery",
+        "_required",
+        "_sendTo",
+        "_strangers",
+        "_strangersSince",
+        "_tunnel",
+        "_window",
+        "counters",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        tunnel: Tunnel,
+        owner: IChannelOwner,
+        gre: GRE,
+        dataPath: Networks,
+    ) -> None:
+        """
+        @raise ValueError: the call's id is in use with this peer.
+        """
+        self.counters = Counters()
+        self._clock = clock
+        self._tunnel = tunnel
+        self._owner = owner
+        self._gre = gre
+        self._dataPath = dataPath
+        self._window = Window(clock, self.counters, self._frame, self._acknowledge)
+        self._sendTo = gre.sender(tunnel.localAddress, tunnel.peerAddress)
+        self._address = (tunnel.peerAddress, 0)
+        self._peerCallID = tunnel.peerCallID
+        self._networks: dict[int, Network] = {}
+        self._encryptor: EncryptorType | None = None
+        self._decryptor: DecryptorType | None = None
+        self._recovery: Recovery | None = None
+        self._acfc = self._pfc = False
+        self._mppePrefix = b""
+        self._required = False
+        self._clearMayCome = True
+        self._closed = False
+        self._strangersSince = float("-inf")
+        self._strangers = 0
+        self._recompute()
+        gre.register(tunnel.peerAddress, tunnel.localCallID, self.packetReceived)
+
+    # From the peer.
+
+    def packetReceived(self, octets: bytes, start: int, end: int, sequence: int) -> None:
+        """
+        A GRE packet of this call: the payload lies from C{start} to C{end}; C{sequence} is -1 for
+        an acknowledgement alone, which tells that the peer lives and nothing else.
+        """
+        self.counters.framesReceived += 1
+        window = self._window
+        if sequence == window.expected and not window.held:
+            window.expected = sequence + 1 & _MASK
+            if sequence == window.due:
+                window.acknowledgementDue()
+            self._frame(octets, start, end)
+        elif sequence >= 0:
+            window.arrived(sequence, octets, start, end)
+
+    def _frame(self, octets: bytes, start: int, end: int) -> None:
+        """
+        A PPP frame in order, its header compressed or not (RFC 1661 sections 6.5 and 6.6).
+        """
+        try:
+            protocol = octets[start]
+            if protocol == 0xFF and octets[start + 1] == 0x03:
+                start += 2
+                protocol = octets[start]
+            if protocol & 1:
+                start += 1
+            else:
+                protocol = protocol << 8 | octets[start + 1]
+                start += 2
+        except IndexError:
+            self.counters.discard(MALFORMED)
+            return
+        if start > end:
+            self.counters.discard(MALFORMED)
+        elif protocol == _MPPE:
+            self._encrypted(octets, start, end)
+        elif protocol in self._networks and self._clearMayCome:
+            self._networks[protocol].received(octets[start:end])
+        else:
+            self._other(protocol, octets[start:end])
+
+    def _encrypted(self, octets: bytes, start: int, end: int) -> None:
+        """
+        An MPPE frame.
+        """
+        decryptor, recovery = self._decryptor, self._recovery
+        if decryptor is None or recovery is None:
+            self.counters.discard(NO_MPPE)
+            return
+        plain = decryptor.decrypt(octets, start, end)
+        if isinstance(plain, int):
+            again = recovery.refused(plain, octets, start, end)
+            if again is None:
+                return
+            plain = again
+        protocol = plain[0]
+        start = 1
+        if not protocol & 1 and len(plain) > 1:
+            protocol = protocol << 8 | plain[1]
+            start = 2
+        network = self._networks.get(protocol)
+        if network is not None:
+            recovery.failures = 0
+            network.received(plain[start:])
+        elif protocol in (IPV4, IPV6):
+            # The peer is early, or late: its key is right.
+            self.counters.discard(NOT_OPEN)
+        else:
+            recovery.misread()
+
+    def _other(self, protocol: int, information: bytes) -> None:
+        """
+        A frame in clear that is no packet of a network that may come in clear.
+        """
+        if not protocol & 1:
+            self.counters.discard(MALFORMED)
+            return
+        if protocol < _BEYOND_NETWORKS:
+            if not self._clearMayCome:
+                self.counters.discard(IN_CLEAR)
+                return
+            now = self._clock.seconds()
+            if now - self._strangersSince >= 1:
+                self._strangersSince = now
+                self._strangers = 0
+            self._strangers += 1
+            if self._strangers > STRANGER_LIMIT:
+                self.counters.discard(NOT_OPEN)
+                return
+        self._owner.frameReceived(protocol, information)
+
+    # To the peer.
+
+    def transmit(self, network: Network, packet: bytes) -> None:
+        """
+        Send one packet of C{network}, which fits.
+        """
+        encryptor = self._encryptor
+        if encryptor is None:
+            if self._required:
+                self.counters.discard(NOT_ENCRYPTED)
+                return
+            prefix = network.prefix
+            length = len(prefix) + len(packet)
+        else:
+            prefix = self._mppePrefix
+            length = len(prefix) + len(packet) + MPPE_OVERHEAD
+        window = self._window
+        sequence = window.sending
+        window.sending = sequence + 1 & _MASK
+        expected = window.expected
+        if expected == window.acknowledged:
+            header = _ONE_NUMBER[len(prefix)](_DATA, length, self._peerCallID, sequence, prefix)
+        else:
+            window.acknowledged = expected
+            header = _TWO_NUMBERS[len(prefix)](
+                _BOTH, length, self._peerCallID, sequence, expected - 1 & _MASK, prefix
+            )
+        counters = self.counters
+        try:
+            if encryptor is None:
+                self._sendTo(header + packet, self._address)
+            else:
+                self._sendTo(encryptor.encrypt(header, network.field, packet), self._address)
+        except OSError as error:
+            counters.discard(NOT_SENT)
+            self._gre.sendFailed(error)
+            return
+        counters.framesSent += 1
+        counters.packetsSent += 1
+        counters.octetsSent += len(packet)
+
+    def sendFrame(self, protocol: int, information: bytes) -> None:
+        """
+        See L{IChannel.sendFrame}.
+        """
+        if self._closed:
+            return
+        window = self._window
+        sequence = window.sending
+        window.sending = sequence + 1 & _MASK
+        acknowledgement = window.acknowledging()
+        payload = _UNCOMPRESSED + protocol.to_bytes(2, "big") + information
+        self._send(
+            encode(
+                self._peerCallID,
+                payload,
+                sequence,
+                None if acknowledgement < 0 else acknowledgement,
+            )
+        )
+
+    def sendPacket(self, protocol: int, packet: bytes) -> None:
+        """
+        See L{IChannel.sendPacket}. Where the protocol isn't open the packet is counted, no more.
+        """
+        network = self._networks.get(protocol)
+        if network is None:
+            self.counters.discard(NOT_OPEN)
+        else:
+            network.transmit(packet)
+
+    def _acknowledge(self) -> None:
+        """
+        Acknowledge, with nothing to send besides.
+        """
+        acknowledgement = self._window.acknowledging()
+        if acknowledgement >= 0:
+            self._send(encode(self._peerCallID, acknowledgement=acknowledgement))
+
+    def _send(self, octets: bytes) -> None:
+        """
+        Send one GRE packet.
+        """
+        try:
+            self._sendTo(octets, self._address)
+        except OSError as error:
+            self.counters.discard(NOT_SENT)
+            self._gre.sendFailed(error)
+        else:
+            self.counters.framesSent += 1
+
+    # From the link.
+
+    def setFraming(self, acfc: bool, pfc: bool) -> None:
+        """
+        See L{IChannel.setFraming}.
+        """
+        self._acfc = acfc
+        self._pfc = pfc
+        self._recompute()
+
+    def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
+        """
+        See L{IChannel.setSendMPPE}.
+
+        @raise ValueError: a start key of the wrong length.
+        """
+        self._encryptor = None
+        if parameters is not None:
+            self._encryptor = Encryptor(parameters.startKey, parameters.bits, parameters.stateful)
+        self._recompute()
+
+    def setReceiveMPPE(self, parameters: MPPEParameters | None) -> None:
+        """
+        See L{IChannel.setReceiveMPPE}.
+
+        @raise ValueError: a start key of the wrong length.
+        """
+        self._decryptor = self._recovery = None
+        if parameters is not None:
+            self._decryptor = Decryptor(parameters.startKey, parameters.bits, parameters.stateful)
+            self._recovery = Recovery(self._clock, self.counters, self._owner, self._decryptor)
+        self._recompute()
+
+    def resetSendMPPE(self) -> None:
+        """
+        See L{IChannel.resetSendMPPE}, and L{pptpgw.datapath.mppe} for what it does.
+        """
+        if self._encryptor is not None:
+            self._encryptor.reset()
+
+    def requireMPPE(self) -> None:
+        """
+        See L{IChannel.requireMPPE}.
+        """
+        self._required = True
+        self._recompute()
+
+    def openNetwork(self, protocol: int, attachment: Attachment) -> None:
+        """
+        See L{IChannel.openNetwork}. Where it is open, it is opened anew.
+        """
+        if self._closed:
+            return
+        self.closeNetwork(protocol)
+        self._networks[protocol] = self._dataPath.networkOpened(self, protocol, attachment)
+        self._recompute()
+
+    def closeNetwork(self, protocol: int) -> None:
+        """
+        See L{IChannel.closeNetwork}.
+        """
+        network = self._networks.pop(protocol, None)
+        if network is not None:
+            self._dataPath.networkClosed(network)
+
+    def close(self) -> None:
+        """
+        See L{IChannel.close}.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._gre.unregister(self._tunnel.peerAddress, self._tunnel.localCallID)
+        self._window.close()
+        for protocol in list(self._networks):
+            self.closeNetwork(protocol)
+        self._encryptor = self._decryptor = self._recovery = None
+
+    def _recompute(self) -> None:
+        """
+        What follows from framing and encryption for every packet.
+        """
+        begin = b"" if self._acfc else _UNCOMPRESSED
+        self._mppePrefix = begin + (b"\xfd" if self._pfc else b"\x00\xfd")
+        self._clearMayCome = self._decryptor is None and not self._required
+        for network in self._networks.values():
+            compressed = self._pfc and network.field[0] == 0
+            network.prefix = begin + (network.field[1:] if compressed else network.field)
+            network.mtu = network.attachment.mtu
+            if self._encryptor is not None:
+                network.mtu -= MPPE_OVERHEAD

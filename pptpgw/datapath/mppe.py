@@ -1,0 +1,340 @@
+"""
+MPPE packets (RFC 3078) and how their keys change (RFC 3079 sections 2 and 3): one object a
+direction, one call a packet.
+
+L{Encryptor} and L{Decryptor} are the compiled ones where the extension was built, and otherwise
+their twins here, which give the same octets. C{implementation} says which, in a word for a log.
+
+A frame is two octets of header and the ciphertext of protocol number and packet. The header holds
+FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the compression bits
+(0x4000, 0x2000) must be zero.
+
+ - Stateless: the key changes before every packet, and FLUSHED is always set. A receiver changes it
+   once for each packet lost. A distance of half the count space or more (RFC 3078 names no limit)
+   is a packet that comes late, not 2,048 and more that are lost: it is refused and changes nothing.
+ - Stateful: the key changes before each packet whose count ends in 0xFF, the flag packet, which is
+   flushed too, and RC4 runs on between them. After a loss everything is refused until a flushed
+   packet.
+
+What C{reset()} does answers a CCP Reset-Request. By the RFC the next packet is flushed, its tables
+set up anew from the same key; Linux changes the key for it. Both agree about flag packets: so the
+count moves on to the next one, which to the receiver looks like more packets lost. On the receiving
+side a flushed packet that is no flag packet is read by the RFC, and the way of Linux where that
+gives no IP packet but this does.
+
+Losses cost key changes, and a hostile peer could claim 2,047 lost with every packet: each change
+that a gap asks for is taken from C{allowance}, which the owner renews in its time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from struct import Struct
+from typing import Protocol
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+
+MALFORMED = 1
+"""
+C{decrypt} refused: too short, not encrypted, compressed, or not flushed though stateless.
+"""
+
+LATE = 2
+"""
+C{decrypt} refused: a count behind the last one.
+"""
+
+LOST = 3
+"""
+C{decrypt} refused: packets before it were lost, and a flushed one is needed (stateful).
+"""
+
+CAPPED = 4
+"""
+C{decrypt} refused: the key would have to change more often than C{allowance} permits.
+"""
+
+FLUSHED = 0x8000
+ENCRYPTED = 0x1000
+COUNTS = 4096
+
+_FLAGS = 0xF000
+_LONGEST = 0xFFFF
+_HEADER = Struct("!H")
+_SALT = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
+_LENGTH = {40: 8, 56: 8, 128: 16}
+_PAD1 = bytes(40)
+_PAD2 = b"\xf2" * 40
+
+
+class EncryptorType(Protocol):
+    """
+    The sending direction.
+    """
+
+    @property
+    def rekeys(self) -> int:
+        """
+        How often the key has changed.
+        """
+
+    def encrypt(self, prefix: bytes, protocol: bytes, packet: bytes, /) -> bytes:
+        """
+        C{prefix} in clear, then the MPPE header, then C{protocol} and C{packet} encrypted.
+
+        @raise ValueError: one of them is longer than 65,535 octets.
+        """
+
+    def reset(self) -> None:
+        """
+        The peer lost its place: let the next packet be one to begin at. Stateless, each one is.
+        """
+
+
+class DecryptorType(Protocol):
+    """
+    The receiving direction.
+
+    @ivar allowance: how many key changes gaps may still cost; zero at first.
+    """
+
+    allowance: int
+
+    @property
+    def rekeys(self) -> int:
+        """
+        How often the key has changed.
+        """
+
+    def decrypt(self, octets: bytes, start: int, end: int, /) -> bytes | int:
+        """
+        The plaintext, protocol number first, of the MPPE frame from C{start} to C{end}; or
+        L{MALFORMED}, L{LATE}, L{LOST} or L{CAPPED}, and then the packet changed nothing.
+
+        @raise ValueError: C{start} and C{end} don't lie in the octets.
+        """
+
+
+class EncryptorFactory(Protocol):
+    """
+    What makes an encryptor.
+    """
+
+    def __call__(self, startKey: bytes, bits: int, stateful: bool = False) -> EncryptorType:
+        """
+        @raise ValueError: a key of another length than these bits have.
+        """
+
+
+class DecryptorFactory(Protocol):
+    """
+    What makes a decryptor.
+    """
+
+    def __call__(self, startKey: bytes, bits: int, stateful: bool = False) -> DecryptorType:
+        """
+        @raise ValueError: a key of another length than these bits have.
+        """
+
+
+class _Keys:
+    """
+    What both directions have in common: the session key and RC4 under it.
+    """
+
+    __slots__ = (
+        "_apply",
+        "_bits",
+        "_count",
+        "_length",
+        "_session",
+        "_start",
+        "_stateful",
+        "rekeys",
+    )
+
+    def __init__(self, startKey: bytes, bits: int, stateful: bool = False) -> None:
+        if len(startKey) != _LENGTH.get(bits):
+            raise ValueError("MPPE takes 8 octets for 40 or 56 bits, 16 for 128")
+        self._start = self._session = startKey
+        self._bits = bits
+        self._length = len(startKey)
+        self._stateful = stateful
+        self._count = COUNTS - 1
+        self.rekeys = 0
+        self._session = self._salted(self._newKey())
+        self._initialize()
+
+    def _newKey(self) -> bytes:
+        """
+        GetNewKeyFromSHA.
+        """
+        message = self._start + _PAD1 + self._session + _PAD2
+        return hashlib.sha1(message, usedforsecurity=False).digest()[: self._length]
+
+    def _salted(self, key: bytes) -> bytes:
+        """
+        The key with its strength brought down to what its bits say.
+        """
+        salt = _SALT[self._bits]
+        return salt + key[len(salt) :]
+
+    def _changeKey(self) -> None:
+        """
+        The next session key: the interim key encrypts itself.
+        """
+        interim = self._newKey()
+        self._session = self._salted(_context(interim).update(interim))
+        self.rekeys += 1
+
+    def _initialize(self) -> None:
+        """
+        Begin RC4 anew under the session key.
+        """
+        self._apply = _context(self._session).update
+
+
+def _context(key: bytes) -> CipherContext:
+    """
+    RC4 under C{key}.
+    """
+    return Cipher(ARC4(key), None).encryptor()
+
+
+class PythonEncryptor(_Keys):
+    """
+    L{EncryptorType} in Python.
+    """
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, startKey: bytes, bits: int, stateful: bool = False) -> None:
+        super().__init__(startKey, bits, stateful)
+        self._pending = False
+
+    def encrypt(self, prefix: bytes, protocol: bytes, packet: bytes, /) -> bytes:
+        """
+        See L{EncryptorType}.
+        """
+        if max(len(prefix), len(protocol), len(packet)) > _LONGEST:
+            raise ValueError("longer than any packet")
+        flags = ENCRYPTED
+        count = (self._count + 1) % COUNTS
+        if self._pending:
+            count |= 0xFF
+            self._pending = False
+        if not self._stateful or count & 0xFF == 0xFF:
+            self._changeKey()
+            self._initialize()
+            flags |= FLUSHED
+        self._count = count
+        return prefix + _HEADER.pack(flags | count) + self._apply(protocol + packet)
+
+    def reset(self) -> None:
+        """
+        See L{EncryptorType}.
+        """
+        self._pending = self._stateful
+
+
+class PythonDecryptor(_Keys):
+    """
+    L{DecryptorType} in Python.
+    """
+
+    __slots__ = ("_discarding", "allowance")
+
+    def __init__(self, startKey: bytes, bits: int, stateful: bool = False) -> None:
+        super().__init__(startKey, bits, stateful)
+        self._discarding = False
+        self.allowance = 0
+
+    def decrypt(self, octets: bytes, start: int, end: int, /) -> bytes | int:
+        """
+        See L{DecryptorType}.
+        """
+        if not 0 <= start <= end <= len(octets):
+            raise ValueError("start and end lie outside the octets")
+        if end - start < 3:
+            return MALFORMED
+        (header,) = _HEADER.unpack_from(octets, start)
+        if header & _FLAGS & ~FLUSHED != ENCRYPTED:
+            return MALFORMED
+        flushed = bool(header & FLUSHED)
+        count = header % COUNTS
+        reason = self._follow(flushed, count)
+        if reason:
+            return reason
+        ciphertext = octets[start + 2 : end]
+        plain = self._apply(ciphertext)
+        flag = count & 0xFF == 0xFF
+        if self._stateful and flushed and not flag and not _looksLikeIP(plain):
+            return self._asLinux(ciphertext, plain)
+        return plain
+
+    def _follow(self, flushed: bool, count: int) -> int:
+        """
+        Bring the key to where C{count} needs it; a reason of refusal, or 0.
+        """
+        distance = (count - self._count) % COUNTS
+        if not self._stateful:
+            if not flushed:
+                return MALFORMED
+            changes = distance
+        else:
+            if not flushed and (self._discarding or distance != 1):
+                self._discarding = True
+                return LOST
+            changes = (self._count + distance + 1 >> 8) - (self._count + 1 >> 8)
+        if not 0 < distance < COUNTS // 2:
+            return LATE
+        if changes > 1:
+            if changes > self.allowance:
+                return CAPPED
+            self.allowance -= changes
+        for _ in range(changes):
+            self._changeKey()
+        self._count = count
+        if not self._stateful or flushed or count & 0xFF == 0xFF:
+            self._initialize()
+        self._discarding = False
+        return 0
+
+    def _asLinux(self, ciphertext: bytes, plain: bytes) -> bytes:
+        """
+        C{plain}, read by the RFC, is no IP packet: try with the key changed once more.
+        """
+        session, rekeys = self._session, self.rekeys
+        self._changeKey()
+        self._initialize()
+        changed = self._apply(ciphertext)
+        if _looksLikeIP(changed):
+            return changed
+        self._session, self.rekeys = session, rekeys
+        self._initialize()
+        self._apply(ciphertext)
+        return plain
+
+
+def _looksLikeIP(plain: bytes) -> bool:
+    """
+    Whether these octets begin like an IP packet behind its PPP protocol number.
+    """
+    start = 1 if plain[:1] == b"\x00" else 0
+    head = plain[start : start + 2]
+    return len(head) == 2 and (head[0], head[1] >> 4) in ((0x21, 4), (0x57, 6))
+
+
+Encryptor: EncryptorFactory = PythonEncryptor
+Decryptor: DecryptorFactory = PythonDecryptor
+implementation = "Python, RC4 from the cryptography package"
+
+try:
+    from pptpgw.datapath import _mppe
+except ImportError:
+    pass
+else:
+    Encryptor = _mppe.Encryptor
+    Decryptor = _mppe.Decryptor
+    implementation = "compiled"

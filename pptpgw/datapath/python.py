@@ -1,0 +1,135 @@
+"""
+The data path in Python: every packet passes through this process, by one TUN device and a table of
+routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.datapath.channel import GRE, Channel
+from pptpgw.datapath.network import IPV4, IPV6, Deliver, IPv4, IPv6, Network
+from pptpgw.datapath.route import RouteTable
+from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, Tunnel
+
+NO_ROUTE = "no session has the destination"
+
+
+class TUN(Protocol):
+    """
+    What the data path needs of a TUN port.
+
+    @ivar receive: set by the data path: called with each packet that the kernel sends.
+    @ivar write: sends a packet into the kernel; raises OSError.
+    """
+
+    receive: Deliver
+    write: Deliver
+
+
+@implementer(IDataPath)
+class PythonDataPath:
+    """
+    See L{IDataPath}.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        gre: Callable[[str], GRE],
+        tun: TUN | None = None,
+        mssClamp: bool = True,
+        address: str = "",
+    ) -> None:
+        """
+        @param gre: the GRE port for a local address.
+        @param tun: the network of every attachment that names none itself; None where there is no
+            such attachment. Its C{receive} is set here.
+        @param mssClamp: whether to clamp the MSS of TCP, both ways.
+        @param address: our own IPv4 address among the peers, dotted: what ICMP errors are sent
+            from; empty: none are sent.
+        """
+        self.counters = Counters()
+        self._clock = clock
+        self._gre = gre
+        self._tun = tun
+        self._mssClamp = mssClamp
+        self._address = IPv4Address(address).packed if address else b""
+        self._routes: RouteTable[Deliver] = RouteTable()
+        self._exact = self._routes.exact
+        self._channels: set[Channel] = set()
+        if tun is not None:
+            tun.receive = self.packetReceived
+
+    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
+        """
+        See L{IDataPath.openChannel}.
+
+        @raise ValueError: the call's id is in use with this peer.
+        """
+        return Channel(self._clock, tunnel, owner, self._gre(tunnel.localAddress), self)
+
+    def packetReceived(self, packet: bytes) -> None:
+        """
+        The kernel has a packet for somebody: find out for whom.
+        """
+        transmit: Deliver | None
+        if packet[:1] == b"\x45":
+            transmit = self._exact.get(packet[16:20])
+            if transmit is None:
+                transmit = self._routes.lookup(packet[16:20])
+        else:
+            transmit = self._routes.lookup(self._destination(packet))
+        if transmit is None:
+            self.counters.discard(NO_ROUTE)
+        else:
+            transmit(packet)
+
+    def networkOpened(self, channel: Channel, protocol: int, attachment: Attachment) -> Network:
+        """
+        Make the network for C{protocol} on C{channel}, with its routes.
+
+        @raise ValueError: the attachment names no network, and there is none for all either.
+        """
+        deliver: Deliver
+        if attachment.receive is not None:
+            deliver = attachment.receive
+        elif self._tun is not None:
+            deliver = self._tun.write
+        else:
+            raise ValueError(f"no network takes packets of protocol 0x{protocol:04x}")
+        network: Network
+        if protocol == IPV4:
+            network = IPv4(protocol, attachment, channel, deliver, self._mssClamp, self._address)
+        elif protocol == IPV6:
+            network = IPv6(protocol, attachment, channel, deliver)
+        else:
+            network = Network(protocol, attachment, channel, deliver)
+        if attachment.receive is None:
+            for route in attachment.addresses:
+                self._routes.add(route, network.transmit)
+        return network
+
+    def networkClosed(self, network: Network) -> None:
+        """
+        Take back the routes to C{network}.
+        """
+        for route in network.attachment.addresses:
+            self._routes.remove(route, network.transmit)
+
+    def _destination(self, packet: bytes) -> bytes:
+        """
+        The destination address of an IP packet, empty where it is none.
+        """
+        version = packet[0] >> 4 if packet else 0
+        if version == 4 and len(packet) >= 20:
+            return packet[16:20]
+        if version == 6 and len(packet) >= 40:
+            return packet[24:40]
+        return b""

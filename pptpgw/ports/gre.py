@@ -1,0 +1,272 @@
+"""
+Protocol 47: a raw socket a local address.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from struct import Struct
+from typing import Protocol, runtime_checkable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.error import NotPermitted
+from pptpgw.wire.gre import ACKNOWLEDGEMENT_ONLY, DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
+
+RECEIVE_SIZE = 4096
+"""
+The largest IP packet that is read whole; the rest of a larger one is lost, and so is the packet.
+"""
+
+BATCH = 128
+"""
+Packets a wake-up, at most: about a millisecond, then timers and other descriptors have their turn.
+"""
+
+BUFFER = 4 << 20
+"""
+Octets that the kernel may queue each way, where it permits that many.
+"""
+
+IP_PKTINFO = 8
+"""
+Linux's, which the module C{socket} leaves out.
+"""
+
+# An IP header of 20 octets and the first 12 of the GRE header; every PPTP packet has them.
+_BOTH = Struct("!B11xI4xHHHHI")
+_HEADER = 20
+_ONE_NUMBER = _HEADER + 12
+_TWO_NUMBERS = _HEADER + 16
+
+Receive = Callable[[bytes, int, int, int], None]
+"""
+Takes the octets of a packet, start and end of the GRE payload in them, and the sequence number, -1
+for an acknowledgement that stands alone.
+"""
+
+SendTo = Callable[[bytes, tuple[str, int]], object]
+"""
+Sends one GRE packet to an address; raises OSError.
+"""
+
+EVERY_ADDRESS = ("", "0.0.0.0")
+
+
+@runtime_checkable
+class System(Protocol):
+    """
+    The part of the module C{socket} that a port uses.
+    """
+
+    def socket(self, family: int, type: int, proto: int) -> socket.socket:
+        """
+        See L{socket.socket}.
+        """
+
+
+@implementer(IReadDescriptor)
+class GREPort:
+    """
+    One raw socket for enhanced GRE, bound to one local address or to every one.
+
+    Demultiplexes by peer address and our call id. What belongs to nobody is counted and silently
+    discarded; so is what can't be sent.
+
+    @ivar address: the local address, dotted; empty for every address.
+    @ivar counters: strays and errors, of this port alone.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: IReactorFDSet, address: str, counters: Counters, system: System = socket
+    ) -> None:
+        self.address = "" if address in EVERY_ADDRESS else address
+        self.counters = counters
+        self._reactor = reactor
+        self._system = system
+        self._socket: socket.socket | None = None
+        self._channels: dict[int, Receive] = {}
+
+    def startListening(self) -> None:
+        """
+        Open the socket and read from it.
+
+        @raise NotPermitted: without CAP_NET_RAW.
+        @raise OSError: the address isn't ours.
+        """
+        try:
+            opened = self._system.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
+        except PermissionError as error:
+            raise NotPermitted(
+                "a raw socket for GRE (IP protocol 47) needs CAP_NET_RAW: run as root, or grant "
+                "it, as AmbientCapabilities=CAP_NET_RAW in a systemd unit does"
+            ) from error
+        try:
+            opened.setblocking(False)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+            if self.address:
+                opened.bind((self.address, 0))
+        except OSError:
+            opened.close()
+            raise
+        self._socket = opened
+        self._reactor.addReader(self)
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        Close the socket; harmless the second time.
+        """
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+        return succeed(None)
+
+    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+        """
+        Have C{receive} called with the packets of one call.
+
+        @raise ValueError: another call has this peer and call id.
+        """
+        key = int(IPv4Address(peerAddress)) << 16 | localCallID
+        if key in self._channels:
+            raise ValueError(f"call id {localCallID} is in use with {peerAddress}")
+        self._channels[key] = receive
+
+    def unregister(self, peerAddress: str, localCallID: int) -> None:
+        """
+        Take that back; harmless the second time.
+        """
+        self._channels.pop(int(IPv4Address(peerAddress)) << 16 | localCallID, None)
+
+    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
+        """
+        What sends packets from C{localAddress} to C{peerAddress}.
+
+        On a socket for every address the kernel chooses the source by its routes. Where that isn't
+        C{localAddress}, each packet names it, which costs a third more; it is found out once, when
+        the call begins.
+        """
+        if self._socket is None:
+            raise OSError(errno.EBADF, "the GRE port isn't open")
+        if self.address or self._sourceFor(peerAddress) == localAddress:
+            return self._socket.sendto
+        sendmsg = self._socket.sendmsg
+        information = bytes(4) + IPv4Address(localAddress).packed + bytes(4)
+        ancillary = [(socket.IPPROTO_IP, IP_PKTINFO, information)]
+
+        def sendFrom(packet: bytes, address: tuple[str, int]) -> int:
+            return sendmsg((packet,), ancillary, 0, address)
+
+        return sendFrom
+
+    def sendFailed(self, error: OSError) -> None:
+        """
+        A call's packet could not be sent: count it. It is never fatal; a full queue
+        (ENOBUFS, EAGAIN), a size (EMSGSIZE), a firewall (EPERM) or a route can be right the next
+        moment, and GRE promises nothing.
+        """
+        self.counters.discard(f"GRE not sent: {errno.errorcode.get(error.errno or 0, 'unknown')}")
+
+    def _sourceFor(self, peerAddress: str) -> str:
+        """
+        The source address that the kernel would choose, empty where there is no route.
+        """
+        with self._system.socket(socket.AF_INET, socket.SOCK_DGRAM, 0) as probe:
+            try:
+                # Connecting a datagram socket sends nothing.
+                probe.connect((peerAddress, 9))
+            except OSError:
+                return ""
+            source: str = probe.getsockname()[0]
+            return source
+
+    def fileno(self) -> int:
+        """
+        For the reactor.
+        """
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """
+        For the reactor.
+        """
+        return "GRE"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor gave the descriptor up, or is stopping.
+        """
+        self.stopListening()
+
+    def doRead(self) -> None:
+        """
+        Read what is there, up to L{BATCH} packets.
+        """
+        opened = self._socket
+        if opened is None:
+            return
+        receive = opened.recv
+        find = self._channels.get
+        unpack = _BOTH.unpack_from
+        for _ in range(BATCH):
+            try:
+                octets = receive(RECEIVE_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if self._socket is not opened:
+                    return
+                # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
+                name = errno.errorcode.get(error.errno or 0, "unknown")
+                self.counters.discard(f"GRE not read: {name}")
+                continue
+            if len(octets) < _ONE_NUMBER or octets[0] != 0x45:
+                octets = self._withoutOptions(octets)
+                if len(octets) < _ONE_NUMBER:
+                    self.counters.discard("GRE too short")
+                    continue
+            _, source, flags, protocol, length, callID, sequence = unpack(octets)
+            if flags == DATA_ACKNOWLEDGEMENT:
+                start = _TWO_NUMBERS
+            elif flags == DATA:
+                start = _ONE_NUMBER
+            elif flags == ACKNOWLEDGEMENT_ONLY:
+                start, length, sequence = _ONE_NUMBER, 0, -1
+            else:
+                self.counters.discard("not enhanced GRE")
+                continue
+            if protocol != PROTOCOL_TYPE:
+                self.counters.discard("not enhanced GRE")
+                continue
+            end = start + length
+            if end > len(octets):
+                self.counters.discard("GRE too short")
+                continue
+            channel = find(source << 16 | callID)
+            if channel is None:
+                self.counters.discard("stray GRE")
+                continue
+            try:
+                channel(octets, start, end, sequence)
+            except Exception:
+                self._log.failure("A call failed on a packet from {source}", source=source)
+
+    def _withoutOptions(self, octets: bytes) -> bytes:
+        """
+        The same packet as if its IP header had no options.
+        """
+        if not octets:
+            return b""
+        return octets[:_HEADER] + octets[(octets[0] & 0x0F) * 4 :]

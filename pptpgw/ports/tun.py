@@ -1,0 +1,227 @@
+"""
+A TUN device: IP packets to and from the kernel, one a system call.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from functools import partial
+from struct import Struct
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError, NotPermitted
+
+DEVICE = "/dev/net/tun"
+
+READ_SIZE = 4096
+"""
+The largest packet that is read whole; the interface's MTU must not be larger.
+"""
+
+BATCH = 128
+"""
+Packets a wake-up, at most: about a millisecond, then timers and other descriptors have their turn.
+"""
+
+NAME_LIMIT = 15
+"""
+Octets of an interface's name, at most.
+"""
+
+_TUNSETIFF = 0x400454CA
+_IFF_TUN = 0x0001
+_IFF_NO_PI = 0x1000
+_REQUEST = Struct("16sH22x")
+
+
+class System(Protocol):
+    """
+    The system calls that a port uses, with the names and errors of the modules os and fcntl.
+    """
+
+    def open(self, path: str, flags: int) -> int:
+        """
+        See L{os.open}.
+        """
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
+        """
+        See L{fcntl.ioctl}.
+        """
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        """
+        See L{os.read}.
+        """
+
+    def write(self, descriptor: int, octets: bytes) -> int:
+        """
+        See L{os.write}.
+        """
+
+    def close(self, descriptor: int) -> None:
+        """
+        See L{os.close}.
+        """
+
+
+class RealSystem:
+    """
+    L{System} of the machine.
+    """
+
+    open = staticmethod(os.open)
+    read = staticmethod(os.read)
+    write = staticmethod(os.write)
+    close = staticmethod(os.close)
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
+        """
+        See L{fcntl.ioctl}.
+        """
+        return fcntl.ioctl(descriptor, request, argument)
+
+
+def _closed(packet: bytes) -> int:
+    """
+    What writing is while the device isn't open.
+    """
+    raise OSError(errno.ENXIO, "the TUN device isn't open")
+
+
+@implementer(IReadDescriptor)
+class TUNPort:
+    """
+    One TUN device, made when it is opened and gone when it is closed, unless it was there before.
+
+    @ivar name: the device's name; once it is open, the one that the kernel gave.
+    @ivar receive: called with each packet that the kernel sends to the device.
+    @ivar write: sends a packet into the kernel; raises OSError.
+    @ivar counters: errors of reading.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        name: str,
+        counters: Counters,
+        receive: Callable[[bytes], None] | None = None,
+        system: System | None = None,
+    ) -> None:
+        """
+        @param name: up to 15 octets; with C{%d} in it the kernel chooses a number.
+        @param receive: may be set later, before the first packet: a data path does so.
+        @raise ConfigurationError: the name is no name for an interface.
+        """
+        if not 0 < len(name.encode()) <= NAME_LIMIT or "/" in name or any(map(str.isspace, name)):
+            raise ConfigurationError(
+                f"{name!r} names no interface: 1 to {NAME_LIMIT} octets, no slash, no space"
+            )
+        self.name = name
+        self.receive: Callable[[bytes], None] = receive or self._unread
+        self.write: Callable[[bytes], object] = _closed
+        self.counters = counters
+        self._reactor = reactor
+        self._system: System = system or RealSystem()
+        self._descriptor = -1
+
+    def startReading(self) -> None:
+        """
+        Open the device and read from it.
+
+        @raise NotPermitted: without CAP_NET_ADMIN, or where there is no TUN device at all.
+        """
+        try:
+            descriptor = self._system.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotPermitted(
+                f"{DEVICE} can't be opened ({error.strerror}): the kernel module tun must be "
+                "loaded, and in a container the device must be granted"
+            ) from error
+        try:
+            request = _REQUEST.pack(self.name.encode(), _IFF_TUN | _IFF_NO_PI)
+            answer = self._system.ioctl(descriptor, _TUNSETIFF, request)
+        except OSError as error:
+            self._system.close(descriptor)
+            if error.errno == errno.EBUSY:
+                raise NotPermitted(f"interface {self.name} is in use by another program") from error
+            raise NotPermitted(
+                f"interface {self.name} can't be made ({error.strerror}): it needs CAP_NET_ADMIN: "
+                "run as root, or grant it, as AmbientCapabilities=CAP_NET_ADMIN in a systemd unit "
+                "does"
+            ) from error
+        self.name = answer[:16].rstrip(b"\x00").decode()
+        self._descriptor = descriptor
+        self.write = partial(self._system.write, descriptor)
+        self._reactor.addReader(self)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Close the device; harmless the second time.
+        """
+        if self._descriptor >= 0:
+            self._reactor.removeReader(self)
+            self._system.close(self._descriptor)
+            self._descriptor = -1
+            self.write = _closed
+        return succeed(None)
+
+    def fileno(self) -> int:
+        """
+        For the reactor.
+        """
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        """
+        For the reactor.
+        """
+        return "TUN"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor gave the descriptor up, or is stopping.
+        """
+        self.stop()
+
+    def doRead(self) -> None:
+        """
+        Read what is there, up to L{BATCH} packets.
+        """
+        descriptor = self._descriptor
+        read = self._system.read
+        receive = self.receive
+        for _ in range(BATCH):
+            try:
+                packet = read(descriptor, READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # The interface is down, for one (EIO): it can come up again.
+                name = errno.errorcode.get(error.errno or 0, "unknown")
+                self.counters.discard(f"TUN not read: {name}")
+                return
+            try:
+                receive(packet)
+            except Exception:
+                self._log.failure("A packet for a session failed")
+            if self._descriptor != descriptor:
+                return
+
+    def _unread(self, packet: bytes) -> None:
+        """
+        A packet came before anybody wanted it.
+        """
+        self.counters.discard("no network is served")

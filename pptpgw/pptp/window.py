@@ -1,0 +1,268 @@
+"""
+The GRE sequence numbers of one call (RFC 2637 sections 4.2 to 4.4): order, loss, acknowledgements.
+
+Rules:
+
+ - The first packet may have any sequence number; peers begin with 0 or with 1.
+ - Packets are delivered in order. One that is ahead is held, at most L{HELD_LIMIT} of them and at
+   most L{HELD_TIME} seconds; then the gap is given up and counted as lost. 0.1 s is well below
+   the 0.2 s after which a TCP sender retransmits everything, and far above the reordering of real
+   paths; the 0.3 s of other implementations turns each lost packet into such a pause.
+ - Duplicates and packets behind what was delivered are dropped.
+ - A number further ahead than L{REACH} isn't believed: one forged or damaged packet would make
+   everything that follows late. But after L{STRANGERS} unbelievable numbers with nothing good in
+   between the peer has started over, and its numbering is taken up.
+ - What was received is acknowledged in the next packet sent, or alone: after L{ACKNOWLEDGE_TIME}
+   seconds, or once half of L{RECEIVE_WINDOW} waits for it.
+ - Sending never waits for acknowledgements. The RFC's sliding window is flow control over a path
+   that loses packets on its own, on top of protocols that have theirs; no widespread peer enforces
+   it, Windows ignores it, and the Linux kernel acknowledges only when it happens to send. Packets
+   that wait for an acknowledgement which never comes are worse than packets which get lost.
+
+A timer runs only while a packet is held or an acknowledgement may be due.
+
+The packet in order is the data path's own fast path: it compares with C{expected} and C{held},
+moves C{expected} on, and calls L{Window.acknowledgementDue} at C{due}. All else is
+L{Window.arrived}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pptpgw.counters import Counters
+from pptpgw.wire.gre import NUMBERS
+
+RECEIVE_WINDOW = 64
+"""
+The receive window, in packets, that we have: what a call may announce.
+"""
+
+HELD_LIMIT = 64
+HELD_TIME = 0.1
+REACH = 1 << 16
+STRANGERS = 64
+GAPS_KNOWN = 4
+ACKNOWLEDGE_TIME = 0.5
+
+LOST = "lost before it reached us"
+DUPLICATE = "duplicate"
+LATE = "late: its gap was given up"
+UNBELIEVABLE = "unbelievable sequence number"
+
+_MASK = NUMBERS - 1
+_HALF = NUMBERS >> 1
+_HALF_WINDOW = RECEIVE_WINDOW // 2
+
+Deliver = Callable[[bytes, int, int], None]
+"""
+Takes a packet in order: octets, where the payload starts in them, and where it ends.
+"""
+
+
+class Window:
+    """
+    Both directions of one call.
+
+    @ivar expected: the sequence number of the next packet in order, negative before the first.
+    @ivar held: packets that are ahead, by sequence number.
+    @ivar acknowledged: what C{expected} was when we acknowledged last: nothing is owed while they
+        are equal.
+    @ivar due: the sequence number whose arrival calls for L{acknowledgementDue}.
+    @ivar sending: the sequence number of the next packet to send.
+    """
+
+    __slots__ = (
+        "_acknowledge",
+        "_acknowledgeTimer",
+        "_clock",
+        "_counters",
+        "_deliver",
+        "_gapTimer",
+        "_gaps",
+        "_strangers",
+        "_strangersAt",
+        "acknowledged",
+        "due",
+        "expected",
+        "held",
+        "sending",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        counters: Counters,
+        deliver: Deliver,
+        acknowledge: Callable[[], None],
+    ) -> None:
+        """
+        @param deliver: gets each packet that L{arrived} found to be its turn.
+        @param acknowledge: sends an acknowledgement alone, by way of L{acknowledging}.
+        """
+        self._clock = clock
+        self._counters = counters
+        self._deliver = deliver
+        self._acknowledge = acknowledge
+        self._gapTimer: IDelayedCall | None = None
+        self._acknowledgeTimer: IDelayedCall | None = None
+        # The last gaps given up, each as first number and length.
+        self._gaps: tuple[tuple[int, int], ...] = ()
+        self._strangers = 0
+        self._strangersAt = -1
+        self.expected = -2
+        # A dict keeps the order of arrival, so the first value is the one held longest.
+        self.held: dict[int, tuple[bytes, int, int, float]] = {}
+        self.acknowledged = -2
+        self.due = -2
+        self.sending = 0
+
+    def arrived(self, sequence: int, octets: bytes, start: int, end: int) -> None:
+        """
+        A packet came, with whatever sequence number; deliver what is in order by now.
+        """
+        if self.expected < 0:
+            self._begin(sequence)
+        ahead = (sequence - self.expected) & _MASK
+        if ahead == 0:
+            self._inOrder(octets, start, end)
+        elif ahead < REACH:
+            if sequence in self.held:
+                self._counters.discard(DUPLICATE)
+                return
+            self.held[sequence] = (octets, start, end, self._clock.seconds())
+            if len(self.held) > HELD_LIMIT:
+                self._giveUpGap()
+            self._watchGap()
+        elif self._isNewNumbering():
+            self._dropHeld()
+            self._begin(sequence)
+            self._inOrder(octets, start, end)
+        elif ahead < _HALF:
+            self._counters.discard(UNBELIEVABLE)
+        else:
+            late = any((sequence - first) & _MASK < length for first, length in self._gaps)
+            self._counters.discard(LATE if late else DUPLICATE)
+
+    def acknowledging(self) -> int:
+        """
+        The acknowledgement number for a packet that is about to be sent, -1 where none is owed.
+        """
+        if self.expected == self.acknowledged:
+            return -1
+        self.acknowledged = self.expected
+        return (self.expected - 1) & _MASK
+
+    def acknowledgementDue(self) -> None:
+        """
+        The packet C{due} arrived: acknowledge if half a window waits, and see when to look again.
+        """
+        if (self.expected - self.acknowledged) & _MASK >= _HALF_WINDOW:
+            self._acknowledge()
+        if self._acknowledgeTimer is None:
+            self._acknowledgeTimer = self._clock.callLater(
+                ACKNOWLEDGE_TIME, self._acknowledgeTimedOut
+            )
+        self.due = (self.acknowledged + _HALF_WINDOW - 1) & _MASK
+
+    def close(self) -> None:
+        """
+        Forget what is held and stop the timers.
+        """
+        self._dropHeld()
+        if self._acknowledgeTimer is not None:
+            self._acknowledgeTimer.cancel()
+            self._acknowledgeTimer = None
+
+    def _begin(self, sequence: int) -> None:
+        """
+        Expect C{sequence}, with nothing owed before it.
+        """
+        self.expected = self.acknowledged = self.due = sequence
+        if self._acknowledgeTimer is not None:
+            self.due = (sequence + _HALF_WINDOW - 1) & _MASK
+
+    def _inOrder(self, octets: bytes, start: int, end: int) -> None:
+        """
+        The expected packet is here: deliver it, and those held that follow it.
+        """
+        held = self.held
+        while True:
+            sequence = self.expected
+            self.expected = (sequence + 1) & _MASK
+            if sequence == self.due:
+                self.acknowledgementDue()
+            self._deliver(octets, start, end)
+            if self.expected not in held:
+                break
+            octets, start, end, _ = held.pop(self.expected)
+        if self._gapTimer is not None:
+            self._gapTimer.cancel()
+            self._gapTimer = None
+            self._watchGap()
+
+    def _watchGap(self) -> None:
+        """
+        Have the timer run where a packet is held.
+        """
+        if self.held and self._gapTimer is None:
+            held = self._clock.seconds() - next(iter(self.held.values()))[3]
+            self._gapTimer = self._clock.callLater(max(0.0, HELD_TIME - held), self._gapTimedOut)
+
+    def _gapTimedOut(self) -> None:
+        """
+        A packet has been held long enough: give up gaps until none has.
+        """
+        self._gapTimer = None
+        enough = self._clock.seconds() - HELD_TIME
+        self._giveUpGap()
+        while self.held and next(iter(self.held.values()))[3] <= enough:
+            self._giveUpGap()
+        self._watchGap()
+
+    def _giveUpGap(self) -> None:
+        """
+        Go on with the first packet held.
+        """
+        expected = self.expected
+        length, first = min(((held - expected) & _MASK, held) for held in self.held)
+        self._counters.discard(LOST, length)
+        self._gaps = (*self._gaps[1 - GAPS_KNOWN :], (expected, length))
+        # An acknowledgement that was due at a number inside the gap is due at its end.
+        if (self.due - expected) & _MASK < length:
+            self.due = first
+        self.expected = first
+        octets, start, end, _ = self.held.pop(first)
+        self._inOrder(octets, start, end)
+
+    def _acknowledgeTimedOut(self) -> None:
+        """
+        Half a second since an acknowledgement could be due for the first time.
+
+        The next packet starts the timer anew, so it stops with the traffic.
+        """
+        self._acknowledgeTimer = None
+        if self.expected != self.acknowledged:
+            self._acknowledge()
+        self.due = self.expected
+
+    def _isNewNumbering(self) -> bool:
+        """
+        Whether this is one of so many strange numbers in a row that the peer must mean them.
+        """
+        if self._strangersAt != self.expected:
+            self._strangersAt = self.expected
+            self._strangers = 0
+        self._strangers += 1
+        return self._strangers > STRANGERS
+
+    def _dropHeld(self) -> None:
+        """
+        Forget the packets that are held.
+        """
+        self.held.clear()
+        if self._gapTimer is not None:
+            self._gapTimer.cancel()
+            self._gapTimer = None

@@ -1,0 +1,110 @@
+"""
+The enhanced GRE header of RFC 2637 section 4.1: functions, no object a packet.
+
+The ports and the data path, which meet every packet, read and write the same header by the
+structures below instead of by L{encode} and L{decode}, because a call and a tuple a packet is what
+they can't afford; the shapes stand here once for both.
+
+Where the RFC says that a bit is zero in PPTP (checksum, routing, strict source route, recursion
+control, the reserved flags), a header that has it set is malformed: its length can't be trusted.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from pptpgw.error import Malformed
+
+PROTOCOL_TYPE = 0x880B
+"""
+The protocol type of PPP in enhanced GRE.
+"""
+
+VERSION = 0x0001
+KEY = 0x2000
+SEQUENCE = 0x1000
+ACKNOWLEDGEMENT = 0x0080
+
+DATA = KEY | SEQUENCE | VERSION
+"""
+The flags and version of a header with a sequence number: 12 octets, then the payload.
+"""
+
+DATA_ACKNOWLEDGEMENT = DATA | ACKNOWLEDGEMENT
+"""
+The flags and version of a header with both numbers: 16 octets, then the payload.
+"""
+
+ACKNOWLEDGEMENT_ONLY = KEY | ACKNOWLEDGEMENT | VERSION
+"""
+The flags and version of an acknowledgement that stands alone: 12 octets and no payload.
+"""
+
+NUMBERS = 1 << 32
+"""
+Sequence numbers count modulo this.
+"""
+
+_ONE_NUMBER = Struct("!HHHHI")
+_TWO_NUMBERS = Struct("!HHHHII")
+
+
+def encode(
+    callID: int,
+    payload: bytes = b"",
+    sequence: int | None = None,
+    acknowledgement: int | None = None,
+) -> bytes:
+    """
+    One whole packet: header and payload.
+
+    @param callID: the peer's call id.
+    @param payload: a PPP frame; empty where there is no sequence number.
+    @param sequence: the sequence number, or None for an acknowledgement alone.
+    @param acknowledgement: the highest sequence number received, or None.
+    @raise ValueError: where the values fit into no header: neither number, or a payload without a
+        sequence number or beyond 65,535 octets.
+    """
+    if len(payload) > 0xFFFF:
+        raise ValueError(f"a GRE payload of {len(payload)} octets")
+    if sequence is None:
+        if acknowledgement is None or payload:
+            raise ValueError("a GRE packet without a sequence number only acknowledges")
+        return _ONE_NUMBER.pack(ACKNOWLEDGEMENT_ONLY, PROTOCOL_TYPE, 0, callID, acknowledgement)
+    if acknowledgement is None:
+        return _ONE_NUMBER.pack(DATA, PROTOCOL_TYPE, len(payload), callID, sequence) + payload
+    return (
+        _TWO_NUMBERS.pack(
+            DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE, len(payload), callID, sequence, acknowledgement
+        )
+        + payload
+    )
+
+
+def decode(octets: bytes) -> tuple[int, bytes, int | None, int | None]:
+    """
+    Call id, payload, sequence number and acknowledgement number of a packet, the numbers None where
+    the header has none. Octets past the payload length are ignored.
+
+    @raise Malformed: not an enhanced GRE packet of PPTP, or cut short.
+    """
+    if len(octets) < _ONE_NUMBER.size:
+        raise Malformed(f"a GRE packet of {len(octets)} octets")
+    flags, protocol, length, callID, first = _ONE_NUMBER.unpack_from(octets)
+    if protocol != PROTOCOL_TYPE:
+        raise Malformed(f"GRE protocol type 0x{protocol:04x}")
+    if flags == ACKNOWLEDGEMENT_ONLY:
+        return callID, b"", None, first
+    if flags == DATA:
+        start = _ONE_NUMBER.size
+        acknowledgement = None
+    elif flags == DATA_ACKNOWLEDGEMENT:
+        start = _TWO_NUMBERS.size
+        if len(octets) < start:
+            raise Malformed(f"a GRE packet of {len(octets)} octets")
+        acknowledgement = int.from_bytes(octets[12:16], "big")
+    else:
+        raise Malformed(f"GRE flags and version 0x{flags:04x}")
+    if start + length > len(octets):
+        raise Malformed(f"a GRE payload of {length} octets, {len(octets) - start} there")
+    return callID, octets[start : start + length], first, acknowledgement

@@ -1,0 +1,672 @@
+"""
+Tests of L{pptpgw.datapath.python} and L{pptpgw.datapath.channel}, over GRE and TUN in memory.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
+
+import pytest
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.datapath import channel as channelModule
+from pptpgw.datapath import recovery
+from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
+from pptpgw.datapath.network import NOT_DELIVERED, SPOOFED, TOO_BIG
+from pptpgw.datapath.python import NO_ROUTE, PythonDataPath
+from pptpgw.interfaces import (
+    Attachment,
+    IChannel,
+    IChannelOwner,
+    IDataPath,
+    MPPEParameters,
+    Tunnel,
+)
+from pptpgw.wire.gre import decode
+
+LOCAL = "192.0.2.1"
+PEER = "192.0.2.2"
+TUNNEL = Tunnel(LOCAL, PEER, 7, 9)
+SUBSCRIBER = IPv4Network("10.77.0.10/32")
+KEY = bytes(range(16))
+ANOTHER = bytes(range(16, 32))
+
+
+class MemoryGRE:
+    """
+    A GRE port that keeps what is sent.
+    """
+
+    def __init__(self) -> None:
+        self.receivers: dict[tuple[str, int], Callable[[bytes, int, int, int], None]] = {}
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.failures: list[OSError] = []
+        self.error: OSError | None = None
+
+    def register(
+        self, peerAddress: str, localCallID: int, receive: Callable[[bytes, int, int, int], None]
+    ) -> None:
+        if (peerAddress, localCallID) in self.receivers:
+            raise ValueError("in use")
+        self.receivers[peerAddress, localCallID] = receive
+
+    def unregister(self, peerAddress: str, localCallID: int) -> None:
+        self.receivers.pop((peerAddress, localCallID), None)
+
+    def sender(
+        self, localAddress: str, peerAddress: str
+    ) -> Callable[[bytes, tuple[str, int]], object]:
+        def send(octets: bytes, address: tuple[str, int]) -> None:
+            if self.error is not None:
+                raise self.error
+            self.sent.append((octets, address))
+
+        return send
+
+    def sendFailed(self, error: OSError) -> None:
+        self.failures.append(error)
+
+
+class MemoryTUN:
+    """
+    A TUN device that keeps what is written.
+    """
+
+    receive: Callable[[bytes], object]
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.error: OSError | None = None
+        self.write: Callable[[bytes], object] = self._write
+
+    def _write(self, packet: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.written.append(packet)
+
+
+@implementer(IChannelOwner)
+class Owner:
+    """
+    A link that keeps what it is told.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, bytes]] = []
+        self.resyncs = 0
+        self.failures: list[str] = []
+
+    def frameReceived(self, protocol: int, information: bytes) -> None:
+        self.frames.append((protocol, information))
+
+    def resyncNeeded(self) -> None:
+        self.resyncs += 1
+
+    def channelFailed(self, reason: str) -> None:
+        self.failures.append(reason)
+
+
+class Fixture:
+    """
+    A data path with one channel.
+    """
+
+    def __init__(self, mssClamp: bool = True) -> None:
+        self.clock = Clock()
+        self.gre = MemoryGRE()
+        self.tun = MemoryTUN()
+        self.owner = Owner()
+        self.dataPath = PythonDataPath(
+            self.clock, lambda address: self.gre, self.tun, mssClamp, "10.77.0.1"
+        )
+        self.channel: Channel = self.dataPath.openChannel(TUNNEL, self.owner)
+        self.sequence = 0
+
+    def open(self, mtu: int = 1400) -> None:
+        self.channel.openNetwork(0x21, Attachment((SUBSCRIBER,), mtu))
+
+    def arrive(self, payload: bytes, sequence: int | None = None) -> None:
+        """
+        A GRE packet with this payload comes from the peer, in some larger buffer.
+        """
+        if sequence is None:
+            sequence = self.sequence
+        self.sequence = sequence + 1
+        octets = b"head" + payload + b"tail"
+        self.gre.receivers[PEER, 7](octets, 4, 4 + len(payload), sequence)
+
+    def sent(self) -> list[bytes]:
+        """
+        The payloads sent since the last time.
+        """
+        payloads = []
+        for octets, address in self.gre.sent:
+            assert address == (PEER, 0)
+            callID, payload, _, _ = decode(octets)
+            assert callID == 9
+            payloads.append(payload)
+        self.gre.sent.clear()
+        return payloads
+
+
+def packet(
+    source: str = "10.77.0.10", destination: str = "10.1.1.1", payload: bytes = bytes(40)
+) -> bytes:
+    """
+    An IPv4 packet of protocol 17, its checksum left zero.
+    """
+    return (
+        b"\x45\x00"
+        + (20 + len(payload)).to_bytes(2, "big")
+        + b"\x00\x01\x00\x00\x40\x11\x00\x00"
+        + IPv4Network(source).network_address.packed
+        + IPv4Network(destination).network_address.packed
+        + payload
+    )
+
+
+@pytest.fixture
+def path() -> Fixture:
+    return Fixture()
+
+
+class TestInterfaces:
+    """
+    What the data path promises.
+    """
+
+    def test_provides(self, path: Fixture) -> None:
+        assert verifyObject(IDataPath, path.dataPath)
+        assert verifyObject(IChannel, path.channel)
+        assert verifyObject(IChannelOwner, path.owner)
+        assert not hasattr(path.channel, "__dict__")
+
+
+class TestReceiving:
+    """
+    From the peer.
+    """
+
+    @pytest.mark.parametrize("header", [b"\xff\x03\x00\x21", b"\x00\x21", b"\x21", b"\xff\x03\x21"])
+    def test_packetInEveryFraming(self, path: Fixture, header: bytes) -> None:
+        path.open()
+        path.arrive(header + packet())
+        assert path.tun.written == [packet()]
+        counters = path.channel.counters
+        assert (counters.framesReceived, counters.packetsReceived) == (1, 1)
+        assert counters.octetsReceived == len(packet())
+        assert counters.discards == {}
+
+    @pytest.mark.parametrize("header", [b"\xff\x03\xc0\x21", b"\xc0\x21"])
+    def test_controlFrame(self, path: Fixture, header: bytes) -> None:
+        path.arrive(header + b"\x09\x01\x00\x08abcd")
+        assert path.owner.frames == [(0xC021, b"\x09\x01\x00\x08abcd")]
+
+    @pytest.mark.parametrize("payload", [b"", b"\xff\x03", b"\xff\x03\xc0", b"\xc0"])
+    def test_malformed(self, path: Fixture, payload: bytes) -> None:
+        path.arrive(payload)
+        # The buffer around it must not be read as if it belonged to the frame.
+        assert path.owner.frames == []
+        assert path.channel.counters.discards == {channelModule.MALFORMED: 1}
+
+    def test_malformedAtTheEndOfTheBuffer(self, path: Fixture) -> None:
+        for sequence, octets in enumerate((b"", b"\xff", b"\xff\x03", b"\xc0")):
+            path.gre.receivers[PEER, 7](octets, 0, len(octets), sequence)
+        assert path.channel.counters.discards == {channelModule.MALFORMED: 4}
+
+    def test_evenProtocolNumber(self, path: Fixture) -> None:
+        path.arrive(b"\xc0\x22abc")
+        assert path.owner.frames == []
+        assert path.channel.counters.discards == {channelModule.MALFORMED: 1}
+
+    def test_acknowledgementAlone(self, path: Fixture) -> None:
+        path.gre.receivers[PEER, 7](b"", 0, 0, -1)
+        assert path.channel.counters.framesReceived == 1
+        assert path.channel.counters.discards == {}
+        assert path.clock.getDelayedCalls() == []
+
+    def test_spoofed(self, path: Fixture) -> None:
+        path.open()
+        path.arrive(b"\x21" + packet(source="10.77.0.11"))
+        path.arrive(b"\x21" + b"\x60" + packet()[1:])
+        path.arrive(b"\x21" + packet()[:15])
+        path.arrive(b"\x21")
+        assert path.tun.written == []
+        assert path.channel.counters.discards == {SPOOFED: 4}
+
+    def test_optionsInTheHeader(self, path: Fixture) -> None:
+        path.open()
+        octets = b"\x46" + packet()[1:20] + b"\x01\x01\x01\x00" + bytes(20)
+        path.arrive(b"\x21" + octets)
+        assert path.tun.written == [octets]
+
+    def test_severalAddresses(self, path: Fixture) -> None:
+        attachment = Attachment((SUBSCRIBER, IPv4Network("10.9.0.0/16")))
+        path.channel.openNetwork(0x21, attachment)
+        path.arrive(b"\x21" + packet())
+        path.arrive(b"\x21" + packet(source="10.9.255.255"))
+        path.arrive(b"\x21" + packet(source="10.10.0.0"))
+        assert path.tun.written == [packet(), packet(source="10.9.255.255")]
+        assert path.channel.counters.discards == {SPOOFED: 1}
+
+    def test_deviceRefuses(self, path: Fixture) -> None:
+        path.open()
+        path.tun.error = OSError(errno.EIO, "down")
+        path.arrive(b"\x21" + packet())
+        assert path.channel.counters.discards == {NOT_DELIVERED: 1}
+
+    def test_notOpen(self, path: Fixture) -> None:
+        path.arrive(b"\x21" + packet())
+        assert path.owner.frames == [(0x21, packet())]
+
+    def test_stormOfNotOpen(self, path: Fixture) -> None:
+        for _ in range(1000):
+            path.arrive(b"\x00\x57" + bytes(60))
+        assert len(path.owner.frames) == channelModule.STRANGER_LIMIT
+        path.clock.advance(1)
+        path.arrive(b"\x00\x57" + bytes(60))
+        assert len(path.owner.frames) == channelModule.STRANGER_LIMIT + 1
+
+    def test_closedNetwork(self, path: Fixture) -> None:
+        path.open()
+        path.channel.closeNetwork(0x21)
+        path.channel.closeNetwork(0x21)
+        path.arrive(b"\x21" + packet())
+        assert path.tun.written == []
+        path.tun.receive(packet(destination="10.77.0.10"))
+        assert path.sent() == []
+        assert path.dataPath.counters.discards == {NO_ROUTE: 1}
+
+    def test_reordered(self, path: Fixture) -> None:
+        path.open()
+        packets = [packet(payload=bytes([number])) for number in range(4)]
+        for number in (0, 2, 3, 1):
+            path.arrive(b"\x21" + packets[number], number)
+        assert path.tun.written == packets
+
+    def test_gapIsGivenUp(self, path: Fixture) -> None:
+        path.open()
+        path.arrive(b"\x21" + packet(), 0)
+        path.arrive(b"\x21" + packet(), 2)
+        assert len(path.tun.written) == 1
+        path.clock.advance(0.1)
+        assert len(path.tun.written) == 2
+
+    def test_networkInThisProcess(self, path: Fixture) -> None:
+        received: list[bytes] = []
+        path.channel.openNetwork(0x21, Attachment(receive=received.append))
+        path.arrive(b"\x21" + packet(source="198.51.100.1"))
+        assert received == [packet(source="198.51.100.1")]
+        path.channel.sendPacket(0x21, packet())
+        assert path.sent() == [b"\xff\x03\x00\x21" + packet()]
+        assert path.tun.written == []
+
+    def test_networkInThisProcessWithAddresses(self, path: Fixture) -> None:
+        received: list[bytes] = []
+        path.channel.openNetwork(0x21, Attachment((SUBSCRIBER,), receive=received.append))
+        path.arrive(b"\x21" + packet(source="198.51.100.1"))
+        assert received == []
+        path.tun.receive(packet(destination="10.77.0.10"))
+        assert path.sent() == []
+
+    def test_otherProtocol(self, path: Fixture) -> None:
+        received: list[bytes] = []
+        path.channel.openNetwork(0x2B, Attachment(receive=received.append, mtu=10))
+        path.arrive(b"\x2bIPX")
+        path.channel.sendPacket(0x2B, b"reply")
+        path.channel.sendPacket(0x2B, b"a long reply")
+        assert received == [b"IPX"]
+        assert path.sent() == [b"\xff\x03\x00\x2breply"]
+        assert path.channel.counters.discards == {TOO_BIG: 1}
+
+
+class TestSending:
+    """
+    To the peer.
+    """
+
+    @pytest.mark.parametrize(
+        ("acfc", "pfc", "header"),
+        [
+            (False, False, b"\xff\x03\x00\x21"),
+            (True, False, b"\x00\x21"),
+            (False, True, b"\xff\x03\x21"),
+            (True, True, b"\x21"),
+        ],
+    )
+    def test_packetInEveryFraming(
+        self, path: Fixture, acfc: bool, pfc: bool, header: bytes
+    ) -> None:
+        path.channel.setFraming(acfc, pfc)
+        path.open()
+        path.tun.receive(packet("10.1.1.1", "10.77.0.10"))
+        assert path.sent() == [header + packet("10.1.1.1", "10.77.0.10")]
+        counters = path.channel.counters
+        assert (counters.framesSent, counters.packetsSent) == (1, 1)
+        assert counters.octetsSent == len(packet())
+
+    def test_framingChangesWhileOpen(self, path: Fixture) -> None:
+        path.open()
+        path.channel.setFraming(True, True)
+        path.channel.sendPacket(0x21, packet())
+        assert path.sent() == [b"\x21" + packet()]
+
+    def test_controlFrameIsNeverCompressed(self, path: Fixture) -> None:
+        path.channel.setFraming(True, True)
+        path.channel.sendFrame(0xC021, b"\x01\x01\x00\x04")
+        assert path.sent() == [b"\xff\x03\xc0\x21\x01\x01\x00\x04"]
+        assert path.channel.counters.framesSent == 1
+
+    def test_sequenceAndAcknowledgement(self, path: Fixture) -> None:
+        path.open()
+        path.channel.sendFrame(0xC021, b"a")
+        path.arrive(b"\xc0\x21a", 0xFFFFFFFF)
+        path.channel.sendPacket(0x21, packet())
+        path.channel.sendPacket(0x21, packet())
+        path.arrive(b"\xc0\x21a", 0)
+        path.channel.sendFrame(0xC021, b"b")
+        path.channel.sendFrame(0xC021, b"c")
+        assert [decode(octets)[2:] for octets, _ in path.gre.sent] == [
+            (0, None),
+            (1, 0xFFFFFFFF),
+            (2, None),
+            (3, 0),
+            (4, None),
+        ]
+
+    def test_acknowledgesAlone(self, path: Fixture) -> None:
+        path.arrive(b"\xc0\x21a", 5)
+        path.clock.advance(0.5)
+        assert [decode(octets) for octets, _ in path.gre.sent] == [(9, b"", None, 5)]
+        path.clock.advance(10)
+        assert len(path.gre.sent) == 1
+        assert path.clock.getDelayedCalls() == []
+
+    def test_routes(self, path: Fixture) -> None:
+        other = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.3", 8, 10), Owner())
+        path.open()
+        other.openNetwork(0x21, Attachment((IPv4Network("10.77.0.0/16"),)))
+        path.tun.receive(packet(destination="10.77.0.10"))
+        path.tun.receive(packet(destination="10.77.0.11"))
+        path.tun.receive(b"\x46" + packet(destination="10.77.0.12")[1:])
+        assert [address for _, address in path.gre.sent] == [
+            ("192.0.2.2", 0),
+            ("192.0.2.3", 0),
+            ("192.0.2.3", 0),
+        ]
+
+    def test_noRoute(self, path: Fixture) -> None:
+        path.open()
+        for octets in (packet(), b"", b"\x45", b"\x60", bytes(60), packet()[:18]):
+            path.tun.receive(octets)
+        assert path.sent() == []
+        assert path.dataPath.counters.discards == {NO_ROUTE: 6}
+
+    def test_ipv6(self, path: Fixture) -> None:
+        path.channel.openNetwork(0x57, Attachment((IPv6Network("2001:db8:1::/64"),), 100))
+        octets = b"\x60" + bytes(7) + bytes.fromhex("20010db8000100000000000000000001") * 2
+        path.tun.receive(octets)
+        path.arrive(b"\x57" + octets)
+        path.arrive(b"\x57" + octets[:8] + bytes(16) + octets[24:])
+        path.tun.receive(octets + bytes(61))
+        assert path.sent() == [b"\xff\x03\x00\x57" + octets]
+        assert path.tun.written == [octets]
+        assert path.channel.counters.discards == {SPOOFED: 1, TOO_BIG: 1}
+
+    def test_systemRefuses(self, path: Fixture) -> None:
+        path.open()
+        path.gre.error = OSError(errno.ENOBUFS, "full")
+        path.tun.receive(packet(destination="10.77.0.10"))
+        path.channel.sendFrame(0xC021, b"a")
+        assert path.channel.counters.discards == {channelModule.NOT_SENT: 2}
+        assert path.channel.counters.framesSent == 0
+        assert [error.errno for error in path.gre.failures] == [errno.ENOBUFS] * 2
+
+    def test_sendPacketNotOpen(self, path: Fixture) -> None:
+        path.channel.sendPacket(0x21, packet())
+        assert path.sent() == []
+        assert path.channel.counters.discards == {channelModule.NOT_OPEN: 1}
+
+    def test_tooBig(self, path: Fixture) -> None:
+        path.open(mtu=100)
+        large = bytearray(packet("10.1.1.1", "10.77.0.10", bytes(200)))
+        large[6] = 0x40
+        path.tun.receive(bytes(large))
+        assert path.sent() == []
+        (answer,) = path.tun.written
+        assert answer[12:20] == bytes([10, 77, 0, 1, 10, 1, 1, 1])
+        assert answer[20:22] == b"\x03\x04" and answer[26:28] == b"\x00\x64"
+        assert path.channel.counters.discards == {TOO_BIG: 1}
+
+    def test_fragments(self, path: Fixture) -> None:
+        path.open(mtu=100)
+        path.tun.receive(packet("10.1.1.1", "10.77.0.10", bytes(200)))
+        sizes = [len(payload) - 4 for payload in path.sent()]
+        assert sizes == [100, 100, 60]
+
+    def test_mssClamp(self) -> None:
+        syn = packet("10.1.1.1", "10.77.0.10", b"\x01" * 12 + b"\x60\x02" + bytes(6) + b"\x02\x04")
+        syn = syn[:9] + b"\x06" + syn[10:] + b"\x05\xb4"
+        for clamp, expected in ((True, b"\x05\x50"), (False, b"\x05\xb4")):
+            path = Fixture(mssClamp=clamp)
+            path.open()
+            path.tun.receive(syn)
+            path.arrive(b"\x21" + syn[:12] + syn[16:20] + syn[12:16] + syn[20:])
+            path.arrive(b"\x21" + syn[:12] + SUBSCRIBER.network_address.packed + syn[16:])
+            (sent,) = path.sent()
+            assert sent[-2:] == expected
+            assert path.tun.written[0][-2:] == expected
+
+
+class TestEncryption:
+    """
+    MPPE in the channel.
+    """
+
+    def encrypting(self, path: Fixture, stateful: bool = False) -> PythonEncryptor:
+        path.channel.setReceiveMPPE(MPPEParameters(KEY, 128, stateful))
+        return PythonEncryptor(KEY, 128, stateful)
+
+    def test_receiving(self, path: Fixture) -> None:
+        peer = self.encrypting(path)
+        path.open()
+        for header in (b"\xff\x03\x00\xfd", b"\x00\xfd", b"\xfd"):
+            path.arrive(peer.encrypt(header, b"\x00\x21", packet()))
+            path.arrive(peer.encrypt(header, b"\x21", packet()))
+        assert path.tun.written == [packet()] * 6
+        assert path.channel.counters.discards == {}
+
+    def test_sending(self, path: Fixture) -> None:
+        path.channel.setSendMPPE(MPPEParameters(KEY, 128))
+        path.open()
+        peer = PythonDecryptor(KEY, 128)
+        path.channel.sendPacket(0x21, packet())
+        path.channel.setFraming(True, True)
+        path.channel.sendPacket(0x21, packet())
+        first, second = path.sent()
+        assert first[:4] == b"\xff\x03\x00\xfd" and second[:1] == b"\xfd"
+        assert peer.decrypt(first, 4, len(first)) == b"\x00\x21" + packet()
+        assert peer.decrypt(second, 1, len(second)) == b"\x00\x21" + packet()
+
+    def test_mtuIsSmallerByTheOverhead(self, path: Fixture) -> None:
+        path.open(mtu=100)
+        path.channel.setSendMPPE(MPPEParameters(KEY, 128))
+        path.tun.receive(packet("10.1.1.1", "10.77.0.10", bytes(77)))
+        assert all(len(payload) <= 4 + 100 for payload in path.sent())
+        path.channel.setSendMPPE(None)
+        path.tun.receive(packet("10.1.1.1", "10.77.0.10", bytes(80)))
+        assert [len(payload) for payload in path.sent()] == [104]
+
+    def test_clearIsRefusedWhileEncrypted(self, path: Fixture) -> None:
+        self.encrypting(path)
+        path.open()
+        path.arrive(b"\x21" + packet())
+        path.arrive(b"\x57" + packet())
+        path.arrive(b"\xc0\x21abcd")
+        path.arrive(b"\x80\x21abcd")
+        assert path.tun.written == []
+        assert path.owner.frames == [(0xC021, b"abcd"), (0x8021, b"abcd")]
+        assert path.channel.counters.discards == {channelModule.IN_CLEAR: 2}
+
+    def test_clearIsRefusedWhereRequired(self, path: Fixture) -> None:
+        path.open()
+        path.channel.requireMPPE()
+        path.arrive(b"\x21" + packet())
+        path.channel.sendPacket(0x21, packet())
+        path.tun.receive(packet("10.1.1.1", "10.77.0.10", bytes(2000)))
+        assert path.tun.written == []
+        assert path.sent() == []
+        assert path.channel.counters.discards == {
+            channelModule.IN_CLEAR: 1,
+            channelModule.NOT_ENCRYPTED: 3,
+        }
+        peer = self.encrypting(path)
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert path.tun.written == [packet()]
+        path.channel.setReceiveMPPE(None)
+        path.arrive(b"\x21" + packet())
+        assert path.tun.written == [packet()]
+
+    def test_beforeItIsSet(self, path: Fixture) -> None:
+        path.open()
+        path.arrive(PythonEncryptor(KEY, 128).encrypt(b"\xfd", b"\x21", packet()))
+        assert path.owner.frames == []
+        assert path.channel.counters.discards == {channelModule.NO_MPPE: 1}
+
+    def test_insideMustBeAnOpenNetwork(self, path: Fixture) -> None:
+        peer = self.encrypting(path)
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        path.open()
+        path.arrive(peer.encrypt(b"\xfd", b"\xc0\x21", b"\x05\x01\x00\x04"))
+        path.arrive(peer.encrypt(b"\xfd", b"", b"\x00"))
+        path.arrive(b"\xfd\x90")
+        assert path.owner.frames == []
+        assert path.channel.counters.discards == {
+            channelModule.NOT_OPEN: 1,
+            recovery.UNKNOWN: 2,
+            "malformed MPPE header": 1,
+        }
+
+    def test_garbageEndsTheChannel(self, path: Fixture) -> None:
+        self.encrypting(path)
+        path.channel.openNetwork(0x2B, Attachment(receive=lambda packet: None))
+        wrong = PythonEncryptor(ANOTHER, 128)
+        for _ in range(2 * recovery.FAILURE_LIMIT):
+            path.arrive(wrong.encrypt(b"\xfd", b"\x21", packet()))
+        assert len(path.owner.failures) == 1
+
+    def test_successForgivesFailures(self, path: Fixture) -> None:
+        peer = self.encrypting(path)
+        path.open()
+        for _ in range(recovery.FAILURE_LIMIT):
+            path.arrive(b"\xfd\x00\x00x")
+            path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert path.owner.failures == []
+
+    def test_loss(self, path: Fixture) -> None:
+        peer = self.encrypting(path)
+        path.open()
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        for _ in range(2047 - 1):
+            peer.encrypt(b"", b"", b"")
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert len(path.tun.written) == 2
+
+    def test_keyChangesAreCapped(self, path: Fixture) -> None:
+        peer = self.encrypting(path)
+        path.open()
+
+        def leap() -> int:
+            for _ in range(2040):
+                peer.encrypt(b"", b"", b"")
+            path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+            return len(path.tun.written)
+
+        assert [leap(), leap(), leap()] == [1, 2, 2]
+        assert path.channel.counters.discards == {"MPPE: too many key changes": 1}
+        path.clock.advance(1)
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert len(path.tun.written) == 3
+
+    def test_stateful(self, path: Fixture) -> None:
+        peer = self.encrypting(path, stateful=True)
+        path.open()
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        peer.encrypt(b"", b"", b"")
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert (len(path.tun.written), path.owner.resyncs) == (1, 1)
+        path.clock.advance(recovery.RESYNC_INTERVAL)
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert path.owner.resyncs == 2
+        peer.reset()
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+        assert len(path.tun.written) == 3
+        assert path.owner.failures == []
+
+    def test_resyncInVain(self, path: Fixture) -> None:
+        peer = self.encrypting(path, stateful=True)
+        path.open()
+        peer.encrypt(b"", b"", b"")
+        for _ in range(2 * recovery.RESYNC_LIMIT):
+            path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
+            path.clock.advance(recovery.RESYNC_INTERVAL)
+        assert path.owner.resyncs == recovery.RESYNC_LIMIT - 1
+        assert len(path.owner.failures) == 1
+
+    def test_resetSending(self, path: Fixture) -> None:
+        path.channel.resetSendMPPE()
+        path.channel.setSendMPPE(MPPEParameters(KEY, 128, True))
+        path.open()
+        path.channel.sendPacket(0x21, packet())
+        path.channel.resetSendMPPE()
+        path.channel.sendPacket(0x21, packet())
+        assert [payload[4:6] for payload in path.sent()] == [b"\x10\x00", b"\x90\xff"]
+
+
+class TestClosing:
+    """
+    The end of a call.
+    """
+
+    def test_close(self, path: Fixture) -> None:
+        path.open()
+        path.arrive(b"\x21" + packet(), 0)
+        path.arrive(b"\x21" + packet(), 2)
+        path.channel.close()
+        path.channel.close()
+        assert path.gre.receivers == {}
+        assert path.clock.getDelayedCalls() == []
+        path.tun.receive(packet(destination="10.77.0.10"))
+        path.channel.sendFrame(0xC021, b"x")
+        path.channel.sendPacket(0x21, packet())
+        path.channel.openNetwork(0x21, Attachment((SUBSCRIBER,)))
+        path.tun.receive(packet(destination="10.77.0.10"))
+        assert path.sent() == []
+
+    def test_closeWhileDelivering(self, path: Fixture) -> None:
+        path.owner.frameReceived = (  # type: ignore[method-assign]
+            lambda protocol, information: path.channel.close()
+        )
+        path.arrive(b"\xc0\x21a", 0)
+        assert path.clock.getDelayedCalls() == []
+
+    def test_theNewerSessionKeepsItsRoute(self, path: Fixture) -> None:
+        path.open()
+        newer = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.3", 8, 10), Owner())
+        newer.openNetwork(0x21, Attachment((SUBSCRIBER,)))
+        path.channel.close()
+        path.tun.receive(packet(destination="10.77.0.10"))
+        assert [address for _, address in path.gre.sent] == [("192.0.2.3", 0)]
+
+    def test_noNetworkToDeliverTo(self) -> None:
+        gre = MemoryGRE()
+        channel = PythonDataPath(Clock(), lambda address: gre).openChannel(TUNNEL, Owner())
+        with pytest.raises(ValueError):
+            channel.openNetwork(0x21, Attachment((SUBSCRIBER,)))
