@@ -1,0 +1,263 @@
+"""
+Claims judged by twisted.cred: our checker, Twisted's own, and the exchanges on top of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.cred.strcred import makeChecker as strcredMakeChecker
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.realm import AvatarID, Subscriber, SubscriberRealm
+from pptpgw.error import Refused
+from pptpgw.interfaces import ISubscriber
+from pptpgw.ppp.authentication import Claim, Grant, Keys, Method
+from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
+from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
+
+METHODS = tuple(Method)
+# What --auth calls; it has no types of its own.
+makeChecker: Callable[[str], ICredentialsChecker] = strcredMakeChecker
+
+
+def authenticator(*checkers: ICredentialsChecker) -> Authenticator:
+    """
+    Judges by C{checkers}.
+    """
+    return Authenticator(Portal(SubscriberRealm(), checkers))
+
+
+def outcome(judged: Deferred[Grant]) -> Grant | BaseException:
+    """
+    What C{judged} came to.
+    """
+    outcomes: list[Grant | BaseException] = []
+    judged.addCallbacks(outcomes.append, lambda failure: outcomes.append(failure.value))
+    assert len(outcomes) == 1
+    return outcomes[0]
+
+
+def pap(name: bytes, password: bytes) -> Claim:
+    """
+    A claim by PAP.
+    """
+    return Claim(Method.PAP, name, 1, b"", password)
+
+
+class Call:
+    """
+    One whole exchange between our two sides.
+    """
+
+    def __init__(self, judge: Authenticator, method: Method, name: bytes, password: bytes) -> None:
+        self.grant: Grant | None = None
+        self.keys: Keys | None = None
+        self.told: list[str] = []
+        self.claims: list[Claim] = []
+        clock = Clock()
+        ours = PAPAuthenticator if method is Method.PAP else CHAPAuthenticator
+        theirs = PAPPeer if method is Method.PAP else CHAPPeer
+
+        def authenticate(claim: Claim) -> Deferred[Grant]:
+            self.claims.append(claim)
+            return judge(claim)
+
+        server = ours(
+            clock,
+            lambda packet: client.received(packet),
+            method,
+            b"pptpgw",
+            authenticate,
+            self,
+        )
+        client = theirs(clock, lambda packet: server.received(packet), method, name, password, self)
+        server.start()
+        client.start()
+        clock.advance(0)
+        server.stop()
+        client.stop()
+        assert not clock.getDelayedCalls()
+
+    def granted(self, grant: Grant) -> None:
+        """
+        Keep it.
+        """
+        self.grant = grant
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        Keep it.
+        """
+        self.told.append("authenticated")
+
+    def proven(self, keys: Keys | None) -> None:
+        """
+        Keep it.
+        """
+        self.keys = keys
+        self.told.append("proven")
+
+    def refused(self, reason: str) -> None:
+        """
+        Keep it.
+        """
+        self.told.append(reason)
+
+
+@pytest.fixture(params=["memory", "file", "chap-secrets"])
+def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Authenticator:
+    """
+    An authenticator on each of the checkers that C{--auth} has, knowing user and password sesame.
+    """
+    path = tmp_path / "users"
+    if request.param == "memory":
+        argument = "user:sesame"
+    elif request.param == "file":
+        path.write_text("user:sesame\n")
+        argument = str(path)
+    else:
+        path.write_text("user * sesame\n")
+        path.chmod(0o600)
+        argument = str(path)
+    return authenticator(makeChecker(f"{request.param}:{argument}"))
+
+
+@pytest.mark.parametrize("name", [b"user", b"BIGCO\\user"])
+@pytest.mark.parametrize("method", METHODS)
+def test_everyMethodByEveryChecker(judge: Authenticator, method: Method, name: bytes) -> None:
+    """
+    Whoever wrote the checker, every method works with it, a domain before the name or not.
+    """
+    call = Call(judge, method, name, b"sesame")
+    assert set(call.told) == {"authenticated", "proven"}
+    grant = call.grant
+    assert grant is not None and grant.name == "user"
+    assert grant.subscriber == Subscriber("user", None)
+    if method.earnsKeys:
+        assert grant.keys is not None and call.keys is not None
+        for bits in (40, 56, 128):
+            assert grant.keys.send(bits, False) == call.keys.receive(bits, False)
+            assert grant.keys.receive(bits, False) == call.keys.send(bits, False)
+    else:
+        assert grant.keys is None and call.keys is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_refusals(judge: Authenticator, method: Method) -> None:
+    """
+    An unknown user and a wrong password are refused with the same words.
+    """
+    texts = set()
+    for name, password in ((b"user", b"wrong"), (b"nobody", b"sesame"), (b"X\\nobody", b"sesame")):
+        call = Call(judge, method, name, password)
+        assert call.grant is None
+        refusal = outcome(judge(call.claims[0]))
+        assert isinstance(refusal, Refused) and refusal.retry
+        texts.add(str(refusal).replace(ascii(name.decode()), "NAME"))
+    assert texts == {"no such user or wrong password: NAME"}
+
+
+def test_message(judge: Authenticator) -> None:
+    """
+    The message greets, and for MS-CHAPv2 proves.
+    """
+    for method in METHODS:
+        grant = Call(judge, method, b"user", b"sesame").grant
+        assert grant is not None
+        proof, mark, greeting = grant.message.rpartition(b" M=")
+        assert greeting == b"Welcome"
+        assert (len(proof), mark) == ((42, b" M=") if method is Method.MSCHAPV2 else (0, b""))
+
+
+def test_fullNameFirst(tmp_path: Path) -> None:
+    """
+    Where both exist, the account with the domain is the one that is meant.
+    """
+    path = tmp_path / "secrets"
+    path.write_bytes(b"BIGCO\\\\joe * one 10.0.0.1\njoe * two 10.0.0.2\n")
+    path.chmod(0o600)
+    judge = authenticator(makeChecker(f"chap-secrets:{path}"))
+    for name, password, account, address in (
+        (b"BIGCO\\joe", b"one", "BIGCO\\joe", "10.0.0.1"),
+        (b"BIGCO\\joe", b"two", "joe", "10.0.0.2"),
+        (b"joe", b"two", "joe", "10.0.0.2"),
+    ):
+        grant = Call(judge, Method.MSCHAPV2, name, password).grant
+        assert grant is not None
+        assert grant.subscriber == Subscriber(account, (IPv4Network(f"{address}/32"),))
+    assert Call(judge, Method.MSCHAPV2, b"joe", b"one").grant is None
+
+
+def test_namesInRefusalsAreHarmless() -> None:
+    """
+    What a peer calls itself can't forge a line of the log, nor fill it.
+    """
+    refusal = outcome(authenticator(makeChecker("memory:"))(pap(b"a\nb\x1b\xff" + b"x" * 999, b"")))
+    assert str(refusal).startswith("no such user or wrong password: 'a\\nb\\x1b\\ufffdxx")
+    assert len(str(refusal)) < 140
+
+
+def test_noChecker() -> None:
+    """
+    A method that no checker can verify is refused for good, with the reason.
+    """
+    refusal = outcome(authenticator()(pap(b"user", b"sesame")))
+    assert isinstance(refusal, Refused) and not refusal.retry
+    assert str(refusal) == "no checker here can verify pap"
+
+
+@implementer(ICredentialsChecker)
+class Broken:
+    """
+    A checker that breaks.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def requestAvatarId(self, credentials: object) -> Deferred[bytes | tuple[()]]:
+        """
+        Break.
+        """
+        raise KeyError("broken")
+
+
+@pytest.mark.parametrize("name", [b"user", b"BIGCO\\user"])
+def test_brokenChecker(name: bytes) -> None:
+    """
+    What breaks isn't taken for a wrong password.
+    """
+    assert isinstance(outcome(authenticator(Broken())(pap(name, b"sesame"))), KeyError)
+
+
+def test_realm() -> None:
+    """
+    The realm knows subscribers alone, by names in UTF-8 or not, and nobody anonymous.
+    """
+    realm = SubscriberRealm()
+    assert verifyObject(IRealm, realm)
+    networks = (IPv4Network("10.0.0.1/32"),)
+    interface, subscriber, logout = realm.requestAvatar(
+        AvatarID(b"j\xc3\xb6", networks), None, ISubscriber
+    )
+    logout()
+    assert interface is ISubscriber and verifyObject(ISubscriber, subscriber)
+    assert subscriber == Subscriber("jö", networks)
+    assert realm.requestAvatar(b"j\xff", None, ISubscriber)[1] == Subscriber("j\\xff", None)
+    with pytest.raises(UnauthorizedLogin):
+        realm.requestAvatar((), None, ISubscriber)
+    with pytest.raises(UnauthorizedLogin):
+        realm.requestAvatar(b"", None, ISubscriber)
+    with pytest.raises(NotImplementedError):
+        realm.requestAvatar(b"user", None, IRealm)
