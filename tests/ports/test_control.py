@@ -1,0 +1,404 @@
+"""
+Tests of L{pptpgw.ports.control}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as globalReactor
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import ILogObserver, LogEvent, Logger
+from zope.interface import implementer
+
+from pptpgw.ports.control import (
+    LOG_INTERVAL,
+    STALL_TIMEOUT,
+    ControlClientFactory,
+    ControlFactory,
+)
+from pptpgw.pptp.call import Call, CallIDs
+from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.rules import Role, State
+from pptpgw.wire.pptp import (
+    EchoReply,
+    EchoRequest,
+    OutgoingCallRequest,
+    StartControlConnectionRequest,
+    StopControlConnectionReply,
+    encode,
+)
+
+reactor: Any = globalReactor
+
+ECHO = encode(EchoRequest(1))
+
+
+class TCP(StringTransport):
+    """
+    A transport that remembers what TCP was told.
+    """
+
+    noDelay = False
+    keepAlive = False
+    reading = True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.noDelay = enabled
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.keepAlive = enabled
+
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+
+class Owner:
+    """
+    Accepts every call, and remembers what it is told.
+    """
+
+    def __init__(self) -> None:
+        self.connections: list[ControlConnection] = []
+        self.closed: list[str] = []
+        self.ended: list[str] = []
+        self.opened: Deferred[ControlConnection] = Deferred()
+        self.established: Deferred[Call] = Deferred()
+        self.over: Deferred[str] = Deferred()
+
+    def connectionOpened(self, connection: ControlConnection) -> None:
+        self.connections.append(connection)
+        if not self.opened.called:
+            self.opened.callback(connection)
+
+    def callRequested(self, call: Call) -> None:
+        call.accept(self)
+
+    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
+        self.closed.append(reason)
+
+    def callEstablished(self, call: Call) -> None:
+        if not self.established.called:
+            self.established.callback(call)
+
+    def callEnded(self, call: Call, cause: str) -> None:
+        self.ended.append(cause)
+        if not self.over.called:
+            self.over.callback(cause)
+
+    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
+        pass
+
+
+class Port:
+    """
+    A L{ControlFactory} and those who connect to it.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[IPv4Network] = (),
+        maxConnections: int = 8,
+        maxConnectionsPerHost: int = 2,
+    ) -> None:
+        self.clock = Clock()
+        self.owner = Owner()
+        self.factory = ControlFactory(
+            self.clock,
+            ConnectionSettings(),
+            CallIDs(self.clock),
+            self.owner,
+            clients,
+            maxConnections,
+            maxConnectionsPerHost,
+        )
+
+    def connect(self, host: str = "192.0.2.9") -> tuple[Any, Any] | None:
+        """
+        A client at C{host} connects; None where it isn't let in.
+        """
+        peer = IPv4Address("TCP", host, 40000)
+        protocol: Any = self.factory.buildProtocol(peer)
+        if protocol is None:
+            return None
+        kind: Any = TCP
+        transport = kind(IPv4Address("TCP", "192.0.2.1", 1723), peer)
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def connected(self, host: str = "192.0.2.9") -> tuple[Any, Any]:
+        found = self.connect(host)
+        assert found is not None
+        return found
+
+    def established(self) -> tuple[Any, Any]:
+        protocol, transport = self.connected()
+        protocol.dataReceived(encode(StartControlConnectionRequest()))
+        transport.clear()
+        return protocol, transport
+
+
+def _lost(protocol: Any) -> None:
+    protocol.connectionLost(connectionDone)
+
+
+def test_connection() -> None:
+    """
+    A TCP connection carries a control connection between its two addresses, without delay.
+    """
+    port = Port()
+    protocol, transport = port.connected()
+    assert transport.noDelay
+    assert transport.keepAlive
+    connection = protocol.connection
+    assert (connection.localAddress, connection.peerAddress) == ("192.0.2.1", "192.0.2.9")
+    assert connection.role is Role.PAC
+    protocol.dataReceived(encode(StartControlConnectionRequest()))
+    assert port.owner.connections == [connection]
+    assert len(transport.value()) == 156
+    assert port.factory.connections == {protocol}
+    _lost(protocol)
+    assert port.owner.closed == ["the TCP connection ended: Connection was closed cleanly."]
+    assert port.factory.connections == set()
+    assert port.clock.getDelayedCalls() == []
+
+
+def test_limits() -> None:
+    """
+    So many connections in all, and from one host; the end of one makes room for another.
+    """
+    port = Port(maxConnections=3, maxConnectionsPerHost=2)
+    first = port.connected("192.0.2.9")
+    assert port.connect("192.0.2.9") is not None
+    assert port.connect("192.0.2.9") is None
+    assert port.connect("192.0.2.10") is not None
+    assert port.connect("192.0.2.11") is None
+    assert port.factory.counters.discards == {
+        "too many control connections from one host": 1,
+        "too many control connections": 1,
+    }
+    _lost(first[0])
+    assert port.connect("192.0.2.9") is not None
+
+
+def test_hostsForgotten() -> None:
+    """
+    Nothing is kept of a host that has no connection.
+    """
+    port = Port()
+    for number in range(1, 200):
+        protocol, _ = port.connected(f"192.0.2.{number}")
+        _lost(protocol)
+    assert len(port.factory._hosts) == 0
+
+
+def test_clients() -> None:
+    """
+    Only the networks that are named may connect.
+    """
+    port = Port(clients=[IPv4Network("192.0.2.0/28"), IPv4Network("198.51.100.7/32")])
+    assert port.connect("192.0.2.15") is not None
+    assert port.connect("192.0.2.16") is None
+    assert port.connect("198.51.100.7") is not None
+    assert port.factory.counters.discards == {
+        "control connection from a client that isn't permitted": 1
+    }
+
+
+@pytest.mark.parametrize("address", [IPv6Address("TCP", "2001:db8::1", 9), None])
+def test_onlyIPv4(address: IAddress | None) -> None:
+    """
+    The tunnel is one over IPv4, so is its control connection.
+    """
+    assert Port().factory.buildProtocol(address) is None
+
+
+@implementer(ILogObserver)
+class Log:
+    """
+    Remembers what is logged to it.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        self.events.append(event)
+
+
+def test_refusalsLogged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A flood of refused connections is logged once a minute for each reason.
+    """
+    log = Log()
+    port = Port(maxConnectionsPerHost=0)
+    monkeypatch.setattr(ControlFactory, "_log", Logger(observer=log))
+    for _ in range(100):
+        assert port.connect() is None
+        port.clock.advance(LOG_INTERVAL / 50)
+    assert [event["count"] for event in log.events] == [1, 51]
+    assert port.factory.counters.discards["too many control connections from one host"] == 100
+
+
+def test_stop() -> None:
+    """
+    Stopping lets nobody in, stops every connection and waits until the last one is gone.
+    """
+    port = Port()
+    stopped: list[None] = []
+    protocol, transport = port.established()
+    protocol.dataReceived(encode(OutgoingCallRequest(callID=1)))
+    transport.clear()
+    other, otherTransport = port.connected("192.0.2.10")
+    port.factory.stop("bye").addCallback(stopped.append)
+    assert port.connect("192.0.2.11") is None
+    assert port.owner.ended == ["bye"]
+    # Call-Disconnect-Notify and Stop-Control-Connection-Request; and where there was nothing yet,
+    # the end.
+    assert len(transport.value()) == 148 + 16
+    assert otherTransport.disconnecting
+    protocol.dataReceived(encode(StopControlConnectionReply()))
+    assert transport.disconnecting
+    _lost(other)
+    assert stopped == []
+    _lost(protocol)
+    assert stopped == [None]
+    port.factory.stop().addCallback(stopped.append)
+    assert stopped == [None, None]
+    assert port.clock.getDelayedCalls() == []
+
+
+def test_stopBounded() -> None:
+    """
+    Peers that neither answer nor close are cut off.
+    """
+    port = Port()
+    _, transport = port.established()
+    port.factory.stop()
+    port.clock.advance(5)
+    assert transport.disconnecting
+    port.clock.advance(5)
+    assert transport.disconnected
+
+
+def test_slowReader() -> None:
+    """
+    While the peer doesn't read, nothing more is read of it; if that lasts it is cut off.
+    """
+    port = Port()
+    protocol, transport = port.established()
+    assert transport.producer is protocol
+    protocol.pauseProducing()
+    assert not transport.reading
+    port.clock.advance(STALL_TIMEOUT - 1)
+    protocol.resumeProducing()
+    assert transport.reading
+    assert not transport.disconnected
+    protocol.pauseProducing()
+    protocol.pauseProducing()
+    port.clock.advance(STALL_TIMEOUT)
+    assert transport.disconnected
+    assert port.factory.counters.discards == {"control connection whose peer doesn't read": 1}
+    _lost(protocol)
+    assert port.clock.getDelayedCalls() == []
+
+
+def test_slowReaderCloses() -> None:
+    """
+    A connection closed while the peer doesn't read doesn't wait for more to send.
+    """
+    port = Port()
+    protocol, transport = port.established()
+    protocol.pauseProducing()
+    protocol.connection.stop()
+    port.clock.advance(5)
+    assert protocol.connection.state is State.CLOSED
+    protocol.resumeProducing()
+    assert transport.producer is None
+
+
+def test_bothEnds() -> Deferred[None]:
+    """
+    Client and server over real TCP: two calls, one cleared, then the server stops.
+    """
+    return Deferred.fromCoroutine(_bothEnds())
+
+
+async def _bothEnds() -> None:
+    theirs, ours = Owner(), Owner()
+    server = ControlFactory(reactor, ConnectionSettings(), CallIDs(reactor), theirs)
+    listening = reactor.listenTCP(0, server, interface="127.0.0.1")
+    client = ControlClientFactory(reactor, ConnectionSettings(), CallIDs(reactor), ours)
+    protocol: Any = await TCP4ClientEndpoint(
+        reactor, "127.0.0.1", listening.getHost().port
+    ).connect(client)
+    connection = await ours.opened
+    assert connection is protocol.connection
+    first, second = connection.placeCall(ours), connection.placeCall(ours, b"12")
+    await ours.established
+    there = await theirs.established
+    assert (there.localCallID, there.peerCallID) == (first.peerCallID, first.localCallID)
+    first.hangUp("enough")
+    assert await ours.over == "enough"
+    assert theirs.ended == ["the peer cleared the call"]
+    await server.stop("maintenance")
+    assert second.cause == "the peer disconnected the call: admin shutdown"
+    assert theirs.ended[1:] == ["maintenance"]
+    assert server.connections == set()
+    await listening.stopListening()
+    await protocol.connection.stop()
+    if client.connections:
+        # The server's end is seen here in the next turn of the reactor.
+        lost: Deferred[None] = Deferred()
+        reactor.callLater(0, lost.callback, None)
+        await lost
+
+
+def test_deafPeer() -> Deferred[None]:
+    """
+    A peer that asks for echoes and never reads them makes us hold a bounded number of octets.
+    """
+    return Deferred.fromCoroutine(_deafPeer())
+
+
+async def _deafPeer() -> None:
+    owner = Owner()
+    server = ControlFactory(reactor, ConnectionSettings(), CallIDs(reactor), owner)
+    listening = reactor.listenTCP(0, server, interface="127.0.0.1")
+    peer: Any = await TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port).connect(
+        Factory.forProtocol(Protocol)
+    )
+    peer.transport.pauseProducing()
+    peer.transport.write(encode(StartControlConnectionRequest()))
+    await owner.opened
+    protocol: Any = next(iter(server.connections))
+    paused: Deferred[None] = Deferred()
+    pauseProducing = protocol.pauseProducing
+
+    def pause() -> None:
+        pauseProducing()
+        if not paused.called:
+            paused.callback(None)
+
+    protocol.pauseProducing = pause
+    peer.transport.write(ECHO * 1_500_000)
+    await paused
+    held = protocol.transport
+    octets = len(held.dataBuffer) + sum(len(part) for part in held._tempDataBuffer)
+    reply = len(encode(EchoReply()))
+    assert octets < 65536 + 65536 // len(ECHO) * reply + 2 * reply
+    peer.transport.abortConnection()
+    await listening.stopListening()
+    await server.stop()
