@@ -13,21 +13,19 @@ The rules, beside those of L{pptpgw.ppp.exchange}:
    that Failure and has the next identifier (RFC 2759 section 9.1.4).
  - A Response whose value hasn't the size that the method gives is silently discarded.
 
-What differs between the variants stands in one L{Algorithm} each.
+What differs between the variants stands in L{pptpgw.ppp.algorithm}.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
-from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Claim, Keys, Method
+from pptpgw.ppp.algorithm import ALGORITHMS, Answer
+from pptpgw.ppp.authentication import Claim, Method
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,
@@ -41,8 +39,6 @@ from pptpgw.wire import chap
 
 __all__ = ["CHAPAuthenticator", "CHAPPeer", "PeerResults", "Verdicts"]
 
-_WRONG_PASSWORD = 691
-_FAILED = b"Authentication failed"
 # What the errors of RFC 2759 section 6 mean.
 _ERRORS = {
     646: "outside the hours that the account allows",
@@ -54,114 +50,6 @@ _ERRORS = {
 }
 
 Random = Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    What the peer's side answers a Challenge with.
-
-    @ivar value: the value of the Response.
-    @ivar check: whether the message of the Success proves the authenticator.
-    @ivar keys: makes the keys that success earns.
-    """
-
-    value: bytes = field(repr=False)
-    check: Callable[[bytes], bool]
-    keys: Callable[[], Keys | None]
-
-
-class Algorithm(TypingProtocol):
-    """
-    One variant of CHAP.
-
-    @ivar challengeSize: the octets of a challenge that we make.
-    @ivar responseSize: the octets of the value of every Response.
-    @ivar mayRetry: whether a Failure can allow another try.
-    """
-
-    challengeSize: int
-    responseSize: int
-    mayRetry: bool
-
-    def failure(self, challenge: bytes, retry: bool) -> bytes:
-        """
-        The message of a Failure.
-
-        @param challenge: what the peer may respond to next.
-        """
-
-    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
-        """
-        The peer's answer; None: the challenge isn't of this variant.
-        """
-
-
-class _MD5:
-    challengeSize = 16
-    responseSize = 16
-    mayRetry = False
-
-    def failure(self, challenge: bytes, retry: bool) -> bytes:
-        return _FAILED
-
-    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
-        value = mschap.chapMD5(challenge.identifier, password, challenge.value)
-        return Answer(value, lambda message: True, lambda: None)
-
-
-class _MSCHAP:
-    challengeSize = 8
-    responseSize = chap.MSCHAPResponse.SIZE
-    mayRetry = True
-
-    def failure(self, challenge: bytes, retry: bool) -> bytes:
-        return chap.FailureMessage(_WRONG_PASSWORD, retry, challenge, text=_FAILED).encode()
-
-    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
-        if len(challenge.value) != self.challengeSize:
-            return None
-        passwordHash = mschap.ntPasswordHash(password)
-        ntResponse = mschap.challengeResponse(challenge.value, passwordHash)
-
-        def keys() -> Keys:
-            return mppe.mschapKeys(
-                mschap.lmPasswordHash(password),
-                mschap.hashNtPasswordHash(passwordHash),
-                challenge.value,
-            )
-
-        # The LAN Manager response is left out, as RFC 2433 section 6 asks.
-        value = chap.MSCHAPResponse(bytes(24), ntResponse, useNT=True).encode()
-        return Answer(value, lambda message: True, keys)
-
-
-class _MSCHAPV2(_MSCHAP):
-    challengeSize = 16
-    responseSize = chap.MSCHAPV2Response.SIZE
-
-    def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
-        if len(challenge.value) != self.challengeSize:
-            return None
-        passwordHash = mschap.ntPasswordHash(password)
-        hashHash = mschap.hashNtPasswordHash(passwordHash)
-        peerChallenge = secrets.token_bytes(16)
-        hashed = mschap.challengeHash(peerChallenge, challenge.value, name)
-        ntResponse = mschap.challengeResponse(hashed, passwordHash)
-        return Answer(
-            chap.MSCHAPV2Response(peerChallenge, ntResponse).encode(),
-            lambda message: mschap.checkAuthenticatorResponse(
-                hashHash, ntResponse, hashed, message
-            ),
-            lambda: mppe.mschapV2Keys(hashHash, ntResponse, isServer=False),
-        )
-
-
-_ALGORITHMS: dict[Method, Algorithm] = {
-    Method.CHAP: _MD5(),
-    Method.MSCHAP: _MSCHAP(),
-    Method.MSCHAPV2: _MSCHAPV2(),
-}
 
 
 class CHAPAuthenticator(AuthenticatorExchange):
@@ -204,7 +92,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         if not name:
             raise ValueError("the authenticator's name is empty")
         self._method = method
-        self._algorithm = _ALGORITHMS[method]
+        self._algorithm = ALGORITHMS[method]
         self._ourName = name
         self._rechallenge = rechallenge
         self._random = random
@@ -321,7 +209,7 @@ class CHAPPeer(Exchange):
         @param password: in UTF-8.
         """
         Exchange.__init__(self, clock, send)
-        self._algorithm = _ALGORITHMS[method]
+        self._algorithm = ALGORITHMS[method]
         self._name = name
         self._password = password
         self._results = results
