@@ -33,13 +33,14 @@ Packets a wake-up, at most: about a millisecond, then timers and other descripto
 
 BUFFER = 4 << 20
 """
-Octets that the kernel may queue each way, where it permits that many.
+Octets that the kernel may queue each way: bursts from many peers meet in one socket.
 """
 
+# Linux's, which the module socket leaves out.
 IP_PKTINFO = 8
-"""
-Linux's, which the module C{socket} leaves out.
-"""
+_SO_SNDBUFFORCE = 32
+_SO_RCVBUFFORCE = 33
+_BUFFERS = ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE))
 
 # An IP header of 20 octets and the first 12 of the GRE header; every PPTP packet has them.
 _BOTH = Struct("!B11xI4xHHHHI")
@@ -113,8 +114,12 @@ class GREPort:
             ) from error
         try:
             opened.setblocking(False)
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+            for option, forced in _BUFFERS:
+                try:
+                    # Beyond the system's limit, as CAP_NET_ADMIN permits.
+                    opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
+                except PermissionError:
+                    opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
             if self.address:
                 opened.bind((self.address, 0))
         except OSError:
