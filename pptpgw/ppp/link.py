@@ -134,7 +134,8 @@ class Link:
         The call is gone: end at once, without a word to the peer.
         """
         if self.phase is not Phase.DEAD:
-            self._cause = self._cause or cause
+            # What the peer said when it terminated LCP tells more than the end of its call.
+            self._cause = self._cause or self.lcp.reason or cause
             self.phase = Phase.TERMINATE
             self.lcp.lowerDown()
         self._finish(cause)

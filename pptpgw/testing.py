@@ -1,0 +1,248 @@
+"""
+Public fakes: a gateway and its callers in one process, without a socket, on a clock of the test's.
+
+L{MemoryNetwork} stands for the wire: data paths on it carry frames between the calls that know each
+other's call ids, after a moment, and lose what the test tells them to. L{joined} is the TCP
+connection between two control connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.interfaces import (
+    Attachment,
+    IChannel,
+    IChannelOwner,
+    IDataPath,
+    MPPEParameters,
+    Tunnel,
+)
+from pptpgw.pptp.connection import ControlConnection
+
+Frame = tuple[int, bytes]
+DELAY = 0.001
+"""
+Seconds that anything takes to the other end.
+"""
+
+
+class MemoryNetwork:
+    """
+    What joins data paths.
+
+    @ivar lose: called with each frame (protocol, information); true: it gets lost.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lose: Callable[[Frame], bool] = lambda frame: False
+        self._channels: dict[tuple[str, str, int], MemoryChannel] = {}
+
+    def join(self, channel: MemoryChannel) -> None:
+        """
+        Let C{channel} receive.
+        """
+        tunnel = channel.tunnel
+        self._channels[tunnel.localAddress, tunnel.peerAddress, tunnel.localCallID] = channel
+
+    def leave(self, channel: MemoryChannel) -> None:
+        """
+        C{channel} receives no longer.
+        """
+        tunnel = channel.tunnel
+        self._channels.pop((tunnel.localAddress, tunnel.peerAddress, tunnel.localCallID), None)
+
+    def carry(self, tunnel: Tunnel, protocol: int, information: bytes) -> None:
+        """
+        Take a frame to the other end of C{tunnel}.
+        """
+        if not self.lose((protocol, information)):
+            self.clock.callLater(DELAY, self._deliver, tunnel, protocol, information)
+
+    def _deliver(self, tunnel: Tunnel, protocol: int, information: bytes) -> None:
+        other = self._channels.get((tunnel.peerAddress, tunnel.localAddress, tunnel.peerCallID))
+        if other is not None:
+            other.received(protocol, information)
+
+
+@implementer(IChannel)
+class MemoryChannel:
+    """
+    An L{IChannel} that encrypts nothing, and shows what it was told.
+
+    @ivar sent: every frame and packet sent.
+    @ivar networks: the attachments of the protocols that are open.
+    @ivar sendMPPE: the parameters in force, or None; so C{receiveMPPE}.
+    """
+
+    def __init__(self, network: MemoryNetwork, tunnel: Tunnel, owner: IChannelOwner) -> None:
+        self.counters = Counters()
+        self.tunnel = tunnel
+        self.sent: list[Frame] = []
+        self.networks: dict[int, Attachment] = {}
+        self.sendMPPE: MPPEParameters | None = None
+        self.receiveMPPE: MPPEParameters | None = None
+        self.required = False
+        self.resets = 0
+        self.framing = (False, False)
+        self._network = network
+        self._owner = owner
+        network.join(self)
+
+    def received(self, protocol: int, information: bytes) -> None:
+        """
+        A frame came from the other end.
+        """
+        self.counters.framesReceived += 1
+        attachment = self.networks.get(protocol)
+        if attachment is None:
+            self._owner.frameReceived(protocol, information)
+            return
+        self.counters.packetsReceived += 1
+        self.counters.octetsReceived += len(information)
+        if attachment.receive is not None:
+            attachment.receive(information)
+
+    def sendFrame(self, protocol: int, information: bytes) -> None:
+        """
+        See L{IChannel.sendFrame}.
+        """
+        self.counters.framesSent += 1
+        self.sent.append((protocol, information))
+        self._network.carry(self.tunnel, protocol, information)
+
+    def sendPacket(self, protocol: int, packet: bytes) -> None:
+        """
+        See L{IChannel.sendPacket}.
+        """
+        self.counters.packetsSent += 1
+        self.counters.octetsSent += len(packet)
+        self.sendFrame(protocol, packet)
+
+    def setFraming(self, acfc: bool, pfc: bool) -> None:
+        """
+        See L{IChannel.setFraming}.
+        """
+        self.framing = (acfc, pfc)
+
+    def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
+        """
+        See L{IChannel.setSendMPPE}.
+        """
+        self.sendMPPE = parameters
+
+    def setReceiveMPPE(self, parameters: MPPEParameters | None) -> None:
+        """
+        See L{IChannel.setReceiveMPPE}.
+        """
+        self.receiveMPPE = parameters
+
+    def resetSendMPPE(self) -> None:
+        """
+        See L{IChannel.resetSendMPPE}.
+        """
+        self.resets += 1
+
+    def requireMPPE(self) -> None:
+        """
+        See L{IChannel.requireMPPE}.
+        """
+        self.required = True
+
+    def openNetwork(self, protocol: int, attachment: Attachment) -> None:
+        """
+        See L{IChannel.openNetwork}.
+        """
+        self.networks[protocol] = attachment
+
+    def closeNetwork(self, protocol: int) -> None:
+        """
+        See L{IChannel.closeNetwork}.
+        """
+        self.networks.pop(protocol, None)
+
+    def close(self) -> None:
+        """
+        See L{IChannel.close}.
+        """
+        self.networks.clear()
+        self._network.leave(self)
+
+
+@implementer(IDataPath)
+class MemoryDataPath:
+    """
+    An L{IDataPath} on a L{MemoryNetwork}.
+
+    @ivar channels: every channel that was opened, the closed ones too.
+    """
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.counters = Counters()
+        self.channels: list[MemoryChannel] = []
+        self._network = network
+
+    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> MemoryChannel:
+        """
+        See L{IDataPath.openChannel}.
+        """
+        channel = MemoryChannel(self._network, tunnel, owner)
+        self.channels.append(channel)
+        return channel
+
+
+class MemoryTransport:
+    """
+    One end of a TCP connection.
+
+    @ivar written: everything that was written.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.written = b""
+        self.closed = False
+        self._clock = clock
+        self._here: ControlConnection | None = None
+        self._there: ControlConnection | None = None
+
+    def join(self, here: ControlConnection, there: ControlConnection) -> None:
+        """
+        Stand between C{here}, whose transport this is, and C{there}.
+        """
+        self._here = here
+        self._there = there
+
+    def write(self, octets: bytes) -> None:
+        """
+        Take C{octets} to the other end.
+        """
+        self.written += octets
+        if self._there is not None and not self.closed:
+            self._clock.callLater(DELAY, self._there.dataReceived, octets)
+
+    def loseConnection(self) -> None:
+        """
+        Close; both ends hear of it.
+        """
+        if not self.closed:
+            self.closed = True
+            for end in (self._here, self._there):
+                if end is not None:
+                    self._clock.callLater(DELAY, end.connectionLost, "the connection was closed")
+
+    abortConnection = loseConnection
+
+
+def joined(clock: Clock, one: ControlConnection, other: ControlConnection) -> None:
+    """
+    Connect two control connections, one of each role.
+    """
+    for here, there in ((one, other), (other, one)):
+        transport = MemoryTransport(clock)
+        transport.join(here, there)
+        here.connectionMade(transport)

@@ -1,0 +1,395 @@
+"""
+Tests of L{pptpgw.gateway} and L{pptpgw.client}: callers and a gateway, from the control connection
+to packets, in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.python.filepath import FilePath
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config import IPv4
+from pptpgw.error import CallError
+from pptpgw.gateway import GRE_SECONDS, Gateway
+from pptpgw.ppp.authentication import Method
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.session.pool import AddressPool
+from pptpgw.session.session import Session
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from pptpgw.wire.ppp import IPV4
+
+SERVER = "192.0.2.1"
+SECRETS = """
+alice * "open sesame" *
+bob * builder 10.77.9.9
+carol * singer 10.99.0.1 10.99.0.2
+nobody * secret -
+"""
+
+
+class Observer:
+    """
+    Notes what it is told.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def sessionStarted(self, session: Session) -> None:
+        self.events.append(("started", session.user))
+
+    def protocolOpened(self, session: Session, protocol: object) -> None:
+        self.events.append(("opened", session.user))
+
+    def protocolClosed(self, session: Session, protocol: object) -> None:
+        self.events.append(("closed", session.user))
+
+    def sessionEnded(self, session: Session, cause: str) -> None:
+        self.events.append(("ended", session.user))
+
+
+class Broken(Observer):
+    """
+    Raises whatever it is told.
+    """
+
+    def sessionStarted(self, session: Session) -> None:
+        raise ValueError("broken observer")
+
+
+class World:
+    """
+    A gateway, and callers where they are needed.
+    """
+
+    def __init__(self, secrets: FilePath[str], **options: object) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.dataPath = MemoryDataPath(self.network)
+        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
+        self.callIDs = CallIDs(self.clock)
+        self.observer = Observer()
+        settings = LinkSettings(methods=tuple(Method), name=b"gateway", **options)  # type: ignore[arg-type]
+        self.gateway = Gateway(
+            self.clock,
+            settings,
+            IPv4(),
+            self.dataPath,
+            Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
+            self.pool,
+            [self.observer],
+        )
+        self.log: list[str] = []
+
+    def connect(self, address: str = "192.0.2.7") -> ClientConnection:
+        caller = ClientConnection(self.clock, MemoryDataPath(self.network), 30)
+        ids = CallIDs(self.clock)
+        settings = ConnectionSettings()
+        pns = ControlConnection(self.clock, settings, ids, caller, Role.PNS, address, SERVER)
+        pac = ControlConnection(
+            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, address
+        )
+        joined(self.clock, pns, pac)
+        self.run(0.02)
+        return caller
+
+    def call(
+        self,
+        connection: ClientConnection,
+        name: bytes = b"alice",
+        password: bytes = b"open sesame",
+        packets: list[bytes] | None = None,
+    ) -> Deferred[ClientCall]:
+        received = packets if packets is not None else []
+        placed = connection.placeCall(
+            LinkSettings(identity=Identity(name, password)), received.append
+        )
+        self.run(0.1)
+        return placed
+
+    def run(self, seconds: float, step: float = 0.001) -> None:
+        for _ in range(int(seconds / step)):
+            self.clock.advance(step)
+
+
+def resultOf(deferred: Deferred[ClientCall]) -> ClientCall:
+    """
+    The call that was set up.
+    """
+    calls: list[ClientCall] = []
+    deferred.addCallback(calls.append)
+    assert calls, "no call was set up"
+    return calls[0]
+
+
+def failureOf(deferred: Deferred[ClientCall]) -> str:
+    """
+    Why it wasn't.
+    """
+    causes: list[str] = []
+    deferred.addErrback(
+        lambda failure: causes.append(str(failure.trap(CallError) and failure.value))
+    )
+    assert causes, "the call has not failed"
+    return causes[0]
+
+
+@pytest.fixture
+def secrets(tmp_path: object) -> FilePath[str]:
+    """
+    A chap-secrets file.
+    """
+    path = FilePath(str(tmp_path)).child("chap-secrets")
+    path.setContent(SECRETS.encode())
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def world(secrets: FilePath[str]) -> Iterator[World]:
+    """
+    A gateway whose log is kept, and after which no timer is left.
+    """
+    world = World(secrets)
+
+    def observe(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("pptpgw"):
+            world.log.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield world
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_call(world: World) -> None:
+    """
+    A call is set up, its packets arrive, and its end gives everything back.
+    """
+    connection = world.connect()
+    packets: list[bytes] = []
+    call = resultOf(world.call(connection, packets=packets))
+    assert (call.address, call.peerAddress) == ("10.77.0.10", "10.77.0.1")
+    (session,) = world.gateway.sessions
+    assert (session.user, session.caller) == ("alice", "192.0.2.7")
+    assert session.authentication == "mschapv2"
+    assert session.encryption == "MPPE 128 bit stateless"
+    assert session.networks == {"ipv4": (IPv4Network("10.77.0.10"),)}
+    world.dataPath.channels[0].sendPacket(IPV4, b"to the caller")
+    call.send(b"to the gateway")
+    world.run(0.01)
+    assert packets == [b"to the caller"]
+    assert session.counters.octetsReceived == len(b"to the gateway")
+    ended: list[str] = []
+    call.hangUp("enough").addCallback(ended.append)
+    world.run(5, 0.01)
+    assert ended == ["enough"]
+    assert not world.gateway.lines and not world.gateway.sessions
+    assert world.pool.used == 0 and len(world.callIDs) == 0
+    assert world.observer.events == [
+        ("started", "alice"),
+        ("opened", "alice"),
+        ("closed", "alice"),
+        ("ended", "alice"),
+    ]
+    assert world.gateway.counters.sum().octetsReceived == len(b"to the gateway")
+
+
+def test_severalCallsOnOneConnection(world: World) -> None:
+    """
+    Two calls on one control connection have addresses of their own; one's end leaves the other.
+    """
+    connection = world.connect()
+    first = resultOf(world.call(connection))
+    second = resultOf(world.call(connection))
+    assert {first.address, second.address} == {"10.77.0.10", "10.77.0.11"}
+    first.hangUp()
+    world.run(5, 0.01)
+    assert [one.networks["ipv4"] for one in world.gateway.sessions] == [
+        (IPv4Network(second.address),)
+    ]
+
+
+def test_connectionLost(world: World) -> None:
+    """
+    A bare end of the TCP connection ends its calls at once.
+    """
+    connection = world.connect()
+    resultOf(world.call(connection))
+    (line,) = world.gateway.lines
+    line.call.connection.connectionLost("Connection was closed cleanly.")
+    assert not world.gateway.lines and world.pool.used == 0
+
+
+def test_ownAddress(world: World) -> None:
+    """
+    A user's line names the address, or the one that is free among several.
+    """
+    connection = world.connect()
+    assert resultOf(world.call(connection, b"bob", b"builder")).address == "10.77.9.9"
+    assert resultOf(world.call(connection, b"carol", b"singer")).address == "10.99.0.1"
+    assert resultOf(world.call(connection, b"carol", b"singer")).address == "10.99.0.2"
+    failed = world.call(connection, b"carol", b"singer")
+    world.run(10, 0.01)
+    failureOf(failed)
+    assert any("10.99.0.1, 10.99.0.2 already in use" in line for line in world.log)
+
+
+def test_noAddressAllowed(world: World) -> None:
+    """
+    A user whose line permits no address isn't let in.
+    """
+    failed = world.call(world.connect(), b"nobody", b"secret")
+    world.run(10, 0.01)
+    failureOf(failed)
+    assert any("the account allows no address" in line for line in world.log)
+
+
+def test_poolUsedUp(world: World) -> None:
+    """
+    The fourth caller of three addresses is told so; the address of one that left is given again.
+    """
+    connection = world.connect()
+    calls = [resultOf(world.call(connection)) for _ in range(3)]
+    failed = world.call(connection)
+    world.run(10, 0.01)
+    failureOf(failed)
+    assert any("the address pool is used up" in line for line in world.log)
+    calls[1].hangUp()
+    world.run(5, 0.01)
+    assert resultOf(world.call(connection)).address == calls[1].address
+
+
+def test_wrongPassword(world: World) -> None:
+    """
+    A wrong password and an unknown user fail alike, and leave nothing behind.
+    """
+    connection = world.connect()
+    causes = []
+    for name, password in ((b"alice", b"wrong"), (b"mallory", b"wrong")):
+        failed = world.call(connection, name, password)
+        world.run(10, 0.01)
+        causes.append(failureOf(failed))
+    assert causes[0] == causes[1]
+    assert not world.gateway.lines and world.pool.used == 0
+    assert not world.observer.events
+
+
+def test_noGRE(world: World) -> None:
+    """
+    A call whose GRE never arrives is missed aloud, and at last ended with that as its cause.
+    """
+    connection = world.connect()
+    world.network.lose = lambda frame: True
+    failed = world.call(connection)
+    world.run(GRE_SECONDS + 1, 0.1)
+    text = "no GRE from 192.0.2.7 since the call was set up: is protocol 47 blocked between us?"
+    assert text in world.log
+    world.run(120, 0.5)
+    failed.addErrback(lambda failure: None)
+    assert not world.gateway.lines
+    assert any("ended without a session" in line and text in line for line in world.log)
+
+
+def test_stop(world: World) -> None:
+    """
+    Stopping ends every call in order, within the time, and takes no more.
+    """
+    connection = world.connect()
+    calls = [resultOf(world.call(connection)) for _ in range(3)]
+    stopped: list[None] = []
+    world.gateway.stop(5).addCallback(stopped.append)
+    assert not stopped
+    world.run(1, 0.01)
+    assert stopped == [None]
+    for call in calls:
+        causes: list[str] = []
+        call.ended.addCallback(causes.append)
+        assert "the gateway is stopping" in causes[0]
+    failed = world.call(connection)
+    world.run(1, 0.01)
+    assert "refused" in failureOf(failed)
+
+
+def test_stopDoesNotWaitForTheDead(world: World) -> None:
+    """
+    A caller that is gone can't hold up the stop for longer than it was given.
+    """
+    resultOf(world.call(world.connect()))
+    world.network.lose = lambda frame: True
+    stopped: list[None] = []
+    world.gateway.stop(2).addCallback(stopped.append)
+    world.run(1.9, 0.1)
+    assert not stopped
+    world.run(0.3, 0.1)
+    assert stopped == [None] and not world.gateway.lines
+
+
+def test_stopWithoutCallers(world: World) -> None:
+    """
+    With nobody there, stopping is done at once.
+    """
+    stopped: list[None] = []
+    world.gateway.stop(2).addCallback(stopped.append)
+    assert stopped == [None]
+
+
+def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
+    """
+    An observer that raises is logged, and harms neither the session nor the other observers.
+    """
+    world.gateway.observers.insert(0, Broken())  # type: ignore[arg-type]
+    resultOf(world.call(world.connect()))
+    assert ("opened", "alice") in world.observer.events
+    assert any("session observer" in line for line in world.log)
+    assert [str(failure.value) for failure in loggedFailures] == ["broken observer"]
+    loggedFailures.clear()
+
+
+def test_passwordsAreNotLogged(world: World) -> None:
+    """
+    No line of the log, and no repr, has a password.
+    """
+    connection = world.connect()
+    call = resultOf(world.call(connection))
+    shown = [*world.log, repr(call.link.settings), repr(world.gateway.sessions)]
+    assert not [line for line in shown if "sesame" in line]
+
+
+def test_rechallenge(secrets: FilePath[str]) -> None:
+    """
+    A caller that is challenged again keeps its session and its address.
+    """
+    world = World(secrets, rechallenge=30)
+    call = resultOf(world.call(world.connect()))
+    world.run(70, 0.1)
+    assert [session.user for session in world.gateway.sessions] == ["alice"]
+    assert world.pool.used == 1
+    assert call.address == "10.77.0.10"
+
+
+def test_hangUpSession(world: World) -> None:
+    """
+    A session can be ended from outside, with a cause.
+    """
+    call = resultOf(world.call(world.connect()))
+    (session,) = world.gateway.sessions
+    session.hangUp("the operator wants it so")
+    world.run(1, 0.01)
+    causes: list[str] = []
+    call.ended.addCallback(causes.append)
+    assert "the operator wants it so" in causes[0]
