@@ -7,7 +7,7 @@ from twisted.application.service import Application
 from pptpgw.tap import Options, makeService
 
 options = Options()
-options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-secrets:/etc/ppp/chap-secrets"])
+options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-secrets:/etc/pptpgw/chap-secrets"])
 
 application = Application("pptpgw")
 makeService(options).setServiceParent(application)

@@ -1,0 +1,86 @@
+"""
+Fixtures of the lab: a network for all tests, a fresh gateway for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.peers import Network, Process, run
+from tests.lab.server import Gateway, StartGateway
+
+IN_THE_LAB = Path("/run/lab/state").is_dir()
+LAB = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Outside of the lab kernel none of these can run.
+    """
+    if not IN_THE_LAB:
+        for item in items:
+            if item.path.is_relative_to(LAB):
+                item.add_marker(pytest.mark.skip(reason="needs the lab kernel: make lab"))
+
+
+@pytest.fixture(scope="session")
+def wires(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    """
+    The network of the whole run.
+    """
+    run("modprobe", "-d", "/run/lab/modroot", "-a", "bridge", "veth", "sch_netem")
+    empty = tmp_path_factory.mktemp("ppp")
+    (empty / "options").touch()
+    for name in ("chap-secrets", "pap-secrets"):
+        (empty / name).touch(0o600)
+    # The machine's own options, secrets and scripts have no part in this.
+    run("mount", "--bind", str(empty), "/etc/ppp")
+    Path("/run/pptp").mkdir()
+    return Network(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture
+def network(wires: Network) -> Iterator[Network]:
+    """
+    The network, as new.
+    """
+    Process.logs.clear()
+    yield wires
+    wires.reset()
+
+
+@pytest.fixture
+def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
+    """
+    Start a gateway; the arguments are the sections of its configuration. At the end of the test it
+    is shut down, which must leave nothing behind.
+    """
+    started: list[Gateway] = []
+
+    def start(**sections: dict[str, object]) -> Gateway:
+        folder = tmp_path / f"gateway-{len(started)}"
+        folder.mkdir()
+        gateway = Gateway(network.gateway, folder, sections)
+        started.append(gateway)
+        return gateway
+
+    yield start
+    for gateway in started:
+        if not gateway.down:
+            gateway.shutDown()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    A failure shows what every program printed.
+    """
+    report = yield
+    if report.failed:
+        for log in Process.logs:
+            if text := log.read_text(errors="replace"):
+                report.sections.append((f"{log.parent.name}/{log.name}", text))
+    return report

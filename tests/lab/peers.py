@@ -1,0 +1,342 @@
+"""
+Real peers in network namespaces: one wire, hosts on it, their pppd and pptp.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+GATEWAY_ADDRESS = "192.0.2.1"
+"""
+The gateway on the wire.
+"""
+
+INSIDE_ADDRESS = "198.51.100.2"
+"""
+A host behind the gateway, which routes the pool back to it.
+"""
+
+LOCAL_ADDRESS = "10.77.0.1"
+"""
+The gateway's end of every link, its default.
+"""
+
+
+def run(*command: str, timeout: float = 30.0, stdin: str = "") -> str:
+    """
+    Run a command that must succeed; give what it printed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, input=stdin)
+    assert done.returncode == 0, (
+        f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
+    )
+    return done.stdout
+
+
+class Process:
+    """
+    A program that runs, its output in a file.
+
+    @ivar log: the file.
+    @cvar logs: those of all processes started during a test.
+    """
+
+    logs: ClassVar[list[Path]] = []
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.log = log
+        self.logs.append(log)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.pid = self._process.pid
+
+    @property
+    def text(self) -> str:
+        """
+        What it printed up to now.
+        """
+        return self.log.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def waitFor(self, pattern: str, timeout: float = 20.0) -> re.Match[str]:
+        """
+        Wait until it printed something that matches; fail when it ends before, or time is up.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = not self.running
+            if match := re.search(pattern, self.text):
+                return match
+            assert not ended, f"ended ({self._process.returncode}) before {pattern!r}:\n{self.text}"
+            assert time.monotonic() < deadline, f"no {pattern!r} in {timeout} s:\n{self.text}"
+            time.sleep(0.02)
+
+    def wait(self, timeout: float = 20.0) -> int:
+        """
+        Wait for its end; its exit status, negative for a signal.
+        """
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {timeout} s:\n{self.text}") from None
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
+        """
+        Send a signal, where it still runs, and wait for the end.
+        """
+        if self.running:
+            self._process.send_signal(number)
+        return self.wait(timeout)
+
+
+class Namespace:
+    """
+    A network namespace.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        run("ip", "netns", "add", name)
+        self.ip("link set lo up")
+
+    def command(self, *command: str) -> list[str]:
+        """
+        C{command} as it runs in here.
+        """
+        return ["nsenter", f"--net=/run/netns/{self.name}", "--", *command]
+
+    def run(self, *command: str, timeout: float = 30.0) -> str:
+        """
+        Run a command that must succeed; give what it printed.
+        """
+        return run(*self.command(*command), timeout=timeout)
+
+    def ip(self, *lines: str) -> None:
+        """
+        Run lines of ip(8).
+        """
+        run("ip", "-n", self.name, "-batch", "-", stdin="\n".join(lines))
+
+    def show(self, *what: str) -> list[dict[str, object]]:
+        """
+        What C{ip -json ...} lists.
+        """
+        found = json.loads(run("ip", "-n", self.name, "-json", *what) or "[]")
+        assert isinstance(found, list)
+        return found
+
+    def ping(self, address: str, *options: str, count: int = 3) -> None:
+        """
+        Every one of C{count} pings must be answered.
+        """
+        self.run("ping", "-c", str(count), "-i", "0.05", "-W", "5", *options, address)
+
+    def reaches(self, address: str, *options: str) -> bool:
+        """
+        Whether one ping is answered within a second.
+        """
+        command = self.command("ping", "-c", "1", "-W", "1", *options, address)
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def kill(self) -> None:
+        """
+        Kill every process in here, without a word of farewell.
+        """
+        if pids := run("ip", "netns", "pids", self.name).split():
+            subprocess.run(["kill", "-KILL", *pids], capture_output=True)
+
+
+class Network:
+    """
+    The wire, the gateway's namespace on it, a host behind the gateway, and as many callers' hosts
+    as are asked for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.gateway = Namespace("gateway")
+        self.inside = Namespace("inside")
+        self.gateway.ip(
+            "link add wire type bridge",
+            f"addr add {GATEWAY_ADDRESS}/24 dev wire",
+            "link set wire up",
+            "link add lan type veth peer name eth0 netns inside",
+            "addr add 198.51.100.1/24 dev lan",
+            "link set lan up",
+        )
+        self.inside.ip(
+            f"addr add {INSIDE_ADDRESS}/24 dev eth0",
+            "link set eth0 up",
+            "route add default via 198.51.100.1",
+        )
+        self.gateway.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        self._hosts: list[Host] = []
+
+    def host(self, index: int = 0) -> Host:
+        """
+        The caller's host of that number.
+        """
+        while len(self._hosts) <= index:
+            self._hosts.append(Host(self, len(self._hosts)))
+        return self._hosts[index]
+
+    def hosts(self, count: int) -> list[Host]:
+        """
+        The first so many of them.
+        """
+        return [self.host(index) for index in range(count)]
+
+    def reset(self) -> None:
+        """
+        End whatever runs on the hosts and inside, and make the wires good again.
+        """
+        self.inside.kill()
+        for host in self._hosts:
+            host.kill()
+            host.restore()
+
+
+class Host(Namespace):
+    """
+    A caller's host.
+
+    @ivar address: its address on the wire.
+    """
+
+    def __init__(self, network: Network, index: int) -> None:
+        super().__init__(f"host{index}")
+        self.address = f"192.0.2.{index + 10}"
+        self._network = network
+        self._port = f"port{index}"
+        self._impaired = False
+        # pptp finds its host's other calls by a socket in this folder.
+        self.runFolder = network.folder / self.name
+        self.runFolder.mkdir()
+        network.gateway.ip(
+            f"link add {self._port} type veth peer name eth0 netns {self.name}",
+            f"link set {self._port} master wire up",
+        )
+        self.ip(f"addr add {self.address}/24 dev eth0", "link set eth0 up")
+        self._calls = 0
+
+    def call(self, user: str, password: str, *options: str) -> Caller:
+        """
+        Dial the gateway with pppd and pptp; C{options} are pppd's.
+        """
+        self._calls += 1
+        return Caller(self, user, password, options, self.runFolder / f"pppd-{self._calls}.log")
+
+    def impair(self, *netem: str) -> None:
+        """
+        Spoil this host's wire, both ways: arguments of netem, as in C{"loss", "2%"}.
+        """
+        self._impaired = True
+        for namespace, device in ((self.name, "eth0"), (self._network.gateway.name, self._port)):
+            run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "netem", *netem)
+
+    def unplug(self) -> None:
+        """
+        Cut the wire: nothing more comes or goes, and nobody is told.
+        """
+        self._impaired = True
+        self._network.gateway.ip(f"link set {self._port} nomaster")
+
+    def restore(self) -> None:
+        """
+        Undo L{impair} and L{unplug}.
+        """
+        if not self._impaired:
+            return
+        self._impaired = False
+        self._network.gateway.ip(f"link set {self._port} master wire")
+        for namespace, device in ((self.name, "eth0"), (self._network.gateway.name, self._port)):
+            command = ["tc", "-n", namespace, "qdisc", "del", "dev", device, "root"]
+            subprocess.run(command, capture_output=True)
+
+
+class Caller(Process):
+    """
+    One call of a real client: Debian's pppd, over Debian's pptp.
+    """
+
+    def __init__(
+        self, host: Host, user: str, password: str, options: Sequence[str], log: Path
+    ) -> None:
+        # The folders of a host's own are mounted where its programs look for them.
+        mounted = f'mount --bind {host.runFolder} /run/pptp && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", mounted, "sh", "pppd"]
+        tunnel = f"pptp {GATEWAY_ADDRESS} --nolaunchpppd --loglevel 0"
+        own = ["nodetach", "debug", "noauth", "noipdefault", "user", user, "password", password]
+        super().__init__(host.command(*command, "pty", tunnel, *own, *options), log)
+        self.host = host
+
+    def up(self, timeout: float = 20.0) -> Caller:
+        """
+        Wait until IPCP is open; gives itself.
+        """
+        self.waitFor(r"remote IP address", timeout)
+        return self
+
+    @property
+    def address(self) -> str:
+        """
+        The address that the gateway gave.
+        """
+        return self.waitFor(r"local  IP address (\S+)")[1]
+
+    @property
+    def interface(self) -> str:
+        """
+        The name of the ppp device.
+        """
+        return self.waitFor(r"Using interface (\S+)")[1]
+
+    def sent(self, pattern: str) -> list[str]:
+        """
+        The packets that pppd sent and that match, as it prints them.
+        """
+        return [
+            line for line in re.findall(r"sent (\[.*\])", self.text) if re.search(pattern, line)
+        ]
+
+    def received(self, pattern: str) -> list[str]:
+        """
+        The packets that pppd received and that match, as it prints them.
+        """
+        return [
+            line for line in re.findall(r"rcvd (\[.*\])", self.text) if re.search(pattern, line)
+        ]
+
+    def ping(self, address: str = LOCAL_ADDRESS, *options: str, count: int = 3) -> None:
+        """
+        Ping through this call; every one must be answered.
+        """
+        self.host.ping(address, "-I", self.interface, *options, count=count)
+
+    def reaches(self, timeout: float, address: str = LOCAL_ADDRESS) -> bool:
+        """
+        Whether a ping through this call is answered at last.
+        """
+        deadline = time.monotonic() + timeout
+        while not self.host.reaches(address, "-I", self.interface):
+            if time.monotonic() > deadline:
+                return False
+        return True
+
+    def hangUp(self) -> int:
+        """
+        End the call in good order; pppd's exit status.
+        """
+        return self.stop(signal.SIGTERM)

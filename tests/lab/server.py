@@ -1,0 +1,122 @@
+"""
+The gateway, as an operator starts it, in its namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.lab.peers import Namespace, Process
+
+SECRETS = """\
+# client  server  secret  addresses
+alice     *       "correct horse"  *
+bob       *       battery          10.77.0.200
+"NT\\\\carol" *   staple           *
+"""
+
+ALICE = ("alice", "correct horse")
+BOB = ("bob", "battery")
+
+Sections = Mapping[str, Mapping[str, object]]
+
+
+def toml(sections: Sections) -> str:
+    """
+    A configuration file. JSON's strings, numbers, booleans and lists are TOML's too.
+    """
+    lines = []
+    for section, keys in sections.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+class Gateway(Process):
+    """
+    C{twistd -n pptpgw}, which serves when this is made.
+
+    @ivar down: whether L{shutDown} was called.
+    """
+
+    def __init__(self, namespace: Namespace, folder: Path, sections: Sections) -> None:
+        self.namespace = namespace
+        self.down = False
+        self._before = self._made()
+        configuration = folder / "pptpgw.toml"
+        configuration.write_text(toml(sections))
+        secrets = folder / "chap-secrets"
+        secrets.touch(0o600)
+        secrets.write_text(SECRETS)
+        twistd = str(Path(sys.executable).parent / "twistd")
+        command = [twistd, "--nodaemon", "--pidfile=", "pptpgw", "--config", str(configuration)]
+        super().__init__(
+            namespace.command(*command, "--auth", f"chap-secrets:{secrets}"), folder / "gateway.log"
+        )
+        deadline = time.monotonic() + 30
+        while not self.serves():
+            assert self.running, f"the gateway ended at once:\n{self.text}"
+            assert time.monotonic() < deadline, f"the gateway doesn't listen:\n{self.text}"
+            time.sleep(0.05)
+
+    def serves(self) -> bool:
+        """
+        Whether TCP port 1723 listens and a socket for GRE is open.
+        """
+        folder = Path(f"/proc/{self.pid}/net")
+        try:
+            tcp, raw = (folder / "tcp").read_text(), (folder / "raw").read_text()
+        except OSError:
+            return False
+        return any(
+            line.split()[1].endswith(":06BB") and line.split()[3] == "0A"
+            for line in tcp.splitlines()[1:]
+        ) and any(line.split()[1].endswith(":002F") for line in raw.splitlines()[1:])
+
+    def descriptors(self) -> int:
+        """
+        How many file descriptors it has open.
+        """
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def residentKiB(self) -> int:
+        """
+        How much memory it has resident.
+        """
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1])
+
+    def shutDown(self) -> None:
+        """
+        Interrupt it, as Ctrl-C does; it must end in good order and leave nothing behind.
+        """
+        self.down = True
+        assert self.running, f"the gateway ended by itself:\n{self.text}"
+        try:
+            status = self.stop(signal.SIGINT)
+        finally:
+            self.stop(signal.SIGKILL)
+        # twistd, once all is stopped, lets the signal that stopped it have its way.
+        assert status in (0, -signal.SIGINT), f"exit status {status}:\n{self.text}"
+        assert self._made() == self._before
+        assert "Traceback" not in self.text, self.text
+
+    def _made(self) -> tuple[list[str], list[str]]:
+        """
+        The devices and routes that are there.
+        """
+        links = sorted(str(link["ifname"]) for link in self.namespace.show("link"))
+        routes = self.namespace.show("route", "show", "table", "all")
+        return links, sorted(f"{route['dst']} {route['dev']}" for route in routes)
+
+
+StartGateway = Callable[..., Gateway]
+"""
+The fixture of that name: its keyword arguments are the sections of a configuration.
+"""

@@ -1,0 +1,204 @@
+"""
+Calls beginning, running side by side and ending.
+"""
+
+import re
+import statistics
+import time
+
+from tests.lab.capture import (
+    IPCP,
+    OUTGOING_CALL_REPLY,
+    Capture,
+    Packet,
+    controlMessages,
+    frames,
+)
+from tests.lab.peers import Caller, Host, Network
+from tests.lab.server import ALICE, BOB, Gateway, StartGateway
+
+START_CONTROL_CONNECTION_REQUEST = 1
+CONFIGURE_ACK = 2
+ONE_ADDRESS = {"pool": ["10.77.0.50"]}
+
+
+def redial(host: Host, timeout: float) -> Caller:
+    """
+    Dial until a call comes up.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        caller = host.call(*ALICE, "require-mppe-128")
+        try:
+            return caller.up(5)
+        except AssertionError:
+            caller.stop()
+            if time.monotonic() > deadline:
+                raise
+
+
+def test_twoTunnelsFromOneHost(network: Network, startGateway: StartGateway) -> None:
+    """
+    They share one control connection, as this client does it; each has its own address, carries its
+    own packets, and outlives the other.
+    """
+    startGateway()
+    host = network.host()
+    capture = Capture(host, "eth0", network.folder)
+    first = host.call(*ALICE, "require-mppe-128").up()
+    second = host.call(*BOB, "require-mppe-128").up()
+    assert first.address != second.address
+    for caller in (first, second, first):
+        caller.ping()
+    first.hangUp()
+    second.ping()
+    messages = [kind for _, _, kind in controlMessages(capture.stop())]
+    assert messages.count(START_CONTROL_CONNECTION_REQUEST) == 1
+    third = host.call(*ALICE, "require-mppe-128").up()
+    third.ping()
+    second.ping()
+
+
+def test_fiveHostsAtOnce(network: Network, startGateway: StartGateway) -> None:
+    """
+    They dial at the same time, and reach the gateway and each other.
+    """
+    startGateway()
+    callers = [host.call(*ALICE, "require-mppe-128") for host in network.hosts(5)]
+    for caller in callers:
+        caller.up(30)
+    assert len({caller.address for caller in callers}) == 5
+    for caller in callers:
+        caller.host.ip(f"route add 10.77.0.0/24 dev {caller.interface}")
+    for caller, other in zip(callers, callers[1:] + callers[:1], strict=True):
+        caller.ping(count=1)
+        caller.ping(other.address, count=1)
+
+
+class TestEnds:
+    def test_theCallerHangsUp(self, network: Network, startGateway: StartGateway) -> None:
+        startGateway(ipv4=ONE_ADDRESS)
+        first, second = network.hosts(2)
+        caller = first.call(*ALICE, "require-mppe-128").up()
+        caller.hangUp()
+        assert caller.received("LCP TermAck")
+        assert redial(second, 10).address == "10.77.0.50"
+
+    def test_theCallersProgramsAreKilled(
+        self, network: Network, startGateway: StartGateway
+    ) -> None:
+        """
+        No word is said, but its TCP connection closes: the call is over at once.
+        """
+        startGateway(ipv4=ONE_ADDRESS)
+        first, second = network.hosts(2)
+        first.call(*ALICE, "require-mppe-128").up()
+        first.kill()
+        assert redial(second, 10).address == "10.77.0.50"
+
+    def test_theCallersWireIsCut(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        Nothing at all is heard of it: the echoes find out.
+        """
+        startGateway(ipv4=ONE_ADDRESS, link={"echo-interval": 1, "echo-failures": 2})
+        first, second = network.hosts(2)
+        first.call(*ALICE, "require-mppe-128").up()
+        first.unplug()
+        assert redial(second, 15).address == "10.77.0.50"
+
+    def test_thePoolIsEmpty(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        The caller who comes too late is turned away; the one who is there isn't disturbed.
+        """
+        startGateway(ipv4=ONE_ADDRESS)
+        first, second = network.hosts(2)
+        caller = first.call(*ALICE, "require-mppe-128").up()
+        late = second.call(*ALICE, "require-mppe-128")
+        assert late.wait() != 0
+        assert "local  IP address" not in late.text
+        caller.ping()
+
+    def test_theGatewayStops(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        Every caller is told, and ends by itself.
+        """
+        gateway = startGateway()
+        callers = [host.call(*ALICE, "require-mppe-128").up() for host in network.hosts(2)]
+        gateway.shutDown()
+        for caller in callers:
+            caller.wait(5)
+            assert caller.received("LCP TermReq")
+
+
+def test_twentyRedialsLeaveNothingBehind(network: Network, startGateway: StartGateway) -> None:
+    """
+    Five hosts, four calls each, from a pool of five: addresses, descriptors and memory come back.
+    """
+    gateway = startGateway(ipv4={"pool": ["10.77.0.50-10.77.0.54"]})
+    idle = gateway.descriptors()
+    resident = []
+    for _ in range(4):
+        callers = [host.call(*ALICE, "require-mppe-128") for host in network.hosts(5)]
+        for caller in callers:
+            caller.up(30)
+        assert len({caller.address for caller in callers}) == 5
+        for caller in callers:
+            caller.ping(count=1)
+        for caller in callers:
+            caller.hangUp()
+        _settle(gateway, idle)
+        resident.append(gateway.residentKiB())
+    # The first calls load what every later one uses.
+    assert resident[-1] - resident[0] < 1024, resident
+
+
+def _settle(gateway: Gateway, idle: int) -> None:
+    deadline = time.monotonic() + 10
+    while gateway.descriptors() > idle:
+        assert time.monotonic() < deadline, f"{gateway.descriptors()} descriptors, not {idle}"
+        time.sleep(0.05)
+
+
+def setUpTime(packets: list[Packet]) -> float:
+    """
+    Seconds from the Outgoing-Call-Reply to the second of the two Configure-Acks that open IPCP.
+    """
+    (reply,) = [when for when, _, kind in controlMessages(packets) if kind == OUTGOING_CALL_REPLY]
+    opened = {
+        frame.source: frame.time
+        for frame in frames(packets)
+        if frame.protocol == IPCP and frame.information[0] == CONFIGURE_ACK
+    }
+    assert len(opened) == 2
+    return max(opened.values()) - reply
+
+
+def test_fromOutgoingCallReplyToIPCPOpenedInATenthOfASecond(
+    network: Network, startGateway: StartGateway
+) -> None:
+    startGateway()
+    host = network.host()
+    times = []
+    for _ in range(3):
+        capture = Capture(host, "eth0", network.folder, "tcp port 1723 or ip proto 47")
+        caller = host.call(*ALICE, "require-mppe-128").up()
+        caller.ping(count=1)
+        times.append(setUpTime(capture.stop()))
+        caller.hangUp()
+    print("Outgoing-Call-Reply to IPCP open:", ", ".join(f"{one * 1000:.0f} ms" for one in times))
+    assert statistics.median(times) < 0.1, times
+
+
+def test_theGatewayLogsACall(network: Network, startGateway: StartGateway) -> None:
+    """
+    Who called, from where, and which address it got, stands in the log; the password doesn't.
+    """
+    gateway = startGateway()
+    host = network.host()
+    caller = host.call(*ALICE, "require-mppe-128").up()
+    address = caller.address
+    caller.hangUp()
+    gateway.shutDown()
+    for fact in ("alice", host.address, address):
+        assert re.search(rf"\b{re.escape(fact)}\b", gateway.text), fact
+    assert "correct horse" not in gateway.text

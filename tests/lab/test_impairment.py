@@ -1,0 +1,86 @@
+"""
+Calls over a wire that loses, doubles and mixes up packets.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab.peers import INSIDE_ADDRESS, LOCAL_ADDRESS, Caller, Network, Process
+from tests.lab.server import ALICE, StartGateway
+
+
+def pings(caller: Caller, count: int) -> tuple[int, int]:
+    """
+    How many of C{count} pings were answered, and how many answers came twice.
+    """
+    program = Process(
+        caller.host.command(
+            "ping", "-I", caller.interface, "-c", str(count), "-i", "0.02", "-W", "2", LOCAL_ADDRESS
+        ),
+        caller.log.with_suffix(".ping.log"),
+    )
+    program.wait(30 + count)
+    received = re.search(r"(\d+) received", program.text)
+    assert received
+    return int(received[1]), program.text.count("DUP!")
+
+
+@pytest.mark.parametrize("mppe", ["require-mppe-128", "nomppe"])
+class TestPackets:
+    def test_lost(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+        """
+        What isn't lost arrives: encryption doesn't lose its place.
+        """
+        startGateway(link={"encryption": "prefer"})
+        caller = network.host().call(*ALICE, mppe).up()
+        network.host().impair("loss", "5%")
+        answered, twice = pings(caller, 150)
+        # 90% are expected; fewer than 75% are as likely as one in a billion.
+        assert answered >= 112
+        assert twice == 0
+
+    def test_doubled(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+        startGateway(link={"encryption": "prefer"})
+        caller = network.host().call(*ALICE, mppe).up()
+        network.host().impair("duplicate", "30%")
+        assert pings(caller, 100) == (100, 0)
+
+    def test_mixedUp(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+        """
+        Packets that overtake others are put in their places again, none is dropped for it.
+        """
+        startGateway(link={"encryption": "prefer"})
+        caller = network.host().call(*ALICE, mppe).up()
+        network.host().impair("delay", "30ms", "reorder", "30%", "50%")
+        assert pings(caller, 100) == (100, 0)
+
+    def test_allAtOnce(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+        """
+        TCP through all of it, both ways, delivers everything.
+        """
+        startGateway(link={"encryption": "prefer"})
+        host = network.host()
+        caller = host.call(*ALICE, mppe).up()
+        host.ip(f"route add {INSIDE_ADDRESS} dev {caller.interface}")
+        host.impair("delay", "5ms", "reorder", "20%", "50%", "loss", "1%", "duplicate", "2%")
+        program = str(Path(__file__).with_name("transfer.py"))
+        server = network.inside.command(sys.executable, program, "serve", INSIDE_ADDRESS)
+        Process(server, network.folder / "transfer.log").waitFor("serving")
+        assert host.run(sys.executable, program, "echo", INSIDE_ADDRESS, timeout=60) == "equal\n"
+
+
+def test_aCallIsSetUpOverALossyWire(network: Network, startGateway: StartGateway) -> None:
+    """
+    Restart timers and TCP see to it.
+    """
+    startGateway()
+    host = network.host()
+    host.impair("loss", "15%")
+    caller = host.call(*ALICE, "require-mppe-128", "lcp-restart", "1", "ipcp-restart", "1").up(60)
+    host.restore()
+    # Our end may still be waiting for the answer to its last Configure-Request.
+    assert caller.reaches(15)
+    caller.ping()

@@ -1,0 +1,135 @@
+"""
+What the callers' packets meet on their way.
+"""
+
+import json
+import re
+import struct
+import subprocess
+
+import pytest
+
+from tests.lab.capture import Capture, Packet
+from tests.lab.peers import INSIDE_ADDRESS, Caller, Network, Process
+from tests.lab.server import ALICE, StartGateway
+
+SYN = 0x02
+
+
+@pytest.fixture
+def iperf(network: Network) -> Process:
+    """
+    An iperf3 server inside.
+    """
+    server = Process(
+        network.inside.command("iperf3", "-s", "--forceflush"), network.folder / "iperf3.log"
+    )
+    server.waitFor("listening")
+    return server
+
+
+def dial(network: Network, *options: str) -> Caller:
+    """
+    A call from the first host, with a route to the host inside.
+    """
+    host = network.host()
+    caller = host.call(*ALICE, *options).up()
+    host.ip(f"route add {INSIDE_ADDRESS} dev {caller.interface}")
+    return caller
+
+
+def maximumSegmentSizes(packets: list[Packet]) -> dict[str, int]:
+    """
+    The MSS option of each side's SYN, by its source address.
+    """
+    found = {}
+    for packet in packets:
+        if packet.protocol != 6 or not packet.payload[13] & SYN:
+            continue
+        options = packet.payload[20 : (packet.payload[12] >> 4) * 4]
+        # Linux puts MSS first.
+        assert options[:2] == b"\x02\x04"
+        found[packet.source] = struct.unpack_from("!H", options, 2)[0]
+    return found
+
+
+@pytest.mark.parametrize("mppe", ["require-mppe-128", "nomppe"])
+def test_iperfBothWays(
+    mppe: str, network: Network, startGateway: StartGateway, iperf: Process
+) -> None:
+    startGateway(link={"encryption": "prefer"})
+    caller = dial(network, mppe)
+    for direction in ("up", "down"):
+        reverse = ["--reverse"] if direction == "down" else []
+        report = json.loads(
+            caller.host.run("iperf3", "-J", "-c", INSIDE_ADDRESS, "-t", "2", *reverse)
+        )
+        received = report["end"]["sum_received"]
+        print(f"{mppe} {direction}: {received['bits_per_second'] / 1e6:.1f} Mb/s")
+        assert received["bytes"] > 1_000_000
+    caller.ping()
+
+
+class TestSizes:
+    def test_aPacketTooLargeThatMayNotBeFragmented(
+        self, network: Network, startGateway: StartGateway
+    ) -> None:
+        """
+        Its sender is told the size that fits, and that size passes.
+        """
+        startGateway()
+        caller = dial(network, "mru", "1000", "require-mppe-128")
+        command = network.inside.command(
+            "ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1200", caller.address
+        )
+        done = subprocess.run(command, capture_output=True, text=True)
+        match = re.search(r"(?i)frag needed and DF set \(mtu = (\d+)\)", done.stdout)
+        assert match, done.stdout
+        mtu = int(match[1])
+        assert 900 <= mtu <= 1000
+        network.inside.ping(caller.address, "-M", "do", "-s", str(mtu - 28))
+        network.inside.ping(caller.address, "-M", "dont", "-s", "1200")
+
+    def test_theMaximumSegmentSizeIsLoweredToWhatFits(
+        self, network: Network, startGateway: StartGateway, iperf: Process
+    ) -> None:
+        """
+        On both sides' SYN: neither could know by itself that the caller takes only 1000 octets.
+        """
+        startGateway()
+        caller = dial(network, "mru", "1000", "require-mppe-128")
+        seen = self._connect(network, caller)
+        assert all(880 <= size <= 960 for size in seen.values()), seen
+
+    def test_theMaximumSegmentSizeIsLeftAloneWhereThatIsConfigured(
+        self, network: Network, startGateway: StartGateway, iperf: Process
+    ) -> None:
+        startGateway(network={"mss-clamp": False})
+        caller = dial(network, "mru", "1000", "require-mppe-128")
+        assert self._connect(network, caller)[INSIDE_ADDRESS] == 1460
+
+    def _connect(self, network: Network, caller: Caller) -> dict[str, int]:
+        """
+        The sizes that the far end of each SYN sees on a connection from the caller to inside.
+        """
+        captures = [
+            Capture(caller.host, caller.interface, network.folder, "tcp", "port", "5201"),
+            Capture(network.inside, "eth0", network.folder, "tcp", "port", "5201"),
+        ]
+        caller.host.run("iperf3", "-c", INSIDE_ADDRESS, "-n", "20K")
+        atCaller, atInside = (maximumSegmentSizes(capture.stop()) for capture in captures)
+        return {
+            INSIDE_ADDRESS: atCaller[INSIDE_ADDRESS],
+            caller.address: atInside[caller.address],
+        }
+
+
+def test_aCallerSendsOnlyFromItsOwnAddress(network: Network, startGateway: StartGateway) -> None:
+    startGateway()
+    caller = dial(network, "require-mppe-128")
+    capture = Capture(network.inside, "eth0", network.folder, "icmp")
+    foreign = "10.77.0.99"
+    caller.host.ip(f"addr add {foreign}/32 dev {caller.interface}")
+    assert not caller.host.reaches(INSIDE_ADDRESS, "-I", foreign)
+    caller.host.ping(INSIDE_ADDRESS, "-I", caller.address)
+    assert {packet.source for packet in capture.stop()} == {caller.address, INSIDE_ADDRESS}
