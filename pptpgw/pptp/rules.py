@@ -23,7 +23,8 @@ What the table can't hold:
     the stream goes on behind it; before that the connection is closed.
   - Silence is the absence of whole messages: after C{echoInterval} an Echo-Request goes out, and
     any message is life.  A PAC's connection without any call for C{callTimeout} is stopped.
-  - Stop-Control-Connection-Request ends every call without a word more for each of them; L{stop}
+  - Stop-Control-Connection-Request ends every call without a word more for each of them;
+    C{ControlConnection.stop}
     notifies each of them first.
   - A TCP connection that ends takes its calls with it at once.
 """
