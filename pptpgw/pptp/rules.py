@@ -1,5 +1,5 @@
 """
-The control connection of PPTP (RFC 2637 section 3.1), apart from its TCP connection.
+The rules of PPTP's control connection: which message is legal when (RFC 2637 section 3.1).
 
 The PNS opens it, as every client in the field does, and the PAC receives it.  L{RULES} has a row
 for each message and, for each side, a column for each state in which a message can arrive:
@@ -24,8 +24,7 @@ What the table can't hold:
   - Silence is the absence of whole messages: after C{echoInterval} an Echo-Request goes out, and
     any message is life.  A PAC's connection without any call for C{callTimeout} is stopped.
   - Stop-Control-Connection-Request ends every call without a word more for each of them;
-    C{ControlConnection.stop}
-    notifies each of them first.
+    C{ControlConnection.stop} notifies each of them first.
   - A TCP connection that ends takes its calls with it at once.
 """
 
