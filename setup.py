@@ -35,7 +35,7 @@ setup(
     python_requires=">=3.11",
     # The drop-in goes into Twisted's own folder of plugins: no __init__.py, here or there.
     packages=[*find_packages(include=["pptpgw", "pptpgw.*"]), "twisted.plugins"],
-    package_data={"pptpgw": ["py.typed"]},
+    package_data={"pptpgw": ["py.typed"], "pptpgw.datapath": ["*.pyi"]},
     ext_modules=[
         # Where no compiler is at hand the gateway runs on the Python twin of this module.
         Extension(
