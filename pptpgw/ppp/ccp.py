@@ -228,12 +228,12 @@ class CCP(ControlProtocol):
         Refuse an agreement that encrypts one direction only, or too little.
         """
         self._repeats = 0
+        if self.settings.require and not self.sendBits:
+            raise GiveUp("MPPE: the peer doesn't ask for it")
         if self.sendBits != self.receiveBits:
             raise GiveUp(
                 f"MPPE: {self.sendBits} bits to the peer and {self.receiveBits} from it don't match"
             )
-        if self.settings.require and not self.sendBits:
-            raise GiveUp("MPPE: the peer doesn't ask for it")
 
     # Packets
 

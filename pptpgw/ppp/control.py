@@ -219,6 +219,8 @@ class ControlProtocol(Automaton):
         self._feed(Event.RXJ_MINUS)
 
     def _lowerUp(self, _: None) -> None:
+        if self.state > State.STARTING:
+            return
         self.reason = ""
         self.beginning()
         self._begin()
@@ -343,7 +345,8 @@ class ControlProtocol(Automaton):
         except Malformed:
             self.discarded += 1
         except GiveUp as failure:
-            self._close(str(failure))
+            self.reason = str(failure)
+            self._feed(Event.CLOSE)
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
         """

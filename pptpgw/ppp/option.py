@@ -118,12 +118,13 @@ class Negotiator(Generic[Owner]):
         self._owner = owner
         self._kinds = kinds
         self.wanted: dict[int, bytes] = {}
+        # Outlives begin(): a request is judged before This-Layer-Down and acknowledged after it.
+        self._judged: dict[int, bytes] = {}
         self._forget()
 
     def _forget(self) -> None:
         self.granted: dict[int, bytes] = {}
         self.allowed: dict[int, bytes] = {}
-        self._judged: dict[int, bytes] = {}
         self.naks = self._naksReceived = 0
         self._refusals = self._refusalsReceived = 0
 

@@ -1,0 +1,322 @@
+"""
+Tests for L{pptpgw.ncp.ipv4}.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+from scapy.layers.ppp import (
+    PPP_IPCP,
+    PPP_IPCP_Option_DNS1,
+    PPP_IPCP_Option_DNS2,
+    PPP_IPCP_Option_IPAddress,
+    PPP_IPCP_Option_NBNS1,
+    PPP_IPCP_Option_NBNS2,
+)
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.interfaces import Attachment, INetworkLink, INetworkProtocol
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ppp.automaton import RESTART_SECONDS
+from pptpgw.ppp.option import MAX_FAILURE
+from pptpgw.wire import ppp
+
+ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
+
+OURS = "0a4d0001"
+PEER = "0a4d000a"
+DNS = "0a4d0035"
+WINS = "0a4d0036"
+NONE = "00000000"
+
+SERVER = IPv4Settings("10.77.0.1", "10.77.0.10", dns=("10.77.0.53",), wins=("10.77.0.54",))
+CLIENT = IPv4Settings("0.0.0.0", None, requestDNS=True)
+
+Options = list[tuple[int, str]]
+
+
+@implementer(INetworkLink)
+class Link:
+    """
+    Drives an IPCP by hand: its link, and the other end of the line.
+    """
+
+    def __init__(self, settings: IPv4Settings = SERVER, peerMRU: int = 1400) -> None:
+        self.peerMRU = peerMRU
+        self.clock = Clock()
+        self.told: list[object] = []
+        self.sent: list[bytes] = []
+        self.ipcp = IPCP(settings)
+        self.ipcp.attach(self)
+        self.ipcp.open()
+        self.ipcp.lowerUp()
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        assert protocol == 0x8021
+        self.sent.append(packet)
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        assert protocol.control == 0x8021
+        self.told.append(attachment)
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        self.told.append("closed")
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        self.told.append(reason)
+
+    def request(self, *options: tuple[int, str]) -> tuple[int, Options]:
+        """
+        Send a Configure-Request; code and options of the answer.
+        """
+        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
+        self.ipcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, octets))
+        code, _, data = ppp.decodePacket(self.sent[-1])
+        return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
+
+    def answer(self, code: int, *options: tuple[int, str]) -> None:
+        """
+        Answer the latest Configure-Request; an Ack repeats it.
+        """
+        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
+        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
+        octets = request[4:] if code == ACK else octets
+        self.ipcp.received(ppp.encodePacket(code, request[1], octets))
+
+    def asked(self) -> dict[int, str]:
+        """
+        What we ask for.
+        """
+        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
+        return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
+
+    def finish(self) -> object:
+        """
+        What it is finished with.
+        """
+        self.clock.pump([RESTART_SECONDS] * 3)
+        return self.told[-1]
+
+
+def test_interface() -> None:
+    """
+    It is a network protocol.
+    """
+    ipcp = Link().ipcp
+    assert verifyObject(INetworkProtocol, ipcp)
+    assert (ipcp.name, ipcp.control, ipcp.protocol) == ("ipv4", 0x8021, 0x0021)
+
+
+def test_windows() -> None:
+    """
+    Windows asks for an address and four name servers: what we don't have is rejected, then the rest
+    is given, and then acknowledged.
+    """
+    link = Link()
+    wish = [(3, NONE), (129, NONE), (130, NONE), (131, NONE), (132, NONE)]
+    assert link.request(*wish) == (REJECT, [(131, NONE), (132, NONE)])
+    given = [(3, PEER), (129, DNS), (130, WINS)]
+    assert link.request(*wish[:3]) == (NAK, given)
+    assert link.request(*given) == (ACK, given)
+    assert link.asked() == {3: OURS}
+    link.answer(ACK)
+    assert link.told == [Attachment((IPv4Network("10.77.0.10/32"),), 1400, None)]
+    assert (link.ipcp.localAddress, link.ipcp.peerAddress) == ("10.77.0.1", "10.77.0.10")
+
+
+def test_fourNameServers() -> None:
+    """
+    Two name servers of each kind go into their four options.
+    """
+    link = Link(
+        IPv4Settings("10.77.0.1", "10.77.0.10", (), ("1.1.1.1", "2.2.2.2"), ("3.3.3.3", "4.4.4.4"))
+    )
+    wish = [(3, PEER), (129, NONE), (130, NONE), (131, NONE), (132, NONE)]
+    assert link.request(*wish) == (
+        NAK,
+        [(129, "01010101"), (130, "03030303"), (131, "02020202"), (132, "04040404")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ([(3, PEER)], (ACK, [(3, PEER)])),
+        ([(3, NONE)], (NAK, [(3, PEER)])),
+        ([(3, "c0000209")], (NAK, [(3, PEER)])),
+        ([(3, "0a4d")], (NAK, [(3, PEER)])),
+        ([], (NAK, [(3, PEER)])),
+        ([(129, "08080808")], (NAK, [(129, DNS), (3, PEER)])),
+        ([(3, PEER), (129, DNS)], (ACK, [(3, PEER), (129, DNS)])),
+        ([(3, PEER), (131, DNS)], (REJECT, [(131, DNS)])),
+        ([(3, NONE), (2, "002d0f01")], (REJECT, [(2, "002d0f01")])),
+        ([(1, PEER + OURS)], (REJECT, [(1, PEER + OURS)])),
+        ([(4, "00"), (144, NONE)], (REJECT, [(4, "00"), (144, NONE)])),
+    ],
+)
+def test_judged(options: Options, answer: tuple[int, Options]) -> None:
+    """
+    Each option's answer from a server.
+    """
+    assert Link().request(*options) == answer
+
+
+def test_foreignAddress() -> None:
+    """
+    A peer that insists on a foreign address is let go with that reason.
+    """
+    link = Link()
+    for _ in range(MAX_FAILURE):
+        assert link.request((3, "c0000209")) == (NAK, [(3, PEER)])
+    link.ipcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, bytes.fromhex("0306c0000209")))
+    assert link.finish() == "the peer insists on address 192.0.2.9, it may have 10.77.0.10"
+
+
+def test_silentAboutItsAddress() -> None:
+    """
+    A peer that never asks for an address has the assigned one all the same.
+    """
+    link = Link()
+    link.answer(ACK)
+    for _ in range(MAX_FAILURE):
+        assert link.request() == (NAK, [(3, PEER)])
+    assert link.request() == (ACK, [])
+    assert link.ipcp.peerAddress == "10.77.0.10"
+    assert link.told == [Attachment((IPv4Network("10.77.0.10/32"),), 1400, None)]
+
+
+def test_ourAddressRefused() -> None:
+    """
+    A peer that would have us take another address isn't followed, and in the end isn't told ours;
+    one that rejects it at once isn't either.
+    """
+    link = Link()
+    for _ in range(MAX_FAILURE):
+        link.answer(NAK, (3, "c0000201"))
+        assert link.asked() == {3: OURS}
+    link.answer(NAK, (3, "c0000201"))
+    assert link.asked() == {}
+    link = Link()
+    link.answer(REJECT, (3, OURS))
+    assert link.asked() == {}
+    link.answer(ACK)
+    link.request((3, PEER))
+    assert len(link.told) == 1
+    assert link.ipcp.localAddress == "10.77.0.1"
+
+
+def test_client() -> None:
+    """
+    A client asks for an address and name servers, takes what it is given, and knows the server's.
+    """
+    link = Link(CLIENT)
+    assert link.asked() == {3: NONE, 129: NONE, 131: NONE}
+    link.answer(REJECT, (131, NONE))
+    link.answer(NAK, (3, PEER), (129, DNS))
+    assert link.asked() == {3: PEER, 129: DNS}
+    assert link.request((3, NONE)) == (REJECT, [(3, NONE)])
+    assert link.request((3, OURS)) == (ACK, [(3, OURS)])
+    link.answer(ACK)
+    ipcp = link.ipcp
+    assert (ipcp.localAddress, ipcp.peerAddress, ipcp.dns) == (
+        "10.77.0.10",
+        "10.77.0.1",
+        ("10.77.0.53",),
+    )
+    assert link.told == [Attachment((IPv4Network("10.77.0.1/32"),), 1400, None)]
+
+
+def test_clientOfANamelessServer() -> None:
+    """
+    A server may keep its own address to itself.
+    """
+    link = Link(IPv4Settings("0.0.0.0", addresses=(IPv4Network("0.0.0.0/0"),)))
+    assert link.request() == (ACK, [])
+    link.answer(NAK, (3, PEER))
+    link.answer(ACK)
+    assert link.ipcp.peerAddress is None
+    assert link.told == [Attachment((IPv4Network("0.0.0.0/0"),), 1400, None)]
+
+
+def test_clientWithoutAddress() -> None:
+    """
+    A client that is given no address, or 0.0.0.0, ends.
+    """
+    link = Link(CLIENT)
+    link.answer(REJECT, (3, NONE))
+    assert link.finish() == "the peer gives us no address"
+    link = Link(CLIENT)
+    link.request((3, OURS))
+    link.answer(ACK)
+    assert link.finish() == "the peer gives us no address"
+    assert link.told == ["the peer gives us no address"]
+
+
+def test_attachment() -> None:
+    """
+    The attachment has the peer's further networks, the smaller of both sizes, and the callable.
+    """
+    received: list[bytes] = []
+    network = IPv4Network("192.168.9.0/24")
+    link = Link(
+        IPv4Settings("10.77.0.1", "10.77.0.10", (network,), mtu=1380, receive=received.append),
+        peerMRU=1300,
+    )
+    link.request((3, PEER))
+    link.answer(ACK)
+    assert link.told == [Attachment((IPv4Network("10.77.0.10/32"), network), 1300, received.append)]
+
+
+def test_terminated() -> None:
+    """
+    A Terminate-Request closes the network, and after a Restart timer it is finished.
+    """
+    link = Link()
+    link.request((3, PEER))
+    link.answer(ACK)
+    link.ipcp.received(ppp.encodePacket(ppp.TERMINATE_REQUEST, 5, b""))
+    assert link.sent[-1] == ppp.encodePacket(ppp.TERMINATE_ACK, 5)
+    assert link.told[1:] == ["closed"]
+    assert link.finish() == "the peer terminated ipv4"
+
+
+def test_rejected() -> None:
+    """
+    A peer that doesn't know IPCP finishes it.
+    """
+    link = Link()
+    link.ipcp.rejected()
+    assert link.told == ["the peer doesn't know ipv4"]
+
+
+def test_scapyAgrees() -> None:
+    """
+    A request of scapy's is answered as its own octets say.
+    """
+    wish = PPP_IPCP(
+        id=1,
+        options=[
+            PPP_IPCP_Option_IPAddress(data="10.77.0.10"),
+            PPP_IPCP_Option_DNS1(data="10.77.0.53"),
+            PPP_IPCP_Option_NBNS1(data="0.0.0.0"),
+            PPP_IPCP_Option_DNS2(data="0.0.0.0"),
+            PPP_IPCP_Option_NBNS2(data="0.0.0.0"),
+        ],
+    )
+    link = Link(
+        IPv4Settings("10.77.0.1", "10.77.0.10", (), ("10.77.0.53",) * 2, ("10.77.0.54",) * 2)
+    )
+    link.ipcp.received(bytes(wish))
+    answer = PPP_IPCP(link.sent[-1])
+    assert (answer.code, answer.id) == (3, 1)
+    assert [(option.type, option.data) for option in answer.options] == [
+        (130, "10.77.0.54"),
+        (131, "10.77.0.53"),
+        (132, "10.77.0.54"),
+    ]
+    ours = PPP_IPCP(link.sent[0])
+    assert [(option.type, option.data) for option in ours.options] == [(3, "10.77.0.1")]

@@ -1,0 +1,469 @@
+"""
+Tests for L{pptpgw.ppp.lcp}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from twisted.internet.task import Clock
+
+from pptpgw.ppp.authentication import Method
+from pptpgw.ppp.automaton import RESTART_SECONDS, State
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.lcp import LCP, MAX_LOOPS, LCPSettings
+from pptpgw.ppp.lcpoption import authenticationName
+from pptpgw.wire import ppp
+
+Options = Sequence[tuple[int, str]]
+
+V2, V1, MD5, PAP = "c22381", "c22380", "c22305", "c023"
+
+
+class Peer:
+    """
+    Drives an LCP by hand: a layer, and the other end of the line.
+    """
+
+    def __init__(self, settings: LCPSettings | None = None, magic: Iterable[int] = ()) -> None:
+        self.clock = Clock()
+        self.told: list[str] = []
+        self.sent: list[bytes] = []
+        numbers = iter(magic)
+        counter = iter(range(1, 1000))
+        self.lcp = LCP(
+            self.clock,
+            lambda protocol, packet: self.sent.append(packet),
+            self,
+            settings if settings is not None else LCPSettings(),
+            lambda octets: next(numbers, next(counter)).to_bytes(octets, "big"),
+        )
+        self.lcp.open()
+        self.lcp.lowerUp()
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        self.told.append("up")
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        self.told.append("down")
+
+    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
+        self.told.append(reason)
+
+    def last(self) -> tuple[int, list[tuple[int, str]]]:
+        """
+        Code and options of what was sent last.
+        """
+        code, _, data = ppp.decodePacket(self.sent[-1])
+        return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
+
+    def asked(self) -> dict[int, str]:
+        """
+        What the latest Configure-Request asks for.
+        """
+        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
+        return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
+
+    def request(self, *options: tuple[int, str], identifier: int = 0) -> None:
+        """
+        Send a Configure-Request.
+        """
+        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
+        self.lcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, identifier, octets))
+
+    def answer(self, code: int, *options: tuple[int, str]) -> None:
+        """
+        Answer the latest Configure-Request; an Ack repeats it.
+        """
+        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
+        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
+        if code == ppp.CONFIGURE_ACK:
+            octets = request[4:]
+        self.lcp.received(ppp.encodePacket(code, request[1], octets))
+
+    def open(self, *options: tuple[int, str]) -> None:
+        """
+        Reach Opened.
+        """
+        self.answer(ppp.CONFIGURE_ACK)
+        self.request(*options)
+        assert self.told[-1] == "up"
+        self.sent.clear()
+
+
+def test_ourRequest() -> None:
+    """
+    We ask for MRU, authentication, a magic number and both compressions, the strongest first.
+    """
+    peer = Peer(LCPSettings(authentication=(Method.MSCHAPV2, Method.PAP)))
+    assert peer.last() == (
+        ppp.CONFIGURE_REQUEST,
+        [(1, "0578"), (3, V2), (5, "00000001"), (7, ""), (8, "")],
+    )
+
+
+def test_plainRequest() -> None:
+    """
+    What is switched off isn't asked for, and rejected where the peer asks.
+    """
+    peer = Peer(LCPSettings(mru=1500, magic=False, acfc=False, pfc=False))
+    assert peer.last() == (ppp.CONFIGURE_REQUEST, [(1, "05dc")])
+    peer.request((1, "0578"), (7, ""), (8, ""))
+    assert peer.last() == (ppp.CONFIGURE_REJECT, [(7, ""), (8, "")])
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "answer"),
+    [
+        ((1, "0578"), ppp.CONFIGURE_ACK, (1, "0578")),
+        ((1, "0040"), ppp.CONFIGURE_ACK, (1, "0040")),
+        ((1, "2328"), ppp.CONFIGURE_ACK, (1, "2328")),
+        ((1, "003f"), ppp.CONFIGURE_NAK, (1, "05dc")),
+        ((1, "000578"), ppp.CONFIGURE_NAK, (1, "05dc")),
+        ((2, "00000000"), ppp.CONFIGURE_ACK, (2, "00000000")),
+        ((2, "000a0000"), ppp.CONFIGURE_ACK, (2, "000a0000")),
+        ((2, "00"), ppp.CONFIGURE_NAK, (2, "00000000")),
+        ((3, V2), ppp.CONFIGURE_REJECT, (3, V2)),
+        ((5, "01020304"), ppp.CONFIGURE_ACK, (5, "01020304")),
+        ((5, "00000000"), ppp.CONFIGURE_NAK, (5, "00000002")),
+        ((5, "0102"), ppp.CONFIGURE_NAK, (5, "00000002")),
+        ((5, "00000001"), ppp.CONFIGURE_NAK, (5, "00000002")),
+        ((7, ""), ppp.CONFIGURE_ACK, (7, "")),
+        ((8, ""), ppp.CONFIGURE_ACK, (8, "")),
+        ((8, "01"), ppp.CONFIGURE_NAK, (8, "")),
+        ((4, "c02500000064"), ppp.CONFIGURE_REJECT, (4, "c02500000064")),
+        ((13, "06"), ppp.CONFIGURE_REJECT, (13, "06")),
+        ((17, "064e"), ppp.CONFIGURE_REJECT, (17, "064e")),
+        ((18, ""), ppp.CONFIGURE_REJECT, (18, "")),
+        ((19, "01aabb"), ppp.CONFIGURE_REJECT, (19, "01aabb")),
+        ((9, "04"), ppp.CONFIGURE_REJECT, (9, "04")),
+        ((254, ""), ppp.CONFIGURE_REJECT, (254, "")),
+    ],
+)
+def test_judged(option: tuple[int, str], code: int, answer: tuple[int, str]) -> None:
+    """
+    Each option's answer.
+    """
+    peer = Peer()
+    peer.request(option)
+    assert peer.last() == (code, [answer])
+
+
+def test_windows() -> None:
+    """
+    Windows asks for callback and multilink, which go in one Reject, and then opens; what it says of
+    itself isn't answered.
+    """
+    peer = Peer(LCPSettings(authentication=(Method.MSCHAPV2,)))
+    wish = [(1, "0578"), (5, "41b50f3c"), (7, ""), (8, "")]
+    extra = [(13, "06"), (17, "064e"), (19, "0100112233445566778899aabbccddeeff")]
+    peer.request(*wish, *extra, identifier=0)
+    assert peer.last() == (ppp.CONFIGURE_REJECT, extra)
+    peer.request(*wish, identifier=1)
+    assert peer.last() == (ppp.CONFIGURE_ACK, wish)
+    peer.answer(ppp.CONFIGURE_ACK)
+    assert peer.told == ["up"]
+    lcp = peer.lcp
+    assert (lcp.peerMRU, lcp.mru, lcp.magicNumber) == (1400, 1400, 1)
+    assert (lcp.demanded, lcp.demandedOfUs) == (Method.MSCHAPV2, None)
+    assert (lcp.sendACFC, lcp.sendPFC, lcp.sendACCM) == (True, True, 0xFFFFFFFF)
+    peer.sent.clear()
+    for text in (b"MSRASV5.20", b"MSRAS-0-HOST", bytes(16)):
+        lcp.received(ppp.encodePacket(ppp.IDENTIFICATION, 2, b"\x41\xb5\x0f\x3c" + text))
+    lcp.received(ppp.encodePacket(ppp.TIME_REMAINING, 3, bytes(8)))
+    assert (peer.sent, peer.told) == ([], ["up"])
+
+
+def test_routerOS() -> None:
+    """
+    RouterOS asks for an MRU of 1450, a magic number and, with it, MRRU.
+    """
+    peer = Peer(LCPSettings(authentication=(Method.MSCHAPV2, Method.CHAP)))
+    peer.request((1, "05aa"), (5, "11223344"), (17, "0640"))
+    assert peer.last() == (ppp.CONFIGURE_REJECT, [(17, "0640")])
+    peer.request((1, "05aa"), (5, "11223344"))
+    peer.answer(ppp.CONFIGURE_ACK)
+    assert peer.lcp.peerMRU == 1450
+    assert not peer.lcp.sendPFC
+
+
+def test_pppd() -> None:
+    """
+    pppd asks for an ACCM of 0, its MRU may be left out.
+    """
+    peer = Peer()
+    peer.open((2, "00000000"), (5, "11223344"), (7, ""), (8, ""))
+    assert (peer.lcp.peerMRU, peer.lcp.sendACCM) == (1500, 0)
+
+
+def test_earlyRequestRepeated() -> None:
+    """
+    The first packet of the peer has our unanswered request sent again, the same, before the answer;
+    the second packet hasn't.
+    """
+    peer = Peer()
+    peer.request((1, "0578"))
+    assert [packet[0] for packet in peer.sent] == [1, 1, 2]
+    assert peer.sent[0] == peer.sent[1]
+    peer.request((1, "0578"))
+    assert [packet[0] for packet in peer.sent] == [1, 1, 2, 2]
+    peer.answer(ppp.CONFIGURE_ACK)
+    peer.answer(ppp.CONFIGURE_ACK)
+    assert peer.told == ["up"]
+    peer.lcp.lowerDown()
+    peer.lcp.lowerUp()
+    peer.sent.clear()
+    peer.request()
+    assert [packet[0] for packet in peer.sent] == [1, 2]
+
+
+@pytest.mark.parametrize("code", [ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK])
+def test_answerIsNotRepeatedFor(code: int) -> None:
+    """
+    A peer whose first packet is the answer needs no second request.
+    """
+    peer = Peer()
+    peer.answer(code, (1, "0500"))
+    assert [packet[0] for packet in peer.sent] == [1] + [1] * (code == ppp.CONFIGURE_NAK)
+    if code == ppp.CONFIGURE_NAK:
+        assert peer.sent[0] != peer.sent[1]
+
+
+def test_mruNaked() -> None:
+    """
+    We follow a suggestion for our MRU, unless it is of no use.
+    """
+    peer = Peer()
+    for suggestion, mru in (("0500", "0500"), ("0010", "0500"), ("ffff", "0500"), ("0040", "0040")):
+        peer.answer(ppp.CONFIGURE_NAK, (1, suggestion))
+        assert peer.asked()[1] == mru
+    peer.answer(ppp.CONFIGURE_REJECT, (1, "0040"))
+    peer.open()
+    assert peer.lcp.mru == 1500
+
+
+def test_booleanNaked() -> None:
+    """
+    A Nak of an option that has no value (RouterTester) drops it.
+    """
+    peer = Peer()
+    peer.answer(ppp.CONFIGURE_NAK, (7, ""), (8, ""))
+    assert peer.asked().keys() == {1, 5}
+
+
+def test_magicNaked() -> None:
+    """
+    A Nak of our magic number leads to another one; a Reject to none.
+    """
+    peer = Peer()
+    peer.answer(ppp.CONFIGURE_NAK, (5, "deadbeef"))
+    assert peer.asked()[5] == "00000002"
+    peer.answer(ppp.CONFIGURE_REJECT, (5, "00000002"))
+    peer.open()
+    assert peer.lcp.magicNumber == 0
+
+
+def test_magicNeverZero() -> None:
+    """
+    Four zero octets are no magic number.
+    """
+    assert Peer(magic=[0, 0, 77]).asked()[5] == "0000004d"
+
+
+def test_loopedBack() -> None:
+    """
+    A line that returns what is sent is found out at once, and ended with that reason.
+    """
+    peer = Peer()
+    for _ in range(40):
+        pending, peer.sent[:] = peer.sent[:], []
+        for packet in pending:
+            peer.lcp.received(packet)
+    peer.clock.pump([RESTART_SECONDS] * 3)
+    assert peer.told == ["the line is looped back"]
+    assert MAX_LOOPS < 10
+
+
+BOTH = LCPSettings(authentication=(Method.MSCHAPV2, Method.CHAP))
+
+
+def test_authenticationNakFollowed() -> None:
+    """
+    A Nak that names another permitted method is followed.
+    """
+    peer = Peer(BOTH)
+    peer.answer(ppp.CONFIGURE_NAK, (3, MD5))
+    assert peer.asked()[3] == MD5
+    peer.open()
+    assert peer.lcp.demanded is Method.CHAP
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "name"),
+    [("c227", "EAP"), (PAP, "pap"), (V1, "mschap"), ("c22306", "CHAP with algorithm 6")],
+)
+def test_authenticationNakNotPermitted(suggestion: str, name: str) -> None:
+    """
+    A Nak that names a method that isn't permitted ends LCP with that reason.
+    """
+    peer = Peer(BOTH)
+    peer.answer(ppp.CONFIGURE_NAK, (3, suggestion))
+    code, identifier, reason = ppp.decodePacket(peer.sent[-1])
+    text = f"the peer proposes {name}, which isn't permitted"
+    assert (code, reason) == (ppp.TERMINATE_REQUEST, text.encode())
+    peer.lcp.received(ppp.encodePacket(ppp.TERMINATE_ACK, identifier))
+    assert peer.told == [text]
+    assert peer.lcp.state is State.CLOSED
+
+
+def test_authenticationRejected() -> None:
+    """
+    A Reject of authentication, or endless Naks to and fro, ends LCP with that reason.
+    """
+    text = "the peer refuses to authenticate with any of mschapv2, chap"
+    peer = Peer(BOTH)
+    peer.answer(ppp.CONFIGURE_REJECT, (3, V2))
+    peer.clock.pump([RESTART_SECONDS] * 3)
+    assert peer.told == [text]
+    peer = Peer(BOTH)
+    for suggestion in (MD5, V2) * 3:
+        peer.answer(ppp.CONFIGURE_NAK, (3, suggestion))
+    peer.clock.pump([RESTART_SECONDS] * 3)
+    assert peer.told == [text]
+
+
+@pytest.mark.parametrize(
+    ("demand", "code", "answer"),
+    [
+        (V2, ppp.CONFIGURE_ACK, V2),
+        (V1, ppp.CONFIGURE_ACK, V1),
+        (PAP, ppp.CONFIGURE_NAK, V2),
+        ("c227", ppp.CONFIGURE_NAK, V2),
+    ],
+)
+def test_authenticationDemandedOfUs(demand: str, code: int, answer: str) -> None:
+    """
+    We prove ourselves with what we are willing to; for anything else our strongest is named.
+    """
+    peer = Peer(LCPSettings(answers=(Method.MSCHAPV2, Method.MSCHAP)))
+    peer.request((3, demand))
+    assert peer.last() == (code, [(3, answer)])
+    peer.request((3, V1))
+    peer.answer(ppp.CONFIGURE_ACK)
+    assert (peer.lcp.demandedOfUs, peer.lcp.demanded) == (Method.MSCHAP, None)
+
+
+def test_authenticationNames() -> None:
+    """
+    Methods have names that a reader knows.
+    """
+    assert authenticationName(bytes.fromhex(V2)) == "mschapv2"
+    assert authenticationName(bytes.fromhex("c027")) == "SPAP"
+    assert authenticationName(bytes.fromhex("c223")) == "CHAP with no algorithm"
+    assert authenticationName(b"") == "authentication protocol 0x0000"
+
+
+def test_echo() -> None:
+    """
+    An Echo-Request comes back with its identifier and content and our magic number, cut to what the
+    peer receives; before Opened it doesn't.
+    """
+    peer = Peer()
+    peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 5, b"\0\0\0\7hello"))
+    assert ppp.ECHO_REPLY not in [packet[0] for packet in peer.sent]
+    peer.open((1, "0040"), (5, "00000007"))
+    peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 5, b"\0\0\0\7hello"))
+    assert peer.sent[-1] == ppp.encodePacket(ppp.ECHO_REPLY, 5, b"\0\0\0\1hello")
+    peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 6, b"\0\0\0\7" + bytes(400)))
+    assert len(peer.sent[-1]) == 64
+    peer.sent.clear()
+    peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 7, b"\0\0\0\1mine"))
+    peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 8, b"\0\0"))
+    peer.lcp.received(ppp.encodePacket(ppp.DISCARD_REQUEST, 9, b"\0\0\0\7"))
+    assert peer.sent == []
+
+
+def test_keepalive() -> None:
+    """
+    Unanswered Echo-Requests are counted until one is answered, which also gives the round trip;
+    neither our own magic number nor an identifier that we didn't use is an answer.
+    """
+    peer = Peer()
+    lcp = peer.lcp
+    lcp.sendEcho()
+    assert lcp.echoesUnanswered == 0
+    peer.open((5, "00000007"))
+    lcp.sendEcho()
+    lcp.sendEcho()
+    assert [packet[:1] + packet[2:] for packet in peer.sent] == [b"\x09\0\x08\0\0\0\1"] * 2
+    identifier = peer.sent[-1][1]
+    peer.clock.advance(0.25)
+    lcp.received(ppp.encodePacket(ppp.ECHO_REPLY, identifier, b"\0\0\0\1"))
+    lcp.received(ppp.encodePacket(ppp.ECHO_REPLY, identifier - 2, b"\0\0\0\7"))
+    lcp.received(ppp.encodePacket(ppp.ECHO_REPLY, identifier + 1, b"\0\0\0\7"))
+    lcp.received(ppp.encodePacket(ppp.ECHO_REPLY, identifier, b"\0"))
+    assert (lcp.echoesUnanswered, lcp.roundTrip) == (2, None)
+    lcp.received(ppp.encodePacket(ppp.ECHO_REPLY, identifier, b"\0\0\0\7"))
+    assert (lcp.echoesUnanswered, lcp.roundTrip) == (0, 0.25)
+
+
+def test_echoCodeRejected() -> None:
+    """
+    A peer that doesn't know Echo-Request lives all the same.
+    """
+    peer = Peer()
+    peer.open()
+    peer.lcp.sendEcho()
+    peer.lcp.received(ppp.encodePacket(ppp.CODE_REJECT, 1, peer.sent[-1]))
+    assert (peer.lcp.echoesUnanswered, peer.told) == (0, ["up"])
+
+
+def test_protocolRejectSent() -> None:
+    """
+    A Protocol-Reject carries the protocol and as much of the packet as the peer receives, in Opened
+    alone.
+    """
+    peer = Peer()
+    peer.lcp.sendProtocolReject(0x8235, b"abc")
+    assert len(peer.sent) == 1
+    peer.open((1, "0040"))
+    peer.lcp.sendProtocolReject(0x8235, b"abc")
+    peer.lcp.sendProtocolReject(0x8235, bytes(500))
+    first, second = peer.sent
+    assert ppp.decodePacket(first)[::2] == (ppp.PROTOCOL_REJECT, b"\x82\x35abc")
+    assert first[1] != second[1]
+    assert len(second) == 64
+
+
+def test_protocolRejectReceived() -> None:
+    """
+    A Protocol-Reject names its protocol to the link; of LCP itself it is the end; before Opened it
+    means nothing.
+    """
+    peer = Peer()
+    rejected: list[int] = []
+    peer.lcp.protocolRejected = rejected.append
+    peer.lcp.received(ppp.encodePacket(ppp.PROTOCOL_REJECT, 1, b"\x80\xfd\1\1"))
+    peer.open()
+    peer.lcp.received(ppp.encodePacket(ppp.PROTOCOL_REJECT, 1, b"\x80\xfd\1\1"))
+    peer.lcp.received(ppp.encodePacket(ppp.PROTOCOL_REJECT, 1, b"\x80"))
+    assert (rejected, peer.told) == ([0x80FD], ["up"])
+    peer.lcp.received(ppp.encodePacket(ppp.PROTOCOL_REJECT, 1, b"\xc0\x21"))
+    peer.clock.pump([RESTART_SECONDS] * 3)
+    assert peer.told == ["up", "down", "the peer rejects LCP itself"]
+
+
+def test_renegotiated() -> None:
+    """
+    A Configure-Request in Opened begins anew, as RFC 1661 says, with what we first wanted.
+    """
+    peer = Peer(BOTH)
+    peer.answer(ppp.CONFIGURE_NAK, (3, MD5))
+    peer.open((1, "0578"))
+    peer.request((1, "0500"))
+    assert [packet[0] for packet in peer.sent] == [1, 2]
+    assert peer.asked()[3] == V2
+    peer.answer(ppp.CONFIGURE_ACK)
+    assert peer.told == ["up", "down", "up"]
+    assert (peer.lcp.peerMRU, peer.lcp.demanded) == (1280, Method.MSCHAPV2)
