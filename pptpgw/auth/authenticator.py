@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
+from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.credentials import ClaimCredentials, credentialsFor
 from pptpgw.error import Refused
 from pptpgw.interfaces import ISubscriber
@@ -37,7 +38,8 @@ class Authenticator:
         """
         self._portal = portal
         for checker in portal.checkers.values():
-            _encodeUsers(checker)
+            for one in checker.checkers if isinstance(checker, CheckerChain) else (checker,):
+                _encodeUsers(one)
 
     def __call__(self, claim: Claim) -> Deferred[Grant]:
         """

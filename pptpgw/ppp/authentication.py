@@ -7,6 +7,7 @@ the gateway's matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol as TypingProtocol
@@ -52,6 +53,12 @@ class Keys(TypingProtocol):
     """
     The MPPE keys that an authentication earned, as this end sees them.
     """
+
+    @property
+    def bits(self) -> Sequence[int]:
+        """
+        The lengths that there are keys for, of 40, 56 and 128.
+        """
 
     def send(self, bits: int, stateful: bool) -> MPPEParameters:
         """

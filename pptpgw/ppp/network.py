@@ -124,14 +124,17 @@ class NetworkPhase:
         """
         settings = self._settings
         self.begun = True
+        bits: tuple[int, ...] = ()
+        if keys is not None and settings.encryption != "off":
+            bits = tuple(one for one in settings.bits if one in keys.bits)
         if settings.encryption == "require":
             self._channel.requireMPPE()
-            if keys is None:
+            if not bits:
                 self._close("encryption is required, and this authentication earns no keys for it")
                 return
-        if settings.encryption != "off" and keys is not None:
+        if bits:
             self._keys = keys
-            self._openCCP()
+            self._openCCP(bits)
         else:
             self._release()
         self._deliver()
@@ -260,14 +263,14 @@ class NetworkPhase:
 
     # Within
 
-    def _openCCP(self) -> None:
+    def _openCCP(self, bits: tuple[int, ...]) -> None:
         settings = self._settings
         self._ccp = ccp = CCP(
             self.clock,
             self.send,
             self,
             CCPSettings(
-                bits=settings.bits,
+                bits=bits,
                 stateful=settings.stateful,
                 require=settings.encryption == "require",
             ),

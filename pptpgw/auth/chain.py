@@ -1,0 +1,63 @@
+"""
+Several checkers as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.python.failure import Failure
+from zope.interface import implementer, providedBy
+
+
+@implementer(ICredentialsChecker)
+class CheckerChain:
+    """
+    Asks checkers in their order until one knows the user and the password is right.
+
+    A checker that can't judge the kind of credentials is passed over; one that breaks ends the
+    chain, so that an outage isn't taken for a wrong password.
+    """
+
+    def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        self.checkers = tuple(checkers)
+
+    @property
+    def credentialInterfaces(self) -> tuple[Any, ...]:
+        """
+        Every kind of credentials that one of the checkers judges.
+        """
+        return tuple(
+            dict.fromkeys(
+                interface for checker in self.checkers for interface in checker.credentialInterfaces
+            )
+        )
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """
+        What the first checker that lets the credentials pass says; fails with
+        L{UnauthorizedLogin} where none does.
+        """
+        provided = providedBy(credentials)
+        able = [
+            checker
+            for checker in self.checkers
+            if any(provided.isOrExtends(one) for one in checker.credentialInterfaces)
+        ]
+        return self._ask(able, credentials)
+
+    def _ask(self, checkers: Sequence[ICredentialsChecker], credentials: Any) -> Deferred[Any]:
+        if not checkers:
+            return fail(UnauthorizedLogin())
+        asked: Deferred[Any] = maybeDeferred(checkers[0].requestAvatarId, credentials)
+
+        def askTheNext(failure: Failure) -> Failure | Deferred[Any]:
+            if isinstance(failure.value, UnauthorizedLogin):
+                return self._ask(checkers[1:], credentials)
+            return failure
+
+        return asked.addErrback(askTheNext)
