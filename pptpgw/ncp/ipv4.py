@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
@@ -59,6 +60,7 @@ class IPv4Settings:
     requestDNS: bool = False
 
 
+@lru_cache(maxsize=1024)
 def _packed(address: str) -> bytes:
     return IPv4Address(address).packed
 
