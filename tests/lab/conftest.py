@@ -4,26 +4,33 @@ Fixtures of the lab: a network for all tests, a fresh gateway for each.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.peers import Network, Process, run
-from tests.lab.server import Gateway, StartGateway
+from tests.lab.server import TWISTD, Gateway, StartGateway
 
 IN_THE_LAB = Path("/run/lab/state").is_dir()
 LAB = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Outside of the lab kernel none of these can run.
+    Outside of the lab kernel none of these can run; inside, C{LAB_PART=1/2} runs the first of two
+    parts.
     """
     if not IN_THE_LAB:
         for item in items:
             if item.path.is_relative_to(LAB):
                 item.add_marker(pytest.mark.skip(reason="needs the lab kernel: make lab"))
+        return
+    part, _, parts = os.environ.get("LAB_PART", "1/1").partition("/")
+    mine = items[int(part) - 1 :: int(parts)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = mine
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +67,10 @@ def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     """
     started: list[Gateway] = []
 
-    def start(**sections: dict[str, object]) -> Gateway:
+    def start(program: Path = TWISTD, **sections: dict[str, object]) -> Gateway:
         folder = tmp_path / f"gateway-{len(started)}"
         folder.mkdir()
-        gateway = Gateway(network.gateway, folder, sections)
+        gateway = Gateway(network.gateway, folder, sections, program)
         started.append(gateway)
         return gateway
 

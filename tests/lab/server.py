@@ -23,6 +23,8 @@ bob       *       battery          10.77.0.200
 ALICE = ("alice", "correct horse")
 BOB = ("bob", "battery")
 
+TWISTD = Path(sys.executable).parent / "twistd"
+
 Sections = Mapping[str, Mapping[str, object]]
 
 
@@ -44,7 +46,9 @@ class Gateway(Process):
     @ivar down: whether L{shutDown} was called.
     """
 
-    def __init__(self, namespace: Namespace, folder: Path, sections: Sections) -> None:
+    def __init__(
+        self, namespace: Namespace, folder: Path, sections: Sections, program: Path = TWISTD
+    ) -> None:
         self.namespace = namespace
         self.down = False
         self._before = self._made()
@@ -53,11 +57,9 @@ class Gateway(Process):
         secrets = folder / "chap-secrets"
         secrets.touch(0o600)
         secrets.write_text(SECRETS)
-        twistd = str(Path(sys.executable).parent / "twistd")
-        command = [twistd, "--nodaemon", "--pidfile=", "pptpgw", "--config", str(configuration)]
-        super().__init__(
-            namespace.command(*command, "--auth", f"chap-secrets:{secrets}"), folder / "gateway.log"
-        )
+        command = [sys.executable, str(program), "--nodaemon", "--pidfile=", "pptpgw"]
+        command += ["--config", str(configuration), "--auth", f"chap-secrets:{secrets}"]
+        super().__init__(namespace.command(*command), folder / "gateway.log")
         deadline = time.monotonic() + 30
         while not self.serves():
             assert self.running, f"the gateway ended at once:\n{self.text}"
@@ -118,5 +120,6 @@ class Gateway(Process):
 
 StartGateway = Callable[..., Gateway]
 """
-The fixture of that name: its keyword arguments are the sections of a configuration.
+The fixture of that name: its keyword arguments are the sections of a configuration; C{program} is
+some program in twistd's place.
 """

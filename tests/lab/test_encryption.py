@@ -2,11 +2,15 @@
 MPPE, with the Linux kernel's as the other end.
 """
 
+from pathlib import Path
+
 import pytest
 
 from tests.lab.capture import COMPRESSED, CONTROL, IPV4, Capture, frames
 from tests.lab.peers import INSIDE_ADDRESS, LOCAL_ADDRESS, Network
 from tests.lab.server import ALICE, StartGateway
+
+STATEFUL = Path(__file__).with_name("stateful.py")
 
 
 @pytest.mark.parametrize("bits", [40, 128])
@@ -51,6 +55,25 @@ def test_aCallerThatWouldTakeStatefulGetsStateless(
     caller = network.host().call(*ALICE, "require-mppe-128", "mppe-stateful").up()
     assert "MPPE 128-bit stateless" in caller.text
     caller.ping()
+
+
+@pytest.mark.parametrize("bits", [40, 128])
+def test_statefulWithTheKernel(bits: int, network: Network, startGateway: StartGateway) -> None:
+    """
+    Both ends stay in step, over the wrap of the coherency count, and after packets were lost.
+    """
+    startGateway(STATEFUL, link={"encryption-bits": [bits], "encryption-stateful": True})
+    host = network.host()
+    caller = host.call(*ALICE, f"require-mppe-{bits}", "mppe-stateful").up()
+    assert f"MPPE {bits}-bit stateful compression enabled" in caller.text
+    caller.ping(LOCAL_ADDRESS, "-f", "-i", "0", count=5000)
+    host.impair("loss", "5%")
+    for _ in range(20):
+        host.reaches(LOCAL_ADDRESS, "-I", caller.interface, "-i", "0.02", "-c", "10")
+    host.restore()
+    assert caller.received("CCP ResetReq") or caller.sent("CCP ResetReq")
+    assert caller.reaches(5)
+    caller.ping(count=10)
 
 
 @pytest.mark.parametrize("option", ["noccp", "nomppe"], ids=["no CCP at all", "CCP without MPPE"])
