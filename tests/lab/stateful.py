@@ -1,8 +1,8 @@
 """
 twistd, but the gateway asks for stateful MPPE, and suggests it.
 
-No client at hand insists on stateful MPPE; pppd takes it, with mppe-stateful, where it is asked for:
-so this is how the stateful MPPE of its kernel can be met.
+No client at hand insists on stateful MPPE; pppd takes it, with mppe-stateful, where asked for: so
+this is how the stateful MPPE of its kernel can be met.
 """
 
 from collections.abc import Callable
