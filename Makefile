@@ -13,7 +13,7 @@ LAB ?=
 # The drop-in of an editable install shows to twisted.plugins in this mode only.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
-SOURCES := setup.py pyproject.toml $(wildcard pptpgw/datapath/*.c)
+SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
 
 .PHONY: run test lab check bench clean packages
 
@@ -39,7 +39,7 @@ bench: $(VENV)/.test
 
 clean:
 	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp
-	rm -f twisted/plugins/dropin.cache pptpgw/datapath/*.so twistd.pid
+	rm -f twisted/plugins/dropin.cache pptpgw/*/*.so twistd.pid
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 packages:

@@ -35,16 +35,17 @@ setup(
     python_requires=">=3.11",
     # The drop-in goes into Twisted's own folder of plugins: no __init__.py, here or there.
     packages=[*find_packages(include=["pptpgw", "pptpgw.*"]), "twisted.plugins"],
-    package_data={"pptpgw": ["py.typed"], "pptpgw.datapath": ["*.pyi"]},
+    package_data={"pptpgw": ["py.typed", "*/*.pyi"]},
+    # Where no compiler is at hand the gateway runs on the Python twins of these.
     ext_modules=[
-        # Where no compiler is at hand the gateway runs on the Python twin of this module.
         Extension(
-            "pptpgw.datapath._mppe",
-            ["pptpgw/datapath/_mppe.c"],
+            name,
+            [name.replace(".", "/") + ".c"],
             optional=True,
             py_limited_api=True,
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
         )
+        for name in ("pptpgw.datapath._mppe", "pptpgw.ports._gre")
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
     install_requires=[

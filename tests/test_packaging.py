@@ -155,6 +155,7 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
         "Makefile",
         "README.md",
         "pptpgw/datapath/_mppe.c",
+        "pptpgw/ports/_gre.c",
         "tap/gateway.tac",
         "tap/pptpgw.service",
         "tap/pptpgw.toml",
@@ -182,21 +183,21 @@ def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
     assert not environment.offersGateway()
 
 
-def test_theExtensionIsBuiltForEveryLaterPython(
+def test_theExtensionsAreBuiltForEveryLaterPython(
     environment: Environment, unpack: Callable[[], Path]
 ) -> None:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     environment.install(str(unpack()))
-    (extension,) = (environment.packages / "pptpgw/datapath").glob("_mppe*.so")
-    assert extension.name == "_mppe.abi3.so"
+    extensions = {path.name for path in (environment.packages / "pptpgw").rglob("*.so")}
+    assert extensions == {"_mppe.abi3.so", "_gre.abi3.so"}
 
 
 def test_withoutACompilerTheGatewayInstallsAllTheSame(
     environment: Environment, unpack: Callable[[], Path]
 ) -> None:
     environment.install(str(unpack()), CC="/bin/false")
-    assert not list((environment.packages / "pptpgw/datapath").glob("_mppe*.so"))
+    assert not list((environment.packages / "pptpgw").rglob("*.so"))
     assert environment.offersGateway()
 
 
