@@ -46,6 +46,7 @@ NOT_SENT = "not sent by the system"
 
 _MASK = NUMBERS - 1
 _MPPE = 0x00FD
+_NONE: dict[int, Network] = {}
 _BEYOND_NETWORKS = 0x4000
 _UNCOMPRESSED = b"\xff\x03"
 _DATA = DATA << 16 | PROTOCOL_TYPE
@@ -55,7 +56,7 @@ _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 _ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
 _TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
 
-Receive = Callable[[bytes, int, int, int], None]
+Receive = Callable[[int, int, bytes], None]
 SendTo = Callable[[bytes, tuple[str, int]], object]
 
 
@@ -66,7 +67,8 @@ class GRE(Protocol):
 
     def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
         """
-        Have C{receive} called with octets, start, end and sequence number of each packet.
+        Have C{receive} called with sequence number, protocol number and information field of each
+        frame.
         """
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
@@ -110,13 +112,13 @@ class Channel:
     __slots__ = (
         "_acfc",
         "_address",
-        "_clearMayCome",
         "_clock",
         "_closed",
         "_dataPath",
         "_decryptor",
         "_encryptor",
         "_gre",
+        "_inClear",
         "_mppePrefix",
         "_networks",
         "_owner",
@@ -160,57 +162,51 @@ class Channel:
         self._acfc = self._pfc = False
         self._mppePrefix = b""
         self._required = False
-        self._clearMayCome = True
+        # Those networks whose packets may come in clear: all, or none.
+        self._inClear = self._networks
         self._closed = False
         self._strangersSince = float("-inf")
         self._strangers = 0
         self._recompute()
-        gre.register(tunnel.peerAddress, tunnel.localCallID, self.packetReceived)
+        gre.register(tunnel.peerAddress, tunnel.localCallID, self.frameReceived)
 
     # From the peer.
 
-    def packetReceived(self, octets: bytes, start: int, end: int, sequence: int) -> None:
+    def frameReceived(self, sequence: int, protocol: int, information: bytes) -> None:
         """
-        A GRE packet of this call: the payload lies from C{start} to C{end}; C{sequence} is -1 for
-        an acknowledgement alone, which tells that the peer lives and nothing else.
+        A PPP frame of this call, the protocol number 0 where it had none that makes sense.
+        C{sequence} is -1 where there was no frame but an acknowledgement alone, which tells that
+        the peer lives and nothing else.
         """
         self.counters.framesReceived += 1
         window = self._window
-        if sequence == window.expected and not window.held:
-            window.expected = sequence + 1 & _MASK
-            if sequence == window.due:
-                window.acknowledgementDue()
-            self._frame(octets, start, end)
-        elif sequence >= 0:
-            window.arrived(sequence, octets, start, end)
-
-    def _frame(self, octets: bytes, start: int, end: int) -> None:
-        """
-        A PPP frame in order, its header compressed or not (RFC 1661 sections 6.5 and 6.6).
-        """
-        try:
-            protocol = octets[start]
-            if protocol == 0xFF and octets[start + 1] == 0x03:
-                start += 2
-                protocol = octets[start]
-            if protocol & 1:
-                start += 1
-            else:
-                protocol = protocol << 8 | octets[start + 1]
-                start += 2
-        except IndexError:
-            self.counters.discard(MALFORMED)
+        if sequence != window.expected or window.held:
+            if sequence >= 0:
+                window.arrived(sequence, protocol, information)
             return
-        if start > end:
-            self.counters.discard(MALFORMED)
-        elif protocol == _MPPE:
-            self._encrypted(octets, start, end)
-        elif protocol in self._networks and self._clearMayCome:
-            self._networks[protocol].received(octets[start:end])
+        # Beyond the last number it equals none, and the window finds where to go on.
+        window.expected = sequence + 1
+        if sequence == window.due:
+            window.acknowledgementDue()
+        network = self._inClear.get(protocol)
+        if network is not None:
+            network.received(information)
         else:
-            self._other(protocol, octets[start:end])
+            self._frame(protocol, information)
 
-    def _encrypted(self, octets: bytes, start: int, end: int) -> None:
+    def _frame(self, protocol: int, information: bytes) -> None:
+        """
+        A frame in order, of whatever kind.
+        """
+        network = self._inClear.get(protocol)
+        if network is not None:
+            network.received(information)
+        elif protocol == _MPPE:
+            self._encrypted(information)
+        else:
+            self._other(protocol, information)
+
+    def _encrypted(self, frame: bytes) -> None:
         """
         An MPPE frame.
         """
@@ -218,9 +214,9 @@ class Channel:
         if decryptor is None or recovery is None:
             self.counters.discard(NO_MPPE)
             return
-        plain = decryptor.decrypt(octets, start, end)
+        plain = decryptor.decrypt(frame)
         if isinstance(plain, int):
-            again = recovery.refused(plain, octets, start, end)
+            again = recovery.refused(plain, frame)
             if again is None:
                 return
             plain = again
@@ -243,11 +239,11 @@ class Channel:
         """
         A frame in clear that is no packet of a network that may come in clear.
         """
-        if not protocol & 1:
+        if protocol == 0:
             self.counters.discard(MALFORMED)
             return
         if protocol < _BEYOND_NETWORKS:
-            if not self._clearMayCome:
+            if self._inClear is not self._networks:
                 self.counters.discard(IN_CLEAR)
                 return
             now = self._clock.seconds()
@@ -435,7 +431,9 @@ class Channel:
         """
         begin = b"" if self._acfc else _UNCOMPRESSED
         self._mppePrefix = begin + (b"\xfd" if self._pfc else b"\x00\xfd")
-        self._clearMayCome = self._decryptor is None and not self._required
+        self._inClear = self._networks
+        if self._required or self._decryptor is not None:
+            self._inClear = _NONE
         for network in self._networks.values():
             compressed = self._pfc and network.field[0] == 0
             network.prefix = begin + (network.field[1:] if compressed else network.field)

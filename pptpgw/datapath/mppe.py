@@ -107,12 +107,10 @@ class DecryptorType(Protocol):
         How often the key has changed.
         """
 
-    def decrypt(self, octets: bytes, start: int, end: int, /) -> bytes | int:
+    def decrypt(self, frame: bytes, /) -> bytes | int:
         """
-        The plaintext, protocol number first, of the MPPE frame from C{start} to C{end}; or
-        L{MALFORMED}, L{LATE}, L{LOST} or L{CAPPED}, and then the packet changed nothing.
-
-        @raise ValueError: C{start} and C{end} don't lie in the octets.
+        The plaintext, protocol number first, of an MPPE frame: at least one octet; or L{MALFORMED},
+        L{LATE}, L{LOST} or L{CAPPED}, and then the frame has changed nothing.
         """
 
 
@@ -250,15 +248,13 @@ class PythonDecryptor(_Keys):
         self._discarding = False
         self.allowance = 0
 
-    def decrypt(self, octets: bytes, start: int, end: int, /) -> bytes | int:
+    def decrypt(self, frame: bytes, /) -> bytes | int:
         """
         See L{DecryptorType}.
         """
-        if not 0 <= start <= end <= len(octets):
-            raise ValueError("start and end lie outside the octets")
-        if end - start < 3:
+        if len(frame) < 3:
             return MALFORMED
-        (header,) = _HEADER.unpack_from(octets, start)
+        (header,) = _HEADER.unpack_from(frame)
         if header & _FLAGS & ~FLUSHED != ENCRYPTED:
             return MALFORMED
         flushed = bool(header & FLUSHED)
@@ -266,7 +262,7 @@ class PythonDecryptor(_Keys):
         reason = self._follow(flushed, count)
         if reason:
             return reason
-        ciphertext = octets[start + 2 : end]
+        ciphertext = frame[2:]
         plain = self._apply(ciphertext)
         flag = count & 0xFF == 0xFF
         if self._stateful and flushed and not flag and not _looksLikeIP(plain):

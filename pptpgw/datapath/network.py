@@ -166,7 +166,7 @@ class IPv4(Network):
             counters.discard(SPOOFED)
             return
         size = len(packet)
-        if size >= _SHORTEST_TCP and packet[9] == TCP and packet[33] & _SYN | packet[0] ^ 0x45:
+        if packet[9] == TCP and size >= _SHORTEST_TCP and packet[33] & _SYN | packet[0] ^ 0x45:
             packet = self._clamped(packet)
         counters.packetsReceived += 1
         counters.octetsReceived += size

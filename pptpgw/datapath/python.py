@@ -6,16 +6,18 @@ routes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import GRE, Channel
 from pptpgw.datapath.network import IPV4, IPV6, Deliver, IPv4, IPv6, Network
 from pptpgw.datapath.route import RouteTable
+from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, Tunnel
 
 NO_ROUTE = "no session has the destination"
@@ -33,11 +35,29 @@ class TUN(Protocol):
     write: Deliver
 
 
+class Interface(Protocol):
+    """
+    What the kernel must be told of the TUN device.
+    """
+
+    def addRoute(self, network: IPv4Network) -> None:
+        """
+        Route C{network} to the device, unless that is so already; raises L{PPTPGWError}.
+        """
+
+    def removeRoute(self, network: IPv4Network) -> None:
+        """
+        Take that back; harmless where there was nothing to do.
+        """
+
+
 @implementer(IDataPath)
 class PythonDataPath:
     """
     See L{IDataPath}.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -46,6 +66,7 @@ class PythonDataPath:
         tun: TUN | None = None,
         mssClamp: bool = True,
         address: str = "",
+        interface: Interface | None = None,
     ) -> None:
         """
         @param gre: the GRE port for a local address.
@@ -54,12 +75,14 @@ class PythonDataPath:
         @param mssClamp: whether to clamp the MSS of TCP, both ways.
         @param address: our own IPv4 address among the peers, dotted: what ICMP errors are sent
             from; empty: none are sent.
+        @param interface: the TUN device in the kernel's eyes; None where its routes are seen to.
         """
         self.counters = Counters()
         self._clock = clock
         self._gre = gre
         self._tun = tun
         self._mssClamp = mssClamp
+        self._interface = interface
         self._address = IPv4Address(address).packed if address else b""
         self._routes: RouteTable[Deliver] = RouteTable()
         self._exact = self._routes.exact
@@ -114,6 +137,7 @@ class PythonDataPath:
         if attachment.receive is None:
             for route in attachment.addresses:
                 self._routes.add(route, network.transmit)
+                self._addRoute(route)
         return network
 
     def networkClosed(self, network: Network) -> None:
@@ -122,6 +146,16 @@ class PythonDataPath:
         """
         for route in network.attachment.addresses:
             self._routes.remove(route, network.transmit)
+            if self._interface is not None and isinstance(route, IPv4Network):
+                self._interface.removeRoute(route)
+
+    def _addRoute(self, route: IPv4Network | IPv6Network) -> None:
+        if self._interface is not None and isinstance(route, IPv4Network):
+            try:
+                self._interface.addRoute(route)
+            except PPTPGWError as error:
+                # The session has what it was promised; only the way back to it is missing.
+                self._log.error("{error}", error=str(error))
 
     def _destination(self, packet: bytes) -> bytes:
         """

@@ -73,7 +73,7 @@ class Recovery:
         self._resyncs = 0
         self.failures = 0
 
-    def refused(self, reason: int, octets: bytes, start: int, end: int) -> bytes | None:
+    def refused(self, reason: int, frame: bytes) -> bytes | None:
         """
         The decryptor refused a frame: try again where its allowance was at fault and can be
         renewed; otherwise count.
@@ -82,7 +82,7 @@ class Recovery:
         if reason == mppe.CAPPED and now - self._renewed >= 1:
             self._renewed = now
             self._decryptor.allowance = REKEY_ALLOWANCE
-            plain = self._decryptor.decrypt(octets, start, end)
+            plain = self._decryptor.decrypt(frame)
             if isinstance(plain, bytes):
                 return plain
             reason = plain

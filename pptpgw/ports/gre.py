@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from struct import Struct
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
-from pptpgw.error import NotPermitted
-from pptpgw.wire.gre import ACKNOWLEDGEMENT_ONLY, DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
+from pptpgw.error import Malformed, NotPermitted
+from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE, decode
+from pptpgw.wire.ppp import decodeFrame
 
 RECEIVE_SIZE = 4096
 """
@@ -42,16 +43,27 @@ _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFERS = ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE))
 
-# An IP header of 20 octets and the first 12 of the GRE header; every PPTP packet has them.
-_BOTH = Struct("!B11xI4xHHHHI")
-_HEADER = 20
-_ONE_NUMBER = _HEADER + 12
-_TWO_NUMBERS = _HEADER + 16
+MALFORMED = "not enhanced GRE"
+STRAY = "GRE of no call"
 
-Receive = Callable[[bytes, int, int, int], None]
+# An IP header of 20 octets and the first 12 of the GRE header; every PPTP packet has them.
+_BOTH = Struct("!12xI4xIHHI")
+_ONE_NUMBER = 20 + 12
+_TWO_NUMBERS = 20 + 16
+_DATA = DATA << 16 | PROTOCOL_TYPE
+_DATA_ACKNOWLEDGEMENT = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
+
+Receive = Callable[[int, int, bytes], None]
 """
-Takes the octets of a packet, start and end of the GRE payload in them, and the sequence number, -1
-for an acknowledgement that stands alone.
+Takes the sequence number of a packet, -1 where it only acknowledges, and the protocol number and
+information field of the PPP frame in it; the protocol number is 0 where there is no frame, or one
+without a protocol number.
+"""
+
+Arrival = tuple[Receive | None, int, int, bytes]
+"""
+Who is to be called, and with what; nobody, and the whole packet in place of the information field,
+where that takes a closer look.
 """
 
 SendTo = Callable[[bytes, tuple[str, int]], object]
@@ -62,7 +74,63 @@ Sends one GRE packet to an address; raises OSError.
 EVERY_ADDRESS = ("", "0.0.0.0")
 
 
-@runtime_checkable
+def receive(opened: socket.socket, channels: dict[int, Receive]) -> list[Arrival]:
+    """
+    Take up to L{BATCH} packets from the socket, and find the calls that they belong to.
+
+    A packet that holds a PPP frame, whose IP header has no options, and whose peer and call id are
+    in C{channels} is taken apart; any other is left whole.
+
+    @raise OSError: nothing could be read, for another reason than that nothing is there.
+    """
+    arrivals: list[Arrival] = []
+    try:
+        for _ in range(BATCH):
+            arrivals.append(_arrival(opened.recv(RECEIVE_SIZE), channels))
+    except BlockingIOError:
+        pass
+    except OSError:
+        if not arrivals:
+            raise
+    return arrivals
+
+
+def _arrival(octets: bytes, channels: dict[int, Receive]) -> Arrival:
+    """
+    One packet, taken apart if it is a plain one.
+    """
+    if len(octets) >= _ONE_NUMBER and octets[0] == 0x45:
+        source, flags, length, callID, sequence = _BOTH.unpack_from(octets)
+        if flags in (_DATA, _DATA_ACKNOWLEDGEMENT):
+            start = _ONE_NUMBER if flags == _DATA else _TWO_NUMBERS
+            channel = channels.get(source << 16 | callID)
+            if channel is not None and start + length <= len(octets):
+                try:
+                    return channel, sequence, *decodeFrame(octets[start : start + length])
+                except Malformed:
+                    pass
+    return None, 0, 0, octets
+
+
+def _receiveCompiled(opened: socket.socket, channels: dict[int, Receive]) -> list[Arrival]:
+    """
+    L{receive}, by one system call in all.
+    """
+    return _gre.receive(opened.fileno(), channels)
+
+
+fastest = receive
+implementation = "Python"
+
+try:
+    from pptpgw.ports import _gre
+except ImportError:
+    pass
+else:
+    fastest = _receiveCompiled
+    implementation = "compiled"
+
+
 class System(Protocol):
     """
     The part of the module C{socket} that a port uses.
@@ -89,13 +157,19 @@ class GREPort:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorFDSet, address: str, counters: Counters, system: System = socket
+        self,
+        reactor: IReactorFDSet,
+        address: str,
+        counters: Counters,
+        system: System = socket,
+        receive: Callable[[socket.socket, dict[int, Receive]], list[Arrival]] = fastest,
     ) -> None:
         self.address = "" if address in EVERY_ADDRESS else address
         self.counters = counters
         self._reactor = reactor
         self._system = system
         self._socket: socket.socket | None = None
+        self._receive = receive
         self._channels: dict[int, Receive] = {}
 
     def startListening(self) -> None:
@@ -217,61 +291,46 @@ class GREPort:
 
     def doRead(self) -> None:
         """
-        Read what is there, up to L{BATCH} packets.
+        Take what has arrived, up to L{BATCH} packets.
         """
         opened = self._socket
         if opened is None:
             return
-        receive = opened.recv
-        find = self._channels.get
-        unpack = _BOTH.unpack_from
-        for _ in range(BATCH):
+        try:
+            arrivals = self._receive(opened, self._channels)
+        except OSError as error:
+            # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
+            name = errno.errorcode.get(error.errno or 0, "unknown")
+            self.counters.discard(f"GRE not read: {name}")
+            return
+        for channel, sequence, protocol, information in arrivals:
             try:
-                octets = receive(RECEIVE_SIZE)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if self._socket is not opened:
-                    return
-                # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
-                name = errno.errorcode.get(error.errno or 0, "unknown")
-                self.counters.discard(f"GRE not read: {name}")
-                continue
-            if len(octets) < _ONE_NUMBER or octets[0] != 0x45:
-                octets = self._withoutOptions(octets)
-                if len(octets) < _ONE_NUMBER:
-                    self.counters.discard("GRE too short")
-                    continue
-            _, source, flags, protocol, length, callID, sequence = unpack(octets)
-            if flags == DATA_ACKNOWLEDGEMENT:
-                start = _TWO_NUMBERS
-            elif flags == DATA:
-                start = _ONE_NUMBER
-            elif flags == ACKNOWLEDGEMENT_ONLY:
-                start, length, sequence = _ONE_NUMBER, 0, -1
-            else:
-                self.counters.discard("not enhanced GRE")
-                continue
-            if protocol != PROTOCOL_TYPE:
-                self.counters.discard("not enhanced GRE")
-                continue
-            end = start + length
-            if end > len(octets):
-                self.counters.discard("GRE too short")
-                continue
-            channel = find(source << 16 | callID)
-            if channel is None:
-                self.counters.discard("stray GRE")
-                continue
-            try:
-                channel(octets, start, end, sequence)
+                if channel is None:
+                    self._unclear(information)
+                else:
+                    channel(sequence, protocol, information)
             except Exception:
-                self._log.failure("A call failed on a packet from {source}", source=source)
+                self._log.failure("A call failed on a packet")
 
-    def _withoutOptions(self, octets: bytes) -> bytes:
+    def _unclear(self, octets: bytes) -> None:
         """
-        The same packet as if its IP header had no options.
+        A packet that is no plain frame of a known call: an acknowledgement alone, one whose IP
+        header has options, a frame that makes no sense, or one to count.
         """
-        if not octets:
-            return b""
-        return octets[:_HEADER] + octets[(octets[0] & 0x0F) * 4 :]
+        header = (octets[0] & 0x0F) * 4 if octets else 0
+        try:
+            callID, payload, sequence, _ = decode(octets[header:])
+        except Malformed:
+            self.counters.discard(MALFORMED)
+            return
+        source = int.from_bytes(octets[12:16], "big")
+        channel = self._channels.get(source << 16 | callID)
+        if channel is None:
+            self.counters.discard(STRAY)
+            return
+        protocol, information = 0, b""
+        try:
+            protocol, information = decodeFrame(payload)
+        except Malformed:
+            pass
+        channel(-1 if sequence is None else sequence, protocol, information)

@@ -117,7 +117,7 @@ class TUNPort:
         reactor: IReactorFDSet,
         name: str,
         counters: Counters,
-        receive: Callable[[bytes], None] | None = None,
+        receive: Callable[[bytes], object] | None = None,
         system: System | None = None,
     ) -> None:
         """
@@ -130,7 +130,7 @@ class TUNPort:
                 f"{name!r} names no interface: 1 to {NAME_LIMIT} octets, no slash, no space"
             )
         self.name = name
-        self.receive: Callable[[bytes], None] = receive or self._unread
+        self.receive: Callable[[bytes], object] = receive or self._unread
         self.write: Callable[[bytes], object] = _closed
         self.counters = counters
         self._reactor = reactor

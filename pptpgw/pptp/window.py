@@ -22,8 +22,8 @@ Rules:
 A timer runs only while a packet is held or an acknowledgement may be due.
 
 The packet in order is the data path's own fast path: it compares with C{expected} and C{held},
-moves C{expected} on, and calls L{Window.acknowledgementDue} at C{due}. All else is
-L{Window.arrived}.
+moves C{expected} on (to L{NUMBERS} after the last one, which the next call here puts right), and
+calls L{Window.acknowledgementDue} at C{due}. All else is L{Window.arrived}.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ STRANGERS = 64
 GAPS_KNOWN = 4
 ACKNOWLEDGE_TIME = 0.5
 
+NEVER = -2
+"""
+In place of a sequence number: equal to none, nor to the -1 of packets that have none.
+"""
+
 LOST = "lost before it reached us"
 DUPLICATE = "duplicate"
 LATE = "late: its gap was given up"
@@ -56,9 +61,9 @@ _MASK = NUMBERS - 1
 _HALF = NUMBERS >> 1
 _HALF_WINDOW = RECEIVE_WINDOW // 2
 
-Deliver = Callable[[bytes, int, int], None]
+Deliver = Callable[[int, bytes], None]
 """
-Takes a packet in order: octets, where the payload starts in them, and where it ends.
+Takes a PPP frame in order: protocol number and information field.
 """
 
 
@@ -78,6 +83,7 @@ class Window:
         "_acknowledge",
         "_acknowledgeTimer",
         "_clock",
+        "_closed",
         "_counters",
         "_deliver",
         "_gapTimer",
@@ -110,36 +116,40 @@ class Window:
         self._acknowledgeTimer: IDelayedCall | None = None
         # The last gaps given up, each as first number and length.
         self._gaps: tuple[tuple[int, int], ...] = ()
+        self._closed = False
         self._strangers = 0
         self._strangersAt = -1
-        self.expected = -2
+        self.expected = NEVER
         # A dict keeps the order of arrival, so the first value is the one held longest.
-        self.held: dict[int, tuple[bytes, int, int, float]] = {}
-        self.acknowledged = -2
-        self.due = -2
+        self.held: dict[int, tuple[int, bytes, float]] = {}
+        self.acknowledged = NEVER
+        self.due = NEVER
         self.sending = 0
 
-    def arrived(self, sequence: int, octets: bytes, start: int, end: int) -> None:
+    def arrived(self, sequence: int, protocol: int, information: bytes) -> None:
         """
-        A packet came, with whatever sequence number; deliver what is in order by now.
+        A frame came, with whatever sequence number; deliver what is in order by now.
         """
+        if self._closed:
+            return
         if self.expected < 0:
             self._begin(sequence)
+        self.expected &= _MASK
         ahead = (sequence - self.expected) & _MASK
         if ahead == 0:
-            self._inOrder(octets, start, end)
+            self._inOrder(protocol, information)
         elif ahead < REACH:
             if sequence in self.held:
                 self._counters.discard(DUPLICATE)
                 return
-            self.held[sequence] = (octets, start, end, self._clock.seconds())
+            self.held[sequence] = (protocol, information, self._clock.seconds())
             if len(self.held) > HELD_LIMIT:
                 self._giveUpGap()
             self._watchGap()
         elif self._isNewNumbering():
             self._dropHeld()
             self._begin(sequence)
-            self._inOrder(octets, start, end)
+            self._inOrder(protocol, information)
         elif ahead < _HALF:
             self._counters.discard(UNBELIEVABLE)
         else:
@@ -169,8 +179,11 @@ class Window:
 
     def close(self) -> None:
         """
-        Forget what is held and stop the timers.
+        Forget what is held and stop the timers; what arrives from now on is nobody's.
         """
+        self._closed = True
+        # No packet is in order any more.
+        self.expected = self.acknowledged = NEVER
         self._dropHeld()
         if self._acknowledgeTimer is not None:
             self._acknowledgeTimer.cancel()
@@ -184,7 +197,7 @@ class Window:
         if self._acknowledgeTimer is not None:
             self.due = (sequence + _HALF_WINDOW - 1) & _MASK
 
-    def _inOrder(self, octets: bytes, start: int, end: int) -> None:
+    def _inOrder(self, protocol: int, information: bytes) -> None:
         """
         The expected packet is here: deliver it, and those held that follow it.
         """
@@ -194,10 +207,10 @@ class Window:
             self.expected = (sequence + 1) & _MASK
             if sequence == self.due:
                 self.acknowledgementDue()
-            self._deliver(octets, start, end)
+            self._deliver(protocol, information)
             if self.expected not in held:
                 break
-            octets, start, end, _ = held.pop(self.expected)
+            protocol, information, _ = held.pop(self.expected)
         if self._gapTimer is not None:
             self._gapTimer.cancel()
             self._gapTimer = None
@@ -208,7 +221,7 @@ class Window:
         Have the timer run where a packet is held.
         """
         if self.held and self._gapTimer is None:
-            held = self._clock.seconds() - next(iter(self.held.values()))[3]
+            held = self._clock.seconds() - next(iter(self.held.values()))[2]
             self._gapTimer = self._clock.callLater(max(0.0, HELD_TIME - held), self._gapTimedOut)
 
     def _gapTimedOut(self) -> None:
@@ -218,7 +231,7 @@ class Window:
         self._gapTimer = None
         enough = self._clock.seconds() - HELD_TIME
         self._giveUpGap()
-        while self.held and next(iter(self.held.values()))[3] <= enough:
+        while self.held and next(iter(self.held.values()))[2] <= enough:
             self._giveUpGap()
         self._watchGap()
 
@@ -234,8 +247,8 @@ class Window:
         if (self.due - expected) & _MASK < length:
             self.due = first
         self.expected = first
-        octets, start, end, _ = self.held.pop(first)
-        self._inOrder(octets, start, end)
+        protocol, information, _ = self.held.pop(first)
+        self._inOrder(protocol, information)
 
     def _acknowledgeTimedOut(self) -> None:
         """
@@ -246,7 +259,7 @@ class Window:
         self._acknowledgeTimer = None
         if self.expected != self.acknowledged:
             self._acknowledge()
-        self.due = self.expected
+        self.due = self.expected & _MASK
 
     def _isNewNumbering(self) -> bool:
         """

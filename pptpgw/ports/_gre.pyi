@@ -1,0 +1,3 @@
+from pptpgw.ports.gre import Arrival, Receive
+
+def receive(descriptor: int, channels: dict[int, Receive], /) -> list[Arrival]: ...

@@ -1,0 +1,246 @@
+"""
+Masquerading: packets of the peers leave by the default route's interface, with its address.
+
+A table of our own in nftables, and the kernel's switch for forwarding; both are put back at stop.
+The program C{nft} does the former: it speaks the protocol, and checks every word. A firewall in
+another table that drops forwarded packets drops these too: no table can overrule another's drop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.error import ProcessDone
+from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from twisted.python.procutils import which
+
+from pptpgw.error import ConfigurationError, NotPermitted
+
+TIMEOUT = 10.0
+"""
+Seconds that nft may take.
+"""
+
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+ROUTES = Path("/proc/net/route")
+
+_ERROR_LIMIT = 2048
+
+
+class System(Protocol):
+    """
+    The parts of the machine that are used besides the program.
+    """
+
+    def which(self, name: str) -> list[str]:
+        """
+        See L{twisted.python.procutils.which}.
+        """
+
+    def read(self, path: Path) -> str:
+        """
+        The contents of one of the kernel's files.
+        """
+
+    def write(self, path: Path, text: str) -> None:
+        """
+        Replace them.
+        """
+
+
+class RealSystem:
+    """
+    L{System} of the machine.
+    """
+
+    which = staticmethod(which)
+    read = staticmethod(Path.read_text)
+
+    def write(self, path: Path, text: str) -> None:
+        """
+        See L{System.write}.
+        """
+        path.write_text(text)
+
+
+class Masquerade:
+    """
+    What makes the peers' packets look like ours beyond the default route.
+
+    @ivar table: the name of the table, one for each TUN device.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorProcess,
+        clock: IReactorTime,
+        interface: str,
+        networks: Iterable[IPv4Network],
+        system: System | None = None,
+    ) -> None:
+        """
+        @param interface: the TUN device, for the table's name.
+        @param networks: the addresses of the peers.
+        """
+        self.table = "pptpgw_" + re.sub(r"\\W", "_", interface, flags=re.ASCII)
+        self._reactor = reactor
+        self._clock = clock
+        self._networks = tuple(networks)
+        self._system: System = system or RealSystem()
+        self._started = False
+        self._forwarding: str | None = None
+
+    def start(self) -> Deferred[None]:
+        """
+        Set the table up, in place of one that an earlier run left, and switch forwarding on.
+
+        Fails with L{ConfigurationError} without nft or a default route, and with L{NotPermitted}
+        where nft or the kernel refuses.
+        """
+        try:
+            script = self._script(self._defaultInterface())
+        except ConfigurationError:
+            return fail()
+        return self._run(script).addCallback(self._forward)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Remove the table and put the switch back; harmless the second time, or without a start.
+        """
+        if not self._started:
+            return succeed(None)
+        self._started = False
+        if self._forwarding is not None:
+            self._system.write(FORWARDING, self._forwarding)
+            self._forwarding = None
+        return self._run(f"delete table ip {self.table}\n")
+
+    def _forward(self, ignored: None) -> None:
+        """
+        The table stands: let packets through.
+        """
+        self._started = True
+        before = self._system.read(FORWARDING)
+        if before.strip() != "1":
+            try:
+                self._system.write(FORWARDING, "1\n")
+            except OSError as error:
+                raise NotPermitted(
+                    f"{FORWARDING} can't be set ({error.strerror}): set net.ipv4.ip_forward=1 with "
+                    "sysctl beforehand, or let the service write there"
+                ) from error
+            self._forwarding = before
+
+    def _script(self, out: str) -> str:
+        """
+        The whole table in one transaction.
+        """
+        networks = ", ".join(map(str, self._networks))
+        return (
+            # Adding what is there is no error, deleting what isn't is.
+            f"add table ip {self.table}\n"
+            f"delete table ip {self.table}\n"
+            f"table ip {self.table} {{\n"
+            "  chain postrouting {\n"
+            "    type nat hook postrouting priority 100; policy accept;\n"
+            f'    ip saddr {{ {networks} }} oifname "{out}" masquerade\n'
+            "  }\n"
+            "}\n"
+        )
+
+    def _defaultInterface(self) -> str:
+        """
+        The interface of the default route with the lowest metric.
+
+        @raise ConfigurationError: there is none.
+        """
+        best: tuple[int, str] | None = None
+        for line in self._system.read(ROUTES).splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == "00000000" and fields[7] == "00000000":
+                candidate = (int(fields[6]), fields[0])
+                best = min(best, candidate) if best else candidate
+        if best is None:
+            raise ConfigurationError(
+                "[network] masquerade = true: there is no default route to leave by; add one, or "
+                "set it to false"
+            )
+        return best[1]
+
+    def _run(self, script: str) -> Deferred[None]:
+        """
+        Have nft do this.
+        """
+        programs = self._system.which("nft")
+        if not programs:
+            return fail(
+                ConfigurationError(
+                    "[network] masquerade = true: the program nft isn't there; install the package "
+                    "nftables, or set it to false"
+                )
+            )
+        run = _Run(script)
+        self._reactor.spawnProcess(run, programs[0], ["nft", "-f", "-"], env={"LC_ALL": "C"})
+        run.ended.addTimeout(TIMEOUT, self._clock)
+        return run.ended.addErrback(_explain)
+
+
+def _explain(failure: Failure) -> None:
+    """
+    Say what a time-out was about.
+    """
+    failure.trap(TimeoutError)
+    raise NotPermitted(f"nft gave no answer within {TIMEOUT:g} seconds")
+
+
+class _Run(ProcessProtocol):
+    """
+    One run of nft.
+
+    @ivar ended: fires when it has done its work; fails with L{NotPermitted}.
+    """
+
+    def __init__(self, script: str) -> None:
+        self.ended: Deferred[None] = Deferred(self._kill)
+        self._script = script
+        self._errors = b""
+
+    def connectionMade(self) -> None:
+        """
+        Give it the script.
+        """
+        assert self.transport is not None
+        self.transport.write(self._script.encode())
+        self.transport.closeStdin()
+
+    def errReceived(self, data: bytes) -> None:
+        """
+        Keep what it complains about.
+        """
+        self._errors = (self._errors + data)[:_ERROR_LIMIT]
+
+    def processEnded(self, reason: Failure) -> None:
+        """
+        It has done its work, or not.
+        """
+        if self.ended.called:
+            return
+        if reason.check(ProcessDone):
+            self.ended.callback(None)
+            return
+        complaint = self._errors.decode(errors="replace").strip() or reason.getErrorMessage()
+        self.ended.errback(NotPermitted(f"nft refused the masquerading table: {complaint}"))
+
+    def _kill(self, ended: Deferred[None]) -> None:
+        """
+        It takes too long.
+        """
+        if self.transport is not None:
+            self.transport.signalProcess("KILL")
