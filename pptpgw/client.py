@@ -29,12 +29,12 @@ from pptpgw.interfaces import (
     Tunnel,
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ports.control import ControlClientFactory
 from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call, CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
-from pptpgw.ports.control import ControlClientFactory
 from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptpcode import OutgoingCallResult
 

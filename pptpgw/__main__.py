@@ -1,0 +1,175 @@
+"""
+C{python -m pptpgw}: try the gateway, without a configuration, in the foreground.
+
+It keeps one user with a random password in a state folder, starts the gateway on its defaults,
+places one call to itself and then serves until it is interrupted. Where the process lacks the
+privileges for that, it enters a user and network namespace of its own, if the machine allows it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Any
+
+from twisted.cred.portal import Portal
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    formatTime,
+    globalLogBeginner,
+)
+from twisted.python import usage
+from twisted.python.filepath import FilePath
+
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import Configuration
+from pptpgw.error import NotPermitted, PPTPGWError
+from pptpgw.ports import privileges
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.selfcall import callOurselves
+from pptpgw.service import GatewayService
+
+USER = "caller"
+
+
+class Options(usage.Options):
+    """
+    The command line.
+    """
+
+    synopsis = "Usage: python -m pptpgw [--state FOLDER]"
+    optParameters = [
+        ["state", "s", "state", "Folder that keeps the user's password; made with mode 0700."],
+    ]
+
+
+def passwordIn(state: FilePath[str]) -> tuple[FilePath[str], str]:
+    """
+    The chap-secrets file in the folder C{state} and the password of its user, both made if they
+    aren't there.
+    """
+    if not state.isdir():
+        state.makedirs()
+    state.chmod(0o700)
+    path = state.child("chap-secrets")
+    if not path.exists():
+        password = secrets.token_urlsafe(12)
+        with path.create() as file:
+            path.chmod(0o600)
+            file.write(f'{USER} * "{password}" *\n'.encode())
+    line = path.getContent().decode().split()
+    return path, line[2].strip('"')
+
+
+def say(text: str) -> None:
+    """
+    Print a line at once.
+    """
+    print(text, flush=True)
+
+
+def startLog() -> None:
+    """
+    Log to standard output, a line an event.
+    """
+
+    def line(event: LogEvent) -> str | None:
+        text = formatEvent(event)
+        if not text:
+            return None
+        failure = event.get("log_failure")
+        if failure is not None:
+            text += "\n" + failure.getTraceback()
+        time = formatTime(event["log_time"], "%H:%M:%S")
+        level = "" if event["log_level"] is LogLevel.info else event["log_level"].name + ": "
+        return f"{time} {level}{text}\n"
+
+    wanted = LogLevelFilterPredicate(LogLevel.info)
+    # Twisted's own tidings of ports and factories say nothing that ours don't.
+    wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
+    wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
+    observer = FilteringLogObserver(FileLogObserver(sys.stdout, line), [wanted])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+
+
+async def selfCall(reactor: Any, service: GatewayService, password: str) -> None:
+    """
+    Call ourselves and print what was negotiated, or why not.
+    """
+    settings = LinkSettings(identity=Identity(USER.encode(), password.encode()))
+    try:
+        report = await callOurselves(reactor, service.clientEndpoint("127.0.0.1"), settings)
+    except Exception as error:
+        say(f"The call to ourselves failed: {error or type(error).__name__}")
+    else:
+        say(f"The call to ourselves: {report}")
+
+
+def main(argv: list[str]) -> int:
+    """
+    Run until interrupted; the exit status.
+    """
+    options = Options()
+    try:
+        options.parseOptions(argv)
+    except usage.UsageError as error:
+        print(f"{options}\npptpgw: {error}", file=sys.stderr)
+        return 2
+    try:
+        privileges.acquire()
+    except NotPermitted as error:
+        print(f"pptpgw: {error}", file=sys.stderr)
+        return 1
+    from twisted.internet import reactor
+
+    startLog()
+    path, password = passwordIn(FilePath(options["state"]))
+    portal = Portal(SubscriberRealm(), [ChapSecretsChecker(path)])
+    configuration = Configuration()
+    service = GatewayService(reactor, configuration, portal)
+    try:
+        service.privilegedStartService()
+    except PPTPGWError as error:
+        print(f"pptpgw: {error}", file=sys.stderr)
+        return 1
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+
+    def started() -> None:
+        ensureDeferred(selfCall(reactor, service, password)).addCallback(
+            lambda _: announce(password, str(configuration.ipv4.local))
+        )
+
+    reactor.callWhenRunning(started)
+    reactor.run()
+    say("Every call is hung up, and what was made is removed.")
+    return 0
+
+
+def announce(password: str, gateway: str) -> None:
+    """
+    Print how to dial.
+
+    @param gateway: our address in the tunnels, which can't be dialled.
+    """
+    addresses = [one for one in privileges.hostAddresses() if one != gateway]
+    say(f"Dial it with user {USER} and password {password}:")
+    if privileges.inNamespace():
+        say("  at 127.0.0.1, from inside this namespace only, since there were no privileges for")
+        say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
+    else:
+        say(
+            f"  at {', '.join(privileges.hostAddresses()) or '127.0.0.1 (this machine has no other address)'}"
+        )
+    say("Ctrl-C ends it.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

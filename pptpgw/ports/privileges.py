@@ -1,0 +1,110 @@
+"""
+What the kernel must allow the gateway: raw sockets, network configuration, the TUN device.
+
+Where it doesn't, a user and network namespace of our own gives all three to a process without
+privileges, if the machine permits such namespaces; the gateway can then be dialled from inside
+that namespace only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+
+from pyroute2 import IPRoute
+
+from pptpgw.error import NotPermitted
+
+TUN_DEVICE = "/dev/net/tun"
+_CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
+# Set for the process that has entered a namespace, so that it doesn't try again.
+_ENTERED = "PPTPGW_NAMESPACE"
+# From linux/sockios.h and linux/if.h.
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+
+_GRANT = (
+    "run as root (sudo), or grant the capabilities: systemd's AmbientCapabilities=CAP_NET_ADMIN "
+    "CAP_NET_RAW, as in tap/pptpgw.service, or setpriv --ambient-caps=+net_admin,+net_raw "
+    "--inh-caps=+net_admin,+net_raw"
+)
+
+
+def missing() -> list[str]:
+    """
+    What this process lacks, in words; empty: nothing.
+    """
+    with open("/proc/self/status", encoding="ascii") as status:
+        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    lacks = [
+        f"the capability {name}" for bit, name in _CAPABILITIES.items() if not effective >> bit & 1
+    ]
+    if not os.path.exists(TUN_DEVICE):
+        lacks.append(f"{TUN_DEVICE} (modprobe tun; in a container, pass the device in)")
+    elif not os.access(TUN_DEVICE, os.R_OK | os.W_OK):
+        lacks.append(f"the permission to read and write {TUN_DEVICE}")
+    return lacks
+
+
+def acquire() -> None:
+    """
+    Return if nothing is missing; otherwise run this program anew in a namespace of its own.
+
+    @raise NotPermitted: that isn't possible either.
+    """
+    lacks = missing()
+    if not lacks:
+        if inNamespace():
+            _raiseLoopback()
+        return
+    reason = f"the gateway lacks {', '.join(lacks)}: {_GRANT}"
+    # The TUN device stays as it is in there.
+    unshare = shutil.which("unshare")
+    if inNamespace() or unshare is None or any(TUN_DEVICE in lack for lack in lacks):
+        raise NotPermitted(reason)
+    enter = [unshare, "--user", "--map-root-user", "--net", "--"]
+    tried = subprocess.run(
+        [*enter, "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if tried.returncode:
+        raise NotPermitted(
+            f"{reason}. A network namespace of its own isn't allowed here either: "
+            f"{tried.stderr.strip()}"
+        )
+    os.environ[_ENTERED] = "1"
+    os.execv(unshare, [*enter, sys.executable, "-m", "pptpgw", *sys.argv[1:]])
+
+
+def inNamespace() -> bool:
+    """
+    Whether this process has entered a namespace of its own.
+    """
+    return _ENTERED in os.environ
+
+
+def namespaceCommand() -> str:
+    """
+    The beginning of a command that runs inside the namespace.
+    """
+    return f"nsenter --target {os.getpid()} --user --net --preserve-credentials"
+
+
+def hostAddresses() -> list[str]:
+    """
+    The IPv4 addresses of this machine, dotted, without those of loopback.
+    """
+    with IPRoute() as netlink:
+        addresses = [one.get_attr("IFA_ADDRESS") for one in netlink.get_addr(socket.AF_INET)]
+    return [address for address in addresses if not address.startswith("127.")]
+
+
+def _raiseLoopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_:
+        request = struct.pack("16sH14x", b"lo", 0)
+        answer = fcntl.ioctl(any_, _SIOCGIFFLAGS, request)
+        (flags,) = struct.unpack_from("H", answer, 16)
+        fcntl.ioctl(any_, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))

@@ -1,0 +1,219 @@
+"""
+The gateway as a Twisted service: opens every port, and closes them in order.
+
+L{GatewayService} can be attached to any C{MultiService}. What needs privileges is opened in
+C{privilegedStartService}, so that the process may give them up afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.cred.portal import Portal
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pptpgw import __version__
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.client import PPTPClientEndpoint
+from pptpgw.config import Configuration
+from pptpgw.counters import Counters
+from pptpgw.datapath import mppe
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.error import ConfigurationError
+from pptpgw.gateway import Gateway
+from pptpgw.interfaces import ISessionObserver
+from pptpgw.ports.control import ControlFactory
+from pptpgw.ports.gre import GREPort
+from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.tun import TUNPort
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.connection import ConnectionSettings
+from pptpgw.session.pool import AddressPool
+
+_EVERY_ADDRESS = ""
+
+
+def linkSettings(configuration: Configuration) -> LinkSettings:
+    """
+    What C{configuration} wants of each link.
+    """
+    link = configuration.link
+    return LinkSettings(
+        methods=link.authentication,
+        name=link.name.encode(),
+        rechallenge=link.rechallenge,
+        encryption=link.encryption,
+        bits=link.encryptionBits,
+        stateful=link.encryptionStateful,
+        mru=link.mru,
+        echoInterval=link.echoInterval,
+        echoFailures=link.echoFailures,
+        setupTimeout=link.setupTimeout,
+    )
+
+
+class GatewayService(Service):
+    """
+    The whole gateway.
+
+    @ivar gateway: the L{Gateway}: callers, sessions, counters.
+    @ivar dataPath: its L{pptpgw.interfaces.IDataPath}.
+    @ivar callIDs: the call ids in use on that.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        portal: Portal,
+        observers: Iterable[ISessionObserver] = (),
+    ) -> None:
+        """
+        @param portal: of a realm that gives an L{pptpgw.interfaces.ISubscriber}.
+        """
+        self.setName("pptpgw")
+        self._reactor = reactor
+        self._configuration = configuration
+        listen, ipv4, network = configuration.listen, configuration.ipv4, configuration.network
+        self._addresses = [str(one) for one in listen.addresses] or [_EVERY_ADDRESS]
+        self._opened = False
+        self._listening: list[Any] = []
+        self.pool = AddressPool(ipv4.pool)
+        self.callIDs = CallIDs(reactor)
+        self._netlink = NetlinkPort(network.interface)
+        counters = Counters()
+        self._gre = {address: GREPort(reactor, address, counters) for address in self._addresses}
+        self._tun = TUNPort(reactor, network.interface, counters)
+        self.dataPath = PythonDataPath(
+            reactor, self._greFor, self._tun, network.mssClamp, str(ipv4.local)
+        )
+        self.gateway = Gateway(
+            reactor,
+            linkSettings(configuration),
+            ipv4,
+            self.dataPath,
+            Authenticator(portal),
+            self.pool,
+            observers,
+        )
+        self._control = ControlFactory(
+            reactor,
+            ConnectionSettings(
+                maximumCalls=listen.maxCallsPerConnection,
+                handshakeTimeout=listen.handshakeTimeout,
+            ),
+            self.callIDs,
+            self.gateway,
+            listen.clients,
+            listen.maxConnections,
+            listen.maxConnectionsPerHost,
+            counters,
+        )
+
+    def privilegedStartService(self) -> None:
+        """
+        Open the ports: the TUN device, GRE, TCP.
+
+        @raise pptpgw.error.PPTPGWError: one can't be opened; the text says why and what to do, and
+            what was opened is closed again.
+        """
+        super().privilegedStartService()
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
+
+    def startService(self) -> None:
+        """
+        Serve.
+        """
+        super().startService()
+        if not self._opened:
+            self.privilegedStartService()
+        self._log.info(
+            "pptpgw {version} answers on {addresses}, port {port}; MPPE in {mppe}; "
+            "encryption: {encryption}",
+            version=__version__,
+            addresses=", ".join(one or "every address" for one in self._addresses),
+            port=self.port,
+            mppe=mppe.implementation,
+            encryption=self._configuration.link.encryption,
+        )
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """
+        Hang up every call, within the time that the configuration gives, and close the ports.
+        """
+        yield super().stopService()
+        for port in self._listening:
+            yield port.stopListening()
+        self._listening = []
+        yield self.gateway.stop(self._configuration.listen.drainTimeout)
+        yield self._control.stop()
+        self._close()
+
+    @property
+    def port(self) -> int:
+        """
+        The TCP port that is listened on.
+        """
+        port: int = self._listening[0].getHost().port
+        return port
+
+    def clientEndpoint(self, host: str) -> PPTPClientEndpoint:
+        """
+        An endpoint to call ourselves through: it shares our GRE port.
+        """
+        return PPTPClientEndpoint(
+            self._reactor, host, self.port, dataPath=self.dataPath, callIDs=self.callIDs
+        )
+
+    def _open(self) -> None:
+        configuration, reactor = self._configuration, self._reactor
+        listen = configuration.listen
+        for port in self._gre.values():
+            port.startListening()
+        self._tun.startReading()
+        self._netlink.configure(
+            str(configuration.ipv4.local), configuration.link.mru, self.pool.networks
+        )
+        for address in self._addresses:
+            try:
+                listening = reactor.listenTCP(listen.port, self._control, interface=address)
+            except CannotListenError as error:
+                raise ConfigurationError(
+                    f"can't listen on {address or 'any address'}, TCP port {listen.port}: "
+                    f"{error.socketError.strerror}. Is another PPTP server running "
+                    f"(ss -ltnp sport = {listen.port} shows it)? "
+                    "[listen] addresses and port choose others"
+                ) from error
+            self._listening.append(listening)
+        self._opened = True
+
+    def _close(self) -> None:
+        for listening in self._listening:
+            listening.stopListening()
+        self._listening = []
+        self._netlink.remove()
+        self._tun.stop()
+        for port in self._gre.values():
+            port.stopListening()
+        self._opened = False
+
+    def _notMasqueraded(self, failure: Failure) -> None:
+        self._log.error(
+            "callers' packets are not masqueraded: {why}", why=failure.getErrorMessage()
+        )
+
+    def _greFor(self, localAddress: str) -> GREPort:
+        return self._gre.get(localAddress) or self._gre[_EVERY_ADDRESS]

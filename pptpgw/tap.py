@@ -1,0 +1,112 @@
+"""
+What C{twistd pptpgw} is told on the command line, and the service that it makes of it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.portal import Portal
+from twisted.cred.strcred import AuthOptionMixin
+from twisted.python import usage
+
+from pptpgw import __version__
+from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import Configuration, load
+from pptpgw.datapath import mppe
+from pptpgw.error import PPTPGWError
+from pptpgw.ppp import mschap
+from pptpgw.service import GatewayService
+
+
+class Options(usage.Options, AuthOptionMixin):
+    """
+    The command line.
+    """
+
+    supportedInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+    synopsis = "[--config FILE] [--auth SPEC ...]"
+    longdesc = (
+        "A PPTP gateway: answers the calls of PPTP clients, authenticates them, encrypts, gives "
+        "them addresses and carries their packets. PPTP's cryptography is broken; SECURITY.md "
+        "says what that means."
+    )
+    optParameters = [
+        ["config", "c", None, "TOML file; every key is optional."],
+    ]
+    optFlags = [
+        ["check-config", None, "Say whether the configuration can be used, and exit."],
+    ]
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self.configuration = Configuration()
+
+    def opt_version(self) -> None:
+        """
+        Show the versions and the MPPE implementation in use, and exit.
+        """
+        print(f"pptpgw {__version__}, MPPE in {mppe.implementation}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        Read the configuration and look for what it can't do without.
+        """
+        try:
+            if self["config"] is not None:
+                self.configuration = load(self["config"])
+        except PPTPGWError as error:
+            raise usage.UsageError(str(error)) from error
+        lacking = mschap.selfTest()
+        if lacking:
+            raise usage.UsageError(
+                f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
+                "encryption need: reinstall pycryptodome and cryptography"
+            )
+        if self["check-config"]:
+            print(f"{self['config'] or 'the default configuration'}: fine")
+            sys.exit(0)
+        if not self.get("credCheckers"):
+            raise usage.UsageError(
+                "nobody could log in: name at least one --auth, "
+                "as in --auth chap-secrets:/etc/ppp/chap-secrets"
+            )
+
+    def portal(self) -> Portal:
+        """
+        The portal of the checkers that were named.
+        """
+        checkers: list[ICredentialsChecker] = self["credCheckers"]
+        for checker in checkers:
+            if isinstance(checker, ChapSecretsChecker):
+                checker.serverName = self.configuration.link.name.encode()
+        return Portal(SubscriberRealm(), [CheckerChain(checkers)])
+
+
+class CommandService(GatewayService):
+    """
+    The gateway as C{twistd} runs it: what keeps it from starting is a line, not a traceback.
+    """
+
+    def privilegedStartService(self) -> None:
+        """
+        Open the ports, or say why not and exit.
+        """
+        try:
+            super().privilegedStartService()
+        except PPTPGWError as error:
+            sys.exit(f"pptpgw: {error}")
+
+
+def makeService(options: Options) -> GatewayService:
+    """
+    The service that C{options} ask for.
+    """
+    from twisted.internet import reactor
+
+    return CommandService(reactor, options.configuration, options.portal())
