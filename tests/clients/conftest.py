@@ -1,0 +1,59 @@
+"""
+Gateways for scripted clients, after each of which nothing may be left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.filepath import FilePath
+from zope.interface import implementer
+
+from pptpgw.ppp.authentication import Method
+from pptpgw.ppp.settings import LinkSettings
+from tests.clients.world import World
+
+StartGateway = Callable[..., World]
+SETTINGS = LinkSettings(methods=tuple(Method), name=b"gateway")
+
+
+@implementer(ILogObserver)
+class Log:
+    """
+    Keeps the gateway's lines.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("pptpgw"):
+            self.lines.append(formatEvent(event))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartGateway]:
+    """
+    Starts a gateway with the given link settings; when the test is over, all that it gave away must
+    be back.
+    """
+    secrets = FilePath(str(tmp_path)).child("chap-secrets")
+    secrets.setContent(b'alice * "open sesame" *\n')
+    secrets.chmod(0o600)
+    worlds: list[World] = []
+    log = Log()
+
+    def begin(**options: Any) -> World:
+        worlds.append(World(secrets, replace(SETTINGS, **options), log.lines))
+        return worlds[-1]
+
+    globalLogPublisher.addObserver(log)
+    yield begin
+    globalLogPublisher.removeObserver(log)
+    for world in worlds:
+        world.assertAtRest()

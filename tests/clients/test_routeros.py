@@ -1,0 +1,241 @@
+"""
+RouterOS as a client.
+
+What isn't known of it (the fields of its Outgoing-Call-Request, the order of its NCPs, the way it
+hangs up) is as RFC 2637 and RFC 1661 have it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.authentication import Method
+from tests.clients.conftest import StartGateway
+from tests.clients.script import (
+    ACK,
+    BCP,
+    CCP,
+    CCR,
+    CHALLENGE,
+    CHAP,
+    ECHO,
+    ECHO_RP,
+    ECHO_RQ,
+    ECHOED,
+    IPCP,
+    LCP,
+    NAK,
+    OURSELVES,
+    PAP,
+    REJECT,
+    REQUEST,
+    RESPONSE,
+    SCCRP,
+    SCCRQ,
+    SUCCESS,
+    TERMINATE,
+    TERMINATED,
+    ScriptedConnection,
+    ScriptedTunnel,
+    text,
+)
+from tests.clients.world import BEHIND, World, packet
+
+CALL_ID = 0x0105
+MAGIC = "a1b2c3d4"
+MRU_1450 = "0104 05aa 0506" + MAGIC
+MRRU = "1104 0640"
+MPPE_128 = "1206 01000040"
+
+
+def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
+    """
+    Synchronous framing, no bearer, no channels, firmware 1, MikroTik twice.
+    """
+    connection = ScriptedConnection(world)
+    connection.say(
+        SCCRQ,
+        "0100 0000 00000002 00000000 0000 0001" + text("MikroTik", 64) + text("MikroTik", 64),
+    )
+    connection.hear(SCCRP, "0100 01 00 00000003 00000003 0040 0001" + OURSELVES)
+    request = "0001 0000012c 05f5e100 00000001 00000002 0040 0000 0000 0000"
+    return connection, connection.dial(CALL_ID, request, "05f5e100")
+
+
+def openLCP(tunnel: ScriptedTunnel, method: Method = Method.MSCHAPV2, mru: str = "0578") -> None:
+    """
+    MRU 1450, and MRRU in vain; where the gateway begins with another method, a Nak names
+    C{method}.
+    """
+    form = "0104 {} 03{:02x} {} 0506 (.{{8}}) 0702 0802"
+
+    def expected(option: bytes) -> str:
+        return form.format(mru, 2 + len(option), option.hex())
+
+    tunnel.say(LCP, REQUEST, 1, MRU_1450 + MRRU)
+    first = tunnel.hear(LCP, REQUEST, 1, expected(Method.MSCHAPV2.option))
+    asked = tunnel.hear(LCP, REQUEST, 1, expected(Method.MSCHAPV2.option))
+    assert asked.octets == first.octets
+    tunnel.hear(LCP, REJECT, 1, MRRU)
+    tunnel.say(LCP, REQUEST, 2, MRU_1450)
+    tunnel.hear(LCP, ACK, 2, MRU_1450)
+    if method is not Method.MSCHAPV2:
+        option = method.option
+        tunnel.say(LCP, NAK, 1, bytes((3, 2 + len(option))) + option)
+        asked = tunnel.hear(LCP, REQUEST, 2, expected(option))
+    tunnel.answer(LCP, ACK, asked)
+
+
+def openCCP(tunnel: ScriptedTunnel) -> None:
+    """
+    Both ask for the same.
+    """
+    asked = tunnel.hear(CCP, REQUEST, 1, MPPE_128)
+    tunnel.answer(CCP, ACK, asked)
+    tunnel.say(CCP, REQUEST, 1, MPPE_128)
+    tunnel.hear(CCP, ACK, 1, MPPE_128)
+
+
+def openIPCP(tunnel: ScriptedTunnel) -> None:
+    """
+    An address, and no name server.
+    """
+    asked = tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
+    tunnel.answer(IPCP, ACK, asked)
+    tunnel.say(IPCP, REQUEST, 1, "0306 00000000")
+    tunnel.hear(IPCP, NAK, 1, "0306 0a4d000a")
+    tunnel.say(IPCP, REQUEST, 2, "0306 0a4d000a")
+    tunnel.hear(IPCP, ACK, 2, "0306 0a4d000a")
+    tunnel.assertSilent()
+
+
+def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel) -> None:
+    """
+    LCP, call and connection, each in order.
+    """
+    tunnel.say(LCP, TERMINATE, 9)
+    tunnel.hear(LCP, TERMINATED, 9)
+    connection.say(CCR, f"{CALL_ID:04x} 0000")
+    connection.hearDisconnect(tunnel, 4)
+    connection.world.assertNoCall()
+    connection.stop()
+
+
+@pytest.mark.parametrize(("mru", "digits", "mtu"), [(1400, "0578", 1396), (1500, "05dc", 1446)])
+def test_call(start: StartGateway, mru: int, digits: str, mtu: int) -> None:
+    """
+    MRRU and bridging are turned down and don't hold anything up; the smaller MRU, less what MPPE
+    takes, bounds the packets.
+    """
+    world = start(mru=mru)
+    connection, tunnel = dial(world)
+    openLCP(tunnel, mru=digits)
+    keys = tunnel.hearMSCHAPV2("alice")
+    tunnel.say(BCP, REQUEST, 1, "0306 000000000000")
+    asked = tunnel.hear(CCP, REQUEST, 1, MPPE_128)
+    tunnel.hearProtocolReject(2, BCP, "01 01 0306 000000000000")
+    tunnel.answer(CCP, ACK, asked)
+    tunnel.say(CCP, REQUEST, 1, MPPE_128)
+    tunnel.hear(CCP, ACK, 1, MPPE_128)
+    tunnel.encrypt(keys)
+    openIPCP(tunnel)
+    assert world.clock.seconds() == 0
+    tunnel.exchangePackets(size=mtu)
+    world.tun.receive(packet(BEHIND, "10.77.0.10", mtu + 1))
+    tunnel.assertSilent()
+    (refusal,) = world.tun.written
+    assert refusal[20:22] == b"\x03\x04" and int.from_bytes(refusal[26:28], "big") == mtu
+    hangUp(connection, tunnel)
+
+
+def test_keepalive(start: StartGateway) -> None:
+    """
+    Echoes of both kinds are answered, every 60 s; they show life enough that the gateway, whose
+    own interval is 30 s, sends its first after a silence only.
+    """
+    world = start()
+    connection, tunnel = dial(world)
+    openLCP(tunnel)
+    keys = tunnel.hearMSCHAPV2("alice")
+    openCCP(tunnel)
+    tunnel.encrypt(keys)
+    openIPCP(tunnel)
+    for count in range(1, 4):
+        world.elapse(59)
+        connection.say(ECHO_RQ, f"{count:08x}")
+        connection.hear(ECHO_RP, f"{count:08x} 01 00 0000")
+        while tunnel.waiting:
+            ours = tunnel.hear(LCP, ECHO, None, "(.{8})")
+            tunnel.say(LCP, ECHOED, ours.identifier, MAGIC)
+        tunnel.say(LCP, ECHO, count, MAGIC + "68690000")
+        tunnel.hear(LCP, ECHOED, count, "(.{8}) 68690000")
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+def test_mschap(start: StartGateway) -> None:
+    """
+    A client that has only MS-CHAPv1 enabled names it in a Nak, and its keys encrypt.
+    """
+    world = start()
+    connection, tunnel = dial(world)
+    openLCP(tunnel, Method.MSCHAP)
+    heard = tunnel.hear(CHAP, CHALLENGE, None, "08 (.{16})" + text("gateway"))
+    passwordHash = mschap.ntPasswordHash(b"open sesame")
+    response = mschap.challengeResponse(heard.groups[0], passwordHash)
+    tunnel.say(CHAP, RESPONSE, heard.identifier, b"\x31" + bytes(24) + response + b"\x01alice")
+    tunnel.hear(CHAP, SUCCESS, heard.identifier, ".*")
+    openCCP(tunnel)
+    hashHash = mschap.hashNtPasswordHash(passwordHash)
+    tunnel.encrypt(mppe.mschapKeys(None, hashHash, heard.groups[0]))
+    openIPCP(tunnel)
+    assert world.clock.seconds() == 0
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+@pytest.mark.parametrize("method", [Method.CHAP, Method.PAP])
+def test_withoutKeys(start: StartGateway, method: Method) -> None:
+    """
+    So are CHAP and PAP followed where encryption isn't required; CCP is turned down then, since
+    there are no keys for it.
+    """
+    world = start(encryption="prefer")
+    connection, tunnel = dial(world)
+    openLCP(tunnel, method)
+    if method is Method.PAP:
+        tunnel.say(PAP, 1, 1, "05" + text("alice") + "0b" + text("open sesame"))
+        tunnel.hear(PAP, 2, 1, ".*")
+    else:
+        heard = tunnel.hear(CHAP, CHALLENGE, None, "10 (.{32})" + text("gateway"))
+        value = mschap.chapMD5(heard.identifier, b"open sesame", heard.groups[0])
+        tunnel.say(CHAP, RESPONSE, heard.identifier, b"\x10" + value + b"alice")
+        tunnel.hear(CHAP, SUCCESS, heard.identifier, ".*")
+    tunnel.say(CCP, REQUEST, 1, MPPE_128)
+    asked = tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
+    tunnel.hearProtocolReject(3, CCP, "01 01" + MPPE_128)
+    tunnel.answer(IPCP, ACK, asked)
+    tunnel.say(IPCP, REQUEST, 1, "0306 0a4d000a")
+    tunnel.hear(IPCP, ACK, 1, "0306 0a4d000a")
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+def test_silentAfterTermination(start: StartGateway) -> None:
+    """
+    A client that terminates LCP and then says nothing has its call ended for it, one Restart timer
+    later.
+    """
+    world = start()
+    connection, tunnel = dial(world)
+    openLCP(tunnel)
+    tunnel.say(LCP, TERMINATE, 9)
+    tunnel.hear(CHAP, CHALLENGE, None, "10 .{32}" + text("gateway"))
+    tunnel.hear(LCP, TERMINATED, 9)
+    world.elapse(2.9)
+    connection.assertSilent()
+    world.elapse(0.2)
+    connection.hearDisconnect(tunnel, 3)
+    world.assertNoCall()
+    connection.stop()

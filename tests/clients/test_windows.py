@@ -1,0 +1,378 @@
+"""
+Windows XP to 11, as captures and MS-PTPT show them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pptpgw.ppp.authentication import Keys, Method
+from tests.clients.conftest import StartGateway
+from tests.clients.script import (
+    ACK,
+    CCP,
+    CCR,
+    CDN,
+    CHALLENGE,
+    CHAP,
+    IDENTIFICATION,
+    IPCP,
+    IPV6CP,
+    LCP,
+    NAK,
+    OURSELVES,
+    PROTOCOL_REJECT,
+    REJECT,
+    REQUEST,
+    RESET,
+    SCCRP,
+    SCCRQ,
+    SLI,
+    TERMINATE,
+    TERMINATED,
+    Heard,
+    ScriptedConnection,
+    ScriptedTunnel,
+    text,
+)
+from tests.clients.world import BEHIND, World, packet
+
+MAGIC = "36e25a2e"
+CALLBACK = "0d03 06"
+# MRRU 1614, and an Endpoint-Discriminator of class 1.
+MULTILINK = "1104 064e 1317 01" + "a7" * 20
+SESAME = "0104 0578 0506" + MAGIC + "0702 0802"
+GATEWAY_LCP = "0104 0578 0305 c22381 0506 (.{8}) 0702 0802"
+H_ALONE, MPPE_128 = "1206 01000000", "1206 01000040"
+CCP_DISAGREED = "encryption is required: the peer doesn't know CCP"
+
+
+def connect(world: World, firmware: int = 0) -> ScriptedConnection:
+    """
+    Asynchronous framing, analog bearer, no channels.
+    """
+    connection = ScriptedConnection(world)
+    connection.say(
+        SCCRQ,
+        f"0100 0000 00000001 00000001 0000 {firmware:04x}"
+        + text("", 64)
+        + text("Microsoft Windows NT", 64),
+    )
+    connection.hear(SCCRP, "0100 01 00 00000003 00000003 0040 0001" + OURSELVES)
+    return connection
+
+
+def dial(connection: ScriptedConnection, callID: int = 0) -> ScriptedTunnel:
+    """
+    300 to 100,000,000 bit/s, bearer and framing any, window 64; Set-Link-Info twice.
+    """
+    request = "0001 0000012c 05f5e100 00000003 00000003 0040 0000 0000 0000"
+    tunnel = connection.dial(callID, request, "05f5e100")
+    for characters in ("ffffffff", "00000000"):
+        connection.say(SLI, f"{tunnel.gatewayCallID:04x} 0000 {characters} {characters}")
+    connection.assertSilent()
+    return tunnel
+
+
+def openLCP(tunnel: ScriptedTunnel, beyond: str = CALLBACK) -> None:
+    """
+    The gateway's first request was lost; C{beyond} is what Windows asks for in vain.
+    """
+    tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
+    tunnel.say(LCP, REQUEST, 0, SESAME + beyond)
+    # It comes again with the first sign of life, three seconds before its Restart timer.
+    asked = tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
+    tunnel.hear(LCP, REJECT, 0, beyond)
+    tunnel.say(LCP, REQUEST, 1, SESAME)
+    tunnel.hear(LCP, ACK, 1, SESAME)
+    tunnel.answer(LCP, ACK, asked)
+    tunnel.compresses = True
+    for identifier, words in ((2, "MSRASV5.20"), (3, "MSRAS-0-HOST"), (4, "0123456789abcdef")):
+        tunnel.say(LCP, IDENTIFICATION, identifier, MAGIC + text(words))
+
+
+def askForNetworks(tunnel: ScriptedTunnel) -> Heard:
+    """
+    IPV6CP, CCP, IPCP, without a pause; the gateway's CCP request, which was first, comes back.
+    """
+    tunnel.say(IPV6CP, REQUEST, 5, "010a 0000000000000000")
+    tunnel.say(CCP, REQUEST, 6, H_ALONE)
+    tunnel.say(
+        IPCP, REQUEST, 7, "0306 00000000 8106 00000000 8206 00000000 8306 00000000 8406 00000000"
+    )
+    asked = tunnel.hear(CCP, REQUEST, 1, MPPE_128)
+    tunnel.hearProtocolReject(2, IPV6CP, "01 05 010a 0000000000000000")
+    return asked
+
+
+def openCCP(tunnel: ScriptedTunnel, keys: Keys) -> None:
+    """
+    H without key bits first, then what our Nak says. Until then IPCP is silent.
+    """
+    asked = askForNetworks(tunnel)
+    tunnel.hear(CCP, NAK, 6, MPPE_128)
+    tunnel.answer(CCP, ACK, asked)
+    tunnel.say(CCP, REQUEST, 8, MPPE_128)
+    tunnel.hear(CCP, ACK, 8, MPPE_128)
+    tunnel.encrypt(keys)
+
+
+def openIPCP(tunnel: ScriptedTunnel) -> None:
+    """
+    The address, DNS 1, WINS 1, DNS 2, WINS 2 of the request that was kept; the gateway has one
+    DNS server and no other.
+    """
+    asked = tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
+    tunnel.hear(IPCP, REJECT, 7, "8206 00000000 8306 00000000 8406 00000000")
+    tunnel.answer(IPCP, ACK, asked)
+    tunnel.say(IPCP, REQUEST, 9, "0306 00000000 8106 00000000")
+    tunnel.hear(IPCP, NAK, 9, "0306 0a4d000a 8106 0a4d0035")
+    tunnel.say(IPCP, REQUEST, 10, "0306 0a4d000a 8106 0a4d0035")
+    tunnel.hear(IPCP, ACK, 10, "0306 0a4d000a 8106 0a4d0035")
+    tunnel.assertSilent()
+
+
+def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel, callID: int = 0) -> None:
+    """
+    LCP is terminated, the ACCMs are set once more, the call is cleared, the connection stopped.
+    """
+    tunnel.say(LCP, TERMINATE, 12, MAGIC + "003ccd74 00000000")
+    tunnel.hear(LCP, TERMINATED, 12)
+    connection.say(SLI, f"{tunnel.gatewayCallID:04x} 0000 ffffffff ffffffff")
+    connection.say(CCR, f"{callID:04x} 0000")
+    connection.hearDisconnect(tunnel, 4)
+    connection.world.assertNoCall()
+    connection.stop()
+
+
+@pytest.mark.parametrize("callID", [0, 0x4D2])
+@pytest.mark.parametrize("beyond", [CALLBACK, CALLBACK + MULTILINK])
+@pytest.mark.parametrize("firmware", [0, 2600])
+def test_call(start: StartGateway, callID: int, beyond: str, firmware: int) -> None:
+    """
+    From the control connection to encrypted packets, at once, and back.
+    """
+    world = start()
+    connection = connect(world, firmware)
+    tunnel = dial(connection, callID)
+    openLCP(tunnel, beyond)
+    openCCP(tunnel, tunnel.hearMSCHAPV2("alice"))
+    openIPCP(tunnel)
+    assert world.clock.seconds() == 0
+    (session,) = world.gateway.sessions
+    assert (session.user, session.encryption) == ("alice", "MPPE 128 bit stateless")
+    for _ in range(3):
+        tunnel.exchangePackets()
+    assert session.counters.discards == {}
+    hangUp(connection, tunnel, callID)
+
+
+def test_firstRequestsLost(start: StartGateway) -> None:
+    """
+    Windows is deaf until it has set up its own end; what it then says is answered in a moment,
+    though the Restart timer has run out before.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection)
+    tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
+    tunnel.deaf = True
+    world.elapse(3.5)
+    tunnel.deaf = False
+    tunnel.assertSilent()
+    tunnel.say(LCP, REQUEST, 0, SESAME)
+    tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
+    tunnel.hear(LCP, ACK, 0, SESAME)
+    hangUp(connection, tunnel)
+
+
+def test_domain(start: StartGateway) -> None:
+    """
+    A name with a domain before it is the user without.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    openCCP(tunnel, tunnel.hearMSCHAPV2("WORKGROUP\\alice"))
+    openIPCP(tunnel)
+    assert [session.user for session in world.gateway.sessions] == ["alice"]
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+def test_lateDuplicateRequest(start: StartGateway) -> None:
+    """
+    CCP's request comes once more when all is open: it is acknowledged once more, and nothing else
+    happens; the keys go on where they were.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    openCCP(tunnel, tunnel.hearMSCHAPV2("alice"))
+    openIPCP(tunnel)
+    tunnel.exchangePackets()
+    for identifier in (8, 11):
+        tunnel.say(CCP, REQUEST, identifier, MPPE_128)
+        tunnel.hear(CCP, ACK, identifier, MPPE_128)
+        tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+def test_changedRequest(start: StartGateway) -> None:
+    """
+    A request in Opened that isn't the one that was acknowledged begins CCP anew, keys included:
+    nothing goes in clear meanwhile, and IPCP stays open.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    keys = tunnel.hearMSCHAPV2("alice")
+    openCCP(tunnel, keys)
+    openIPCP(tunnel)
+    tunnel.exchangePackets()
+    tunnel.say(CCP, REQUEST, 11, H_ALONE)
+    asked = tunnel.hear(CCP, REQUEST, 2, MPPE_128)
+    tunnel.hear(CCP, NAK, 11, MPPE_128)
+    world.tun.receive(packet(BEHIND, "10.77.0.10"))
+    tunnel.assertSilent()
+    tunnel.answer(CCP, ACK, asked)
+    tunnel.say(CCP, REQUEST, 12, MPPE_128)
+    tunnel.hear(CCP, ACK, 12, MPPE_128)
+    tunnel.encrypt(keys)
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+def test_noResetAck(start: StartGateway) -> None:
+    """
+    A Reset-Request gets no Reset-Ack, which Windows would reject, and stateless keys go on.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    openCCP(tunnel, tunnel.hearMSCHAPV2("alice"))
+    openIPCP(tunnel)
+    tunnel.exchangePackets()
+    tunnel.say(CCP, RESET, 11)
+    tunnel.assertSilent()
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+@pytest.mark.parametrize("offered", [Method.PAP, Method.CHAP])
+def test_weakMethodIsNaked(start: StartGateway, offered: Method) -> None:
+    """
+    Windows wants MS-CHAPv2 instead of PAP and of CHAP with MD5, and gets it where it is permitted.
+    """
+    world = start(methods=(offered, Method.MSCHAPV2), encryption="prefer")
+    connection = connect(world)
+    tunnel = dial(connection)
+    authentication = offered.option.hex()
+    expected = f"0104 0578 03{2 + len(offered.option):02x} {authentication} 0506 .{{8}} 0702 0802"
+    tunnel.hear(LCP, REQUEST, 1, expected)
+    tunnel.say(LCP, REQUEST, 0, SESAME)
+    tunnel.hear(LCP, REQUEST, 1, expected)
+    tunnel.hear(LCP, ACK, 0, SESAME)
+    tunnel.say(LCP, NAK, 1, "0305 c22381")
+    asked = tunnel.hear(LCP, REQUEST, 2, GATEWAY_LCP)
+    tunnel.answer(LCP, ACK, asked)
+    tunnel.hear(CHAP, CHALLENGE, None, "10 .{32}" + text("gateway"))
+    hangUp(connection, tunnel)
+
+
+@pytest.mark.parametrize(("wanted", "words"), [("0305 c22381", "mschapv2"), ("0304 c227", "EAP")])
+def test_methodNotPermitted(start: StartGateway, wanted: str, words: str) -> None:
+    """
+    Where it isn't permitted, both ends hear why, and the gateway ends the call.
+    """
+    world = start(methods=(Method.CHAP, Method.PAP), encryption="off")
+    connection = connect(world)
+    tunnel = dial(connection)
+    tunnel.hear(LCP, REQUEST, 1, "0104 0578 0305 c22305 0506 .{8} 0702 0802")
+    tunnel.say(LCP, NAK, 1, wanted)
+    reason = f"the peer proposes {words}, which isn't permitted"
+    terminate = tunnel.hear(LCP, TERMINATE, 2, text(reason))
+    tunnel.say(LCP, TERMINATED, terminate.identifier)
+    connection.hearDisconnect(tunnel, 3)
+    assert any(reason in line for line in world.log)
+    connection.stop()
+
+
+def test_encryptionOff(start: StartGateway) -> None:
+    """
+    A client without encryption rejects CCP itself; where encryption is only preferred, IPCP goes
+    on that instant.
+    """
+    world = start(encryption="prefer")
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    tunnel.hearMSCHAPV2("alice")
+    tunnel.say(
+        IPCP, REQUEST, 7, "0306 00000000 8106 00000000 8206 00000000 8306 00000000 8406 00000000"
+    )
+    tunnel.hear(CCP, REQUEST, 1, MPPE_128)
+    tunnel.assertSilent()
+    tunnel.say(LCP, PROTOCOL_REJECT, 8, "80fd 01 01 000a" + MPPE_128)
+    openIPCP(tunnel)
+    assert world.clock.seconds() == 0
+    assert [session.encryption for session in world.gateway.sessions] == ["not encrypted"]
+    tunnel.exchangePackets()
+    hangUp(connection, tunnel)
+
+
+def test_encryptionRequired(start: StartGateway) -> None:
+    """
+    Where it is required the link ends, with the reason, before a network protocol said a word.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    tunnel.hearMSCHAPV2("alice")
+    tunnel.say(IPCP, REQUEST, 5, "0306 00000000")
+    tunnel.hear(CCP, REQUEST, 1, MPPE_128)
+    tunnel.say(LCP, PROTOCOL_REJECT, 6, "80fd 01 01 000a" + MPPE_128)
+    tunnel.hear(LCP, TERMINATE, 2, text(CCP_DISAGREED))
+    tunnel.say(LCP, TERMINATED, 2)
+    connection.hearDisconnect(tunnel, 3)
+    tunnel.assertSilent()
+    assert any(CCP_DISAGREED in line for line in world.log)
+    connection.stop()
+
+
+def test_gatewayWithoutEncryption(start: StartGateway) -> None:
+    """
+    CCP is turned down as a whole, and IPCP doesn't wait for it.
+    """
+    world = start(encryption="off")
+    connection = connect(world)
+    tunnel = dial(connection)
+    openLCP(tunnel)
+    tunnel.hearMSCHAPV2("alice")
+    tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
+    tunnel.say(CCP, REQUEST, 6, H_ALONE)
+    tunnel.hearProtocolReject(2, CCP, "01 06" + H_ALONE)
+    tunnel.assertSilent()
+    hangUp(connection, tunnel)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_disconnectNotify(start: StartGateway, ours: bool) -> None:
+    """
+    A Call-Disconnect-Notify with a result that isn't in the RFC, and either call id, ends the call
+    at once and without a word more.
+    """
+    world = start()
+    connection = connect(world)
+    tunnel = dial(connection, 0x4D2)
+    tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
+    callID = tunnel.gatewayCallID if ours else 0x4D2
+    connection.say(CDN, f"{callID:04x} 00 00 0000 0000" + "00" * 128)
+    world.assertNoCall()
+    connection.stop()
+    tunnel.assertSilent()

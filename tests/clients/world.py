@@ -1,0 +1,163 @@
+"""
+A whole gateway in memory: only its descriptors are replaced, and its clock stands still until a
+script moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+from twisted.cred.portal import Portal
+from twisted.internet.task import Clock
+from twisted.python.filepath import FilePath
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import IPv4
+from pptpgw.datapath.channel import Receive, SendTo
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.gateway import Gateway
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.owner import ControlTransport
+from pptpgw.pptp.rules import Role
+from pptpgw.session.pool import AddressPool
+from pptpgw.wire.gre import decode
+from pptpgw.wire.ppp import decodeFrame
+
+SERVER = "192.0.2.1"
+BEHIND = "198.51.100.2"
+"""
+A host behind the gateway.
+"""
+
+
+def packet(source: str, destination: str, size: int = 60) -> bytes:
+    """
+    An IPv4 packet of C{size} octets, with DF.
+    """
+    addresses = IPv4Address(source).packed + IPv4Address(destination).packed
+    header = bytes.fromhex(f"4500 {size:04x} 0001 4000 4011 0000")
+    return (header + addresses).ljust(size, b"\xa5")
+
+
+class MemoryGRE:
+    """
+    The gateway's GRE port and the wire behind it.
+
+    @ivar tunnels: the clients' ends, by address and call id: called with each packet.
+    """
+
+    def __init__(self) -> None:
+        self.receivers: dict[tuple[str, int], Receive] = {}
+        self.tunnels: dict[tuple[str, int], Callable[[bytes], None]] = {}
+
+    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+        self.receivers[peerAddress, localCallID] = receive
+
+    def unregister(self, peerAddress: str, localCallID: int) -> None:
+        self.receivers.pop((peerAddress, localCallID), None)
+
+    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
+        return self._send
+
+    def sendFailed(self, error: OSError) -> None:
+        raise error
+
+    def arrive(self, address: str, octets: bytes) -> None:
+        """
+        A packet comes from C{address}; where no call has its id it is lost.
+        """
+        callID, payload, sequence, _ = decode(octets)
+        receive = self.receivers.get((address, callID))
+        if receive is None:
+            return
+        if sequence is None:
+            receive(-1, 0, b"")
+        else:
+            receive(sequence, *decodeFrame(payload))
+
+    def _send(self, octets: bytes, address: tuple[str, int]) -> None:
+        tunnel = self.tunnels.get((address[0], int.from_bytes(octets[6:8], "big")))
+        if tunnel is not None:
+            tunnel(octets)
+
+
+class MemoryTUN:
+    """
+    A TUN device that keeps what is written.
+    """
+
+    receive: Callable[[bytes], object]
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write: Callable[[bytes], object] = self.written.append
+
+
+class World:
+    """
+    A gateway on a clock that stands still until a script moves it.
+
+    @ivar log: the lines that it logs.
+    """
+
+    def __init__(self, secrets: FilePath[str], settings: LinkSettings, log: list[str]) -> None:
+        self.log = log
+        self.clock = Clock()
+        self.gre = MemoryGRE()
+        self.tun = MemoryTUN()
+        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
+        self.callIDs = CallIDs(self.clock)
+        self.gateway = Gateway(
+            self.clock,
+            settings,
+            IPv4(dns=(IPv4Address("10.77.0.53"),)),
+            PythonDataPath(self.clock, lambda address: self.gre, self.tun, address="10.77.0.1"),
+            Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
+            self.pool,
+        )
+
+    def connect(self, transport: ControlTransport, address: str) -> ControlConnection:
+        """
+        A TCP connection comes from C{address}.
+        """
+        connection = ControlConnection(
+            self.clock,
+            ConnectionSettings(),
+            self.callIDs,
+            self.gateway,
+            Role.PAC,
+            SERVER,
+            address,
+        )
+        connection.connectionMade(transport)
+        return connection
+
+    def elapse(self, seconds: float) -> None:
+        """
+        Let time pass, in steps short enough for every timer.
+        """
+        for _ in range(round(seconds * 10)):
+            self.clock.advance(0.1)
+
+    def assertNoCall(self) -> None:
+        """
+        Every call is over and has given back all that it had.
+        """
+        assert not self.gateway.lines and not self.gateway.sessions
+        assert self.pool.used == 0 and len(self.callIDs) == 0
+        assert not self.gre.receivers
+
+    def assertAtRest(self) -> None:
+        """
+        No call is left, no timer, and no route.
+        """
+        self.assertNoCall()
+        assert not self.clock.getDelayedCalls()
+        before = dict(self.gateway.dataPath.counters.discards)
+        self.tun.receive(packet(BEHIND, "10.77.0.10"))
+        assert self.gateway.dataPath.counters.discards != before
