@@ -49,6 +49,9 @@ class Options(usage.Options):
         ["state", "s", "state", "Folder that keeps the user's password; made with mode 0700."],
     ]
 
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+
 
 def passwordIn(state: FilePath[str]) -> tuple[FilePath[str], str]:
     """
@@ -118,7 +121,7 @@ def main(argv: list[str]) -> int:
     """
     options = Options()
     try:
-        options.parseOptions(argv)
+        usage.Options.parseOptions(options, argv)
     except usage.UsageError as error:
         print(f"{options}\npptpgw: {error}", file=sys.stderr)
         return 2

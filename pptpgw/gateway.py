@@ -38,6 +38,9 @@ from pptpgw.wire.pptpcode import OutgoingCallResult
 
 # How long after a call is set up its first GRE packet is missed aloud.
 GRE_SECONDS = 5.0
+# How long LCP waits for the Outgoing-Call-Reply, which the reactor writes in its next turn only, to
+# get ahead of it: most clients lose what GRE brings before that.
+HEAD_START = 0.002
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 
@@ -82,7 +85,7 @@ class Line:
         The reply is on its way: begin with LCP.
         """
         self._missed = self._gateway.clock.callLater(GRE_SECONDS, self._missGRE)
-        self.link.lowerUp(self.channel)
+        self.link.lowerUp(self.channel, HEAD_START)
 
     def callEnded(self, call: Call, cause: str) -> None:
         """

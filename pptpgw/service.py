@@ -79,7 +79,7 @@ class GatewayService(Service):
         """
         @param portal: of a realm that gives an L{pptpgw.interfaces.ISubscriber}.
         """
-        self.setName("pptpgw")
+        self.name = "pptpgw"
         self._reactor = reactor
         self._configuration = configuration
         listen, ipv4, network = configuration.listen, configuration.ipv4, configuration.network
@@ -125,7 +125,7 @@ class GatewayService(Service):
         @raise pptpgw.error.PPTPGWError: one can't be opened; the text says why and what to do, and
             what was opened is closed again.
         """
-        super().privilegedStartService()
+        Service.privilegedStartService(self)
         try:
             self._open()
         except BaseException:
@@ -136,7 +136,7 @@ class GatewayService(Service):
         """
         Serve.
         """
-        super().startService()
+        Service.startService(self)
         if not self._opened:
             self.privilegedStartService()
         self._log.info(
@@ -154,7 +154,7 @@ class GatewayService(Service):
         """
         Hang up every call, within the time that the configuration gives, and close the ports.
         """
-        yield super().stopService()
+        yield Service.stopService(self)
         for port in self._listening:
             yield port.stopListening()
         self._listening = []

@@ -120,14 +120,15 @@ class Link:
 
     # The API
 
-    def lowerUp(self, channel: IChannel) -> None:
+    def lowerUp(self, channel: IChannel, delay: float = 0) -> None:
         """
-        The call is set up: begin.
+        The call is set up: begin, after C{delay} seconds or with the peer's first frame.
         """
         self._channel = channel
-        self._establish()
-        self.lcp.open()
-        self.lcp.lowerUp()
+        if delay:
+            self._setup = self.clock.callLater(delay, self._begin)
+        else:
+            self._begin()
 
     def lowerDown(self, cause: str) -> None:
         """
@@ -158,6 +159,8 @@ class Link:
         """
         Give a frame to the protocol that it belongs to.
         """
+        if self.phase is Phase.DEAD and self._channel is not None:
+            self._begin()
         if protocol == ppp.LCP:
             self.lcp.received(information)
         elif protocol in AUTHENTICATION_PROTOCOLS:
@@ -278,6 +281,11 @@ class Link:
         self.close(reason)
 
     # Within
+
+    def _begin(self) -> None:
+        self._establish()
+        self.lcp.open()
+        self.lcp.lowerUp()
 
     def _establish(self) -> None:
         self.phase = Phase.ESTABLISH

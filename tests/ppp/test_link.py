@@ -641,3 +641,24 @@ def test_keysDiffer() -> None:
     """
     keys = mschapV2Keys(bytes(16), bytes(24), isServer=True)
     assert keys.send(128, False).startKey != keys.receive(128, False).startKey
+
+
+def test_headStart() -> None:
+    """
+    A link that was told to wait begins after the delay, or with the peer's first frame.
+    """
+    pair = Pair()
+    pair.server.lowerUp(pair.serverChannel, 0.5)
+    pair.run(0.4)
+    assert not pair.serverChannel.sent
+    pair.run(0.2)
+    assert pair.serverChannel.sent
+    eager = Pair()
+    eager.server.lowerUp(eager.serverChannel, 0.5)
+    eager.client.lowerUp(eager.clientChannel)
+    eager.run(0.1)
+    assert eager.gateway.opened
+    gone = Pair()
+    gone.server.lowerUp(gone.serverChannel, 0.5)
+    gone.server.lowerDown("gone")
+    assert gone.gateway.causes == ["gone"] and not gone.timers()
