@@ -165,7 +165,7 @@ class Line:
 
     def _allocate(self, grant: Grant) -> Grant | Deferred[Grant]:
         if self._address is None:
-            allocated: Deferred[str] = self._gateway.pool.allocate(grant.subscriber)
+            allocated: Deferred[str] = self._gateway.pool.allocate(ISubscriber(grant.subscriber))
             return allocated.addCallbacks(self._allocated, _refuse, callbackArgs=(grant,))
         if self.session is not None and grant.name != self.session.user:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
