@@ -93,7 +93,7 @@ class GatewayService(Service):
         self._gre = {address: GREPort(reactor, address, counters) for address in self._addresses}
         self._tun = TUNPort(reactor, network.interface, counters)
         self.dataPath = PythonDataPath(
-            reactor, self._greFor, self._tun, network.mssClamp, str(ipv4.local)
+            reactor, self._greFor, self._tun, network.mssClamp, self._netlink
         )
         self.gateway = Gateway(
             reactor,

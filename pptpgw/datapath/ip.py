@@ -164,13 +164,16 @@ def _copied(options: bytes) -> bytes:
     return kept + bytes(-len(kept) % 4)
 
 
-def tooBig(packet: bytes, mtu: int, source: bytes) -> bytes | None:
+def tooBig(packet: bytes, mtu: int) -> bytes | None:
     """
     The ICMP 'fragmentation needed' (RFC 792, RFC 1191 section 4) that goes back to the sender of
     C{packet}; None where none may be sent (RFC 1122 section 3.2.2).
 
+    It comes from the packet's destination, as if that had found its own link too narrow. From an
+    address of ours it would be lost: a kernel takes no packet from outside that bears one of its
+    own addresses. Senders go by the packet that it quotes.
+
     @param mtu: the next-hop MTU to name.
-    @param source: the address, 4 octets, to send it from.
     """
     header = (packet[0] & 0x0F) * 4
     origin, destination = packet[12:16], packet[16:20]
@@ -186,5 +189,5 @@ def tooBig(packet: bytes, mtu: int, source: bytes) -> bytes | None:
     message = message[:2] + _U16.pack(checksum(message)) + message[4:]
     # Identification 0 and DF: it is never fragmented (RFC 6864).
     fields = (0x45, 0xC0, HEADER + len(message), 0, DONT_FRAGMENT, _ICMP_TTL, ICMP)
-    head = _IPV4.pack(*fields, 0, source, origin)
-    return _IPV4.pack(*fields, checksum(head), source, origin) + message
+    head = _IPV4.pack(*fields, 0, destination, origin)
+    return _IPV4.pack(*fields, checksum(head), destination, origin) + message

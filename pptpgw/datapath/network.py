@@ -134,7 +134,7 @@ class IPv4(Network):
     or answered where it forbids that.
     """
 
-    __slots__ = ("_answerFrom", "_clamp", "_source", "_sources")
+    __slots__ = ("_clamp", "_source", "_sources")
 
     def __init__(
         self,
@@ -143,18 +143,15 @@ class IPv4(Network):
         carrier: Carrier,
         deliver: Deliver,
         clamp: bool,
-        answerFrom: bytes,
     ) -> None:
         """
         @param clamp: whether to clamp the MSS.
-        @param answerFrom: the source address of ICMP errors, 4 octets; empty: none is sent.
         """
         super().__init__(protocol, attachment, carrier, deliver)
         self._sources = _Sources(attachment, IPv4Network)
         # The peer's one address, for a comparison instead of a look-up.
         self._source = self._sources.single()
         self._clamp = clamp
-        self._answerFrom = answerFrom
 
     def received(self, packet: bytes) -> None:
         """
@@ -209,7 +206,7 @@ class IPv4(Network):
                 self._carry(self, piece)
             return
         self._counters.discard(TOO_BIG)
-        answer = tooBig(packet, self.mtu, self._answerFrom) if self._answerFrom else None
+        answer = tooBig(packet, self.mtu)
         if answer is not None:
             try:
                 self._deliver(answer)

@@ -6,7 +6,7 @@ routes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -65,7 +65,6 @@ class PythonDataPath:
         gre: Callable[[str], GRE],
         tun: TUN | None = None,
         mssClamp: bool = True,
-        address: str = "",
         interface: Interface | None = None,
     ) -> None:
         """
@@ -73,9 +72,8 @@ class PythonDataPath:
         @param tun: the network of every attachment that names none itself; None where there is no
             such attachment. Its C{receive} is set here.
         @param mssClamp: whether to clamp the MSS of TCP, both ways.
-        @param address: our own IPv4 address among the peers, dotted: what ICMP errors are sent
-            from; empty: none are sent.
-        @param interface: the TUN device in the kernel's eyes; None where its routes are seen to.
+        @param interface: the TUN device in the kernel's eyes, which is told of routes that it
+            lacks; None where they are seen to.
         """
         self.counters = Counters()
         self._clock = clock
@@ -83,10 +81,8 @@ class PythonDataPath:
         self._tun = tun
         self._mssClamp = mssClamp
         self._interface = interface
-        self._address = IPv4Address(address).packed if address else b""
         self._routes: RouteTable[Deliver] = RouteTable()
         self._exact = self._routes.exact
-        self._channels: set[Channel] = set()
         if tun is not None:
             tun.receive = self.packetReceived
 
@@ -129,7 +125,7 @@ class PythonDataPath:
             raise ValueError(f"no network takes packets of protocol 0x{protocol:04x}")
         network: Network
         if protocol == IPV4:
-            network = IPv4(protocol, attachment, channel, deliver, self._mssClamp, self._address)
+            network = IPv4(protocol, attachment, channel, deliver, self._mssClamp)
         elif protocol == IPV6:
             network = IPv6(protocol, attachment, channel, deliver)
         else:
@@ -150,6 +146,9 @@ class PythonDataPath:
                 self._interface.removeRoute(route)
 
     def _addRoute(self, route: IPv4Network | IPv6Network) -> None:
+        """
+        Have the kernel send us what is for C{route}.
+        """
         if self._interface is not None and isinstance(route, IPv4Network):
             try:
                 self._interface.addRoute(route)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
@@ -61,8 +62,12 @@ class NetlinkPort:
         self.name = name
         self._system = system
         self._open: System | None = None
+        self._index = 0
+        self._networks: tuple[Network, ...] = ()
         # What undoes the things done, in the order of doing.
         self._undo: list[Callable[[System], object]] = []
+        # Routes that came later, and how many have asked for each.
+        self._added: dict[Network, int] = {}
 
     def configure(self, address: str, mtu: int, networks: Iterable[Network] = ()) -> None:
         """
@@ -81,6 +86,8 @@ class NetlinkPort:
             index = next(iter(self._open.link_lookup(ifname=self.name)), None)
             if index is None:
                 raise NotPermitted(f"there is no interface {self.name}")
+            self._index = index
+            self._networks = tuple(networks)
             self._step(f"MTU {mtu} of", lambda system: system.link("set", index=index, mtu=mtu))
             self._step(
                 f"address {address} of",
@@ -88,8 +95,12 @@ class NetlinkPort:
                 lambda system: system.addr("del", index=index, address=address, prefixlen=32),
             )
             self._step("bringing up", lambda system: system.link("set", index=index, state="up"))
-            for network in networks:
-                self._route(index, str(network))
+            for network in self._networks:
+                self._step(
+                    f"a route for {network} to",
+                    partial(self._route, "add", network),
+                    partial(self._route, "del", network),
+                )
         except Exception:
             self.remove()
             raise
@@ -101,6 +112,9 @@ class NetlinkPort:
         """
         if self._open is None:
             return
+        for network in list(self._added):
+            self._added[network] = 1
+            self.removeRoute(network)
         for undo in reversed(self._undo):
             try:
                 undo(self._open)
@@ -110,15 +124,49 @@ class NetlinkPort:
         self._open.close()
         self._open = None
 
-    def _route(self, index: int, network: str) -> None:
+    def addRoute(self, network: Network) -> None:
         """
-        Lead one network to the interface.
+        Lead C{network} to the interface, unless one of those that it was configured with holds it.
+
+        @raise NotPermitted: without CAP_NET_ADMIN.
+        @raise ConfigurationError: the kernel won't have it.
         """
-        self._step(
-            f"a route for {network} to",
-            lambda system: system.route("add", dst=network, oif=index),
-            lambda system: system.route("del", dst=network, oif=index),
+        if self._open is None or self._isCovered(network):
+            return
+        if network not in self._added:
+            self._step(f"a route for {network} to", partial(self._route, "add", network))
+        self._added[network] = self._added.get(network, 0) + 1
+
+    def removeRoute(self, network: Network) -> None:
+        """
+        Take that back, once for each time; harmless where there was nothing to do.
+        """
+        if self._open is None or network not in self._added:
+            return
+        self._added[network] -= 1
+        if self._added[network] == 0:
+            del self._added[network]
+            try:
+                self._route("del", network, self._open)
+            except NetlinkError:
+                pass
+
+    def _isCovered(self, network: Network) -> bool:
+        """
+        Whether the configured networks hold this one.
+        """
+        return any(
+            network.version == wide.version
+            and network.prefixlen >= wide.prefixlen
+            and network.network_address in wide
+            for wide in self._networks
         )
+
+    def _route(self, command: str, network: Network, system: System) -> None:
+        """
+        Change a route to the interface.
+        """
+        system.route(command, dst=str(network), oif=self._index)
 
     def _step(
         self,

@@ -89,7 +89,7 @@ class Masquerade:
         @param interface: the TUN device, for the table's name.
         @param networks: the addresses of the peers.
         """
-        self.table = "pptpgw_" + re.sub(r"\\W", "_", interface, flags=re.ASCII)
+        self.table = "pptpgw_" + re.sub(r"\W", "_", interface, flags=re.ASCII)
         self._reactor = reactor
         self._clock = clock
         self._networks = tuple(networks)

@@ -40,7 +40,6 @@ sys.path.insert(0, str(ROOT))
 
 SERVER = "192.0.2.1"
 PEER = "192.0.2.2"
-GATEWAY = "10.77.0.1"
 SUBSCRIBER = "10.77.0.10"
 BEYOND = "10.88.0.2"
 KEY = bytes(range(16))
@@ -105,7 +104,7 @@ def serve(mode: str, encrypted: bool, seconds: float) -> None:
     reactor = EPollReactor()
     port = GREPort(reactor, "", Counters())
     tun = TUNPort(reactor, "bench0", Counters())
-    dataPath = PythonDataPath(reactor, lambda address: port, tun, address=GATEWAY)
+    dataPath = PythonDataPath(reactor, lambda address: port, tun)
     port.startListening()
     tun.startReading()
     for command in (

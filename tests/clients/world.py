@@ -116,7 +116,7 @@ class World:
             self.clock,
             settings,
             IPv4(dns=(IPv4Address("10.77.0.53"),)),
-            PythonDataPath(self.clock, lambda address: self.gre, self.tun, address="10.77.0.1"),
+            PythonDataPath(self.clock, lambda address: self.gre, self.tun),
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
             self.pool,
         )

@@ -122,9 +122,7 @@ class Fixture:
         self.gre = MemoryGRE()
         self.tun = MemoryTUN()
         self.owner = Owner()
-        self.dataPath = PythonDataPath(
-            self.clock, lambda address: self.gre, self.tun, mssClamp, "10.77.0.1"
-        )
+        self.dataPath = PythonDataPath(self.clock, lambda address: self.gre, self.tun, mssClamp)
         self.channel: Channel = self.dataPath.openChannel(TUNNEL, self.owner)
         self.sequence = 0
 
@@ -428,7 +426,7 @@ class TestSending:
         path.tun.receive(bytes(large))
         assert path.sent() == []
         (answer,) = path.tun.written
-        assert answer[12:20] == bytes([10, 77, 0, 1, 10, 1, 1, 1])
+        assert answer[12:20] == bytes([10, 77, 0, 10, 10, 1, 1, 1])
         assert answer[20:22] == b"\x03\x04" and answer[26:28] == b"\x00\x64"
         assert path.channel.counters.discards == {TOO_BIG: 1}
 

@@ -1,0 +1,64 @@
+"""
+Tests of L{pptpgw.datapath.route}.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pptpgw.datapath.route import RouteTable
+
+# Few bits that differ, so that prefixes overlap.
+V4 = st.builds(
+    lambda number, length: IPv4Network((number << 24 | number << 4, length), strict=False),
+    st.integers(0, 15),
+    st.sampled_from([0, 4, 6, 8, 24, 29, 31, 32]),
+)
+V6 = st.builds(
+    lambda number, length: IPv6Network((number << 120 | number << 4, length), strict=False),
+    st.integers(0, 15),
+    st.sampled_from([0, 8, 64, 126, 128]),
+)
+NETWORK = st.one_of(V4, V6)
+
+
+class TestRouteTable:
+    """
+    Against a list that is searched whole.
+    """
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.tuples(st.booleans(), NETWORK, st.integers(1, 3)), max_size=30))
+    def test_againstNaiveModel(
+        self, steps: list[tuple[bool, IPv4Network | IPv6Network, int]]
+    ) -> None:
+        table: RouteTable[str] = RouteTable()
+        model: dict[IPv4Network | IPv6Network, str] = {}
+        for add, network, number in steps:
+            if add:
+                table.add(network, str(number))
+                model[network] = str(number)
+            else:
+                table.remove(network, str(number))
+                if model.get(network) == str(number):
+                    del model[network]
+        for number in range(16):
+            for address in (
+                IPv4Address(number << 24 | number << 4),
+                IPv4Address(number << 24 | number << 4 | 1),
+                IPv6Address(number << 120 | number << 4),
+                IPv6Address(number << 120 | 5),
+            ):
+                matching = [network for network in model if address in network]
+                best = max(matching, key=lambda network: network.prefixlen, default=None)
+                expected = None if best is None else model[best]
+                assert table.lookup(address.packed) == expected
+
+    def test_noAddress(self) -> None:
+        table: RouteTable[int] = RouteTable()
+        table.add(IPv4Network("0.0.0.0/0"), 1)
+        assert table.lookup(b"") is None
+        assert table.lookup(bytes(4)) == 1

@@ -1,0 +1,273 @@
+"""
+What has to be tried on the real kernel, each in a network namespace of its own: run as a script in
+one (C{unshare --net}), by L{inNamespace}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.internet import defer
+from twisted.internet.task import Clock
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE, OTHER, PEER = "192.0.2.1", "192.0.2.3", "192.0.2.2"
+GATEWAY, SUBSCRIBER = "10.77.0.1", "10.77.0.10"
+
+
+def inNamespace(name: str, *programs: str) -> None:
+    """
+    Run one of the functions below in a namespace, or skip where something is missing for it.
+    """
+    lacking = [program for program in ("unshare", "ip", *programs) if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        lacking.append("root's privileges")
+    if not Path("/dev/net/tun").exists():
+        lacking.append("/dev/net/tun")
+    if lacking:
+        pytest.skip(f"a network namespace can't be used without {', '.join(lacking)}")
+    ran = subprocess.run(
+        ["unshare", "--net", sys.executable, __file__, name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+class Readers:
+    """
+    A reactor that leaves reading to the test.
+    """
+
+    def addReader(self, reader: object) -> None:
+        """
+        Nothing.
+        """
+
+    def removeReader(self, reader: object) -> None:
+        """
+        Nothing.
+        """
+
+
+def ip(command: str) -> str:
+    """
+    Run C{ip}.
+    """
+    return subprocess.run(
+        ["ip", *command.split()], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def ends() -> socket.socket:
+    """
+    Set up the addresses of both ends on the loopback interface, and open the peer's.
+    """
+    ip("link set lo up")
+    for address in (HERE, OTHER, PEER):
+        ip(f"address add {address}/32 dev lo")
+    peer = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
+    peer.bind((PEER, 0))
+    peer.settimeout(5)
+    return peer
+
+
+def addresses() -> None:
+    """
+    GRE leaves from the address that the call came to, on every kind of port.
+    """
+    from pptpgw.counters import Counters
+    from pptpgw.ports.gre import GREPort
+
+    peer = ends()
+    for bound in ("", OTHER):
+        port = GREPort(cast(Any, Readers()), bound, Counters())
+        port.startListening()
+        for source in (bound,) if bound else (HERE, OTHER, PEER):
+            port.sender(source, PEER)(b"\x30\x01\x88\x0b octets", (PEER, 0))
+            octets = peer.recv(100)
+            assert socket.inet_ntoa(octets[12:16]) == source, (bound, source)
+            assert octets[20:] == b"\x30\x01\x88\x0b octets"
+        port.stopListening()
+
+
+def packets() -> None:
+    """
+    From GRE through the TUN device to a socket and back, with an ICMP error on the way.
+    """
+    from pptpgw.counters import Counters
+    from pptpgw.datapath.ip import checksum
+    from pptpgw.datapath.python import PythonDataPath
+    from pptpgw.interfaces import Attachment, IChannelOwner, Tunnel
+    from pptpgw.ports.gre import GREPort
+    from pptpgw.ports.netlink import NetlinkPort
+    from pptpgw.ports.tun import TUNPort
+    from pptpgw.wire.gre import decode, encode
+
+    peer = ends()
+    reactor = cast(Any, Readers())
+    port, tun = GREPort(reactor, HERE, Counters()), TUNPort(reactor, "test%d", Counters())
+    netlink = NetlinkPort("")
+    dataPath = PythonDataPath(Clock(), lambda address: port, tun, interface=netlink)
+    port.startListening()
+    tun.startReading()
+    assert tun.name == "test0"
+    netlink.name = tun.name
+    netlink.configure(GATEWAY, 1400, [])
+    channel = dataPath.openChannel(Tunnel(HERE, PEER, 7, 9), cast(IChannelOwner, None))
+    channel.openNetwork(0x21, Attachment((IPv4Network(SUBSCRIBER),), 600))
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.settimeout(5)
+    udp.bind((GATEWAY, 0))
+    number = udp.getsockname()[1].to_bytes(2, "big")
+
+    head = b"\x45\x00\x00\x22\x00\x00\x00\x00\x40\x11\x00\x00"
+    head += socket.inet_aton(SUBSCRIBER) + socket.inet_aton(GATEWAY)
+    head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
+    datagram = head + b"\x10\x00" + number + b"\x00\x0e\x00\x00" + b"there!"
+    peer.sendto(encode(7, b"\xff\x03\x00\x21" + datagram, 0), (HERE, 0))
+    port.doRead()
+    octets, sender = udp.recvfrom(100)
+    assert (octets, sender) == (b"there!", (SUBSCRIBER, 0x1000))
+
+    def arrived() -> bytes:
+        callID, payload, _, _ = decode(peer.recv(2000)[20:])
+        assert callID == 9
+        assert payload[:4] == b"\xff\x03\x00\x21"
+        return payload[4:]
+
+    udp.sendto(b"and back", sender)
+    tun.doRead()
+    assert arrived()[28:] == b"and back"
+
+    # More than the subscriber takes, and less than the device: cut, or refused.
+    discovery = 10
+    udp.setsockopt(socket.IPPROTO_IP, discovery, 0)
+    udp.sendto(bytes(1000), sender)
+    tun.doRead()
+    assert [len(arrived()), len(arrived())] == [596, 452]
+    udp.setsockopt(socket.IPPROTO_IP, discovery, 2)
+    udp.sendto(bytes(1000), sender)
+    tun.doRead()
+    try:
+        udp.sendto(bytes(1000), sender)
+        udp.sendto(bytes(1000), sender)
+    except OSError as error:
+        assert error.errno == errno.EMSGSIZE
+    else:
+        raise AssertionError("the kernel didn't hear of the MTU")
+    assert f"{SUBSCRIBER} dev test0" in ip("route get " + SUBSCRIBER)
+    assert "mtu 600" in ip("route get " + SUBSCRIBER)
+    channel.close()
+    assert SUBSCRIBER not in ip("route show")
+    netlink.remove()
+    tun.stop()
+    port.stopListening()
+
+
+def netlink() -> None:
+    """
+    What is set is there, and is gone at the end.
+    """
+    from pptpgw.error import ConfigurationError, NotPermitted
+    from pptpgw.ports.netlink import NetlinkPort
+
+    ip("tuntap add dev made mode tun")
+    before = ip("route show"), ip("address show dev made")
+    made = NetlinkPort("made")
+    made.configure(GATEWAY, 1234, [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.0/16")])
+    shown = ip("address show dev made")
+    assert f"inet {GATEWAY}/32" in shown and "mtu 1234" in shown and "UP" in shown
+    assert "10.77.0.0/24 dev made" in ip("route show")
+    other = NetlinkPort("made")
+    try:
+        other.configure("10.99.0.1", 1234, [IPv4Network("10.78.0.0/16")])
+    except ConfigurationError as error:
+        assert "10.78.0.0/16" in str(error) and "EEXIST" in str(error)
+    else:
+        raise AssertionError("the same route twice")
+    assert "10.99.0.1" not in ip("address show dev made")
+    made.remove()
+    made.remove()
+    assert ip("route show") == before[0]
+    assert "inet " not in ip("address show dev made")
+    try:
+        NetlinkPort("absent").configure(GATEWAY, 1400)
+    except NotPermitted as error:
+        assert "absent" in str(error)
+    else:
+        raise AssertionError("an interface that isn't there")
+    gone = NetlinkPort("made")
+    gone.configure(GATEWAY, 1400, [IPv4Network("10.77.0.0/24")])
+    ip("link delete made")
+    gone.remove()
+
+
+def nftables() -> None:
+    """
+    The table stands while it should, and forwarding is as it was.
+    """
+    from twisted.internet.epollreactor import EPollReactor
+
+    from pptpgw.ports.nftables import FORWARDING, Masquerade
+
+    ip("link set lo up")
+    ip("link add out type veth peer name far")
+    ip("address add 203.0.113.2/24 dev out")
+    ip("link set out up")
+    ip("route add default via 203.0.113.1 dev out")
+    FORWARDING.write_text("0\n")
+    reactor = EPollReactor()
+    steps: list[str] = []
+
+    def rules() -> str:
+        return subprocess.run(
+            ["nft", "list", "ruleset"], capture_output=True, text=True, check=True
+        ).stdout
+
+    async def course() -> None:
+        masquerade = Masquerade(reactor, reactor, "pptp-0", [IPv4Network("10.77.0.0/24")])
+        # Twice: what an earlier run left behind is replaced.
+        for _ in range(2):
+            again = Masquerade(reactor, reactor, "pptp-0", [IPv4Network("10.77.0.0/24")])
+            await again.start()
+        FORWARDING.write_text("0\n")
+        await masquerade.start()
+        assert rules().count("masquerade") == 1
+        assert 'oifname "out"' in rules() and "10.77.0.0/24" in rules()
+        assert FORWARDING.read_text() == "1\n"
+        await masquerade.stop()
+        await masquerade.stop()
+        assert rules() == ""
+        assert FORWARDING.read_text() == "0\n"
+        steps.append("done")
+
+    def begin() -> None:
+        running = defer.ensureDeferred(course())
+        running.addErrback(lambda failure: failure.printTraceback())
+        running.addBoth(lambda ignored: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.callLater(30, reactor.stop)
+    # Twisted looks for the reactor that was installed to notice that a process has ended.
+    sys.modules["twisted.internet.reactor"] = cast(Any, reactor)
+    reactor.run()
+    assert steps == ["done"]
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    {"addresses": addresses, "packets": packets, "netlink": netlink, "nftables": nftables}[
+        sys.argv[1]
+    ]()

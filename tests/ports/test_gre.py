@@ -1,0 +1,432 @@
+"""
+Tests of L{pptpgw.ports.gre}: over sockets in memory, the two ways to receive against each other,
+and over real sockets in a network namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import socket
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.python.failure import Failure
+
+from pptpgw.counters import Counters
+from pptpgw.error import NotPermitted
+from pptpgw.ports import gre
+from pptpgw.ports.gre import MALFORMED, STRAY, GREPort, receive
+from pptpgw.wire.gre import encode
+from tests.ports.namespace import inNamespace
+
+compiled: ModuleType | None
+try:
+    compiled = importlib.import_module("pptpgw.ports._gre")
+except ImportError:
+    compiled = None
+
+PEER = "192.0.2.2"
+HEAD = b"\x45\x00\x00\x00\x00\x00\x00\x00\x40\x2f\x00\x00" + bytes([192, 0, 2, 2, 192, 0, 2, 1])
+
+
+class MemorySocket:
+    """
+    A raw socket that reads from a list and keeps what is sent.
+    """
+
+    def __init__(self, system: MemorySystem, protocol: int) -> None:
+        self.system = system
+        self.protocol = protocol
+        self.arrived: list[bytes | OSError] = []
+        self.sent: list[tuple[bytes, tuple[str, int], list[Any]]] = []
+        self.options: dict[int, int] = {}
+        self.bound: tuple[str, int] | None = None
+        self.closed = False
+
+    def __enter__(self) -> MemorySocket:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self.closed = True
+
+    def setblocking(self, blocking: bool) -> None:
+        assert not blocking
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        if option in (32, 33) and not self.system.mayForce:
+            raise PermissionError(errno.EPERM, "no")
+        self.options[option] = value
+
+    def bind(self, address: tuple[str, int]) -> None:
+        if self.system.bindError is not None:
+            raise self.system.bindError
+        self.bound = address
+
+    def connect(self, address: tuple[str, int]) -> None:
+        if self.system.noRoute:
+            raise OSError(errno.ENETUNREACH, "no route")
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.system.source, 1
+
+    def recv(self, size: int) -> bytes:
+        if not self.arrived:
+            raise BlockingIOError
+        first = self.arrived.pop(0)
+        if isinstance(first, OSError):
+            raise first
+        return first[:size]
+
+    def sendto(self, octets: bytes, address: tuple[str, int]) -> int:
+        self.sent.append((octets, address, []))
+        return len(octets)
+
+    def sendmsg(
+        self, parts: tuple[bytes, ...], ancillary: list[Any], flags: int, address: tuple[str, int]
+    ) -> int:
+        self.sent.append((b"".join(parts), address, ancillary))
+        return len(parts[0])
+
+    def fileno(self) -> int:
+        return 99
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class MemorySystem:
+    """
+    Where such sockets come from.
+    """
+
+    def __init__(self) -> None:
+        self.sockets: list[MemorySocket] = []
+        self.error: OSError | None = None
+        self.bindError: OSError | None = None
+        self.source = "192.0.2.1"
+        self.noRoute = False
+        self.mayForce = True
+
+    def socket(self, family: int, type: int, proto: int) -> socket.socket:
+        if self.error is not None:
+            raise self.error
+        opened = MemorySocket(self, proto)
+        self.sockets.append(opened)
+        return cast(socket.socket, opened)
+
+
+class Readers:
+    """
+    The part of a reactor that reads.
+    """
+
+    def __init__(self) -> None:
+        self.readers: list[object] = []
+
+    def addReader(self, reader: object) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: object) -> None:
+        self.readers.remove(reader)
+
+
+class Fixture:
+    """
+    A port that is open.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self.system = MemorySystem()
+        self.reactor = Readers()
+        self.counters = Counters()
+        self.port = GREPort(
+            cast(IReactorFDSet, self.reactor), address, self.counters, self.system, receive
+        )
+        self.received: list[tuple[int, int, bytes]] = []
+
+    def register(self, callID: int = 7) -> None:
+        self.port.register(PEER, callID, self._received)
+
+    def _received(self, sequence: int, protocol: int, information: bytes) -> None:
+        self.received.append((sequence, protocol, information))
+
+    def arrive(self, *packets: bytes | OSError) -> None:
+        self.system.sockets[0].arrived += packets
+        self.port.doRead()
+
+
+@pytest.fixture
+def path() -> Fixture:
+    opened = Fixture()
+    opened.port.startListening()
+    return opened
+
+
+class TestLife:
+    """
+    Opening and closing.
+    """
+
+    def test_opensAndCloses(self, path: Fixture) -> None:
+        (opened,) = path.system.sockets
+        assert opened.protocol == 47
+        assert opened.bound is None
+        assert path.reactor.readers == [path.port]
+        assert path.port.fileno() == 99
+        assert set(opened.options.values()) == {gre.BUFFER}
+        path.port.stopListening()
+        path.port.stopListening()
+        assert opened.closed
+        assert path.reactor.readers == []
+        assert path.port.fileno() == -1
+        path.port.doRead()
+
+    def test_connectionLost(self, path: Fixture) -> None:
+        path.port.connectionLost(Failure(Exception("the reactor stops")))
+        assert path.system.sockets[0].closed
+
+    def test_oneAddress(self) -> None:
+        path = Fixture("192.0.2.1")
+        path.port.startListening()
+        assert path.system.sockets[0].bound == ("192.0.2.1", 0)
+
+    def test_everyAddressInWords(self) -> None:
+        path = Fixture("0.0.0.0")
+        path.port.startListening()
+        assert path.system.sockets[0].bound is None
+
+    def test_notOurAddress(self) -> None:
+        path = Fixture("192.0.2.77")
+        path.system.bindError = OSError(errno.EADDRNOTAVAIL, "not ours")
+        with pytest.raises(OSError):
+            path.port.startListening()
+        assert path.system.sockets[0].closed
+        assert path.reactor.readers == []
+
+    def test_notPermitted(self) -> None:
+        path = Fixture()
+        path.system.error = PermissionError(errno.EPERM, "no")
+        with pytest.raises(NotPermitted, match="CAP_NET_RAW"):
+            path.port.startListening()
+
+    def test_smallBuffersWhereTheyMayNotBeForced(self) -> None:
+        path = Fixture()
+        path.system.mayForce = False
+        path.port.startListening()
+        assert path.system.sockets[0].options == {
+            socket.SO_RCVBUF: gre.BUFFER,
+            socket.SO_SNDBUF: gre.BUFFER,
+        }
+
+
+class TestReceiving:
+    """
+    To whom a packet goes.
+    """
+
+    def test_frames(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(
+            HEAD + encode(7, b"\xff\x03\xc0\x21abc", 5),
+            HEAD + encode(7, b"\x21abc", 6, 9) + b"padding",
+        )
+        assert path.received == [(5, 0xC021, b"abc"), (6, 0x21, b"abc")]
+        assert path.counters.discards == {}
+
+    def test_acknowledgement(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(HEAD + encode(7, acknowledgement=4))
+        assert path.received == [(-1, 0, b"")]
+
+    def test_noFrameInIt(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(HEAD + encode(7, b"", 1), HEAD + encode(7, b"\xff\x03\xc0", 2))
+        assert path.received == [(1, 0, b""), (2, 0, b"")]
+
+    def test_optionsInTheIPHeader(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(b"\x46" + HEAD[1:] + bytes(4) + encode(7, b"\x21abc", 5))
+        assert path.received == [(5, 0x21, b"abc")]
+
+    def test_strays(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(
+            HEAD + encode(8, b"\x21abc", 5),
+            HEAD[:12] + bytes([192, 0, 2, 3]) + HEAD[16:] + encode(7, b"\x21abc", 5),
+        )
+        path.port.unregister(PEER, 7)
+        path.port.unregister(PEER, 7)
+        path.arrive(HEAD + encode(7, b"\x21abc", 5))
+        assert path.received == []
+        assert path.counters.discards == {STRAY: 3}
+
+    def test_malformed(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(
+            b"",
+            HEAD,
+            HEAD + encode(7, b"\x21abc", 5)[:-1],
+            HEAD + b"\x00\x00\x08\x00" + bytes(20),
+        )
+        assert path.counters.discards == {MALFORMED: 4}
+
+    def test_oneCallAPeerAndID(self, path: Fixture) -> None:
+        path.register()
+        with pytest.raises(ValueError):
+            path.register()
+        path.port.register("192.0.2.3", 7, lambda *arguments: None)
+
+    def test_errors(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(OSError(errno.EHOSTUNREACH, "ICMP"))
+        path.arrive(HEAD + encode(7, b"\x21abc", 5), OSError(errno.EHOSTUNREACH, "ICMP"))
+        assert len(path.received) == 1
+        assert path.counters.discards == {"GRE not read: EHOSTUNREACH": 1}
+        assert path.reactor.readers == [path.port]
+
+    def test_aCallThatFails(self, path: Fixture, loggedFailures: list[Failure]) -> None:
+        def fail(*arguments: object) -> None:
+            raise ZeroDivisionError
+
+        path.port.register(PEER, 8, fail)
+        path.register()
+        path.arrive(HEAD + encode(8, b"\x21abc", 5), HEAD + encode(7, b"\x21abc", 5))
+        assert len(path.received) == 1
+        assert [failure.type for failure in loggedFailures] == [ZeroDivisionError]
+        loggedFailures.clear()
+
+    def test_noMoreThanABatch(self, path: Fixture) -> None:
+        path.register()
+        path.arrive(*[HEAD + encode(7, b"\x21abc", 5)] * (gre.BATCH + 1))
+        assert len(path.received) == gre.BATCH
+        path.arrive()
+        assert len(path.received) == gre.BATCH + 1
+
+
+class TestSending:
+    """
+    From which address a packet goes.
+    """
+
+    def test_kernelChoosesRight(self, path: Fixture) -> None:
+        path.port.sender("192.0.2.1", PEER)(b"octets", (PEER, 0))
+        assert path.system.sockets[0].sent == [(b"octets", (PEER, 0), [])]
+
+    @pytest.mark.parametrize("noRoute", [False, True])
+    def test_kernelWouldChooseAnother(self, path: Fixture, noRoute: bool) -> None:
+        path.system.source = "192.0.2.99"
+        path.system.noRoute = noRoute
+        path.port.sender("192.0.2.1", PEER)(b"octets", (PEER, 0))
+        ((octets, address, ancillary),) = path.system.sockets[0].sent
+        assert (octets, address) == (b"octets", (PEER, 0))
+        assert ancillary == [(0, 8, bytes(4) + bytes([192, 0, 2, 1]) + bytes(4))]
+        assert path.system.sockets[1].closed
+
+    def test_boundAddress(self) -> None:
+        path = Fixture("192.0.2.1")
+        path.port.startListening()
+        path.system.source = "192.0.2.99"
+        path.port.sender("192.0.2.1", PEER)(b"octets", (PEER, 0))
+        assert path.system.sockets[0].sent == [(b"octets", (PEER, 0), [])]
+
+    def test_notOpen(self) -> None:
+        with pytest.raises(OSError):
+            Fixture().port.sender("192.0.2.1", PEER)
+
+    def test_errorsAreCounted(self, path: Fixture) -> None:
+        path.port.sendFailed(OSError(errno.ENOBUFS, "full"))
+        path.port.sendFailed(OSError("unheard of"))
+        assert path.counters.discards == {"GRE not sent: ENOBUFS": 1, "GRE not sent: unknown": 1}
+
+
+@pytest.mark.skipif(
+    compiled is None, reason="the extension isn't built: python setup.py build_ext --inplace"
+)
+class TestTwins:
+    """
+    Both ways to receive give the same, over a pair of datagram sockets.
+    """
+
+    def both(self, packets: list[bytes], channels: dict[int, Any]) -> tuple[list[Any], list[Any]]:
+        assert compiled is not None
+        results: list[list[Any]] = []
+        for take in (receive, lambda near, channels: compiled.receive(near.fileno(), channels)):
+            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            with near, far:
+                near.setblocking(False)
+                for packet in packets:
+                    far.send(packet)
+                results.append(take(near, channels))
+        return results[0], results[1]
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.binary(max_size=80),
+                st.builds(
+                    lambda callID, payload, sequence, acknowledgement, first, cut: (
+                        first + HEAD[1:] + encode(callID, payload, sequence, acknowledgement)
+                    )[: -cut or None],
+                    st.integers(6, 8),
+                    st.builds(
+                        bytes.__add__,
+                        st.sampled_from(
+                            [
+                                b"",
+                                b"\xff\x03",
+                                b"\xff\x03\x00\x21",
+                                b"\x21",
+                                b"\xff",
+                                b"\x00\xfd",
+                                b"\x80",
+                            ]
+                        ),
+                        st.binary(max_size=9),
+                    ),
+                    st.integers(0, 0xFFFFFFFF),
+                    st.none() | st.integers(0, 0xFFFFFFFF),
+                    st.sampled_from([b"\x45", b"\x45", b"\x45", b"\x46"]),
+                    st.integers(0, 3),
+                ),
+            ),
+            max_size=8,
+        )
+    )
+    def test_sameArrivals(self, packets: list[bytes]) -> None:
+        peer = int.from_bytes(HEAD[12:16], "big") << 16
+        one, other = self.both(packets, {peer | 7: len, peer | 8: repr})
+        assert one == other
+        assert len(one) == len(packets)
+
+    def test_largest(self) -> None:
+        octets = HEAD + encode(7, b"\x21" + bytes(gre.RECEIVE_SIZE), 1)
+        one, other = self.both([octets], {int.from_bytes(HEAD[12:16], "big") << 16 | 7: len})
+        assert one == other == [(None, 0, 0, octets[: gre.RECEIVE_SIZE])]
+
+    def test_errors(self) -> None:
+        assert compiled is not None
+        with pytest.raises(OSError):
+            compiled.receive(-1, {})
+        wrong: list[tuple[Any, ...]] = [(), (1,), (1, []), ("1", {}), (1, {}, 2)]
+        for arguments in wrong:
+            with pytest.raises(TypeError):
+                compiled.receive(*arguments)
+
+    def test_nothingThere(self) -> None:
+        assert self.both([], {}) == ([], [])
+
+
+class TestNamespace:
+    """
+    Over the real kernel.
+    """
+
+    @pytest.mark.parametrize("name", ["addresses", "packets"])
+    def test_kernel(self, name: str) -> None:
+        inNamespace(name)

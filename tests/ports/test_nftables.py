@@ -1,0 +1,204 @@
+"""
+Tests of L{pptpgw.ports.nftables}: with a program in memory, and the real one.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.ports.nftables import FORWARDING, ROUTES, TIMEOUT, Masquerade
+from tests.ports.namespace import inNamespace
+
+TABLE = """\
+Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
+wlan0\t00000000\t010071CB\t0003\t0\t0\t600\t00000000\t0\t0\t0
+eth0\t00000000\t010071CB\t0003\t0\t0\t100\t00000000\t0\t0\t0
+eth1\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0
+"""
+
+
+class Transport:
+    """
+    The pipes of one run.
+    """
+
+    def __init__(self) -> None:
+        self.script = b""
+        self.ended = False
+        self.signals: list[str] = []
+
+    def write(self, octets: bytes) -> None:
+        self.script += octets
+
+    def closeStdin(self) -> None:
+        self.ended = True
+
+    def signalProcess(self, signal: str) -> None:
+        self.signals.append(signal)
+
+
+class Reactor:
+    """
+    Keeps the processes that are started.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[ProcessProtocol, Transport]] = []
+
+    def spawnProcess(
+        self, protocol: ProcessProtocol, path: str, arguments: Sequence[str], env: object
+    ) -> None:
+        assert (path, arguments) == ("/usr/sbin/nft", ["nft", "-f", "-"])
+        transport = Transport()
+        self.runs.append((protocol, transport))
+        protocol.makeConnection(cast(IProcessTransport, transport))
+
+    def end(self, complaint: bytes = b"") -> None:
+        protocol, _ = self.runs[-1]
+        if complaint:
+            protocol.errReceived(complaint)
+            protocol.processEnded(Failure(ProcessTerminated(1)))
+        else:
+            protocol.processEnded(Failure(ProcessDone(0)))
+
+
+class MemorySystem:
+    """
+    The kernel's files.
+    """
+
+    def __init__(self) -> None:
+        self.files = {FORWARDING: "0\n", ROUTES: TABLE}
+        self.programs = ["/usr/sbin/nft"]
+        self.error: OSError | None = None
+
+    def which(self, name: str) -> list[str]:
+        assert name == "nft"
+        return self.programs
+
+    def read(self, path: Path) -> str:
+        return self.files[path]
+
+    def write(self, path: Path, text: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.files[path] = text
+
+
+class Fixture:
+    """
+    All of it.
+    """
+
+    def __init__(self) -> None:
+        self.reactor = Reactor()
+        self.clock = Clock()
+        self.system = MemorySystem()
+        self.masquerade = Masquerade(
+            cast(IReactorProcess, self.reactor),
+            self.clock,
+            "pptp-0",
+            [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.0/16")],
+            self.system,
+        )
+
+    def fails(self, deferred: Deferred[None], kind: type[Exception]) -> str:
+        failures: list[Failure] = []
+        deferred.addErrback(failures.append)
+        (failure,) = failures
+        assert failure.check(kind)
+        return failure.getErrorMessage()
+
+
+@pytest.fixture
+def path() -> Fixture:
+    return Fixture()
+
+
+def result(deferred: Deferred[Any]) -> list[Any]:
+    results: list[Any] = []
+    deferred.addCallback(results.append)
+    return results
+
+
+class TestMasquerade:
+    """
+    What nft is told, and what is said where it fails.
+    """
+
+    def test_startAndStop(self, path: Fixture) -> None:
+        started = result(path.masquerade.start())
+        _, transport = path.reactor.runs[0]
+        script = transport.script.decode()
+        assert transport.ended
+        assert script.startswith("add table ip pptpgw_pptp_0\ndelete table ip pptpgw_pptp_0\n")
+        assert 'ip saddr { 10.77.0.0/24, 10.78.0.0/16 } oifname "eth0" masquerade' in script
+        assert started == []
+        path.reactor.end()
+        assert started == [None]
+        assert path.system.files[FORWARDING] == "1\n"
+        stopped = result(path.masquerade.stop())
+        assert path.system.files[FORWARDING] == "0\n"
+        assert path.reactor.runs[1][1].script == b"delete table ip pptpgw_pptp_0\n"
+        path.reactor.end()
+        assert stopped == [None]
+        assert result(path.masquerade.stop()) == [None]
+        assert len(path.reactor.runs) == 2
+        assert path.clock.getDelayedCalls() == []
+
+    def test_forwardingAlready(self, path: Fixture) -> None:
+        path.system.files[FORWARDING] = "1\n"
+        path.masquerade.start()
+        path.reactor.end()
+        path.masquerade.stop()
+        assert path.system.files[FORWARDING] == "1\n"
+
+    def test_forwardingRefused(self, path: Fixture) -> None:
+        path.system.error = OSError(errno.EROFS, "Read-only file system")
+        started = path.masquerade.start()
+        path.reactor.end()
+        text = path.fails(started, NotPermitted)
+        assert "net.ipv4.ip_forward" in text and "Read-only" in text
+        # The table is there, and goes.
+        path.masquerade.stop()
+        assert len(path.reactor.runs) == 2
+
+    def test_noProgram(self, path: Fixture) -> None:
+        path.system.programs = []
+        text = path.fails(path.masquerade.start(), ConfigurationError)
+        assert "package nftables" in text
+
+    def test_noDefaultRoute(self, path: Fixture) -> None:
+        path.system.files[ROUTES] = TABLE.splitlines()[0]
+        assert "default route" in path.fails(path.masquerade.start(), ConfigurationError)
+        assert path.reactor.runs == []
+
+    def test_refused(self, path: Fixture) -> None:
+        started = path.masquerade.start()
+        path.reactor.end(b"Error: Operation not permitted\n")
+        assert "Operation not permitted" in path.fails(started, NotPermitted)
+        assert path.system.files[FORWARDING] == "0\n"
+        assert result(path.masquerade.stop()) == [None]
+
+    def test_tooSlow(self, path: Fixture) -> None:
+        started = path.masquerade.start()
+        path.clock.advance(TIMEOUT)
+        assert path.reactor.runs[0][1].signals == ["KILL"]
+        assert "10 seconds" in path.fails(started, NotPermitted)
+        path.reactor.end(b"killed")
+
+    def test_kernel(self) -> None:
+        inNamespace("nftables", "nft")

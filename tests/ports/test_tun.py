@@ -1,0 +1,195 @@
+"""
+Tests of L{pptpgw.ports.tun}, over a device in memory; the real one is met in test_gre.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import cast
+
+import pytest
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.python.failure import Failure
+
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.ports.tun import BATCH, DEVICE, TUNPort
+
+
+class MemorySystem:
+    """
+    A TUN device that reads from a list and keeps what is written.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: list[bytes | OSError] = []
+        self.written: list[bytes] = []
+        self.openError: OSError | None = None
+        self.ioctlError: OSError | None = None
+        self.isOpen = False
+
+    def open(self, path: str, flags: int) -> int:
+        assert path == DEVICE
+        if self.openError is not None:
+            raise self.openError
+        self.isOpen = True
+        return 55
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
+        assert (descriptor, request) == (55, 0x400454CA)
+        if self.ioctlError is not None:
+            raise self.ioctlError
+        # IFF_TUN and IFF_NO_PI.
+        assert argument[16:18] == b"\x01\x10"
+        return argument[:16].replace(b"%d", b"7\x00") + argument[16:]
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        assert descriptor == 55
+        if not self.arrived:
+            raise BlockingIOError
+        first = self.arrived.pop(0)
+        if isinstance(first, OSError):
+            raise first
+        return first[:size]
+
+    def write(self, descriptor: int, octets: bytes) -> int:
+        assert descriptor == 55
+        self.written.append(octets)
+        return len(octets)
+
+    def close(self, descriptor: int) -> None:
+        assert self.isOpen
+        self.isOpen = False
+
+
+class Fixture:
+    """
+    A port over it.
+    """
+
+    def __init__(self, name: str = "pptp%d") -> None:
+        self.readers: list[object] = []
+        self.system = MemorySystem()
+        self.counters = Counters()
+        self.received: list[bytes] = []
+        self.port = TUNPort(
+            cast(IReactorFDSet, self), name, self.counters, self.received.append, self.system
+        )
+
+    def addReader(self, reader: object) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: object) -> None:
+        self.readers.remove(reader)
+
+
+@pytest.fixture
+def path() -> Fixture:
+    opened = Fixture()
+    opened.port.startReading()
+    return opened
+
+
+class TestLife:
+    """
+    Opening and closing.
+    """
+
+    def test_opensAndCloses(self, path: Fixture) -> None:
+        assert path.port.name == "pptp7"
+        assert path.port.fileno() == 55
+        assert path.readers == [path.port]
+        path.port.stop()
+        path.port.stop()
+        assert not path.system.isOpen
+        assert path.readers == []
+        assert path.port.fileno() == -1
+
+    def test_connectionLost(self, path: Fixture) -> None:
+        path.port.connectionLost(Failure(Exception("the device was deleted")))
+        assert not path.system.isOpen
+
+    @pytest.mark.parametrize("name", ["", "a" * 16, "a/b", "a b", "ü" * 8])
+    def test_name(self, name: str) -> None:
+        with pytest.raises(ConfigurationError):
+            Fixture(name)
+
+    def test_noDevice(self) -> None:
+        path = Fixture()
+        path.system.openError = FileNotFoundError(errno.ENOENT, "No such file or directory")
+        with pytest.raises(NotPermitted, match="module tun"):
+            path.port.startReading()
+
+    @pytest.mark.parametrize(
+        ("code", "text"), [(errno.EPERM, "CAP_NET_ADMIN"), (errno.EBUSY, "another program")]
+    )
+    def test_notPermitted(self, code: int, text: str) -> None:
+        path = Fixture()
+        path.system.ioctlError = OSError(code, "no")
+        with pytest.raises(NotPermitted, match=text):
+            path.port.startReading()
+        assert not path.system.isOpen
+        assert path.readers == []
+
+
+class TestPackets:
+    """
+    In and out.
+    """
+
+    def test_reads(self, path: Fixture) -> None:
+        path.system.arrived += [b"one", b"two"]
+        path.port.doRead()
+        assert path.received == [b"one", b"two"]
+
+    def test_noMoreThanABatch(self, path: Fixture) -> None:
+        path.system.arrived += [b"x"] * (BATCH + 1)
+        path.port.doRead()
+        assert len(path.received) == BATCH
+        path.port.doRead()
+        assert len(path.received) == BATCH + 1
+
+    def test_errors(self, path: Fixture) -> None:
+        path.system.arrived += [OSError(errno.EIO, "down"), b"one"]
+        path.port.doRead()
+        path.port.doRead()
+        assert path.received == [b"one"]
+        assert path.counters.discards == {"TUN not read: EIO": 1}
+
+    def test_aReceiverThatFails(self, path: Fixture, loggedFailures: list[Failure]) -> None:
+        def fail(packet: bytes) -> None:
+            path.received.append(packet)
+            raise ZeroDivisionError
+
+        path.port.receive = fail
+        path.system.arrived += [b"one", b"two"]
+        path.port.doRead()
+        assert path.received == [b"one", b"two"]
+        assert [failure.type for failure in loggedFailures] == [ZeroDivisionError] * 2
+        loggedFailures.clear()
+
+    def test_closedWhileReading(self, path: Fixture) -> None:
+        path.port.receive = lambda packet: path.port.stop()
+        path.system.arrived += [b"one", b"two"]
+        path.port.doRead()
+        assert path.system.arrived == [b"two"]
+
+    def test_writes(self, path: Fixture) -> None:
+        path.port.write(b"packet")
+        assert path.system.written == [b"packet"]
+
+    def test_writesWhileClosed(self, path: Fixture) -> None:
+        path.port.stop()
+        with pytest.raises(OSError):
+            path.port.write(b"packet")
+        with pytest.raises(OSError):
+            Fixture().port.write(b"packet")
+
+    def test_nobodyReceives(self) -> None:
+        system = MemorySystem()
+        counters = Counters()
+        port = TUNPort(cast(IReactorFDSet, Fixture()), "pptp0", counters, system=system)
+        port.startReading()
+        system.arrived += [b"packet"]
+        port.doRead()
+        assert counters.discards == {"no network is served": 1}

@@ -1,0 +1,315 @@
+"""
+Tests of L{pptpgw.pptp.window}.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from pptpgw.counters import Counters
+from pptpgw.pptp import window as module
+from pptpgw.pptp.window import (
+    ACKNOWLEDGE_TIME,
+    DUPLICATE,
+    HELD_LIMIT,
+    HELD_TIME,
+    LATE,
+    LOST,
+    REACH,
+    RECEIVE_WINDOW,
+    STRANGERS,
+    UNBELIEVABLE,
+    Window,
+)
+
+NUMBERS = 1 << 32
+STEP = 0.05
+FIRSTS = [0, 1, NUMBERS - 3, NUMBERS - 1, NUMBERS // 2 - 1]
+
+
+class Fixture:
+    """
+    A window, used as the data path uses it.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.counters = Counters()
+        self.delivered: list[int] = []
+        self.acknowledgements: list[int] = []
+        self.window = Window(self.clock, self.counters, self.deliver, self.acknowledge)
+
+    def deliver(self, protocol: int, information: bytes) -> None:
+        assert protocol == 0x21
+        self.delivered.append(int(information))
+
+    def acknowledge(self) -> None:
+        self.acknowledgements.append(self.window.acknowledging())
+
+    def arrive(self, sequence: int, label: int | None = None, fast: bool = True) -> None:
+        """
+        A packet; delivered as its label, or else its sequence number.
+        """
+        information = b"%d" % (sequence if label is None else label)
+        window = self.window
+        if fast and sequence == window.expected and not window.held:
+            window.expected = sequence + 1
+            if sequence == window.due:
+                window.acknowledgementDue()
+            self.deliver(0x21, information)
+        else:
+            window.arrived(sequence, 0x21, information)
+
+
+class Model:
+    """
+    The naive window: a list of everything that came, searched again each time.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.next = first
+        self.held: list[tuple[int, float]] = []
+        self.delivered: list[int] = []
+        self.lost = 0
+        self.dropped = 0
+
+    def arrive(self, label: int, now: float) -> None:
+        if label < self.next or any(label == other for other, _ in self.held):
+            self.dropped += 1
+            return
+        self.held.append((label, now))
+        self.drain()
+        if len(self.held) > HELD_LIMIT:
+            self.skip()
+
+    def drain(self) -> None:
+        while any(label == self.next for label, _ in self.held):
+            self.held = [entry for entry in self.held if entry[0] != self.next]
+            self.delivered.append(self.next)
+            self.next += 1
+
+    def skip(self) -> None:
+        first = min(label for label, _ in self.held)
+        self.lost += first - self.next
+        self.next = first
+        self.drain()
+
+    def advance(self, now: float) -> None:
+        while self.held and min(since for _, since in self.held) + HELD_TIME <= now + 1e-9:
+            self.skip()
+
+
+@pytest.fixture
+def path() -> Fixture:
+    return Fixture()
+
+
+class TestOrder:
+    """
+    What is delivered, and when.
+    """
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.sampled_from(FIRSTS),
+        st.lists(
+            st.tuples(st.integers(-6, 80), st.sampled_from([0, 0, 0, 0.03, 0.06])), max_size=150
+        ),
+        st.booleans(),
+    )
+    def test_againstNaiveModel(
+        self, first: int, steps: list[tuple[int, float]], fast: bool
+    ) -> None:
+        path = Fixture()
+        model = Model(0)
+        path.arrive(first, 0, fast)
+        model.arrive(0, 0.0)
+        now = 0.0
+        for offset, pause in steps:
+            label = max(0, model.next + offset)
+            path.arrive((first + label) % NUMBERS, label, fast)
+            model.arrive(label, now)
+            # In small steps, as a reactor would: a timer never runs long after its time.
+            for _ in range(round(pause * 100)):
+                now = round(now + 0.01, 2)
+                path.clock.advance(0.01)
+                model.advance(now)
+            assert path.delivered == model.delivered
+        path.clock.pump([0.01] * 30)
+        for _ in range(30):
+            now += 0.01
+            model.advance(now)
+        assert path.delivered == model.delivered
+        discards = path.counters.discards
+        assert discards.get(LOST, 0) == model.lost
+        assert discards.get(DUPLICATE, 0) + discards.get(LATE, 0) == model.dropped
+        path.clock.pump([ACKNOWLEDGE_TIME] * 3)
+        assert path.clock.getDelayedCalls() == []
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.sampled_from(FIRSTS), st.permutations(range(1, 20)), st.booleans())
+    def test_reorderingLosesNothing(self, first: int, order: list[int], fast: bool) -> None:
+        path = Fixture()
+        path.arrive(first, 0, fast)
+        for label in order:
+            path.arrive((first + label) % NUMBERS, label, fast)
+        assert path.delivered == list(range(20))
+        assert path.counters.discards == {}
+
+    def test_duplicates(self, path: Fixture) -> None:
+        for sequence in (0, 0, 2, 2, 1, 1, 2, 0):
+            path.arrive(sequence)
+        assert path.delivered == [0, 1, 2]
+        assert path.counters.discards == {DUPLICATE: 5}
+
+    def test_late(self, path: Fixture) -> None:
+        path.arrive(0)
+        path.arrive(3)
+        path.clock.advance(HELD_TIME)
+        path.arrive(1)
+        path.arrive(0)
+        assert path.delivered == [0, 3]
+        assert path.counters.discards == {LOST: 2, LATE: 1, DUPLICATE: 1}
+
+    def test_heldNoLongerThanItsTime(self, path: Fixture) -> None:
+        path.arrive(0)
+        path.arrive(2)
+        path.clock.advance(HELD_TIME * 0.75)
+        path.arrive(4)
+        path.arrive(1)
+        # The second gap's packet has its own time.
+        path.clock.advance(HELD_TIME * 0.75)
+        assert path.delivered == [0, 1, 2]
+        path.clock.advance(HELD_TIME * 0.25)
+        assert path.delivered == [0, 1, 2, 4]
+
+    def test_heldNoMoreThanTheLimit(self, path: Fixture) -> None:
+        path.arrive(0)
+        for sequence in range(2, HELD_LIMIT + 2):
+            path.arrive(sequence)
+        assert path.delivered == [0]
+        path.arrive(HELD_LIMIT + 2)
+        assert len(path.delivered) == HELD_LIMIT + 2
+        assert path.window.held == {}
+
+    def test_farAheadIsNotBelieved(self, path: Fixture) -> None:
+        path.arrive(0)
+        for _ in range(STRANGERS // 2):
+            path.arrive(REACH + 1)
+        path.arrive(1)
+        for _ in range(STRANGERS // 2 + 1):
+            path.arrive(REACH + 5)
+        path.arrive(2)
+        assert path.delivered == [0, 1, 2]
+        assert path.counters.discards == {UNBELIEVABLE: STRANGERS + 1}
+
+    @pytest.mark.parametrize("new", [0, 1 << 31, 900_000])
+    def test_newNumbering(self, path: Fixture, new: int) -> None:
+        for sequence in range(500_000, 500_003):
+            path.arrive(sequence)
+        path.arrive(500_004)
+        for sequence in range(new, new + STRANGERS + 3):
+            path.arrive(sequence)
+        assert path.delivered[3:] == [new + STRANGERS, new + STRANGERS + 1, new + STRANGERS + 2]
+        path.clock.advance(1)
+        assert len(path.delivered) == 6
+
+    def test_closed(self, path: Fixture) -> None:
+        path.arrive(0)
+        path.arrive(2)
+        path.window.close()
+        path.window.close()
+        path.arrive(1)
+        path.arrive(0)
+        assert path.delivered == [0]
+        assert path.clock.getDelayedCalls() == []
+
+    def test_noNumberNeverFits(self, path: Fixture) -> None:
+        # The data path has -1 for packets that only acknowledge.
+        assert path.window.expected != -1
+        assert module.NEVER < 0
+
+
+class TestAcknowledging:
+    """
+    When an acknowledgement is sent alone.
+    """
+
+    @pytest.mark.parametrize("first", FIRSTS)
+    @pytest.mark.parametrize("fast", [True, False])
+    def test_halfAWindow(self, path: Fixture, first: int, fast: bool) -> None:
+        half = RECEIVE_WINDOW // 2
+        for number in range(10 * half):
+            path.arrive((first + number) % NUMBERS, fast=fast)
+        assert path.acknowledgements == [
+            (first + half * count - 1) % NUMBERS for count in range(1, 11)
+        ]
+
+    @pytest.mark.parametrize("first", FIRSTS)
+    def test_halfASecond(self, path: Fixture, first: int) -> None:
+        for number in range(3):
+            path.arrive((first + number) % NUMBERS)
+        path.clock.advance(ACKNOWLEDGE_TIME - 0.01)
+        assert path.acknowledgements == []
+        path.clock.advance(0.01)
+        assert path.acknowledgements == [(first + 2) % NUMBERS]
+        assert path.clock.getDelayedCalls() == []
+        path.arrive((first + 3) % NUMBERS)
+        path.clock.advance(ACKNOWLEDGE_TIME)
+        assert path.acknowledgements[1:] == [(first + 3) % NUMBERS]
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.sampled_from(FIRSTS),
+        st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 12)), max_size=80),
+    )
+    def test_neverTooLate(self, first: int, steps: list[tuple[int, bool, int]]) -> None:
+        """
+        Whatever is lost and sent in between, no packet waits for more than half a second or half a
+        window.
+        """
+        path = Fixture()
+        window = path.window
+        # For each packet delivered and not acknowledged: what follows it, and when it came.
+        owed: list[tuple[int, float]] = []
+
+        def check() -> None:
+            now = path.clock.seconds()
+            owed.extend(((first + label + 1) % NUMBERS, now) for label in path.delivered)
+            path.delivered.clear()
+            owed[:] = [
+                entry
+                for entry in owed
+                if 0 < (entry[0] - window.acknowledged) % NUMBERS < NUMBERS // 2
+            ]
+            assert len(owed) < RECEIVE_WINDOW // 2
+            assert not owed or now - owed[0][1] < ACKNOWLEDGE_TIME + STEP
+
+        number = 0
+        for gap, sending, pause in [(0, False, 0), *steps]:
+            number += gap
+            path.arrive((first + number) % NUMBERS, number)
+            number += 1
+            check()
+            if sending:
+                window.acknowledging()
+                check()
+            for _ in range(pause):
+                path.clock.advance(STEP)
+                check()
+        path.clock.pump([0.1] * 20)
+        assert window.acknowledging() == -1
+        assert path.clock.getDelayedCalls() == []
+
+    def test_piggybacked(self, path: Fixture) -> None:
+        window = path.window
+        assert window.acknowledging() == -1
+        path.arrive(7)
+        assert window.acknowledging() == 7
+        assert window.acknowledging() == -1
+        path.clock.advance(ACKNOWLEDGE_TIME)
+        assert path.acknowledgements == []
+        assert path.clock.getDelayedCalls() == []
