@@ -30,6 +30,7 @@ from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import CallIDs
@@ -89,6 +90,7 @@ class GatewayService(Service):
         self.pool = AddressPool(ipv4.pool)
         self.callIDs = CallIDs(reactor)
         self._netlink = NetlinkPort(network.interface)
+        self._masquerade = Masquerade(reactor, reactor, network.interface)
         counters = Counters()
         self._gre = {address: GREPort(reactor, address, counters) for address in self._addresses}
         self._tun = TUNPort(reactor, network.interface, counters)
@@ -160,6 +162,7 @@ class GatewayService(Service):
         self._listening = []
         yield self.gateway.stop(self._configuration.listen.drainTimeout)
         yield self._control.stop()
+        yield self._masquerade.stop()
         self._close()
 
     @property
@@ -198,6 +201,11 @@ class GatewayService(Service):
                     "[listen] addresses and port choose others"
                 ) from error
             self._listening.append(listening)
+        if configuration.network.masquerade:
+            refused: list[Failure] = []
+            self._masquerade.start().addErrback(self._notMasqueraded, refused)
+            if refused:
+                refused[0].raiseException()
         self._opened = True
 
     def _close(self) -> None:
@@ -210,7 +218,13 @@ class GatewayService(Service):
             port.stopListening()
         self._opened = False
 
-    def _notMasqueraded(self, failure: Failure) -> None:
+    def _notMasqueraded(self, failure: Failure, refused: list[Failure]) -> None:
+        """
+        While the ports are being opened the failure is C{refused}'s; later nobody waits for it.
+        """
+        if not self._opened:
+            refused.append(failure)
+            return
         self._log.error(
             "callers' packets are not masqueraded: {why}", why=failure.getErrorMessage()
         )

@@ -9,8 +9,6 @@ another table that drops forwarded packets drops these too: no table can overrul
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
@@ -82,17 +80,15 @@ class Masquerade:
         reactor: IReactorProcess,
         clock: IReactorTime,
         interface: str,
-        networks: Iterable[IPv4Network],
         system: System | None = None,
     ) -> None:
         """
-        @param interface: the TUN device, for the table's name.
-        @param networks: the addresses of the peers.
+        @param interface: the TUN device, whose packets are hidden, whatever address they have.
         """
         self.table = "pptpgw_" + re.sub(r"\W", "_", interface, flags=re.ASCII)
         self._reactor = reactor
         self._clock = clock
-        self._networks = tuple(networks)
+        self._interface = interface
         self._system: System = system or RealSystem()
         self._started = False
         self._forwarding: str | None = None
@@ -142,7 +138,6 @@ class Masquerade:
         """
         The whole table in one transaction.
         """
-        networks = ", ".join(map(str, self._networks))
         return (
             # Adding what is there is no error, deleting what isn't is.
             f"add table ip {self.table}\n"
@@ -150,7 +145,7 @@ class Masquerade:
             f"table ip {self.table} {{\n"
             "  chain postrouting {\n"
             "    type nat hook postrouting priority 100; policy accept;\n"
-            f'    ip saddr {{ {networks} }} oifname "{out}" masquerade\n'
+            f'    iifname "{self._interface}" oifname "{out}" masquerade\n'
             "  }\n"
             "}\n"
         )

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,7 +110,6 @@ class Fixture:
             cast(IReactorProcess, self.reactor),
             self.clock,
             "pptp-0",
-            [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.0/16")],
             self.system,
         )
 
@@ -145,7 +143,7 @@ class TestMasquerade:
         script = transport.script.decode()
         assert transport.ended
         assert script.startswith("add table ip pptpgw_pptp_0\ndelete table ip pptpgw_pptp_0\n")
-        assert 'ip saddr { 10.77.0.0/24, 10.78.0.0/16 } oifname "eth0" masquerade' in script
+        assert 'iifname "pptp-0" oifname "eth0" masquerade' in script
         assert started == []
         path.reactor.end()
         assert started == [None]
