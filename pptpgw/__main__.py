@@ -168,9 +168,7 @@ def announce(password: str, gateway: str) -> None:
         say("  at 127.0.0.1, from inside this namespace only, since there were no privileges for")
         say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
     else:
-        say(
-            f"  at {', '.join(privileges.hostAddresses()) or '127.0.0.1 (this machine has no other address)'}"
-        )
+        say(f"  at {' or '.join(addresses) or '127.0.0.1, for it has no other address'}")
     say("Ctrl-C ends it.")
 
 
