@@ -12,7 +12,6 @@ encrypt, as pppd has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import Struct
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
+from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
 from pptpgw.datapath.network import IPV4, IPV6, Network
 from pptpgw.datapath.recovery import Recovery
@@ -55,36 +55,6 @@ _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 # GRE header and the beginning of the PPP frame, packed in one go, by the latter's length.
 _ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
 _TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
-
-Receive = Callable[[int, int, bytes], None]
-SendTo = Callable[[bytes, tuple[str, int]], object]
-
-
-class GRE(Protocol):
-    """
-    What a channel needs of a GRE port.
-    """
-
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
-        """
-        Have C{receive} called with sequence number, protocol number and information field of each
-        frame.
-        """
-
-    def unregister(self, peerAddress: str, localCallID: int) -> None:
-        """
-        Take that back.
-        """
-
-    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
-        """
-        What sends packets between these addresses; it raises OSError.
-        """
-
-    def sendFailed(self, error: OSError) -> None:
-        """
-        Count that the system refused a packet.
-        """
 
 
 class Networks(Protocol):
@@ -306,16 +276,8 @@ class Channel:
         window = self._window
         sequence = window.sending
         window.sending = sequence + 1 & _MASK
-        acknowledgement = window.acknowledging()
         payload = _UNCOMPRESSED + protocol.to_bytes(2, "big") + information
-        self._send(
-            encode(
-                self._peerCallID,
-                payload,
-                sequence,
-                None if acknowledgement < 0 else acknowledgement,
-            )
-        )
+        self._send(encode(self._peerCallID, payload, sequence, window.acknowledging()))
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
@@ -332,7 +294,7 @@ class Channel:
         Acknowledge, with nothing to send besides.
         """
         acknowledgement = self._window.acknowledging()
-        if acknowledgement >= 0:
+        if acknowledgement is not None:
             self._send(encode(self._peerCallID, acknowledgement=acknowledgement))
 
     def _send(self, octets: bytes) -> None:

@@ -4,11 +4,11 @@ One network protocol that is open on one call: what its packets are checked for,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
 from pptpgw.interfaces import Attachment
 
@@ -27,11 +27,6 @@ Octets of IPv4 and TCP header, without options: the MTU less these is the MSS.
 _SYN = 0x02
 _SHORTEST_TCP = 40
 _IPV6_HEADER = 40
-
-Deliver = Callable[[bytes], object]
-"""
-Takes a packet into the network behind us; may raise OSError.
-"""
 
 
 class Carrier(Protocol):

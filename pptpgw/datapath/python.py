@@ -7,48 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
-from pptpgw.datapath.channel import GRE, Channel
-from pptpgw.datapath.network import IPV4, IPV6, Deliver, IPv4, IPv6, Network
+from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.edges import GRE, TUN, Deliver, Interface
+from pptpgw.datapath.network import IPV4, IPV6, IPv4, IPv6, Network
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, Tunnel
 
 NO_ROUTE = "no session has the destination"
-
-
-class TUN(Protocol):
-    """
-    What the data path needs of a TUN port.
-
-    @ivar receive: set by the data path: called with each packet that the kernel sends.
-    @ivar write: sends a packet into the kernel; raises OSError.
-    """
-
-    receive: Deliver
-    write: Deliver
-
-
-class Interface(Protocol):
-    """
-    What the kernel must be told of the TUN device.
-    """
-
-    def addRoute(self, network: IPv4Network) -> None:
-        """
-        Route C{network} to the device, unless that is so already; raises L{PPTPGWError}.
-        """
-
-    def removeRoute(self, network: IPv4Network) -> None:
-        """
-        Take that back; harmless where there was nothing to do.
-        """
 
 
 @implementer(IDataPath)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Receive, SendTo
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE, decode
 from pptpgw.wire.ppp import decodeFrame
@@ -53,22 +54,10 @@ _TWO_NUMBERS = 20 + 16
 _DATA = DATA << 16 | PROTOCOL_TYPE
 _DATA_ACKNOWLEDGEMENT = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 
-Receive = Callable[[int, int, bytes], None]
-"""
-Takes the sequence number of a packet, -1 where it only acknowledges, and the protocol number and
-information field of the PPP frame in it; the protocol number is 0 where there is no frame, or one
-without a protocol number.
-"""
-
 Arrival = tuple[Receive | None, int, int, bytes]
 """
 Who is to be called, and with what; nobody, and the whole packet in place of the information field,
 where that takes a closer look.
-"""
-
-SendTo = Callable[[bytes, tuple[str, int]], object]
-"""
-Sends one GRE packet to an address; raises OSError.
 """
 
 EVERY_ADDRESS = ("", "0.0.0.0")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable
 from functools import partial
 from struct import Struct
 from typing import Protocol
@@ -19,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
 
 DEVICE = "/dev/net/tun"
@@ -117,7 +117,7 @@ class TUNPort:
         reactor: IReactorFDSet,
         name: str,
         counters: Counters,
-        receive: Callable[[bytes], object] | None = None,
+        receive: Deliver | None = None,
         system: System | None = None,
     ) -> None:
         """
@@ -130,8 +130,8 @@ class TUNPort:
                 f"{name!r} names no interface: 1 to {NAME_LIMIT} octets, no slash, no space"
             )
         self.name = name
-        self.receive: Callable[[bytes], object] = receive or self._unread
-        self.write: Callable[[bytes], object] = _closed
+        self.receive: Deliver = receive or self._unread
+        self.write: Deliver = _closed
         self.counters = counters
         self._reactor = reactor
         self._system: System = system or RealSystem()

@@ -156,12 +156,12 @@ class Window:
             late = any((sequence - first) & _MASK < length for first, length in self._gaps)
             self._counters.discard(LATE if late else DUPLICATE)
 
-    def acknowledging(self) -> int:
+    def acknowledging(self) -> int | None:
         """
-        The acknowledgement number for a packet that is about to be sent, -1 where none is owed.
+        The acknowledgement number for a packet that is about to be sent, None where none is owed.
         """
         if self.expected == self.acknowledged:
-            return -1
+            return None
         self.acknowledged = self.expected
         return (self.expected - 1) & _MASK
 

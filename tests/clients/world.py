@@ -16,7 +16,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import IPv4
-from pptpgw.datapath.channel import Receive, SendTo
+from pptpgw.datapath.edges import Receive, SendTo
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.ppp.settings import LinkSettings

@@ -39,7 +39,7 @@ class Fixture:
         self.clock = Clock()
         self.counters = Counters()
         self.delivered: list[int] = []
-        self.acknowledgements: list[int] = []
+        self.acknowledgements: list[int | None] = []
         self.window = Window(self.clock, self.counters, self.deliver, self.acknowledge)
 
     def deliver(self, protocol: int, information: bytes) -> None:
@@ -301,15 +301,15 @@ class TestAcknowledging:
                 path.clock.advance(STEP)
                 check()
         path.clock.pump([0.1] * 20)
-        assert window.acknowledging() == -1
+        assert window.acknowledging() is None
         assert path.clock.getDelayedCalls() == []
 
     def test_piggybacked(self, path: Fixture) -> None:
         window = path.window
-        assert window.acknowledging() == -1
+        assert window.acknowledging() is None
         path.arrive(7)
         assert window.acknowledging() == 7
-        assert window.acknowledging() == -1
+        assert window.acknowledging() is None
         path.clock.advance(ACKNOWLEDGE_TIME)
         assert path.acknowledgements == []
         assert path.clock.getDelayedCalls() == []

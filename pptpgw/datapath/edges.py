@@ -1,0 +1,82 @@
+"""
+What the Python data path has at its edges: what it needs of a GRE port and of a TUN device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from typing import Protocol
+
+Receive = Callable[[int, int, bytes], None]
+"""
+Takes the sequence number of a GRE packet, -1 where it only acknowledges, and the protocol number
+and information field of the PPP frame in it; the protocol number is 0 where there is no frame, or
+one without a protocol number.
+"""
+
+SendTo = Callable[[bytes, tuple[str, int]], object]
+"""
+Sends one GRE packet to an address; raises OSError.
+"""
+
+Deliver = Callable[[bytes], object]
+"""
+Takes a packet into the network behind us; may raise OSError.
+"""
+
+
+class GRE(Protocol):
+    """
+    A GRE port.
+    """
+
+    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+        """
+        Have C{receive} called with the packets of one call; raises ValueError where another call
+        has this peer and call id.
+        """
+
+    def unregister(self, peerAddress: str, localCallID: int) -> None:
+        """
+        Take that back; harmless the second time.
+        """
+
+    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
+        """
+        What sends packets between these addresses.
+        """
+
+    def sendFailed(self, error: OSError) -> None:
+        """
+        Count that the system refused a packet.
+        """
+
+
+class TUN(Protocol):
+    """
+    A TUN port.
+
+    @ivar receive: set by the data path: called with each packet that the kernel sends.
+    @ivar write: sends a packet into the kernel.
+    """
+
+    receive: Deliver
+    write: Deliver
+
+
+class Interface(Protocol):
+    """
+    The TUN device in the kernel's eyes.
+    """
+
+    def addRoute(self, network: IPv4Network) -> None:
+        """
+        Route C{network} to the device, unless that is so already; raises
+        L{pptpgw.error.PPTPGWError}.
+        """
+
+    def removeRoute(self, network: IPv4Network) -> None:
+        """
+        Take that back; harmless where there was nothing to do.
+        """
