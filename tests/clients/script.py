@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
+from pptpgw.gateway import HEAD_START
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.authentication import Keys
 from pptpgw.wire.gre import decode
@@ -154,13 +155,14 @@ class ScriptedConnection:
         @param speed: connect speed of the Outgoing-Call-Reply.
         @param first: the client's first GRE sequence number.
         """
-        # Before the request: the gateway begins with LCP right behind its reply.
         tunnel = ScriptedTunnel(self.world, self.address, callID, first)
         self.say(OCRQ, f"{callID:04x} {request}" + "00" * 128)
         # Call ids, connected, window 64, no delay, no channel.
         heard = self.hear(OCRP, f"(....) {callID:04x} 01 00 0000 {speed} 0040 0000 00000000")
         tunnel.gatewayCallID = int.from_bytes(heard.groups[0], "big")
         assert tunnel.gatewayCallID
+        # The reply got ahead: now the gateway begins with LCP.
+        self.world.clock.advance(HEAD_START)
         return tunnel
 
     def hearDisconnect(self, tunnel: ScriptedTunnel, result: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from pptpgw.gateway import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,
@@ -92,7 +93,7 @@ def test_call(start: StartGateway, terminates: bool) -> None:
     connection, tunnel = dial(world)
     openEncryption(tunnel)
     openIPCP(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     tunnel.exchangePackets()
     if terminates:
         tunnel.say(LCP, TERMINATE, 2, text("User request"))
@@ -119,7 +120,7 @@ def test_withoutEncryption(start: StartGateway) -> None:
     tunnel.hear(CCP, ACK, 2)
     tunnel.answer(CCP, ACK, asked)
     openIPCP(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     tunnel.exchangePackets()
     connection.close()
 

@@ -4,6 +4,7 @@ macOS up to 10.11 and iOS up to 9, whose PPP is Apple's pppd.
 
 from __future__ import annotations
 
+from pptpgw.gateway import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,
@@ -113,7 +114,7 @@ def test_call(start: StartGateway) -> None:
     connection, tunnel = dial(world)
     openLCP(tunnel)
     openNetwork(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     before = tunnel.acknowledged
     for _ in range(3):
         tunnel.exchangePackets()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from pptpgw.gateway import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,
@@ -117,7 +118,7 @@ def test_call(start: StartGateway, callID: int, mppe: str) -> None:
     connection = connect(world)
     tunnel = dial(connection, callID)
     openNetwork(tunnel, mppe=mppe)
-    assert world.clock.seconds() == pytest.approx(1)
+    assert world.clock.seconds() == pytest.approx(1 + HEAD_START)
     for _ in range(3):
         tunnel.exchangePackets()
         tunnel.acknowledge()

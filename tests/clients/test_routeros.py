@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 
+from pptpgw.gateway import HEAD_START
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.authentication import Method
 from tests.clients.conftest import StartGateway
@@ -140,7 +141,7 @@ def test_call(start: StartGateway, mru: int, digits: str, mtu: int) -> None:
     tunnel.hear(CCP, ACK, 1, MPPE_128)
     tunnel.encrypt(keys)
     openIPCP(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     tunnel.exchangePackets(size=mtu)
     world.tun.receive(packet(BEHIND, "10.77.0.10", mtu + 1))
     tunnel.assertSilent()
@@ -190,7 +191,7 @@ def test_mschap(start: StartGateway) -> None:
     hashHash = mschap.hashNtPasswordHash(passwordHash)
     tunnel.encrypt(mppe.mschapKeys(None, hashHash, heard.groups[0]))
     openIPCP(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     tunnel.exchangePackets()
     hangUp(connection, tunnel)
 

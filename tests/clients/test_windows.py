@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from pptpgw.gateway import HEAD_START
 from pptpgw.ppp.authentication import Keys, Method
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
@@ -158,7 +159,7 @@ def test_call(start: StartGateway, callID: int, beyond: str, firmware: int) -> N
     openLCP(tunnel, beyond)
     openCCP(tunnel, tunnel.hearMSCHAPV2("alice"))
     openIPCP(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     (session,) = world.gateway.sessions
     assert (session.user, session.encryption) == ("alice", "MPPE 128 bit stateless")
     for _ in range(3):
@@ -319,7 +320,7 @@ def test_encryptionOff(start: StartGateway) -> None:
     tunnel.assertSilent()
     tunnel.say(LCP, PROTOCOL_REJECT, 8, "80fd 01 01 000a" + MPPE_128)
     openIPCP(tunnel)
-    assert world.clock.seconds() == 0
+    assert world.clock.seconds() == HEAD_START
     assert [session.encryption for session in world.gateway.sessions] == ["not encrypted"]
     tunnel.exchangePackets()
     hangUp(connection, tunnel)
