@@ -73,6 +73,7 @@ class LCP(ControlProtocol):
     LCP on one link.
 
     @ivar peerMRU: once Opened what the peer announced.
+    @ivar heard: whether the peer has shown that it is ready, since the lower layer came up.
     @ivar echoesUnanswered: Echo-Requests sent since the last valid sign that the peer lives.
     @ivar roundTrip: seconds from the latest answered Echo-Request to its reply, or None.
     @ivar protocolRejected: called with the number that a Protocol-Reject names.
@@ -81,10 +82,10 @@ class LCP(ControlProtocol):
     __slots__ = (
         "_echoIdentifier",
         "_echoSent",
-        "_heard",
         "_loops",
         "_random",
         "echoesUnanswered",
+        "heard",
         "protocolRejected",
         "roundTrip",
         "settings",
@@ -117,7 +118,7 @@ class LCP(ControlProtocol):
         super().__init__(clock, send, layer)
         self.settings = settings
         self._random = random
-        self._heard = False
+        self.heard = False
         self._loops = 0
         self._echoIdentifier = 0
         self._echoSent = 0.0
@@ -229,7 +230,7 @@ class LCP(ControlProtocol):
         """
         Nothing is known of the peer.
         """
-        self._heard = False
+        self.heard = False
         self._loops = 0
         self.peerMRU = DEFAULT_MRU
 
@@ -252,8 +253,8 @@ class LCP(ControlProtocol):
     # Packets of the peer's
 
     def _receive(self, packet: bytes) -> None:
-        if not self._heard and self.state > State.STARTING:
-            self._heard = True
+        if not self.heard and self.state > State.STARTING:
+            self.heard = True
             if not packet.startswith(_REPLIES):
                 self.askAgain()
         super()._receive(packet)

@@ -161,6 +161,8 @@ class Link:
         """
         if self.phase is Phase.DEAD and self._channel is not None:
             self._begin()
+            # Our Configure-Request is on its way to a peer that is ready: once is enough.
+            self.lcp.heard = True
         if protocol == ppp.LCP:
             self.lcp.received(information)
         elif protocol in AUTHENTICATION_PROTOCOLS:

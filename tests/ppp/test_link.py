@@ -658,6 +658,9 @@ def test_headStart() -> None:
     eager.client.lowerUp(eager.clientChannel)
     eager.run(0.1)
     assert eager.gateway.opened
+    # The peer has shown that it is ready: nothing need be asked twice.
+    requests = [one for one in eager.serverChannel.sent if one[0] == ppp.LCP and one[1][0] == 1]
+    assert len(requests) == 1
     gone = Pair()
     gone.server.lowerUp(gone.serverChannel, 0.5)
     gone.server.lowerDown("gone")
