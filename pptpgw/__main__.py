@@ -8,8 +8,8 @@ privileges for that, it enters a user and network namespace of its own, if the m
 
 from __future__ import annotations
 
-import secrets
 import sys
+from secrets import token_urlsafe
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -29,14 +29,17 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.auth.secrets import parse
 from pptpgw.config import Configuration
-from pptpgw.error import NotPermitted, PPTPGWError
+from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
+from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import callOurselves
 from pptpgw.service import GatewayService
 
 USER = "caller"
+SERVER = Configuration().link.name.encode()
 
 
 class Options(usage.Options):
@@ -57,18 +60,29 @@ def passwordIn(state: FilePath[str]) -> tuple[FilePath[str], str]:
     """
     The chap-secrets file in the folder C{state} and the password of its user, both made if they
     aren't there.
+
+    @raise ConfigurationError: they can't be made or read, or the user isn't there any more.
     """
-    if not state.isdir():
-        state.makedirs()
-    state.chmod(0o700)
     path = state.child("chap-secrets")
-    if not path.exists():
-        password = secrets.token_urlsafe(12)
-        with path.create() as file:
-            path.chmod(0o600)
-            file.write(f'{USER} * "{password}" *\n'.encode())
-    line = path.getContent().decode().split()
-    return path, line[2].strip('"')
+    try:
+        if not state.isdir():
+            state.makedirs()
+        state.chmod(0o700)
+        if not path.exists():
+            with path.create() as file:
+                path.chmod(0o600)
+                file.write(f'{USER} * "{token_urlsafe(12)}" *\n'.encode())
+        found = parse(path.getContent(), path.path).find(USER.encode(), SERVER)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or state.path}: {error.strerror}; the folder that keeps the "
+            "password must be this user's own: remove it, or name another with --state"
+        ) from error
+    if found is None:
+        raise ConfigurationError(
+            f"{path.path} has no user {USER} any more: remove it to have it made anew"
+        )
+    return path, found.secret.decode(errors="replace")
 
 
 def say(text: str) -> None:
@@ -110,7 +124,7 @@ async def selfCall(reactor: Any, service: GatewayService, password: str) -> None
     try:
         report = await callOurselves(reactor, service.clientEndpoint("127.0.0.1"), settings)
     except Exception as error:
-        say(f"The call to ourselves failed: {error or type(error).__name__}")
+        say(f"The call to ourselves failed: {str(error) or type(error).__name__}")
     else:
         say(f"The call to ourselves: {report}")
 
@@ -127,33 +141,38 @@ def main(argv: list[str]) -> int:
         return 2
     try:
         privileges.acquire()
-    except NotPermitted as error:
-        print(f"pptpgw: {error}", file=sys.stderr)
-        return 1
-    from twisted.internet import reactor
-
-    startLog()
-    path, password = passwordIn(FilePath(options["state"]))
-    portal = Portal(SubscriberRealm(), [ChapSecretsChecker(path)])
-    configuration = Configuration()
-    service = GatewayService(reactor, configuration, portal)
-    try:
-        service.privilegedStartService()
+        with Foreground():
+            serve(FilePath(options["state"]))
     except PPTPGWError as error:
         print(f"pptpgw: {error}", file=sys.stderr)
         return 1
+    say("Every call is hung up, and what was made is removed.")
+    return 0
+
+
+def serve(state: FilePath[str]) -> None:
+    """
+    Start, call ourselves, and serve until interrupted.
+
+    @raise PPTPGWError: it can't start; the text says why.
+    """
+    from twisted.internet import reactor
+
+    startLog()
+    path, password = passwordIn(state)
+    configuration = Configuration()
+    portal = Portal(SubscriberRealm(), [ChapSecretsChecker(path)])
+    service = GatewayService(reactor, configuration, portal)
+    service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
 
-    def started() -> None:
-        ensureDeferred(selfCall(reactor, service, password)).addCallback(
-            lambda _: announce(password, str(configuration.ipv4.local))
-        )
+    async def begin() -> None:
+        await selfCall(reactor, service, password)
+        announce(password, str(configuration.ipv4.local))
 
-    reactor.callWhenRunning(started)
+    reactor.callWhenRunning(lambda: ensureDeferred(begin()))
     reactor.run()
-    say("Every call is hung up, and what was made is removed.")
-    return 0
 
 
 def announce(password: str, gateway: str) -> None:
@@ -162,13 +181,13 @@ def announce(password: str, gateway: str) -> None:
 
     @param gateway: our address in the tunnels, which can't be dialled.
     """
-    addresses = [one for one in privileges.hostAddresses() if one != gateway]
     say(f"Dial it with user {USER} and password {password}:")
     if privileges.inNamespace():
         say("  at 127.0.0.1, from inside this namespace only, since there were no privileges for")
         say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
     else:
-        say(f"  at {' or '.join(addresses) or '127.0.0.1, for it has no other address'}")
+        addresses = [one for one in privileges.hostAddresses() if one != gateway]
+        say(f"  at {', '.join(addresses) or '127.0.0.1 (this machine has no other address)'}")
     say("Ctrl-C ends it.")
 
 

@@ -239,6 +239,12 @@ class Gateway:
         """
         return [line.session for line in self.lines if line.session is not None]
 
+    def start(self) -> None:
+        """
+        Take calls, as from the beginning: needed after a L{stop} only.
+        """
+        self._stopped = None
+
     def stop(self, timeout: float) -> Deferred[None]:
         """
         Take no more calls and end those there are; fires when none is left, or after C{timeout}

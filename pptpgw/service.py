@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.cred.portal import Portal
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -91,6 +91,7 @@ class GatewayService(Service):
         self.callIDs = CallIDs(reactor)
         self._netlink = NetlinkPort(network.interface)
         self._masquerade = Masquerade(reactor, reactor, network.interface)
+        self._masqueraded: Deferred[None] = succeed(None)
         counters = Counters()
         self._gre = {address: GREPort(reactor, address, counters) for address in self._addresses}
         self._tun = TUNPort(reactor, network.interface, counters)
@@ -141,6 +142,7 @@ class GatewayService(Service):
         Service.startService(self)
         if not self._opened:
             self.privilegedStartService()
+        self.gateway.start()
         self._log.info(
             "pptpgw {version} answers on {addresses}, port {port}; MPPE in {mppe}; "
             "encryption: {encryption}",
@@ -160,10 +162,13 @@ class GatewayService(Service):
         for port in self._listening:
             yield port.stopListening()
         self._listening = []
-        yield self.gateway.stop(self._configuration.listen.drainTimeout)
-        yield self._control.stop()
-        yield self._masquerade.stop()
-        self._close()
+        try:
+            yield self.gateway.stop(self._configuration.listen.drainTimeout)
+            yield self._control.stop()
+            yield self._masqueraded
+            yield self._masquerade.stop()
+        finally:
+            self._close()
 
     @property
     def port(self) -> int:
@@ -184,8 +189,14 @@ class GatewayService(Service):
     def _open(self) -> None:
         configuration, reactor = self._configuration, self._reactor
         listen = configuration.listen
-        for port in self._gre.values():
-            port.startListening()
+        for address, port in self._gre.items():
+            try:
+                port.startListening()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"can't receive GRE at {address}: {error.strerror}; [listen] addresses are "
+                    "addresses of this machine"
+                ) from error
         self._tun.startReading()
         self._netlink.configure(
             str(configuration.ipv4.local), configuration.link.mru, self.pool.networks
@@ -203,7 +214,8 @@ class GatewayService(Service):
             self._listening.append(listening)
         if configuration.network.masquerade:
             refused: list[Failure] = []
-            self._masquerade.start().addErrback(self._notMasqueraded, refused)
+            self._masqueraded = self._masquerade.start()
+            self._masqueraded.addErrback(self._notMasqueraded, refused)
             if refused:
                 refused[0].raiseException()
         self._opened = True

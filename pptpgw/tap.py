@@ -9,7 +9,13 @@ import sys
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.portal import Portal
-from twisted.cred.strcred import AuthOptionMixin
+from twisted.cred.strcred import (
+    AuthOptionMixin,
+    InvalidAuthArgumentString,
+    InvalidAuthType,
+    UnsupportedInterfaces,
+    makeChecker,
+)
 from twisted.python import usage
 
 from pptpgw import __version__
@@ -46,6 +52,23 @@ class Options(usage.Options, AuthOptionMixin):
         usage.Options.__init__(self)
         self.configuration = Configuration()
 
+    def opt_auth(self, description: str) -> None:
+        """
+        Who may call, as in chap-secrets:PATH; may be named several times.
+        """
+        try:
+            AuthOptionMixin.addChecker(self, makeChecker(description))
+        except InvalidAuthType as error:
+            raise usage.UsageError(
+                f"--auth {description}: there is no such kind; --help-auth lists them"
+            ) from error
+        except UnsupportedInterfaces as error:
+            raise usage.UsageError(
+                f"--auth {description}: it can't check PPP's passwords; --help-auth lists what can"
+            ) from error
+        except (InvalidAuthArgumentString, PPTPGWError) as error:
+            sys.exit(f"--auth {description}: {error}")
+
     def opt_version(self) -> None:
         """
         Show the versions and the MPPE implementation in use, and exit.
@@ -61,10 +84,11 @@ class Options(usage.Options, AuthOptionMixin):
             if self["config"] is not None:
                 self.configuration = load(self["config"])
         except PPTPGWError as error:
-            raise usage.UsageError(str(error)) from error
+            # No fault of the command line's: how to use that would only hide what is wrong.
+            sys.exit(str(error))
         lacking = mschap.selfTest()
         if lacking:
-            raise usage.UsageError(
+            sys.exit(
                 f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
                 "encryption need: reinstall pycryptodome and cryptography"
             )
@@ -90,17 +114,19 @@ class Options(usage.Options, AuthOptionMixin):
 
 class CommandService(GatewayService):
     """
-    The gateway as C{twistd} runs it: what keeps it from starting is a line, not a traceback.
+    The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
+    traceback.
     """
 
     def privilegedStartService(self) -> None:
         """
-        Open the ports, or say why not and exit.
+        Open the ports, or log why not and exit.
         """
         try:
             super().privilegedStartService()
         except PPTPGWError as error:
-            sys.exit(f"pptpgw: {error}")
+            self._log.critical("{why}", why=str(error))
+            sys.exit(1)
 
 
 def makeService(options: Options) -> GatewayService:

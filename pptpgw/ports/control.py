@@ -221,7 +221,14 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         self.maxConnectionsPerHost = maxConnectionsPerHost
         self._hosts: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
+        self._stopping = False
         self._stopped: list[Deferred[None]] = []
+
+    def startFactory(self) -> None:
+        """
+        The port is opened: let clients in, after a L{stop} too.
+        """
+        self._stopping = False
 
     def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:
         """
@@ -262,7 +269,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         @return: fires when the last TCP connection is gone, C{stopTimeout} and C{closeTimeout}
             later at most.
         """
-        self.maxConnections = 0
+        self._stopping = True
         if not self.connections:
             return succeed(None)
         stopped: Deferred[None] = Deferred()
@@ -278,6 +285,8 @@ class ControlFactory(ConnectionFactory, ServerFactory):
             return "control connection not over IPv4"
         if self.clients and not any(address in network for network in self.clients):
             return "control connection from a client that isn't permitted"
+        if self._stopping:
+            return "control connection while the gateway stops"
         if len(self.connections) >= self.maxConnections:
             return "too many control connections"
         if self._hosts[host] >= self.maxConnectionsPerHost:
