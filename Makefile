@@ -2,7 +2,7 @@
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy and the import rule
-# make bench   throughput, set-up time and memory
+# make bench   throughput, set-up time and memory; root only
 # make clean   remove everything that the others made
 
 PYTHON ?= python3
@@ -35,7 +35,8 @@ check: $(VENV)/.test
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
 bench: $(VENV)/.test
-	$(BIN)/python tests/bench
+	$(BIN)/python tests/bench/packets.py
+	$(BIN)/python tests/bench/sessions.py
 
 clean:
 	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp
