@@ -109,6 +109,8 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
         run("ip", "netns", "add", name)
+        # Addresses that the kernel gives itself, seconds later, would only disturb.
+        self.run("sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1")
         self.ip("link set lo up")
 
     def command(self, *command: str) -> list[str]:
@@ -242,9 +244,18 @@ class Host(Namespace):
         """
         Spoil this host's wire, both ways: arguments of netem, as in C{"loss", "2%"}.
         """
+        self.impairSending(*netem)
+        self._netem(self._network.gateway.name, self._port, *netem)
+
+    def impairSending(self, *netem: str) -> None:
+        """
+        Spoil what this host sends.
+        """
         self._impaired = True
-        for namespace, device in ((self.name, "eth0"), (self._network.gateway.name, self._port)):
-            run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "netem", *netem)
+        self._netem(self.name, "eth0", *netem)
+
+    def _netem(self, namespace: str, device: str, *netem: str) -> None:
+        run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "netem", *netem)
 
     def unplug(self) -> None:
         """
@@ -324,6 +335,18 @@ class Caller(Process):
         Ping through this call; every one must be answered.
         """
         self.host.ping(address, "-I", self.interface, *options, count=count)
+
+    def pings(self, count: int) -> tuple[int, int]:
+        """
+        How many of C{count} pings of the gateway are answered, and how many answers come twice.
+        """
+        command = ["ping", "-I", self.interface, "-c", str(count), "-i", "0.02", "-W", "2"]
+        done = subprocess.run(
+            self.host.command(*command, LOCAL_ADDRESS), capture_output=True, text=True, timeout=60
+        )
+        received = re.search(r"(\d+) received", done.stdout)
+        assert received, done.stdout
+        return int(received[1]), done.stdout.count("DUP!")
 
     def reaches(self, timeout: float, address: str = LOCAL_ADDRESS) -> bool:
         """

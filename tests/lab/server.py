@@ -111,11 +111,14 @@ class Gateway(Process):
 
     def _made(self) -> tuple[list[str], list[str]]:
         """
-        The devices and routes that are there.
+        The devices and routes that are there, but for the ports of hosts that are new on the wire.
         """
-        links = sorted(str(link["ifname"]) for link in self.namespace.show("link"))
+        links = (str(link["ifname"]) for link in self.namespace.show("link"))
         routes = self.namespace.show("route", "show", "table", "all")
-        return links, sorted(f"{route['dst']} {route['dev']}" for route in routes)
+        return (
+            sorted(name for name in links if not name.startswith("port")),
+            sorted(f"{route['dst']} {route['dev']}" for route in routes),
+        )
 
 
 StartGateway = Callable[..., Gateway]
