@@ -1,12 +1,11 @@
 /*
- * receive(): many GRE packets by one system call, each with the call that it belongs to: the
- * compiled twin of receive() in gre.py, which says what it does.
+ * receive(): GRE packets, each with the call that it belongs to: the compiled twin of receive() in
+ * gre.py, which says what it does.
  *
  * Limited API of CPython 3.11. Packets that aren't plainly those of a call that is known are left to
  * Python whole, so this knows one shape of header only, and checks every length in it.
  */
 
-#define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
@@ -26,11 +25,8 @@
 #define DATA 0x3001880Bu
 #define DATA_ACKNOWLEDGEMENT 0x3081880Bu
 
-/* A cache line apart, so that the headers don't all fall into the same set of the cache. */
-#define STRIDE (RECEIVE_SIZE + 64)
-
 /* Used under the GIL only, from system call to copy. */
-static uint8_t buffers[LIMIT][STRIDE];
+static uint8_t buffer[RECEIVE_SIZE];
 
 static uint32_t
 number(const uint8_t *octets)
@@ -132,9 +128,6 @@ arrival(PyObject *channels, const uint8_t *octets, size_t size)
 static PyObject *
 receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
-    struct mmsghdr messages[LIMIT];
-    struct iovec vectors[LIMIT];
-
     if (given != 2 || !PyDict_Check(arguments[1])) {
         PyErr_SetString(PyExc_TypeError, "receive(descriptor, channels)");
         return NULL;
@@ -142,25 +135,20 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t give
     long descriptor = PyLong_AsLong(arguments[0]);
     if (descriptor == -1 && PyErr_Occurred())
         return NULL;
-    memset(messages, 0, sizeof messages);
-    for (int i = 0; i < LIMIT; i++) {
-        vectors[i].iov_base = buffers[i];
-        vectors[i].iov_len = RECEIVE_SIZE;
-        messages[i].msg_hdr.msg_iov = &vectors[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
-    }
-    int received = recvmmsg((int)descriptor, messages, LIMIT, MSG_DONTWAIT, NULL);
-    if (received < 0 && errno != EAGAIN && errno != EINTR)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    PyObject *arrivals = PyList_New(received < 0 ? 0 : received);
-    for (int i = 0; arrivals != NULL && i < received; i++) {
-        size_t size = messages[i].msg_len < RECEIVE_SIZE ? messages[i].msg_len : RECEIVE_SIZE;
-        PyObject *tuple = arrival(arguments[1], buffers[i], size);
-        if (tuple == NULL) {
-            Py_DECREF(arrivals);
-            return NULL;
+    PyObject *arrivals = PyList_New(0);
+    for (int i = 0; arrivals != NULL && i < LIMIT; i++) {
+        ssize_t size = recv((int)descriptor, buffer, RECEIVE_SIZE, MSG_DONTWAIT);
+        if (size < 0) {
+            if (errno == EAGAIN || errno == EINTR || i > 0)
+                break;
+            PyErr_SetFromErrno(PyExc_OSError);
+            Py_CLEAR(arrivals);
+            break;
         }
-        PyList_SetItem(arrivals, i, tuple);
+        PyObject *tuple = arrival(arguments[1], buffer, (size_t)size);
+        if (tuple == NULL || PyList_Append(arrivals, tuple) < 0)
+            Py_CLEAR(arrivals);
+        Py_XDECREF(tuple);
     }
     return arrivals;
 }

@@ -103,7 +103,7 @@ def _arrival(octets: bytes, channels: dict[int, Receive]) -> Arrival:
 
 def _receiveCompiled(opened: socket.socket, channels: dict[int, Receive]) -> list[Arrival]:
     """
-    L{receive}, by one system call in all.
+    L{receive}, in C.
     """
     return _gre.receive(opened.fileno(), channels)
 

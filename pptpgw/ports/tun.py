@@ -169,7 +169,7 @@ class TUNPort:
 
     def stop(self) -> Deferred[None]:
         """
-        Close the device; harmless the second time.
+        Close the device, after every session; harmless the second time.
         """
         if self._descriptor >= 0:
             self._reactor.removeReader(self)
@@ -192,9 +192,12 @@ class TUNPort:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor gave the descriptor up, or is stopping.
+        The reactor gave the descriptor up: somebody deleted the device; or it is stopping.
+
+        The descriptor stays open until L{stop}. Sessions hold C{write}, and a number that was free
+        again could be another's: a packet would be written into whatever opens next.
         """
-        self.stop()
+        self._reactor.removeReader(self)
 
     def doRead(self) -> None:
         """

@@ -80,7 +80,8 @@ class Fixture:
         self.readers.append(reader)
 
     def removeReader(self, reader: object) -> None:
-        self.readers.remove(reader)
+        # As harmless for one that isn't there as a reactor's.
+        self.readers[:] = [other for other in self.readers if other is not reader]
 
 
 @pytest.fixture
@@ -107,6 +108,10 @@ class TestLife:
 
     def test_connectionLost(self, path: Fixture) -> None:
         path.port.connectionLost(Failure(Exception("the device was deleted")))
+        assert path.readers == []
+        # Sessions still write to its number.
+        assert path.system.isOpen
+        path.port.stop()
         assert not path.system.isOpen
 
     @pytest.mark.parametrize("name", ["", "a" * 16, "a/b", "a b", "ü" * 8])
