@@ -77,9 +77,13 @@ class Totals:
     The gateway's own counters: what no session owns, what ended sessions left, and the living.
     """
 
-    def __init__(self, living: Callable[[], Iterable[Counters]]) -> None:
+    def __init__(self, living: Callable[[], Iterable[Counters]], own: Counters) -> None:
+        """
+        @param living: gives the counters of the sessions of now.
+        @param own: what no session owns, the ports' strays and errors; ended sessions add to it.
+        """
         self._living = living
-        self.own = Counters()
+        self.own = own
 
     def retire(self, counters: Counters) -> None:
         """

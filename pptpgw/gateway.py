@@ -219,7 +219,13 @@ class Gateway:
         authenticate: Authenticate,
         pool: IAddressPool,
         observers: Iterable[ISessionObserver] = (),
+        counters: Counters | None = None,
     ) -> None:
+        """
+        @param settings: of each link.
+        @param authenticate: judges claims.
+        @param counters: where the ports count what belongs to no call.
+        """
         self.clock = clock
         self.settings = settings
         self.ipv4 = ipv4
@@ -228,7 +234,7 @@ class Gateway:
         self.pool = pool
         self.observers = list(observers)
         self.lines: set[Line] = set()
-        self.counters = Totals(self._living)
+        self.counters = Totals(self._living, Counters() if counters is None else counters)
         self._started = 0
         self._stopped: Deferred[None] | None = None
 

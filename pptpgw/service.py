@@ -106,6 +106,7 @@ class GatewayService(Service):
             Authenticator(portal),
             self.pool,
             observers,
+            counters,
         )
         self._control = ControlFactory(
             reactor,
