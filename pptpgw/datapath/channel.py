@@ -81,7 +81,6 @@ class Channel:
 
     __slots__ = (
         "_acfc",
-        "_address",
         "_clock",
         "_closed",
         "_dataPath",
@@ -96,7 +95,7 @@ class Channel:
         "_pfc",
         "_recovery",
         "_required",
-        "_sendTo",
+        "_send",
         "_strangers",
         "_strangersSince",
         "_tunnel",
@@ -122,8 +121,7 @@ class Channel:
         self._gre = gre
         self._dataPath = dataPath
         self._window = Window(clock, self.counters, self._frame, self._acknowledge)
-        self._sendTo = gre.sender(tunnel.localAddress, tunnel.peerAddress)
-        self._address = (tunnel.peerAddress, 0)
+        self._send = gre.sender(tunnel.localAddress, tunnel.peerAddress)
         self._peerCallID = tunnel.peerCallID
         self._networks: dict[int, Network] = {}
         self._encryptor: EncryptorType | None = None
@@ -256,9 +254,9 @@ class Channel:
         counters = self.counters
         try:
             if encryptor is None:
-                self._sendTo(header + packet, self._address)
+                self._send(header + packet)
             else:
-                self._sendTo(encryptor.encrypt(header, network.field, packet), self._address)
+                self._send(encryptor.encrypt(header, network.field, packet))
         except OSError as error:
             counters.discard(NOT_SENT)
             self._gre.sendFailed(error)
@@ -277,7 +275,7 @@ class Channel:
         sequence = window.sending
         window.sending = sequence + 1 & _MASK
         payload = _UNCOMPRESSED + protocol.to_bytes(2, "big") + information
-        self._send(encode(self._peerCallID, payload, sequence, window.acknowledging()))
+        self._sendOther(encode(self._peerCallID, payload, sequence, window.acknowledging()))
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
@@ -295,14 +293,14 @@ class Channel:
         """
         acknowledgement = self._window.acknowledging()
         if acknowledgement is not None:
-            self._send(encode(self._peerCallID, acknowledgement=acknowledgement))
+            self._sendOther(encode(self._peerCallID, acknowledgement=acknowledgement))
 
-    def _send(self, octets: bytes) -> None:
+    def _sendOther(self, octets: bytes) -> None:
         """
-        Send one GRE packet.
+        Send a GRE packet that holds no network packet.
         """
         try:
-            self._sendTo(octets, self._address)
+            self._send(octets)
         except OSError as error:
             self.counters.discard(NOT_SENT)
             self._gre.sendFailed(error)

@@ -15,9 +15,9 @@ and information field of the PPP frame in it; the protocol number is 0 where the
 one without a protocol number.
 """
 
-SendTo = Callable[[bytes, tuple[str, int]], object]
+Send = Callable[[bytes], object]
 """
-Sends one GRE packet to an address; raises OSError.
+Sends one GRE packet; raises OSError.
 """
 
 Deliver = Callable[[bytes], object]
@@ -42,7 +42,7 @@ class GRE(Protocol):
         Take that back; harmless the second time.
         """
 
-    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
+    def sender(self, localAddress: str, peerAddress: str) -> Send:
         """
         What sends packets between these addresses.
         """

@@ -1,19 +1,21 @@
 /*
- * receive(): GRE packets, each with the call that it belongs to: the compiled twin of receive() in
- * gre.py, which says what it does.
+ * receive(): GRE packets, each with the call that it belongs to. sender(): what sends them.
+ * The compiled twins of those in raw.py, which says what they do.
  *
  * Limited API of CPython 3.11. Packets that aren't plainly those of a call that is known are left to
  * Python whole, so this knows one shape of header only, and checks every length in it.
  */
 
+#define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
-/* As in gre.py. */
+/* As in raw.py. */
 #define RECEIVE_SIZE 4096
 #define LIMIT 128
 
@@ -153,10 +155,83 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t give
     return arrivals;
 }
 
+/* What a function made by sender() is bound to, as the octets of a bytes object. */
+typedef struct {
+    int descriptor;
+    struct in_addr source;
+    struct sockaddr_in destination;
+} Path;
+
+static PyObject *
+send_packet(PyObject *self, PyObject *packet)
+{
+    Path path;
+    char *octets;
+    Py_ssize_t size;
+    union {
+        struct cmsghdr header;
+        char octets[CMSG_SPACE(sizeof(struct in_pktinfo))];
+    } control;
+
+    if (PyBytes_AsStringAndSize(packet, &octets, &size) < 0)
+        return NULL;
+    memcpy(&path, PyBytes_AsString(self), sizeof path);
+    memset(&control, 0, sizeof control);
+    control.header.cmsg_level = IPPROTO_IP;
+    control.header.cmsg_type = IP_PKTINFO;
+    control.header.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+    struct in_pktinfo information = {.ipi_spec_dst = path.source};
+    memcpy(CMSG_DATA(&control.header), &information, sizeof information);
+    struct iovec vector = {octets, (size_t)size};
+    struct msghdr message = {
+        .msg_name = &path.destination,
+        .msg_namelen = sizeof path.destination,
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control.octets,
+    };
+    if (sendmsg(path.descriptor, &message, MSG_DONTWAIT) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef SEND = {
+    "send", send_packet, METH_O, "send(packet): send one GRE packet; raises OSError.",
+};
+
+static PyObject *
+sender(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    Path path;
+    const char *source, *destination;
+    Py_ssize_t source_size, destination_size;
+
+    memset(&path, 0, sizeof path);
+    if (!PyArg_ParseTuple(arguments, "iy#y#", &path.descriptor, &source, &source_size, &destination,
+                          &destination_size))
+        return NULL;
+    if (source_size != 4 || destination_size != 4) {
+        PyErr_SetString(PyExc_ValueError, "an IPv4 address has 4 octets");
+        return NULL;
+    }
+    memcpy(&path.source, source, 4);
+    path.destination.sin_family = AF_INET;
+    memcpy(&path.destination.sin_addr, destination, 4);
+    PyObject *bound = PyBytes_FromStringAndSize((const char *)&path, sizeof path);
+    if (bound == NULL)
+        return NULL;
+    PyObject *function = PyCFunction_NewEx(&SEND, bound, NULL);
+    Py_DECREF(bound);
+    return function;
+}
+
 /* PyMethodDef wants one function type for all; this cast by way of void is the silent one. */
 static PyMethodDef METHODS[] = {
     {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL,
      "receive(descriptor, channels): what has arrived."},
+    {"sender", sender, METH_VARARGS,
+     "sender(descriptor, source, destination): what sends packets between these addresses."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -167,7 +242,7 @@ static PyModuleDef_Slot SLOTS[] = {
 static PyModuleDef MODULE = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "pptpgw.ports._gre",
-    .m_doc = "Receiving GRE, compiled.",
+    .m_doc = "GRE packets, compiled.",
     .m_size = 0,
     .m_methods = METHODS,
     .m_slots = SLOTS,

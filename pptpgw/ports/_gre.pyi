@@ -1,4 +1,5 @@
-from pptpgw.datapath.edges import Receive
-from pptpgw.ports.gre import Arrival
+from pptpgw.datapath.edges import Receive, Send
+from pptpgw.ports.raw import Arrival
 
 def receive(descriptor: int, channels: dict[int, Receive], /) -> list[Arrival]: ...
+def sender(descriptor: int, source: bytes, destination: bytes, /) -> Send: ...

@@ -6,6 +6,7 @@ script moves it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address
 
 from twisted.cred.portal import Portal
@@ -16,7 +17,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import IPv4
-from pptpgw.datapath.edges import Receive, SendTo
+from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.ppp.settings import LinkSettings
@@ -61,8 +62,8 @@ class MemoryGRE:
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         self.receivers.pop((peerAddress, localCallID), None)
 
-    def sender(self, localAddress: str, peerAddress: str) -> SendTo:
-        return self._send
+    def sender(self, localAddress: str, peerAddress: str) -> Send:
+        return partial(self._send, peerAddress)
 
     def sendFailed(self, error: OSError) -> None:
         raise error
@@ -80,8 +81,8 @@ class MemoryGRE:
         else:
             receive(sequence, *decodeFrame(payload))
 
-    def _send(self, octets: bytes, address: tuple[str, int]) -> None:
-        tunnel = self.tunnels.get((address[0], int.from_bytes(octets[6:8], "big")))
+    def _send(self, address: str, octets: bytes) -> None:
+        tunnel = self.tunnels.get((address, int.from_bytes(octets[6:8], "big")))
         if tunnel is not None:
             tunnel(octets)
 

@@ -45,7 +45,7 @@ class MemoryGRE:
 
     def __init__(self) -> None:
         self.receivers: dict[tuple[str, int], Callable[[int, int, bytes], None]] = {}
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.sent: list[tuple[bytes, str]] = []
         self.failures: list[OSError] = []
         self.error: OSError | None = None
 
@@ -59,13 +59,11 @@ class MemoryGRE:
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         self.receivers.pop((peerAddress, localCallID), None)
 
-    def sender(
-        self, localAddress: str, peerAddress: str
-    ) -> Callable[[bytes, tuple[str, int]], object]:
-        def send(octets: bytes, address: tuple[str, int]) -> None:
+    def sender(self, localAddress: str, peerAddress: str) -> Callable[[bytes], object]:
+        def send(octets: bytes) -> None:
             if self.error is not None:
                 raise self.error
-            self.sent.append((octets, address))
+            self.sent.append((octets, peerAddress))
 
         return send
 
@@ -144,7 +142,7 @@ class Fixture:
         """
         payloads = []
         for octets, address in self.gre.sent:
-            assert address == (PEER, 0)
+            assert address == PEER
             callID, payload, _, _ = decode(octets)
             assert callID == 9
             payloads.append(payload)
@@ -382,9 +380,9 @@ class TestSending:
         path.tun.receive(packet(destination="10.77.0.11"))
         path.tun.receive(b"\x46" + packet(destination="10.77.0.12")[1:])
         assert [address for _, address in path.gre.sent] == [
-            ("192.0.2.2", 0),
-            ("192.0.2.3", 0),
-            ("192.0.2.3", 0),
+            "192.0.2.2",
+            "192.0.2.3",
+            "192.0.2.3",
         ]
 
     def test_noRoute(self, path: Fixture) -> None:
@@ -650,7 +648,7 @@ class TestClosing:
         newer.openNetwork(0x21, Attachment((SUBSCRIBER,)))
         path.channel.close()
         path.tun.receive(packet(destination="10.77.0.10"))
-        assert [address for _, address in path.gre.sent] == [("192.0.2.3", 0)]
+        assert [address for _, address in path.gre.sent] == ["192.0.2.3"]
 
     def test_noNetworkToDeliverTo(self) -> None:
         gre = MemoryGRE()

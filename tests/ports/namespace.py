@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from ipaddress import IPv4Network
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,13 +90,14 @@ def addresses() -> None:
     """
     from pptpgw.counters import Counters
     from pptpgw.ports.gre import GREPort
+    from pptpgw.ports.raw import PythonRaw, fastest
 
     peer = ends()
-    for bound in ("", OTHER):
-        port = GREPort(cast(Any, Readers()), bound, Counters())
+    for bound, raw in product(("", OTHER), (PythonRaw(), fastest)):
+        port = GREPort(cast(Any, Readers()), bound, Counters(), raw=raw)
         port.startListening()
         for source in (bound,) if bound else (HERE, OTHER, PEER):
-            port.sender(source, PEER)(b"\x30\x01\x88\x0b octets", (PEER, 0))
+            port.sender(source, PEER)(b"\x30\x01\x88\x0b octets")
             octets = peer.recv(100)
             assert socket.inet_ntoa(octets[12:16]) == source, (bound, source)
             assert octets[20:] == b"\x30\x01\x88\x0b octets"
