@@ -333,7 +333,7 @@ def show(what: str, values: list[float], unit: str, target: float = 0.0) -> None
     print(f"{what:38}{spread:>24} {unit:8}{ratio}", flush=True)
 
 
-def setUps(count: int, runs: int, concurrency: int, target: float = 0.0) -> None:
+def setUps(count: int, runs: int, concurrency: int, target: float) -> None:
     """
     Measure the CPU time and the time of set-ups.
     """
@@ -390,7 +390,7 @@ def main() -> None:
 
     print(f"MPPE: {implementation}")
     setUps(count, options.runs, 1, MILLISECONDS)
-    setUps(count, options.runs, 8)
+    setUps(count, options.runs, 8, MILLISECONDS)
     idle(1000, min(options.runs, 3))
 
 
