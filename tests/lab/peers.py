@@ -205,6 +205,8 @@ class Network:
         End whatever runs on the hosts and inside, and make the wires good again.
         """
         self.inside.kill()
+        # What it learned about the path to a caller's address isn't true of the next one.
+        self.inside.ip("route flush cache", "tcp_metrics flush")
         for host in self._hosts:
             host.kill()
             host.restore()
