@@ -1,6 +1,7 @@
 /*
- * receive(): GRE packets, each with the call that it belongs to. sender(): what sends them.
- * The compiled twins of those in raw.py, which says what they do.
+ * receive(): GRE packets, each with the call that it belongs to. sender(): what sends them. These are
+ * the compiled twins of those in raw.py, which says what they do. writer(): os.write() without what
+ * it does for other callers, such as to let threads run meanwhile.
  *
  * Limited API of CPython 3.11. Packets that aren't plainly those of a call that is known are left to
  * Python whole, so this knows one shape of header only, and checks every length in it.
@@ -14,6 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* As in raw.py. */
 #define RECEIVE_SIZE 4096
@@ -226,12 +228,41 @@ sender(PyObject *Py_UNUSED(module), PyObject *arguments)
     return function;
 }
 
+static PyObject *
+write_packet(PyObject *self, PyObject *packet)
+{
+    char *octets;
+    Py_ssize_t size;
+
+    if (PyBytes_AsStringAndSize(packet, &octets, &size) < 0)
+        return NULL;
+    long descriptor = PyLong_AsLong(self);
+    if (write((int)descriptor, octets, (size_t)size) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef WRITE = {
+    "write", write_packet, METH_O, "write(packet): write one packet; raises OSError.",
+};
+
+static PyObject *
+writer(PyObject *Py_UNUSED(module), PyObject *descriptor)
+{
+    long number = PyLong_AsLong(descriptor);
+
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    return PyCFunction_NewEx(&WRITE, descriptor, NULL);
+}
+
 /* PyMethodDef wants one function type for all; this cast by way of void is the silent one. */
 static PyMethodDef METHODS[] = {
     {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL,
      "receive(descriptor, channels): what has arrived."},
     {"sender", sender, METH_VARARGS,
      "sender(descriptor, source, destination): what sends packets between these addresses."},
+    {"writer", writer, METH_O, "writer(descriptor): what writes packets to a device."},
     {NULL, NULL, 0, NULL},
 };
 

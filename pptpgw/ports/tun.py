@@ -64,9 +64,9 @@ class System(Protocol):
         See L{os.read}.
         """
 
-    def write(self, descriptor: int, octets: bytes) -> int:
+    def writer(self, descriptor: int) -> Deliver:
         """
-        See L{os.write}.
+        What writes packets to this descriptor; raises OSError.
         """
 
     def close(self, descriptor: int) -> None:
@@ -82,7 +82,6 @@ class RealSystem:
 
     open = staticmethod(os.open)
     read = staticmethod(os.read)
-    write = staticmethod(os.write)
     close = staticmethod(os.close)
 
     def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
@@ -90,6 +89,34 @@ class RealSystem:
         See L{fcntl.ioctl}.
         """
         return fcntl.ioctl(descriptor, request, argument)
+
+    def writer(self, descriptor: int) -> Deliver:
+        """
+        See L{System.writer}.
+        """
+        return partial(os.write, descriptor)
+
+
+class CompiledSystem(RealSystem):
+    """
+    The same, writing in C.
+    """
+
+    def writer(self, descriptor: int) -> Deliver:
+        """
+        See L{System.writer}.
+        """
+        return _gre.writer(descriptor)
+
+
+fastest: type[RealSystem] = RealSystem
+
+try:
+    from pptpgw.ports import _gre
+except ImportError:
+    pass
+else:
+    fastest = CompiledSystem
 
 
 def _closed(packet: bytes) -> int:
@@ -134,7 +161,7 @@ class TUNPort:
         self.write: Deliver = _closed
         self.counters = counters
         self._reactor = reactor
-        self._system: System = system or RealSystem()
+        self._system: System = system or fastest()
         self._descriptor = -1
 
     def startReading(self) -> None:
@@ -164,7 +191,7 @@ class TUNPort:
             ) from error
         self.name = answer[:16].rstrip(b"\x00").decode()
         self._descriptor = descriptor
-        self.write = partial(self._system.write, descriptor)
+        self.write = self._system.writer(descriptor)
         self._reactor.addReader(self)
 
     def stop(self) -> Deferred[None]:

@@ -5,6 +5,7 @@ Tests of L{pptpgw.ports.tun}, over a device in memory; the real one is met in te
 from __future__ import annotations
 
 import errno
+import os
 from typing import cast
 
 import pytest
@@ -12,8 +13,9 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
-from pptpgw.ports.tun import BATCH, DEVICE, TUNPort
+from pptpgw.ports.tun import BATCH, DEVICE, RealSystem, TUNPort, fastest
 
 
 class MemorySystem:
@@ -52,10 +54,9 @@ class MemorySystem:
             raise first
         return first[:size]
 
-    def write(self, descriptor: int, octets: bytes) -> int:
+    def writer(self, descriptor: int) -> Deliver:
         assert descriptor == 55
-        self.written.append(octets)
-        return len(octets)
+        return self.written.append
 
     def close(self, descriptor: int) -> None:
         assert self.isOpen
@@ -189,6 +190,22 @@ class TestPackets:
             path.port.write(b"packet")
         with pytest.raises(OSError):
             Fixture().port.write(b"packet")
+
+    @pytest.mark.parametrize("system", {RealSystem, fastest})
+    def test_writer(self, system: type[RealSystem]) -> None:
+        """
+        The machine's own way, over a pipe, and the one in C where there is one.
+        """
+        far, near = os.pipe()
+        write = system().writer(near)
+        write(b"packet")
+        assert os.read(far, 100) == b"packet"
+        os.close(near)
+        with pytest.raises(OSError):
+            write(b"packet")
+        with pytest.raises(TypeError):
+            write(cast(bytes, "packet"))
+        os.close(far)
 
     def test_nobodyReceives(self) -> None:
         system = MemorySystem()
