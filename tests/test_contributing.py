@@ -1,0 +1,96 @@
+"""
+The worked diffs of CONTRIBUTING.md work.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.strcred import ICheckerFactory
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.interfaces import Attachment, INetworkLink, INetworkProtocol
+
+GUIDE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+
+
+def added(name: str) -> dict[str, Any]:
+    """
+    What the lines that a diff adds to a new file define.
+    """
+    match = re.search(rf"^ {re.escape(name)}\n((?:\+.*\n)+)", GUIDE, re.MULTILINE)
+    assert match is not None, f"{name} isn't in the guide"
+    source = "\n".join(line[1:] for line in match[1].splitlines())
+    names: dict[str, Any] = {"__name__": name}
+    exec(compile(source, name, "exec"), names)
+    return names
+
+
+@implementer(INetworkLink)
+class NetworkLink:
+    """
+    The link of one end.
+    """
+
+    peerMRU = 1400
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.other: INetworkProtocol | None = None
+        self.opened: list[Attachment] = []
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        if self.other is not None:
+            self.clock.callLater(0.001, self.other.received, packet)
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        self.opened.append(attachment)
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        self.opened.clear()
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        raise AssertionError(reason)
+
+
+def test_networkProtocol() -> None:
+    """
+    The network protocol opens with one like it, and says where its packets go.
+    """
+    made = added("pptpgw/ncp/mpls.py")["MPLSCP"]
+    clock = Clock()
+    links = NetworkLink(clock), NetworkLink(clock)
+    ends = made([].append), made([].append)
+    for index, (link, end) in enumerate(zip(links, ends, strict=True)):
+        verifyObject(INetworkProtocol, end)
+        link.other = ends[1 - index]
+        end.attach(link)
+        end.open()
+        end.lowerUp()
+    clock.pump([0.001] * 10)
+    for link in links:
+        assert [attachment.mtu for attachment in link.opened] == [1400]
+        assert link.opened[0].receive is not None
+
+
+def test_checker() -> None:
+    """
+    The checker lets its one user in, with the address, and nobody else.
+    """
+    made = added("yourpackage/checker.py")
+    factory = made["OneUserFactory"]()
+    assert ICheckerFactory.providedBy(factory)
+    checker = factory.generateChecker("")
+    verifyObject(ICredentialsChecker, checker)
+    results: list[Any] = []
+    for password in (b"open sesame", b"wrong"):
+        asked = checker.requestAvatarId(UsernamePassword(b"alice", password))
+        asked.addCallbacks(results.append, lambda failure: results.append(failure.type.__name__))
+    assert str(results[0].addresses[0]) == "10.77.1.7/32"
+    assert results[1] == "UnauthorizedLogin"
