@@ -12,9 +12,10 @@ import pytest
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
+from zope.interface import implementer
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
@@ -23,6 +24,7 @@ from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import IPv4
 from pptpgw.error import CallError
 from pptpgw.gateway import GRE_SECONDS, Gateway
+from pptpgw.interfaces import INetworkProtocol, ISessionObserver
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.call import CallIDs
@@ -42,6 +44,7 @@ nobody * secret -
 """
 
 
+@implementer(ISessionObserver)
 class Observer:
     """
     Notes what it is told.
@@ -50,17 +53,21 @@ class Observer:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
-    def sessionStarted(self, session: Session) -> None:
-        self.events.append(("started", session.user))
+    def _note(self, event: str, session: object) -> None:
+        assert isinstance(session, Session)
+        self.events.append((event, session.user))
 
-    def protocolOpened(self, session: Session, protocol: object) -> None:
-        self.events.append(("opened", session.user))
+    def sessionStarted(self, session: object) -> None:
+        self._note("started", session)
 
-    def protocolClosed(self, session: Session, protocol: object) -> None:
-        self.events.append(("closed", session.user))
+    def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
+        self._note("opened", session)
 
-    def sessionEnded(self, session: Session, cause: str) -> None:
-        self.events.append(("ended", session.user))
+    def protocolClosed(self, session: object, protocol: INetworkProtocol) -> None:
+        self._note("closed", session)
+
+    def sessionEnded(self, session: object, cause: str) -> None:
+        self._note("ended", session)
 
 
 class Broken(Observer):
@@ -68,7 +75,7 @@ class Broken(Observer):
     Raises whatever it is told.
     """
 
-    def sessionStarted(self, session: Session) -> None:
+    def sessionStarted(self, session: object) -> None:
         raise ValueError("broken observer")
 
 
@@ -167,6 +174,7 @@ def world(secrets: FilePath[str]) -> Iterator[World]:
     """
     world = World(secrets)
 
+    @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if str(event.get("log_namespace", "")).startswith("pptpgw"):
             world.log.append(formatEvent(event))
@@ -352,7 +360,7 @@ def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     """
     An observer that raises is logged, and harms neither the session nor the other observers.
     """
-    world.gateway.observers.insert(0, Broken())  # type: ignore[arg-type]
+    world.gateway.observers.insert(0, Broken())
     resultOf(world.call(world.connect()))
     assert ("opened", "alice") in world.observer.events
     assert any("session observer" in line for line in world.log)

@@ -33,7 +33,7 @@ class Failing:
         self.credentialInterfaces = (interface,)
         self.error = error
 
-    def requestAvatarId(self, credentials: object) -> Deferred[bytes]:
+    def requestAvatarId(self, credentials: object) -> Deferred[bytes | tuple[()]]:
         return fail(self.error)
 
 

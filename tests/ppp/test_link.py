@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -167,7 +168,7 @@ class Pair:
         self.server.lowerUp(self.serverChannel)
         self.client.lowerUp(self.clientChannel)
 
-    def timers(self) -> list[IDelayedCall]:
+    def timers(self) -> Sequence[IDelayedCall]:
         """
         What is still to come, but for frames on their way.
         """
@@ -284,13 +285,15 @@ def test_lostFirstRequest() -> None:
         ((Method.CHAP,), "off", "not encrypted"),
     ],
 )
-def test_methods(methods: tuple[Method, ...], encryption: str, expected: str) -> None:
+def test_methods(
+    methods: tuple[Method, ...], encryption: Literal["require", "prefer", "off"], expected: str
+) -> None:
     """
     The other methods lead to what they can.
     """
     pair = Pair(
-        LinkSettings(methods=methods, encryption=encryption),  # type: ignore[arg-type]
-        replace(CLIENT, encryption=encryption),  # type: ignore[type-var]
+        LinkSettings(methods=methods, encryption=encryption),
+        replace(CLIENT, encryption=encryption),
     )
     pair.start()
     pair.run(0.1)
