@@ -14,6 +14,7 @@ await connection.close()
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -37,6 +38,9 @@ from pptpgw.pptp.call import Call, CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptpcode import OutgoingCallResult
+
+# Whoever the gateway lets through to us.
+_EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 
 class ClientCall:
@@ -66,7 +70,9 @@ class ClientCall:
         self._call: Call | None = None
         self._cause = ""
         self._ipcp = IPCP(
-            IPv4Settings(mtu=settings.mru, receive=receive, requestDNS=True),
+            IPv4Settings(
+                addresses=(_EVERYWHERE,), mtu=settings.mru, receive=receive, requestDNS=True
+            ),
         )
 
     def send(self, packet: bytes) -> None:

@@ -112,6 +112,17 @@ class Options(usage.Options, AuthOptionMixin):
         return Portal(SubscriberRealm(), [CheckerChain(checkers)])
 
 
+class NotStarted(SystemExit, Exception):
+    """
+    Ends the process with status 1 and no traceback; a C{twistd} that becomes a daemon catches it as
+    an L{Exception}, and tells whoever waits for its start.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.code = 1
+
+
 class CommandService(GatewayService):
     """
     The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
@@ -126,7 +137,7 @@ class CommandService(GatewayService):
             super().privilegedStartService()
         except PPTPGWError as error:
             self._log.critical("{why}", why=str(error))
-            sys.exit(1)
+            raise NotStarted(str(error)) from error
 
 
 def makeService(options: Options) -> GatewayService:

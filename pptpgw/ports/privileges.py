@@ -29,8 +29,9 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 _GRANT = (
     "run as root (sudo), or grant the capabilities: systemd's AmbientCapabilities=CAP_NET_ADMIN "
-    "CAP_NET_RAW, as in tap/pptpgw.service, or setpriv --ambient-caps=+net_admin,+net_raw "
-    "--inh-caps=+net_admin,+net_raw"
+    "CAP_NET_RAW, as in tap/pptpgw.service, or for one command: sudo setpriv --reuid=$(id -u) "
+    "--regid=$(id -g) --init-groups --inh-caps=+net_admin,+net_raw "
+    "--ambient-caps=+net_admin,+net_raw make run"
 )
 
 
@@ -46,7 +47,7 @@ def missing() -> list[str]:
     if not os.path.exists(TUN_DEVICE):
         lacks.append(f"{TUN_DEVICE} (modprobe tun; in a container, pass the device in)")
     elif not os.access(TUN_DEVICE, os.R_OK | os.W_OK):
-        lacks.append(f"the permission to read and write {TUN_DEVICE}")
+        lacks.append(f"the permission to read and write {TUN_DEVICE} (chmod 666 {TUN_DEVICE})")
     return lacks
 
 

@@ -42,6 +42,11 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
 _REQUEST = Struct("16sH22x")
+# What the kernel's refusal of a name means.
+_TAKEN = {
+    errno.EBUSY: "is in use by another program, another gateway perhaps",
+    errno.EINVAL: "is there already, and no TUN device",
+}
 
 
 class System(Protocol):
@@ -169,6 +174,7 @@ class TUNPort:
         Open the device and read from it.
 
         @raise NotPermitted: without CAP_NET_ADMIN, or where there is no TUN device at all.
+        @raise ConfigurationError: the name is taken.
         """
         try:
             descriptor = self._system.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -182,8 +188,11 @@ class TUNPort:
             answer = self._system.ioctl(descriptor, _TUNSETIFF, request)
         except OSError as error:
             self._system.close(descriptor)
-            if error.errno == errno.EBUSY:
-                raise NotPermitted(f"interface {self.name} is in use by another program") from error
+            if error.errno in _TAKEN:
+                raise ConfigurationError(
+                    f"interface {self.name} {_TAKEN[error.errno]}; [network] interface names "
+                    "another"
+                ) from error
             raise NotPermitted(
                 f"interface {self.name} can't be made ({error.strerror}): it needs CAP_NET_ADMIN: "
                 "run as root, or grant it, as AmbientCapabilities=CAP_NET_ADMIN in a systemd unit "

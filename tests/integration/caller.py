@@ -1,0 +1,152 @@
+"""
+Our own client as a program: a command a line comes in, an answer a line goes out, both in JSON.
+
+C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU]}: a call on
+it; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
+device, C{tunNUMBER}, and the route to the networks of the tests; C{["ended", NUMBER]}: wait for its
+end, and say why it came.
+"""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.stdio import StandardIO
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
+from pptpgw.counters import Counters
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.ports.gre import GREPort
+from pptpgw.ports.tun import TUNPort
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.selfcall import echoRequest, isEchoReply
+
+assert isinstance(reactor, ReactorBase)
+BEHIND = "198.51.100.0/24"
+
+
+class Placed:
+    """
+    A call and whoever takes its packets.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.call: ClientCall | None = None
+        self.pong: Deferred[None] | None = None
+        self.tun: TUNPort | None = None
+
+    def receive(self, packet: bytes) -> None:
+        """
+        Take a packet.
+        """
+        if self.tun is not None:
+            self.tun.write(packet)
+        elif self.pong is not None and isEchoReply(packet):
+            pong, self.pong = self.pong, None
+            pong.callback(None)
+
+    def attach(self, call: ClientCall) -> None:
+        """
+        Have the kernel use it.
+        """
+        name = f"tun{self.number}"
+        self.tun = TUNPort(reactor, name, Counters(), call.send)
+        self.tun.startReading()
+        for line in (
+            f"addr add {call.address} peer {call.peerAddress} dev {name}",
+            f"link set {name} mtu 1400 up",
+            f"route add {BEHIND} dev {name}",
+        ):
+            subprocess.run(["ip", *line.split()], check=True)
+
+
+def why(failure: Failure) -> dict[str, str]:
+    """
+    The answer to a command that failed.
+    """
+    return {"error": str(failure.value) or type(failure.value).__name__}
+
+
+class Commands(LineOnlyReceiver):
+    """
+    Does what it is told.
+    """
+
+    delimiter = b"\n"
+
+    def __init__(self, host: str) -> None:
+        gre = GREPort(reactor, "", Counters())
+        gre.startListening()
+        dataPath = PythonDataPath(reactor, lambda address: gre)
+        self._endpoint = PPTPClientEndpoint(reactor, host, dataPath=dataPath, timeout=8)
+        self._connection: ClientConnection | None = None
+        self._calls: list[Placed] = []
+
+    def lineReceived(self, line: bytes) -> None:
+        """
+        One command.
+        """
+        name, *arguments = json.loads(line)
+        done = ensureDeferred(getattr(self, f"do_{name}")(*arguments))
+        done.addErrback(why)
+        done.addCallback(lambda answer: print(json.dumps(answer), flush=True))
+
+    async def do_connect(self) -> dict[str, str]:
+        self._connection = await self._endpoint.connect()
+        return {}
+
+    async def do_close(self) -> dict[str, str]:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
+        return {}
+
+    async def do_call(self, user: str, password: str, mru: int) -> dict[str, Any]:
+        if self._connection is None:
+            await self.do_connect()
+        assert self._connection is not None
+        placed = Placed(len(self._calls))
+        self._calls.append(placed)
+        identity = Identity(user.encode(), password.encode())
+        settings = LinkSettings(identity=identity, mru=mru)
+        placed.call = call = await self._connection.placeCall(settings, placed.receive)
+        return {
+            "number": placed.number,
+            "address": call.address,
+            "encryption": call.link.encryption,
+        }
+
+    async def do_ping(self, number: int) -> dict[str, str]:
+        placed = self._calls[number]
+        assert placed.call is not None
+        pong = placed.pong = Deferred()
+        placed.call.send(echoRequest(placed.call.address, placed.call.peerAddress))
+        await pong.addTimeout(3, reactor)
+        return {}
+
+    async def do_kernel(self, number: int) -> dict[str, str]:
+        placed = self._calls[number]
+        assert placed.call is not None
+        placed.attach(placed.call)
+        return {}
+
+    async def do_ended(self, number: int) -> dict[str, str]:
+        call = self._calls[number].call
+        assert call is not None
+        return {"cause": await call.ended}
+
+    async def do_hangUp(self, number: int) -> dict[str, str]:
+        call = self._calls[number].call
+        assert call is not None
+        return {"cause": await call.hangUp()}
+
+
+StandardIO(Commands(sys.argv[1]))
+reactor.run()

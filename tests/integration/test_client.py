@@ -1,0 +1,177 @@
+"""
+Our own client against the service, over a wire and two kernels.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+
+from tests.integration.conftest import Serve
+from tests.integration.world import ALICE, CALLER, INSIDE, LOCAL, METER, Client, World
+
+Start = Callable[[], Client]
+
+
+class TestCalls:
+    def test_severalCallsOnOneConnectionAndOnAnother(self, serve: Serve, client: Start) -> None:
+        served, one, other = serve(), client(), client()
+        calls = [one.dial(), one.dial(), one.dial(METER)]
+        second = other.dial()
+        assert len({call["address"] for call in [*calls, second]}) == 4
+        for call in calls:
+            assert call["encryption"] == "MPPE 128 bit stateless"
+            assert one.ask("ping", call["number"]) == {}
+        assert other.ask("ping", second["number"]) == {}
+        assert served.text.count("control connection from") == 2
+        one.ask("close")
+        assert other.ask("ping", second["number"]) == {}
+
+    def test_twentyRedialsLeaveNothingBehind(self, serve: Serve, client: Start) -> None:
+        """
+        The pool has one address: the next caller gets it at once.
+        """
+        served, dialling = serve(ipv4={"pool": ["10.77.0.50"]}), client()
+        dialling.dial()
+        dialling.ask("close")
+        quiet = served.state()
+        assert (quiet["lines"], quiet["addresses"]) == (0, 0)
+        for _ in range(20):
+            call = dialling.dial()
+            assert call["address"] == "10.77.0.50"
+            assert dialling.ask("ping", call["number"]) == {}
+            dialling.ask("close")
+        # A port that is closed rests for seconds before it's forgotten, as its timer does.
+        served.settle(quiet)
+
+    def test_redialsOnOneConnection(self, serve: Serve, client: Start) -> None:
+        served, dialling = serve(ipv4={"pool": ["10.77.0.50"]}), client()
+        dialling.ask("connect")
+        quiet = served.state()
+        for _ in range(20):
+            call = dialling.dial()
+            assert "hung up" in dialling.ask("hangUp", call["number"])["cause"]
+        served.settle(quiet)
+
+
+class TestRefusals:
+    def test_aWrongPassword(self, serve: Serve, client: Start) -> None:
+        served = serve()
+        answer = client().ask("call", "alice", "open barley", 1400)
+        assert "error" in answer
+        served.waitFor("call ended without a session")
+        assert served.state()["lines"] == 0
+
+    def test_aClientThatIsNotPermitted(self, serve: Serve, client: Start) -> None:
+        served = serve(listen={"clients": ["203.0.113.0/24"]})
+        assert "error" in client().ask("connect")
+        served.waitFor(f"refused {CALLER}: control connection from a client that isn't permitted")
+
+    def test_moreConnectionsThanAHostMayHave(self, serve: Serve, client: Start) -> None:
+        served, one, other = serve(listen={"max-connections-per-host": 1}), client(), client()
+        one.dial()
+        assert "error" in other.ask("connect")
+        served.waitFor(f"refused {CALLER}: too many control connections from one host")
+        one.ask("close")
+        other.dial()
+
+    def test_anEmptyPool(self, serve: Serve, client: Start) -> None:
+        serve(ipv4={"pool": ["10.77.0.50"]})
+        dialling = client()
+        first = dialling.dial()
+        assert "error" in dialling.ask("call", *ALICE, 1400)
+        assert dialling.ask("ping", first["number"]) == {}
+
+
+class TestEnds:
+    def test_aKilledClientsSessionEndsWithItsConnection(self, serve: Serve, client: Start) -> None:
+        served, dialling = serve(), client()
+        dialling.dial()
+        began = time.monotonic()
+        dialling.process.kill()
+        served.waitFor("alice from .*: ended", timeout=1)
+        assert time.monotonic() - began < 1
+        assert served.state()["lines"] == 0
+
+    def test_aVanishedHostIsMissed(self, world: World, serve: Serve, client: Start) -> None:
+        served, dialling = serve(link={"echo-interval": 1, "echo-failures": 2}), client()
+        dialling.dial()
+        world.caller.ip("link set eth0 down")
+        served.waitFor("alice from .*: ended after [2-6] s.*", timeout=8)
+        assert served.state()["addresses"] == 0
+
+    def test_aStoppingGatewayTellsItsCallers(self, serve: Serve, client: Start) -> None:
+        served, dialling = serve(), client()
+        numbers = [dialling.dial()["number"] for _ in range(3)]
+        assert served.interrupt() == 0
+        for number in numbers:
+            assert "ended" not in dialling.ask("ended", number)
+        assert served.text.count("the gateway is stopping") >= 3
+
+
+class TestPackets:
+    def test_pingBothWays(self, world: World, serve: Serve, client: Start) -> None:
+        """
+        Between the caller, the gateway and a host behind it, each with a kernel's own routing.
+        """
+        serve()
+        dialling = client()
+        call = dialling.dial()
+        dialling.ask("kernel", call["number"])
+        world.caller.ping(LOCAL)
+        world.caller.ping(INSIDE)
+        world.gateway.ping(call["address"])
+        world.inside.ping(call["address"])
+
+    def test_anAddressOutsideThePool(self, world: World, serve: Serve, client: Start) -> None:
+        serve()
+        dialling = client()
+        call = dialling.dial(METER)
+        assert call["address"] == "10.99.0.7"
+        assert dialling.ask("ping", call["number"]) == {}
+        dialling.ask("kernel", call["number"])
+        world.caller.ping(INSIDE)
+        world.inside.ping("10.99.0.7")
+        dialling.ask("close")
+        assert not [route for route in world.gateway.show("route") if route["dst"] == "10.99.0.7"]
+
+    def test_aLargePingInFragments(self, world: World, serve: Serve, client: Start) -> None:
+        """
+        Both ways, over a link that takes less than the TUN device.
+        """
+        serve()
+        dialling = client()
+        call = dialling.dial(mru=1000)
+        dialling.ask("kernel", call["number"])
+        world.caller.ping(INSIDE, "-s", "3000")
+        world.inside.ping(call["address"], "-s", "3000")
+
+    def test_dontFragment(self, world: World, serve: Serve, client: Start) -> None:
+        """
+        The sender learns the MTU: of the device from the kernel, of the link, where MPPE and the
+        protocol field take four octets, from the gateway.
+        """
+        serve()
+        for mru, mtu in ((1400, 1400), (1000, 996)):
+            dialling = client()
+            call = dialling.dial(mru=mru)
+            dialling.ask("kernel", call["number"])
+            # With its headers it's larger than the link's packets, the second not than the device's.
+            ping = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(mru), call["address"]]
+            done = subprocess.run(world.inside.command(*ping), capture_output=True, text=True)
+            assert re.search(rf"[Ff]rag needed.*mtu = {mtu}\b", done.stdout), done.stdout
+            dialling.ask("close")
+
+    def test_aForeignSourceAddressIsDropped(
+        self, world: World, serve: Serve, client: Start
+    ) -> None:
+        serve()
+        dialling = client()
+        call = dialling.dial()
+        dialling.ask("kernel", call["number"])
+        world.caller.ip("addr add 10.66.0.66/32 dev lo")
+        world.inside.ip("route add 10.66.0.66 via 198.51.100.1")
+        assert not world.caller.reaches(INSIDE, "-I", "10.66.0.66")
+        world.caller.ping(INSIDE)

@@ -1,0 +1,246 @@
+"""
+C{make run}, that is C{python -m pptpgw}, as a new user meets it.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.world import ROOT, Program, World, devices
+from tests.lab.peers import Namespace
+
+MODULE = (sys.executable, "-m", "pptpgw")
+ANNOUNCED = "Ctrl-C ends it"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def alone(world: World) -> Iterator[Namespace]:
+    """
+    A namespace with nothing but loopback.
+    """
+    made = world.namespace("a")
+    yield made
+    made.kill()
+
+
+def start(namespace: Namespace, state: Path, *before: str) -> Program:
+    """
+    Start it; C{before} is a command that starts the rest of its line.
+    """
+    log = state.parent / f"run-{time.monotonic_ns()}.log"
+    os.chdir(ROOT)
+    return Program(namespace, log, *before, *MODULE, "--state", str(state))
+
+
+def refusal(namespace: Namespace, state: Path, *before: str) -> str:
+    """
+    The one line that it ends with.
+    """
+    program = start(namespace, state, *before)
+    assert program.wait() == 1, program.text
+    lines = program.text.splitlines()
+    assert len(lines) == 1, program.text
+    return lines[0]
+
+
+class TestRunning:
+    def test_itCallsItselfAndSaysHowToDial(self, world: World, state: Path) -> None:
+        before = devices(world.gateway)
+        program = start(world.gateway, state)
+        program.waitFor(ANNOUNCED)
+        secrets = state / "chap-secrets"
+        assert state.stat().st_mode & 0o777 == 0o700
+        assert secrets.stat().st_mode & 0o777 == 0o600
+        user, _, password, _ = secrets.read_text().split()
+        password = password.strip('"')
+        assert len(password) >= 12
+        text = program.text
+        assert f"user {user} and password {password}:" in text
+        assert re.search(r"^  at 192\.0\.2\.1, 198\.51\.100\.1$", text, re.MULTILINE), text
+        assert re.search(
+            r"^The call to ourselves: authentication mschapv2, MPPE 128 bit stateless, address "
+            r"10\.77\.0\.10, gateway 10\.77\.0\.1, set up in \d+ ms, round trip \d+\.\d\d ms$",
+            text,
+            re.MULTILINE,
+        ), text
+        assert devices(world.gateway) != before
+        assert program.interrupt() == 0
+        assert devices(world.gateway) == before
+        assert program.text.endswith("Every call is hung up, and what was made is removed.\n")
+        assert "Traceback" not in program.text
+
+    def test_thePasswordIsKept(self, alone: Namespace, state: Path) -> None:
+        said = set()
+        for _ in range(2):
+            program = start(alone, state)
+            program.waitFor(ANNOUNCED)
+            said |= set(re.findall(r"password (\S+):", program.text))
+            assert program.interrupt(signal.SIGTERM) == 0
+        assert len(said) == 1
+
+    def test_oneMoreUserInTheFile(self, alone: Namespace, state: Path) -> None:
+        """
+        The self-call finds its own.
+        """
+        state.mkdir()
+        secrets = state / "chap-secrets"
+        secrets.touch(0o600)
+        secrets.write_text('# mine\nbob * "his" *\ncaller * "two words" *\n')
+        program = start(alone, state)
+        program.waitFor("The call to ourselves: authentication mschapv2")
+        program.waitFor("password two words:")
+        assert program.interrupt() == 0
+
+    def test_controlCUnderMake(self, alone: Namespace, state: Path) -> None:
+        """
+        In a terminal: make ends as well as the gateway does.
+        """
+        makefile = state.parent / "Makefile"
+        makefile.write_text(f"run:\n\t@exec {' '.join(MODULE)} --state {state}\n")
+        child, terminal = pty.fork()
+        if not child:
+            os.chdir(ROOT)
+            command = alone.command("make", "--no-print-directory", "-f", str(makefile))
+            os.execvp(command[0], command)
+        shown = b""
+        interrupted = False
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.1)[0]:
+                try:
+                    shown += os.read(terminal, 65536)
+                except OSError:
+                    break
+            if ANNOUNCED.encode() in shown and not interrupted:
+                interrupted = True
+                os.write(terminal, b"\x03")
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, shown
+        assert b"what was made is removed" in shown
+        assert b"***" not in shown
+
+
+class TestMistakes:
+    def test_thePortIsTaken(self, alone: Namespace, tmp_path: Path) -> None:
+        first = start(alone, tmp_path / "first")
+        first.waitFor(ANNOUNCED)
+        # A second gateway meets the first one's device even before its port.
+        said = refusal(alone, tmp_path / "second")
+        assert "interface pptp0 is in use by another program" in said
+        assert first.interrupt() == 0
+        listen = (
+            "import socket, time; s = socket.create_server(('', 1723)); "
+            "print('listens', flush=True); time.sleep(60)"
+        )
+        other = Program(alone, tmp_path / "other.log", sys.executable, "-c", listen)
+        other.waitFor("listens")
+        said = refusal(alone, tmp_path / "second")
+        assert "can't listen on any address, TCP port 1723: Address already in use" in said
+        assert "ss -ltnp" in said
+        assert [link["ifname"] for link in alone.show("link")] == ["lo"]
+
+    def test_theNameOfTheDeviceIsTaken(self, alone: Namespace, state: Path) -> None:
+        alone.ip("link add pptp0 type veth peer name peer0")
+        said = refusal(alone, state)
+        assert "interface pptp0" in said
+        assert "[network] interface" in said
+        assert [link["ifname"] for link in alone.show("link")][-1] == "pptp0"
+
+    def test_othersMayReadThePassword(self, alone: Namespace, state: Path) -> None:
+        state.mkdir()
+        (state / "chap-secrets").write_text("caller * x *\n")
+        (state / "chap-secrets").chmod(0o644)
+        assert f"chmod 600 {state}/chap-secrets" in refusal(alone, state)
+
+    def test_theUserIsGone(self, alone: Namespace, state: Path) -> None:
+        state.mkdir()
+        (state / "chap-secrets").touch(0o600)
+        assert "has no user caller any more: remove it" in refusal(alone, state)
+
+    def test_theStateIsNoFolder(self, alone: Namespace, state: Path) -> None:
+        state.touch()
+        assert "name another with --state" in refusal(alone, state)
+
+    def test_anUnknownOption(self) -> None:
+        done = subprocess.run(
+            [*MODULE, "--password", "x"], cwd=ROOT, capture_output=True, text=True, timeout=20
+        )
+        assert done.returncode == 2
+        assert "Usage: python -m pptpgw [--state FOLDER]" in done.stderr
+
+
+WITHOUT = ("setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw")
+"""
+Begins a command that lacks both capabilities.
+"""
+
+
+class TestPrivileges:
+    def test_itEntersANamespace(self, alone: Namespace, state: Path) -> None:
+        """
+        And can be dialled there, by the command that it shows.
+        """
+        if subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True).returncode:
+            pytest.skip("this machine allows no user namespaces")
+        program = start(alone, state, *WITHOUT)
+        program.waitFor(ANNOUNCED)
+        assert "The call to ourselves: authentication mschapv2" in program.text
+        enter = re.search(r"(nsenter .*) COMMAND", program.text)
+        assert enter is not None
+        ping = [*enter[1].split(), "ping", "-c", "1", "-W", "2", "10.77.0.1"]
+        subprocess.run(ping, check=True, capture_output=True, timeout=10)
+        assert [link["ifname"] for link in alone.show("link")] == ["lo"]
+        assert program.interrupt() == 0
+
+    def test_noNamespaceIsAllowed(self, alone: Namespace, state: Path) -> None:
+        """
+        Inside of a user namespace that allows no further ones.
+        """
+        forbid = (
+            "mount -t proc proc /proc 2>/dev/null; echo 0 >/proc/sys/user/max_user_namespaces "
+            '&& exec "$@"'
+        )
+        said = refusal(
+            alone, state, "unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *WITHOUT
+        )
+        assert "the capability CAP_NET_ADMIN, the capability CAP_NET_RAW" in said
+        assert "run as root (sudo)" in said
+        assert "isn't allowed here either: unshare" in said
+
+    def test_noDevice(self, alone: Namespace, state: Path) -> None:
+        hide = 'mount -t tmpfs none /dev/net && exec "$@"'
+        said = refusal(alone, state, "unshare", "--mount", "sh", "-c", hide, "sh")
+        assert "lacks /dev/net/tun" in said
+        assert "modprobe tun" in said
+
+    def test_noAccessToTheDevice(self, alone: Namespace, state: Path) -> None:
+        """
+        As where only root may open it.
+        """
+        closed = state.parent / "tun"
+        os.mknod(closed, 0o600 | 0o020000, os.makedev(10, 200))
+        os.chown(closed, 65534, 65534)
+        replace = f'mount --bind {closed} /dev/net/tun && exec "$@"'
+        caps = "-net_admin,-net_raw,-dac_override"
+        said = refusal(
+            *(alone, state, "unshare", "--mount", "sh", "-c", replace, "sh"),
+            *("setpriv", f"--bounding-set={caps}", f"--inh-caps={caps}"),
+        )
+        assert "the permission to read and write /dev/net/tun (chmod 666 /dev/net/tun)" in said

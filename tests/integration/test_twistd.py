@@ -1,0 +1,177 @@
+"""
+C{twistd -n pptpgw}: its command line, and its end.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pptpgw.tap import Options
+from tests.integration.world import GATEWAY, ROOT, SECRETS, Client, Program, World, devices
+
+TWISTD = (sys.executable, str(Path(sys.executable).parent / "twistd"))
+FOREGROUND = (*TWISTD, "--nodaemon", "--pidfile=", "pptpgw")
+SERVES = "answers on every address, port 1723"
+
+
+@pytest.fixture
+def auth(tmp_path: Path) -> str:
+    """
+    What --auth takes for a file of secrets.
+    """
+    path = tmp_path / "chap-secrets"
+    path.touch(0o600)
+    path.write_text(SECRETS)
+    return f"chap-secrets:{path}"
+
+
+def twistd(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """
+    Run a command that ends by itself.
+    """
+    return subprocess.run(
+        [*FOREGROUND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+
+
+def complaint(*arguments: str) -> str:
+    """
+    The last line of a command that fails.
+    """
+    done = twistd(*arguments)
+    assert done.returncode == 1, done.stdout
+    assert "Traceback" not in done.stderr
+    return (done.stdout + done.stderr).splitlines()[-1]
+
+
+class TestCommandLine:
+    def test_help(self) -> None:
+        done = twistd("--help")
+        assert done.returncode == 0
+        for option in ("--config=", "--auth=", "--check-config", "--version"):
+            assert option in done.stdout
+
+    def test_version(self) -> None:
+        done = twistd("--version")
+        assert done.returncode == 0
+        assert done.stdout.startswith("pptpgw ")
+        assert "MPPE in compiled" in done.stdout or "MPPE in Python" in done.stdout
+
+    def test_aGoodFile(self, tmp_path: Path) -> None:
+        path = tmp_path / "good.toml"
+        path.write_text("[link]\nmru = 1300\n")
+        done = twistd("--config", str(path), "--check-config")
+        assert (done.returncode, done.stdout) == (0, f"{path}: fine\n")
+
+    def test_aBadFile(self, tmp_path: Path) -> None:
+        """
+        Everything that is wrong in it is said, and nothing else.
+        """
+        path = tmp_path / "bad.toml"
+        path.write_text("[listen]\nport = 70000\nprot = 3\n[lnk]\n")
+        done = twistd("--config", str(path), "--check-config")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"{path}: [listen] port = 70000: must be a whole number from 0 to 65535\n"
+            f"{path}: unknown key prot in [listen]: did you mean port?\n"
+            f"{path}: unknown section [lnk]: did you mean link?\n"
+        )
+
+    def test_noAuth(self) -> None:
+        assert "nobody could log in: name at least one --auth" in complaint()
+
+    def test_anUnknownKindOfAuth(self) -> None:
+        said = complaint("--auth", "nonsense:x")
+        assert said.endswith("--auth nonsense:x: there is no such kind; --help-auth lists them")
+
+    @pytest.mark.parametrize(
+        ("spec", "said"),
+        [
+            ("chap-secrets", "the path of a file is missing"),
+            ("chap-secrets:/nonexistent/x", "/nonexistent/x: No such file or directory"),
+            ("memory:a", "argstring must be in format U:P:..."),
+        ],
+    )
+    def test_anAuthWithAFault(self, spec: str, said: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            Options().opt_auth(spec)
+        assert ended.value.code == f"--auth {spec}: {said}"
+
+    def test_secretsThatOthersMayRead(self, auth: str) -> None:
+        path = Path(auth.partition(":")[2])
+        path.chmod(0o644)
+        assert complaint("--auth", auth) == (
+            f"--auth {auth}: {path}: others than its owner may read or write it; chmod 600 {path}"
+        )
+
+    def test_secretsWithAFault(self, auth: str) -> None:
+        path = Path(auth.partition(":")[2])
+        path.write_text("# mine\nalice *\n")
+        with pytest.raises(SystemExit, match=r"chap-secrets, line 2: 2 words"):
+            Options().opt_auth(auth)
+
+
+class TestService:
+    def run(self, world: World, folder: Path, auth: str, *options: str) -> Program:
+        """
+        Start it in the gateway's namespace.
+        """
+        return Program(world.gateway, folder / "twistd.log", *FOREGROUND, "--auth", auth, *options)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_aSignalHangsUpAndRemovesEverything(
+        self,
+        world: World,
+        tmp_path: Path,
+        auth: str,
+        client: Callable[[], Client],
+        number: signal.Signals,
+    ) -> None:
+        before = devices(world.gateway)
+        program = self.run(world, tmp_path, auth)
+        program.waitFor(SERVES)
+        dialling = client()
+        calls = [dialling.dial(), dialling.dial()]
+        # twistd, once all is stopped, lets the signal that stopped it have its way.
+        assert program.interrupt(number) in (0, -number)
+        for call in calls:
+            assert "peer" in dialling.ask("ended", call["number"])["cause"]
+        assert devices(world.gateway) == before
+        assert "Traceback" not in program.text
+
+    def test_anAddressThatIsNotOurs(self, world: World, tmp_path: Path, auth: str) -> None:
+        path = tmp_path / "pptpgw.toml"
+        path.write_text('[listen]\naddresses = ["203.0.113.9"]\n')
+        program = self.run(world, tmp_path, auth, "--config", str(path))
+        assert program.wait() == 1
+        assert "can't receive GRE at 203.0.113.9: Cannot assign" in program.text.splitlines()[-1]
+        assert "Traceback" not in program.text
+
+    def test_oneAddressOfSeveral(
+        self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
+    ) -> None:
+        path = tmp_path / "pptpgw.toml"
+        path.write_text(f'[listen]\naddresses = ["{GATEWAY}", "127.0.0.1"]\n')
+        program = self.run(world, tmp_path, auth, "--config", str(path))
+        program.waitFor(f"answers on {GATEWAY}, 127.0.0.1")
+        dialling = client()
+        assert dialling.ask("ping", dialling.dial()["number"]) == {}
+        dialling.ask("close")
+        program.interrupt()
+
+    def test_aDaemonThatCannotStartSaysWhy(self, world: World, tmp_path: Path, auth: str) -> None:
+        path = tmp_path / "pptpgw.toml"
+        path.write_text('[listen]\naddresses = ["203.0.113.9"]\n')
+        files = (f"--pidfile={tmp_path}/pid", f"--logfile={tmp_path}/log")
+        command = [*TWISTD, *files, "pptpgw", "--auth", auth, "--config", str(path)]
+        done = subprocess.run(
+            world.gateway.command(*command), cwd=ROOT, capture_output=True, text=True, timeout=20
+        )
+        assert done.returncode == 1
+        assert "can't receive GRE at 203.0.113.9" in done.stderr

@@ -1,0 +1,213 @@
+"""
+Network namespaces with a gateway, callers of our own and a host behind the gateway in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.lab.peers import Namespace, Process, run
+from tests.lab.server import Sections, toml
+
+ROOT = Path(__file__).parents[2]
+GATEWAY = "192.0.2.1"
+CALLER = "192.0.2.10"
+INSIDE = "198.51.100.2"
+LOCAL = "10.77.0.1"
+SECRETS = """\
+alice * "open sesame" *
+meter * kilowatt 10.99.0.7
+"""
+ALICE = ("alice", "open sesame")
+METER = ("meter", "kilowatt")
+
+
+class World:
+    """
+    A gateway's namespace, a caller's on one wire with it, and that of a host behind the gateway.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.prefix = f"pptpgw{os.getpid()}"
+        self.made: list[Namespace] = []
+        self.gateway = self.namespace("g")
+        self.caller = self.namespace("c")
+        self.inside = self.namespace("i")
+        self.gateway.ip(
+            f"link add wire type veth peer name eth0 netns {self.caller.name}",
+            f"addr add {GATEWAY}/24 dev wire",
+            "link set wire up",
+            f"link add lan type veth peer name eth0 netns {self.inside.name}",
+            "addr add 198.51.100.1/24 dev lan",
+            "link set lan up",
+        )
+        self.caller.ip(f"addr add {CALLER}/24 dev eth0", "link set eth0 up")
+        self.inside.ip(
+            f"addr add {INSIDE}/24 dev eth0",
+            "link set eth0 up",
+            "route add default via 198.51.100.1",
+        )
+        self.gateway.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+
+    def namespace(self, name: str) -> Namespace:
+        """
+        One more, empty.
+        """
+        made = Namespace(f"{self.prefix}{name}{len(self.made)}")
+        self.made.append(made)
+        return made
+
+    def reset(self) -> None:
+        """
+        Kill what runs in here, and make the wire good again.
+        """
+        for namespace in self.made:
+            namespace.kill()
+        self.caller.ip("link set eth0 up")
+
+    def remove(self) -> None:
+        """
+        Kill what runs in here and remove the namespaces.
+        """
+        for namespace in self.made:
+            namespace.kill()
+            run("ip", "netns", "del", namespace.name)
+
+
+class Program(Process):
+    """
+    A program of ours in a namespace, found by the name of its module or script.
+    """
+
+    def __init__(self, namespace: Namespace, log: Path, *command: str) -> None:
+        super().__init__(namespace.command(*command), log)
+        self.namespace = namespace
+
+    def interrupt(self, number: int = signal.SIGINT) -> int:
+        """
+        Send a signal; the exit status.
+        """
+        return self.stop(number, 15)
+
+
+def devices(namespace: Namespace) -> list[tuple[object, object]]:
+    """
+    The network devices and routes there are.
+    """
+    links: list[tuple[object, object]] = [
+        ("link", link["ifname"]) for link in namespace.show("link")
+    ]
+    routes = namespace.show("route", "show", "table", "all")
+    return sorted(links + [(route["dst"], route["dev"]) for route in routes], key=str)
+
+
+class Served(Program):
+    """
+    The gateway of C{served.py}, which serves when this is made.
+    """
+
+    def __init__(self, world: World, folder: Path, sections: Sections) -> None:
+        self.before = devices(world.gateway)
+        configuration, secrets = folder / "pptpgw.toml", folder / "chap-secrets"
+        configuration.write_text(toml(sections))
+        secrets.touch(0o600)
+        secrets.write_text(SECRETS)
+        super().__init__(
+            world.gateway,
+            folder / "gateway.log",
+            sys.executable,
+            str(Path(__file__).parent / "served.py"),
+            *("--config", str(configuration), "--auth", f"chap-secrets:{secrets}"),
+        )
+        self.waitFor("serves")
+
+    def state(self) -> dict[str, int]:
+        """
+        How much of everything it has: see C{served.py}.
+        """
+        reports = self.text.count("STATE ")
+        os.kill(self.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + 5
+        while (text := self.text).count("STATE ") == reports or not text.endswith("\n"):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.01)
+        (line,) = [line for line in text.splitlines() if line.startswith("STATE ")][-1:]
+        found: dict[str, int] = json.loads(line.removeprefix("STATE "))
+        return found
+
+    def settle(self, wanted: dict[str, int], timeout: float = 5.0) -> None:
+        """
+        Wait until its state is C{wanted}.
+        """
+        deadline = time.monotonic() + timeout
+        while (state := self.state()) != wanted:
+            assert time.monotonic() < deadline, f"{state}, not {wanted}"
+            time.sleep(0.05)
+
+
+class Client:
+    """
+    C{caller.py}: our own client in a namespace.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.process = subprocess.Popen(
+            namespace.command(sys.executable, str(Path(__file__).parent / "caller.py"), GATEWAY),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._lines = b""
+
+    def answer(self, timeout: float = 15.0) -> Any:
+        """
+        The next line that it prints, from JSON.
+        """
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._lines:
+            left = deadline - time.monotonic()
+            assert left > 0, f"the client says nothing within {timeout} s"
+            if select.select([self.process.stdout], [], [], left)[0]:
+                octets = os.read(self.process.stdout.fileno(), 65536)
+                assert octets, "the client ended"
+                self._lines += octets
+        line, _, self._lines = self._lines.partition(b"\n")
+        return json.loads(line)
+
+    def ask(self, *command: object) -> Any:
+        """
+        Have it do something: see C{caller.py}.
+        """
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def dial(self, who: Sequence[str] = ALICE, mru: int = 1400) -> dict[str, str]:
+        """
+        Place a call, over a connection of its own where there is none yet.
+        """
+        call = self.ask("call", *who, mru)
+        assert "error" not in call, call
+        found: dict[str, str] = call
+        return found
+
+    def kill(self) -> None:
+        """
+        End it without a word.
+        """
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
