@@ -388,7 +388,8 @@ def main() -> None:
         sys.exit("network namespaces are made by root only")
     from pptpgw.datapath.mppe import implementation
 
-    print(f"MPPE: {implementation}")
+    # Whatever else runs takes from caches and from the other half of a core.
+    print(f"MPPE: {implementation}; load average before: {os.getloadavg()[0]:.1f}")
     setUps(count, options.runs, 1, MILLISECONDS)
     setUps(count, options.runs, 8, MILLISECONDS)
     idle(1000, min(options.runs, 3))
