@@ -1,5 +1,6 @@
 """
-The gateway inside an application that runs already; C{SIGUSR1} makes it print what it holds.
+The gateway inside an application that runs already. C{SIGUSR1} makes it print what it holds,
+C{SIGUSR2} stop and start.
 """
 
 import gc
@@ -7,10 +8,12 @@ import json
 import os
 import signal
 import sys
+from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet import reactor
 from twisted.internet.base import ReactorBase
+from twisted.internet.defer import inlineCallbacks
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 
@@ -42,6 +45,16 @@ def state() -> None:
     print("STATE " + json.dumps(held), flush=True)
 
 
+@inlineCallbacks
+def restart() -> Any:
+    """
+    Stop the gateway, and the gateway alone, and start it again.
+    """
+    yield service.stopService()
+    service.startService()
+    print("serves", flush=True)
+
+
 def start() -> None:
     """
     Join an application that runs.
@@ -50,6 +63,7 @@ def start() -> None:
     application.startService()
     Service.setServiceParent(service, application)
     signal.signal(signal.SIGUSR1, lambda *_: loop.callFromThread(state))
+    signal.signal(signal.SIGUSR2, lambda *_: loop.callFromThread(restart))
     print("serves", flush=True)
 
 

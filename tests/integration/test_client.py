@@ -55,6 +55,18 @@ class TestCalls:
             assert "hung up" in dialling.ask("hangUp", call["number"])["cause"]
         served.settle(quiet)
 
+    def test_theServiceStartsAgain(self, serve: Serve, client: Start) -> None:
+        """
+        In the same process, after it has hung up its calls.
+        """
+        served, dialling = serve(), client()
+        for again in range(2):
+            call = dialling.dial()
+            served.restart()
+            assert "cause" in dialling.ask("ended", call["number"]), again
+            dialling.ask("close")
+        assert dialling.ask("ping", dialling.dial()["number"]) == {}
+
 
 class TestRefusals:
     def test_aWrongPassword(self, serve: Serve, client: Start) -> None:
@@ -158,7 +170,7 @@ class TestPackets:
             dialling = client()
             call = dialling.dial(mru=mru)
             dialling.ask("kernel", call["number"])
-            # With its headers it's larger than the link's packets, the second not than the device's.
+            # With its headers larger than the link's packets; the second not than the device's.
             ping = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(mru), call["address"]]
             done = subprocess.run(world.inside.command(*ping), capture_output=True, text=True)
             assert re.search(rf"[Ff]rag needed.*mtu = {mtu}\b", done.stdout), done.stdout

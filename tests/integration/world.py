@@ -118,6 +118,7 @@ class Served(Program):
 
     def __init__(self, world: World, folder: Path, sections: Sections) -> None:
         self.before = devices(world.gateway)
+        self.starts = 1
         configuration, secrets = folder / "pptpgw.toml", folder / "chap-secrets"
         configuration.write_text(toml(sections))
         secrets.touch(0o600)
@@ -144,6 +145,14 @@ class Served(Program):
         (line,) = [line for line in text.splitlines() if line.startswith("STATE ")][-1:]
         found: dict[str, int] = json.loads(line.removeprefix("STATE "))
         return found
+
+    def restart(self) -> None:
+        """
+        Stop its service and start it again.
+        """
+        os.kill(self.pid, signal.SIGUSR2)
+        self.starts += 1
+        self.waitFor(rf"(?s)(serves\n.*){{{self.starts}}}")
 
     def settle(self, wanted: dict[str, int], timeout: float = 5.0) -> None:
         """

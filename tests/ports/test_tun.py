@@ -127,12 +127,17 @@ class TestLife:
             path.port.startReading()
 
     @pytest.mark.parametrize(
-        ("code", "text"), [(errno.EPERM, "CAP_NET_ADMIN"), (errno.EBUSY, "another program")]
+        ("code", "error", "text"),
+        [
+            (errno.EPERM, NotPermitted, "CAP_NET_ADMIN"),
+            (errno.EBUSY, ConfigurationError, "another program"),
+            (errno.EINVAL, ConfigurationError, "no TUN device"),
+        ],
     )
-    def test_notPermitted(self, code: int, text: str) -> None:
+    def test_refused(self, code: int, error: type[Exception], text: str) -> None:
         path = Fixture()
         path.system.ioctlError = OSError(code, "no")
-        with pytest.raises(NotPermitted, match=text):
+        with pytest.raises(error, match=text):
             path.port.startReading()
         assert not path.system.isOpen
         assert path.readers == []
