@@ -27,14 +27,14 @@ from pptpgw.interfaces import (
     IChannel,
     IDataPath,
     INetworkProtocol,
-    Tunnel,
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.control import ControlClientFactory
 from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.call import Call, CallIDs
+from pptpgw.pptp.call import Call
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptpcode import OutgoingCallResult
@@ -96,16 +96,7 @@ class ClientCall:
         The gateway took the call.
         """
         self._call = call
-        self.channel = self._dataPath.openChannel(
-            Tunnel(
-                call.localAddress,
-                call.peerAddress,
-                call.localCallID,
-                call.peerCallID,
-                call.peerWindow,
-            ),
-            self.link,
-        )
+        self.channel = self._dataPath.openChannel(call.tunnel, self.link)
         self.link.lowerUp(self.channel)
 
     def callEnded(self, call: Call, cause: str) -> None:

@@ -24,7 +24,6 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISessionObserver,
     ISubscriber,
-    Tunnel,
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.authentication import Claim, Grant
@@ -61,16 +60,7 @@ class Line:
         self.session: Session | None = None
         self.link = Link(gateway.clock, gateway.settings, self)
         # The peer may send before it has read our reply.
-        self.channel: IChannel = gateway.dataPath.openChannel(
-            Tunnel(
-                call.localAddress,
-                call.peerAddress,
-                call.localCallID,
-                call.peerCallID,
-                call.peerWindow,
-            ),
-            self.link,
-        )
+        self.channel: IChannel = gateway.dataPath.openChannel(call.tunnel, self.link)
 
     def hangUp(self, cause: str) -> None:
         """
@@ -105,7 +95,9 @@ class Line:
         Judge the claim, and find an address for whom it is true of.
         """
         judged: Deferred[Grant] = self._gateway.authenticate(claim)
-        return judged.addCallback(self._allocate)
+        judged = judged.addCallback(self._allocate)
+        judged.addErrback(self._refused, claim)
+        return judged
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
@@ -177,6 +169,10 @@ class Line:
             raise Refused("the call ended meanwhile", retry=False)
         self._address = address
         return grant
+
+    def _refused(self, failure: Failure, claim: Claim) -> Failure:
+        self._gateway.refused(self, claim, failure)
+        return failure
 
     @property
     def _silent(self) -> bool:
@@ -318,6 +314,18 @@ class Gateway:
         )
         self._tell("sessionStarted", session)
         return session
+
+    def refused(self, line: Line, claim: Claim, failure: Failure) -> None:
+        """
+        The claim of C{line}'s caller was found false, or nothing can be done for it.
+        """
+        self._log.warn(
+            "{caller}: {name!a} is refused, by {method}: {why}",
+            caller=line.call.peerAddress,
+            name=claim.name[:64].decode("utf-8", "replace"),
+            method=claim.method.value,
+            why=failure.getErrorMessage(),
+        )
 
     def protocolOpened(self, session: Session, protocol: INetworkProtocol, took: float) -> None:
         """

@@ -28,16 +28,19 @@ from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.control import ControlFactory
+from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings
 from pptpgw.session.pool import AddressPool
 
 _EVERY_ADDRESS = ""
+# Files that are open besides one a control connection: ports, logs, libraries.
+_OTHER_FILES = 64
 
 
 def linkSettings(configuration: Configuration) -> LinkSettings:
@@ -190,6 +193,14 @@ class GatewayService(Service):
     def _open(self) -> None:
         configuration, reactor = self._configuration, self._reactor
         listen = configuration.listen
+        limit = allowDescriptors(listen.maxConnections + _OTHER_FILES)
+        if limit < listen.maxConnections + _OTHER_FILES:
+            self._log.warn(
+                "at most {limit} files may be open here: fewer than max-connections = {wanted} "
+                "callers can connect at a time; ulimit -n or LimitNOFILE= raises that",
+                limit=limit,
+                wanted=listen.maxConnections,
+            )
         for address, port in self._gre.items():
             try:
                 port.startListening()

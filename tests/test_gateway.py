@@ -27,7 +27,7 @@ from pptpgw.gateway import GRE_SECONDS, Gateway
 from pptpgw.interfaces import INetworkProtocol, ISessionObserver
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.session.pool import AddressPool
@@ -295,6 +295,21 @@ def test_wrongPassword(world: World) -> None:
     assert causes[0] == causes[1]
     assert not world.gateway.lines and world.pool.used == 0
     assert not world.observer.events
+
+
+def test_refusalsAreLogged(world: World) -> None:
+    """
+    The log says who was refused, how and why; a name can't forge a line of it, nor fill it.
+    """
+    connection = world.connect()
+    world.call(connection, b"alice", b"wrong").addErrback(lambda failure: None)
+    world.call(connection, b"a\nb\x1b\xff" + b"x" * 200, b"").addErrback(lambda failure: None)
+    world.run(10, 0.01)
+    refused = [line for line in world.log if "is refused" in line]
+    assert refused[0] == (
+        "192.0.2.7: 'alice' is refused, by mschapv2: no such user or wrong password"
+    )
+    assert refused[1].startswith("192.0.2.7: 'a\\nb\\x1b\\ufffdxx") and len(refused[1]) < 160
 
 
 def test_noGRE(world: World) -> None:

@@ -17,7 +17,7 @@ from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.credentials import ClaimCredentials, credentialsFor
 from pptpgw.error import Refused
 from pptpgw.interfaces import ISubscriber
-from pptpgw.ppp.authentication import Claim, Grant
+from pptpgw.ppp.authentication import Claim, Grant, Method
 from pptpgw.ppp.mschap import accountName
 
 _Login = tuple[type[Interface], object, Callable[[], None]]
@@ -56,7 +56,7 @@ class Authenticator:
                 return self._login(claim, account) if unknown else failure
 
             judged.addErrback(withoutDomain)
-        return judged.addErrback(_refuse, claim)
+        return judged.addErrback(_refuse, claim.method)
 
     def _login(self, claim: Claim, username: bytes) -> Deferred[Grant]:
         credentials = credentialsFor(claim, username)
@@ -69,12 +69,11 @@ def _grant(login: _Login, credentials: ClaimCredentials) -> Grant:
     return Grant(subscriber.name, credentials.message, credentials.keys, subscriber)
 
 
-def _refuse(failure: Failure, claim: Claim) -> Failure:
+def _refuse(failure: Failure, method: Method) -> Failure:
     if isinstance(failure.value, UnhandledCredentials):
-        raise Refused(f"no checker here can verify {claim.method.value}", retry=False)
+        raise Refused(f"no checker here can verify {method.value}", retry=False)
     if isinstance(failure.value, UnauthorizedLogin):
-        who = claim.name[:64].decode("utf-8", "replace")
-        raise Refused(f"no such user or wrong password: {who!a}")
+        raise Refused("no such user or wrong password")
     return failure
 
 

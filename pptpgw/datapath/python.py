@@ -112,6 +112,8 @@ class PythonDataPath:
         """
         Take back the routes to C{network}.
         """
+        if network.attachment.receive is not None:
+            return
         for route in network.attachment.addresses:
             self._routes.remove(route, network.transmit)
             if self._interface is not None and isinstance(route, IPv4Network):

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
-from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.pptp.owner import ConnectionOwner, ControlTransport
 from pptpgw.pptp.rules import Role, State

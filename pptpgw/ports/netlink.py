@@ -184,6 +184,11 @@ class NetlinkPort:
             text = f"{what} interface {self.name}: {errno.errorcode.get(error.code, error.code)}"
             if error.code in (errno.EPERM, errno.EACCES):
                 raise NotPermitted(f"{text}; it needs CAP_NET_ADMIN") from error
+            if error.code == errno.EEXIST:
+                raise ConfigurationError(
+                    f"{what} interface {self.name}: there is one already, which isn't ours: [ipv4] "
+                    "pool, or a user's own address, belongs to another network of this machine"
+                ) from error
             raise ConfigurationError(f"the kernel refuses {text}") from error
         if undo is not None:
             self._undo.append(undo)

@@ -20,15 +20,14 @@ C{clearTimeout} for the notification, no longer.
 
 from __future__ import annotations
 
-import secrets
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
-from pptpgw.error import CallError, Exhausted
+from pptpgw.error import CallError
+from pptpgw.interfaces import Tunnel
 from pptpgw.pptp.owner import CallOwner, tell
 from pptpgw.pptp.rules import Role
 from pptpgw.wire.pptp import (
@@ -134,6 +133,19 @@ class Call:
         The phone number of the request, as it came; usually empty.
         """
         return self.request.phoneNumber
+
+    @property
+    def tunnel(self) -> Tunnel:
+        """
+        The ends of its GRE tunnel, once the peer has named its call id.
+        """
+        return Tunnel(
+            self.localAddress,
+            self.peerAddress,
+            self.localCallID,
+            self.peerCallID,
+            self.peerWindow,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -333,68 +345,3 @@ class Call:
                 callID=self.localCallID, result=result, error=error, cause=causeCode
             )
         )
-
-
-class CallIDs:
-    """
-    The call ids of the whole gateway: 1 to 65535, unpredictable, unique among the living calls.
-
-    An id that was released rests for C{rest} seconds, so that a late packet of the old call can't
-    reach a new one; when more than L{RESTING} rest, the one that has rested longest is free again.
-    """
-
-    LARGEST = 0xFFFF
-    RESTING = 16384
-    _DRAWS = 32
-
-    __slots__ = ("_clock", "_living", "_resting", "_restingIDs", "rest")
-
-    def __init__(self, clock: IReactorTime, rest: float = 60.0) -> None:
-        self._clock = clock
-        self.rest = rest
-        self._living: set[int] = set()
-        self._resting: deque[tuple[float, int]] = deque()
-        self._restingIDs: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self._living)
-
-    def allocate(self) -> int:
-        """
-        An id for a new call.
-
-        @raise Exhausted: each is in use or resting.
-        """
-        self._wake()
-        for _ in range(self._DRAWS):
-            callID = 1 + secrets.randbelow(self.LARGEST)
-            if self._isFree(callID):
-                break
-        else:
-            # Few are left: the next free one behind the last draw.
-            for _ in range(self.LARGEST):
-                callID = callID % self.LARGEST + 1
-                if self._isFree(callID):
-                    break
-            else:
-                raise Exhausted(f"all {self.LARGEST} call ids are in use or resting")
-        self._living.add(callID)
-        return callID
-
-    def release(self, callID: int) -> None:
-        """
-        The call that had C{callID} is over.  Harmless where none has it.
-        """
-        if callID in self._living:
-            self._living.remove(callID)
-            self._resting.append((self._clock.seconds() + self.rest, callID))
-            self._restingIDs.add(callID)
-            self._wake()
-
-    def _isFree(self, callID: int) -> bool:
-        return callID not in self._living and callID not in self._restingIDs
-
-    def _wake(self) -> None:
-        now = self._clock.seconds()
-        while self._resting and (self._resting[0][0] <= now or len(self._resting) > self.RESTING):
-            self._restingIDs.remove(self._resting.popleft()[1])

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pptpgw.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.pptp import messages
-from pptpgw.pptp.call import Call, CallIDs
+from pptpgw.pptp.call import Call
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.owner import CallOwner, ConnectionOwner, ControlTransport, tell
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.wire.framing import Framing

@@ -165,8 +165,8 @@ def test_refusals(judge: Authenticator, method: Method) -> None:
         assert call.grant is None
         refusal = outcome(judge(call.claims[0]))
         assert isinstance(refusal, Refused) and refusal.retry
-        texts.add(str(refusal).replace(ascii(name.decode()), "NAME"))
-    assert texts == {"no such user or wrong password: NAME"}
+        texts.add(str(refusal))
+    assert texts == {"no such user or wrong password"}
 
 
 def test_message(judge: Authenticator) -> None:
@@ -198,15 +198,6 @@ def test_fullNameFirst(tmp_path: Path) -> None:
         assert grant is not None
         assert grant.subscriber == Subscriber(account, (IPv4Network(f"{address}/32"),))
     assert Call(judge, Method.MSCHAPV2, b"joe", b"one").grant is None
-
-
-def test_namesInRefusalsAreHarmless() -> None:
-    """
-    What a peer calls itself can't forge a line of the log, nor fill it.
-    """
-    refusal = outcome(authenticator(makeChecker("memory:"))(pap(b"a\nb\x1b\xff" + b"x" * 999, b"")))
-    assert str(refusal).startswith("no such user or wrong password: 'a\\nb\\x1b\\ufffdxx")
-    assert len(str(refusal)) < 140
 
 
 def test_noChecker() -> None:

@@ -21,7 +21,7 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.call import CallIDs
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.pptp.owner import ControlTransport
 from pptpgw.pptp.rules import Role

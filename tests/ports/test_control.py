@@ -26,7 +26,8 @@ from pptpgw.ports.control import (
     ControlClientFactory,
     ControlFactory,
 )
-from pptpgw.pptp.call import Call, CallIDs
+from pptpgw.pptp.call import Call
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.pptp.rules import Role, State
 from pptpgw.wire.pptp import (

@@ -12,7 +12,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from pptpgw.error import CallError, Exhausted
-from pptpgw.pptp.call import Call, CallIDs, CallState
+from pptpgw.pptp.call import Call, CallState
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.wire.framing import Framing

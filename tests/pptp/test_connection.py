@@ -16,7 +16,8 @@ from zope.interface import implementer
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.pptp import messages, owner
-from pptpgw.pptp.call import Call, CallIDs, CallState
+from pptpgw.pptp.call import Call, CallState
+from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.wire.framing import Framing
