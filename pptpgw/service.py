@@ -147,15 +147,8 @@ class GatewayService(Service):
         if not self._opened:
             self.privilegedStartService()
         self.gateway.start()
-        self._log.info(
-            "pptpgw {version} answers on {addresses}, port {port}; MPPE in {mppe}; "
-            "encryption: {encryption}",
-            version=__version__,
-            addresses=", ".join(one or "every address" for one in self._addresses),
-            port=self.port,
-            mppe=mppe.implementation,
-            encryption=self._configuration.link.encryption,
-        )
+        # Until the reactor runs nobody is answered.
+        self._reactor.callWhenRunning(self._announce)
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -188,6 +181,17 @@ class GatewayService(Service):
         """
         return PPTPClientEndpoint(
             self._reactor, host, self.port, dataPath=self.dataPath, callIDs=self.callIDs
+        )
+
+    def _announce(self) -> None:
+        self._log.info(
+            "pptpgw {version} answers on {addresses}, port {port}; MPPE in {mppe}; "
+            "encryption: {encryption}",
+            version=__version__,
+            addresses=", ".join(one or "every address" for one in self._addresses),
+            port=self.port,
+            mppe=mppe.implementation,
+            encryption=self._configuration.link.encryption,
         )
 
     def _open(self) -> None:

@@ -5,6 +5,8 @@ The rules, where they go beyond those of every control protocol:
 
  - We ask for one key length, stateless, and insist on exactly one: peers disagree about what
    several mean.  Both directions get the same length, or there is no encryption.
+ - Where several lengths are allowed and the peer spoke first (L{CCP.foresee}), we ask for what it
+   asked for: some peers end the link over a length that they lack.
  - Stateful MPPE is accepted where the settings allow it and the peer, told once to be stateless,
    asks for it again.
  - A Configure-Request in Opened with the octets that were acknowledged is a late or doubled one: it
@@ -22,6 +24,7 @@ from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 
+from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol, Layer
 from pptpgw.ppp.option import MAX_FAILURE, GiveUp, Option
@@ -78,7 +81,7 @@ class _MPPE(Option["CCP"]):
     __slots__ = ()
 
     def wanted(self, owner: CCP) -> bytes | None:
-        bits = owner.settings.bits
+        bits = owner.foreseen or owner.settings.bits
         return mppeOption(max(bits), stateful=False) if bits else None
 
     def naked(self, owner: CCP, current: bytes, suggested: bytes) -> bytes | None:
@@ -135,10 +138,11 @@ class CCP(ControlProtocol):
     """
     CCP on one link.
 
+    @ivar foreseen: the key lengths that the peer is known to want, of those allowed; mostly empty.
     @ivar resetRequested: called when the peer asks that the stream we send begin again.
     """
 
-    __slots__ = ("_acknowledged", "_repeats", "resetRequested", "settings")
+    __slots__ = ("_acknowledged", "_repeats", "foreseen", "resetRequested", "settings")
 
     control = protocol = ppp.CCP
     name = "CCP"
@@ -158,6 +162,7 @@ class CCP(ControlProtocol):
     ) -> None:
         super().__init__(clock, send, layer)
         self.settings = settings
+        self.foreseen: tuple[int, ...] = ()
         # The options that we acknowledged last, and how often they came again in Opened.
         self._acknowledged = b""
         self._repeats = 0
@@ -236,6 +241,19 @@ class CCP(ControlProtocol):
             )
 
     # Packets
+
+    def foresee(self, packet: bytes) -> None:
+        """
+        Learn from the peer's first packet, before anything was sent, what it wants; L{received}
+        takes the packet as always.
+        """
+        try:
+            code, _, data = ppp.decodePacket(packet)
+            options = dict(ppp.decodeOptions(data)) if code == ppp.CONFIGURE_REQUEST else {}
+        except Malformed:
+            return
+        lengths = keyLengths(options.get(MPPE, b""))
+        self.foreseen = tuple(length for length in lengths if length in self.settings.bits)
 
     def sendResetRequest(self) -> None:
         """

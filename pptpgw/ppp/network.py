@@ -31,6 +31,8 @@ from pptpgw.ppp.settings import LinkOwner, LinkSettings
 KEPT_PACKETS = 16
 # How long a preferred, not required, encryption may stay undecided before packets go in clear.
 PREFERENCE_SECONDS = 5.0
+# How long the peer may speak first of encryption where several key lengths are allowed.
+LISTEN_SECONDS = 0.5
 
 
 def cancelled(call: IDelayedCall | None) -> IDelayedCall | None:
@@ -59,6 +61,7 @@ class NetworkPhase:
         "_kept",
         "_keys",
         "_lcp",
+        "_listening",
         "_networks",
         "_opened",
         "_owner",
@@ -97,6 +100,7 @@ class NetworkPhase:
         self._encrypted = False
         self._kept: list[tuple[int, bytes]] = []
         self._preference: IDelayedCall | None = None
+        self._listening: IDelayedCall | None = None
 
     @property
     def encryption(self) -> str:
@@ -146,7 +150,7 @@ class NetworkPhase:
         if not self.begun:
             self._keep(protocol, packet)
         elif self._ccp is not None and protocol == self._ccp.protocol:
-            self._ccp.received(packet)
+            self._ccpReceived(self._ccp, packet)
         elif protocol in self._networks:
             if self._held:
                 self._keep(protocol, packet)
@@ -178,6 +182,7 @@ class NetworkPhase:
         LCP left Opened.
         """
         self._preference = cancelled(self._preference)
+        self._listening = cancelled(self._listening)
         self._kept = []
         for network in tuple(self._networks.values()):
             network.lowerDown()
@@ -280,7 +285,17 @@ class NetworkPhase:
         if settings.encryption == "prefer":
             self._preference = self.clock.callLater(PREFERENCE_SECONDS, self._preferenceOver)
         ccp.open()
-        ccp.lowerUp()
+        if len(bits) > 1:
+            self._listening = self.clock.callLater(LISTEN_SECONDS, ccp.lowerUp)
+        else:
+            ccp.lowerUp()
+
+    def _ccpReceived(self, ccp: CCP, packet: bytes) -> None:
+        if self._listening is not None and self._listening.active():
+            self._listening = cancelled(self._listening)
+            ccp.foresee(packet)
+            ccp.lowerUp()
+        ccp.received(packet)
 
     def _preferenceOver(self) -> None:
         self._release()

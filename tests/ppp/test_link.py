@@ -219,6 +219,45 @@ def test_opens() -> None:
     assert pair.serverChannel.sendMPPE != pair.serverChannel.receiveMPPE
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ((128, 56, 40), (40,), "40"),
+        ((128, 40), (128, 56, 40), "128"),
+        ((56, 40), (128, 56), "56"),
+        ((128,), (128, 40), "128"),
+    ],
+)
+def test_severalKeyLengths(ours: tuple[int, ...], theirs: tuple[int, ...], expected: str) -> None:
+    """
+    Where several key lengths are allowed the strongest common one is found.
+    """
+    pair = Pair(replace(SERVER, bits=ours), replace(CLIENT, bits=theirs))
+    pair.start()
+    pair.run(2)
+    assert pair.server.encryption == f"MPPE {expected} bit stateless", pair.gateway.causes
+    assert pair.gateway.opened
+
+
+def test_thePeerMaySpeakFirst() -> None:
+    """
+    A peer that has one of several lengths only, and would end the link over another, is asked for
+    that one alone; and one that waits for us is asked for the strongest, after a moment.
+    """
+    pair = Pair(replace(SERVER, bits=(128, 40)), replace(CLIENT, bits=(40,)))
+    pair.start()
+    pair.run(0.1)
+    requests = [one for number, one in pair.serverChannel.sent if number == ppp.CCP and one[0] == 1]
+    assert [request[4:].hex() for request in requests] == ["120601000020"]
+    silent = Pair(replace(SERVER, bits=(128, 40)))
+    silent.clientChannel.lose = lambda frame: frame[0] == ppp.CCP
+    silent.start()
+    silent.run(0.4)
+    assert not [one for one in silent.serverChannel.sent if one[0] == ppp.CCP]
+    silent.run(0.3)
+    assert silent.serverChannel.sent[-1] == (ppp.CCP, bytes.fromhex("0101000a120601000040"))
+
+
 def test_networkOpensAfterEncryption() -> None:
     """
     MPPE is on, in both directions, before IPv4 opens.
