@@ -242,6 +242,20 @@ class Host(Namespace):
         self._calls += 1
         return Caller(self, user, password, options, self.runFolder / f"pppd-{self._calls}.log")
 
+    def redial(self, timeout: float, user: str, password: str, *options: str) -> Caller:
+        """
+        Dial until a call comes up, each for eight seconds at the most.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            caller = self.call(user, password, *options)
+            try:
+                return caller.up(8)
+            except AssertionError:
+                caller.stop()
+                if time.monotonic() > deadline:
+                    raise
+
     def impair(self, *netem: str) -> None:
         """
         Spoil this host's wire, both ways: arguments of netem, as in C{"loss", "2%"}.

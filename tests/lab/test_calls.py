@@ -14,27 +14,12 @@ from tests.lab.capture import (
     controlMessages,
     frames,
 )
-from tests.lab.peers import Caller, Host, Network
+from tests.lab.peers import Network
 from tests.lab.server import ALICE, BOB, Gateway, StartGateway
 
 START_CONTROL_CONNECTION_REQUEST = 1
 CONFIGURE_ACK = 2
 ONE_ADDRESS = {"pool": ["10.77.0.50"]}
-
-
-def redial(host: Host, timeout: float) -> Caller:
-    """
-    Dial until a call comes up.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        caller = host.call(*ALICE, "require-mppe-128")
-        try:
-            return caller.up(5)
-        except AssertionError:
-            caller.stop()
-            if time.monotonic() > deadline:
-                raise
 
 
 def test_twoTunnelsFromOneHost(network: Network, startGateway: StartGateway) -> None:
@@ -82,7 +67,7 @@ class TestEnds:
         caller = first.call(*ALICE, "require-mppe-128").up()
         caller.hangUp()
         assert caller.received("LCP TermAck")
-        assert redial(second, 10).address == "10.77.0.50"
+        assert second.redial(10, *ALICE, "require-mppe-128").address == "10.77.0.50"
 
     def test_theCallersProgramsAreKilled(
         self, network: Network, startGateway: StartGateway
@@ -94,7 +79,7 @@ class TestEnds:
         first, second = network.hosts(2)
         first.call(*ALICE, "require-mppe-128").up()
         first.kill()
-        assert redial(second, 10).address == "10.77.0.50"
+        assert second.redial(10, *ALICE, "require-mppe-128").address == "10.77.0.50"
 
     def test_theCallersWireIsCut(self, network: Network, startGateway: StartGateway) -> None:
         """
@@ -104,7 +89,7 @@ class TestEnds:
         first, second = network.hosts(2)
         first.call(*ALICE, "require-mppe-128").up()
         first.unplug()
-        assert redial(second, 15).address == "10.77.0.50"
+        assert second.redial(15, *ALICE, "require-mppe-128").address == "10.77.0.50"
 
     def test_thePoolIsEmpty(self, network: Network, startGateway: StartGateway) -> None:
         """
