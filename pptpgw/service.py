@@ -148,7 +148,7 @@ class GatewayService(Service):
             self.privilegedStartService()
         self.gateway.start()
         # Until the reactor runs nobody is answered.
-        self._reactor.callWhenRunning(self._announce)
+        self._reactor.callLater(0, self._announce)
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -184,6 +184,9 @@ class GatewayService(Service):
         )
 
     def _announce(self) -> None:
+        if not self._opened:
+            # Stopped before it came to that.
+            return
         self._log.info(
             "pptpgw {version} answers on {addresses}, port {port}; MPPE in {mppe}; "
             "encryption: {encryption}",

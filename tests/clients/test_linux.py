@@ -132,7 +132,7 @@ def test_call(start: StartGateway, callID: int, mppe: str) -> None:
 
 def test_shortKey(start: StartGateway) -> None:
     """
-    C{require-mppe-40}: where that is permitted too, the gateway asks for it at once, since pppd ends
+    C{require-mppe-40}: where that is permitted too, the gateway asks for it at once, for pppd ends
     the link over anything else, and both directions have 40 bits.
     """
     world = start(bits=(40, 128))
