@@ -20,6 +20,7 @@
 #define FLAGS 0xF000
 #define LONGEST 65535
 #define BEHIND (COUNTS / 2)
+#define RESETS 8
 
 /* The reasons of decrypt(), as in mppe.py. */
 #define MALFORMED 1
@@ -367,13 +368,17 @@ decryptor_decrypt(Cipher *self, PyObject *frame)
     rc4_apply(&self->rc4, from + 2, plain, length);
     if (ambiguous && !looks_like_ip(plain, length)) {
         Cipher changed = *self;
-        change_key(&changed);
-        initialize(&changed);
-        rc4_apply(&changed.rc4, from + 2, plain, length);
-        if (looks_like_ip(plain, length)) {
+        int tries = 0, right = 0;
+        while (!right && tries++ < RESETS) {
+            change_key(&changed);
+            initialize(&changed);
+            rc4_apply(&changed.rc4, from + 2, plain, length);
+            right = looks_like_ip(plain, length);
+        }
+        if (right) {
             self->rc4 = changed.rc4;
             memcpy(self->session, changed.session, sizeof self->session);
-            self->rekeys++;
+            self->rekeys = changed.rekeys;
         }
         else {
             initialize(self);

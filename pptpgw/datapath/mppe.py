@@ -19,8 +19,8 @@ FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the c
 What C{reset()} does answers a CCP Reset-Request. By the RFC the next packet is flushed, its tables
 set up anew from the same key; Linux changes the key for it. Both agree about flag packets: so the
 count moves on to the next one, which to the receiver looks like more packets lost. On the receiving
-side a flushed packet that is no flag packet is read by the RFC, and the way of Linux where that
-gives no IP packet but this does.
+side a flushed packet that is no flag packet is read by the RFC, and the way of Linux, with up to
+L{RESETS} changes, where that gives no IP packet but this does.
 
 Losses cost key changes, and a hostile peer could claim 2,047 lost with every packet: each change
 that a gap asks for is taken from C{allowance}, which the owner renews in its time.
@@ -53,6 +53,12 @@ C{decrypt} refused: packets before it were lost, and a flushed one is needed (st
 CAPPED = 4
 """
 C{decrypt} refused: the key would have to change more often than C{allowance} permits.
+"""
+
+RESETS = 8
+"""
+Key changes beyond the RFC's that are tried for a flushed packet: Linux makes one for every
+Reset-Request that it answers, and flushed packets may be lost too.
 """
 
 FLUSHED = 0x8000
@@ -299,14 +305,16 @@ class PythonDecryptor(_Keys):
 
     def _asLinux(self, ciphertext: bytes, plain: bytes) -> bytes:
         """
-        C{plain}, read by the RFC, is no IP packet: try with the key changed once more.
+        C{plain}, read by the RFC, is no IP packet: try with the key changed once more for every
+        Reset-Request that may have been answered.
         """
         session, rekeys = self._session, self.rekeys
-        self._changeKey()
-        self._initialize()
-        changed = self._apply(ciphertext)
-        if _looksLikeIP(changed):
-            return changed
+        for _ in range(RESETS):
+            self._changeKey()
+            self._initialize()
+            changed = self._apply(ciphertext)
+            if _looksLikeIP(changed):
+                return changed
         self._session, self.rekeys = session, rekeys
         self._initialize()
         self._apply(ciphertext)

@@ -18,7 +18,7 @@ So many frames in a row that can't be read end the channel.
 
 RESYNC_INTERVAL = 0.5
 """
-Seconds from one request to resynchronise to the next.
+Seconds from one request to resynchronise to the next for the same loss.
 """
 
 RESYNC_LIMIT = 20
@@ -89,7 +89,7 @@ class Recovery:
         self._counters.discard(REFUSED[reason])
         if reason == mppe.LOST:
             # Expected while a flushed frame is on its way: only the requests are counted.
-            if now - self._resync >= RESYNC_INTERVAL:
+            if self.failures == 0 or now - self._resync >= RESYNC_INTERVAL:
                 self._requestResync(now)
         else:
             self._failed(REFUSED[reason])

@@ -11,6 +11,8 @@ The rules, beside those of L{pptpgw.ppp.exchange}:
    answer again, without a second verification (RFC 1994 section 4.2).
  - After a Failure that allows a retry (MS-CHAP only), the next Response answers the challenge in
    that Failure and has the next identifier (RFC 2759 section 9.1.4).
+ - A Success that the peer seems not to have heard can be sent again (L{CHAPAuthenticator.repeat}):
+   many peers send their Response once only, and wait.
  - A Response whose value hasn't the size that the method gives is silently discarded.
 
 What differs between the variants stands in L{pptpgw.ppp.algorithm}.
@@ -145,6 +147,14 @@ class CHAPAuthenticator(AuthenticatorExchange):
             self._verify(
                 Claim(self._method, response.name, response.identifier, challenge, response.value)
             )
+
+    def repeat(self) -> None:
+        """
+        Send the last Success or Failure again, for it may have been lost; nothing where there was
+        none.
+        """
+        if self._answer and not self._stopped:
+            self._send(self._answer)
 
     def _nextChallenge(self) -> None:
         self._identifier = (self._identifier + 1) & 0xFF

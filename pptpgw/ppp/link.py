@@ -196,7 +196,14 @@ class Link:
         channel.setFraming(self.lcp.sendACFC, self.lcp.sendPFC)
         self.phase = Phase.AUTHENTICATE
         self._network = NetworkPhase(
-            self.clock, settings, self.lcp, channel, self._owner, self._networkOpened, self.close
+            self.clock,
+            settings,
+            self.lcp,
+            channel,
+            self._owner,
+            self._networkOpened,
+            self._repeatSuccess,
+            self.close,
         )
         demanded, demandedOfUs = self.lcp.demanded, self.lcp.demandedOfUs
         if demanded is not None:
@@ -352,6 +359,10 @@ class Link:
 
     def _networkOpened(self) -> None:
         self._setup = cancelled(self._setup)
+
+    def _repeatSuccess(self) -> None:
+        if isinstance(self._authenticator, CHAPAuthenticator):
+            self._authenticator.repeat()
 
     def _keepAlive(self) -> None:
         assert self._channel is not None

@@ -66,7 +66,9 @@ class NetworkPhase:
         "_opened",
         "_owner",
         "_preference",
+        "_sentFor",
         "_settings",
+        "_unheard",
         "begun",
         "clock",
     )
@@ -79,10 +81,13 @@ class NetworkPhase:
         channel: IChannel,
         owner: LinkOwner,
         opened: Callable[[], None],
+        unheard: Callable[[], None],
         close: Callable[[str], None],
     ) -> None:
         """
         @param opened: called when a network protocol opens.
+        @param unheard: called when something is sent for the second time, and the peer has sent
+            nothing of this phase: perhaps it doesn't know that it has begun.
         @param close: ends the link, for the cause given.
         """
         self.clock = clock
@@ -92,6 +97,9 @@ class NetworkPhase:
         self._channel = channel
         self._owner = owner
         self._opened = opened
+        self._unheard = unheard
+        # What was sent for before the peer sent anything of this phase.
+        self._sentFor: set[int] | None = set()
         self._close = close
         self._ccp: CCP | None = None
         self._keys: Keys | None = None
@@ -147,6 +155,7 @@ class NetworkPhase:
         """
         A frame that is neither LCP's nor an authentication protocol's.
         """
+        self._sentFor = None
         if not self.begun:
             self._keep(protocol, packet)
         elif self._ccp is not None and protocol == self._ccp.protocol:
@@ -202,6 +211,10 @@ class NetworkPhase:
         """
         Send a control packet.
         """
+        if self._sentFor is not None:
+            if protocol in self._sentFor:
+                self._unheard()
+            self._sentFor.add(protocol)
         self._channel.sendFrame(protocol, packet)
 
     def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:

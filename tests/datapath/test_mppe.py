@@ -19,6 +19,7 @@ from pptpgw.datapath.mppe import (
     LATE,
     LOST,
     MALFORMED,
+    RESETS,
     DecryptorFactory,
     EncryptorFactory,
     PythonDecryptor,
@@ -214,17 +215,18 @@ class TestReceiving:
             assert receiving.decrypt(sending.encrypt(b"", b"", plain)) == plain
 
     @decryptors
-    @pytest.mark.parametrize("changes", [False, True], ids=["the RFC's", "Linux'"])
-    def test_flushedBetweenFlagPackets(self, decryptor: DecryptorFactory, changes: bool) -> None:
+    @pytest.mark.parametrize("changes", [0, 1, 2, RESETS])
+    def test_flushedBetweenFlagPackets(self, decryptor: DecryptorFactory, changes: int) -> None:
         """
-        A peer that answers a Reset-Request at once does it in one of two ways.
+        A peer that answers a Reset-Request at once does it in one of two ways: the RFC's, or that
+        of Linux, which changes the key for each answer, those that are lost too.
         """
         bits, start, session, _ = VECTORS[2]
         receiving = decryptor(start, bits, True)
         receiving.decrypt(b"\x10\x00" + rc4(bytes.fromhex(session), b"\x21\x45"))
         assert receiving.decrypt(b"\x10\x05lost") == LOST
         key = bytes.fromhex(session)
-        if changes:
+        for _ in range(changes):
             key = changed(start, key, bits)
         stream = rc4(key, b"\x00\x21\x45 one" + b"\x00\x21\x45 two")
         assert receiving.decrypt(b"\x90\x07" + stream[:7]) == b"\x00\x21\x45 one"

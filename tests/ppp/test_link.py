@@ -483,6 +483,35 @@ def test_setupTimesOut() -> None:
     assert not pair.timers()
 
 
+@pytest.mark.parametrize("method", [Method.MSCHAPV2, Method.CHAP])
+def test_lostSuccess(method: Method) -> None:
+    """
+    A Success that is lost is sent again when the peer stays silent: not every client repeats its
+    Response.
+    """
+    encryption: Literal["require", "off"] = "require" if method.earnsKeys else "off"
+    pair = Pair(
+        LinkSettings(methods=(method,), encryption=encryption),
+        replace(CLIENT, encryption=encryption),
+    )
+    lost: list[Frame] = []
+
+    def loseSuccess(frame: Frame) -> bool:
+        if frame[0] == ppp.CHAP and frame[1][0] == 3 and not lost:
+            lost.append(frame)
+            return True
+        return False
+
+    # The client sends its Response once, as pppd does.
+    pair.clientChannel.lose = lambda frame: bool(lost) and frame[0] == ppp.CHAP
+    pair.serverChannel.lose = loseSuccess
+    pair.start()
+    pair.run(2.9, 0.01)
+    assert lost and not pair.gateway.opened
+    pair.run(3.5, 0.01)
+    assert pair.gateway.opened and len(pair.gateway.claims) == 1
+
+
 def test_stalledAuthenticationTimesOut() -> None:
     """
     A peer that opens LCP and then never answers a challenge is let go within the set-up time.
