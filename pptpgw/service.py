@@ -33,6 +33,7 @@ from pptpgw.ports.gre import GREPort
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.tun import TUNPort
+from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ConnectionSettings
@@ -200,6 +201,12 @@ class GatewayService(Service):
     def _open(self) -> None:
         configuration, reactor = self._configuration, self._reactor
         listen = configuration.listen
+        lacking = mschap.selfTest()
+        if lacking:
+            raise ConfigurationError(
+                f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
+                "encryption need: reinstall pycryptodome and cryptography"
+            )
         limit = allowDescriptors(listen.maxConnections + _OTHER_FILES)
         if limit < listen.maxConnections + _OTHER_FILES:
             self._log.warn(

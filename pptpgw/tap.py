@@ -25,7 +25,6 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
 from pptpgw.error import PPTPGWError
-from pptpgw.ppp import mschap
 from pptpgw.service import GatewayService
 
 
@@ -78,7 +77,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def postOptions(self) -> None:
         """
-        Read the configuration and look for what it can't do without.
+        Read the configuration; there must be somebody to judge users.
         """
         try:
             if self["config"] is not None:
@@ -86,12 +85,6 @@ class Options(usage.Options, AuthOptionMixin):
         except PPTPGWError as error:
             # No fault of the command line's: how to use that would only hide what is wrong.
             sys.exit(str(error))
-        lacking = mschap.selfTest()
-        if lacking:
-            sys.exit(
-                f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
-                "encryption need: reinstall pycryptodome and cryptography"
-            )
         if self["check-config"]:
             print(f"{self['config'] or 'the default configuration'}: fine")
             sys.exit(0)

@@ -1,0 +1,55 @@
+"""
+Tests of L{pptpgw.service} that need no privileges; the rest stands in tests/integration.
+"""
+
+from __future__ import annotations
+
+import pytest
+from twisted.cred.portal import Portal
+from twisted.internet.testing import MemoryReactorClock
+
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import Configuration, parse
+from pptpgw.error import ConfigurationError
+from pptpgw.ppp import mschap
+from pptpgw.ppp.authentication import Method
+from pptpgw.service import GatewayService, linkSettings
+
+
+def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A primitive that is missing is named before anything is opened.
+    """
+    monkeypatch.setattr(mschap, "selfTest", lambda: ("MD4", "DES"))
+    gateway = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
+    with pytest.raises(ConfigurationError, match="lacks MD4, DES"):
+        gateway.privilegedStartService()
+
+
+def test_linkSettings() -> None:
+    """
+    Every key of the section reaches the link.
+    """
+    settings = linkSettings(
+        parse(
+            """
+            [link]
+            authentication = ["pap", "mschapv2"]
+            name = "here"
+            rechallenge = 60
+            encryption = "prefer"
+            encryption-bits = [40, 128]
+            encryption-stateful = true
+            mru = 1300
+            echo-interval = 7
+            echo-failures = 5
+            setup-timeout = 20
+            """,
+            "test",
+        )
+    )
+    assert settings.methods == (Method.MSCHAPV2, Method.PAP)
+    assert (settings.name, settings.rechallenge) == (b"here", 60)
+    assert (settings.encryption, settings.bits, settings.stateful) == ("prefer", (128, 40), True)
+    assert (settings.mru, settings.setupTimeout) == (1300, 20)
+    assert (settings.echoInterval, settings.echoFailures) == (7, 5)
