@@ -189,7 +189,7 @@ class GatewayService(Service):
             # Stopped before it came to that.
             return
         self._log.info(
-            "pptpgw {version} answers on {addresses}, port {port}; MPPE in {mppe}; "
+            "pptpgw {version} answers on {addresses}, port {port}; MPPE: {mppe}; "
             "encryption: {encryption}",
             version=__version__,
             addresses=", ".join(one or "every address" for one in self._addresses),

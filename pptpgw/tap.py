@@ -72,7 +72,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         Show the versions and the MPPE implementation in use, and exit.
         """
-        print(f"pptpgw {__version__}, MPPE in {mppe.implementation}")
+        print(f"pptpgw {__version__}, MPPE: {mppe.implementation}")
         sys.exit(0)
 
     def postOptions(self) -> None:

@@ -61,7 +61,7 @@ class TestCommandLine:
         done = twistd("--version")
         assert done.returncode == 0
         assert done.stdout.startswith("pptpgw ")
-        assert "MPPE in compiled" in done.stdout or "MPPE in Python" in done.stdout
+        assert "MPPE: compiled" in done.stdout or "MPPE: Python" in done.stdout
 
     def test_aGoodFile(self, tmp_path: Path) -> None:
         path = tmp_path / "good.toml"
