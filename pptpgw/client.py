@@ -35,7 +35,8 @@ from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptpcode import OutgoingCallResult
 

@@ -36,7 +36,7 @@ from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.pool import AddressPool
 
 _EVERY_ADDRESS = ""

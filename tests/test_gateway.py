@@ -28,8 +28,9 @@ from pptpgw.interfaces import INetworkProtocol, ISessionObserver
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined

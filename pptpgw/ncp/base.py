@@ -49,7 +49,7 @@ class NetworkProtocol(ControlProtocol, ABC):
         What the network is, once Opened.
         """
 
-    # Its own layer (ppp.control.Layer), to pass it on to the link
+    # Its own layer (ppp.layer.Layer), to pass it on to the link
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """

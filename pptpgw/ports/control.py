@@ -24,9 +24,10 @@ from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import ConnectionOwner, ControlTransport
 from pptpgw.pptp.rules import Role, State
+from pptpgw.pptp.settings import ConnectionSettings
 
 STALL_TIMEOUT = 30.0
 LOG_INTERVAL = 60.0

@@ -9,7 +9,7 @@ The rules:
  - After a reply to a Configure-Request is accepted, nothing is outstanding, so a doubled reply
    does no harm.
  - What happens while something else is being done (a layer that opens, closes or receives in the
-   middle of L{Layer.layerUp}) waits until that is finished.
+   middle of L{pptpgw.ppp.layer.Layer.layerUp}) waits until that is finished.
  - Nothing sent is larger than the peer receives: Naks and Rejects are cut between options, the
    rest to size.  A Configure-Ack can't be cut, so a request whose Ack doesn't fit is discarded.
  - An end always has a reason that can be read.
@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import Automaton, Event, State
+from pptpgw.ppp.layer import Layer
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.wire.ppp import (
     CODE_REJECT,
@@ -38,43 +38,13 @@ from pptpgw.wire.ppp import (
     decodePacket,
     encodePacket,
 )
+from pptpgw.wire.text import readable
 
 # What every peer receives as long as nothing else is known (section 6.1).
 DEFAULT_MRU = 1500
 
 # States in which a Configure-Request isn't judged, because the answer doesn't depend on it.
 _UNINTERESTED = frozenset((State.CLOSED, State.CLOSING, State.STOPPING))
-
-
-class Layer(TypingProtocol):
-    """
-    Whom a control protocol tells.
-    """
-
-    def layerUp(self, protocol: ControlProtocol) -> None:
-        """
-        This-Layer-Up: it reached Opened.
-        """
-
-    def layerDown(self, protocol: ControlProtocol) -> None:
-        """
-        This-Layer-Down: it left Opened.
-        """
-
-    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
-        """
-        This-Layer-Finished: it gave up or was ended, and won't open again by itself.
-        """
-
-
-def readable(text: bytes) -> str:
-    """
-    Text from a peer, fit for one line of a log: at most 80 printable characters.
-    """
-    return "".join(
-        character if character.isprintable() else "?"
-        for character in text[:80].decode("utf-8", "replace")
-    ).strip()
 
 
 class ControlProtocol(Automaton):

@@ -24,7 +24,8 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.error import Malformed
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.automaton import Event, State
-from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer, readable
+from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol
+from pptpgw.ppp.layer import Layer
 from pptpgw.ppp.lcpoption import (
     ACCM,
     ACFC,
@@ -37,6 +38,7 @@ from pptpgw.ppp.lcpoption import (
 )
 from pptpgw.ppp.option import GiveUp
 from pptpgw.wire import ppp
+from pptpgw.wire.text import readable
 
 # Requests with our own magic number until the line counts as looped back.
 MAX_LOOPS = 5

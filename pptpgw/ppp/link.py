@@ -185,7 +185,7 @@ class Link:
         """
         self.close(reason)
 
-    # What LCP tells (ppp.control.Layer)
+    # What LCP tells (ppp.layer.Layer)
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """

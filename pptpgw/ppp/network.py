@@ -240,7 +240,7 @@ class NetworkPhase:
         if not self._networks:
             self._close(f"no network protocol is left: {protocol.name}: {reason}")
 
-    # What CCP tells (ppp.control.Layer)
+    # What CCP tells (ppp.layer.Layer)
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """

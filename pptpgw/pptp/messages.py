@@ -35,8 +35,8 @@ from pptpgw.wire.pptpcode import (
     StartResult,
     StopReason,
     describe,
-    readable,
 )
+from pptpgw.wire.text import readable
 
 if TYPE_CHECKING:
     from pptpgw.pptp.connection import ControlConnection

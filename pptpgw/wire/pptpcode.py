@@ -146,13 +146,6 @@ def nameOf(number: int) -> str:
     return _NAMES[MessageType(number)]
 
 
-def readable(octets: bytes) -> str:
-    """
-    A peer's text as something that can be logged whatever its octets are.
-    """
-    return "".join(chr(octet) if 0x20 <= octet < 0x7F else "?" for octet in octets)
-
-
 _NAMES = {
     kind: "-".join("WAN" if word == "WAN" else word.capitalize() for word in kind.name.split("_"))
     for kind in MessageType

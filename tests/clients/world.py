@@ -22,9 +22,10 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import ControlTransport
 from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.pool import AddressPool
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame

@@ -28,8 +28,9 @@ from pptpgw.ports.control import (
 )
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role, State
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.wire.pptp import (
     EchoReply,
     EchoRequest,

@@ -14,8 +14,9 @@ from twisted.internet.task import Clock
 from pptpgw.error import CallError, Exhausted
 from pptpgw.pptp.call import Call, CallState
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.wire.framing import Framing
 from pptpgw.wire.pptp import (
     CallClearRequest,

@@ -18,8 +18,9 @@ from pptpgw.error import CallError, Exhausted
 from pptpgw.pptp import messages, owner
 from pptpgw.pptp.call import Call, CallState
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionSettings, ControlConnection
+from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.wire.framing import Framing
 from pptpgw.wire.pptp import (
     MESSAGES,

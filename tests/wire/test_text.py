@@ -1,0 +1,28 @@
+"""
+Tests of L{pptpgw.wire.text}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.wire.text import LONGEST, readable
+
+
+def test_readable() -> None:
+    """
+    What can't be printed is a question mark; what is too long is cut.
+    """
+    assert readable(b"a\x1b[31m\xff b") == "a?[31m? b"
+    assert readable("Zürich ".encode()) == "Zürich"
+    assert readable(b"x" * 1000) == "x" * LONGEST
+
+
+@given(st.binary(max_size=200))
+def test_anyOctets(octets: bytes) -> None:
+    """
+    Whatever the octets, one line comes of it.
+    """
+    text = readable(octets)
+    assert (text == "" or text.isprintable()) and len(text) <= LONGEST
