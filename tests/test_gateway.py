@@ -23,8 +23,9 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import IPv4
 from pptpgw.error import CallError
-from pptpgw.gateway import GRE_SECONDS, Gateway
+from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetworkProtocol, ISessionObserver
+from pptpgw.line import GRE_SECONDS
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs

@@ -22,7 +22,7 @@ LAYERS = [
     {"ncp"},
     {"auth", "session", "datapath"},
     {"ports"},
-    {"gateway", "client", "selfcall", "testing"},
+    {"line", "gateway", "client", "selfcall", "testing"},
     {"service"},
     {"tap"},
     {"__main__"},

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
-from pptpgw.gateway import HEAD_START
+from pptpgw.line import HEAD_START
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.authentication import Keys
 from pptpgw.wire.gre import decode

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from pptpgw.gateway import HEAD_START
+from pptpgw.line import HEAD_START
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.authentication import Method
 from tests.clients.conftest import StartGateway

@@ -17,7 +17,7 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 
-from pptpgw.gateway import Line
+from pptpgw.line import Line
 from pptpgw.service import GatewayService
 from pptpgw.tap import Options
 

@@ -1,0 +1,183 @@
+"""
+A line: joins a call to a link and both to a session. With L{pptpgw.gateway}, whose lines they are,
+it is all that knows both halves, the tunnel's (L{pptpgw.pptp}) and the link's (L{pptpgw.ppp}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from pptpgw.error import Refused
+from pptpgw.interfaces import Attachment, IChannel, INetworkProtocol, ISubscriber
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ppp.authentication import Claim, Grant
+from pptpgw.ppp.link import Link
+from pptpgw.ppp.network import cancelled
+from pptpgw.pptp.call import Call
+from pptpgw.session.session import Session
+
+if TYPE_CHECKING:
+    from pptpgw.gateway import Gateway
+
+# How long after a call is set up its first GRE packet is missed aloud.
+GRE_SECONDS = 5.0
+# How long LCP waits for the Outgoing-Call-Reply, which the reactor writes in its next turn only, to
+# get ahead of it: most clients lose what GRE brings before that.
+HEAD_START = 0.002
+
+
+class Line:
+    """
+    One caller: its call, its link and, once it is authenticated, its session.
+    """
+
+    __slots__ = ("_address", "_gateway", "_missed", "_since", "call", "channel", "link", "session")
+
+    def __init__(self, gateway: Gateway, call: Call) -> None:
+        self._gateway = gateway
+        self._address: str | None = None
+        self._missed: IDelayedCall | None = None
+        self._since = gateway.clock.seconds()
+        self.call = call
+        self.session: Session | None = None
+        self.link = Link(gateway.clock, gateway.settings, self)
+        # The peer may send before it has read our reply.
+        self.channel: IChannel = gateway.dataPath.openChannel(call.tunnel, self.link)
+
+    def hangUp(self, cause: str) -> None:
+        """
+        End the link, then the call, both in order.
+        """
+        self.link.close(cause)
+
+    # pptp.call.CallOwner
+
+    def callEstablished(self, call: Call) -> None:
+        """
+        The reply is on its way: begin with LCP.
+        """
+        self._missed = self._gateway.clock.callLater(GRE_SECONDS, self._missGRE)
+        self.link.lowerUp(self.channel, HEAD_START)
+
+    def callEnded(self, call: Call, cause: str) -> None:
+        """
+        The call is over, and with it the link.
+        """
+        self.link.lowerDown(cause)
+
+    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
+        """
+        Of no account: nothing is escaped on a tunnel without asynchronous framing.
+        """
+
+    # ppp.link.LinkOwner
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Judge the claim, and find an address for whom it is true of.
+        """
+        judged: Deferred[Grant] = self._gateway.authenticate(claim)
+        judged = judged.addCallback(self._allocate)
+        judged.addErrback(self._refused, claim)
+        return judged
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        """
+        Begin the session and give it its network protocols.
+        """
+        if grant is None or self._address is None:
+            raise Refused("the peer was not asked who it is", retry=False)
+        gateway, ipv4 = self._gateway, self._gateway.ipv4
+        if self.session is None:
+            self.session = gateway.sessionStarted(self, grant)
+        method = self.link.method
+        self.session.authentication = method.value if method is not None else "none"
+        return [
+            IPCP(
+                IPv4Settings(
+                    localAddress=str(ipv4.local),
+                    peerAddress=self._address,
+                    addresses=(),
+                    dns=tuple(map(str, ipv4.dns)),
+                    wins=tuple(map(str, ipv4.wins)),
+                    mtu=gateway.settings.mru,
+                )
+            )
+        ]
+
+    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+        """
+        Tell of it.
+        """
+        self._missed = cancelled(self._missed)
+        if self.session is not None:
+            self.session.encryption = self.link.encryption
+            self.session.networks[protocol.name] = attachment.addresses
+            self._gateway.protocolOpened(
+                self.session, protocol, self._gateway.clock.seconds() - self._since
+            )
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        Tell of it.
+        """
+        if self.session is not None and self.session.networks.pop(protocol.name, None) is not None:
+            self._gateway.protocolClosed(self.session, protocol)
+
+    def linkEnded(self, cause: str) -> None:
+        """
+        Give everything back.
+        """
+        self._missed = cancelled(self._missed)
+        if self._silent and self._gateway.clock.seconds() - self._since >= GRE_SECONDS:
+            cause = f"{cause}; {self._noGRE()}"
+        self.channel.close()
+        self._gateway.lineEnded(self, cause)
+        if self._address is not None:
+            self._gateway.pool.release(self._address)
+        self.call.hangUp(cause)
+
+    def _allocate(self, grant: Grant) -> Grant | Deferred[Grant]:
+        if self._address is None:
+            allocated: Deferred[str] = self._gateway.pool.allocate(ISubscriber(grant.subscriber))
+            return allocated.addCallbacks(self._allocated, _refuse, callbackArgs=(grant,))
+        if self.session is not None and grant.name != self.session.user:
+            raise Refused(f"the session's user would become {grant.name}", retry=False)
+        return grant
+
+    def _allocated(self, address: str, grant: Grant) -> Grant:
+        if self not in self._gateway.lines:
+            self._gateway.pool.release(address)
+            raise Refused("the call ended meanwhile", retry=False)
+        self._address = address
+        return grant
+
+    def _refused(self, failure: Failure, claim: Claim) -> Failure:
+        self._gateway.refused(self, claim, failure)
+        return failure
+
+    @property
+    def _silent(self) -> bool:
+        return not self.channel.counters.framesReceived
+
+    def _noGRE(self) -> str:
+        return (
+            f"no GRE from {self.call.peerAddress} since the call was set up: "
+            "is protocol 47 blocked between us?"
+        )
+
+    def _missGRE(self) -> None:
+        if self._silent:
+            self._gateway.warn(self._noGRE())
+
+
+def _refuse(failure: Failure) -> NoReturn:
+    """
+    An address that can't be had is no fault of the caller's: another try wouldn't help.
+    """
+    raise Refused(failure.getErrorMessage(), retry=False)
