@@ -136,31 +136,37 @@ class Channel:
         self._strangersSince = float("-inf")
         self._strangers = 0
         self._recompute()
-        gre.register(tunnel.peerAddress, tunnel.localCallID, self.frameReceived)
+        gre.register(tunnel.peerAddress, tunnel.localCallID, self.framesReceived)
 
     # From the peer.
 
-    def frameReceived(self, sequence: int, protocol: int, information: bytes) -> None:
+    def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
-        A PPP frame of this call, the protocol number 0 where it had none that makes sense.
-        C{sequence} is -1 where there was no frame but an acknowledgement alone, which tells that
-        the peer lives and nothing else.
+        PPP frames of this call with one protocol number, 0 where they had none that makes sense.
+        C{sequence} is that of the first, and the others follow; it is -1 where there was no frame
+        but an acknowledgement alone, which tells that the peer lives and nothing else.
         """
-        self.counters.framesReceived += 1
         window = self._window
-        if sequence != window.expected or window.held:
-            if sequence >= 0:
-                window.arrived(sequence, protocol, information)
-            return
-        # Beyond the last number it equals none, and the window finds where to go on.
-        window.expected = sequence + 1
-        if sequence == window.due:
-            window.acknowledgementDue()
         network = self._inClear.get(protocol)
-        if network is not None:
-            network.received(information)
-        else:
-            self._frame(protocol, information)
+        count = len(frames)
+        self.counters.framesReceived += count
+        if network is not None and sequence == window.expected and not window.held:
+            # Beyond the last number it equals none, and the window finds where to go on.
+            window.expected = following = sequence + count
+            if sequence <= window.due < following:
+                window.acknowledgementDue()
+            network.received(frames)
+        elif sequence >= 0:
+            # One by one, as what one does can concern the next.
+            for information in frames:
+                if sequence != window.expected or window.held:
+                    window.arrived(sequence, protocol, information)
+                else:
+                    window.expected = sequence + 1
+                    if sequence == window.due:
+                        window.acknowledgementDue()
+                    self._frame(protocol, information)
+                sequence += 1
 
     def _frame(self, protocol: int, information: bytes) -> None:
         """
@@ -168,7 +174,7 @@ class Channel:
         """
         network = self._inClear.get(protocol)
         if network is not None:
-            network.received(information)
+            network.received((information,))
         elif protocol == _MPPE:
             self._encrypted(information)
         else:
@@ -196,7 +202,7 @@ class Channel:
         network = self._networks.get(protocol)
         if network is not None:
             recovery.failures = 0
-            network.received(plain[start:])
+            network.received((plain[start:],))
         elif protocol in (IPV4, IPV6):
             # The peer is early, or late: its key is right.
             self.counters.discard(NOT_OPEN)
@@ -370,6 +376,7 @@ class Channel:
         """
         network = self._networks.pop(protocol, None)
         if network is not None:
+            network.close()
             self._dataPath.networkClosed(network)
 
     def close(self) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Protocol
 
-Receive = Callable[[int, int, bytes], None]
+Receive = Callable[[int, int, list[bytes]], None]
 """
-Takes the sequence number of a GRE packet, -1 where it only acknowledges, and the protocol number
-and information field of the PPP frame in it; the protocol number is 0 where there is no frame, or
-one without a protocol number.
+Takes a run of GRE packets, whose sequence numbers follow each other without passing 0: the first
+number, -1 where it is one packet that only acknowledges, and the protocol number and information
+fields of the PPP frames in them; the protocol number is 0 where there is no frame, or one without
+a protocol number.
 """
 
 Send = Callable[[bytes], object]

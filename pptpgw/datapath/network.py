@@ -4,8 +4,12 @@ One network protocol that is open on one call: what its packets are checked for,
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
+
+from twisted.logger import Logger
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
@@ -24,9 +28,17 @@ TCP_OVERHEAD = 40
 Octets of IPv4 and TCP header, without options: the MTU less these is the MSS.
 """
 
+_SOURCE = slice(12, 16)
 _SYN = 0x02
 _SHORTEST_TCP = 40
 _IPV6_HEADER = 40
+
+
+def _closed(packet: bytes) -> None:
+    """
+    What delivering is once the network has been closed.
+    """
+    raise OSError(errno.ENETDOWN, "the network is closed")
 
 
 class Carrier(Protocol):
@@ -66,6 +78,8 @@ class Network:
         "protocol",
     )
 
+    _log = Logger()
+
     def __init__(
         self, protocol: int, attachment: Attachment, carrier: Carrier, deliver: Deliver
     ) -> None:
@@ -78,17 +92,24 @@ class Network:
         self._counters = carrier.counters
         self._deliver = deliver
 
-    def received(self, packet: bytes) -> None:
+    def received(self, packets: Sequence[bytes]) -> None:
         """
-        A packet came from the peer: check it and hand it to the network.
+        Packets came from the peer: check them and hand them to the network.
         """
         counters = self._counters
-        counters.packetsReceived += 1
-        counters.octetsReceived += len(packet)
-        try:
-            self._deliver(packet)
-        except OSError:
-            counters.discard(NOT_DELIVERED)
+        for packet in packets:
+            counters.packetsReceived += 1
+            counters.octetsReceived += len(packet)
+            try:
+                self._deliver(packet)
+            except Exception as error:
+                self._failed(error)
+
+    def close(self) -> None:
+        """
+        Hand nothing more to the network, though there be more packets to come in one run.
+        """
+        self._deliver = _closed
 
     def transmit(self, packet: bytes) -> None:
         """
@@ -98,6 +119,14 @@ class Network:
             self._counters.discard(TOO_BIG)
             return
         self._carry(self, packet)
+
+    def _failed(self, error: Exception) -> None:
+        """
+        The network didn't take a packet: the next one has its turn.
+        """
+        if not isinstance(error, OSError):
+            self._log.failure("The network failed on a packet")
+        self._counters.discard(NOT_DELIVERED)
 
 
 class IPv6(Network):
@@ -113,14 +142,20 @@ class IPv6(Network):
         super().__init__(protocol, attachment, carrier, deliver)
         self._sources = _Sources(attachment, IPv6Network)
 
-    def received(self, packet: bytes) -> None:
+    def received(self, packets: Sequence[bytes]) -> None:
         """
         See L{Network.received}.
         """
-        if len(packet) < _IPV6_HEADER or packet[0] >> 4 != 6 or packet[8:24] not in self._sources:
-            self._counters.discard(SPOOFED)
-            return
-        super().received(packet)
+        super().received([packet for packet in packets if self._mayCome(packet)])
+
+    def _mayCome(self, packet: bytes) -> bool:
+        """
+        Whether this is IPv6 from an address of the peer's; it is counted where it isn't.
+        """
+        if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6 and packet[8:24] in self._sources:
+            return True
+        self._counters.discard(SPOOFED)
+        return False
 
 
 class IPv4(Network):
@@ -148,24 +183,29 @@ class IPv4(Network):
         self._source = self._sources.single()
         self._clamp = clamp
 
-    def received(self, packet: bytes) -> None:
+    def received(self, packets: Sequence[bytes]) -> None:
         """
         See L{Network.received}.
         """
-        counters = self._counters
-        # A header of 20 octets from the peer's one address is nearly every packet.
-        if (packet[12:16] != self._source or packet[0] != 0x45) and not self._mayCome(packet):
-            counters.discard(SPOOFED)
-            return
-        size = len(packet)
-        if packet[9] == TCP and size >= _SHORTEST_TCP and packet[33] & _SYN | packet[0] ^ 0x45:
-            packet = self._clamped(packet)
-        counters.packetsReceived += 1
-        counters.octetsReceived += size
-        try:
-            self._deliver(packet)
-        except OSError:
-            counters.discard(NOT_DELIVERED)
+        ours = self._source
+        count = len(packets)
+        octets = 0
+        for packet in packets:
+            # A header of 20 octets from the peer's one address is nearly every packet.
+            if (packet[_SOURCE] != ours or packet[0] != 0x45) and not self._mayCome(packet):
+                self._counters.discard(SPOOFED)
+                count -= 1
+                continue
+            size = len(packet)
+            octets += size
+            if packet[9] == TCP and size >= _SHORTEST_TCP and packet[33] & _SYN | packet[0] ^ 0x45:
+                packet = self._clamped(packet)
+            try:
+                self._deliver(packet)
+            except Exception as error:
+                self._failed(error)
+        self._counters.packetsReceived += count
+        self._counters.octetsReceived += octets
 
     def transmit(self, packet: bytes) -> None:
         """

@@ -41,16 +41,18 @@ number(const uint8_t *octets)
 
 /* A PPP frame, and whose it is. */
 typedef struct {
-    PyObject *channel; /* borrowed */
+    PyObject *channel; /* borrowed; None: nobody's, and information is the whole packet */
+    uint64_t key;      /* peer and call id, as in the dict of channels */
     uint32_t sequence;
     unsigned protocol;
     const uint8_t *information;
     size_t length;
 } Frame;
 
-/* Take a packet apart; 0: Python has to see to it, or an exception is set. */
+/* Take a packet apart; 0: Python has to see to it, or an exception is set. Most packets belong to
+ * the call that the last one did, which saves looking it up. */
 static int
-parse(PyObject *channels, const uint8_t *octets, size_t size, Frame *frame)
+parse(PyObject *channels, const uint8_t *octets, size_t size, const Frame *last, Frame *frame)
 {
     if (size < ONE_NUMBER || octets[0] != 0x45)
         return 0;
@@ -87,8 +89,12 @@ parse(PyObject *channels, const uint8_t *octets, size_t size, Frame *frame)
     frame->length = length;
     frame->sequence = number(octets + GRE + 8);
 
-    PyObject *key = PyLong_FromUnsignedLongLong((uint64_t)number(octets + SOURCE) << 16
-                                                | (second & 0xFFFF));
+    frame->key = (uint64_t)number(octets + SOURCE) << 16 | (second & 0xFFFF);
+    if (last->channel != Py_None && last->key == frame->key) {
+        frame->channel = last->channel;
+        return 1;
+    }
+    PyObject *key = PyLong_FromUnsignedLongLong(frame->key);
     if (key == NULL)
         return 0;
     frame->channel = PyDict_GetItemWithError(channels, key);
@@ -96,37 +102,57 @@ parse(PyObject *channels, const uint8_t *octets, size_t size, Frame *frame)
     return frame->channel != NULL;
 }
 
+/* A run of one frame so far; *list is its list, a borrowed reference. */
 static PyObject *
-arrival(PyObject *channels, const uint8_t *octets, size_t size)
+begin(const Frame *frame, PyObject *octets, PyObject **list)
 {
-    Frame frame = {Py_None, 0, 0, octets, size};
-
-    if (!parse(channels, octets, size, &frame)) {
-        if (PyErr_Occurred())
-            return NULL;
-        frame = (Frame){Py_None, 0, 0, octets, size};
-    }
-    PyObject *tuple = PyTuple_New(4);
-    if (tuple == NULL)
+    PyObject *run = PyTuple_New(4);
+    if (run == NULL)
         return NULL;
-    Py_INCREF(frame.channel);
+    Py_INCREF(frame->channel);
+    Py_INCREF(octets);
     PyObject *items[4] = {
-        frame.channel,
-        PyLong_FromUnsignedLong(frame.sequence),
-        PyLong_FromUnsignedLong(frame.protocol),
-        PyBytes_FromStringAndSize((const char *)frame.information, (Py_ssize_t)frame.length),
+        frame->channel,
+        PyLong_FromUnsignedLong(frame->sequence),
+        PyLong_FromUnsignedLong(frame->protocol),
+        *list = PyList_New(1),
     };
-    int failed = 0;
+    int failed = *list == NULL;
+    if (failed)
+        Py_DECREF(octets);
+    else
+        PyList_SetItem(*list, 0, octets);
     for (int i = 0; i < 4; i++) {
         failed |= items[i] == NULL;
         /* Steals the reference, and takes NULL. */
-        PyTuple_SetItem(tuple, i, items[i]);
+        PyTuple_SetItem(run, i, items[i]);
     }
-    if (failed) {
-        Py_DECREF(tuple);
-        return NULL;
+    if (failed)
+        Py_CLEAR(run);
+    return run;
+}
+
+/* Put a frame at the end: of the last run, whose list this is, where it goes on with that, or as a
+ * run of its own; -1: an exception is set. */
+static int
+append(PyObject *runs, PyObject **list, const Frame *last, const Frame *frame)
+{
+    PyObject *octets
+        = PyBytes_FromStringAndSize((const char *)frame->information, (Py_ssize_t)frame->length);
+    if (octets == NULL)
+        return -1;
+    int failed = -1;
+    if (frame->channel != Py_None && frame->channel == last->channel
+        && frame->protocol == last->protocol && frame->sequence == (uint64_t)last->sequence + 1)
+        failed = PyList_Append(*list, octets);
+    else {
+        PyObject *run = begin(frame, octets, list);
+        if (run != NULL)
+            failed = PyList_Append(runs, run);
+        Py_XDECREF(run);
     }
-    return tuple;
+    Py_DECREF(octets);
+    return failed;
 }
 
 static PyObject *
@@ -139,22 +165,25 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t give
     long descriptor = PyLong_AsLong(arguments[0]);
     if (descriptor == -1 && PyErr_Occurred())
         return NULL;
-    PyObject *arrivals = PyList_New(0);
-    for (int i = 0; arrivals != NULL && i < LIMIT; i++) {
+    PyObject *runs = PyList_New(0), *list = NULL;
+    Frame last = {.channel = Py_None};
+    for (int i = 0; runs != NULL && i < LIMIT; i++) {
         ssize_t size = recv((int)descriptor, buffer, RECEIVE_SIZE, MSG_DONTWAIT);
         if (size < 0) {
             if (errno == EAGAIN || errno == EINTR || i > 0)
                 break;
             PyErr_SetFromErrno(PyExc_OSError);
-            Py_CLEAR(arrivals);
+            Py_CLEAR(runs);
             break;
         }
-        PyObject *tuple = arrival(arguments[1], buffer, (size_t)size);
-        if (tuple == NULL || PyList_Append(arrivals, tuple) < 0)
-            Py_CLEAR(arrivals);
-        Py_XDECREF(tuple);
+        Frame frame;
+        if (!parse(arguments[1], buffer, (size_t)size, &last, &frame))
+            frame = (Frame){Py_None, 0, 0, 0, buffer, (size_t)size};
+        if (PyErr_Occurred() || append(runs, &list, &last, &frame) < 0)
+            Py_CLEAR(runs);
+        last = frame;
     }
-    return arrivals;
+    return runs;
 }
 
 /* What a function made by sender() is bound to, as the octets of a bytes object. */

@@ -183,18 +183,18 @@ class GREPort:
         if opened is None:
             return
         try:
-            arrivals = self._raw.receive(opened, self._channels)
+            runs = self._raw.receive(opened, self._channels)
         except OSError as error:
             # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self.counters.discard(f"GRE not read: {name}")
             return
-        for channel, sequence, protocol, information in arrivals:
+        for channel, sequence, protocol, frames in runs:
             try:
                 if channel is None:
-                    self._unclear(information)
+                    self._unclear(frames[0])
                 else:
-                    channel(sequence, protocol, information)
+                    channel(sequence, protocol, frames)
             except Exception:
                 self._log.failure("A call failed on a packet")
 
@@ -219,4 +219,4 @@ class GREPort:
             protocol, information = decodeFrame(payload)
         except Malformed:
             pass
-        channel(-1 if sequence is None else sequence, protocol, information)
+        channel(-1 if sequence is None else sequence, protocol, [information])

@@ -25,10 +25,10 @@ BATCH = 128
 Packets a wake-up, at most: about a millisecond, then timers and other descriptors have their turn.
 """
 
-Arrival = tuple[Receive | None, int, int, bytes]
+Run = tuple[Receive | None, int, int, list[bytes]]
 """
 Who is to be called, and with what; nobody, and the whole packet in place of the information field,
-where that takes a closer look.
+alone in its list, where that takes a closer look.
 """
 
 # Linux's, which the module socket leaves out.
@@ -47,12 +47,13 @@ class Raw(Protocol):
     A way to use a raw socket that doesn't block.
     """
 
-    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Arrival]:
+    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
         """
         Take up to L{BATCH} packets, and find the calls that they belong to.
 
         A packet that holds a PPP frame, whose IP header has no options, and whose peer and call id
-        are in C{channels}, as one number of 48 bits, is taken apart; any other is left whole.
+        are in C{channels}, as one number of 48 bits, is taken apart; any other is left whole. Those
+        that follow each other, by their numbers too, with frames of one protocol, are one run.
 
         @raise OSError: nothing could be read, for another reason than that nothing is there.
         """
@@ -69,20 +70,27 @@ class PythonRaw:
     L{Raw} in Python.
     """
 
-    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Arrival]:
+    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
         """
         See L{Raw.receive}.
         """
-        arrivals: list[Arrival] = []
+        runs: list[Run] = []
+        following: tuple[Receive | None, int, int] = (None, 0, 0)
         try:
             for _ in range(BATCH):
-                arrivals.append(_arrival(opened.recv(RECEIVE_SIZE), channels))
+                run = _run(opened.recv(RECEIVE_SIZE), channels)
+                channel, sequence, protocol, frames = run
+                if channel is not None and run[:3] == following:
+                    runs[-1][3].extend(frames)
+                else:
+                    runs.append(run)
+                following = (channel, sequence + 1, protocol)
         except BlockingIOError:
             pass
         except OSError:
-            if not arrivals:
+            if not runs:
                 raise
-        return arrivals
+        return runs
 
     def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> Send:
         """
@@ -94,7 +102,7 @@ class PythonRaw:
         return lambda packet: sendmsg((packet,), ancillary, 0, address)
 
 
-def _arrival(octets: bytes, channels: dict[int, Receive]) -> Arrival:
+def _run(octets: bytes, channels: dict[int, Receive]) -> Run:
     """
     One packet, taken apart if it is a plain one.
     """
@@ -105,10 +113,12 @@ def _arrival(octets: bytes, channels: dict[int, Receive]) -> Arrival:
             channel = channels.get(source << 16 | callID)
             if channel is not None and start + length <= len(octets):
                 try:
-                    return channel, sequence, *decodeFrame(octets[start : start + length])
+                    protocol, information = decodeFrame(octets[start : start + length])
                 except Malformed:
                     pass
-    return None, 0, 0, octets
+                else:
+                    return channel, sequence, protocol, [information]
+    return None, 0, 0, [octets]
 
 
 class CompiledRaw:
@@ -118,7 +128,7 @@ class CompiledRaw:
     It knows a socket by its number: it must not be used on once the socket is closed.
     """
 
-    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Arrival]:
+    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
         """
         See L{Raw.receive}.
         """

@@ -78,9 +78,10 @@ class MemoryGRE:
         if receive is None:
             return
         if sequence is None:
-            receive(-1, 0, b"")
+            receive(-1, 0, [b""])
         else:
-            receive(sequence, *decodeFrame(payload))
+            protocol, information = decodeFrame(payload)
+            receive(sequence, protocol, [information])
 
     def _send(self, address: str, octets: bytes) -> None:
         tunnel = self.tunnels.get((address, int.from_bytes(octets[6:8], "big")))

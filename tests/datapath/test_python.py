@@ -10,12 +10,14 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import recovery
 from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.edges import Receive
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.datapath.network import NOT_DELIVERED, SPOOFED, TOO_BIG
 from pptpgw.datapath.python import NO_ROUTE, PythonDataPath
@@ -27,6 +29,7 @@ from pptpgw.interfaces import (
     MPPEParameters,
     Tunnel,
 )
+from pptpgw.pptp.window import DUPLICATE
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
@@ -44,14 +47,12 @@ class MemoryGRE:
     """
 
     def __init__(self) -> None:
-        self.receivers: dict[tuple[str, int], Callable[[int, int, bytes], None]] = {}
+        self.receivers: dict[tuple[str, int], Receive] = {}
         self.sent: list[tuple[bytes, str]] = []
         self.failures: list[OSError] = []
         self.error: OSError | None = None
 
-    def register(
-        self, peerAddress: str, localCallID: int, receive: Callable[[int, int, bytes], None]
-    ) -> None:
+    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
         if (peerAddress, localCallID) in self.receivers:
             raise ValueError("in use")
         self.receivers[peerAddress, localCallID] = receive
@@ -134,7 +135,8 @@ class Fixture:
         if sequence is None:
             sequence = self.sequence
         self.sequence = sequence + 1
-        self.gre.receivers[PEER, 7](sequence, *decodeFrame(payload))
+        protocol, information = decodeFrame(payload)
+        self.gre.receivers[PEER, 7](sequence, protocol, [information])
 
     def sent(self) -> list[bytes]:
         """
@@ -204,13 +206,13 @@ class TestReceiving:
         assert path.owner.frames == [(0xC021, b"\x09\x01\x00\x08abcd")]
 
     def test_malformed(self, path: Fixture) -> None:
-        path.gre.receivers[PEER, 7](0, 0, b"")
+        path.gre.receivers[PEER, 7](0, 0, [b""])
         path.arrive(b"\xc0\x21a", 1)
         assert path.owner.frames == [(0xC021, b"a")]
         assert path.channel.counters.discards == {channelModule.MALFORMED: 1}
 
     def test_acknowledgementAlone(self, path: Fixture) -> None:
-        path.gre.receivers[PEER, 7](-1, 0, b"")
+        path.gre.receivers[PEER, 7](-1, 0, [b""])
         assert path.channel.counters.framesReceived == 1
         assert path.channel.counters.discards == {}
         assert path.clock.getDelayedCalls() == []
@@ -308,6 +310,111 @@ class TestReceiving:
         assert received == [b"IPX"]
         assert path.sent() == [b"\xff\x03\x00\x2breply"]
         assert path.channel.counters.discards == {TOO_BIG: 1}
+
+
+class TestRuns:
+    """
+    Several frames that arrive at once.
+    """
+
+    PACKETS = [packet(payload=bytes([number])) for number in range(100)]
+
+    def test_inOrder(self, path: Fixture) -> None:
+        path.open()
+        receive = path.gre.receivers[PEER, 7]
+        receive(5, 0x21, self.PACKETS[:2])
+        receive(7, 0x21, self.PACKETS[2:])
+        assert path.tun.written == self.PACKETS
+        counters = path.channel.counters
+        assert (counters.framesReceived, counters.packetsReceived) == (100, 100)
+        assert counters.octetsReceived == 100 * len(self.PACKETS[0])
+        # More than half a window: everything was acknowledged at once.
+        (sent,) = path.gre.sent
+        assert decode(sent[0])[3] == 104
+
+    def test_acknowledgedInTime(self, path: Fixture) -> None:
+        path.open()
+        receive = path.gre.receivers[PEER, 7]
+        for first in range(0, 100, 4):
+            receive(first, 0x21, self.PACKETS[first : first + 4])
+        numbers = [decode(octets)[3] for octets, _ in path.gre.sent]
+        assert numbers == [31, 63, 95]
+        path.clock.advance(0.5)
+        assert decode(path.gre.sent[-1][0])[3] == 99
+
+    def test_numbersPassZero(self, path: Fixture) -> None:
+        path.open()
+        receive = path.gre.receivers[PEER, 7]
+        receive(0xFFFFFFFD, 0x21, self.PACKETS[:1])
+        receive(0xFFFFFFFE, 0x21, self.PACKETS[1:3])
+        receive(0, 0x21, self.PACKETS[3:])
+        assert path.tun.written == self.PACKETS
+
+    def test_outOfOrder(self, path: Fixture) -> None:
+        path.open()
+        receive = path.gre.receivers[PEER, 7]
+        receive(0, 0x21, self.PACKETS[:2])
+        receive(4, 0x21, self.PACKETS[4:6])
+        receive(2, 0x21, self.PACKETS[2:5])
+        receive(6, 0x21, self.PACKETS[6:])
+        assert path.tun.written == self.PACKETS
+        assert path.channel.counters.discards == {DUPLICATE: 1}
+
+    def test_spoofedAmongOthers(self, path: Fixture) -> None:
+        path.open()
+        packets = [packet(), packet(source="10.77.0.11"), b"", packet()]
+        path.gre.receivers[PEER, 7](0, 0x21, packets)
+        path.gre.receivers[PEER, 7](4, 0x21, packets)
+        assert path.tun.written == [packet()] * 4
+        counters = path.channel.counters
+        assert counters.discards == {SPOOFED: 4}
+        assert (counters.packetsReceived, counters.octetsReceived) == (4, 4 * len(packet()))
+
+    @pytest.mark.parametrize("protocol", [0x21, 0x2B, 0x57])
+    def test_aNetworkThatFails(
+        self, path: Fixture, loggedFailures: list[Failure], protocol: int
+    ) -> None:
+        received: list[bytes] = []
+
+        def receive(octets: bytes) -> None:
+            received.append(octets)
+            raise ZeroDivisionError
+
+        path.channel.openNetwork(protocol, Attachment(receive=receive))
+        packets = self.PACKETS[:3]
+        if protocol == 0x57:
+            packets = [b"\x60" + bytes(40)] * 3
+        for first in (0, 1):
+            path.gre.receivers[PEER, 7](first, protocol, packets[first : 1 if first == 0 else 3])
+        assert received == packets
+        assert path.channel.counters.discards == {NOT_DELIVERED: 3}
+        assert [failure.type for failure in loggedFailures] == [ZeroDivisionError] * 3
+        loggedFailures.clear()
+
+    def test_closedMeanwhile(self, path: Fixture) -> None:
+        received: list[bytes] = []
+
+        def receive(octets: bytes) -> None:
+            received.append(octets)
+            if len(received) == 2:
+                path.channel.close()
+
+        path.channel.openNetwork(0x21, Attachment(receive=receive))
+        path.gre.receivers[PEER, 7](0, 0x21, self.PACKETS[:1])
+        path.gre.receivers[PEER, 7](1, 0x21, self.PACKETS[1:])
+        assert received == self.PACKETS[:2]
+        assert path.clock.getDelayedCalls() == []
+
+    def test_closedByALinkMeanwhile(self, path: Fixture) -> None:
+        frames: list[bytes] = []
+
+        def frameReceived(protocol: int, information: bytes) -> None:
+            frames.append(information)
+            path.channel.close()
+
+        path.owner.frameReceived = frameReceived  # type: ignore[method-assign]
+        path.gre.receivers[PEER, 7](0, 0xC021, [b"one", b"two"])
+        assert frames == [b"one"]
 
 
 class TestSending:

@@ -135,8 +135,9 @@ class Fixture:
     def register(self, callID: int = 7) -> None:
         self.port.register(PEER, callID, self._received)
 
-    def _received(self, sequence: int, protocol: int, information: bytes) -> None:
-        self.received.append((sequence, protocol, information))
+    def _received(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
+        for number, information in enumerate(frames, sequence):
+            self.received.append((number, protocol, information))
 
     def arrive(self, *packets: bytes | OSError) -> None:
         self.system.sockets[0].arrived += packets
@@ -375,12 +376,57 @@ class TestTwins:
         peer = int.from_bytes(HEAD[12:16], "big") << 16
         one, other = self.both(packets, {peer | 7: len, peer | 8: repr})
         assert one == other
-        assert len(one) == len(packets)
+        assert sum(len(frames) for *_, frames in one) == len(packets)
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        st.lists(
+            st.builds(
+                lambda callID, payload, sequence: HEAD + encode(callID, payload, sequence),
+                st.sampled_from([7, 7, 7, 8, 9]),
+                st.sampled_from([b"\x21a", b"\x21b", b"\xff\x03\x00\x21c", b"\x00\xfdd", b"\x80"]),
+                st.sampled_from([0xFFFFFFFF, 0, 1]),
+            ),
+            max_size=8,
+        )
+    )
+    def test_sameRuns(self, packets: list[bytes]) -> None:
+        peer = int.from_bytes(HEAD[12:16], "big") << 16
+        one, other = self.both(packets, {peer | 7: len, peer | 8: repr})
+        assert one == other
+        assert sum(len(frames) for *_, frames in one) == len(packets)
+
+    def test_runs(self) -> None:
+        peer = int.from_bytes(HEAD[12:16], "big") << 16
+        packets = [
+            HEAD + encode(callID, payload, sequence)
+            for callID, payload, sequence in [
+                (7, b"\x21a", 4),
+                (7, b"\xff\x03\x00\x21b", 5),
+                (7, b"\xfdc", 6),
+                (8, b"\xfdd", 7),
+                (8, b"\xfde", 9),
+                (8, b"\xfdf", 0xFFFFFFFF),
+                (8, b"\xfdg", 0),
+                (9, b"\xfdh", 1),
+            ]
+        ]
+        one, other = self.both(packets, {peer | 7: len, peer | 8: repr})
+        assert one == other
+        assert one == [
+            (len, 4, 0x21, [b"a", b"b"]),
+            (len, 6, 0xFD, [b"c"]),
+            (repr, 7, 0xFD, [b"d"]),
+            (repr, 9, 0xFD, [b"e"]),
+            (repr, 0xFFFFFFFF, 0xFD, [b"f"]),
+            (repr, 0, 0xFD, [b"g"]),
+            (None, 0, 0, [packets[-1]]),
+        ]
 
     def test_largest(self) -> None:
         octets = HEAD + encode(7, b"\x21" + bytes(RECEIVE_SIZE), 1)
         one, other = self.both([octets], {int.from_bytes(HEAD[12:16], "big") << 16 | 7: len})
-        assert one == other == [(None, 0, 0, octets[:RECEIVE_SIZE])]
+        assert one == other == [(None, 0, 0, [octets[:RECEIVE_SIZE]])]
 
     def test_errors(self) -> None:
         assert compiled is not None
