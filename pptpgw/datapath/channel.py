@@ -13,7 +13,6 @@ encrypt, as pppd has it.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -21,7 +20,7 @@ from zope.interface import implementer
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
-from pptpgw.datapath.network import IPV4, IPV6, Network
+from pptpgw.datapath.network import IPV4, IPV6, Network, Networks
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelOwner, MPPEParameters, Tunnel
 from pptpgw.pptp.window import Window
@@ -55,22 +54,6 @@ _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 # GRE header and the beginning of the PPP frame, packed in one go, by the latter's length.
 _ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
 _TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
-
-
-class Networks(Protocol):
-    """
-    What a channel needs of the data path that it belongs to.
-    """
-
-    def networkOpened(self, channel: Channel, protocol: int, attachment: Attachment) -> Network:
-        """
-        Make the network for C{protocol}, with its routes.
-        """
-
-    def networkClosed(self, network: Network) -> None:
-        """
-        Take back the routes.
-        """
 
 
 @implementer(IChannel)

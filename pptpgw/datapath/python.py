@@ -15,7 +15,7 @@ from zope.interface import implementer
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import GRE, TUN, Deliver, Interface
-from pptpgw.datapath.network import IPV4, IPV6, IPv4, IPv6, Network
+from pptpgw.datapath.network import IPV4, IPV6, Carrier, IPv4, IPv6, Network
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, Tunnel
@@ -82,7 +82,7 @@ class PythonDataPath:
         else:
             transmit(packet)
 
-    def networkOpened(self, channel: Channel, protocol: int, attachment: Attachment) -> Network:
+    def networkOpened(self, channel: Carrier, protocol: int, attachment: Attachment) -> Network:
         """
         Make the network for C{protocol} on C{channel}, with its routes.
 
