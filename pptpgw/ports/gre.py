@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import IPv4Address
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -47,6 +46,13 @@ class System(Protocol):
         """
         See L{socket.socket}.
         """
+
+
+def _key(peerAddress: str, localCallID: int) -> int:
+    """
+    What packets of a call are found by: peer address and call id as one number of 48 bits.
+    """
+    return int.from_bytes(socket.inet_aton(peerAddress), "big") << 16 | localCallID
 
 
 @implementer(IReadDescriptor)
@@ -125,7 +131,7 @@ class GREPort:
 
         @raise ValueError: another call has this peer and call id.
         """
-        key = int(IPv4Address(peerAddress)) << 16 | localCallID
+        key = _key(peerAddress, localCallID)
         if key in self._channels:
             raise ValueError(f"call id {localCallID} is in use with {peerAddress}")
         self._channels[key] = receive
@@ -134,7 +140,7 @@ class GREPort:
         """
         Take that back; harmless the second time.
         """
-        self._channels.pop(int(IPv4Address(peerAddress)) << 16 | localCallID, None)
+        self._channels.pop(_key(peerAddress, localCallID), None)
 
     def sender(self, localAddress: str, peerAddress: str) -> Send:
         """
@@ -145,7 +151,7 @@ class GREPort:
         if self._socket is None:
             raise OSError(errno.EBADF, "the GRE port isn't open")
         return self._raw.sender(
-            self._socket, IPv4Address(localAddress).packed, IPv4Address(peerAddress).packed
+            self._socket, socket.inet_aton(localAddress), socket.inet_aton(peerAddress)
         )
 
     def sendFailed(self, error: OSError) -> None:

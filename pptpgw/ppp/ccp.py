@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -59,6 +60,7 @@ def mppeOption(bits: int, stateful: bool) -> bytes:
     return (KEY_BITS[bits] | (0 if stateful else STATELESS)).to_bytes(4, "big")
 
 
+@lru_cache(maxsize=64)
 def keyLengths(value: bytes) -> tuple[int, ...]:
     """
     The key lengths that the value of an MPPE option names, strongest first.

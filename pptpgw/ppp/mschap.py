@@ -4,8 +4,9 @@ The arithmetic of MS-CHAP (RFC 2433 appendix A, RFC 2759 section 8).
 Pure functions.  Where the RFCs hand the password down to every routine, these take its NT hash, so
 that an account that is kept as an NT hash serves as well as one that is kept as a password.
 
-MD4 and DES come from pycryptodome: OpenSSL 3, and with it hashlib, no longer offers them
-everywhere.  L{selfTest} says what this installation lacks.
+MD4 comes from pycryptodome: OpenSSL 3, and with it hashlib, no longer offers it everywhere.  DES is
+TripleDES under three times the same key: single DES isn't offered any more either.  L{selfTest}
+says what this installation lacks.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import hmac
 from collections.abc import Callable
 from hashlib import md5, sha1
 
-from Crypto.Cipher import DES
 from Crypto.Hash import MD4
-from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
+_ECB = ECB()
 
 # RFC 2759 section 8.7.
 _MAGIC1 = b"Magic server to client signing constant"
@@ -58,8 +61,7 @@ def desEncrypt(clear: bytes, key: bytes) -> bytes:
     """
     Eight octets encrypted under a key of seven (RFC 2759 section 8.6).
     """
-    cypher: bytes = DES.new(desKey(key), DES.MODE_ECB).encrypt(clear)
-    return cypher
+    return Cipher(TripleDES(desKey(key) * 3), _ECB).encryptor().update(clear)
 
 
 def md4(message: bytes) -> bytes:
