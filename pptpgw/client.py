@@ -67,7 +67,6 @@ class ClientCall:
         self.opened: Deferred[ClientCall] = Deferred()
         self.channel: IChannel | None = None
         self._dataPath = dataPath
-        self._receive = receive
         self._call: Call | None = None
         self._cause = ""
         self._ipcp = IPCP(

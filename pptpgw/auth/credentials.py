@@ -159,9 +159,6 @@ _CREDENTIALS: dict[Method, type[ClaimCredentials]] = {
     Method.MSCHAPV2: MSCHAPV2Credentials,
 }
 
-# What a checker for any method must support.
-INTERFACES: tuple[type[ICredentials], ...] = (IUsernamePassword, IUsernameHashedPassword)
-
 
 def credentialsFor(claim: Claim, username: bytes) -> ClaimCredentials:
     """

@@ -147,9 +147,9 @@ class NetworkPhase:
         if bits:
             self._keys = keys
             self._openCCP(bits)
+            self._deliver()
         else:
             self._release()
-        self._deliver()
 
     def received(self, protocol: int, packet: bytes) -> None:
         """
@@ -257,7 +257,6 @@ class NetworkPhase:
         self._channel.setSendMPPE(keys.send(ccp.sendBits, ccp.sendStateful))
         if self._held:
             self._release()
-            self._deliver()
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
@@ -277,7 +276,6 @@ class NetworkPhase:
             self._close(f"encryption ended: {reason}")
         elif self._held:
             self._release()
-            self._deliver()
 
     # Within
 
@@ -296,7 +294,7 @@ class NetworkPhase:
         ccp.resetRequested = self._channel.resetSendMPPE
         ccp.peerMRU = self._lcp.peerMRU
         if settings.encryption == "prefer":
-            self._preference = self.clock.callLater(PREFERENCE_SECONDS, self._preferenceOver)
+            self._preference = self.clock.callLater(PREFERENCE_SECONDS, self._release)
         ccp.open()
         if len(bits) > 1:
             self._listening = self.clock.callLater(LISTEN_SECONDS, ccp.lowerUp)
@@ -310,19 +308,16 @@ class NetworkPhase:
             ccp.lowerUp()
         ccp.received(packet)
 
-    def _preferenceOver(self) -> None:
-        self._release()
-        self._deliver()
-
     def _release(self) -> None:
         """
-        Let the network protocols negotiate.
+        Let the network protocols negotiate, beginning with what was kept for them.
         """
         self._preference = cancelled(self._preference)
         self._held = False
         for network in tuple(self._networks.values()):
             network.open()
             network.lowerUp()
+        self._deliver()
 
     def _keep(self, protocol: int, packet: bytes) -> None:
         if len(self._kept) < KEPT_PACKETS:
