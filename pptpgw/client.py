@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
-    Attachment,
+    Attachments,
     IChannel,
     IDataPath,
     INetworkProtocol,
@@ -125,7 +125,7 @@ class ClientCall:
         """
         return [self._ipcp]
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         The tunnel carries packets.
         """
@@ -133,6 +133,11 @@ class ClientCall:
         self.peerAddress = self._ipcp.peerAddress or ""
         if not self.opened.called:
             self.opened.callback(self)
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        Of no account.
+        """
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """

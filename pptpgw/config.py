@@ -33,6 +33,7 @@ from pptpgw.kind import (
     AddressRange,
     Kind,
     choice,
+    key,
     seconds,
     whole,
 )
@@ -40,10 +41,6 @@ from pptpgw.ppp.authentication import Method
 
 _LOCAL = IPv4Address("10.77.0.1")
 _POOL = ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
-
-
-def _key(kind: Kind, default: object) -> Any:
-    return field(default=default, metadata={"kind": kind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +59,14 @@ class Listen:
     @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
     """
 
-    addresses: tuple[IPv4Address, ...] = _key(ADDRESSES, ())
-    port: int = _key(whole(0, 65535), 1723)
-    clients: tuple[IPv4Network, ...] = _key(NETWORKS, ())
-    maxConnections: int = _key(whole(1, 65535), 4096)
-    maxConnectionsPerHost: int = _key(whole(1, 65535), 64)
-    maxCallsPerConnection: int = _key(whole(1, 65535), 64)
-    handshakeTimeout: float = _key(seconds(1, 300), 10.0)
-    drainTimeout: float = _key(seconds(0, 300), 5.0)
+    addresses: tuple[IPv4Address, ...] = key(ADDRESSES, ())
+    port: int = key(whole(0, 65535), 1723)
+    clients: tuple[IPv4Network, ...] = key(NETWORKS, ())
+    maxConnections: int = key(whole(1, 65535), 4096)
+    maxConnectionsPerHost: int = key(whole(1, 65535), 64)
+    maxCallsPerConnection: int = key(whole(1, 65535), 64)
+    handshakeTimeout: float = key(seconds(1, 300), 10.0)
+    drainTimeout: float = key(seconds(0, 300), 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +86,18 @@ class Link:
     @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
     """
 
-    authentication: tuple[Method, ...] = _key(METHODS, tuple(Method))
-    name: str = _key(NAME, "pptpgw")
-    rechallenge: float = _key(seconds(0, 86400), 0.0)
-    encryption: Literal["require", "prefer", "off"] = _key(
+    authentication: tuple[Method, ...] = key(METHODS, tuple(Method))
+    name: str = key(NAME, "pptpgw")
+    rechallenge: float = key(seconds(0, 86400), 0.0)
+    encryption: Literal["require", "prefer", "off"] = key(
         choice("require", "prefer", "off"), "require"
     )
-    encryptionBits: tuple[int, ...] = _key(BITS, (128,))
-    encryptionStateful: bool = _key(BOOLEAN, False)
-    mru: int = _key(whole(576, 9000), 1400)
-    echoInterval: float = _key(seconds(1, 3600), 30.0)
-    echoFailures: int = _key(whole(0, 100), 3)
-    setupTimeout: float = _key(seconds(5, 600), 60.0)
+    encryptionBits: tuple[int, ...] = key(BITS, (128,))
+    encryptionStateful: bool = key(BOOLEAN, False)
+    mru: int = key(whole(576, 9000), 1400)
+    echoInterval: float = key(seconds(1, 3600), 30.0)
+    echoFailures: int = key(whole(0, 100), 3)
+    setupTimeout: float = key(seconds(5, 600), 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +112,10 @@ class IPv4:
     @ivar wins: at most two NetBIOS name servers.
     """
 
-    local: IPv4Address = _key(ADDRESS, _LOCAL)
-    pool: tuple[AddressRange, ...] = _key(RANGES, _POOL)
-    dns: tuple[IPv4Address, ...] = _key(TWO_ADDRESSES, ())
-    wins: tuple[IPv4Address, ...] = _key(TWO_ADDRESSES, ())
+    local: IPv4Address = key(ADDRESS, _LOCAL)
+    pool: tuple[AddressRange, ...] = key(RANGES, _POOL)
+    dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
+    wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +128,9 @@ class Network:
     @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
     """
 
-    interface: str = _key(INTERFACE, "pptp0")
-    masquerade: bool = _key(BOOLEAN, False)
-    mssClamp: bool = _key(BOOLEAN, True)
+    interface: str = key(INTERFACE, "pptp0")
+    masquerade: bool = key(BOOLEAN, False)
+    mssClamp: bool = key(BOOLEAN, True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ that a plugin needs this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from twisted.internet.defer import Deferred
+from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 
@@ -58,11 +59,22 @@ class Attachment:
     @ivar mtu: the largest packet, in octets, that may be sent to the peer.
     @ivar receive: for a network served inside this process: called with each packet (bytes) that
         arrives, instead of the data path's own network.
+    @ivar local: for IPv6 on the data path's own network: called with each packet that concerns the
+        link alone, its source or destination link-local or its destination multicast (RFC 4291
+        sections 2.5.6 and 2.7); without it they are counted and silently discarded.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
+    local: Callable[[bytes], None] | None = None
+
+
+Attachments = Mapping[int, Attachment]
+"""
+What a network protocol is joined to, by the PPP protocol number of its packets: MPLS, for one, has
+two.
+"""
 
 
 class IChannelOwner(Interface):
@@ -146,12 +158,53 @@ class IChannel(Interface):
         """
 
 
+class IKernelInterface(Interface):
+    """
+    The interface by which a data path's own network reaches the kernel of this machine.
+    """
+
+    name = Attribute("Its name, as C{ip link} has it.")
+
+    def addAddress(address: IPv4Interface | IPv6Interface) -> None:
+        """
+        Give it an address of ours; it goes with the interface.
+
+        @raise pptpgw.error.PPTPGWError: the kernel won't have it; the text says why.
+        """
+
+    def addRoute(network: IPv4Network | IPv6Network) -> None:
+        """
+        Lead C{network} to it, unless a wider one leads there already; each time is taken back by
+        one L{removeRoute}, or with the interface.
+
+        @raise pptpgw.error.PPTPGWError: the kernel won't have it; the text says why.
+        """
+
+    def removeRoute(network: IPv4Network | IPv6Network) -> None:
+        """
+        Take that back; harmless where there was nothing to do.
+        """
+
+
 class IDataPath(Interface):
     """
     The way that packets go, for the whole gateway.
     """
 
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no call.")
+    interface = Attribute("The L{IKernelInterface}; None where no kernel takes part.")
+
+    def start() -> None:
+        """
+        Open what it needs, while the process has its privileges.
+
+        @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
+        """
+
+    def stop() -> None:
+        """
+        Every call is over: close everything. Harmless the second time.
+        """
 
     def openChannel(tunnel: Tunnel, owner: IChannelOwner) -> IChannel:
         """
@@ -172,9 +225,21 @@ class INetworkLink(Interface):
         Send a control packet of the network protocol.
         """
 
-    def networkOpened(protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def sendPacket(number: int, packet: bytes) -> None:
+        """
+        Send a packet of a protocol that is open, under its PPP protocol number: how a network that
+        is served inside this process sends. What is larger than the attachment's MTU is counted and
+        discarded.
+        """
+
+    def networkOpened(protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         The control protocol reached Opened: let its packets through.
+        """
+
+    def networkChanged(protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        While it is open: it has other addresses from now on, for one.
         """
 
     def networkClosed(protocol: INetworkProtocol) -> None:
@@ -194,12 +259,14 @@ class INetworkProtocol(Interface):
 
     The link calls, in this order: attach; open and lowerUp when its network phase begins; received
     for each packet; rejected where the peer's Protocol-Reject names it; close and lowerDown at the
-    end.
+    end. Where the peer negotiates LCP anew all of that comes again.
+
+    L{pptpgw.ncp.base.NetworkProtocol} is an implementation to derive from.
     """
 
     name = Attribute("A short name, as in C{ipv4}.")
     control = Attribute("The PPP protocol number of the control protocol, 0x8021 for IPCP.")
-    protocol = Attribute("The PPP protocol number of its packets, 0x0021 for IPv4.")
+    protocols = Attribute("The PPP protocol numbers of its packets: (0x0021,) for IPv4.")
 
     def attach(link: INetworkLink) -> None:
         """
@@ -249,10 +316,73 @@ class ISubscriber(Interface):
     )
 
 
+class INetworkEnvironment(Interface):
+    """
+    What the gateway gives a network.
+    """
+
+    reactor = Attribute("The reactor.")
+    mru = Attribute("The largest packet, in octets, that may be sent to a caller: [link] mru.")
+    interface = Attribute("The data path's L{IKernelInterface}; None where it has none.")
+    counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no session.")
+
+
+class INetwork(Interface):
+    """
+    One network that the gateway serves: what its sessions share.
+    """
+
+    def start() -> None:
+        """
+        Open what it needs (devices, addresses), while the process has its privileges.
+
+        @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
+        """
+
+    def stop() -> None:
+        """
+        Every session is over: close everything. Harmless the second time.
+        """
+
+    def makeProtocol(subscriber: ISubscriber) -> Deferred[INetworkProtocol | None]:
+        """
+        Get the control protocol of one session ready, with what it gives the caller. It comes
+        before the caller hears that it is let in; None: this session goes without.
+
+        Fails with L{pptpgw.error.Refused} or L{pptpgw.error.Exhausted}: the caller is turned away.
+        """
+
+    def release(protocol: INetworkProtocol) -> None:
+        """
+        The session that had C{protocol} is over: take back what it was given.
+        """
+
+
+class INetworkFactory(IPlugin):
+    """
+    A plugin that makes a network, chosen by C{--network} or C{[network] protocols}.
+    """
+
+    name = Attribute("What it is chosen by, and the section of the configuration: C{ipv6}.")
+    description = Attribute("One line on what it is, with its control protocol and RFC.")
+    settings = Attribute(
+        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section."
+    )
+
+    def makeNetwork(settings: object, environment: INetworkEnvironment) -> INetwork:
+        """
+        Make the network; nothing is opened yet.
+
+        @param settings: an instance of L{settings}, as the configuration has it.
+        """
+
+
 class IAddressPool(Interface):
     """
-    Where addresses for subscribers come from.
+    Where IPv4 addresses for subscribers come from.
     """
+
+    networks = Attribute("The networks that cover its addresses, a tuple of IPv4Network.")
 
     def allocate(subscriber: ISubscriber) -> Deferred[str]:
         """
@@ -263,6 +393,26 @@ class IAddressPool(Interface):
     def release(address: str) -> None:
         """
         The session that had C{address} is over.
+        """
+
+
+class IAddressPoolFactory(IPlugin):
+    """
+    A plugin that makes an address pool, chosen by C{[ipv4] allocator}.
+    """
+
+    name = Attribute("What it is chosen by.")
+    description = Attribute("One line on what it is, and on its argument where it takes one.")
+
+    def makePool(
+        argument: str, ranges: Sequence[tuple[IPv4Address, IPv4Address]], reactor: object
+    ) -> IAddressPool:
+        """
+        Make the pool; it must not open anything yet.
+
+        @param argument: what stands behind C{NAME:} in the configuration.
+        @param ranges: those of C{[ipv4] pool}, first and last addresses, for pools that take them.
+        @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
         """
 
 
@@ -289,4 +439,39 @@ class ISessionObserver(Interface):
     def sessionEnded(session: object, cause: str) -> None:
         """
         The session is over.
+        """
+
+
+class ISessionObserverFactory(IPlugin):
+    """
+    A plugin that makes a session observer, chosen by C{[plugins] observers}.
+    """
+
+    name = Attribute("What it is chosen by.")
+    description = Attribute("One line on what it is, and on its argument where it takes one.")
+
+    def makeObserver(argument: str, reactor: object) -> ISessionObserver:
+        """
+        Make the observer.
+
+        @param argument: what stands behind C{NAME:} in the configuration.
+        @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
+        """
+
+
+class IDataPathFactory(IPlugin):
+    """
+    A plugin that makes the data path, chosen by C{[plugins] data-path}.
+    """
+
+    name = Attribute("What it is chosen by.")
+    description = Attribute("One line on what it is, and on its argument where it takes one.")
+
+    def makeDataPath(argument: str, reactor: object, configuration: object) -> IDataPath:
+        """
+        Make the data path; nothing is opened yet.
+
+        @param argument: what stands behind C{NAME:} in the configuration.
+        @param configuration: the whole L{pptpgw.config.Configuration}.
+        @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import field
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +31,13 @@ class Kind(NamedTuple):
 
     allowed: str
     convert: Callable[[Any], Any]
+
+
+def key(kind: Kind, default: object) -> Any:
+    """
+    A row of a section: an attribute of a frozen dataclass, C{maxCalls} for the key C{max-calls}.
+    """
+    return field(default=default, metadata={"kind": kind})
 
 
 def _require(condition: bool) -> None:

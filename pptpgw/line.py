@@ -6,6 +6,7 @@ it is all that knows both halves, the tunnel's (L{pptpgw.pptp}) and the link's (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, NoReturn
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from pptpgw.error import Refused
-from pptpgw.interfaces import Attachment, IChannel, INetworkProtocol, ISubscriber
+from pptpgw.interfaces import Attachments, IChannel, INetworkProtocol, ISubscriber
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
@@ -110,17 +111,24 @@ class Line:
             )
         ]
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         Tell of it.
         """
         self._missed = cancelled(self._missed)
         if self.session is not None:
             self.session.encryption = self.link.encryption
-            self.session.networks[protocol.name] = attachment.addresses
+            self.session.networks[protocol.name] = _addresses(attachments)
             self._gateway.protocolOpened(
                 self.session, protocol, self._gateway.clock.seconds() - self._since
             )
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        Keep the session true.
+        """
+        if self.session is not None:
+            self.session.networks[protocol.name] = _addresses(attachments)
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
@@ -174,6 +182,13 @@ class Line:
     def _missGRE(self) -> None:
         if self._silent:
             self._gateway.warn(self._noGRE())
+
+
+def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...]:
+    """
+    Every network that the peer has.
+    """
+    return tuple(one for attachment in attachments.values() for one in attachment.addresses)
 
 
 def _refuse(failure: Failure) -> NoReturn:

@@ -184,8 +184,19 @@ class MemoryDataPath:
 
     def __init__(self, network: MemoryNetwork) -> None:
         self.counters = Counters()
+        self.interface = None
         self.channels: list[MemoryChannel] = []
         self._network = network
+
+    def start(self) -> None:
+        """
+        There is nothing to open.
+        """
+
+    def stop(self) -> None:
+        """
+        There is nothing to close.
+        """
 
     def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> MemoryChannel:
         """

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
 
 GUIDE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 
@@ -49,8 +49,14 @@ class NetworkLink:
         if self.other is not None:
             self.clock.callLater(0.001, self.other.received, packet)
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
-        self.opened.append(attachment)
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        raise AssertionError("nothing here is served in this process")
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        self.opened += attachments.values()
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         self.opened.clear()

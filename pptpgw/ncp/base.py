@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.interfaces import Attachment, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ppp.control import ControlProtocol
 
 
@@ -19,7 +19,8 @@ class NetworkProtocol(ControlProtocol, ABC):
     One network control protocol on one link.
 
     A subclass names itself (C{name}, C{control}, C{protocol}), lists its C{kinds} of option, and
-    says in L{attachment} what was agreed.
+    says in L{attachment} what was agreed. One whose packets have several protocol numbers names
+    them all in C{protocols}.
     """
 
     __slots__ = ("link",)
@@ -37,6 +38,13 @@ class NetworkProtocol(ControlProtocol, ABC):
         clock: IReactorTime = link.clock
         ControlProtocol.__init__(self, clock, link.send, self)
 
+    @property
+    def protocols(self) -> tuple[int, ...]:
+        """
+        The PPP protocol numbers of its packets.
+        """
+        return (self.protocol,)
+
     def beginning(self) -> None:
         """
         Learn how large a packet may be.
@@ -49,13 +57,20 @@ class NetworkProtocol(ControlProtocol, ABC):
         What the network is, once Opened.
         """
 
+    def attachments(self) -> Attachments:
+        """
+        The same for each of C{protocols}.
+        """
+        attachment = self.attachment()
+        return dict.fromkeys(self.protocols, attachment)
+
     # Its own layer (ppp.layer.Layer), to pass it on to the link
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
         Let packets through.
         """
-        self.link.networkOpened(self, self.attachment())
+        self.link.networkOpened(self, self.attachments())
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """

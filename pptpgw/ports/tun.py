@@ -1,5 +1,6 @@
 """
-A TUN device: IP packets to and from the kernel, one a system call.
+A TUN device: IP packets to and from the kernel, one a system call; or a TAP device, whose packets
+are Ethernet frames.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ Octets of an interface's name, at most.
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN = 0x0001
+_IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
 _REQUEST = Struct("16sH22x")
 # What the kernel's refusal of a name means.
 _TAKEN = {
     errno.EBUSY: "is in use by another program, another gateway perhaps",
-    errno.EINVAL: "is there already, and no TUN device",
+    errno.EINVAL: "is there already, and is another kind of device",
 }
 
 
@@ -151,10 +153,14 @@ class TUNPort:
         counters: Counters,
         receive: Deliver | None = None,
         system: System | None = None,
+        ethernet: bool = False,
+        key: str = "[network] interface",
     ) -> None:
         """
         @param name: up to 15 octets; with C{%d} in it the kernel chooses a number.
         @param receive: may be set later, before the first packet: a data path does so.
+        @param ethernet: whether it is a TAP device.
+        @param key: what names the device in the configuration, for errors.
         @raise ConfigurationError: the name is no name for an interface.
         """
         if not 0 < len(name.encode()) <= NAME_LIMIT or "/" in name or any(map(str.isspace, name)):
@@ -165,6 +171,8 @@ class TUNPort:
         self.receive: Deliver = receive or self._unread
         self.write: Deliver = _closed
         self.counters = counters
+        self._kind = _IFF_TAP if ethernet else _IFF_TUN
+        self._key = key
         self._reactor = reactor
         self._system: System = system or fastest()
         self._descriptor = -1
@@ -184,14 +192,13 @@ class TUNPort:
                 "loaded, and in a container the device must be granted"
             ) from error
         try:
-            request = _REQUEST.pack(self.name.encode(), _IFF_TUN | _IFF_NO_PI)
+            request = _REQUEST.pack(self.name.encode(), self._kind | _IFF_NO_PI)
             answer = self._system.ioctl(descriptor, _TUNSETIFF, request)
         except OSError as error:
             self._system.close(descriptor)
             if error.errno in _TAKEN:
                 raise ConfigurationError(
-                    f"interface {self.name} {_TAKEN[error.errno]}; [network] interface names "
-                    "another"
+                    f"interface {self.name} {_TAKEN[error.errno]}; {self._key} names another"
                 ) from error
             raise NotPermitted(
                 f"interface {self.name} can't be made ({error.strerror}): it needs CAP_NET_ADMIN: "

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.interfaces import Attachment, IChannel, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachments, IChannel, INetworkLink, INetworkProtocol
 from pptpgw.ppp.authentication import Keys
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
@@ -165,7 +165,7 @@ class NetworkPhase:
                 self._keep(protocol, packet)
             else:
                 self._networks[protocol].received(packet)
-        elif any(network.protocol == protocol for network in self._networks.values()):
+        elif any(protocol in network.protocols for network in self._networks.values()):
             self._channel.counters.discard("network protocol not open")
         else:
             self._lcp.sendProtocolReject(protocol, packet)
@@ -217,19 +217,35 @@ class NetworkPhase:
             self._sentFor.add(protocol)
         self._channel.sendFrame(protocol, packet)
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        """
+        Send a packet of a network protocol that is open.
+        """
+        self._channel.sendPacket(number, packet)
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         Let the packets of C{protocol} through.
         """
         self._opened()
-        self._channel.openNetwork(protocol.protocol, attachment)
-        self._owner.networkOpened(protocol, attachment)
+        for number, attachment in attachments.items():
+            self._channel.openNetwork(number, attachment)
+        self._owner.networkOpened(protocol, attachments)
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        Attach C{protocol}, which is open, otherwise.
+        """
+        for number, attachment in attachments.items():
+            self._channel.openNetwork(number, attachment)
+        self._owner.networkChanged(protocol, attachments)
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
         Stop the packets of C{protocol}.
         """
-        self._channel.closeNetwork(protocol.protocol)
+        for number in protocol.protocols:
+            self._channel.closeNetwork(number)
         self._owner.networkClosed(protocol)
 
     def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:

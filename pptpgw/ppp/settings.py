@@ -11,7 +11,7 @@ from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
 
-from pptpgw.interfaces import Attachment, INetworkProtocol
+from pptpgw.interfaces import Attachments, INetworkProtocol
 from pptpgw.ppp.authentication import Claim, Grant, Method
 
 
@@ -80,9 +80,14 @@ class LinkOwner(TypingProtocol):
         The network protocols for this peer; may raise L{pptpgw.error.Refused}.
         """
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         A network protocol carries packets.
+        """
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        One that does is attached otherwise from now on.
         """
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:

@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE
@@ -59,9 +59,15 @@ class Link:
         assert protocol == 0x8021
         self.sent.append(packet)
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        raise AssertionError("nothing here is served in this process")
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         assert protocol.control == 0x8021
-        self.told.append(attachment)
+        self.told.append(attachments[0x21])
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         self.told.append("closed")

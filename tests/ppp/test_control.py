@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pptpgw.interfaces import Attachment, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.automaton import MAX_CONFIGURE, RESTART_SECONDS, TIMED, State
@@ -52,8 +52,14 @@ class Layer:
         assert reason
         self.told.append(f"finished: {reason}")
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        raise AssertionError("nothing here is served in this process")
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         self.told.append("up")
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         self.told.append("down")

@@ -22,6 +22,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Attachment,
+    Attachments,
     IChannel,
     IChannelOwner,
     INetworkLink,
@@ -133,8 +134,11 @@ class Owner:
         self.ipcp.append(IPCP(self.ipv4))
         return [self.ipcp[-1]]
 
-    def networkOpened(self, protocol: INetworkProtocol, attachment: Attachment) -> None:
-        self.opened.append(attachment)
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        self.opened += attachments.values()
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         self.closed += 1
