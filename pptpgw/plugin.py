@@ -1,0 +1,305 @@
+"""
+Plugins of every kind: those of Twisted's drop-ins, and those of entry points.
+
+    - Either way makes a package's plugin known as soon as the package is installed: a module in
+      C{twisted/plugins} with the plugin as an attribute, which L{twisted.plugin.getPlugins} finds
+      too, or an entry point in the group of its kind (L{KINDS}) with the plugin's name.
+    - Lazily: L{find} imports what is called as asked for, and the drop-ins, which say only then
+      what they hold; one that is costly to import names its plugin as L{Lazy} does. L{installed}
+      imports all of one kind.
+    - In any order: neither that of installation nor that of imports makes a difference.
+    - Verified: a plugin provides its kind, has everything that the kind asks for, and is called
+      what it was found by.
+    - One that is broken is left out, which is logged once, with the distribution that it belongs
+      to. So are two of one name; but pptpgw's own, or Twisted's, stays before a third party's. What
+      is a drop-in and an entry point at once is one plugin.
+    - Nothing is kept in files. The C{dropin.cache} of C{getPlugins} would be out of date where a
+      package keeps the times of its files, and a complaint in the log where it can't be written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import twisted.plugins
+from twisted.cred.strcred import ICheckerFactory
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from twisted.python.modules import PythonModule, getModule
+from twisted.python.reflect import namedAny
+from zope.interface import directlyProvides
+from zope.interface.verify import verifyObject
+
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    IAddressPoolFactory,
+    IDataPathFactory,
+    INetworkFactory,
+    ISessionObserverFactory,
+)
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    A kind of plugin.
+
+    @ivar words: what it is called in texts.
+    @ivar group: the group of its entry points.
+    @ivar label: the attribute that holds a plugin's name.
+    """
+
+    words: str
+    group: str
+    label: str = "name"
+
+
+KINDS: dict[type, Kind] = {
+    INetworkFactory: Kind("network protocol", "pptpgw.network"),
+    IAddressPoolFactory: Kind("address pool", "pptpgw.pool"),
+    ISessionObserverFactory: Kind("session observer", "pptpgw.observer"),
+    IDataPathFactory: Kind("data path", "pptpgw.datapath"),
+    ICheckerFactory: Kind("credentials checker", "pptpgw.checker", "authType"),
+}
+"""
+Every kind of plugin, by the interface that its plugins provide.
+"""
+
+_BUILT_IN = "twisted.plugins.pptpgw_plugin"
+
+
+class Lazy:
+    """
+    A plugin whose module is imported when something is asked of it that isn't known before, for
+    drop-ins: every run of C{twistd} imports those.
+    """
+
+    def __init__(self, kind: type, path: str, **known: object) -> None:
+        """
+        @param kind: the interface that the plugin provides.
+        @param path: the dotted name of its class, which is called without arguments.
+        @param known: attributes of it, its name first of all.
+        """
+        self._kind: Any = kind
+        self._path = path
+        self._plugin: object = None
+        vars(self).update(known)
+        directlyProvides(self, kind, IPlugin)
+
+    def __getattr__(self, name: str) -> Any:
+        """
+        What the plugin has, if its kind asks for it; Twisted asks every plugin for other things.
+        """
+        if name.startswith("_") or name not in self._kind:
+            raise AttributeError(name)
+        if self._plugin is None:
+            self._plugin = namedAny(self._path)()
+        return getattr(self._plugin, name)
+
+
+def installed(kind: type[T]) -> dict[str, T]:
+    """
+    Every plugin of C{kind} that can be used, by name, in the order of the names.
+    """
+    plugins = {}
+    for name, found in sorted(_found(kind).items()):
+        try:
+            plugins[name] = _chosen(kind, name, found)
+        except ConfigurationError as error:
+            _tell(str(error))
+    return plugins
+
+
+def find(kind: type[T], name: str) -> T:
+    """
+    The plugin of C{kind} that is called C{name}.
+
+    @raise ConfigurationError: there is none, or it can't be used; the text says which there are,
+        or why.
+    """
+    found = _found(kind)
+    if name not in found:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, found, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(found))}"
+        raise ConfigurationError(
+            f'no {KINDS[kind].words} is called "{name}": {hint if found else "none is installed"}'
+        )
+    return _chosen(kind, name, found[name])
+
+
+def specification(text: str) -> tuple[str, str]:
+    """
+    Name and argument of C{NAME:ARGUMENT}, or of C{NAME}, whose argument is empty.
+    """
+    name, _, argument = text.partition(":")
+    return name, argument
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """
+    Where a plugin is to be had.
+
+    @ivar load: gives it; raises anything.
+    @ivar origin: gives the name of the distribution that it belongs to; a search for drop-ins.
+    @ivar builtIn: whether it is one of pptpgw's own.
+    """
+
+    load: Callable[[], object]
+    origin: Callable[[], str]
+    builtIn: bool = False
+
+
+def _found(kind: type) -> dict[str, list[_Found]]:
+    """
+    Where plugins of C{kind} are to be had, by name.
+    """
+    found: dict[str, list[_Found]] = {}
+    for name, one in (*_dropIns(kind), *_entryPoints(KINDS[kind].group)):
+        found.setdefault(name, []).append(one)
+    return found
+
+
+def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
+    """
+    The one plugin among C{found}, all of which are called C{name}.
+
+    @raise ConfigurationError: there isn't exactly one that can be used.
+    """
+    what = f'{KINDS[kind].words} "{name}"'
+    if len(found) > 1:
+        first = [one for one in found if one.builtIn or one.origin().startswith("Twisted ")]
+        for one in found if first else ():
+            if one not in first:
+                _tell(f"the {what} of {one.origin()} is left out: {first[0].origin()} has one")
+        found = first or found
+    plugins: dict[int, T] = {}
+    origins = []
+    faults = []
+    for one in found:
+        try:
+            plugin: Any = one.load()
+            verifyObject(kind, plugin)
+            label = KINDS[kind].label
+            if getattr(plugin, label) != name:
+                raise ValueError(f"its {label} is {getattr(plugin, label)!r}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            faults.append(f"the {what} of {one.origin()} can't be used: {_reason(error)}")
+        else:
+            if id(plugin) not in plugins:
+                plugins[id(plugin)] = plugin
+                origins.append(one.origin)
+    if not plugins:
+        raise ConfigurationError("; ".join(faults))
+    for fault in faults:
+        _tell(fault)
+    if len(plugins) > 1:
+        owners = " and ".join(sorted(origin() for origin in origins))
+        raise ConfigurationError(f"the {what} can't be used: {owners} each have one; uninstall one")
+    return plugins.popitem()[1]
+
+
+def _dropIns(kind: Any) -> Iterator[tuple[str, _Found]]:
+    """
+    Names and places of the plugins of C{kind} that stand in modules of C{twisted.plugins}.
+    """
+    for module in getModule(twisted.plugins.__name__).iterModules():
+        try:
+            plugins = [
+                plugin
+                for plugin in vars(module.load()).values()
+                if IPlugin.providedBy(plugin) and kind.providedBy(plugin)
+            ]
+            names = [str(getattr(plugin, KINDS[kind].label)) for plugin in plugins]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            _tell(f"the drop-in {module.name} of {_owner(module)} is left out: {_reason(error)}")
+        else:
+            for name, plugin in zip(names, plugins, strict=True):
+                yield name, _dropIn(module, plugin)
+
+
+def _dropIn(module: PythonModule, plugin: object) -> _Found:
+    return _Found(lambda: plugin, lambda: _owner(module), module.name == _BUILT_IN)
+
+
+def _entryPoints(group: str) -> Iterator[tuple[str, _Found]]:
+    """
+    Names and places of the plugins that are entry points in C{group}.
+    """
+    for distribution in _distributions():
+        try:
+            points = list(distribution.entry_points.select(group=group))
+        except Exception as error:
+            _tell(f"the entry points of {_title(distribution)} are left out: {_reason(error)}")
+        else:
+            for point in points:
+                yield point.name, _entryPoint(point, distribution)
+
+
+def _entryPoint(point: EntryPoint, distribution: Distribution) -> _Found:
+    return _Found(point.load, lambda: _title(distribution))
+
+
+def _distributions() -> Iterator[Distribution]:
+    """
+    Everything that is installed; of several versions that which Python would import.
+    """
+    from importlib.metadata import distributions
+
+    seen = set()
+    for distribution in distributions():
+        try:
+            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        except Exception:
+            # The remains of one that was uninstalled, at best: it names nothing.
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield distribution
+
+
+def _title(distribution: Distribution) -> str:
+    return f"{distribution.metadata['Name']} {distribution.version}"
+
+
+def _owner(module: PythonModule) -> str:
+    """
+    The distribution that installed a drop-in, or the drop-in's path, if none did.
+    """
+    path = module.filePath.path
+    for distribution in _distributions():
+        for file in distribution.files or ():
+            if file.name == module.filePath.basename() and str(file.locate()) == path:
+                return _title(distribution)
+    return path
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+_log = Logger()
+_told: set[str] = set()
+
+
+def _tell(fault: str) -> None:
+    """
+    Log C{fault}, once.
+    """
+    if fault not in _told:
+        _told.add(fault)
+        _log.warn("{fault}", fault=fault)
