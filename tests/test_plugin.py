@@ -1,0 +1,512 @@
+"""
+Finding plugins, in distributions that are made for the test and put where Python looks for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import permutations
+from pathlib import Path
+from textwrap import dedent
+from typing import cast
+
+import pytest
+import twisted.plugins
+from twisted.cred.strcred import ICheckerFactory
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.plugin import CachedDropin, IPlugin, getPlugins
+from twisted.python.reflect import namedAny
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw import plugin
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    IAddressPoolFactory,
+    IDataPathFactory,
+    INetworkFactory,
+    ISessionObserverFactory,
+)
+from pptpgw.plugin import KINDS, Lazy, find, installed, specification
+
+OBSERVER = """
+from zope.interface import implementer
+
+from pptpgw.interfaces import ISessionObserverFactory
+
+
+@implementer(ISessionObserverFactory)
+class Factory:
+    description = "For a test."
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def makeObserver(self, argument, reactor):
+        return None
+"""
+
+
+def observer(name: str) -> str:
+    """
+    A module whose C{plugin} is an observer factory of this name.
+    """
+    return f'{OBSERVER}\n\nplugin = Factory("{name}")\n'
+
+
+@implementer(ILogObserver)
+class Site:
+    """
+    Where a test installs distributions, each in a folder of its own on C{sys.path}.
+
+    @ivar warnings: what was logged by L{pptpgw.plugin}.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.monkeypatch = monkeypatch
+        self.warnings: list[str] = []
+
+    def install(
+        self,
+        name: str,
+        modules: Mapping[str, str],
+        entryPoints: str = "",
+        group: str = "pptpgw.observer",
+        record: bool = True,
+    ) -> Path:
+        """
+        Install version 1.0 of distribution C{name}.
+
+        @param modules: text by path, C{"twisted/plugins/x.py"} for a drop-in.
+        @param entryPoints: lines of C{entry_points.txt} below C{group}.
+        @param record: whether it is a distribution, or only its files.
+        """
+        place = self.folder / name
+        for path, text in modules.items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_text(text)
+        if record:
+            information = place / f"{name.replace('-', '_')}-1.0.dist-info"
+            information.mkdir(parents=True)
+            (information / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+            )
+            (information / "RECORD").write_text("".join(f"{path},,\n" for path in modules))
+            (information / "entry_points.txt").write_text(f"[{group}]\n{entryPoints}\n")
+        self.monkeypatch.syspath_prepend(str(place))
+        dropIns = place / "twisted" / "plugins"
+        if dropIns.exists():
+            paths = [*twisted.plugins.__path__, str(dropIns)]
+            self.monkeypatch.setattr(twisted.plugins, "__path__", paths)
+        importlib.invalidate_caches()
+        return place
+
+    def __call__(self, event: LogEvent) -> None:
+        if event["log_namespace"] == "pptpgw.plugin":
+            self.warnings.append(formatEvent(event))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(plugin, "_told", set())
+    before = set(sys.modules)
+    made = Site(tmp_path, monkeypatch)
+    globalLogPublisher.addObserver(made)
+    yield made
+    globalLogPublisher.removeObserver(made)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+            if name.startswith("twisted.plugins."):
+                vars(twisted.plugins).pop(name.rpartition(".")[2], None)
+
+
+# Both ways
+
+
+def test_anEntryPointIsFound(site: Site) -> None:
+    site.install("quote", {"quote.py": observer("quote")}, "quote = quote:plugin")
+    found = find(ISessionObserverFactory, "quote")
+    assert found is sys.modules["quote"].plugin
+    assert installed(ISessionObserverFactory)["quote"] is found
+    assert site.warnings == []
+
+
+def test_aDropInIsFound(site: Site) -> None:
+    site.install("quote", {"twisted/plugins/quote_plugin.py": observer("quote")})
+    found = find(ISessionObserverFactory, "quote")
+    assert found is sys.modules["twisted.plugins.quote_plugin"].plugin
+    assert installed(ISessionObserverFactory)["quote"] is found
+    assert site.warnings == []
+
+
+def test_eachKindHasItsGroup() -> None:
+    groups = {kind: KINDS[kind].group for kind in KINDS}
+    assert groups[INetworkFactory] == "pptpgw.network"
+    assert groups[IAddressPoolFactory] == "pptpgw.pool"
+    assert groups[ISessionObserverFactory] == "pptpgw.observer"
+    assert groups[IDataPathFactory] == "pptpgw.datapath"
+    assert groups[ICheckerFactory] == "pptpgw.checker"
+    assert len(set(groups.values())) == len(groups)
+
+
+def test_anotherKindsEntryPointIsNoneOfThisKind(site: Site) -> None:
+    text = observer("quote")
+    site.install("quote", {"quote.py": text}, "quote = quote:plugin", "pptpgw.pool")
+    assert "quote" not in installed(ISessionObserverFactory)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_theDropInsAreThoseThatTwistedFinds(kind: type) -> None:
+    label = KINDS[kind].label
+    names = [getattr(one, label) for one in getPlugins(cast(type[IPlugin], kind))]
+    assert sorted(installed(kind)) == sorted(names)
+
+
+# Lazily, in any order
+
+
+def test_findImportsWhatIsAskedForAlone(site: Site) -> None:
+    site.install("one", {"one.py": observer("one")}, "one = one:plugin")
+    site.install("two", {"two.py": "raise Exception"}, "two = two:plugin")
+    assert find(ISessionObserverFactory, "one")
+    assert "two" not in sys.modules
+    assert site.warnings == []
+
+
+@pytest.mark.parametrize("order", [*permutations(("one", "two", "three"))])
+def test_theOrderOfInstallationMakesNoDifference(site: Site, order: tuple[str, ...]) -> None:
+    for name in order:
+        module = f"module{name}"
+        text = observer(name)
+        if name == "two":
+            site.install(name, {f"twisted/plugins/{module}.py": text})
+        else:
+            site.install(name, {f"{module}.py": text}, f"{name} = {module}:plugin")
+    found = list(installed(ISessionObserverFactory))
+    assert found == sorted(found)
+    assert {"one", "two", "three"} <= set(found)
+    assert find(ISessionObserverFactory, order[-1]).name == order[-1]
+
+
+# Broken ones
+
+
+ERRORS = [
+    ("import nothingLikeThis", "ModuleNotFoundError: No module named 'nothingLikeThis'"),
+    ("def", "SyntaxError: "),
+    ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ("raise SystemExit(3)", "SystemExit: 3"),
+    ("class Odd(BaseException): pass\nraise Odd", "Odd: "),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), ERRORS)
+def test_aModuleThatFailsIsNamedAndLeftOut(site: Site, text: str, reason: str) -> None:
+    site.install("bad", {"bad.py": text}, "bad = bad:plugin")
+    site.install("good", {"good.py": observer("good")}, "good = good:plugin")
+    found = installed(ISessionObserverFactory)
+    assert "good" in found
+    assert "bad" not in found
+    [warning] = site.warnings
+    assert warning.startswith(f'the session observer "bad" of bad 1.0 can\'t be used: {reason}')
+    assert "\n" not in warning
+    with pytest.raises(ConfigurationError, match=r'"bad" of bad 1\.0 can\'t be used'):
+        find(ISessionObserverFactory, "bad")
+    assert find(ISessionObserverFactory, "good")
+
+
+@pytest.mark.parametrize(("text", "reason"), ERRORS)
+def test_aDropInThatFailsIsNamedAndLeftOut(site: Site, text: str, reason: str) -> None:
+    site.install("bad", {"twisted/plugins/bad.py": text})
+    site.install("good", {"twisted/plugins/good.py": observer("good")})
+    assert find(ISessionObserverFactory, "good")
+    assert "good" in installed(ISessionObserverFactory)
+    [warning] = site.warnings
+    assert warning.startswith(f"the drop-in twisted.plugins.bad of bad 1.0 is left out: {reason}")
+
+
+def test_aDropInOfNoDistributionIsNamedByItsPath(site: Site) -> None:
+    place = site.install("bad", {"twisted/plugins/bad.py": "raise OSError"}, record=False)
+    installed(ISessionObserverFactory)
+    [warning] = site.warnings
+    assert f" of {place}/twisted/plugins/bad.py is left out" in warning
+
+
+def test_oneFaultIsLoggedOnce(site: Site) -> None:
+    site.install("bad", {"bad.py": "raise OSError"}, "bad = bad:plugin")
+    site.install("worse", {"twisted/plugins/worse.py": "raise OSError"})
+    for _ in range(3):
+        installed(ISessionObserverFactory)
+        installed(INetworkFactory)
+    assert len(site.warnings) == 2
+
+
+def test_anInterruptIsNoFaultOfAPlugin(site: Site) -> None:
+    site.install("bad", {"bad.py": "raise KeyboardInterrupt"}, "bad = bad:plugin")
+    with pytest.raises(KeyboardInterrupt):
+        find(ISessionObserverFactory, "bad")
+
+
+@pytest.mark.parametrize(
+    ("text", "point", "reason"),
+    [
+        ("", "bad:plugin", "AttributeError: "),
+        ("plugin = 7", "bad:plugin", "DoesNotImplement|MultipleInvalid"),
+        (observer("bad"), "bad:Factory", "does not|DoesNotImplement|MultipleInvalid"),
+        (observer("bad") + "del Factory.description", "bad:plugin", "description"),
+        (observer("bad") + "del Factory.makeObserver", "bad:plugin", "makeObserver"),
+        (
+            observer("bad") + "Factory.makeObserver = lambda self: 0",
+            "bad:plugin",
+            "enough arguments",
+        ),
+        (observer("good"), "bad:plugin", r"its name is 'good'"),
+        (observer("bad"), "bad plugin", "can't be used"),
+    ],
+)
+def test_whatIsNoPluginOfItsKindIsLeftOut(site: Site, text: str, point: str, reason: str) -> None:
+    site.install("bad", {"bad.py": text}, f"bad = {point}")
+    with pytest.raises(ConfigurationError, match=reason):
+        find(ISessionObserverFactory, "bad")
+    assert "bad" not in installed(ISessionObserverFactory)
+    assert len(site.warnings) == 1
+
+
+def test_aDropInThatIsNoPluginOfItsKindIsLeftOut(site: Site) -> None:
+    text = observer("bad") + 'del Factory.makeObserver\nfine = Factory("fine")\n'
+    text += "Factory.makeObserver = lambda self: 0\n"
+    site.install("bad", {"twisted/plugins/bad.py": text})
+    site.install("good", {"twisted/plugins/good.py": observer("good")})
+    assert {"bad", "fine", "good"} & set(installed(ISessionObserverFactory)) == {"good"}
+    assert len(site.warnings) == 2
+    assert all("of bad 1.0 can't be used" in warning for warning in site.warnings)
+
+
+def test_entryPointsThatCannotBeReadAreThoseOfTheirDistributionAlone(site: Site) -> None:
+    site.install("bad", {}, "this is no entry point")
+    site.install("good", {"good.py": observer("good")}, "good = good:plugin")
+    assert "good" in installed(ISessionObserverFactory)
+    [warning] = site.warnings
+    assert warning.startswith("the entry points of bad 1.0 are left out: ")
+
+
+def test_theRemainsOfADistributionDoNoHarm(site: Site) -> None:
+    place = site.install("gone", {}, "gone = gone:plugin")
+    (place / "gone-1.0.dist-info" / "METADATA").unlink()
+    site.install("good", {"good.py": observer("good")}, "good = good:plugin")
+    assert find(ISessionObserverFactory, "good")
+    assert "gone" not in installed(ISessionObserverFactory)
+
+
+# Two of one name
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+@pytest.mark.parametrize("dropIn", [False, True])
+def test_ofTwoOfOneNameNeitherIsUsed(site: Site, order: tuple[str, ...], dropIn: bool) -> None:
+    for name in order:
+        if dropIn and name == "two":
+            site.install(name, {f"twisted/plugins/{name}.py": observer("quote")})
+        else:
+            site.install(name, {f"{name}.py": observer("quote")}, f"quote = {name}:plugin")
+    both = (
+        'the session observer "quote" can\'t be used: one 1.0 and two 1.0 each have one; '
+        "uninstall one"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        find(ISessionObserverFactory, "quote")
+    assert str(caught.value) == both
+    assert "quote" not in installed(ISessionObserverFactory)
+    assert site.warnings == [both]
+
+
+def test_ofTwoOfOneNameTheOneThatWorksIsUsed(site: Site) -> None:
+    site.install("one", {"one.py": observer("quote")}, "quote = one:plugin")
+    site.install("two", {"two.py": "raise OSError"}, "quote = two:plugin")
+    assert find(ISessionObserverFactory, "quote") is sys.modules["one"].plugin
+    [warning] = site.warnings
+    assert "of two 1.0 can't be used" in warning
+
+
+def test_aDropInThatIsAnEntryPointTooIsOnePlugin(site: Site) -> None:
+    site.install(
+        "quote",
+        {"quote.py": observer("quote"), "twisted/plugins/quoted.py": "from quote import plugin"},
+        "quote = quote:plugin",
+    )
+    assert find(ISessionObserverFactory, "quote") is sys.modules["quote"].plugin
+    assert site.warnings == []
+
+
+def test_ofTwoVersionsThatCountsWhichPythonWouldImport(site: Site) -> None:
+    site.install("some-quote", {"quote.py": "raise OSError"}, "quote = quote:plugin")
+    place = site.install("Some.Quote", {"quote.py": observer("quote")}, "quote = quote:plugin")
+    assert find(ISessionObserverFactory, "quote")
+    assert sys.modules["quote"].__file__ == str(place / "quote.py")
+    assert site.warnings == []
+
+
+@pytest.mark.parametrize("name", ["chap-secrets", "memory"])
+@pytest.mark.parametrize("dropIn", [False, True])
+def test_aBuiltInOneStaysBeforeOthers(site: Site, name: str, dropIn: bool) -> None:
+    ours = find(ICheckerFactory, name)
+    if dropIn:
+        text = f"""
+        from twisted.cred.strcred import ICheckerFactory
+        from twisted.plugin import IPlugin
+        from zope.interface import implementer
+
+        @implementer(ICheckerFactory, IPlugin)
+        class Factory:
+            authType = "{name}"
+
+        mine = Factory()
+        """
+        site.install("mine", {"twisted/plugins/aaa.py": dedent(text)})
+    else:
+        site.install("mine", {"mine.py": "raise OSError"}, f"{name} = mine:x", "pptpgw.checker")
+    assert find(ICheckerFactory, name) is ours
+    assert installed(ICheckerFactory)[name] is ours
+    assert "mine" not in sys.modules
+    [warning] = site.warnings
+    assert warning.startswith(f'the credentials checker "{name}" of mine 1.0 is left out: ')
+
+
+# What isn't there
+
+
+def test_anUnknownNameIsToldWhatThereIs(site: Site) -> None:
+    site.install("quote", {"quote.py": observer("quote")}, "quote = quote:plugin\nnote = quote:x")
+    with pytest.raises(ConfigurationError) as caught:
+        find(ISessionObserverFactory, "quot")
+    assert str(caught.value) == 'no session observer is called "quot": did you mean quote?'
+    with pytest.raises(ConfigurationError, match=r'"" *: there are .*note, .*quote'):
+        find(ISessionObserverFactory, "")
+
+
+def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, IPlugged, plugin.Kind("plug", "pptpgw.plug"))
+    with pytest.raises(ConfigurationError, match=r'^no plug is called "x": none is installed$'):
+        find(IPlugged, "x")
+    assert installed(IPlugged) == {}
+
+
+class IPlugged(INetworkFactory):
+    """
+    A kind that nobody has plugins of.
+    """
+
+
+# Files
+
+
+def test_aStaleCacheOfTwistedMakesNoDifference(site: Site) -> None:
+    place = site.install("quote", {"twisted/plugins/quoted.py": observer("quote")})
+    cache = place / "twisted" / "plugins" / "dropin.cache"
+    stale = pickle.dumps({"quoted": CachedDropin("twisted.plugins.quoted", None)})
+    cache.write_bytes(stale)
+    later = cache.stat().st_mtime + 3600
+    os.utime(cache, (later, later))
+    assert find(ISessionObserverFactory, "quote")
+    assert cache.read_bytes() == stale
+
+
+def test_nothingIsWritten(site: Site) -> None:
+    place = site.install("quote", {"twisted/plugins/quoted.py": observer("quote")})
+    site.monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = sorted(place.rglob("*"))
+    assert find(ISessionObserverFactory, "quote")
+    assert sorted(place.rglob("*")) == before
+
+
+# Lazy
+
+
+LAZY = """
+from pptpgw.interfaces import ISessionObserverFactory
+from pptpgw.plugin import Lazy
+
+lazy = Lazy(ISessionObserverFactory, "costly.Costly", name="costly")
+"""
+COSTLY = OBSERVER + dedent(
+    """
+    class Costly(Factory):
+        name = "costly"
+        other = "nobody's"
+        def __init__(self): pass
+    """
+)
+
+
+def test_aLazyPluginIsImportedWhenItIsUsed(site: Site) -> None:
+    site.install("costly", {"twisted/plugins/lazily.py": LAZY, "costly.py": COSTLY})
+    site.install("other", {"other.py": observer("other")}, "other = other:plugin")
+    assert find(ISessionObserverFactory, "other")
+    assert "costly" not in sys.modules
+    found = find(ISessionObserverFactory, "costly")
+    assert found.description == "For a test."
+    assert found.makeObserver("", None) is None
+    assert verifyObject(ISessionObserverFactory, found)
+    assert found in list(getPlugins(ISessionObserverFactory))
+
+
+def test_aLazyPluginShowsWhatItsKindHasAlone(site: Site) -> None:
+    site.install("costly", {"costly.py": COSTLY})
+    lazy = Lazy(ISessionObserverFactory, "costly.Costly", name="costly")
+    for name in ("other", "__conform__", "_private"):
+        assert not hasattr(lazy, name)
+    assert "costly" not in sys.modules
+    assert lazy.description == "For a test."
+    assert not hasattr(lazy, "other")
+
+
+@pytest.mark.parametrize(
+    "text", ["raise OSError", OBSERVER, OBSERVER + "class Costly:\n    name = 'costly'\n"]
+)
+def test_aLazyPluginThatIsBrokenIsNamed(site: Site, text: str) -> None:
+    site.install("costly", {"twisted/plugins/lazily.py": LAZY, "costly.py": text})
+    assert "costly" not in installed(ISessionObserverFactory)
+    [warning] = site.warnings
+    assert '"costly" of costly 1.0 can\'t be used' in warning
+
+
+def test_whatTheDropInSaysOfABuiltInPluginIsTrue() -> None:
+    dropIn = importlib.import_module("twisted.plugins.pptpgw_plugin")
+    for lazy in vars(dropIn).values():
+        if isinstance(lazy, Lazy):
+            known = {name: one for name, one in vars(lazy).items() if name[0] != "_"}
+            real = namedAny(lazy._path)()
+            assert known == {name: getattr(real, name) for name in known}
+
+
+def test_theDropInIsCheapToImport() -> None:
+    code = """
+    import sys, twisted.plugins.pptpgw_plugin
+    print(*sorted(name for name in sys.modules if name.startswith("pptpgw")))
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert set(result.stdout.split()) <= {
+        "pptpgw",
+        "pptpgw.auth",
+        "pptpgw.auth.plugin",
+        "pptpgw.error",
+        "pptpgw.interfaces",
+        "pptpgw.plugin",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [("sql:dsn=x:y", ("sql", "dsn=x:y")), ("sql", ("sql", "")), ("sql:", ("sql", ""))],
+)
+def test_aSpecificationIsANameAndAnArgument(text: str, parts: tuple[str, str]) -> None:
+    assert specification(text) == parts
