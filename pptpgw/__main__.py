@@ -9,6 +9,7 @@ privileges for that, it enters a user and network namespace of its own, if the m
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from secrets import token_urlsafe
 from typing import Any
 
@@ -162,6 +163,7 @@ def serve(state: FilePath[str]) -> None:
     path, password = passwordIn(state)
     configuration = Configuration()
     portal = Portal(SubscriberRealm(), [ChapSecretsChecker(path)])
+    addresses = privileges.hostAddresses()
     service = GatewayService(reactor, configuration, portal)
     service.privilegedStartService()
     service.startService()
@@ -169,24 +171,23 @@ def serve(state: FilePath[str]) -> None:
 
     async def begin() -> None:
         await selfCall(reactor, service, password)
-        announce(password, str(configuration.ipv4.local))
+        announce(password, addresses)
 
     reactor.callWhenRunning(lambda: ensureDeferred(begin()))
     reactor.run()
 
 
-def announce(password: str, gateway: str) -> None:
+def announce(password: str, addresses: Sequence[str]) -> None:
     """
     Print how to dial.
 
-    @param gateway: our address in the tunnels, which can't be dialled.
+    @param addresses: those of this machine before there was a tunnel.
     """
     say(f"Dial it with user {USER} and password {password}:")
     if privileges.inNamespace():
         say("  at 127.0.0.1, from inside this namespace only, since there were no privileges for")
         say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
     else:
-        addresses = [one for one in privileges.hostAddresses() if one != gateway]
         say(f"  at {', '.join(addresses) or '127.0.0.1 (this machine has no other address)'}")
     say("Ctrl-C ends it.")
 

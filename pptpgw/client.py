@@ -1,20 +1,21 @@
 """
 A PPTP client (PNS) in the shape of a Twisted endpoint: places calls and hands over their packets.
 
-It serves its IPv4 inside this process: packets come to a callable and go out by L{ClientCall.send}.
+The network protocols of a call are served inside this process: each hands its packets to a callable
+and sends what it is given.
 C{
 endpoint = PPTPClientEndpoint(reactor, "192.0.2.1", dataPath=dataPath)
 connection = await endpoint.connect()
-call = await connection.placeCall(settings, receive=print)
-call.send(packet)
+ipv4 = IPCP(IPv4Settings.client(receive=print))
+call = await connection.placeCall(settings, [ipv4])
+ipv4.sendPacket(packet)
 await connection.close()
 }
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from ipaddress import IPv4Network
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -28,7 +29,6 @@ from pptpgw.interfaces import (
     IDataPath,
     INetworkProtocol,
 )
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.control import ControlClientFactory
 from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
@@ -37,11 +37,7 @@ from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptpcode import OutgoingCallResult
-
-# Whoever the gateway lets through to us.
-_EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 
 class ClientCall:
@@ -49,7 +45,8 @@ class ClientCall:
     One call that we placed.
 
     @ivar link: its L{Link}, which tells what was negotiated.
-    @ivar address: our address in the tunnel, once it is open; C{peerAddress} the gateway's.
+    @ivar protocols: its network protocols by name, open or not.
+    @ivar opened: fires with this when the first of the network protocols is open.
     @ivar ended: fires with the cause when the call is over.
     """
 
@@ -58,29 +55,30 @@ class ClientCall:
         clock: IReactorTime,
         dataPath: IDataPath,
         settings: LinkSettings,
-        receive: Callable[[bytes], None],
+        protocols: Sequence[INetworkProtocol],
     ) -> None:
         self.link = Link(clock, settings, self)
-        self.address = ""
-        self.peerAddress = ""
         self.ended: Deferred[str] = Deferred()
         self.opened: Deferred[ClientCall] = Deferred()
         self.channel: IChannel | None = None
         self._dataPath = dataPath
         self._call: Call | None = None
         self._cause = ""
-        self._ipcp = IPCP(
-            IPv4Settings(
-                addresses=(_EVERYWHERE,), mtu=settings.mru, receive=receive, requestDNS=True
-            ),
-        )
+        self.protocols = {protocol.name: protocol for protocol in protocols}
+        self._waiting: dict[str, list[Deferred[None]]] = {}
+        self._states: dict[str, bool] = {}
 
-    def send(self, packet: bytes) -> None:
+    def whenOpen(self, protocol: INetworkProtocol) -> Deferred[None]:
         """
-        Send an IPv4 packet.
+        Fires when C{protocol} is open, at once where it is so already; fails with L{CallError} when
+        it, or the call, ends before that.
         """
-        if self.channel is not None:
-            self.channel.sendPacket(IPV4, packet)
+        state = self._states.get(protocol.name)
+        if state is not None:
+            return succeed(None) if state else fail(CallError(f"{protocol.name} is over"))
+        opening: Deferred[None] = Deferred()
+        self._waiting.setdefault(protocol.name, []).append(opening)
+        return opening
 
     def hangUp(self, cause: str = "hung up") -> Deferred[str]:
         """
@@ -121,16 +119,17 @@ class ClientCall:
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
-        IPv4.
+        Those that the call was placed with.
         """
-        return [self._ipcp]
+        return list(self.protocols.values())
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         The tunnel carries packets.
         """
-        self.address = self._ipcp.localAddress
-        self.peerAddress = self._ipcp.peerAddress or ""
+        self._states[protocol.name] = True
+        for opening in self._waiting.pop(protocol.name, ()):
+            opening.callback(None)
         if not self.opened.called:
             self.opened.callback(self)
 
@@ -141,8 +140,17 @@ class ClientCall:
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        Of no account: the link ends, or opens it again.
+        The link ends, or opens it again.
         """
+        self._states.pop(protocol.name, None)
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        It won't open any more.
+        """
+        self._states[protocol.name] = False
+        for opening in self._waiting.pop(protocol.name, ()):
+            opening.errback(CallError(reason))
 
     def linkEnded(self, cause: str) -> None:
         """
@@ -154,6 +162,11 @@ class ClientCall:
             self.channel = None
         if not self.opened.called:
             self.opened.errback(CallError(cause))
+        waiting, self._waiting = self._waiting, {}
+        for name, all_ in waiting.items():
+            self._states[name] = False
+            for opening in all_:
+                opening.errback(CallError(cause))
         if self._call is not None:
             self._call.hangUp(cause)
 
@@ -174,17 +187,17 @@ class ClientConnection:
         self._control: ControlConnection | None = None
 
     def placeCall(
-        self, settings: LinkSettings, receive: Callable[[bytes], None]
+        self, settings: LinkSettings, protocols: Sequence[INetworkProtocol]
     ) -> Deferred[ClientCall]:
         """
-        Place a call; fires when its IPv4 is open, fails with L{CallError} or, after the timeout,
-        with L{twisted.internet.defer.TimeoutError}.
+        Place a call; fires when the first of its network protocols is open, fails with L{CallError}
+        or, after the timeout, with L{twisted.internet.defer.TimeoutError}.
 
-        @param receive: called with each IPv4 packet that arrives.
+        @param protocols: what to negotiate, of this call alone.
         """
         if self._control is None:
             return fail(CallError("the control connection is closed"))
-        call = ClientCall(self._clock, self._dataPath, settings, receive)
+        call = ClientCall(self._clock, self._dataPath, settings, protocols)
         self._control.placeCall(call)
         return call.opened.addTimeout(self._timeout, self._clock)
 

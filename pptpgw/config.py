@@ -1,9 +1,10 @@
 """
 The configuration: a TOML file over the defaults makes one typed, frozen value, L{Configuration}.
 
-The dataclasses below are the table of all keys: an attribute is a key of the file
+The dataclasses below are the table of the keys: an attribute is a key of the file
 (C{maxConnections} is C{max-connections} there), and its row says which values are allowed and which
 one is meant where the file says nothing. A new key is one row here and one in C{tap/pptpgw.toml}.
+A network protocol has the section of its name, and its plugin has the table of that.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pptpgw import plugin
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import INetworkFactory
 from pptpgw.kind import (
-    ADDRESS,
     ADDRESSES,
     BITS,
     BOOLEAN,
@@ -28,9 +30,9 @@ from pptpgw.kind import (
     METHODS,
     NAME,
     NETWORKS,
-    RANGES,
-    TWO_ADDRESSES,
-    AddressRange,
+    PROTOCOLS,
+    SPECIFICATION,
+    SPECIFICATIONS,
     Kind,
     choice,
     key,
@@ -38,9 +40,6 @@ from pptpgw.kind import (
     whole,
 )
 from pptpgw.ppp.authentication import Method
-
-_LOCAL = IPv4Address("10.77.0.1")
-_POOL = ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,48 +100,55 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class IPv4:
-    """
-    C{[ipv4]}: the addresses that IPCP deals in.
-
-    @ivar local: the gateway's end of every link.
-    @ivar pool: what callers are given, in this order, C{local} never among it; may be empty where
-        every user has an address of their own.
-    @ivar dns: at most two name servers.
-    @ivar wins: at most two NetBIOS name servers.
-    """
-
-    local: IPv4Address = key(ADDRESS, _LOCAL)
-    pool: tuple[AddressRange, ...] = key(RANGES, _POOL)
-    dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
-    wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
-
-
-@dataclass(frozen=True, slots=True)
 class Network:
     """
     C{[network]}: how callers' packets reach the rest of the world.
 
+    @ivar protocols: the network protocols, by the names of their plugins.
     @ivar interface: the name of the TUN device.
     @ivar masquerade: whether to forward, and to hide callers behind the default route's interface.
     @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
     """
 
+    protocols: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
     interface: str = key(INTERFACE, "pptp0")
     masquerade: bool = key(BOOLEAN, False)
     mssClamp: bool = key(BOOLEAN, True)
 
 
 @dataclass(frozen=True, slots=True)
+class Plugins:
+    """
+    C{[plugins]}: what else is chosen by name; behind a colon stands what the plugin is told.
+
+    @ivar dataPath: the data path.
+    @ivar observers: the session observers.
+    """
+
+    dataPath: str = key(SPECIFICATION, "python")
+    observers: tuple[str, ...] = key(SPECIFICATIONS, ())
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """
     Everything that can be configured; C{Configuration()} is the defaults.
+
+    @ivar sections: those of network protocols, by name; of the plugins' own types.
     """
 
     listen: Listen = field(default_factory=Listen)
     link: Link = field(default_factory=Link)
-    ipv4: IPv4 = field(default_factory=IPv4)
     network: Network = field(default_factory=Network)
+    plugins: Plugins = field(default_factory=Plugins)
+    sections: Mapping[str, Any] = field(default_factory=dict)
+
+    def section(self, factory: INetworkFactory) -> Any:
+        """
+        The section of a network protocol, its defaults where the file has none.
+        """
+        name: str = factory.name
+        return self.sections[name] if name in self.sections else factory.settings()
 
 
 class Key(NamedTuple):
@@ -160,6 +166,13 @@ class Key(NamedTuple):
     default: object
 
 
+def keysOf(section: type) -> dict[str, Key]:
+    """
+    The keys of a section by their names in the file.
+    """
+    return {one.name: one for one in _keys(section)}
+
+
 def _keys(section: type) -> Iterator[Key]:
     for one in fields(section):
         name = re.sub("[A-Z]", lambda capital: "-" + capital[0].lower(), one.name)
@@ -167,13 +180,14 @@ def _keys(section: type) -> Iterator[Key]:
         yield Key(name, one.name, kind, one.default)
 
 
-_SECTIONS: dict[str, type] = {"listen": Listen, "link": Link, "ipv4": IPv4, "network": Network}
-
-KEYS: dict[str, dict[str, Key]] = {
-    section: {key.name: key for key in _keys(class_)} for section, class_ in _SECTIONS.items()
+SECTIONS: Mapping[str, type] = {
+    "listen": Listen,
+    "link": Link,
+    "network": Network,
+    "plugins": Plugins,
 }
 """
-Every section and key by its name in the file.
+The sections that are always there, by name.
 """
 
 
@@ -204,17 +218,24 @@ def parse(text: str, source: str) -> Configuration:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source}: {error}") from error
     faults: list[str] = []
-    sections = {
-        name: _SECTIONS[name](**_section(name, table, faults))
-        for name, table in document.items()
-        if _known(f"section [{name}]", name, _SECTIONS, faults)
-    }
-    configuration = Configuration(**sections)
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, table in document.items():
+        sections = SECTIONS if name in SECTIONS else {**SECTIONS, **_networkSections()}
+        if _known(f"section [{name}]", name, sections, faults):
+            into = own if name in SECTIONS else others
+            into[name] = sections[name](**_section(name, sections[name], table, faults))
+    configuration = Configuration(**own, sections=others)
     if not faults:
-        configuration = _consistent(configuration, faults)
+        _judge(configuration, faults)
     if faults:
         raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
     return configuration
+
+
+def _networkSections() -> dict[str, type]:
+    factories = plugin.installed(INetworkFactory)
+    return {name: factory.settings for name, factory in factories.items()}
 
 
 def _known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:
@@ -226,7 +247,7 @@ def _known(what: str, name: str, names: Mapping[str, object], faults: list[str])
     return False
 
 
-def _section(section: str, table: object, faults: list[str]) -> dict[str, Any]:
+def _section(section: str, type_: type, table: object, faults: list[str]) -> dict[str, Any]:
     """
     The attributes that the table of C{section} sets; what is wrong goes to C{faults}.
     """
@@ -234,10 +255,11 @@ def _section(section: str, table: object, faults: list[str]) -> dict[str, Any]:
         faults.append(f"{section} = {_shown(table)}: must be a section, [{section}]")
         return {}
     values = {}
+    keys = keysOf(type_)
     for name, value in table.items():
-        if not _known(f"key {name} in [{section}]", name, KEYS[section], faults):
+        if not _known(f"key {name} in [{section}]", name, keys, faults):
             continue
-        key = KEYS[section][name]
+        key = keys[name]
         try:
             values[key.attribute] = key.kind.convert(value)
         except (ValueError, TypeError):
@@ -249,27 +271,14 @@ def _shown(value: object) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _consistent(configuration: Configuration, faults: list[str]) -> Configuration:
+def _judge(configuration: Configuration, faults: list[str]) -> None:
     """
-    Judge what no key can judge alone, and leave C{ipv4.local} out of the pool.
+    Judge what no key can judge alone.
     """
-    link, ipv4 = configuration.link, configuration.ipv4
+    link = configuration.link
     if link.encryption == "require" and not any(one.earnsKeys for one in link.authentication):
         named = _shown([one.value for one in link.authentication])
         faults.append(
             f'[link] authentication = {named}: encryption = "require" needs one that '
             'earns MPPE keys, "mschapv2" or "mschap"'
         )
-    pool = tuple(part for run in ipv4.pool for part in _without(run, ipv4.local))
-    return replace(configuration, ipv4=replace(ipv4, pool=pool))
-
-
-def _without(run: AddressRange, address: IPv4Address) -> Iterator[AddressRange]:
-    first, last = run
-    if not first <= address <= last:
-        yield run
-        return
-    if first < address:
-        yield first, address - 1
-    if address < last:
-        yield address + 1, last

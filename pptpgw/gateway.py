@@ -4,18 +4,20 @@ The gateway: what its callers have in common, and whom it tells of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pptpgw.config import IPv4
 from pptpgw.counters import Counters, Totals
+from pptpgw.datapath.route import RouteTable
+from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
-    IAddressPool,
     IDataPath,
+    INetwork,
     INetworkProtocol,
     ISessionObserver,
     ISubscriber,
@@ -46,27 +48,27 @@ class Gateway:
         self,
         clock: IReactorTime,
         settings: LinkSettings,
-        ipv4: IPv4,
+        networks: Sequence[INetwork],
         dataPath: IDataPath,
         authenticate: Authenticate,
-        pool: IAddressPool,
         observers: Iterable[ISessionObserver] = (),
         counters: Counters | None = None,
     ) -> None:
         """
         @param settings: of each link.
+        @param networks: what callers are given, in the order of negotiation.
         @param authenticate: judges claims.
         @param counters: where the ports count what belongs to no call.
         """
         self.clock = clock
         self.settings = settings
-        self.ipv4 = ipv4
+        self.networks = tuple(networks)
         self.dataPath = dataPath
         self.authenticate = authenticate
-        self.pool = pool
         self.observers = list(observers)
         self.lines: set[Line] = set()
         self.counters = Totals(self._living, Counters() if counters is None else counters)
+        self._addresses: RouteTable[Session] = RouteTable()
         self._started = 0
         self._stopped: Deferred[None] | None = None
 
@@ -76,6 +78,15 @@ class Gateway:
         The sessions of now.
         """
         return [line.session for line in self.lines if line.session is not None]
+
+    def sessionFor(self, address: str) -> Session | None:
+        """
+        The session that C{address}, of either family, leads to: who is asking, for a service that
+        is reached through the tunnels; None where it is nobody's.
+
+        @raise ValueError: it is no address.
+        """
+        return self._addresses.lookup(ip_address(address).packed)
 
     def start(self) -> None:
         """
@@ -135,6 +146,32 @@ class Gateway:
 
     # What lines tell
 
+    def attach(
+        self, session: Session, protocol: str, addresses: Sequence[IPv4Network | IPv6Network]
+    ) -> None:
+        """
+        C{session} has these networks by the network protocol of this name, and no others.
+        """
+        self.detach(session, protocol)
+        session.networks[protocol] = tuple(addresses)
+        for network in addresses:
+            self._addresses.add(network, session)
+
+    def detach(self, session: Session, protocol: str) -> None:
+        """
+        C{session} has no networks by this network protocol any more.
+        """
+        for network in session.networks.pop(protocol, ()):
+            self._addresses.remove(network, session)
+
+    def reason(self, failure: Failure) -> str:
+        """
+        Why a network has nothing for a caller; a failure that isn't one of ours is logged whole.
+        """
+        if failure.check(PPTPGWError) is None:
+            self._log.failure("A network failed to make its protocol", failure=failure)
+        return failure.getErrorMessage() or type(failure.value).__name__
+
     def sessionStarted(self, line: Line, grant: Grant) -> Session:
         """
         Make the session of C{line}.
@@ -173,7 +210,7 @@ class Gateway:
             user=session.user,
             caller=session.caller,
             protocol=protocol.name,
-            networks=", ".join(map(str, session.networks[protocol.name])),
+            networks=", ".join(map(str, session.networks[protocol.name])) or "is",
             took=took,
             authentication=session.authentication,
             encryption=session.encryption,
@@ -185,6 +222,18 @@ class Gateway:
         A network protocol of C{session} closed.
         """
         self._tell("protocolClosed", session, protocol)
+
+    def protocolFinished(self, session: Session, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        A network protocol of C{session} ended, or never opened.
+        """
+        self._log.info(
+            "{user} from {caller}: {protocol} is over: {reason}",
+            user=session.user,
+            caller=session.caller,
+            protocol=protocol.name,
+            reason=reason,
+        )
 
     def lineEnded(self, line: Line, cause: str) -> None:
         """

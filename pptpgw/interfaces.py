@@ -1,7 +1,7 @@
 """
 Every interface that a plugin implements or is given.
 
-Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{MPPEParameters}) stand here too, so
+Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{Claim}) stand here too, so
 that a plugin needs this module alone.
 """
 
@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from typing import Any
 
+from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
@@ -330,6 +333,8 @@ class INetworkEnvironment(Interface):
 class INetwork(Interface):
     """
     One network that the gateway serves: what its sessions share.
+
+    One that provides L{ISessionObserver} too is told of sessions, as observers are.
     """
 
     def start() -> None:
@@ -344,17 +349,17 @@ class INetwork(Interface):
         Every session is over: close everything. Harmless the second time.
         """
 
-    def makeProtocol(subscriber: ISubscriber) -> Deferred[INetworkProtocol | None]:
+    def makeProtocol(subscriber: ISubscriber) -> Deferred[Any]:
         """
-        Get the control protocol of one session ready, with what it gives the caller. It comes
+        Get the L{INetworkProtocol} of one session ready, with what it gives the caller. It comes
         before the caller hears that it is let in; None: this session goes without.
 
         Fails with L{pptpgw.error.Refused} or L{pptpgw.error.Exhausted}: the caller is turned away.
         """
 
-    def release(protocol: INetworkProtocol) -> None:
+    def release(protocol: Any) -> None:
         """
-        The session that had C{protocol} is over: take back what it was given.
+        The session that had C{protocol}, of L{makeProtocol}, is over: take back what it was given.
         """
 
 
@@ -369,7 +374,7 @@ class INetworkFactory(IPlugin):
         "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section."
     )
 
-    def makeNetwork(settings: object, environment: INetworkEnvironment) -> INetwork:
+    def makeNetwork(settings: Any, environment: INetworkEnvironment) -> INetwork:
         """
         Make the network; nothing is opened yet.
 
@@ -405,7 +410,7 @@ class IAddressPoolFactory(IPlugin):
     description = Attribute("One line on what it is, and on its argument where it takes one.")
 
     def makePool(
-        argument: str, ranges: Sequence[tuple[IPv4Address, IPv4Address]], reactor: object
+        argument: str, ranges: Sequence[tuple[IPv4Address, IPv4Address]], reactor: Any
     ) -> IAddressPool:
         """
         Make the pool; it must not open anything yet.
@@ -421,22 +426,22 @@ class ISessionObserver(Interface):
     Somebody who is told what happens to sessions. What it raises is logged and goes no further.
     """
 
-    def sessionStarted(session: object) -> None:
+    def sessionStarted(session: Any) -> None:
         """
         A caller was authenticated.
         """
 
-    def protocolOpened(session: object, protocol: INetworkProtocol) -> None:
+    def protocolOpened(session: Any, protocol: INetworkProtocol) -> None:
         """
         A network protocol opened.
         """
 
-    def protocolClosed(session: object, protocol: INetworkProtocol) -> None:
+    def protocolClosed(session: Any, protocol: INetworkProtocol) -> None:
         """
         A network protocol closed.
         """
 
-    def sessionEnded(session: object, cause: str) -> None:
+    def sessionEnded(session: Any, cause: str) -> None:
         """
         The session is over.
         """
@@ -450,7 +455,7 @@ class ISessionObserverFactory(IPlugin):
     name = Attribute("What it is chosen by.")
     description = Attribute("One line on what it is, and on its argument where it takes one.")
 
-    def makeObserver(argument: str, reactor: object) -> ISessionObserver:
+    def makeObserver(argument: str, reactor: Any) -> ISessionObserver:
         """
         Make the observer.
 
@@ -467,11 +472,219 @@ class IDataPathFactory(IPlugin):
     name = Attribute("What it is chosen by.")
     description = Attribute("One line on what it is, and on its argument where it takes one.")
 
-    def makeDataPath(argument: str, reactor: object, configuration: object) -> IDataPath:
+    def makeDataPath(argument: str, reactor: Any, configuration: Any) -> IDataPath:
         """
         Make the data path; nothing is opened yet.
 
         @param argument: what stands behind C{NAME:} in the configuration.
         @param configuration: the whole L{pptpgw.config.Configuration}.
         @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
+        """
+
+
+class IKeys(Interface):
+    """
+    The MPPE keys that an authentication earned, as this end sees them.
+    """
+
+    bits = Attribute("The lengths that there are keys for, of 40, 56 and 128.")
+
+    def send(bits: int, stateful: bool) -> MPPEParameters:
+        """
+        For what this end encrypts.
+        """
+
+    def receive(bits: int, stateful: bool) -> MPPEParameters:
+        """
+        For what this end decrypts.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    A peer says that it is C{name}. A protocol whose claims need more derives a class from this one.
+
+    @ivar method: the protocol that carried it.
+    @ivar identifier: the identifier of the exchange's packet.
+    @ivar challenge: what we sent; empty where the peer begins.
+    @ivar response: what the peer answered: a password, the value field of a CHAP Response.
+    """
+
+    method: IAuthenticationProtocol
+    name: bytes
+    identifier: int
+    challenge: bytes = field(repr=False)
+    response: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    A claim was found true.
+
+    @ivar name: the user's name as the authenticator knows it.
+    @ivar message: what the peer is told with its success; C{S=...} of MS-CHAPv2 begins it.
+    @ivar keys: the keys earned, or None.
+    @ivar subscriber: the L{ISubscriber}.
+    """
+
+    name: str
+    message: bytes
+    keys: IKeys | None
+    subscriber: object
+
+
+class IClaimCredentials(ICredentials):
+    """
+    A claim as twisted.cred judges it: the L{ICredentials} of the kind that the checkers look for
+    (C{IUsernamePassword}, C{IUsernameHashedPassword}), with what a checker's yes leaves behind.
+
+    L{pptpgw.auth.credentials.ClaimCredentials} is an implementation to derive from.
+    """
+
+    username = Attribute("Whom the claim is checked as, bytes.")
+    message = Attribute("Once found true: L{Grant.message}.")
+    keys = Attribute("Once found true: L{Grant.keys}.")
+
+
+class IVerdicts(Interface):
+    """
+    Whom the authenticator's side of an exchange tells.
+    """
+
+    def granted(grant: Grant) -> None:
+        """
+        The peer is who it says, and hasn't been told yet: get ready. L{pptpgw.error.Refused} turns
+        it down after all, and for good.
+        """
+
+    def authenticated(grant: Grant) -> None:
+        """
+        The peer has been told, for the first time.
+        """
+
+    def refused(reason: str) -> None:
+        """
+        The exchange failed for good, and the peer has been told; or it didn't answer.
+        """
+
+
+class IPeerResults(Interface):
+    """
+    Whom the peer's side of an exchange tells.
+    """
+
+    def proven(keys: IKeys | None) -> None:
+        """
+        The authenticator believes us, told once; the keys that this earned.
+        """
+
+    def refused(reason: str) -> None:
+        """
+        It doesn't, it is silent, or it failed to prove itself.
+        """
+
+
+class IExchange(Interface):
+    """
+    One end of an authentication protocol on one link, for as long as LCP stays open. Where both
+    ends prove themselves by one protocol there are two on a link, and each gets every packet.
+    """
+
+    def start() -> None:
+        """
+        LCP is open: send the first packet, or wait for the peer's.
+        """
+
+    def received(packet: bytes) -> None:
+        """
+        The information field of a frame of the protocol's number. Nothing that arrives raises; what
+        has no place is silently discarded.
+        """
+
+    def stop() -> None:
+        """
+        The link needs no authentication any more: cancel everything, tell nobody.
+        """
+
+
+class IAuthenticatorExchange(IExchange):
+    """
+    The authenticator's end.
+    """
+
+    def repeat() -> None:
+        """
+        The peer seems not to have heard that it is believed: tell it again, unless it is a peer of
+        this protocol that asks again.
+        """
+
+
+class IAuthenticationProtocol(IPlugin):
+    """
+    A plugin that authenticates peers, chosen by C{[link] authentication}: a PPP authentication
+    protocol, or one of the algorithms of such a protocol. It has no state; a link's is in its
+    exchanges, for which L{pptpgw.ppp.exchange} has classes to derive from.
+
+    A protocol of several round trips, such as EAP (RFC 3748), is one of these as well. Its exchange
+    may call C{authenticate} as often as something has to be judged, each claim by itself; it tells
+    C{granted} at the first success that the peer is to hear of, and C{authenticated} however many
+    packets later the peer knows. Where whoever judges must ask the peer for more (a RADIUS server's
+    Access-Challenge), the way to do so travels with the claim: the claim is of a class of the
+    protocol's own, and its L{credentials} let the checker send a request and wait for the response,
+    all within one login. Such a claim is given more time than
+    L{pptpgw.ppp.exchange.VERIFICATION_SECONDS}, which is for those that a checker judges alone.
+    """
+
+    name = Attribute("What it is chosen by: C{mschapv2}.")
+    description = Attribute("One line on what it is, with its RFC.")
+    number = Attribute("The PPP protocol number of its packets: 0xC223 for every CHAP.")
+    algorithm = Attribute(
+        "The data of the LCP Authentication-Protocol option, behind the number (RFC 1661 section "
+        "6.2): b'\\x81' for MS-CHAPv2, empty for PAP."
+    )
+    earnsKeys = Attribute("Whether success earns keys for MPPE.")
+    strength = Attribute(
+        "What is stronger is offered first: a password in clear has 100, a hash of it 200, MS-CHAP "
+        "300, and MS-CHAPv2, where both ends prove themselves, 400."
+    )
+
+    def makeAuthenticator(
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        name: bytes,
+        authenticate: Callable[[Claim], Deferred[Grant]],
+        verdicts: IVerdicts,
+        rechallenge: float,
+    ) -> IAuthenticatorExchange:
+        """
+        The exchange by which the peer proves itself to us.
+
+        @param send: sends a packet of L{number}, at most 1020 octets (RFC 3748 section 3.1).
+        @param name: ours, never empty.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
+        @param rechallenge: seconds until a peer that has proven itself is asked again, where the
+            protocol can; 0: never.
+        """
+
+    def makePeer(
+        clock: IReactorTime,
+        send: Callable[[bytes], None],
+        name: bytes,
+        password: bytes,
+        results: IPeerResults,
+    ) -> IExchange:
+        """
+        The exchange by which we prove ourselves to the peer.
+
+        @param send: as for L{makeAuthenticator}.
+        """
+
+    def credentials(claim: Claim, username: bytes) -> IClaimCredentials:
+        """
+        A claim of this protocol's as credentials, for any checker that judges their kind.
+
+        @param username: the account to check against; C{claim.name}, or that without its Windows
+            domain.
         """

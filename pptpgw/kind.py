@@ -13,12 +13,18 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 from pptpgw.ppp.authentication import Method
+from pptpgw.wire.mpls import LARGEST, UNRESERVED
 
 T = TypeVar("T")
 
 AddressRange = tuple[IPv4Address, IPv4Address]
 """
 The first and the last address of a run of addresses.
+"""
+
+LabelRange = tuple[int, int]
+"""
+The first and the last of a run of MPLS labels.
 """
 
 
@@ -157,6 +163,24 @@ def _ranges(value: object) -> tuple[AddressRange, ...]:
     return ranges
 
 
+def _labelRange(value: object) -> LabelRange:
+    """
+    C{"a-b"}, or one label.
+    """
+    match = re.fullmatch(r"([0-9]{1,7})(?: *- *([0-9]{1,7}))?", _exactly(str, value))
+    _require(match is not None)
+    assert match is not None
+    first, last = int(match[1]), int(match[2] or match[1])
+    _require(UNRESERVED <= first <= last <= LARGEST)
+    return first, last
+
+
+def _labels(value: object) -> tuple[LabelRange, ...]:
+    ranges = tuple(_labelRange(one) for one in _exactly(list, value))
+    _require(all(a[1] < b[0] for a, b in pairwise(sorted(ranges))))
+    return ranges
+
+
 _BROADCAST = IPv4Address("255.255.255.255")
 BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))
 ADDRESS = Kind('an IPv4 address of one host, as in "192.0.2.1"', _address)
@@ -169,10 +193,28 @@ NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/2
 RANGES = Kind(
     'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another', _ranges
 )
+LABELS = Kind(
+    f'a list of labels and ranges "FIRST-LAST" of them, from {UNRESERVED} to {LARGEST}, none '
+    "overlapping another",
+    _labels,
+)
 METHODS = _subset(tuple(Method), Method)
 BITS = _subset((128, 56, 40), lambda value: _exactly(int, value))
 NAME = _text(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
+)
+_PLUGIN = "[a-z][a-z0-9-]{0,31}"
+PROTOCOLS = Kind(
+    "a list of one or more distinct names of network protocols; --help-network lists them",
+    lambda value: _listOf("names", _text("a name", _PLUGIN).convert).convert(value or None),
+)
+SPECIFICATION = _text(
+    "the name of a plugin, NAME:ARGUMENT where it takes one; --help-plugins lists them",
+    f"(?s){_PLUGIN}(:.*)?",
+)
+SPECIFICATIONS = _listOf(
+    "distinct names of plugins, NAME:ARGUMENT where one takes it; --help-plugins lists them",
+    SPECIFICATION.convert,
 )
 INTERFACE = _text(
     "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",

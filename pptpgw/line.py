@@ -5,17 +5,22 @@ it is all that knows both halves, the tunnel's (L{pptpgw.pptp}) and the link's (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from pptpgw.error import Refused
-from pptpgw.interfaces import Attachments, IChannel, INetworkProtocol, ISubscriber
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.interfaces import (
+    Attachments,
+    IChannel,
+    INetwork,
+    INetworkProtocol,
+    ISubscriber,
+)
 from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.network import cancelled
@@ -32,16 +37,34 @@ GRE_SECONDS = 5.0
 HEAD_START = 0.002
 
 
+Made = Sequence[tuple[INetwork, INetworkProtocol]]
+"""
+The network protocols of a caller, each with the network that made it.
+"""
+
+
 class Line:
     """
     One caller: its call, its link and, once it is authenticated, its session.
     """
 
-    __slots__ = ("_address", "_gateway", "_missed", "_since", "call", "channel", "link", "session")
+    __slots__ = (
+        "_gateway",
+        "_made",
+        "_madeFor",
+        "_missed",
+        "_since",
+        "call",
+        "channel",
+        "link",
+        "session",
+    )
 
     def __init__(self, gateway: Gateway, call: Call) -> None:
         self._gateway = gateway
-        self._address: str | None = None
+        # The network protocols, and the user whom they are for.
+        self._made: Made = ()
+        self._madeFor: str | None = None
         self._missed: IDelayedCall | None = None
         self._since = gateway.clock.seconds()
         self.call = call
@@ -80,10 +103,10 @@ class Line:
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         """
-        Judge the claim, and find an address for whom it is true of.
+        Judge the claim, and get the network protocols ready for whom it is true of.
         """
         judged: Deferred[Grant] = self._gateway.authenticate(claim)
-        judged = judged.addCallback(self._allocate)
+        judged = judged.addCallback(self._make)
         judged.addErrback(self._refused, claim)
         return judged
 
@@ -91,25 +114,13 @@ class Line:
         """
         Begin the session and give it its network protocols.
         """
-        if grant is None or self._address is None:
+        if grant is None:
             raise Refused("the peer was not asked who it is", retry=False)
-        gateway, ipv4 = self._gateway, self._gateway.ipv4
         if self.session is None:
-            self.session = gateway.sessionStarted(self, grant)
+            self.session = self._gateway.sessionStarted(self, grant)
         method = self.link.method
         self.session.authentication = method.value if method is not None else "none"
-        return [
-            IPCP(
-                IPv4Settings(
-                    localAddress=str(ipv4.local),
-                    peerAddress=self._address,
-                    addresses=(),
-                    dns=tuple(map(str, ipv4.dns)),
-                    wins=tuple(map(str, ipv4.wins)),
-                    mtu=gateway.settings.mru,
-                )
-            )
-        ]
+        return [protocol for _, protocol in self._made]
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
@@ -118,7 +129,7 @@ class Line:
         self._missed = cancelled(self._missed)
         if self.session is not None:
             self.session.encryption = self.link.encryption
-            self.session.networks[protocol.name] = _addresses(attachments)
+            self._gateway.attach(self.session, protocol.name, _addresses(attachments))
             self._gateway.protocolOpened(
                 self.session, protocol, self._gateway.clock.seconds() - self._since
             )
@@ -128,14 +139,22 @@ class Line:
         Keep the session true.
         """
         if self.session is not None:
-            self.session.networks[protocol.name] = _addresses(attachments)
+            self._gateway.attach(self.session, protocol.name, _addresses(attachments))
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
         Tell of it.
         """
-        if self.session is not None and self.session.networks.pop(protocol.name, None) is not None:
+        if self.session is not None and protocol.name in self.session.networks:
+            self._gateway.detach(self.session, protocol.name)
             self._gateway.protocolClosed(self.session, protocol)
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        Tell of it.
+        """
+        if self.session is not None:
+            self._gateway.protocolFinished(self.session, protocol, reason)
 
     def linkEnded(self, cause: str) -> None:
         """
@@ -146,24 +165,51 @@ class Line:
             cause = f"{cause}; {self._noGRE()}"
         self.channel.close()
         self._gateway.lineEnded(self, cause)
-        if self._address is not None:
-            self._gateway.pool.release(self._address)
+        self._release()
         self.call.hangUp(cause)
 
-    def _allocate(self, grant: Grant) -> Grant | Deferred[Grant]:
-        if self._address is None:
-            allocated: Deferred[str] = self._gateway.pool.allocate(ISubscriber(grant.subscriber))
-            return allocated.addCallbacks(self._allocated, _refuse, callbackArgs=(grant,))
-        if self.session is not None and grant.name != self.session.user:
+    def _make(self, grant: Grant) -> Grant | Deferred[Grant]:
+        if self._madeFor == grant.name:
+            return grant
+        if self.session is not None:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
+        networks = self._gateway.networks
+        subscriber = ISubscriber(grant.subscriber)
+        made = DeferredList(
+            [maybeDeferred(network.makeProtocol, subscriber) for network in networks],
+            consumeErrors=True,
+        )
+        return made.addCallback(self._ready, networks, grant)
+
+    def _ready(
+        self, results: list[tuple[bool, Any]], networks: Sequence[INetwork], grant: Grant
+    ) -> Grant:
+        made = [
+            (network, result)
+            for network, (success, result) in zip(networks, results, strict=True)
+            if success and result is not None
+        ]
+        try:
+            for success, result in results:
+                if not success:
+                    # No fault of the caller's: another try wouldn't help.
+                    raise Refused(self._gateway.reason(result), retry=False)
+            if self not in self._gateway.lines:
+                raise Refused("the call ended meanwhile", retry=False)
+            if not made:
+                raise Refused("no network protocol has anything for this user", retry=False)
+        except Refused:
+            _releaseAll(made)
+            raise
+        # Of another user, before there was a session.
+        self._release()
+        self._made = made
+        self._madeFor = grant.name
         return grant
 
-    def _allocated(self, address: str, grant: Grant) -> Grant:
-        if self not in self._gateway.lines:
-            self._gateway.pool.release(address)
-            raise Refused("the call ended meanwhile", retry=False)
-        self._address = address
-        return grant
+    def _release(self) -> None:
+        made, self._made = self._made, ()
+        _releaseAll(made)
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
         self._gateway.refused(self, claim, failure)
@@ -191,8 +237,6 @@ def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...
     return tuple(one for attachment in attachments.values() for one in attachment.addresses)
 
 
-def _refuse(failure: Failure) -> NoReturn:
-    """
-    An address that can't be had is no fault of the caller's: another try wouldn't help.
-    """
-    raise Refused(failure.getErrorMessage(), retry=False)
+def _releaseAll(made: Iterable[tuple[INetwork, INetworkProtocol]]) -> None:
+    for network, protocol in made:
+        network.release(protocol)

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.client import ClientCall, PPTPClientEndpoint
-from pptpgw.datapath.ip import checksum
+from pptpgw.wire.checksum import checksum
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import LinkSettings
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
@@ -65,16 +66,18 @@ async def callOurselves(
 
     connection = await endpoint.connect()
     try:
-        call: ClientCall = await connection.placeCall(settings, receive)
+        ipv4 = IPCP(IPv4Settings.client(receive, settings.mru))
+        call: ClientCall = await connection.placeCall(settings, [ipv4])
         opened = clock.seconds()
-        call.send(echoRequest(call.address, call.peerAddress))
+        gateway = ipv4.peerAddress or ""
+        ipv4.sendPacket(echoRequest(ipv4.localAddress, gateway))
         await pong.addTimeout(TIMEOUT, clock)
         method = call.link.method
         return Report(
             authentication=method.value if method is not None else "none",
             encryption=call.link.encryption,
-            address=call.address,
-            gatewayAddress=call.peerAddress,
+            address=ipv4.localAddress,
+            gatewayAddress=gateway,
             setUp=opened - began,
             roundTrip=clock.seconds() - opened,
         )

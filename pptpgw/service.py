@@ -7,7 +7,7 @@ C{privilegedStartService}, so that the process may give them up afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,27 +17,30 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pptpgw import __version__
+from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.datapath import mppe
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
-from pptpgw.interfaces import ISessionObserver
+from pptpgw.interfaces import (
+    IDataPath,
+    IDataPathFactory,
+    INetwork,
+    INetworkFactory,
+    ISessionObserver,
+    ISessionObserverFactory,
+)
+from pptpgw.network.environment import Environment
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.descriptors import allowDescriptors
-from pptpgw.ports.gre import GREPort
-from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.nftables import Masquerade
-from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.session.pool import AddressPool
 
 _EVERY_ADDRESS = ""
 # Files that are open besides one a control connection: ports, logs, libraries.
@@ -68,7 +71,8 @@ class GatewayService(Service):
     The whole gateway.
 
     @ivar gateway: the L{Gateway}: callers, sessions, counters.
-    @ivar dataPath: its L{pptpgw.interfaces.IDataPath}.
+    @ivar dataPath: its L{IDataPath}.
+    @ivar networks: its L{INetwork}s, by the names of the network protocols.
     @ivar callIDs: the call ids in use on that.
     """
 
@@ -83,33 +87,39 @@ class GatewayService(Service):
     ) -> None:
         """
         @param portal: of a realm that gives an L{pptpgw.interfaces.ISubscriber}.
+        @param observers: besides those that the configuration names.
+        @raise ConfigurationError: a plugin that the configuration names isn't there, or can't use
+            what it is told.
         """
         self.name = "pptpgw"
         self._reactor = reactor
         self._configuration = configuration
-        listen, ipv4, network = configuration.listen, configuration.ipv4, configuration.network
+        listen, network = configuration.listen, configuration.network
         self._addresses = [str(one) for one in listen.addresses] or [_EVERY_ADDRESS]
         self._opened = False
         self._listening: list[Any] = []
-        self.pool = AddressPool(ipv4.pool)
         self.callIDs = CallIDs(reactor)
-        self._netlink = NetlinkPort(network.interface)
         self._masquerade = Masquerade(reactor, reactor, network.interface)
         self._masqueraded: Deferred[None] = succeed(None)
         counters = Counters()
-        self._gre = {address: GREPort(reactor, address, counters) for address in self._addresses}
-        self._tun = TUNPort(reactor, network.interface, counters)
-        self.dataPath = PythonDataPath(
-            reactor, self._greFor, self._tun, network.mssClamp, self._netlink
+        name, argument = plugin.specification(configuration.plugins.dataPath)
+        self.dataPath: IDataPath = plugin.find(IDataPathFactory, name).makeDataPath(
+            argument, reactor, configuration
         )
+        environment = Environment(
+            reactor, configuration.link.mru, self.dataPath.interface, counters
+        )
+        self.networks: dict[str, INetwork] = {}
+        for name in network.protocols:
+            factory = plugin.find(INetworkFactory, name)
+            self.networks[name] = factory.makeNetwork(configuration.section(factory), environment)
         self.gateway = Gateway(
             reactor,
             linkSettings(configuration),
-            ipv4,
+            tuple(self.networks.values()),
             self.dataPath,
             Authenticator(portal),
-            self.pool,
-            observers,
+            [*observers, *self._observers(configuration.plugins.observers)],
             counters,
         )
         self._control = ControlFactory(
@@ -189,14 +199,22 @@ class GatewayService(Service):
             # Stopped before it came to that.
             return
         self._log.info(
-            "pptpgw {version} answers on {addresses}, port {port}; MPPE: {mppe}; "
+            "pptpgw {version} answers on {addresses}, port {port}; {networks}; MPPE: {mppe}; "
             "encryption: {encryption}",
             version=__version__,
             addresses=", ".join(one or "every address" for one in self._addresses),
             port=self.port,
+            networks=", ".join(self.networks),
             mppe=mppe.implementation,
             encryption=self._configuration.link.encryption,
         )
+        for name in self._configuration.sections:
+            if name not in self.networks:
+                self._log.warn(
+                    "[{name}] stands in the configuration, but [network] protocols doesn't name "
+                    "{name}",
+                    name=name,
+                )
 
     def _open(self) -> None:
         configuration, reactor = self._configuration, self._reactor
@@ -215,18 +233,9 @@ class GatewayService(Service):
                 limit=limit,
                 wanted=listen.maxConnections,
             )
-        for address, port in self._gre.items():
-            try:
-                port.startListening()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"can't receive GRE at {address}: {error.strerror}; [listen] addresses are "
-                    "addresses of this machine"
-                ) from error
-        self._tun.startReading()
-        self._netlink.configure(
-            str(configuration.ipv4.local), configuration.link.mru, self.pool.networks
-        )
+        self.dataPath.start()
+        for network in self.networks.values():
+            network.start()
         for address in self._addresses:
             try:
                 listening = reactor.listenTCP(listen.port, self._control, interface=address)
@@ -250,10 +259,9 @@ class GatewayService(Service):
         for listening in self._listening:
             listening.stopListening()
         self._listening = []
-        self._netlink.remove()
-        self._tun.stop()
-        for port in self._gre.values():
-            port.stopListening()
+        for network in reversed(self.networks.values()):
+            network.stop()
+        self.dataPath.stop()
         self._opened = False
 
     def _notMasqueraded(self, failure: Failure, refused: list[Failure]) -> None:
@@ -267,5 +275,8 @@ class GatewayService(Service):
             "callers' packets are not masqueraded: {why}", why=failure.getErrorMessage()
         )
 
-    def _greFor(self, localAddress: str) -> GREPort:
-        return self._gre.get(localAddress) or self._gre[_EVERY_ADDRESS]
+    def _observers(self, specifications: Iterable[str]) -> Iterator[ISessionObserver]:
+        for specification in specifications:
+            name, argument = plugin.specification(specification)
+            factory = plugin.find(ISessionObserverFactory, name)
+            yield factory.makeObserver(argument, self._reactor)

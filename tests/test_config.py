@@ -12,11 +12,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.config import KEYS, Configuration, load, parse
+from pptpgw import plugin
+from pptpgw.config import SECTIONS, Configuration, keysOf, load, parse
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import INetworkFactory
+from pptpgw.network.ipv4 import IPv4Factory
 from pptpgw.ppp.authentication import Method
 
 ROOT = Path(__file__).parent.parent
+
+
+KEYS = {
+    section: keysOf(type_)
+    for section, type_ in {
+        **SECTIONS,
+        **{name: one.settings for name, one in plugin.installed(INetworkFactory).items()},
+    }.items()
+}
+"""
+Every section and key by its name in the file.
+"""
 
 
 def fault(text: str) -> str:
@@ -35,7 +50,9 @@ def address(text: str) -> IPv4Address:
 class TestDefaults:
     def test_anEmptyFileIsTheDefaults(self) -> None:
         assert parse("", "x.toml") == Configuration()
-        assert parse("[link]\n[ipv4]", "x.toml") == Configuration()
+        configuration = parse("[link]\n[ipv4]", "x.toml")
+        assert configuration.link == Configuration().link
+        assert configuration.section(IPv4Factory()) == Configuration().section(IPv4Factory())
 
     def test_everyDefaultIsAllowed(self) -> None:
         """
@@ -107,6 +124,7 @@ class TestParse:
             "x.toml",
         )
         listen, link = configuration.listen, configuration.link
+        ipv4 = configuration.section(IPv4Factory())
         assert listen.addresses == (address("192.0.2.1"), address("192.0.2.2"))
         assert listen.port == 0
         assert listen.clients == (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32"))
@@ -119,31 +137,17 @@ class TestParse:
         assert link.encryptionStateful is True
         assert (link.mru, link.echoInterval, link.echoFailures) == (1500, 5.0, 0)
         assert link.setupTimeout == 30.0
-        assert configuration.ipv4.local == address("192.0.2.9")
-        assert configuration.ipv4.pool == (
+        assert ipv4.local == address("192.0.2.9")
+        assert ipv4.pool == (
             (address("198.51.100.1"), address("198.51.100.9")),
             (address("203.0.113.1"), address("203.0.113.2")),
             (address("203.0.113.9"), address("203.0.113.9")),
         )
-        assert configuration.ipv4.dns == (address("192.0.2.53"),)
-        assert configuration.ipv4.wins == (address("192.0.2.54"), address("192.0.2.55"))
+        assert ipv4.dns == (address("192.0.2.53"),)
+        assert ipv4.wins == (address("192.0.2.54"), address("192.0.2.55"))
         assert configuration.network.interface == "vpn-1"
         assert configuration.network.masquerade is True
         assert configuration.network.mssClamp is False
-
-    @pytest.mark.parametrize(
-        ("pool", "left"),
-        [
-            ("10.0.0.0/29", ["10.0.0.1-10.0.0.3", "10.0.0.5-10.0.0.6"]),
-            ("10.0.0.4-10.0.0.6", ["10.0.0.5-10.0.0.6"]),
-            ("10.0.0.2-10.0.0.4", ["10.0.0.2-10.0.0.3"]),
-            ("10.0.0.4", []),
-            ("10.0.0.5-10.0.0.9", ["10.0.0.5-10.0.0.9"]),
-        ],
-    )
-    def test_theGatewaysOwnAddressIsLeftOutOfThePool(self, pool: str, left: list[str]) -> None:
-        ipv4 = parse(f'[ipv4]\nlocal = "10.0.0.4"\npool = ["{pool}"]', "x.toml").ipv4
-        assert [f"{first}-{last}" for first, last in ipv4.pool] == left
 
     @given(st.text(max_size=60))
     def test_anyTextMakesAConfigurationOrOneError(self, text: str) -> None:
@@ -225,7 +229,9 @@ class TestErrors:
 
     def test_anUnknownKeyLikeNoneIsNamedWithAllThatThereAre(self) -> None:
         text = fault("[ipv4]\nzzz = 1")
-        assert text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, dns, wins"
+        assert (
+            text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, allocator, dns, wins"
+        )
 
     def test_anUnknownSection(self) -> None:
         assert fault("[networks]") == "x.toml: unknown section [networks]: did you mean network?"
@@ -281,7 +287,10 @@ class TestExample:
     text = (ROOT / "tap/pptpgw.toml").read_text()
 
     def test_asItStandsItIsTheDefaults(self) -> None:
-        assert parse(self.text, "tap/pptpgw.toml") == Configuration()
+        configuration = parse(self.text, "tap/pptpgw.toml")
+        for section in SECTIONS:
+            assert getattr(configuration, section) == getattr(Configuration(), section)
+        assert set(configuration.sections) == set(plugin.installed(INetworkFactory))
 
     def test_itNamesEveryKeyWithItsDefault(self) -> None:
         uncommented = re.sub(r"(?m)^#(?=\S)", "", self.text)
@@ -289,15 +298,19 @@ class TestExample:
         assert {section: list(keys) for section, keys in document.items()} == {
             section: list(keys) for section, keys in KEYS.items()
         }
-        assert parse(uncommented, "tap/pptpgw.toml") == Configuration()
+        configuration = parse(uncommented, "tap/pptpgw.toml")
+        for section in SECTIONS:
+            assert getattr(configuration, section) == getattr(Configuration(), section)
+        for factory in plugin.installed(INetworkFactory).values():
+            assert configuration.section(factory) == Configuration().section(factory)
 
 
 def test_everyKeyIsDocumented() -> None:
     """
     Each section's docstring says what each of its attributes means.
     """
-    for section in fields(Configuration()):
-        class_ = type(getattr(Configuration(), section.name))
+    networks = plugin.installed(INetworkFactory).values()
+    for class_ in (*SECTIONS.values(), *(factory.settings for factory in networks)):
         for one in fields(class_):
             assert f"@ivar {one.name}: " in (class_.__doc__ or ""), one.name
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -21,11 +21,14 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config import IPv4
+from pptpgw.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
-from pptpgw.interfaces import INetworkProtocol, ISessionObserver
+from pptpgw.interfaces import INetwork, INetworkProtocol, ISessionObserver, ISubscriber
 from pptpgw.line import GRE_SECONDS
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network import ipv4 as network
+from pptpgw.network.environment import Environment
 from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs
@@ -93,14 +96,14 @@ class World:
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
+        environment = Environment(self.clock, 1400, None, Counters())
         settings = LinkSettings(methods=tuple(Method), name=b"gateway", **options)  # type: ignore[arg-type]
         self.gateway = Gateway(
             self.clock,
             settings,
-            IPv4(),
+            [network.IPv4Network(network.IPv4(), environment, self.pool)],
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
-            self.pool,
             [self.observer],
         )
         self.log: list[str] = []
@@ -126,7 +129,8 @@ class World:
     ) -> Deferred[ClientCall]:
         received = packets if packets is not None else []
         placed = connection.placeCall(
-            LinkSettings(identity=Identity(name, password)), received.append
+            LinkSettings(identity=Identity(name, password)),
+            [IPCP(IPv4Settings.client(received.append))],
         )
         self.run(0.1)
         return placed
@@ -134,6 +138,12 @@ class World:
     def run(self, seconds: float, step: float = 0.001) -> None:
         for _ in range(int(seconds / step)):
             self.clock.advance(step)
+
+
+def ipv4(call: ClientCall) -> IPCP:
+    protocol = call.protocols["ipv4"]
+    assert isinstance(protocol, IPCP)
+    return protocol
 
 
 def resultOf(deferred: Deferred[ClientCall]) -> ClientCall:
@@ -193,14 +203,14 @@ def test_call(world: World) -> None:
     connection = world.connect()
     packets: list[bytes] = []
     call = resultOf(world.call(connection, packets=packets))
-    assert (call.address, call.peerAddress) == ("10.77.0.10", "10.77.0.1")
+    assert (ipv4(call).localAddress, ipv4(call).peerAddress) == ("10.77.0.10", "10.77.0.1")
     (session,) = world.gateway.sessions
     assert (session.user, session.caller) == ("alice", "192.0.2.7")
     assert session.authentication == "mschapv2"
     assert session.encryption == "MPPE 128 bit stateless"
     assert session.networks == {"ipv4": (IPv4Network("10.77.0.10"),)}
     world.dataPath.channels[0].sendPacket(IPV4, b"to the caller")
-    call.send(b"to the gateway")
+    ipv4(call).sendPacket(b"to the gateway")
     world.run(0.01)
     assert packets == [b"to the caller"]
     assert session.counters.octetsReceived == len(b"to the gateway")
@@ -226,11 +236,11 @@ def test_severalCallsOnOneConnection(world: World) -> None:
     connection = world.connect()
     first = resultOf(world.call(connection))
     second = resultOf(world.call(connection))
-    assert {first.address, second.address} == {"10.77.0.10", "10.77.0.11"}
+    assert {ipv4(first).localAddress, ipv4(second).localAddress} == {"10.77.0.10", "10.77.0.11"}
     first.hangUp()
     world.run(5, 0.01)
     assert [one.networks["ipv4"] for one in world.gateway.sessions] == [
-        (IPv4Network(second.address),)
+        (IPv4Network(ipv4(second).localAddress),)
     ]
 
 
@@ -250,9 +260,9 @@ def test_ownAddress(world: World) -> None:
     A user's line names the address, or the one that is free among several.
     """
     connection = world.connect()
-    assert resultOf(world.call(connection, b"bob", b"builder")).address == "10.77.9.9"
-    assert resultOf(world.call(connection, b"carol", b"singer")).address == "10.99.0.1"
-    assert resultOf(world.call(connection, b"carol", b"singer")).address == "10.99.0.2"
+    assert ipv4(resultOf(world.call(connection, b"bob", b"builder"))).localAddress == "10.77.9.9"
+    assert ipv4(resultOf(world.call(connection, b"carol", b"singer"))).localAddress == "10.99.0.1"
+    assert ipv4(resultOf(world.call(connection, b"carol", b"singer"))).localAddress == "10.99.0.2"
     failed = world.call(connection, b"carol", b"singer")
     world.run(10, 0.01)
     failureOf(failed)
@@ -279,9 +289,64 @@ def test_poolUsedUp(world: World) -> None:
     world.run(10, 0.01)
     failureOf(failed)
     assert any("the address pool is used up" in line for line in world.log)
+    freed = ipv4(calls[1]).localAddress
     calls[1].hangUp()
     world.run(5, 0.01)
-    assert resultOf(world.call(connection)).address == calls[1].address
+    assert ipv4(resultOf(world.call(connection))).localAddress == freed
+
+
+def test_sessionFor(world: World) -> None:
+    """
+    Whoever asks from an address in a tunnel is known by it, as long as the session lasts.
+    """
+    connection = world.connect()
+    call = resultOf(world.call(connection))
+    address = ipv4(call).localAddress
+    session = world.gateway.sessionFor(address)
+    assert session is not None and session.user == "alice"
+    assert world.gateway.sessionFor("10.77.0.99") is None
+    assert world.gateway.sessionFor("fe80::1") is None
+    with pytest.raises(ValueError):
+        world.gateway.sessionFor("nowhere")
+    call.hangUp()
+    world.run(5, 0.01)
+    assert world.gateway.sessionFor(address) is None
+
+
+def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
+    """
+    A network that fails turns the caller away, and what others gave is given back; one that has
+    nothing for the caller is no hindrance.
+    """
+
+    @implementer(INetwork)
+    class Network:
+        def __init__(self, answer: Deferred[None]) -> None:
+            self.answer = answer
+
+        def start(self) -> None:
+            raise AssertionError("started already")
+
+        stop = start
+
+        def makeProtocol(self, subscriber: ISubscriber) -> Deferred[None]:
+            return self.answer
+
+        def release(self, protocol: object) -> None:
+            raise AssertionError("nothing was made")
+
+    connection = world.connect()
+    working = world.gateway.networks
+    world.gateway.networks = (*working, Network(succeed(None)))
+    assert ipv4(resultOf(world.call(connection))).localAddress == "10.77.0.10"
+    world.gateway.networks = (*working, Network(fail(ValueError("broken network"))))
+    failed = world.call(connection)
+    world.run(10, 0.01)
+    failureOf(failed)
+    assert any("broken network" in line for line in world.log)
+    assert world.pool.used == 1
+    assert [failure.type for failure in loggedFailures] == [ValueError]
+    loggedFailures.clear()
 
 
 def test_wrongPassword(world: World) -> None:
@@ -404,7 +469,7 @@ def test_rechallenge(secrets: FilePath[str]) -> None:
     world.run(70, 0.1)
     assert [session.user for session in world.gateway.sessions] == ["alice"]
     assert world.pool.used == 1
-    assert call.address == "10.77.0.10"
+    assert ipv4(call).localAddress == "10.77.0.10"
 
 
 def test_hangUpSession(world: World) -> None:

@@ -22,6 +22,7 @@ LAYERS = [
     {"ncp"},
     {"auth", "session", "datapath"},
     {"ports"},
+    {"network"},
     {"line", "gateway", "client", "selfcall", "testing"},
     {"service"},
     {"tap"},

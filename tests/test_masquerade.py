@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import echoRequest, isEchoReply
@@ -134,9 +135,10 @@ async def ping(gateway: str, address: str) -> None:
     )
     connection = await endpoint.connect()
     user, password = (text.encode() for text in ALICE)
-    call = await connection.placeCall(LinkSettings(identity=Identity(user, password)), receive)
+    ipv4 = IPCP(IPv4Settings.client(receive))
+    await connection.placeCall(LinkSettings(identity=Identity(user, password)), [ipv4])
     for _ in range(5):
-        call.send(echoRequest(call.address, address))
+        ipv4.sendPacket(echoRequest(ipv4.localAddress, address))
         await task.deferLater(reactor, 0.2)
     print("answered" if answered.called else "silence")
     await connection.close()

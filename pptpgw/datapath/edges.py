@@ -5,7 +5,6 @@ What the Python data path has at its edges: what it needs of a GRE port and of a
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network
 from typing import Protocol
 
 Receive = Callable[[int, int, list[bytes]], None]
@@ -64,20 +63,3 @@ class TUN(Protocol):
 
     receive: Deliver
     write: Deliver
-
-
-class Interface(Protocol):
-    """
-    The TUN device in the kernel's eyes.
-    """
-
-    def addRoute(self, network: IPv4Network) -> None:
-        """
-        Route C{network} to the device, unless that is so already; raises
-        L{pptpgw.error.PPTPGWError}.
-        """
-
-    def removeRoute(self, network: IPv4Network) -> None:
-        """
-        Take that back; harmless where there was nothing to do.
-        """

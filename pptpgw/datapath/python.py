@@ -14,11 +14,11 @@ from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
-from pptpgw.datapath.edges import GRE, TUN, Deliver, Interface
+from pptpgw.datapath.edges import GRE, TUN, Deliver
 from pptpgw.datapath.network import IPV4, IPV6, Carrier, IPv4, IPv6, Network
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
-from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, Tunnel
+from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, IKernelInterface, Tunnel
 
 NO_ROUTE = "no session has the destination"
 
@@ -37,26 +37,36 @@ class PythonDataPath:
         gre: Callable[[str], GRE],
         tun: TUN | None = None,
         mssClamp: bool = True,
-        interface: Interface | None = None,
+        interface: IKernelInterface | None = None,
     ) -> None:
         """
         @param gre: the GRE port for a local address.
         @param tun: the network of every attachment that names none itself; None where there is no
             such attachment. Its C{receive} is set here.
         @param mssClamp: whether to clamp the MSS of TCP, both ways.
-        @param interface: the TUN device in the kernel's eyes, which is told of routes that it
-            lacks; None where they are seen to.
+        @param interface: the TUN device in the kernel's eyes, which is told of routes; None where
+            they are seen to.
         """
         self.counters = Counters()
         self._clock = clock
         self._gre = gre
         self._tun = tun
         self._mssClamp = mssClamp
-        self._interface = interface
+        self.interface = interface
         self._routes: RouteTable[Deliver] = RouteTable()
         self._exact = self._routes.exact
         if tun is not None:
             tun.receive = self.packetReceived
+
+    def start(self) -> None:
+        """
+        The ports are opened by whoever gave them.
+        """
+
+    def stop(self) -> None:
+        """
+        The ports are closed by whoever gave them.
+        """
 
     def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
         """
@@ -116,16 +126,16 @@ class PythonDataPath:
             return
         for route in network.attachment.addresses:
             self._routes.remove(route, network.transmit)
-            if self._interface is not None and isinstance(route, IPv4Network):
-                self._interface.removeRoute(route)
+            if self.interface is not None:
+                self.interface.removeRoute(route)
 
     def _addRoute(self, route: IPv4Network | IPv6Network) -> None:
         """
         Have the kernel send us what is for C{route}.
         """
-        if self._interface is not None and isinstance(route, IPv4Network):
+        if self.interface is not None:
             try:
-                self._interface.addRoute(route)
+                self.interface.addRoute(route)
             except PPTPGWError as error:
                 # The session has what it was promised; only the way back to it is missing.
                 self._log.error("{error}", error=str(error))

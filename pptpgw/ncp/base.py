@@ -64,6 +64,12 @@ class NetworkProtocol(ControlProtocol, ABC):
         attachment = self.attachment()
         return dict.fromkeys(self.protocols, attachment)
 
+    def sendPacket(self, packet: bytes) -> None:
+        """
+        Send a packet of the network to the peer; it is counted and discarded while this isn't open.
+        """
+        self.link.sendPacket(self.protocol, packet)
+
     # Its own layer (ppp.layer.Layer), to pass it on to the link
 
     def layerUp(self, protocol: ControlProtocol) -> None:

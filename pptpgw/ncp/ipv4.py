@@ -33,6 +33,8 @@ SECONDARY_DNS = 131
 SECONDARY_NBNS = 132
 
 _UNSPECIFIED = bytes(4)
+# Whoever the gateway lets through to a client.
+_EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,13 @@ class IPv4Settings:
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
     requestDNS: bool = False
+
+    @classmethod
+    def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
+        """
+        Those of a client that takes what it is given: C{receive} is called with each packet.
+        """
+        return cls(addresses=(_EVERYWHERE,), mtu=mtu, receive=receive, requestDNS=True)
 
 
 @lru_cache(maxsize=1024)

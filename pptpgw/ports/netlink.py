@@ -1,5 +1,5 @@
 """
-What the kernel has to know about the TUN device: its address, its MTU, and the routes to it.
+What the kernel has to know about a device of ours: its addresses, its MTU, and the routes to it.
 """
 
 from __future__ import annotations
@@ -7,13 +7,15 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.interfaces import IKernelInterface
 
 Network = IPv4Network | IPv6Network
 
@@ -49,6 +51,7 @@ class System(Protocol):
         """
 
 
+@implementer(IKernelInterface)
 class NetlinkPort:
     """
     One interface and what we added to it.
@@ -63,23 +66,18 @@ class NetlinkPort:
         self._system = system
         self._open: System | None = None
         self._index = 0
-        self._networks: tuple[Network, ...] = ()
         # What undoes the things done, in the order of doing.
         self._undo: list[Callable[[System], object]] = []
-        # Routes that came later, and how many have asked for each.
-        self._added: dict[Network, int] = {}
+        # The routes, and how many have asked for each.
+        self._routes: dict[Network, int] = {}
 
-    def configure(self, address: str, mtu: int, networks: Iterable[Network] = ()) -> None:
+    def configure(self, mtu: int) -> None:
         """
-        Give the interface its address and MTU, bring it up, and lead C{networks} to it.
+        Give the interface its MTU and bring it up.
 
-        Where one step fails, those before it are undone.
-
-        @param address: our own address, dotted; the only one on the interface (a /32).
         @param mtu: in octets.
         @raise NotPermitted: without CAP_NET_ADMIN, or where there is no such interface.
-        @raise ConfigurationError: the kernel won't have one of the values: a route that is there
-            already, for one.
+        @raise ConfigurationError: the kernel won't have it.
         """
         self._open = self._system()
         try:
@@ -87,23 +85,26 @@ class NetlinkPort:
             if index is None:
                 raise NotPermitted(f"there is no interface {self.name}")
             self._index = index
-            self._networks = tuple(networks)
             self._step(f"MTU {mtu} of", lambda system: system.link("set", index=index, mtu=mtu))
-            self._step(
-                f"address {address} of",
-                lambda system: system.addr("add", index=index, address=address, prefixlen=32),
-                lambda system: system.addr("del", index=index, address=address, prefixlen=32),
-            )
             self._step("bringing up", lambda system: system.link("set", index=index, state="up"))
-            for network in self._networks:
-                self._step(
-                    f"a route for {network} to",
-                    partial(self._route, "add", network),
-                    partial(self._route, "del", network),
-                )
         except Exception:
             self.remove()
             raise
+
+    def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+        """
+        See L{IKernelInterface.addAddress}.
+        """
+        arguments = {
+            "index": self._index,
+            "address": str(address.ip),
+            "prefixlen": address.network.prefixlen,
+        }
+        self._step(
+            f"address {address} of",
+            lambda system: system.addr("add", **arguments),
+            lambda system: system.addr("del", **arguments),
+        )
 
     def remove(self) -> None:
         """
@@ -112,9 +113,9 @@ class NetlinkPort:
         """
         if self._open is None:
             return
-        for network in list(self._added):
-            self._added[network] = 1
-            self.removeRoute(network)
+        for network in self._routes:
+            self._undo.append(partial(self._route, "del", network))
+        self._routes.clear()
         for undo in reversed(self._undo):
             try:
                 undo(self._open)
@@ -126,26 +127,23 @@ class NetlinkPort:
 
     def addRoute(self, network: Network) -> None:
         """
-        Lead C{network} to the interface, unless one of those that it was configured with holds it.
-
-        @raise NotPermitted: without CAP_NET_ADMIN.
-        @raise ConfigurationError: the kernel won't have it.
+        See L{IKernelInterface.addRoute}.
         """
         if self._open is None or self._isCovered(network):
             return
-        if network not in self._added:
+        if network not in self._routes:
             self._step(f"a route for {network} to", partial(self._route, "add", network))
-        self._added[network] = self._added.get(network, 0) + 1
+        self._routes[network] = self._routes.get(network, 0) + 1
 
     def removeRoute(self, network: Network) -> None:
         """
-        Take that back, once for each time; harmless where there was nothing to do.
+        See L{IKernelInterface.removeRoute}.
         """
-        if self._open is None or network not in self._added:
+        if self._open is None or network not in self._routes:
             return
-        self._added[network] -= 1
-        if self._added[network] == 0:
-            del self._added[network]
+        self._routes[network] -= 1
+        if self._routes[network] == 0:
+            del self._routes[network]
             try:
                 self._route("del", network, self._open)
             except NetlinkError:
@@ -153,13 +151,13 @@ class NetlinkPort:
 
     def _isCovered(self, network: Network) -> bool:
         """
-        Whether the configured networks hold this one.
+        Whether a wider network leads here already.
         """
         return any(
             network.version == wide.version
-            and network.prefixlen >= wide.prefixlen
+            and network.prefixlen > wide.prefixlen
             and network.network_address in wide
-            for wide in self._networks
+            for wide in self._routes
         )
 
     def _route(self, command: str, network: Network, system: System) -> None:
@@ -177,7 +175,8 @@ class NetlinkPort:
         """
         Do one thing, and remember how to undo it.
         """
-        assert self._open is not None
+        if self._open is None:
+            raise NotPermitted(f"interface {self.name} isn't open")
         try:
             do(self._open)
         except NetlinkError as error:
@@ -186,7 +185,7 @@ class NetlinkPort:
                 raise NotPermitted(f"{text}; it needs CAP_NET_ADMIN") from error
             if error.code == errno.EEXIST:
                 raise ConfigurationError(
-                    f"{what} interface {self.name}: there is one already, which isn't ours: [ipv4] "
+                    f"{what} interface {self.name}: there is one already, which isn't ours: a "
                     "pool, or a user's own address, belongs to another network of this machine"
                 ) from error
             raise ConfigurationError(f"the kernel refuses {text}") from error

@@ -253,6 +253,7 @@ class NetworkPhase:
         Forget C{protocol}; a link with none left has no purpose.
         """
         self._networks.pop(protocol.control, None)
+        self._owner.networkFinished(protocol, reason)
         if not self._networks:
             self._close(f"no network protocol is left: {protocol.name}: {reason}")
 

@@ -95,6 +95,11 @@ class LinkOwner(TypingProtocol):
         It doesn't any longer.
         """
 
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        A network protocol is over, or never came up; the link goes on if it has another.
+        """
+
     def linkEnded(self, cause: str) -> None:
         """
         The link is over, told once.

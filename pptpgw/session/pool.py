@@ -10,14 +10,15 @@ next caller by mistake.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from pptpgw.error import Exhausted, Refused
-from pptpgw.interfaces import IAddressPool, ISubscriber
+from pptpgw.error import ConfigurationError, Exhausted, Refused
+from pptpgw.interfaces import IAddressPool, IAddressPoolFactory, ISubscriber
 
 Range = tuple[IPv4Address, IPv4Address]
 
@@ -100,3 +101,23 @@ class AddressPool:
         for first, last in self._ranges:
             for number in range(int(first), int(last) + 1):
                 yield str(IPv4Address(number))
+
+
+@implementer(IAddressPoolFactory)
+class AddressPoolFactory:
+    """
+    See L{IAddressPoolFactory}.
+    """
+
+    name = "ranges"
+    description = "The addresses of [ipv4] pool, or the account's own; it takes no argument."
+
+    def makePool(self, argument: str, ranges: Sequence[Range], reactor: Any) -> AddressPool:
+        """
+        See L{IAddressPoolFactory.makePool}.
+        """
+        if argument:
+            raise ConfigurationError(
+                f'[ipv4] allocator = "ranges:{argument}": it takes no argument'
+            )
+        return AddressPool(ranges)

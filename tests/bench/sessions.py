@@ -151,6 +151,7 @@ def call() -> None:
     from pptpgw.client import ClientConnection, PPTPClientEndpoint
     from pptpgw.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
+    from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
     from pptpgw.ports.gre import GREPort
     from pptpgw.ppp.settings import Identity, LinkSettings
 
@@ -172,7 +173,8 @@ def call() -> None:
         began = reactor.seconds()
         connection = await endpoint.connect()
         connections.append(connection)
-        await connection.placeCall(settings[len(connections) % USERS], receive)
+        ipv4 = IPCP(IPv4Settings.client(receive))
+        await connection.placeCall(settings[len(connections) % USERS], [ipv4])
         return reactor.seconds() - began
 
     async def some(numbers: Iterator[int], took: list[float]) -> None:

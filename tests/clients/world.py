@@ -16,10 +16,12 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config import IPv4
+from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
+from pptpgw.network.environment import Environment
+from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
@@ -115,13 +117,13 @@ class World:
         self.tun = MemoryTUN()
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         self.callIDs = CallIDs(self.clock)
+        ipv4 = IPv4(dns=(IPv4Address("10.77.0.53"),))
         self.gateway = Gateway(
             self.clock,
             settings,
-            IPv4(dns=(IPv4Address("10.77.0.53"),)),
+            [IPv4Network(ipv4, Environment(self.clock, settings.mru, None, Counters()), self.pool)],
             PythonDataPath(self.clock, lambda address: self.gre, self.tun),
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
-            self.pool,
         )
 
     def connect(self, transport: ControlTransport, address: str) -> ControlConnection:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -39,6 +40,7 @@ class Placed:
     def __init__(self, number: int) -> None:
         self.number = number
         self.call: ClientCall | None = None
+        self.ipv4 = IPCP(IPv4Settings.client(self.receive))
         self.pong: Deferred[None] | None = None
         self.tun: TUNPort | None = None
 
@@ -52,15 +54,15 @@ class Placed:
             pong, self.pong = self.pong, None
             pong.callback(None)
 
-    def attach(self, call: ClientCall) -> None:
+    def attach(self) -> None:
         """
         Have the kernel use it.
         """
         name = f"tun{self.number}"
-        self.tun = TUNPort(reactor, name, Counters(), call.send)
+        self.tun = TUNPort(reactor, name, Counters(), self.ipv4.sendPacket)
         self.tun.startReading()
         for line in (
-            f"addr add {call.address} peer {call.peerAddress} dev {name}",
+            f"addr add {self.ipv4.localAddress} peer {self.ipv4.peerAddress} dev {name}",
             f"link set {name} mtu 1400 up",
             f"route add {BEHIND} dev {name}",
         ):
@@ -116,25 +118,25 @@ class Commands(LineOnlyReceiver):
         self._calls.append(placed)
         identity = Identity(user.encode(), password.encode())
         settings = LinkSettings(identity=identity, mru=mru)
-        placed.call = call = await self._connection.placeCall(settings, placed.receive)
+        placed.call = call = await self._connection.placeCall(settings, [placed.ipv4])
         return {
             "number": placed.number,
-            "address": call.address,
+            "address": placed.ipv4.localAddress,
             "encryption": call.link.encryption,
         }
 
     async def do_ping(self, number: int) -> dict[str, str]:
         placed = self._calls[number]
-        assert placed.call is not None
         pong = placed.pong = Deferred()
-        placed.call.send(echoRequest(placed.call.address, placed.call.peerAddress))
+        gateway = placed.ipv4.peerAddress
+        assert gateway is not None
+        placed.ipv4.sendPacket(echoRequest(placed.ipv4.localAddress, gateway))
         await pong.addTimeout(3, reactor)
         return {}
 
     async def do_kernel(self, number: int) -> dict[str, str]:
         placed = self._calls[number]
-        assert placed.call is not None
-        placed.attach(placed.call)
+        placed.attach()
         return {}
 
     async def do_ended(self, number: int) -> dict[str, str]:

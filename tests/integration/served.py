@@ -18,7 +18,9 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 
 from pptpgw.line import Line
+from pptpgw.network.ipv4 import IPv4Network
 from pptpgw.service import GatewayService
+from pptpgw.session.pool import AddressPool
 from pptpgw.tap import Options
 
 assert isinstance(reactor, ReactorBase)
@@ -28,6 +30,9 @@ usage.Options.parseOptions(options, sys.argv[1:])
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
 application = MultiService()
 service = GatewayService(reactor, options.configuration, options.portal())
+ipv4 = service.networks["ipv4"]
+assert isinstance(ipv4, IPv4Network) and isinstance(ipv4.pool, AddressPool)
+pool: AddressPool = ipv4.pool
 
 
 def state() -> None:
@@ -38,7 +43,7 @@ def state() -> None:
     calls = [call for call in reactor.getDelayedCalls() if call.active()]
     held = {
         "lines": sum(isinstance(one, Line) for one in gc.get_objects()),
-        "addresses": service.pool.used,
+        "addresses": pool.used,
         "descriptors": len(os.listdir("/proc/self/fd")),
         "timers": len(calls),
     }

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -109,7 +109,7 @@ def packets() -> None:
     From GRE through the TUN device to a socket and back, with an ICMP error on the way.
     """
     from pptpgw.counters import Counters
-    from pptpgw.datapath.ip import checksum
+    from pptpgw.wire.checksum import checksum
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment, IChannelOwner, Tunnel
     from pptpgw.ports.gre import GREPort
@@ -126,7 +126,8 @@ def packets() -> None:
     tun.startReading()
     assert tun.name == "test0"
     netlink.name = tun.name
-    netlink.configure(GATEWAY, 1400, [])
+    netlink.configure(1400)
+    netlink.addAddress(IPv4Interface(GATEWAY))
     channel = dataPath.openChannel(Tunnel(HERE, PEER, 7, 9), cast(IChannelOwner, None))
     channel.openNetwork(0x21, Attachment((IPv4Network(SUBSCRIBER),), 600))
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -188,30 +189,37 @@ def netlink() -> None:
     ip("tuntap add dev made mode tun")
     before = ip("route show"), ip("address show dev made")
     made = NetlinkPort("made")
-    made.configure(GATEWAY, 1234, [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.0/16")])
+    made.configure(1234)
+    made.addAddress(IPv4Interface(GATEWAY))
+    for network in ("10.77.0.0/24", "10.78.0.0/16"):
+        made.addRoute(IPv4Network(network))
     shown = ip("address show dev made")
     assert f"inet {GATEWAY}/32" in shown and "mtu 1234" in shown and "UP" in shown
     assert "10.77.0.0/24 dev made" in ip("route show")
     other = NetlinkPort("made")
+    other.configure(1234)
+    other.addAddress(IPv4Interface("10.99.0.1"))
     try:
-        other.configure("10.99.0.1", 1234, [IPv4Network("10.78.0.0/16")])
+        other.addRoute(IPv4Network("10.78.0.0/16"))
     except ConfigurationError as error:
         assert "10.78.0.0/16" in str(error) and "one already" in str(error)
     else:
         raise AssertionError("the same route twice")
+    other.remove()
     assert "10.99.0.1" not in ip("address show dev made")
     made.remove()
     made.remove()
     assert ip("route show") == before[0]
     assert "inet " not in ip("address show dev made")
     try:
-        NetlinkPort("absent").configure(GATEWAY, 1400)
+        NetlinkPort("absent").configure(1400)
     except NotPermitted as error:
         assert "absent" in str(error)
     else:
         raise AssertionError("an interface that isn't there")
     gone = NetlinkPort("made")
-    gone.configure(GATEWAY, 1400, [IPv4Network("10.77.0.0/24")])
+    gone.configure(1400)
+    gone.addRoute(IPv4Network("10.77.0.0/24"))
     ip("link delete made")
     gone.remove()
 

@@ -5,7 +5,7 @@ Tests of L{pptpgw.ports.netlink}: over a kernel in memory, and the real one.
 from __future__ import annotations
 
 import errno
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 from pyroute2.netlink.exceptions import NetlinkError
@@ -15,6 +15,18 @@ from pptpgw.ports.netlink import NetlinkPort
 from tests.ports.namespace import inNamespace
 
 NETWORKS = [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.1/32")]
+
+
+def configured(kernel: MemoryKernel) -> NetlinkPort:
+    """
+    A port with its address and routes.
+    """
+    port = NetlinkPort("pptp0", kernel)
+    port.configure(1400)
+    port.addAddress(IPv4Interface("10.77.0.1"))
+    for network in NETWORKS:
+        port.addRoute(network)
+    return port
 
 
 class MemoryKernel:
@@ -56,8 +68,8 @@ class MemoryKernel:
 ADDRESS = "index=5 address=10.77.0.1 prefixlen=32"
 DONE = [
     "link set index=5 mtu=1400",
-    f"addr add {ADDRESS}",
     "link set index=5 state=up",
+    f"addr add {ADDRESS}",
     "route add dst=10.77.0.0/24 oif=5",
     "route add dst=10.78.0.1/32 oif=5",
 ]
@@ -75,8 +87,7 @@ class TestNetlinkPort:
 
     def test_doneAndUndone(self) -> None:
         kernel = MemoryKernel()
-        port = NetlinkPort("pptp0", kernel)
-        port.configure("10.77.0.1", 1400, NETWORKS)
+        port = configured(kernel)
         assert kernel.requests == DONE
         port.remove()
         port.remove()
@@ -93,21 +104,18 @@ class TestNetlinkPort:
     def test_refused(self, code: int, error: type[Exception], text: str) -> None:
         kernel = MemoryKernel("route add dst=10.78", code)
         with pytest.raises(error, match=text):
-            NetlinkPort("pptp0", kernel).configure("10.77.0.1", 1400, NETWORKS)
-        assert kernel.requests == DONE[:4] + UNDONE[1:]
-        assert kernel.closed == 1
+            configured(kernel)
+        assert kernel.requests == DONE[:4]
 
     def test_undoingWhatIsGone(self) -> None:
         kernel = MemoryKernel("del", errno.ENODEV)
-        port = NetlinkPort("pptp0", kernel)
-        port.configure("10.77.0.1", 1400, NETWORKS)
+        port = configured(kernel)
         port.remove()
         assert kernel.closed == 1
 
     def test_laterRoutes(self) -> None:
         kernel = MemoryKernel()
-        port = NetlinkPort("pptp0", kernel)
-        port.configure("10.77.0.1", 1400, NETWORKS)
+        port = configured(kernel)
         inside, outside = IPv4Network("10.77.0.9/32"), IPv4Network("10.99.0.9/32")
         another = IPv4Network("10.99.0.0/24")
         for network in (inside, outside, outside, another):
@@ -129,8 +137,7 @@ class TestNetlinkPort:
 
     def test_laterRouteRefused(self) -> None:
         kernel = MemoryKernel("dst=10.99", errno.EEXIST)
-        port = NetlinkPort("pptp0", kernel)
-        port.configure("10.77.0.1", 1400, NETWORKS)
+        port = configured(kernel)
         with pytest.raises(ConfigurationError, match=r"10\.99\.0\.9/32"):
             port.addRoute(IPv4Network("10.99.0.9/32"))
         port.removeRoute(IPv4Network("10.99.0.9/32"))
@@ -138,7 +145,7 @@ class TestNetlinkPort:
     def test_noInterface(self) -> None:
         kernel = MemoryKernel()
         with pytest.raises(NotPermitted, match="absent"):
-            NetlinkPort("absent", kernel).configure("10.77.0.1", 1400)
+            NetlinkPort("absent", kernel).configure(1400)
         assert kernel.closed == 1
 
     def test_kernel(self) -> None:

@@ -131,7 +131,7 @@ class TestLife:
         [
             (errno.EPERM, NotPermitted, "CAP_NET_ADMIN"),
             (errno.EBUSY, ConfigurationError, "another program"),
-            (errno.EINVAL, ConfigurationError, "no TUN device"),
+            (errno.EINVAL, ConfigurationError, "another kind of device"),
         ],
     )
     def test_refused(self, code: int, error: type[Exception], text: str) -> None:

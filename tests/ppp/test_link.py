@@ -110,6 +110,7 @@ class Owner:
         self.password = password
         self.opened: list[Attachment] = []
         self.closed = 0
+        self.finished: list[tuple[str, str]] = []
         self.causes: list[str] = []
         self.claims: list[Claim] = []
         self.refusal: Refused | None = None
@@ -142,6 +143,9 @@ class Owner:
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         self.closed += 1
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        self.finished.append((protocol.name, reason))
 
     def linkEnded(self, cause: str) -> None:
         self.causes.append(cause)
