@@ -1,0 +1,310 @@
+"""
+DHCPv6's messages between client and server, octets to values and back (RFC 8415 section 8), with
+the options that hold leases (sections 21.4 to 21.6, 21.21 and 21.22).
+
+An option that L{pptpgw.wire} doesn't know is left out of the value when a message is decoded. The
+messages of relay agents (section 9) aren't messages in this sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
+from struct import Struct
+from typing import ClassVar, Generic, Self, TypeVar
+from uuid import UUID
+
+from pptpgw.error import Malformed
+from pptpgw.wire.dhcpv6option import (
+    PLAIN,
+    Option,
+    Status,
+    decodeOptions,
+    encodeOptions,
+    require,
+)
+
+CLIENT_PORT = 546
+SERVER_PORT = 547
+
+ALL_SERVERS = IPv6Address("ff02::1:2")
+"""
+All_DHCP_Relay_Agents_and_Servers, where clients send to (section 7.1).
+"""
+
+INFINITY = 0xFFFFFFFF
+"""
+A lifetime without end (section 7.7).
+"""
+
+_DUID_UUID = b"\0\4"
+_TRANSACTION = 0xFFFFFF
+
+_address = Struct("!16sII")
+_prefix = Struct("!IIB16s")
+_messageHeader = Struct("!I")
+
+K = TypeVar("K", bound=Option)
+V = TypeVar("V", IPv6Address, IPv6Network)
+
+
+class MessageType(IntEnum):
+    """
+    Section 7.3.
+    """
+
+    SOLICIT = 1
+    ADVERTISE = 2
+    REQUEST = 3
+    CONFIRM = 4
+    RENEW = 5
+    REBIND = 6
+    REPLY = 7
+    RELEASE = 8
+    DECLINE = 9
+    RECONFIGURE = 10
+    INFORMATION_REQUEST = 11
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease(Option, Generic[V]):
+    """
+    An address or a prefix with its lifetimes.
+
+    @ivar value: the address or the prefix.
+    @ivar preferred: the preferred lifetime in seconds.
+    @ivar valid: the valid lifetime in seconds.
+    @ivar status: None for success.
+    """
+
+    value: V
+    preferred: int = 0
+    valid: int = 0
+    status: Status | None = None
+
+    def __post_init__(self) -> None:
+        require(0 <= self.preferred <= INFINITY, "preferred lifetime", self.preferred)
+        require(0 <= self.valid <= INFINITY, "valid lifetime", self.valid)
+
+    def _statusOctets(self) -> bytes:
+        return encodeOptions([self.status] if self.status else [])
+
+
+class Address(_Lease[IPv6Address]):
+    """
+    Section 21.6.
+    """
+
+    __slots__ = ()
+
+    code = 5
+
+    def encode(self) -> bytes:
+        return _address.pack(self.value.packed, self.preferred, self.valid) + self._statusOctets()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        if len(value) < _address.size:
+            raise Malformed(f"an IA Address of {len(value)} octets")
+        address, preferred, valid = _address.unpack_from(value)
+        return cls(IPv6Address(address), preferred, valid, _status(value[_address.size :]))
+
+
+class Prefix(_Lease[IPv6Network]):
+    """
+    Section 21.22; a client that asks for a length alone names C{::/56}.
+    """
+
+    __slots__ = ()
+
+    code = 26
+
+    def encode(self) -> bytes:
+        packed = self.value.network_address.packed
+        octets = _prefix.pack(self.preferred, self.valid, self.value.prefixlen, packed)
+        return octets + self._statusOctets()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        if len(value) < _prefix.size:
+            raise Malformed(f"an IA Prefix of {len(value)} octets")
+        preferred, valid, length, address = _prefix.unpack_from(value)
+        if length > IPV6LENGTH:
+            raise Malformed(f"a prefix of {length} bits")
+        # The bits behind the prefix are ignored.
+        prefix = IPv6Network((address, length), strict=False)
+        return cls(prefix, preferred, valid, _status(value[_prefix.size :]))
+
+
+@dataclass(frozen=True, slots=True)
+class Association(Option):
+    """
+    An identity association (section 4.2).
+
+    @ivar iaid: tells those of one kind and one client apart.
+    @ivar leases: what it has, or is asked to have.
+    @ivar status: None for success.
+    @cvar kind: what its leases are.
+    """
+
+    form: ClassVar[Struct]
+    kind: ClassVar[type[Address | Prefix]]
+
+    iaid: int
+    leases: tuple[Address | Prefix, ...] = ()
+    status: Status | None = None
+
+    def __post_init__(self) -> None:
+        require(0 <= self.iaid <= 0xFFFFFFFF, "IAID", self.iaid)
+        require(all(type(lease) is self.kind for lease in self.leases), "leases", self.leases)
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """
+        The numbers that follow the IAID.
+        """
+        return ()
+
+    def encode(self) -> bytes:
+        inner: tuple[Option, ...] = (self.status,) if self.status else ()
+        return self.form.pack(self.iaid, *self.times) + encodeOptions(self.leases + inner)
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        if len(value) < cls.form.size:
+            raise Malformed(f"{cls.__name__} of {len(value)} octets")
+        iaid, *times = cls.form.unpack_from(value)
+        inner = list(decodeOptions(value[cls.form.size :], {cls.kind.code: cls.kind, **_STATUS}))
+        leases = tuple(one for one in inner if isinstance(one, cls.kind))
+        status = next((one for one in inner if isinstance(one, Status)), None)
+        return cls(iaid, leases, status, *times)
+
+
+class TemporaryAssociation(Association):
+    """
+    IA_TA (section 21.5).
+    """
+
+    __slots__ = ()
+
+    code = 4
+    form = Struct("!I")
+    kind = Address
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewable(Association):
+    """
+    @ivar t1: when the client asks the same server for more time, in seconds; 0 leaves it open.
+    @ivar t2: when it asks any.
+    """
+
+    form = Struct("!III")
+
+    t1: int = 0
+    t2: int = 0
+
+    def __post_init__(self) -> None:
+        Association.__post_init__(self)
+        require(0 <= self.t1 <= INFINITY, "T1", self.t1)
+        require(0 <= self.t2 <= INFINITY, "T2", self.t2)
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        return self.t1, self.t2
+
+
+class AddressAssociation(_Renewable):
+    """
+    IA_NA (section 21.4).
+    """
+
+    __slots__ = ()
+
+    code = 3
+    kind = Address
+
+
+class PrefixAssociation(_Renewable):
+    """
+    IA_PD (section 21.21).
+    """
+
+    __slots__ = ()
+
+    code = 25
+    kind = Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """
+    A message.
+
+    @ivar transactionID: 24 bits that an answer repeats.
+    @ivar options: in the order in which they stand.
+    """
+
+    messageType: MessageType
+    transactionID: int
+    options: tuple[Option, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(0 <= self.transactionID <= _TRANSACTION, "transaction id", self.transactionID)
+
+    def first(self, kind: type[K]) -> K | None:
+        """
+        The first option of C{kind}.
+        """
+        return next(iter(self.every(kind)), None)
+
+    def every(self, kind: type[K]) -> list[K]:
+        """
+        All options of C{kind}.
+        """
+        return [option for option in self.options if isinstance(option, kind)]
+
+    def encode(self) -> bytes:
+        """
+        Its octets, the information of a UDP datagram.
+        """
+        return _messageHeader.pack(self.messageType << 24 | self.transactionID) + encodeOptions(
+            self.options
+        )
+
+
+def decode(octets: bytes) -> Message:
+    """
+    The message that is the information of a UDP datagram.
+
+    @raise Malformed: it isn't one between client and server, or some option in it is malformed.
+    """
+    if len(octets) < _messageHeader.size:
+        raise Malformed(f"a message of {len(octets)} octets")
+    (head,) = _messageHeader.unpack_from(octets)
+    if head >> 24 not in _TYPES:
+        raise Malformed(f"a message of type {head >> 24}")
+    options = decodeOptions(octets[_messageHeader.size :], _OPTIONS)
+    return Message(MessageType(head >> 24), head & _TRANSACTION, tuple(options))
+
+
+def makeDUID(uuid: UUID) -> bytes:
+    """
+    The DUID-UUID (RFC 6355) of what C{uuid} identifies.
+    """
+    return _DUID_UUID + uuid.bytes
+
+
+def _byCode(kinds: Iterable[type[Option]]) -> dict[int, type[Option]]:
+    return {kind.code: kind for kind in kinds}
+
+
+def _status(octets: bytes) -> Status | None:
+    return next((one for one in decodeOptions(octets, _STATUS) if isinstance(one, Status)), None)
+
+
+_TYPES = frozenset(MessageType)
+_STATUS = _byCode([Status])
+_OPTIONS = _byCode([*PLAIN, AddressAssociation, TemporaryAssociation, PrefixAssociation])
