@@ -1,0 +1,73 @@
+"""
+The label stack that stands before a labelled packet (RFC 3032 section 2.1, RFC 5462).
+
+An entry is four octets: label (20 bits), traffic class (3), bottom of stack (1) and time to live
+(8). The packet follows the entry that is the bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pptpgw.error import Malformed
+
+ENTRY_OCTETS = 4
+
+DEPTH_LIMIT = 16
+"""
+Entries in a stack, at most: no network has use for as many.
+"""
+
+UNRESERVED = 16
+"""
+The first label that doesn't have a meaning of its own (section 2.1).
+"""
+
+LARGEST = 0xFFFFF
+"""
+The last label.
+"""
+
+_BOTTOM = 0x100
+
+
+class Entry(NamedTuple):
+    """
+    One entry of a label stack.
+
+    @ivar label: 0 to 1048575, those below 16 reserved.
+    @ivar ttl: the time to live, 0 to 255.
+    @ivar trafficClass: 0 to 7.
+    """
+
+    label: int
+    ttl: int = 64
+    trafficClass: int = 0
+
+
+def decode(packet: bytes) -> tuple[list[Entry], bytes]:
+    """
+    The stack, top first, and the packet under it, which may be empty.
+
+    @raise Malformed: no bottom of the stack among the first L{DEPTH_LIMIT} entries.
+    """
+    entries = []
+    for position in range(0, DEPTH_LIMIT * ENTRY_OCTETS, ENTRY_OCTETS):
+        octets = packet[position : position + ENTRY_OCTETS]
+        if len(octets) < ENTRY_OCTETS:
+            raise Malformed(f"a label stack of {len(packet)} octets has no bottom")
+        number = int.from_bytes(octets, "big")
+        entries.append(Entry(number >> 12, number & 0xFF, number >> 9 & 7))
+        if number & _BOTTOM:
+            return entries, packet[position + ENTRY_OCTETS :]
+    raise Malformed(f"a label stack of more than {DEPTH_LIMIT} entries")
+
+
+def encode(entries: Iterable[Entry], packet: bytes) -> bytes:
+    """
+    C{packet} under a stack, top first, of at least one entry.
+    """
+    numbers = [entry.label << 12 | entry.trafficClass << 9 | entry.ttl for entry in entries]
+    numbers[-1] |= _BOTTOM
+    return b"".join(number.to_bytes(ENTRY_OCTETS, "big") for number in numbers) + packet

@@ -1,0 +1,84 @@
+"""
+Tests of L{pptpgw.wire.mpls}, beside scapy's idea of a label stack.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.contrib.mpls import MPLS
+
+from pptpgw.error import Malformed
+from pptpgw.wire.mpls import DEPTH_LIMIT, LARGEST, Entry, decode, encode
+
+entries = st.builds(Entry, st.integers(0, LARGEST), st.integers(0, 255), st.integers(0, 7))
+stacks = st.lists(entries, min_size=1, max_size=DEPTH_LIMIT)
+
+
+@given(stacks, st.binary(max_size=40))
+def test_roundTrip(stack: list[Entry], packet: bytes) -> None:
+    """
+    What is encoded is decoded to the same.
+    """
+    assert decode(encode(stack, packet)) == (stack, packet)
+
+
+@given(st.binary(max_size=100))
+def test_arbitraryOctets(octets: bytes) -> None:
+    """
+    Octets are a stack over a packet or Malformed, nothing else.
+    """
+    try:
+        stack, packet = decode(octets)
+    except Malformed:
+        return
+    assert encode(stack, packet) == octets
+
+
+@given(stacks)
+def test_scapy(stack: list[Entry]) -> None:
+    """
+    The octets are those that scapy makes of the same fields, the last entry alone the bottom.
+    """
+    octets = b"".join(
+        bytes(MPLS(label=entry.label, cos=entry.trafficClass, ttl=entry.ttl, s=at == len(stack)))
+        for at, entry in enumerate(stack, 1)
+    )
+    assert encode(stack, b"") == octets
+
+
+def test_octets() -> None:
+    """
+    The octets stand as RFC 3032 section 2.1 draws them.
+    """
+    assert encode([Entry(0x12345, 64, 5), Entry(16, 1)], b"!").hex() == "12345a400001010121"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"\x00\x01\x01",
+        # No bottom: the packet ends in an entry, or right behind one.
+        b"\x00\x01\x00\x40",
+        b"\x00\x01\x00\x40\x00\x01\x01",
+        # A stack that goes on for the whole packet.
+        b"\x00\x01\x00\x40" * 350,
+        b"\x00\x01\x00\x40" * DEPTH_LIMIT + b"\x00\x01\x01\x40",
+    ],
+)
+def test_malformed(octets: bytes) -> None:
+    """
+    A stack without an end in reach is none.
+    """
+    with pytest.raises(Malformed):
+        decode(octets)
+
+
+def test_deepest() -> None:
+    """
+    As many entries as are allowed are read.
+    """
+    stack, packet = decode(b"\x00\x01\x00\x40" * (DEPTH_LIMIT - 1) + b"\x00\x01\x01\x40!")
+    assert (len(stack), packet) == (DEPTH_LIMIT, b"!")
