@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import GRE
+from pptpgw.datapath.limit import Limit
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
 from pptpgw.datapath.network import IPV4, IPV6, Network, Networks
 from pptpgw.datapath.recovery import Recovery
@@ -80,7 +81,6 @@ class Channel:
         "_required",
         "_send",
         "_strangers",
-        "_strangersSince",
         "_tunnel",
         "_window",
         "counters",
@@ -116,8 +116,7 @@ class Channel:
         # Those networks whose packets may come in clear: all, or none.
         self._inClear = self._networks
         self._closed = False
-        self._strangersSince = float("-inf")
-        self._strangers = 0
+        self._strangers = Limit(clock, STRANGER_LIMIT)
         self._recompute()
         gre.register(tunnel.peerAddress, tunnel.localCallID, self.framesReceived)
 
@@ -203,12 +202,7 @@ class Channel:
             if self._inClear is not self._networks:
                 self.counters.discard(IN_CLEAR)
                 return
-            now = self._clock.seconds()
-            if now - self._strangersSince >= 1:
-                self._strangersSince = now
-                self._strangers = 0
-            self._strangers += 1
-            if self._strangers > STRANGER_LIMIT:
+            if not self._strangers.allows():
                 self.counters.discard(NOT_OPEN)
                 return
         self._owner.frameReceived(protocol, information)

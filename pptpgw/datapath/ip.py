@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from struct import Struct
 
+from pptpgw.datapath.tcp import clampSegment
+from pptpgw.wire.checksum import checksum
+
 HEADER = 20
 """
 Octets of a header without options.
@@ -26,9 +29,7 @@ QUOTE_LIMIT = 548
 How much of a packet an ICMP error quotes: it stays within 576 octets (RFC 1812 section 4.3.2.3).
 """
 
-_SYN = 0x02
 _NO_OPTION = 1
-_MSS_OPTION = 2
 _ICMP_ERRORS = frozenset((3, 4, 5, 11, 12))
 _ICMP_TTL = 64
 _U16 = Struct("!H")
@@ -36,64 +37,17 @@ _IPV4 = Struct("!BBHHHBBH4s4s")
 _UNREACHABLE = Struct("!BBHHH")
 
 
-def checksum(octets: bytes) -> int:
-    """
-    The Internet checksum (RFC 1071).
-    """
-    if len(octets) & 1:
-        octets += b"\x00"
-    # 2**16 is 1 modulo 0xFFFF, so the remainder of the whole number is the sum with its carries.
-    total = int.from_bytes(octets, "big")
-    folded = total % 0xFFFF
-    return 0xFFFF - (folded or (0xFFFF if total else 0))
-
-
 def clampMSS(packet: bytes, mss: int) -> bytes:
     """
-    The packet with the MSS option of a TCP SYN brought down to C{mss}, its checksum updated
-    (RFC 1624); any other packet, and one that asks for less, unchanged.
+    The packet with the MSS option of a TCP SYN brought down to C{mss}; any other packet, and one
+    that asks for less, unchanged.
     """
     header = (packet[0] & 0x0F) * 4
-    size = len(packet)
-    if size < header + 20 or header < HEADER or packet[9] != TCP or not packet[header + 13] & _SYN:
+    if header < HEADER or len(packet) < header or packet[9] != TCP:
         return packet
     if _U16.unpack_from(packet, 6)[0] & OFFSET:
         return packet
-    at = header + 20
-    end = min(header + (packet[header + 12] >> 4) * 4, size)
-    while at + 4 <= end and packet[at] != 0:
-        if packet[at] == _NO_OPTION:
-            at += 1
-            continue
-        length = packet[at + 1]
-        if packet[at] == _MSS_OPTION and length == 4:
-            return _withMSS(packet, header, at + 2, mss)
-        if length < 2:
-            break
-        at += length
-    return packet
-
-
-def _withMSS(packet: bytes, header: int, at: int, mss: int) -> bytes:
-    """
-    C{packet} with the MSS at the offset C{at} brought down to C{mss}.
-    """
-    (old,) = _U16.unpack_from(packet, at)
-    if old <= mss:
-        return packet
-    new = mss
-    changed = bytearray(packet)
-    _U16.pack_into(changed, at, mss)
-    if (at - header) & 1:
-        # The value lies across two words of the sum: swapped, it adds the same.
-        old = (old & 0xFF) << 8 | old >> 8
-        new = (new & 0xFF) << 8 | new >> 8
-    (before,) = _U16.unpack_from(packet, header + 16)
-    total = (before ^ 0xFFFF) + (old ^ 0xFFFF) + new
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    _U16.pack_into(changed, header + 16, total ^ 0xFFFF)
-    return bytes(changed)
+    return clampSegment(packet, header, mss)
 
 
 def mayFragment(packet: bytes) -> bool:

@@ -12,9 +12,12 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from pptpgw.counters import Counters
+from pptpgw.datapath import ipv6
 from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
+from pptpgw.datapath.limit import Limit
 from pptpgw.interfaces import Attachment
+from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
 
 IPV4 = 0x0021
 IPV6 = 0x0057
@@ -28,10 +31,25 @@ TCP_OVERHEAD = 40
 Octets of IPv4 and TCP header, without options: the MTU less these is the MSS.
 """
 
+IPV6_TCP_OVERHEAD = 60
+"""
+The same of IPv6.
+"""
+
+ERROR_LIMIT = 100
+"""
+ICMPv6 errors a second, at most, on behalf of one peer (RFC 4443 section 2.4).
+"""
+
 _SOURCE = slice(12, 16)
 _SYN = 0x02
 _SHORTEST_TCP = 40
-_IPV6_HEADER = 40
+_SHORTEST_IPV6_TCP = 60
+# From here on: link-local unicast, and a little else, and multicast.
+_IPV6_SPECIAL = 0xFE
+_MULTICAST = b"\xff"
+_UNSPECIFIED = bytes(16)
+_FIRST_HALF = 0xFFFFFFFFFFFFFFFF << 64
 
 
 def _closed(packet: bytes) -> None:
@@ -39,6 +57,13 @@ def _closed(packet: bytes) -> None:
     What delivering is once the network has been closed.
     """
     raise OSError(errno.ENETDOWN, "the network is closed")
+
+
+def _unserved(packet: bytes) -> None:
+    """
+    What delivering is where nobody serves the link itself.
+    """
+    raise OSError(errno.EADDRNOTAVAIL, "nothing here has a link-local address")
 
 
 class Carrier(Protocol):
@@ -147,31 +172,120 @@ class Network:
 
 class IPv6(Network):
     """
-    IPv6, its sources checked.
+    IPv6: what concerns the link alone is told from what goes further; of the latter sources are
+    checked, MSS is clamped both ways, and the sender of a packet that is too large is told.
     """
 
-    __slots__ = ("_sources",)
+    __slots__ = ("_clamp", "_errors", "_local", "_prefix", "_sources")
 
     def __init__(
-        self, protocol: int, attachment: Attachment, carrier: Carrier, deliver: Deliver
+        self,
+        protocol: int,
+        attachment: Attachment,
+        carrier: Carrier,
+        deliver: Deliver,
+        clamp: bool,
+        errors: Limit,
     ) -> None:
+        """
+        @param clamp: whether to clamp the MSS.
+        @param errors: how often an ICMPv6 error may be sent.
+        """
         super().__init__(protocol, attachment, carrier, deliver)
         self._sources = _Sources(attachment, IPv6Network)
+        # The peer's first /64, for a comparison instead of a look-up.
+        self._prefix = self._sources.half()
+        self._local: Deliver = attachment.local or attachment.receive or _unserved
+        self._clamp = clamp
+        self._errors = errors
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
         See L{Network.received}.
         """
-        super().received([packet for packet in packets if self._mayCome(packet)])
+        prefix = self._prefix
+        counters = self._counters
+        for packet in packets:
+            deliver = self._deliver
+            size = len(packet)
+            if size < IPV6_HEADER or packet[0] >> 4 != 6:
+                counters.discard(SPOOFED)
+                continue
+            # From its /64 to a global address is nearly every packet.
+            if packet[8:16] != prefix or packet[24] >= _IPV6_SPECIAL:
+                if _isLocal(packet):
+                    deliver = self._local
+                elif packet[8:24] not in self._sources:
+                    counters.discard(SPOOFED)
+                    continue
+            counters.packetsReceived += 1
+            counters.octetsReceived += size
+            try:
+                deliver(self._clamped(packet))
+            except Exception as error:
+                self._failed(error)
 
-    def _mayCome(self, packet: bytes) -> bool:
+    def close(self) -> None:
         """
-        Whether this is IPv6 from an address of the peer's; it is counted where it isn't.
+        See L{Network.close}.
         """
-        if len(packet) >= _IPV6_HEADER and packet[0] >> 4 == 6 and packet[8:24] in self._sources:
-            return True
-        self._counters.discard(SPOOFED)
-        return False
+        super().close()
+        self._local = _closed
+
+    def transmit(self, packet: bytes) -> None:
+        """
+        See L{Network.transmit}.
+        """
+        if len(packet) > self.mtu:
+            self._tooBig(packet)
+        else:
+            self._carry(self, self._clamped(packet))
+
+    def _clamped(self, packet: bytes) -> bytes:
+        """
+        The packet with the MSS of a SYN within the MTU.
+        """
+        number = packet[6]
+        if number == TCP:
+            if len(packet) < _SHORTEST_IPV6_TCP or not packet[53] & _SYN:
+                return packet
+        elif number not in ipv6.EXTENSIONS:
+            return packet
+        if not self._clamp:
+            return packet
+        return ipv6.clampMSS(packet, max(1, self.mtu - IPV6_TCP_OVERHEAD))
+
+    def _tooBig(self, packet: bytes) -> None:
+        """
+        Tell the sender of a packet.
+        """
+        self._counters.discard(TOO_BIG)
+        answer = ipv6.tooBig(packet, self.mtu)
+        if answer is not None and self._errors.allows():
+            try:
+                self._deliver(answer)
+            except OSError:
+                self._counters.discard(NOT_DELIVERED)
+
+
+def _isLocal(packet: bytes) -> bool:
+    """
+    Whether an IPv6 packet concerns the link alone: link-local or without a source, or to a
+    link-local address or a multicast one.
+    """
+    return (
+        packet[24:25] == _MULTICAST
+        or _isLinkLocal(packet[24:26])
+        or _isLinkLocal(packet[8:10])
+        or packet[8:24] == _UNSPECIFIED
+    )
+
+
+def _isLinkLocal(begin: bytes) -> bool:
+    """
+    Whether an address that begins with these two octets is of fe80::/10.
+    """
+    return begin[0] == _IPV6_SPECIAL and begin[1] & 0xC0 == 0x80
 
 
 class IPv4(Network):
@@ -296,4 +410,14 @@ class _Sources:
             ((prefix, mask),) = self._networks
             if mask == 0xFFFFFFFF:
                 return prefix.to_bytes(4, "big")
+        return b""
+
+    def half(self) -> bytes:
+        """
+        The first half of the first IPv6 network, if that half is what counts, or nothing.
+        """
+        if self._networks:
+            prefix, mask = self._networks[0]
+            if mask == _FIRST_HALF:
+                return (prefix >> 64).to_bytes(8, "big")
         return b""

@@ -15,7 +15,8 @@ from zope.interface import implementer
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import GRE, TUN, Deliver
-from pptpgw.datapath.network import IPV4, IPV6, Carrier, IPv4, IPv6, Network
+from pptpgw.datapath.limit import Limit
+from pptpgw.datapath.network import ERROR_LIMIT, IPV4, IPV6, Carrier, IPv4, IPv6, Network
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, IKernelInterface, Tunnel
@@ -109,7 +110,8 @@ class PythonDataPath:
         if protocol == IPV4:
             network = IPv4(protocol, attachment, channel, deliver, self._mssClamp)
         elif protocol == IPV6:
-            network = IPv6(protocol, attachment, channel, deliver)
+            errors = Limit(self._clock, ERROR_LIMIT)
+            network = IPv6(protocol, attachment, channel, deliver, self._mssClamp, errors)
         else:
             network = Network(protocol, attachment, channel, deliver)
         if attachment.receive is None:

@@ -63,7 +63,7 @@ def datagram(source: str, destination: str, size: int) -> bytes:
     """
     An IPv4 packet of C{size} octets that holds a UDP datagram without a checksum.
     """
-    from pptpgw.datapath.ip import checksum
+    from pptpgw.wire.checksum import checksum
 
     def header(value: int) -> bytes:
         return struct.pack(

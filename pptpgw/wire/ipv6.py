@@ -1,0 +1,189 @@
+"""
+IPv6 packets (RFC 8200 section 3), and the two things in them that the gateway reads itself: ICMPv6
+messages (RFC 4443 section 2.1) and UDP datagrams (RFC 768), both with their checksums.
+
+Extension headers aren't looked into here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from struct import Struct
+
+from pptpgw.error import Malformed
+from pptpgw.wire.checksum import checksum
+
+HEADER = 40
+"""
+Octets of the header.
+"""
+
+MINIMUM_MTU = 1280
+"""
+What every link carries whole (RFC 8200 section 5).
+"""
+
+# Next Header values (RFC 8200 section 3, assigned by IANA).
+TCP = 6
+UDP = 17
+ICMP = 58
+
+# Types of ICMPv6 messages (RFC 4443 section 2.1); those below 128 are errors.
+PACKET_TOO_BIG = 2
+ECHO_REQUEST = 128
+ECHO_REPLY = 129
+REDIRECT = 137
+
+UNSPECIFIED = IPv6Address("::")
+# RFC 4291 section 2.7.1.
+ALL_NODES = IPv6Address("ff02::1")
+ALL_ROUTERS = IPv6Address("ff02::2")
+
+_VERSION = 6
+_header = Struct("!IHBB16s16s")
+_message = Struct("!BBH")
+_datagram = Struct("!HHHH")
+_pseudoEnd = Struct("!II")
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """
+    An IPv6 packet; traffic class and flow label are 0 in what is sent.
+
+    @ivar protocol: its Next Header.
+    @ivar payload: what follows the header, of at most 65535 octets.
+    @ivar hopLimit: 255 tells a neighbour that no router was on the way (RFC 4861 section 3.1).
+    """
+
+    source: IPv6Address
+    destination: IPv6Address
+    protocol: int
+    payload: bytes
+    hopLimit: int = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """
+    An ICMPv6 message.
+
+    @ivar body: what follows the checksum.
+    """
+
+    type: int
+    code: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """
+    A UDP datagram.
+    """
+
+    sourcePort: int
+    destinationPort: int
+    payload: bytes
+
+
+def decode(octets: bytes) -> Packet:
+    """
+    A packet; octets past its payload length are padding.
+
+    @raise Malformed: this is no IPv6, or shorter than it says.
+    """
+    if len(octets) < HEADER or octets[0] >> 4 != _VERSION:
+        raise Malformed(f"{len(octets)} octets are no IPv6 packet")
+    _, length, protocol, hopLimit, source, destination = _header.unpack_from(octets)
+    if len(octets) < HEADER + length:
+        raise Malformed(f"a packet of {len(octets)} octets gives its payload length as {length}")
+    payload = octets[HEADER : HEADER + length]
+    return Packet(IPv6Address(source), IPv6Address(destination), protocol, payload, hopLimit)
+
+
+def encode(packet: Packet) -> bytes:
+    """
+    The octets of a packet.
+    """
+    header = _header.pack(
+        _VERSION << 28,
+        len(packet.payload),
+        packet.protocol,
+        packet.hopLimit,
+        packet.source.packed,
+        packet.destination.packed,
+    )
+    return header + packet.payload
+
+
+def decodeMessage(packet: Packet) -> Message:
+    """
+    The ICMPv6 message in C{packet}.
+
+    @raise Malformed: it is too short, or its checksum is wrong.
+    """
+    payload = packet.payload
+    if len(payload) < _message.size or _sum(packet) != 0:
+        raise Malformed("no ICMPv6 message, or one with a wrong checksum")
+    kind, code, _ = _message.unpack_from(payload)
+    return Message(kind, code, payload[_message.size :])
+
+
+def encodeMessage(
+    source: IPv6Address, destination: IPv6Address, message: Message, hopLimit: int = 255
+) -> bytes:
+    """
+    The octets of a packet with an ICMPv6 message.
+    """
+    payload = _message.pack(message.type, message.code, 0) + message.body
+    return encode(_summed(Packet(source, destination, ICMP, payload, hopLimit), 2))
+
+
+def decodeDatagram(packet: Packet) -> Datagram:
+    """
+    The UDP datagram in C{packet}.
+
+    @raise Malformed: its length or checksum is wrong; over IPv6 there must be one (RFC 8200 section
+        8.1).
+    """
+    payload = packet.payload
+    if len(payload) < _datagram.size:
+        raise Malformed(f"{len(payload)} octets are no UDP datagram")
+    sourcePort, destinationPort, length, total = _datagram.unpack_from(payload)
+    if length != len(payload) or total == 0 or _sum(packet) != 0:
+        raise Malformed("a UDP datagram with a wrong length or checksum")
+    return Datagram(sourcePort, destinationPort, payload[_datagram.size :])
+
+
+def encodeDatagram(
+    source: IPv6Address, destination: IPv6Address, datagram: Datagram, hopLimit: int = 255
+) -> bytes:
+    """
+    The octets of a packet with a UDP datagram.
+    """
+    length = _datagram.size + len(datagram.payload)
+    header = _datagram.pack(datagram.sourcePort, datagram.destinationPort, length, 0)
+    packet = Packet(source, destination, UDP, header + datagram.payload, hopLimit)
+    return encode(_summed(packet, 6))
+
+
+def _sum(packet: Packet) -> int:
+    """
+    The checksum over the payload and the pseudo-header (RFC 8200 section 8.1): 0 where the payload
+    bears the right one.
+    """
+    addresses = packet.source.packed + packet.destination.packed
+    end = _pseudoEnd.pack(len(packet.payload), packet.protocol)
+    return checksum(addresses + end + packet.payload)
+
+
+def _summed(packet: Packet, at: int) -> Packet:
+    """
+    C{packet} with its checksum, which is 0 as yet, at the offset C{at} of its payload; what would
+    be 0 is sent as 0xFFFF, the same in this arithmetic.
+    """
+    total = (_sum(packet) or 0xFFFF).to_bytes(2, "big")
+    payload = packet.payload[:at] + total + packet.payload[at + 2 :]
+    return Packet(packet.source, packet.destination, packet.protocol, payload, packet.hopLimit)
