@@ -36,6 +36,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAddressPoolFactory,
+    IAuthenticationProtocol,
     IDataPathFactory,
     INetworkFactory,
     ISessionObserverFactory,
@@ -53,21 +54,30 @@ class Kind:
     A kind of plugin.
 
     @ivar words: what it is called in texts.
+    @ivar chosen: where one is chosen.
     @ivar group: the group of its entry points.
     @ivar label: the attribute that holds a plugin's name.
+    @ivar line: the attribute that says what it is, in one line.
     """
 
     words: str
+    chosen: str
     group: str
     label: str = "name"
+    line: str = "description"
 
 
 KINDS: dict[type, Kind] = {
-    INetworkFactory: Kind("network protocol", "pptpgw.network"),
-    IAddressPoolFactory: Kind("address pool", "pptpgw.pool"),
-    ISessionObserverFactory: Kind("session observer", "pptpgw.observer"),
-    IDataPathFactory: Kind("data path", "pptpgw.datapath"),
-    ICheckerFactory: Kind("credentials checker", "pptpgw.checker", "authType"),
+    INetworkFactory: Kind("network protocol", "[network] protocols", "pptpgw.network"),
+    IAuthenticationProtocol: Kind(
+        "authentication protocol", "[link] authentication", "pptpgw.authentication"
+    ),
+    IAddressPoolFactory: Kind("address pool", "[ipv4] allocator", "pptpgw.pool"),
+    ISessionObserverFactory: Kind("session observer", "[plugins] observers", "pptpgw.observer"),
+    IDataPathFactory: Kind("data path", "[plugins] data-path", "pptpgw.datapath"),
+    ICheckerFactory: Kind(
+        "credentials checker", "--auth", "pptpgw.checker", "authType", "argStringFormat"
+    ),
 }
 """
 Every kind of plugin, by the interface that its plugins provide.
@@ -85,7 +95,7 @@ class Lazy:
     def __init__(self, kind: type, path: str, **known: object) -> None:
         """
         @param kind: the interface that the plugin provides.
-        @param path: the dotted name of its class, which is called without arguments.
+        @param path: its dotted name, or that of its class, which is called without arguments.
         @param known: attributes of it, its name first of all.
         """
         self._kind: Any = kind
@@ -101,7 +111,8 @@ class Lazy:
         if name.startswith("_") or name not in self._kind:
             raise AttributeError(name)
         if self._plugin is None:
-            self._plugin = namedAny(self._path)()
+            named = namedAny(self._path)
+            self._plugin = named() if isinstance(named, type) else named
         return getattr(self._plugin, name)
 
 
@@ -131,9 +142,9 @@ def find(kind: type[T], name: str) -> T:
 
         near = get_close_matches(name, found, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(found))}"
-        raise ConfigurationError(
-            f'no {KINDS[kind].words} is called "{name}": {hint if found else "none is installed"}'
-        )
+        hint = hint if found else "none is installed"
+        words, chosen = KINDS[kind].words, KINDS[kind].chosen
+        raise ConfigurationError(f'{chosen}: no {words} is called "{name}": {hint}')
     return _chosen(kind, name, found[name])
 
 
@@ -185,7 +196,7 @@ def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
         found = first or found
     plugins: dict[int, T] = {}
     origins = []
-    faults = []
+    broken = []
     for one in found:
         try:
             plugin: Any = one.load()
@@ -196,14 +207,14 @@ def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            faults.append(f"the {what} of {one.origin()} can't be used: {_reason(error)}")
+            broken.append(f"the {what} of {one.origin()} can't be used: {_reason(error)}")
         else:
             if id(plugin) not in plugins:
                 plugins[id(plugin)] = plugin
                 origins.append(one.origin)
     if not plugins:
-        raise ConfigurationError("; ".join(faults))
-    for fault in faults:
+        raise ConfigurationError("; ".join(broken))
+    for fault in broken:
         _tell(fault)
     if len(plugins) > 1:
         owners = " and ".join(sorted(origin() for origin in origins))
@@ -293,13 +304,14 @@ def _reason(error: BaseException) -> str:
 
 
 _log = Logger()
-_told: set[str] = set()
+
+faults: list[str] = []
+"""
+What was found to be wrong so far; each of it is logged once.
+"""
 
 
 def _tell(fault: str) -> None:
-    """
-    Log C{fault}, once.
-    """
-    if fault not in _told:
-        _told.add(fault)
+    if fault not in faults:
+        faults.append(fault)
         _log.warn("{fault}", fault=fault)

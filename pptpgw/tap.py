@@ -5,26 +5,31 @@ What C{twistd pptpgw} is told on the command line, and the service that it makes
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NoReturn
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import (
     AuthOptionMixin,
+    ICheckerFactory,
     InvalidAuthArgumentString,
-    InvalidAuthType,
     UnsupportedInterfaces,
-    makeChecker,
+    notSupportedWarning,
 )
 from twisted.python import usage
 
-from pptpgw import __version__
+from pptpgw import __version__, plugin
 from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
-from pptpgw.error import PPTPGWError
+from pptpgw.error import ConfigurationError, PPTPGWError
+from pptpgw.interfaces import INetworkFactory
+from pptpgw.kind import PROTOCOLS
 from pptpgw.service import GatewayService
 
 
@@ -34,7 +39,7 @@ class Options(usage.Options, AuthOptionMixin):
     """
 
     supportedInterfaces = (IUsernamePassword, IUsernameHashedPassword)
-    synopsis = "[--config FILE] [--auth SPEC ...]"
+    synopsis = "[--config FILE] [--network NAME,...] [--auth SPEC ...]"
     longdesc = (
         "A PPTP gateway: answers the calls of PPTP clients, authenticates them, encrypts, gives "
         "them addresses and carries their packets. PPTP's cryptography is broken; SECURITY.md "
@@ -42,6 +47,12 @@ class Options(usage.Options, AuthOptionMixin):
     )
     optParameters = [
         ["config", "c", None, "TOML file; every key is optional."],
+        [
+            "network",
+            None,
+            None,
+            "Network protocols, as in ipv4,ipv6; instead of [network] protocols.",
+        ],
     ]
     optFlags = [
         ["check-config", None, "Say whether the configuration can be used, and exit."],
@@ -55,12 +66,13 @@ class Options(usage.Options, AuthOptionMixin):
         """
         Who may call, as in chap-secrets:PATH; may be named several times.
         """
+        name, argument = plugin.specification(description)
         try:
-            AuthOptionMixin.addChecker(self, makeChecker(description))
-        except InvalidAuthType as error:
-            raise usage.UsageError(
-                f"--auth {description}: there is no such kind; --help-auth lists them"
-            ) from error
+            factory = plugin.find(ICheckerFactory, name)
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from error
+        try:
+            AuthOptionMixin.addChecker(self, factory.generateChecker(argument))
         except UnsupportedInterfaces as error:
             raise usage.UsageError(
                 f"--auth {description}: it can't check PPP's passwords; --help-auth lists what can"
@@ -68,7 +80,53 @@ class Options(usage.Options, AuthOptionMixin):
         except (InvalidAuthArgumentString, PPTPGWError) as error:
             sys.exit(f"--auth {description}: {error}")
 
-    def opt_version(self) -> None:
+    def opt_help_auth(self) -> NoReturn:
+        """
+        List what --auth can name, and exit.
+        """
+        factories = plugin.installed(ICheckerFactory)
+        able = {name: one for name, one in factories.items() if self._takes(one)}
+        print("--auth NAME:ARGUMENT; --help-auth-type NAME says more on one of them.\n")
+        _list(ICheckerFactory, able)
+        _endOfHelp()
+
+    def opt_help_auth_type(self, name: str) -> NoReturn:
+        """
+        Say more on one that --auth can name, and exit.
+        """
+        try:
+            factory = plugin.find(ICheckerFactory, name)
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from error
+        print(f"--auth {name}:ARGUMENT\n\nArgument: {factory.argStringFormat}\n")
+        print(factory.authHelp.strip())
+        if not self._takes(factory):
+            print(f"\n{notSupportedWarning}")
+        _endOfHelp()
+
+    def _takes(self, factory: ICheckerFactory) -> bool:
+        takes: bool = AuthOptionMixin.supportsCheckerFactory(self, factory)
+        return takes
+
+    def opt_help_network(self) -> NoReturn:
+        """
+        List the network protocols that are installed, and exit.
+        """
+        print("--network NAME,..., or [network] protocols in the configuration.\n")
+        _list(INetworkFactory, plugin.installed(INetworkFactory))
+        _endOfHelp()
+
+    def opt_help_plugins(self) -> NoReturn:
+        """
+        List every plugin that is installed, and where one is chosen, and exit.
+        """
+        for kind, what in plugin.KINDS.items():
+            print(f"{what.words.capitalize()}: {what.chosen}")
+            _list(kind, plugin.installed(kind))
+            print()
+        _endOfHelp()
+
+    def opt_version(self) -> NoReturn:
         """
         Show the versions and the MPPE implementation in use, and exit.
         """
@@ -85,7 +143,12 @@ class Options(usage.Options, AuthOptionMixin):
         except PPTPGWError as error:
             # No fault of the command line's: how to use that would only hide what is wrong.
             sys.exit(str(error))
+        if self["network"] is not None:
+            network = replace(self.configuration.network, protocols=_protocols(self["network"]))
+            self.configuration = replace(self.configuration, network=network)
         if self["check-config"]:
+            # It is made, but opens nothing.
+            makeService(self)
             print(f"{self['config'] or 'the default configuration'}: fine")
             sys.exit(0)
         if not self.get("credCheckers"):
@@ -98,11 +161,46 @@ class Options(usage.Options, AuthOptionMixin):
         """
         The portal of the checkers that were named.
         """
-        checkers: list[ICredentialsChecker] = self["credCheckers"]
+        checkers: list[ICredentialsChecker] = self.get("credCheckers", [])
         for checker in checkers:
             if isinstance(checker, ChapSecretsChecker):
                 checker.serverName = self.configuration.link.name.encode()
         return Portal(SubscriberRealm(), [CheckerChain(checkers)])
+
+
+def _protocols(text: str) -> tuple[str, ...]:
+    """
+    The network protocols that C{--network} names.
+    """
+    try:
+        names: tuple[str, ...] = PROTOCOLS.convert(text.split(","))
+        for name in names:
+            plugin.find(INetworkFactory, name)
+    except ValueError as error:
+        raise usage.UsageError(f"--network {text}: must be {PROTOCOLS.allowed}") from error
+    except ConfigurationError as error:
+        raise usage.UsageError(f"--network {text}: {error}") from error
+    return names
+
+
+def _list(kind: type, plugins: Mapping[str, object]) -> None:
+    """
+    Print plugins of C{kind}, a line each.
+    """
+    width = max(map(len, plugins), default=0)
+    for name, one in plugins.items():
+        print(f"  {name:{width}}  {getattr(one, plugin.KINDS[kind].line)}")
+    if not plugins:
+        print("  none is installed")
+
+
+def _endOfHelp() -> NoReturn:
+    """
+    Say which plugins could not be listed: there is no log yet that would.
+    """
+    for fault in plugin.faults:
+        print(fault, file=sys.stderr)
+    sys.exit(0)
 
 
 class NotStarted(SystemExit, Exception):
@@ -139,4 +237,7 @@ def makeService(options: Options) -> GatewayService:
     """
     from twisted.internet import reactor
 
-    return CommandService(reactor, options.configuration, options.portal())
+    try:
+        return CommandService(reactor, options.configuration, options.portal())
+    except PPTPGWError as error:
+        sys.exit(str(error))

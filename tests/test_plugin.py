@@ -9,19 +9,14 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from itertools import permutations
-from pathlib import Path
 from textwrap import dedent
 from typing import cast
 
 import pytest
-import twisted.plugins
 from twisted.cred.strcred import ICheckerFactory
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.plugin import CachedDropin, IPlugin, getPlugins
 from twisted.python.reflect import namedAny
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw import plugin
@@ -33,98 +28,10 @@ from pptpgw.interfaces import (
     ISessionObserverFactory,
 )
 from pptpgw.plugin import KINDS, Lazy, find, installed, specification
+from tests import distribution
+from tests.distribution import OBSERVER, Site, observer
 
-OBSERVER = """
-from zope.interface import implementer
-
-from pptpgw.interfaces import ISessionObserverFactory
-
-
-@implementer(ISessionObserverFactory)
-class Factory:
-    description = "For a test."
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def makeObserver(self, argument, reactor):
-        return None
-"""
-
-
-def observer(name: str) -> str:
-    """
-    A module whose C{plugin} is an observer factory of this name.
-    """
-    return f'{OBSERVER}\n\nplugin = Factory("{name}")\n'
-
-
-@implementer(ILogObserver)
-class Site:
-    """
-    Where a test installs distributions, each in a folder of its own on C{sys.path}.
-
-    @ivar warnings: what was logged by L{pptpgw.plugin}.
-    """
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.monkeypatch = monkeypatch
-        self.warnings: list[str] = []
-
-    def install(
-        self,
-        name: str,
-        modules: Mapping[str, str],
-        entryPoints: str = "",
-        group: str = "pptpgw.observer",
-        record: bool = True,
-    ) -> Path:
-        """
-        Install version 1.0 of distribution C{name}.
-
-        @param modules: text by path, C{"twisted/plugins/x.py"} for a drop-in.
-        @param entryPoints: lines of C{entry_points.txt} below C{group}.
-        @param record: whether it is a distribution, or only its files.
-        """
-        place = self.folder / name
-        for path, text in modules.items():
-            (place / path).parent.mkdir(parents=True, exist_ok=True)
-            (place / path).write_text(text)
-        if record:
-            information = place / f"{name.replace('-', '_')}-1.0.dist-info"
-            information.mkdir(parents=True)
-            (information / "METADATA").write_text(
-                f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-            )
-            (information / "RECORD").write_text("".join(f"{path},,\n" for path in modules))
-            (information / "entry_points.txt").write_text(f"[{group}]\n{entryPoints}\n")
-        self.monkeypatch.syspath_prepend(str(place))
-        dropIns = place / "twisted" / "plugins"
-        if dropIns.exists():
-            paths = [*twisted.plugins.__path__, str(dropIns)]
-            self.monkeypatch.setattr(twisted.plugins, "__path__", paths)
-        importlib.invalidate_caches()
-        return place
-
-    def __call__(self, event: LogEvent) -> None:
-        if event["log_namespace"] == "pptpgw.plugin":
-            self.warnings.append(formatEvent(event))
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(plugin, "_told", set())
-    before = set(sys.modules)
-    made = Site(tmp_path, monkeypatch)
-    globalLogPublisher.addObserver(made)
-    yield made
-    globalLogPublisher.removeObserver(made)
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-            if name.startswith("twisted.plugins."):
-                vars(twisted.plugins).pop(name.rpartition(".")[2], None)
+site = pytest.fixture(distribution.site, name="site")
 
 
 # Both ways
@@ -246,6 +153,7 @@ def test_oneFaultIsLoggedOnce(site: Site) -> None:
         installed(ISessionObserverFactory)
         installed(INetworkFactory)
     assert len(site.warnings) == 2
+    assert plugin.faults == site.warnings
 
 
 def test_anInterruptIsNoFaultOfAPlugin(site: Site) -> None:
@@ -386,14 +294,18 @@ def test_anUnknownNameIsToldWhatThereIs(site: Site) -> None:
     site.install("quote", {"quote.py": observer("quote")}, "quote = quote:plugin\nnote = quote:x")
     with pytest.raises(ConfigurationError) as caught:
         find(ISessionObserverFactory, "quot")
-    assert str(caught.value) == 'no session observer is called "quot": did you mean quote?'
+    assert str(caught.value) == (
+        '[plugins] observers: no session observer is called "quot": did you mean quote?'
+    )
     with pytest.raises(ConfigurationError, match=r'"" *: there are .*note, .*quote'):
         find(ISessionObserverFactory, "")
 
 
 def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, IPlugged, plugin.Kind("plug", "pptpgw.plug"))
-    with pytest.raises(ConfigurationError, match=r'^no plug is called "x": none is installed$'):
+    monkeypatch.setitem(KINDS, IPlugged, plugin.Kind("plug", "--plug", "pptpgw.plug"))
+    with pytest.raises(
+        ConfigurationError, match=r'^--plug: no plug is called "x": none is installed$'
+    ):
         find(IPlugged, "x")
     assert installed(IPlugged) == {}
 

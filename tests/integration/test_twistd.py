@@ -87,8 +87,8 @@ class TestCommandLine:
         assert "nobody could log in: name at least one --auth" in complaint()
 
     def test_anUnknownKindOfAuth(self) -> None:
-        said = complaint("--auth", "nonsense:x")
-        assert said.endswith("--auth nonsense:x: there is no such kind; --help-auth lists them")
+        said = complaint("--auth", "memry:x")
+        assert said.endswith('no credentials checker is called "memry": did you mean memory?')
 
     @pytest.mark.parametrize(
         ("spec", "said"),

@@ -1,0 +1,111 @@
+"""
+Distributions made for a test, and put where Python looks for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import twisted.plugins
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from pptpgw import plugin
+
+OBSERVER = """
+from zope.interface import implementer
+
+from pptpgw.interfaces import ISessionObserverFactory
+
+
+@implementer(ISessionObserverFactory)
+class Factory:
+    description = "For a test."
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def makeObserver(self, argument, reactor):
+        return None
+"""
+
+
+def observer(name: str) -> str:
+    """
+    A module whose C{plugin} is an observer factory of this name.
+    """
+    return f'{OBSERVER}\n\nplugin = Factory("{name}")\n'
+
+
+@implementer(ILogObserver)
+class Site:
+    """
+    Where a test installs distributions, each in a folder of its own on C{sys.path}.
+
+    @ivar warnings: what was logged by L{pptpgw.plugin}.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.monkeypatch = monkeypatch
+        self.warnings: list[str] = []
+
+    def install(
+        self,
+        name: str,
+        modules: Mapping[str, str],
+        entryPoints: str = "",
+        group: str = "pptpgw.observer",
+        record: bool = True,
+    ) -> Path:
+        """
+        Install version 1.0 of distribution C{name}.
+
+        @param modules: text by path, C{"twisted/plugins/x.py"} for a drop-in.
+        @param entryPoints: lines of C{entry_points.txt} below C{group}.
+        @param record: whether it is a distribution, or only its files.
+        """
+        place = self.folder / name
+        for path, text in modules.items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_text(text)
+        if record:
+            information = place / f"{name.replace('-', '_')}-1.0.dist-info"
+            information.mkdir(parents=True)
+            (information / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+            )
+            (information / "RECORD").write_text("".join(f"{path},,\n" for path in modules))
+            (information / "entry_points.txt").write_text(f"[{group}]\n{entryPoints}\n")
+        self.monkeypatch.syspath_prepend(str(place))
+        dropIns = place / "twisted" / "plugins"
+        if dropIns.exists():
+            paths = [*twisted.plugins.__path__, str(dropIns)]
+            self.monkeypatch.setattr(twisted.plugins, "__path__", paths)
+        importlib.invalidate_caches()
+        return place
+
+    def __call__(self, event: LogEvent) -> None:
+        if event["log_namespace"] == "pptpgw.plugin":
+            self.warnings.append(formatEvent(event))
+
+
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """
+    Of this, each module of tests that wants it makes a fixture.
+    """
+    monkeypatch.setattr(plugin, "faults", [])
+    before = set(sys.modules)
+    made = Site(tmp_path, monkeypatch)
+    globalLogPublisher.addObserver(made)
+    yield made
+    globalLogPublisher.removeObserver(made)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+            if name.startswith("twisted.plugins."):
+                vars(twisted.plugins).pop(name.rpartition(".")[2], None)

@@ -1,0 +1,241 @@
+"""
+The command line: what plugins it finds, what it lists of them, and what it says of typing errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twisted.python import usage
+
+from pptpgw.tap import Options
+from tests import distribution
+from tests.distribution import Site, observer
+
+site = pytest.fixture(distribution.site, name="site")
+
+CHECKER = """
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse as Users
+from twisted.cred.credentials import IAnonymous
+from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+from zope.interface import implementer
+
+
+@implementer(ICheckerFactory)
+class Factory:
+    authHelp = "Knows one user."
+    argStringFormat = "NAME:PASSWORD"
+
+    def __init__(self, authType, credentialInterfaces):
+        self.authType = authType
+        self.credentialInterfaces = credentialInterfaces
+
+    def generateChecker(self, argstring):
+        name, colon, password = argstring.partition(":")
+        if not colon:
+            raise InvalidAuthArgumentString("a password is missing")
+        return Users(**{name: password.encode()})
+
+
+one = Factory("one", Users.credentialInterfaces)
+nobody = Factory("nobody", (IAnonymous,))
+"""
+
+NETWORK = """
+from dataclasses import dataclass
+
+from zope.interface import implementer
+
+from pptpgw.interfaces import INetworkFactory
+
+
+@dataclass(frozen=True)
+class Settings:
+    pass
+
+
+@implementer(INetworkFactory)
+class Factory:
+    name = "carrier-pigeon"
+    description = "Packets on paper (RFC 1149)"
+    settings = Settings
+
+    def makeNetwork(self, settings, environment):
+        return None
+
+
+plugin = Factory()
+"""
+
+
+def options(*arguments: str) -> Options:
+    """
+    The options that a command line makes.
+    """
+    made = Options()
+    usage.Options.parseOptions(made, ["--auth", "memory:alice:x", *arguments])
+    return made
+
+
+def complaint(*arguments: str) -> str:
+    """
+    What is said of a command line that is wrong.
+    """
+    with pytest.raises(usage.UsageError) as error:
+        options(*arguments)
+    return str(error.value)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[list[str]], str]:
+    """
+    What a command line that ends well prints: the words of each line, and the standard error.
+    """
+    with pytest.raises(SystemExit) as ended:
+        usage.Options.parseOptions(Options(), arguments)
+    assert ended.value.code == 0
+    out, error = capsys.readouterr()
+    return [line.split(maxsplit=1) for line in out.splitlines()], error
+
+
+def pigeon(site: Site) -> None:
+    """
+    Install a network protocol of somebody else's.
+    """
+    site.install("rfc1149", {"pigeon.py": NETWORK}, "carrier-pigeon = pigeon:plugin", NETWORKS)
+
+
+NETWORKS = "pptpgw.network"
+
+
+class TestNetwork:
+    def test_namesReplaceThoseOfTheConfiguration(self, site: Site, tmp_path: Path) -> None:
+        pigeon(site)
+        path = tmp_path / "pptpgw.toml"
+        path.write_text('[network]\nprotocols = ["ipv4"]\ninterface = "mine0"\n')
+        made = options("--network", "carrier-pigeon,ipv4", "--config", str(path))
+        assert made.configuration.network.protocols == ("carrier-pigeon", "ipv4")
+        assert made.configuration.network.interface == "mine0"
+
+    def test_withoutItTheConfigurationCounts(self) -> None:
+        assert options().configuration.network.protocols == ("ipv4",)
+
+    def test_aTypingError(self, site: Site) -> None:
+        pigeon(site)
+        said = complaint("--network", "ipv4,carrier-pigeons")
+        assert said == (
+            "--network ipv4,carrier-pigeons: [network] protocols: no network protocol is called "
+            '"carrier-pigeons": did you mean carrier-pigeon?'
+        )
+        assert "there are carrier-pigeon, " in complaint("--network", "xyzzy")
+
+    @pytest.mark.parametrize("text", ["", ",", "ipv4,", "ipv4,ipv4", "IPv4", "ipv4 ipv6"])
+    def test_whatIsNoListOfNames(self, text: str) -> None:
+        assert f"--network {text}: must be a list of one or more" in complaint("--network", text)
+
+    def test_oneThatIsBroken(self, site: Site) -> None:
+        site.install("bad", {"bad.py": "import nothing"}, "carrier-pigeon = bad:x", NETWORKS)
+        said = complaint("--network", "carrier-pigeon")
+        assert 'the network protocol "carrier-pigeon" of bad 1.0 can\'t be used' in said
+
+
+class TestLists:
+    def test_networkProtocols(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+        pigeon(site)
+        lines, error = shown(capsys, "--help-network")
+        assert ["carrier-pigeon", "Packets on paper (RFC 1149)"] in lines
+        assert [line[1][:12] for line in lines if line[:1] == ["ipv4"]] == ["IPv4 (IPCP, "]
+        assert error == ""
+
+    def test_whatIsBrokenIsSaid(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+        site.install("bad", {"bad.py": "import nothing"}, "carrier-pigeon = bad:x", NETWORKS)
+        lines, error = shown(capsys, "--help-network")
+        assert "carrier-pigeon" not in [line[0] for line in lines if line]
+        assert error.startswith('the network protocol "carrier-pigeon" of bad 1.0 can\'t be used')
+        assert error.count("\n") == 1
+
+    def test_everything(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+        site.install("quote", {"quote.py": observer("quote")}, "quote = quote:plugin")
+        lines, _ = shown(capsys, "--help-plugins")
+        places = [lines.index(heading) for heading in HEADINGS]
+        assert places == sorted(places)
+        assert ["quote", "For a test."] in lines[places[2] : places[3]]
+        assert ["python"] in [line[:1] for line in lines[places[3] :]]
+
+    def test_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        lines, _ = shown(capsys, "--help-plugins")
+        assert lines[lines.index(HEADINGS[2]) + 1] == ["none", "is installed"]
+
+
+HEADINGS = [
+    ["Network", "protocol: [network] protocols"],
+    ["Address", "pool: [ipv4] allocator"],
+    ["Session", "observer: [plugins] observers"],
+    ["Data", "path: [plugins] data-path"],
+]
+
+
+class TestCheckers:
+    def install(self, site: Site) -> None:
+        points = "one = users:one\nnobody = users:nobody"
+        site.install("users", {"users.py": CHECKER}, points, "pptpgw.checker")
+
+    def test_anEntryPoint(self, site: Site) -> None:
+        self.install(site)
+        made = options("--auth", "one:bob:secret")
+        checker = made["credCheckers"][1]
+        assert checker.users == {b"bob": b"secret"}
+
+    def test_anArgumentOfNoUse(self, site: Site) -> None:
+        self.install(site)
+        with pytest.raises(SystemExit, match=r"^--auth one:bob: a password is missing$"):
+            options("--auth", "one:bob")
+
+    def test_oneThatCannotJudgePasswords(self, site: Site) -> None:
+        self.install(site)
+        assert "it can't check PPP's passwords" in complaint("--auth", "anonymous")
+
+    def test_aTypingError(self, site: Site) -> None:
+        self.install(site)
+        assert complaint("--auth", "chap-secret:x") == (
+            '--auth: no credentials checker is called "chap-secret": did you mean chap-secrets?'
+        )
+        assert "there are anonymous, chap-secrets, " in complaint("--auth", "xyzzy")
+
+    def test_theList(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+        self.install(site)
+        lines, _ = shown(capsys, "--help-auth")
+        assert ["one", "NAME:PASSWORD"] in lines
+        assert ["chap-secrets", "The path of the file."] in lines
+        assert not {"nobody", "anonymous"} & {line[0] for line in lines if line}
+
+    def test_more(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+        self.install(site)
+        lines, _ = shown(capsys, "--help-auth-type", "one")
+        assert ["Knows", "one user."] in lines
+        assert ["Argument:", "NAME:PASSWORD"] in lines
+        assert "WARNING:" not in [line[0] for line in lines if line]
+        lines, _ = shown(capsys, "--help-auth-type", "nobody")
+        assert "WARNING:" in [line[0] for line in lines if line]
+        assert "did you mean one?" in complaint("--help-auth-type", "onee")
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('[network]\nprotocols = ["ipv9"]', "[network] protocols: no network protocol is"),
+            ('[plugins]\nobservers = ["x:y"]', "[plugins] observers: no session observer is"),
+            ('[plugins]\ndata-path = "x"', '[plugins] data-path: no data path is called "x"'),
+            ('[ipv4]\nallocator = "range"', 'address pool is called "range": did you mean ranges'),
+        ],
+    )
+    def test_aPluginThatIsNotThere(self, tmp_path: Path, text: str, said: str) -> None:
+        """
+        C{--check-config} knows, as the start does.
+        """
+        path = tmp_path / "pptpgw.toml"
+        path.write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            options("--config", str(path), "--check-config")
+        assert said in str(ended.value.code)
