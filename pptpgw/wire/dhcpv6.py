@@ -195,8 +195,10 @@ class TemporaryAssociation(Association):
 
 
 @dataclass(frozen=True, slots=True)
-class _Renewable(Association):
+class RenewableAssociation(Association):
     """
+    One whose leases a client has extended, as long as it likes.
+
     @ivar t1: when the client asks the same server for more time, in seconds; 0 leaves it open.
     @ivar t2: when it asks any.
     """
@@ -216,7 +218,7 @@ class _Renewable(Association):
         return self.t1, self.t2
 
 
-class AddressAssociation(_Renewable):
+class AddressAssociation(RenewableAssociation):
     """
     IA_NA (section 21.4).
     """
@@ -227,7 +229,7 @@ class AddressAssociation(_Renewable):
     kind = Address
 
 
-class PrefixAssociation(_Renewable):
+class PrefixAssociation(RenewableAssociation):
     """
     IA_PD (section 21.21).
     """
