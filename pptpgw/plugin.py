@@ -89,7 +89,7 @@ _BUILT_IN = "twisted.plugins.pptpgw_plugin"
 class Lazy:
     """
     A plugin whose module is imported when something is asked of it that isn't known before, for
-    drop-ins: every run of C{twistd} imports those.
+    drop-ins: every run of C{twistd} imports those. What is found here is the plugin itself.
     """
 
     def __init__(self, kind: type, path: str, **known: object) -> None:
@@ -110,10 +110,16 @@ class Lazy:
         """
         if name.startswith("_") or name not in self._kind:
             raise AttributeError(name)
+        return getattr(self.load(), name)
+
+    def load(self) -> object:
+        """
+        The plugin itself.
+        """
         if self._plugin is None:
             named = namedAny(self._path)
             self._plugin = named() if isinstance(named, type) else named
-        return getattr(self._plugin, name)
+        return self._plugin
 
 
 def installed(kind: type[T]) -> dict[str, T]:
@@ -200,6 +206,8 @@ def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
     for one in found:
         try:
             plugin: Any = one.load()
+            if isinstance(plugin, Lazy):
+                plugin = plugin.load()
             verifyObject(kind, plugin)
             label = KINDS[kind].label
             if getattr(plugin, label) != name:

@@ -16,13 +16,13 @@ from typing import cast
 import pytest
 from twisted.cred.strcred import ICheckerFactory
 from twisted.plugin import CachedDropin, IPlugin, getPlugins
-from twisted.python.reflect import namedAny
 from zope.interface.verify import verifyObject
 
 from pptpgw import plugin
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAddressPoolFactory,
+    IAuthenticationProtocol,
     IDataPathFactory,
     INetworkFactory,
     ISessionObserverFactory,
@@ -57,6 +57,7 @@ def test_eachKindHasItsGroup() -> None:
     groups = {kind: KINDS[kind].group for kind in KINDS}
     assert groups[INetworkFactory] == "pptpgw.network"
     assert groups[IAddressPoolFactory] == "pptpgw.pool"
+    assert groups[IAuthenticationProtocol] == "pptpgw.authentication"
     assert groups[ISessionObserverFactory] == "pptpgw.observer"
     assert groups[IDataPathFactory] == "pptpgw.datapath"
     assert groups[ICheckerFactory] == "pptpgw.checker"
@@ -364,9 +365,29 @@ def test_aLazyPluginIsImportedWhenItIsUsed(site: Site) -> None:
     assert "costly" not in sys.modules
     found = find(ISessionObserverFactory, "costly")
     assert found.description == "For a test."
-    assert found.makeObserver("", None) is None
-    assert verifyObject(ISessionObserverFactory, found)
-    assert found in list(getPlugins(ISessionObserverFactory))
+    assert type(found).__name__ == "Costly"
+
+
+def test_whatTwistedFindsOfALazyPluginIsOneToo(site: Site) -> None:
+    site.install("costly", {"twisted/plugins/lazily.py": LAZY, "costly.py": COSTLY})
+    plugins = [one for one in getPlugins(ISessionObserverFactory) if one.name == "costly"]
+    assert "costly" not in sys.modules
+    assert verifyObject(ISessionObserverFactory, plugins[0])
+    assert plugins[0].description == "For a test."
+    assert plugins[0].makeObserver("", None) is None
+
+
+def test_aLazyPluginMayBeNamedByItself(site: Site) -> None:
+    text = LAZY.replace("costly.Costly", "costly.plugin")
+    site.install("costly", {"twisted/plugins/lazily.py": text, "costly.py": observer("costly")})
+    assert find(ISessionObserverFactory, "costly") is sys.modules["costly"].plugin
+
+
+def test_aLazyPluginThatIsAnEntryPointTooIsOnePlugin(site: Site) -> None:
+    text = LAZY.replace("costly.Costly", "costly.plugin")
+    modules = {"twisted/plugins/lazily.py": text, "costly.py": observer("costly")}
+    site.install("costly", modules, "costly = costly:plugin")
+    assert find(ISessionObserverFactory, "costly") is sys.modules["costly"].plugin
 
 
 def test_aLazyPluginShowsWhatItsKindHasAlone(site: Site) -> None:
@@ -394,7 +415,7 @@ def test_whatTheDropInSaysOfABuiltInPluginIsTrue() -> None:
     for lazy in vars(dropIn).values():
         if isinstance(lazy, Lazy):
             known = {name: one for name, one in vars(lazy).items() if name[0] != "_"}
-            real = namedAny(lazy._path)()
+            real = lazy.load()
             assert known == {name: getattr(real, name) for name in known}
 
 

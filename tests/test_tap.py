@@ -159,16 +159,17 @@ class TestLists:
         lines, _ = shown(capsys, "--help-plugins")
         places = [lines.index(heading) for heading in HEADINGS]
         assert places == sorted(places)
-        assert ["quote", "For a test."] in lines[places[2] : places[3]]
-        assert ["python"] in [line[:1] for line in lines[places[3] :]]
+        assert ["quote", "For a test."] in lines[places[3] : places[4]]
+        assert ["python"] in [line[:1] for line in lines[places[4] :]]
 
     def test_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         lines, _ = shown(capsys, "--help-plugins")
-        assert lines[lines.index(HEADINGS[2]) + 1] == ["none", "is installed"]
+        assert lines[lines.index(HEADINGS[3]) + 1] == ["none", "is installed"]
 
 
 HEADINGS = [
     ["Network", "protocol: [network] protocols"],
+    ["Authentication", "protocol: [link] authentication"],
     ["Address", "pool: [ipv4] allocator"],
     ["Session", "observer: [plugins] observers"],
     ["Data", "path: [plugins] data-path"],
