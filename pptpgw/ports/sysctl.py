@@ -1,0 +1,46 @@
+"""
+What the kernel's switches say about IPv6.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path("/proc/sys/net/ipv6/conf")
+"""
+Where they are: a folder for each interface, and one for all.
+"""
+
+
+def ipv6Disabled(interface: str, folder: Path = FOLDER) -> str:
+    """
+    Why C{interface} has no IPv6, and what to do about it; empty where it has.
+    """
+    switch = _read(folder / interface / "disable_ipv6")
+    if switch is None:
+        return "the kernel has no IPv6"
+    if switch != "0":
+        return (
+            f"IPv6 is disabled on interface {interface}: "
+            "sysctl net.ipv6.conf.default.disable_ipv6=0, before the gateway starts"
+        )
+    return ""
+
+
+def ipv6NotForwarded(folder: Path = FOLDER) -> str:
+    """
+    Why IPv6 packets get no further than this machine, and what to do about it; empty where they do.
+    """
+    if _read(folder / "all" / "forwarding") == "0":
+        return (
+            "the kernel doesn't forward IPv6, so callers reach nothing beyond this machine: "
+            "sysctl net.ipv6.conf.all.forwarding=1"
+        )
+    return ""
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
