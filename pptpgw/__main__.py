@@ -29,6 +29,7 @@ from twisted.python import usage
 from twisted.python.filepath import FilePath
 
 from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.secrets import parse
 from pptpgw.config import Configuration
@@ -121,7 +122,7 @@ async def selfCall(reactor: Any, service: GatewayService, password: str) -> None
     """
     Call ourselves and print what was negotiated, or why not.
     """
-    settings = LinkSettings(identity=Identity(USER.encode(), password.encode()))
+    settings = LinkSettings(identity=Identity(USER.encode(), password.encode(), (MSCHAPV2,)))
     try:
         report = await callOurselves(reactor, service.clientEndpoint("127.0.0.1"), settings)
     except Exception as error:

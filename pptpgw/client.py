@@ -25,12 +25,13 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Attachments,
+    Claim,
+    Grant,
     IChannel,
     IDataPath,
     INetworkProtocol,
 )
 from pptpgw.ports.control import ControlClientFactory
-from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from pptpgw import plugin
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import INetworkFactory
+from pptpgw.interfaces import IAuthenticationProtocol, INetworkFactory
 from pptpgw.kind import (
     ADDRESSES,
     BITS,
@@ -39,7 +39,6 @@ from pptpgw.kind import (
     seconds,
     whole,
 )
-from pptpgw.ppp.authentication import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Link:
     """
     C{[link]}: PPP, from LCP to encryption.
 
-    @ivar authentication: the methods permitted, strongest first.
+    @ivar authentication: the methods permitted, by the names of their plugins.
     @ivar name: the authenticator's name.
     @ivar rechallenge: seconds between challenges during a session; 0: none.
     @ivar encryption: whether MPPE must open, may open, or stays off.
@@ -85,7 +84,7 @@ class Link:
     @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
     """
 
-    authentication: tuple[Method, ...] = key(METHODS, tuple(Method))
+    authentication: tuple[str, ...] = key(METHODS, ("mschapv2", "mschap", "chap", "pap"))
     name: str = key(NAME, "pptpgw")
     rechallenge: float = key(seconds(0, 86400), 0.0)
     encryption: Literal["require", "prefer", "off"] = key(
@@ -97,6 +96,31 @@ class Link:
     echoInterval: float = key(seconds(1, 3600), 30.0)
     echoFailures: int = key(whole(0, 100), 3)
     setupTimeout: float = key(seconds(5, 600), 60.0)
+
+    def methods(self) -> tuple[IAuthenticationProtocol, ...]:
+        """
+        The methods permitted, strongest first.
+
+        @raise ConfigurationError: one isn't installed, two are the same to callers, or none earns
+            the keys that encryption needs.
+        """
+        found = [plugin.find(IAuthenticationProtocol, name) for name in self.authentication]
+        found.sort(key=lambda method: (-method.strength, method.name))
+        setting = f"[link] authentication = {_shown(self.authentication)}"
+        options: dict[tuple[int, bytes], str] = {}
+        for method in found:
+            same = options.setdefault((method.number, method.algorithm), method.name)
+            if same != method.name:
+                raise ConfigurationError(
+                    f"{setting}: callers can't tell {same} from {method.name}, so it is either"
+                )
+        if self.encryption == "require" and not any(method.earnsKeys for method in found):
+            every = plugin.installed(IAuthenticationProtocol).values()
+            able = ", ".join(one.name for one in every if one.earnsKeys)
+            raise ConfigurationError(
+                f'{setting}: encryption = "require" needs one that earns MPPE keys: {able}'
+            )
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +250,6 @@ def parse(text: str, source: str) -> Configuration:
             into = own if name in SECTIONS else others
             into[name] = sections[name](**_section(name, sections[name], table, faults))
     configuration = Configuration(**own, sections=others)
-    if not faults:
-        _judge(configuration, faults)
     if faults:
         raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
     return configuration
@@ -269,16 +291,3 @@ def _section(section: str, type_: type, table: object, faults: list[str]) -> dic
 
 def _shown(value: object) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
-
-
-def _judge(configuration: Configuration, faults: list[str]) -> None:
-    """
-    Judge what no key can judge alone.
-    """
-    link = configuration.link
-    if link.encryption == "require" and not any(one.earnsKeys for one in link.authentication):
-        named = _shown([one.value for one in link.authentication])
-        faults.append(
-            f'[link] authentication = {named}: encryption = "require" needs one that '
-            'earns MPPE keys, "mschapv2" or "mschap"'
-        )

@@ -16,6 +16,8 @@ from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
+    Claim,
+    Grant,
     IDataPath,
     INetwork,
     INetworkProtocol,
@@ -23,7 +25,6 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.line import Line
-from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.network import cancelled
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
@@ -196,7 +197,7 @@ class Gateway:
             "{caller}: {name!a} is refused, by {method}: {why}",
             caller=line.call.peerAddress,
             name=claim.name[:64].decode("utf-8", "replace"),
-            method=claim.method.value,
+            method=claim.method.name,
             why=failure.getErrorMessage(),
         )
 

@@ -1,8 +1,8 @@
 """
 Every interface that a plugin implements or is given.
 
-Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{Claim}) stand here too, so
-that a plugin needs this module alone.
+Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{Claim}) stand here too, so that a
+plugin needs this module alone.
 """
 
 from __future__ import annotations

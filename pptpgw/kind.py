@@ -12,7 +12,6 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from pptpgw.ppp.authentication import Method
 from pptpgw.wire.mpls import LARGEST, UNRESERVED
 
 T = TypeVar("T")
@@ -198,7 +197,6 @@ LABELS = Kind(
     "overlapping another",
     _labels,
 )
-METHODS = _subset(tuple(Method), Method)
 BITS = _subset((128, 56, 40), lambda value: _exactly(int, value))
 NAME = _text(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
@@ -207,6 +205,10 @@ _PLUGIN = "[a-z][a-z0-9-]{0,31}"
 PROTOCOLS = Kind(
     "a list of one or more distinct names of network protocols; --help-network lists them",
     lambda value: _listOf("names", _text("a name", _PLUGIN).convert).convert(value or None),
+)
+METHODS = Kind(
+    "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
+    PROTOCOLS.convert,
 )
 SPECIFICATION = _text(
     "the name of a plugin, NAME:ARGUMENT where it takes one; --help-plugins lists them",

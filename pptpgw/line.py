@@ -16,12 +16,13 @@ from twisted.python.failure import Failure
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Attachments,
+    Claim,
+    Grant,
     IChannel,
     INetwork,
     INetworkProtocol,
     ISubscriber,
 )
-from pptpgw.ppp.authentication import Claim, Grant
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.network import cancelled
 from pptpgw.pptp.call import Call
@@ -119,7 +120,7 @@ class Line:
         if self.session is None:
             self.session = self._gateway.sessionStarted(self, grant)
         method = self.link.method
-        self.session.authentication = method.value if method is not None else "none"
+        self.session.authentication = method.name if method is not None else "none"
         return [protocol for _, protocol in self._made]
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.client import ClientCall, PPTPClientEndpoint
-from pptpgw.wire.checksum import checksum
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.wire.checksum import checksum
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _ICMP = 1
@@ -74,7 +74,7 @@ async def callOurselves(
         await pong.addTimeout(TIMEOUT, clock)
         method = call.link.method
         return Report(
-            authentication=method.value if method is not None else "none",
+            authentication=method.name if method is not None else "none",
             encryption=call.link.encryption,
             address=ipv4.localAddress,
             gatewayAddress=gateway,

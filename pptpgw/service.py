@@ -50,10 +50,12 @@ _OTHER_FILES = 64
 def linkSettings(configuration: Configuration) -> LinkSettings:
     """
     What C{configuration} wants of each link.
+
+    @raise ConfigurationError: as L{pptpgw.config.Link.methods} does.
     """
     link = configuration.link
     return LinkSettings(
-        methods=link.authentication,
+        methods=link.methods(),
         name=link.name.encode(),
         rechallenge=link.rechallenge,
         encryption=link.encryption,

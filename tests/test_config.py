@@ -6,6 +6,7 @@ import re
 import tomllib
 from dataclasses import FrozenInstanceError, fields
 from ipaddress import IPv4Address, IPv4Network
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw import plugin
-from pptpgw.config import SECTIONS, Configuration, keysOf, load, parse
+from pptpgw.config import SECTIONS, Configuration, Link, keysOf, load, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkFactory
 from pptpgw.network.ipv4 import IPv4Factory
-from pptpgw.ppp.authentication import Method
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,8 +76,6 @@ def _asTOML(value: object) -> object:
     """
     A typed value as the TOML file would have it.
     """
-    if isinstance(value, Method):
-        return value.value
     if isinstance(value, IPv4Address | IPv4Network):
         return str(value)
     if isinstance(value, tuple):
@@ -131,7 +129,7 @@ class TestParse:
         assert (listen.maxConnections, listen.maxConnectionsPerHost) == (5, 4)
         assert listen.maxCallsPerConnection == 3
         assert (listen.handshakeTimeout, listen.drainTimeout) == (2.5, 0.0)
-        assert link.authentication == (Method.MSCHAPV2, Method.CHAP, Method.PAP)
+        assert link.authentication == ("pap", "chap", "mschapv2")
         assert (link.name, link.rechallenge) == ("gate way", 300.0)
         assert (link.encryption, link.encryptionBits) == ("prefer", (128, 56, 40))
         assert link.encryptionStateful is True
@@ -193,8 +191,9 @@ class TestErrors:
             ("listen", 'addresses = ["192.0.2.1", "192.0.2.1"]', "distinct IPv4 addresses"),
             ("listen", 'clients = ["192.0.2.1/24"]', "networks without host bits"),
             ("listen", "handshake-timeout = nan", "a number of seconds from 1 to 300"),
-            ("link", "authentication = []", '"mschapv2", "mschap", "chap", "pap"'),
-            ("link", 'authentication = ["eap"]', '"mschapv2", "mschap", "chap", "pap"'),
+            ("link", "authentication = []", "one or more distinct names of authentication"),
+            ("link", 'authentication = ["pap", "pap"]', "one or more distinct names"),
+            ("link", 'authentication = "pap"', "a list of one or more"),
             ("link", 'name = ""', "1 to 63 printable"),
             ("link", "name = 7", "1 to 63 printable"),
             ("link", 'encryption = "yes"', '"require", "prefer", "off"'),
@@ -248,17 +247,38 @@ class TestErrors:
             "unknown section [what]",
         ]
 
-    def test_requiredEncryptionNeedsAMethodThatEarnsKeys(self) -> None:
-        text = fault('[link]\nauthentication = ["pap", "chap"]')
-        assert text == (
-            'x.toml: [link] authentication = ["chap", "pap"]: encryption = "require" needs one '
-            'that earns MPPE keys, "mschapv2" or "mschap"'
-        )
-        for encryption in ("prefer", "off"):
-            parse(f'[link]\nauthentication = ["pap"]\nencryption = "{encryption}"', "x.toml")
-
     def test_whatIsNoTOMLIsNamedWithItsPlace(self) -> None:
         assert "line 2" in fault("[listen]\nport = = 3")
+
+
+class TestMethods:
+    """
+    What the names of C{[link] authentication} stand for.
+    """
+
+    @pytest.mark.parametrize("names", list(permutations(["pap", "chap", "mschap", "mschapv2"])))
+    def test_strongestFirst(self, names: tuple[str, ...]) -> None:
+        methods = Link(authentication=names).methods()
+        assert [method.name for method in methods] == ["mschapv2", "mschap", "chap", "pap"]
+
+    def test_oneThatIsNotInstalledIsNamedWithThoseThatAre(self) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            Link(authentication=("mschapv2", "zzz")).methods()
+        assert str(caught.value) == (
+            '[link] authentication: no authentication protocol is called "zzz": '
+            "there are chap, mschap, mschapv2, pap"
+        )
+
+    def test_requiredEncryptionNeedsOneThatEarnsKeys(self) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            Link(authentication=("pap", "chap")).methods()
+        assert str(caught.value) == (
+            '[link] authentication = ["pap", "chap"]: encryption = "require" needs one that earns '
+            "MPPE keys: mschap, mschapv2"
+        )
+        for encryption in ("prefer", "off"):
+            text = f'[link]\nauthentication = ["pap"]\nencryption = "{encryption}"'
+            assert [one.name for one in parse(text, "x.toml").link.methods()] == ["pap"]
 
 
 class TestLoad:

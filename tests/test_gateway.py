@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.counters import Counters
@@ -29,7 +30,6 @@ from pptpgw.line import GRE_SECONDS
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
 from pptpgw.network.environment import Environment
-from pptpgw.ppp.authentication import Method
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
@@ -97,7 +97,7 @@ class World:
         self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
         environment = Environment(self.clock, 1400, None, Counters())
-        settings = LinkSettings(methods=tuple(Method), name=b"gateway", **options)  # type: ignore[arg-type]
+        settings = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway", **options)  # type: ignore[arg-type]
         self.gateway = Gateway(
             self.clock,
             settings,
@@ -129,7 +129,7 @@ class World:
     ) -> Deferred[ClientCall]:
         received = packets if packets is not None else []
         placed = connection.placeCall(
-            LinkSettings(identity=Identity(name, password)),
+            LinkSettings(identity=Identity(name, password, (MSCHAPV2,))),
             [IPCP(IPv4Settings.client(received.append))],
         )
         self.run(0.1)

@@ -20,6 +20,7 @@ import pytest
 from twisted.internet import task
 from twisted.internet.defer import Deferred, ensureDeferred
 
+from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
@@ -136,7 +137,7 @@ async def ping(gateway: str, address: str) -> None:
     connection = await endpoint.connect()
     user, password = (text.encode() for text in ALICE)
     ipv4 = IPCP(IPv4Settings.client(receive))
-    await connection.placeCall(LinkSettings(identity=Identity(user, password)), [ipv4])
+    await connection.placeCall(LinkSettings(identity=Identity(user, password, (MSCHAPV2,))), [ipv4])
     for _ in range(5):
         ipv4.sendPacket(echoRequest(ipv4.localAddress, address))
         await task.deferLater(reactor, 0.2)

@@ -14,10 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from pptpgw.auth.chain import CheckerChain
-from pptpgw.auth.credentials import ClaimCredentials, credentialsFor
 from pptpgw.error import Refused
-from pptpgw.interfaces import ISubscriber
-from pptpgw.ppp.authentication import Claim, Grant, Method
+from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.mschap import accountName
 
 _Login = tuple[type[Interface], object, Callable[[], None]]
@@ -56,22 +54,22 @@ class Authenticator:
                 return self._login(claim, account) if unknown else failure
 
             judged.addErrback(withoutDomain)
-        return judged.addErrback(_refuse, claim.method)
+        return judged.addErrback(_refuse, claim)
 
     def _login(self, claim: Claim, username: bytes) -> Deferred[Grant]:
-        credentials = credentialsFor(claim, username)
+        credentials = claim.method.credentials(claim, username)
         login = self._portal.login(credentials, None, ISubscriber)
         return login.addCallback(lambda result: _grant(result, credentials))
 
 
-def _grant(login: _Login, credentials: ClaimCredentials) -> Grant:
+def _grant(login: _Login, credentials: IClaimCredentials) -> Grant:
     subscriber = ISubscriber(login[1])
     return Grant(subscriber.name, credentials.message, credentials.keys, subscriber)
 
 
-def _refuse(failure: Failure, method: Method) -> Failure:
+def _refuse(failure: Failure, claim: Claim) -> Failure:
     if isinstance(failure.value, UnhandledCredentials):
-        raise Refused(f"no checker here can verify {method.value}", retry=False)
+        raise Refused(f"no checker here can verify {claim.method.name}", retry=False)
     if isinstance(failure.value, UnauthorizedLogin):
         raise Refused("no such user or wrong password")
     return failure

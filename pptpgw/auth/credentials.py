@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import hmac
 
-from twisted.cred.credentials import ICredentials, IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from zope.interface import implementer
 
 from pptpgw.error import Malformed
+from pptpgw.interfaces import Claim, IClaimCredentials, IKeys
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Claim, Keys, Method
 from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 _WELCOME = b"Welcome"
 
 
-@implementer(ICredentials)
+@implementer(IClaimCredentials)
 class ClaimCredentials:
     """
     What every claim's credentials have.
@@ -35,7 +35,7 @@ class ClaimCredentials:
         self.claim = claim
         self.username = username
         self.message = _WELCOME
-        self.keys: Keys | None = None
+        self.keys: IKeys | None = None
 
     def checkPassword(self, password: bytes) -> bool:
         """
@@ -150,18 +150,3 @@ class MSCHAPV2Credentials(ClaimCredentials):
         self.message = proof + b" M=" + _WELCOME
         self.keys = mppe.mschapV2Keys(hashHash, response.ntResponse, isServer=True)
         return True
-
-
-_CREDENTIALS: dict[Method, type[ClaimCredentials]] = {
-    Method.PAP: PAPCredentials,
-    Method.CHAP: CHAPCredentials,
-    Method.MSCHAP: MSCHAPCredentials,
-    Method.MSCHAPV2: MSCHAPV2Credentials,
-}
-
-
-def credentialsFor(claim: Claim, username: bytes) -> ClaimCredentials:
-    """
-    The credentials that C{claim} amounts to, to be checked against the account C{username}.
-    """
-    return _CREDENTIALS[claim.method](claim, username)

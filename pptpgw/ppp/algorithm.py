@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol as TypingProtocol
 
+from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Keys, Method
 from pptpgw.wire import chap
 
 _WRONG_PASSWORD = 691
@@ -32,7 +32,7 @@ class Answer:
 
     value: bytes = field(repr=False)
     check: Callable[[bytes], bool]
-    keys: Callable[[], Keys | None]
+    keys: Callable[[], IKeys | None]
 
 
 class Algorithm(TypingProtocol):
@@ -88,7 +88,7 @@ class _MSCHAP:
         passwordHash = mschap.ntPasswordHash(password)
         ntResponse = mschap.challengeResponse(challenge.value, passwordHash)
 
-        def keys() -> Keys:
+        def keys() -> IKeys:
             return mppe.mschapKeys(
                 mschap.lmPasswordHash(password),
                 mschap.hashNtPasswordHash(passwordHash),
@@ -121,8 +121,6 @@ class _MSCHAPV2(_MSCHAP):
         )
 
 
-ALGORITHMS: dict[Method, Algorithm] = {
-    Method.CHAP: _MD5(),
-    Method.MSCHAP: _MSCHAP(),
-    Method.MSCHAPV2: _MSCHAPV2(),
-}
+MD5: Algorithm = _MD5()
+MSCHAP: Algorithm = _MSCHAP()
+MSCHAPV2: Algorithm = _MSCHAPV2()

@@ -24,22 +24,26 @@ import secrets
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from pptpgw.error import Malformed
-from pptpgw.ppp.algorithm import ALGORITHMS, Answer
-from pptpgw.ppp.authentication import Claim, Method
+from pptpgw.interfaces import (
+    Claim,
+    IAuthenticationProtocol,
+    IAuthenticatorExchange,
+    IExchange,
+    IPeerResults,
+    IVerdicts,
+)
+from pptpgw.ppp.algorithm import Algorithm, Answer
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,
     Authenticate,
     AuthenticatorExchange,
     Exchange,
-    PeerResults,
-    Verdicts,
 )
 from pptpgw.wire import chap
-
-__all__ = ["CHAPAuthenticator", "CHAPPeer", "PeerResults", "Verdicts"]
 
 # What the errors of RFC 2759 section 6 mean.
 _ERRORS = {
@@ -54,6 +58,7 @@ _ERRORS = {
 Random = Callable[[int], bytes]
 
 
+@implementer(IAuthenticatorExchange)
 class CHAPAuthenticator(AuthenticatorExchange):
     """
     We ask the peer to prove who it is.
@@ -65,7 +70,6 @@ class CHAPAuthenticator(AuthenticatorExchange):
         "_answered",
         "_challenge",
         "_identifier",
-        "_method",
         "_ourName",
         "_packet",
         "_random",
@@ -77,24 +81,22 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self,
         clock: IReactorTime,
         send: Callable[[bytes], None],
-        method: Method,
+        method: IAuthenticationProtocol,
+        algorithm: Algorithm,
         name: bytes,
         authenticate: Authenticate,
-        verdicts: Verdicts,
+        verdicts: IVerdicts,
         rechallenge: float = 0,
         random: Random = secrets.token_bytes,
     ) -> None:
         """
-        @param method: any but PAP.
         @param name: ours; never empty, for some peers look their secret up by it.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
         @param rechallenge: seconds until a peer that has proven itself is asked again; 0: never.
         """
-        AuthenticatorExchange.__init__(self, clock, send, authenticate, verdicts)
+        AuthenticatorExchange.__init__(self, clock, send, method, authenticate, verdicts)
         if not name:
             raise ValueError("the authenticator's name is empty")
-        self._method = method
-        self._algorithm = ALGORITHMS[method]
+        self._algorithm = algorithm
         self._ourName = name
         self._rechallenge = rechallenge
         self._random = random
@@ -184,6 +186,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._reply(chap.Failure(identifier, message))
 
 
+@implementer(IExchange)
 class CHAPPeer(Exchange):
     """
     We prove who we are.
@@ -209,17 +212,17 @@ class CHAPPeer(Exchange):
         self,
         clock: IReactorTime,
         send: Callable[[bytes], None],
-        method: Method,
+        algorithm: Algorithm,
         name: bytes,
         password: bytes,
-        results: PeerResults,
+        results: IPeerResults,
     ) -> None:
         """
         @param name: ours, a Windows domain and a backslash before it or not.
         @param password: in UTF-8.
         """
         Exchange.__init__(self, clock, send)
-        self._algorithm = ALGORITHMS[method]
+        self._algorithm = algorithm
         self._name = name
         self._password = password
         self._results = results

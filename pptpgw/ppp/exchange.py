@@ -4,10 +4,10 @@ What the authentication exchanges have in common, whatever the packets.
 The authenticator's rules:
 
  - One claim is verified at a time, and for L{VERIFICATION_SECONDS} at most.
- - A claim that is found true is told with L{Verdicts.granted} before the peer hears of it, which
-   may still turn it down, and with L{Verdicts.authenticated} after.
+ - A claim that is found true is told with L{IVerdicts.granted} before the peer hears of it, which
+   may still turn it down, and with L{IVerdicts.authenticated} after.
  - A claim that is found false may be followed by another, L{TRIES} in all, where the method and
-   whoever judged allow it; the last one ends the exchange with L{Verdicts.refused}.
+   whoever judged allow it; the last one ends the exchange with L{IVerdicts.refused}.
  - During a session the peer may be asked again.  Then a false claim ends the exchange at once, and
    so does a true one under another name.
  - Nothing that arrives raises.  What has no place is counted in C{discards} and silently discarded.
@@ -16,7 +16,6 @@ The authenticator's rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -25,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.error import Refused
-from pptpgw.ppp.authentication import Claim, Grant, Keys
+from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 
 # Seconds between two transmissions, and how many there are (pppd's defaults).
 RESTART_SECONDS = 3.0
@@ -37,45 +36,7 @@ RETRY_SECONDS = 60.0
 # How many claims may be found false, the first included.
 TRIES = 3
 
-Authenticate = Callable[[Claim], "Deferred[Grant]"]
-
-
-class Verdicts(TypingProtocol):
-    """
-    Whom an authenticator tells.
-    """
-
-    def granted(self, grant: Grant) -> None:
-        """
-        The peer is who it says, and hasn't been told yet: get ready.  L{pptpgw.error.Refused}
-        turns it down after all, and for good.
-        """
-
-    def authenticated(self, grant: Grant) -> None:
-        """
-        The peer has been told, for the first time.
-        """
-
-    def refused(self, reason: str) -> None:
-        """
-        The exchange failed for good, and the peer has been told; or it didn't answer.
-        """
-
-
-class PeerResults(TypingProtocol):
-    """
-    Whom the peer's side tells.
-    """
-
-    def proven(self, keys: Keys | None) -> None:
-        """
-        The authenticator believes us, told once; the keys that this earned.
-        """
-
-    def refused(self, reason: str) -> None:
-        """
-        It doesn't, it is silent, or it failed to prove itself.
-        """
+Authenticate = Callable[[Claim], Deferred[Grant]]
 
 
 class Exchange:
@@ -119,7 +80,7 @@ class AuthenticatorExchange(Exchange):
     The authenticator's side: claims, tries and verdicts.  A protocol adds its packets.
     """
 
-    __slots__ = ("_authenticate", "_name", "_over", "_pending", "_tries", "_verdicts")
+    __slots__ = ("_authenticate", "_method", "_name", "_over", "_pending", "_tries", "_verdicts")
 
     _log = Logger()
 
@@ -127,10 +88,16 @@ class AuthenticatorExchange(Exchange):
         self,
         clock: IReactorTime,
         send: Callable[[bytes], None],
+        method: IAuthenticationProtocol,
         authenticate: Authenticate,
-        verdicts: Verdicts,
+        verdicts: IVerdicts,
     ) -> None:
+        """
+        @param method: whose claims these are.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
+        """
         Exchange.__init__(self, clock, send)
+        self._method = method
         self._authenticate = authenticate
         self._verdicts = verdicts
         self._pending: Deferred[Grant] | None = None
@@ -150,6 +117,11 @@ class AuthenticatorExchange(Exchange):
             pending.cancel()
 
     # What a protocol adds
+
+    def repeat(self) -> None:
+        """
+        Nothing: a peer that didn't hear of its success asks again.
+        """
 
     @property
     def _mayRetry(self) -> bool:

@@ -22,7 +22,7 @@ from typing import ClassVar
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
-from pptpgw.ppp.authentication import Method
+from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.automaton import Event, State
 from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol
 from pptpgw.ppp.layer import Layer
@@ -32,9 +32,9 @@ from pptpgw.ppp.lcpoption import (
     AUTHENTICATION_PROTOCOL,
     LCP_KINDS,
     MAGIC_NUMBER,
-    METHODS,
     MRU,
     PFC,
+    methodOf,
 )
 from pptpgw.ppp.option import GiveUp
 from pptpgw.wire import ppp
@@ -66,8 +66,8 @@ class LCPSettings:
     magic: bool = True
     acfc: bool = True
     pfc: bool = True
-    authentication: tuple[Method, ...] = ()
-    answers: tuple[Method, ...] = ()
+    authentication: tuple[IAuthenticationProtocol, ...] = ()
+    answers: tuple[IAuthenticationProtocol, ...] = ()
 
 
 class LCP(ControlProtocol):
@@ -145,18 +145,20 @@ class LCP(ControlProtocol):
         return int.from_bytes(self._magic(), "big")
 
     @property
-    def demanded(self) -> Method | None:
+    def demanded(self) -> IAuthenticationProtocol | None:
         """
         What the peer agreed to prove itself with.
         """
-        return METHODS.get(self.negotiator.granted.get(AUTHENTICATION_PROTOCOL, b""))
+        value = self.negotiator.granted.get(AUTHENTICATION_PROTOCOL)
+        return methodOf(value, self.settings.authentication)
 
     @property
-    def demandedOfUs(self) -> Method | None:
+    def demandedOfUs(self) -> IAuthenticationProtocol | None:
         """
         What we agreed to prove ourselves with.
         """
-        return METHODS.get(self.negotiator.allowed.get(AUTHENTICATION_PROTOCOL, b""))
+        value = self.negotiator.allowed.get(AUTHENTICATION_PROTOCOL)
+        return methodOf(value, self.settings.answers)
 
     @property
     def sendACFC(self) -> bool:

@@ -4,10 +4,10 @@ The kinds of option that LCP knows (RFC 1661 section 6, RFC 1662 section 7.1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pptpgw.ppp.authentication import Method
+from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.control import DEFAULT_MRU
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.wire import ppp
@@ -25,22 +25,45 @@ ACFC = 8
 
 # The smallest MRU that a peer may announce: less carries no useful packet.
 LEAST_MRU = 64
-METHODS = {method.option: method for method in Method}
 
-_AUTHENTICATION_NAMES = {0xC027: "SPAP", ppp.EAP: "EAP", 0xC123: "an old Shiva protocol"}
+_AUTHENTICATION_NAMES = {
+    ppp.PAP: "PAP",
+    ppp.SPAP: "SPAP",
+    ppp.SHIVA: "an old Shiva protocol",
+    ppp.EAP: "EAP",
+}
+# The algorithms of CHAP (RFC 1994 section 3, RFC 2433 section 3, RFC 2759 section 3).
+_ALGORITHM_NAMES = {5: "CHAP with MD5", 0x80: "MS-CHAP", 0x81: "MS-CHAPv2"}
 
 
 def authenticationName(value: bytes) -> str:
     """
-    The value of an Authentication-Protocol option in words.
+    The value of an Authentication-Protocol option in words, whether it is spoken here or not.
     """
-    method = METHODS.get(value)
-    if method is not None:
-        return method.value
     protocol = int.from_bytes(value[:2], "big")
-    if protocol == ppp.CHAP:
-        return f"CHAP with algorithm {value[2]}" if len(value) > 2 else "CHAP with no algorithm"
-    return _AUTHENTICATION_NAMES.get(protocol, f"authentication protocol 0x{protocol:04x}")
+    if protocol != ppp.CHAP:
+        return _AUTHENTICATION_NAMES.get(protocol, f"authentication protocol 0x{protocol:04x}")
+    if len(value) == 2:
+        return "CHAP with no algorithm"
+    return _ALGORITHM_NAMES.get(value[2], f"CHAP with algorithm {value[2]}")
+
+
+def optionOf(method: IAuthenticationProtocol) -> bytes:
+    """
+    The value of the Authentication-Protocol option that stands for C{method} (section 6.2).
+    """
+    number: int = method.number
+    algorithm: bytes = method.algorithm
+    return number.to_bytes(2, "big") + algorithm
+
+
+def methodOf(
+    value: bytes | None, methods: Iterable[IAuthenticationProtocol]
+) -> IAuthenticationProtocol | None:
+    """
+    Which of C{methods} the option's value stands for.
+    """
+    return next((method for method in methods if optionOf(method) == value), None)
 
 
 class _MRU(Option["LCP"]):
@@ -75,22 +98,22 @@ class _AuthenticationProtocol(Option["LCP"]):
 
     def wanted(self, owner: LCP) -> bytes | None:
         methods = owner.settings.authentication
-        return methods[0].option if methods else None
+        return optionOf(methods[0]) if methods else None
 
     def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
-        if METHODS.get(suggested) in owner.settings.authentication:
+        if methodOf(suggested, owner.settings.authentication) is not None:
             return suggested
         raise GiveUp(f"the peer proposes {authenticationName(suggested)}, which isn't permitted")
 
     def rejected(self, owner: LCP, current: bytes) -> None:
-        methods = ", ".join(method.value for method in owner.settings.authentication)
+        methods = ", ".join(method.name for method in owner.settings.authentication)
         raise GiveUp(f"the peer refuses to authenticate with any of {methods}")
 
     def judge(self, owner: LCP, value: bytes) -> bytes | None:
         answers = owner.settings.answers
         if not answers:
             return None
-        return value if METHODS.get(value) in answers else answers[0].option
+        return value if methodOf(value, answers) is not None else optionOf(answers[0])
 
 
 class _MagicNumber(Option["LCP"]):

@@ -23,22 +23,22 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from pptpgw.error import Refused
-from pptpgw.interfaces import IChannel, IChannelOwner
-from pptpgw.ppp.authentication import Grant, Keys, Method
-from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
+from pptpgw.interfaces import (
+    Grant,
+    IAuthenticationProtocol,
+    IAuthenticatorExchange,
+    IChannel,
+    IChannelOwner,
+    IExchange,
+    IKeys,
+    IPeerResults,
+    IVerdicts,
+)
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, LCPSettings
 from pptpgw.ppp.network import NetworkPhase, cancelled
-from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
 from pptpgw.wire import ppp
-
-# Protocols that authenticate; where one isn't in use its packets are silently discarded.
-AUTHENTICATION_PROTOCOLS = frozenset((ppp.PAP, ppp.CHAP, ppp.EAP))
-
-
-def _protocolOf(method: Method | None) -> int:
-    return ppp.PAP if method is Method.PAP else ppp.CHAP
 
 
 class Phase(Enum):
@@ -53,12 +53,13 @@ class Phase(Enum):
     TERMINATE = "Terminate"
 
 
-@implementer(IChannelOwner)
+@implementer(IChannelOwner, IVerdicts, IPeerResults)
 class Link:
     """
     One PPP link, in either role.
 
-    @ivar method: how the peer, or else this end, proved itself; None before and without that.
+    @ivar method: by what protocol the peer, or else this end, proved itself; None before and
+        without that.
     @ivar lcp: its L{LCP}, with what was negotiated.
     """
 
@@ -67,6 +68,7 @@ class Link:
         "_cause",
         "_channel",
         "_ended",
+        "_exchanges",
         "_framesSeen",
         "_keepalive",
         "_keys",
@@ -86,14 +88,16 @@ class Link:
         self.clock = clock
         self.settings = settings
         self.phase = Phase.DEAD
-        self.method: Method | None = None
+        self.method: IAuthenticationProtocol | None = None
         self._owner = owner
         self._channel: IChannel | None = None
         self._network: NetworkPhase | None = None
-        self._authenticator: CHAPAuthenticator | PAPAuthenticator | None = None
-        self._peer: CHAPPeer | PAPPeer | None = None
+        self._authenticator: IAuthenticatorExchange | None = None
+        self._peer: IExchange | None = None
+        # Both, with the protocol number of their packets.
+        self._exchanges: list[tuple[int, IExchange]] = []
         self._pending = 0
-        self._keys: Keys | None = None
+        self._keys: IKeys | None = None
         self._setup: IDelayedCall | None = None
         self._keepalive: IDelayedCall | None = None
         self._framesSeen = 0
@@ -165,7 +169,7 @@ class Link:
             self.lcp.heard = True
         if protocol == ppp.LCP:
             self.lcp.received(information)
-        elif protocol in AUTHENTICATION_PROTOCOLS:
+        elif protocol in self.settings.authenticating:
             self._authenticationReceived(protocol, information)
         elif self._network is not None:
             self._network.received(protocol, information)
@@ -207,30 +211,27 @@ class Link:
         )
         demanded, demandedOfUs = self.lcp.demanded, self.lcp.demandedOfUs
         if demanded is not None:
-            authenticator = PAPAuthenticator if demanded is Method.PAP else CHAPAuthenticator
-            self._authenticator = authenticator(
+            self._authenticator = demanded.makeAuthenticator(
                 self.clock,
-                self._sender(demanded),
-                demanded,
+                self._sender(demanded.number),
                 settings.name,
                 self._owner.authenticate,
                 self,
                 settings.rechallenge,
             )
+            self._exchanges.append((demanded.number, self._authenticator))
         if demandedOfUs is not None and settings.identity is not None:
-            peer = PAPPeer if demandedOfUs is Method.PAP else CHAPPeer
-            self._peer = peer(
+            self._peer = demandedOfUs.makePeer(
                 self.clock,
-                self._sender(demandedOfUs),
-                demandedOfUs,
+                self._sender(demandedOfUs.number),
                 settings.identity.name,
                 settings.identity.password,
                 self,
             )
-        exchanges = [one for one in (self._authenticator, self._peer) if one is not None]
+            self._exchanges.append((demandedOfUs.number, self._peer))
         # One more for this method itself, so that nothing begins before all were started.
-        self._pending = len(exchanges) + 1
-        for exchange in exchanges:
+        self._pending = len(self._exchanges) + 1
+        for _, exchange in tuple(self._exchanges):
             exchange.start()
         self._proved()
 
@@ -238,9 +239,9 @@ class Link:
         """
         LCP left Opened: whatever stands on it falls.
         """
-        for exchange in (self._authenticator, self._peer):
-            if exchange is not None:
-                exchange.stop()
+        exchanges, self._exchanges = self._exchanges, []
+        for _, exchange in exchanges:
+            exchange.stop()
         self._authenticator = self._peer = None
         self._keys = None
         self._keepalive = cancelled(self._keepalive)
@@ -257,7 +258,7 @@ class Link:
         """
         self._finish(reason)
 
-    # What authentication tells (ppp.exchange.Verdicts and PeerResults)
+    # What authentication tells (IVerdicts and IPeerResults)
 
     def granted(self, grant: Grant) -> None:
         """
@@ -274,7 +275,7 @@ class Link:
         """
         self._proved()
 
-    def proven(self, keys: Keys | None) -> None:
+    def proven(self, keys: IKeys | None) -> None:
         """
         The peer believes that we are who we say.
         """
@@ -312,8 +313,7 @@ class Link:
         if self._channel is not None:
             self._channel.sendFrame(protocol, packet)
 
-    def _sender(self, method: Method) -> Callable[[bytes], None]:
-        protocol = _protocolOf(method)
+    def _sender(self, protocol: int) -> Callable[[bytes], None]:
         return lambda packet: self._send(protocol, packet)
 
     def _discard(self, reason: str) -> None:
@@ -325,17 +325,12 @@ class Link:
             self._network.rejected(protocol)
 
     def _authenticationReceived(self, protocol: int, packet: bytes) -> None:
-        delivered = False
-        for exchange, method in (
-            (self._authenticator, self.lcp.demanded),
-            (self._peer, self.lcp.demandedOfUs),
-        ):
-            # Both may run over CHAP at once: each takes the codes of its own direction.
-            if exchange is not None and protocol == _protocolOf(method):
-                exchange.received(packet)
-                delivered = True
-        if not delivered:
+        exchanges = [exchange for number, exchange in self._exchanges if number == protocol]
+        if not exchanges:
             self._discard("authentication not negotiated")
+        for exchange in exchanges:
+            # Both may run over CHAP at once: each takes the codes of its own direction.
+            exchange.received(packet)
 
     def _proved(self) -> None:
         """
@@ -361,7 +356,7 @@ class Link:
         self._setup = cancelled(self._setup)
 
     def _repeatSuccess(self) -> None:
-        if isinstance(self._authenticator, CHAPAuthenticator):
+        if self._authenticator is not None:
             self._authenticator.repeat()
 
     def _keepAlive(self) -> None:

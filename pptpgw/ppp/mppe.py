@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from hashlib import sha1
 
+from zope.interface import implementer
+
 from pptpgw.error import Refused
-from pptpgw.interfaces import MPPEParameters
+from pptpgw.interfaces import IKeys, MPPEParameters
 
 # What replaces the first octets of a session key, by its bits.
 SALTS = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
@@ -78,10 +80,10 @@ def asymmetricStartKey(master: bytes, isSend: bool, isServer: bool) -> bytes:
     return _sha(master, _PAD1, magic, _PAD2)[:_LONG]
 
 
+@implementer(IKeys)
 class StartKeys:
     """
-    The start keys that an authentication earned, an implementation of
-    L{pptpgw.ppp.authentication.Keys}.
+    The start keys that an authentication earned.
     """
 
     __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort")

@@ -20,8 +20,7 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.interfaces import Attachments, IChannel, INetworkLink, INetworkProtocol
-from pptpgw.ppp.authentication import Keys
+from pptpgw.interfaces import Attachments, IChannel, IKeys, INetworkLink, INetworkProtocol
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
@@ -102,7 +101,7 @@ class NetworkPhase:
         self._sentFor: set[int] | None = set()
         self._close = close
         self._ccp: CCP | None = None
-        self._keys: Keys | None = None
+        self._keys: IKeys | None = None
         self._networks: dict[int, INetworkProtocol] = {}
         self._held = True
         self._encrypted = False
@@ -130,7 +129,7 @@ class NetworkPhase:
         for network in networks:
             network.attach(self)
 
-    def begin(self, keys: Keys | None) -> None:
+    def begin(self, keys: IKeys | None) -> None:
         """
         Authentication is done, and earned C{keys}: negotiate.
         """

@@ -1,4 +1,5 @@
-"""
+(
+    """
 PAP as an exchange (RFC 1334), both roles.
 
 The rules, beside those of L{pptpgw.ppp.exchange}:
@@ -8,10 +9,9 @@ The rules, beside those of L{pptpgw.ppp.exchange}:
    the identifier to answer is taken from a repetition.
  - Once there is a final verdict, every further request gets it again, unread: the same reply code
    is what RFC 1334 section 2.2.1 demands.
-
-The constructors have the same parameters as those of L{pptpgw.ppp.chap}, so that the link makes
-every exchange alike.
 """
+    ""
+)
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ import secrets
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from pptpgw.error import Malformed
-from pptpgw.ppp.authentication import Claim, Method
+from pptpgw.interfaces import (
+    Claim,
+    IAuthenticationProtocol,
+    IAuthenticatorExchange,
+    IExchange,
+    IPeerResults,
+    IVerdicts,
+)
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,
     Authenticate,
     AuthenticatorExchange,
     Exchange,
-    PeerResults,
-    Verdicts,
 )
 from pptpgw.wire import pap
 
@@ -38,6 +44,7 @@ from pptpgw.wire import pap
 WAIT_SECONDS = 30.0
 
 
+@implementer(IAuthenticatorExchange)
 class PAPAuthenticator(AuthenticatorExchange):
     """
     The peer tells us its password.
@@ -49,19 +56,11 @@ class PAPAuthenticator(AuthenticatorExchange):
         self,
         clock: IReactorTime,
         send: Callable[[bytes], None],
-        method: Method,
-        name: bytes,
+        method: IAuthenticationProtocol,
         authenticate: Authenticate,
-        verdicts: Verdicts,
-        rechallenge: float = 0,
-        random: Callable[[int], bytes] = secrets.token_bytes,
+        verdicts: IVerdicts,
     ) -> None:
-        """
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
-
-        The method is PAP; our name, asking again and random octets have no place in it.
-        """
-        AuthenticatorExchange.__init__(self, clock, send, authenticate, verdicts)
+        AuthenticatorExchange.__init__(self, clock, send, method, authenticate, verdicts)
         # What is under verification or was last, and how it was answered.
         self._request: pap.AuthenticateRequest | None = None
         self._identifier = 0
@@ -99,7 +98,7 @@ class PAPAuthenticator(AuthenticatorExchange):
         else:
             self._request, self._identifier = request, request.identifier
             self._verify(
-                Claim(Method.PAP, request.peerID, request.identifier, b"", request.password)
+                Claim(self._method, request.peerID, request.identifier, b"", request.password)
             )
 
     def _repeats(self, request: pap.AuthenticateRequest) -> bool:
@@ -124,6 +123,7 @@ class PAPAuthenticator(AuthenticatorExchange):
         self._answer(self._identifier)
 
 
+@implementer(IExchange)
 class PAPPeer(Exchange):
     """
     We tell our password.
@@ -135,10 +135,9 @@ class PAPPeer(Exchange):
         self,
         clock: IReactorTime,
         send: Callable[[bytes], None],
-        method: Method,
         name: bytes,
         password: bytes,
-        results: PeerResults,
+        results: IPeerResults,
     ) -> None:
         """
         @param name: ours, at most 255 octets.

@@ -11,19 +11,27 @@ from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
 
-from pptpgw.interfaces import Attachments, INetworkProtocol
-from pptpgw.ppp.authentication import Claim, Grant, Method
+from pptpgw.interfaces import (
+    Attachments,
+    Claim,
+    Grant,
+    IAuthenticationProtocol,
+    INetworkProtocol,
+)
+from pptpgw.wire import ppp
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
     What this end proves itself with when the peer demands it.
+
+    @ivar methods: by which protocols, the best liked first.
     """
 
     name: bytes
     password: bytes = field(repr=False)
-    methods: tuple[Method, ...] = (Method.MSCHAPV2,)
+    methods: tuple[IAuthenticationProtocol, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +48,11 @@ class LinkSettings:
     @ivar echoFailures: unanswered Echo-Requests that end the link; 0: it is never asked.
     @ivar setupTimeout: how long it may take until the first network protocol opens.
     @ivar identity: what this end proves itself with; None: it won't.
+    @ivar authenticating: the PPP protocol numbers of everything that authenticates, those of the
+        methods among them.
     """
 
-    methods: tuple[Method, ...] = ()
+    methods: tuple[IAuthenticationProtocol, ...] = ()
     name: bytes = b"pptpgw"
     rechallenge: float = 0
     encryption: Literal["require", "prefer", "off"] = "require"
@@ -53,9 +63,16 @@ class LinkSettings:
     echoFailures: int = 3
     setupTimeout: float = 60
     identity: Identity | None = None
+    authenticating: frozenset[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked for with every frame, and the settings are made once.
+        answers = self.identity.methods if self.identity is not None else ()
+        numbers = ppp.AUTHENTICATION.union(one.number for one in (*self.methods, *answers))
+        object.__setattr__(self, "authenticating", numbers)
 
     @property
-    def usableMethods(self) -> tuple[Method, ...]:
+    def usableMethods(self) -> tuple[IAuthenticationProtocol, ...]:
         """
         The methods that are offered: those that earn no MPPE keys aren't while encryption is
         required.

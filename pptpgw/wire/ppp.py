@@ -31,8 +31,14 @@ MPLSCP = 0x8281
 LCP = 0xC021
 PAP = 0xC023
 LQR = 0xC025
+SPAP = 0xC027
+SHIVA = 0xC123
 CHAP = 0xC223
 EAP = 0xC227
+AUTHENTICATION = frozenset((PAP, SPAP, SHIVA, CHAP, EAP))
+"""
+Those of the numbers assigned that authenticate.
+"""
 
 # Codes of control protocols (RFC 1661 section 5, RFC 1570 section 2, RFC 1962 section 4).
 CONFIGURE_REQUEST = 1

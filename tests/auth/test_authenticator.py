@@ -20,14 +20,20 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, Subscriber, SubscriberRealm
 from pptpgw.error import Refused
-from pptpgw.interfaces import ISubscriber
-from pptpgw.ppp.authentication import Claim, Grant, Keys, Method
-from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
-from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
+from pptpgw.interfaces import (
+    Claim,
+    Grant,
+    IAuthenticationProtocol,
+    IKeys,
+    IPeerResults,
+    ISubscriber,
+    IVerdicts,
+)
 
-METHODS = tuple(Method)
+METHODS = (MSCHAPV2, MSCHAP, CHAP, PAP)
 # What --auth calls; it has no types of its own.
 makeChecker: Callable[[str], ICredentialsChecker] = strcredMakeChecker
 
@@ -53,36 +59,34 @@ def pap(name: bytes, password: bytes) -> Claim:
     """
     A claim by PAP.
     """
-    return Claim(Method.PAP, name, 1, b"", password)
+    return Claim(PAP, name, 1, b"", password)
 
 
+@implementer(IVerdicts, IPeerResults)
 class Call:
     """
     One whole exchange between our two sides.
     """
 
-    def __init__(self, judge: Authenticator, method: Method, name: bytes, password: bytes) -> None:
+    def __init__(
+        self, judge: Authenticator, method: IAuthenticationProtocol, name: bytes, password: bytes
+    ) -> None:
         self.grant: Grant | None = None
-        self.keys: Keys | None = None
+        self.keys: IKeys | None = None
         self.told: list[str] = []
         self.claims: list[Claim] = []
         clock = Clock()
-        ours = PAPAuthenticator if method is Method.PAP else CHAPAuthenticator
-        theirs = PAPPeer if method is Method.PAP else CHAPPeer
 
         def authenticate(claim: Claim) -> Deferred[Grant]:
             self.claims.append(claim)
             return judge(claim)
 
-        server = ours(
-            clock,
-            lambda packet: client.received(packet),
-            method,
-            b"pptpgw",
-            authenticate,
-            self,
+        server = method.makeAuthenticator(
+            clock, lambda packet: client.received(packet), b"pptpgw", authenticate, self, 0
         )
-        client = theirs(clock, lambda packet: server.received(packet), method, name, password, self)
+        client = method.makePeer(
+            clock, lambda packet: server.received(packet), name, password, self
+        )
         server.start()
         client.start()
         clock.advance(0)
@@ -102,7 +106,7 @@ class Call:
         """
         self.told.append("authenticated")
 
-    def proven(self, keys: Keys | None) -> None:
+    def proven(self, keys: IKeys | None) -> None:
         """
         Keep it.
         """
@@ -136,7 +140,9 @@ def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Authenticator:
 
 @pytest.mark.parametrize("name", [b"user", b"BIGCO\\user"])
 @pytest.mark.parametrize("method", METHODS)
-def test_everyMethodByEveryChecker(judge: Authenticator, method: Method, name: bytes) -> None:
+def test_everyMethodByEveryChecker(
+    judge: Authenticator, method: IAuthenticationProtocol, name: bytes
+) -> None:
     """
     Whoever wrote the checker, every method works with it, a domain before the name or not.
     """
@@ -155,7 +161,7 @@ def test_everyMethodByEveryChecker(judge: Authenticator, method: Method, name: b
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_refusals(judge: Authenticator, method: Method) -> None:
+def test_refusals(judge: Authenticator, method: IAuthenticationProtocol) -> None:
     """
     An unknown user and a wrong password are refused with the same words.
     """
@@ -178,7 +184,7 @@ def test_message(judge: Authenticator) -> None:
         assert grant is not None
         proof, mark, greeting = grant.message.rpartition(b" M=")
         assert greeting == b"Welcome"
-        assert (len(proof), mark) == ((42, b" M=") if method is Method.MSCHAPV2 else (0, b""))
+        assert (len(proof), mark) == ((42, b" M=") if method.name == "mschapv2" else (0, b""))
 
 
 def test_fullNameFirst(tmp_path: Path) -> None:
@@ -194,10 +200,10 @@ def test_fullNameFirst(tmp_path: Path) -> None:
         (b"BIGCO\\joe", b"two", "joe", "10.0.0.2"),
         (b"joe", b"two", "joe", "10.0.0.2"),
     ):
-        grant = Call(judge, Method.MSCHAPV2, name, password).grant
+        grant = Call(judge, MSCHAPV2, name, password).grant
         assert grant is not None
         assert grant.subscriber == Subscriber(account, (IPv4Network(f"{address}/32"),))
-    assert Call(judge, Method.MSCHAPV2, b"joe", b"one").grant is None
+    assert Call(judge, MSCHAPV2, b"joe", b"one").grant is None
 
 
 def test_noChecker() -> None:

@@ -148,6 +148,7 @@ def call() -> None:
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
+    from pptpgw.auth.protocols import MSCHAPV2
     from pptpgw.client import ClientConnection, PPTPClientEndpoint
     from pptpgw.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
@@ -161,7 +162,7 @@ def call() -> None:
         reactor, SERVER, dataPath=PythonDataPath(reactor, lambda address: port)
     )
     settings = [
-        LinkSettings(identity=Identity(f"caller{number}".encode(), PASSWORD.encode()))
+        LinkSettings(identity=Identity(f"caller{number}".encode(), PASSWORD.encode(), (MSCHAPV2,)))
         for number in range(USERS)
     ]
     connections: list[ClientConnection] = []

@@ -14,12 +14,12 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-from pptpgw.ppp.authentication import Method
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.ppp.settings import LinkSettings
 from tests.clients.world import World
 
 StartGateway = Callable[..., World]
-SETTINGS = LinkSettings(methods=tuple(Method), name=b"gateway")
+SETTINGS = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
 
 
 @implementer(ILogObserver)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from struct import Struct
 
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
+from pptpgw.interfaces import IKeys
 from pptpgw.line import HEAD_START
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Keys
 from pptpgw.wire.gre import decode
 from tests.clients.world import BEHIND, World, packet
 
@@ -278,7 +278,7 @@ class ScriptedTunnel:
 
     # Authentication
 
-    def hearMSCHAPV2(self, name: str, password: str = "open sesame") -> Keys:
+    def hearMSCHAPV2(self, name: str, password: str = "open sesame") -> IKeys:
         """
         Answer the Challenge that must come, and check the gateway's own proof.
 
@@ -298,7 +298,7 @@ class ScriptedTunnel:
 
     # Packets
 
-    def encrypt(self, keys: Keys, bits: int = 128) -> None:
+    def encrypt(self, keys: IKeys, bits: int = 128) -> None:
         """
         CCP is open: encrypt what is sent and decrypt what comes, stateless.
         """

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import pytest
 
+from pptpgw.auth import protocols
+from pptpgw.auth.protocols import MSCHAP, MSCHAPV2
+from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.line import HEAD_START
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Method
+from pptpgw.ppp.lcpoption import optionOf
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,
@@ -64,7 +67,9 @@ def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
     return connection, connection.dial(CALL_ID, request, "05f5e100")
 
 
-def openLCP(tunnel: ScriptedTunnel, method: Method = Method.MSCHAPV2, mru: str = "0578") -> None:
+def openLCP(
+    tunnel: ScriptedTunnel, method: IAuthenticationProtocol = MSCHAPV2, mru: str = "0578"
+) -> None:
     """
     MRU 1450, and MRRU in vain; where the gateway begins with another method, a Nak names
     C{method}.
@@ -75,14 +80,14 @@ def openLCP(tunnel: ScriptedTunnel, method: Method = Method.MSCHAPV2, mru: str =
         return form.format(mru, 2 + len(option), option.hex())
 
     tunnel.say(LCP, REQUEST, 1, MRU_1450 + MRRU)
-    first = tunnel.hear(LCP, REQUEST, 1, expected(Method.MSCHAPV2.option))
-    asked = tunnel.hear(LCP, REQUEST, 1, expected(Method.MSCHAPV2.option))
+    first = tunnel.hear(LCP, REQUEST, 1, expected(optionOf(MSCHAPV2)))
+    asked = tunnel.hear(LCP, REQUEST, 1, expected(optionOf(MSCHAPV2)))
     assert asked.octets == first.octets
     tunnel.hear(LCP, REJECT, 1, MRRU)
     tunnel.say(LCP, REQUEST, 2, MRU_1450)
     tunnel.hear(LCP, ACK, 2, MRU_1450)
-    if method is not Method.MSCHAPV2:
-        option = method.option
+    if method is not MSCHAPV2:
+        option = optionOf(method)
         tunnel.say(LCP, NAK, 1, bytes((3, 2 + len(option))) + option)
         asked = tunnel.hear(LCP, REQUEST, 2, expected(option))
     tunnel.answer(LCP, ACK, asked)
@@ -181,7 +186,7 @@ def test_mschap(start: StartGateway) -> None:
     """
     world = start()
     connection, tunnel = dial(world)
-    openLCP(tunnel, Method.MSCHAP)
+    openLCP(tunnel, MSCHAP)
     heard = tunnel.hear(CHAP, CHALLENGE, None, "08 (.{16})" + text("gateway"))
     passwordHash = mschap.ntPasswordHash(b"open sesame")
     response = mschap.challengeResponse(heard.groups[0], passwordHash)
@@ -196,8 +201,8 @@ def test_mschap(start: StartGateway) -> None:
     hangUp(connection, tunnel)
 
 
-@pytest.mark.parametrize("method", [Method.CHAP, Method.PAP])
-def test_withoutKeys(start: StartGateway, method: Method) -> None:
+@pytest.mark.parametrize("method", [protocols.CHAP, protocols.PAP])
+def test_withoutKeys(start: StartGateway, method: IAuthenticationProtocol) -> None:
     """
     So are CHAP and PAP followed where encryption isn't required; CCP is turned down then, since
     there are no keys for it.
@@ -205,7 +210,7 @@ def test_withoutKeys(start: StartGateway, method: Method) -> None:
     world = start(encryption="prefer")
     connection, tunnel = dial(world)
     openLCP(tunnel, method)
-    if method is Method.PAP:
+    if method.name == "pap":
         tunnel.say(PAP, 1, 1, "05" + text("alice") + "0b" + text("open sesame"))
         tunnel.hear(PAP, 2, 1, ".*")
     else:

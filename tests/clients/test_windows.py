@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import pytest
 
+from pptpgw.auth import protocols
+from pptpgw.interfaces import IAuthenticationProtocol, IKeys
 from pptpgw.line import HEAD_START
-from pptpgw.ppp.authentication import Keys, Method
+from pptpgw.ppp.lcpoption import optionOf
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,
@@ -106,7 +108,7 @@ def askForNetworks(tunnel: ScriptedTunnel) -> Heard:
     return asked
 
 
-def openCCP(tunnel: ScriptedTunnel, keys: Keys) -> None:
+def openCCP(tunnel: ScriptedTunnel, keys: IKeys) -> None:
     """
     H without key bits first, then what our Nak says. Until then IPCP is silent.
     """
@@ -264,16 +266,16 @@ def test_noResetAck(start: StartGateway) -> None:
     hangUp(connection, tunnel)
 
 
-@pytest.mark.parametrize("offered", [Method.PAP, Method.CHAP])
-def test_weakMethodIsNaked(start: StartGateway, offered: Method) -> None:
+@pytest.mark.parametrize("offered", [protocols.PAP, protocols.CHAP])
+def test_weakMethodIsNaked(start: StartGateway, offered: IAuthenticationProtocol) -> None:
     """
     Windows wants MS-CHAPv2 instead of PAP and of CHAP with MD5, and gets it where it is permitted.
     """
-    world = start(methods=(offered, Method.MSCHAPV2), encryption="prefer")
+    world = start(methods=(offered, protocols.MSCHAPV2), encryption="prefer")
     connection = connect(world)
     tunnel = dial(connection)
-    authentication = offered.option.hex()
-    expected = f"0104 0578 03{2 + len(offered.option):02x} {authentication} 0506 .{{8}} 0702 0802"
+    option = optionOf(offered)
+    expected = f"0104 0578 03{2 + len(option):02x} {option.hex()} 0506 .{{8}} 0702 0802"
     tunnel.hear(LCP, REQUEST, 1, expected)
     tunnel.say(LCP, REQUEST, 0, SESAME)
     tunnel.hear(LCP, REQUEST, 1, expected)
@@ -285,12 +287,12 @@ def test_weakMethodIsNaked(start: StartGateway, offered: Method) -> None:
     hangUp(connection, tunnel)
 
 
-@pytest.mark.parametrize(("wanted", "words"), [("0305 c22381", "mschapv2"), ("0304 c227", "EAP")])
+@pytest.mark.parametrize(("wanted", "words"), [("0305 c22381", "MS-CHAPv2"), ("0304 c227", "EAP")])
 def test_methodNotPermitted(start: StartGateway, wanted: str, words: str) -> None:
     """
     Where it isn't permitted, both ends hear why, and the gateway ends the call.
     """
-    world = start(methods=(Method.CHAP, Method.PAP), encryption="off")
+    world = start(methods=(protocols.CHAP, protocols.PAP), encryption="off")
     connection = connect(world)
     tunnel = dial(connection)
     tunnel.hear(LCP, REQUEST, 1, "0104 0578 0305 c22305 0506 .{8} 0702 0802")

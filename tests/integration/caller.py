@@ -19,6 +19,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
@@ -116,7 +117,7 @@ class Commands(LineOnlyReceiver):
         assert self._connection is not None
         placed = Placed(len(self._calls))
         self._calls.append(placed)
-        identity = Identity(user.encode(), password.encode())
+        identity = Identity(user.encode(), password.encode(), (MSCHAPV2,))
         settings = LinkSettings(identity=identity, mru=mru)
         placed.call = call = await self._connection.placeCall(settings, [placed.ipv4])
         return {

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, CHAPProtocol
 from pptpgw.error import Refused
+from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Claim, Grant, Keys, Method
-from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
 from pptpgw.wire import chap
 
-METHODS = (Method.CHAP, Method.MSCHAP, Method.MSCHAPV2)
+METHODS = (CHAP, MSCHAP, MSCHAPV2)
 PASSWORD = b"sesame"
 
 
@@ -32,10 +33,10 @@ def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
     message, keys = b"Welcome", None
     passwordHash = mschap.ntPasswordHash(password)
     hashHash = mschap.hashNtPasswordHash(passwordHash)
-    if claim.method is Method.CHAP:
+    if claim.method.name == "chap":
         octets = bytes((claim.identifier,)) + password + claim.challenge
         right = claim.response == md5(octets).digest()
-    elif claim.method is Method.MSCHAP:
+    elif claim.method.name == "mschap":
         expected = mschap.challengeResponse(claim.challenge, passwordHash)
         right = claim.response[24:] == expected + b"\1"
         keys = mppe.mschapKeys(mschap.lmPasswordHash(password), hashHash, claim.challenge)
@@ -52,6 +53,7 @@ def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
     return Grant(claim.name.decode(), message, keys, None)
 
 
+@implementer(IVerdicts, IPeerResults)
 class Recorder:
     """
     Verdicts and PeerResults that write down what they are told, and packets that are sent.
@@ -62,7 +64,7 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[object] = []
         self.claims: list[Claim] = []
-        self.keys: Keys | None = None
+        self.keys: IKeys | None = None
         self.atGranted: Callable[[], None] = lambda: None
         self.atRefused: Callable[[], None] = lambda: None
         self.judge: Callable[[Claim], Deferred[Grant] | Grant] = judge
@@ -113,7 +115,7 @@ class Recorder:
         """
         self.events.append("authenticated")
 
-    def proven(self, keys: Keys | None) -> None:
+    def proven(self, keys: IKeys | None) -> None:
         """
         Write it down.
         """
@@ -133,14 +135,13 @@ class Scene:
     An authenticator and, driven by hand, what a peer would send.
     """
 
-    def __init__(self, method: Method = Method.MSCHAPV2, rechallenge: float = 0) -> None:
+    def __init__(self, method: CHAPProtocol = MSCHAPV2, rechallenge: float = 0) -> None:
         self.clock = Clock()
         self.recorder = Recorder()
         self.method = method
-        self.authenticator = CHAPAuthenticator(
+        self.authenticator = method.makeAuthenticator(
             self.clock,
             self.recorder.send,
-            method,
             b"gateway",
             self.recorder.authenticate,
             self.recorder,
@@ -170,7 +171,7 @@ class Scene:
             assert isinstance(self.last, chap.Challenge)
             challenge = self.last
         sent: list[bytes] = []
-        peer = CHAPPeer(Clock(), sent.append, self.method, name, password, Recorder())
+        peer = self.method.makePeer(Clock(), sent.append, name, password, Recorder())
         peer.received(challenge.encode())
         self.authenticator.received(sent[0])
         return sent[0]
@@ -190,22 +191,23 @@ class Pipe:
     An authenticator and a peer joined by a line of 10 ms each way that loses packets.
     """
 
-    def __init__(self, method: Method, losses: list[bool], password: bytes = PASSWORD) -> None:
+    def __init__(
+        self, method: CHAPProtocol, losses: list[bool], password: bytes = PASSWORD
+    ) -> None:
         self.clock = Clock()
         self.ours, self.theirs = Recorder(), Recorder()
         self.losses = iter(losses)
-        self.authenticator = CHAPAuthenticator(
+        self.authenticator = method.makeAuthenticator(
             self.clock,
             self.carry(self.ours, lambda: self.peer.received),
-            method,
             b"gateway",
             self.ours.authenticate,
             self.ours,
+            0,
         )
-        self.peer = CHAPPeer(
+        self.peer = method.makePeer(
             self.clock,
             self.carry(self.theirs, lambda: self.authenticator.received),
-            method,
             b"user",
             password,
             self.theirs,
@@ -235,7 +237,7 @@ class Pipe:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_success(method: Method) -> None:
+def test_success(method: CHAPProtocol) -> None:
     """
     Each method convinces; the verdict is known before the Success leaves, and told after it.
     """
@@ -252,8 +254,8 @@ def test_success(method: Method) -> None:
     assert not pipe.clock.getDelayedCalls()
 
 
-@pytest.mark.parametrize("method", (Method.MSCHAP, Method.MSCHAPV2))
-def test_keys(method: Method) -> None:
+@pytest.mark.parametrize("method", (MSCHAP, MSCHAPV2))
+def test_keys(method: CHAPProtocol) -> None:
     """
     Both sides earn the same keys.
     """
@@ -270,14 +272,14 @@ def test_noKeys() -> None:
     """
     CHAP with MD5 earns none.
     """
-    pipe = Pipe(Method.CHAP, [])
+    pipe = Pipe(CHAP, [])
     pipe.run(1)
     assert pipe.theirs.told == ["proven"] and pipe.theirs.keys is None
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(METHODS), st.lists(st.booleans(), max_size=8))
-def test_losses(method: Method, losses: list[bool]) -> None:
+def test_losses(method: CHAPProtocol, losses: list[bool]) -> None:
     """
     Whichever of the first packets are lost, both sides come to the same end, judged once.
     """
@@ -292,7 +294,7 @@ def test_losses(method: Method, losses: list[bool]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_wrongPassword(method: Method) -> None:
+def test_wrongPassword(method: CHAPProtocol) -> None:
     """
     The peer has one password, so the first Failure ends it, with what it says.
     """
@@ -300,7 +302,7 @@ def test_wrongPassword(method: Method) -> None:
     pipe.run(70)
     assert isinstance(pipe.ours.packets[-1], chap.Failure)
     ours, theirs = pipe.ours.told, pipe.theirs.told
-    if method is Method.CHAP:
+    if method.name == "chap":
         assert ours == ["refused: wrong password"]
     else:
         assert ours == ["refused: the peer did not try again"]
@@ -318,8 +320,8 @@ def test_challengesAreFresh() -> None:
     assert len({packet.identifier for packet in challenges}) > 5
 
 
-@pytest.mark.parametrize(("method", "size"), [(Method.MSCHAP, 8), (Method.MSCHAPV2, 16)])
-def test_retry(method: Method, size: int) -> None:
+@pytest.mark.parametrize(("method", "size"), [(MSCHAP, 8), (MSCHAPV2, 16)])
+def test_retry(method: CHAPProtocol, size: int) -> None:
     """
     After a Failure the Response to the challenge in it, under the next identifier, counts.
     """
@@ -349,8 +351,8 @@ def test_retryToTheOldChallenge() -> None:
     assert isinstance(scene.last, chap.Failure) and len(scene.recorder.claims) == 2
 
 
-@pytest.mark.parametrize("method", (Method.MSCHAP, Method.MSCHAPV2))
-def test_threeTries(method: Method) -> None:
+@pytest.mark.parametrize("method", (MSCHAP, MSCHAPV2))
+def test_threeTries(method: CHAPProtocol) -> None:
     """
     The third wrong password is the last, and the Failure says so; nothing is verified after it.
     """
@@ -361,7 +363,7 @@ def test_threeTries(method: Method) -> None:
     assert isinstance(scene.last, chap.Failure)
     message = chap.FailureMessage.decode(scene.last.message)
     assert (message.error, message.retry) == (691, False)
-    assert len(message.challenge) == {Method.MSCHAP: 8, Method.MSCHAPV2: 16}[method]
+    assert len(message.challenge) == {MSCHAP: 8, MSCHAPV2: 16}[method]
     assert scene.recorder.told == ["refused: wrong password"]
     successor = chap.Challenge((scene.last.identifier + 1) & 0xFF, message.challenge, b"")
     scene.respond(challenge=successor)
@@ -373,7 +375,7 @@ def test_md5HasOneTry() -> None:
     """
     A Failure of plain CHAP is final.
     """
-    scene = Scene(Method.CHAP)
+    scene = Scene(CHAP)
     scene.respond(b"wrong")
     assert scene.last.encode()[4:] == b"Authentication failed"
     assert scene.recorder.told == ["refused: wrong password"]
@@ -571,7 +573,7 @@ def test_stop() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_rechallenge(method: Method) -> None:
+def test_rechallenge(method: CHAPProtocol) -> None:
     """
     During the session the peer is asked again, with another identifier and challenge, and its
     right answer changes nothing.
@@ -591,7 +593,7 @@ def test_rechallenge(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_rechallengeFails(method: Method) -> None:
+def test_rechallengeFails(method: CHAPProtocol) -> None:
     """
     A wrong answer then ends it at once.
     """
@@ -645,7 +647,7 @@ def test_lateDuplicateDuringRechallenge() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_wrongSizes(method: Method) -> None:
+def test_wrongSizes(method: CHAPProtocol) -> None:
     """
     A value of another method's size is discarded, and the right one still counts.
     """
@@ -680,17 +682,17 @@ def test_emptyName() -> None:
     """
     recorder = Recorder()
     with pytest.raises(ValueError):
-        CHAPAuthenticator(Clock(), recorder.send, Method.CHAP, b"", recorder.authenticate, recorder)
+        CHAP.makeAuthenticator(Clock(), recorder.send, b"", recorder.authenticate, recorder, 0)
 
 
 @given(st.sampled_from(METHODS), st.lists(st.binary(max_size=60), max_size=6), st.booleans())
-def test_arbitraryOctets(method: Method, packets: list[bytes], tagged: bool) -> None:
+def test_arbitraryOctets(method: CHAPProtocol, packets: list[bytes], tagged: bool) -> None:
     """
     Nothing that arrives raises, on either side, in any state.
     """
     scene = Scene(method)
     theirs = Recorder()
-    peer = CHAPPeer(scene.clock, theirs.send, method, b"user", PASSWORD, theirs)
+    peer = method.makePeer(scene.clock, theirs.send, b"user", PASSWORD, theirs)
     peer.start()
     assert isinstance(scene.last, chap.Challenge)
     peer.received(scene.last.encode())
@@ -709,14 +711,14 @@ class PeerScene:
     A peer, driven by hand.
     """
 
-    def __init__(self, method: Method = Method.MSCHAPV2) -> None:
+    def __init__(self, method: CHAPProtocol = MSCHAPV2) -> None:
         self.clock = Clock()
         self.recorder = Recorder()
-        self.peer = CHAPPeer(
-            self.clock, self.recorder.send, method, b"user", PASSWORD, self.recorder
+        self.peer = method.makePeer(
+            self.clock, self.recorder.send, b"user", PASSWORD, self.recorder
         )
         self.peer.start()
-        self.challenge = chap.Challenge(5, bytes(8 if method is Method.MSCHAP else 16), b"gw")
+        self.challenge = chap.Challenge(5, bytes(8 if method.name == "mschap" else 16), b"gw")
         self.method = method
 
     def grant(self) -> chap.Success:
@@ -793,7 +795,7 @@ def test_peerOfAnotherMethod() -> None:
     """
     A challenge whose size isn't the method's is discarded.
     """
-    scene = PeerScene(Method.MSCHAP)
+    scene = PeerScene(MSCHAP)
     scene.peer.received(chap.Challenge(1, bytes(16), b"gw").encode())
     assert not scene.recorder.packets and scene.peer.discards == 1
 

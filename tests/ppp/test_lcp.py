@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.ppp.authentication import Method
+from pptpgw.auth import protocols
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2
 from pptpgw.ppp.automaton import RESTART_SECONDS, State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, MAX_LOOPS, LCPSettings
@@ -96,7 +97,7 @@ def test_ourRequest() -> None:
     """
     We ask for MRU, authentication, a magic number and both compressions, the strongest first.
     """
-    peer = Peer(LCPSettings(authentication=(Method.MSCHAPV2, Method.PAP)))
+    peer = Peer(LCPSettings(authentication=(MSCHAPV2, protocols.PAP)))
     assert peer.last() == (
         ppp.CONFIGURE_REQUEST,
         [(1, "0578"), (3, V2), (5, "00000001"), (7, ""), (8, "")],
@@ -155,7 +156,7 @@ def test_windows() -> None:
     Windows asks for callback and multilink, which go in one Reject, and then opens; what it says of
     itself isn't answered.
     """
-    peer = Peer(LCPSettings(authentication=(Method.MSCHAPV2,)))
+    peer = Peer(LCPSettings(authentication=(MSCHAPV2,)))
     wish = [(1, "0578"), (5, "41b50f3c"), (7, ""), (8, "")]
     extra = [(13, "06"), (17, "064e"), (19, "0100112233445566778899aabbccddeeff")]
     peer.request(*wish, *extra, identifier=0)
@@ -166,7 +167,7 @@ def test_windows() -> None:
     assert peer.told == ["up"]
     lcp = peer.lcp
     assert (lcp.peerMRU, lcp.mru, lcp.magicNumber) == (1400, 1400, 1)
-    assert (lcp.demanded, lcp.demandedOfUs) == (Method.MSCHAPV2, None)
+    assert (lcp.demanded, lcp.demandedOfUs) == (MSCHAPV2, None)
     assert (lcp.sendACFC, lcp.sendPFC, lcp.sendACCM) == (True, True, 0xFFFFFFFF)
     peer.sent.clear()
     for text in (b"MSRASV5.20", b"MSRAS-0-HOST", bytes(16)):
@@ -179,7 +180,7 @@ def test_routerOS() -> None:
     """
     RouterOS asks for an MRU of 1450, a magic number and, with it, MRRU.
     """
-    peer = Peer(LCPSettings(authentication=(Method.MSCHAPV2, Method.CHAP)))
+    peer = Peer(LCPSettings(authentication=(MSCHAPV2, CHAP)))
     peer.request((1, "05aa"), (5, "11223344"), (17, "0640"))
     assert peer.last() == (ppp.CONFIGURE_REJECT, [(17, "0640")])
     peer.request((1, "05aa"), (5, "11223344"))
@@ -285,7 +286,7 @@ def test_loopedBack() -> None:
     assert MAX_LOOPS < 10
 
 
-BOTH = LCPSettings(authentication=(Method.MSCHAPV2, Method.CHAP))
+BOTH = LCPSettings(authentication=(MSCHAPV2, CHAP))
 
 
 def test_authenticationNakFollowed() -> None:
@@ -296,12 +297,12 @@ def test_authenticationNakFollowed() -> None:
     peer.answer(ppp.CONFIGURE_NAK, (3, MD5))
     assert peer.asked()[3] == MD5
     peer.open()
-    assert peer.lcp.demanded is Method.CHAP
+    assert peer.lcp.demanded is CHAP
 
 
 @pytest.mark.parametrize(
     ("suggestion", "name"),
-    [("c227", "EAP"), (PAP, "pap"), (V1, "mschap"), ("c22306", "CHAP with algorithm 6")],
+    [("c227", "EAP"), (PAP, "PAP"), (V1, "MS-CHAP"), ("c22306", "CHAP with algorithm 6")],
 )
 def test_authenticationNakNotPermitted(suggestion: str, name: str) -> None:
     """
@@ -346,19 +347,20 @@ def test_authenticationDemandedOfUs(demand: str, code: int, answer: str) -> None
     """
     We prove ourselves with what we are willing to; for anything else our strongest is named.
     """
-    peer = Peer(LCPSettings(answers=(Method.MSCHAPV2, Method.MSCHAP)))
+    peer = Peer(LCPSettings(answers=(MSCHAPV2, MSCHAP)))
     peer.request((3, demand))
     assert peer.last() == (code, [(3, answer)])
     peer.request((3, V1))
     peer.answer(ppp.CONFIGURE_ACK)
-    assert (peer.lcp.demandedOfUs, peer.lcp.demanded) == (Method.MSCHAP, None)
+    assert (peer.lcp.demandedOfUs, peer.lcp.demanded) == (MSCHAP, None)
 
 
 def test_authenticationNames() -> None:
     """
     Methods have names that a reader knows.
     """
-    assert authenticationName(bytes.fromhex(V2)) == "mschapv2"
+    assert authenticationName(bytes.fromhex(V2)) == "MS-CHAPv2"
+    assert authenticationName(bytes.fromhex(MD5)) == "CHAP with MD5"
     assert authenticationName(bytes.fromhex("c027")) == "SPAP"
     assert authenticationName(bytes.fromhex("c223")) == "CHAP with no algorithm"
     assert authenticationName(b"") == "authentication protocol 0x0000"
@@ -466,4 +468,4 @@ def test_renegotiated() -> None:
     assert peer.asked()[3] == V2
     peer.answer(ppp.CONFIGURE_ACK)
     assert peer.told == ["up", "down", "up"]
-    assert (peer.lcp.peerMRU, peer.lcp.demanded) == (1280, Method.MSCHAPV2)
+    assert (peer.lcp.peerMRU, peer.lcp.demanded) == (1280, MSCHAPV2)

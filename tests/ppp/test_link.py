@@ -17,20 +17,25 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.credentials import credentialsFor
+from pptpgw.auth.credentials import ClaimCredentials
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.counters import Counters
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Attachment,
     Attachments,
+    Claim,
+    Grant,
+    IAuthenticationProtocol,
     IChannel,
     IChannelOwner,
     INetworkLink,
     INetworkProtocol,
+    IPeerResults,
+    IVerdicts,
     MPPEParameters,
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.ppp.authentication import Claim, Grant, Method
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -121,12 +126,10 @@ class Owner:
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         self.claims.append(claim)
-        if claim.method is not Method.PAP:
-            credentials = credentialsFor(claim, claim.name)
-            if credentials.checkPassword(self.password):
-                return succeed(Grant("alice", credentials.message, credentials.keys, None))
-        elif claim.response == self.password:
-            return succeed(Grant("alice", b"welcome", None, None))
+        credentials = claim.method.credentials(claim, claim.name)
+        assert isinstance(credentials, ClaimCredentials)
+        if credentials.checkPassword(self.password):
+            return succeed(Grant("alice", credentials.message, credentials.keys, None))
         return fail(Refused("no such user or wrong password"))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
@@ -189,10 +192,8 @@ class Pair:
             self.clock.advance(step)
 
 
-SERVER = LinkSettings(methods=tuple(Method), name=b"gateway")
-CLIENT = LinkSettings(
-    identity=Identity(b"alice", b"secret", (Method.MSCHAPV2, Method.MSCHAP, Method.CHAP))
-)
+SERVER = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
+CLIENT = LinkSettings(identity=Identity(b"alice", b"secret", (MSCHAPV2, MSCHAP, CHAP)))
 
 
 def test_interfaces() -> None:
@@ -200,7 +201,8 @@ def test_interfaces() -> None:
     The link and its network phase provide what they say.
     """
     pair = Pair()
-    verifyObject(IChannelOwner, pair.server)
+    for interface in (IChannelOwner, IVerdicts, IPeerResults):
+        verifyObject(interface, pair.server)
     verifyObject(IChannel, pair.serverChannel)
     pair.start()
     pair.run(0.1)
@@ -215,7 +217,7 @@ def test_opens() -> None:
     pair.start()
     pair.run(0.05)
     assert pair.server.phase is Phase.NETWORK
-    assert pair.server.method is Method.MSCHAPV2 and pair.client.method is Method.MSCHAPV2
+    assert [one.method.name for one in (pair.server, pair.client) if one.method] == ["mschapv2"] * 2
     assert pair.server.encryption == pair.client.encryption == "MPPE 128 bit stateless"
     assert [str(one) for one in pair.serverChannel.networks[ppp.IPV4].addresses] == [
         "10.77.0.10/32"
@@ -327,13 +329,15 @@ def test_lostFirstRequest() -> None:
 @pytest.mark.parametrize(
     ("methods", "encryption", "expected"),
     [
-        ((Method.MSCHAP,), "require", "MPPE 128 bit stateless"),
-        ((Method.CHAP,), "prefer", "not encrypted"),
-        ((Method.CHAP,), "off", "not encrypted"),
+        ((MSCHAP,), "require", "MPPE 128 bit stateless"),
+        ((CHAP,), "prefer", "not encrypted"),
+        ((CHAP,), "off", "not encrypted"),
     ],
 )
 def test_methods(
-    methods: tuple[Method, ...], encryption: Literal["require", "prefer", "off"], expected: str
+    methods: tuple[IAuthenticationProtocol, ...],
+    encryption: Literal["require", "prefer", "off"],
+    expected: str,
 ) -> None:
     """
     The other methods lead to what they can.
@@ -353,8 +357,8 @@ def test_pap() -> None:
     PAP opens a link where nothing must be encrypted.
     """
     pair = Pair(
-        LinkSettings(methods=(Method.PAP,), encryption="off"),
-        LinkSettings(identity=Identity(b"alice", b"secret", (Method.PAP,)), encryption="off"),
+        LinkSettings(methods=(PAP,), encryption="off"),
+        LinkSettings(identity=Identity(b"alice", b"secret", (PAP,)), encryption="off"),
     )
     pair.start()
     pair.run(0.1)
@@ -365,11 +369,11 @@ def test_keylessMethodsAreNotOffered() -> None:
     """
     A client that knows CHAP-MD5 alone is told that it can't come in, while encryption is required.
     """
-    pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"secret", (Method.CHAP,))))
+    pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"secret", (CHAP,))))
     pair.start()
     pair.run(10, 0.1)
     assert not pair.gateway.claims
-    assert "chap, which isn't permitted" in pair.gateway.causes[0]
+    assert "CHAP with MD5, which isn't permitted" in pair.gateway.causes[0]
 
 
 def test_encryptionRefused() -> None:
@@ -457,7 +461,7 @@ def test_wrongPassword() -> None:
     """
     A wrong password ends both links, and each end says why.
     """
-    pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"wrong", (Method.MSCHAPV2,))))
+    pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"wrong", (MSCHAPV2,))))
     pair.start()
     pair.run(10, 0.1)
     assert len(pair.gateway.causes) == 1 and "password" in pair.gateway.causes[0]
@@ -491,8 +495,8 @@ def test_setupTimesOut() -> None:
     assert not pair.timers()
 
 
-@pytest.mark.parametrize("method", [Method.MSCHAPV2, Method.CHAP])
-def test_lostSuccess(method: Method) -> None:
+@pytest.mark.parametrize("method", [MSCHAPV2, CHAP])
+def test_lostSuccess(method: IAuthenticationProtocol) -> None:
     """
     A Success that is lost is sent again when the peer stays silent: not every client repeats its
     Response.

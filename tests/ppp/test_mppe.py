@@ -7,10 +7,11 @@ from __future__ import annotations
 from binascii import unhexlify
 
 import pytest
+from zope.interface.verify import verifyObject
 
 from pptpgw.error import Refused
+from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.authentication import Keys
 
 PASSWORD_HASH_HASH = unhexlify("41C00C584BD2D91C4017A2A12FA59F3F")
 NT_RESPONSE = unhexlify("82309ECD8D708B5EA08FAA3981CD83544233114A3D85D6DF")
@@ -92,9 +93,10 @@ def test_bothEndsAgree() -> None:
 
 def test_parameters() -> None:
     """
-    Bits and statefulness are handed through, and the class is what the link knows as Keys.
+    Bits and statefulness are handed through, and the class is what the link knows as keys.
     """
-    keys: Keys = serverKeys()
+    keys = serverKeys()
+    assert verifyObject(IKeys, keys)
     parameters = keys.receive(56, True)
     assert (parameters.bits, parameters.stateful) == (56, True)
     assert len(parameters.startKey) == 8

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
+from pptpgw.auth.protocols import PAP
 from pptpgw.error import Refused
-from pptpgw.ppp.authentication import Claim, Grant, Keys, Method
+from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
 from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
 from pptpgw.wire import pap
 
@@ -27,6 +29,7 @@ def judge(claim: Claim) -> Deferred[Grant]:
     return succeed(GRANT) if claim.response == b"sesame" else fail(Refused("wrong password"))
 
 
+@implementer(IVerdicts, IPeerResults)
 class Recorder:
     """
     Verdicts and PeerResults that write down what they are told, and packets that are sent.
@@ -63,7 +66,7 @@ class Recorder:
         """
         self.told.append(f"authenticated after {len(self.packets)} packets")
 
-    def proven(self, keys: Keys | None) -> None:
+    def proven(self, keys: IKeys | None) -> None:
         """
         Write it down.
         """
@@ -88,8 +91,7 @@ class Scene:
         self.authenticator = PAPAuthenticator(
             self.clock,
             self.recorder.send,
-            Method.PAP,
-            b"gateway",
+            PAP,
             self.recorder.authenticate,
             self.recorder,
         )
@@ -108,7 +110,7 @@ def test_success() -> None:
     """
     scene = Scene()
     scene.ask(9)
-    assert scene.recorder.claims == [Claim(Method.PAP, b"user", 9, b"", b"sesame")]
+    assert scene.recorder.claims == [Claim(PAP, b"user", 9, b"", b"sesame")]
     assert scene.recorder.packets == [pap.AuthenticateAck(9, b"Welcome")]
     assert scene.recorder.told == ["granted after 0 packets", "authenticated after 1 packets"]
     assert not scene.clock.getDelayedCalls()
@@ -227,8 +229,7 @@ def test_losses(losses: list[bool], right: bool) -> None:
     authenticator = PAPAuthenticator(
         clock,
         carry(ours, lambda: peer.received),
-        Method.PAP,
-        b"gateway",
+        PAP,
         ours.authenticate,
         ours,
     )
@@ -236,7 +237,6 @@ def test_losses(losses: list[bool], right: bool) -> None:
     peer = PAPPeer(
         clock,
         carry(theirs, lambda: authenticator.received),
-        Method.PAP,
         b"user",
         password,
         theirs,
@@ -260,7 +260,7 @@ def test_peerRepeats() -> None:
     Ten requests go out, three seconds apart, each with another identifier.
     """
     clock, recorder = Clock(), Recorder()
-    peer = PAPPeer(clock, recorder.send, Method.PAP, b"user", b"sesame", recorder)
+    peer = PAPPeer(clock, recorder.send, b"user", b"sesame", recorder)
     peer.start()
     clock.pump([1.0] * 29)
     assert len({packet.identifier for packet in recorder.packets}) == len(recorder.packets) == 10
@@ -275,7 +275,7 @@ def test_peerTakesALateAnswer(late: int) -> None:
     An Ack of any request so far counts; one of none doesn't.
     """
     clock, recorder = Clock(), Recorder()
-    peer = PAPPeer(clock, recorder.send, Method.PAP, b"user", b"sesame", recorder)
+    peer = PAPPeer(clock, recorder.send, b"user", b"sesame", recorder)
     peer.start()
     clock.pump([3.0] * 2)
     identifiers = [packet.identifier for packet in recorder.packets]
@@ -294,7 +294,7 @@ def test_arbitraryOctets(packets: list[bytes], code: int) -> None:
     """
     scene = Scene()
     theirs = Recorder()
-    peer = PAPPeer(scene.clock, theirs.send, Method.PAP, b"user", b"sesame", theirs)
+    peer = PAPPeer(scene.clock, theirs.send, b"user", b"sesame", theirs)
     peer.start()
     for packet in packets:
         if code:

@@ -5,7 +5,12 @@ What pptpgw adds to C{twistd}, to C{--auth} and to its own kinds of plugin: one 
 from twisted.application.service import ServiceMaker
 
 from pptpgw.auth.plugin import ChapSecretsCheckerFactory
-from pptpgw.interfaces import IAddressPoolFactory, IDataPathFactory, INetworkFactory
+from pptpgw.interfaces import (
+    IAddressPoolFactory,
+    IAuthenticationProtocol,
+    IDataPathFactory,
+    INetworkFactory,
+)
 from pptpgw.plugin import Lazy
 
 gateway = ServiceMaker(
@@ -15,3 +20,13 @@ chapSecrets = ChapSecretsCheckerFactory()
 python = Lazy(IDataPathFactory, "pptpgw.ports.path.PythonDataPathFactory", name="python")
 ranges = Lazy(IAddressPoolFactory, "pptpgw.session.pool.AddressPoolFactory", name="ranges")
 ipv4 = Lazy(INetworkFactory, "pptpgw.network.ipv4.IPv4Factory", name="ipv4")
+pap = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.PAP", name="pap")
+chap = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.CHAP", name="chap")
+mschap = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.MSCHAP", name="mschap")
+mschapV2 = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.MSCHAPV2", name="mschapv2")
+appletalk = Lazy(INetworkFactory, "pptpgw.network.shipped.appletalk", name="appletalk")
+decnet = Lazy(INetworkFactory, "pptpgw.network.shipped.decnet", name="decnet")
+netbios = Lazy(INetworkFactory, "pptpgw.network.shipped.netbios", name="netbios")
+osi = Lazy(INetworkFactory, "pptpgw.network.shipped.osi", name="osi")
+vines = Lazy(INetworkFactory, "pptpgw.network.shipped.vines", name="vines")
+xns = Lazy(INetworkFactory, "pptpgw.network.shipped.xns", name="xns")

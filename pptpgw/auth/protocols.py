@@ -1,0 +1,157 @@
+"""
+The authentication protocols of our own: the exchanges of L{pptpgw.ppp}, judged by twisted.cred.
+
+They come by the door that a third party's come by: each is named in a drop-in, and the link knows
+what L{IAuthenticationProtocol} says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from pptpgw.auth.credentials import (
+    CHAPCredentials,
+    ClaimCredentials,
+    MSCHAPCredentials,
+    MSCHAPV2Credentials,
+    PAPCredentials,
+)
+from pptpgw.interfaces import Claim, IAuthenticationProtocol, IPeerResults, IVerdicts
+from pptpgw.ppp import algorithm
+from pptpgw.ppp.algorithm import Algorithm
+from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
+from pptpgw.ppp.exchange import Authenticate
+from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
+from pptpgw.wire import ppp
+
+Send = Callable[[bytes], None]
+
+
+@implementer(IAuthenticationProtocol, IPlugin)
+class PAPProtocol:
+    """
+    A name and a password in clear.
+    """
+
+    __slots__ = ()
+
+    name = "pap"
+    description = "PAP: the password in clear, no encryption (RFC 1334)."
+    number = ppp.PAP
+    algorithm = b""
+    earnsKeys = False
+    strength = 100
+
+    def makeAuthenticator(
+        self,
+        clock: IReactorTime,
+        send: Send,
+        name: bytes,
+        authenticate: Authenticate,
+        verdicts: IVerdicts,
+        rechallenge: float,
+    ) -> PAPAuthenticator:
+        """
+        Our name and asking again have no place in it.
+        """
+        return PAPAuthenticator(clock, send, self, authenticate, verdicts)
+
+    def makePeer(
+        self, clock: IReactorTime, send: Send, name: bytes, password: bytes, results: IPeerResults
+    ) -> PAPPeer:
+        """
+        See L{IAuthenticationProtocol.makePeer}.
+        """
+        return PAPPeer(clock, send, name, password, results)
+
+    def credentials(self, claim: Claim, username: bytes) -> PAPCredentials:
+        """
+        An C{IUsernamePassword}.
+        """
+        return PAPCredentials(claim, username)
+
+
+@implementer(IAuthenticationProtocol, IPlugin)
+@dataclass(frozen=True)
+class CHAPProtocol:
+    """
+    One of CHAP's algorithms.
+
+    @ivar algorithm: its octet in the LCP option.
+    @ivar variant: what distinguishes it in an exchange.
+    @ivar judgedAs: the class of its credentials.
+    """
+
+    name: str
+    description: str
+    algorithm: bytes
+    earnsKeys: bool
+    strength: int
+    variant: Algorithm
+    judgedAs: type[ClaimCredentials]
+    number: int = ppp.CHAP
+
+    def makeAuthenticator(
+        self,
+        clock: IReactorTime,
+        send: Send,
+        name: bytes,
+        authenticate: Authenticate,
+        verdicts: IVerdicts,
+        rechallenge: float,
+    ) -> CHAPAuthenticator:
+        """
+        See L{IAuthenticationProtocol.makeAuthenticator}.
+        """
+        return CHAPAuthenticator(
+            clock, send, self, self.variant, name, authenticate, verdicts, rechallenge
+        )
+
+    def makePeer(
+        self, clock: IReactorTime, send: Send, name: bytes, password: bytes, results: IPeerResults
+    ) -> CHAPPeer:
+        """
+        See L{IAuthenticationProtocol.makePeer}.
+        """
+        return CHAPPeer(clock, send, self.variant, name, password, results)
+
+    def credentials(self, claim: Claim, username: bytes) -> ClaimCredentials:
+        """
+        An C{IUsernameHashedPassword}.
+        """
+        return self.judgedAs(claim, username)
+
+
+PAP = PAPProtocol()
+CHAP = CHAPProtocol(
+    "chap",
+    "CHAP with MD5: a hash of the password, no encryption (RFC 1994).",
+    b"\x05",
+    False,
+    200,
+    algorithm.MD5,
+    CHAPCredentials,
+)
+MSCHAP = CHAPProtocol(
+    "mschap",
+    "MS-CHAP: broken for long, encryption under keys that never change (RFC 2433).",
+    b"\x80",
+    True,
+    300,
+    algorithm.MSCHAP,
+    MSCHAPCredentials,
+)
+MSCHAPV2 = CHAPProtocol(
+    "mschapv2",
+    "MS-CHAPv2: both ends prove themselves; the strongest that every client has (RFC 2759).",
+    b"\x81",
+    True,
+    400,
+    algorithm.MSCHAPV2,
+    MSCHAPV2Credentials,
+)
