@@ -21,6 +21,7 @@ from typing import NamedTuple
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counters import Counters
+from pptpgw.datapath.limit import Limit
 from pptpgw.error import Malformed
 from pptpgw.network.binding import Client
 from pptpgw.network.lease import Leases, makeStatus, named, without
@@ -121,13 +122,11 @@ class DHCPv6Server:
     """
 
     __slots__ = (
-        "_clock",
         "_closed",
-        "_count",
         "_counters",
         "_duid",
         "_leases",
-        "_second",
+        "_limit",
         "_settings",
     )
 
@@ -149,15 +148,13 @@ class DHCPv6Server:
             before a prefix that left goes back to C{pool}; not by L{close}.
         @param counters: where discarded messages are counted.
         """
-        self._clock = clock
         self._duid = duid
         self._settings = settings
         self._counters = counters
         self._leases = Leases(
             clock, network, pool, changed, settings.preferredLifetime, settings.validLifetime
         )
-        self._second = 0
-        self._count = 0
+        self._limit = Limit(clock, MAX_MESSAGES)
         self._closed = False
 
     @property
@@ -192,7 +189,7 @@ class DHCPv6Server:
         """
         The answer, or why there is none.
         """
-        if self._closed or not self._onTime():
+        if self._closed or not self._limit.allows():
             return "DHCPv6 message too many"
         try:
             message = decode(octets)
@@ -208,13 +205,6 @@ class DHCPv6Server:
             return "DHCPv6 message from beyond the link"
         answer: Message | None = getattr(self, f"dhcpv6_{message.messageType.name}")(message)
         return answer or "DHCPv6 message without an answer"
-
-    def _onTime(self) -> bool:
-        second = int(self._clock.seconds())
-        if second != self._second:
-            self._second, self._count = second, 0
-        self._count += 1
-        return self._count <= MAX_MESSAGES
 
     def _valid(self, message: Message) -> bool:
         rule = _RULES.get(message.messageType)
