@@ -382,6 +382,44 @@ class INetworkFactory(IPlugin):
         """
 
 
+class IPacketSession(Interface):
+    """
+    One session with a declared protocol, as an L{IPacketService} is given it.
+    """
+
+    subscriber = Attribute("Whose session it is, an L{ISubscriber}.")
+    mtu = Attribute("The largest packet, in octets, that may be sent to it.")
+
+    def send(number: int, packet: bytes) -> None:
+        """
+        Send a packet to the peer, under one of the declaration's protocol numbers; nothing happens
+        where the session isn't open.
+        """
+
+
+class IPacketService(Interface):
+    """
+    An object in this process that takes the packets of a declared protocol: C{to =
+    "object:DOTTED.NAME"} in C{[[network.generic]]} names one, or a callable that makes one of the
+    reactor. What it raises is logged and goes no further.
+    """
+
+    def sessionOpened(session: IPacketSession) -> None:
+        """
+        The protocol opened on a session.
+        """
+
+    def packetReceived(session: IPacketSession, number: int, packet: bytes) -> None:
+        """
+        The peer sent a packet, under the protocol number before it.
+        """
+
+    def sessionClosed(session: IPacketSession) -> None:
+        """
+        The protocol is open no longer; it may open again.
+        """
+
+
 class IAddressPool(Interface):
     """
     Where IPv4 addresses for subscribers come from.

@@ -18,7 +18,7 @@ LAYERS = [
     {"interfaces"},
     {"wire"},
     {"pptp", "ppp"},
-    {"kind", "config", "plugin"},
+    {"declaration", "declared", "kind", "config", "plugin"},
     {"ncp"},
     {"auth", "session", "datapath"},
     {"ports"},
