@@ -1,4 +1,5 @@
 # make run     the gateway in the foreground, on defaults, after one call to itself
+# make demo    every network protocol over two calls to itself, in a network of its own
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy and the import rule
@@ -15,10 +16,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
 SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
 
-.PHONY: run test lab check bench clean packages
+.PHONY: run demo test lab check bench clean packages
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m pptpgw
+
+demo: $(VENV)/.run
+	@exec $(BIN)/python -m pptpgw.demo
 
 test: packages
 	@$(MAKE) --no-print-directory $(VENV)/.test

@@ -26,7 +26,7 @@ LAYERS = [
     {"line", "gateway", "client", "selfcall", "testing"},
     {"service"},
     {"tap"},
-    {"__main__"},
+    {"__main__", "demo"},
 ]
 """
 The parts of pptpgw: each imports only what stands before it here and, but for L{APART}, its equals.

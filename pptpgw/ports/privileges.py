@@ -24,6 +24,7 @@ TUN_DEVICE = "/dev/net/tun"
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
 # Set for the process that has entered a namespace, so that it doesn't try again.
 _ENTERED = "PPTPGW_NAMESPACE"
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 # From linux/sockios.h and linux/if.h.
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -51,23 +52,28 @@ def missing() -> list[str]:
     return lacks
 
 
-def acquire() -> None:
+def acquire(module: str = "pptpgw", apart: bool = False) -> None:
     """
     Return if nothing is missing; otherwise run this program anew in a namespace of its own.
 
+    @param module: the name that the program is run by.
+    @param apart: whether it must have a network of its own in any case.
     @raise NotPermitted: that isn't possible either.
     """
     lacks = missing()
-    if not lacks:
-        if inNamespace():
-            _raiseLoopback()
+    if inNamespace() and not lacks:
+        _raiseLoopback()
         return
-    reason = f"the gateway lacks {', '.join(lacks)}: {_GRANT}"
+    if not lacks and not apart:
+        return
+    lacking = ", ".join(lacks) or "a network of its own"
+    reason = f"the gateway lacks {lacking}: {_GRANT}"
     # The TUN device stays as it is in there.
     unshare = shutil.which("unshare")
     if inNamespace() or unshare is None or any(TUN_DEVICE in lack for lack in lacks):
         raise NotPermitted(reason)
-    enter = [unshare, "--user", "--map-root-user", "--net", "--"]
+    user = ["--user", "--map-root-user"] if lacks or os.geteuid() else []
+    enter = [unshare, *user, "--net", "--"]
     tried = subprocess.run(
         [*enter, "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -77,7 +83,7 @@ def acquire() -> None:
             f"{tried.stderr.strip()}"
         )
     os.environ[_ENTERED] = "1"
-    os.execv(unshare, [*enter, sys.executable, "-m", "pptpgw", *sys.argv[1:]])
+    os.execv(unshare, [*enter, sys.executable, "-m", module, *sys.argv[1:]])
 
 
 def inNamespace() -> bool:
@@ -92,6 +98,22 @@ def namespaceCommand() -> str:
     The beginning of a command that runs inside the namespace.
     """
     return f"nsenter --target {os.getpid()} --user --net --preserve-credentials"
+
+
+def forward() -> None:
+    """
+    Have the kernel forward packets, of both families, in this namespace.
+
+    @raise NotPermitted: it isn't ours, or the kernel won't.
+    """
+    if not inNamespace():
+        raise NotPermitted("forwarding is the administrator's to turn on")
+    for switch in _FORWARDING:
+        try:
+            with open(switch, "w", encoding="ascii") as file:
+                file.write("1\n")
+        except OSError as error:
+            raise NotPermitted(f"{switch}: {error.strerror}") from error
 
 
 def hostAddresses() -> list[str]:

@@ -1,0 +1,179 @@
+"""
+C{python -m pptpgw.demo}: in a network namespace of its own it starts a gateway, places two calls to
+it, carries every kind of network protocol over them at once and prints what became of each.
+
+The exit status is 0 if every protocol carried packets both ways.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import react
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.client import ClientCall
+from pptpgw.config import parse
+from pptpgw.demo.probe import PROBES, TIMEOUT, Probe
+from pptpgw.error import PPTPGWError
+from pptpgw.interfaces import INetworkProtocol
+from pptpgw.ports import privileges
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.service import GatewayService
+
+CONFIGURATION = """
+[listen]
+addresses = ["127.0.0.1"]
+
+[network]
+protocols = ["ipv4", "ipv6", "bridge", "mpls", "ipx", "appletalk"]
+
+[ipv4]
+pool = ["10.77.0.10-10.77.0.11"]
+
+[mpls]
+routes = ["100 as 200 via 10.77.0.11", "101 as 201 via 10.77.0.10"]
+"""
+"""
+That of the demo's gateway.
+"""
+
+USERS = {b"alice": b"open sesame", b"bob": b"abracadabra"}
+COLUMNS = ("protocol", "control", "state", "sent", "received", "round trip", "agreed")
+
+
+async def call(
+    service: GatewayService, user: bytes, protocols: Sequence[INetworkProtocol]
+) -> ClientCall:
+    """
+    Place a call.
+
+    @raise pptpgw.error.CallError: it failed.
+    """
+    connection = await service.clientEndpoint("127.0.0.1").connect()
+    settings = LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)))
+    placed: ClientCall = await connection.placeCall(settings, protocols)
+    return placed
+
+
+async def carry(reactor: Any, probe: Probe, calls: Sequence[ClientCall]) -> None:
+    """
+    Run C{probe} once it is open on both calls; what goes wrong is its fault.
+    """
+    try:
+        for placed, end in zip(calls, probe.ends, strict=True):
+            await placed.whenOpen(end).addTimeout(TIMEOUT, reactor)
+        await probe.run()
+    except Exception as error:
+        probe.fault = str(error) or type(error).__name__
+
+
+def row(probe: Probe) -> tuple[str, ...]:
+    """
+    The line of the table that tells of C{probe}.
+    """
+    (sent, sentOctets), (received, receivedOctets) = probe.sent, probe.received
+    return (
+        probe.title,
+        probe.control,
+        probe.ends[0].state.name.capitalize(),
+        f"{sent} packets, {sentOctets} octets",
+        f"{received} packets, {receivedOctets} octets",
+        "-" if probe.fault else f"{probe.roundTrip * 1000:.2f} ms",
+        probe.fault or probe.agreed(),
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """
+    The rows with their columns under each other.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip()
+        for one in rows
+    )
+
+
+async def demonstrate(reactor: Any) -> int:
+    """
+    The whole demo; its exit status.
+
+    @raise PPTPGWError: the gateway can't be started, or a call failed.
+    """
+    portal = Portal(
+        SubscriberRealm(),
+        [
+            InMemoryUsernamePasswordDatabaseDontUse(
+                **{user.decode(): password for user, password in USERS.items()}
+            )
+        ],
+    )
+    service = GatewayService(reactor, parse(CONFIGURATION, "the demo"), portal)
+    service.startService()
+    try:
+        probes = [probe(reactor) for probe in PROBES]
+        calls = [
+            await call(service, user, [probe.ends[end] for probe in probes])
+            for end, user in enumerate(USERS)
+        ]
+        running: list[Deferred[None]] = [
+            ensureDeferred(carry(reactor, probe, calls)) for probe in probes
+        ]
+        for one in running:
+            await one
+        link = calls[0].link
+        method = link.method.name if link.method is not None else "none"
+        print(
+            f"Two calls to the gateway, {method}, {link.encryption}, with these on both at once:\n"
+        )
+        print(table([COLUMNS, *map(row, probes)]))
+        failed = [probe.title for probe in probes if probe.fault]
+        print(
+            f"\nNot carried: {', '.join(failed)}."
+            if failed
+            else "\nEvery protocol was carried both ways."
+        )
+        return 1 if failed else 0
+    finally:
+        await service.stopService()
+
+
+def main() -> None:
+    """
+    Run the demo and exit.
+    """
+    observer = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]
+    )
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+
+    async def run(reactor: Any) -> None:
+        try:
+            raise SystemExit(await demonstrate(reactor))
+        except PPTPGWError as error:
+            raise SystemExit(f"pptpgw: {error}") from error
+
+    try:
+        privileges.acquire("pptpgw.demo", apart=True)
+        privileges.forward()
+    except PPTPGWError as error:
+        sys.exit(f"pptpgw: {error}")
+    react(run)
+
+
+if __name__ == "__main__":
+    main()

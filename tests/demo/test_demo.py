@@ -1,0 +1,159 @@
+"""
+Tests of L{pptpgw.demo}: its table, its judgement, and the whole of it where that is possible.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from pptpgw.client import ClientCall
+from pptpgw.demo.__main__ import carry, row, table
+from pptpgw.demo.probe import PROBES, ROUNDS, TIMEOUT, MPLSProbe
+from pptpgw.error import CallError
+from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
+from pptpgw.ports import privileges
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.testing import MemoryDataPath, MemoryNetwork
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Call(ClientCall):
+    """
+    A call whose protocols open, or don't.
+    """
+
+    def __init__(self, opened: Deferred[None]) -> None:
+        clock = Clock()
+        super().__init__(clock, MemoryDataPath(MemoryNetwork(clock)), LinkSettings(), [])
+        self._answer = opened
+
+    def whenOpen(self, protocol: INetworkProtocol) -> Deferred[None]:
+        return self._answer
+
+
+@implementer(INetworkLink)
+class Link:
+    """
+    A link that is never up.
+    """
+
+    peerMRU = 1400
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        raise AssertionError("it isn't up")
+
+    sendPacket = send
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("it isn't up")
+
+    networkChanged = networkOpened
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        raise AssertionError("it isn't up")
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        raise AssertionError("it isn't up")
+
+
+class Looped(MPLSProbe):
+    """
+    A probe whose ends have nothing between them.
+    """
+
+    lose = False
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        for end in self.ends:
+            end.attach(Link(clock))
+
+    def send(self, sender: int, packet: bytes) -> None:
+        if not self.lose:
+            (self._secondReceived if sender == 0 else self._firstReceived)(packet)
+
+
+def test_carried() -> None:
+    """
+    Each round is a question and its answer.
+    """
+    clock = Clock()
+    probe = Looped(clock)
+    ensureDeferred(carry(clock, probe, [Call(succeed(None)), Call(succeed(None))]))
+    assert probe.fault == ""
+    assert probe.sent[0] == probe.received[0] == len(probe.times) == ROUNDS
+    assert row(probe)[:3] == ("MPLS", "MPLSCP", "Initial")
+    assert row(probe)[3] == f"{ROUNDS} packets, {probe.sent[1]} octets"
+    assert row(probe)[5:] == ("0.00 ms", "there is nothing to agree on")
+
+
+def test_lost() -> None:
+    """
+    A probe without an answer isn't called carried.
+    """
+    clock = Clock()
+    probe = Looped(clock)
+    probe.lose = True
+    ensureDeferred(carry(clock, probe, [Call(succeed(None)), Call(succeed(None))]))
+    assert probe.fault == ""
+    clock.advance(TIMEOUT)
+    assert probe.fault != "" and probe.sent[0] == 1 and probe.received[0] == 0
+    assert row(probe)[5:] == ("-", probe.fault)
+
+
+def test_notOpen() -> None:
+    """
+    A protocol that one of the calls can't open is named with the reason.
+    """
+    clock = Clock()
+    probe = Looped(clock)
+    calls = [Call(succeed(None)), Call(fail(CallError("the peer doesn't know mpls")))]
+    ensureDeferred(carry(clock, probe, calls))
+    assert probe.fault == "the peer doesn't know mpls" and probe.sent == [0, 0]
+
+
+def test_table() -> None:
+    """
+    Columns stand under each other, and nothing trails.
+    """
+    assert table([("a", "bb"), ("cccc", "d")]) == "a     bb\ncccc  d"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace of its own")
+def test_theWholeDemo() -> None:
+    """
+    Every protocol opens on both calls and is carried both ways, encrypted.
+    """
+    lacking = privileges.missing()
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)}")
+    done = subprocess.run(
+        [sys.executable, "-m", "pptpgw.demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MPPE 128 bit stateless" in done.stdout
+    for probe in PROBES:
+        (line,) = re.findall(rf"(?m)^{probe.title} .*$", done.stdout)
+        assert f" {probe.control} " in line and " Opened " in line
+        assert line.count(f" {ROUNDS} packets, ") == 2
+        assert re.search(r" \d+\.\d\d ms ", line)
+    assert done.stdout.endswith("Every protocol was carried both ways.\n")
+    assert done.stderr == ""
