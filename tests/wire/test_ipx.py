@@ -1,0 +1,300 @@
+"""
+Tests for L{pptpgw.wire.ipx}.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.fields import ByteField, IntField, MACField, ShortField
+from scapy.layers.ppp import PPP
+from scapy.packet import Packet as Layer
+from scapy.packet import Raw, bind_layers
+
+from pptpgw.error import Malformed
+from pptpgw.wire import ipx, ppp
+from pptpgw.wire.ipx import Address, Header, RIPPacket, Route, SAPQuery, SAPResponse, Service
+
+ONE = Address(0x77000000, bytes.fromhex("f20000000001"), 0x4003)
+OTHER = Address(0x77000000, bytes.fromhex("f20000000002"), 0x4545)
+SERVER = Service(4, b"SALES", Address(0x1A2B, bytes.fromhex("000000000001"), 0x0451), 2)
+
+nodes = st.binary(min_size=6, max_size=6)
+words = st.integers(0, 0xFFFF)
+longs = st.integers(0, 0xFFFFFFFF)
+addresses = st.builds(Address, longs, nodes, words)
+routes = st.lists(st.builds(Route, longs, words, words), min_size=1, max_size=ipx.ROUTES)
+names = st.binary(min_size=1, max_size=47).filter(lambda name: b"\0" not in name)
+services = st.lists(
+    st.builds(Service, words, names, addresses, words), min_size=1, max_size=ipx.SERVICES
+)
+
+
+class IPX(Layer):
+    """
+    scapy has no IPX: its fields, declared for it here.
+    """
+
+    name = "IPX"
+    fields_desc = [
+        ShortField("checksum", 0xFFFF),
+        ShortField("length", None),
+        ByteField("hops", 0),
+        ByteField("type", 0),
+        IntField("network", 0),
+        MACField("node", "ff:ff:ff:ff:ff:ff"),
+        ShortField("socket", 0),
+        IntField("sourceNetwork", 0),
+        MACField("sourceNode", "00:00:00:00:00:00"),
+        ShortField("sourceSocket", 0),
+    ]
+
+
+bind_layers(PPP, IPX, proto=ppp.IPX)
+
+
+def shown(tmp_path: Path, *packets: bytes, fields: str) -> list[list[str]]:
+    """
+    What tshark says of IPX packets in PPP: the values of C{fields}, a list for each packet.
+    """
+    capture = tmp_path / "frames.pcap"
+    octets = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 9)
+    for packet in packets:
+        frame = ppp.encodeFrame(ppp.IPX, packet)
+        octets += struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame
+    capture.write_bytes(octets)
+    command = ["tshark", "-n", "-r", str(capture), "-T", "fields"]
+    for field in fields.split():
+        command += ["-e", field]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_header() -> None:
+    """
+    A header, octet by octet.
+    """
+    packet = ipx.encodePacket(ipx.PACKET_EXCHANGE, OTHER, ONE, b"data")
+    assert packet.hex() == ("ffff0022000477000000f20000000002454577000000f20000000001400364617461")
+    header = ipx.decodeHeader(packet)
+    assert header == Header(0xFFFF, 34, 0, 4, *OTHER, *ONE)
+    assert header.source == ONE
+
+
+def test_padding() -> None:
+    """
+    What stands behind the length is none of the packet's.
+    """
+    assert ipx.decodeHeader(ipx.encodePacket(0, OTHER, ONE) + bytes(9)).length == 30
+
+
+@pytest.mark.parametrize("length", [0, 29, 31, 0xFFFF])
+def test_length(length: int) -> None:
+    """
+    A length below the header, or past the end.
+    """
+    packet = bytearray(ipx.encodePacket(0, OTHER, ONE))
+    packet[2:4] = length.to_bytes(2, "big")
+    with pytest.raises(Malformed):
+        ipx.decodeHeader(bytes(packet))
+
+
+def test_shortHeader() -> None:
+    packet = ipx.encodePacket(0, OTHER, ONE)
+    for size in range(len(packet)):
+        with pytest.raises(Malformed):
+            ipx.decodeHeader(packet[:size])
+
+
+@given(st.integers(0, 255), addresses, addresses, st.binary(max_size=80))
+def test_everyPacketComesBack(
+    type_: int, destination: Address, source: Address, data: bytes
+) -> None:
+    packet = ipx.encodePacket(type_, destination, source, data)
+    header = Header(0xFFFF, 30 + len(data), 0, type_, *destination, *source)
+    assert ipx.decodeHeader(packet) == header
+    assert packet[30:] == data
+
+
+@given(st.sampled_from([ipx.REQUEST, ipx.RESPONSE]), routes)
+def test_everyRIPPacketComesBack(operation: int, some: list[Route]) -> None:
+    packet = RIPPacket(operation, tuple(some))
+    assert ipx.decodeRIP(ipx.encodeRIP(*packet)) == packet
+
+
+@given(st.sampled_from([ipx.RESPONSE, ipx.NEAREST_RESPONSE]), services)
+def test_everySAPResponseComesBack(operation: int, some: list[Service]) -> None:
+    packet = SAPResponse(operation, tuple(some))
+    assert ipx.decodeSAP(ipx.encodeSAP(packet)) == packet
+
+
+@given(st.sampled_from([ipx.REQUEST, ipx.NEAREST_REQUEST]), words)
+def test_everySAPQueryComesBack(operation: int, type_: int) -> None:
+    assert ipx.decodeSAP(ipx.encodeSAP(SAPQuery(operation, type_))) == SAPQuery(operation, type_)
+
+
+DECODERS: list[Callable[[bytes], object]] = [
+    ipx.decodeHeader,
+    ipx.decodeRIP,
+    ipx.decodeSAP,
+    lambda octets: ipx.decodeNetworks(octets[1:], octets[0] if octets else 0),
+]
+
+
+@given(st.binary(max_size=200), st.sampled_from(DECODERS))
+def test_anyOctets(octets: bytes, decode: Callable[[bytes], object]) -> None:
+    """
+    Nothing but Malformed is raised.
+    """
+    try:
+        decode(octets)
+    except Malformed:
+        pass
+
+
+@given(
+    st.sampled_from([b"\0\1", b"\0\2", b"\0\3", b"\0\4"]),
+    st.binary(max_size=140),
+    st.sampled_from(DECODERS[1:3]),
+)
+def test_anyOctetsOfAnOperation(
+    operation: bytes, octets: bytes, decode: Callable[[bytes], object]
+) -> None:
+    try:
+        decode(operation + octets)
+    except Malformed:
+        pass
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "00", "0001", "000100000001000100", "000300000001ffffffff", "00020000000100010001ff"],
+)
+def test_malformedRIP(data: str) -> None:
+    """
+    No operation, no route, half a route, an unknown operation, something left over.
+    """
+    with pytest.raises(Malformed):
+        ipx.decodeRIP(bytes.fromhex(data))
+
+
+SERVER_OCTETS = ipx.encodeSAP(SAPResponse(2, (SERVER,)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        b"\0\1",
+        b"\0\1\0",
+        b"\0\3\0\4\0",
+        b"\0\2",
+        b"\0\5\0\4",
+        SERVER_OCTETS[:-1],
+        SERVER_OCTETS + b"\0",
+        SERVER_OCTETS[:4] + bytes(48) + SERVER_OCTETS[52:],
+        SERVER_OCTETS[:4] + b"A" * 48 + SERVER_OCTETS[52:],
+    ],
+)
+def test_malformedSAP(data: bytes) -> None:
+    """
+    Half an operation, queries of a wrong length, no server, an unknown operation, a server cut
+    short or with something left over, without a name, with one without an end.
+    """
+    with pytest.raises(Malformed):
+        ipx.decodeSAP(data)
+
+
+def test_networks() -> None:
+    """
+    As many networks as the transport control says, and not more than there is room for.
+    """
+    data = struct.pack("!8I", *range(8)) + b"rest"
+    assert ipx.decodeNetworks(data, 0) == ()
+    assert ipx.decodeNetworks(data, 3) == (0, 1, 2)
+    assert ipx.decodeNetworks(data, 8) == tuple(range(8))
+    for hops in (9, 255):
+        with pytest.raises(Malformed):
+            ipx.decodeNetworks(data * 40, hops)
+    with pytest.raises(Malformed):
+        ipx.decodeNetworks(data[:11], 3)
+
+
+def test_tsharkAgrees(tmp_path: Path) -> None:
+    """
+    tshark reads the header's fields as we do.
+    """
+    fields = (
+        "ipx.checksum ipx.len ipx.hops ipx.packet_type ipx.dst.net ipx.dst.node ipx.dst.socket "
+        "ipx.src.net ipx.src.node ipx.src.socket"
+    )
+    packet = ipx.encodePacket(ipx.PACKET_EXCHANGE, OTHER, ONE, b"data")
+    assert shown(tmp_path, packet[:4] + b"\5" + packet[5:], fields=fields) == [
+        [
+            *("0xffff", "34", "5", "0x04", "0x77000000", "f2:00:00:00:00:02", "0x4545"),
+            *("0x77000000", "f2:00:00:00:00:01", "0x4003"),
+        ]
+    ]
+
+
+def test_tsharkReadsRIP(tmp_path: Path) -> None:
+    source, everybody = ONE._replace(socket=0x453), Address(0, ipx.ALL_NODES, ipx.RIP_SOCKET)
+    some = (Route(0x1A2B, 2, 3), Route(0xFFFFFFFE, 15, 400))
+    packets = [
+        ipx.encodePacket(ipx.RIP, everybody, source, ipx.encodeRIP(operation, some))
+        for operation in (ipx.REQUEST, ipx.RESPONSE)
+    ]
+    fields = "ipxrip.packet_type ipxrip.route_vector ipxrip.hops ipxrip.ticks"
+    rest = ["0x00001a2b,0xfffffffe", "2,15", "3,400"]
+    assert shown(tmp_path, *packets, fields=fields) == [["1", *rest], ["2", *rest]]
+
+
+def test_tsharkReadsSAP(tmp_path: Path) -> None:
+    source, everybody = ONE._replace(socket=0x452), Address(0, ipx.ALL_NODES, ipx.SAP_SOCKET)
+    printer = Service(7, b"LASER", Address(0x77000000, ONE.node, 0x4005), 16)
+    packets = [
+        ipx.encodePacket(ipx.PACKET_EXCHANGE, everybody, source, ipx.encodeSAP(packet))
+        for packet in (
+            SAPResponse(ipx.RESPONSE, (SERVER, printer)),
+            SAPResponse(ipx.NEAREST_RESPONSE, (SERVER,)),
+            SAPQuery(ipx.NEAREST_REQUEST, 4),
+        )
+    ]
+    fields = (
+        "ipxsap.packet_type ipxsap.server.type ipxsap.server.name ipxsap.server.network "
+        "ipxsap.server.node ipxsap.server.socket ipxsap.server.intermediate_networks"
+    )
+    assert shown(tmp_path, *packets, fields=fields) == [
+        [
+            *("2", "0x0004,0x0007", "SALES,LASER", "0x00001a2b,0x77000000"),
+            *("00:00:00:00:00:01,f2:00:00:00:00:01", "0x0451,0x4005", "2,16"),
+        ],
+        ["4", "0x0004", "SALES", "0x00001a2b", "00:00:00:00:00:01", "0x0451", "2"],
+        ["3", "0x0004", "", "", "", "", ""],
+    ]
+
+
+def test_scapy() -> None:
+    """
+    scapy, told the fields, takes the frame apart as we put it together, and the other way around.
+    """
+    frame = PPP(
+        ppp.encodeFrame(ppp.IPX, ipx.encodePacket(ipx.NETBIOS, OTHER, ONE, b"data"), acfc=True)
+    )
+    layer = frame[IPX]
+    assert (layer.checksum, layer.length, layer.hops, layer.type) == (0xFFFF, 34, 0, 20)
+    assert (layer.network, layer.node, layer.socket) == (ONE.network, "f2:00:00:00:00:02", 0x4545)
+    assert (layer.sourceNode, layer.sourceSocket) == ("f2:00:00:00:00:01", 0x4003)
+    assert layer[Raw].load == b"data"
+    octets = bytes(IPX(length=30, hops=3, type=5, network=1, socket=2))
+    everybody = Address(1, ipx.ALL_NODES, 2)
+    assert ipx.decodeHeader(octets) == Header(
+        0xFFFF, 30, 3, 5, *everybody, *Address(0, ipx.NO_NODE, 0)
+    )
