@@ -8,10 +8,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
+from pptpgw.wire.domain import isName
 from pptpgw.wire.mpls import LARGEST, UNRESERVED
 
 T = TypeVar("T")
@@ -138,6 +139,25 @@ def _network(value: object) -> IPv4Network:
     return IPv4Network(_exactly(str, value))
 
 
+def _prefix(value: object) -> IPv6Network:
+    network = IPv6Network(_exactly(str, value))
+    _require(network.prefixlen <= _PREFIX_BITS)
+    _require(not any(network.overlaps(other) for other in _NO_PREFIXES))
+    return network
+
+
+def _ipv6Address(value: object) -> IPv6Address:
+    address = IPv6Address(_exactly(str, value))
+    _require(address.scope_id is None and not any(address in other for other in _NO_PREFIXES))
+    return address
+
+
+def _domain(value: object) -> str:
+    name = _exactly(str, value)
+    _require(isName(name))
+    return name
+
+
 def _addressRange(value: object) -> AddressRange:
     """
     C{"a-b"}, one address, or the host addresses of a network.
@@ -180,6 +200,20 @@ def _labels(value: object) -> tuple[LabelRange, ...]:
     return ranges
 
 
+_PREFIX_BITS = 64
+# Unspecified, loopback and IPv4 in disguise; link-local; multicast.
+_NO_PREFIXES = tuple(map(IPv6Network, ("::/8", "fe80::/10", "ff00::/8")))
+
+
+def _udpAddress(value: object) -> tuple[str, int] | None:
+    text = _exactly(str, value)
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    _require(re.fullmatch("[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535)
+    return str(IPv4Address(host)), int(port)
+
+
 _BROADCAST = IPv4Address("255.255.255.255")
 BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))
 ADDRESS = Kind('an IPv4 address of one host, as in "192.0.2.1"', _address)
@@ -192,6 +226,14 @@ NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/2
 RANGES = Kind(
     'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another', _ranges
 )
+_PREFIX = 'IPv6 network of at most 64 bits without host bits, as in "2001:db8:1::/48"'
+_PREFIXES = _listOf("distinct ones", _prefix)
+PREFIXES = Kind(
+    f"an {_PREFIX}, or {_PREFIXES.allowed}",
+    lambda value: _PREFIXES.convert([value] if isinstance(value, str) else value),
+)
+IPV6_ADDRESSES = _listOf("distinct IPv6 addresses, not link-local", _ipv6Address)
+DOMAINS = _listOf('distinct domain names, as in "example.net"', _domain)
 LABELS = Kind(
     f'a list of labels and ranges "FIRST-LAST" of them, from {UNRESERVED} to {LARGEST}, none '
     "overlapping another",
@@ -218,7 +260,17 @@ SPECIFICATIONS = _listOf(
     "distinct names of plugins, NAME:ARGUMENT where one takes it; --help-plugins lists them",
     SPECIFICATION.convert,
 )
+ROUTER_NAME = _text(
+    "empty, or 1 to 47 upper-case letters, digits, underscores, hyphens and at signs",
+    "[A-Z0-9_@-]{0,47}",
+)
+_INTERFACE = r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}"
 INTERFACE = _text(
     "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",
-    r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}",
+    _INTERFACE,
+)
+INTERFACE_OR_NONE = _text(f'{INTERFACE.allowed}; or "" for none', rf"{_INTERFACE}|")
+UDP_ADDRESS = Kind(
+    'empty, or an IPv4 address of this machine, or 0.0.0.0, and a port, as in "0.0.0.0:213"',
+    _udpAddress,
 )

@@ -27,8 +27,9 @@ ETHERNET = 1
 # Flags and MAC type.
 HEADER_OCTETS = 2
 
-# Destination, source, and type or length.
+# Destination, source, and type or length; and what stands behind the payload on a LAN.
 FRAME_HEADER = 14
+FCS_OCTETS = 4
 # The shortest frame of a LAN, and the longest one without a tag, both without the LAN FCS.
 SHORTEST = 60
 LONGEST = 1514
@@ -42,7 +43,6 @@ SPANNING_TREE = bytes.fromhex("0180c2000000")
 _RESERVED = SPANNING_TREE[:5]
 
 _PLAIN = bytes((0, ETHERNET))
-_FCS_OCTETS = 4
 # LLC of a BPDU: both service access points 0x42, unnumbered information.
 _LLC = b"\x42\x42\x03"
 # Protocol identifier, version and type: all that a topology change notification has.
@@ -79,8 +79,8 @@ def decode(packet: bytes) -> bytes:
     end = len(packet) - (flags & _PADS)
     checksum = b""
     if flags & FCS_PRESENT:
-        end -= _FCS_OCTETS
-        checksum = packet[end : end + _FCS_OCTETS]
+        end -= FCS_OCTETS
+        checksum = packet[end : end + FCS_OCTETS]
     if end < HEADER_OCTETS + FRAME_HEADER:
         raise Malformed(f"a bridged PDU of {len(packet)} octets with flags 0x{flags:02x}")
     frame = packet[HEADER_OCTETS:end]
@@ -119,7 +119,7 @@ def fcs(frame: bytes) -> bytes:
     """
     The LAN FCS of a frame, as it stands behind it (IEEE 802.3 clause 3.2.9).
     """
-    return zlib.crc32(frame).to_bytes(_FCS_OCTETS, "little")
+    return zlib.crc32(frame).to_bytes(FCS_OCTETS, "little")
 
 
 def decodeBPDU(packet: bytes, source: bytes) -> bytes:

@@ -224,6 +224,55 @@ def netlink() -> None:
     gone.remove()
 
 
+def bridge() -> None:
+    """
+    A TAP device joins a bridge, which keeps its own address, and is gone at the end; frames go
+    through it both ways.
+    """
+    from pptpgw.counters import Counters
+    from pptpgw.error import ConfigurationError
+    from pptpgw.ports.bridge import BridgePort
+
+    reactor = cast(Any, Readers())
+    ip("link add br0 type bridge")
+    ip("link add lan type veth peer name far")
+    ip("link set lan address 7e:00:00:00:00:01 master br0 up")
+    ip("link set br0 up")
+    ip("link set far up")
+    before = "link/ether 7e:00:00:00:00:01"
+    assert before in ip("link show br0")
+    frames: list[bytes] = []
+    port = BridgePort(reactor, "tap%d", 1380, "br0", Counters())
+    port.receive = frames.append
+    port.start()
+    assert port.name == "tap0"
+    shown = ip("link show tap0")
+    assert "master br0" in shown and "mtu 1380" in shown and "UP" in shown
+    assert "link/ether fe:" in shown
+    assert before in ip("link show br0")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)) as far:
+        far.bind(("far", 0x88B5))
+        far.settimeout(5)
+        whole = b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + bytes(100)
+        port.write(whole)
+        assert far.recv(2000) == whole
+        other = b"\xff" * 6 + b"\x02" + bytes(4) + b"\x01" + b"\x88\xb5" + bytes(1380)
+        far.send(other)
+        port.doRead()
+        assert other in frames
+    port.stop()
+    assert "tap0" not in ip("link show")
+    for name in ("lan", "absent"):
+        refused = BridgePort(reactor, "tap0", 1380, name, Counters())
+        try:
+            refused.start()
+        except ConfigurationError as error:
+            assert name in str(error)
+        else:
+            raise AssertionError("not a bridge")
+        assert "tap0" not in ip("link show")
+
+
 def nftables() -> None:
     """
     The table stands while it should, and forwarding is as it was.
@@ -278,6 +327,5 @@ def nftables() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    {"addresses": addresses, "packets": packets, "netlink": netlink, "nftables": nftables}[
-        sys.argv[1]
-    ]()
+    functions = (addresses, packets, netlink, bridge, nftables)
+    {function.__name__: function for function in functions}[sys.argv[1]]()

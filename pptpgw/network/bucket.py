@@ -1,0 +1,33 @@
+"""
+How much of something is allowed in a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Bucket:
+    """
+    So many a second, and so many at once.
+    """
+
+    __slots__ = ("_burst", "_left", "_rate", "_seconds", "_when")
+
+    def __init__(self, seconds: Callable[[], float], rate: tuple[float, float]) -> None:
+        self._seconds = seconds
+        self._rate, self._burst = rate
+        self._left = self._burst
+        self._when = seconds()
+
+    def take(self, count: float = 1) -> bool:
+        """
+        Whether C{count} more are allowed now.
+        """
+        now = self._seconds()
+        self._left = min(self._burst, self._left + (now - self._when) * self._rate)
+        self._when = now
+        if self._left < count:
+            return False
+        self._left -= count
+        return True
