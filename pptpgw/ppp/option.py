@@ -12,14 +12,15 @@ The rules:
    that the peer didn't ask for (section 4.6).  The same number of Naks received makes the next one
    count as a Reject.
  - After C{MAX_REFUSALS} refusals in one direction the two won't ever agree.
- - An Ack repeats the octets.  Of an option that stands twice the first one counts.
+ - An Ack repeats the octets.  Of an option that stands twice the first one counts, unless it is of
+   a kind that may stand several times.
  - Replies are cut between options to fit what the peer can receive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pptpgw.error import PPTPGWError
 from pptpgw.wire.ppp import (
@@ -52,9 +53,13 @@ class Option(Generic[Owner]):
     It keeps nothing: one instance serves every negotiation, and each question names the owner, the
     control protocol that negotiates.  Values are the octets after type and length.  Every method
     may raise L{GiveUp}.
+
+    @cvar several: it may stand several times in one request, and each is judged by itself.
     """
 
     __slots__ = ()
+
+    several: ClassVar[bool] = False
 
     def wanted(self, owner: Owner) -> bytes | None:
         """
@@ -164,10 +169,10 @@ class Negotiator(Generic[Owner]):
         rejected: list[Octets] = []
         for option in decodeOptions(data):
             number, value = option
-            if number in seen:
+            kind = self._kinds.get(number)
+            if number in seen and not (kind is not None and kind.several):
                 continue
             seen.add(number)
-            kind = self._kinds.get(number)
             answer = kind.judge(self._owner, value) if kind is not None else None
             if answer is None:
                 rejected.append(option)

@@ -146,6 +146,22 @@ def test_duplicates() -> None:
     assert judged(negotiator, (1, b"\x22"), (1, b"\x23")) == (CONFIGURE_NAK, [(1, b"\x09")])
 
 
+def test_several() -> None:
+    """
+    Of a kind that may stand several times each one is judged.
+    """
+
+    class Several(Limit):
+        several = True
+
+    negotiator: Negotiator[list[str]] = Negotiator([], {1: Several(9)})
+    wish = [(1, b"\x02"), (1, b"\x00"), (1, b"\x00")]
+    assert judged(negotiator, *wish) == (CONFIGURE_REJECT, wish[1:])
+    assert judged(negotiator, (1, b"\x03"), (1, b"\x20")) == (CONFIGURE_NAK, [(1, b"\x09")])
+    wish = [(1, b"\x02"), (1, b"\x03")]
+    assert judged(negotiator, *wish) == (CONFIGURE_ACK, wish)
+
+
 def test_granted() -> None:
     """
     What the peer acknowledged is granted.
