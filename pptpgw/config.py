@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pptpgw import plugin
+from pptpgw.declaration import Declaration
+from pptpgw.declared import GENERIC, Fault
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol, INetworkFactory
 from pptpgw.kind import (
@@ -132,12 +134,14 @@ class Network:
     @ivar interface: the name of the TUN device.
     @ivar masquerade: whether to forward, and to hide callers behind the default route's interface.
     @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
+    @ivar generic: the network protocols that are declared here, served besides C{protocols}.
     """
 
     protocols: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
     interface: str = key(INTERFACE, "pptp0")
     masquerade: bool = key(BOOLEAN, False)
     mssClamp: bool = key(BOOLEAN, True)
+    generic: tuple[Declaration, ...] = key(GENERIC, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +261,9 @@ def parse(text: str, source: str) -> Configuration:
 
 def _networkSections() -> dict[str, type]:
     factories = plugin.installed(INetworkFactory)
-    return {name: factory.settings for name, factory in factories.items()}
+    return {
+        name: factory.settings for name, factory in factories.items() if fields(factory.settings)
+    }
 
 
 def _known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:
@@ -284,6 +290,8 @@ def _section(section: str, type_: type, table: object, faults: list[str]) -> dic
         key = keys[name]
         try:
             values[key.attribute] = key.kind.convert(value)
+        except Fault as fault:
+            faults.append(f"[[{section}.{name}]] {fault}")
         except (ValueError, TypeError):
             faults.append(f"[{section}] {name} = {_shown(value)}: must be {key.kind.allowed}")
     return values

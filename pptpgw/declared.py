@@ -250,7 +250,8 @@ def _converted(prefix: str, table: Mapping[str, object], kinds: Mapping[str, Kin
             raise
         except (ValueError, TypeError) as error:
             shown = f"{prefix}{name} = {_shown(value, name in _NUMBERS)}"
-            raise Fault(f"{shown}: must be {kinds[name].allowed}{_owner(value)}") from error
+            owner = _owner(value) if name in _NUMBERS else ""
+            raise Fault(f"{shown}: must be {kinds[name].allowed}{owner}") from error
     return values
 
 

@@ -23,6 +23,7 @@ from pptpgw.client import PPTPClientEndpoint
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.datapath import mppe
+from pptpgw.declared import shipped
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -34,6 +35,7 @@ from pptpgw.interfaces import (
     ISessionObserverFactory,
 )
 from pptpgw.network.environment import Environment
+from pptpgw.network.generic import GenericFactory
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ports.nftables import Masquerade
@@ -43,7 +45,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.settings import ConnectionSettings
 
 _EVERY_ADDRESS = ""
-# Files that are open besides one a control connection: ports, logs, libraries.
+# Files that are open besides those of control connections: ports, logs, libraries.
 _OTHER_FILES = 64
 
 
@@ -66,6 +68,27 @@ def linkSettings(configuration: Configuration) -> LinkSettings:
         echoFailures=link.echoFailures,
         setupTimeout=link.setupTimeout,
     )
+
+
+def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]:
+    """
+    What makes the networks that C{configuration} names and declares, by name.
+
+    @raise ConfigurationError: a plugin isn't there, or is what a declaration is called.
+    """
+    network = configuration.network
+    factories: dict[str, INetworkFactory] = {
+        name: plugin.find(INetworkFactory, name) for name in network.protocols
+    }
+    for declaration in network.generic:
+        name = declaration.name
+        if name not in shipped() and name in plugin.installed(INetworkFactory):
+            raise ConfigurationError(
+                f'[[network.generic]] name = "{name}": must not be that of a network protocol '
+                "that is installed"
+            )
+        factories[name] = GenericFactory(declaration)
+    return factories
 
 
 class GatewayService(Service):
@@ -111,10 +134,10 @@ class GatewayService(Service):
         environment = Environment(
             reactor, configuration.link.mru, self.dataPath.interface, counters
         )
-        self.networks: dict[str, INetwork] = {}
-        for name in network.protocols:
-            factory = plugin.find(INetworkFactory, name)
-            self.networks[name] = factory.makeNetwork(configuration.section(factory), environment)
+        self.networks: dict[str, INetwork] = {
+            name: factory.makeNetwork(configuration.section(factory), environment)
+            for name, factory in networkFactories(configuration).items()
+        }
         self.gateway = Gateway(
             reactor,
             linkSettings(configuration),
@@ -227,8 +250,10 @@ class GatewayService(Service):
                 f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
                 "encryption need: reinstall pycryptodome and cryptography"
             )
-        limit = allowDescriptors(listen.maxConnections + _OTHER_FILES)
-        if limit < listen.maxConnections + _OTHER_FILES:
+        sockets = sum(one.to.scheme in ("unix", "udp") for one in configuration.network.generic)
+        files = listen.maxConnections * (1 + sockets) + _OTHER_FILES
+        limit = allowDescriptors(files)
+        if limit < files:
             self._log.warn(
                 "at most {limit} files may be open here: fewer than max-connections = {wanted} "
                 "callers can connect at a time; ulimit -n or LimitNOFILE= raises that",

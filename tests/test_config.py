@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pptpgw import plugin
 from pptpgw.config import SECTIONS, Configuration, Link, keysOf, load, parse
+from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkFactory
 from pptpgw.network.ipv4 import IPv4Factory
@@ -28,6 +29,7 @@ KEYS = {
         **SECTIONS,
         **{name: one.settings for name, one in plugin.installed(INetworkFactory).items()},
     }.items()
+    if fields(type_)
 }
 """
 Every section and key by its name in the file.
@@ -118,6 +120,10 @@ class TestParse:
             interface = "vpn-1"
             masquerade = true
             mss-clamp = false
+            [[network.generic]]
+            name = "controller"
+            control = 0x80c3
+            data = 0x00c3
             """,
             "x.toml",
         )
@@ -146,6 +152,7 @@ class TestParse:
         assert configuration.network.interface == "vpn-1"
         assert configuration.network.masquerade is True
         assert configuration.network.mssClamp is False
+        assert configuration.network.generic == (Declaration("controller", 0x80C3, (0x00C3,)),)
 
     @given(st.text(max_size=60))
     def test_anyTextMakesAConfigurationOrOneError(self, text: str) -> None:
@@ -209,6 +216,7 @@ class TestErrors:
             ("network", 'interface = "sixteenletters16"', "1 to 15 letters"),
             ("network", 'interface = ".."', "1 to 15 letters"),
             ("network", 'interface = "a\'b"', "1 to 15 letters"),
+            ("network", 'generic = "appletalk"', "tables, [[network.generic]], each of which"),
         ],
     )
     def test_aBadValueIsNamedWithWhatIsAllowed(self, section: str, line: str, allowed: str) -> None:
@@ -230,6 +238,13 @@ class TestErrors:
         text = fault("[ipv4]\nzzz = 1")
         assert (
             text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, allocator, dns, wins"
+        )
+
+    def test_aDeclarationIsNamedByItsPlace(self) -> None:
+        text = fault('[[network.generic]]\nname = "xns"\n[[network.generic]]\nname = "x"\nto = 1')
+        assert text == (
+            'x.toml: [[network.generic]] entry 2, "x": to = 1: must be "hub", "unix:/PATH", '
+            '"udp:ADDRESS:PORT" (an IPv6 address in brackets) or "object:DOTTED.NAME"'
         )
 
     def test_anUnknownSection(self) -> None:
@@ -310,7 +325,7 @@ class TestExample:
         configuration = parse(self.text, "tap/pptpgw.toml")
         for section in SECTIONS:
             assert getattr(configuration, section) == getattr(Configuration(), section)
-        assert set(configuration.sections) == set(plugin.installed(INetworkFactory))
+        assert {*configuration.sections, *SECTIONS} == set(KEYS)
 
     def test_itNamesEveryKeyWithItsDefault(self) -> None:
         uncommented = re.sub(r"(?m)^#(?=\S)", "", self.text)
