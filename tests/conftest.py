@@ -1,13 +1,17 @@
 """
-What holds for every test: no error goes unseen, no skip goes unsaid.
+What holds for every test: no error goes unseen, no skip goes unsaid; and what several share.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner, globalLogPublisher
@@ -67,6 +71,24 @@ def loggedFailures() -> Iterator[list[Failure]]:
     if observer.failures:
         tracebacks = "\n".join(failure.getTraceback() for failure in observer.failures)
         pytest.fail(f"logged, and not expected:\n{tracebacks}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The folder in which C{tests/example}, a third party's package, is installed by its C{setup.py}.
+    """
+    folder = tmp_path_factory.mktemp("example")
+    ignored = shutil.ignore_patterns("__pycache__")
+    source = shutil.copytree(Path(__file__).parent / "example", folder / "source", ignore=ignored)
+    command = "install --quiet --no-build-isolation --no-index --no-deps --target"
+    subprocess.run(
+        [sys.executable, "-m", "pip", *command.split(), str(folder / "installed"), str(source)],
+        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        check=True,
+        timeout=300,
+    )
+    return folder / "installed"
 
 
 def _judgeSkip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -52,6 +52,7 @@ class Site:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.monkeypatch = monkeypatch
+        self.places: list[Path] = []
         self.warnings: list[str] = []
 
     def install(
@@ -81,13 +82,20 @@ class Site:
             )
             (information / "RECORD").write_text("".join(f"{path},,\n" for path in modules))
             (information / "entry_points.txt").write_text(f"[{group}]\n{entryPoints}\n")
+        self.add(place)
+        return place
+
+    def add(self, place: Path) -> None:
+        """
+        Have Python look in C{place}.
+        """
+        self.places.append(place)
         self.monkeypatch.syspath_prepend(str(place))
         dropIns = place / "twisted" / "plugins"
         if dropIns.exists():
             paths = [*twisted.plugins.__path__, str(dropIns)]
             self.monkeypatch.setattr(twisted.plugins, "__path__", paths)
         importlib.invalidate_caches()
-        return place
 
     def __call__(self, event: LogEvent) -> None:
         if event["log_namespace"] == "pptpgw.plugin":
@@ -105,7 +113,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     yield made
     globalLogPublisher.removeObserver(made)
     for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+        file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+        if any(file.is_relative_to(place) for place in made.places):
             del sys.modules[name]
             if name.startswith("twisted.plugins."):
                 vars(twisted.plugins).pop(name.rpartition(".")[2], None)

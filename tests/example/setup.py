@@ -1,0 +1,14 @@
+# A third party's package: its entry points are all that makes its plugins known to pptpgw.
+from setuptools import setup
+
+setup(
+    name="pptpgw-quote",
+    version="0.1",
+    py_modules=["pptpgwquote"],
+    install_requires=["pptpgw"],
+    entry_points={
+        "pptpgw.network": ["quote = pptpgwquote:network"],
+        "pptpgw.observer": ["journal = pptpgwquote:observer"],
+        "pptpgw.pool": ["sticky = pptpgwquote:pool"],
+    },
+)

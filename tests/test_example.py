@@ -1,0 +1,220 @@
+"""
+A third party's plugins (C{tests/example}), installed by their own C{setup.py}, in a gateway and a
+caller in memory; tests/integration has them in the whole program.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
+from twisted.internet.task import Clock
+from twisted.python import usage
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config import Configuration, parse
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError
+from pptpgw.gateway import Gateway
+from pptpgw.interfaces import IAddressPoolFactory, INetworkFactory, ISessionObserverFactory
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network.environment import Environment
+from pptpgw.plugin import find, specification
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.callid import CallIDs
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.tap import Options
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from tests import distribution
+from tests.distribution import Site
+
+SOURCE = Path(__file__).parent / "example"
+SERVER, CALLER = "192.0.2.1", "192.0.2.7"
+
+site = pytest.fixture(distribution.site, name="site")
+
+
+@pytest.fixture
+def quotes(site: Site, example: Path) -> Iterator[Any]:
+    """
+    The package's module.
+    """
+    site.add(example)
+    yield importlib.import_module("pptpgwquote")
+    assert site.warnings == []
+
+
+def configuration(folder: Path) -> Configuration:
+    """
+    One that chooses all of it.
+    """
+    return parse(
+        f"""
+        [network]
+        protocols = ["ipv4", "quote"]
+        [ipv4]
+        allocator = "sticky:10.88.0.0/28"
+        [plugins]
+        observers = ["journal:{folder / "journal"}"]
+        [quote]
+        text = "A rolling stone gathers no moss."
+        """,
+        "test",
+    )
+
+
+class World:
+    """
+    A gateway of a configuration, and callers.
+    """
+
+    def __init__(self, chosen: Configuration) -> None:
+        self.clock = clock = Clock()
+        self.wire = MemoryNetwork(clock)
+        self.callIDs = CallIDs(clock)
+        environment = Environment(clock, 1400, None, Counters())
+        factories = [find(INetworkFactory, name) for name in chosen.network.protocols]
+        observers = [specification(text) for text in chosen.plugins.observers]
+        checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"x", bob=b"y")
+        self.gateway = Gateway(
+            clock,
+            LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
+            [one.makeNetwork(chosen.section(one), environment) for one in factories],
+            MemoryDataPath(self.wire),
+            Authenticator(Portal(SubscriberRealm(), [checker])),
+            [
+                find(ISessionObserverFactory, name).makeObserver(argument, clock)
+                for name, argument in observers
+            ],
+        )
+
+    def run(self, seconds: float) -> None:
+        for _ in range(int(seconds / 0.001)):
+            self.clock.advance(0.001)
+
+    def dial(self, name: bytes, password: bytes, quote: Any) -> tuple[IPCP, ClientCall]:
+        """
+        Place a call with IPv4 and C{quote}.
+        """
+        caller = ClientConnection(self.clock, MemoryDataPath(self.wire), 30)
+        settings, ids = ConnectionSettings(), CallIDs(self.clock)
+        pns = ControlConnection(self.clock, settings, ids, caller, Role.PNS, CALLER, SERVER)
+        pac = ControlConnection(
+            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, CALLER
+        )
+        joined(self.clock, pns, pac)
+        self.run(0.02)
+        ipv4 = IPCP(IPv4Settings.client(lambda packet: None))
+        placed = caller.placeCall(
+            LinkSettings(identity=Identity(name, password, (MSCHAPV2,))), [ipv4, quote]
+        )
+        calls: list[ClientCall] = []
+        placed.addCallback(calls.append)
+        self.run(0.1)
+        return ipv4, calls[0]
+
+
+def test_itIsSmall() -> None:
+    files = list(SOURCE.rglob("*.py"))
+    assert {file.name for file in files} == {"setup.py", "pptpgwquote.py"}
+    assert sum(len(file.read_text().splitlines()) for file in files) < 150
+
+
+def test_everyPartOfIt(quotes: Any, tmp_path: Path) -> None:
+    """
+    Its network protocol negotiates its own options, both of which are Nakked, and carries packets
+    both ways beside IPv4, whose address is its pool's; its observer hears of it all.
+    """
+    world = World(configuration(tmp_path))
+    received: list[bytes] = []
+    quote = quotes.QuoteCP(
+        b"", {quotes.LONGEST: b"\x09", quotes.COUNT: b"\x09"}, receive=received.append
+    )
+    ipv4, call = world.dial(b"alice", b"x", quote)
+    assert IPv4Address(ipv4.localAddress) in IPv4Network("10.88.0.0/28")
+    assert quote.negotiator.granted == {quotes.LONGEST: b"\x10", quotes.COUNT: b"\x03"}
+    assert received == []
+    quote.sendPacket(b"?")
+    quote.sendPacket(b"no question")
+    world.run(0.01)
+    assert received == [b"A rolling stone "] * 3
+
+    call.hangUp()
+    world.run(0.1)
+    assert call.ended.called
+    lines = [line.split(maxsplit=2) for line in (tmp_path / "journal").read_text().splitlines()]
+    assert lines[0] == ["alice", "start"]
+    assert sorted(lines[1:3]) == [["alice", "opened", "ipv4"], ["alice", "opened", "quote"]]
+    assert sorted(lines[3:5]) == [["alice", "closed", "ipv4"], ["alice", "closed", "quote"]]
+    assert lines[5][:2] == ["alice", "end"]
+    assert len(lines) == 6
+
+
+def test_aUserHasTheSameAddressEachTime(quotes: Any, tmp_path: Path) -> None:
+    """
+    And another one while it is in use.
+    """
+    world = World(configuration(tmp_path))
+    first, call = world.dial(b"alice", b"x", quotes.QuoteCP(b""))
+    other, _ = world.dial(b"bob", b"y", quotes.QuoteCP(b""))
+    second, _ = world.dial(b"alice", b"x", quotes.QuoteCP(b""))
+    addresses = [first.localAddress, other.localAddress, second.localAddress]
+    assert len(set(addresses)) == 3
+    assert all(address.startswith("10.88.0.") for address in addresses)
+    call.hangUp()
+    world.run(0.1)
+    again, _ = world.dial(b"alice", b"x", quotes.QuoteCP(b""))
+    assert again.localAddress == addresses[0]
+
+
+def test_aPoolThatIsUsedUp(quotes: Any) -> None:
+    pool = find(IAddressPoolFactory, "sticky").makePool("10.88.0.0/30", (), None)
+    subscriber = type("Subscriber", (), {"name": "alice"})()
+    results: list[object] = []
+    for _ in range(3):
+        pool.allocate(subscriber).addBoth(results.append)
+    assert sorted(map(str, results[:2])) == ["10.88.0.1", "10.88.0.2"]
+    assert "every address is in use" in str(results[2])
+
+
+def test_anArgumentThatIsNoNetwork(quotes: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r'\[ipv4\] allocator = "sticky:10\.88\.0\.1/28"'):
+        find(IAddressPoolFactory, "sticky").makePool("10.88.0.1/28", (), None)
+
+
+def test_itsSectionIsJudgedLikeOurs(quotes: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"test: \[quote\] text = 7: must be 1 to 63 print"
+    ):
+        parse("[quote]\ntext = 7", "test")
+    with pytest.raises(
+        ConfigurationError, match=r"unknown key txt in \[quote\]: did you mean text"
+    ):
+        parse("[quote]\ntxt = 7", "test")
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("--help-network", "quote "),
+        ("--help-plugins", "journal "),
+        ("--help-plugins", "sticky "),
+    ],
+)
+def test_itIsListed(
+    quotes: Any, capsys: pytest.CaptureFixture[str], option: str, line: str
+) -> None:
+    with pytest.raises(SystemExit):
+        usage.Options.parseOptions(Options(), [option])
+    assert f"\n  {line}" in capsys.readouterr().out
