@@ -6,7 +6,9 @@ to packets, in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 from twisted.cred.portal import Portal
@@ -25,7 +27,13 @@ from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
-from pptpgw.interfaces import INetwork, INetworkProtocol, ISessionObserver, ISubscriber
+from pptpgw.interfaces import (
+    IAuthenticationProtocol,
+    INetwork,
+    INetworkProtocol,
+    ISessionObserver,
+    ISubscriber,
+)
 from pptpgw.line import GRE_SECONDS
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
@@ -89,7 +97,7 @@ class World:
     A gateway, and callers where they are needed.
     """
 
-    def __init__(self, secrets: FilePath[str], **options: object) -> None:
+    def __init__(self, secrets: FilePath[str], **options: Any) -> None:
         self.clock = Clock()
         self.network = MemoryNetwork(self.clock)
         self.dataPath = MemoryDataPath(self.network)
@@ -97,10 +105,10 @@ class World:
         self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
         environment = Environment(self.clock, 1400, None, Counters())
-        settings = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway", **options)  # type: ignore[arg-type]
+        settings = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
         self.gateway = Gateway(
             self.clock,
-            settings,
+            replace(settings, **options),
             [network.IPv4Network(network.IPv4(), environment, self.pool)],
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
@@ -126,10 +134,12 @@ class World:
         name: bytes = b"alice",
         password: bytes = b"open sesame",
         packets: list[bytes] | None = None,
+        methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,),
+        **options: Any,
     ) -> Deferred[ClientCall]:
         received = packets if packets is not None else []
         placed = connection.placeCall(
-            LinkSettings(identity=Identity(name, password, (MSCHAPV2,))),
+            LinkSettings(identity=Identity(name, password, methods), **options),
             [IPCP(IPv4Settings.client(received.append))],
         )
         self.run(0.1)
