@@ -66,7 +66,11 @@ class Gateway:
         self.networks = tuple(networks)
         self.dataPath = dataPath
         self.authenticate = authenticate
-        self.observers = list(observers)
+        # Networks that want to know of sessions know before everybody else.
+        self.observers: list[ISessionObserver] = [
+            network for network in networks if ISessionObserver.providedBy(network)
+        ]
+        self.observers += observers
         self.lines: set[Line] = set()
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self._addresses: RouteTable[Session] = RouteTable()

@@ -27,6 +27,11 @@ LabelRange = tuple[int, int]
 The first and the last of a run of MPLS labels.
 """
 
+LabelRoute = tuple[int, int, IPv4Address]
+"""
+An MPLS label that comes, the one that goes, and the address of the session that it goes to.
+"""
+
 
 class Kind(NamedTuple):
     """
@@ -182,15 +187,21 @@ def _ranges(value: object) -> tuple[AddressRange, ...]:
     return ranges
 
 
+def _label(text: str) -> int:
+    label = int(text)
+    _require(UNRESERVED <= label <= LARGEST)
+    return label
+
+
 def _labelRange(value: object) -> LabelRange:
     """
     C{"a-b"}, or one label.
     """
-    match = re.fullmatch(r"([0-9]{1,7})(?: *- *([0-9]{1,7}))?", _exactly(str, value))
+    match = re.fullmatch(r"(\d{1,7})(?: *- *(\d{1,7}))?", _exactly(str, value), re.ASCII)
     _require(match is not None)
     assert match is not None
-    first, last = int(match[1]), int(match[2] or match[1])
-    _require(UNRESERVED <= first <= last <= LARGEST)
+    first, last = _label(match[1]), _label(match[2] or match[1])
+    _require(first <= last)
     return first, last
 
 
@@ -198,6 +209,22 @@ def _labels(value: object) -> tuple[LabelRange, ...]:
     ranges = tuple(_labelRange(one) for one in _exactly(list, value))
     _require(all(a[1] < b[0] for a, b in pairwise(sorted(ranges))))
     return ranges
+
+
+def _labelRoute(value: object) -> LabelRoute:
+    """
+    C{"a as b via c"}.
+    """
+    match = re.fullmatch(r"(\d{1,7}) as (\d{1,7}) via (\S+)", _exactly(str, value), re.ASCII)
+    _require(match is not None)
+    assert match is not None
+    return _label(match[1]), _label(match[2]), _address(match[3])
+
+
+def _labelRoutes(value: object) -> tuple[LabelRoute, ...]:
+    routes = tuple(_labelRoute(one) for one in _exactly(list, value))
+    _require(len({label for label, _, _ in routes}) == len(routes))
+    return routes
 
 
 _PREFIX_BITS = 64
@@ -238,6 +265,11 @@ LABELS = Kind(
     f'a list of labels and ranges "FIRST-LAST" of them, from {UNRESERVED} to {LARGEST}, none '
     "overlapping another",
     _labels,
+)
+LABEL_ROUTES = Kind(
+    f'a list of routes "LABEL as LABEL via IPV4-ADDRESS", labels from {UNRESERVED} to {LARGEST}, '
+    "one route for a label",
+    _labelRoutes,
 )
 BITS = _subset((128, 56, 40), lambda value: _exactly(int, value))
 NAME = _text(

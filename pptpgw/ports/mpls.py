@@ -1,0 +1,121 @@
+"""
+The TAP device through which the kernel's MPLS router sees the sessions.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from pathlib import Path
+from struct import Struct
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.logger import Logger
+
+from pptpgw.counters import Counters
+from pptpgw.error import NotPermitted
+from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.tun import TUNPort
+
+SYSCTL = Path("/proc/sys/net/mpls")
+"""
+The kernel's switches, there while it has MPLS.
+"""
+
+_SIOCGIFHWADDR = 0x8927
+_REQUEST = Struct("16s2x6s16x")
+
+
+class MPLSPort(TUNPort):
+    """
+    A TAP device that the kernel takes labelled packets from.
+
+    @ivar address: the kernel's own Ethernet address on it, once it is open.
+    @ivar mtu: the largest packet, its label stack included, in octets.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        name: str,
+        mtu: int,
+        counters: Counters,
+        sysctl: Path = SYSCTL,
+    ) -> None:
+        """
+        @param name: the device's name.
+        @param sysctl: the folder of the kernel's switches.
+        @raise ConfigurationError: the name is no name for an interface.
+        """
+        super().__init__(reactor, name, counters, ethernet=True, key="[mpls] interface")
+        self.address = bytes(6)
+        self.mtu = mtu
+        self._sysctl = sysctl
+        self._netlink = NetlinkPort(name)
+        # The switch for labelled packets, and how it stood.
+        self._switch: tuple[Path, str] | None = None
+
+    def startReading(self) -> None:
+        """
+        Open the device, bring it up, and have the kernel take labelled packets from it.
+
+        @raise pptpgw.error.PPTPGWError: the text says why that can't be and what to do.
+        """
+        if not self._sysctl.is_dir():
+            raise NotPermitted(
+                "this kernel has no MPLS: modprobe mpls_router loads it, and mpls_iptunnel for "
+                "routes that push labels; or leave mpls out of [network] protocols"
+            )
+        super().startReading()
+        try:
+            self._netlink.name = self.name
+            self._netlink.configure(self.mtu)
+            self.address = _hardwareAddress(self.name)
+            self._switchOn(self._sysctl / "conf" / self.name / "input")
+        except BaseException:
+            self.stop()
+            raise
+        if (self._sysctl / "platform_labels").read_text().strip() == "0":
+            self._log.warn(
+                "the kernel forwards no labelled packet as long as net.mpls.platform_labels is 0: "
+                "sysctl -w net.mpls.platform_labels=1048575 allows every label"
+            )
+
+    def stop(self) -> Deferred[None]:
+        """
+        Close the device; one that was there before is left as it was.
+        """
+        if self._switch is not None:
+            path, before = self._switch
+            self._switch = None
+            try:
+                path.write_text(before)
+            except OSError:
+                # It went with the device, or the privileges did.
+                pass
+        self._netlink.remove()
+        return super().stop()
+
+    def _switchOn(self, path: Path) -> None:
+        try:
+            before = path.read_text()
+            path.write_text("1\n")
+        except OSError as error:
+            raise NotPermitted(
+                f"{path} can't be set ({error.strerror}): labelled packets from {self.name} would "
+                "be dropped; it needs CAP_NET_ADMIN and a writable /proc/sys"
+            ) from error
+        self._switch = (path, before)
+
+
+def _hardwareAddress(name: str) -> bytes:
+    """
+    The Ethernet address of an interface.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_:
+        answer = fcntl.ioctl(any_, _SIOCGIFHWADDR, _REQUEST.pack(name.encode(), b""))
+    address: bytes = _REQUEST.unpack(answer)[1]
+    return address

@@ -1,0 +1,91 @@
+"""
+A caller who speaks MPLS, which pppd doesn't: our own client as a program.
+
+It takes the gateway's address, a user and a password, and calls. Then it prints what happens, in
+words: C{open ADDRESS}, and each packet that arrives, C{PROTOCOL HEX}. Lines of the latter
+kind on its standard input are sent. It hangs up when they end.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import react
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from pptpgw.client import PPTPClientEndpoint
+from pptpgw.counters import Counters
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
+from pptpgw.ports.gre import GREPort
+from pptpgw.ppp.settings import Identity, LinkSettings
+
+
+def say(*words: str) -> None:
+    print(*words, flush=True)
+
+
+def printing(number: int) -> Callable[[bytes], None]:
+    """
+    What prints each packet of a protocol.
+    """
+    return lambda packet: say(f"{number:04x}", packet.hex())
+
+
+class Packets(LineOnlyReceiver):
+    """
+    Sends what is typed.
+
+    @ivar ended: fires at the end of the input.
+    """
+
+    delimiter = b"\n"
+
+    def __init__(self, send: Callable[[int, bytes], None]) -> None:
+        self.ended: Deferred[None] = Deferred()
+        self._send = send
+
+    def lineReceived(self, line: bytes) -> None:
+        """
+        Send one.
+        """
+        number, packet = line.split()
+        self._send(int(number, 16), bytes.fromhex(packet.decode()))
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """
+        That's all.
+        """
+        self.ended.callback(None)
+
+
+async def call(reactor: Any, host: str, user: str, password: str) -> None:
+    """
+    The whole of it.
+    """
+    gre = GREPort(reactor, "", Counters())
+    gre.startListening()
+    dataPath = PythonDataPath(reactor, lambda address: gre)
+    endpoint = PPTPClientEndpoint(reactor, host, dataPath=dataPath, timeout=20)
+    connection = await endpoint.connect()
+    ipcp = IPCP(IPv4Settings.client(printing(0x0021)))
+    mplscp = MPLSCP(MPLSSettings(printing(0x0281), printing(0x0283)))
+    settings = LinkSettings(identity=Identity(user.encode(), password.encode()))
+    placed = await connection.placeCall(settings, [ipcp, mplscp])
+    await placed.whenOpen(ipcp)
+    await placed.whenOpen(mplscp)
+    say("open", ipcp.localAddress)
+    packets = Packets(mplscp.link.sendPacket)
+    StandardIO(packets)
+    await packets.ended
+    await connection.close()
+
+
+if __name__ == "__main__":
+    react(call, sys.argv[1:])
