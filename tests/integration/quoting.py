@@ -1,0 +1,62 @@
+"""
+A caller with the network protocol of C{tests/example} beside IPv4: calls the gateway, asks for a
+quote, pings, hangs up, and prints what came of it, in JSON.
+"""
+
+import json
+import sys
+from typing import Any
+
+from pptpgwquote import COUNT, LONGEST, QuoteCP
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import react
+
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.client import PPTPClientEndpoint
+from pptpgw.counters import Counters
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ports.gre import GREPort
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.selfcall import echoRequest, isEchoReply
+
+TIMEOUT = 5
+
+
+async def call(reactor: Any, host: str, user: str, password: str) -> None:
+    """
+    All of it.
+    """
+    gre = GREPort(reactor, "", Counters())
+    gre.startListening()
+    endpoint = PPTPClientEndpoint(
+        reactor, host, dataPath=PythonDataPath(reactor, lambda address: gre), timeout=TIMEOUT
+    )
+    quoted: Deferred[bytes] = Deferred()
+    pong: Deferred[bytes] = Deferred()
+    quote = QuoteCP(b"", {LONGEST: b"\x09", COUNT: b"\x01"}, quoted.callback)
+
+    def received(packet: bytes) -> None:
+        if isEchoReply(packet):
+            pong.callback(packet)
+
+    ipv4 = IPCP(IPv4Settings.client(received))
+    connection = await endpoint.connect()
+    identity = Identity(user.encode(), password.encode(), (MSCHAPV2,))
+    placed = await connection.placeCall(LinkSettings(identity=identity), [ipv4, quote])
+    for protocol in (ipv4, quote):
+        await placed.whenOpen(protocol)
+    quote.sendPacket(b"?")
+    ipv4.sendPacket(echoRequest(ipv4.localAddress, ipv4.peerAddress or ""))
+    report = {
+        "quote": (await quoted.addTimeout(TIMEOUT, reactor)).decode(),
+        "granted": {number: one.hex() for number, one in quote.negotiator.granted.items()},
+        "address": ipv4.localAddress,
+        "pong": bool(await pong.addTimeout(TIMEOUT, reactor)),
+        "encryption": placed.link.encryption,
+    }
+    await connection.close()
+    print(json.dumps(report), flush=True)
+
+
+react(lambda reactor: ensureDeferred(call(reactor, *sys.argv[1:])))
