@@ -12,11 +12,11 @@ Where they are: a folder for each interface, and one for all.
 """
 
 
-def ipv6Disabled(interface: str, folder: Path = FOLDER) -> str:
+def ipv6Disabled(interface: str) -> str:
     """
     Why C{interface} has no IPv6, and what to do about it; empty where it has.
     """
-    switch = _read(folder / interface / "disable_ipv6")
+    switch = _read(FOLDER / interface / "disable_ipv6")
     if switch is None:
         return "the kernel has no IPv6"
     if switch != "0":
@@ -27,11 +27,11 @@ def ipv6Disabled(interface: str, folder: Path = FOLDER) -> str:
     return ""
 
 
-def ipv6NotForwarded(folder: Path = FOLDER) -> str:
+def ipv6NotForwarded() -> str:
     """
     Why IPv6 packets get no further than this machine, and what to do about it; empty where they do.
     """
-    if _read(folder / "all" / "forwarding") == "0":
+    if _read(FOLDER / "all" / "forwarding") == "0":
         return (
             "the kernel doesn't forward IPv6, so callers reach nothing beyond this machine: "
             "sysctl net.ipv6.conf.all.forwarding=1"
