@@ -5,7 +5,7 @@ Tests for L{pptpgw.config} and L{pptpgw.kind}.
 import re
 import tomllib
 from dataclasses import FrozenInstanceError, fields
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import permutations
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def _asTOML(value: object) -> object:
     """
     A typed value as the TOML file would have it.
     """
-    if isinstance(value, IPv4Address | IPv4Network):
+    if isinstance(value, IPv4Address | IPv4Network | IPv6Address | IPv6Network):
         return str(value)
     if isinstance(value, tuple):
         if value and isinstance(value[0], tuple):
@@ -154,6 +154,20 @@ class TestParse:
         assert configuration.network.mssClamp is False
         assert configuration.network.generic == (Declaration("controller", 0x80C3, (0x00C3,)),)
 
+    def test_prefixes(self) -> None:
+        """
+        One, or a list.
+        """
+        one, other = IPv6Network("2001:db8::/48"), IPv6Network("fc00::/64")
+        for text, prefixes in (
+            (f'"{one}"', (one,)),
+            (f'["{one}", "{other}"]', (one, other)),
+            ("[]", ()),
+        ):
+            assert KEYS["ipv6"]["prefixes"].kind.convert(tomllib.loads(f"a = {text}")["a"]) == (
+                prefixes
+            )
+
     @given(st.text(max_size=60))
     def test_anyTextMakesAConfigurationOrOneError(self, text: str) -> None:
         try:
@@ -213,6 +227,16 @@ class TestErrors:
             ("ipv4", 'pool = ["10.0.0.1-10.0.0.5", "10.0.0.5"]', "none overlapping"),
             ("ipv4", 'pool = "10.0.0.1-10.0.0.5"', "FIRST-LAST"),
             ("ipv4", 'dns = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]', "at most two"),
+            ("ipv6", 'prefixes = "fc00::1/48"', "of at most 64 bits without host bits"),
+            ("ipv6", 'prefixes = ["fc00::/65"]', "an IPv6 network of at most 64 bits"),
+            ("ipv6", 'prefixes = ["fc00::/64", "fc00::/64"]', "a list of distinct ones"),
+            ("ipv6", 'delegate = "fe80::/64"', "an IPv6 network"),
+            ("ipv6", 'delegate = "::/0"', "an IPv6 network"),
+            ("ipv6", 'dns = ["fe80::1"]', "distinct IPv6 addresses, not link-local"),
+            ("ipv6", 'dns = ["192.0.2.1"]', "distinct IPv6 addresses"),
+            ("ipv6", 'dns = ["fc00::1%eth0"]', "distinct IPv6 addresses"),
+            ("ipv6", 'search = ["a..b"]', "distinct domain names"),
+            ("ipv6", "delegate-length = 65", "a whole number from 16 to 64"),
             ("network", 'interface = "sixteenletters16"', "1 to 15 letters"),
             ("network", 'interface = ".."', "1 to 15 letters"),
             ("network", 'interface = "a\'b"', "1 to 15 letters"),
