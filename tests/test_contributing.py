@@ -5,9 +5,12 @@ The worked diffs of CONTRIBUTING.md work.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.strcred import ICheckerFactory
@@ -15,18 +18,31 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from pptpgw.config import parse
+from pptpgw.counters import Counters
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.network.environment import Environment
+from pptpgw.network.generic import GenericNetwork
+from pptpgw.wire import ppp
+from tests.network.declared import Session
 
 GUIDE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 
 
-def added(name: str) -> dict[str, Any]:
+def text(name: str) -> str:
     """
-    What the lines that a diff adds to a new file define.
+    The lines that a diff adds to a new file.
     """
     match = re.search(rf"^ {re.escape(name)}\n((?:\+.*\n)+)", GUIDE, re.MULTILINE)
     assert match is not None, f"{name} isn't in the guide"
-    source = "\n".join(line[1:] for line in match[1].splitlines())
+    return "\n".join(line[1:] for line in match[1].splitlines())
+
+
+def added(name: str) -> dict[str, Any]:
+    """
+    What they define.
+    """
+    source = text(name)
     names: dict[str, Any] = {"__name__": name}
     exec(compile(source, name, "exec"), names)
     return names
@@ -83,6 +99,26 @@ def test_networkProtocol() -> None:
     for link in links:
         assert [attachment.mtu for attachment in link.opened] == [1400]
         assert link.opened[0].receive is not None
+
+
+def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The declared protocol answers options as it says, and the object gets and sends its packets.
+    """
+    for name in ("yourpackage", "yourpackage.controller"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    module = sys.modules["yourpackage.controller"]
+    monkeypatch.setattr(sys.modules["yourpackage"], "controller", module, raising=False)
+    vars(module).update(added("yourpackage/controller.py"))
+    (declaration,) = parse(text("pptpgw.toml"), "pptpgw.toml").network.generic
+    network = GenericNetwork(declaration, Environment(Clock(), 1400, None, Counters()))
+    network.start()
+    session = Session(network, "alice")
+    session.protocol.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, b"\x01\x03x\x02\x03y"))
+    assert session.sent[-1] == ppp.encodePacket(ppp.CONFIGURE_NAK, 1, b"\x01\x06gate")
+    session.open()
+    session.deliver(b"hello")
+    assert session.received == [(0x00C3, b"hello")]
 
 
 def test_checker() -> None:

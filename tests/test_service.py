@@ -12,7 +12,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.ppp import mschap
-from pptpgw.service import GatewayService, linkSettings
+from pptpgw.service import GatewayService, linkSettings, networkFactories
 
 
 def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +52,45 @@ def test_linkSettings() -> None:
     assert (settings.encryption, settings.bits, settings.stateful) == ("prefer", (128, 40), True)
     assert (settings.mru, settings.setupTimeout) == (1300, 20)
     assert (settings.echoInterval, settings.echoFailures) == (7, 5)
+
+
+def test_networkFactories() -> None:
+    """
+    Declared protocols are served besides those named; one that is named and declared, as declared.
+    """
+    configuration = parse(
+        """
+        [network]
+        protocols = ["ipv4", "appletalk", "xns"]
+        [[network.generic]]
+        name = "controller"
+        control = 0x80c3
+        data = 0x00c3
+        [[network.generic]]
+        name = "appletalk"
+        description = "as declared"
+        [[network.generic]]
+        name = "vines"
+        """,
+        "test",
+    )
+    factories = networkFactories(configuration)
+    assert list(factories) == ["ipv4", "appletalk", "xns", "controller", "vines"]
+    assert factories["appletalk"].description == "as declared"
+    service = GatewayService(MemoryReactorClock(), configuration, Portal(SubscriberRealm(), []))
+    assert list(service.networks) == list(factories)
+
+
+def test_aDeclarationCalledAsAPlugin() -> None:
+    """
+    A declaration can't take the name of a network protocol that is programmed.
+    """
+    configuration = parse(
+        '[[network.generic]]\nname = "ipv4"\ncontrol = 0x80c3\ndata = 0x00c3', "test"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        networkFactories(configuration)
+    assert str(caught.value) == (
+        '[[network.generic]] name = "ipv4": must not be that of a network protocol that is '
+        "installed"
+    )
