@@ -273,6 +273,58 @@ def bridge() -> None:
         assert "tap0" not in ip("link show")
 
 
+def labels() -> None:
+    """
+    The device of labelled packets: brought up, switched on, and left as it was; the kernel's
+    switches are files of the test's, as few kernels have MPLS.
+    """
+    from tempfile import TemporaryDirectory
+
+    from pptpgw.counters import Counters
+    from pptpgw.error import NotPermitted
+    from pptpgw.ports.mpls import MPLSPort
+
+    with TemporaryDirectory() as folder:
+        sysctl = Path(folder)
+        (sysctl / "platform_labels").write_text("100\n")
+        reactor = cast(Any, Readers())
+        lacking = MPLSPort(reactor, "labels0", 1396, Counters(), sysctl)
+        try:
+            lacking.startReading()
+        except NotPermitted as error:
+            assert "labels0" in str(error)
+        else:
+            raise AssertionError("labelled packets would be dropped")
+        assert "labels0" not in ip("link show")
+        switch = sysctl / "conf" / "labels0" / "input"
+        switch.parent.mkdir(parents=True)
+        switch.write_text("0\n")
+        for before in ("", "tuntap add dev labels0 mode tap"):
+            if before:
+                ip(before)
+            frames: list[bytes] = []
+            port = MPLSPort(reactor, "labels0", 1396, Counters(), sysctl)
+            port.receive = frames.append
+            port.startReading()
+            shown = ip("link show labels0")
+            assert "mtu 1396" in shown and "UP" in shown
+            assert f"link/ether {port.address.hex(':')} " in shown
+            assert switch.read_text() == "1\n"
+            kernel = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x8847))
+            kernel.bind(("labels0", 0x8847))
+            kernel.settimeout(5)
+            port.write(port.address + bytes.fromhex("02000a4d000a8847") + b"labelled")
+            assert kernel.recv(100)[14:] == b"labelled"
+            kernel.send(bytes.fromhex("02000a4d000a") + port.address + b"\x88\x47and back")
+            port.doRead()
+            assert b"and back" in [frame[14:] for frame in frames]
+            kernel.close()
+            port.stop()
+            port.stop()
+            assert switch.read_text() == "0\n"
+            assert ("labels0" in ip("link show")) is bool(before)
+
+
 def nftables() -> None:
     """
     The table stands while it should, and forwarding is as it was.
@@ -327,5 +379,5 @@ def nftables() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    functions = (addresses, packets, netlink, bridge, nftables)
+    functions = (addresses, packets, netlink, bridge, labels, nftables)
     {function.__name__: function for function in functions}[sys.argv[1]]()

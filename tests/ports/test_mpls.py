@@ -1,0 +1,32 @@
+"""
+Tests of L{pptpgw.ports.mpls}; labelled packets meet a kernel with MPLS in the lab.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pptpgw.counters import Counters
+from pptpgw.error import NotPermitted
+from pptpgw.ports.mpls import MPLSPort
+from tests.ports.namespace import Readers, inNamespace
+
+
+def test_noMPLS(tmp_path: Path) -> None:
+    """
+    Where the kernel has no MPLS the error says how to load it, and nothing is opened.
+    """
+    port = MPLSPort(cast(Any, Readers()), "labels0", 1396, Counters(), tmp_path / "mpls")
+    with pytest.raises(NotPermitted, match="modprobe mpls_router"):
+        port.startReading()
+    assert port.fileno() < 0
+
+
+def test_device() -> None:
+    """
+    The device comes up and is switched on, and goes or stays as it was found.
+    """
+    inNamespace("labels")
