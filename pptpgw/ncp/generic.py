@@ -49,10 +49,12 @@ class GenericSettings:
 
 class DeclaredOption(Option["GenericProtocol"]):
     """
-    An option as its rule has it.
+    An option as its rule has it; where it stands several times each is judged by itself.
     """
 
     __slots__ = ("_rule", "_type")
+
+    several = True
 
     def __init__(self, type_: int, rule: Rule) -> None:
         self._type = type_

@@ -85,10 +85,12 @@ class TestShipped:
     def test_severalNameProjections(self) -> None:
         """
         A peer with more than fourteen names has Name-Projection twice (RFC 2097 section 3.1), and
-        the Ack repeats both.
+        the Ack repeats both; each is judged by itself.
         """
         wish = [(1, NAME * 14), (1, NAME * 2)]
         assert up(shipped()["netbios"]).request(*wish) == (ACK, wish)
+        torn = (1, NAME[:-2])
+        assert up(shipped()["netbios"]).request(*wish, torn) == (REJECT, [torn])
 
     @pytest.mark.parametrize("name", sorted(shipped()))
     def test_asksForNothing(self, name: str) -> None:
