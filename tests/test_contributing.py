@@ -20,31 +20,47 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config import parse
 from pptpgw.counters import Counters
-from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import (
+    Attachment,
+    Attachments,
+    INetwork,
+    INetworkFactory,
+    INetworkLink,
+    INetworkProtocol,
+)
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic import GenericNetwork
+from pptpgw.plugin import KINDS
 from pptpgw.wire import ppp
 from tests.network.declared import Session
 
-GUIDE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def hunks(name: str) -> list[str]:
+    """
+    The lines that each diff of a new file adds to it.
+    """
+    found = re.findall(rf"^ {re.escape(name)}\n((?:\+.*\n)+)", GUIDE, re.MULTILINE)
+    assert found, f"{name} isn't in the guide"
+    return ["\n".join(line[1:] for line in hunk.splitlines()) for hunk in found]
 
 
 def text(name: str) -> str:
     """
-    The lines that a diff adds to a new file.
+    All those lines.
     """
-    match = re.search(rf"^ {re.escape(name)}\n((?:\+.*\n)+)", GUIDE, re.MULTILINE)
-    assert match is not None, f"{name} isn't in the guide"
-    return "\n".join(line[1:] for line in match[1].splitlines())
+    return "\n".join(hunks(name))
 
 
 def added(name: str) -> dict[str, Any]:
     """
     What they define.
     """
-    source = text(name)
-    names: dict[str, Any] = {"__name__": name}
-    exec(compile(source, name, "exec"), names)
+    # Of this module: dataclasses look for the module that they stand in.
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(compile(text(name), name, "exec"), names)
     return names
 
 
@@ -58,7 +74,7 @@ class NetworkLink:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.other: INetworkProtocol | None = None
+        self.other: Any = None
         self.opened: list[Attachment] = []
 
     def send(self, protocol: int, packet: bytes) -> None:
@@ -66,7 +82,7 @@ class NetworkLink:
             self.clock.callLater(0.001, self.other.received, packet)
 
     def sendPacket(self, number: int, packet: bytes) -> None:
-        raise AssertionError("nothing here is served in this process")
+        self.other.attachments()[number].receive(packet)
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         self.opened += attachments.values()
@@ -85,10 +101,18 @@ def test_networkProtocol() -> None:
     """
     The network protocol opens with one like it, and says where its packets go.
     """
-    made = added("pptpgw/ncp/mpls.py")["MPLSCP"]
+    made = added("pptpgwquote.py")
+    factory = made["QuoteFactory"]()
+    verifyObject(INetworkFactory, factory)
+    network = factory.makeNetwork(factory.settings(), None)
+    verifyObject(INetwork, network)
+    protocols: list[Any] = []
+    network.makeProtocol(None).addCallback(protocols.append)
+    received: list[bytes] = []
+    wants = {made["LONGEST"]: b"\x10", made["COUNT"]: b"\x07"}
+    ends = [*protocols, made["QuoteCP"](b"", wants, received.append)]
     clock = Clock()
     links = NetworkLink(clock), NetworkLink(clock)
-    ends = made([].append), made([].append)
     for index, (link, end) in enumerate(zip(links, ends, strict=True)):
         verifyObject(INetworkProtocol, end)
         link.other = ends[1 - index]
@@ -96,9 +120,24 @@ def test_networkProtocol() -> None:
         end.open()
         end.lowerUp()
     clock.pump([0.001] * 10)
-    for link in links:
-        assert [attachment.mtu for attachment in link.opened] == [1400]
-        assert link.opened[0].receive is not None
+    assert [[attachment.mtu for attachment in link.opened] for link in links] == [[1400], [1400]]
+    assert ends[1].negotiator.granted == {made["LONGEST"]: b"\x10", made["COUNT"]: b"\x03"}
+    ends[1].sendPacket(b"?")
+    assert received == [b"Festina lente."] * 3
+
+
+@pytest.mark.parametrize("name", ["setup.py", "pptpgwquote.py"])
+def test_theGuideWalksThroughTheExampleAsItIs(name: str) -> None:
+    rest = (ROOT / "tests" / "example" / name).read_text()
+    for hunk in hunks(name):
+        _, found, rest = rest.partition(hunk + "\n")
+        assert found, hunk
+
+
+def test_everyKindOfPluginIsNamed() -> None:
+    rows = re.findall(r"^\| (.+) \| `(I\w+)` \| `(.+)` \| `(.+)` \|$", GUIDE, re.MULTILINE)
+    kinds = [(kind.words, face.__name__, kind.group, kind.chosen) for face, kind in KINDS.items()]
+    assert sorted(rows) == sorted(kinds)
 
 
 def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
