@@ -18,6 +18,7 @@ from twisted.internet.task import react
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
@@ -76,7 +77,7 @@ async def call(reactor: Any, host: str, user: str, password: str) -> None:
     connection = await endpoint.connect()
     ipcp = IPCP(IPv4Settings.client(printing(0x0021)))
     mplscp = MPLSCP(MPLSSettings(printing(0x0281), printing(0x0283)))
-    settings = LinkSettings(identity=Identity(user.encode(), password.encode()))
+    settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))
     placed = await connection.placeCall(settings, [ipcp, mplscp])
     await placed.whenOpen(ipcp)
     await placed.whenOpen(mplscp)
