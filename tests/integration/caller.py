@@ -4,10 +4,12 @@ Our own client as a program: a command a line comes in, an answer a line goes ou
 C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU]}: a call on
 it; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
 device, C{tunNUMBER}, and the route to the networks of the tests; C{["ended", NUMBER]}: wait for its
-end, and say why it came.
+end, and say why it came. C{["bridge", USER, PASSWORD, MRU]}: a call that bridges, and nothing else,
+between the gateway and a TAP device of its own.
 """
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -23,6 +25,7 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.tun import TUNPort
@@ -68,6 +71,24 @@ class Placed:
             f"route add {BEHIND} dev {name}",
         ):
             subprocess.run(["ip", *line.split()], check=True)
+
+
+class Bridged(Placed):
+    """
+    A call that bridges, all that the gateway permits, and its TAP device.
+    """
+
+    def __init__(self, number: int, mru: int) -> None:
+        super().__init__(number)
+        self.bcp = BCP(BridgeSettings(self.toDevice, tagged=True, spanningTree=True, mtu=mru))
+        name = f"tap{os.getpid()}-{number}"
+        self.tap = TUNPort(reactor, name, Counters(), self.bcp.sendFrame, ethernet=True)
+
+    def toDevice(self, frame: bytes) -> None:
+        """
+        Take a frame.
+        """
+        self.tap.write(frame)
 
 
 def why(failure: Failure) -> dict[str, str]:
@@ -123,6 +144,22 @@ class Commands(LineOnlyReceiver):
         return {
             "number": placed.number,
             "address": placed.ipv4.localAddress,
+            "encryption": call.link.encryption,
+        }
+
+    async def do_bridge(self, user: str, password: str, mru: int) -> dict[str, Any]:
+        if self._connection is None:
+            await self.do_connect()
+        assert self._connection is not None
+        placed = Bridged(len(self._calls), mru)
+        self._calls.append(placed)
+        identity = Identity(user.encode(), password.encode(), (MSCHAPV2,))
+        settings = LinkSettings(identity=identity, mru=mru)
+        placed.call = call = await self._connection.placeCall(settings, [placed.bcp])
+        placed.tap.startReading()
+        return {
+            "number": placed.number,
+            "device": placed.tap.name,
             "encryption": call.link.encryption,
         }
 

@@ -1,0 +1,248 @@
+"""
+Callers who bridge, over a wire, with kernels on all sides: Ethernet hosts behind two calls of our
+own client, and a host behind a Linux bridge that the gateway's TAP device joins.
+
+No other system's client takes part: pppd has no BCP, and nothing else that bridges over PPTP runs
+on Linux.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+
+from tests.integration.conftest import Serve
+from tests.integration.world import ALICE, METER, Client, Served, World
+from tests.lab.peers import Namespace
+
+Start = Callable[[], Client]
+ONE, OTHER, LAN, BRIDGE = (f"10.1.0.{number}" for number in (1, 2, 3, 4))
+LAN_ADDRESS = "02:00:00:00:00:03"
+MRU = 1600
+SECTIONS: dict[str, dict[str, object]] = {
+    "network": {"protocols": ["ipv4", "bridge"]},
+    "link": {"mru": MRU},
+}
+
+SEND = """
+import socket, sys
+device, amount, address, tag = sys.argv[1], int(sys.argv[2]), *map(bytes.fromhex, sys.argv[3:])
+opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+opened.bind((device, 0))
+for number in range(amount):
+    source = address or b"\\x02\\x01" + number.to_bytes(4, "big")
+    opened.send(b"\\xff" * 6 + source + tag + b"\\x88\\xb5" + bytes(46))
+"""
+"""
+Sends broadcasts from an address, or each from a new one; with a tag or without.
+"""
+
+
+class Host:
+    """
+    An Ethernet host behind a call.
+    """
+
+    def __init__(self, world: World, client: Client, address: str, who: tuple[str, str]) -> None:
+        self.call = client.ask("bridge", *who, MRU)
+        assert "error" not in self.call, self.call
+        self.client = client
+        self.device: str = self.call["device"]
+        self.namespace = world.namespace("h")
+        world.caller.ip(f"link set {self.device} netns {self.namespace.name}")
+        self.namespace.ip(f"addr add {address}/24 dev {self.device}", f"link set {self.device} up")
+
+    def neighbours(self) -> dict[str, str]:
+        """
+        The Ethernet addresses that it has learnt, by IP address.
+        """
+        found = self.namespace.show("neigh", "show", "dev", self.device)
+        return {str(one["dst"]): str(one["lladdr"]) for one in found if "lladdr" in one}
+
+    @property
+    def address(self) -> str:
+        """
+        Its own Ethernet address.
+        """
+        return addressOf(self.namespace, self.device)
+
+    def send(self, amount: int, source: str = "", tag: str = "") -> None:
+        """
+        Send broadcasts, see L{SEND}.
+        """
+        arguments = (self.device, str(amount), source.replace(":", ""), tag)
+        self.namespace.run(sys.executable, "-c", SEND, *arguments)
+
+    @property
+    def received(self) -> int:
+        """
+        How many frames it has received.
+        """
+        return received(self.namespace, self.device)
+
+
+def addressOf(namespace: Namespace, device: str) -> str:
+    (link,) = namespace.show("link", "show", "dev", device)
+    return str(link["address"])
+
+
+def details(namespace: Namespace, bridge: str) -> dict[str, object]:
+    """
+    What a kernel knows of a bridge.
+    """
+    (link,) = json.loads(namespace.run("ip", "-j", "-d", "link", "show", "dev", bridge))
+    found: dict[str, object] = link["linkinfo"]["info_data"]
+    return found
+
+
+def received(namespace: Namespace, device: str) -> int:
+    """
+    How many packets a device has received.
+    """
+    (link,) = json.loads(namespace.run("ip", "-j", "-s", "link", "show", "dev", device))
+    packets: int = link["stats64"]["rx"]["packets"]
+    return packets
+
+
+def tagsPass(one: Host, other: Host) -> bool:
+    """
+    Whether frames with a VLAN tag reach the other host.
+    """
+    other.namespace.ping(ONE)
+    before = other.received
+    one.send(30, one.address, "81000007")
+    one.namespace.ping(OTHER)
+    return other.received - before >= 30
+
+
+@pytest.fixture
+def lan(world: World) -> Iterator[Namespace]:
+    """
+    A host on a bridge in the gateway's namespace.
+    """
+    made = world.namespace("l")
+    world.gateway.ip(
+        "link add br0 type bridge",
+        f"addr add {BRIDGE}/24 dev br0",
+        "link set br0 up",
+        f"link add port type veth peer name eth0 netns {made.name}",
+        "link set port master br0 up",
+    )
+    made.ip(f"link set eth0 address {LAN_ADDRESS} up", f"addr add {LAN}/24 dev eth0")
+    yield made
+    world.gateway.ip("link del port", "link del br0")
+
+
+@pytest.fixture
+def served(lan: Namespace, serve: Serve) -> Callable[..., Served]:
+    """
+    Start a gateway that bridges to the LAN; the arguments are keys of C{[bridge]}.
+    """
+    return lambda **keys: serve(**SECTIONS, bridge={"bridge": "br0"} | keys)
+
+
+@pytest.fixture
+def host(world: World, client: Start) -> Callable[..., Host]:
+    """
+    Start a client with an Ethernet host behind it.
+    """
+    numbers = count(1)
+
+    def start(who: tuple[str, str] = ALICE) -> Host:
+        return Host(world, client(), f"10.1.0.{next(numbers)}", who)
+
+    return start
+
+
+def test_oneLAN(
+    world: World, lan: Namespace, served: Callable[..., Served], host: Callable[..., Host]
+) -> None:
+    """
+    Two callers' hosts, a host on the bridge and the gateway itself ask for each other and reach
+    each other, encrypted; whole Ethernet frames too, though GRE's packets are cut on the wire. When
+    one session ends the other lives, and where the host was is forgotten.
+    """
+    gateway = served()
+    one, other = host(), host(METER)
+    assert one.call["encryption"] == other.call["encryption"] == "MPPE 128 bit stateless"
+    one.namespace.ping(OTHER)
+    assert one.neighbours()[OTHER] == other.address
+    assert other.neighbours()[ONE] == one.address
+    for pinging in (one, other):
+        pinging.namespace.ping(LAN)
+        pinging.namespace.ping(BRIDGE)
+        assert pinging.neighbours()[LAN] == LAN_ADDRESS
+        pinging.namespace.ping(LAN, "-M", "do", "-s", "1472")
+    lan.ping(ONE, "-M", "do", "-s", "1472")
+    one.namespace.ping(OTHER, "-M", "do", "-s", "1472")
+
+    before = received(lan, "eth0")
+    one.namespace.ping(OTHER, "-i", "0.01", count=100)
+    assert received(lan, "eth0") - before < 20, "the LAN saw what wasn't for it"
+
+    assert "hung up" in one.client.ask("hangUp", one.call["number"])["cause"]
+    gateway.waitFor("alice from .*: ended after")
+    other.namespace.ping(LAN)
+    assert not other.namespace.reaches(ONE)
+    assert not lan.reaches(ONE)
+    gateway.restart()
+    assert "cause" in other.client.ask("ended", other.call["number"])
+
+
+def test_limits(
+    world: World, lan: Namespace, served: Callable[..., Served], host: Callable[..., Host]
+) -> None:
+    """
+    One caller has so many addresses, and so many broadcasts a second; nobody has another's address.
+    """
+    served(**{"addresses-per-session": 8, "floods": 50})
+    one, other = host(), host(METER)
+    other.namespace.ping(LAN)
+    one.namespace.ping(LAN)
+    # A frame that went astray would show in the first ping, which nothing comes before.
+    one.send(5, LAN_ADDRESS)
+    other.namespace.ping(LAN)
+    one.send(5, other.address)
+    lan.ping(OTHER)
+
+    assert not tagsPass(one, other)
+
+    one.send(200)
+    device = ["bridge", "-j", "fdb", "show", "br", "br0", "brport", "pptptap0"]
+    learnt = {one["mac"] for one in json.loads(world.gateway.run(*device))}
+    assert len({mac for mac in learnt if mac.startswith("02:01:")}) in range(1, 8)
+
+    began, before = time.monotonic(), other.received
+    one.send(2000, one.address)
+    lasted = time.monotonic() - began
+    # The bucket, what ran into it meanwhile, and what the kernels tell each other of themselves.
+    assert other.received - before <= 50 * (1 + lasted) + 20
+
+
+def test_tagsAndSpanningTree(
+    world: World, lan: Namespace, served: Callable[..., Served], host: Callable[..., Host]
+) -> None:
+    """
+    What is permitted passes. Linux bridges behind two calls are in one spanning tree with that of
+    the gateway, which has the best priority: each finds that the root is elsewhere.
+    """
+    world.gateway.ip("link set br0 type bridge stp_state 1 priority 4096")
+    served(**{"spanning-tree": True, "tagged": True})
+    hosts = one, other = host(), host(METER)
+    assert tagsPass(one, other)
+    for one in hosts:
+        one.namespace.ip(
+            "link add br1 type bridge",
+            "link set br1 type bridge stp_state 1",
+            f"link set {one.device} master br1",
+            "link set br1 up",
+        )
+        deadline = time.monotonic() + 10
+        while not details(one.namespace, "br1")["root_port"]:
+            assert time.monotonic() < deadline, details(one.namespace, "br1")
+            time.sleep(0.1)
