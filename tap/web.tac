@@ -1,0 +1,95 @@
+# The gateway and a web site in one process: twistd -n -y web.tac
+#
+# The site listens inside the tunnels only, on the gateway's own address there, and knows who is asking: the session
+# that the request's address belongs to says so, nobody has to log in twice. http://10.77.0.1/ shows a caller itself.
+
+from collections import Counter
+from time import ctime, time
+
+from twisted.application import strports
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from zope.interface import implementer
+
+from pptpgw.interfaces import ISessionObserver
+from pptpgw.service import GatewayService
+from pptpgw.tap import Options
+
+LOCAL = "10.77.0.1"  # [ipv4] local
+
+
+@implementer(ISessionObserver)
+class Calls:
+    """
+    How often each user has called since the start.
+    """
+
+    def __init__(self):
+        self.number = Counter()
+
+    def sessionStarted(self, session):
+        self.number[session.user] += 1
+
+    def protocolOpened(self, session, protocol):
+        pass
+
+    def protocolClosed(self, session, protocol):
+        pass
+
+    def sessionEnded(self, session, cause):
+        pass
+
+
+class Yourself(Resource):
+    """
+    What the gateway knows of whoever asks.
+    """
+
+    isLeaf = True
+
+    def __init__(self, gateway, calls):
+        super().__init__()
+        self.gateway = gateway
+        self.calls = calls
+
+    def render_GET(self, request):
+        request.setHeader("Content-Type", "text/plain; charset=utf-8")
+        request.setHeader("Cache-Control", "no-store")
+        address = request.getClientAddress().host
+        session = self.gateway.sessionFor(address)
+        if session is None:
+            request.setResponseCode(403)
+            return f"No session has the address {address}.\n".encode()
+        seconds = reactor.seconds() - session.since
+        counters = session.counters
+        lines = [
+            f"user: {session.user}",
+            f"calling from: {session.caller}",
+            f"since: {ctime(time() - seconds)}, {seconds:.0f} s",
+            f"authentication: {session.authentication}",
+            f"encryption: {session.encryption}",
+            *(
+                f"protocol {name}: {', '.join(map(str, networks)) or 'open'}"
+                for name, networks in session.networks.items()
+            ),
+            f"received: {counters.packetsReceived} packets, {counters.octetsReceived} octets",
+            f"sent: {counters.packetsSent} packets, {counters.octetsSent} octets",
+            f"calls since the start: {self.calls.number[session.user]}",
+        ]
+        return "\n".join([*lines, ""]).encode()
+
+
+options = Options()
+options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-secrets:/etc/pptpgw/chap-secrets"])
+
+calls = Calls()
+gateway = GatewayService(reactor, options.configuration, options.portal(), [calls])
+site = strports.service(f"tcp:80:interface={LOCAL}", Site(Yourself(gateway.gateway, calls)))
+
+application = Application("pptpgw-web")
+# In this order: the address of the site is there once the gateway's service has opened the tunnels' device, and
+# services stop in the opposite order.
+gateway.setServiceParent(application)
+site.setServiceParent(application)

@@ -1,0 +1,137 @@
+"""
+The C{.tac} files of C{tap}, run as they stand but for their paths.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_twistd import SERVES, TWISTD
+from tests.integration.world import (
+    ALICE,
+    CALLER,
+    LOCAL,
+    METER,
+    ROOT,
+    SECRETS,
+    Client,
+    Program,
+    World,
+    devices,
+)
+from tests.lab.peers import Namespace
+
+GET = f"""
+import urllib.error, urllib.request
+try:
+    with urllib.request.urlopen("http://{LOCAL}/", timeout=5) as answer:
+        print(answer.status, answer.read().decode(), sep="\\n")
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode(), sep="\\n")
+"""
+
+
+@pytest.fixture
+def run(world: World, tmp_path: Path) -> Callable[[str], Program]:
+    """
+    Start a file of C{tap} in the gateway's namespace.
+    """
+
+    def start(name: str) -> Program:
+        (tmp_path / "pptpgw.toml").write_text("")
+        secrets = tmp_path / "chap-secrets"
+        secrets.touch(0o600)
+        secrets.write_text(SECRETS)
+        text = (ROOT / "tap" / name).read_text()
+        assert "/etc/pptpgw/" in text
+        (tmp_path / name).write_text(text.replace("/etc/pptpgw/", f"{tmp_path}/"))
+        program = Program(
+            world.gateway,
+            tmp_path / "twistd.log",
+            *(*TWISTD, "--pidfile=", "-noy", str(tmp_path / name)),
+        )
+        program.waitFor(SERVES)
+        return program
+
+    return start
+
+
+def get(namespace: Namespace) -> tuple[int, dict[str, str]]:
+    """
+    What the site says to a host: the status, and the lines by what stands before their colon.
+    """
+    lines = namespace.run(sys.executable, "-c", GET).splitlines()
+    return int(lines[0]), dict(line.partition(": ")[::2] for line in lines[1:] if line)
+
+
+def test_theGatewayInAnApplication(
+    world: World, run: Callable[[str], Program], client: Callable[[], Client]
+) -> None:
+    before = devices(world.gateway)
+    program = run("gateway.tac")
+    dialling = client()
+    assert dialling.ask("ping", dialling.dial()["number"]) == {}
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert devices(world.gateway) == before
+
+
+def test_theSiteKnowsWhoIsAsking(
+    world: World, run: Callable[[str], Program], client: Callable[[], Client]
+) -> None:
+    """
+    Callers are shown themselves; a host behind the gateway has no session.
+    """
+    before = devices(world.gateway)
+    program = run("web.tac")
+    dialling = client()
+    for calls, (who, addresses) in enumerate(
+        [(ALICE, "10.77.0."), (METER, "10.99.0.7/32"), (ALICE, "10.77.0.")]
+    ):
+        call = dialling.dial(who)
+        dialling.ask("kernel", call["number"])
+        status, shown = get(world.caller)
+        assert status == 200
+        assert shown["user"] == who[0]
+        assert shown["calling from"] == CALLER
+        assert shown["protocol ipv4"].startswith(addresses)
+        assert shown["protocol ipv4"] == f"{call['address']}/32"
+        assert shown["authentication"] == "mschapv2"
+        assert shown["encryption"] == "MPPE 128 bit stateless"
+        assert shown["since"].endswith((" 0 s", " 1 s", " 2 s", " 3 s"))
+        packets, _, octets, _ = shown["received"].replace(",", "").split()
+        assert int(packets) >= 3
+        assert int(octets) >= 120
+        assert shown["calls since the start"] == ("2" if calls == 2 else "1")
+        assert "cause" in dialling.ask("hangUp", call["number"])
+        world.caller.ip(f"link del tun{call['number']}")
+    status, shown = get(world.inside)
+    assert (status, list(shown)) == (403, ["No session has the address 198.51.100.2."])
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert "Traceback" not in program.text
+    assert devices(world.gateway) == before
+
+
+def test_theSiteListensInTheTunnelsOnly(world: World, run: Callable[[str], Program]) -> None:
+    run("web.tac")
+    listening = world.gateway.run("ss", "-Hltn", "sport = 80").split()
+    assert listening[3] == f"{LOCAL}:80"
+
+
+def test_withoutTheTunnelsThereIsNoSite(
+    world: World, tmp_path: Path, run: Callable[[str], Program]
+) -> None:
+    """
+    What keeps the gateway from starting keeps the site from it too.
+    """
+    world.gateway.ip("link add pptp0 type veth peer name peer0")
+    try:
+        with pytest.raises(AssertionError, match=r"interface pptp0"):
+            run("web.tac")
+    finally:
+        world.gateway.ip("link del pptp0")
+    assert "Site starting" not in (tmp_path / "twistd.log").read_text()
