@@ -60,6 +60,17 @@ def network(wires: Network) -> Iterator[Network]:
 
 
 @pytest.fixture
+def ipv6(network: Network) -> Iterator[Network]:
+    """
+    The network with IPv6 in it: on three callers' hosts, and between the gateway and inside.
+    """
+    network.hosts(3)
+    network.enableIPv6()
+    yield network
+    network.disableIPv6()
+
+
+@pytest.fixture
 def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     """
     Start a gateway; the arguments are the sections of its configuration. At the end of the test it

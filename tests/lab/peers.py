@@ -23,6 +23,11 @@ INSIDE_ADDRESS = "198.51.100.2"
 A host behind the gateway, which routes the pool back to it.
 """
 
+INSIDE_ADDRESS6 = "fc00:0:ff::2"
+"""
+The same host's IPv6 address, where there is IPv6.
+"""
+
 LOCAL_ADDRESS = "10.77.0.1"
 """
 The gateway's end of every link, its default.
@@ -110,7 +115,7 @@ class Namespace:
         self.name = name
         run("ip", "netns", "add", name)
         # Addresses that the kernel gives itself, seconds later, would only disturb.
-        self.run("sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1")
+        self.setIPv6(False)
         self.ip("link set lo up")
 
     def command(self, *command: str) -> list[str]:
@@ -124,6 +129,21 @@ class Namespace:
         Run a command that must succeed; give what it printed.
         """
         return run(*self.command(*command), timeout=timeout)
+
+    def sysctl(self, *settings: str) -> None:
+        """
+        Set switches of the kernel, each C{"NAME=VALUE"}.
+        """
+        self.run("sysctl", "-q", "-w", *settings)
+
+    def setIPv6(self, on: bool, *devices: str) -> None:
+        """
+        Let these devices, and those to come, have IPv6 or not.
+        """
+        for device in (*devices, "default"):
+            # Without the seconds of duplicate address detection.
+            switches = (f"accept_dad={int(not on)}", f"disable_ipv6={int(not on)}")
+            self.sysctl(*(f"net.ipv6.conf.{device}.{switch}" for switch in switches))
 
     def ip(self, *lines: str) -> None:
         """
@@ -183,7 +203,7 @@ class Network:
             "link set eth0 up",
             "route add default via 198.51.100.1",
         )
-        self.gateway.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        self.gateway.sysctl("net.ipv4.ip_forward=1")
         self._hosts: list[Host] = []
 
     def host(self, index: int = 0) -> Host:
@@ -199,6 +219,30 @@ class Network:
         The first so many of them.
         """
         return [self.host(index) for index in range(count)]
+
+    def enableIPv6(self) -> None:
+        """
+        Have IPv6 from the hosts that there are to inside.
+        """
+        self.gateway.setIPv6(True, "lan")
+        self.gateway.sysctl("net.ipv6.conf.all.forwarding=1")
+        self.gateway.ip("addr add fc00:0:ff::1/64 dev lan nodad")
+        self.inside.setIPv6(True, "eth0")
+        self.inside.ip(
+            f"addr add {INSIDE_ADDRESS6}/64 dev eth0 nodad", "route add default via fc00:0:ff::1"
+        )
+        for host in self._hosts:
+            host.setIPv6(True)
+
+    def disableIPv6(self) -> None:
+        """
+        Have none again; addresses and routes go with it.
+        """
+        self.gateway.sysctl("net.ipv6.conf.all.forwarding=0")
+        self.gateway.setIPv6(False, "lan")
+        self.inside.setIPv6(False, "eth0")
+        for host in self._hosts:
+            host.setIPv6(False)
 
     def reset(self) -> None:
         """
