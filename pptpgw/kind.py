@@ -232,13 +232,13 @@ _PREFIX_BITS = 64
 _NO_PREFIXES = tuple(map(IPv6Network, ("::/8", "fe80::/10", "ff00::/8")))
 
 
-def _udpAddress(value: object) -> tuple[str, int] | None:
+def _udpAddress(value: object) -> str:
     text = _exactly(str, value)
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    _require(re.fullmatch("[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535)
-    return str(IPv4Address(host)), int(port)
+    if text:
+        host, _, port = text.rpartition(":")
+        _require(re.fullmatch("[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535)
+        IPv4Address(host)
+    return text
 
 
 _BROADCAST = IPv4Address("255.255.255.255")
