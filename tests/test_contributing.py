@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.strcred import ICheckerFactory
 from twisted.internet.task import Clock
@@ -23,6 +23,7 @@ from pptpgw.counters import Counters
 from pptpgw.interfaces import (
     Attachment,
     Attachments,
+    IAuthenticationProtocol,
     INetwork,
     INetworkFactory,
     INetworkLink,
@@ -32,6 +33,7 @@ from pptpgw.network.environment import Environment
 from pptpgw.network.generic import GenericNetwork
 from pptpgw.plugin import KINDS
 from pptpgw.wire import ppp
+from tests.auth.test_authenticator import Call, authenticator
 from tests.network.declared import Session
 
 ROOT = Path(__file__).parent.parent
@@ -158,6 +160,18 @@ def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     session.open()
     session.deliver(b"hello")
     assert session.received == [(0x00C3, b"hello")]
+
+
+def test_authenticationProtocol() -> None:
+    """
+    The authentication protocol convinces a checker of Twisted's with the right password alone.
+    """
+    method = added("yourpackage/sha256.py")["CHAP_SHA256"]
+    verifyObject(IAuthenticationProtocol, method)
+    judge = authenticator(InMemoryUsernamePasswordDatabaseDontUse(alice=b"open sesame"))
+    grants = [Call(judge, method, b"alice", word).grant for word in (b"open sesame", b"wrong")]
+    assert grants[0] is not None and grants[0].name == "alice"
+    assert grants[1] is None
 
 
 def test_checker() -> None:
