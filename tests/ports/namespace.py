@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -109,12 +109,12 @@ def packets() -> None:
     From GRE through the TUN device to a socket and back, with an ICMP error on the way.
     """
     from pptpgw.counters import Counters
-    from pptpgw.wire.checksum import checksum
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment, IChannelOwner, Tunnel
     from pptpgw.ports.gre import GREPort
     from pptpgw.ports.netlink import NetlinkPort
     from pptpgw.ports.tun import TUNPort
+    from pptpgw.wire.checksum import checksum
     from pptpgw.wire.gre import decode, encode
 
     peer = ends()
@@ -325,6 +325,42 @@ def labels() -> None:
             assert ("labels0" in ip("link show")) is bool(before)
 
 
+def netlink6() -> None:
+    """
+    The same with IPv6, and what the kernel's switches say.
+    """
+    from pptpgw.ports.netlink import NetlinkPort
+    from pptpgw.ports.sysctl import FOLDER, ipv6Disabled, ipv6NotForwarded
+
+    ip("tuntap add dev made mode tun")
+    # Link-local addresses come and go with the interface's state.
+    ip("link set made up")
+    before = ip("-6 route show"), ip("-6 address show dev made")
+    made = NetlinkPort("made")
+    made.configure(1400)
+    assert ipv6Disabled("made") == ""
+    made.addAddress(IPv6Interface("fc00:0:1::1"))
+    wide, session, delegated = map(
+        IPv6Network, ("fc00:0:1::/48", "fc00:0:1:7::/64", "fc00:1:0:700::/56")
+    )
+    for network in (wide, session, delegated):
+        made.addRoute(network)
+    assert "inet6 fc00:0:1::1/128 scope global" in ip("-6 address show dev made")
+    routes = ip("-6 route show dev made")
+    assert str(wide) in routes and str(delegated) in routes and str(session) not in routes
+    made.removeRoute(session)
+    made.removeRoute(delegated)
+    routes = ip("-6 route show dev made")
+    assert str(wide) in routes and str(delegated) not in routes
+    made.remove()
+    assert (ip("-6 route show"), ip("-6 address show dev made")) == before
+    (FOLDER / "made" / "disable_ipv6").write_text("1")
+    assert "disabled on interface made" in ipv6Disabled("made")
+    for switch in "01":
+        (FOLDER / "all" / "forwarding").write_text(switch)
+        assert (ipv6NotForwarded() == "") is (switch == "1")
+
+
 def nftables() -> None:
     """
     The table stands while it should, and forwarding is as it was.
@@ -379,5 +415,5 @@ def nftables() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    functions = (addresses, packets, netlink, bridge, labels, nftables)
+    functions = (addresses, packets, netlink, netlink6, bridge, labels, nftables)
     {function.__name__: function for function in functions}[sys.argv[1]]()

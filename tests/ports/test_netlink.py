@@ -12,6 +12,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.sysctl import FOLDER
 from tests.ports.namespace import inNamespace
 
 NETWORKS = [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.1/32")]
@@ -150,3 +151,7 @@ class TestNetlinkPort:
 
     def test_kernel(self) -> None:
         inNamespace("netlink")
+
+    @pytest.mark.skipif(not FOLDER.exists(), reason="this kernel has no IPv6")
+    def test_kernelWithIPv6(self) -> None:
+        inNamespace("netlink6")
