@@ -14,8 +14,8 @@ The rules:
  - A caller may have so many addresses, and all callers together so many, or frames of new ones are
    discarded. Behind the TAP device as many are learnt again as callers may have together; frames of
    those that aren't pass as well.
- - A port may have so many frames a second go to all, and all together make L{COPIES} copies a
-   second.
+ - A caller may have so many frames a second go to all, the TAP device, behind which are many,
+   L{DEVICE_SHARE} times that, and all together make L{COPIES} copies a second.
  - Frames between bridges (IEEE 802.1D's reserved addresses) end here, but where a spanning tree may
    take part its BPDUs go to all: to it the switch is one LAN. They have limits of their own, for a
    loop that uses up the others mustn't keep them from ending it. Nothing is learnt from them.
@@ -36,6 +36,11 @@ Send = Callable[[bytes], object]
 MOVE_SECONDS = 2.0
 """
 How long an address must be silent to move to another call of the same user.
+"""
+
+DEVICE_SHARE = 10
+"""
+How many callers' worth of frames that go to all the TAP device may have.
 """
 
 COPIES = 20_000
@@ -104,7 +109,7 @@ class Switch:
         """
         @param addresses: how many the callers may have together.
         @param addressesPerSession: how many one of them may have.
-        @param floods: how many frames a second a port may have go to all.
+        @param floods: how many frames a second a caller may have go to all.
         @param ageing: seconds after which a silent address is forgotten.
         @param spanningTree: whether BPDUs pass.
         """
@@ -112,7 +117,7 @@ class Switch:
         self._counters = counters
         self._limit = addresses
         self._limitPerSession = addressesPerSession
-        self._floods = (floods, floods)
+        self._rate = floods
         self._ageing = ageing
         self._spanningTree = spanningTree
         self._copies = Bucket(clock.seconds, (COPIES, COPIES))
@@ -129,13 +134,11 @@ class Switch:
 
         @param send: see L{Port}; so C{user}.
         """
-        port = Port(
-            send,
-            user,
-            self._limit if user is None else self._limitPerSession,
-            Bucket(self._seconds, self._floods),
-            Bucket(self._seconds, (BPDUS, BPDUS)),
-        )
+        limit, rate = self._limitPerSession, self._rate
+        if user is None:
+            limit, rate = self._limit, rate * DEVICE_SHARE
+        floods = Bucket(self._seconds, (rate, rate))
+        port = Port(send, user, limit, floods, Bucket(self._seconds, (BPDUS, BPDUS)))
         self._ports += (port,)
         return port
 
@@ -167,22 +170,25 @@ class Switch:
         A frame, of at least 14 octets, came in at C{port}: send it where it belongs.
         """
         destination, source = frame[:6], frame[6:12]
+        now = self._seconds()
         if destination[0] & 1 and isReserved(destination):
             if self._spanningTree and destination == SPANNING_TREE:
                 self._flood(port, frame, port.bpdus, self._bpduCopies, BPDU_COPIES)
             else:
                 self._counters.discard(RESERVED)
-        elif self._learn(port, source):
-            if destination[0] & 1:
-                self._flood(port, frame, port.floods, self._copies, COPIES)
-                return
-            other = self.located(destination)
-            if other is None:
-                self._flood(port, frame, port.floods, self._copies, COPIES)
-            elif other is port:
-                self._counters.discard(NOT_AWAY)
-            else:
-                other.send(frame)
+            return
+        where = self._where
+        if where.get(source) is port:
+            port.addresses[source] = now
+        elif not self._learn(port, source, now):
+            return
+        other = where.get(destination)
+        if other is None or now - other.addresses[destination] > self._ageing:
+            self._flood(port, frame, port.floods, self._copies, COPIES)
+        elif other is port:
+            self._counters.discard(NOT_AWAY)
+        else:
+            other.send(frame)
 
     def _flood(self, port: Port, frame: bytes, own: Bucket, all_: Bucket, most: int) -> None:
         """
@@ -196,15 +202,12 @@ class Switch:
             if other is not port:
                 other.send(frame)
 
-    def _learn(self, port: Port, source: bytes) -> bool:
+    def _learn(self, port: Port, source: bytes, now: float) -> bool:
         """
-        Whether a frame of C{source} may come in at C{port}, where it is from now on.
+        Whether a frame of C{source}, which isn't known to be at C{port}, may come in there. It is
+        there from now on.
         """
-        now = self._seconds()
         at = self._where.get(source)
-        if at is port:
-            port.addresses[source] = now
-            return True
         if source[0] & 1 or not any(source):
             self._counters.discard(NO_STATION)
             return False

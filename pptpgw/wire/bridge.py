@@ -104,6 +104,8 @@ def encode(
     @param compress: leave out the zeros at the end of a frame of the shortest length (section 3.3).
     @param checksum: put its LAN FCS behind it.
     """
+    if not control and not compress and not checksum:
+        return _PLAIN + frame
     flags = CONTROL if control else 0
     end = b""
     if checksum:

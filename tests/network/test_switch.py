@@ -293,6 +293,14 @@ class TestLimits:
         assert sides.sent("alice", frame(1, EVERYBODY))
         assert not sides.sent("alice", frame(1, EVERYBODY))
 
+    def test_floodsOfTheLAN(self) -> None:
+        """
+        Behind the TAP device are many: it may send ten times as much to all.
+        """
+        sides = Sides(floods=5)
+        sent = [sides.sent("tap", frame(7, EVERYBODY)) for _ in range(60)]
+        assert [bool(one) for one in sent] == [True] * 50 + [False] * 10
+
     def test_copies(self) -> None:
         """
         All ports together make so many copies a second, however many there are.
