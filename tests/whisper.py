@@ -109,7 +109,11 @@ class WhisperPeer(Exchange):
         self._arm(PATIENCE, self._results.refused, "nobody asks")
 
     def received(self, packet: bytes) -> None:
-        code, identifier, text = decodePacket(packet)
+        try:
+            code, identifier, text = decodePacket(packet)
+        except Malformed:
+            self.discards += 1
+            return
         if code == ASK:
             self._send(encodePacket(NAME, identifier, self._name))
         elif code == CHALLENGE:
