@@ -35,11 +35,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-SERVER = "192.0.2.1"
-CALLER = "192.0.2.2"
+from tests.bench.namespaces import SERVER, namespaces
+
 FIRST, LAST = "10.77.0.10", "10.77.15.250"
 USERS = 1000
 PASSWORD = "correct horse"
@@ -196,30 +195,6 @@ def call() -> None:
         return len(ended)
 
     serveCommands(reactor, answer)
-
-
-@contextmanager
-def namespaces() -> Iterator[tuple[str, str]]:
-    """
-    Two network namespaces joined by a veth pair.
-    """
-    near, far = f"bench-{os.getpid()}-a", f"bench-{os.getpid()}-b"
-    try:
-        for command in (
-            f"ip netns add {near}",
-            f"ip netns add {far}",
-            f"ip link add out netns {near} type veth peer name out netns {far}",
-            f"ip -n {near} address add {SERVER}/24 dev out",
-            f"ip -n {far} address add {CALLER}/24 dev out",
-            f"ip -n {near} link set lo up",
-            f"ip -n {near} link set out up",
-            f"ip -n {far} link set out up",
-        ):
-            subprocess.run(command.split(), check=True)
-        yield near, far
-    finally:
-        for name in (near, far):
-            subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
 def configure(folder: Path) -> None:

@@ -1,0 +1,326 @@
+"""
+The network protocols of L{tests.bench.packets}: the way of each one's packets through the server.
+
+ - C{in}: from the peer to the kernel, which forwards them.
+ - C{out}: from the kernel to the peer.
+ - C{across}: from the peer of one session to that of another; no kernel is between them.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from pptpgw.auth.realm import Subscriber
+from pptpgw.datapath.channel import Channel
+from pptpgw.declaration import Declaration
+from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.ncp.bridge import BCP, BridgeSettings
+from pptpgw.ncp.generic import GenericSettings, protocolFor
+from pptpgw.ncp.ipx import IPXCP, IPXSettings
+from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
+from pptpgw.network.bridge import Bridge, BridgedSession, BridgeFactory
+from pptpgw.network.environment import Environment
+from pptpgw.network.generic import GenericNetwork
+from pptpgw.network.ipx import IPX, IPXFactory
+from pptpgw.network.mpls import MPLS, MPLSFactory
+from pptpgw.session.session import Session
+from pptpgw.wire import bridge, ipx, mpls
+from pptpgw.wire.checksum import checksum
+from tests.bench.namespaces import BEYOND, run
+
+TUN = "bench0"
+TAP = "bench1"
+SUBSCRIBER = "10.77.0.10"
+STATION = "10.78.0.10"
+STATION_ADDRESS = "02:00:00:00:00:0a"
+SUBSCRIBER6 = "2001:db8:1::10"
+BEYOND6 = "2001:db8:2::2"
+NEIGHBOUR = "lladdr 02:00:00:00:00:01"
+LARGEST = 1450
+"""
+Octets of a packet, at most.
+"""
+
+
+def datagram(source: str, destination: str, size: int) -> bytes:
+    """
+    An IPv4 packet of C{size} octets that holds a UDP datagram without a checksum.
+    """
+
+    def header(value: int) -> bytes:
+        return struct.pack(
+            "!BBHHHBBH4s4s",
+            *(0x45, 0, size, 0, 0x4000, 64, 17, value),
+            IPv4Address(source).packed,
+            IPv4Address(destination).packed,
+        )
+
+    udp = struct.pack("!HHHH", 9, 9, size - 20, 0)
+    return header(checksum(header(0))) + udp + bytes(size - 28)
+
+
+def datagram6(source: str, destination: str, size: int) -> bytes:
+    """
+    The same in IPv6.
+    """
+    addresses = IPv6Address(source).packed + IPv6Address(destination).packed
+    header = struct.pack("!IHBB", 0x60000000, size - 40, 17, 64)
+    return header + addresses + struct.pack("!HHHH", 9, 9, size - 40, 0) + bytes(size - 48)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """
+    What a case is opened on: the calls of two sessions.
+    """
+
+    environment: Environment
+    first: Channel
+    second: Channel
+
+
+@implementer(INetworkLink)
+class End:
+    """
+    One end of a negotiation in this process; the packets of the gateway's end are the call's.
+    """
+
+    peerMRU = LARGEST
+
+    def __init__(self, clock: Any, channel: Channel | None = None) -> None:
+        self.clock = clock
+        self.channel = channel
+        self.sent: list[bytes] = []
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        self.sent.append(packet)
+
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        assert self.channel is not None
+        self.channel.sendPacket(number, packet)
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        if self.channel is not None:
+            for number, attachment in attachments.items():
+                self.channel.openNetwork(number, attachment)
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        raise AssertionError("nothing closes here")
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        raise AssertionError(reason)
+
+
+def join(made: Deferred[Any], peer: NetworkProtocol, server: Server, channel: Channel) -> Any:
+    """
+    Open the gateway's end of a protocol on C{channel}, with C{peer} for the other; the former.
+    """
+    protocols: list[NetworkProtocol] = []
+    made.addCallback(protocols.append)
+    protocol = protocols[0]
+    clock = server.environment.reactor
+    ends = (protocol, End(clock, channel)), (peer, End(clock))
+    for one, end in ends:
+        one.attach(end)
+        one.open()
+        one.lowerUp()
+    while any(end.sent for _, end in ends):
+        for (_, end), (other, _) in (ends, ends[::-1]):
+            if end.sent:
+                other.received(end.sent.pop(0))
+    if not protocol.opened:
+        raise RuntimeError(f"{protocol.name} didn't open")
+    return protocol
+
+
+class Case(ABC):
+    """
+    A network protocol.
+
+    @cvar name: what it is called in the table.
+    @cvar modes: the ways that are measured.
+    @cvar address: where datagrams are sent to, that are to go out.
+    @cvar headers: what such a datagram has around its payload in a packet, in octets.
+    """
+
+    name: str
+    modes: tuple[str, ...] = ("across",)
+    address = ""
+    headers = 28
+
+    @abstractmethod
+    def open(self, server: Server) -> None:
+        """
+        Open what the packets need.
+        """
+
+    @abstractmethod
+    def packet(self, size: int) -> tuple[int, bytes]:
+        """
+        A packet of C{size} octets from the first session's peer, after its protocol number.
+        """
+
+
+class IPv4Case(Case):
+    """
+    The kernel routes.
+    """
+
+    name = "IPv4"
+    modes = ("in", "out")
+    address = SUBSCRIBER
+
+    def open(self, server: Server) -> None:
+        run(f"ip address add 10.77.0.1/24 dev {TUN}")
+        server.first.openNetwork(0x0021, Attachment((IPv4Network(SUBSCRIBER),), 1500))
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        return 0x0021, datagram(SUBSCRIBER, BEYOND, size)
+
+
+class IPv6Case(Case):
+    """
+    So it does with IPv6.
+    """
+
+    name = "IPv6"
+    modes = ("in", "out")
+    address = SUBSCRIBER6
+    headers = 48
+
+    def open(self, server: Server) -> None:
+        run(
+            "sysctl -qw net.ipv6.conf.all.forwarding=1",
+            f"ip address add 2001:db8:1::1/64 dev {TUN} nodad",
+            "ip address add 2001:db8:2::1/64 dev beyond nodad",
+            f"ip neighbor replace {BEYOND6} {NEIGHBOUR} dev beyond",
+        )
+        prefix = IPv6Network("2001:db8:1::/64")
+        server.first.openNetwork(0x0057, Attachment((prefix,), 1500, local=lambda packet: None))
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        return 0x0057, datagram6(SUBSCRIBER6, BEYOND6, size)
+
+
+class EthernetCase(Case):
+    """
+    The switch, and a TAP device, behind which the kernel routes IPv4.
+    """
+
+    name = "Ethernet"
+    modes = ("in", "out")
+    address = STATION
+    headers = bridge.HEADER_OCTETS + bridge.FRAME_HEADER + 28
+
+    def open(self, server: Server) -> None:
+        settings = Bridge(interface=TAP)
+        network = BridgeFactory().makeNetwork(settings, server.environment)
+        network.start()
+        run(
+            f"ip address add 10.78.0.1/24 dev {TAP}",
+            f"ip neighbor replace {STATION} lladdr {STATION_ADDRESS} dev {TAP}",
+        )
+        peer = BCP(BridgeSettings(receive=lambda frame: None, mtu=LARGEST))
+        made = network.makeProtocol(Subscriber("bench"))
+        session: BridgedSession = join(made, peer, server, server.first)
+        # Where the station is the switch learns from a frame of its own.
+        session.frameReceived(self._frame(bytes(46)))
+
+    def _frame(self, payload: bytes) -> bytes:
+        command = ["ip", "-j", "link", "show", TAP]
+        shown = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        addresses = (shown[0]["address"], STATION_ADDRESS)
+        kernel, station = (bytes.fromhex(one.replace(":", "")) for one in addresses)
+        return kernel + station + b"\x08\x00" + payload
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        inner = size - bridge.HEADER_OCTETS - bridge.FRAME_HEADER
+        frame = self._frame(datagram(STATION, BEYOND, inner))
+        return 0x0031, bytes((0, bridge.ETHERNET)) + frame
+
+
+class MPLSCase(Case):
+    """
+    The label switch.
+    """
+
+    name = "MPLS"
+
+    def open(self, server: Server) -> None:
+        addresses = IPv4Address("10.77.0.10"), IPv4Address("10.77.0.11")
+        settings = MPLS(routes=((100, 200, addresses[1]),))
+        network = MPLSFactory().makeNetwork(settings, server.environment)
+        network.start()
+        for address, channel in zip(addresses, (server.first, server.second), strict=True):
+            peer = MPLSCP(MPLSSettings(lambda packet: None, lambda packet: None, LARGEST))
+            user = Subscriber("bench")
+            protocol = join(network.makeProtocol(user), peer, server, channel)
+            session = Session(1, user, "192.0.2.2", 0, channel.counters, lambda cause: None)
+            session.networks["ipv4"] = (IPv4Network(address),)
+            network.protocolOpened(session, protocol)
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        stack = mpls.encode([mpls.Entry(100)], b"")
+        return 0x0281, stack + bytes(size - len(stack))
+
+
+class IPXCase(Case):
+    """
+    The IPX router, from node to node.
+    """
+
+    name = "IPX"
+
+    def open(self, server: Server) -> None:
+        network = IPXFactory().makeNetwork(IPX(), server.environment)
+        network.start()
+        self._peers = []
+        for channel in (server.first, server.second):
+            peer = IPXCP(IPXSettings(receive=lambda packet: None, mtu=LARGEST))
+            join(network.makeProtocol(Subscriber("bench")), peer, server, channel)
+            self._peers.append(peer)
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        source, destination = (ipx.Address(peer.network, peer.node, 0x4000) for peer in self._peers)
+        empty = ipx.encodePacket(ipx.UNKNOWN, destination, source, b"")
+        data = bytes(size - len(empty))
+        return 0x002B, ipx.encodePacket(ipx.UNKNOWN, destination, source, data)
+
+
+class HubCase(Case):
+    """
+    The hub of a declared protocol.
+    """
+
+    name = "declared"
+
+    def open(self, server: Server) -> None:
+        declaration = Declaration("bench", 0x80C3, (0x00C3,))
+        network = GenericNetwork(declaration, server.environment)
+        network.start()
+        for channel in (server.first, server.second):
+            settings = GenericSettings(lambda number, packet: None, mtu=LARGEST)
+            peer = protocolFor(declaration)(settings)
+            join(network.makeProtocol(Subscriber("bench")), peer, server, channel)
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        return 0x00C3, bytes(size)
+
+
+CASES = {
+    case.name: case
+    for case in (IPv4Case(), IPv6Case(), EthernetCase(), MPLSCase(), IPXCase(), HubCase())
+}
