@@ -19,8 +19,7 @@ Plugins of every kind: those of Twisted's drop-ins, and those of entry points.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -259,48 +258,52 @@ def _entryPoints(group: str) -> Iterator[tuple[str, _Found]]:
     """
     Names and places of the plugins that are entry points in C{group}.
     """
-    for distribution in _distributions():
-        try:
-            points = list(distribution.entry_points.select(group=group))
-        except Exception as error:
-            _tell(f"the entry points of {_title(distribution)} are left out: {_reason(error)}")
-        else:
-            for point in points:
-                yield point.name, _entryPoint(point, distribution)
+    for distribution in _distributions(group):
+        for point in distribution.entry_points.select(group=group):
+            yield point.name, _entryPoint(point, distribution)
 
 
 def _entryPoint(point: EntryPoint, distribution: Distribution) -> _Found:
     return _Found(point.load, lambda: _title(distribution))
 
 
-def _distributions() -> Iterator[Distribution]:
+def _distributions(group: str) -> Iterable[Distribution]:
     """
-    Everything that is installed; of several versions that which Python would import.
+    The distributions that have entry points in C{group}; of several versions of one the first on
+    the path, from which Python imports.
     """
-    from importlib.metadata import distributions
+    from importlib import metadata
 
-    seen = set()
-    for distribution in distributions():
+    found = {}
+    for distribution in metadata.distributions():
         try:
-            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
-        except Exception:
-            # The remains of one that was uninstalled, at best: it names nothing.
-            continue
-        if name not in seen:
-            seen.add(name)
-            yield distribution
+            if distribution.entry_points.select(group=group):
+                first = metadata.distribution(distribution.metadata["Name"])
+                found[first.metadata["Name"]] = first
+        except Exception as error:
+            _tell(f"the entry points of {_title(distribution)} are left out: {_reason(error)}")
+    return found.values()
 
 
 def _title(distribution: Distribution) -> str:
-    return f"{distribution.metadata['Name']} {distribution.version}"
+    try:
+        name = distribution.metadata["Name"]
+    except Exception:
+        name = None
+    if not name:
+        # The remains of one that was uninstalled.
+        return f"a distribution in {distribution.locate_file('')}"
+    return f"{name} {distribution.version}"
 
 
 def _owner(module: PythonModule) -> str:
     """
     The distribution that installed a drop-in, or the drop-in's path, if none did.
     """
+    from importlib import metadata
+
     path = module.filePath.path
-    for distribution in _distributions():
+    for distribution in metadata.distributions():
         for file in distribution.files or ():
             if file.name == module.filePath.basename() and str(file.locate()) == path:
                 return _title(distribution)

@@ -62,23 +62,24 @@ class Site:
         entryPoints: str = "",
         group: str = "pptpgw.observer",
         record: bool = True,
+        version: str = "1.0",
     ) -> Path:
         """
-        Install version 1.0 of distribution C{name}.
+        Install distribution C{name}.
 
         @param modules: text by path, C{"twisted/plugins/x.py"} for a drop-in.
         @param entryPoints: lines of C{entry_points.txt} below C{group}.
         @param record: whether it is a distribution, or only its files.
         """
-        place = self.folder / name
+        place = self.folder / f"{name}-{version}"
         for path, text in modules.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(text)
         if record:
-            information = place / f"{name.replace('-', '_')}-1.0.dist-info"
+            information = place / f"{name.replace('-', '_')}-{version}.dist-info"
             information.mkdir(parents=True)
             (information / "METADATA").write_text(
-                f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
             )
             (information / "RECORD").write_text("".join(f"{path},,\n" for path in modules))
             (information / "entry_points.txt").write_text(f"[{group}]\n{entryPoints}\n")

@@ -212,6 +212,18 @@ def test_theRemainsOfADistributionDoNoHarm(site: Site) -> None:
     site.install("good", {"good.py": observer("good")}, "good = good:plugin")
     assert find(ISessionObserverFactory, "good")
     assert "gone" not in installed(ISessionObserverFactory)
+    [warning] = site.warnings
+    assert warning.startswith(f"the entry points of a distribution in {place} are left out: ")
+
+
+def test_anOlderVersionsEntryPointsDoNotCount(site: Site) -> None:
+    """
+    The newer one, which comes first, has dropped them.
+    """
+    site.install("quote", {"quote.py": observer("quote")}, "quote = quote:plugin")
+    site.install("quote", {"quote.py": observer("quote")}, version="2.0")
+    assert "quote" not in installed(ISessionObserverFactory)
+    assert site.warnings == []
 
 
 # Two of one name
