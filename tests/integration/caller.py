@@ -4,15 +4,15 @@ Our own client as a program: a command a line comes in, an answer a line goes ou
 C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU]}: a call on
 it; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
 device, C{tunNUMBER}, and the route to the networks of the tests; C{["ended", NUMBER]}: wait for its
-end, and say why it came. C{["bridge", USER, PASSWORD, MRU]}: a call that bridges, and nothing else,
-between the gateway and a TAP device of its own.
+end, and say why it came. C{["bridge", USER, PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and
+nothing else, between the gateway and a TAP device of its own.
 """
 
 import json
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet import reactor
 from twisted.internet.base import ReactorBase
@@ -147,14 +147,16 @@ class Commands(LineOnlyReceiver):
             "encryption": call.link.encryption,
         }
 
-    async def do_bridge(self, user: str, password: str, mru: int) -> dict[str, Any]:
+    async def do_bridge(
+        self, user: str, password: str, mru: int, encryption: Literal["require", "off"]
+    ) -> dict[str, Any]:
         if self._connection is None:
             await self.do_connect()
         assert self._connection is not None
         placed = Bridged(len(self._calls), mru)
         self._calls.append(placed)
         identity = Identity(user.encode(), password.encode(), (MSCHAPV2,))
-        settings = LinkSettings(identity=identity, mru=mru)
+        settings = LinkSettings(identity=identity, mru=mru, encryption=encryption)
         placed.call = call = await self._connection.placeCall(settings, [placed.bcp])
         placed.tap.startReading()
         return {

@@ -9,15 +9,17 @@ on Linux.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Serve
-from tests.integration.world import ALICE, METER, Client, Served, World
+from tests.integration.world import ALICE, CALLER, GATEWAY, METER, Client, Program, Served, World
 from tests.lab.peers import Namespace
 
 Start = Callable[[], Client]
@@ -48,8 +50,10 @@ class Host:
     An Ethernet host behind a call.
     """
 
-    def __init__(self, world: World, client: Client, address: str, who: tuple[str, str]) -> None:
-        self.call = client.ask("bridge", *who, MRU)
+    def __init__(
+        self, world: World, client: Client, address: str, who: tuple[str, str], encryption: str
+    ) -> None:
+        self.call = client.ask("bridge", *who, MRU, encryption)
         assert "error" not in self.call, self.call
         self.client = client
         self.device: str = self.call["device"]
@@ -153,8 +157,8 @@ def host(world: World, client: Start) -> Callable[..., Host]:
     """
     numbers = count(1)
 
-    def start(who: tuple[str, str] = ALICE) -> Host:
-        return Host(world, client(), f"10.1.0.{next(numbers)}", who)
+    def start(who: tuple[str, str] = ALICE, encryption: str = "require") -> Host:
+        return Host(world, client(), f"10.1.0.{next(numbers)}", who, encryption)
 
     return start
 
@@ -192,6 +196,39 @@ def test_oneLAN(
     assert not lan.reaches(ONE)
     gateway.restart()
     assert "cause" in other.client.ask("ended", other.call["number"])
+
+
+def test_captured(world: World, serve: Serve, host: Callable[..., Host], tmp_path: Path) -> None:
+    """
+    On the wire, in clear, tshark finds in our GRE packets bridged PDUs with Ethernet in them, each
+    with a good checksum where the gateway sends it.
+    """
+    link: dict[str, object] = {"mru": MRU, "encryption": "off"}
+    serve(**SECTIONS | {"link": link}, bridge={"checksum": True})
+    capture = tmp_path / "wire.pcap"
+    dump = ["tcpdump", "--immediate-mode", "-U", "-i", "wire", "-w", str(capture), "ip proto 47"]
+    dumping = Program(world.gateway, tmp_path / "tcpdump.log", *dump)
+    dumping.waitFor("listening on")
+    one, other = (host(who, "off") for who in (ALICE, METER))
+    one.namespace.ping(OTHER, count=2)
+    assert dumping.interrupt() == 0
+    fields = ["ip.src", "eth.src", "eth.dst", "bcp_bpdu.flags", "eth.fcs.status"]
+    shown = subprocess.run(
+        ["tshark", "-n", "-r", str(capture), "-o", "eth.check_fcs:TRUE", "-T", "fields"]
+        + ["-Y", "bcp_bpdu && icmp.type == 8"]
+        + [word for field in fields for word in ("-e", field)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [line.split("\t") for line in shown.stdout.splitlines()]
+    expected = []
+    for source, flags, status in ((CALLER, "0x00", ""), (GATEWAY, "0x80", "1")):
+        expected.append([f"{source},{ONE}", one.address, other.address, flags, status])
+    got = [
+        [ips, sources.split(",")[-1], to.split(",")[-1], *rest] for ips, sources, to, *rest in found
+    ]
+    assert got == expected * 2
 
 
 def test_limits(
