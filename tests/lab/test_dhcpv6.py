@@ -184,7 +184,7 @@ def test_delegation(ipv6: Network, callRouters: CallRouters) -> None:
     """
     Three routers at once, dhcp6c with four messages and with two (rapid commit) and dhcpcd, each
     get an address and a prefix of their own. Hosts in the prefixes and the host behind the gateway
-    reach each other, until a prefix is released.
+    reach each other, after a renewal too, until a prefix is released.
     """
     one, two, three = routers = callRouters(3)
     clients = [one.dhcp6c(), two.dhcp6c(option="send rapid-commit;"), three.dhcpcd()]
@@ -203,6 +203,10 @@ def test_delegation(ipv6: Network, callRouters: CallRouters) -> None:
     for router in (one, two):
         assert f"new_domain_name_servers={NAME_SERVER} " in router.told.read_text()
         assert "new_domain_name=lab.example. " in router.told.read_text()
+
+    three.host.run("dhcpcd", "--renew", three.caller.interface)
+    clients[2].waitFor("broadcasting RENEW6(.|\n)*REPLY6 received")
+    three.site.ping(INSIDE_ADDRESS6, count=1)
 
     assert clients[0].stop() == 0
     assert clients[0].text.count("status code: success") == 4
