@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import react
 from twisted.logger import (
     FilteringLogObserver,
@@ -22,6 +22,7 @@ from twisted.logger import (
     globalLogBeginner,
     textFileLogObserver,
 )
+from zope.interface import implementer
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
@@ -29,7 +30,7 @@ from pptpgw.client import ClientCall
 from pptpgw.config import parse
 from pptpgw.demo.probe import PROBES, TIMEOUT, Probe
 from pptpgw.error import PPTPGWError
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol, ISessionObserver
 from pptpgw.ports import privileges
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
@@ -37,6 +38,10 @@ from pptpgw.service import GatewayService
 CONFIGURATION = """
 [listen]
 addresses = ["127.0.0.1"]
+
+[link]
+# Whole Ethernet frames need as much.
+mru = 1520
 
 [network]
 protocols = ["ipv4", "ipv6", "bridge", "mpls", "ipx", "appletalk"]
@@ -52,7 +57,53 @@ That of the demo's gateway.
 """
 
 USERS = {b"alice": b"open sesame", b"bob": b"abracadabra"}
-COLUMNS = ("protocol", "control", "state", "sent", "received", "round trip", "agreed")
+COLUMNS = (
+    "protocol",
+    "control",
+    "state",
+    "sent",
+    "octets",
+    "received",
+    "octets",
+    "round trip",
+    "agreed",
+)
+
+
+@implementer(ISessionObserver)
+class Openings:
+    """
+    Waits until network protocols have opened.
+
+    @ivar all: fires when as many of them as were to be waited for are open.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.all: Deferred[None] = Deferred()
+        self._missing = count
+
+    def sessionStarted(self, session: object) -> None:
+        """
+        Of no account.
+        """
+
+    def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
+        """
+        One less to wait for.
+        """
+        self._missing -= 1
+        if self._missing == 0:
+            self.all.callback(None)
+
+    def protocolClosed(self, session: object, protocol: INetworkProtocol) -> None:
+        """
+        Of no account.
+        """
+
+    def sessionEnded(self, session: object, cause: str) -> None:
+        """
+        Of no account.
+        """
 
 
 async def call(
@@ -64,7 +115,7 @@ async def call(
     @raise pptpgw.error.CallError: it failed.
     """
     connection = await service.clientEndpoint("127.0.0.1").connect()
-    settings = LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)))
+    settings = LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)), mru=1520)
     placed: ClientCall = await connection.placeCall(settings, protocols)
     return placed
 
@@ -77,21 +128,21 @@ async def carry(reactor: Any, probe: Probe, calls: Sequence[ClientCall]) -> None
         for placed, end in zip(calls, probe.ends, strict=True):
             await placed.whenOpen(end).addTimeout(TIMEOUT, reactor)
         await probe.run()
-    except Exception as error:
-        probe.fault = str(error) or type(error).__name__
+    except TimeoutError:
+        probe.fault = f"nothing came within {TIMEOUT:g} s"
+    except PPTPGWError as error:
+        probe.fault = str(error)
 
 
 def row(probe: Probe) -> tuple[str, ...]:
     """
     The line of the table that tells of C{probe}.
     """
-    (sent, sentOctets), (received, receivedOctets) = probe.sent, probe.received
     return (
         probe.title,
         probe.control,
         probe.ends[0].state.name.capitalize(),
-        f"{sent} packets, {sentOctets} octets",
-        f"{received} packets, {receivedOctets} octets",
+        *map(str, (*probe.sent, *probe.received)),
         "-" if probe.fault else f"{probe.roundTrip * 1000:.2f} ms",
         probe.fault or probe.agreed(),
     )
@@ -122,7 +173,8 @@ async def demonstrate(reactor: Any) -> int:
             )
         ],
     )
-    service = GatewayService(reactor, parse(CONFIGURATION, "the demo"), portal)
+    openings = Openings(len(USERS) * len(PROBES))
+    service = GatewayService(reactor, parse(CONFIGURATION, "the demo"), portal, [openings])
     service.startService()
     try:
         probes = [probe(reactor) for probe in PROBES]
@@ -130,6 +182,8 @@ async def demonstrate(reactor: Any) -> int:
             await call(service, user, [probe.ends[end] for probe in probes])
             for end, user in enumerate(USERS)
         ]
+        # The client hears that a protocol is open a moment before the gateway, or after.
+        await openings.all.addTimeout(TIMEOUT, reactor, lambda *_: None)
         running: list[Deferred[None]] = [
             ensureDeferred(carry(reactor, probe, calls)) for probe in probes
         ]

@@ -11,7 +11,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from statistics import median
 
 from twisted.internet.defer import Deferred, succeed
@@ -226,7 +226,11 @@ class IPv6Probe(Probe):
         return ipv6.encodeDatagram(source, destination, ipv6.Datagram(7, 7, text))
 
     def agreed(self) -> str:
-        return " and ".join(str(self._addresses[end]) for end in sorted(self._addresses))
+        prefixes = (
+            IPv6Network((address, 64), strict=False)
+            for _, address in sorted(self._addresses.items())
+        )
+        return " and ".join(map(str, prefixes))
 
 
 class EthernetProbe(Probe):
