@@ -211,8 +211,12 @@ class IPv6(Network):
             if size < IPV6_HEADER or packet[0] >> 4 != 6:
                 counters.discard(SPOOFED)
                 continue
-            # From its /64 to a global address is nearly every packet.
-            if packet[8:16] != prefix or packet[24] >= _IPV6_SPECIAL:
+            # Nearly every packet is from its /64, or a router's from its other networks, to somewhere
+            # in the world.
+            if packet[24] >= _IPV6_SPECIAL or (
+                packet[8:16] != prefix
+                and (not 0 < packet[8] < _IPV6_SPECIAL or packet[8:24] not in self._sources)
+            ):
                 if _isLocal(packet):
                     deliver = self._local
                 elif packet[8:24] not in self._sources:
@@ -400,7 +404,11 @@ class _Sources:
         if self._networks is None:
             return True
         number = int.from_bytes(address, "big")
-        return any(number & mask == prefix for prefix, mask in self._networks)
+        # Every packet of a router's comes here: a loop, as a generator would cost more than it.
+        for prefix, mask in self._networks:
+            if number & mask == prefix:
+                return True
+        return False
 
     def single(self) -> bytes:
         """

@@ -103,13 +103,21 @@ class TestReceived:
     )
     def test_toTheLinkItself(self, source: str, destination: str) -> None:
         """
-        Link-local packets don't pass, in whatever disguise.
+        Link-local packets don't pass, in whatever disguise, though every source be allowed.
         """
-        fixture = Fixture()
-        fixture.arrive(udp(source, destination))
-        assert fixture.local == [udp(source, destination)]
-        assert fixture.delivered == []
-        assert (fixture.counters.packetsReceived, fixture.counters.octetsReceived) == (1, 54)
+        for addresses in ((PREFIX, DELEGATED), (IPv6Network("::/0"),)):
+            fixture = Fixture(addresses)
+            fixture.arrive(udp(source, destination))
+            assert fixture.local == [udp(source, destination)]
+            assert fixture.delivered == []
+            counters = fixture.counters
+            assert (counters.packetsReceived, counters.octetsReceived) == (1, 54)
+
+    def test_everySourceAllowed(self) -> None:
+        fixture = Fixture((IPv6Network("::/0"),))
+        for source in (OURS, FAR, "64:ff9b::1", "::1"):
+            fixture.arrive(udp(source, FAR))
+        assert len(fixture.delivered) == 4
 
     def test_nobodyOnTheLinkItself(self) -> None:
         fixture = Fixture(local=False)
