@@ -11,7 +11,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from statistics import median
 
 from twisted.internet.defer import Deferred, succeed
@@ -226,11 +226,8 @@ class IPv6Probe(Probe):
         return ipv6.encodeDatagram(source, destination, ipv6.Datagram(7, 7, text))
 
     def agreed(self) -> str:
-        prefixes = (
-            IPv6Network((address, 64), strict=False)
-            for _, address in sorted(self._addresses.items())
-        )
-        return " and ".join(map(str, prefixes))
+        identifiers = (end.identifier.hex(":", 2) for end in self.ends)
+        return "interface identifiers " + " and ".join(identifiers)
 
 
 class EthernetProbe(Probe):
@@ -276,7 +273,7 @@ class MPLSProbe(Probe):
         return mpls.encode([mpls.Entry(self.labels[sender])], text)
 
     def agreed(self) -> str:
-        return "there is nothing to agree on"
+        return "nothing, it has no options"
 
 
 class IPXProbe(Probe):

@@ -98,7 +98,7 @@ def test_carried() -> None:
     assert row(probe)[:3] == ("MPLS", "MPLSCP", "Initial")
     octets = str(probe.sent[1])
     assert row(probe)[3:7] == (str(ROUNDS), octets, str(ROUNDS), octets)
-    assert row(probe)[7:] == ("0.00 ms", "there is nothing to agree on")
+    assert row(probe)[7:] == ("0.00 ms", "nothing, it has no options")
 
 
 def test_lost() -> None:
