@@ -5,13 +5,15 @@ C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD,
 it; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
 device, C{tunNUMBER}, and the route to the networks of the tests; C{["ended", NUMBER]}: wait for its
 end, and say why it came. C{["bridge", USER, PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and
-nothing else, between the gateway and a TAP device of its own.
+nothing else, between the gateway and a TAP device of its own. C{["declared", USER, PASSWORD]}: one
+with AppleTalk alone; C{["ask", NUMBER, TEXT]}: send a packet through that, and wait for one.
 """
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any, Literal
 
 from twisted.internet import reactor
@@ -25,7 +27,10 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.declaration import Rule
+from pptpgw.declared import shipped
 from pptpgw.ncp.bridge import BCP, BridgeSettings
+from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.tun import TUNPort
@@ -89,6 +94,27 @@ class Bridged(Placed):
         Take a frame.
         """
         self.tap.write(frame)
+
+
+class Declared(Placed):
+    """
+    A call with AppleTalk, which asks for a node.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        rule = Rule(ask=bytes(4), required=True)
+        declaration = replace(shipped()["appletalk"], options={1: rule})
+        self.protocol = protocolFor(declaration)(GenericSettings(self.answered))
+        self.waiting: Deferred[bytes] | None = None
+
+    def answered(self, number: int, packet: bytes) -> None:
+        """
+        Take a packet.
+        """
+        if self.waiting is not None:
+            waiting, self.waiting = self.waiting, None
+            waiting.callback(packet)
 
 
 def why(failure: Failure) -> dict[str, str]:
@@ -164,6 +190,27 @@ class Commands(LineOnlyReceiver):
             "device": placed.tap.name,
             "encryption": call.link.encryption,
         }
+
+    async def do_declared(self, user: str, password: str) -> dict[str, Any]:
+        if self._connection is None:
+            await self.do_connect()
+        assert self._connection is not None
+        placed = Declared(len(self._calls))
+        self._calls.append(placed)
+        settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))
+        placed.call = call = await self._connection.placeCall(settings, [placed.protocol])
+        return {
+            "number": placed.number,
+            "node": placed.protocol.negotiator.granted[1].hex(),
+            "encryption": call.link.encryption,
+        }
+
+    async def do_ask(self, number: int, text: str) -> dict[str, str]:
+        placed = self._calls[number]
+        assert isinstance(placed, Declared)
+        waiting = placed.waiting = Deferred()
+        placed.protocol.sendPacket(text.encode())
+        return {"answer": (await waiting.addTimeout(3, reactor)).decode()}
 
     async def do_ping(self, number: int) -> dict[str, str]:
         placed = self._calls[number]
