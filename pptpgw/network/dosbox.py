@@ -26,6 +26,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
@@ -89,6 +90,9 @@ class DOSBoxPort(DatagramProtocol):
     """
     The UDP port.
     """
+
+    noisy = False
+    _log = Logger()
 
     def __init__(self, reactor: Any, router: Router, address: Host, counters: Counters) -> None:
         """
@@ -200,6 +204,9 @@ class DOSBoxPort(DatagramProtocol):
             return None
         station = self._router.join(node, lambda packet: self._send(packet, host))
         client = self._clients[host] = _Client(station, self._reactor.seconds())
+        self._log.info(
+            "DOSBox at {host} is IPX node {node}", host=f"{host[0]}:{host[1]}", node=node.hex()
+        )
         return client
 
     def _remove(self, host: Host) -> None:
@@ -214,6 +221,7 @@ class DOSBoxPort(DatagramProtocol):
             silence = now - client.heard
             if silence >= GONE:
                 self._remove(host)
+                self._log.info("DOSBox at {host} is gone", host=f"{host[0]}:{host[1]}")
             elif silence >= SILENT:
                 self._echo(host)
 

@@ -13,7 +13,8 @@ The rules, after Novell's IPX Router Specification (107-000029-001):
    one that has come through more than eight is discarded.
  - A broadcast is paid for: each station has so many a second, and so many copies a second are made
    altogether.
- - RIP and SAP end here (L{pptpgw.network.ipxrouting}).
+ - RIP and SAP end here (L{pptpgw.network.ipxrouting}), and so does IPXWAN (RFC 1634), which is of
+   one link and isn't answered: IPXCP has said all that it would (RFC 1552 section 2.4).
  - A checksum isn't verified: its receiver does that, and it doesn't cover what changes underway.
    Where the packet's source network is filled in it is taken out, as IPX allows.
  - Whatever can't go on is counted and silently discarded.
@@ -131,7 +132,7 @@ class Router:
             self._forward(station, self._stations.get(header.node), header, packet)
         elif self._routing.received(station, header, packet):
             pass
-        elif broadcast:
+        elif broadcast and header.socket != ipx.IPXWAN_SOCKET:
             self._broadcast(station, header, packet)
         elif header.socket != ipx.ECHO_SOCKET:
             # What comes to that socket is the answer to an echo, which needn't be more than heard.

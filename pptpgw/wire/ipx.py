@@ -37,6 +37,7 @@ NETBIOS = 20
 ECHO_SOCKET = 0x0002
 SAP_SOCKET = 0x0452
 RIP_SOCKET = 0x0453
+IPXWAN_SOCKET = 0x9004
 
 # Networks and nodes with a meaning of their own.
 THIS_NETWORK = 0

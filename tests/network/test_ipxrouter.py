@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.ipxrouter} and L{pptpgw.network.ipxrouting}.
+Tests for L{pptpgw.network.ipxrouter}.
 """
 
 from __future__ import annotations
@@ -9,169 +9,28 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
-from pptpgw.network import ipxrouter, ipxrouting
-from pptpgw.network.ipxrouter import HOPS, Router
-from pptpgw.network.ipxrouting import BROADCASTS, ROUTING, Station
-from pptpgw.network.ipxtable import LIFETIME, LIMIT
+from pptpgw.network import ipxrouter
+from pptpgw.network.ipxrouter import HOPS
+from pptpgw.network.ipxrouting import BROADCASTS
 from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, Header, RIPPacket, Route, SAPQuery, SAPResponse, Service
-
-NETWORK = 0x77000000
-ROUTER = bytes.fromhex("f20000000000")
-BEHIND = 0x1A2B
-FURTHER = 0x1A2C
-FILES = 4
-PRINTERS = 7
-
-
-class Caller:
-    """
-    A station, and what it got.
-    """
-
-    def __init__(self, world: World, number: int) -> None:
-        self.router = world.router
-        self.got: list[bytes] = []
-        self.node = bytes.fromhex("f2") + number.to_bytes(5, "big")
-        self.station: Station = self.router.join(self.node, self.got.append)
-
-    def address(self, socket: int = 0x4000, network: int = NETWORK) -> Address:
-        return Address(network, self.node, socket)
-
-    def send(
-        self,
-        destination: Address,
-        data: bytes = b"data",
-        *,
-        type: int = ipx.PACKET_EXCHANGE,
-        source: Address | None = None,
-        hops: int = 0,
-        checksum: int = ipx.NO_CHECKSUM,
-    ) -> bytes:
-        """
-        Send a packet; the packet.
-        """
-        packet = bytearray(ipx.encodePacket(type, destination, source or self.address(), data))
-        packet[ipx.CHECKSUM] = checksum.to_bytes(2, "big")
-        packet[ipx.TRANSPORT_CONTROL] = hops
-        self.router.received(self.station, bytes(packet))
-        return bytes(packet)
-
-    def tell(self, operation: int, *routes: Route) -> None:
-        """
-        Send RIP.
-        """
-        source = self.address(ipx.RIP_SOCKET)
-        data = ipx.encodeRIP(operation, routes)
-        self.send(everybody(ipx.RIP_SOCKET), data, type=ipx.RIP, source=source)
-
-    def advertise(self, *services: Service) -> None:
-        """
-        Send SAP.
-        """
-        source = self.address(ipx.SAP_SOCKET)
-        data = ipx.encodeSAP(SAPResponse(ipx.RESPONSE, services))
-        self.send(everybody(ipx.SAP_SOCKET), data, source=source)
-
-    def ask(self, query: SAPQuery) -> list[SAPResponse]:
-        """
-        Send a query of SAP; the answers.
-        """
-        self.got.clear()
-        source = self.address(0x4005)
-        self.send(everybody(ipx.SAP_SOCKET), ipx.encodeSAP(query), source=source)
-        return self.servers(source, query.operation + 1)
-
-    def servers(self, to: Address, operation: int = ipx.RESPONSE) -> list[SAPResponse]:
-        """
-        What SAP told it.
-        """
-        responses = []
-        for header, data in map(parted, self.got):
-            assert (header.type, header[4:7]) == (ipx.PACKET_EXCHANGE, to)
-            assert header.source == Address(NETWORK, ROUTER, ipx.SAP_SOCKET)
-            response = ipx.decodeSAP(data)
-            assert isinstance(response, SAPResponse)
-            assert response.operation == operation
-            assert len(response.services) <= ipx.SERVICES
-            responses.append(response)
-        return responses
-
-    def askRoutes(self, *networks: int) -> list[Route]:
-        """
-        Send a request of RIP; the routes of the answers.
-        """
-        self.got.clear()
-        self.tell(ipx.REQUEST, *(Route(network, 0xFFFF, 0xFFFF) for network in networks))
-        return self.routes(self.address(ipx.RIP_SOCKET))
-
-    def routes(self, to: Address) -> list[Route]:
-        """
-        What RIP told it.
-        """
-        routes: list[Route] = []
-        for header, data in map(parted, self.got):
-            assert (header.type, header[4:7]) == (ipx.RIP, to)
-            assert header.source == Address(NETWORK, ROUTER, ipx.RIP_SOCKET)
-            packet = ipx.decodeRIP(data)
-            assert packet.operation == ipx.RESPONSE
-            assert len(packet.routes) <= ipx.ROUTES
-            routes += packet.routes
-        return routes
-
-
-class World:
-    """
-    A router with three callers.
-    """
-
-    def __init__(self, learns: bool = True) -> None:
-        self.clock = Clock()
-        self.counters = Counters()
-        self.router = Router(self.clock, NETWORK, ROUTER, learns, self.counters)
-        self.one, self.two, self.three = (Caller(self, number) for number in (1, 2, 3))
-
-    def discarded(self) -> dict[str, int]:
-        """
-        What was discarded since the last time.
-        """
-        discards = dict(self.counters.discards)
-        self.counters.discards.clear()
-        return discards
-
-    def nothing(self, reason: str) -> None:
-        """
-        Nobody got anything, and one packet was discarded for C{reason}.
-        """
-        assert (self.one.got, self.two.got, self.three.got) == ([], [], [])
-        assert self.discarded() == {reason: 1}
+from pptpgw.wire.ipx import Address, Header, Route
+from tests.network.ipxstations import (
+    BEHIND,
+    FURTHER,
+    NETWORK,
+    ROUTER,
+    Caller,
+    World,
+    everybody,
+    parted,
+    passed,
+)
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def everybody(socket: int, network: int = NETWORK) -> Address:
-    return Address(network, ipx.ALL_NODES, socket)
-
-
-def parted(packet: bytes) -> tuple[Header, bytes]:
-    return ipx.decodeHeader(packet), packet[ipx.HEADER_OCTETS :]
-
-
-def passed(packet: bytes) -> bytes:
-    """
-    The packet after one router more.
-    """
-    return packet[:4] + bytes((packet[4] + 1,)) + packet[5:]
-
-
-def server(name: str, type: int = FILES, hops: int = 1) -> Service:
-    return Service(type, name.encode(), Address(BEHIND, bytes.fromhex("000000000001"), 0x451), hops)
 
 
 # Unicast
@@ -298,6 +157,14 @@ def test_broadcast(world: World, network: int) -> None:
     assert (world.one.got, world.two.got, world.three.got) == ([], [packet], [packet])
 
 
+def test_ipxwan(world: World) -> None:
+    """
+    IPXWAN is of one link: others don't hear of it.
+    """
+    world.one.send(everybody(ipx.IPXWAN_SOCKET, 0), b"WASM" + bytes(100))
+    world.nothing(ipxrouter.NOBODY_LISTENS)
+
+
 def test_broadcastRate(world: World) -> None:
     """
     A station has so many broadcasts; others have theirs, and unicast isn't touched.
@@ -392,72 +259,7 @@ def test_type20Unicast(world: World) -> None:
     assert world.two.got == [passed(packet)]
 
 
-# RIP
-
-
-def test_ownNetwork(world: World) -> None:
-    """
-    Whoever asks hears of the network that he is on.
-    """
-    own = Route(NETWORK, 1, 1)
-    assert world.one.askRoutes(ipx.ALL_NETWORKS) == [own]
-    assert world.one.askRoutes(NETWORK) == [own]
-    assert world.one.askRoutes(BEHIND) == []
-    # RIP isn't repeated to others.
-    assert (world.two.got, world.three.got, world.discarded()) == ([], [], {})
-
-
-def test_routes(world: World) -> None:
-    """
-    What one told others hear, one router farther away: all of it or what they ask for.
-    """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2), Route(FURTHER, 3, 0xFFFF))
-    own, near, far = Route(NETWORK, 1, 1), Route(BEHIND, 2, 3), Route(FURTHER, 4, 0xFFFF)
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [own, near, far]
-    assert world.two.askRoutes(FURTHER) == [far]
-    assert world.two.askRoutes(FURTHER, 0x99, BEHIND) == [near, far]
-    # Split horizon.
-    assert world.one.askRoutes(ipx.ALL_NETWORKS) == [own]
-    assert world.one.askRoutes(BEHIND) == []
-
-
-def test_askedByUnicast(world: World) -> None:
-    """
-    The router is asked at its node, from any socket, by someone who doesn't know his network.
-    """
-    source = world.one.address(0x4007, ipx.THIS_NETWORK)
-    data = ipx.encodeRIP(ipx.REQUEST, [Route(NETWORK, 0, 0)])
-    world.one.send(Address(0, ROUTER, ipx.RIP_SOCKET), data, type=ipx.UNKNOWN, source=source)
-    assert world.one.routes(world.one.address(0x4007)) == [Route(NETWORK, 1, 1)]
-
-
-def test_ripBetweenStations(world: World) -> None:
-    """
-    RIP to another station's node is between those two.
-    """
-    packet = world.one.send(world.two.address(ipx.RIP_SOCKET), b"whatever")
-    assert world.two.got == [passed(packet)]
-
-
-@pytest.mark.parametrize("network", [ipx.THIS_NETWORK, ipx.ALL_NETWORKS, NETWORK])
-def test_impossibleRoutes(world: World, network: int) -> None:
-    """
-    Nobody leads to our own network, or to what is none.
-    """
-    world.one.tell(ipx.RESPONSE, Route(network, 1, 1))
-    assert world.discarded() == {ipxrouting.NOT_LEARNT: 1}
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
-
-
-def test_stolenRoute(world: World) -> None:
-    """
-    Nobody draws another's packets by claiming to be nearer.
-    """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 5, 5))
-    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 1))
-    assert world.discarded() == {ipxrouting.NOT_LEARNT: 1}
-    packet = world.three.send(Address(BEHIND, ipx.NO_NODE[:5] + b"\1", 0x451))
-    assert (world.one.got, world.two.got) == ([passed(packet)], [])
+# To other networks
 
 
 def test_routed(world: World) -> None:
@@ -508,204 +310,6 @@ def test_defaultRoute(world: World) -> None:
     assert world.three.got == [passed(packet)]
     world.one.send(world.three.address(), source=host._replace(network=BEHIND))
     assert world.discarded() == {ipxrouter.SPOOFED: 1}
-
-
-def test_routeWithdrawn(world: World) -> None:
-    """
-    A network that its teller can't reach any more isn't known any more.
-    """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, ipx.UNREACHABLE, 2))
-    assert world.two.askRoutes(BEHIND) == []
-
-
-def test_routeGone(world: World) -> None:
-    """
-    A route is gone with its teller, or after three minutes of silence.
-    """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.three.tell(ipx.RESPONSE, Route(FURTHER, 1, 2))
-    world.router.leave(world.one.station)
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1), Route(FURTHER, 2, 3)]
-    world.clock.advance(LIFETIME)
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
-
-
-def test_manyRoutes(world: World) -> None:
-    """
-    A station's routes are limited; answers are cut to packets.
-    """
-    told = [Route(network, 1, 1) for network in range(1, LIMIT + 11)]
-    world.one.tell(ipx.RESPONSE, *told)
-    assert world.discarded() == {ipxrouting.NOT_LEARNT: 10}
-    assert len(world.two.askRoutes(ipx.ALL_NETWORKS)) == LIMIT + 1
-    assert len(world.two.got) == 2
-
-
-def test_updates(world: World) -> None:
-    """
-    Once a minute those who are routers themselves are told, and nobody else; nobody is told what he
-    told, nor of the network that all are on.
-    """
-    world.router.update()
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.two.advertise(server("SALES"))
-    world.one.got.clear()
-    world.router.update()
-    assert world.two.routes(everybody(ipx.RIP_SOCKET)) == [Route(BEHIND, 2, 3)]
-    assert world.one.servers(everybody(ipx.SAP_SOCKET)) == [
-        SAPResponse(ipx.RESPONSE, (server("SALES", hops=2),))
-    ]
-    assert world.three.got == []
-    world.two.got.clear()
-    world.clock.advance(LIFETIME)
-    world.router.update()
-    assert (len(world.one.got), world.two.got) == (1, [])
-
-
-# SAP
-
-
-def test_servers(world: World) -> None:
-    """
-    Servers of one type or of all, one router farther away than they were told to be.
-    """
-    files, printer = server("SALES"), server("LASER", PRINTERS, 3)
-    world.one.advertise(files, printer)
-    files, printer = server("SALES", hops=2), server("LASER", PRINTERS, 4)
-    ask = world.two.ask
-    assert ask(SAPQuery(ipx.REQUEST, FILES)) == [SAPResponse(ipx.RESPONSE, (files,))]
-    assert ask(SAPQuery(ipx.REQUEST, PRINTERS)) == [SAPResponse(ipx.RESPONSE, (printer,))]
-    assert ask(SAPQuery(ipx.REQUEST, 0x278)) == []
-    all = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
-    assert ask(all) == [SAPResponse(ipx.RESPONSE, (files, printer))]
-    # Split horizon; and SAP isn't repeated to others.
-    assert world.one.ask(all) == []
-    assert (world.three.got, world.discarded()) == ([], {})
-
-
-def test_nearest(world: World) -> None:
-    """
-    Get Nearest Server gets one answer: the nearest.
-    """
-    world.one.advertise(server("FAR", hops=5), server("NEAR", hops=2), server("FARTHER", hops=6))
-    nearest = SAPResponse(ipx.NEAREST_RESPONSE, (server("NEAR", hops=3),))
-    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES)) == [nearest]
-    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, ipx.ALL_SERVICES)) == [nearest]
-    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, PRINTERS)) == []
-    assert world.one.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES)) == []
-
-
-def test_manyServers(world: World) -> None:
-    """
-    Seven stand in a packet.
-    """
-    world.one.advertise(*(server(f"S{number}") for number in range(LIMIT + 3)))
-    assert world.discarded() == {ipxrouting.NOT_LEARNT: 3}
-    responses = world.two.ask(SAPQuery(ipx.REQUEST, FILES))
-    assert [len(response.services) for response in responses] == [7] * 9 + [1]
-
-
-def test_serverGone(world: World) -> None:
-    """
-    A server goes down, goes with its teller, or is silent for three minutes.
-    """
-    all = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
-    world.one.advertise(server("SALES"))
-    world.one.advertise(server("SALES", hops=ipx.UNREACHABLE))
-    assert world.two.ask(all) == []
-    world.one.advertise(server("SALES"))
-    world.clock.advance(LIFETIME)
-    assert world.two.ask(all) == []
-    world.one.advertise(server("SALES"))
-    assert world.two.ask(all) != []
-    world.router.leave(world.one.station)
-    assert world.two.ask(all) == []
-
-
-def test_unaskedAnswer(world: World) -> None:
-    """
-    The nearest server isn't learnt from: we haven't asked.
-    """
-    data = ipx.encodeSAP(SAPResponse(ipx.NEAREST_RESPONSE, (server("SALES"),)))
-    world.one.send(Address(NETWORK, ROUTER, ipx.SAP_SOCKET), data)
-    world.nothing(ipxrouting.NO_ANSWER)
-    assert world.two.ask(SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)) == []
-
-
-def test_netWare(world: World) -> None:
-    """
-    A NetWare client finds its server behind a caller: nearest server, the way there, the server
-    itself.
-    """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.one.advertise(server("SALES"))
-    (response,) = world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES))
-    address = response.services[0].address
-    assert world.two.askRoutes(address.network) == [Route(BEHIND, 2, 3)]
-    request = world.two.send(address, b"\x11\x11", type=17)
-    assert world.one.got == [passed(request)]
-    reply = world.one.send(world.two.address(), b"\x33\x33", type=17, source=address)
-    assert world.two.got[-1] == passed(reply)
-
-
-# Both
-
-
-def test_learnsNothing() -> None:
-    """
-    Where callers mayn't tell of anything, nothing is learnt, and nobody is a router.
-    """
-    world = World(learns=False)
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.one.advertise(server("SALES"))
-    assert world.discarded() == {ipxrouting.NOT_LEARNT: 2}
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
-    assert world.two.ask(SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)) == []
-    world.two.tell(ipx.RESPONSE, Route(FURTHER, 1, 2))
-    world.one.got.clear()
-    world.router.update()
-    assert world.one.got == []
-
-
-def test_routingRate(world: World) -> None:
-    """
-    A station has so many packets of RIP and SAP, those that it gets and those that it sends.
-    """
-    for _ in range(int(ROUTING[1])):
-        world.one.tell(ipx.REQUEST, Route(NETWORK, 0, 0))
-    assert len(world.one.got) == ROUTING[1] // 2
-    assert world.discarded() == {ipxrouting.TOO_MUCH_ROUTING: ROUTING[1] // 2}
-    assert world.two.askRoutes(NETWORK) != []
-    world.clock.advance(1)
-    assert world.one.askRoutes(NETWORK) != []
-
-
-def test_longAnswer(world: World) -> None:
-    """
-    An answer that would be longer than that is cut off.
-    """
-    for number in range(100, 124):
-        Caller(world, number).advertise(*(server(f"S{number}-{n}") for n in range(LIMIT)))
-    query = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
-    assert len(world.two.ask(query)) == 147
-    assert len(world.two.ask(query)) == ROUTING[1] - 147 - 2
-
-
-@pytest.mark.parametrize("socket", [ipx.RIP_SOCKET, ipx.SAP_SOCKET])
-@pytest.mark.parametrize("data", [b"", b"\0\2", b"\0\2\0", b"\0\7" + bytes(64), bytes(9)])
-def test_malformedRouting(world: World, socket: int, data: bytes) -> None:
-    world.one.send(everybody(socket), data)
-    world.nothing(ipxrouter.MALFORMED)
-
-
-def test_roundTripOfRequest() -> None:
-    """
-    The test's own requests are what RIP says.
-    """
-    data = ipx.encodeRIP(ipx.REQUEST, [Route(ipx.ALL_NETWORKS, 0xFFFF, 0xFFFF)])
-    assert data.hex() == "0001ffffffffffffffff"
-    assert ipx.decodeRIP(data) == RIPPacket(1, (Route(ipx.ALL_NETWORKS, 0xFFFF, 0xFFFF),))
 
 
 @given(
