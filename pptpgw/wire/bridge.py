@@ -141,7 +141,7 @@ def encodeBPDU(frame: bytes) -> bytes:
     """
     The old form of a BPDU.
 
-    @raise Malformed: the frame holds none: RSTP of some vendors, for one, is no IEEE 802.1D.
+    @raise Malformed: the frame holds none: Cisco's PVST, for one, is no IEEE 802.1D.
     """
     length = int.from_bytes(frame[12:FRAME_HEADER], "big")
     start = FRAME_HEADER + len(_LLC)

@@ -16,8 +16,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.realm import Subscriber
+from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
+from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
     INetwork,
@@ -358,3 +360,45 @@ def test_factory() -> None:
     network = BridgeFactory().makeNetwork(Bridge(interface="eth%d"), environment)
     (device,) = (one for one in vars(network).values() if isinstance(one, BridgePort))
     assert device.name == "eth%d"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('bridge = "a/b"', 'letters, digits, dots, hyphens and underscores, not . or ..; or ""'),
+        ('bridge = ".."', 'or "" for none'),
+        ('interface = ""', "1 to 15 letters"),
+        ("floods = 0", "a whole number from 1 to 10000"),
+        ("ageing = 9", "a number of seconds from 10 to 86400"),
+        ("tagged = 1", "true or false"),
+    ],
+)
+def test_configurationErrors(line: str, text: str) -> None:
+    """
+    What isn't allowed is said with what is.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        parse(f"[bridge]\n{line}\n", "x.toml")
+    assert "x.toml: [bridge] " in str(caught.value)
+    assert text in str(caught.value)
+
+
+def test_configuration() -> None:
+    """
+    Every key reaches its setting.
+    """
+    text = """
+[bridge]
+interface = "lan0"
+bridge = "br0"
+tagged = true
+spanning-tree = true
+checksum = true
+addresses = 1
+addresses-per-session = 2
+floods = 3
+ageing = 10
+"""
+    expected = Bridge("lan0", "br0", True, True, True, 1, 2, 3, 10.0)
+    assert parse(text, "x.toml").section(BridgeFactory()) == expected
+    assert parse('[bridge]\nbridge = ""\n', "x.toml").section(BridgeFactory()) == Bridge()
