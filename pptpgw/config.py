@@ -28,6 +28,7 @@ from pptpgw.kind import (
     ADDRESSES,
     BITS,
     BOOLEAN,
+    FILE,
     INTERFACE,
     METHODS,
     NAME,
@@ -158,6 +159,21 @@ class Plugins:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """
+    C{[capture]}: what passes, decrypted, in files.
+
+    @ivar file: where to; none: nothing is captured.
+    @ivar size: how large a file becomes before another begins, in MiB.
+    @ivar files: how many are kept.
+    """
+
+    file: str = key(FILE, "")
+    size: int = key(whole(1, 65536), 100)
+    files: int = key(whole(1, 1000), 10)
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """
     Everything that can be configured; C{Configuration()} is the defaults.
@@ -169,6 +185,7 @@ class Configuration:
     link: Link = field(default_factory=Link)
     network: Network = field(default_factory=Network)
     plugins: Plugins = field(default_factory=Plugins)
+    capture: Capture = field(default_factory=Capture)
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     def section(self, factory: INetworkFactory) -> Any:
@@ -213,6 +230,7 @@ SECTIONS: Mapping[str, type] = {
     "link": Link,
     "network": Network,
     "plugins": Plugins,
+    "capture": Capture,
 }
 """
 The sections that are always there, by name.

@@ -66,9 +66,9 @@ class Gateway:
         self.networks = tuple(networks)
         self.dataPath = dataPath
         self.authenticate = authenticate
-        # Networks that want to know of sessions know before everybody else.
+        # What is ours and wants to know of sessions knows before everybody else.
         self.observers: list[ISessionObserver] = [
-            network for network in networks if ISessionObserver.providedBy(network)
+            one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)
         ]
         self.observers += observers
         self.lines: set[Line] = set()

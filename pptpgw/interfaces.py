@@ -192,6 +192,8 @@ class IKernelInterface(Interface):
 class IDataPath(Interface):
     """
     The way that packets go, for the whole gateway.
+
+    One that provides L{ISessionObserver} too is told of sessions, as observers are.
     """
 
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no call.")

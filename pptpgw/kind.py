@@ -297,6 +297,7 @@ ROUTER_NAME = _text(
     "[A-Z0-9_@-]{0,47}",
 )
 _INTERFACE = r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}"
+FILE = _text('the absolute path of a file, "" for none', r"(?s)(/[^\0]*[^/\0])?")
 INTERFACE = _text(
     "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",
     _INTERFACE,

@@ -20,6 +20,7 @@ from twisted.cred.strcred import (
     notSupportedWarning,
 )
 from twisted.python import usage
+from twisted.python.filepath import FilePath
 
 from pptpgw import __version__, plugin
 from pptpgw.auth.chain import CheckerChain
@@ -29,7 +30,7 @@ from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import INetworkFactory
-from pptpgw.kind import PROTOCOLS
+from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.service import GatewayService
 
 
@@ -52,6 +53,12 @@ class Options(usage.Options, AuthOptionMixin):
             None,
             None,
             "Network protocols, as in ipv4,ipv6; instead of [network] protocols.",
+        ],
+        [
+            "pcap",
+            None,
+            None,
+            "Write what passes, DECRYPTED, to this file, as pcapng; instead of [capture] file.",
         ],
     ]
     optFlags = [
@@ -146,6 +153,9 @@ class Options(usage.Options, AuthOptionMixin):
         if self["network"] is not None:
             network = replace(self.configuration.network, protocols=_protocols(self["network"]))
             self.configuration = replace(self.configuration, network=network)
+        if self["pcap"] is not None:
+            capture = replace(self.configuration.capture, file=_file(self["pcap"]))
+            self.configuration = replace(self.configuration, capture=capture)
         if self["check-config"]:
             # It is made, but opens nothing.
             makeService(self)
@@ -181,6 +191,17 @@ def _protocols(text: str) -> tuple[str, ...]:
     except ConfigurationError as error:
         raise usage.UsageError(f"--network {text}: {error}") from error
     return names
+
+
+def _file(text: str) -> str:
+    """
+    The path that C{--pcap} names, absolute: a daemon's folder is another one.
+    """
+    try:
+        path: str = FILE.convert(FilePath(text).path if text else None)
+    except (TypeError, ValueError) as error:
+        raise usage.UsageError(f"--pcap {text}: must be the path of a file") from error
+    return path
 
 
 def _list(kind: type, plugins: Mapping[str, object]) -> None:

@@ -319,7 +319,7 @@ class Channel:
         """
         self._decryptor = self._recovery = None
         if parameters is not None:
-            self._decryptor = Decryptor(parameters.startKey, parameters.bits, parameters.stateful)
+            self._decryptor = self._newDecryptor(parameters)
             self._recovery = Recovery(self._clock, self.counters, self._owner, self._decryptor)
         self._recompute()
 
@@ -368,6 +368,12 @@ class Channel:
         for protocol in list(self._networks):
             self.closeNetwork(protocol)
         self._encryptor = self._decryptor = self._recovery = None
+
+    def _newDecryptor(self, parameters: MPPEParameters) -> DecryptorType:
+        """
+        What decrypts a stream.
+        """
+        return Decryptor(parameters.startKey, parameters.bits, parameters.stateful)
 
     def _recompute(self) -> None:
         """

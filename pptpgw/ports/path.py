@@ -1,22 +1,34 @@
 """
-The Python data path with its ports: GRE sockets, one TUN device, and what the kernel is told of it.
+The Python data path with its ports: GRE sockets, one TUN device, and what the kernel is told of it;
+and with the files of a capture, where that is configured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from zope.interface import implementer
 
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
+from pptpgw.datapath.capture import Capture, CapturingChannel
+from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IDataPathFactory
+from pptpgw.interfaces import (
+    IChannelOwner,
+    IDataPathFactory,
+    INetworkProtocol,
+    ISessionObserver,
+    Tunnel,
+)
+from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.tun import TUNPort
+from pptpgw.session.session import Session
 
 EVERY_ADDRESS = ""
 
@@ -76,6 +88,82 @@ class PortDataPath(PythonDataPath):
         return self._ports.get(localAddress) or self._ports[EVERY_ADDRESS]
 
 
+@implementer(ISessionObserver)
+class CapturingDataPath(PortDataPath):
+    """
+    A L{PortDataPath} whose calls are captured.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        addresses: Sequence[str],
+        interface: str,
+        mtu: int,
+        mssClamp: bool,
+        file: Path,
+        size: int,
+        files: int,
+    ) -> None:
+        """
+        @param file: the file of the capture.
+        @param size: the octets after which it is full.
+        @param files: how many are kept, this one included.
+        """
+        super().__init__(reactor, addresses, interface, mtu, mssClamp)
+        self._file = CaptureFile(reactor, file, files, self.counters)
+        self._capture = Capture(reactor, self._file, size, self.counters)
+
+    def start(self) -> None:
+        """
+        Open the file too.
+
+        @raise pptpgw.error.PPTPGWError: the text says why it can't be and what to do.
+        """
+        super().start()
+        self._file.start()
+        self._capture.start()
+
+    def stop(self) -> None:
+        """
+        Close it.
+        """
+        super().stop()
+        self._file.stop()
+
+    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
+        """
+        See L{pptpgw.interfaces.IDataPath.openChannel}.
+
+        @raise ValueError: the call's id is in use with this peer.
+        """
+        port = self._portFor(tunnel.localAddress)
+        return CapturingChannel(self._capture, self._clock, tunnel, owner, port, self)
+
+    # ISessionObserver
+
+    def sessionStarted(self, session: Session) -> None:
+        """
+        A call has a user.
+        """
+        self._capture.rename(session.counters, f"{session.user}@{session.caller}")
+
+    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        Of no account.
+        """
+
+    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        Of no account.
+        """
+
+    def sessionEnded(self, session: Session, cause: str) -> None:
+        """
+        Of no account: the call's channel is closed.
+        """
+
+
 @implementer(IDataPathFactory)
 class PythonDataPathFactory:
     """
@@ -95,11 +183,14 @@ class PythonDataPathFactory:
             raise ConfigurationError(
                 f'[plugins] data-path = "python:{argument}": it takes no argument'
             )
-        network = configuration.network
-        return PortDataPath(
+        network, capture = configuration.network, configuration.capture
+        arguments = (
             reactor,
             [str(one) for one in configuration.listen.addresses],
             network.interface,
             configuration.link.mru,
             network.mssClamp,
         )
+        if not capture.file:
+            return PortDataPath(*arguments)
+        return CapturingDataPath(*arguments, Path(capture.file), capture.size << 20, capture.files)

@@ -1,0 +1,232 @@
+"""
+The files of a capture.
+
+The rules:
+
+ - A thread of its own writes: a slow disk doesn't hold up the reactor. Between the two there is a
+   queue of L{QUEUE_LIMIT} chunks; while it is full the capture leaves frames out.
+ - A file that is full becomes C{FILE.1}, the one before that C{FILE.2}, and so on up to the number
+   of files that are kept. One that is there when the gateway starts is kept in the same way, if it
+   is a capture: anything else is left alone, and an error.
+ - Only its owner can read a file.
+ - An error of writing ends the capture, is logged and counted, and disturbs nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError
+from pptpgw.wire.pcapng import SECTION_HEADER
+
+CHUNK = 65536
+"""
+Octets that are handed to the thread at once, at most but for the last frame of them.
+"""
+
+QUEUE_LIMIT = 64
+"""
+Chunks that wait for the disk, at most.
+"""
+
+DELAY = 0.2
+"""
+Seconds that a frame waits for others, at most.
+"""
+
+STOP_SECONDS = 5.0
+"""
+Seconds that the disk is given at the end.
+"""
+
+FAILED = "the capture ended by an error"
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_OWNER_ONLY = 0o600
+
+Job = Callable[[], object]
+
+
+class CaptureFile:
+    """
+    A L{pptpgw.datapath.capture.Sink}: one file after another.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        path: Path,
+        files: int,
+        counters: Counters,
+        write: Callable[[int, bytes], int] = os.write,
+    ) -> None:
+        """
+        @param path: that of the current file.
+        @param files: how many there are at most, the current one included.
+        @param write: L{os.write}.
+        """
+        self._clock = clock
+        self._path = path
+        self._files = files
+        self._counters = counters
+        self._write = write
+        self._chunk: list[bytes] = []
+        self._size = 0
+        self._delayed: IDelayedCall | None = None
+        # What the thread does, in this order; None: nothing more.
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._descriptor = -1
+        # Set by the thread, and told by the reactor's.
+        self._error: OSError | None = None
+        self._over = False
+
+    def start(self) -> None:
+        """
+        Open the file.
+
+        @raise ConfigurationError: it can't be.
+        """
+        try:
+            if not self._free():
+                raise FileExistsError(errno.EEXIST, "there is something else of this name")
+            self._next()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the capture {self._path} can't be written: {error.strerror}; --pcap, or "
+                "[capture] file, names another"
+            ) from error
+        self._thread = Thread(target=self._work, name="capture", daemon=True)
+        self._thread.start()
+        self._log.warn(
+            "EVERYTHING THAT CALLERS SEND AND RECEIVE IS WRITTEN TO {path}, DECRYPTED: their "
+            "traffic, and with PAP their passwords. --pcap and [capture] file turn that on.",
+            path=self._path,
+        )
+
+    def stop(self) -> None:
+        """
+        Write what is left and close; harmless the second time.
+        """
+        if self._thread is not None:
+            self._flush()
+            self._jobs.put(None)
+            self._thread.join(STOP_SECONDS)
+            self._thread = None
+            self._tell()
+
+    def _free(self) -> bool:
+        """
+        Whether the name is nobody's, or an earlier capture's.
+        """
+        if not os.path.lexists(self._path):
+            return True
+        if self._path.is_symlink() or not self._path.is_file():
+            return False
+        with self._path.open("rb") as file:
+            return file.read(4) in (b"", SECTION_HEADER)
+
+    # datapath.capture.Sink
+
+    @property
+    def full(self) -> bool:
+        """
+        Whether it takes nothing now.
+        """
+        return self._over or self._jobs.qsize() >= QUEUE_LIMIT
+
+    def write(self, octets: bytes) -> None:
+        """
+        Take octets for the current file.
+        """
+        self._chunk.append(octets)
+        self._size += len(octets)
+        if self._size >= CHUNK:
+            self._flush()
+        elif self._delayed is None:
+            self._delayed = self._clock.callLater(DELAY, self._flush)
+
+    def rotate(self) -> None:
+        """
+        Begin another file.
+        """
+        self._flush()
+        self._jobs.put(self._next)
+
+    # In the reactor's thread
+
+    def _flush(self) -> None:
+        """
+        Hand over what was taken.
+        """
+        if self._delayed is not None:
+            if self._delayed.active():
+                self._delayed.cancel()
+            self._delayed = None
+        if self._chunk:
+            octets = b"".join(self._chunk)
+            self._chunk.clear()
+            self._size = 0
+            self._jobs.put(lambda: self._writeAll(octets))
+        self._tell()
+
+    def _tell(self) -> None:
+        """
+        Tell of an error, once.
+        """
+        if self._error is not None and not self._over:
+            self._over = True
+            self._counters.discard(FAILED)
+            self._log.error(
+                "the capture ends, {path} can't be written: {why}",
+                path=self._path,
+                why=self._error.strerror,
+            )
+
+    # In the thread
+
+    def _work(self) -> None:
+        """
+        Do one thing after the other; after an error, nothing.
+        """
+        while (job := self._jobs.get()) is not None:
+            if self._error is None:
+                try:
+                    job()
+                except OSError as error:
+                    self._error = error
+        os.close(self._descriptor)
+
+    def _writeAll(self, octets: bytes) -> None:
+        while octets:
+            octets = octets[self._write(self._descriptor, octets) :]
+
+    def _next(self) -> None:
+        """
+        Move the files on by one, and open the next.
+        """
+        for number in range(self._files - 1, 0, -1):
+            older = self._numbered(number)
+            newer = self._numbered(number - 1)
+            if os.path.lexists(newer):
+                os.replace(newer, older)
+        if self._files == 1 and os.path.lexists(self._path):
+            os.unlink(self._path)
+        descriptor = os.open(self._path, _FLAGS, _OWNER_ONLY)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

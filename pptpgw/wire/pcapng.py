@@ -1,0 +1,117 @@
+"""
+The blocks of a pcapng file (draft-ietf-opsawg-pcapng): captured frames of several interfaces.
+
+A file is a section: its header, then descriptions of interfaces, which are numbered from zero, and
+packets, each behind the description of its interface. All is little-endian, as the header says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+
+LINKTYPE_PPP_WITH_DIR = 204
+"""
+PPP frames, each behind an octet that tells which way it went (tcpdump.org's list of link types).
+"""
+
+RECEIVED = 1
+SENT = 2
+"""
+The ways that a frame can go, as C{epb_flags} has them (section 4.3.1).
+"""
+
+NAME_LIMIT = 255
+"""
+Octets of an interface's name, at most.
+"""
+
+SECTION_HEADER = b"\n\r\r\n"
+"""
+What a file begins with.
+"""
+
+_INTERFACE_DESCRIPTION = 1
+_ENHANCED_PACKET = 6
+_MAGIC = 0x1A2B3C4D
+_UNKNOWN_LENGTH = -1
+# Options (sections 3.5, 4.1 to 4.3).
+_END = b"\0\0\0\0"
+_USER_APPLICATION = 4
+_NAME = 2
+_FLAGS = 2
+
+_block = Struct("<II")
+_length = Struct("<I")
+_section = Struct("<IHHq")
+_interface = Struct("<HHI")
+_packet = Struct("<IIIII")
+_option = Struct("<HH")
+# The flags of a packet with the end of its options.
+_FLAG_OPTIONS = {
+    way: _option.pack(_FLAGS, 4) + way.to_bytes(4, "little") + _END for way in (RECEIVED, SENT)
+}
+# What stands before a PPP frame.
+_DIRECTIONS = {RECEIVED: b"\0", SENT: b"\1"}
+
+
+def _padded(octets: bytes) -> bytes:
+    """
+    Up to the next multiple of four octets.
+    """
+    return octets + bytes(-len(octets) % 4)
+
+
+def _made(kind: int, body: bytes) -> bytes:
+    """
+    A block around C{body}, which is padded already.
+    """
+    size = len(body) + 12
+    return _block.pack(kind, size) + body + _length.pack(size)
+
+
+def _options(options: Iterable[tuple[int, str]]) -> bytes:
+    """
+    Options whose values are text.
+    """
+    octets = b""
+    for code, text in options:
+        value = text.encode()[:NAME_LIMIT].decode(errors="ignore").encode()
+        octets += _option.pack(code, len(value)) + _padded(value)
+    return octets + _END
+
+
+def sectionHeader(application: str) -> bytes:
+    """
+    The header of a section of unknown length (section 4.1), written by C{application}.
+    """
+    body = _section.pack(_MAGIC, 1, 0, _UNKNOWN_LENGTH)
+    return _made(
+        int.from_bytes(SECTION_HEADER, "little"),
+        body + _options([(_USER_APPLICATION, application)]),
+    )
+
+
+def interfaceDescription(name: str) -> bytes:
+    """
+    The description of an interface with PPP frames (section 4.2): whole ones, their times in
+    microseconds; C{name} is cut after L{NAME_LIMIT} octets.
+    """
+    body = _interface.pack(LINKTYPE_PPP_WITH_DIR, 0, 0)
+    return _made(_INTERFACE_DESCRIPTION, body + _options([(_NAME, name)]))
+
+
+def enhancedPacket(interface: int, microseconds: int, way: int, frame: bytes) -> bytes:
+    """
+    A PPP frame (section 4.3).
+
+    @param interface: the number of its interface in this section.
+    @param microseconds: when it passed, since 1970.
+    @param way: L{RECEIVED} or L{SENT}.
+    @param frame: address and control fields, protocol number and information.
+    """
+    size = len(frame) + 1
+    head = _packet.pack(
+        interface, microseconds >> 32 & 0xFFFFFFFF, microseconds & 0xFFFFFFFF, size, size
+    )
+    return _made(_ENHANCED_PACKET, head + _padded(_DIRECTIONS[way] + frame) + _FLAG_OPTIONS[way])
