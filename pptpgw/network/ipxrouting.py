@@ -119,8 +119,6 @@ class Routing:
         """
         Tell those who are routers what is known; once every L{UPDATE_SECONDS}.
         """
-        self._routes.expire()
-        self._services.expire()
         for station in stations:
             if station.routes:
                 self._update(station)

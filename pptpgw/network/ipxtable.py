@@ -94,13 +94,6 @@ class Table(Generic[Key, Value, Teller]):
             return None
         return entry
 
-    def expire(self) -> None:
-        """
-        Make room: what is older than L{LIFETIME} is forgotten.
-        """
-        for key in tuple(self._entries):
-            self.find(key)
-
     def forget(self, teller: Teller) -> None:
         """
         C{teller} is gone.
@@ -110,7 +103,8 @@ class Table(Generic[Key, Value, Teller]):
 
     def tell(self, listener: Teller) -> Iterator[tuple[Key, Entry[Value, Teller]]]:
         """
-        What is known and doesn't come from C{listener}.
+        What is known and doesn't come from C{listener}; what is too old is forgotten on the way,
+        so that a teller who is told once a minute has room for what is new.
         """
         for key in tuple(self._entries):
             entry = self.find(key)

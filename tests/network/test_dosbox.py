@@ -4,9 +4,12 @@ Tests for L{pptpgw.network.dosbox}: clients scripted octet by octet, as DOSBox 0
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 
@@ -232,7 +235,7 @@ def test_silence(world: World) -> None:
     assert world.discarded() == {}
 
 
-def test_gone(world: World) -> None:
+def test_gone(world: World, log: list[str]) -> None:
     """
     One that doesn't answer is gone, and comes back when it sends.
     """
@@ -246,6 +249,12 @@ def test_gone(world: World) -> None:
     assert not world.router.isFree(bytes.fromhex(bob))
     world.arrive(ALICE, answered(alice))
     assert len(world.arrive(BOB, packet(EVERYBODY, bob))) == 1
+    assert log == [
+        f"DOSBox at 192.0.2.1:1213 is IPX node {alice}",
+        f"DOSBox at 192.0.2.2:4444 is IPX node {bob}",
+        "DOSBox at 192.0.2.1:1213 is gone",
+        f"DOSBox at 192.0.2.1:1213 is IPX node {alice}",
+    ]
 
 
 def test_manyClients(world: World) -> None:
@@ -355,6 +364,38 @@ def test_addressInUse() -> None:
         "choose another address or port, or end what uses it"
     )
     world.port.stop()
+
+
+def test_socket() -> None:
+    """
+    The same at real sockets, where an address in use is an error.
+    """
+    reactor = EPollReactor()
+    counters = Counters()
+    router = Router(reactor, 0x77000000, bytes.fromhex(GATEWAY), True, counters)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(5)
+        place = ("127.0.0.2", client.getsockname()[1])
+        with pytest.raises(PPTPGWError, match=r"\[ipx\] dosbox: can't listen at UDP 127\.0\.0\.1:"):
+            DOSBoxPort(reactor, router, client.getsockname(), counters).start()
+        port = DOSBoxPort(reactor, router, place, counters)
+        port.start()
+        client.sendto(bytes.fromhex(REGISTRATION), place)
+        reactor.iterate(5)
+        node = client.recv(2000)[10:16]
+        got: list[bytes] = []
+        caller = router.join(bytes.fromhex(CALLER), got.append)
+        client.sendto(bytes.fromhex(packet(CALLER, node.hex())), place)
+        reactor.iterate(5)
+        assert got == [bytes.fromhex(packet(CALLER, node.hex(), hops=1))]
+        router.received(caller, bytes.fromhex(packet(node.hex(), CALLER)))
+        assert client.recv(2000).hex() == packet(node.hex(), CALLER, hops=1)
+        port.stop()
+        reactor.iterate(0)
+    for descriptor in reactor.removeAll():
+        descriptor.connectionLost(None)
+    assert counters.discards == {}
 
 
 @given(st.binary(max_size=60), st.sampled_from([ALICE, BOB]), st.booleans())
