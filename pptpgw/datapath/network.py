@@ -211,8 +211,7 @@ class IPv6(Network):
             if size < IPV6_HEADER or packet[0] >> 4 != 6:
                 counters.discard(SPOOFED)
                 continue
-            # Nearly every packet is from its /64, or a router's from its other networks, to somewhere
-            # in the world.
+            # Nearly every packet is from its /64 to the world, a router's from its other networks.
             if packet[24] >= _IPV6_SPECIAL or (
                 packet[8:16] != prefix
                 and (not 0 < packet[8] < _IPV6_SPECIAL or packet[8:24] not in self._sources)
@@ -404,11 +403,13 @@ class _Sources:
         if self._networks is None:
             return True
         number = int.from_bytes(address, "big")
-        # Every packet of a router's comes here: a loop, as a generator would cost more than it.
+        # Every packet of a router's comes here, and a generator would cost twice as much.
         for prefix, mask in self._networks:
             if number & mask == prefix:
-                return True
-        return False
+                break
+        else:
+            return False
+        return True
 
     def single(self) -> bytes:
         """
