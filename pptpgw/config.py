@@ -95,7 +95,7 @@ class Link:
     )
     encryptionBits: tuple[int, ...] = key(BITS, (128,))
     encryptionStateful: bool = key(BOOLEAN, False)
-    mru: int = key(whole(576, 9000), 1400)
+    mru: int = key(whole(576, 4000), 1400)
     echoInterval: float = key(seconds(1, 3600), 30.0)
     echoFailures: int = key(whole(0, 100), 3)
     setupTimeout: float = key(seconds(5, 600), 60.0)
@@ -107,7 +107,7 @@ class Link:
         @raise ConfigurationError: one isn't installed, two are the same to callers, or none earns
             the keys that encryption needs.
         """
-        found = [plugin.find(IAuthenticationProtocol, name) for name in self.authentication]
+        found = list(plugin.choose(IAuthenticationProtocol, self.authentication).values())
         found.sort(key=lambda method: (-method.strength, method.name))
         setting = f"[link] authentication = {_shown(self.authentication)}"
         options: dict[tuple[int, bytes], str] = {}
@@ -267,21 +267,36 @@ def parse(text: str, source: str) -> Configuration:
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, table in document.items():
-        sections = SECTIONS if name in SECTIONS else {**SECTIONS, **_networkSections()}
-        if _known(f"section [{name}]", name, sections, faults):
-            into = own if name in SECTIONS else others
-            into[name] = sections[name](**_section(name, sections[name], table, faults))
+        if name in SECTIONS:
+            own[name] = SECTIONS[name](**_section(name, SECTIONS[name], table, faults))
+        else:
+            section = _networkSection(name, faults)
+            if section is not None:
+                others[name] = section(**_section(name, section, table, faults))
     configuration = Configuration(**own, sections=others)
     if faults:
         raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
     return configuration
 
 
-def _networkSections() -> dict[str, type]:
-    factories = plugin.installed(INetworkFactory)
-    return {
-        name: factory.settings for name, factory in factories.items() if fields(factory.settings)
-    }
+def _networkSection(name: str, faults: list[str]) -> type | None:
+    """
+    What describes the section of the network protocol of this name; None where there is no such
+    section, which is a fault, or where its plugin can't be used, which is told where it is chosen.
+    """
+    try:
+        section: type = plugin.find(INetworkFactory, name).settings
+    except plugin.NotInstalled:
+        pass
+    except ConfigurationError:
+        return None
+    else:
+        if fields(section):
+            return section
+    factories = plugin.installed(INetworkFactory).items()
+    others = {other: factory.settings for other, factory in factories if fields(factory.settings)}
+    _known(f"section [{name}]", name, {**SECTIONS, **others}, faults)
+    return None
 
 
 def _known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:

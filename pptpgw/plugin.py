@@ -134,12 +134,18 @@ def installed(kind: type[T]) -> dict[str, T]:
     return plugins
 
 
+class NotInstalled(ConfigurationError):
+    """
+    No plugin has the name; the text says which there are.
+    """
+
+
 def find(kind: type[T], name: str) -> T:
     """
     The plugin of C{kind} that is called C{name}.
 
-    @raise ConfigurationError: there is none, or it can't be used; the text says which there are,
-        or why.
+    @raise NotInstalled: there is none.
+    @raise ConfigurationError: it can't be used; the text says why.
     """
     found = _found(kind)
     if name not in found:
@@ -149,8 +155,32 @@ def find(kind: type[T], name: str) -> T:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(found))}"
         hint = hint if found else "none is installed"
         words, chosen = KINDS[kind].words, KINDS[kind].chosen
-        raise ConfigurationError(f'{chosen}: no {words} is called "{name}": {hint}')
+        raise NotInstalled(f'{chosen}: no {words} is called "{name}": {hint}')
     return _chosen(kind, name, found[name])
+
+
+def choose(kind: type[T], names: Iterable[str], least: int = 1) -> dict[str, T]:
+    """
+    The plugins of C{kind} with these names, in their order; one that can't be used is left out,
+    which is logged.
+
+    @raise NotInstalled: there is none with one of the names.
+    @raise ConfigurationError: fewer than C{least} can be used; the text says why.
+    """
+    plugins: dict[str, T] = {}
+    broken = []
+    for name in names:
+        try:
+            plugins[name] = find(kind, name)
+        except NotInstalled:
+            raise
+        except ConfigurationError as error:
+            broken.append(str(error))
+    if len(plugins) < least:
+        raise ConfigurationError("; ".join(broken))
+    for fault in broken:
+        _tell(fault)
+    return plugins
 
 
 def specification(text: str) -> tuple[str, str]:

@@ -77,9 +77,7 @@ def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]
     @raise ConfigurationError: a plugin isn't there, or is what a declaration is called.
     """
     network = configuration.network
-    factories: dict[str, INetworkFactory] = {
-        name: plugin.find(INetworkFactory, name) for name in network.protocols
-    }
+    factories = plugin.choose(INetworkFactory, network.protocols)
     for declaration in network.generic:
         name = declaration.name
         if name not in shipped() and name in plugin.installed(INetworkFactory):
@@ -303,7 +301,8 @@ class GatewayService(Service):
         )
 
     def _observers(self, specifications: Iterable[str]) -> Iterator[ISessionObserver]:
-        for specification in specifications:
-            name, argument = plugin.specification(specification)
-            factory = plugin.find(ISessionObserverFactory, name)
-            yield factory.makeObserver(argument, self._reactor)
+        chosen = [plugin.specification(one) for one in specifications]
+        factories = plugin.choose(ISessionObserverFactory, [name for name, _ in chosen], 0)
+        for name, argument in chosen:
+            if name in factories:
+                yield factories[name].makeObserver(argument, self._reactor)

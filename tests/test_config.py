@@ -221,7 +221,7 @@ class TestErrors:
             ("link", "encryption-bits = [64]", "128, 56, 40"),
             ("link", "encryption-bits = 128", "128, 56, 40"),
             ("link", "encryption-stateful = 1", "true or false"),
-            ("link", "mru = 575", "a whole number from 576 to 9000"),
+            ("link", "mru = 575", "a whole number from 576 to 4000"),
             ("ipv4", 'local = "10.0.0.256"', "an IPv4 address of one host"),
             ("ipv4", 'pool = ["10.0.0.9-10.0.0.1"]', "FIRST-LAST"),
             ("ipv4", 'pool = ["10.0.0.1-10.0.0.5", "10.0.0.5"]', "none overlapping"),

@@ -27,7 +27,15 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
-from pptpgw.plugin import KINDS, Lazy, find, installed, specification
+from pptpgw.plugin import (
+    KINDS,
+    Lazy,
+    NotInstalled,
+    choose,
+    find,
+    installed,
+    specification,
+)
 from tests import distribution
 from tests.distribution import OBSERVER, Site, observer
 
@@ -298,6 +306,22 @@ def test_aBuiltInOneStaysBeforeOthers(site: Site, name: str, dropIn: bool) -> No
     assert "mine" not in sys.modules
     [warning] = site.warnings
     assert warning.startswith(f'the credentials checker "{name}" of mine 1.0 is left out: ')
+
+
+def test_ofThoseChosenTheBrokenAreLeftOut(site: Site) -> None:
+    """
+    The rest works, unless too little is left of it; a name that nobody has is an error.
+    """
+    site.install("bad", {"bad.py": "raise ValueError('no')"}, "bad = bad:plugin")
+    site.install("good", {"good.py": observer("good")}, "good = good:plugin")
+    assert list(choose(ISessionObserverFactory, ["bad", "good"])) == ["good"]
+    [warning] = site.warnings
+    assert "of bad 1.0 can't be used: ValueError: no" in warning
+    assert choose(ISessionObserverFactory, ["bad"], 0) == {}
+    with pytest.raises(ConfigurationError, match=r"of bad 1\.0 can't be used"):
+        choose(ISessionObserverFactory, ["bad"])
+    with pytest.raises(NotInstalled, match="did you mean good"):
+        choose(ISessionObserverFactory, ["good", "goof"])
 
 
 # What isn't there
