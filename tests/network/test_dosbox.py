@@ -219,19 +219,23 @@ def test_stranger(world: World) -> None:
     assert world.got == []
 
 
-def test_silence(world: World) -> None:
+def test_silence(world: World, log: list[str]) -> None:
     """
     A client that is silent is asked; while it answers it stays.
     """
     alice = world.join(ALICE)
-    world.taken()
-    world.wait(dosbox.SILENT + 1)
-    assert world.taken().count((ALICE, ECHO)) >= 1
+    world.wait(dosbox.GREETING)
+    assert world.taken() == [(ALICE, ECHO)]
+    world.wait(dosbox.SILENT - dosbox.GREETING - 1)
+    assert world.taken() == []
+    world.wait(1)
+    assert world.taken() == [(ALICE, ECHO)]
     for _ in range(10):
         world.arrive(ALICE, answered(alice))
         world.wait(dosbox.SILENT)
     world.arrive(ALICE, packet(CALLER, alice))
     assert len(world.got) == 1
+    assert log == [f"DOSBox at 192.0.2.1:1213 is IPX node {alice}"]
     assert world.discarded() == {}
 
 
