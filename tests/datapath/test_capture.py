@@ -1,0 +1,382 @@
+"""
+Tests of L{pptpgw.datapath.capture}: channels over GRE in memory, their capture read by scapy.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from ipaddress import IPv4Network
+from typing import Any, cast
+
+import pytest
+from scapy.utils import RawPcapReader
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from pptpgw.counters import Counters
+from pptpgw.datapath.capture import (
+    LEFT_OUT,
+    WAITING_LIMIT,
+    Capture,
+    CapturingChannel,
+    RecordingDecryptor,
+)
+from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.mppe import Decryptor, Encryptor
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.interfaces import Attachment, IChannel, MPPEParameters, Tunnel
+from tests.datapath.test_python import KEY, LOCAL, PEER, MemoryGRE, MemoryTUN, Owner, packet
+
+IN, OUT = b"\0", b"\1"
+ECHO = b"\x09\x01\x00\x08\x00\x00\x00\x00"
+BEGAN = 1_700_000_000
+MPPE = MPPEParameters(KEY, 128)
+
+Seen = list[tuple[str, bytes]]
+
+
+class MemorySink:
+    """
+    Files in memory.
+    """
+
+    def __init__(self) -> None:
+        self.full = False
+        self.files = [b""]
+
+    def write(self, octets: bytes) -> None:
+        self.files[-1] += octets
+
+    def rotate(self) -> None:
+        self.files.append(b"")
+
+
+def read(octets: bytes) -> Seen:
+    """
+    Interface and octets of every packet in a file, by scapy.
+    """
+    reader: Any = RawPcapReader(cast(Any, BytesIO(octets)))
+    found: Seen = []
+    while True:
+        try:
+            frame, metadata = reader._read_packet()
+        except EOFError:
+            return found
+        assert metadata.linktype == 204
+        assert metadata.direction == (1 if frame[:1] == IN else 2)
+        found.append((metadata.ifname.decode(), frame))
+
+
+class World:
+    """
+    A data path whose calls are captured.
+    """
+
+    def __init__(self, size: int = 1 << 20) -> None:
+        self.clock = Clock()
+        self.clock.advance(BEGAN)
+        self.gre = MemoryGRE()
+        self.tun = MemoryTUN()
+        self.dataPath = PythonDataPath(self.clock, lambda address: self.gre, self.tun)
+        self.sink = MemorySink()
+        self.counters = Counters()
+        self.capture = Capture(self.clock, self.sink, size, self.counters)
+        self.capture.start()
+
+    def call(self, number: int = 7, name: str | None = "alice@192.0.2.2") -> Call:
+        """
+        A call, and its user if there is one.
+        """
+        made = Call(self, number)
+        if name is not None:
+            self.capture.rename(made.channel.counters, name)
+        return made
+
+    def seen(self) -> Seen:
+        """
+        Everything captured.
+        """
+        return [one for file in self.sink.files for one in read(file)]
+
+
+class Call:
+    """
+    One call, its channel's peer the test.
+    """
+
+    def __init__(self, world: World, number: int) -> None:
+        self.gre = world.gre
+        self.number = number
+        self.sequence = 0
+        tunnel = Tunnel(LOCAL, PEER, number, number + 1)
+        self.owner = Owner()
+        self.channel = CapturingChannel(
+            world.capture, world.clock, tunnel, self.owner, world.gre, world.dataPath
+        )
+
+    def arrive(self, protocol: int, *frames: bytes, sequence: int | None = None) -> None:
+        """
+        GRE packets come, one behind the other.
+        """
+        first = self.sequence if sequence is None else sequence
+        self.sequence = first + len(frames)
+        self.gre.receivers[PEER, self.number](first, protocol, list(frames))
+
+    def open(self, number: int = 0x21) -> None:
+        self.channel.openNetwork(number, Attachment((IPv4Network("10.77.0.10"),)))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def call(world: World) -> Call:
+    return world.call()
+
+
+def ppp(protocol: int, information: bytes) -> bytes:
+    return b"\xff\x03" + protocol.to_bytes(2, "big") + information
+
+
+def frames(world: World) -> list[bytes]:
+    return [frame for _, frame in world.seen()]
+
+
+def test_interface(call: Call) -> None:
+    assert verifyObject(IChannel, call.channel)
+    assert not hasattr(call.channel, "__dict__")
+
+
+def test_offItCostsNothing(world: World) -> None:
+    """
+    A channel that isn't captured is the plain one: no method of it asks.
+    """
+    channel = world.dataPath.openChannel(Tunnel(LOCAL, PEER, 7, 8), Owner())
+    assert type(channel) is Channel
+
+
+class TestReceived:
+    def test_controlFrames(self, world: World, call: Call) -> None:
+        call.arrive(0xC021, ECHO)
+        assert frames(world) == [IN + ppp(0xC021, ECHO)]
+        assert call.owner.frames == [(0xC021, ECHO)]
+
+    def test_packetsInARun(self, world: World, call: Call) -> None:
+        """
+        Those that go straight to their network are each there, once.
+        """
+        call.open()
+        packets = [packet(payload=bytes([number])) for number in range(3)]
+        call.arrive(0x21, *packets)
+        assert frames(world) == [IN + ppp(0x21, one) for one in packets]
+        assert world.tun.written == packets
+
+    def test_inOrder(self, world: World, call: Call) -> None:
+        """
+        What comes out of order stands in order; what comes twice stands there once.
+        """
+        call.open()
+        packets = [packet(payload=bytes([number])) for number in range(4)]
+        for sequence in (0, 2, 0, 1, 1, 3, 2):
+            call.arrive(0x21, packets[sequence], sequence=sequence)
+        assert frames(world) == [IN + ppp(0x21, one) for one in packets]
+
+    def test_decrypted(self, world: World, call: Call) -> None:
+        """
+        Packets under MPPE stand there as they were before it, their protocol number of one octet or
+        two; what is in clear then is there too, though it goes no further.
+        """
+        call.open()
+        call.channel.setReceiveMPPE(MPPE)
+        peer = Encryptor(KEY, 128, False)
+        call.arrive(0xFD, peer.encrypt(b"", b"\x00\x21", packet()))
+        call.arrive(0xFD, peer.encrypt(b"", b"\x21", packet()))
+        call.arrive(0x21, packet())
+        assert frames(world) == [
+            IN + ppp(0x21, packet()),
+            IN + b"\xff\x03\x21" + packet(),
+            IN + ppp(0x21, packet()),
+        ]
+        assert world.tun.written == [packet()] * 2
+
+    def test_notDecrypted(self, world: World, call: Call) -> None:
+        """
+        Frames of MPPE that can't be read aren't there, nor is what has no protocol number.
+        """
+        call.arrive(0xFD, bytes(20))
+        call.channel.setReceiveMPPE(MPPE)
+        call.arrive(0xFD, b"\x00")
+        call.arrive(0, b"what")
+        assert frames(world) == []
+
+    def test_decryptor(self, world: World, call: Call) -> None:
+        """
+        It is as good as the one that it records.
+        """
+        recorder = world.capture.open("x", Counters())
+        peer = Encryptor(KEY, 128, False)
+        sent = [peer.encrypt(b"", b"\x00\x21", b"packet") for _ in range(40)]
+        plain, recorded = Decryptor(KEY, 128, False), Decryptor(KEY, 128, False)
+        recording = RecordingDecryptor(recorded, recorder)
+        for allowance, number in ((0, 0), (0, 39), (100, 39), (100, 1)):
+            plain.allowance = recording.allowance = allowance
+            assert recording.decrypt(sent[number]) == plain.decrypt(sent[number])
+            assert recording.allowance == recorded.allowance == plain.allowance
+            assert recording.rekeys == plain.rekeys
+        recorder.release()
+        assert frames(world) == [IN + ppp(0x21, b"packet")] * 2
+
+
+class TestSent:
+    def test_controlFrames(self, world: World, call: Call) -> None:
+        call.channel.sendFrame(0xC021, ECHO)
+        assert frames(world) == [OUT + ppp(0xC021, ECHO)]
+
+    @pytest.mark.parametrize("parameters", [None, MPPE])
+    def test_packets(self, world: World, call: Call, parameters: MPPEParameters | None) -> None:
+        """
+        As they are, whatever becomes of them on their way.
+        """
+        call.channel.setFraming(True, True)
+        call.channel.setSendMPPE(parameters)
+        call.open()
+        call.channel.sendPacket(0x21, packet())
+        world.dataPath.packetReceived(packet(destination="10.77.0.10"))
+        assert frames(world) == [
+            OUT + ppp(0x21, packet()),
+            OUT + ppp(0x21, packet(destination="10.77.0.10")),
+        ]
+        assert len(world.gre.sent) == 2
+
+    def test_notSent(self, world: World, call: Call) -> None:
+        """
+        What isn't sent isn't there: too large, not open, not to go in clear, after the end.
+        """
+        call.open()
+        call.channel.sendPacket(0x21, packet(payload=bytes(3000)))
+        call.channel.sendPacket(0x57, packet())
+        call.channel.requireMPPE()
+        call.channel.sendPacket(0x21, packet())
+        call.channel.close()
+        call.channel.sendFrame(0xC021, ECHO)
+        sent = frames(world)
+        # IPv4 cuts what is too large.
+        assert [len(frame) for frame in sent] == [1401, 1401, 273]
+        assert len(world.gre.sent) == 3
+
+
+class TestNames:
+    def test_theUserIsKnownLater(self, world: World) -> None:
+        """
+        What passes before the user is known waits for the name, with the time that it had.
+        """
+        call = world.call(name=None)
+        call.arrive(0xC021, ECHO)
+        world.clock.advance(1.5)
+        call.channel.sendFrame(0xC021, ECHO)
+        assert world.seen() == []
+        world.capture.rename(call.channel.counters, "alice@192.0.2.2")
+        assert world.seen() == [
+            ("alice@192.0.2.2", IN + ppp(0xC021, ECHO)),
+            ("alice@192.0.2.2", OUT + ppp(0xC021, ECHO)),
+        ]
+        reader: Any = RawPcapReader(cast(Any, BytesIO(world.sink.files[0])))
+        times = [reader._read_packet()[1] for _ in range(2)]
+        stamps = [one.tshigh << 32 | one.tslow for one in times]
+        assert stamps == [BEGAN * 1_000_000, BEGAN * 1_000_000 + 1_500_000]
+
+    def test_nobody(self, world: World) -> None:
+        """
+        A call that ends before it has a user has its address for a name.
+        """
+        call = world.call(name=None)
+        call.arrive(0xC021, ECHO)
+        call.channel.close()
+        call.channel.close()
+        assert world.seen() == [(PEER, IN + ppp(0xC021, ECHO))]
+
+    def test_noMoreThanSoManyWait(self, world: World) -> None:
+        """
+        Then they are written under the address; the user's name holds from when it is known.
+        """
+        call = world.call(name=None)
+        for _ in range(WAITING_LIMIT):
+            assert world.seen() == []
+            call.arrive(0xC021, ECHO)
+        assert [name for name, _ in world.seen()] == [PEER] * WAITING_LIMIT
+        world.capture.rename(call.channel.counters, "alice@192.0.2.2")
+        call.arrive(0xC021, ECHO)
+        assert world.seen()[-1][0] == "alice@192.0.2.2"
+
+    def test_sessionsApart(self, world: World) -> None:
+        """
+        Each has an interface of its own, also two of one user.
+        """
+        names = ["alice@192.0.2.2", "bob@192.0.2.2", "bob@192.0.2.2"]
+        calls = [world.call(number, name) for number, name in enumerate(names, 7)]
+        for _ in range(2):
+            for number, call in enumerate(calls):
+                call.arrive(0xC021, bytes([number]))
+        assert [name for name, _ in world.seen()] == names * 2
+        # Their descriptions: name, and that they are three.
+        assert world.sink.files[0].count(b"bob@192.0.2.2") == 2
+
+    def test_afterTheEnd(self, world: World, call: Call) -> None:
+        """
+        A call that is over is forgotten: what its session is told changes nothing.
+        """
+        call.channel.close()
+        world.capture.rename(call.channel.counters, "bob@192.0.2.2")
+        assert world.seen() == []
+
+    def test_aCallIDInUse(self, world: World, call: Call) -> None:
+        """
+        A channel that can't be opened leaves nothing.
+        """
+        with pytest.raises(ValueError, match="in use"):
+            Call(world, call.number)
+        call.arrive(0xC021, ECHO)
+        assert len(world.seen()) == 1
+
+
+class TestFiles:
+    def test_eachStandsForItself(self) -> None:
+        """
+        A file that is full is followed by another, in which every interface is described again, as
+        it is needed; nothing is lost between.
+        """
+        world = World(size=1000)
+        alice, bob = world.call(7), world.call(8, "bob@192.0.2.3")
+        for number in range(30):
+            (alice if number % 3 else bob).arrive(0xC021, bytes([number]) * 40)
+        files = [read(file) for file in world.sink.files]
+        assert len(files) > 2
+        assert all(900 < len(file) < 1200 for file in world.sink.files[:-1])
+        assert [frame[5] for file in files for _, frame in file] == list(range(30))
+        assert all(
+            name == ("alice@192.0.2.2" if frame[5] % 3 else "bob@192.0.2.3")
+            for file in files
+            for name, frame in file
+        )
+
+    def test_aSinkThatIsFull(self, world: World, call: Call) -> None:
+        """
+        What it can't take is left out and counted, the rest is in order; an interface that was to
+        be described meanwhile is described later.
+        """
+        call.arrive(0xC021, b"1")
+        world.sink.full = True
+        other = world.call(8, "bob@192.0.2.3")
+        call.arrive(0xC021, b"2")
+        other.arrive(0xC021, b"3")
+        world.sink.full = False
+        call.arrive(0xC021, b"4")
+        other.arrive(0xC021, b"5")
+        assert world.seen() == [
+            ("alice@192.0.2.2", IN + ppp(0xC021, b"1")),
+            ("alice@192.0.2.2", IN + ppp(0xC021, b"4")),
+            ("bob@192.0.2.3", IN + ppp(0xC021, b"5")),
+        ]
+        assert world.counters.discards == {LEFT_OUT: 2}
