@@ -7,7 +7,7 @@ from __future__ import annotations
 from ipaddress import IPv6Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pptpgw.error import Exhausted
@@ -78,6 +78,7 @@ def test_empty() -> None:
         pool(64).allocate()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 7)))
 def test_nobodyHasAnothers(steps: list[int]) -> None:
     """

@@ -4,12 +4,13 @@ Tests of L{pptpgw.wire.checksum}.
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pptpgw.wire.checksum import checksum
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_againstTheDefinition(octets: bytes) -> None:
     """

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
@@ -42,18 +42,21 @@ def udp(payload: bytes, **fields: Any) -> Packet:
     return decode(bytes(IPv6(src=str(HERE), dst=str(THERE)) / header / Raw(payload)))
 
 
+@settings(deadline=None)
 @given(packets)
 def test_thereAndBack(packet: Packet) -> None:
     assert decode(encode(packet)) == packet
     assert decode(encode(packet) + b"padding") == packet
 
 
+@settings(deadline=None)
 @given(packets)
 def test_cutShort(packet: Packet) -> None:
     with pytest.raises(Malformed):
         decode(encode(packet)[:-1])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_hostile(octets: bytes) -> None:
     """
@@ -95,6 +98,7 @@ class TestMessage:
     ICMPv6.
     """
 
+    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_againstScapy(self, body: bytes) -> None:
         made = IPv6(src=str(HERE), dst=str(THERE), hlim=255)
@@ -103,6 +107,7 @@ class TestMessage:
         assert encodeMessage(HERE, THERE, message) == bytes(made)
         assert decodeMessage(decode(bytes(made))) == message
 
+    @settings(deadline=None)
     @given(st.integers(0, 11), st.integers(1, 255))
     def test_damaged(self, at: int, difference: int) -> None:
         payload = bytearray(decode(encodeMessage(HERE, THERE, Message(128, 0, bytes(8)))).payload)
@@ -121,6 +126,7 @@ class TestDatagram:
     UDP.
     """
 
+    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_againstScapy(self, payload: bytes) -> None:
         made = IPv6(src=str(HERE), dst=str(THERE), hlim=255)

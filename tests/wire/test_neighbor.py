@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet6 import (
     ICMPv6ND_NA,
@@ -205,6 +205,7 @@ class TestNeighborSolicitation:
             neighborSolicited(packet, decodeMessage(packet))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 1))
 def test_hostile(body: bytes, code: int) -> None:
     """
