@@ -305,6 +305,19 @@ def test_hangUp(world: IPXWorld) -> None:
     assert two.got == []
 
 
+def test_cutOff(world: IPXWorld) -> None:
+    """
+    Who is cut off, while nothing comes through, isn't on the network either.
+    """
+    one, two = Caller(world), Caller(world)
+    world.network.lose = lambda frame: True
+    for session in tuple(world.gateway.sessions):
+        session.hangUp("cut off")
+    world.run(5, 0.01)
+    assert world.ipx.router.isFree(one.address().node)
+    assert world.ipx.router.isFree(two.address().node)
+
+
 def test_terminated(world: IPXWorld) -> None:
     """
     A caller ends IPX alone: it leaves the network, and its session goes on.
