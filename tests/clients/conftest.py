@@ -39,8 +39,8 @@ class Log:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartGateway]:
     """
-    Starts a gateway with the given link settings; when the test is over, all that it gave away must
-    be back.
+    Starts a gateway with the given link settings, and with IPv6 where that is asked for; when the
+    test is over, all that it gave away must be back.
     """
     secrets = FilePath(str(tmp_path)).child("chap-secrets")
     secrets.setContent(b'alice * "open sesame" *\n')
@@ -48,8 +48,8 @@ def start(tmp_path: Path) -> Iterator[StartGateway]:
     worlds: list[World] = []
     log = Log()
 
-    def begin(**options: Any) -> World:
-        worlds.append(World(secrets, replace(SETTINGS, **options), log.lines))
+    def begin(ipv6: bool = False, **options: Any) -> World:
+        worlds.append(World(secrets, replace(SETTINGS, **options), log.lines, ipv6))
         return worlds[-1]
 
     globalLogPublisher.addObserver(log)

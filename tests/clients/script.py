@@ -305,27 +305,27 @@ class ScriptedTunnel:
         self._encryptor = PythonEncryptor(keys.send(bits, False).startKey, bits)
         self._decryptor = PythonDecryptor(keys.receive(bits, False).startKey, bits)
 
-    def sayPacket(self, packet: bytes) -> None:
+    def sayPacket(self, packet: bytes, protocol: int = IP) -> None:
         """
-        Send an IPv4 packet.
+        Send a network packet.
         """
         if self._encryptor is None:
-            self._say(IP, packet)
+            self._say(protocol, packet)
         else:
-            self._say(MPPE, self._encryptor.encrypt(b"", b"\x21", packet))
+            self._say(MPPE, self._encryptor.encrypt(b"", bytes((protocol,)), packet))
 
-    def hearPacket(self) -> bytes:
+    def hearPacket(self, protocol: int = IP) -> bytes:
         """
-        An IPv4 packet must be next.
+        A network packet must be next.
         """
-        protocol, information = self._frames.pop(0)
+        came, information = self._frames.pop(0)
         if self._decryptor is None:
-            assert protocol == IP
+            assert came == protocol
             return information
-        assert protocol == MPPE
+        assert came == MPPE
         plain = self._decryptor.decrypt(information)
         assert isinstance(plain, bytes), f"decryption failed: {plain}"
-        assert plain[:2] == b"\x00\x21"
+        assert plain[:2] == protocol.to_bytes(2, "big")
         return plain[2:]
 
     def exchangePackets(self, address: str = "10.77.0.10", size: int = 60) -> None:

@@ -20,8 +20,10 @@ from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
+from pptpgw.interfaces import INetwork
 from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
+from pptpgw.network.ipv6 import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
@@ -105,12 +107,14 @@ class MemoryTUN:
 
 class World:
     """
-    A gateway on a clock that stands still until a script moves it.
+    A gateway on a clock that stands still until a script moves it, with IPv4 and perhaps IPv6.
 
     @ivar log: the lines that it logs.
     """
 
-    def __init__(self, secrets: FilePath[str], settings: LinkSettings, log: list[str]) -> None:
+    def __init__(
+        self, secrets: FilePath[str], settings: LinkSettings, log: list[str], ipv6: bool
+    ) -> None:
         self.log = log
         self.clock = Clock()
         self.gre = MemoryGRE()
@@ -118,10 +122,14 @@ class World:
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         self.callIDs = CallIDs(self.clock)
         ipv4 = IPv4(dns=(IPv4Address("10.77.0.53"),))
+        environment = Environment(self.clock, settings.mru, None, Counters())
+        networks: list[INetwork] = [IPv4Network(ipv4, environment, self.pool)]
+        if ipv6:
+            networks.append(IPv6Sessions(IPv6(), environment))
         self.gateway = Gateway(
             self.clock,
             settings,
-            [IPv4Network(ipv4, Environment(self.clock, settings.mru, None, Counters()), self.pool)],
+            networks,
             PythonDataPath(self.clock, lambda address: self.gre, self.tun),
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
         )
