@@ -139,6 +139,28 @@ class TestNetwork:
         assert 'the network protocol "carrier-pigeon" of bad 1.0 can\'t be used' in said
 
 
+class TestCapture:
+    def test_itReplacesTheConfigurations(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The file alone; its path is that of where the command was given.
+        """
+        monkeypatch.chdir(tmp_path)
+        configuration = tmp_path / "pptpgw.toml"
+        configuration.write_text('[capture]\nfile = "/other"\nsize = 7\n')
+        made = options("--config", str(configuration), "--pcap", "calls.pcapng")
+        capture = made.configuration.capture
+        assert (capture.file, capture.size) == (str(tmp_path / "calls.pcapng"), 7)
+
+    def test_withoutItTheConfigurationCounts(self) -> None:
+        assert options().configuration.capture.file == ""
+
+    @pytest.mark.parametrize("text", ["", "/", "a\0b"])
+    def test_whatIsNoFile(self, text: str) -> None:
+        assert "--pcap" in complaint("--pcap", text)
+
+
 class TestLists:
     def test_networkProtocols(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         pigeon(site)

@@ -4,11 +4,16 @@ Tests of L{pptpgw.datapath.capture}: channels over GRE in memory, their capture 
 
 from __future__ import annotations
 
+import subprocess
 from io import BytesIO
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from scapy.contrib.mpls import MPLS
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.utils import RawPcapReader
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
@@ -265,6 +270,36 @@ class TestSent:
         # IPv4 cuts what is too large.
         assert [len(frame) for frame in sent] == [1401, 1401, 273]
         assert len(world.gre.sent) == 3
+
+
+def test_tshark(world: World, call: Call, tmp_path: Path) -> None:
+    """
+    tshark decodes every protocol within, encrypted both ways as they were.
+    """
+    udp = UDP(sport=9, dport=10) / b"datagram"
+    packets: dict[int, tuple[str, bytes]] = {
+        0x0021: ("ppp:ip:udp", bytes(IP(src="10.77.0.10", dst="10.1.1.1") / udp)),
+        0x0057: ("ppp:ipv6:udp", bytes(IPv6(src="fe80::1", dst="fe80::2") / udp)),
+        0x0281: ("ppp:mpls:ip:udp", bytes(MPLS(label=100, s=1) / IP(dst="10.1.1.1") / udp)),
+        0x002B: ("ppp:ipx", b"\xff\xff" + bytes([0, 30, 0, 0]) + bytes(24)),
+    }
+    call.channel.setReceiveMPPE(MPPE)
+    call.channel.setSendMPPE(MPPE)
+    peer = Encryptor(KEY, 128, False)
+    for number, (_, octets) in packets.items():
+        call.channel.openNetwork(number, Attachment(receive=lambda packet: None))
+        call.arrive(0xFD, peer.encrypt(b"", number.to_bytes(2, "big"), octets))
+        call.channel.sendPacket(number, octets)
+    file = tmp_path / "capture.pcapng"
+    file.write_bytes(world.sink.files[0])
+    command = ["tshark", "-r", str(file), "-Tfields", "-eframe.p2p_dir", "-eframe.protocols"]
+    seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [line.split("\t") for line in seen.splitlines()]
+    assert [way for way, _ in lines] == ["1", "0"] * len(packets)
+    for (_, layers), (expected, _) in zip(
+        lines, [one for one in packets.values() for _ in "io"], strict=True
+    ):
+        assert layers.startswith(expected)
 
 
 class TestNames:
