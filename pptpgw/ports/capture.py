@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -54,6 +55,67 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OWNER_ONLY = 0o600
 
 Job = Callable[[], object]
+Write = Callable[[int, bytes], int]
+
+
+class Writer:
+    """
+    What the thread does, on the files alone.
+
+    @ivar jobs: what to do, in this order; None: nothing more.
+    @ivar error: what went wrong; then nothing more is done.
+    """
+
+    def __init__(self, path: Path, files: int, write: Write) -> None:
+        """
+        Open the file.
+
+        @raise OSError: it can't be.
+        """
+        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.error: OSError | None = None
+        self._path = path
+        self._files = files
+        self._write = write
+        self._descriptor = -1
+        self.rotate()
+
+    def work(self) -> None:
+        """
+        Do one thing after the other, then close the file.
+        """
+        while (job := self.jobs.get()) is not None:
+            if self.error is None:
+                try:
+                    job()
+                except OSError as error:
+                    self.error = error
+        os.close(self._descriptor)
+
+    def write(self, octets: bytes) -> None:
+        """
+        Write all of it.
+        """
+        while octets:
+            octets = octets[self._write(self._descriptor, octets) :]
+
+    def rotate(self) -> None:
+        """
+        Move the files on by one, and open the next.
+        """
+        for number in range(self._files - 1, 0, -1):
+            newer = self._numbered(number - 1)
+            if os.path.lexists(newer):
+                os.replace(newer, self._numbered(number))
+        if self._files == 1 and os.path.lexists(self._path):
+            os.unlink(self._path)
+        descriptor = os.open(self._path, _FLAGS, _OWNER_ONLY)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
 
 class CaptureFile:
@@ -69,7 +131,7 @@ class CaptureFile:
         path: Path,
         files: int,
         counters: Counters,
-        write: Callable[[int, bytes], int] = os.write,
+        write: Write = os.write,
     ) -> None:
         """
         @param path: that of the current file.
@@ -84,13 +146,9 @@ class CaptureFile:
         self._chunk: list[bytes] = []
         self._size = 0
         self._delayed: IDelayedCall | None = None
-        # What the thread does, in this order; None: nothing more.
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._writer: Writer | None = None
         self._thread: Thread | None = None
-        self._descriptor = -1
-        # Set by the thread, and told by the reactor's.
-        self._error: OSError | None = None
-        self._over = False
+        self._failed = False
 
     def start(self) -> None:
         """
@@ -101,13 +159,15 @@ class CaptureFile:
         try:
             if not self._free():
                 raise FileExistsError(errno.EEXIST, "there is something else of this name")
-            self._next()
+            writer = Writer(self._path, self._files, self._write)
         except OSError as error:
             raise ConfigurationError(
                 f"the capture {self._path} can't be written: {error.strerror}; --pcap, or "
                 "[capture] file, names another"
             ) from error
-        self._thread = Thread(target=self._work, name="capture", daemon=True)
+        self._writer = writer
+        self._failed = False
+        self._thread = Thread(target=writer.work, name="capture", daemon=True)
         self._thread.start()
         self._log.warn(
             "EVERYTHING THAT CALLERS SEND AND RECEIVE IS WRITTEN TO {path}, DECRYPTED: their "
@@ -119,12 +179,13 @@ class CaptureFile:
         """
         Write what is left and close; harmless the second time.
         """
-        if self._thread is not None:
+        writer, thread = self._writer, self._thread
+        if writer is not None and thread is not None:
             self._flush()
-            self._jobs.put(None)
-            self._thread.join(STOP_SECONDS)
-            self._thread = None
+            writer.jobs.put(None)
+            thread.join(STOP_SECONDS)
             self._tell()
+        self._writer = self._thread = None
 
     def _free(self) -> bool:
         """
@@ -144,7 +205,8 @@ class CaptureFile:
         """
         Whether it takes nothing now.
         """
-        return self._over or self._jobs.qsize() >= QUEUE_LIMIT
+        writer = self._writer
+        return writer is None or self._failed or writer.jobs.qsize() >= QUEUE_LIMIT
 
     def write(self, octets: bytes) -> None:
         """
@@ -162,9 +224,8 @@ class CaptureFile:
         Begin another file.
         """
         self._flush()
-        self._jobs.put(self._next)
-
-    # In the reactor's thread
+        if self._writer is not None:
+            self._writer.jobs.put(self._writer.rotate)
 
     def _flush(self) -> None:
         """
@@ -174,59 +235,22 @@ class CaptureFile:
             if self._delayed.active():
                 self._delayed.cancel()
             self._delayed = None
-        if self._chunk:
-            octets = b"".join(self._chunk)
-            self._chunk.clear()
-            self._size = 0
-            self._jobs.put(lambda: self._writeAll(octets))
+        octets = b"".join(self._chunk)
+        self._chunk.clear()
+        self._size = 0
+        if octets and self._writer is not None:
+            self._writer.jobs.put(partial(self._writer.write, octets))
         self._tell()
 
     def _tell(self) -> None:
         """
         Tell of an error, once.
         """
-        if self._error is not None and not self._over:
-            self._over = True
+        if self._writer is not None and self._writer.error is not None and not self._failed:
+            self._failed = True
             self._counters.discard(FAILED)
             self._log.error(
                 "the capture ends, {path} can't be written: {why}",
                 path=self._path,
-                why=self._error.strerror,
+                why=self._writer.error.strerror,
             )
-
-    # In the thread
-
-    def _work(self) -> None:
-        """
-        Do one thing after the other; after an error, nothing.
-        """
-        while (job := self._jobs.get()) is not None:
-            if self._error is None:
-                try:
-                    job()
-                except OSError as error:
-                    self._error = error
-        os.close(self._descriptor)
-
-    def _writeAll(self, octets: bytes) -> None:
-        while octets:
-            octets = octets[self._write(self._descriptor, octets) :]
-
-    def _next(self) -> None:
-        """
-        Move the files on by one, and open the next.
-        """
-        for number in range(self._files - 1, 0, -1):
-            older = self._numbered(number)
-            newer = self._numbered(number - 1)
-            if os.path.lexists(newer):
-                os.replace(newer, older)
-        if self._files == 1 and os.path.lexists(self._path):
-            os.unlink(self._path)
-        descriptor = os.open(self._path, _FLAGS, _OWNER_ONLY)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = descriptor
-
-    def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

@@ -118,6 +118,21 @@ def test_rotated(world: World) -> None:
     }
 
 
+def test_startedAgain(world: World) -> None:
+    """
+    As a service is within one process: what was before is kept.
+    """
+    for number in range(2):
+        world.file.start()
+        world.file.write(SECTION_HEADER + b"%d" % number)
+        world.file.stop()
+        assert world.file.full
+    assert world.contents() == {
+        "capture.pcapng": SECTION_HEADER + b"1",
+        "capture.pcapng.1": SECTION_HEADER + b"0",
+    }
+
+
 def test_oneFile(tmp_path: Path) -> None:
     """
     Where one is wanted, the next takes its place.
