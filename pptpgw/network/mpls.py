@@ -238,17 +238,20 @@ class MPLSNetwork:
         @param number: its PPP protocol number.
         """
         try:
-            entries, _ = mpls.decode(packet)
+            label = mpls.topLabel(packet)
         except Malformed:
             self._counters.discard(BAD_STACK)
             return
-        label = entries[0].label
-        if not any(first <= label <= last for first, last in self._labels):
-            self._counters.discard(FORBIDDEN)
-        elif not neighbour.address:
-            self._counters.discard(UNPLACED)
+        for first, last in self._labels:
+            if first <= label <= last:
+                break
         else:
+            self._counters.discard(FORBIDDEN)
+            return
+        if neighbour.address:
             self._write(neighbour, ETHERTYPES[number], packet)
+        else:
+            self._counters.discard(UNPLACED)
 
     def frameReceived(self, frame: bytes) -> None:
         """

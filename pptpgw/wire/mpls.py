@@ -64,6 +64,18 @@ def decode(packet: bytes) -> tuple[list[Entry], bytes]:
     raise Malformed(f"a label stack of more than {DEPTH_LIMIT} entries")
 
 
+def topLabel(packet: bytes) -> int:
+    """
+    The label on top, without a look at the rest but for its end: for every packet.
+
+    @raise Malformed: where L{decode} raises it.
+    """
+    for position in range(2, min(len(packet) - 1, DEPTH_LIMIT * ENTRY_OCTETS), ENTRY_OCTETS):
+        if packet[position] & 1:
+            return packet[0] << 12 | packet[1] << 4 | packet[2] >> 4
+    raise Malformed(f"the label stack of a packet of {len(packet)} octets has no bottom")
+
+
 def encode(entries: Iterable[Entry], packet: bytes) -> bytes:
     """
     C{packet} under a stack, top first, of at least one entry.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scapy.contrib.mpls import MPLS
 
 from pptpgw.error import Malformed
-from pptpgw.wire.mpls import DEPTH_LIMIT, LARGEST, Entry, decode, encode
+from pptpgw.wire.mpls import DEPTH_LIMIT, LARGEST, Entry, decode, encode, topLabel
 
 entries = st.builds(Entry, st.integers(0, LARGEST), st.integers(0, 255), st.integers(0, 7))
 stacks = st.lists(entries, min_size=1, max_size=DEPTH_LIMIT)
@@ -34,6 +34,20 @@ def test_arbitraryOctets(octets: bytes) -> None:
     except Malformed:
         return
     assert encode(stack, packet) == octets
+
+
+@given(st.binary(max_size=100) | st.builds(encode, stacks, st.binary(max_size=8)))
+def test_topLabel(octets: bytes) -> None:
+    """
+    It is the first label, of what has a sound stack, and Malformed where that is.
+    """
+    try:
+        stack, _ = decode(octets)
+    except Malformed:
+        with pytest.raises(Malformed):
+            topLabel(octets)
+    else:
+        assert topLabel(octets) == stack[0].label
 
 
 @given(stacks)
