@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
-    {"error", "counters"},
+    {"error", "counters", "bucket"},
     {"interfaces"},
     {"wire"},
     {"pptp", "ppp"},

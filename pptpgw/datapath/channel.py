@@ -17,9 +17,9 @@ from struct import Struct
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import GRE
-from pptpgw.datapath.limit import Limit
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
 from pptpgw.datapath.network import IPV4, IPV6, Network, Networks
 from pptpgw.datapath.recovery import Recovery
@@ -116,7 +116,7 @@ class Channel:
         # Those networks whose packets may come in clear: all, or none.
         self._inClear = self._networks
         self._closed = False
-        self._strangers = Limit(clock, STRANGER_LIMIT)
+        self._strangers = Bucket(clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
         self._recompute()
         gre.register(tunnel.peerAddress, tunnel.localCallID, self.framesReceived)
 
@@ -202,7 +202,7 @@ class Channel:
             if self._inClear is not self._networks:
                 self.counters.discard(IN_CLEAR)
                 return
-            if not self._strangers.allows():
+            if not self._strangers.take():
                 self.counters.discard(NOT_OPEN)
                 return
         self._owner.frameReceived(protocol, information)

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath import ipv6
 from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
-from pptpgw.datapath.limit import Limit
 from pptpgw.interfaces import Attachment
 from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
 
@@ -185,7 +185,7 @@ class IPv6(Network):
         carrier: Carrier,
         deliver: Deliver,
         clamp: bool,
-        errors: Limit,
+        errors: Bucket,
     ) -> None:
         """
         @param clamp: whether to clamp the MSS.
@@ -264,7 +264,7 @@ class IPv6(Network):
         """
         self._counters.discard(TOO_BIG)
         answer = ipv6.tooBig(packet, self.mtu)
-        if answer is not None and self._errors.allows():
+        if answer is not None and self._errors.take():
             try:
                 self._deliver(answer)
             except OSError:

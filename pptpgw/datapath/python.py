@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import GRE, TUN, Deliver
-from pptpgw.datapath.limit import Limit
 from pptpgw.datapath.network import ERROR_LIMIT, IPV4, IPV6, Carrier, IPv4, IPv6, Network
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
@@ -110,7 +110,7 @@ class PythonDataPath:
         if protocol == IPV4:
             network = IPv4(protocol, attachment, channel, deliver, self._mssClamp)
         elif protocol == IPV6:
-            errors = Limit(self._clock, ERROR_LIMIT)
+            errors = Bucket(self._clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
             network = IPv6(protocol, attachment, channel, deliver, self._mssClamp, errors)
         else:
             network = Network(protocol, attachment, channel, deliver)

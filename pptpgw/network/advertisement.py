@@ -26,8 +26,8 @@ from random import uniform
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
-from pptpgw.datapath.limit import Limit
 from pptpgw.error import Malformed
 from pptpgw.network.dhcpv6 import DHCPv6Server
 from pptpgw.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
@@ -126,8 +126,10 @@ class Router:
         self._send = send
         self._counters = counters
         self._dhcp = dhcp
-        self._limit = Limit(clock, LIMIT)
-        self._solicited = Limit(clock, SOLICITED_LIMIT, SOLICITED_SECONDS)
+        self._limit = Bucket(clock.seconds, (LIMIT, LIMIT))
+        self._solicited = Bucket(
+            clock.seconds, (SOLICITED_LIMIT / SOLICITED_SECONDS, SOLICITED_LIMIT)
+        )
         self._initial = MAX_INITIAL_ADVERTISEMENTS
         self._timer: IDelayedCall | None = None
 
@@ -160,7 +162,7 @@ class Router:
         """
         A packet that concerns the link alone came from the peer.
         """
-        if not self._limit.allows():
+        if not self._limit.take():
             self._counters.discard(TOO_MANY)
             return
         try:
@@ -193,7 +195,7 @@ class Router:
         somebody = asker != UNSPECIFIED
         if message.type == ROUTER_SOLICITATION:
             checkRouterSolicitation(packet, message)
-            if not self._solicited.allows():
+            if not self._solicited.take():
                 return TOO_MANY
             self._advertise(self._advertisement, asker if somebody else ALL_NODES)
             return ""

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
-from pptpgw.datapath.limit import Limit
 from pptpgw.error import Malformed
 from pptpgw.network.binding import Client
 from pptpgw.network.lease import Leases, makeStatus, named, without
@@ -154,7 +154,7 @@ class DHCPv6Server:
         self._leases = Leases(
             clock, network, pool, changed, settings.preferredLifetime, settings.validLifetime
         )
-        self._limit = Limit(clock, MAX_MESSAGES)
+        self._limit = Bucket(clock.seconds, (MAX_MESSAGES, MAX_MESSAGES))
         self._closed = False
 
     @property
@@ -189,7 +189,7 @@ class DHCPv6Server:
         """
         The answer, or why there is none.
         """
-        if self._closed or not self._limit.allows():
+        if self._closed or not self._limit.take():
             return "DHCPv6 message too many"
         try:
             message = decode(octets)

@@ -28,9 +28,9 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
-from pptpgw.network.bucket import Bucket
 from pptpgw.network.ipxrouter import MALFORMED, Router
 from pptpgw.network.ipxrouting import Station
 from pptpgw.wire import ipx

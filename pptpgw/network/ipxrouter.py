@@ -26,9 +26,9 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
-from pptpgw.network.bucket import Bucket
 from pptpgw.network.ipxrouting import Routing, Station
 from pptpgw.wire import ipx
 from pptpgw.wire.ipx import Header

@@ -17,9 +17,9 @@ from scapy.packet import Raw
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath import network as module
-from pptpgw.datapath.limit import Limit
 from pptpgw.datapath.network import ERROR_LIMIT, NOT_DELIVERED, SPOOFED, TOO_BIG
 from pptpgw.interfaces import Attachment
 
@@ -51,7 +51,7 @@ class Fixture:
             self,
             receive or self.delivered.append,
             clamp,
-            Limit(self.clock, ERROR_LIMIT),
+            Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT)),
         )
 
     def transmit(self, network: module.Network, packet: bytes) -> None:

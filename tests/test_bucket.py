@@ -1,12 +1,12 @@
 """
-Tests for L{pptpgw.network.bucket}.
+Tests for L{pptpgw.bucket}.
 """
 
 from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from pptpgw.network.bucket import Bucket
+from pptpgw.bucket import Bucket
 
 
 def test_burst() -> None:
