@@ -35,7 +35,7 @@ from pptpgw.interfaces import (
     ISessionObserverFactory,
 )
 from pptpgw.network.environment import Environment
-from pptpgw.network.generic import GenericFactory
+from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ports.nftables import Masquerade

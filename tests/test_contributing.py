@@ -30,11 +30,11 @@ from pptpgw.interfaces import (
     INetworkProtocol,
 )
 from pptpgw.network.environment import Environment
-from pptpgw.network.generic import GenericNetwork
+from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.plugin import KINDS
 from pptpgw.wire import ppp
 from tests.auth.test_authenticator import Call, authenticator
-from tests.network.declared import Session
+from tests.network.generic.declared import Session
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()

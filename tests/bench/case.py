@@ -28,11 +28,11 @@ from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
-from pptpgw.network.bridge import Bridge, BridgedSession, BridgeFactory
+from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory
 from pptpgw.network.environment import Environment
-from pptpgw.network.generic import GenericNetwork
-from pptpgw.network.ipx import IPX, IPXFactory
-from pptpgw.network.mpls import MPLS, MPLSFactory
+from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.network.ipx.network import IPX, IPXFactory
+from pptpgw.network.mpls.network import MPLS, MPLSFactory
 from pptpgw.session.session import Session
 from pptpgw.wire import bridge, ipx, mpls
 from pptpgw.wire.checksum import checksum

@@ -1,0 +1,3 @@
+"""
+Ethernet: callers and a TAP device on one switch.
+"""

@@ -1,0 +1,264 @@
+"""
+Ethernet for the whole gateway: a switch between the callers and a TAP device, which may be a port
+of a Linux bridge.
+
+How large frames may be: a bridged PDU, with all that is around the payload of its frame, has to fit
+C{[link] mru}. The TAP device's MTU is what is left of that, so this machine's own packets fit; what
+is forwarded from a port of the bridge with a larger MTU, the bridge discards. Multilink PPP (MRRU),
+by which RouterOS carries whole frames over small MRUs, isn't spoken.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.datapath.edges import Deliver
+from pptpgw.interfaces import INetwork, INetworkEnvironment, INetworkFactory, ISubscriber
+from pptpgw.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
+from pptpgw.ncp.bridge import BCP, BridgeSettings
+from pptpgw.network.bridge.switch import Port, Switch
+from pptpgw.ports.bridge import BridgePort
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.wire import bridge
+
+NOT_TAKEN = "frame not taken by the TAP device"
+
+ETHERNET_MTU = 1500
+"""
+Octets of payload that a frame has at most.
+"""
+
+# What encryption takes of a call's largest packet.
+_MPPE_OCTETS = 4
+# The first octet of the addresses that callers are given: locally administered, of one station.
+_LOCAL = b"\x02"
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """
+    C{[bridge]}: Ethernet, between callers and a TAP device.
+
+    @ivar interface: the name of the TAP device.
+    @ivar bridge: the Linux bridge that it joins; empty: none.
+    @ivar tagged: whether frames with a VLAN tag pass.
+    @ivar spanningTree: whether BPDUs pass.
+    @ivar checksum: whether frames are sent with their LAN FCS.
+    @ivar addresses: Ethernet addresses that all callers may have together.
+    @ivar addressesPerSession: Ethernet addresses that one caller may have.
+    @ivar floods: frames a second that a caller may send to all.
+    @ivar ageing: seconds after which an address that is silent is forgotten.
+    """
+
+    interface: str = key(INTERFACE, "pptptap0")
+    bridge: str = key(INTERFACE_OR_NONE, "")
+    tagged: bool = key(BOOLEAN, False)
+    spanningTree: bool = key(BOOLEAN, False)
+    checksum: bool = key(BOOLEAN, False)
+    addresses: int = key(whole(1, 65536), 4096)
+    addressesPerSession: int = key(whole(1, 65536), 64)
+    floods: int = key(whole(1, 10000), 100)
+    ageing: float = key(seconds(10, 86400), 300.0)
+
+    def mtu(self, mru: int) -> int:
+        """
+        The largest payload of a frame, in octets, on calls that take packets of C{mru} octets.
+        """
+        tag = bridge.TAG_OCTETS * self.tagged
+        fcs = bridge.FCS_OCTETS * self.checksum
+        around = _MPPE_OCTETS + bridge.HEADER_OCTETS + bridge.FRAME_HEADER + tag + fcs
+        return min(ETHERNET_MTU, mru - around)
+
+
+class Device(Protocol):
+    """
+    The TAP device: a L{BridgePort}, for one.
+
+    @ivar receive: called with each frame that the kernel sends.
+    @ivar write: sends a frame into the kernel; raises OSError.
+    """
+
+    receive: Deliver
+    write: Deliver
+
+    def start(self) -> None:
+        """
+        Open it; raises L{pptpgw.error.PPTPGWError}.
+        """
+
+    def stop(self) -> object:
+        """
+        Close it; harmless the second time.
+        """
+
+
+class BridgedSession(BCP):
+    """
+    A session's BCP, a port of the switch while it is open.
+    """
+
+    __slots__ = ("_port", "_switch", "_user")
+
+    def __init__(
+        self, switch: Switch, user: str, settings: Bridge, environment: INetworkEnvironment
+    ) -> None:
+        super().__init__(
+            BridgeSettings(
+                receive=self.frameReceived,
+                tagged=settings.tagged,
+                spanningTree=settings.spanningTree,
+                checksum=settings.checksum,
+                peerAddress=_LOCAL + secrets.token_bytes(5),
+                mtu=environment.mru,
+                counters=environment.counters,
+            )
+        )
+        self._switch = switch
+        self._user = user
+        self._port: Port | None = None
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        Let frames through.
+        """
+        super().layerUp(protocol)
+        self._port = self._switch.join(self.sendFrame, self._user)
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        Stop them.
+        """
+        self.leave()
+        super().layerDown(protocol)
+
+    def frameReceived(self, frame: bytes) -> None:
+        """
+        The caller sent a frame.
+        """
+        if self._port is not None:
+            self._switch.forward(self._port, frame)
+
+    def leave(self) -> None:
+        """
+        Leave the switch; harmless the second time.
+        """
+        port, self._port = self._port, None
+        if port is not None:
+            self._switch.leave(port)
+
+
+@implementer(INetwork)
+class BridgeNetwork:
+    """
+    See L{INetwork}.
+
+    @ivar switch: the L{Switch}.
+    """
+
+    _log = Logger()
+
+    def __init__(self, settings: Bridge, environment: INetworkEnvironment, device: Device) -> None:
+        """
+        @param device: its C{receive} is set here.
+        """
+        self._settings = settings
+        self._environment = environment
+        self._counters = environment.counters
+        self.switch = Switch(
+            environment.reactor,
+            environment.counters,
+            settings.addresses,
+            settings.addressesPerSession,
+            settings.floods,
+            settings.ageing,
+            settings.spanningTree,
+        )
+        self._device = device
+        device.receive = self._fromDevice
+        self._port: Port | None = None
+
+    def start(self) -> None:
+        """
+        Open the TAP device, and connect it to the switch.
+        """
+        self._device.start()
+        self._port = self.switch.join(self._toDevice, None)
+        settings, mru = self._settings, self._environment.mru
+        mtu = settings.mtu(mru)
+        if mtu < ETHERNET_MTU:
+            self._log.warn(
+                "[link] mru = {mru}: calls carry Ethernet frames with up to {mtu} octets of "
+                "payload, longer ones are discarded; whole ones need mru = {whole}",
+                mru=mru,
+                mtu=mtu,
+                whole=mru + ETHERNET_MTU - mtu,
+            )
+
+    def stop(self) -> None:
+        """
+        Close the device.
+        """
+        port, self._port = self._port, None
+        if port is not None:
+            self.switch.leave(port)
+        self._device.stop()
+
+    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[BridgedSession]:
+        """
+        Every user may bridge.
+        """
+        return succeed(
+            BridgedSession(self.switch, subscriber.name, self._settings, self._environment)
+        )
+
+    def release(self, protocol: BridgedSession) -> None:
+        """
+        See L{INetwork.release}.
+        """
+        protocol.leave()
+
+    def _fromDevice(self, frame: bytes) -> None:
+        """
+        The kernel sent a frame.
+        """
+        if self._port is not None:
+            self.switch.forward(self._port, frame)
+
+    def _toDevice(self, frame: bytes) -> None:
+        """
+        A frame is for the kernel.
+        """
+        try:
+            self._device.write(frame)
+        except OSError:
+            self._counters.discard(NOT_TAKEN)
+
+
+@implementer(INetworkFactory)
+class BridgeFactory:
+    """
+    See L{INetworkFactory}.
+    """
+
+    name = "bridge"
+    description = "Ethernet (BCP, RFC 3518), callers on one LAN with a TAP device"
+    settings = Bridge
+
+    def makeNetwork(self, settings: Bridge, environment: INetworkEnvironment) -> BridgeNetwork:
+        """
+        See L{INetworkFactory.makeNetwork}.
+        """
+        device = BridgePort(
+            environment.reactor,
+            settings.interface,
+            settings.mtu(environment.mru),
+            settings.bridge,
+            environment.counters,
+        )
+        return BridgeNetwork(settings, environment, device)

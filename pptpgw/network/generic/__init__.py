@@ -1,0 +1,3 @@
+"""
+Declared protocols: where their packets go.
+"""

@@ -1,0 +1,166 @@
+"""
+A declared protocol for the whole gateway: where its packets go, and what each session is assigned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.declaration import Declaration
+from pptpgw.interfaces import (
+    INetwork,
+    INetworkEnvironment,
+    INetworkFactory,
+    ISubscriber,
+)
+from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
+from pptpgw.network.generic.datagram import udpService, unixService
+from pptpgw.network.generic.hub import Hub
+from pptpgw.network.generic.outlet import Outlets
+from pptpgw.network.generic.packetservice import ServiceObject
+
+
+@dataclass(frozen=True, slots=True)
+class Generic:
+    """
+    The section of a declared protocol: it has no keys, as the declaration says everything.
+    """
+
+
+class Values:
+    """
+    The values of one option, of which each session has one of its own, given out in turn.
+    """
+
+    def __init__(self, first: bytes, last: bytes) -> None:
+        self._octets = len(first)
+        self._first = int.from_bytes(first, "big")
+        self._count = int.from_bytes(last, "big") - self._first + 1
+        self._next = 0
+        self._used: set[int] = set()
+
+    def allocate(self) -> bytes | None:
+        """
+        One that nobody has, or None where there is none left.
+        """
+        used = self._used
+        if len(used) == self._count:
+            return None
+        while self._next in used:
+            self._next = (self._next + 1) % self._count
+        used.add(self._next)
+        value = (self._first + self._next).to_bytes(self._octets, "big")
+        self._next = (self._next + 1) % self._count
+        return value
+
+    def release(self, value: bytes) -> None:
+        """
+        Take one back.
+        """
+        self._used.discard(int.from_bytes(value, "big") - self._first)
+
+
+@implementer(INetwork)
+class GenericNetwork:
+    """
+    See L{INetwork}.
+    """
+
+    _log = Logger()
+
+    def __init__(self, declaration: Declaration, environment: INetworkEnvironment) -> None:
+        self.declaration = declaration
+        self._environment = environment
+        self._protocol = protocolFor(declaration)
+        self._outlets = _outlets(declaration, environment)
+        self._values = {
+            type_: Values(*rule.assign)
+            for type_, rule in declaration.options.items()
+            if rule.assign is not None
+        }
+
+    def start(self) -> None:
+        """
+        Open what the sessions share.
+        """
+        self._outlets.start()
+
+    def stop(self) -> None:
+        """
+        What was opened was the sessions', and went with them.
+        """
+
+    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[GenericProtocol | None]:
+        """
+        See L{INetwork.makeProtocol}. Where nothing is left to assign, the session goes without.
+        """
+        assigned: dict[int, bytes] = {}
+        for type_, values in self._values.items():
+            value = values.allocate()
+            if value is None:
+                self._release(assigned)
+                self._log.warn(
+                    "{name}: no value is left to assign for option {type}, so {user} goes without",
+                    name=self.declaration.name,
+                    type=type_,
+                    user=subscriber.name,
+                )
+                return succeed(None)
+            assigned[type_] = value
+        outlet = self._outlets.outlet(subscriber)
+        settings = GenericSettings(
+            receive=outlet.received,
+            opened=outlet.opened,
+            closed=outlet.closed,
+            assigned=assigned,
+            mtu=self._environment.mru,
+        )
+        return succeed(self._protocol(settings))
+
+    def release(self, protocol: GenericProtocol) -> None:
+        """
+        Take back what was assigned.
+        """
+        self._release(protocol.settings.assigned)
+
+    def _release(self, assigned: Mapping[int, bytes]) -> None:
+        for type_, value in assigned.items():
+            self._values[type_].release(value)
+
+
+def _outlets(declaration: Declaration, environment: INetworkEnvironment) -> Outlets:
+    reactor, counters = environment.reactor, environment.counters
+    match declaration.to.scheme:
+        case "unix":
+            return unixService(declaration, reactor, counters)
+        case "udp":
+            return udpService(declaration, reactor, counters)
+        case "object":
+            return ServiceObject(declaration, reactor, counters)
+        case _:
+            return Hub(reactor, counters)
+
+
+@implementer(INetworkFactory)
+class GenericFactory:
+    """
+    See L{INetworkFactory}: makes the network of one declaration.
+    """
+
+    settings = Generic
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.name = declaration.name
+        self.description = declaration.description or f"declared, to {declaration.to}"
+        self._declaration = declaration
+
+    def makeNetwork(self, settings: Generic, environment: INetworkEnvironment) -> GenericNetwork:
+        """
+        See L{INetworkFactory.makeNetwork}.
+        """
+        return GenericNetwork(self._declaration, environment)

@@ -1,0 +1,20 @@
+"""
+The factories of the protocols that come declared (C{protocols.toml}), for the plugins' drop-in.
+"""
+
+from __future__ import annotations
+
+from pptpgw.declared import shipped
+from pptpgw.network.generic.network import GenericFactory
+
+
+def _factory(name: str) -> GenericFactory:
+    return GenericFactory(shipped()[name])
+
+
+appletalk = _factory("appletalk")
+decnet = _factory("decnet")
+netbios = _factory("netbios")
+osi = _factory("osi")
+vines = _factory("vines")
+xns = _factory("xns")

@@ -1,0 +1,234 @@
+"""
+The router's side of one link: Neighbor Discovery (RFC 4861), and what else comes to its link-local
+address. Pure state: packets and time in, packets out.
+
+The rules:
+
+ - An advertisement is sent at once when it begins, a second and a third C{MAX_INITIAL_INTERVAL}
+   after each other, then one every C{MIN_INTERVAL} to C{MAX_INTERVAL} (section 6.2.4).
+ - A Router Solicitation is answered at once, to its sender alone where it has an address: on a link
+   with two ends nobody else could answer, so nothing is gained by the delays of section 6.2.6.
+   C{SOLICITED_LIMIT} in C{SOLICITED_SECONDS} are answered, no more.
+ - A Neighbor Solicitation for our link-local address is answered, the peer's Duplicate Address
+   Detection too (section 7.2.4): that address is taken. For any other one we are silent.
+ - An echo to our link-local address, to all nodes or to all routers is answered (RFC 4443 section
+   4.2), and DHCPv6 is given to its server.
+ - Of everything together L{LIMIT} packets a second are looked at. What is malformed, not for us or
+   too much is counted and silently discarded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv6Address
+from random import uniform
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pptpgw.bucket import Bucket
+from pptpgw.counters import Counters
+from pptpgw.error import Malformed
+from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server
+from pptpgw.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
+from pptpgw.wire.ipv6 import (
+    ALL_NODES,
+    ALL_ROUTERS,
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    ICMP,
+    UDP,
+    UNSPECIFIED,
+    Datagram,
+    Message,
+    Packet,
+    decode,
+    decodeDatagram,
+    decodeMessage,
+    encodeDatagram,
+    encodeMessage,
+)
+from pptpgw.wire.neighbor import (
+    NEIGHBOR_SOLICITATION,
+    ROUTER_SOLICITATION,
+    NeighborAdvertisement,
+    RouterAdvertisement,
+    checkRouterSolicitation,
+    neighborSolicited,
+    solicitedNode,
+)
+
+# Seconds: MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of
+# its section 10.
+MIN_INTERVAL, MAX_INTERVAL = 200.0, 600.0
+MAX_INITIAL_INTERVAL = 16.0
+MAX_INITIAL_ADVERTISEMENTS = 3
+
+SOLICITED_LIMIT = 3
+"""
+Router Solicitations answered in so many seconds, at most.
+"""
+
+SOLICITED_SECONDS = 3.0
+"""
+MIN_DELAY_BETWEEN_RAS of RFC 4861 section 10.
+"""
+
+LIMIT = 50
+"""
+Packets a second, at most, that are looked at.
+"""
+
+TOO_MANY = "too many packets to the link itself"
+NOT_OURS = "to the link itself, and nothing here takes it"
+MALFORMED = "malformed IPv6 to the link itself"
+
+
+class Router:
+    """
+    The router on one link.
+
+    @ivar address: its link-local address.
+    """
+
+    __slots__ = (
+        "_advertisement",
+        "_clock",
+        "_counters",
+        "_dhcp",
+        "_initial",
+        "_limit",
+        "_send",
+        "_solicited",
+        "_solicitedNode",
+        "_timer",
+        "address",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        address: IPv6Address,
+        advertisement: RouterAdvertisement,
+        send: Callable[[bytes], None],
+        counters: Counters,
+        dhcp: DHCPv6Server | None = None,
+    ) -> None:
+        """
+        @param send: called with each packet for the peer.
+        @param counters: of what is discarded.
+        @param dhcp: the server for the peer's DHCPv6 messages, if there is one.
+        """
+        self.address = address
+        self._solicitedNode = solicitedNode(address)
+        self._clock = clock
+        self._advertisement = advertisement
+        self._send = send
+        self._counters = counters
+        self._dhcp = dhcp
+        self._limit = Bucket(clock.seconds, (LIMIT, LIMIT))
+        self._solicited = Bucket(
+            clock.seconds, (SOLICITED_LIMIT / SOLICITED_SECONDS, SOLICITED_LIMIT)
+        )
+        self._initial = MAX_INITIAL_ADVERTISEMENTS
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """
+        Advertise, from now on.
+        """
+        self._advertise(self._advertisement)
+        self._initial -= 1
+        interval = uniform(MIN_INTERVAL, MAX_INTERVAL)
+        if self._initial > 0:
+            interval = min(interval, MAX_INITIAL_INTERVAL)
+        self._timer = self._clock.callLater(interval, self.start)
+
+    def stop(self) -> None:
+        """
+        Advertise no longer; harmless where it never began.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def cease(self) -> None:
+        """
+        Say that we are a router no longer (RFC 4861 section 6.2.5).
+        """
+        self._advertise(replace(self._advertisement, lifetime=0))
+
+    def received(self, octets: bytes) -> None:
+        """
+        A packet that concerns the link alone came from the peer.
+        """
+        if not self._limit.take():
+            self._counters.discard(TOO_MANY)
+            return
+        try:
+            reason = self._received(decode(octets))
+        except Malformed:
+            reason = MALFORMED
+        if reason:
+            self._counters.discard(reason)
+
+    def _received(self, packet: Packet) -> str:
+        """
+        Answer a packet; why it is discarded, or nothing.
+
+        @raise Malformed: it isn't valid.
+        """
+        ours = (self.address, self._solicitedNode, ALL_NODES, ALL_ROUTERS)
+        if packet.source.is_multicast:
+            return MALFORMED
+        if packet.protocol == ICMP and packet.destination in ours:
+            return self._messageReceived(packet, decodeMessage(packet))
+        if packet.protocol == UDP and packet.destination in (self.address, ALL_SERVERS):
+            return self._datagramReceived(packet, decodeDatagram(packet))
+        return NOT_OURS
+
+    def _messageReceived(self, packet: Packet, message: Message) -> str:
+        """
+        ICMPv6.
+        """
+        asker = packet.source
+        somebody = asker != UNSPECIFIED
+        if message.type == ROUTER_SOLICITATION:
+            checkRouterSolicitation(packet, message)
+            if not self._solicited.take():
+                return TOO_MANY
+            self._advertise(self._advertisement, asker if somebody else ALL_NODES)
+            return ""
+        if message.type == NEIGHBOR_SOLICITATION:
+            if neighborSolicited(packet, message) == self.address:
+                answer = NeighborAdvertisement(self.address, somebody).message()
+                self._answer(asker if somebody else ALL_NODES, answer)
+                return ""
+        elif message.type == ECHO_REQUEST and somebody:
+            self._answer(asker, Message(ECHO_REPLY, 0, message.body))
+            return ""
+        return NOT_OURS
+
+    def _datagramReceived(self, packet: Packet, datagram: Datagram) -> str:
+        """
+        UDP.
+        """
+        if datagram.destinationPort != SERVER_PORT or self._dhcp is None:
+            return NOT_OURS
+        unicast = packet.destination == self.address
+        reply = self._dhcp.received(datagram.payload, packet.source, unicast)
+        if reply is not None:
+            answer = Datagram(SERVER_PORT, CLIENT_PORT, reply)
+            self._send(encodeDatagram(self.address, packet.source, answer))
+        return ""
+
+    def _advertise(
+        self, advertisement: RouterAdvertisement, destination: IPv6Address = ALL_NODES
+    ) -> None:
+        self._answer(destination, advertisement.message())
+
+    def _answer(self, destination: IPv6Address, message: Message) -> None:
+        """
+        Send an ICMPv6 message, with the hop limit that Neighbor Discovery must have.
+        """
+        self._send(encodeMessage(self.address, destination, message))

@@ -1,0 +1,208 @@
+"""
+What one session's DHCPv6 clients are lent: an association as a client sends it, to the same as it
+is answered (RFC 8415 section 18.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from itertools import islice
+
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.network.ipv6.binding import AddressSource, Bindings, Client
+from pptpgw.session.prefix import PrefixPool
+from pptpgw.wire.dhcpv6 import (
+    INFINITY,
+    Address,
+    Association,
+    Prefix,
+    RenewableAssociation,
+)
+from pptpgw.wire.dhcpv6option import Status, StatusCode
+
+MAX_ADDRESSES = 8
+MAX_PREFIXES = 4
+"""
+What one session may hold.
+"""
+
+MAX_WITHDRAWN = 2
+"""
+The most leases of one association that an answer says are over.
+"""
+
+Value = IPv6Address | IPv6Network
+
+
+class Leases:
+    """
+    The leases of one session: addresses from its own network, prefixes from the gateway's pool.
+    """
+
+    __slots__ = ("_addresses", "_network", "_preferred", "_prefixes", "_source", "_valid")
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        network: IPv6Network,
+        pool: PrefixPool,
+        changed: Callable[[], None],
+        preferred: int,
+        valid: int,
+    ) -> None:
+        """
+        @param network: the session's own /64.
+        @param changed: called when L{prefixes} has changed.
+        @param preferred: the preferred lifetime of leases, in seconds.
+        @param valid: the valid lifetime.
+        """
+        self._network = network
+        self._preferred = preferred
+        self._valid = valid
+        self._source = AddressSource(network)
+        self._addresses = Bindings(
+            clock, MAX_ADDRESSES, self._source.take, self._source.release, lambda: None
+        )
+        self._prefixes = Bindings(
+            clock, MAX_PREFIXES, lambda client: pool.allocate(), pool.release, changed
+        )
+
+    @property
+    def prefixes(self) -> tuple[IPv6Network, ...]:
+        """
+        The prefixes that clients have.
+        """
+        return self._prefixes.values
+
+    def belongs(self, value: Value) -> bool:
+        """
+        Whether an address is one of this link's, or a prefix leads to it.
+        """
+        if isinstance(value, IPv6Address):
+            return value in self._network
+        return value in self.prefixes
+
+    def lend(self, client: Client, association: Association, bind: bool) -> Association:
+        """
+        What C{client} may have for C{association}, or, with C{bind}, has from now on.
+        """
+        if isinstance(association, RenewableAssociation):
+            bindings = self._bindings(association)
+            value = bindings.offer(client)
+            if value is not None:
+                if bind:
+                    bindings.bind(client, self._valid)
+                return self._granted(association, value)
+        if association.kind is Prefix:
+            return without(association, StatusCode.NO_PREFIX_AVAIL)
+        return without(association, StatusCode.NO_ADDRS_AVAIL)
+
+    def extend(
+        self, client: Client, association: Association, withdraw: bool = False
+    ) -> Association:
+        """
+        What C{client} has for C{association} it has longer; where that is nothing, it is told so.
+
+        @param withdraw: then tell as well what doesn't belong to this link.
+        """
+        if isinstance(association, RenewableAssociation):
+            bindings = self._bindings(association)
+            value = bindings.bound(client)
+            if value is not None:
+                bindings.bind(client, self._valid)
+                others = [other for other in named(association) if other != value]
+                return self._granted(association, value, others)
+        foreign = [value for value in named(association) if withdraw and not self.belongs(value)]
+        return without(association, StatusCode.NO_BINDING, foreign)
+
+    def takeBack(self, client: Client, association: Association) -> Association | None:
+        """
+        C{client} gives back those leases that C{association} names.
+
+        @return: what it is told, where it has none.
+        """
+        if isinstance(association, RenewableAssociation):
+            bindings = self._bindings(association)
+            value = bindings.bound(client)
+            if value is not None:
+                if value in named(association):
+                    bindings.release(client)
+                return None
+        return without(association, StatusCode.NO_BINDING)
+
+    def decline(self, client: Client, association: Association) -> Association | None:
+        """
+        The same for an address that somebody else uses; the client gets another one then.
+        """
+        self._source.decline()
+        return self.takeBack(client, association)
+
+    def close(self) -> None:
+        """
+        The session is over: give everything back.
+        """
+        self._addresses.close()
+        self._prefixes.close()
+
+    def _bindings(
+        self, association: RenewableAssociation
+    ) -> Bindings[IPv6Address] | Bindings[IPv6Network]:
+        return self._prefixes if association.kind is Prefix else self._addresses
+
+    def _granted(
+        self, association: RenewableAssociation, value: Value, others: Iterable[Value] = ()
+    ) -> Association:
+        """
+        C{association} with C{value}, and without C{others}.
+        """
+        endless = self._preferred == INFINITY
+        return replace(
+            association,
+            leases=(_lease(value, self._preferred, self._valid), *_withdrawn(others)),
+            status=None,
+            t1=INFINITY if endless else self._preferred // 2,
+            t2=INFINITY if endless else self._preferred * 4 // 5,
+        )
+
+
+def named(association: Association) -> list[Value]:
+    """
+    The addresses or prefixes that a client names; one that is all zeros stands for any.
+    """
+    return [
+        lease.value
+        for lease in association.leases
+        if not (lease.value if isinstance(lease, Address) else lease.value[0]).is_unspecified
+    ]
+
+
+def without(
+    association: Association, code: StatusCode, withdrawn: Iterable[Value] = ()
+) -> Association:
+    """
+    C{association} as it is answered where nothing is lent, and why.
+
+    @param withdrawn: what the client shall no longer use.
+    """
+    kind = type(association)
+    return kind(association.iaid, _withdrawn(withdrawn), makeStatus(code))
+
+
+def makeStatus(code: StatusCode) -> Status:
+    """
+    A status with its text.
+    """
+    return Status(code, code.name.lower().replace("_", " "))
+
+
+def _lease(value: Value, preferred: int = 0, valid: int = 0) -> Address | Prefix:
+    if isinstance(value, IPv6Address):
+        return Address(value, preferred, valid)
+    return Prefix(value, preferred, valid)
+
+
+def _withdrawn(values: Iterable[Value]) -> tuple[Address | Prefix, ...]:
+    return tuple(_lease(value) for value in islice(values, MAX_WITHDRAWN))

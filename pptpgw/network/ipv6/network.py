@@ -1,0 +1,304 @@
+"""
+IPv6 for the whole gateway: each session gets a /64 of its own, which its router advertises, and
+whatever prefixes DHCPv6 delegates to it.
+
+The rules: the first /64 isn't given to anybody, its first address is the gateway's. A session for
+which no /64 is left goes without IPv6, as all do where the kernel has none. The prefix is told to
+be not on-link, as nobody else has addresses of it, and good for making addresses (RFC 8273 section
+4). Whether there is DHCPv6 is told too: hosts ask it for what else there is, routers for prefixes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from itertools import combinations
+from uuid import NAMESPACE_OID, uuid5
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.datapath.channel import MPPE_OVERHEAD
+from pptpgw.error import ConfigurationError, Exhausted
+from pptpgw.interfaces import (
+    Attachment,
+    INetwork,
+    INetworkEnvironment,
+    INetworkFactory,
+    ISubscriber,
+)
+from pptpgw.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
+from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
+from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router
+from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
+from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
+from pptpgw.ppp.automaton import State
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.session.prefix import PrefixPool
+from pptpgw.wire.dhcpv6 import makeDUID
+from pptpgw.wire.ipv6 import HEADER, MINIMUM_MTU
+from pptpgw.wire.neighbor import Prefix, RouterAdvertisement
+
+LENGTH = 64
+"""
+Bits of a session's prefix: hosts make the other half of an address (RFC 4862).
+"""
+
+# AdvDefaultLifetime (RFC 4861 section 6.2.1), and the same for name servers (RFC 8106 section 5.1).
+_LIFETIME = int(3 * MAX_INTERVAL)
+# What an advertisement may hold besides headers, prefix and MTU: it goes out whole on any link.
+_LARGEST_TOLD = MINIMUM_MTU - HEADER - 4 - 32 - 8
+
+
+@dataclass(frozen=True, slots=True)
+class IPv6:
+    """
+    C{[ipv6]}: what callers get of IPv6.
+
+    @ivar prefixes: where each session's /64 comes from; the first address of the first one is the
+        gateway's.
+    @ivar delegate: where the prefixes come from that DHCPv6 delegates; empty: none are.
+    @ivar delegateLength: their length in bits.
+    @ivar dhcp: whether there is DHCPv6 at all.
+    @ivar managed: whether hosts are told to ask it for an address, besides making one.
+    @ivar dns: name servers.
+    @ivar search: domain names for lookups.
+    @ivar preferredLifetime: for how many seconds from now addresses may be used for what is new.
+    @ivar validLifetime: for how many seconds they may be used at all.
+    """
+
+    prefixes: tuple[IPv6Network, ...] = key(PREFIXES, (IPv6Network("fc00:0:1::/48"),))
+    delegate: tuple[IPv6Network, ...] = key(PREFIXES, (IPv6Network("fc00:1::/36"),))
+    delegateLength: int = key(whole(16, LENGTH), 56)
+    dhcp: bool = key(BOOLEAN, True)
+    managed: bool = key(BOOLEAN, False)
+    dns: tuple[IPv6Address, ...] = key(IPV6_ADDRESSES, ())
+    search: tuple[str, ...] = key(DOMAINS, ())
+    preferredLifetime: int = key(whole(_LIFETIME, 2**31), 3600)
+    validLifetime: int = key(whole(_LIFETIME, 2**31), 7200)
+
+
+class RoutedIPV6CP(IPV6CP):
+    """
+    IPv6 on the link of one session, with the router there.
+
+    @ivar prefix: the session's own /64.
+    @ivar dhcp: its DHCPv6 server; None where there is none.
+    """
+
+    __slots__ = ("_advertisement", "_counters", "_router", "dhcp", "prefix")
+
+    def __init__(
+        self, prefix: IPv6Network, advertisement: RouterAdvertisement, mtu: int, counters: Counters
+    ) -> None:
+        """
+        @param advertisement: what the router says, but for the MTU.
+        @param mtu: the largest packet that may be sent to the peer, in octets.
+        @param counters: of what is discarded.
+        """
+        super().__init__(IPv6Settings(mtu=mtu))
+        self.prefix = prefix
+        self.dhcp: DHCPv6Server | None = None
+        self._advertisement = advertisement
+        self._counters = counters
+        self._router: Router | None = None
+
+    def attachment(self) -> Attachment:
+        """
+        The session's prefix and those delegated to it; what concerns the link goes to the router.
+        """
+        delegated = self.dhcp.prefixes if self.dhcp is not None else ()
+        return Attachment(
+            addresses=(self.prefix, *delegated),
+            mtu=min(self.settings.mtu, self.peerMRU),
+            local=self._router.received if self._router is not None else None,
+        )
+
+    def delegatedChanged(self) -> None:
+        """
+        Other prefixes are delegated: let them lead here.
+        """
+        if self.opened:
+            self.link.networkChanged(self, self.attachments())
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        Let packets through, and begin to advertise.
+        """
+        # Small enough for what is encrypted.
+        mtu = max(MINIMUM_MTU, min(self.settings.mtu, self.peerMRU) - MPPE_OVERHEAD)
+        self._router = Router(
+            self.link.clock,
+            self.localAddress,
+            replace(self._advertisement, mtu=mtu),
+            self.sendPacket,
+            self._counters,
+            self.dhcp,
+        )
+        super().layerUp(protocol)
+        self._router.start()
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        Stop; where that is our own wish, the peer's host is told.
+        """
+        router, self._router = self._router, None
+        if router is not None:
+            router.stop()
+            if self.state is State.CLOSING:
+                router.cease()
+        super().layerDown(protocol)
+
+
+@implementer(INetwork)
+class IPv6Sessions:
+    """
+    See L{INetwork}.
+
+    @ivar local: the gateway's own address.
+    """
+
+    _log = Logger()
+
+    def __init__(self, settings: IPv6, environment: INetworkEnvironment) -> None:
+        """
+        @raise pptpgw.error.Exhausted: there is no prefix even for the gateway itself.
+        """
+        self._environment = environment
+        self._networks = settings.prefixes + settings.delegate
+        self._pool = PrefixPool(settings.prefixes, LENGTH)
+        self.local = self._pool.allocate()[1]
+        self._lifetimes = settings.preferredLifetime, settings.validLifetime
+        self._advertisement = RouterAdvertisement(
+            lifetime=_LIFETIME,
+            managed=settings.dhcp and settings.managed,
+            other=settings.dhcp,
+            dns=settings.dns,
+            search=settings.search,
+            dnsLifetime=_LIFETIME,
+        )
+        self._dhcp: DHCPv6Settings | None = None
+        if settings.dhcp:
+            self._dhcp = DHCPv6Settings(settings.dns, settings.search, *self._lifetimes)
+        self._delegated = PrefixPool(settings.delegate, settings.delegateLength)
+        # The same after every start with these prefixes.
+        self._duid = makeDUID(uuid5(NAMESPACE_OID, f"pptpgw {self.local}"))
+        self._disabled = False
+
+    def start(self) -> None:
+        """
+        Give the interface our address, and lead all prefixes to it.
+        """
+        interface = self._environment.interface
+        if interface is None:
+            return
+        if fault := ipv6Disabled(interface.name):
+            self._disabled = True
+            self._log.warn("No caller gets IPv6: {fault}", fault=fault)
+            return
+        interface.addAddress(IPv6Interface(self.local))
+        for network in self._networks:
+            interface.addRoute(network)
+        if fault := ipv6NotForwarded():
+            self._log.warn("{fault}", fault=fault[0].upper() + fault[1:])
+
+    def stop(self) -> None:
+        """
+        Address and routes go with the interface.
+        """
+
+    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[RoutedIPV6CP | None]:
+        """
+        Find a prefix for a session.
+        """
+        if self._disabled:
+            return succeed(None)
+        try:
+            prefix = self._pool.allocate()
+        except Exhausted as error:
+            self._log.warn("{user} goes without IPv6: {error}", user=subscriber.name, error=error)
+            return succeed(None)
+        return succeed(self._protocol(prefix))
+
+    def release(self, protocol: RoutedIPV6CP) -> None:
+        """
+        Take the prefixes back.
+        """
+        if protocol.dhcp is not None:
+            protocol.dhcp.close()
+        self._pool.release(protocol.prefix)
+
+    def _protocol(self, prefix: IPv6Network) -> RoutedIPV6CP:
+        environment = self._environment
+        information = Prefix(prefix, *self._lifetimes)
+        advertisement = replace(self._advertisement, prefixes=(information,))
+        protocol = RoutedIPV6CP(prefix, advertisement, environment.mru, environment.counters)
+        if self._dhcp is not None:
+            protocol.dhcp = DHCPv6Server(
+                environment.reactor,
+                self._duid,
+                self._dhcp,
+                prefix,
+                self._delegated,
+                protocol.delegatedChanged,
+                environment.counters,
+            )
+        return protocol
+
+
+@implementer(INetworkFactory)
+class IPv6Factory:
+    """
+    See L{INetworkFactory}.
+    """
+
+    name = "ipv6"
+    description = "IPv6 (IPV6CP, RFC 5072), each caller with a prefix, by RA and DHCPv6"
+    settings = IPv6
+
+    def makeNetwork(self, settings: IPv6, environment: INetworkEnvironment) -> IPv6Sessions:
+        """
+        See L{INetworkFactory.makeNetwork}.
+        """
+        _judge(settings, environment.mru)
+        return IPv6Sessions(settings, environment)
+
+
+def _judge(settings: IPv6, mru: int) -> None:
+    """
+    Judge what no key can judge alone.
+
+    @raise ConfigurationError: with what is wrong.
+    """
+    if not any(network.prefixlen < LENGTH for network in settings.prefixes[:1]):
+        named = ", ".join(map(str, settings.prefixes)) or "none"
+        raise ConfigurationError(
+            f"[ipv6] prefixes = {named}: the first must hold two /64 or more, of which the gateway "
+            "has the first"
+        )
+    for one, other in combinations(settings.prefixes + settings.delegate, 2):
+        if one.overlaps(other):
+            raise ConfigurationError(f"[ipv6] prefixes and delegate: {one} overlaps {other}")
+    for network in settings.delegate:
+        if network.prefixlen > settings.delegateLength:
+            raise ConfigurationError(
+                f"[ipv6] delegate-length = {settings.delegateLength}: must be from "
+                f"{network.prefixlen} to {LENGTH} bits, as {network} is cut to that length"
+            )
+    if settings.preferredLifetime > settings.validLifetime:
+        raise ConfigurationError(
+            f"[ipv6] preferred-lifetime = {settings.preferredLifetime}: must be at most "
+            f"valid-lifetime, {settings.validLifetime}"
+        )
+    if mru < MINIMUM_MTU + MPPE_OVERHEAD:
+        raise ConfigurationError(
+            f"[link] mru = {mru}: IPv6 needs {MINIMUM_MTU + MPPE_OVERHEAD} at least"
+        )
+    told = RouterAdvertisement(0, dns=settings.dns, search=settings.search).message().body
+    if len(told) > _LARGEST_TOLD:
+        raise ConfigurationError(
+            f"[ipv6] dns and search: {len(told)} octets of an advertisement, which has room for "
+            f"{_LARGEST_TOLD}"
+        )

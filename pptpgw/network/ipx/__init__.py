@@ -1,0 +1,3 @@
+"""
+IPX: callers, and DOSBox, on one network with a router.
+"""

@@ -1,0 +1,235 @@
+"""
+DOSBox on the IPX network: the server's end of its tunnel of IPX in UDP, which C{ipxnet connect}
+speaks. A datagram is one IPX packet.
+
+The rules:
+
+ - A packet to node 0, socket 2, registers. It is answered with one to the client's node number,
+   which the client takes from there, and its network number with it.
+ - That node is made from the client's address and port and a secret of ours, so that nothing need
+   be kept about whoever registers. A client is on the network as soon as a packet with that node
+   comes from there: thus it gets nothing at an address that it only pretends to have.
+ - A broadcast to socket 2 is an echo, which a client answers to us. One is sent soon after
+   registration, so that a client who only listens gets in too, and to those who are silent for
+   L{SILENT}. Who is silent for L{GONE} is gone.
+ - At most L{CLIENTS} are on the network, and L{CLIENTS_OF_A_HOST} of one address.
+ - The tunnel has neither encryption nor authentication: whoever reaches the port is in.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from secrets import token_bytes
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from pptpgw.bucket import Bucket
+from pptpgw.counters import Counters
+from pptpgw.error import Malformed, PPTPGWError
+from pptpgw.network.ipx.router import MALFORMED, Router
+from pptpgw.network.ipx.routing import Station
+from pptpgw.wire import ipx
+from pptpgw.wire.ipx import Address
+
+CLIENTS = 64
+CLIENTS_OF_A_HOST = 16
+
+REGISTRATIONS = (20.0, 40.0)
+"""
+How many a second are answered, and how many at once.
+"""
+
+GREETING = 1.0
+SILENT = 30.0
+GONE = 120.0
+"""
+Seconds: from a registration to the echo, and of silence.
+"""
+
+LARGEST = 1424
+"""
+Octets of a packet that DOSBox has room for.
+"""
+
+NODE = b"\xf6"
+"""
+The first octet of the nodes that clients get: locally administered, of one node.
+"""
+
+STRANGER = "IPX from a DOSBox that isn't registered"
+FULL = "too many DOSBoxes"
+TOO_MANY = "too many registrations of DOSBoxes"
+TOO_BIG = "IPX packet too big for DOSBox"
+NOT_SENT = "IPX packet not taken for DOSBox"
+
+_INTERVAL = 15.0
+
+Host = tuple[str, int]
+
+
+class _Client:
+    """
+    One DOSBox on the network.
+
+    @ivar heard: when the latest packet of it came.
+    """
+
+    __slots__ = ("heard", "station")
+
+    def __init__(self, station: Station, heard: float) -> None:
+        self.station = station
+        self.heard = heard
+
+
+class DOSBoxPort(DatagramProtocol):
+    """
+    The UDP port.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(self, reactor: Any, router: Router, address: Host, counters: Counters) -> None:
+        """
+        @param address: where to listen.
+        """
+        self._reactor = reactor
+        self._router = router
+        self._address = address
+        self._counters = counters
+        self._secret = token_bytes(32)
+        self._clients: dict[Host, _Client] = {}
+        self._greetings: dict[Host, IDelayedCall] = {}
+        self._registrations = Bucket(reactor.seconds, REGISTRATIONS)
+        self._rounds = LoopingCall(self._round)
+        self._rounds.clock = reactor
+        self._port: Any = None
+
+    def start(self) -> None:
+        """
+        Listen.
+
+        @raise PPTPGWError: the address isn't to be had.
+        """
+        host, port = self._address
+        try:
+            self._port = self._reactor.listenUDP(port, self, interface=host)
+        except CannotListenError as error:
+            raise PPTPGWError(
+                f"[ipx] dosbox: can't listen at UDP {host}:{port}: {error.socketError}; choose "
+                "another address or port, or end what uses it"
+            ) from error
+        self._rounds.start(_INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """
+        Close it; harmless the second time.
+        """
+        if self._port is not None:
+            self._rounds.stop()
+            for greeting in self._greetings.values():
+                greeting.cancel()
+            self._greetings.clear()
+            for host in tuple(self._clients):
+                self._remove(host)
+            self._port.stopListening()
+            self._port = None
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """
+        A datagram came.
+        """
+        host: Host = addr[0], addr[1]
+        try:
+            header = ipx.decodeHeader(datagram)
+        except Malformed:
+            self._counters.discard(MALFORMED)
+            return
+        if header.node == ipx.NO_NODE and header.socket == ipx.ECHO_SOCKET:
+            self._register(host)
+            return
+        client = self._clients.get(host)
+        if client is None:
+            if header.sourceNode != self._nodeOf(host):
+                self._counters.discard(STRANGER)
+                return
+            client = self._admit(host)
+        if client is not None:
+            client.heard = self._reactor.seconds()
+            self._router.received(client.station, datagram)
+
+    def _nodeOf(self, host: Host) -> bytes:
+        """
+        The node number of the client there.
+        """
+        place = f"{host[0]}:{host[1]}".encode("ascii")
+        size = ipx.NODE_OCTETS - len(NODE)
+        return NODE + blake2b(place, key=self._secret, digest_size=size).digest()
+
+    def _register(self, host: Host) -> None:
+        if not self._registrations.take():
+            self._counters.discard(TOO_MANY)
+            return
+        network = self._router.network
+        client = Address(network, self._nodeOf(host), ipx.ECHO_SOCKET)
+        source = Address(network, self._router.node, ipx.ECHO_SOCKET)
+        self._send(ipx.encodePacket(ipx.UNKNOWN, client, source), host)
+        if host not in self._clients and host not in self._greetings:
+            # Not at once: to a client that waits for its node any packet is the one with it.
+            self._greetings[host] = self._reactor.callLater(GREETING, self._greet, host)
+
+    def _greet(self, host: Host) -> None:
+        del self._greetings[host]
+        self._echo(host)
+
+    def _echo(self, host: Host) -> None:
+        everybody = Address(ipx.THIS_NETWORK, ipx.ALL_NODES, ipx.ECHO_SOCKET)
+        source = Address(self._router.network, self._router.node, ipx.ECHO_SOCKET)
+        self._send(ipx.encodePacket(ipx.UNKNOWN, everybody, source), host)
+
+    def _admit(self, host: Host) -> _Client | None:
+        """
+        Let a client onto the network, if there is room.
+        """
+        node = self._nodeOf(host)
+        siblings = sum(other[0] == host[0] for other in self._clients)
+        full = len(self._clients) >= CLIENTS or siblings >= CLIENTS_OF_A_HOST
+        if full or not self._router.isFree(node):
+            self._counters.discard(FULL)
+            return None
+        station = self._router.join(node, lambda packet: self._send(packet, host))
+        client = self._clients[host] = _Client(station, self._reactor.seconds())
+        self._log.info(
+            "DOSBox at {host} is IPX node {node}", host=f"{host[0]}:{host[1]}", node=node.hex()
+        )
+        return client
+
+    def _remove(self, host: Host) -> None:
+        self._router.leave(self._clients.pop(host).station)
+
+    def _round(self) -> None:
+        """
+        See who is still there.
+        """
+        now = self._reactor.seconds()
+        for host, client in tuple(self._clients.items()):
+            silence = now - client.heard
+            if silence >= GONE:
+                self._remove(host)
+                self._log.info("DOSBox at {host} is gone", host=f"{host[0]}:{host[1]}")
+            elif silence >= SILENT:
+                self._echo(host)
+
+    def _send(self, packet: bytes, host: Host) -> None:
+        if len(packet) > LARGEST:
+            self._counters.discard(TOO_BIG)
+            return
+        try:
+            self._port.write(packet, host)
+        except OSError:
+            self._counters.discard(NOT_SENT)

@@ -1,0 +1,203 @@
+"""
+IPX for the whole gateway: one network that all callers are on, with a router of our own, and a door
+for DOSBox.
+
+The rules:
+
+ - Each caller gets a node number of its own, unless it has one that is free. They begin with
+   L{CALLER}, which no IPv4 address of a host begins with, so that they can't be those that DOSBox
+   servers give.
+ - A caller is on the network while its IPXCP is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from secrets import token_bytes
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
+
+from pptpgw.interfaces import (
+    Attachment,
+    INetwork,
+    INetworkEnvironment,
+    INetworkFactory,
+    ISubscriber,
+)
+from pptpgw.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, whole
+from pptpgw.ncp.ipx import IPXCP, IPXSettings
+from pptpgw.network.ipx.dosbox import DOSBoxPort
+from pptpgw.network.ipx.router import Router
+from pptpgw.network.ipx.routing import UPDATE_SECONDS, Station
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.option import GiveUp
+from pptpgw.wire.ipx import DEFAULT_NETWORK, NODE_OCTETS
+
+CALLER = b"\xf2"
+"""
+The first octet of the nodes that callers get: locally administered, of one node.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class IPX:
+    """
+    C{[ipx]}: IPX among callers.
+
+    @ivar network: the number of the network that all callers are on.
+    @ivar name: the gateway's name as a router; empty: none.
+    @ivar announcements: whether callers may tell of networks and servers behind them.
+    @ivar dosbox: where to listen for DOSBox, C{ADDRESS:PORT}; empty: nowhere.
+    """
+
+    network: int = key(whole(1, DEFAULT_NETWORK - 1), 0x77000000)
+    name: str = key(ROUTER_NAME, "PPTPGW")
+    announcements: bool = key(BOOLEAN, True)
+    dosbox: str = key(UDP_ADDRESS, "")
+
+
+class Caller(IPXCP):
+    """
+    IPXCP of one caller.
+    """
+
+    __slots__ = ("_router", "_station")
+
+    def __init__(self, settings: IPXSettings, router: Router) -> None:
+        super().__init__(settings)
+        self._router = router
+        self._station: Station | None = None
+
+    def mayBe(self, node: bytes) -> bool:
+        """
+        See L{IPXCP.mayBe}.
+        """
+        own = self._station is not None and self._station.node == node
+        return super().mayBe(node) and (own or self._router.isFree(node))
+
+    def agreed(self) -> None:
+        """
+        Refuse a node that somebody else has got meanwhile.
+        """
+        super().agreed()
+        node = self.peerNode
+        assert node is not None
+        if not self._router.isFree(node):
+            raise GiveUp(f"another caller has node {node.hex()}")
+
+    def attachment(self) -> Attachment:
+        """
+        Packets come to the router.
+        """
+        return Attachment(mtu=super().attachment().mtu, receive=self._received)
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        Join the network.
+        """
+        super().layerUp(protocol)
+        node = self.peerNode
+        assert node is not None
+        self._station = self._router.join(node, self.sendPacket)
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        Leave the network.
+        """
+        if self._station is not None:
+            self._router.leave(self._station)
+            self._station = None
+        super().layerDown(protocol)
+
+    def _received(self, packet: bytes) -> None:
+        if self._station is not None:
+            self._router.received(self._station, packet)
+
+
+@implementer(INetwork)
+class IPXNetwork:
+    """
+    See L{INetwork}.
+
+    @ivar router: the router.
+    """
+
+    def __init__(self, settings: IPX, environment: INetworkEnvironment) -> None:
+        self._settings = settings
+        self._mtu: int = environment.mru
+        self.router = Router(
+            environment.reactor,
+            settings.network,
+            self._node(),
+            settings.announcements,
+            environment.counters,
+        )
+        self._updates = LoopingCall(self.router.update)
+        self._updates.clock = environment.reactor
+        self._dosbox: DOSBoxPort | None = None
+        if settings.dosbox:
+            host, _, port = settings.dosbox.rpartition(":")
+            self._dosbox = DOSBoxPort(
+                environment.reactor, self.router, (host, int(port)), environment.counters
+            )
+
+    def start(self) -> None:
+        """
+        See L{INetwork.start}.
+        """
+        if self._dosbox is not None:
+            self._dosbox.start()
+        self._updates.start(UPDATE_SECONDS, now=False)
+
+    def stop(self) -> None:
+        """
+        See L{INetwork.stop}.
+        """
+        if self._updates.running:
+            self._updates.stop()
+        if self._dosbox is not None:
+            self._dosbox.stop()
+
+    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[IPXCP]:
+        """
+        See L{INetwork.makeProtocol}.
+        """
+        settings = IPXSettings(
+            network=self._settings.network,
+            shared=True,
+            node=self.router.node,
+            peerNode=self._node(),
+            name=self._settings.name,
+            mtu=self._mtu,
+        )
+        return succeed(Caller(settings, self.router))
+
+    def release(self, protocol: IPXCP) -> None:
+        """
+        See L{INetwork.release}: its node went with its station.
+        """
+
+    def _node(self) -> bytes:
+        """
+        A node number that nobody else has, though nobody keeps a list: there are 2 ** 40.
+        """
+        return CALLER + token_bytes(NODE_OCTETS - 1)
+
+
+@implementer(INetworkFactory)
+class IPXFactory:
+    """
+    See L{INetworkFactory}.
+    """
+
+    name = "ipx"
+    description = "IPX among callers, and DOSBox, with RIP, SAP and NetBIOS (IPXCP, RFC 1552)"
+    settings = IPX
+
+    def makeNetwork(self, settings: IPX, environment: INetworkEnvironment) -> IPXNetwork:
+        """
+        See L{INetworkFactory.makeNetwork}.
+        """
+        return IPXNetwork(settings, environment)

@@ -1,0 +1,238 @@
+"""
+RIP and SAP, as an IPX router speaks them with the stations on its only network (Novell's IPX
+Router Specification, 107-000029-001).
+
+The rules:
+
+ - Requests are answered to whoever asks, with what doesn't come from the same station.
+ - Responses are learnt from, and make a station a router: once a minute it is told what is known.
+   Hosts aren't, they ask. The network that all are on is told to those who ask alone.
+ - So many packets a second are taken from a station, and sent to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from pptpgw.bucket import Bucket
+from pptpgw.counters import Counters
+from pptpgw.network.ipx.table import Table
+from pptpgw.wire import ipx
+from pptpgw.wire.ipx import Address, Header, Route, SAPQuery, SAPResponse, Service
+
+UPDATE_SECONDS = 60.0
+"""
+How often routers are told what is known.
+"""
+
+BROADCASTS = (100.0, 200.0)
+ROUTING = (20.0, 200.0)
+"""
+How many a second, and how many at once: broadcasts of a station, and packets of RIP and SAP of it
+and to it.
+"""
+
+TOO_MUCH_ROUTING = "too many packets of RIP and SAP"
+NOT_LEARNT = "IPX route or server not learnt"
+NO_ANSWER = "answer of SAP without a question"
+
+_TICKS = 1
+
+T = TypeVar("T")
+
+
+class Station:
+    """
+    Somebody on the network.
+
+    @ivar node: its node number.
+    @ivar send: takes a packet to it.
+    @ivar routes: whether it is a router: it told a route or a server.
+    """
+
+    __slots__ = ("broadcasts", "node", "routes", "routing", "send")
+
+    def __init__(
+        self, node: bytes, send: Callable[[bytes], None], seconds: Callable[[], float]
+    ) -> None:
+        self.node = node
+        self.send = send
+        self.routes = False
+        self.broadcasts = Bucket(seconds, BROADCASTS)
+        self.routing = Bucket(seconds, ROUTING)
+
+
+class Routing:
+    """
+    What is known of other networks and their servers.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        network: int,
+        node: bytes,
+        learns: bool,
+        counters: Counters,
+    ) -> None:
+        """
+        @param seconds: the time.
+        @param network: the number of the network that all stations are on.
+        @param node: the router's own node number on it.
+        @param learns: whether stations may tell of routes and servers.
+        """
+        self._network = network
+        self._node = node
+        self._learns = learns
+        self._counters = counters
+        self._routes: Table[int, int, Station] = Table(seconds)
+        self._services: Table[tuple[int, bytes], Address, Station] = Table(seconds)
+        self._protocols = {ipx.RIP_SOCKET: self._receivedRIP, ipx.SAP_SOCKET: self._receivedSAP}
+
+    def received(self, station: Station, header: Header, packet: bytes) -> bool:
+        """
+        A packet for the router came from C{station}; False where it is neither of RIP nor of SAP.
+
+        @raise Malformed: it isn't what its socket says.
+        """
+        receive = self._protocols.get(header.socket)
+        if receive is None:
+            return False
+        if station.routing.take():
+            network, node, socket = header.source
+            asker = Address(network or self._network, node, socket)
+            receive(station, asker, packet[ipx.HEADER_OCTETS :])
+        else:
+            self._counters.discard(TOO_MUCH_ROUTING)
+        return True
+
+    def next(self, network: int) -> Station | None:
+        """
+        The station through which another network is reached.
+        """
+        route = self._routes.find(network) or self._routes.find(ipx.DEFAULT_NETWORK)
+        return route.teller if route is not None else None
+
+    def update(self, stations: Iterable[Station]) -> None:
+        """
+        Tell those who are routers what is known; once every L{UPDATE_SECONDS}.
+        """
+        for station in stations:
+            if station.routes:
+                self._update(station)
+
+    def _update(self, station: Station) -> None:
+        everybody = Address(self._network, ipx.ALL_NODES, ipx.RIP_SOCKET)
+        self._tellRoutes(station, everybody, self._known(station))
+        everybody = everybody._replace(socket=ipx.SAP_SOCKET)
+        self._tellServices(station, everybody, self._servers(station, ipx.ALL_SERVICES))
+
+    def forget(self, station: Station) -> None:
+        """
+        It is gone, and what it told of with it.
+        """
+        self._routes.forget(station)
+        self._services.forget(station)
+
+    # RIP
+
+    def _receivedRIP(self, station: Station, asker: Address, data: bytes) -> None:
+        packet = ipx.decodeRIP(data)
+        if packet.operation == ipx.RESPONSE:
+            for route in packet.routes:
+                self._learnt(station, self._learnRoute(station, route))
+            return
+        known = [Route(self._network, 1, _TICKS), *self._known(station)]
+        asked = {route.network for route in packet.routes}
+        if ipx.ALL_NETWORKS not in asked:
+            known = [route for route in known if route.network in asked]
+        self._tellRoutes(station, asker, known)
+
+    def _learnRoute(self, station: Station, route: Route) -> bool:
+        if route.network in (ipx.THIS_NETWORK, ipx.ALL_NETWORKS, self._network):
+            return False
+        return self._learns and self._routes.learn(route.network, route.ticks, route.hops, station)
+
+    def _known(self, station: Station) -> list[Route]:
+        """
+        The routes that C{station} may be told.
+        """
+        return [
+            Route(network, entry.hops + 1, min(entry.value + _TICKS, 0xFFFF))
+            for network, entry in self._routes.tell(station)
+        ]
+
+    def _tellRoutes(self, station: Station, to: Address, routes: Sequence[Route]) -> None:
+        for some in _portions(routes, ipx.ROUTES):
+            self._tell(station, ipx.RIP, to, ipx.RIP_SOCKET, ipx.encodeRIP(ipx.RESPONSE, some))
+
+    # SAP
+
+    def _receivedSAP(self, station: Station, asker: Address, data: bytes) -> None:
+        packet = ipx.decodeSAP(data)
+        if isinstance(packet, SAPQuery):
+            servers = self._servers(station, packet.type)
+            if packet.operation == ipx.REQUEST:
+                self._tellServices(station, asker, servers)
+            elif servers:
+                nearest = min(servers, key=lambda server: server.hops)
+                self._tellServices(station, asker, [nearest], ipx.NEAREST_RESPONSE)
+        elif packet.operation == ipx.RESPONSE:
+            for service in packet.services:
+                self._learnt(station, self._learnService(station, service))
+        else:
+            self._counters.discard(NO_ANSWER)
+
+    def _learnService(self, station: Station, service: Service) -> bool:
+        key = service.type, service.name
+        return self._learns and self._services.learn(key, service.address, service.hops, station)
+
+    def _servers(self, station: Station, type_: int) -> list[Service]:
+        """
+        The servers of a type that C{station} may be told.
+        """
+        return [
+            Service(*key, entry.value, entry.hops + 1)
+            for key, entry in self._services.tell(station)
+            if type_ in (key[0], ipx.ALL_SERVICES)
+        ]
+
+    def _tellServices(
+        self,
+        station: Station,
+        to: Address,
+        services: Sequence[Service],
+        operation: int = ipx.RESPONSE,
+    ) -> None:
+        for some in _portions(services, ipx.SERVICES):
+            data = ipx.encodeSAP(SAPResponse(operation, some))
+            self._tell(station, ipx.PACKET_EXCHANGE, to, ipx.SAP_SOCKET, data)
+
+    # Both
+
+    def _learnt(self, station: Station, learnt: bool) -> None:
+        """
+        C{station} told something.
+        """
+        if learnt:
+            station.routes = True
+        else:
+            self._counters.discard(NOT_LEARNT)
+
+    def _tell(self, station: Station, type_: int, to: Address, socket: int, data: bytes) -> None:
+        if station.routing.take():
+            source = Address(self._network, self._node, socket)
+            station.send(ipx.encodePacket(type_, to, source, data))
+        else:
+            self._counters.discard(TOO_MUCH_ROUTING)
+
+
+def _portions(values: Iterable[T], size: int) -> Iterable[tuple[T, ...]]:
+    """
+    C{values}, so many at a time.
+    """
+    left = iter(values)
+    while some := tuple(islice(left, size)):
+        yield some

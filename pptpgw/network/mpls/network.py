@@ -1,0 +1,360 @@
+"""
+MPLS for the whole gateway: labelled packets between callers and the kernel's MPLS router.
+
+The rules:
+
+ - What a caller sends goes to the kernel through a TAP device; the kernel's own table (C{ip -f mpls
+   route}) says what becomes of it. Only where C{routes} are configured the gateway switches labels
+   itself, in the kernel's place (L{pptpgw.network.mpls.labels}).
+ - To the kernel every session is a neighbour on that device: its IPv4 address is the next hop, as
+   in C{ip -f mpls route add 100 as 200 via inet 10.77.0.10 dev pptpmpls0}. ARP is answered here.
+   Its link address is made from that address (L{linkAddress}), so what the kernel has learned
+   stays true when the caller is gone and comes back.
+ - So a session has labelled packets while it has both MPLS and IPv4; without, they are counted and
+   silently discarded.
+ - A frame to a group address goes to every session.
+ - A caller's packet needs a sound label stack whose top is a label that callers may use. What
+   stands under it isn't looked at: that is the kernel's table's to decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Deliver
+from pptpgw.error import Malformed
+from pptpgw.interfaces import (
+    INetwork,
+    INetworkEnvironment,
+    INetworkFactory,
+    INetworkProtocol,
+    ISessionObserver,
+    ISubscriber,
+)
+from pptpgw.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute, key
+from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
+from pptpgw.network.mpls.labels import LabelSwitch
+from pptpgw.ports.mpls import MPLSPort
+from pptpgw.session.session import Session
+from pptpgw.wire import arp, mpls, ppp
+
+MPPE_OVERHEAD = 4
+"""
+What encryption takes of the largest packet to a caller.
+"""
+
+ETHERTYPES = {ppp.MPLS: b"\x88\x47", ppp.MPLS_MULTICAST: b"\x88\x48"}
+"""
+Ethernet's types of labelled packets (RFC 3032 section 5), by PPP's protocol numbers.
+"""
+
+UNPLACED = "labelled packet of a session without IPv4"
+BAD_STACK = "malformed label stack"
+FORBIDDEN = "label not for callers"
+NOT_TAKEN = "labelled packet not taken by the kernel"
+NO_NEIGHBOUR = "labelled packet for no session"
+OTHER = "not MPLS"
+
+_NUMBERS = {ethertype: number for number, ethertype in ETHERTYPES.items()}
+_ARP = b"\x08\x06"
+_IPV4 = "ipv4"
+_HEADER = 14
+
+
+@dataclass(frozen=True, slots=True)
+class MPLS:
+    """
+    C{[mpls]}: labelled packets, to and from the kernel.
+
+    @ivar interface: the name of the TAP device.
+    @ivar labels: the labels that callers may put on top, ranges with both ends.
+    @ivar routes: what the gateway switches itself; then there is no device, and no kernel needed.
+    """
+
+    interface: str = key(INTERFACE, "pptpmpls0")
+    labels: tuple[LabelRange, ...] = key(LABELS, ((mpls.UNRESERVED, mpls.LARGEST),))
+    routes: tuple[LabelRoute, ...] = key(LABEL_ROUTES, ())
+
+
+def linkAddress(address: bytes) -> bytes:
+    """
+    The Ethernet address, locally administered, that stands for the session with this IPv4 address.
+    """
+    return b"\x02\x00" + address
+
+
+class Device(Protocol):
+    """
+    What the network needs of its port.
+
+    @ivar receive: called with each Ethernet frame that the kernel sends.
+    """
+
+    receive: Deliver
+
+    @property
+    def write(self) -> Deliver:
+        """
+        Sends a frame into the kernel; raises OSError.
+        """
+
+    @property
+    def address(self) -> bytes:
+        """
+        The kernel's own Ethernet address, once it is open.
+        """
+
+    def startReading(self) -> None:
+        """
+        Open it; raises L{pptpgw.error.PPTPGWError}.
+        """
+
+    def stop(self) -> object:
+        """
+        Close it; harmless the second time.
+        """
+
+
+class Neighbour:
+    """
+    One session as the kernel sees it.
+
+    @ivar address: its link address, empty while it has none.
+    """
+
+    __slots__ = ("_network", "address", "protocol")
+
+    def __init__(self, network: MPLSNetwork, mtu: int) -> None:
+        self._network = network
+        self.address = b""
+        self.protocol = MPLSCP(MPLSSettings(self.unicast, self.multicast, mtu))
+
+    def unicast(self, packet: bytes) -> None:
+        """
+        The caller sent a labelled packet.
+        """
+        self._network.packetReceived(self, ppp.MPLS, packet)
+
+    def multicast(self, packet: bytes) -> None:
+        """
+        The caller sent a labelled multicast packet.
+        """
+        self._network.packetReceived(self, ppp.MPLS_MULTICAST, packet)
+
+
+@implementer(INetwork, ISessionObserver)
+class MPLSNetwork:
+    """
+    See L{INetwork}.
+
+    @ivar device: the way to the kernel.
+    """
+
+    def __init__(self, settings: MPLS, environment: INetworkEnvironment, device: Device) -> None:
+        self._labels = settings.labels
+        self._mtu: int = environment.mru
+        self._counters: Counters = environment.counters
+        self.device = device
+        device.receive = self.frameReceived
+        self._neighbours: dict[INetworkProtocol, Neighbour] = {}
+        # Those whose protocol is open, by their sessions; those with an address, by that.
+        self._open: dict[object, Neighbour] = {}
+        self._placed: dict[bytes, Neighbour] = {}
+
+    @property
+    def sessions(self) -> int:
+        """
+        How many sessions it knows.
+        """
+        return len(self._neighbours) + len(self._open) + len(self._placed)
+
+    def start(self) -> None:
+        """
+        See L{INetwork.start}.
+        """
+        self.device.startReading()
+
+    def stop(self) -> None:
+        """
+        See L{INetwork.stop}.
+        """
+        self.device.stop()
+
+    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[MPLSCP]:
+        """
+        See L{INetwork.makeProtocol}.
+        """
+        neighbour = Neighbour(self, self._mtu)
+        self._neighbours[neighbour.protocol] = neighbour
+        return succeed(neighbour.protocol)
+
+    def release(self, protocol: MPLSCP) -> None:
+        """
+        See L{INetwork.release}.
+        """
+        del self._neighbours[protocol]
+
+    # ISessionObserver
+
+    def sessionStarted(self, session: Session) -> None:
+        """
+        Nothing yet.
+        """
+
+    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        A session may have got what it lacked.
+        """
+        neighbour = self._neighbours.get(protocol)
+        if neighbour is not None:
+            self._open[session] = neighbour
+        self._place(session)
+
+    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        A session may lack something now.
+        """
+        if protocol not in self._neighbours:
+            self._place(session)
+        elif session in self._open:
+            self._remove(self._open.pop(session))
+
+    def sessionEnded(self, session: Session, cause: str) -> None:
+        """
+        Its protocols were closed before.
+        """
+
+    # Packets
+
+    def packetReceived(self, neighbour: Neighbour, number: int, packet: bytes) -> None:
+        """
+        A caller sent a labelled packet: hand it to the kernel.
+
+        @param number: its PPP protocol number.
+        """
+        try:
+            label = mpls.topLabel(packet)
+        except Malformed:
+            self._counters.discard(BAD_STACK)
+            return
+        for first, last in self._labels:
+            if first <= label <= last:
+                break
+        else:
+            self._counters.discard(FORBIDDEN)
+            return
+        if neighbour.address:
+            self._write(neighbour, ETHERTYPES[number], packet)
+        else:
+            self._counters.discard(UNPLACED)
+
+    def frameReceived(self, frame: bytes) -> None:
+        """
+        The kernel sent a frame: find out for whom.
+        """
+        ethertype, packet = frame[12:_HEADER], frame[_HEADER:]
+        number = _NUMBERS.get(ethertype)
+        if number is not None:
+            if frame[0] & 1:
+                for neighbour in tuple(self._placed.values()):
+                    neighbour.protocol.link.sendPacket(number, packet)
+                return
+            destination = self._placed.get(frame[:6])
+            if destination is None:
+                self._counters.discard(NO_NEIGHBOUR)
+            else:
+                destination.protocol.link.sendPacket(number, packet)
+        elif ethertype == _ARP:
+            self._answer(packet)
+        else:
+            # The kernel greets every Ethernet with IPv6's discovery, for one.
+            self._counters.discard(OTHER)
+
+    def _answer(self, packet: bytes) -> None:
+        """
+        Answer the kernel's question for a session.
+        """
+        try:
+            question = arp.decode(packet)
+        except Malformed:
+            self._counters.discard(OTHER)
+            return
+        neighbour = self._placed.get(linkAddress(question.targetAddress))
+        if neighbour is not None and question.operation == arp.REQUEST:
+            answer = arp.ARP(
+                arp.REPLY,
+                neighbour.address,
+                question.targetAddress,
+                question.sender,
+                question.senderAddress,
+            )
+            self._write(neighbour, _ARP, answer.encode())
+
+    def _write(self, neighbour: Neighbour, ethertype: bytes, packet: bytes) -> None:
+        """
+        Send the kernel a packet as the neighbour does.
+        """
+        device = self.device
+        try:
+            device.write(device.address + neighbour.address + ethertype + packet)
+        except OSError:
+            self._counters.discard(NOT_TAKEN)
+
+    def _place(self, session: Session) -> None:
+        """
+        Let a session's link address follow its IPv4 address.
+        """
+        neighbour = self._open.get(session)
+        if neighbour is None:
+            return
+        self._remove(neighbour)
+        networks = session.networks.get(_IPV4)
+        if networks:
+            neighbour.address = linkAddress(networks[0].network_address.packed)
+            self._placed[neighbour.address] = neighbour
+
+    def _remove(self, neighbour: Neighbour) -> None:
+        """
+        Take its address from a session.
+        """
+        if self._placed.get(neighbour.address) is neighbour:
+            del self._placed[neighbour.address]
+        neighbour.address = b""
+
+
+@implementer(INetworkFactory)
+class MPLSFactory:
+    """
+    See L{INetworkFactory}.
+    """
+
+    name = "mpls"
+    description = "labelled packets to and from the kernel's MPLS router (MPLSCP, RFC 3032)"
+    settings = MPLS
+
+    def makeNetwork(self, settings: MPLS, environment: INetworkEnvironment) -> MPLSNetwork:
+        """
+        See L{INetworkFactory.makeNetwork}.
+        """
+        device: Device
+        if settings.routes:
+            device = LabelSwitch(
+                {
+                    label: (following, linkAddress(address.packed))
+                    for label, following, address in settings.routes
+                },
+                environment.counters,
+            )
+        else:
+            device = MPLSPort(
+                environment.reactor,
+                settings.interface,
+                environment.mru - MPPE_OVERHEAD,
+                environment.counters,
+            )
+        return MPLSNetwork(settings, environment, device)

@@ -1,0 +1,404 @@
+"""
+Tests for L{pptpgw.network.bridge.network}: two callers, each with a BCP of its own, and the
+kernel's side of the TAP device are here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import ARP, Ether
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.realm import Subscriber
+from pptpgw.config import parse
+from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Deliver
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    Attachments,
+    INetwork,
+    INetworkFactory,
+    INetworkLink,
+    INetworkProtocol,
+)
+from pptpgw.ncp.bridge import BCP, BridgeSettings
+from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory, BridgeNetwork
+from pptpgw.network.bridge.switch import ELSEWHERE, TOO_MANY
+from pptpgw.network.environment import Environment
+from pptpgw.ports.bridge import BridgePort
+
+ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
+EVERYBODY = "ff:ff:ff:ff:ff:ff"
+
+
+def question(source: str) -> bytes:
+    """
+    An ARP request.
+    """
+    asked = Ether(src=source, dst=EVERYBODY) / ARP(hwsrc=source, psrc="10.1.0.1", pdst="10.1.0.2")
+    return bytes(asked)
+
+
+def ping(source: str, destination: str, size: int = 0) -> bytes:
+    """
+    An echo request, with a payload of that size at least.
+    """
+    packet = IP(src="10.1.0.1", dst="10.1.0.2") / ICMP() / bytes(max(0, size - 28))
+    return bytes(Ether(src=source, dst=destination) / packet)
+
+
+class Device:
+    """
+    The kernel's side of the TAP device.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.states: list[str] = []
+        self.receive: Deliver = self._write
+        self.write: Deliver = self._write
+        self.broken = False
+
+    def _write(self, frame: bytes) -> None:
+        if self.broken:
+            raise OSError("it is down")
+        self.frames.append(frame)
+
+    def start(self) -> None:
+        self.states.append("started")
+
+    def stop(self) -> None:
+        self.states.append("stopped")
+
+
+@implementer(INetworkLink)
+class End:
+    """
+    One end of a link, which carries what is sent at once and counts what doesn't fit.
+    """
+
+    def __init__(self, clock: Clock, protocol: BCP, mru: int = 1600) -> None:
+        self.clock = clock
+        self.protocol = protocol
+        self.peerMRU = mru
+        self.attachments: Attachments = {}
+        self.other: End = self
+        self.lost = 0
+        protocol.attach(self)
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        self.clock.callLater(0, self.other.protocol.received, packet)
+
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        if number not in self.attachments or len(packet) > self.attachments[number].mtu:
+            self.lost += 1
+            return
+        receive = self.other.attachments[number].receive
+        assert receive is not None
+        receive(packet)
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        self.attachments = attachments
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        self.attachments = {}
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        pass
+
+
+class Caller:
+    """
+    A caller of C{gateway}: its own end, and the session's.
+    """
+
+    def __init__(self, gateway: Gateway, user: str, mru: int = 1600, **settings: Any) -> None:
+        self.frames: list[bytes] = []
+        made = gateway.network.makeProtocol(Subscriber(user, None))
+        sessions: list[BridgedSession] = []
+        made.addCallback(sessions.append)
+        (self.session,) = sessions
+        self.gateway = gateway
+        given: dict[str, Any] = {"mtu": 1600, "localAddress": bytes(6)} | settings
+        self.bcp = BCP(BridgeSettings(self.frames.append, **given))
+        self.here, self.there = End(gateway.clock, self.bcp), End(gateway.clock, self.session, mru)
+        self.here.other, self.there.other = self.there, self.here
+        for end in (self.there, self.here):
+            end.protocol.open()
+            end.protocol.lowerUp()
+        gateway.clock.pump([0] * 10)
+
+    def close(self) -> None:
+        for end in (self.here, self.there):
+            end.protocol.lowerDown()
+        self.gateway.network.release(self.session)
+
+
+class Gateway:
+    """
+    The network between them.
+    """
+
+    def __init__(self, mru: int = 1600, **settings: Any) -> None:
+        self.clock = Clock()
+        self.counters = Counters()
+        self.device = Device()
+        environment = Environment(self.clock, mru, None, self.counters)
+        self.network = BridgeNetwork(Bridge(**settings), environment, self.device)
+        self.network.start()
+
+
+def test_interfaces() -> None:
+    assert verifyObject(INetwork, Gateway().network)
+    assert verifyObject(INetworkFactory, BridgeFactory())
+
+
+def test_twoCallersAndTheLAN() -> None:
+    """
+    They ask for each other, and reach each other; nobody else sees it.
+    """
+    gateway = Gateway()
+    one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
+    one.bcp.sendFrame(question(ONE))
+    assert (other.frames, gateway.device.frames) == ([question(ONE)], [question(ONE)])
+    other.bcp.sendFrame(ping(OTHER, ONE))
+    assert one.frames == [ping(OTHER, ONE)]
+    gateway.device.receive(ping(ROUTER, OTHER))
+    assert other.frames[1:] == [ping(ROUTER, OTHER)]
+    one.bcp.sendFrame(ping(ONE, ROUTER))
+    assert gateway.device.frames[1:] == [ping(ONE, ROUTER)]
+    assert len(one.frames) == 1
+    assert gateway.counters.discards == {}
+
+
+def test_oneSessionEnds() -> None:
+    """
+    The other goes on, and what was behind the one is unknown.
+    """
+    gateway = Gateway()
+    one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
+    one.bcp.sendFrame(question(ONE))
+    one.close()
+    one.close()
+    assert len(gateway.network.switch) == 0
+    other.frames.clear()
+    other.bcp.sendFrame(ping(OTHER, ONE))
+    assert gateway.device.frames[1:] == [ping(OTHER, ONE)]
+    gateway.device.receive(ping(ROUTER, OTHER))
+    assert other.frames == [ping(ROUTER, OTHER)]
+    assert len(one.frames) == 0
+
+
+def test_negotiatedAnew() -> None:
+    """
+    While BCP isn't open its session is no port; when it is again, it is one, and one only.
+    """
+    gateway = Gateway()
+    one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
+    one.bcp.lowerDown()
+    one.session.lowerDown()
+    other.bcp.sendFrame(question(OTHER))
+    assert (one.frames, one.there.lost) == ([], 0)
+    one.session.lowerUp()
+    one.bcp.lowerUp()
+    gateway.clock.pump([0] * 10)
+    other.bcp.sendFrame(question(OTHER))
+    assert one.frames == [question(OTHER)]
+
+
+def test_addressesAreGiven() -> None:
+    """
+    Each caller that asks for an address has one of its own: local, of one station.
+    """
+    gateway = Gateway()
+    addresses = [Caller(gateway, "alice").bcp.localAddress for _ in range(20)]
+    assert len(set(addresses)) == 20
+    for address in addresses:
+        assert address is not None and address[0] == 2 and len(address) == 6
+
+
+def test_limits() -> None:
+    """
+    Those of the configuration hold: addresses of one caller, and what is another's.
+    """
+    gateway = Gateway(addressesPerSession=3)
+    one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
+    for number in range(5):
+        one.bcp.sendFrame(question(f"02:00:00:00:01:0{number}"))
+    assert len(other.frames) == 3
+    other.bcp.sendFrame(question("02:00:00:00:01:00"))
+    assert one.frames == []
+    assert gateway.counters.discards == {TOO_MANY: 2, ELSEWHERE: 1}
+
+
+def test_tagged() -> None:
+    """
+    A caller without the option neither sends nor gets a tag; others do.
+    """
+    gateway = Gateway(tagged=True)
+    with_, without = Caller(gateway, "alice", tagged=True), Caller(gateway, "bob")
+    tagged = question(ROUTER)[:12] + bytes.fromhex("81000007") + question(ROUTER)[12:]
+    gateway.device.receive(tagged)
+    assert (with_.frames, without.frames) == ([tagged], [])
+    assert gateway.counters.discards == {"tagged frame": 1}
+
+
+def test_spanningTree() -> None:
+    """
+    BPDUs go to all where they are permitted and agreed to.
+    """
+    hello = bytes.fromhex("0180c2000000 020000000007 0007 424203 00000080").ljust(60, b"\x00")
+    gateway = Gateway(spanningTree=True)
+    with_, without = Caller(gateway, "alice", spanningTree=True), Caller(gateway, "bob")
+    gateway.device.receive(hello)
+    assert (with_.frames, without.frames) == ([hello], [])
+    with_.bcp.sendFrame(hello)
+    assert gateway.device.frames == [hello]
+
+
+@pytest.mark.parametrize(
+    ("mru", "settings", "mtu"),
+    [
+        (1400, {}, 1380),
+        (576, {}, 556),
+        (1519, {}, 1499),
+        (1520, {}, 1500),
+        (1600, {}, 1500),
+        (1520, {"tagged": True}, 1496),
+        (1524, {"tagged": True}, 1500),
+        (1524, {"tagged": True, "checksum": True}, 1496),
+        (1528, {"tagged": True, "checksum": True}, 1500),
+        (9000, {}, 1500),
+    ],
+)
+def test_mtu(mru: int, settings: dict[str, Any], mtu: int) -> None:
+    """
+    The device's MTU is what fits a call, with encryption and all that is around it.
+    """
+    assert Bridge(**settings).mtu(mru) == mtu
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_whatTheDeviceSendsFits(tagged: bool, checksum: bool) -> None:
+    """
+    The largest frame of the device reaches a caller, and none larger does; 4 octets are
+    encryption's.
+    """
+    settings: dict[str, Any] = {"tagged": tagged, "checksum": checksum}
+    gateway = Gateway(mru=1400, **settings)
+    caller = Caller(gateway, "alice", mru=1400 - 4, tagged=tagged)
+    largest = Bridge(**settings).mtu(1400)
+    tag = bytes.fromhex("81000007") if tagged else b""
+    for size in (largest, largest + 1):
+        whole = ping(ROUTER, ONE, size)
+        gateway.device.receive(whole[:12] + tag + whole[12:])
+    assert [len(frame) for frame in caller.frames] == [14 + len(tag) + largest]
+    assert caller.there.lost == 1
+
+
+def test_smallMRU() -> None:
+    """
+    That whole frames don't fit is said once, with what would let them.
+    """
+    events: list[LogEvent] = []
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
+    try:
+        Gateway(mru=1520)
+        assert events == []
+        Gateway(mru=1400, tagged=True)
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    (event,) = events
+    assert (event["mru"], event["mtu"], event["whole"]) == (1400, 1376, 1524)
+
+
+def test_stop() -> None:
+    """
+    What comes afterwards goes nowhere; it can be started again.
+    """
+    gateway = Gateway()
+    caller = Caller(gateway, "alice")
+    gateway.network.stop()
+    gateway.network.stop()
+    assert gateway.device.states == ["started", "stopped", "stopped"]
+    gateway.device.receive(question(ROUTER))
+    caller.bcp.sendFrame(question(ONE))
+    assert (caller.frames, gateway.device.frames) == ([], [])
+    gateway.network.start()
+    caller.bcp.sendFrame(question(ONE))
+    assert gateway.device.frames == [question(ONE)]
+
+
+def test_deviceThatRefuses() -> None:
+    """
+    It is counted, and the others have the frame.
+    """
+    gateway = Gateway()
+    one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
+    gateway.device.broken = True
+    one.bcp.sendFrame(question(ONE))
+    assert other.frames == [question(ONE)]
+    assert gateway.counters.discards == {"frame not taken by the TAP device": 1}
+
+
+def test_factory() -> None:
+    """
+    It makes the network with a TAP device of the name and the MTU.
+    """
+    environment = Environment(Clock(), 1400, None, Counters())
+    network = BridgeFactory().makeNetwork(Bridge(interface="eth%d"), environment)
+    (device,) = (one for one in vars(network).values() if isinstance(one, BridgePort))
+    assert device.name == "eth%d"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('bridge = "a/b"', 'letters, digits, dots, hyphens and underscores, not . or ..; or ""'),
+        ('bridge = ".."', 'or "" for none'),
+        ('interface = ""', "1 to 15 letters"),
+        ("floods = 0", "a whole number from 1 to 10000"),
+        ("ageing = 9", "a number of seconds from 10 to 86400"),
+        ("tagged = 1", "true or false"),
+    ],
+)
+def test_configurationErrors(line: str, text: str) -> None:
+    """
+    What isn't allowed is said with what is.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        parse(f"[bridge]\n{line}\n", "x.toml")
+    assert "x.toml: [bridge] " in str(caught.value)
+    assert text in str(caught.value)
+
+
+def test_configuration() -> None:
+    """
+    Every key reaches its setting.
+    """
+    text = """
+[bridge]
+interface = "lan0"
+bridge = "br0"
+tagged = true
+spanning-tree = true
+checksum = true
+addresses = 1
+addresses-per-session = 2
+floods = 3
+ageing = 10
+"""
+    expected = Bridge("lan0", "br0", True, True, True, 1, 2, 3, 10.0)
+    assert parse(text, "x.toml").section(BridgeFactory()) == expected
+    assert parse('[bridge]\nbridge = ""\n', "x.toml").section(BridgeFactory()) == Bridge()

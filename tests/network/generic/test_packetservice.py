@@ -1,0 +1,173 @@
+"""
+Tests of L{pptpgw.network.generic.packetservice}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.counters import Counters
+from pptpgw.declaration import Destination
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import IPacketService, IPacketSession
+from pptpgw.network.environment import Environment
+from pptpgw.network.generic import packetservice
+from pptpgw.network.generic.network import GenericNetwork
+from tests.network.generic.declared import declare, opened
+
+
+@implementer(IPacketService)
+class Echo:
+    """
+    Sends every packet back.
+    """
+
+    def __init__(self, reactor: object) -> None:
+        self.reactor = reactor
+        self.told: list[object] = []
+        self.sessions: list[IPacketSession] = []
+
+    def sessionOpened(self, session: IPacketSession) -> None:
+        self.sessions.append(session)
+        self.told.append(("opened", session.subscriber.name, session.mtu))
+
+    def packetReceived(self, session: IPacketSession, number: int, packet: bytes) -> None:
+        if packet == b"fail":
+            raise ValueError("the service's own fault")
+        session.send(number, packet[::-1])
+
+    def sessionClosed(self, session: IPacketSession) -> None:
+        self.told.append(("closed", session.subscriber.name, session.mtu))
+        session.send(0x00C3, b"too late")
+
+
+echo = Echo(None)
+notAService = object()
+
+
+class InName:
+    """
+    Has nothing of what it says it provides.
+    """
+
+
+inName = InName()
+directlyProvides(inName, IPacketService)
+
+
+def fails(reactor: object) -> object:
+    raise RuntimeError("no database")
+
+
+HERE = "tests.network.generic.test_packetservice"
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """
+    Forget what the object was told.
+    """
+    imported().told.clear()
+    yield
+
+
+def imported() -> Echo:
+    """
+    The object as its dotted name leads to it, wherever the tests were imported from.
+    """
+    from twisted.python.reflect import namedAny
+
+    found: Echo = namedAny(f"{HERE}.echo")
+    return found
+
+
+def made(name: str, *data: int) -> tuple[GenericNetwork, Counters]:
+    """
+    The network that leads to the object, started.
+    """
+    counters = Counters()
+    environment = Environment(Clock(), 1400, None, counters)
+    network = GenericNetwork(declare(*data, to=Destination("object", name)), environment)
+    network.start()
+    return network, counters
+
+
+def test_sessions() -> None:
+    """
+    The object hears of each session, gets its packets, and answers them.
+    """
+    network, _ = made(f"{HERE}.echo", 0x00C3, 0x02C3)
+    alice, bob = opened(network, "alice"), opened(network, "bob")
+    alice.deliver(b"abc", 0x02C3)
+    bob.deliver(b"def")
+    assert alice.received == [(0x02C3, b"cba")]
+    assert bob.received == [(0x00C3, b"fed")]
+    alice.close()
+    assert imported().told == [
+        ("opened", "alice", 1400),
+        ("opened", "bob", 1400),
+        ("closed", "alice", 0),
+    ]
+    assert alice.received == [(0x02C3, b"cba")]
+
+
+def test_session() -> None:
+    """
+    What the object is given is what the interface says.
+    """
+    network, _ = made(f"{HERE}.echo")
+    opened(network)
+    assert verifyObject(IPacketSession, imported().sessions[-1])
+
+
+def test_aFactory() -> None:
+    """
+    A callable makes the object, of the reactor.
+    """
+    outlets = packetservice.ServiceObject(
+        declare(to=Destination("object", f"{HERE}.Echo")), "the reactor", Counters()
+    )
+    outlets.start()
+    assert outlets.service.reactor == "the reactor"
+
+
+def test_whatItRaisesGoesNoFurther(loggedFailures: list[Failure]) -> None:
+    """
+    An error of the object's is logged and counted, and the next packet has its turn.
+    """
+    network, counters = made(f"{HERE}.echo")
+    session = opened(network)
+    session.deliver(b"fail")
+    session.deliver(b"ok")
+    assert session.received == [(0x00C3, b"ko")]
+    assert counters.discards == {packetservice.FAILED: 1}
+    assert [failure.getErrorMessage() for failure in loggedFailures] == ["the service's own fault"]
+    loggedFailures.clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no_such_package.thing", "no_such_package"),
+        (f"{HERE}.nothing", "nothing"),
+        (f"{HERE}.notAService", "declaratively implement"),
+        (f"{HERE}.inName", "packetReceived"),
+        (f"{HERE}.fails", "RuntimeError: no database"),
+    ],
+)
+def test_whatIsNoService(name: str, why: str) -> None:
+    """
+    An error at the start names the declaration, the object and what is wrong with it.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        made(name)
+    text = str(caught.value)
+    assert text.startswith(f'[[network.generic]] "controller": to = "object:{name}": ')
+    assert why in text
+    assert text.endswith("IPacketService, or a callable that makes one of the reactor")

@@ -1,0 +1,112 @@
+"""
+Bindings, and the addresses that they are made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from twisted.internet.task import Clock
+
+from pptpgw.network.ipv6 import binding
+from pptpgw.network.ipv6.binding import AddressSource, Bindings
+from pptpgw.session.prefix import PrefixPool
+
+LINK = IPv6Network("fc00:0:1:5::/64")
+ONE, TWO = (b"one", 1), (b"two", 2)
+
+
+def test_addresses() -> None:
+    """
+    A client's address is its own, the same after it was released, and another once one was
+    declined, by whomever.
+    """
+    source = AddressSource(LINK)
+    one, two = source.take(ONE), source.take(TWO)
+    assert {one in LINK, two in LINK} == {True}
+    assert one != two
+    source.release(one)
+    assert source.take(ONE) == one
+    source.release(one)
+    source.decline()
+    assert source.take(ONE) not in (one, two)
+
+
+def test_addressInUse() -> None:
+    """
+    Nobody gets an address that is taken, be it by the arithmetic.
+    """
+    source = AddressSource(LINK)
+    assert source.take(ONE) != source.take(ONE)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "good"),
+    [
+        (0, False),
+        (1, True),
+        (0x02005EFFFDFFFFFF, True),
+        (0x02005EFFFE000000, False),
+        (0x02005EFFFEFFFFFF, False),
+        (0x02005EFFFF000000, True),
+        (0xFDFFFFFFFFFFFF7F, True),
+        (0xFDFFFFFFFFFFFF80, False),
+        (0xFDFFFFFFFFFFFFFF, False),
+        (0xFE00000000000000, True),
+    ],
+)
+def test_reservedIdentifiers(monkeypatch: pytest.MonkeyPatch, identifier: int, good: bool) -> None:
+    """
+    The identifiers of RFC 5453 are passed over.
+    """
+    digests = iter([identifier.to_bytes(8, "big"), bytes(7) + b"\7"])
+
+    class Digest:
+        def __init__(self, text: bytes) -> None:
+            assert hashlib.sha256(text)
+
+        def digest(self) -> bytes:
+            return next(digests)
+
+    monkeypatch.setattr(binding, "sha256", Digest)
+    assert AddressSource(LINK).take(ONE) == LINK[identifier if good else 7]
+
+
+def test_offerAndBind() -> None:
+    """
+    An offer becomes a binding and, when its time is over, an offer again, which is told each time.
+    """
+    clock, told = Clock(), []
+    pool = PrefixPool([IPv6Network("fc00:1::/56")], 64)
+    bindings = Bindings(
+        clock, 2, lambda client: pool.allocate(), pool.release, lambda: told.append(bindings.values)
+    )
+    value = bindings.offer(ONE)
+    assert (bindings.values, bindings.bound(ONE), told) == ((), None, [])
+    for seconds in (5, 10):
+        bindings.bind(ONE, seconds)
+        assert bindings.bound(ONE) == value
+    clock.advance(9)
+    assert told == [(value,)]
+    clock.advance(1)
+    assert told == [(value,), ()]
+    assert (bindings.bound(ONE), bindings.offer(ONE), pool.used) == (None, value, 1)
+
+
+def test_releaseOfAnOffer() -> None:
+    """
+    Nobody is told of an offer that goes.
+    """
+
+    def changed() -> None:
+        raise AssertionError("nothing was bound")
+
+    pool = PrefixPool([IPv6Network("fc00:1::/56")], 64)
+    bindings = Bindings(Clock(), 1, lambda client: pool.allocate(), pool.release, changed)
+    bindings.offer(ONE)
+    assert bindings.offer(TWO) != IPv6Address("::")
+    assert pool.used == 1
+    bindings.release(TWO)
+    assert pool.used == 0

@@ -1,0 +1,134 @@
+"""
+What a session lends, without messages; L{tests.network.test_dhcpv6} has them within messages.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from twisted.internet.task import Clock
+
+from pptpgw.network.ipv6.lease import MAX_WITHDRAWN, Leases, makeStatus, named, without
+from pptpgw.session.prefix import PrefixPool
+from pptpgw.wire.dhcpv6 import (
+    INFINITY,
+    Address,
+    AddressAssociation,
+    Association,
+    Prefix,
+    PrefixAssociation,
+    TemporaryAssociation,
+)
+from pptpgw.wire.dhcpv6option import Status, StatusCode
+
+LINK = IPv6Network("fc00:0:1:5::/64")
+SITE = IPv6Network("fc00:1::/56")
+FOREIGN = [IPv6Network((int(IPv6Address("fc00:2::")) + (one << 72), 56)) for one in range(5)]
+CLIENT = (b"client", 1)
+NO_BINDING = Status(StatusCode.NO_BINDING, "no binding")
+
+
+def leases(preferred: int = 100, valid: int = 200) -> Leases:
+    return Leases(Clock(), LINK, PrefixPool([SITE], 56), lambda: None, preferred, valid)
+
+
+@pytest.mark.parametrize(
+    ("preferred", "t1", "t2"),
+    [(100, 50, 80), (7, 3, 5), (1, 0, 0), (INFINITY - 1, 0x7FFFFFFF, 0xCCCCCCCB), (INFINITY,) * 3],
+)
+def test_times(preferred: int, t1: int, t2: int) -> None:
+    """
+    T1 and T2 are 0.5 and 0.8 of the preferred lifetime (section 21.4), without end where that is.
+    """
+    association = leases(preferred, INFINITY).lend(CLIENT, PrefixAssociation(1), bind=True)
+    wanted = PrefixAssociation(1, (Prefix(SITE, preferred, INFINITY),), None, t1, t2)
+    assert association == wanted
+
+
+def test_whatTheClientSaidIsNotRepeated() -> None:
+    """
+    T1, T2, lifetimes and status of the question don't come back.
+    """
+    asked = PrefixAssociation(1, (Prefix(SITE, 9, 9, NO_BINDING),), NO_BINDING, 9, 9)
+    lent = leases()
+    wanted = PrefixAssociation(1, (Prefix(SITE, 100, 200),), None, 50, 80)
+    assert lent.lend(CLIENT, asked, bind=True) == wanted
+    assert lent.extend(CLIENT, asked) == wanted
+
+
+def test_withdrawn() -> None:
+    """
+    So many leases that don't belong here are withdrawn, and no more.
+    """
+    asked = PrefixAssociation(1, tuple(map(Prefix, FOREIGN)))
+    withdrawn = tuple(map(Prefix, FOREIGN[:MAX_WITHDRAWN]))
+    lent = leases()
+    assert lent.extend(CLIENT, asked) == PrefixAssociation(1, (), NO_BINDING)
+    assert lent.extend(CLIENT, asked, withdraw=True) == PrefixAssociation(1, withdrawn, NO_BINDING)
+    lent.lend(CLIENT, asked, bind=True)
+    assert lent.extend(CLIENT, asked).leases == (Prefix(SITE, 100, 200), *withdrawn)
+
+
+def test_belongs() -> None:
+    """
+    Addresses of the link do, and prefixes that are bound.
+    """
+    lent = leases()
+    assert lent.belongs(LINK[7])
+    assert not lent.belongs(IPv6Address("fc00:0:1:6::7"))
+    lent.lend(CLIENT, PrefixAssociation(1), bind=False)
+    assert not lent.belongs(SITE)
+    lent.lend(CLIENT, PrefixAssociation(1), bind=True)
+    assert lent.belongs(SITE)
+    assert lent.prefixes == (SITE,)
+
+
+def test_takeBack() -> None:
+    """
+    What is given back is gone; whoever has nothing is told so.
+    """
+    lent = leases()
+    mine = lent.lend(CLIENT, PrefixAssociation(1), bind=True)
+    assert lent.takeBack((b"other", 1), mine) == PrefixAssociation(1, (), NO_BINDING)
+    assert lent.takeBack(CLIENT, mine) is None
+    assert lent.prefixes == ()
+    assert lent.takeBack(CLIENT, mine) == PrefixAssociation(1, (), NO_BINDING)
+
+
+def test_declined() -> None:
+    """
+    A declined address gives way to another one.
+    """
+    lent = leases()
+    first = lent.lend(CLIENT, AddressAssociation(1), bind=True)
+    assert lent.decline(CLIENT, first) is None
+    second = lent.lend(CLIENT, AddressAssociation(1), bind=True)
+    assert named(second) != named(first)
+    assert lent.extend(CLIENT, second) == second
+
+
+@pytest.mark.parametrize(
+    "association",
+    [
+        AddressAssociation(1, (Address(IPv6Address("::")), Address(LINK[7]))),
+        TemporaryAssociation(1, (Address(LINK[7]), Address(IPv6Address("::")))),
+    ],
+)
+def test_named(association: Association) -> None:
+    """
+    All zeros name nothing, and so does a length without a prefix.
+    """
+    assert named(association) == [LINK[7]]
+    lengths = PrefixAssociation(1, (Prefix(IPv6Network("::/48")), Prefix(SITE)))
+    assert named(lengths) == [SITE]
+
+
+def test_without() -> None:
+    """
+    An association without leases is of the same kind and number, and says why in words too.
+    """
+    assert without(TemporaryAssociation(7), StatusCode.NOT_ON_LINK) == TemporaryAssociation(
+        7, (), Status(4, "not on link")
+    )
+    assert makeStatus(StatusCode.NO_ADDRS_AVAIL) == Status(2, "no addrs avail")

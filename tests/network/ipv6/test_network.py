@@ -1,0 +1,364 @@
+"""
+Tests of L{pptpgw.network.ipv6.network}: what the gateway has, and what one session is given. Scapy
+reads the packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.dhcp6 import (
+    DHCP6OptDNSServers,
+)
+from scapy.layers.inet6 import (
+    ICMPv6ND_RA,
+    ICMPv6NDOptDNSSL,
+    ICMPv6NDOptMTU,
+    ICMPv6NDOptPrefixInfo,
+    ICMPv6NDOptRDNSS,
+    IPv6,
+)
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.realm import Subscriber
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    Attachments,
+    IKernelInterface,
+    INetwork,
+    INetworkFactory,
+    INetworkLink,
+    INetworkProtocol,
+)
+from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions
+from pptpgw.ports import sysctl
+from pptpgw.wire import ppp
+from tests.network.ipv6.callers import GATEWAY, SECTION, Host, made, protocolOf, resultOf
+
+
+@implementer(IKernelInterface)
+class Interface:
+    """
+    Keeps what it is told.
+    """
+
+    name = "pptp0"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+        self.told.append(f"address {address}")
+
+    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
+        self.told.append(f"route {network}")
+
+    def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
+        raise AssertionError("they go with the interface")
+
+
+@pytest.fixture
+def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """
+    Sets the kernel's switches: IPv6 disabled on our interface, forwarded on all.
+    """
+    monkeypatch.setattr(sysctl, "FOLDER", tmp_path)
+    for name in ("all", "pptp0"):
+        (tmp_path / name).mkdir()
+
+    def set(disabled: str, forwarding: str) -> None:
+        (tmp_path / "pptp0" / "disable_ipv6").write_text(disabled)
+        (tmp_path / "all" / "forwarding").write_text(forwarding)
+
+    return set
+
+
+Switches = Callable[[str, str], None]
+
+
+class TestNetwork:
+    """
+    What the gateway has, and sessions are given.
+    """
+
+    def test_interfaces(self) -> None:
+        verifyObject(INetworkFactory, IPv6Factory())
+        verifyObject(INetwork, made())
+
+    def test_addressAndRoutes(self, switches: Switches, log: list[str]) -> None:
+        switches("0", "1")
+        interface = Interface()
+        network = made(interface=interface)
+        network.start()
+        network.stop()
+        assert interface.told == [
+            f"address {GATEWAY}/128",
+            "route fc00:0:1::/48",
+            "route fc00:1::/36",
+        ]
+        assert log == []
+
+    def test_noKernel(self, log: list[str]) -> None:
+        made().start()
+        assert log == []
+
+    def test_notForwarded(self, switches: Switches, log: list[str]) -> None:
+        """
+        It is said, once, and callers get what there is.
+        """
+        switches("0", "0")
+        network = made(interface=Interface())
+        network.start()
+        protocolOf(network)
+        assert len(log) == 1 and "sysctl net.ipv6.conf.all.forwarding=1" in log[0]
+
+    def test_disabled(self, switches: Switches, log: list[str]) -> None:
+        """
+        It is said, once, and sessions go without.
+        """
+        switches("1", "1")
+        interface = Interface()
+        network = made(interface=interface)
+        network.start()
+        assert resultOf(network.makeProtocol(Subscriber("alice"))) is None
+        assert interface.told == []
+        assert len(log) == 1 and "disable_ipv6=0" in log[0]
+
+    def test_prefixes(self) -> None:
+        """
+        Each session has its own; the gateway's is never given.
+        """
+        network = made('prefixes = ["fc00:0:1::/62", "fc00:0:9::/64"]')
+        protocols = [protocolOf(network) for _ in range(4)]
+        assert [str(one.prefix) for one in protocols] == [
+            "fc00:0:1:1::/64",
+            "fc00:0:1:2::/64",
+            "fc00:0:1:3::/64",
+            "fc00:0:9::/64",
+        ]
+        network.release(protocols[2])
+        network.release(protocols[0])
+        assert protocolOf(network).prefix == protocols[2].prefix
+
+    def test_prefixesUsedUp(self, log: list[str]) -> None:
+        """
+        A session that comes too late goes without IPv6, and has the rest.
+        """
+        network = made('prefixes = "fc00:0:1::/63"')
+        protocol = protocolOf(network)
+        assert resultOf(network.makeProtocol(Subscriber("bob"))) is None
+        assert log == ["bob goes without IPv6: all IPv6 prefixes of 64 bits are in use"]
+        network.release(protocol)
+        protocolOf(network)
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ('prefixes = "fc00::/64"', r"\[ipv6\] prefixes = fc00::/64: .* two /64"),
+            ("prefixes = []", r"\[ipv6\] prefixes = none: .* two /64"),
+            ('prefixes = ["fc00::/48", "fc00::/60"]', "fc00::/48 overlaps fc00::/60"),
+            ('delegate = "fc00::/40"', "fc00:0:1::/48 overlaps fc00::/40"),
+            ('delegate = "fc00:1::/60"', r"delegate-length = 56: must be from 60 to 64"),
+            ("preferred-lifetime = 7201", "preferred-lifetime = 7201: must be at most .* 7200"),
+            (
+                "search = [" + ", ".join(f'"{"x" * 60}.x{one}"' for one in range(20)) + "]",
+                "dns and search: .* octets",
+            ),
+        ],
+    )
+    def test_faults(self, text: str, fault: str) -> None:
+        with pytest.raises(ConfigurationError, match=fault):
+            made(text)
+
+    def test_narrow(self) -> None:
+        made(mru=1284)
+        with pytest.raises(ConfigurationError, match=r"\[link\] mru = 1283: IPv6 needs 1284"):
+            made(mru=1283)
+
+
+@implementer(INetworkLink)
+class Link:
+    """
+    The link of one protocol, which is opened; what it is told, and the packets that it sends.
+    """
+
+    peerMRU = 1500
+
+    def __init__(self, network: IPv6Sessions, clock: Clock) -> None:
+        self.clock = clock
+        self.control: list[bytes] = []
+        self.packets: list[Any] = []
+        self.told: list[Any] = []
+        self.protocol = protocolOf(network)
+        self.protocol.attach(self)
+        self.protocol.open()
+        self.protocol.lowerUp()
+        self.negotiate()
+
+    def negotiate(self) -> None:
+        """
+        Ask for an identifier, and acknowledge ours.
+        """
+        request = [packet for packet in self.control if packet[0] == ppp.CONFIGURE_REQUEST][-1]
+        self.protocol.received(b"\x02" + request[1:])
+        self.protocol.received(bytes.fromhex("0101000e010a 00000000000000bb"))
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        self.control.append(packet)
+
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        assert number == 0x57
+        self.packets.append(IPv6(packet))
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        self.told.append(attachments[0x57])
+
+    networkChanged = networkOpened
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        self.told.append("closed")
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        self.told.append(reason)
+
+
+class TestProtocol:
+    """
+    One session's.
+    """
+
+    def opened(self, text: str = SECTION) -> Link:
+        clock = Clock()
+        return Link(made(text, clock=clock), clock)
+
+    def test_advertised(self) -> None:
+        """
+        At once.
+        """
+        link = self.opened()
+        (attachment,) = link.told
+        assert attachment.addresses == (IPv6Network("fc00:0:1:1::/64"),)
+        assert (attachment.mtu, attachment.receive) == (1400, None)
+        (advertisement,) = link.packets
+        assert advertisement.src == str(link.protocol.localAddress)
+        told = advertisement[ICMPv6ND_RA]
+        assert (told.M, told.O, told.routerlifetime) == (0, 1, 1800)
+        prefix = told[ICMPv6NDOptPrefixInfo]
+        assert (prefix.prefix, prefix.prefixlen, prefix.L, prefix.A) == ("fc00:0:1:1::", 64, 0, 1)
+        assert (prefix.preferredlifetime, prefix.validlifetime) == (3600, 7200)
+        assert told[ICMPv6NDOptMTU].mtu == 1396
+        assert (told[ICMPv6NDOptRDNSS].dns, told[ICMPv6NDOptRDNSS].lifetime) == (
+            ["2001:db8::53"],
+            1800,
+        )
+        assert told[ICMPv6NDOptDNSSL].searchlist[0] == "example.net."
+
+    @pytest.mark.parametrize(
+        ("text", "flags"), [("managed = true", (1, 1)), ("dhcp = false\nmanaged = true", (0, 0))]
+    )
+    def test_flags(self, text: str, flags: tuple[int, int]) -> None:
+        told = self.opened(text).packets[0][ICMPv6ND_RA]
+        assert flags == (told.M, told.O)
+
+    def test_closed(self) -> None:
+        """
+        Where we end it, a last advertisement tells; nothing is sent after that.
+        """
+        link = self.opened()
+        link.protocol.close("enough")
+        assert [packet[ICMPv6ND_RA].routerlifetime for packet in link.packets] == [1800, 0]
+        assert link.told[1:] == ["closed"]
+        link.clock.pump([1] * 1000)
+        assert len(link.packets) == 2
+        assert link.protocol.attachment().local is None
+
+    @pytest.mark.parametrize("end", ["lowerDown", "terminated"])
+    def test_ended(self, end: str) -> None:
+        """
+        Where the peer or the link ends it, there is nobody to tell.
+        """
+        link = self.opened()
+        if end == "lowerDown":
+            link.protocol.lowerDown()
+        else:
+            link.protocol.received(ppp.encodePacket(ppp.TERMINATE_REQUEST, 9))
+        link.clock.pump([1] * 1000)
+        assert len(link.packets) == 1
+
+    def test_negotiatedAnew(self) -> None:
+        """
+        It begins again, with the same prefix.
+        """
+        link = self.opened()
+        link.protocol.lowerDown()
+        link.protocol.lowerUp()
+        link.negotiate()
+        assert [bytes(packet) for packet in link.packets] == [bytes(link.packets[0])] * 2
+        assert [one if one == "closed" else one.addresses for one in link.told] == [
+            (link.protocol.prefix,),
+            "closed",
+            (link.protocol.prefix,),
+        ]
+
+    def test_delegated(self) -> None:
+        """
+        A delegated prefix leads to the session, until it isn't delegated any more.
+        """
+        link = self.opened()
+        host = Host("fe80::bb")
+
+        def ask(message: Any) -> Any:
+            link.told[-1].local(bytes(host.dhcp(message)))
+            return link.packets[-1]
+
+        offer = ask(host.solicit())
+        assert len(link.told) == 1
+        reply = ask(host.request(offer))
+        delegated = IPv6Network("fc00:1::/56")
+        assert link.told[1].addresses == (link.protocol.prefix, delegated)
+        assert host.delegated(reply) == "fc00:1::/56"
+        assert reply[DHCP6OptDNSServers].dnsservers == ["2001:db8::53"]
+        link.protocol.lowerDown()
+        link.protocol.lowerUp()
+        link.negotiate()
+        assert link.told[-1].addresses == (link.protocol.prefix, delegated)
+        link.clock.pump([10] * 721)
+        assert link.told[-1].addresses == (link.protocol.prefix,)
+
+    def test_leaseEndsWhileItIsClosed(self) -> None:
+        link = self.opened()
+        host = Host("fe80::bb")
+        link.told[-1].local(bytes(host.dhcp(host.solicit())))
+        link.told[-1].local(bytes(host.dhcp(host.request(link.packets[-1]))))
+        link.protocol.lowerDown()
+        count = len(link.told)
+        link.clock.pump([10] * 721)
+        assert len(link.told) == count
+
+    def test_release(self) -> None:
+        """
+        What was delegated goes back.
+        """
+        clock = Clock()
+        network = made('delegate = "fc00:1::/56"', clock=clock)
+        for _ in range(2):
+            link, host = Link(network, clock), Host("fe80::bb")
+            link.told[-1].local(bytes(host.dhcp(host.solicit())))
+            assert host.delegated(link.packets[-1]) == "fc00:1::/56"
+            link.told[-1].local(bytes(host.dhcp(host.request(link.packets[-1]))))
+            assert host.delegated(link.packets[-1]) == "fc00:1::/56"
+            link.protocol.lowerDown()
+            network.release(link.protocol)
+        assert clock.getDelayedCalls() == []
+
+    def test_noDHCPv6(self) -> None:
+        link = self.opened("dhcp = false")
+        host = Host("fe80::bb")
+        link.told[-1].local(bytes(host.dhcp(host.solicit())))
+        assert len(link.packets) == 1

@@ -1,0 +1,341 @@
+"""
+Tests for L{pptpgw.network.ipx.router}.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.network.ipx import router
+from pptpgw.network.ipx.router import HOPS
+from pptpgw.network.ipx.routing import BROADCASTS
+from pptpgw.wire import ipx
+from pptpgw.wire.ipx import Address, Header, Route
+from tests.network.ipx.stations import (
+    BEHIND,
+    FURTHER,
+    NETWORK,
+    ROUTER,
+    Caller,
+    World,
+    everybody,
+    parted,
+    passed,
+)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# Unicast
+
+
+@pytest.mark.parametrize("network", [NETWORK, ipx.THIS_NETWORK])
+def test_unicast(world: World, network: int) -> None:
+    """
+    A packet goes to the station with the node, and to nobody else, one router farther.
+    """
+    packet = world.one.send(world.two.address(0x4545, network))
+    assert world.two.got == [passed(packet)]
+    assert (world.one.got, world.three.got, world.discarded()) == ([], [], {})
+
+
+def test_padding(world: World) -> None:
+    """
+    What stands behind a packet's length isn't passed on.
+    """
+    packet = ipx.encodePacket(0, world.two.address(), world.one.address(), b"odd")
+    world.router.received(world.one.station, packet + b"\0\0\0")
+    assert world.two.got == [passed(packet)]
+
+
+@pytest.mark.parametrize("hops", [0, 7, HOPS - 2])
+def test_hops(world: World, hops: int) -> None:
+    packet = world.one.send(world.two.address(), hops=hops)
+    assert world.two.got == [passed(packet)]
+
+
+@pytest.mark.parametrize("hops", [HOPS - 1, HOPS, 255])
+def test_tooManyHops(world: World, hops: int) -> None:
+    """
+    No packet passes its sixteenth router.
+    """
+    world.one.send(world.two.address(), hops=hops)
+    world.nothing(router.TOO_FAR)
+    world.one.send(everybody(0x4000), hops=hops)
+    world.nothing(router.TOO_FAR)
+
+
+def test_checksum(world: World) -> None:
+    """
+    A checksum goes with its packet.
+    """
+    packet = world.one.send(world.two.address(), checksum=0x1234)
+    assert world.two.got == [passed(packet)]
+
+
+def test_nobody(world: World) -> None:
+    """
+    Nobody has the node, everybody's network isn't known, or it is for the sender itself.
+    """
+    for destination in (
+        Address(NETWORK, bytes.fromhex("f200000000ff"), 0x4000),
+        Address(BEHIND, ipx.ALL_NODES, 0x4000),
+        world.one.address(),
+    ):
+        world.one.send(destination)
+        world.nothing(router.NO_STATION)
+
+
+@pytest.mark.parametrize("size", [0, 1, 29])
+def test_malformed(world: World, size: int) -> None:
+    world.router.received(world.one.station, bytes(size))
+    world.nothing(router.MALFORMED)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Address(NETWORK, bytes.fromhex("f20000000002"), 0x4000),
+        Address(NETWORK, ROUTER, 0x4000),
+        Address(NETWORK, ipx.ALL_NODES, 0x4000),
+        Address(NETWORK, ipx.NO_NODE, 0x4000),
+        Address(0, bytes.fromhex("f20000000002"), 0x4000),
+        Address(BEHIND, bytes.fromhex("f20000000001"), 0x4000),
+        Address(ipx.ALL_NETWORKS, bytes.fromhex("f20000000001"), 0x4000),
+    ],
+)
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_spoofed(world: World, source: Address, broadcast: bool) -> None:
+    """
+    Nobody sends from another's address.
+    """
+    world.one.send(everybody(1) if broadcast else world.two.address(), source=source)
+    world.nothing(router.SPOOFED)
+
+
+def test_left(world: World) -> None:
+    """
+    Who has left gets nothing, and his node is free.
+    """
+    assert not world.router.isFree(world.two.node)
+    assert not world.router.isFree(ROUTER)
+    world.router.leave(world.two.station)
+    assert world.router.isFree(world.two.node)
+    world.one.send(world.two.address())
+    world.nothing(router.NO_STATION)
+    world.one.send(everybody(0x4000))
+    assert (len(world.two.got), len(world.three.got)) == (0, 1)
+
+
+def test_routerItself(world: World) -> None:
+    """
+    The router listens to RIP and SAP, and takes the answers to its echoes.
+    """
+    world.one.send(Address(NETWORK, ROUTER, 0x4000))
+    world.nothing(router.NOBODY_LISTENS)
+    world.one.send(Address(0, ROUTER, ipx.ECHO_SOCKET))
+    assert world.discarded() == {}
+    assert world.two.got == []
+
+
+# Broadcast
+
+
+@pytest.mark.parametrize("network", [NETWORK, ipx.THIS_NETWORK, ipx.ALL_NETWORKS])
+def test_broadcast(world: World, network: int) -> None:
+    """
+    A broadcast goes to all but its sender.
+    """
+    packet = passed(world.one.send(everybody(0x4545, network)))
+    assert (world.one.got, world.two.got, world.three.got) == ([], [packet], [packet])
+
+
+def test_ipxwan(world: World) -> None:
+    """
+    IPXWAN is of one link: others don't hear of it.
+    """
+    world.one.send(everybody(ipx.IPXWAN_SOCKET, 0), b"WASM" + bytes(100))
+    world.nothing(router.NOBODY_LISTENS)
+
+
+def test_broadcastRate(world: World) -> None:
+    """
+    A station has so many broadcasts; others have theirs, and unicast isn't touched.
+    """
+    rate, burst = map(int, BROADCASTS)
+    for _ in range(burst + 5):
+        world.one.send(everybody(0x4000))
+    assert len(world.two.got) == burst
+    assert world.discarded() == {router.TOO_OFTEN: 5}
+    world.two.send(everybody(0x4000))
+    assert len(world.one.got) == 1
+    world.one.send(world.two.address())
+    assert len(world.two.got) == burst + 1
+    world.clock.advance(1)
+    for _ in range(burst):
+        world.one.send(everybody(0x4000))
+    assert len(world.two.got) == burst + 1 + rate
+
+
+def test_copies(world: World) -> None:
+    """
+    Where there are many stations, each broadcast of one counts for more; so one alone can't use up
+    what all have together, which is limited too.
+    """
+    callers = [Caller(world, number) for number in range(100, 600)]
+    for _ in range(1000):
+        world.one.send(everybody(0x4000))
+    copies = len(callers) + 2
+    count = len(world.two.got)
+    assert count == BROADCASTS[1] * router.PORTION // copies
+    world.discarded()
+    for caller in callers:
+        caller.send(everybody(0x4000))
+    assert len(world.two.got) == router.COPIES[1] // copies
+    assert world.discarded() == {router.TOO_OFTEN: len(callers) + count - len(world.two.got)}
+
+
+# Type 20
+
+
+def propagated(*networks: int) -> bytes:
+    return struct.pack("!8I", *networks, *[0] * (8 - len(networks))) + b"NetBIOS"
+
+
+@pytest.mark.parametrize("networks", [(), (BEHIND,), tuple(range(1, 9))])
+def test_type20(world: World, networks: tuple[int, ...]) -> None:
+    """
+    On its network such a packet passes as it is: its transport control counts the networks that
+    stand in it.
+    """
+    hops = len(networks)
+    packet = world.one.send(everybody(0x455, 0), propagated(*networks), type=ipx.NETBIOS, hops=hops)
+    assert (world.one.got, world.two.got, world.three.got) == ([], [packet], [packet])
+
+
+def test_type20Circles(world: World) -> None:
+    """
+    One that has been here comes back from behind another caller: that is the end.
+    """
+    data = propagated(BEHIND, NETWORK, FURTHER)
+    world.one.send(everybody(0x455), data, type=ipx.NETBIOS, hops=3)
+    world.nothing(router.CIRCLING)
+    # What stands behind the count is left over.
+    world.one.send(everybody(0x455), data, type=ipx.NETBIOS, hops=1)
+    assert len(world.two.got) == 1
+
+
+@pytest.mark.parametrize("hops", [9, 16, 255])
+def test_type20TooFar(world: World, hops: int) -> None:
+    """
+    Eight networks are enough.
+    """
+    world.one.send(everybody(0x455), propagated(), type=ipx.NETBIOS, hops=hops)
+    world.nothing(router.TOO_FAR)
+
+
+def test_type20Short(world: World) -> None:
+    """
+    One that has come through networks names them; one that hasn't needn't have room for them.
+    """
+    world.one.send(everybody(0x455), bytes(7), type=ipx.NETBIOS, hops=2)
+    world.nothing(router.MALFORMED)
+    world.one.send(everybody(0x455), b"", type=ipx.NETBIOS)
+    assert len(world.two.got) == 1
+
+
+def test_type20Unicast(world: World) -> None:
+    """
+    To one node it is a packet like any other.
+    """
+    packet = world.one.send(world.two.address(0x455), propagated(), type=ipx.NETBIOS)
+    assert world.two.got == [passed(packet)]
+
+
+# To other networks
+
+
+def test_routed(world: World) -> None:
+    """
+    Packets go to and come from a network behind a caller; a broadcast there is the caller's.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    host = Address(BEHIND, bytes.fromhex("000000000001"), 0x451)
+    packet = world.two.send(host, checksum=0x4711)
+    assert world.one.got == [passed(packet)]
+    packet = world.one.send(world.two.address(), source=host)
+    assert world.two.got == [passed(packet)]
+    world.one.got.clear()
+    packet = world.two.send(everybody(0x455, BEHIND))
+    assert (world.one.got, world.three.got) == ([passed(packet)], [])
+    # What it knows, others don't send from; and it doesn't get back what it sends there.
+    world.discarded()
+    world.three.send(world.two.address(), source=host)
+    assert world.discarded() == {router.SPOOFED: 1}
+    world.one.send(host)
+    assert world.discarded() == {router.NO_STATION: 1}
+
+
+def test_sourceNetworkFilledIn(world: World) -> None:
+    """
+    On another network nobody knows what the sender's own network is; a checksum wouldn't be right
+    any more.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    host = Address(BEHIND, bytes.fromhex("000000000001"), 0x451)
+    world.two.send(host, source=world.two.address(0x4000, ipx.THIS_NETWORK), checksum=0x4711)
+    header, data = parted(world.one.got[0])
+    assert header == Header(0xFFFF, 34, 1, 4, *host, *world.two.address())
+    assert data == b"data"
+
+
+def test_defaultRoute(world: World) -> None:
+    """
+    A caller that knows the rest of the world gets what nobody else does, and sends from there; not
+    from where others are known to be.
+    """
+    world.one.tell(ipx.RESPONSE, Route(ipx.DEFAULT_NETWORK, 1, 2))
+    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    host = Address(0x5555, bytes.fromhex("000000000001"), 0x451)
+    packet = world.three.send(host)
+    assert world.one.got == [passed(packet)]
+    packet = world.one.send(world.three.address(), source=host)
+    assert world.three.got == [passed(packet)]
+    world.one.send(world.three.address(), source=host._replace(network=BEHIND))
+    assert world.discarded() == {router.SPOOFED: 1}
+
+
+@given(
+    st.sampled_from([0, 1, 4, 20, 255]),
+    st.sampled_from([0, NETWORK, BEHIND, ipx.ALL_NETWORKS]),
+    st.sampled_from([ipx.ALL_NODES, ROUTER, bytes.fromhex("f20000000002"), ipx.NO_NODE]),
+    st.sampled_from([2, ipx.RIP_SOCKET, ipx.SAP_SOCKET, 0x455]),
+    st.integers(0, 255),
+    st.binary(max_size=70),
+    st.binary(max_size=3),
+)
+def test_anything(
+    type: int,
+    network: int,
+    node: bytes,
+    socket: int,
+    hops: int,
+    data: bytes,
+    start: bytes,
+) -> None:
+    """
+    Nothing that a station sends raises.
+    """
+    world = World()
+    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    packet = world.one.send(Address(network, node, socket), start + data, type=type, hops=hops)
+    for size in range(0, len(packet), 7):
+        world.router.received(world.one.station, packet[:size])
+    assert world.one.got == [] or socket in (ipx.RIP_SOCKET, ipx.SAP_SOCKET)

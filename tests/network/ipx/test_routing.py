@@ -1,0 +1,297 @@
+"""
+Tests for L{pptpgw.network.ipx.routing}.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pptpgw.network.ipx import router, routing
+from pptpgw.network.ipx.routing import ROUTING
+from pptpgw.network.ipx.table import LIFETIME, LIMIT
+from pptpgw.wire import ipx
+from pptpgw.wire.ipx import Address, RIPPacket, Route, SAPQuery, SAPResponse
+from tests.network.ipx.stations import (
+    BEHIND,
+    FILES,
+    FURTHER,
+    NETWORK,
+    PRINTERS,
+    ROUTER,
+    Caller,
+    World,
+    everybody,
+    passed,
+    server,
+)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# RIP
+
+
+def test_ownNetwork(world: World) -> None:
+    """
+    Whoever asks hears of the network that he is on.
+    """
+    own = Route(NETWORK, 1, 1)
+    assert world.one.askRoutes(ipx.ALL_NETWORKS) == [own]
+    assert world.one.askRoutes(NETWORK) == [own]
+    assert world.one.askRoutes(BEHIND) == []
+    # RIP isn't repeated to others.
+    assert (world.two.got, world.three.got, world.discarded()) == ([], [], {})
+
+
+def test_routes(world: World) -> None:
+    """
+    What one told others hear, one router farther away: all of it or what they ask for.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2), Route(FURTHER, 3, 0xFFFF))
+    own, near, far = Route(NETWORK, 1, 1), Route(BEHIND, 2, 3), Route(FURTHER, 4, 0xFFFF)
+    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [own, near, far]
+    assert world.two.askRoutes(FURTHER) == [far]
+    assert world.two.askRoutes(FURTHER, 0x99, BEHIND) == [near, far]
+    # Split horizon.
+    assert world.one.askRoutes(ipx.ALL_NETWORKS) == [own]
+    assert world.one.askRoutes(BEHIND) == []
+
+
+def test_askedByUnicast(world: World) -> None:
+    """
+    The router is asked at its node, from any socket, by someone who doesn't know his network.
+    """
+    source = world.one.address(0x4007, ipx.THIS_NETWORK)
+    data = ipx.encodeRIP(ipx.REQUEST, [Route(NETWORK, 0, 0)])
+    world.one.send(Address(0, ROUTER, ipx.RIP_SOCKET), data, type=ipx.UNKNOWN, source=source)
+    assert world.one.routes(world.one.address(0x4007)) == [Route(NETWORK, 1, 1)]
+
+
+def test_ripBetweenStations(world: World) -> None:
+    """
+    RIP to another station's node is between those two.
+    """
+    packet = world.one.send(world.two.address(ipx.RIP_SOCKET), b"whatever")
+    assert world.two.got == [passed(packet)]
+
+
+@pytest.mark.parametrize("network", [ipx.THIS_NETWORK, ipx.ALL_NETWORKS, NETWORK])
+def test_impossibleRoutes(world: World, network: int) -> None:
+    """
+    Nobody leads to our own network, or to what is none.
+    """
+    world.one.tell(ipx.RESPONSE, Route(network, 1, 1))
+    assert world.discarded() == {routing.NOT_LEARNT: 1}
+    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
+
+
+def test_stolenRoute(world: World) -> None:
+    """
+    Nobody draws another's packets by claiming to be nearer.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 5, 5))
+    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 1))
+    assert world.discarded() == {routing.NOT_LEARNT: 1}
+    packet = world.three.send(Address(BEHIND, ipx.NO_NODE[:5] + b"\1", 0x451))
+    assert (world.one.got, world.two.got) == ([passed(packet)], [])
+
+
+def test_routeWithdrawn(world: World) -> None:
+    """
+    A network that its teller can't reach any more isn't known any more.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, ipx.UNREACHABLE, 2))
+    assert world.two.askRoutes(BEHIND) == []
+
+
+def test_routeGone(world: World) -> None:
+    """
+    A route is gone with its teller, or after three minutes of silence.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.three.tell(ipx.RESPONSE, Route(FURTHER, 1, 2))
+    world.router.leave(world.one.station)
+    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1), Route(FURTHER, 2, 3)]
+    world.clock.advance(LIFETIME)
+    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
+
+
+def test_manyRoutes(world: World) -> None:
+    """
+    A station's routes are limited; answers are cut to packets.
+    """
+    told = [Route(network, 1, 1) for network in range(1, LIMIT + 11)]
+    world.one.tell(ipx.RESPONSE, *told)
+    assert world.discarded() == {routing.NOT_LEARNT: 10}
+    assert len(world.two.askRoutes(ipx.ALL_NETWORKS)) == LIMIT + 1
+    assert len(world.two.got) == 2
+
+
+def test_updates(world: World) -> None:
+    """
+    Once a minute those who are routers themselves are told, and nobody else; nobody is told what he
+    told, nor of the network that all are on.
+    """
+    world.router.update()
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.two.advertise(server("SALES"))
+    world.one.got.clear()
+    world.router.update()
+    assert world.two.routes(everybody(ipx.RIP_SOCKET)) == [Route(BEHIND, 2, 3)]
+    assert world.one.servers(everybody(ipx.SAP_SOCKET)) == [
+        SAPResponse(ipx.RESPONSE, (server("SALES", hops=2),))
+    ]
+    assert world.three.got == []
+    world.two.got.clear()
+    world.clock.advance(LIFETIME)
+    world.router.update()
+    assert (len(world.one.got), world.two.got) == (1, [])
+
+
+# SAP
+
+
+def test_servers(world: World) -> None:
+    """
+    Servers of one type or of all, one router farther away than they were told to be.
+    """
+    files, printer = server("SALES"), server("LASER", PRINTERS, 3)
+    world.one.advertise(files, printer)
+    files, printer = server("SALES", hops=2), server("LASER", PRINTERS, 4)
+    ask = world.two.ask
+    assert ask(SAPQuery(ipx.REQUEST, FILES)) == [SAPResponse(ipx.RESPONSE, (files,))]
+    assert ask(SAPQuery(ipx.REQUEST, PRINTERS)) == [SAPResponse(ipx.RESPONSE, (printer,))]
+    assert ask(SAPQuery(ipx.REQUEST, 0x278)) == []
+    all = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
+    assert ask(all) == [SAPResponse(ipx.RESPONSE, (files, printer))]
+    # Split horizon; and SAP isn't repeated to others.
+    assert world.one.ask(all) == []
+    assert (world.three.got, world.discarded()) == ([], {})
+
+
+def test_nearest(world: World) -> None:
+    """
+    Get Nearest Server gets one answer: the nearest.
+    """
+    world.one.advertise(server("FAR", hops=5), server("NEAR", hops=2), server("FARTHER", hops=6))
+    nearest = SAPResponse(ipx.NEAREST_RESPONSE, (server("NEAR", hops=3),))
+    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES)) == [nearest]
+    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, ipx.ALL_SERVICES)) == [nearest]
+    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, PRINTERS)) == []
+    assert world.one.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES)) == []
+
+
+def test_manyServers(world: World) -> None:
+    """
+    Seven stand in a packet.
+    """
+    world.one.advertise(*(server(f"S{number}") for number in range(LIMIT + 3)))
+    assert world.discarded() == {routing.NOT_LEARNT: 3}
+    responses = world.two.ask(SAPQuery(ipx.REQUEST, FILES))
+    assert [len(response.services) for response in responses] == [7] * 9 + [1]
+
+
+def test_serverGone(world: World) -> None:
+    """
+    A server goes down, goes with its teller, or is silent for three minutes.
+    """
+    all = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
+    world.one.advertise(server("SALES"))
+    world.one.advertise(server("SALES", hops=ipx.UNREACHABLE))
+    assert world.two.ask(all) == []
+    world.one.advertise(server("SALES"))
+    world.clock.advance(LIFETIME)
+    assert world.two.ask(all) == []
+    world.one.advertise(server("SALES"))
+    assert world.two.ask(all) != []
+    world.router.leave(world.one.station)
+    assert world.two.ask(all) == []
+
+
+def test_unaskedAnswer(world: World) -> None:
+    """
+    The nearest server isn't learnt from: we haven't asked.
+    """
+    data = ipx.encodeSAP(SAPResponse(ipx.NEAREST_RESPONSE, (server("SALES"),)))
+    world.one.send(Address(NETWORK, ROUTER, ipx.SAP_SOCKET), data)
+    world.nothing(routing.NO_ANSWER)
+    assert world.two.ask(SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)) == []
+
+
+def test_netWare(world: World) -> None:
+    """
+    A NetWare client finds its server behind a caller: nearest server, the way there, the server
+    itself.
+    """
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.advertise(server("SALES"))
+    (response,) = world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES))
+    address = response.services[0].address
+    assert world.two.askRoutes(address.network) == [Route(BEHIND, 2, 3)]
+    request = world.two.send(address, b"\x11\x11", type=17)
+    assert world.one.got == [passed(request)]
+    reply = world.one.send(world.two.address(), b"\x33\x33", type=17, source=address)
+    assert world.two.got[-1] == passed(reply)
+
+
+# Both
+
+
+def test_learnsNothing() -> None:
+    """
+    Where callers mayn't tell of anything, nothing is learnt, and nobody is a router.
+    """
+    world = World(learns=False)
+    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.advertise(server("SALES"))
+    assert world.discarded() == {routing.NOT_LEARNT: 2}
+    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
+    assert world.two.ask(SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)) == []
+    world.two.tell(ipx.RESPONSE, Route(FURTHER, 1, 2))
+    world.one.got.clear()
+    world.router.update()
+    assert world.one.got == []
+
+
+def test_routingRate(world: World) -> None:
+    """
+    A station has so many packets of RIP and SAP, those that it gets and those that it sends.
+    """
+    for _ in range(int(ROUTING[1])):
+        world.one.tell(ipx.REQUEST, Route(NETWORK, 0, 0))
+    assert len(world.one.got) == ROUTING[1] // 2
+    assert world.discarded() == {routing.TOO_MUCH_ROUTING: ROUTING[1] // 2}
+    assert world.two.askRoutes(NETWORK) != []
+    world.clock.advance(1)
+    assert world.one.askRoutes(NETWORK) != []
+
+
+def test_longAnswer(world: World) -> None:
+    """
+    An answer that would be longer than that is cut off.
+    """
+    for number in range(100, 124):
+        Caller(world, number).advertise(*(server(f"S{number}-{n}") for n in range(LIMIT)))
+    query = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
+    assert len(world.two.ask(query)) == 147
+    assert len(world.two.ask(query)) == ROUTING[1] - 147 - 2
+
+
+@pytest.mark.parametrize("socket", [ipx.RIP_SOCKET, ipx.SAP_SOCKET])
+@pytest.mark.parametrize("data", [b"", b"\0\2", b"\0\2\0", b"\0\7" + bytes(64), bytes(9)])
+def test_malformedRouting(world: World, socket: int, data: bytes) -> None:
+    world.one.send(everybody(socket), data)
+    world.nothing(router.MALFORMED)
+
+
+def test_roundTripOfRequest() -> None:
+    """
+    The test's own requests are what RIP says.
+    """
+    data = ipx.encodeRIP(ipx.REQUEST, [Route(ipx.ALL_NETWORKS, 0xFFFF, 0xFFFF)])
+    assert data.hex() == "0001ffffffffffffffff"
+    assert ipx.decodeRIP(data) == RIPPacket(1, (Route(ipx.ALL_NETWORKS, 0xFFFF, 0xFFFF),))

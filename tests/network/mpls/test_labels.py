@@ -1,0 +1,66 @@
+"""
+Tests of L{pptpgw.network.mpls.labels}.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pptpgw.counters import Counters
+from pptpgw.network.mpls.labels import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
+from pptpgw.wire.mpls import Entry, decode, encode
+
+NEXT = bytes.fromhex("02000a4d000b")
+SENDER = bytes.fromhex("02000a4d000a")
+UNICAST, MULTICAST = b"\x88\x47", b"\x88\x48"
+
+
+class Fixture:
+    """
+    A switch that swaps 100 for 200.
+    """
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.switch = LabelSwitch({100: (200, NEXT)}, self.counters)
+        self.frames: list[bytes] = []
+        self.switch.receive = self.frames.append
+
+    def send(self, *entries: Entry, ethertype: bytes = UNICAST) -> None:
+        self.switch.write(self.switch.address + SENDER + ethertype + encode(entries, b"packet"))
+
+
+def test_swap() -> None:
+    """
+    The top label is another's, a hop older and of the same class; what is under it is the same.
+    """
+    fixture = Fixture()
+    fixture.send(Entry(100, 64, 5), Entry(7000, 9, 3))
+    (frame,) = fixture.frames
+    assert frame[:14] == NEXT + fixture.switch.address + UNICAST
+    assert decode(frame[14:]) == ([Entry(200, 63, 5), Entry(7000, 9, 3)], b"packet")
+
+
+def test_bottom() -> None:
+    """
+    The bottom of the stack stays where it is.
+    """
+    fixture = Fixture()
+    fixture.send(Entry(100, 2))
+    assert decode(fixture.frames[0][14:]) == ([Entry(200, 1)], b"packet")
+
+
+@pytest.mark.parametrize(
+    ("entry", "ethertype", "reason"),
+    [
+        (Entry(101), UNICAST, NO_ROUTE),
+        (Entry(100, 1), UNICAST, EXPIRED),
+        (Entry(100, 0), UNICAST, EXPIRED),
+        (Entry(100), MULTICAST, NOT_UNICAST),
+    ],
+)
+def test_discarded(entry: Entry, ethertype: bytes, reason: str) -> None:
+    fixture = Fixture()
+    fixture.send(entry, ethertype=ethertype)
+    assert fixture.frames == []
+    assert fixture.counters.discards == {reason: 1}

@@ -1,0 +1,581 @@
+"""
+Tests of L{pptpgw.network.mpls.network}: the sessions and the kernel that it stands
+between are here.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.contrib.mpls import MPLS as ScapyMPLS
+from scapy.layers.inet import IP
+from scapy.layers.l2 import ARP, Ether
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.realm import Subscriber
+from pptpgw.config import parse
+from pptpgw.counters import Counters
+from pptpgw.datapath.edges import Deliver
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    Attachments,
+    INetwork,
+    INetworkFactory,
+    INetworkLink,
+    INetworkProtocol,
+    ISessionObserver,
+)
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ncp.mpls import MPLSCP
+from pptpgw.network.environment import Environment
+from pptpgw.network.mpls import network as mpls
+from pptpgw.network.mpls.labels import NO_ROUTE
+from pptpgw.ports.mpls import MPLSPort
+from pptpgw.session.session import Session
+from pptpgw.wire import ppp
+from pptpgw.wire.mpls import DEPTH_LIMIT, Entry, encode
+
+KERNEL = "92:84:73:cf:11:be"
+TEN, ELEVEN = "10.77.0.10", "10.77.0.11"
+AT_TEN, AT_ELEVEN = "02:00:0a:4d:00:0a", "02:00:0a:4d:00:0b"
+UNICAST, MULTICAST = 0x0281, 0x0283
+PACKET = encode([Entry(100), Entry(17)], b"inside")
+
+
+class Device:
+    """
+    The kernel's side of the TAP device.
+
+    @ivar frames: what the kernel got.
+    """
+
+    def __init__(self) -> None:
+        self.address = bytes.fromhex(KERNEL.replace(":", ""))
+        self.frames: list[bytes] = []
+        self.receive: Deliver = self._write
+        self.write: Deliver = self._write
+        self.state = "new"
+        self.broken = False
+
+    def _write(self, frame: bytes) -> object:
+        if self.broken:
+            raise OSError("no")
+        self.frames.append(frame)
+        return None
+
+    def startReading(self) -> None:
+        self.state = "started"
+
+    def stop(self) -> None:
+        self.state = "stopped"
+
+
+@implementer(INetworkLink)
+class Link:
+    """
+    The link of one session.
+
+    @ivar packets: the packets that the caller got.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.peerMRU = 1400
+        self.packets: list[tuple[int, bytes]] = []
+        self.attachments: Attachments = {}
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        """
+        Nobody listens.
+        """
+
+    def sendPacket(self, number: int, packet: bytes) -> None:
+        self.packets.append((number, packet))
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        self.attachments = attachments
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        raise AssertionError("nothing changes here")
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        self.attachments = {}
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        Of no account.
+        """
+
+
+class World:
+    """
+    The network, the kernel and sessions.
+    """
+
+    def __init__(self, settings: mpls.MPLS | None = None) -> None:
+        self.counters = Counters()
+        environment = Environment(Clock(), 1300, None, self.counters)
+        self.device = Device()
+        self.network = mpls.MPLSNetwork(settings or mpls.MPLS(), environment, self.device)
+
+    def session(self, address: str | None = None) -> Caller:
+        """
+        A new session whose MPLS is open, and its IPv4 where it has an address.
+        """
+        caller = Caller(self)
+        caller.openMPLS()
+        if address is not None:
+            caller.openIPv4(address)
+        return caller
+
+    def kernelSends(self, frame: Ether) -> None:
+        """
+        The kernel sends a frame.
+        """
+        self.device.receive(bytes(frame))
+
+    def toKernel(self) -> list[Ether]:
+        """
+        What the kernel got since the last time.
+        """
+        frames, self.device.frames = self.device.frames, []
+        return [Ether(frame) for frame in frames]
+
+    def ask(self, address: str) -> list[Ether]:
+        """
+        The answers to the kernel's ARP request.
+        """
+        question = ARP(op="who-has", hwsrc=KERNEL, psrc="10.77.0.1", pdst=address)
+        self.kernelSends(Ether(src=KERNEL, dst="ff:ff:ff:ff:ff:ff") / question)
+        return self.toKernel()
+
+
+class Caller:
+    """
+    One session.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.network = world.network
+        subscriber = Subscriber("alice", None)
+        self.session = Session(1, subscriber, "192.0.2.9", 0.0, Counters(), lambda cause: None)
+        self.link = Link()
+        self.mplscp = made(world.network.makeProtocol(subscriber))
+        self.mplscp.attach(self.link)
+        self.ipcp = IPCP(IPv4Settings("10.77.0.1", TEN))
+        self.network.sessionStarted(self.session)
+
+    def openMPLS(self) -> None:
+        self.mplscp.open()
+        self.mplscp.lowerUp()
+        self.mplscp.received(ppp.encodePacket(ppp.CONFIGURE_ACK, 1))
+        self.mplscp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1))
+        assert sorted(self.link.attachments) == [UNICAST, MULTICAST]
+        self.session.networks["mpls"] = ()
+        self.network.protocolOpened(self.session, self.mplscp)
+
+    def closeMPLS(self) -> None:
+        del self.session.networks["mpls"]
+        self.network.protocolClosed(self.session, self.mplscp)
+
+    def openIPv4(self, address: str) -> None:
+        own = IPv4Network(address)
+        self.session.networks["ipv4"] = (own, IPv4Network("198.51.100.0/24"))
+        self.network.protocolOpened(self.session, self.ipcp)
+
+    def closeIPv4(self) -> None:
+        del self.session.networks["ipv4"]
+        self.network.protocolClosed(self.session, self.ipcp)
+
+    def end(self) -> None:
+        """
+        The gateway's order.
+        """
+        self.closeMPLS()
+        if "ipv4" in self.session.networks:
+            self.closeIPv4()
+        self.network.sessionEnded(self.session, "enough")
+        self.network.release(self.mplscp)
+
+    def sends(self, packet: bytes, number: int = UNICAST) -> None:
+        """
+        The caller sends a packet.
+        """
+        receive = self.link.attachments[number].receive
+        assert receive is not None
+        receive(packet)
+
+    def got(self) -> list[tuple[int, bytes]]:
+        """
+        What the caller got since the last time.
+        """
+        packets, self.link.packets = self.link.packets, []
+        return packets
+
+
+def made(deferred: Deferred[MPLSCP]) -> MPLSCP:
+    results: list[MPLSCP] = []
+    deferred.addCallback(results.append)
+    return results[0]
+
+
+def labelled(destination: str, ethertype: int = 0x8847) -> Ether:
+    """
+    A frame with C{PACKET} from the kernel.
+    """
+    return Ether(src=KERNEL, dst=destination, type=ethertype) / PACKET
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_interfaces(world: World) -> None:
+    verifyObject(INetworkFactory, mpls.MPLSFactory())
+    verifyObject(INetwork, world.network)
+    verifyObject(ISessionObserver, world.network)
+
+
+def test_startAndStop(world: World) -> None:
+    """
+    The device is the network's to open and close.
+    """
+    world.network.start()
+    assert world.device.state == "started"
+    world.network.stop()
+    world.network.stop()
+    assert world.device.state == "stopped"
+
+
+def test_factory() -> None:
+    """
+    The device has the name of the section, and leaves room for MPPE.
+    """
+    factory = mpls.MPLSFactory()
+    section = parse('[mpls]\ninterface = "labels"', "x.toml").section(factory)
+    device = factory.makeNetwork(section, Environment(Clock(), 1300, None, Counters())).device
+    assert isinstance(device, MPLSPort)
+    assert (device.name, device.mtu) == ("labels", 1296)
+
+
+class TestToTheKernel:
+    def test_unicast(self, world: World) -> None:
+        """
+        A caller's packet comes from the link address that its IPv4 address makes, its labels as
+        they were.
+        """
+        world.session(TEN).sends(PACKET)
+        (frame,) = world.toKernel()
+        assert (frame.src, frame.dst, frame.type) == (AT_TEN, KERNEL, 0x8847)
+        assert [
+            (one.label, one.ttl, one.s) for one in frame.iterpayloads() if one.name == "MPLS"
+        ] == [
+            (100, 64, 0),
+            (17, 64, 1),
+        ]
+        assert bytes(frame).endswith(b"inside")
+
+    def test_multicast(self, world: World) -> None:
+        """
+        Multicast keeps to its own Ethernet type.
+        """
+        world.session(TEN).sends(PACKET, MULTICAST)
+        assert [frame.type for frame in world.toKernel()] == [0x8848]
+
+    @pytest.mark.parametrize(
+        "packet", [b"", b"\x00\x06\x41", b"\x00\x06\x40\x40" * (DEPTH_LIMIT + 1)]
+    )
+    def test_badStack(self, world: World, packet: bytes) -> None:
+        """
+        What has no label stack that ends goes nowhere.
+        """
+        world.session(TEN).sends(packet)
+        assert world.toKernel() == []
+        assert world.counters.discards == {mpls.BAD_STACK: 1}
+
+    @pytest.mark.parametrize("label", [0, 1, 2, 3, 13, 15])
+    def test_reservedLabels(self, world: World, label: int) -> None:
+        """
+        Labels with a meaning of their own aren't a caller's to use on top.
+        """
+        world.session(TEN).sends(encode([Entry(label)], b"inside"))
+        assert world.toKernel() == []
+        assert world.counters.discards == {mpls.FORBIDDEN: 1}
+
+    def test_configuredLabels(self) -> None:
+        """
+        Callers' labels end where the configuration ends them; what stands under the top is free.
+        """
+        world = World(mpls.MPLS(labels=((100, 199), (300, 300))))
+        caller = world.session(TEN)
+        for label in (99, 100, 199, 200, 300, 301):
+            caller.sends(encode([Entry(label), Entry(5000)], b""))
+        assert [frame[ScapyMPLS].label for frame in world.toKernel()] == [100, 199, 300]
+        assert world.counters.discards == {mpls.FORBIDDEN: 3}
+
+    def test_withoutIPv4(self, world: World) -> None:
+        """
+        A session without IPv4 has no place among the kernel's neighbours, before it or after it.
+        """
+        caller = world.session()
+        caller.sends(PACKET)
+        assert world.toKernel() == []
+        caller.openIPv4(TEN)
+        caller.sends(PACKET)
+        assert len(world.toKernel()) == 1
+        caller.closeIPv4()
+        caller.sends(PACKET)
+        assert world.toKernel() == []
+        assert world.counters.discards == {mpls.UNPLACED: 2}
+
+    def test_deviceGone(self, world: World) -> None:
+        """
+        Errors of writing are counted, no more.
+        """
+        world.device.broken = True
+        world.session(TEN).sends(PACKET)
+        assert world.ask(TEN) == []
+        assert world.counters.discards == {mpls.NOT_TAKEN: 2}
+
+
+class TestToTheCallers:
+    def test_byLinkAddress(self, world: World) -> None:
+        """
+        Each session gets what is for its own link address, of either type, and nothing else.
+        """
+        ten, eleven = world.session(TEN), world.session(ELEVEN)
+        world.kernelSends(labelled(AT_TEN))
+        world.kernelSends(labelled(AT_ELEVEN, 0x8848))
+        assert ten.got() == [(UNICAST, PACKET)]
+        assert eleven.got() == [(MULTICAST, PACKET)]
+
+    def test_group(self, world: World) -> None:
+        """
+        A group address (RFC 5332 section 4's for one) is everybody's.
+        """
+        callers = [world.session(TEN), world.session(ELEVEN)]
+        nobody = world.session()
+        world.kernelSends(labelled("01:00:5e:80:00:64", 0x8848))
+        world.kernelSends(labelled("ff:ff:ff:ff:ff:ff"))
+        for caller in callers:
+            assert caller.got() == [(MULTICAST, PACKET), (UNICAST, PACKET)]
+        assert nobody.got() == []
+
+    def test_aCallersPacketsReachNoOther(self, world: World) -> None:
+        """
+        What a caller sends goes to the kernel alone, multicast too.
+        """
+        ten, eleven = world.session(TEN), world.session(ELEVEN)
+        ten.sends(PACKET, MULTICAST)
+        ten.sends(PACKET)
+        assert (ten.got(), eleven.got()) == ([], [])
+
+    @pytest.mark.parametrize("destination", [AT_ELEVEN, "02:00:00:00:00:00", KERNEL])
+    def test_nobody(self, world: World, destination: str) -> None:
+        """
+        A link address that is no session's is counted.
+        """
+        caller = world.session(TEN)
+        world.kernelSends(labelled(destination))
+        assert caller.got() == []
+        assert world.counters.discards == {mpls.NO_NEIGHBOUR: 1}
+
+    def test_popped(self, world: World) -> None:
+        """
+        IP without a label isn't for this device: the TUN device takes it, its sources checked.
+        """
+        caller = world.session(TEN)
+        world.kernelSends(Ether(src=KERNEL, dst=AT_TEN) / IP(dst=TEN))
+        assert caller.got() == []
+        assert world.counters.discards == {mpls.OTHER: 1}
+
+
+class TestARP:
+    def test_answered(self, world: World) -> None:
+        """
+        The kernel learns a session's link address by its IPv4 address.
+        """
+        world.session(TEN)
+        (frame,) = world.ask(TEN)
+        assert (frame.src, frame.dst, frame.type) == (AT_TEN, KERNEL, 0x0806)
+        answer = frame[ARP]
+        assert (answer.op, answer.hwsrc, answer.psrc) == (2, AT_TEN, TEN)
+        assert (answer.hwdst, answer.pdst) == (KERNEL, "10.77.0.1")
+
+    @pytest.mark.parametrize("address", [ELEVEN, "10.77.0.1", "198.51.100.1", "0.0.0.0"])
+    def test_silence(self, world: World, address: str) -> None:
+        """
+        Nobody answers for an address that is no session's own.
+        """
+        world.session(TEN)
+        assert world.ask(address) == []
+
+    def test_withoutMPLS(self, world: World) -> None:
+        """
+        A session with IPv4 alone is no neighbour; nor is one whose MPLS closed.
+        """
+        caller = Caller(world)
+        caller.openIPv4(TEN)
+        assert world.ask(TEN) == []
+        caller.openMPLS()
+        assert len(world.ask(TEN)) == 1
+        caller.closeMPLS()
+        assert world.ask(TEN) == []
+
+    @pytest.mark.parametrize(
+        "packet", [b"", bytes(28), bytes.fromhex("0006080006040001") + bytes(20)]
+    )
+    def test_hostile(self, world: World, packet: bytes) -> None:
+        """
+        What isn't ARP for IPv4 gets no answer; nor does a reply.
+        """
+        world.session(TEN)
+        world.kernelSends(Ether(src=KERNEL, dst="ff:ff:ff:ff:ff:ff", type=0x0806) / packet)
+        reply = ARP(op="is-at", hwsrc=KERNEL, psrc="10.77.0.1", pdst=TEN)
+        world.kernelSends(Ether(src=KERNEL, dst=AT_TEN) / reply)
+        assert world.toKernel() == []
+        assert world.counters.discards == {mpls.OTHER: 1}
+
+
+class TestSessions:
+    def test_reconnected(self, world: World) -> None:
+        """
+        Who calls again with the same address has the same link address: what the kernel learned
+        holds. Nothing is kept of the session before.
+        """
+        world.session(TEN).end()
+        world.kernelSends(labelled(AT_TEN))
+        assert world.counters.discards == {mpls.NO_NEIGHBOUR: 1}
+        again = world.session(TEN)
+        world.kernelSends(labelled(AT_TEN))
+        assert again.got() == [(UNICAST, PACKET)]
+
+    def test_anotherHasTheAddressBeforeTheFirstHasEnded(self, world: World) -> None:
+        """
+        The later one keeps it when the earlier one ends.
+        """
+        first = world.session(TEN)
+        second = world.session(TEN)
+        first.end()
+        world.kernelSends(labelled(AT_TEN))
+        assert (first.got(), second.got()) == ([], [(UNICAST, PACKET)])
+
+    def test_manyCome(self, world: World) -> None:
+        """
+        Nothing is left when all are gone.
+        """
+        callers = [world.session(str(IPv4Address(TEN) + number)) for number in range(300)]
+        for caller in callers:
+            caller.end()
+        world.kernelSends(labelled("ff:ff:ff:ff:ff:ff"))
+        assert not any(caller.got() for caller in callers)
+        assert world.network.sessions == 0
+
+    def test_neverOpened(self, world: World) -> None:
+        """
+        A session whose peer has no MPLS leaves nothing either.
+        """
+        caller = Caller(world)
+        caller.openIPv4(TEN)
+        caller.closeIPv4()
+        world.network.sessionEnded(caller.session, "enough")
+        world.network.release(caller.mplscp)
+        assert world.network.sessions == 0
+
+
+@given(
+    st.binary(max_size=80)
+    | st.binary(max_size=60).map(bytes.fromhex("02000a4d000a928473cf11be").__add__)
+)
+def test_arbitraryFrames(frame: bytes) -> None:
+    """
+    Whatever the device brings is sorted, and nothing is raised.
+    """
+    world = World()
+    world.session(TEN)
+    world.device.receive(frame)
+
+
+@given(st.binary(max_size=80), st.sampled_from([UNICAST, MULTICAST]))
+def test_arbitraryPackets(packet: bytes, number: int) -> None:
+    """
+    Whatever a caller sends is one frame to the kernel or one discard.
+    """
+    world = World()
+    world.session(TEN).sends(packet, number)
+    assert len(world.toKernel()) + sum(world.counters.discards.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        '["15"]',
+        '["0-100"]',
+        '["16-1048576"]',
+        '["200-100"]',
+        '["16-20", "20"]',
+        "[16]",
+        '["a"]',
+        '"16"',
+    ],
+)
+def test_labelsRefused(labels: str) -> None:
+    """
+    Labels that aren't any, or overlap, are refused in words.
+    """
+    with pytest.raises(ConfigurationError, match="labels"):
+        parse(f"[mpls]\nlabels = {labels}", "x.toml").section(mpls.MPLSFactory())
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "100 as 200",
+        "15 as 200 via 10.77.0.10",
+        "100 as 1048576 via 10.77.0.10",
+        "100 as 200 via 0.0.0.0",
+        "100 as 200 via 10.77.0.10 dev pptpmpls0",
+        "200 as 100 via 10.77.0.10",
+    ],
+)
+def test_routesRefused(route: str) -> None:
+    """
+    Routes with reserved labels, to nobody, or for a label that has one, are refused in words.
+    """
+    routes = f'["{route}", "200 as 300 via 10.77.0.11"]'
+    with pytest.raises(ConfigurationError, match="routes"):
+        parse(f"[mpls]\nroutes = {routes}", "x.toml").section(mpls.MPLSFactory())
+
+
+def test_routes() -> None:
+    """
+    Where routes are configured the gateway itself switches from one session to another.
+    """
+    factory = mpls.MPLSFactory()
+    text = '[mpls]\nroutes = ["100 as 200 via 10.77.0.11"]'
+    world = World()
+    environment = Environment(Clock(), 1300, None, world.counters)
+    world.network = factory.makeNetwork(parse(text, "x.toml").section(factory), environment)
+    world.network.start()
+    ten, eleven = world.session(TEN), world.session(ELEVEN)
+    ten.sends(PACKET)
+    assert eleven.got() == [(UNICAST, encode([Entry(200, 63), Entry(17)], b"inside"))]
+    assert ten.got() == []
+    eleven.sends(encode([Entry(200)], b""))
+    assert world.counters.discards == {NO_ROUTE: 1}
+    world.network.stop()
+
+
+def test_labels() -> None:
+    """
+    Ranges and single labels, in any order.
+    """
+    section = parse('[mpls]\nlabels = ["300", "16 - 20"]', "x.toml").section(mpls.MPLSFactory())
+    assert section.labels == ((300, 300), (16, 20))
