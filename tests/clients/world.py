@@ -23,7 +23,7 @@ from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork
 from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
-from pptpgw.network.ipv6 import IPv6, IPv6Sessions
+from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
