@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from secrets import token_hex
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -75,6 +76,7 @@ class Gateway:
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self._addresses: RouteTable[Session] = RouteTable()
         self._started = 0
+        self._run = token_hex(4)
         self._stopped: Deferred[None] | None = None
 
     @property
@@ -184,11 +186,13 @@ class Gateway:
         self._started += 1
         session = Session(
             self._started,
+            f"{self._run}{self._started:08x}",
             ISubscriber(grant.subscriber),
             line.call.peerAddress,
             self.clock.seconds(),
             line.channel.counters,
             line.hangUp,
+            self._changed,
         )
         self._tell("sessionStarted", session)
         return session
@@ -197,13 +201,16 @@ class Gateway:
         """
         The claim of C{line}'s caller was found false, or nothing can be done for it.
         """
+        caller, why = line.call.peerAddress, failure.getErrorMessage()
+        name = claim.name[:64].decode("utf-8", "replace")
         self._log.warn(
             "{caller}: {name!a} is refused, by {method}: {why}",
-            caller=line.call.peerAddress,
-            name=claim.name[:64].decode("utf-8", "replace"),
+            caller=caller,
+            name=name,
             method=claim.method.name,
-            why=failure.getErrorMessage(),
+            why=why,
         )
+        self._tell("callerRefused", caller, name, claim.method.name, why)
 
     def protocolOpened(self, session: Session, protocol: INetworkProtocol, took: float) -> None:
         """
@@ -286,6 +293,10 @@ class Gateway:
         yield self.dataPath.counters
         for line in self.lines:
             yield line.channel.counters
+
+    def _changed(self, session: Session) -> None:
+        self._log.info("{user} from {caller}: changed", user=session.user, caller=session.caller)
+        self._tell("sessionChanged", session)
 
     def _tell(self, event: str, *arguments: object) -> None:
         for observer in self.observers:

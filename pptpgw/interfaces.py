@@ -319,6 +319,7 @@ class ISubscriber(Interface):
         "The addresses that the user may have, a tuple of IPv4Network, the first one meant for it; "
         "None: any from the pool."
     )
+    profile = Attribute("The whole of what its account allows, a L{pptpgw.profile.Profile}.")
 
 
 class INetworkEnvironment(Interface):
@@ -464,6 +465,8 @@ class IAddressPoolFactory(IPlugin):
 class ISessionObserver(Interface):
     """
     Somebody who is told what happens to sessions. What it raises is logged and goes no further.
+
+    L{pptpgw.session.observer.SessionObserver} is an implementation to derive from.
     """
 
     def sessionStarted(session: Any) -> None:
@@ -481,9 +484,20 @@ class ISessionObserver(Interface):
         A network protocol closed.
         """
 
+    def sessionChanged(session: Any) -> None:
+        """
+        What the session is allowed has changed: C{session.profile} is another one.
+        """
+
     def sessionEnded(session: Any, cause: str) -> None:
         """
-        The session is over.
+        The session is over; L{pptpgw.cause.codeOf} gives the code of the cause.
+        """
+
+    def callerRefused(caller: str, name: str, method: str, reason: str) -> None:
+        """
+        Somebody at the address C{caller} who says it is C{name}, by the authentication protocol
+        C{method}, is turned away.
         """
 
 

@@ -187,5 +187,5 @@ def test_checker() -> None:
     for password in (b"open sesame", b"wrong"):
         asked = checker.requestAvatarId(UsernamePassword(b"alice", password))
         asked.addCallbacks(results.append, lambda failure: results.append(failure.type.__name__))
-    assert str(results[0].addresses[0]) == "10.77.1.7/32"
+    assert str(results[0].profile.addresses[0]) == "10.77.1.7/32"
     assert results[1] == "UnauthorizedLogin"

@@ -31,7 +31,6 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     INetwork,
     INetworkProtocol,
-    ISessionObserver,
     ISubscriber,
 )
 from pptpgw.line import GRE_SECONDS
@@ -43,6 +42,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
@@ -57,8 +57,7 @@ nobody * secret -
 """
 
 
-@implementer(ISessionObserver)
-class Observer:
+class Observer(SessionObserver):
     """
     Notes what it is told.
     """

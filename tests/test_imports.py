@@ -15,7 +15,8 @@ MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
     {"error", "counters", "bucket"},
-    {"interfaces"},
+    {"cause", "interfaces"},
+    {"profile"},
     {"wire"},
     {"pptp", "ppp"},
     {"declaration", "declared", "kind", "config", "plugin"},

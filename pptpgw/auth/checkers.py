@@ -13,8 +13,9 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from pptpgw.auth import secrets
-from pptpgw.auth.realm import AvatarID
+from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.error import ConfigurationError
+from pptpgw.profile import Profile
 
 # The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
 # 20,000 users, takes it a fraction of a second, and only after it was changed.
@@ -61,7 +62,7 @@ class ChapSecretsChecker:
         right = credentials.checkPassword(_NOBODY if secret is None else secret.secret)
         if secret is None or not right:
             return fail(UnauthorizedLogin())
-        return succeed(AvatarID(name, secret.addresses))
+        return succeed(AvatarID(Profile(nameOf(name), secret.addresses)))
 
     def _look(self) -> tuple[float, int, int]:
         """

@@ -5,44 +5,32 @@ The realm: from an avatar id to the subscriber that the gateway knows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Network
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from zope.interface import Interface, implementer
 
 from pptpgw.interfaces import ISubscriber
+from pptpgw.profile import Profile
 
 
 class AvatarID(bytes):
     """
-    An account's name that carries the addresses its account allows.
+    An account's name that carries its profile.
 
-    Checkers that know no addresses return plain C{bytes}, and their subscribers get any address
-    from the pool.
+    Checkers that know no profiles return plain C{bytes}, and to their users the configuration
+    applies.
     """
 
-    addresses: tuple[IPv4Network, ...] | None
+    profile: Profile
 
-    def __new__(cls, name: bytes, addresses: tuple[IPv4Network, ...] | None = None) -> AvatarID:
+    def __new__(cls, profile: Profile) -> AvatarID:
         """
-        @param addresses: as in L{ISubscriber}.
+        That of the account that C{profile} belongs to.
         """
-        self = super().__new__(cls, name)
-        self.addresses = addresses
+        self = super().__new__(cls, profile.name.encode("utf-8"))
+        self.profile = profile
         return self
-
-
-@implementer(ISubscriber)
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """
-    A caller whom a checker knows.
-    """
-
-    name: str
-    addresses: tuple[IPv4Network, ...] | None = None
 
 
 @implementer(IRealm)
@@ -64,9 +52,18 @@ class SubscriberRealm:
             raise NotImplementedError("this realm has subscribers only")
         if not avatarId:
             raise UnauthorizedLogin("nobody calls anonymously")
-        addresses = avatarId.addresses if isinstance(avatarId, AvatarID) else None
-        name = bytes(avatarId).decode("utf-8", "backslashreplace")
-        return ISubscriber, Subscriber(name, addresses), _logout
+        if isinstance(avatarId, AvatarID):
+            profile = avatarId.profile
+        else:
+            profile = Profile(nameOf(bytes(avatarId)))
+        return ISubscriber, profile, _logout
+
+
+def nameOf(octets: bytes) -> str:
+    """
+    The text of a user's name.
+    """
+    return octets.decode("utf-8", "backslashreplace")
 
 
 def _logout() -> None:

@@ -22,7 +22,6 @@ from twisted.logger import (
     globalLogBeginner,
     textFileLogObserver,
 )
-from zope.interface import implementer
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
@@ -30,10 +29,11 @@ from pptpgw.client import ClientCall
 from pptpgw.config import parse
 from pptpgw.demo.probe import PROBES, TIMEOUT, Probe
 from pptpgw.error import PPTPGWError
-from pptpgw.interfaces import INetworkProtocol, ISessionObserver
+from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ports import privileges
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
+from pptpgw.session.observer import SessionObserver
 
 CONFIGURATION = """
 [listen]
@@ -70,8 +70,7 @@ COLUMNS = (
 )
 
 
-@implementer(ISessionObserver)
-class Openings:
+class Openings(SessionObserver):
     """
     Waits until network protocols have opened.
 
@@ -82,11 +81,6 @@ class Openings:
         self.all: Deferred[None] = Deferred()
         self._missing = count
 
-    def sessionStarted(self, session: object) -> None:
-        """
-        Of no account.
-        """
-
     def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
         """
         One less to wait for.
@@ -94,16 +88,6 @@ class Openings:
         self._missing -= 1
         if self._missing == 0:
             self.all.callback(None)
-
-    def protocolClosed(self, session: object, protocol: INetworkProtocol) -> None:
-        """
-        Of no account.
-        """
-
-    def sessionEnded(self, session: object, cause: str) -> None:
-        """
-        Of no account.
-        """
 
 
 async def call(

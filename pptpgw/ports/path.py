@@ -21,13 +21,13 @@ from pptpgw.interfaces import (
     IChannelOwner,
     IDataPathFactory,
     INetworkProtocol,
-    ISessionObserver,
     Tunnel,
 )
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.tun import TUNPort
+from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 
 EVERY_ADDRESS = ""
@@ -88,8 +88,7 @@ class PortDataPath(PythonDataPath):
         return self._ports.get(localAddress) or self._ports[EVERY_ADDRESS]
 
 
-@implementer(ISessionObserver)
-class CapturingDataPath(PortDataPath):
+class CapturingDataPath(PortDataPath, SessionObserver):
     """
     A L{PortDataPath} whose calls are captured.
     """
@@ -156,11 +155,6 @@ class CapturingDataPath(PortDataPath):
     def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
         """
         Of no account.
-        """
-
-    def sessionEnded(self, session: Session, cause: str) -> None:
-        """
-        Of no account: the call's channel is closed.
         """
 
 

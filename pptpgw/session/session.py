@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from pptpgw.counters import Counters
 from pptpgw.interfaces import ISubscriber
+from pptpgw.profile import Profile
 
 
 class Session:
@@ -19,6 +20,8 @@ class Session:
     What is known of a session.
 
     @ivar number: its number, unique while the gateway runs.
+    @ivar identifier: a text that no other session has, of other runs neither.
+    @ivar profile: what its user's account allows it now.
     @ivar user: the user's name, as the account has it.
     @ivar caller: the address (dotted) that the call came from.
     @ivar since: when it began, in seconds of the gateway's clock.
@@ -29,28 +32,33 @@ class Session:
     """
 
     __slots__ = (
+        "_changed",
         "_hangUp",
         "authentication",
         "caller",
         "counters",
         "encryption",
+        "identifier",
         "networks",
         "number",
+        "profile",
         "since",
-        "subscriber",
     )
 
     def __init__(
         self,
         number: int,
+        identifier: str,
         subscriber: ISubscriber,
         caller: str,
         since: float,
         counters: Counters,
         hangUp: Callable[[str], None],
+        changed: Callable[[Session], None],
     ) -> None:
         self.number = number
-        self.subscriber = subscriber
+        self.identifier = identifier
+        self.profile: Profile = subscriber.profile
         self.caller = caller
         self.since = since
         self.counters = counters
@@ -58,14 +66,21 @@ class Session:
         self.encryption = "not encrypted"
         self.networks: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {}
         self._hangUp = hangUp
+        self._changed = changed
 
     @property
     def user(self) -> str:
         """
         The user's name.
         """
-        name: str = self.subscriber.name
-        return name
+        return self.profile.name
+
+    def change(self, profile: Profile) -> None:
+        """
+        Allow it what C{profile}, of the same user, allows from now on; observers hear of it.
+        """
+        self.profile = profile
+        self._changed(self)
 
     def hangUp(self, cause: str) -> None:
         """

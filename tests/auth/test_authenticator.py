@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.auth.realm import AvatarID, Subscriber, SubscriberRealm
+from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Claim,
@@ -32,6 +32,7 @@ from pptpgw.interfaces import (
     ISubscriber,
     IVerdicts,
 )
+from pptpgw.profile import Profile
 
 METHODS = (MSCHAPV2, MSCHAP, CHAP, PAP)
 # What --auth calls; it has no types of its own.
@@ -150,7 +151,7 @@ def test_everyMethodByEveryChecker(
     assert set(call.told) == {"authenticated", "proven"}
     grant = call.grant
     assert grant is not None and grant.name == "user"
-    assert grant.subscriber == Subscriber("user", None)
+    assert grant.subscriber == Profile("user", None)
     if method.earnsKeys:
         assert grant.keys is not None and call.keys is not None
         for bits in (40, 56, 128):
@@ -202,7 +203,7 @@ def test_fullNameFirst(tmp_path: Path) -> None:
     ):
         grant = Call(judge, MSCHAPV2, name, password).grant
         assert grant is not None
-        assert grant.subscriber == Subscriber(account, (IPv4Network(f"{address}/32"),))
+        assert grant.subscriber == Profile(account, (IPv4Network(f"{address}/32"),))
     assert Call(judge, MSCHAPV2, b"joe", b"one").grant is None
 
 
@@ -246,12 +247,12 @@ def test_realm() -> None:
     assert verifyObject(IRealm, realm)
     networks = (IPv4Network("10.0.0.1/32"),)
     interface, subscriber, logout = realm.requestAvatar(
-        AvatarID(b"j\xc3\xb6", networks), None, ISubscriber
+        AvatarID(Profile("jö", networks)), None, ISubscriber
     )
     logout()
     assert interface is ISubscriber and verifyObject(ISubscriber, subscriber)
-    assert subscriber == Subscriber("jö", networks)
-    assert realm.requestAvatar(b"j\xff", None, ISubscriber)[1] == Subscriber("j\\xff", None)
+    assert subscriber == Profile("jö", networks)
+    assert realm.requestAvatar(b"j\xff", None, ISubscriber)[1] == Profile("j\\xff", None)
     with pytest.raises(UnauthorizedLogin):
         realm.requestAvatar((), None, ISubscriber)
     with pytest.raises(UnauthorizedLogin):

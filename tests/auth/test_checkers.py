@@ -99,9 +99,9 @@ def test_login(path: Path) -> None:
     """
     avatarID = login(checker(path), b"user", b"sesame")
     assert avatarID == b"user"
-    assert avatarID is not None and avatarID.addresses == (IPv4Network("10.0.0.5/32"),)
+    assert avatarID is not None and avatarID.profile.addresses == (IPv4Network("10.0.0.5/32"),)
     avatarID = login(checker(path), b"anyone", b"open")
-    assert avatarID is not None and avatarID.addresses is None
+    assert avatarID is not None and avatarID.profile.addresses is None
 
 
 def test_unauthorized(path: Path) -> None:

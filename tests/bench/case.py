@@ -19,7 +19,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.datapath.channel import Channel
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
@@ -33,6 +32,7 @@ from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.network.ipx.network import IPX, IPXFactory
 from pptpgw.network.mpls.network import MPLS, MPLSFactory
+from pptpgw.profile import Profile
 from pptpgw.session.session import Session
 from pptpgw.wire import bridge, ipx, mpls
 from pptpgw.wire.checksum import checksum
@@ -234,7 +234,7 @@ class EthernetCase(Case):
             f"ip neighbor replace {STATION} lladdr {STATION_ADDRESS} dev {TAP}",
         )
         peer = BCP(BridgeSettings(receive=lambda frame: None, mtu=LARGEST))
-        made = network.makeProtocol(Subscriber("bench"))
+        made = network.makeProtocol(Profile("bench"))
         session: BridgedSession = join(made, peer, server, server.first)
         # Where the station is the switch learns from a frame of its own.
         session.frameReceived(self._frame(bytes(46)))
@@ -266,9 +266,18 @@ class MPLSCase(Case):
         network.start()
         for address, channel in zip(addresses, (server.first, server.second), strict=True):
             peer = MPLSCP(MPLSSettings(lambda packet: None, lambda packet: None, LARGEST))
-            user = Subscriber("bench")
+            user = Profile("bench")
             protocol = join(network.makeProtocol(user), peer, server, channel)
-            session = Session(1, user, "192.0.2.2", 0, channel.counters, lambda cause: None)
+            session = Session(
+                1,
+                "1",
+                user,
+                "192.0.2.2",
+                0,
+                channel.counters,
+                lambda cause: None,
+                lambda session: None,
+            )
             session.networks["ipv4"] = (IPv4Network(address),)
             network.protocolOpened(session, protocol)
 
@@ -290,7 +299,7 @@ class IPXCase(Case):
         self._peers = []
         for channel in (server.first, server.second):
             peer = IPXCP(IPXSettings(receive=lambda packet: None, mtu=LARGEST))
-            join(network.makeProtocol(Subscriber("bench")), peer, server, channel)
+            join(network.makeProtocol(Profile("bench")), peer, server, channel)
             self._peers.append(peer)
 
     def packet(self, size: int) -> tuple[int, bytes]:
@@ -314,7 +323,7 @@ class HubCase(Case):
         for channel in (server.first, server.second):
             settings = GenericSettings(lambda number, packet: None, mtu=LARGEST)
             peer = protocolFor(declaration)(settings)
-            join(network.makeProtocol(Subscriber("bench")), peer, server, channel)
+            join(network.makeProtocol(Profile("bench")), peer, server, channel)
 
     def packet(self, size: int) -> tuple[int, bytes]:
         return 0x00C3, bytes(size)

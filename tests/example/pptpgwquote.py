@@ -15,6 +15,7 @@ from pptpgw.error import ConfigurationError, Exhausted
 from pptpgw.kind import NAME, key
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import Option
+from pptpgw.session.observer import SessionObserver
 
 LONGEST, COUNT = 1, 2  # How long a quote its sender takes, and how many of them to a question.
 
@@ -46,10 +47,9 @@ class QuoteCP(NetworkProtocol):
         return interfaces.Attachment(mtu=self.peerMRU, receive=self.receive)
 
     def asked(self, packet: bytes) -> None:
-        if packet == b"?":
-            allowed = self.negotiator.allowed
-            for _ in range(allowed.get(COUNT, b"\x01")[0]):
-                self.sendPacket(self.text[: allowed.get(LONGEST, b"\xff")[0]])
+        allowed = self.negotiator.allowed
+        for _ in range(allowed.get(COUNT, b"\x01")[0] if packet == b"?" else 0):
+            self.sendPacket(self.text[: allowed.get(LONGEST, b"\xff")[0]])
 
 
 @implementer(interfaces.INetwork)
@@ -75,9 +75,9 @@ class QuoteFactory:
         return settings
 
 
-@implementer(interfaces.ISessionObserver, interfaces.ISessionObserverFactory)
+@implementer(interfaces.ISessionObserverFactory)
 @dataclass(frozen=True)
-class Journal:
+class Journal(SessionObserver):
     path: str = ""
     name = "journal"
     description = "A line for each event of a session, in the file of journal:PATH"

@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted
@@ -20,6 +19,7 @@ from pptpgw.interfaces import IKernelInterface, INetwork, INetworkFactory
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.network import ipv4
 from pptpgw.network.environment import Environment
+from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
 
 
@@ -87,7 +87,7 @@ def test_addressAndRoutes() -> None:
 )
 def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> None:
     network = made(f'local = "10.0.0.4"\npool = ["{pool}"]')
-    alice = Subscriber("alice")
+    alice = Profile("alice")
     for address in left:
         assert succeeded(network.makeProtocol(alice)).settings.peerAddress == address
     failures: list[object] = []
@@ -97,7 +97,7 @@ def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> 
 
 def test_whatACallerIsGiven() -> None:
     network = made('dns = ["192.0.2.53"]\nwins = ["192.0.2.54"]')
-    settings = succeeded(network.makeProtocol(Subscriber("alice"))).settings
+    settings = succeeded(network.makeProtocol(Profile("alice"))).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.77.0.10")
     assert (settings.dns, settings.wins) == (("192.0.2.53",), ("192.0.2.54",))
     assert settings.mtu == 1300
@@ -106,7 +106,7 @@ def test_whatACallerIsGiven() -> None:
 def test_release() -> None:
     network = made('pool = ["10.0.0.5"]')
     assert isinstance(network.pool, AddressPool)
-    protocol = succeeded(network.makeProtocol(Subscriber("alice")))
+    protocol = succeeded(network.makeProtocol(Profile("alice")))
     assert network.pool.used == 1
     network.release(protocol)
     assert network.pool.used == 0

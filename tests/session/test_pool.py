@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.error import Exhausted, PPTPGWError, Refused
 from pptpgw.interfaces import IAddressPool
+from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
 
-ANY = Subscriber("any", None)
+ANY = Profile("any", None)
 
 
-def own(*addresses: str) -> Subscriber:
+def own(*addresses: str) -> Profile:
     """
     A subscriber whose account names these.
     """
-    return Subscriber("own", tuple(IPv4Network(one) for one in addresses))
+    return Profile("own", tuple(IPv4Network(one) for one in addresses))
 
 
 def pool(first: str = "10.0.0.1", last: str = "10.0.0.3") -> AddressPool:
@@ -32,7 +32,7 @@ def pool(first: str = "10.0.0.1", last: str = "10.0.0.3") -> AddressPool:
     return AddressPool([(IPv4Address(first), IPv4Address(last))])
 
 
-def allocate(addresses: AddressPool, subscriber: Subscriber = ANY) -> str:
+def allocate(addresses: AddressPool, subscriber: Profile = ANY) -> str:
     """
     The address; raises what the pool fails with.
     """
@@ -46,7 +46,7 @@ def allocate(addresses: AddressPool, subscriber: Subscriber = ANY) -> str:
     return results[0]
 
 
-def refusal(addresses: AddressPool, subscriber: Subscriber = ANY) -> PPTPGWError:
+def refusal(addresses: AddressPool, subscriber: Profile = ANY) -> PPTPGWError:
     """
     Why there is no address.
     """

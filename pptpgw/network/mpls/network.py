@@ -33,13 +33,13 @@ from pptpgw.interfaces import (
     INetworkEnvironment,
     INetworkFactory,
     INetworkProtocol,
-    ISessionObserver,
     ISubscriber,
 )
 from pptpgw.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute, key
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.network.mpls.labels import LabelSwitch
 from pptpgw.ports.mpls import MPLSPort
+from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.wire import arp, mpls, ppp
 
@@ -147,8 +147,8 @@ class Neighbour:
         self._network.packetReceived(self, ppp.MPLS_MULTICAST, packet)
 
 
-@implementer(INetwork, ISessionObserver)
-class MPLSNetwork:
+@implementer(INetwork)
+class MPLSNetwork(SessionObserver):
     """
     See L{INetwork}.
 
@@ -201,11 +201,6 @@ class MPLSNetwork:
 
     # ISessionObserver
 
-    def sessionStarted(self, session: Session) -> None:
-        """
-        Nothing yet.
-        """
-
     def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
         """
         A session may have got what it lacked.
@@ -223,11 +218,6 @@ class MPLSNetwork:
             self._place(session)
         elif session in self._open:
             self._remove(self._open.pop(session))
-
-    def sessionEnded(self, session: Session, cause: str) -> None:
-        """
-        Its protocols were closed before.
-        """
 
     # Packets
 

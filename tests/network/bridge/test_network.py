@@ -15,7 +15,6 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
@@ -32,6 +31,7 @@ from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory,
 from pptpgw.network.bridge.switch import ELSEWHERE, TOO_MANY
 from pptpgw.network.environment import Environment
 from pptpgw.ports.bridge import BridgePort
+from pptpgw.profile import Profile
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -123,7 +123,7 @@ class Caller:
 
     def __init__(self, gateway: Gateway, user: str, mru: int = 1600, **settings: Any) -> None:
         self.frames: list[bytes] = []
-        made = gateway.network.makeProtocol(Subscriber(user, None))
+        made = gateway.network.makeProtocol(Profile(user, None))
         sessions: list[BridgedSession] = []
         made.addCallback(sessions.append)
         (self.session,) = sessions

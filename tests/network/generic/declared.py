@@ -7,11 +7,11 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.declaration import HUB, Declaration, Destination
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.profile import Profile
 from pptpgw.wire import ppp
 
 
@@ -37,7 +37,7 @@ class Session:
         self.sent: list[bytes] = []
         self.attachments: Attachments = {}
         made: list[GenericProtocol | None] = []
-        network.makeProtocol(Subscriber(name)).addCallback(made.append)
+        network.makeProtocol(Profile(name)).addCallback(made.append)
         protocol = made[0]
         assert protocol is not None
         self.protocol = protocol

@@ -102,7 +102,7 @@ def test_aNodeIsGivenBack(world: World) -> None:
     assert isinstance(network, GenericNetwork)
     values: list[GenericProtocol | None] = []
     for _ in range(252):
-        network.makeProtocol(world.gateway.sessions[0].subscriber).addCallback(values.append)
+        network.makeProtocol(world.gateway.sessions[0].profile).addCallback(values.append)
     given = [one.settings.assigned[1][3] if one is not None else None for one in values]
     assert given == [*range(4, 254), 1, None]
 

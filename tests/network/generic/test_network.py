@@ -13,7 +13,6 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from pptpgw import plugin
-from pptpgw.auth.realm import Subscriber
 from pptpgw.counters import Counters
 from pptpgw.declaration import Destination, Rule
 from pptpgw.declared import shipped
@@ -21,6 +20,7 @@ from pptpgw.interfaces import INetwork, INetworkFactory, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import Generic, GenericFactory, GenericNetwork, Values
+from pptpgw.profile import Profile
 from tests.network.generic.declared import declare, opened
 
 
@@ -34,7 +34,7 @@ def protocols(network: GenericNetwork, count: int) -> list[GenericProtocol | Non
     """
     made: list[GenericProtocol | None] = []
     for number in range(count):
-        network.makeProtocol(Subscriber(f"user{number}")).addCallback(made.append)
+        network.makeProtocol(Profile(f"user{number}")).addCallback(made.append)
     return made
 
 

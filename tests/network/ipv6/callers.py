@@ -37,7 +37,7 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import Subscriber, SubscriberRealm
+from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import parse
 from pptpgw.counters import Counters
@@ -54,6 +54,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.profile import Profile
 from pptpgw.testing import joined
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
@@ -79,7 +80,7 @@ def protocolOf(network: IPv6Sessions) -> RoutedIPV6CP:
     """
     What a session gets, which is something.
     """
-    protocol = resultOf(network.makeProtocol(Subscriber("alice")))
+    protocol = resultOf(network.makeProtocol(Profile("alice")))
     assert isinstance(protocol, RoutedIPV6CP)
     return protocol
 

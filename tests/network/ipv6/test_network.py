@@ -26,7 +26,6 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
@@ -38,6 +37,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions
 from pptpgw.ports import sysctl
+from pptpgw.profile import Profile
 from pptpgw.wire import ppp
 from tests.network.ipv6.callers import GATEWAY, SECTION, Host, made, protocolOf, resultOf
 
@@ -126,7 +126,7 @@ class TestNetwork:
         interface = Interface()
         network = made(interface=interface)
         network.start()
-        assert resultOf(network.makeProtocol(Subscriber("alice"))) is None
+        assert resultOf(network.makeProtocol(Profile("alice"))) is None
         assert interface.told == []
         assert len(log) == 1 and "disable_ipv6=0" in log[0]
 
@@ -152,7 +152,7 @@ class TestNetwork:
         """
         network = made('prefixes = "fc00:0:1::/63"')
         protocol = protocolOf(network)
-        assert resultOf(network.makeProtocol(Subscriber("bob"))) is None
+        assert resultOf(network.makeProtocol(Profile("bob"))) is None
         assert log == ["bob goes without IPv6: all IPv6 prefixes of 64 bits are in use"]
         network.release(protocol)
         protocolOf(network)

@@ -18,7 +18,6 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.realm import Subscriber
 from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
@@ -37,6 +36,7 @@ from pptpgw.network.environment import Environment
 from pptpgw.network.mpls import network as mpls
 from pptpgw.network.mpls.labels import NO_ROUTE
 from pptpgw.ports.mpls import MPLSPort
+from pptpgw.profile import Profile
 from pptpgw.session.session import Session
 from pptpgw.wire import ppp
 from pptpgw.wire.mpls import DEPTH_LIMIT, Entry, encode
@@ -163,8 +163,17 @@ class Caller:
 
     def __init__(self, world: World) -> None:
         self.network = world.network
-        subscriber = Subscriber("alice", None)
-        self.session = Session(1, subscriber, "192.0.2.9", 0.0, Counters(), lambda cause: None)
+        subscriber = Profile("alice", None)
+        self.session = Session(
+            1,
+            "1",
+            subscriber,
+            "192.0.2.9",
+            0.0,
+            Counters(),
+            lambda cause: None,
+            lambda session: None,
+        )
         self.link = Link()
         self.mplscp = made(world.network.makeProtocol(subscriber))
         self.mplscp.attach(self.link)
