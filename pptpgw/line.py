@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.error import Refused
@@ -31,6 +32,8 @@ from pptpgw.session.session import Session
 if TYPE_CHECKING:
     from pptpgw.gateway import Gateway
 
+_log = Logger()
+
 # How long after a call is set up its first GRE packet is missed aloud.
 GRE_SECONDS = 5.0
 # How long LCP waits for the Outgoing-Call-Reply, which the reactor writes in its next turn only, to
@@ -42,6 +45,50 @@ Made = Sequence[tuple[INetwork, INetworkProtocol]]
 """
 The network protocols of a caller, each with the network that made it.
 """
+
+
+class Making:
+    """
+    The network protocols of one caller while networks get them ready, each in its own time.
+
+    What comes when nobody waits any more goes back at once: a login has an end, and a network that
+    never answers keeps nothing of the others'.
+
+    @ivar done: fires with the answers in turn, each a protocol, None or a Failure; where it is
+        cancelled, everything is given back, then or later.
+    """
+
+    __slots__ = ("_abandoned", "_answers", "_networks", "_subscriber", "done")
+
+    def __init__(self, networks: Sequence[INetwork], subscriber: ISubscriber) -> None:
+        self._abandoned = False
+        self._answers: dict[int, Any] = {}
+        self._networks = networks
+        self._subscriber = subscriber
+        self.done: Deferred[list[Any]] = Deferred(self._abandon)
+        for place, network in enumerate(networks):
+            maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
+
+    def _came(self, answer: Any, place: int) -> None:
+        self._answers[place] = answer
+        if self._abandoned:
+            self._giveBack()
+        elif len(self._answers) == len(self._networks):
+            self.done.callback([self._answers[each] for each in range(len(self._networks))])
+
+    def _abandon(self, done: Deferred[Any]) -> None:
+        self._abandoned = True
+        silent = [one for place, one in enumerate(self._networks) if place not in self._answers]
+        _log.warn(
+            "{user} is not waited for any longer: no answer from {networks}",
+            user=self._subscriber.name,
+            networks=", ".join(type(network).__name__ for network in silent),
+        )
+        self._giveBack()
+
+    def _giveBack(self) -> None:
+        answers, self._answers = self._answers, {}
+        _releaseAll(_given((self._networks[place], one) for place, one in answers.items()))
 
 
 class Line:
@@ -176,25 +223,15 @@ class Line:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
         networks = self._gateway.networks
         subscriber = ISubscriber(grant.subscriber)
-        made = DeferredList(
-            [maybeDeferred(network.makeProtocol, subscriber) for network in networks],
-            consumeErrors=True,
-        )
-        return made.addCallback(self._ready, networks, grant)
+        return Making(networks, subscriber).done.addCallback(self._ready, networks, grant)
 
-    def _ready(
-        self, results: list[tuple[bool, Any]], networks: Sequence[INetwork], grant: Grant
-    ) -> Grant:
-        made = [
-            (network, result)
-            for network, (success, result) in zip(networks, results, strict=True)
-            if success and result is not None
-        ]
+    def _ready(self, answers: list[Any], networks: Sequence[INetwork], grant: Grant) -> Grant:
+        made = _given(zip(networks, answers, strict=True))
         try:
-            for success, result in results:
-                if not success:
+            for answer in answers:
+                if isinstance(answer, Failure):
                     # No fault of the caller's: another try wouldn't help.
-                    raise Refused(self._gateway.reason(result), retry=False)
+                    raise Refused(self._gateway.reason(answer), retry=False)
             if self not in self._gateway.lines:
                 raise Refused("the call ended meanwhile", retry=False)
             if not made:
@@ -238,6 +275,23 @@ def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...
     return tuple(one for attachment in attachments.values() for one in attachment.addresses)
 
 
+def _given(answers: Iterable[tuple[INetwork, Any]]) -> Made:
+    """
+    The protocols among what networks answered.
+    """
+    return [
+        (network, answer)
+        for network, answer in answers
+        if answer is not None and not isinstance(answer, Failure)
+    ]
+
+
 def _releaseAll(made: Iterable[tuple[INetwork, INetworkProtocol]]) -> None:
     for network, protocol in made:
-        network.release(protocol)
+        try:
+            network.release(protocol)
+        except Exception:
+            # The others get theirs back all the same.
+            _log.failure(
+                "{network} failed to take back {protocol}", network=network, protocol=protocol
+            )

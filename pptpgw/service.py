@@ -284,8 +284,11 @@ class GatewayService(Service):
         for listening in self._listening:
             listening.stopListening()
         self._listening = []
-        for network in reversed(self.networks.values()):
-            network.stop()
+        for name, network in reversed(self.networks.items()):
+            try:
+                network.stop()
+            except Exception:
+                self._log.failure("network {name} failed to stop", name=name)
         self.dataPath.stop()
         self._opened = False
 

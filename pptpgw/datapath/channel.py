@@ -21,10 +21,11 @@ from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
-from pptpgw.datapath.network import IPV4, IPV6, Network, Networks
+from pptpgw.datapath.network import Network, Networks
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelOwner, MPPEParameters, Tunnel
 from pptpgw.pptp.window import Window
+from pptpgw.wire import ppp
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
 
 MPPE_OVERHEAD = 4
@@ -47,6 +48,8 @@ NOT_SENT = "not sent by the system"
 _MASK = NUMBERS - 1
 _MPPE = 0x00FD
 _NONE: dict[int, Network] = {}
+# What callers are known to send before our side is open.
+_COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_MULTICAST))
 _BEYOND_NETWORKS = 0x4000
 _UNCOMPRESSED = b"\xff\x03"
 _DATA = DATA << 16 | PROTOCOL_TYPE
@@ -72,6 +75,7 @@ class Channel:
         "_encryptor",
         "_gre",
         "_inClear",
+        "_known",
         "_mppePrefix",
         "_networks",
         "_owner",
@@ -107,6 +111,8 @@ class Channel:
         self._send = gre.sender(tunnel.localAddress, tunnel.peerAddress)
         self._peerCallID = tunnel.peerCallID
         self._networks: dict[int, Network] = {}
+        # The numbers that packets have which make sense.
+        self._known = _COMMON
         self._encryptor: EncryptorType | None = None
         self._decryptor: DecryptorType | None = None
         self._recovery: Recovery | None = None
@@ -185,7 +191,7 @@ class Channel:
         if network is not None:
             recovery.failures = 0
             network.received((plain[start:],))
-        elif protocol in (IPV4, IPV6):
+        elif protocol in self._known:
             # The peer is early, or late: its key is right.
             self.counters.discard(NOT_OPEN)
         else:
@@ -345,6 +351,7 @@ class Channel:
             return
         self.closeNetwork(protocol)
         self._networks[protocol] = self._dataPath.networkOpened(self, protocol, attachment)
+        self._known |= {protocol}
         self._recompute()
 
     def closeNetwork(self, protocol: int) -> None:

@@ -411,15 +411,16 @@ class _Sources:
             return False
         return True
 
-    def single(self) -> bytes:
+    def single(self) -> bytes | None:
         """
-        The only IPv4 address that there is, or nothing.
+        The only IPv4 address that there is, or None, which no octets equal: a packet that is too
+        short has no source either.
         """
         if self._networks is not None and len(self._networks) == 1:
             ((prefix, mask),) = self._networks
             if mask == 0xFFFFFFFF:
                 return prefix.to_bytes(4, "big")
-        return b""
+        return None
 
     def half(self) -> bytes:
         """

@@ -293,14 +293,16 @@ class Link:
     # Within
 
     def _begin(self) -> None:
+        self._setup = cancelled(self._setup)
         self._establish()
         self.lcp.open()
         self.lcp.lowerUp()
 
     def _establish(self) -> None:
         self.phase = Phase.ESTABLISH
-        self._setup = cancelled(self._setup)
-        self._setup = self.clock.callLater(self.settings.setupTimeout, self._setupTimedOut)
+        # A peer that negotiates LCP anew gets no more time, or it could stay for ever.
+        if self._setup is None:
+            self._setup = self.clock.callLater(self.settings.setupTimeout, self._setupTimedOut)
 
     def _setupTimedOut(self) -> None:
         self._setup = None

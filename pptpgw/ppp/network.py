@@ -10,7 +10,7 @@ The rules:
  - Encryption that was on and ends, ends the link: nothing falls back to clear text.
  - A protocol that nobody here knows gets a Protocol-Reject (section 5.7).
  - A network control protocol that finishes is forgotten, and its end is its alone; the link ends
-   with the last one.
+   with the last one. One that raises is over as well, whoever wrote it, and the others go on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.interfaces import Attachments, IChannel, IKeys, INetworkLink, INetworkProtocol
@@ -71,6 +72,8 @@ class NetworkPhase:
         "begun",
         "clock",
     )
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -127,7 +130,7 @@ class NetworkPhase:
         """
         self._networks = {network.control: network for network in networks}
         for network in networks:
-            network.attach(self)
+            self._tell(network, "attach", self)
 
     def begin(self, keys: IKeys | None) -> None:
         """
@@ -163,7 +166,7 @@ class NetworkPhase:
             if self._held:
                 self._keep(protocol, packet)
             else:
-                self._networks[protocol].received(packet)
+                self._tell(self._networks[protocol], "received", packet)
         elif any(protocol in network.protocols for network in self._networks.values()):
             self._channel.counters.discard("network protocol not open")
         else:
@@ -176,7 +179,7 @@ class NetworkPhase:
         if self._ccp is not None and protocol == self._ccp.protocol:
             self._ccp.rejected()
         elif protocol in self._networks:
-            self._networks[protocol].rejected()
+            self._tell(self._networks[protocol], "rejected")
 
     def resyncNeeded(self) -> None:
         """
@@ -193,7 +196,7 @@ class NetworkPhase:
         self._listening = cancelled(self._listening)
         self._kept = []
         for network in tuple(self._networks.values()):
-            network.lowerDown()
+            self._tell(network, "lowerDown")
         if self._ccp is not None:
             self._ccp.lowerDown()
 
@@ -295,6 +298,32 @@ class NetworkPhase:
 
     # Within
 
+    def _tell(self, network: INetworkProtocol, what: str, *arguments: object) -> None:
+        """
+        Tell a network protocol something, unless it is over by now.
+        """
+        if self._networks.get(network.control) is not network:
+            return
+        try:
+            getattr(network, what)(*arguments)
+        except Exception:
+            self._log.failure(
+                "network protocol {name} failed in {what}", name=network.name, what=what
+            )
+            del self._networks[network.control]
+            self._abandon(network)
+
+    def _abandon(self, network: INetworkProtocol) -> None:
+        """
+        Take a network protocol that failed off the link.
+        """
+        try:
+            network.lowerDown()
+        except Exception:
+            self._log.failure("network protocol {name} didn't end", name=network.name)
+        self.networkClosed(network)
+        self.networkFinished(network, "it failed, see the log")
+
     def _openCCP(self, bits: tuple[int, ...]) -> None:
         settings = self._settings
         self._ccp = ccp = CCP(
@@ -331,8 +360,8 @@ class NetworkPhase:
         self._preference = cancelled(self._preference)
         self._held = False
         for network in tuple(self._networks.values()):
-            network.open()
-            network.lowerUp()
+            self._tell(network, "open")
+            self._tell(network, "lowerUp")
         self._deliver()
 
     def _keep(self, protocol: int, packet: bytes) -> None:

@@ -3,7 +3,8 @@ IPv6 prefixes for subscribers, cut from larger ones.
 
 The rules: every prefix of a pool has the same length; those that were never given go first, in
 order, then the one that has been free longest, so that a caller's traffic doesn't reach the next
-caller by mistake.
+caller by mistake. Where L{RESTING} are free that were given, these go first all the same: a pool
+can have more prefixes than there is room to remember.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
 
 from pptpgw.error import Exhausted
+
+RESTING = 1024
+"""
+How many prefixes that were given back may rest before the first of them is given again.
+"""
 
 
 class PrefixPool:
@@ -50,7 +56,7 @@ class PrefixPool:
 
         @raise Exhausted: all of them are in use.
         """
-        prefix = next(self._fresh, None)
+        prefix = next(self._fresh, None) if len(self._freed) < RESTING else None
         if prefix is None:
             if not self._freed:
                 raise Exhausted(f"all IPv6 prefixes of {self.length} bits are in use")

@@ -360,6 +360,17 @@ class TestRuns:
         assert path.tun.written == self.PACKETS
         assert path.channel.counters.discards == {DUPLICATE: 1}
 
+    @pytest.mark.parametrize("size", range(20))
+    def test_shortPackets(self, path: Fixture, size: int) -> None:
+        """
+        What has no whole header goes nowhere, whether the peer has one address or several.
+        """
+        networks = (IPv4Network("10.77.0.10"), IPv4Network("10.78.0.0/16"))
+        path.channel.openNetwork(0x21, Attachment(networks))
+        path.gre.receivers[PEER, 7](0, 0x21, [packet()[:size], packet()])
+        assert path.tun.written == [packet()]
+        assert path.channel.counters.discards == {SPOOFED: 1}
+
     def test_spoofedAmongOthers(self, path: Fixture) -> None:
         path.open()
         packets = [packet(), packet(source="10.77.0.11"), b"", packet()]
@@ -642,6 +653,23 @@ class TestEncryption:
             recovery.UNKNOWN: 2,
             "malformed MPPE header": 1,
         }
+
+    def test_packetsOfWhatIsNotOpenEndNothing(self, path: Fixture) -> None:
+        """
+        A peer that bridges before our side is open, or after, has the right key.
+        """
+        peer = self.encrypting(path)
+        for _ in range(2 * recovery.FAILURE_LIMIT):
+            path.arrive(peer.encrypt(b"\xfd", b"\x31", bytes(60)))
+        # One that has no number everybody knows, once it was open.
+        path.channel.openNetwork(0x02C3, Attachment(receive=lambda packet: None))
+        path.channel.closeNetwork(0x02C3)
+        for _ in range(2 * recovery.FAILURE_LIMIT):
+            path.arrive(peer.encrypt(b"\xfd", b"\x02\xc3", bytes(60)))
+        assert path.channel.counters.discards == {
+            channelModule.NOT_OPEN: 4 * recovery.FAILURE_LIMIT
+        }
+        assert path.owner.failures == []
 
     def test_garbageEndsTheChannel(self, path: Fixture) -> None:
         self.encrypting(path)

@@ -154,6 +154,16 @@ class Owner:
         self.causes.append(cause)
 
 
+class Undecided(Owner):
+    """
+    One that never comes to a verdict.
+    """
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        self.claims.append(claim)
+        return Deferred()
+
+
 class Pair:
     """
     Both ends.
@@ -493,6 +503,25 @@ def test_setupTimesOut() -> None:
     pair.run(200, 1)
     assert len(pair.gateway.causes) == 1
     assert not pair.timers()
+
+
+def test_setupTimesOutThoughLCPBeginsAnew() -> None:
+    """
+    A peer that negotiates LCP again and again, and never proves itself, gets no more time by that.
+    """
+    pair = Pair()
+    pair.gateway = Undecided()
+    pair.server = Link(pair.clock, SERVER, pair.gateway)
+    pair.clientChannel.other = pair.server
+    pair.start()
+    while pair.clock.seconds() < 80:
+        pair.run(20, 0.1)
+        pair.client.lcp.lowerDown()
+        pair.client.lcp.lowerUp()
+    pair.run(5, 0.1)
+    (cause,) = pair.gateway.causes
+    assert cause.startswith("no network protocol opened within 60 s")
+    assert len(pair.gateway.claims) == 3
 
 
 @pytest.mark.parametrize("method", [MSCHAPV2, CHAP])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pptpgw.error import Exhausted
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.session.prefix import RESTING, PrefixPool
 
 
 def pool(length: int, *networks: str) -> PrefixPool:
@@ -65,6 +65,21 @@ def test_aHugeNetwork() -> None:
     Nothing is made before it is asked for.
     """
     assert pool(64, "fc00::/7").allocate() == IPv6Network("fc00::/64")
+
+
+def test_whatRestsIsBounded() -> None:
+    """
+    Whoever takes prefixes and gives them back, for ever, doesn't have the pool remember them all.
+    """
+    prefixes = pool(64, "fc00::/7")
+    for _ in range(RESTING):
+        prefixes.release(prefixes.allocate())
+    longest = IPv6Network("fc00::/64")
+    assert prefixes.allocate() == longest
+    assert prefixes.allocate() == IPv6Network(f"{longest[0] + (RESTING << 64)}/64")
+    for _ in range(3 * RESTING):
+        prefixes.release(prefixes.allocate())
+    assert len(prefixes._freed) == RESTING
 
 
 @pytest.mark.parametrize(("network", "length"), [("fc00::/65", 64), ("fc00::/64", 129)])
