@@ -21,12 +21,12 @@ LAYERS = [
     {"pptp", "ppp"},
     {"declaration", "declared", "kind", "config", "plugin"},
     {"ncp"},
-    {"auth", "session", "datapath"},
+    {"auth", "session", "store", "datapath"},
     {"ports"},
     {"network"},
     {"line", "gateway", "client", "selfcall", "testing"},
     {"service"},
-    {"tap"},
+    {"tap", "command"},
     {"__main__", "demo"},
 ]
 """

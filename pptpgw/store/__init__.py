@@ -1,0 +1,3 @@
+"""
+The embedded account store: users, profiles, attempts, sessions and usage in a SQL database.
+"""

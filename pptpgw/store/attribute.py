@@ -1,0 +1,252 @@
+"""
+The attributes of a profile as text: one table for the command line, the database and listings.
+
+An attribute that isn't there leaves the decision to the configuration; of a user's, to the profile
+that it shares. L{DEFAULT} as its text hands it to the configuration whatever the profile says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_network
+from typing import Any
+
+from pptpgw.error import ConfigurationError
+from pptpgw.kind import (
+    BITS,
+    IPV6_ADDRESSES,
+    NAME,
+    NETWORKS,
+    PREFIXES,
+    PROTOCOLS,
+    TWO_ADDRESSES,
+    Kind,
+    choice,
+    seconds,
+    whole,
+)
+from pptpgw.profile import Profile
+
+DEFAULT = "*"
+"""
+What the configuration says.
+"""
+
+NONE = "-"
+"""
+An empty list: no address at all.
+"""
+
+_YEAR = 366 * 86400
+_MOST = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """
+    An attribute.
+
+    @ivar option: what it is called on the command line and in the database.
+    @ivar field: what it is called in L{Profile}.
+    @ivar words: what it is, in a few words.
+    @ivar allowed: what its text may be.
+    @ivar read: makes a value of a text; raises ValueError or TypeError.
+    @ivar write: makes a text of a value, which L{read} takes.
+    """
+
+    option: str
+    field: str
+    words: str
+    allowed: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str]
+
+
+def _one(option: str, field: str, words: str, kind: Kind) -> Attribute:
+    """
+    A text.
+    """
+    return Attribute(option, field, words, kind.allowed, kind.convert, str)
+
+
+def _number(option: str, field: str, words: str, kind: Kind) -> Attribute:
+    def read(text: str) -> Any:
+        return kind.convert(int(text))
+
+    return Attribute(option, field, words, kind.allowed, read, lambda value: str(int(value)))
+
+
+def _several(
+    option: str, field: str, words: str, kind: Kind, member: Callable[[str], Any] = str
+) -> Attribute:
+    """
+    A list, parted by commas.
+    """
+
+    def read(text: str) -> Any:
+        members = [] if text == NONE else [member(one.strip()) for one in text.split(",")]
+        return kind.convert(members)
+
+    return Attribute(option, field, words, f"{kind.allowed}, parted by commas", read, _joined)
+
+
+def _joined(values: Iterable[object]) -> str:
+    return ",".join(map(_shown, values)) or NONE
+
+
+def _shown(value: object) -> str:
+    host = isinstance(value, IPv4Network) and value.prefixlen == value.max_prefixlen
+    return str(value).removesuffix("/32") if host else str(value)
+
+
+def _networks(texts: list[str]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(map(ip_network, texts)))
+
+
+def _text(text: str) -> str:
+    if not text or len(text) > 255:
+        raise ValueError
+    return text
+
+
+def _identifier(text: str) -> bytes:
+    parts = text.split(":")
+    if len(parts) != 4 or any(not 1 <= len(part) <= 4 for part in parts):
+        raise ValueError
+    identifier = b"".join(int(part, 16).to_bytes(2, "big") for part in parts)
+    if identifier == bytes(8):
+        raise ValueError
+    return identifier
+
+
+_HOURS = Kind("as in the configuration", _text)
+_ROUTES = Kind("a list of IPv4 and IPv6 networks without host bits", _networks)
+_PREFIX = Kind(
+    'an IPv6 network of at most 64 bits, as in "2001:db8:1::/48"',
+    lambda text: PREFIXES.convert(text)[0],
+)
+_CLASS = Kind(
+    "a list of octets in hexadecimal",
+    lambda texts: tuple(bytes.fromhex(one) for one in texts),
+)
+_NAMES = Kind(PROTOCOLS.allowed, lambda names: frozenset(PROTOCOLS.convert(names)))
+_TIME = seconds(1, _YEAR)
+_RATE = whole(1000, 1 << 40)
+
+ATTRIBUTES: Mapping[str, Attribute] = {
+    one.option: one
+    for one in (
+        _several("address", "addresses", "IPv4 networks to have an address of", NETWORKS),
+        _one("pool", "pool", "Name of the IPv4 pool", NAME),
+        _several("routes", "routes", "Networks behind the user", _ROUTES),
+        _several("dns", "dns", "IPv4 name servers", TWO_ADDRESSES),
+        _several("wins", "wins", "NetBIOS name servers", TWO_ADDRESSES),
+        _one("prefix", "prefix", "IPv6 prefix of the link", _PREFIX),
+        _one("delegated", "delegated", "IPv6 prefix to delegate", _PREFIX),
+        Attribute(
+            "identifier",
+            "identifier",
+            "IPv6 interface identifier to take",
+            'four groups of 16 bits in hexadecimal, as in "0:0:0:7"',
+            _identifier,
+            lambda octets: ":".join(f"{octets[i] << 8 | octets[i + 1]:x}" for i in (0, 2, 4, 6)),
+        ),
+        _several("dns6", "dns6", "IPv6 name servers", IPV6_ADDRESSES),
+        _number("mtu", "mtu", "Largest packet to send, octets", whole(576, 4000)),
+        Attribute(
+            "protocols",
+            "protocols",
+            "Network protocols permitted",
+            _NAMES.allowed,
+            lambda text: _NAMES.convert([one.strip() for one in text.split(",")]),
+            lambda names: _joined(sorted(names)),
+        ),
+        _one("encryption", "encryption", "MPPE", choice("require", "prefer", "off")),
+        _several("bits", "bits", "MPPE key lengths permitted", BITS, int),
+        _number("sessions", "sessions", "Sessions at a time", whole(1, 65535)),
+        _several("sources", "sources", "Networks to call from", NETWORKS),
+        _one("hours", "hours", "When to be connected", _HOURS),
+        _number("session-timeout", "sessionTimeout", "Seconds that a session may last", _TIME),
+        _number("idle-timeout", "idleTimeout", "Seconds without a packet that end it", _TIME),
+        _number("volume", "volume", "Octets that a session may carry", whole(1, _MOST)),
+        _number("receive-rate", "receiveRate", "Bits a second from the user", _RATE),
+        _number("send-rate", "sendRate", "Bits a second to the user", _RATE),
+        _one("filter", "filter", "Name of a filter", NAME),
+        _number("interim", "interim", "Seconds between accounting records", seconds(60, 86400)),
+        Attribute(
+            "class",
+            "accountingClass",
+            "Class of accounting records",
+            "octets in hexadecimal, several parted by commas",
+            lambda text: _CLASS.convert(text.split(",")),
+            lambda values: ",".join(value.hex() for value in values),
+        ),
+    )
+}
+"""
+All of them, by the names of their options.
+"""
+
+
+def check(option: str, text: str) -> str:
+    """
+    C{text} as it is kept.
+
+    @raise ConfigurationError: it isn't allowed; the text says what is.
+    """
+    attribute = ATTRIBUTES[option]
+    if text == DEFAULT:
+        return text
+    try:
+        return attribute.write(attribute.read(text))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"--{option} {text}: must be {attribute.allowed}; {DEFAULT} for what the "
+            'configuration says, "" for nothing of its own'
+        ) from error
+
+
+def encode(attributes: Mapping[str, str]) -> str:
+    """
+    Attributes as the database has them.
+    """
+    return json.dumps(dict(sorted(attributes.items())), ensure_ascii=False)
+
+
+def decode(text: str) -> dict[str, str]:
+    """
+    Attributes out of the database.
+
+    @raise ConfigurationError: somebody else has been there.
+    """
+    try:
+        attributes = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"these are no attributes: {text!a}") from error
+    if not isinstance(attributes, dict):
+        raise ConfigurationError(f"these are no attributes: {text!a}")
+    return attributes
+
+
+def profileOf(name: str, attributes: Mapping[str, str]) -> Profile:
+    """
+    The profile of the user C{name} whose attributes are these.
+
+    @raise ConfigurationError: one is unknown, or isn't allowed.
+    """
+    values = {}
+    for option, text in attributes.items():
+        attribute = ATTRIBUTES.get(option)
+        if attribute is None:
+            raise ConfigurationError(f"{name}: no attribute is called {option}")
+        if text == DEFAULT:
+            continue
+        try:
+            values[attribute.field] = attribute.read(text)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(
+                f"{name}: {option} = {text!a}: must be {attribute.allowed}"
+            ) from error
+    return Profile(name, **values)
