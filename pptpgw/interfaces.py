@@ -7,7 +7,7 @@ plugin needs this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any
@@ -602,6 +602,37 @@ class IClaimCredentials(ICredentials):
     keys = Attribute("Once found true: L{Grant.keys}.")
 
 
+class ICertifiedName(IClaimCredentials):
+    """
+    The name in a certificate that has been verified already, chain, times and possession of its
+    key (RFC 5216 section 5.3): what is left to a checker is whether there is such an account, and
+    whether it may be used.
+    """
+
+    certificate = Attribute("The certificate, bytes in DER.")
+
+
+class IEAPCredentials(IClaimCredentials):
+    """
+    A caller who speaks EAP, for a checker that has somebody else judge it (a pass-through
+    authenticator, RFC 3748 section 2.3, such as RFC 3579 describes for RADIUS).
+
+    Before it says yes, the checker sets C{keys} to what the conversation earned, an L{IKeys}, or
+    leaves it None. It says no as to all credentials; the caller is told with an EAP Failure either
+    way, which the checker needn't pass on.
+    """
+
+    response = Attribute("The caller's EAP Response that the judge begins with: its identity.")
+
+    def converse(request: bytes) -> Deferred[bytes]:
+        """
+        Send the judge's EAP Request, of whatever method, to the caller as it is; fires with the
+        caller's EAP Response, as it came. It fails where the caller is silent, where the link ends,
+        or where C{request} is no EAP Request of at most 1500 octets; only one at a time is allowed.
+        Cancelling it ends the conversation.
+        """
+
+
 class IVerdicts(Interface):
     """
     Whom the authenticator's side of an exchange tells.
@@ -741,4 +772,21 @@ class IAuthenticationProtocol(IPlugin):
 
         @param username: the account to check against; C{claim.name}, or that without its Windows
             domain.
+        """
+
+
+class IConfiguredProtocol(IAuthenticationProtocol):
+    """
+    An authentication protocol with a section of the configuration.
+    """
+
+    def configured(
+        configuration: Any, judged: Container[type[Interface]]
+    ) -> IAuthenticationProtocol:
+        """
+        The protocol as C{configuration} wants it, files read.
+
+        @param configuration: the whole L{pptpgw.config.Configuration}.
+        @param judged: the kinds of credentials that there is a checker for.
+        @raise pptpgw.error.ConfigurationError: it can't be used; the text says why.
         """
