@@ -42,6 +42,13 @@ class Cause(str):
         return self
 
 
+def asCause(cause: str, otherwise: Termination) -> Cause:
+    """
+    C{cause} as it is where it knows its code; a plain text with the code C{otherwise}.
+    """
+    return cause if isinstance(cause, Cause) else Cause(cause, otherwise)
+
+
 def codeOf(cause: str) -> Termination:
     """
     The code of C{cause}; a plain text is the gateway's own decision.

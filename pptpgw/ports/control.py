@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
@@ -31,6 +32,7 @@ from pptpgw.pptp.settings import ConnectionSettings
 
 STALL_TIMEOUT = 30.0
 LOG_INTERVAL = 60.0
+SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 
 class TCPTransport(ControlTransport, TypingProtocol):
@@ -263,7 +265,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
             for deferred in stopped:
                 deferred.callback(None)
 
-    def stop(self, reason: str = "the gateway shuts down") -> Deferred[None]:
+    def stop(self, reason: str = SHUT_DOWN) -> Deferred[None]:
         """
         Let nobody in any more, notify every call and stop every control connection.
 

@@ -12,7 +12,8 @@ The rules:
    middle of L{pptpgw.ppp.layer.Layer.layerUp}) waits until that is finished.
  - Nothing sent is larger than the peer receives: Naks and Rejects are cut between options, the
    rest to size.  A Configure-Ack can't be cut, so a request whose Ack doesn't fit is discarded.
- - An end always has a reason that can be read.
+ - An end always has a reason that can be read, and what the peer did is a L{Cause}: it terminated
+   (USER_REQUEST), there was no agreeing with it (USER_ERROR), or nothing came (LOST_CARRIER).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import Automaton, Event, State
 from pptpgw.ppp.layer import Layer
@@ -185,7 +187,7 @@ class ControlProtocol(Automaton):
         self._feed(Event.CLOSE)
 
     def _end(self, reason: str) -> None:
-        self.reason = self.reason or reason
+        self.reason = self.reason or Cause(reason, Termination.USER_ERROR)
         self._feed(Event.RXJ_MINUS)
 
     def _lowerUp(self, _: None) -> None:
@@ -203,9 +205,9 @@ class ControlProtocol(Automaton):
     def _expired(self, event: Event) -> None:
         if event is Event.TO_MINUS and not self.reason:
             self.reason = (
-                "the peer sends no acceptable Configure-Request"
+                Cause("the peer sends no acceptable Configure-Request", Termination.USER_ERROR)
                 if self.state is State.ACK_RCVD
-                else "no answer to our Configure-Requests"
+                else Cause("no answer to our Configure-Requests", Termination.LOST_CARRIER)
             )
         self._feed(event)
 
@@ -315,7 +317,7 @@ class ControlProtocol(Automaton):
         except Malformed:
             self.discarded += 1
         except GiveUp as failure:
-            self.reason = str(failure)
+            self.reason = Cause(str(failure), Termination.USER_ERROR)
             self._feed(Event.CLOSE)
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
@@ -376,7 +378,8 @@ class ControlProtocol(Automaton):
         """
         if not self.reason:
             text = readable(data)
-            self.reason = f"the peer terminated {self.name}" + (f": {text}" if text else "")
+            reason = f"the peer terminated {self.name}" + (f": {text}" if text else "")
+            self.reason = Cause(reason, Termination.USER_REQUEST)
         self._feed(Event.RTR)
 
     def packet_TERMINATE_ACK(self, identifier: int, data: bytes) -> None:

@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.error import Refused
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 
@@ -160,7 +161,7 @@ class AuthenticatorExchange(Exchange):
         """
         self._over = True
         self._disarm()
-        self._verdicts.refused(reason)
+        self._verdicts.refused(Cause(reason, Termination.LOST_CARRIER))
 
     # The verdicts
 
@@ -194,13 +195,16 @@ class AuthenticatorExchange(Exchange):
         if self._stopped:
             return
         problem = failure.value
+        reason: str
         if isinstance(problem, Refused):
             reason, retry = str(problem), problem.retry
         elif isinstance(problem, DeferredTimeout):
-            reason, retry = f"no verdict within {VERIFICATION_SECONDS:g} s", False
+            text = f"no verdict within {VERIFICATION_SECONDS:g} s"
+            reason, retry = Cause(text, Termination.NAS_ERROR), False
         else:
             self._log.failure("a claim could not be verified", failure)
-            reason, retry = "the claim could not be verified", False
+            text = "the claim could not be verified"
+            reason, retry = Cause(text, Termination.NAS_ERROR), False
         if retry and self._mayRetry and self._name is None and self._tries < TRIES:
             self._deny(True)
             self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")

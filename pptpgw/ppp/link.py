@@ -22,6 +22,7 @@ from enum import Enum
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from pptpgw.cause import Cause, Termination, asCause
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Grant,
@@ -187,7 +188,7 @@ class Link:
         """
         End a link whose packets can't be made sense of.
         """
-        self.close(reason)
+        self.close(Cause(reason, Termination.NAS_ERROR))
 
     # What LCP tells (ppp.layer.Layer)
 
@@ -288,7 +289,7 @@ class Link:
         """
         One of us isn't believed.
         """
-        self.close(reason)
+        self.close(asCause(reason, Termination.USER_ERROR))
 
     # Within
 
@@ -306,10 +307,11 @@ class Link:
 
     def _setupTimedOut(self) -> None:
         self._setup = None
-        self.close(
+        text = (
             f"no network protocol opened within {self.settings.setupTimeout:g} s, "
             f"the link was in its {self.phase.value} phase"
         )
+        self.close(Cause(text, Termination.USER_ERROR))
 
     def _send(self, protocol: int, packet: bytes) -> None:
         if self._channel is not None:
@@ -370,7 +372,8 @@ class Link:
             self._framesSeen = frames
             self.lcp.echoesUnanswered = 0
         elif self.lcp.echoesUnanswered >= settings.echoFailures:
-            self.lowerDown(f"the peer is silent: {settings.echoFailures} Echo-Requests unanswered")
+            text = f"the peer is silent: {settings.echoFailures} Echo-Requests unanswered"
+            self.lowerDown(Cause(text, Termination.LOST_CARRIER))
             return
         else:
             self.lcp.sendEcho()

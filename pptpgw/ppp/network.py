@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.interfaces import Attachments, IChannel, IKeys, INetworkLink, INetworkProtocol
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
@@ -144,7 +145,8 @@ class NetworkPhase:
         if settings.encryption == "require":
             self._channel.requireMPPE()
             if not bits:
-                self._close("encryption is required, and this authentication earns no keys for it")
+                text = "encryption is required, and this authentication earns no keys for it"
+                self._close(Cause(text, Termination.USER_ERROR))
                 return
         if bits:
             self._keys = keys
@@ -257,7 +259,8 @@ class NetworkPhase:
         self._networks.pop(protocol.control, None)
         self._owner.networkFinished(protocol, reason)
         if not self._networks:
-            self._close(f"no network protocol is left: {protocol.name}: {reason}")
+            text = f"no network protocol is left: {protocol.name}: {reason}"
+            self._close(Cause(text, codeOf(reason)))
 
     # What CCP tells (ppp.layer.Layer)
 
@@ -290,9 +293,9 @@ class NetworkPhase:
         """
         self._ccp = None
         if self._settings.encryption == "require":
-            self._close(f"encryption is required: {reason}")
+            self._close(Cause(f"encryption is required: {reason}", Termination.USER_ERROR))
         elif self._encrypted:
-            self._close(f"encryption ended: {reason}")
+            self._close(Cause(f"encryption ended: {reason}", Termination.USER_ERROR))
         elif self._held:
             self._release()
 

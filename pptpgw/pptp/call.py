@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.error import CallError
 from pptpgw.interfaces import Tunnel
 from pptpgw.pptp.owner import CallOwner, tell
@@ -269,14 +270,16 @@ class Call:
         As PAC: a Call-Clear-Request came, which is answered in every state.
         """
         self._notify(DisconnectResult.REQUEST, 0, CauseCode.NORMAL_CALL_CLEARING)
-        self.finish("the peer cleared the call")
+        self.finish(Cause("the peer cleared the call", Termination.USER_REQUEST))
 
     def disconnected(self, notice: CallDisconnectNotify) -> None:
         """
         A Call-Disconnect-Notify came; it ends the call whatever its codes are.
         """
-        text = describe(DisconnectResult, notice.result)
-        self.finish(self.cause or f"the peer disconnected the call: {text}")
+        text = f"the peer disconnected the call: {describe(DisconnectResult, notice.result)}"
+        lost = notice.result == DisconnectResult.LOST_CARRIER
+        code = Termination.LOST_CARRIER if lost else Termination.USER_REQUEST
+        self.finish(self.cause or Cause(text, code))
 
     def linkInfoSet(self, message: SetLinkInfo) -> None:
         """
@@ -314,7 +317,8 @@ class Call:
         self.refuse(OutgoingCallResult.TIME_OUT)
 
     def _notReplied(self) -> None:
-        self.hangUp("the peer didn't answer the Outgoing-Call-Request")
+        text = "the peer didn't answer the Outgoing-Call-Request"
+        self.hangUp(Cause(text, Termination.LOST_CARRIER))
 
     def _notNotified(self) -> None:
         self.finish(self.cause)

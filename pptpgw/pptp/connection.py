@@ -11,6 +11,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.pptp import messages
@@ -147,7 +148,7 @@ class ControlConnection:
                 self._frameReceived(frame)
         except Malformed as error:
             self.counters.discard("control message malformed")
-            self.end(f"malformed: {error}")
+            self.end(Cause(f"malformed: {error}", Termination.USER_ERROR))
         finally:
             self._receiving = False
 
@@ -156,7 +157,7 @@ class ControlConnection:
         The TCP connection is gone.
         """
         self._transport = None
-        self.end(reason)
+        self.end(Cause(reason, Termination.LOST_CARRIER))
         self._unwatch()
 
     # The owner's side.
@@ -338,7 +339,8 @@ class ControlConnection:
             self.echoIdentifier = (self.echoIdentifier + 1) & 0xFFFFFFFF
             self.ask(EchoRequest(self.echoIdentifier))
         elif self.state is State.ESTABLISHED:
-            self.end(f"no answer to an Echo-Request in {self.settings.echoTimeout:g} s")
+            text = f"no answer to an Echo-Request in {self.settings.echoTimeout:g} s"
+            self.end(Cause(text, Termination.LOST_CARRIER))
         elif self.state is State.WAIT_STOP_REPLY:
             self.end(self.closeReason)
         elif self.state is State.CLOSED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.error import Exhausted
 from pptpgw.pptp.call import Call, CallState
 from pptpgw.pptp.owner import tell
@@ -94,8 +95,8 @@ def pptp_STOP_CONTROL_CONNECTION_REQUEST(
     The peer closes the control connection.
     """
     connection.send(StopControlConnectionReply())
-    text = describe(StopReason, message.reason)
-    connection.end(connection.closeReason or f"the peer stopped the control connection: {text}")
+    text = f"the peer stopped the control connection: {describe(StopReason, message.reason)}"
+    connection.end(connection.closeReason or Cause(text, Termination.USER_REQUEST))
 
 
 def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: ControlConnection, message: Message) -> None:
