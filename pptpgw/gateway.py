@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
@@ -34,6 +35,8 @@ from pptpgw.session.session import Session
 from pptpgw.wire.pptpcode import OutgoingCallResult
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
+
+_STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
 
 
 class Gateway:
@@ -114,7 +117,7 @@ class Gateway:
         late = self.clock.callLater(timeout, self._abandon)
         stopped.addCallback(self._allEnded, late)
         for line in tuple(self.lines):
-            line.hangUp("the gateway is stopping")
+            line.hangUp(_STOPPING)
         return stopped
 
     # pptp.connection.ConnectionOwner
@@ -194,6 +197,7 @@ class Gateway:
             line.hangUp,
             self._changed,
         )
+        session.authentication = line.authentication
         self._tell("sessionStarted", session)
         return session
 
@@ -287,7 +291,7 @@ class Gateway:
 
     def _abandon(self) -> None:
         for line in tuple(self.lines):
-            line.link.lowerDown("the gateway is stopping")
+            line.link.lowerDown(_STOPPING)
 
     def _living(self) -> Iterable[Counters]:
         yield self.dataPath.counters

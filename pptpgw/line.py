@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pptpgw.cause import Cause, codeOf
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Attachments,
@@ -121,6 +122,14 @@ class Line:
         # The peer may send before it has read our reply.
         self.channel: IChannel = gateway.dataPath.openChannel(call.tunnel, self.link)
 
+    @property
+    def authentication(self) -> str:
+        """
+        The name of the method that proved who calls.
+        """
+        method = self.link.method
+        return method.name if method is not None else "none"
+
     def hangUp(self, cause: str) -> None:
         """
         End the link, then the call, both in order.
@@ -166,8 +175,7 @@ class Line:
             raise Refused("the peer was not asked who it is", retry=False)
         if self.session is None:
             self.session = self._gateway.sessionStarted(self, grant)
-        method = self.link.method
-        self.session.authentication = method.name if method is not None else "none"
+        self.session.authentication = self.authentication
         return [protocol for _, protocol in self._made]
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
@@ -210,7 +218,7 @@ class Line:
         """
         self._missed = cancelled(self._missed)
         if self._silent and self._gateway.clock.seconds() - self._since >= GRE_SECONDS:
-            cause = f"{cause}; {self._noGRE()}"
+            cause = Cause(f"{cause}; {self._noGRE()}", codeOf(cause))
         self.channel.close()
         self._gateway.lineEnded(self, cause)
         self._release()
