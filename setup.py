@@ -35,7 +35,7 @@ setup(
     python_requires=">=3.11",
     # The drop-in goes into Twisted's own folder of plugins: no __init__.py, here or there.
     packages=[*find_packages(include=["pptpgw", "pptpgw.*"]), "twisted.plugins"],
-    package_data={"pptpgw": ["protocols.toml", "py.typed", "*/*.pyi"]},
+    package_data={"pptpgw": ["protocols.toml", "py.typed", "*/*.pyi", "radius/dictionary"]},
     # Where no compiler is at hand the gateway runs on the Python twins of these.
     ext_modules=[
         Extension(
@@ -53,6 +53,7 @@ setup(
         "zope.interface",
         "service-identity",
         "pyroute2",
+        "pyrad >= 2.6",
         "pycryptodome",
         "cryptography",
     ],

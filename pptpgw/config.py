@@ -42,6 +42,7 @@ from pptpgw.kind import (
     seconds,
     whole,
 )
+from pptpgw.servers import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,38 @@ class Capture:
     files: int = key(whole(1, 1000), 10)
 
 
+SERVERS = Kind(
+    "tables, [[radius.server]], each of which describes a server",
+    lambda value: _tables("radius.server", Server, value),
+)
+"""
+A list of RADIUS servers.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RADIUS:
+    """
+    C{[radius]}: the servers that judge callers, and how they are asked.
+
+    @ivar server: the servers; none: RADIUS can't be used.
+    @ivar nasIdentifier: what the gateway calls itself to them; empty: [link] name.
+    @ivar nasAddress: the address that it calls its own to them; none: the one that was called.
+    @ivar timeout: seconds that a server has to answer before the next one is asked.
+    @ivar deadline: seconds that a caller's request may take, whatever servers there are.
+    @ivar deadTime: seconds that a dead server without C{status-server} is left alone.
+    @ivar probeInterval: seconds between Status-Server packets to a dead server.
+    """
+
+    server: tuple[Server, ...] = key(SERVERS, ())
+    nasIdentifier: str = key(NAME, "")
+    nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, ())
+    timeout: float = key(seconds(1, 60), 6.0)
+    deadline: float = key(seconds(2, 30), 25.0)
+    deadTime: float = key(seconds(1, 86400), 60.0)
+    probeInterval: float = key(seconds(1, 3600), 10.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """
@@ -186,6 +219,7 @@ class Configuration:
     network: Network = field(default_factory=Network)
     plugins: Plugins = field(default_factory=Plugins)
     capture: Capture = field(default_factory=Capture)
+    radius: RADIUS = field(default_factory=RADIUS)
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     def section(self, factory: INetworkFactory) -> Any:
@@ -231,6 +265,7 @@ SECTIONS: Mapping[str, type] = {
     "network": Network,
     "plugins": Plugins,
     "capture": Capture,
+    "radius": RADIUS,
 }
 """
 The sections that are always there, by name.
@@ -328,6 +363,24 @@ def _section(section: str, type_: type, table: object, faults: list[str]) -> dic
         except (ValueError, TypeError):
             faults.append(f"[{section}] {name} = {_shown(value)}: must be {key.kind.allowed}")
     return values
+
+
+def _tables(section: str, type_: type, value: object) -> tuple[Any, ...]:
+    """
+    What the tables of C{[[section]]} describe, each a C{type_}.
+
+    @raise Fault: with a line for each thing that is wrong.
+    """
+    if not isinstance(value, list):
+        raise TypeError
+    made, faults = [], []
+    for index, table in enumerate(value, 1):
+        wrong: list[str] = []
+        made.append(type_(**_section(section, type_, table, wrong)))
+        faults += [f"entry {index}: {fault}" for fault in wrong]
+    if faults:
+        raise Fault("\n".join(faults))
+    return tuple(made)
 
 
 def _shown(value: object) -> str:

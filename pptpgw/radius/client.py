@@ -1,0 +1,370 @@
+"""
+Requests to RADIUS servers: which server is asked, and which one after it.
+
+The rules:
+
+ - A live server is chosen by chance, by the weights; one of weight 0 where no other is free; a dead
+   one where no live one is left to ask.
+ - A server that leaves a request unanswered has had its turn, and the next one is asked. Once each
+   has had it, all get another, L{PAUSE} later, until the request's deadline.
+ - A server that left a request unanswered and has been silent since that was sent is dead. It lives
+   again when it answers anything, in the end L{PROBES} Status-Server packets in a row (RFC 5997
+   section 4.3); one that isn't sent these, when its dead time is over.
+ - Where every server that could be asked has all the requests it may have, a request waits for a
+   place, in the order of arrival; L{LONGEST_QUEUE} requests do at most.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import partial
+from random import Random, SystemRandom
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.transport import (
+    Fill,
+    ITransport,
+    Service,
+    TransportFactory,
+    Unanswered,
+)
+from pptpgw.servers import Server
+
+PAUSE = 1.0
+"""
+Seconds between two rounds of one request.
+"""
+PROBES = 3
+"""
+Answers in a row that bring a server back.
+"""
+LONGEST_QUEUE = 4096
+"""
+Requests that wait for a place.
+"""
+
+
+class RADIUSClient:
+    """
+    Asks servers.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        servers: Sequence[Server],
+        makeTransport: TransportFactory,
+        identifier: bytes,
+        deadTime: float = 60.0,
+        probeInterval: float = 10.0,
+        random: Random | None = None,
+    ) -> None:
+        """
+        @param identifier: our NAS-Identifier, for Status-Server packets.
+        @param deadTime: seconds that a server that isn't probed is left alone.
+        @param probeInterval: seconds between Status-Server packets to a dead server.
+        """
+        self.clock = clock
+        self._identifier = identifier
+        self.deadTime = deadTime
+        self.probeInterval = probeInterval
+        self._random: Random = SystemRandom() if random is None else random
+        self._stopped = False
+        # Who waits, by the servers that can be asked.
+        self._queues: dict[tuple[_Home, ...], deque[_Pending]] = {}
+        self._homes = {
+            service: tuple(
+                _Home(self, service, makeTransport(server, service))
+                for server in servers
+                if server.serves(service is Service.ACCOUNTING)
+            )
+            for service in Service
+        }
+
+    def serves(self, service: Service) -> bool:
+        """
+        Whether there is a server for C{service}.
+        """
+        return bool(self._homes[service])
+
+    def request(
+        self, code: int, fill: Fill, deadline: float, server: Server | None = None
+    ) -> Deferred[Reply]:
+        """
+        Ask for an answer to a request of this code; L{ACCOUNTING_REQUEST} goes to accounting.
+
+        @param fill: puts its attributes in, once for each server that is asked.
+        @param deadline: seconds until it is given up.
+        @param server: the one that must be asked (L{Reply.server} of the answer before it, where
+            that had a State); None: any.
+        @return: fails with L{Unanswered}; cancelling it gives the request up.
+        """
+        service = Service.ACCOUNTING if code == ACCOUNTING_REQUEST else Service.AUTHENTICATION
+        homes = tuple(one for one in self._homes[service] if server in (None, one.server))
+        if self._stopped or not homes:
+            return fail(Unanswered(f"there is no RADIUS server for {service.value}"))
+        if sum(map(len, self._queues.values())) >= LONGEST_QUEUE:
+            return fail(Unanswered("too many requests wait for the RADIUS servers already"))
+        return _Pending(self, code, fill, homes, deadline).result
+
+    def start(self) -> None:
+        """
+        Take requests again, after a L{stop}.
+        """
+        self._stopped = False
+
+    def stop(self) -> None:
+        """
+        Close everything: what is under way fails with L{Unanswered}.
+        """
+        self._stopped = True
+        for homes in self._homes.values():
+            for home in homes:
+                home.stop()
+        for queue in self._queues.values():
+            while queue:
+                queue.popleft().giveUp("the gateway is stopping")
+
+    # For the classes below
+
+    def choose(self, homes: Iterable[_Home]) -> _Home | None:
+        """
+        One of C{homes} that has a place for a request, by the rules; None: none has.
+        """
+        free = [home for home in homes if home.transport.free > 0]
+        live = [home for home in free if not home.dead]
+        shares = [home.server.weight for home in live]
+        if any(shares):
+            return self._random.choices(live, shares)[0]
+        return next(iter(live or free), None)
+
+    def wait(self, pending: _Pending) -> None:
+        """
+        Let C{pending} go on once one of its servers has a place.
+        """
+        self._queues.setdefault(pending.homes, deque()).append(pending)
+
+    def leave(self, pending: _Pending) -> None:
+        """
+        C{pending} waits no longer.
+        """
+        queue = self._queues.get(pending.homes, ())
+        if pending in queue:
+            self._queues[pending.homes].remove(pending)
+
+    def placeFree(self) -> None:
+        """
+        A request is over: who waits for its place has it.
+        """
+        for homes, queue in self._queues.items():
+            while queue and self.choose(homes) is not None:
+                queue.popleft().next()
+
+    def fillProbe(self, request: Request) -> None:
+        """
+        What a Status-Server packet says (RFC 5997 section 3).
+        """
+        request.add("NAS-Identifier", self._identifier)
+
+    def jitter(self, seconds: float) -> float:
+        """
+        C{seconds}, a tenth more or less.
+        """
+        return seconds * self._random.uniform(0.9, 1.1)
+
+
+class _Home:
+    """
+    A server as one service, and what is known of its health.
+    """
+
+    _log = Logger()
+
+    def __init__(self, client: RADIUSClient, service: Service, transport: ITransport) -> None:
+        self._client = client
+        self._timer: IDelayedCall | None = None
+        self._probe: Deferred[Reply] | None = None
+        self._answers = 0
+        self.service = service
+        self.transport = transport
+        self.server: Server = transport.server
+        self.dead = False
+
+    def ask(self, code: int, fill: Fill) -> Deferred[Reply]:
+        """
+        Have a request sent, and learn of the server's health from what becomes of it.
+        """
+        asked = self._client.clock.seconds()
+        result: Deferred[Reply] = self.transport.ask(code, fill)
+        return result.addCallbacks(self._answered, self._unanswered, errbackArgs=(asked,))
+
+    def stop(self) -> None:
+        """
+        Close the transport, and forget what was known.
+        """
+        self._revive()
+        self.transport.stop()
+
+    def _answered(self, reply: Reply) -> Reply:
+        if self.dead:
+            self._log.info("{server} answers again", server=self)
+            self._revive()
+        return reply
+
+    def _unanswered(self, failure: Failure, asked: float) -> Failure:
+        heard = self.transport.heard
+        silent = heard is None or heard < asked
+        if failure.check(Unanswered) is not None and silent and not self.dead:
+            self._log.warn(
+                "{server} is dead: {why}. A server also drops in silence what it can't authenticate"
+                " (another shared secret, or a client that it doesn't know)",
+                server=self,
+                why=failure.getErrorMessage(),
+            )
+            self.dead = True
+            self._schedule()
+        return failure
+
+    def _schedule(self) -> None:
+        client = self._client
+        if self.server.statusServer:
+            seconds, what = client.probeInterval, self._ask
+        else:
+            seconds, what = client.deadTime, self._revive
+        self._timer = client.clock.callLater(client.jitter(seconds), what)
+
+    def _ask(self) -> None:
+        self._timer = None
+        if self.transport.free <= 0:
+            self._schedule()
+            return
+        self._probe = self.transport.ask(STATUS_SERVER, self._client.fillProbe)
+        self._probe.addCallbacks(self._probeAnswered, self._probeUnanswered)
+        self._probe.addErrback(partial(self._log.failure, "a Status-Server packet failed"))
+
+    def _probeAnswered(self, reply: Reply) -> None:
+        self._probe = None
+        self._answers += 1
+        if self._answers >= PROBES:
+            self._answered(reply)
+        else:
+            self._schedule()
+
+    def _probeUnanswered(self, failure: Failure) -> None:
+        self._probe = None
+        failure.trap(Unanswered, CancelledError)
+        self._answers = 0
+        if self.dead:
+            self._schedule()
+
+    def _revive(self) -> None:
+        """
+        Ask it again as any other.
+        """
+        self.dead = False
+        self._answers = 0
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.cancel()
+
+    def __str__(self) -> str:
+        return f"RADIUS server {self.server.host} ({self.service.value})"
+
+
+class _Pending:
+    """
+    A request that has no answer yet.
+
+    @ivar result: fires with the answer.
+    """
+
+    def __init__(
+        self,
+        client: RADIUSClient,
+        code: int,
+        fill: Fill,
+        homes: tuple[_Home, ...],
+        deadline: float,
+    ) -> None:
+        self._client = client
+        self._code = code
+        self._fill = fill
+        # Those that had their turn in this round, and why the last one had it for nothing.
+        self._asked: list[_Home] = []
+        self._why = "every one is busy"
+        self._asking: Deferred[Reply] | None = None
+        self._pause: IDelayedCall | None = None
+        self._late = client.clock.callLater(deadline, self.giveUp, f"within {deadline:g} s")
+        self.homes = homes
+        self.result: Deferred[Reply] = Deferred(self._cancelled)
+        self.next()
+
+    def next(self) -> None:
+        """
+        Ask the next server.
+        """
+        self._pause = None
+        client = self._client
+        left = [home for home in self.homes if home not in self._asked]
+        if not left:
+            self._asked.clear()
+            self._pause = client.clock.callLater(client.jitter(PAUSE), self.next)
+            return
+        home = client.choose(left)
+        if home is None:
+            client.wait(self)
+            return
+        self._asked.append(home)
+        self._asking = asking = home.ask(self._code, self._fill)
+        asking.addCallbacks(self._answered, self._unanswered)
+
+    def giveUp(self, when: str) -> None:
+        """
+        There is no answer.
+        """
+        self._end()
+        self.result.errback(Unanswered(f"no RADIUS server answered {when}: {self._why}"))
+
+    def _answered(self, reply: Reply) -> None:
+        self._asking = None
+        self._end()
+        self.result.callback(reply)
+        self._client.placeFree()
+
+    def _unanswered(self, failure: Failure) -> None:
+        if self._asking is None:
+            # We gave it up ourselves.
+            failure.trap(CancelledError)
+        elif failure.check(Unanswered) is not None:
+            self._asking = None
+            self._why = failure.getErrorMessage()
+            self.next()
+        else:
+            # What puts the attributes in failed: so it would for every server.
+            self._asking = None
+            self._end()
+            self.result.errback(failure)
+        self._client.placeFree()
+
+    def _cancelled(self, _: Deferred[Reply]) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        for timer in (self._late, self._pause):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._client.leave(self)
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.cancel()

@@ -1,0 +1,118 @@
+"""
+RADIUS servers, as C{[radius]} and its C{[[radius.server]]} tables describe them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Literal
+
+from twisted.python.filepath import FilePath
+
+from pptpgw.declared import Fault
+from pptpgw.error import ConfigurationError
+from pptpgw.kind import BOOLEAN, FILE, Kind, choice, key, whole
+
+_LONGEST_SECRET = 1024
+
+RADSEC_SECRET = b"radsec"
+"""
+The shared secret where TLS protects the packets (RFC 6614 section 2.3).
+"""
+
+
+def _host(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    address = ip_address(value)
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError
+    return value
+
+
+def _secret(value: object) -> str:
+    # What it is must not be shown, as other values are that aren't allowed.
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= _LONGEST_SECRET:
+        raise Fault(f"must be a text of 1 to {_LONGEST_SECRET} octets")
+    return value
+
+
+HOST = Kind('an IPv4 or IPv6 address, as in "192.0.2.1"', _host)
+SECRET = Kind("a shared secret", _secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """
+    One server.
+
+    @ivar host: its IPv4 or IPv6 address.
+    @ivar authPort: the UDP port that judges callers; C{acctPort} the one of accounting; 0: it
+        doesn't do that.
+    @ivar tlsPort: the TCP port of both where C{transport} is C{tls}.
+    @ivar secret: the shared secret; of C{secretFile}'s first line where that is named.
+    @ivar transport: C{udp}, or C{tls} (RadSec, RFC 6614).
+    @ivar weight: its share of the requests, beside the others' weights; 0: only where all others
+        are dead or busy.
+    @ivar maxInFlight: requests that wait for its answers at a time.
+    @ivar requireMessageAuthenticator: whether an answer to an Access-Request without
+        Message-Authenticator is discarded (CVE-2024-3596).
+    @ivar statusServer: whether a Status-Server packet asks a dead one if it is back (RFC 5997).
+    """
+
+    host: str = key(HOST, "")
+    authPort: int = key(whole(0, 65535), 1812)
+    acctPort: int = key(whole(0, 65535), 1813)
+    tlsPort: int = key(whole(1, 65535), 2083)
+    secret: str = field(default="", repr=False, metadata={"kind": SECRET})
+    secretFile: str = key(FILE, "")
+    transport: Literal["udp", "tls"] = key(choice("udp", "tls"), "udp")
+    weight: int = key(whole(0, 1000), 1)
+    maxInFlight: int = key(whole(1, 4096), 256)
+    requireMessageAuthenticator: bool = key(BOOLEAN, True)
+    statusServer: bool = key(BOOLEAN, True)
+
+    def serves(self, accounting: bool) -> bool:
+        """
+        Whether it is one for accounting, or for authentication.
+        """
+        return self.transport == "tls" or bool(self.acctPort if accounting else self.authPort)
+
+    def sharedSecret(self) -> bytes:
+        """
+        The shared secret.
+
+        @raise ConfigurationError: there is none, or the file that has it can't be used.
+        """
+        if self.secretFile:
+            return secretIn(self.secretFile)
+        if self.secret:
+            return self.secret.encode()
+        if self.transport == "tls":
+            return RADSEC_SECRET
+        raise ConfigurationError(f"[[radius.server]] {self.host}: secret or secret-file is missing")
+
+
+def secretIn(path: str) -> bytes:
+    """
+    The secret that is the first line of the file at C{path}.
+
+    @raise ConfigurationError: there is none, or others than its owner may read it.
+    """
+    file = FilePath(path)
+    try:
+        permissions = file.getPermissions()
+        with file.open() as opened:
+            secret: bytes = opened.readline(_LONGEST_SECRET + 1).rstrip(b"\r\n")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    if any(other.read or other.write for other in (permissions.group, permissions.other)):
+        raise ConfigurationError(
+            f"{path}: others than its owner may read or write it; chmod 600 {path}"
+        )
+    if not 0 < len(secret) <= _LONGEST_SECRET:
+        raise ConfigurationError(
+            f"{path}: the first line must be a secret of 1 to {_LONGEST_SECRET} octets"
+        )
+    return secret
