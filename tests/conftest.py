@@ -14,7 +14,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, globalLogBeginner, globalLogPublisher
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    formatEvent,
+    globalLogBeginner,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -71,6 +77,23 @@ def loggedFailures() -> Iterator[list[Failure]]:
     if observer.failures:
         tracebacks = "\n".join(failure.getTraceback() for failure in observer.failures)
         pytest.fail(f"logged, and not expected:\n{tracebacks}", pytrace=False)
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """
+    The lines that pptpgw logs.
+    """
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("pptpgw"):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.fixture(scope="session")
