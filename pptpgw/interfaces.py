@@ -442,6 +442,63 @@ class IAddressPool(Interface):
         """
 
 
+DEFAULT_POOL = "default"
+"""
+What the pool of those users is called whose accounts name none: C{[ipv4] pool}.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRanges:
+    """
+    What a pool consists of.
+
+    @ivar ranges: the first and the last address of each run of addresses; no two pools share one.
+    @ivar next: the name of the pool to take from where this one is used up; empty: none.
+    """
+
+    ranges: tuple[tuple[IPv4Address, IPv4Address], ...]
+    next: str = ""
+
+
+class IAddressPools(IAddressPool):
+    """
+    An address pool that knows pools by name, and whose pools may change.
+    """
+
+    def change(pools: Mapping[str, PoolRanges]) -> None:
+        """
+        These are the pools from now on, by name, L{DEFAULT_POOL} among them. Addresses that are in
+        use stay so until they are released.
+        """
+
+    def reserve(user: str, addresses: Sequence[str]) -> None:
+        """
+        The account of C{user} owns these addresses (dotted): no pool gives them to anybody else.
+        They replace those that it owned before; none: it owns none any more.
+        """
+
+
+class IReloadable(Interface):
+    """
+    A network whose section of the configuration may change while it runs.
+    """
+
+    def judge(settings: Any) -> None:
+        """
+        Say whether C{settings} can be used, and change nothing.
+
+        @raise pptpgw.error.ConfigurationError: they can't; the text says why.
+        """
+
+    def reload(settings: Any) -> Sequence[str]:
+        """
+        Be what C{settings}, of the same type as before, say from now on; sessions stay.
+
+        @return: the keys (as the file has them) that are not what they were and need a new start.
+        """
+
+
 class IAddressPoolFactory(IPlugin):
     """
     A plugin that makes an address pool, chosen by C{[ipv4] allocator}.
@@ -489,15 +546,28 @@ class ISessionObserver(Interface):
         What the session is allowed has changed: C{session.profile} is another one.
         """
 
-    def sessionEnded(session: Any, cause: str) -> None:
+    def sessionEnded(session: Any, cause: str) -> Deferred[Any] | None:
         """
         The session is over; L{pptpgw.cause.codeOf} gives the code of the cause.
+
+        @return: where that takes time, what fires when it is accounted for: so long, but no longer
+            than L{pptpgw.gateway.REPORT_SECONDS}, nobody else gets what the session was given.
         """
 
     def callerRefused(caller: str, name: str, method: str, reason: str) -> None:
         """
         Somebody at the address C{caller} who says it is C{name}, by the authentication protocol
-        C{method}, is turned away.
+        C{method}, is turned away; both are empty where the call itself was refused.
+        """
+
+    def lockedOut(kind: str, subject: str, failures: int, until: float) -> None:
+        """
+        Nobody is believed any more who says it is the user C{subject}, or calls from the address
+        C{subject}.
+
+        @param kind: C{"user"} or C{"source"}.
+        @param failures: how often a claim was found false.
+        @param until: when it ends, in seconds of the gateway's clock.
         """
 
 

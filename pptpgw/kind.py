@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
+from pptpgw.interfaces import DEFAULT_POOL, PoolRanges
 from pptpgw.wire.domain import isName
 from pptpgw.wire.mpls import LARGEST, UNRESERVED
 
@@ -187,6 +188,26 @@ def _ranges(value: object) -> tuple[AddressRange, ...]:
     return ranges
 
 
+def _poolName(value: object) -> str:
+    text = _exactly(str, value)
+    _require(re.fullmatch(r"[!-~]{0,63}", text) is not None)
+    return text
+
+
+def _pool(value: object) -> tuple[str, PoolRanges]:
+    table = _exactly(dict, value)
+    _require({"name", "ranges"} <= table.keys() <= {"name", "ranges", "next"})
+    name = _poolName(table["name"])
+    _require(name not in ("", DEFAULT_POOL))
+    return name, PoolRanges(_ranges(table["ranges"]), _poolName(table.get("next", "")))
+
+
+def _pools(value: object) -> tuple[tuple[str, PoolRanges], ...]:
+    pools = tuple(_pool(table) for table in _exactly(list, value))
+    _require(len(dict(pools)) == len(pools))
+    return pools
+
+
 def _label(text: str) -> int:
     label = int(text)
     _require(UNRESERVED <= label <= LARGEST)
@@ -252,6 +273,11 @@ TWO_ADDRESSES = Kind(
 NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
 RANGES = Kind(
     'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another', _ranges
+)
+POOLS = Kind(
+    'tables of a name (of 1 to 63 printable characters without space, each once, not "default"), '
+    "ranges (a list as that of pool) and, if another pool follows, its name as next",
+    _pools,
 )
 _PREFIX = 'IPv6 network of at most 64 bits without host bits, as in "2001:db8:1::/48"'
 _PREFIXES = _listOf("distinct ones", _prefix)

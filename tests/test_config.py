@@ -261,7 +261,8 @@ class TestErrors:
     def test_anUnknownKeyLikeNoneIsNamedWithAllThatThereAre(self) -> None:
         text = fault("[ipv4]\nzzz = 1")
         assert (
-            text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, allocator, dns, wins"
+            text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, pools, "
+            "unknown-pool, allocator, dns, wins"
         )
 
     def test_aDeclarationIsNamedByItsPlace(self) -> None:

@@ -1,34 +1,55 @@
 """
 IPv4 for the whole gateway: its own address, and the addresses of its callers.
+
+The rules:
+
+ - What an account names comes before what the configuration says: addresses, pool, name servers,
+   a smaller MTU.
+ - Networks behind a user lead to its session, unless they hold the gateway's own address, overlap
+   a pool or are another user's: then the session goes without those, which is logged.
+ - The configuration may change while sessions last. New sessions get what it says then; an address
+   that is in no pool any more stays its session's to the end.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Network as Subnet
+from itertools import pairwise
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw import plugin
+from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
+    DEFAULT_POOL,
     IAddressPool,
     IAddressPoolFactory,
+    IAddressPools,
     INetwork,
     INetworkEnvironment,
     INetworkFactory,
+    IReloadable,
     ISubscriber,
+    PoolRanges,
 )
 from pptpgw.kind import (
     ADDRESS,
+    POOLS,
     RANGES,
     SPECIFICATION,
     TWO_ADDRESSES,
     AddressRange,
+    choice,
     key,
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,9 @@ class IPv4:
     @ivar local: the gateway's end of every link.
     @ivar pool: what callers are given, in this order, C{local} never among it; may be empty where
         every user has an address of their own.
+    @ivar pools: other pools, by the names that accounts choose them by.
+    @ivar unknownPool: whether a caller whose account names a pool that isn't there is turned away,
+        or gets an address of the default pool.
     @ivar allocator: the plugin that gives them.
     @ivar dns: at most two name servers.
     @ivar wins: at most two NetBIOS name servers.
@@ -48,12 +72,27 @@ class IPv4:
     pool: tuple[AddressRange, ...] = key(
         RANGES, ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
     )
+    pools: tuple[tuple[str, PoolRanges], ...] = key(POOLS, ())
+    unknownPool: str = key(choice("refuse", "default"), "refuse")
     allocator: str = key(SPECIFICATION, "ranges")
     dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
     wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
 
+    def allPools(self) -> dict[str, PoolRanges]:
+        """
+        Every pool by its name, without C{local}.
+        """
+        pools = {DEFAULT_POOL: PoolRanges(self.pool), **dict(self.pools)}
+        return {
+            name: replace(
+                pool,
+                ranges=tuple(part for run in pool.ranges for part in _without(run, self.local)),
+            )
+            for name, pool in pools.items()
+        }
 
-@implementer(INetwork)
+
+@implementer(INetwork, IReloadable)
 class IPv4Network:
     """
     See L{INetwork}.
@@ -61,15 +100,18 @@ class IPv4Network:
     @ivar pool: where the callers' addresses come from.
     """
 
+    _log = Logger()
+
     def __init__(
         self, settings: IPv4, environment: INetworkEnvironment, pool: IAddressPool
     ) -> None:
         self.pool = pool
+        self._settings = settings
         self._environment = environment
-        self._local = settings.local
-        self._localAddress = str(settings.local)
-        self._dns = tuple(map(str, settings.dns))
-        self._wins = tuple(map(str, settings.wins))
+        self._pools = settings.allPools()
+        # The networks behind users: whose each is, and how many sessions have it.
+        self._behind: dict[Subnet, str] = {}
+        self._sharing: Counter[Subnet] = Counter()
 
     def start(self) -> None:
         """
@@ -77,7 +119,7 @@ class IPv4Network:
         """
         interface = self._environment.interface
         if interface is not None:
-            interface.addAddress(IPv4Interface(self._local))
+            interface.addAddress(IPv4Interface(self._settings.local))
             for network in self.pool.networks:
                 interface.addRoute(network)
 
@@ -86,31 +128,119 @@ class IPv4Network:
         Address and routes go with the interface.
         """
 
+    def judge(self, settings: IPv4) -> None:
+        """
+        See L{IReloadable.judge}.
+        """
+        _judge(settings)
+        if settings.pools and not IAddressPools.providedBy(self.pool):
+            raise ConfigurationError(
+                f'[ipv4] allocator = "{settings.allocator}" knows no other pool than its own: '
+                "there can be no [[ipv4.pools]]"
+            )
+
+    def reload(self, settings: IPv4) -> list[str]:
+        """
+        See L{IReloadable.reload}.
+        """
+        old = self._settings
+        # The gateway's end of links that are up can't be another one.
+        self._settings = replace(settings, local=old.local, allocator=old.allocator)
+        kept = [
+            name for name in ("local", "allocator") if getattr(settings, name) != getattr(old, name)
+        ]
+        pools = self._settings.allPools()
+        if pools == self._pools:
+            return kept
+        if not IAddressPools.providedBy(self.pool):
+            return [*kept, "pool"]
+        self._pools = pools
+        before = self.pool.networks
+        self.pool.change(pools)
+        interface = self._environment.interface
+        if interface is not None:
+            after = self.pool.networks
+            for network in after:
+                if network not in before:
+                    interface.addRoute(network)
+            for network in before:
+                if network not in after:
+                    interface.removeRoute(network)
+        return kept
+
     def makeProtocol(self, subscriber: ISubscriber) -> Deferred[IPCP]:
         """
         Find an address for C{subscriber}.
         """
+        profile: Profile = subscriber.profile
+        unknown = profile.pool and profile.pool not in self._pools
+        if unknown and self._settings.unknownPool == "default" and profile.addresses is None:
+            self._log.warn(
+                "there is no address pool {pool!a}: {user} gets an address of the default pool",
+                pool=profile.pool,
+                user=profile.name,
+            )
+            subscriber = replace(profile, pool="")
         allocated: Deferred[str] = self.pool.allocate(subscriber)
-        return allocated.addCallback(self._protocol)
+        return allocated.addCallback(self._protocol, profile)
 
     def release(self, protocol: IPCP) -> None:
         """
-        Take the address back.
+        Take the address back, and the networks.
         """
-        address = protocol.settings.peerAddress
-        assert address is not None
-        self.pool.release(address)
+        settings = protocol.settings
+        for network in settings.addresses:
+            self._sharing[network] -= 1
+            if not self._sharing[network]:
+                del self._sharing[network], self._behind[network]
+        assert settings.peerAddress is not None
+        self.pool.release(settings.peerAddress)
 
-    def _protocol(self, address: str) -> IPCP:
+    def _protocol(self, address: str, profile: Profile) -> IPCP:
+        settings = self._settings
+        mru: int = self._environment.mru
         return IPCP(
             IPv4Settings(
-                localAddress=self._localAddress,
+                localAddress=str(settings.local),
                 peerAddress=address,
-                dns=self._dns,
-                wins=self._wins,
-                mtu=self._environment.mru,
+                addresses=tuple(self._routes(profile)),
+                dns=tuple(map(str, profile.dns or settings.dns)),
+                wins=tuple(map(str, profile.wins or settings.wins)),
+                mtu=min(mru, profile.mtu or mru),
             )
         )
+
+    def _routes(self, profile: Profile) -> Iterator[Subnet]:
+        """
+        The networks that lead to a session of C{profile}.
+        """
+        for network in dict.fromkeys(profile.routes):
+            if not isinstance(network, Subnet):
+                continue
+            fault = self._fault(network, profile.name)
+            if fault:
+                self._log.warn(
+                    "{user} goes without a route for {network}: {fault}",
+                    user=profile.name,
+                    network=str(network),
+                    fault=fault,
+                )
+                continue
+            self._behind[network] = profile.name
+            self._sharing[network] += 1
+            yield network
+
+    def _fault(self, network: Subnet, user: str) -> str:
+        """
+        Why C{network} can't lead to a session of C{user}; empty: it can.
+        """
+        if self._settings.local in network:
+            return f"the gateway's own address, {self._settings.local}, belongs to it"
+        pools: tuple[Subnet, ...] = self.pool.networks
+        if any(network.overlaps(pool) for pool in pools):
+            return "it overlaps an address pool"
+        owner = self._behind.get(network, user)
+        return "" if owner == user else f"it leads to {owner}"
 
 
 @implementer(INetworkFactory)
@@ -127,11 +257,43 @@ class IPv4Factory:
         """
         See L{INetworkFactory.makeNetwork}.
         """
-        ranges = [part for run in settings.pool for part in _without(run, settings.local)]
+        pools = settings.allPools()
         name, argument = plugin.specification(settings.allocator)
         factory = plugin.find(IAddressPoolFactory, name)
-        pool = factory.makePool(argument, ranges, environment.reactor)
-        return IPv4Network(settings, environment, pool)
+        pool = factory.makePool(argument, pools[DEFAULT_POOL].ranges, environment.reactor)
+        network = IPv4Network(settings, environment, pool)
+        network.judge(settings)
+        if IAddressPools.providedBy(pool):
+            pool.change(pools)
+        return network
+
+
+def _judge(settings: IPv4) -> None:
+    """
+    Judge what no key can judge alone.
+
+    @raise ConfigurationError: with what is wrong.
+    """
+    pools = settings.allPools()
+    runs = sorted((run, name) for name, pool in pools.items() for run in pool.ranges)
+    for (one, its), (other, name) in pairwise(runs):
+        if other[0] <= one[1]:
+            raise ConfigurationError(
+                f"[[ipv4.pools]] {its} and {name} both have {other[0]}; an address belongs to one"
+            )
+    for name, pool in pools.items():
+        seen = [name]
+        while pool.next:
+            if pool.next not in pools:
+                raise ConfigurationError(
+                    f'[[ipv4.pools]] {seen[-1]}, next = "{pool.next}": there is no such pool'
+                )
+            if pool.next in seen:
+                raise ConfigurationError(
+                    f'[[ipv4.pools]] {seen[-1]}, next = "{pool.next}": the pools go in a circle'
+                )
+            seen.append(pool.next)
+            pool = pools[pool.next]
 
 
 def _without(run: AddressRange, address: IPv4Address) -> Iterator[AddressRange]:

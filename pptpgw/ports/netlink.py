@@ -12,9 +12,10 @@ from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IKernelInterface
 
 Network = IPv4Network | IPv6Network
@@ -61,6 +62,8 @@ class NetlinkPort:
     @ivar name: the interface.
     """
 
+    _log = Logger()
+
     def __init__(self, name: str, system: Callable[[], System] = IPRoute) -> None:
         self.name = name
         self._system = system
@@ -68,8 +71,9 @@ class NetlinkPort:
         self._index = 0
         # What undoes the things done, in the order of doing.
         self._undo: list[Callable[[System], object]] = []
-        # The routes, and how many have asked for each.
+        # The routes, and how many have asked for each; and those that a wider one stands for.
         self._routes: dict[Network, int] = {}
+        self._covered: dict[Network, int] = {}
 
     def configure(self, mtu: int) -> None:
         """
@@ -116,6 +120,7 @@ class NetlinkPort:
         for network in self._routes:
             self._undo.append(partial(self._route, "del", network))
         self._routes.clear()
+        self._covered.clear()
         for undo in reversed(self._undo):
             try:
                 undo(self._open)
@@ -129,25 +134,50 @@ class NetlinkPort:
         """
         See L{IKernelInterface.addRoute}.
         """
-        if self._open is None or self._isCovered(network):
+        if self._open is None:
             return
-        if network not in self._routes:
+        if network in self._routes:
+            self._routes[network] += 1
+        elif network in self._covered or self._isCovered(network):
+            self._covered[network] = self._covered.get(network, 0) + 1
+        else:
             self._step(f"a route for {network} to", partial(self._route, "add", network))
-        self._routes[network] = self._routes.get(network, 0) + 1
+            self._routes[network] = 1
 
     def removeRoute(self, network: Network) -> None:
         """
         See L{IKernelInterface.removeRoute}.
         """
-        if self._open is None or network not in self._routes:
+        if self._open is None:
             return
-        self._routes[network] -= 1
-        if self._routes[network] == 0:
-            del self._routes[network]
+        if network in self._covered:
+            self._covered[network] -= 1
+            if self._covered[network] == 0:
+                del self._covered[network]
+        elif network in self._routes:
+            self._routes[network] -= 1
+            if self._routes[network] == 0:
+                del self._routes[network]
+                self._uncover()
+                try:
+                    self._route("del", network, self._open)
+                except NetlinkError:
+                    pass
+
+    def _uncover(self) -> None:
+        """
+        Add the routes that no wider one stands for any more.
+        """
+        for network, count in sorted(self._covered.items(), key=lambda item: item[0].prefixlen):
+            if self._isCovered(network):
+                continue
+            del self._covered[network]
             try:
-                self._route("del", network, self._open)
-            except NetlinkError:
-                pass
+                self._step(f"a route for {network} to", partial(self._route, "add", network))
+            except PPTPGWError as error:
+                self._log.error("{error}", error=str(error))
+            else:
+                self._routes[network] = count
 
     def _isCovered(self, network: Network) -> bool:
         """

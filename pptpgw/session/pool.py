@@ -1,16 +1,21 @@
 """
 Addresses for subscribers.
 
-The rules: a user whose account names single addresses gets the first of them that is free, whether
-or not the pool holds it; every other user gets one from the pool that no account's session has.
-The address that has been free longest is given first, so that a caller's traffic doesn't reach the
-next caller by mistake.
+The rules:
+
+ - A user whose account names single addresses gets the first of them that is free, whether or not
+   a pool holds it; from then on, or from L{AddressPool.reserve}, no pool gives them to others.
+ - Every other user gets one from the pool that its account names, or from the default one; where
+   that is used up, from the pool that is named to come next, and so on.
+ - Nothing is given twice before it is released. The address that has been free longest is given
+   first, so that a caller's traffic doesn't reach the next caller by mistake.
+ - Pools may change while they are used: who has an address keeps it, in a pool or not.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 from typing import Any
 
@@ -18,31 +23,82 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError, Exhausted, Refused
-from pptpgw.interfaces import IAddressPool, IAddressPoolFactory, ISubscriber
+from pptpgw.interfaces import (
+    DEFAULT_POOL,
+    IAddressPoolFactory,
+    IAddressPools,
+    ISubscriber,
+    PoolRanges,
+)
 
 Range = tuple[IPv4Address, IPv4Address]
 
 
-@implementer(IAddressPool)
-class AddressPool:
+class _Pool:
     """
-    The addresses of some ranges, both ends included.
+    One pool: what of it was never given, and what was, in the order of release.
     """
 
-    def __init__(self, ranges: Iterable[Range]) -> None:
-        self._ranges = tuple(ranges)
-        self._fresh = self._enumerate()
-        self._freed: deque[str] = deque()
+    def __init__(self, pool: PoolRanges, freed: Iterable[str] = ()) -> None:
+        self.ranges = pool.ranges
+        self.next = pool.next
+        self.freed = OrderedDict.fromkeys(one for one in freed if one in self)
+        self.fresh = self._enumerate()
+
+    def __contains__(self, address: str) -> bool:
+        wanted = IPv4Address(address)
+        return any(first <= wanted <= last for first, last in self.ranges)
+
+    def take(self, used: set[str], owners: Mapping[str, str], user: str) -> str | None:
+        """
+        The next address that is neither among C{used} nor of another owner than C{user}.
+        """
+        for address in self.fresh:
+            if address in self.freed or address in used:
+                continue
+            if owners.get(address, user) == user:
+                return address
+            # It may have no owner one day.
+            self.freed[address] = None
+        for _ in range(len(self.freed)):
+            address = next(iter(self.freed))
+            if address not in used and owners.get(address, user) == user:
+                del self.freed[address]
+                return address
+            # Not in the way of the next search.
+            self.freed.move_to_end(address)
+        return None
+
+    def _enumerate(self) -> Iterator[str]:
+        for first, last in self.ranges:
+            for number in range(int(first), int(last) + 1):
+                yield str(IPv4Address(number))
+
+
+@implementer(IAddressPools)
+class AddressPool:
+    """
+    The addresses of some ranges, both ends included: of the default pool, and of named ones.
+    """
+
+    def __init__(self, ranges: Iterable[Range] = ()) -> None:
+        """
+        @param ranges: those of the default pool.
+        """
+        self._pools = {DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))}
         self._used: set[str] = set()
+        self._owners: dict[str, str] = {}
+        self._owned: dict[str, tuple[str, ...]] = {}
 
     @property
     def networks(self) -> tuple[IPv4Network, ...]:
         """
-        The pool as the fewest networks that cover it and nothing else.
+        The pools as the fewest networks that cover each range and nothing else.
         """
         return tuple(
             network
-            for first, last in self._ranges
+            for pool in self._pools.values()
+            for first, last in pool.ranges
             for network in summarize_address_range(first, last)
         )
 
@@ -54,26 +110,48 @@ class AddressPool:
         return len(self._used)
 
     def __contains__(self, address: str) -> bool:
-        wanted = IPv4Address(address)
-        return any(first <= wanted <= last for first, last in self._ranges)
+        return any(address in pool for pool in self._pools.values())
+
+    def change(self, pools: Mapping[str, PoolRanges]) -> None:
+        """
+        See L{IAddressPools.change}.
+        """
+        freed = [address for pool in self._pools.values() for address in pool.freed]
+        self._pools = {name: _Pool(pool, freed) for name, pool in pools.items()}
+
+    def reserve(self, user: str, addresses: Iterable[str]) -> None:
+        """
+        See L{IAddressPools.reserve}.
+        """
+        for address in self._owned.pop(user, ()):
+            if self._owners.get(address) == user:
+                del self._owners[address]
+        if own := tuple(addresses):
+            self._owned[user] = own
+            self._owners.update(dict.fromkeys(own, user))
 
     def allocate(self, subscriber: ISubscriber) -> Deferred[str]:
         """
         An address for C{subscriber}; fails with L{Exhausted} where none is free, with L{Refused}
-        where the account allows none.
+        where the account allows none or names a pool that isn't there.
         """
-        address = None
+        name: str = subscriber.name
         if subscriber.addresses is None:
-            address = self._next()
-            if address is None:
-                return fail(Exhausted("the address pool is used up"))
+            if name in self._owned:
+                self.reserve(name, ())
+            try:
+                address = self._fromPools(name, subscriber.profile.pool or DEFAULT_POOL)
+            except (Exhausted, Refused) as error:
+                return fail(error)
         else:
             own = [str(n.network_address) for n in subscriber.addresses if n.prefixlen == 32]
             if not own:
                 return fail(Refused("the account allows no address", retry=False))
-            address = next((one for one in own if one not in self._used), None)
-            if address is None:
+            self.reserve(name, own)
+            free = next((one for one in own if one not in self._used), None)
+            if free is None:
                 return fail(Refused(f"{', '.join(own)} already in use", retry=False))
+            address = free
         self._used.add(address)
         return succeed(address)
 
@@ -83,24 +161,31 @@ class AddressPool:
         """
         if address in self._used:
             self._used.remove(address)
-            if address in self:
-                self._freed.append(address)
+            for pool in self._pools.values():
+                if address in pool:
+                    # One that its account had may stand there from before.
+                    pool.freed.pop(address, None)
+                    pool.freed[address] = None
 
-    def _next(self) -> str | None:
-        for address in self._fresh:
-            if address not in self._used:
-                return address
-        # One that an account has taken meanwhile comes back with its release.
-        while self._freed:
-            address = self._freed.popleft()
-            if address not in self._used:
-                return address
-        return None
+    def _fromPools(self, user: str, name: str) -> str:
+        """
+        An address from the pool C{name} or one that comes after it.
 
-    def _enumerate(self) -> Iterator[str]:
-        for first, last in self._ranges:
-            for number in range(int(first), int(last) + 1):
-                yield str(IPv4Address(number))
+        @raise Exhausted: all are used up.
+        @raise Refused: there is no such pool.
+        """
+        tried: list[str] = []
+        while name and name not in tried:
+            pool = self._pools.get(name)
+            if pool is None:
+                raise Refused(f"there is no address pool {name!a}", retry=False)
+            address = pool.take(self._used, self._owners, user)
+            if address is not None:
+                return address
+            tried.append(name)
+            name = pool.next
+        which = " and ".join(tried)
+        raise Exhausted(f"the address pool {which} is used up")
 
 
 @implementer(IAddressPoolFactory)
@@ -110,7 +195,7 @@ class AddressPoolFactory:
     """
 
     name = "ranges"
-    description = "The addresses of [ipv4] pool, or the account's own; it takes no argument."
+    description = "The addresses of [ipv4] pool and pools, or the account's own; no argument."
 
     def makePool(self, argument: str, ranges: Sequence[Range], reactor: Any) -> AddressPool:
         """

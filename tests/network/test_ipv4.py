@@ -15,7 +15,14 @@ from zope.interface.verify import verifyObject
 from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted
-from pptpgw.interfaces import IKernelInterface, INetwork, INetworkFactory
+from pptpgw.interfaces import (
+    IAddressPool,
+    IKernelInterface,
+    INetwork,
+    INetworkFactory,
+    IReloadable,
+    ISubscriber,
+)
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.network import ipv4
 from pptpgw.network.environment import Environment
@@ -41,7 +48,7 @@ class Interface:
         self.told.append(f"route {network}")
 
     def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
-        raise AssertionError("they go with the interface")
+        self.told.append(f"no route {network}")
 
 
 def made(text: str, interface: Interface | None = None) -> ipv4.IPv4Network:
@@ -126,3 +133,171 @@ def test_defaults() -> None:
     section = ipv4.IPv4()
     assert section.local == IPv4Address("10.77.0.1")
     assert section.pool == ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
+
+
+def refused(deferred: Deferred[IPCP]) -> str:
+    """
+    Why there is no protocol.
+    """
+    failures: list[str] = []
+    deferred.addErrback(lambda failure: failures.append(failure.getErrorMessage()))
+    return failures[0]
+
+
+POOLS = """
+    pool = ["10.77.0.10"]
+    [[ipv4.pools]]
+    name = "staff"
+    ranges = ["10.78.0.0/30"]
+    next = "default"
+"""
+
+
+def test_namedPools() -> None:
+    """
+    The account's pool, then the one that comes next; routes lead to all of them.
+    """
+    interface = Interface()
+    network = made(POOLS, interface)
+    network.start()
+    assert interface.told == [
+        "address 10.77.0.1/32",
+        "route 10.77.0.10/32",
+        "route 10.78.0.1/32",
+        "route 10.78.0.2/32",
+    ]
+    staff = Profile("s", pool="staff")
+    given = [succeeded(network.makeProtocol(staff)).settings.peerAddress for _ in range(3)]
+    assert given == ["10.78.0.1", "10.78.0.2", "10.77.0.10"]
+
+
+def test_anUnknownPoolIsRefusedOrTheDefault() -> None:
+    stray = Profile("s", pool="stuff")
+    assert refused(made(POOLS).makeProtocol(stray)) == "there is no address pool 'stuff'"
+    network = made('unknown-pool = "default"' + POOLS)
+    assert succeeded(network.makeProtocol(stray)).settings.peerAddress == "10.77.0.10"
+
+
+@pytest.mark.parametrize(
+    ("pools", "fault"),
+    [
+        ('[[ipv4.pools]]\nname = "a"\nranges = ["10.77.0.9-10.77.0.11"]', "both have 10.77.0.10"),
+        ('[[ipv4.pools]]\nname = "a"\nranges = []\nnext = "b"', 'next = "b": there is no such'),
+        (
+            '[[ipv4.pools]]\nname = "a"\nranges = []\nnext = "b"\n'
+            '[[ipv4.pools]]\nname = "b"\nranges = []\nnext = "a"',
+            "in a circle",
+        ),
+        ('[[ipv4.pools]]\nname = "default"\nranges = []', "must be tables"),
+        ('[[ipv4.pools]]\nname = "a"\nranges = []\nother = 1', "must be tables"),
+        ('[[ipv4.pools]]\nname = "a"', "must be tables"),
+        ('[[ipv4.pools]]\nname = "a"\nranges = []\n' * 2, "must be tables"),
+    ],
+)
+def test_poolsThatCannotBe(pools: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        made('pool = ["10.77.0.10"]\n' + pools)
+
+
+def test_whatAnAccountGives() -> None:
+    """
+    Its own name servers, routes and MTU, the latter never above what the link takes.
+    """
+    network = made('dns = ["192.0.2.53"]\nwins = ["192.0.2.54"]')
+    profile = Profile(
+        "alice",
+        dns=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")),
+        wins=(IPv4Address("192.0.2.3"),),
+        routes=(IPv4Network("192.168.7.0/24"), IPv6Network("2001:db8::/56")),
+        mtu=1000,
+    )
+    settings = succeeded(network.makeProtocol(profile)).settings
+    assert settings.dns == ("192.0.2.1", "192.0.2.2")
+    assert settings.wins == ("192.0.2.3",)
+    assert settings.addresses == (IPv4Network("192.168.7.0/24"),)
+    assert settings.mtu == 1000
+    wide = succeeded(network.makeProtocol(Profile("bob", mtu=9000))).settings
+    assert wide.mtu == 1300
+
+
+def test_networksBehindUsersTakeNothingOfOthers() -> None:
+    """
+    Not the gateway's address, nor a pool, nor what leads to another user; one's own second session
+    has them too, and when both are over anybody may.
+    """
+    network = made(POOLS + '[[ipv4.pools]]\nname = "big"\nranges = ["10.9.0.0/24"]')
+
+    def given(user: str, *routes: str) -> IPCP:
+        profile = Profile(user, routes=tuple(map(IPv4Network, routes)), pool="big")
+        return succeeded(network.makeProtocol(profile))
+
+    everything = given("m", "0.0.0.0/0", "10.77.0.0/24", "10.78.0.2/32", "10.0.0.0/8")
+    assert everything.settings.addresses == ()
+    one = given("alice", "192.168.7.0/24")
+    two = given("alice", "192.168.7.0/24")
+    assert one.settings.addresses == two.settings.addresses == (IPv4Network("192.168.7.0/24"),)
+    network.release(one)
+    assert given("bob", "192.168.7.0/24").settings.addresses == ()
+    network.release(two)
+    assert given("bob", "192.168.7.0/24").settings.addresses == (IPv4Network("192.168.7.0/24"),)
+
+
+def reloaded(text: str) -> ipv4.IPv4:
+    """
+    The section C{text}.
+    """
+    section = parse(f"[ipv4]\n{text}", "x.toml").section(ipv4.IPv4Factory())
+    assert isinstance(section, ipv4.IPv4)
+    return section
+
+
+def test_reload() -> None:
+    """
+    New sessions get what the configuration says then; those there are keep what they have.
+    """
+    interface = Interface()
+    network = made('pool = ["10.77.0.10"]', interface)
+    verifyObject(IReloadable, network)
+    network.start()
+    interface.told.clear()
+    old = succeeded(network.makeProtocol(Profile("alice")))
+    text = 'pool = ["10.79.0.1"]\ndns = ["192.0.2.9"]'
+    assert network.reload(reloaded(text)) == []
+    assert interface.told == ["route 10.79.0.1/32", "no route 10.77.0.10/32"]
+    new = succeeded(network.makeProtocol(Profile("bob"))).settings
+    assert (new.peerAddress, new.dns) == ("10.79.0.1", ("192.0.2.9",))
+    assert old.settings.peerAddress == "10.77.0.10"
+    network.release(old)
+    assert "used up" in refused(network.makeProtocol(Profile("carol")))
+    assert network.reload(reloaded('local = "10.0.0.9"\nallocator = "other"\n' + text)) == [
+        "local",
+        "allocator",
+    ]
+
+
+def test_reloadIsJudgedBefore() -> None:
+    network = made("")
+    with pytest.raises(ConfigurationError, match="no such pool"):
+        network.judge(reloaded('[[ipv4.pools]]\nname = "a"\nranges = []\nnext = "b"'))
+
+
+def test_anotherAllocatorHasNoNamedPools() -> None:
+    """
+    It is said at start, and for a pool that changes a new start is needed.
+    """
+
+    @implementer(IAddressPool)
+    class Fixed:
+        networks = ()
+
+        def allocate(self, subscriber: ISubscriber) -> Deferred[str]:
+            raise AssertionError("nobody calls")
+
+        def release(self, address: str) -> None:
+            raise AssertionError("nobody called")
+
+    environment = Environment(Clock(), 1300, None, Counters())
+    network = ipv4.IPv4Network(reloaded(""), environment, Fixed())
+    with pytest.raises(ConfigurationError, match="knows no other pool"):
+        network.judge(reloaded(POOLS))
+    assert network.reload(reloaded('pool = ["10.79.0.1"]')) == ["pool"]

@@ -136,6 +136,28 @@ class TestNetlinkPort:
         port.removeRoute(outside)
         assert kernel.requests[-1] == UNDONE[-1]
 
+    def test_whatAWiderRouteStoodForStaysWhenThatGoes(self) -> None:
+        """
+        It gets its own route first, so that no packet is lost between; a narrower one that leads to
+        the same needs none.
+        """
+        kernel = MemoryKernel()
+        port = configured(kernel)
+        wide, host = IPv4Network("10.99.0.0/16"), IPv4Network("10.99.0.9/32")
+        middle = IPv4Network("10.99.0.0/24")
+        for network in (wide, host, host, middle):
+            port.addRoute(network)
+        for network in (wide, host, middle, host, host):
+            port.removeRoute(network)
+        assert kernel.requests[len(DONE) :] == [
+            "route add dst=10.99.0.0/16 oif=5",
+            "route add dst=10.99.0.0/24 oif=5",
+            "route del dst=10.99.0.0/16 oif=5",
+            "route add dst=10.99.0.9/32 oif=5",
+            "route del dst=10.99.0.0/24 oif=5",
+            "route del dst=10.99.0.9/32 oif=5",
+        ]
+
     def test_laterRouteRefused(self) -> None:
         kernel = MemoryKernel("dst=10.99", errno.EEXIST)
         port = configured(kernel)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import Exhausted, PPTPGWError, Refused
-from pptpgw.interfaces import IAddressPool
+from pptpgw.interfaces import IAddressPools, PoolRanges
 from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
 
@@ -61,7 +61,7 @@ def test_interface() -> None:
     """
     It is an address pool.
     """
-    verifyObject(IAddressPool, pool())
+    verifyObject(IAddressPools, pool())
 
 
 def test_order() -> None:
@@ -107,14 +107,148 @@ def test_ownAddress() -> None:
 
 def test_ownAddressInThePool() -> None:
     """
-    An account's address within the pool goes to nobody else meanwhile, and to others afterwards.
+    An account's address within the pool goes to nobody else, before, during and after its session,
+    until the account doesn't own it any more.
     """
     addresses = pool(last="10.0.0.2")
-    assert allocate(addresses, own("10.0.0.1/32")) == "10.0.0.1"
+    addresses.reserve("own", ["10.0.0.1"])
     assert allocate(addresses) == "10.0.0.2"
     assert isinstance(refusal(addresses), Exhausted)
+    assert allocate(addresses, own("10.0.0.1/32")) == "10.0.0.1"
     addresses.release("10.0.0.1")
+    assert isinstance(refusal(addresses), Exhausted)
+    addresses.reserve("own", [])
     assert allocate(addresses) == "10.0.0.1"
+
+
+def test_whatAnAccountOwnsIsLearnedFromItsSessions() -> None:
+    """
+    One that owns an address keeps it while it isn't there; when it comes back with another, or with
+    none, the first is free for all.
+    """
+    addresses = pool(last="10.0.0.2")
+    addresses.release(allocate(addresses, own("10.0.0.1/32")))
+    assert allocate(addresses) == "10.0.0.2"
+    assert isinstance(refusal(addresses), Exhausted)
+    assert allocate(addresses, own("10.9.9.9/32")) == "10.9.9.9"
+    assert allocate(addresses) == "10.0.0.1"
+    assert allocate(addresses, own("10.0.0.7/32")) == "10.0.0.7"
+    addresses.release("10.0.0.1")
+    assert allocate(addresses, Profile("own")) == "10.0.0.1"
+
+
+def test_anAddressInUseIsNotTakenFromItsSessionByReserving() -> None:
+    """
+    Who has it keeps it to the end; its owner waits that long.
+    """
+    addresses = pool(last="10.0.0.1")
+    assert allocate(addresses) == "10.0.0.1"
+    assert isinstance(refusal(addresses, own("10.0.0.1/32")), Refused)
+    addresses.release("10.0.0.1")
+    assert isinstance(refusal(addresses), Exhausted)
+    assert allocate(addresses, own("10.0.0.1/32")) == "10.0.0.1"
+
+
+def test_aReservedAddressCalledForAgainAndAgainTakesNoMemory() -> None:
+    """
+    Nothing grows with the sessions of an account whose address is the pool's.
+    """
+    addresses = pool(last="10.0.0.9")
+    for _ in range(100):
+        addresses.release(allocate(addresses, own("10.0.0.5/32")))
+    addresses.reserve("own", [])
+    given = [allocate(addresses) for _ in range(9)]
+    assert sorted(given) == [f"10.0.0.{number}" for number in range(1, 10)]
+    assert isinstance(refusal(addresses), Exhausted)
+
+
+def ranges(*texts: str, next: str = "") -> PoolRanges:
+    """
+    A pool of ranges C{"FIRST-LAST"}.
+    """
+    pairs = [text.split("-") for text in texts]
+    return PoolRanges(tuple((IPv4Address(a), IPv4Address(b)) for a, b in pairs), next)
+
+
+def named(**pools: PoolRanges) -> AddressPool:
+    """
+    Pools by name.
+    """
+    addresses = AddressPool()
+    addresses.change({"default": ranges("10.0.0.1-10.0.0.2"), **pools})
+    return addresses
+
+
+def test_namedPools() -> None:
+    """
+    An account's pool, and those that come after it, in this order; others' are not touched.
+    """
+    addresses = named(
+        staff=ranges("10.1.0.1-10.1.0.1", next="guests"),
+        guests=ranges("10.2.0.1-10.2.0.1", next="default"),
+        rest=ranges("10.3.0.1-10.3.0.1"),
+    )
+    staff = Profile("s", pool="staff")
+    assert [allocate(addresses, staff) for _ in range(4)] == [
+        "10.1.0.1",
+        "10.2.0.1",
+        "10.0.0.1",
+        "10.0.0.2",
+    ]
+    error = refusal(addresses, staff)
+    assert isinstance(error, Exhausted)
+    assert str(error) == "the address pool staff and guests and default is used up"
+    assert isinstance(refusal(addresses), Exhausted)
+    assert allocate(addresses, Profile("r", pool="rest")) == "10.3.0.1"
+    addresses.release("10.2.0.1")
+    assert isinstance(refusal(addresses), Exhausted)
+    assert allocate(addresses, staff) == "10.2.0.1"
+    assert allocate(addresses, Profile("s", (IPv4Network("10.9.9.9"),), "staff")) == "10.9.9.9"
+
+
+def test_anUnknownPool() -> None:
+    """
+    It is refused, by its name.
+    """
+    error = refusal(named(), Profile("a", pool="stuff"))
+    assert isinstance(error, Refused)
+    assert str(error) == "there is no address pool 'stuff'"
+
+
+def test_poolsThatGoInACircleEnd() -> None:
+    addresses = named(a=ranges("10.1.0.1-10.1.0.1", next="b"), b=ranges(next="a"))
+    allocate(addresses, Profile("a", pool="a"))
+    assert isinstance(refusal(addresses, Profile("a", pool="b")), Exhausted)
+
+
+def test_poolsChangeWhileTheyAreUsed() -> None:
+    """
+    What is in use isn't given again, whichever pool has it then; what is in no pool any more isn't
+    given again at all; what has been free longest still goes first.
+    """
+    addresses = named()
+    assert [allocate(addresses), allocate(addresses)] == ["10.0.0.1", "10.0.0.2"]
+    addresses.change({"default": ranges("10.0.0.2-10.0.0.5")})
+    assert [allocate(addresses) for _ in range(3)] == ["10.0.0.3", "10.0.0.4", "10.0.0.5"]
+    addresses.release("10.0.0.1")
+    assert isinstance(refusal(addresses), Exhausted)
+    for number in (4, 2, 3):
+        addresses.release(f"10.0.0.{number}")
+    addresses.change({"default": ranges(), "a": ranges("10.0.0.1-10.0.0.4")})
+    assert isinstance(refusal(addresses), Exhausted)
+    mine = Profile("m", pool="a")
+    assert [allocate(addresses, mine) for _ in range(4)] == [
+        "10.0.0.1",
+        "10.0.0.4",
+        "10.0.0.2",
+        "10.0.0.3",
+    ]
+    assert addresses.used == 5
+    assert [str(one) for one in addresses.networks] == [
+        "10.0.0.1/32",
+        "10.0.0.2/31",
+        "10.0.0.4/32",
+    ]
 
 
 def test_noOwnAddress() -> None:
@@ -155,26 +289,41 @@ def test_networks() -> None:
     assert "10.0.0.2" in addresses and "10.0.0.4" not in addresses
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6)), max_size=60))
+STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), max_size=60)
+
+
+@given(STEPS)
 def test_againstAModel(steps: list[tuple[int, int]]) -> None:
     """
-    Against a set of what is in use: nothing is given twice, nothing is refused while it is free.
+    Against sets of what is in use and owned: nothing is given twice, nobody's own is given to
+    another, and nothing is refused while it is free, however the pool changes meanwhile.
     """
     addresses = pool(last="10.0.0.4")
-    everything = {f"10.0.0.{number}" for number in range(1, 5)}
+    last = 4
     used: set[str] = set()
+    owners: dict[str, str] = {}
     for kind, number in steps:
         address = f"10.0.0.{number}"
         if kind == 0:
             addresses.release(address)
             used.discard(address)
             continue
-        subscriber = ANY if kind == 1 else own(f"{address}/32")
+        if kind == 3:
+            last = number
+            addresses.change({"default": ranges(f"10.0.0.1-10.0.0.{last}")})
+            continue
+        subscriber = ANY
+        free = {f"10.0.0.{one}" for one in range(1, last + 1)} - used - set(owners)
+        if kind == 2:
+            subscriber = Profile(f"own {number % 2}", (IPv4Network(address),))
+            owners = {one: name for one, name in owners.items() if name != subscriber.name}
+            owners[address] = subscriber.name
+            free = {address} - used
         try:
             given = allocate(addresses, subscriber)
         except PPTPGWError:
-            assert everything <= used if kind == 1 else address in used
+            assert not free
         else:
-            assert given not in used
+            assert given in free
             used.add(given)
         assert addresses.used == len(used)
