@@ -1,0 +1,140 @@
+"""
+A file that lines are added to while others, logrotate for one, move it away.
+
+The rules:
+
+ - A line is written whole, by one system call at the end of the file. After one that was cut short
+   (the disk was full) the next begins on a line of its own.
+ - Before each line it is asked whether the file is still where it was; if it isn't, a new one is
+   opened. Where that can't be done the old one is written to, and the log says so.
+ - Only its owner can read a file that is made here. One that was there before must be a file, and
+   none that everybody can read.
+ - An error of writing is logged once until all is well again, with how many lines it cost.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from pptpgw.error import ConfigurationError
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OWNER_ONLY = 0o600
+
+Write = Callable[[int, bytes], int]
+
+
+class LineFile:
+    """
+    The file at C{path}; it is opened by L{open}.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, write: Write = os.write) -> None:
+        self._path = path
+        self._write = write
+        self._descriptor = -1
+        # Its device and its number there.
+        self._identity = (-1, -1)
+        self._cut = False
+        self._lost = 0
+        self._movedInVain = False
+
+    def open(self) -> None:
+        """
+        Open it; harmless where it is open.
+
+        @raise ConfigurationError: it can't be; the text says why.
+        """
+        if self._descriptor < 0:
+            try:
+                self._open()
+            except OSError as error:
+                raise ConfigurationError(f"{self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """
+        Close it; harmless where it isn't open.
+        """
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def write(self, line: str) -> None:
+        """
+        Add C{line}, which ends with its newline and has no other. Nothing happens while it isn't
+        open.
+        """
+        if self._descriptor < 0:
+            return
+        self._follow()
+        octets = line.encode("utf-8", "backslashreplace")
+        if self._cut:
+            octets = b"\n" + octets
+        try:
+            written = self._write(self._descriptor, octets)
+        except OSError as error:
+            self._failed(error.strerror or "error")
+            return
+        if written < len(octets):
+            self._cut = self._cut or written > 0
+            self._failed("the disk is full")
+            return
+        self._cut = False
+        if self._lost:
+            self._log.warn(
+                "{path}: written to again; {count} lines are lost",
+                path=self._path,
+                count=self._lost,
+            )
+            self._lost = 0
+
+    def _open(self) -> None:
+        descriptor = os.open(self._path, _FLAGS, _OWNER_ONLY)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigurationError(f"{self._path}: isn't a file")
+            if found.st_mode & stat.S_IRWXO:
+                raise ConfigurationError(
+                    f"{self._path}: everybody can read or write it (chmod o= {self._path})"
+                )
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.close()
+        self._descriptor = descriptor
+        self._identity = found.st_dev, found.st_ino
+        self._cut = False
+
+    def _follow(self) -> None:
+        """
+        Open the file anew where another one, or none, is in its place.
+        """
+        try:
+            found = os.lstat(self._path)
+            if (found.st_dev, found.st_ino) == self._identity:
+                return
+        except OSError:
+            # It was moved away; or its folder can't be reached, which opening it will tell.
+            pass
+        try:
+            self._open()
+        except (OSError, ConfigurationError) as error:
+            if not self._movedInVain:
+                self._movedInVain = True
+                self._log.error(
+                    "{path} was moved and can't be opened anew: {why}", path=self._path, why=error
+                )
+        else:
+            self._movedInVain = False
+
+    def _failed(self, why: str) -> None:
+        if not self._lost:
+            self._log.error("{path} can't be written: {why}", path=self._path, why=why)
+        self._lost += 1

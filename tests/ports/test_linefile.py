@@ -1,0 +1,153 @@
+"""
+Tests of L{pptpgw.ports.linefile}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+
+from pptpgw.error import ConfigurationError
+from pptpgw.ports.linefile import LineFile
+
+
+def opened(path: Path) -> LineFile:
+    file = LineFile(str(path))
+    file.open()
+    return file
+
+
+def told(events: Sequence[LogEvent]) -> list[str]:
+    return [formatEvent(event) for event in events]
+
+
+class TestOpen:
+    def test_onlyItsOwnerCanReadIt(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            file = opened(tmp_path / "audit")
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "audit").stat().st_mode) == 0o600
+        file.close()
+
+    def test_whatIsThereStays(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit"
+        path.touch(0o640)
+        path.write_text("before\n")
+        file = opened(path)
+        file.write("after\n")
+        file.close()
+        assert path.read_text() == "before\nafter\n"
+
+    def test_whatEverybodyCanReadIsRefused(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit"
+        path.touch()
+        path.chmod(0o644)
+        with pytest.raises(ConfigurationError, match=f"{path}: everybody can read"):
+            opened(path)
+
+    def test_whatIsNoFileIsRefused(self, tmp_path: Path) -> None:
+        """
+        And opening it doesn't wait: nobody reads the pipe.
+        """
+        os.mkfifo(tmp_path / "pipe", 0o600)
+        (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+        reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        for name in ("pipe", "link", ".", "missing/audit"):
+            with pytest.raises(ConfigurationError, match=str(tmp_path)):
+                opened(tmp_path / name)
+        os.close(reading)
+        with pytest.raises(ConfigurationError):
+            opened(tmp_path / "pipe")
+        assert not (tmp_path / "elsewhere").exists()
+
+    def test_nothingIsWrittenBeforeAndAfter(self, tmp_path: Path) -> None:
+        file = LineFile(str(tmp_path / "audit"))
+        file.write("early\n")
+        file.open()
+        file.open()
+        file.close()
+        file.close()
+        file.write("late\n")
+        assert (tmp_path / "audit").read_text() == ""
+
+
+class TestMoved:
+    def test_aLineAfterItWasMovedBeginsANewFile(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit"
+        file = opened(path)
+        file.write("one\n")
+        path.rename(tmp_path / "audit.1")
+        file.write("two\n")
+        file.close()
+        assert (tmp_path / "audit.1").read_text() == "one\n"
+        assert path.read_text() == "two\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_logrotateMayMakeTheNewFile(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit"
+        file = opened(path)
+        path.rename(tmp_path / "audit.1")
+        path.touch(0o640)
+        file.write("two\n")
+        file.close()
+        assert path.read_text() == "two\n"
+
+    def test_whereNoneCanBeOpenedTheOldOneGoesOn(self, tmp_path: Path) -> None:
+        """
+        Which the log says once; as soon as it can be opened lines go there.
+        """
+        path = tmp_path / "audit"
+        file = opened(path)
+        path.rename(tmp_path / "audit.1")
+        path.mkdir()
+        with capturedLogs() as events:
+            file.write("two\n")
+            file.write("three\n")
+        assert len(told(events)) == 1 and "can't be opened anew" in told(events)[0]
+        path.rmdir()
+        file.write("four\n")
+        file.close()
+        assert (tmp_path / "audit.1").read_text() == "two\nthree\n"
+        assert path.read_text() == "four\n"
+
+
+class TestErrors:
+    def test_aFullDisk(self, tmp_path: Path) -> None:
+        """
+        It is logged once, and once how many lines it cost; a line that was cut doesn't spoil the
+        next.
+        """
+        room = 0
+
+        def write(descriptor: int, octets: bytes) -> int:
+            nonlocal room
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = os.write(descriptor, octets[:room])
+            room -= written
+            return written
+
+        file = LineFile(str(tmp_path / "audit"), write)
+        file.open()
+        with capturedLogs() as events:
+            room = 4
+            file.write("one\n")
+            room = 2
+            file.write("two\n")
+            file.write("three\n")
+            room = 100
+            file.write("four\n")
+            file.write("five\n")
+        file.close()
+        assert (tmp_path / "audit").read_text() == "one\ntw\nfour\nfive\n"
+        failed, recovered = told(events)
+        assert "disk is full" in failed
+        assert "2 lines are lost" in recovered
