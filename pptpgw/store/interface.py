@@ -16,9 +16,9 @@ class IStore(Interface):
     """
     A store, L{pptpgw.store.store.Store}.
 
-    Every method gives a L{Deferred}, which fires within the store's deadline; each fails with
-    L{pptpgw.store.error.StoreError} where the database can't answer, or not in time. What failed in
-    time may have been done all the same. The first one opens the database.
+    Every method but L{close} gives a L{Deferred}, which fires within the store's deadline; each
+    fails with L{pptpgw.store.error.StoreError} where the database can't answer, or not in time.
+    What wasn't answered in time may have been done all the same. The first one opens the database.
     """
 
     def open() -> Deferred[None]:
@@ -26,9 +26,10 @@ class IStore(Interface):
         Connect, and bring the tables to the form of this version; harmless when repeated.
         """
 
-    def close() -> Deferred[None]:
+    def close() -> None:
         """
-        Forget the connections; the reactor's end does it too.
+        Let the queries that run come to their end, and forget the connections; the reactor's end
+        does it too.
         """
 
     # Users

@@ -1,0 +1,248 @@
+"""
+A SQL database: SQLite in a file, or PostgreSQL.
+
+    - Statements are the same for both: placeholders are question marks, changed where the database
+      writes them otherwise.  What differs else is in L{pptpgw.store.sqlite} and
+      L{pptpgw.store.postgresql}.
+    - Every query runs in a thread of a pool (L{twisted.enterprise.adbapi}), as one transaction.  It
+      has a deadline, and one whose deadline passes while it waits for a thread is never begun.
+    - What writes takes SQLite's one write lock first, so that what it reads stays true.
+    - A connection that the server has lost is made anew, and the query begun again, if it hadn't
+      come to its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.enterprise import adbapi
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.python.failure import Failure
+
+from pptpgw.error import ConfigurationError
+from pptpgw.store.error import StoreError
+
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 8.0
+"""
+How long a query may take, its wait for a thread and for locks included.
+"""
+
+LOCK_SECONDS = 4.0
+"""
+How long it waits for locks, and for a connection.
+"""
+
+MOST_QUERIES = 4096
+"""
+How many may wait; more fail at once.
+"""
+
+THREADS = 4
+
+
+class Transaction:
+    """
+    What a query works with, in its thread.
+    """
+
+    def __init__(self, cursor: Any, placeholder: str) -> None:
+        self._cursor = cursor
+        self._placeholder = placeholder
+
+    def execute(self, statement: str, *parameters: object) -> int:
+        """
+        Run a statement; how many rows it changed.
+        """
+        self._cursor.execute(statement.replace("?", self._placeholder), parameters)
+        changed: int = self._cursor.rowcount
+        return changed
+
+    def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """
+        The rows that a statement gives.
+        """
+        self.execute(statement, *parameters)
+        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return rows
+
+    def row(self, statement: str, *parameters: object) -> tuple[Any, ...] | None:
+        """
+        The first of them.
+        """
+        rows = self.rows(statement, *parameters)
+        return rows[0] if rows else None
+
+
+Work = Callable[[Transaction], T]
+
+
+class _Connection(adbapi.Connection):
+    """
+    A connection that is forgotten where it can't be used any more.
+    """
+
+    def rollback(self) -> None:
+        """
+        Undo what wasn't committed.
+        """
+        connection: Any = self._connection
+        try:
+            connection.rollback()
+            lost = getattr(connection, "closed", False)
+        except self._pool.dbapi.Error:
+            lost = True
+        if lost:
+            self._pool.disconnect(connection)
+
+
+class _Pool(adbapi.ConnectionPool):
+    """
+    The threads, each with its connection.
+    """
+
+    connectionFactory = _Connection
+
+
+# adbapi has no types.
+_makePool: Any = _Pool
+
+
+class _BeforeCommit(Exception):
+    """
+    The database failed, and nothing has come of the transaction.
+    """
+
+
+class Database:
+    """
+    One database.
+
+    @ivar url: where it is, fit for a log.
+    """
+
+    def __init__(
+        self, reactor: Any, url: str, create: bool = False, deadline: float = DEADLINE_SECONDS
+    ) -> None:
+        """
+        @param url: C{sqlite:PATH}, or C{postgresql://...} as libpq has it.
+        @param create: whether to make an SQLite file that isn't there.
+        @raise ConfigurationError: it is of another form, or holds a password, or its driver isn't
+            installed.
+        """
+        self.url = url
+        self._reactor = reactor
+        self._deadline = deadline
+        self._waiting = 0
+        module, where = _driver(url, create)
+        threads = {"cp_min": 1, "cp_max": THREADS, "cp_reactor": reactor}
+        self._pool: Any = _makePool(module, *where, LOCK_SECONDS, **threads)
+        self._driver: Any = self._pool.dbapi
+
+    def read(self, work: Work[T]) -> Deferred[T]:
+        """
+        Run C{work}, which changes nothing, in a transaction; what it returns.
+
+        @return: fails with L{StoreError}, or what C{work} raises.
+        """
+        return self._run(work, ())
+
+    def write(self, work: Work[T]) -> Deferred[T]:
+        """
+        Run C{work} in a transaction; what it raises undoes everything.
+
+        @return: as that of L{read}.
+        """
+        return self._run(work, (self._driver.BEGIN,))
+
+    def alone(self, work: Work[T]) -> Deferred[T]:
+        """
+        Run C{work} as L{write} does, while no other program is let in here.
+        """
+        return self._run(work, (self._driver.BEGIN, self._driver.ALONE))
+
+    def hasTable(self, transaction: Transaction, name: str) -> bool:
+        """
+        Whether there is a table of this name.
+        """
+        found = transaction.row(self._driver.EXISTS, name)
+        return found is not None and found[0] > 0
+
+    def close(self) -> None:
+        """
+        Let the queries that run come to their end, and forget the connections.
+        """
+        self._pool.close()
+
+    def _run(self, work: Work[T], first: tuple[str | None, ...]) -> Deferred[T]:
+        if self._waiting >= MOST_QUERIES:
+            return fail(StoreError(f"{self.url}: {MOST_QUERIES} queries wait for it"))
+        late = self._reactor.seconds() + self._deadline
+        driver = self._driver
+
+        def query(cursor: Any) -> T:
+            if self._reactor.seconds() > late:
+                raise StoreError(f"{self.url}: it had no time for a query")
+            transaction = Transaction(cursor, driver.PLACEHOLDER)
+            try:
+                for statement in first:
+                    if statement:
+                        transaction.execute(statement)
+                return work(transaction)
+            except driver.Error as error:
+                raise _BeforeCommit from error
+
+        def attempt(left: int) -> Deferred[T]:
+            attempted: Deferred[T] = self._pool.runInteraction(query)
+            attempted.addErrback(failed, left)
+            return attempted
+
+        def failed(failure: Failure, left: int) -> Failure | Deferred[T]:
+            error: BaseException | None = failure.value
+            if isinstance(error, _BeforeCommit):
+                error = error.__cause__
+                if left and driver.isLost(error):
+                    return attempt(left - 1)
+            if isinstance(error, CancelledError):
+                raise StoreError(f"{self.url}: no answer within {self._deadline:g} s")
+            if isinstance(error, driver.Error):
+                raise StoreError(f"{self.url}: {_firstLine(error)}") from error
+            return failure
+
+        def over(result: T) -> T:
+            self._waiting -= 1
+            return result
+
+        self._waiting += 1
+        # As many attempts as there may be connections that were lost together, and one.
+        answer = attempt(THREADS)
+        answer.addTimeout(self._deadline, self._reactor, lambda failure, _: failure)
+        return answer.addBoth(over)
+
+
+def _driver(url: str, create: bool) -> tuple[str, tuple[object, ...]]:
+    """
+    The module that reaches the database at C{url}, and what it is told.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest:
+        return "pptpgw.store.sqlite", (Path(rest), create)
+    if scheme in ("postgresql", "postgres") and rest.startswith("//"):
+        try:
+            from pptpgw.store import postgresql
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{scheme}: needs psycopg: pip install 'pptpgw[postgresql]' ({error})"
+            ) from error
+        postgresql.check(url)
+        return postgresql.__name__, (url,)
+    raise ConfigurationError(
+        f"{scheme}: as a store: must be sqlite:PATH or postgresql://HOST/DATABASE"
+    )
+
+
+def _firstLine(error: object) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,124 @@
+"""
+The tables, and the way to them from those of every version before.
+
+A database has the number of its version. A change of the tables is one more step at the end of
+L{STEPS}; a step that was released is never altered. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+
+from pptpgw.store.database import Database, Transaction
+from pptpgw.store.error import StoreError
+
+_VERSION = "pptpgw_schema"
+
+STEPS: Sequence[Sequence[str]] = (
+    (
+        """
+        CREATE TABLE profiles (
+            name TEXT PRIMARY KEY,
+            attributes TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE users (
+            name TEXT PRIMARY KEY,
+            nt_hash TEXT NOT NULL,
+            sealed TEXT NOT NULL,
+            disabled INTEGER NOT NULL,
+            profile TEXT REFERENCES profiles (name),
+            attributes TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL,
+            password_changed DOUBLE PRECISION NOT NULL,
+            expires DOUBLE PRECISION
+        )
+        """,
+        """
+        CREATE TABLE attempts (
+            kind TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            failures INTEGER NOT NULL,
+            last DOUBLE PRECISION NOT NULL,
+            until DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (kind, subject)
+        )
+        """,
+        "CREATE INDEX attempts_by_time ON attempts (last)",
+        """
+        CREATE TABLE sessions (
+            identifier TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            gateway TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            started DOUBLE PRECISION NOT NULL,
+            changed DOUBLE PRECISION NOT NULL,
+            authentication TEXT NOT NULL,
+            encryption TEXT NOT NULL,
+            addresses TEXT NOT NULL,
+            octets_received BIGINT NOT NULL,
+            octets_sent BIGINT NOT NULL,
+            packets_received BIGINT NOT NULL,
+            packets_sent BIGINT NOT NULL,
+            ended DOUBLE PRECISION,
+            cause TEXT NOT NULL,
+            code INTEGER NOT NULL
+        )
+        """,
+        "CREATE INDEX sessions_by_name ON sessions (name, started)",
+        "CREATE INDEX sessions_by_end ON sessions (ended)",
+        """
+        CREATE TABLE usage (
+            name TEXT NOT NULL,
+            day TEXT NOT NULL,
+            sessions BIGINT NOT NULL,
+            seconds DOUBLE PRECISION NOT NULL,
+            octets_received BIGINT NOT NULL,
+            octets_sent BIGINT NOT NULL,
+            PRIMARY KEY (name, day)
+        )
+        """,
+    ),
+)
+"""
+The statements of each step: the first one's make version 1 of nothing.
+"""
+
+
+def upgrade(database: Database, steps: Sequence[Sequence[str]] = STEPS) -> Deferred[None]:
+    """
+    Bring the tables to the form of this version.
+
+    @return: fails with L{StoreError} where they are of a later one.
+    """
+
+    def version(transaction: Transaction) -> int:
+        if not database.hasTable(transaction, _VERSION):
+            return 0
+        row = transaction.row(f"SELECT version FROM {_VERSION}")
+        found: int = row[0] if row is not None else 0
+        if found > len(steps):
+            raise StoreError(
+                f"{database.url}: its tables are of version {found}, made by a later pptpgw; "
+                f"this one knows {len(steps)}"
+            )
+        return found
+
+    def climb(transaction: Transaction) -> None:
+        found = version(transaction)
+        if found == 0:
+            transaction.execute(f"CREATE TABLE {_VERSION} (version INTEGER NOT NULL)")
+            transaction.execute(f"INSERT INTO {_VERSION} VALUES (0)")
+        for step in steps[found:]:
+            for statement in step:
+                transaction.execute(statement)
+        transaction.execute(f"UPDATE {_VERSION} SET version = ?", len(steps))
+
+    def compare(found: int) -> Deferred[None] | None:
+        return database.alone(climb) if found < len(steps) else None
+
+    # Most of the time there is nothing to do, which needs no lock and no right to make tables.
+    return database.read(version).addCallback(compare)

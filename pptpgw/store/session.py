@@ -1,0 +1,131 @@
+"""
+The tables of sessions, and of what they come to.
+
+A record says everything, so it doesn't matter in which order records of a session arrive: an older
+one changes nothing, and nothing changes what has ended. The usage of a session is added at its
+first end, to the day of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pptpgw.store.database import Transaction
+from pptpgw.store.record import SessionRecord, Usage
+
+# In the order of SessionRecord's attributes.
+_COLUMNS = (
+    "identifier, name, gateway, caller, started, changed, authentication, encryption, addresses, "
+    "octets_received, octets_sent, packets_received, packets_sent, ended, cause, code"
+)
+_NAMES = _COLUMNS.split(", ")
+_PUT = (
+    f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' for _ in _NAMES)}) "
+    "ON CONFLICT (identifier) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])
+    + " WHERE sessions.ended IS NULL "
+    "AND (excluded.ended IS NOT NULL OR excluded.changed >= sessions.changed)"
+)
+_ADD = """
+    INSERT INTO usage (name, day, sessions, seconds, octets_received, octets_sent)
+    VALUES (?, ?, 1, ?, ?, ?)
+    ON CONFLICT (name, day) DO UPDATE SET
+        sessions = usage.sessions + 1,
+        seconds = usage.seconds + excluded.seconds,
+        octets_received = usage.octets_received + excluded.octets_received,
+        octets_sent = usage.octets_sent + excluded.octets_sent
+"""
+_ADDRESSES = 8
+
+
+def put(transaction: Transaction, record: SessionRecord) -> None:
+    """
+    Keep what C{record} says, if it is news.
+    """
+    values = list(astuple(record))
+    values[_ADDRESSES] = ",".join(record.addresses)
+    if transaction.execute(_PUT, *values) and record.ended is not None:
+        transaction.execute(
+            _ADD,
+            record.user,
+            _day(record.ended),
+            max(0.0, record.ended - record.started),
+            record.octetsReceived,
+            record.octetsSent,
+        )
+
+
+def end(transaction: Transaction, gateway: str, cause: str, code: int) -> int:
+    """
+    End what goes on of a gateway, as of each last record; how many there were.
+    """
+    rows = transaction.rows(
+        f"SELECT {_COLUMNS} FROM sessions WHERE gateway = ? AND ended IS NULL", gateway
+    )
+    for record in map(_record, rows):
+        put(transaction, _ended(record, cause, code))
+    return len(rows)
+
+
+def latest(transaction: Transaction, user: str | None, limit: int) -> list[SessionRecord]:
+    """
+    The latest sessions, the latest first.
+    """
+    where = "" if user is None else "WHERE name = ?"
+    named = () if user is None else (user,)
+    rows = transaction.rows(
+        f"SELECT {_COLUMNS} FROM sessions {where} ORDER BY started DESC, identifier DESC LIMIT ?",
+        *named,
+        limit,
+    )
+    return [_record(row) for row in rows]
+
+
+def forget(transaction: Transaction, before: float) -> int:
+    """
+    Remove what ended before then; how many there were.
+    """
+    return transaction.execute("DELETE FROM sessions WHERE ended < ?", before)
+
+
+def usage(transaction: Transaction, user: str | None, since: float) -> list[Usage]:
+    """
+    What sessions come to, by user.
+    """
+    named = "" if user is None else "AND name = ?"
+    rows = transaction.rows(
+        f"""
+        SELECT name, SUM(sessions), SUM(seconds), SUM(octets_received), SUM(octets_sent)
+        FROM (
+            SELECT name, sessions, seconds, octets_received, octets_sent
+            FROM usage WHERE day >= ? {named}
+            UNION ALL
+            SELECT name, 1, changed - started, octets_received, octets_sent
+            FROM sessions WHERE ended IS NULL {named}
+        ) AS parts
+        GROUP BY name ORDER BY name
+        """,
+        _day(since),
+        *(() if user is None else (user, user)),
+    )
+    return [
+        Usage(name, int(sessions), float(seconds), int(received), int(sent))
+        for name, sessions, seconds, received, sent in rows
+    ]
+
+
+def _day(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
+
+
+def _record(row: Sequence[object]) -> SessionRecord:
+    values: list[Any] = list(row)
+    values[_ADDRESSES] = tuple(filter(None, values[_ADDRESSES].split(",")))
+    return SessionRecord(*values)
+
+
+def _ended(record: SessionRecord, cause: str, code: int) -> SessionRecord:
+    return replace(record, ended=record.changed, cause=cause, code=code)

@@ -1,0 +1,66 @@
+"""
+SQLite, as a DB-API module whose files only their owner can read.
+
+Files are in WAL mode, so that readers don't wait for a writer; a power failure may lose the last
+commits, but breaks nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from stat import S_IMODE
+
+from pptpgw.store.error import StoreError
+
+apilevel = sqlite3.apilevel
+threadsafety = sqlite3.threadsafety
+Error = sqlite3.Error
+
+PLACEHOLDER = "?"
+BEGIN = "BEGIN IMMEDIATE"
+ALONE: str | None = None
+EXISTS = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+
+
+def connect(path: Path, create: bool, seconds: float) -> sqlite3.Connection:
+    """
+    Open the database in a file.
+
+    @param create: whether to make it, and its folder, where it isn't there.
+    @param seconds: how long to wait for locks.
+    @raise StoreError: it isn't there, others may read or write it, or it can't be opened.
+    """
+    try:
+        if create and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        mode = S_IMODE(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no store; pptpgw user add makes one") from error
+    except OSError as error:
+        raise StoreError(f"{error.filename or path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise StoreError(f"{path}: others than its owner may read or write it; chmod 600 {path}")
+    connection = sqlite3.connect(
+        # One connection a thread, but the pool closes all of them in the reactor's.
+        path,
+        timeout=seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def isLost(error: BaseException) -> bool:
+    """
+    Whether the server closed the connection: there is none.
+    """
+    return False

@@ -1,0 +1,317 @@
+"""
+The store itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import time
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.ppp.mschap import ntPasswordHash
+from pptpgw.store import attempt, session, user
+from pptpgw.store.attribute import encode
+from pptpgw.store.database import Database, Transaction
+from pptpgw.store.error import StoreError
+from pptpgw.store.interface import IStore
+from pptpgw.store.record import Account, Attempts, SessionRecord, SharedProfile, Usage
+from pptpgw.store.schema import upgrade
+from pptpgw.store.vault import Vault
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOCATION = "sqlite:/var/lib/pptpgw/accounts.sqlite"
+"""
+Where the store is, unless somebody says otherwise.
+"""
+
+KEY = "/etc/pptpgw/accounts.key"
+"""
+Where the key of passwords that can be had back is, unless somebody says otherwise.
+"""
+
+
+@implementer(IStore)
+class Store:
+    """
+    Users, profiles, attempts, sessions and usage in one database, see L{IStore}.
+
+    @ivar url: where it is, fit for a log.
+    @ivar vault: what seals passwords, a L{Vault}.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str = LOCATION,
+        key: str = KEY,
+        create: bool = False,
+        now: Callable[[], float] = time,
+    ) -> None:
+        """
+        @param url: see L{Database}.
+        @param key: the path of the file with the key, needed for recoverable passwords only.
+        @param create: whether to make an SQLite file, and the key, where they aren't there.
+        @param now: the time, in seconds since the epoch.
+        @raise pptpgw.error.ConfigurationError: C{url} is of no use.
+        """
+        self.url = url
+        self.vault = Vault(Path(key), create)
+        self._now = now
+        self._database = Database(reactor, url, create)
+        self._isOpen = False
+        self._waiting: list[Deferred[None]] = []
+
+    def open(self) -> Deferred[None]:
+        """
+        See L{IStore.open}.
+        """
+        return self._whenOpen(lambda: succeed(None))
+
+    def close(self) -> None:
+        """
+        See L{IStore.close}.
+        """
+        self._database.close()
+
+    def account(self, name: str) -> Deferred[Account | None]:
+        """
+        See L{IStore.account}.
+        """
+        # What nobody is called is looked up all the same: it takes as long as any other name.
+        return self._read(user.find, name if user.possible(name) else "")
+
+    def accounts(self) -> Deferred[list[Account]]:
+        """
+        See L{IStore.accounts}.
+        """
+        return self._read(user.every)
+
+    def addAccount(
+        self,
+        name: str,
+        password: bytes,
+        *,
+        recoverable: bool = False,
+        shared: str = "",
+        attributes: Mapping[str, str] = {},
+        expires: float | None = None,
+    ) -> Deferred[None]:
+        """
+        See L{IStore.addAccount}.
+        """
+        now = self._now()
+
+        def add(transaction: Transaction) -> None:
+            account = Account(
+                _checked(name),
+                ntPasswordHash(password),
+                self._sealed(name, password, recoverable),
+                shared=shared,
+                own=encode(attributes),
+                created=now,
+                passwordChanged=now,
+                expires=expires,
+            )
+            user.add(transaction, account)
+
+        return self._write(add)
+
+    def changeAccount(
+        self,
+        name: str,
+        *,
+        disabled: bool | None = None,
+        shared: str | None = None,
+        attributes: Mapping[str, str | None] = {},
+    ) -> Deferred[None]:
+        """
+        See L{IStore.changeAccount}.
+        """
+        return self._write(user.change, name, disabled, shared, attributes)
+
+    def changePassword(
+        self,
+        name: str,
+        password: bytes,
+        *,
+        recoverable: bool = False,
+        expires: float | None = None,
+    ) -> Deferred[None]:
+        """
+        See L{IStore.changePassword}.
+        """
+        now = self._now()
+
+        def change(transaction: Transaction) -> None:
+            sealed = self._sealed(name, password, recoverable)
+            ntHash = ntPasswordHash(password)
+            user.changePassword(transaction, name, ntHash, sealed, now, expires)
+
+        return self._write(change)
+
+    def setPassword(self, name: str, ntHash: bytes, expires: float | None = None) -> Deferred[None]:
+        """
+        See L{IStore.setPassword}.
+        """
+        return self._write(user.changePassword, name, ntHash, "", self._now(), expires)
+
+    def setExpiry(self, name: str, expires: float | None) -> Deferred[None]:
+        """
+        See L{IStore.setExpiry}.
+        """
+        return self._write(user.setExpiry, name, expires)
+
+    def removeAccount(self, name: str) -> Deferred[None]:
+        """
+        See L{IStore.removeAccount}.
+        """
+        return self._write(user.remove, name)
+
+    def profiles(self) -> Deferred[list[SharedProfile]]:
+        """
+        See L{IStore.profiles}.
+        """
+        return self._read(user.everyProfile)
+
+    def addProfile(self, name: str, attributes: Mapping[str, str]) -> Deferred[None]:
+        """
+        See L{IStore.addProfile}.
+        """
+        return self._write(
+            lambda transaction: user.addProfile(transaction, _checked(name), attributes)
+        )
+
+    def changeProfile(self, name: str, attributes: Mapping[str, str | None]) -> Deferred[None]:
+        """
+        See L{IStore.changeProfile}.
+        """
+        return self._write(user.changeProfile, name, attributes)
+
+    def removeProfile(self, name: str) -> Deferred[None]:
+        """
+        See L{IStore.removeProfile}.
+        """
+        return self._write(user.removeProfile, name)
+
+    def attempts(self, kind: str, subject: str) -> Deferred[Attempts | None]:
+        """
+        See L{IStore.attempts}.
+        """
+        return self._read(attempt.find, kind, subject)
+
+    def lockedOut(self, now: float) -> Deferred[list[Attempts]]:
+        """
+        See L{IStore.lockedOut}.
+        """
+        return self._read(attempt.lockedOut, now)
+
+    def keepAttempts(self, attempts: Attempts) -> Deferred[None]:
+        """
+        See L{IStore.keepAttempts}.
+        """
+        return self._write(attempt.keep, attempts)
+
+    def forgetAttempts(self, kind: str, subject: str) -> Deferred[None]:
+        """
+        See L{IStore.forgetAttempts}.
+        """
+        return self._write(attempt.forget, kind, subject)
+
+    def sessionStarted(self, record: SessionRecord) -> Deferred[None]:
+        """
+        See L{IStore.sessionStarted}.
+        """
+        return self._write(session.put, record)
+
+    def sessionChanged(self, record: SessionRecord) -> Deferred[None]:
+        """
+        See L{IStore.sessionChanged}.
+        """
+        return self._write(session.put, record)
+
+    def sessionEnded(self, record: SessionRecord) -> Deferred[None]:
+        """
+        See L{IStore.sessionEnded}.
+        """
+        return self._write(session.put, record)
+
+    def endSessions(self, gateway: str, cause: str, code: int) -> Deferred[int]:
+        """
+        See L{IStore.endSessions}.
+        """
+        return self._write(session.end, gateway, cause, code)
+
+    def sessions(
+        self, user: str | None = None, limit: int = 100
+    ) -> Deferred[Sequence[SessionRecord]]:
+        """
+        See L{IStore.sessions}.
+        """
+        return self._read(session.latest, user, limit)
+
+    def forgetSessions(self, before: float) -> Deferred[int]:
+        """
+        See L{IStore.forgetSessions}.
+        """
+        return self._write(session.forget, before)
+
+    def usage(self, user: str | None = None, since: float = 0.0) -> Deferred[list[Usage]]:
+        """
+        See L{IStore.usage}.
+        """
+        return self._read(session.usage, user, since)
+
+    def _sealed(self, name: str, password: bytes, recoverable: bool) -> str:
+        return self.vault.seal(name, password) if recoverable else ""
+
+    def _read(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **named: P.kwargs
+    ) -> Deferred[T]:
+        return self._whenOpen(
+            lambda: self._database.read(lambda transaction: work(transaction, *args, **named))
+        )
+
+    def _write(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **named: P.kwargs
+    ) -> Deferred[T]:
+        return self._whenOpen(
+            lambda: self._database.write(lambda transaction: work(transaction, *args, **named))
+        )
+
+    def _whenOpen(self, query: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """
+        Ask C{query} as soon as the database is open.
+        """
+        if self._isOpen:
+            return query()
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1:
+            upgrade(self._database).addCallbacks(self._opened, self._notOpened)
+        return waiting.addCallback(lambda _: query())
+
+    def _opened(self, _: None) -> None:
+        self._isOpen = True
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    def _notOpened(self, failure: Failure) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.errback(failure)
+
+
+def _checked(name: str) -> str:
+    if not user.possible(name):
+        raise StoreError(
+            f"{name[:64]!a}: a name has 1 to {user.LONGEST_NAME} characters, none of them NUL"
+        )
+    return name

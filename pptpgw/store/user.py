@@ -1,0 +1,216 @@
+"""
+The tables of users and of the profiles that they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pptpgw.store.attribute import decode, encode
+from pptpgw.store.database import Transaction
+from pptpgw.store.error import InUse, Taken, Unknown
+from pptpgw.store.record import Account, SharedProfile
+
+_ACCOUNT = """
+    SELECT users.name, nt_hash, sealed, disabled, COALESCE(profile, ''), users.attributes,
+        COALESCE(profiles.attributes, '{}'), created, password_changed, expires
+    FROM users LEFT JOIN profiles ON profiles.name = users.profile
+"""
+
+LONGEST_NAME = 255
+"""
+Characters of the name of a user or profile.
+"""
+
+
+def possible(name: str) -> bool:
+    """
+    Whether a user or a profile can have this name.
+    """
+    return 0 < len(name) <= LONGEST_NAME and "\0" not in name
+
+
+def find(transaction: Transaction, name: str) -> Account | None:
+    """
+    One user.
+    """
+    row = transaction.row(f"{_ACCOUNT} WHERE users.name = ?", name)
+    return None if row is None else _account(row)
+
+
+def every(transaction: Transaction) -> list[Account]:
+    """
+    All users, by name.
+    """
+    return [_account(row) for row in transaction.rows(f"{_ACCOUNT} ORDER BY users.name")]
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    name, ntHash, sealed, disabled, *others = row
+    return Account(name, bytes.fromhex(ntHash), sealed, bool(disabled), *others)
+
+
+def add(transaction: Transaction, account: Account) -> None:
+    """
+    Make a user.
+
+    @raise Taken: there is one of this name.
+    @raise Unknown: there is no such profile to share.
+    """
+    _mustExist(transaction, account.shared)
+    made = transaction.execute(
+        "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        account.name,
+        account.ntHash.hex(),
+        account.sealed,
+        int(account.disabled),
+        account.shared or None,
+        account.own,
+        account.created,
+        account.passwordChanged,
+        account.expires,
+    )
+    if not made:
+        raise Taken(f"there is a user {account.name} already")
+
+
+def change(
+    transaction: Transaction,
+    name: str,
+    disabled: bool | None,
+    shared: str | None,
+    attributes: Mapping[str, str | None],
+) -> None:
+    """
+    Change what isn't None.
+
+    @raise Unknown: there is no such user, or no such profile to share.
+    """
+    # Whoever else writes waits from here on.
+    _must(transaction.execute("UPDATE users SET name = name WHERE name = ?", name), name)
+    if disabled is not None:
+        transaction.execute("UPDATE users SET disabled = ? WHERE name = ?", int(disabled), name)
+    if shared is not None:
+        _mustExist(transaction, shared)
+        transaction.execute("UPDATE users SET profile = ? WHERE name = ?", shared or None, name)
+    if attributes:
+        _merge(transaction, "users", name, attributes)
+
+
+def changePassword(
+    transaction: Transaction,
+    name: str,
+    ntHash: bytes,
+    sealed: str,
+    now: float,
+    expires: float | None,
+) -> None:
+    """
+    Another password.
+
+    @raise Unknown: there is no such user.
+    """
+    changed = transaction.execute(
+        "UPDATE users SET nt_hash = ?, sealed = ?, password_changed = ?, expires = ? "
+        "WHERE name = ?",
+        ntHash.hex(),
+        sealed,
+        now,
+        expires,
+        name,
+    )
+    _must(changed, name)
+
+
+def setExpiry(transaction: Transaction, name: str, expires: float | None) -> None:
+    """
+    When the password expires.
+
+    @raise Unknown: there is no such user.
+    """
+    _must(transaction.execute("UPDATE users SET expires = ? WHERE name = ?", expires, name), name)
+
+
+def remove(transaction: Transaction, name: str) -> None:
+    """
+    Remove a user.
+
+    @raise Unknown: there is none.
+    """
+    _must(transaction.execute("DELETE FROM users WHERE name = ?", name), name)
+
+
+def everyProfile(transaction: Transaction) -> list[SharedProfile]:
+    """
+    All profiles, by name.
+    """
+    rows = transaction.rows(
+        "SELECT profiles.name, profiles.attributes, COUNT(users.name) FROM profiles "
+        "LEFT JOIN users ON users.profile = profiles.name "
+        "GROUP BY profiles.name, profiles.attributes ORDER BY profiles.name"
+    )
+    return [SharedProfile(name, decode(text), users) for name, text, users in rows]
+
+
+def addProfile(transaction: Transaction, name: str, attributes: Mapping[str, str]) -> None:
+    """
+    Make a profile.
+
+    @raise Taken: there is one of this name.
+    """
+    if not transaction.execute(
+        "INSERT INTO profiles VALUES (?, ?) ON CONFLICT DO NOTHING", name, encode(attributes)
+    ):
+        raise Taken(f"there is a profile {name} already")
+
+
+def changeProfile(
+    transaction: Transaction, name: str, attributes: Mapping[str, str | None]
+) -> None:
+    """
+    Change a profile.
+
+    @raise Unknown: there is none.
+    """
+    if not transaction.execute("UPDATE profiles SET name = name WHERE name = ?", name):
+        raise _noProfile(name)
+    _merge(transaction, "profiles", name, attributes)
+
+
+def removeProfile(transaction: Transaction, name: str) -> None:
+    """
+    Remove a profile.
+
+    @raise Unknown: there is none.
+    @raise InUse: users share it.
+    """
+    users = transaction.row("SELECT COUNT(*) FROM users WHERE profile = ?", name)
+    if users is not None and users[0]:
+        raise InUse(f"{users[0]} users share the profile {name}")
+    if not transaction.execute("DELETE FROM profiles WHERE name = ?", name):
+        raise _noProfile(name)
+
+
+def _merge(
+    transaction: Transaction, table: str, name: str, attributes: Mapping[str, str | None]
+) -> None:
+    row = transaction.row(f"SELECT attributes FROM {table} WHERE name = ?", name)
+    assert row is not None
+    merged: dict[str, str | None] = {**decode(row[0]), **attributes}
+    text = encode({option: text for option, text in merged.items() if text is not None})
+    transaction.execute(f"UPDATE {table} SET attributes = ? WHERE name = ?", text, name)
+
+
+def _must(changed: int, name: str) -> None:
+    if not changed:
+        raise Unknown(f"there is no user {name}")
+
+
+def _mustExist(transaction: Transaction, profile: str) -> None:
+    if profile and not transaction.rows("SELECT 1 FROM profiles WHERE name = ?", profile):
+        raise _noProfile(profile)
+
+
+def _noProfile(name: str) -> Unknown:
+    return Unknown(f"there is no profile {name}")

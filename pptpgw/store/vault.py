@@ -1,0 +1,88 @@
+"""
+Passwords that can be had back, sealed under a key in a file of its own.
+
+What is sealed is bound to its user's name (AES-256-GCM's associated data): it opens for no other.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from pathlib import Path
+from secrets import token_bytes
+from stat import S_IMODE
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pptpgw.store.error import StoreError
+
+_KEY_OCTETS = 32
+_NONCE_OCTETS = 12
+
+
+class Vault:
+    """
+    Seals passwords, and opens them.
+    """
+
+    def __init__(self, path: Path, create: bool = False) -> None:
+        """
+        @param path: where the key is kept.
+        @param create: whether to make it when it is needed first.
+        """
+        self._path = path
+        self._create = create
+        self._cipher: AESGCM | None = None
+
+    def seal(self, name: str, password: bytes) -> str:
+        """
+        The password of the user C{name}, as text that shows nothing but its length.
+
+        @raise StoreError: the key can't be made or used.
+        """
+        nonce = token_bytes(_NONCE_OCTETS)
+        sealed = self._key(self._create).encrypt(nonce, password, name.encode())
+        return b64encode(nonce + sealed).decode()
+
+    def open(self, name: str, sealed: str) -> bytes:
+        """
+        The password that was sealed.
+
+        @raise StoreError: the key can't be used, or it is another one.
+        """
+        cipher = self._key(create=False)
+        try:
+            octets = b64decode(sealed, validate=True)
+            return cipher.decrypt(octets[:_NONCE_OCTETS], octets[_NONCE_OCTETS:], name.encode())
+        except (ValueError, InvalidTag) as error:
+            raise StoreError(
+                f"{name!a}: the password doesn't open with the key in {self._path}"
+            ) from error
+
+    def _key(self, create: bool) -> AESGCM:
+        """
+        The key, read once.
+        """
+        if self._cipher is None:
+            self._cipher = AESGCM(self._read(create))
+        return self._cipher
+
+    def _read(self, create: bool) -> bytes:
+        path = self._path
+        try:
+            if create and not path.exists():
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.touch(mode=0o600, exist_ok=False)
+                path.write_text(b64encode(token_bytes(_KEY_OCTETS)).decode() + "\n")
+            if S_IMODE(path.stat().st_mode) & 0o077:
+                raise StoreError(
+                    f"{path}: others than its owner may read or write it; chmod 600 {path}"
+                )
+            key = b64decode(path.read_text().strip(), validate=True)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}; it has the key of passwords") from error
+        except ValueError as error:
+            raise StoreError(f"{path}: this is no key of passwords") from error
+        if len(key) != _KEY_OCTETS:
+            raise StoreError(f"{path}: this is no key of passwords")
+        return key
