@@ -8,15 +8,14 @@ The rules:
  - A server that leaves a request unanswered has had its turn, and the next one is asked. Once each
    has had it, all get another, L{PAUSE} later, until the request's deadline.
  - A server that left a request unanswered and has been silent since that was sent is dead. It lives
-   again when it answers anything, in the end L{PROBES} Status-Server packets in a row (RFC 5997
-   section 4.3); one that isn't sent these, when its dead time is over.
+   again when it answers a request, or L{PROBES} Status-Server packets in a row (RFC 5997); one that
+   isn't sent these, when its dead time is over.
  - Where every server that could be asked has all the requests it may have, a request waits for a
    place, in the order of arrival; L{LONGEST_QUEUE} requests do at most.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from random import Random, SystemRandom
@@ -78,8 +77,10 @@ class RADIUSClient:
         self.probeInterval = probeInterval
         self._random: Random = SystemRandom() if random is None else random
         self._stopped = False
+        self._pending: set[_Pending] = set()
         # Who waits, by the servers that can be asked.
-        self._queues: dict[tuple[_Home, ...], deque[_Pending]] = {}
+        self._queues: dict[tuple[_Home, ...], dict[_Pending, None]] = {}
+        self._placing = False
         self._homes = {
             service: tuple(
                 _Home(self, service, makeTransport(server, service))
@@ -113,7 +114,10 @@ class RADIUSClient:
             return fail(Unanswered(f"there is no RADIUS server for {service.value}"))
         if sum(map(len, self._queues.values())) >= LONGEST_QUEUE:
             return fail(Unanswered("too many requests wait for the RADIUS servers already"))
-        return _Pending(self, code, fill, homes, deadline).result
+        pending = _Pending(self, code, fill, homes, deadline)
+        self._pending.add(pending)
+        pending.next()
+        return pending.result
 
     def start(self) -> None:
         """
@@ -126,12 +130,11 @@ class RADIUSClient:
         Close everything: what is under way fails with L{Unanswered}.
         """
         self._stopped = True
+        for pending in tuple(self._pending):
+            pending.giveUp("before the gateway stopped")
         for homes in self._homes.values():
             for home in homes:
                 home.stop()
-        for queue in self._queues.values():
-            while queue:
-                queue.popleft().giveUp("the gateway is stopping")
 
     # For the classes below
 
@@ -150,23 +153,27 @@ class RADIUSClient:
         """
         Let C{pending} go on once one of its servers has a place.
         """
-        self._queues.setdefault(pending.homes, deque()).append(pending)
+        self._queues.setdefault(pending.homes, {})[pending] = None
 
-    def leave(self, pending: _Pending) -> None:
+    def ended(self, pending: _Pending) -> None:
         """
-        C{pending} waits no longer.
+        C{pending} needs nothing any more.
         """
-        queue = self._queues.get(pending.homes, ())
-        if pending in queue:
-            self._queues[pending.homes].remove(pending)
+        self._pending.discard(pending)
+        self._queues.get(pending.homes, {}).pop(pending, None)
 
     def placeFree(self) -> None:
         """
         A request is over: who waits for its place has it.
         """
-        for homes, queue in self._queues.items():
-            while queue and self.choose(homes) is not None:
-                queue.popleft().next()
+        if self._placing:
+            return
+        self._placing = True
+        for queue in self._queues.values():
+            while queue and (pending := next(iter(queue))).hasPlace():
+                del queue[pending]
+                pending.next()
+        self._placing = False
 
     def fillProbe(self, request: Request) -> None:
         """
@@ -308,7 +315,15 @@ class _Pending:
         self._late = client.clock.callLater(deadline, self.giveUp, f"within {deadline:g} s")
         self.homes = homes
         self.result: Deferred[Reply] = Deferred(self._cancelled)
-        self.next()
+
+    def hasPlace(self) -> bool:
+        """
+        Whether L{next} would find a server that has a place.
+        """
+        return self._client.choose(self._left()) is not None
+
+    def _left(self) -> list[_Home]:
+        return [home for home in self.homes if home not in self._asked]
 
     def next(self) -> None:
         """
@@ -316,7 +331,7 @@ class _Pending:
         """
         self._pause = None
         client = self._client
-        left = [home for home in self.homes if home not in self._asked]
+        left = self._left()
         if not left:
             self._asked.clear()
             self._pause = client.clock.callLater(client.jitter(PAUSE), self.next)
@@ -364,7 +379,7 @@ class _Pending:
         for timer in (self._late, self._pause):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._client.leave(self)
+        self._client.ended(self)
         asking, self._asking = self._asking, None
         if asking is not None:
             asking.cancel()

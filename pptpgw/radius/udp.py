@@ -1,0 +1,262 @@
+"""
+RADIUS over UDP (RFC 2865 section 2.4).
+
+The rules:
+
+ - A request is sent again as it was, identifier and authenticator included, by the times of
+   L{pptpgw.radius.retransmission}; a Status-Server packet never is (RFC 5997).
+ - Every identifier of a port has one request at most; where they are all taken another port is
+   opened, until there are as many requests as the server may have. Of the identifiers that are free
+   the one that has been for longest is taken, so that a late reply meets nobody.
+ - The ports are connected: the kernel passes on what comes from the server alone, and tells when
+   there is nobody (ICMP), which ends what waits on that port.
+ - A reply that nobody waits for, that is malformed, or that the server didn't make, is counted and
+   silently discarded; the true one may still come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import CannotListenError, MessageLengthError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.bucket import Bucket
+from pptpgw.counters import Counters
+from pptpgw.error import Malformed
+from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
+from pptpgw.radius.retransmission import waits
+from pptpgw.radius.transport import Fill, ITransport, Service, Unanswered
+from pptpgw.servers import Server
+
+IDENTIFIERS = 256
+"""
+What a port has (RFC 2865 section 3).
+"""
+# Lines of the log on replies that aren't sure: one a minute, a few at once.
+_WARNINGS = (1 / 60, 3)
+
+
+@implementer(ITransport)
+class UDPTransport:
+    """
+    The way to one service of one server.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        server: Server,
+        service: Service,
+        timeout: float,
+        counters: Counters,
+        random: Random | None = None,
+    ) -> None:
+        """
+        @param timeout: seconds that a request may take.
+        @param counters: where discards are counted.
+        @raise ConfigurationError: the server has no shared secret.
+        """
+        self.server = server
+        self.heard: float | None = None
+        self.reactor = reactor
+        self.address = (
+            server.host,
+            server.acctPort if service is Service.ACCOUNTING else server.authPort,
+        )
+        self._secret = server.sharedSecret()
+        self._timeout = timeout
+        self._counters = counters
+        self._random: Random = SystemRandom() if random is None else random
+        self._ports: list[_Port] = []
+        self._warnings = Bucket(reactor.seconds, _WARNINGS)
+
+    @property
+    def free(self) -> int:
+        """
+        How many more requests the server may have.
+        """
+        return self.server.maxInFlight - sum(len(port.asked) for port in self._ports)
+
+    def ask(self, code: int, fill: Fill) -> Deferred[Reply]:
+        """
+        See L{ITransport.ask}.
+        """
+        try:
+            request = Request(code, self.server, self._secret)
+            fill(request)
+            port = self._portWithPlace()
+            return _Asked(port, request, self._waits(code)).result
+        except CannotListenError as error:
+            return fail(Unanswered(f"no UDP port to ask from: {error.socketError}"))
+        except Exception:
+            return fail()
+
+    def stop(self) -> None:
+        """
+        See L{ITransport.stop}.
+        """
+        ports, self._ports = self._ports, []
+        for port in ports:
+            port.close()
+
+    # For the classes below
+
+    def discard(self, reason: str) -> None:
+        """
+        Count a discard.
+        """
+        self._counters.discard(f"RADIUS: {reason}")
+
+    def warn(self, problem: NotSure) -> None:
+        """
+        Say that somebody sends replies that can't be trusted.
+        """
+        if self._warnings.take():
+            self._log.warn(
+                "RADIUS server {host}, port {port}: a reply is discarded, {problem}; is the shared "
+                "secret the same at both ends?",
+                host=self.address[0],
+                port=self.address[1],
+                problem=str(problem),
+            )
+
+    def _waits(self, code: int) -> Iterator[float]:
+        once = code == STATUS_SERVER
+        return iter((self._timeout,)) if once else waits(self._random, self._timeout)
+
+    def _portWithPlace(self) -> _Port:
+        for port in self._ports:
+            if port.identifiers:
+                return port
+        port = _Port(self)
+        interface = "::" if ":" in self.server.host else ""
+        self.reactor.listenUDP(0, port, interface=interface)
+        self._ports.append(port)
+        return port
+
+
+class _Port(DatagramProtocol):
+    """
+    One UDP port of ours.
+
+    @ivar identifiers: those that are free, the one that has been for longest first.
+    @ivar asked: the requests that wait for their replies, by identifier.
+    """
+
+    def __init__(self, owner: UDPTransport) -> None:
+        self.owner = owner
+        self.identifiers = deque(range(IDENTIFIERS))
+        self.asked: dict[int, _Asked] = {}
+
+    def startProtocol(self) -> None:
+        """
+        Hear the server alone.
+        """
+        assert self.transport is not None
+        self.transport.connect(*self.owner.address)
+
+    def send(self, octets: bytes) -> None:
+        """
+        Send a packet. What the kernel won't take is as good as lost, and sent again in its time.
+        """
+        assert self.transport is not None
+        try:
+            self.transport.write(octets, None)
+        except (OSError, MessageLengthError):
+            self.owner.discard("request not sent")
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """
+        A reply, maybe.
+        """
+        owner = self.owner
+        asked = self.asked.get(datagram[1]) if len(datagram) > 1 else None
+        if asked is None:
+            owner.discard("reply that nobody waits for")
+            return
+        try:
+            reply = asked.request.reply(datagram)
+        except NotSure as problem:
+            owner.discard(f"reply, {problem}")
+            owner.warn(problem)
+        except Malformed:
+            owner.discard("malformed reply")
+        else:
+            owner.heard = owner.reactor.seconds()
+            asked.answered(reply)
+
+    def connectionRefused(self) -> None:
+        """
+        Nobody listens there.
+        """
+        for asked in tuple(self.asked.values()):
+            asked.unanswered("nobody listens there")
+
+    def close(self) -> None:
+        """
+        Give everything up.
+        """
+        assert self.transport is not None
+        for asked in tuple(self.asked.values()):
+            asked.unanswered("the gateway is stopping")
+        self.transport.stopListening()
+
+
+class _Asked:
+    """
+    A request that has been sent.
+
+    @ivar result: fires with its reply.
+    """
+
+    def __init__(self, port: _Port, request: Request, waits: Iterator[float]) -> None:
+        identifier = port.identifiers[0]
+        self._octets = request.encode(identifier)
+        port.identifiers.popleft()
+        port.asked[identifier] = self
+        self._port = port
+        self._identifier = identifier
+        self._waits = waits
+        self._timer: IDelayedCall | None = None
+        self.request = request
+        self.result: Deferred[Reply] = Deferred(lambda _: self._end())
+        self._send()
+
+    def answered(self, reply: Reply) -> None:
+        """
+        Its reply came.
+        """
+        self._end()
+        self.result.callback(reply)
+
+    def unanswered(self, why: str) -> None:
+        """
+        There will be none.
+        """
+        self._end()
+        host, number = self._port.owner.address
+        self.result.errback(Unanswered(f"{host}, port {number}: {why}"))
+
+    def _send(self) -> None:
+        wait = next(self._waits, None)
+        if wait is None:
+            self.unanswered("no answer in time")
+            return
+        self._timer = self._port.owner.reactor.callLater(wait, self._send)
+        self._port.send(self._octets)
+
+    def _end(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._port.asked.pop(self._identifier, None) is not None:
+            self._port.identifiers.append(self._identifier)
