@@ -1,0 +1,178 @@
+"""
+How far each of the gateway's tables may grow, and that nothing is left in them.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
+from typing import Any
+
+from pptpgw.datapath.channel import Channel
+from pptpgw.line import Line
+from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.ppp.link import Link
+from pptpgw.pptp.call import Call
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.session.session import Session
+from tests.hostile.world import World
+
+
+def containers(*roots: object) -> dict[str, int]:
+    """
+    How much the containers hold that are reached from C{roots}, added up by class and attribute;
+    what the callers have themselves is left out.
+    """
+    seen: set[int] = set()
+    sizes: dict[str, int] = {}
+    stack: list[tuple[str, object]] = [("", root) for root in roots]
+    while stack:
+        name, one = stack.pop()
+        if id(one) in seen or isinstance(one, type):
+            continue
+        if isinstance(one, dict | list | set | frozenset | tuple | deque):
+            seen.add(id(one))
+            sizes[name] = sizes.get(name, 0) + len(one)
+            within = [*one.keys(), *one.values()] if isinstance(one, dict) else list(one)
+            stack += [(name + "[]", each) for each in within]
+        elif isinstance(one, partial):
+            stack += [(name, one.func), (name, one.args)]
+        elif hasattr(one, "__self__") and hasattr(one, "__func__"):
+            stack.append((name, one.__self__))
+        elif type(one).__module__.startswith("pptpgw."):
+            seen.add(id(one))
+            stack += [
+                (f"{type(one).__name__}.{attribute}", value)
+                for attribute, value in _attributes(one)
+                if attribute != "_transport"
+            ]
+    return sizes
+
+
+@cache
+def _slots(kind: Any) -> tuple[str, ...]:
+    names: list[str] = []
+    for each in kind.__mro__:
+        slots = each.__dict__.get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else slots
+    return tuple(names)
+
+
+def _attributes(one: object) -> Iterator[tuple[str, object]]:
+    kind: Any = type(one)
+    for name in _slots(kind):
+        try:
+            yield name, getattr(one, name)
+        except AttributeError:
+            pass
+    yield from getattr(one, "__dict__", {}).items()
+
+
+COUNTED = (Line, Link, Channel, NetworkProtocol, Session, Call, ControlConnection)
+"""
+What belongs to calls and must be gone with them.
+"""
+
+
+def living() -> list[object]:
+    """
+    Those that there are.
+    """
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, COUNTED)]
+
+
+CALLS = 64
+
+LIMITS = {
+    "Switch._where": 2 * 96,
+    "Table._entries": 2 * 1024,
+    "Table._told": 2 * CALLS,
+    "Router._stations": CALLS,
+    "PrefixPool._freed": 2 * 1024,
+}
+"""
+The most that all containers of a kind hold together, whoever calls.
+"""
+
+LIMITS_PER_CALL = {
+    "Port.addresses": 96,
+    "Bindings._bindings": 8 + 4,
+    "AddressSource._used": 8,
+    "PrefixPool._used": 5,
+    "AddressPool._used": 1,
+    "Values._used": 1,
+    "NetworkPhase._kept": 16,
+    "Window.held": 64,
+    "Negotiator.wanted": 20,
+    "Negotiator.granted": 20,
+    "Negotiator.allowed": 14 * 256,
+    "NetworkPhase._networks": 12,
+    "Channel._networks": 15,
+    "Hub.members": 14,
+    "MPLSNetwork._neighbours": 1,
+    "MPLSNetwork._open": 1,
+    "MPLSNetwork._placed": 1,
+    "Gateway.lines": 1,
+    "RouteTable.exact": 2,
+    "RouteTable._tables[]": 2 * 5,
+    "Session.networks": 12,
+    "CallIDs._living": 1,
+    "ControlConnection.calls": 1,
+}
+"""
+The same, for each call.
+"""
+
+TIMERS = 40
+"""
+Timers of one call, of both ends.
+"""
+
+# What rests after it was used: prefixes are limited above, addresses are those of the ranges and of
+# accounts; and figures.
+_RESTING = (
+    "PrefixPool._freed",
+    "_Pool.freed",
+    "AddressPool._owne",
+    "CallIDs._resting",
+    "Counters.discards",
+)
+
+
+def rest(world: World) -> dict[str, int]:
+    """
+    What the containers of the gateway hold that mustn't stay when its callers have gone.
+    """
+    sizes = containers(world.gateway, world.callIDs)
+    return {name: size for name, size in sizes.items() if not name.startswith(_RESTING)}
+
+
+def assertWithinLimits(world: World, calls: int) -> None:
+    """
+    No table is larger than it may be while there are so many calls.
+    """
+    sizes = containers(world.gateway, world.callIDs)
+    for name, limit in LIMITS.items():
+        assert sizes.get(name, 0) <= limit, f"{name}: {sizes[name]}"
+    for name, limit in LIMITS_PER_CALL.items():
+        assert sizes.get(name, 0) <= limit * calls + 4, f"{name}: {sizes[name]}"
+    assert len(world.clock.getDelayedCalls()) <= TIMERS * (calls + 1)
+
+
+def assertGivenBack(world: World, before: dict[str, int], ignored: Iterable[object] = ()) -> None:
+    """
+    Everything that a caller had is given back; the gateway is as it was C{before}.
+    """
+    after = rest(world)
+    different = {
+        path: (before.get(path, 0), after.get(path, 0))
+        for path in before.keys() | after.keys()
+        if before.get(path, 0) != after.get(path, 0)
+    }
+    assert not different, different
+    kept = {id(one) for one in ignored}
+    left = [one for one in living() if id(one) not in kept]
+    assert not left, left

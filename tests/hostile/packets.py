@@ -1,0 +1,171 @@
+"""
+Packets that mean something to the gateway, to begin with.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+from pptpgw.wire import bridge, dhcpv6, dhcpv6option, ipv6, ipx, mpls, neighbor, ppp
+from tests.hostile.callers import CONTROLLER, CONTROLS
+
+HERE = IPv6Address("fe80::bad")
+ROUTERS, NODES = ipv6.ALL_ROUTERS, ipv6.ALL_NODES
+STATION = bytes.fromhex("02000000bad1")
+EVERYBODY = b"\xff" * 6
+IPX_NETWORK = 0x77000000
+NODE = bytes.fromhex("f20000000bad")
+_CLIENT = dhcpv6option.ClientID(bytes.fromhex("00030001020000000001"))
+
+
+def dhcp(kind: dhcpv6.MessageType, *options: dhcpv6option.Option, client: int = 1) -> bytes:
+    """
+    A DHCPv6 message, in its packet.
+    """
+    who = dhcpv6option.ClientID(b"\x00\x03\x00\x01" + client.to_bytes(6, "big"))
+    message = dhcpv6.Message(kind, 7, (who, *options)).encode()
+    datagram = ipv6.Datagram(dhcpv6.CLIENT_PORT, dhcpv6.SERVER_PORT, message)
+    return ipv6.encodeDatagram(HERE, dhcpv6.ALL_SERVERS, datagram, hopLimit=1)
+
+
+def solicit(client: int = 1, rapid: bool = False) -> bytes:
+    """
+    A Solicit for an address and prefixes.
+    """
+    more = (dhcpv6option.RapidCommit(),) if rapid else ()
+    return dhcp(
+        dhcpv6.MessageType.SOLICIT,
+        *more,
+        dhcpv6.AddressAssociation(1),
+        *(dhcpv6.PrefixAssociation(number) for number in range(8)),
+        client=client,
+    )
+
+
+def icmp(
+    kind: int, body: bytes, destination: IPv6Address = ROUTERS, source: IPv6Address = HERE
+) -> bytes:
+    """
+    An ICMPv6 message.
+    """
+    return ipv6.encodeMessage(source, destination, ipv6.Message(kind, 0, body))
+
+
+def ipv4(source: bytes, destination: bytes = bytes((10, 77, 1, 1)), size: int = 60) -> bytes:
+    """
+    An IPv4 packet.
+    """
+    header = bytes.fromhex("4500") + size.to_bytes(2, "big") + bytes.fromhex("000100004011 0000")
+    return (header + source + destination).ljust(size, b"\xa5")
+
+
+def frame(
+    destination: bytes = EVERYBODY, source: bytes = STATION, kind: bytes = b"\x88\xb5"
+) -> bytes:
+    """
+    An Ethernet frame.
+    """
+    return (destination + source + kind + b"hostile").ljust(60, b"\0")
+
+
+def bpdu() -> bytes:
+    """
+    A configuration BPDU, in the frame of a LAN.
+    """
+    return bridge.decodeBPDU(bytes(35), STATION)
+
+
+def ipxPacket(
+    kind: int = 0,
+    node: bytes = EVERYBODY,
+    socket: int = 0x4000,
+    data: bytes = b"hostile",
+    network: int = 0,
+    source: bytes = NODE,
+    sourceNetwork: int = 0,
+) -> bytes:
+    """
+    A packet of IPX.
+    """
+    return ipx.encodePacket(
+        kind,
+        ipx.Address(network, node, socket),
+        ipx.Address(sourceNetwork, source, 0x4000),
+        data,
+    )
+
+
+def rip(operation: int, *networks: int, hops: int = 1) -> bytes:
+    """
+    A packet of RIP.
+    """
+    routes = [ipx.Route(network, hops, 1) for network in networks]
+    return ipxPacket(ipx.RIP, EVERYBODY, ipx.RIP_SOCKET, ipx.encodeRIP(operation, routes))
+
+
+def sap(first: int, count: int = 7) -> bytes:
+    """
+    A response of SAP, with servers whose names are numbers.
+    """
+    services = [
+        ipx.Service(4, b"%d" % number, ipx.Address(number + 1, NODE, 0x451), 1)
+        for number in range(first, first + count)
+    ]
+    data = ipx.encodeSAP(ipx.SAPResponse(ipx.RESPONSE, tuple(services)))
+    return ipxPacket(ipx.PACKET_EXCHANGE, EVERYBODY, ipx.SAP_SOCKET, data)
+
+
+def query(operation: int = ipx.REQUEST) -> bytes:
+    """
+    A request of SAP for everything.
+    """
+    data = ipx.encodeSAP(ipx.SAPQuery(operation, ipx.ALL_SERVICES))
+    return ipxPacket(ipx.PACKET_EXCHANGE, EVERYBODY, ipx.SAP_SOCKET, data)
+
+
+UNICAST = bytes.fromhex("020000000a0a")
+
+VALID: tuple[tuple[int, bytes], ...] = (
+    (ppp.IPV4, ipv4(bytes((10, 77, 0, 10)))),
+    (ppp.IPV4, ipv4(bytes((10, 77, 1, 2)))),
+    (ppp.IPV6, icmp(neighbor.ROUTER_SOLICITATION, bytes(4))),
+    (ppp.IPV6, icmp(neighbor.NEIGHBOR_SOLICITATION, bytes(4) + HERE.packed)),
+    (ppp.IPV6, icmp(neighbor.ROUTER_ADVERTISEMENT, bytes(60), NODES)),
+    (ppp.IPV6, icmp(ipv6.ECHO_REQUEST, bytes(1000), NODES)),
+    (ppp.IPV6, icmp(ipv6.PACKET_TOO_BIG, bytes(60), IPv6Address("fc00:0:1:1::1"))),
+    (ppp.IPV6, solicit()),
+    (ppp.IPV6, solicit(2, rapid=True)),
+    (ppp.IPV6, dhcp(dhcpv6.MessageType.INFORMATION_REQUEST)),
+    (
+        ppp.IPV6,
+        dhcp(
+            dhcpv6.MessageType.REBIND,
+            dhcpv6.PrefixAssociation(1, (dhcpv6.Prefix(IPv6Network("fc00:1::/56")),)),
+        ),
+    ),
+    (ppp.BRIDGE, bridge.encode(frame())),
+    (ppp.BRIDGE, bridge.encode(frame(UNICAST), compress=True, checksum=True)),
+    (ppp.BRIDGE, bridge.encode(frame(kind=b"\x81\x00"))),
+    (ppp.BRIDGE, bridge.encode(bpdu(), control=True)),
+    (ppp.SPANNING_TREE_8021D, bytes(35)),
+    (ppp.MPLS, mpls.encode([mpls.Entry(100)], b"under")),
+    (ppp.MPLS, mpls.encode([mpls.Entry(100, ttl=1), mpls.Entry(3)], b"under")),
+    (ppp.MPLS, mpls.encode([mpls.Entry(one) for one in range(20)], b"")),
+    (ppp.MPLS_MULTICAST, mpls.encode([mpls.Entry(100)], b"under")),
+    (ppp.IPX, ipxPacket()),
+    (ppp.IPX, ipxPacket(ipx.NETBIOS, socket=0x455, data=bytes(40))),
+    (ppp.IPX, rip(ipx.REQUEST, ipx.ALL_NETWORKS)),
+    (ppp.IPX, rip(ipx.RESPONSE, *range(1, 50))),
+    (ppp.IPX, rip(ipx.RESPONSE, ipx.DEFAULT_NETWORK)),
+    (ppp.IPX, sap(0)),
+    (ppp.IPX, query()),
+    (ppp.IPX, query(ipx.NEAREST_REQUEST)),
+    (ppp.IPX, ipxPacket(network=5, node=UNICAST)),
+    *((number, b"hostile") for _, numbers in CONTROLS.values() for number in numbers),
+)
+"""
+Number and packet.
+"""
+
+NUMBERS = tuple(number for _, numbers in CONTROLS.values() for number in numbers)
+assert CONTROLLER.data[0] in NUMBERS

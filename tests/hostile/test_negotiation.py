@@ -1,0 +1,86 @@
+"""
+Control packets of a caller who has proven who it is: every code and length, no wish to agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pptpgw.wire import ppp
+from tests.hostile.callers import CONTROLS, Honest, Hostile
+from tests.hostile.limits import assertGivenBack, assertWithinLimits, living, rest
+from tests.hostile.world import World
+
+BOUNDED = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    database=None,
+)
+
+octets = st.integers(0, 255)
+values = st.one_of(
+    st.binary(max_size=8),
+    st.sampled_from([b"", bytes(4), bytes(6), bytes(8), b"\xff" * 8, b"\xff" * 253]),
+)
+options = st.lists(st.tuples(st.one_of(st.integers(0, 12), octets), values), max_size=8)
+bodies = st.one_of(
+    options.map(ppp.encodeOptions),
+    # One option again and again, and lengths that lie.
+    st.tuples(st.integers(1, 10), st.integers(1, 200)).map(
+        lambda pair: ppp.encodeOptions([(pair[0], bytes(2))] * pair[1])
+    ),
+    st.binary(max_size=40),
+    st.sampled_from([b"\x01\x00", b"\x01\x01", b"\x03\xff\x00", b"\xff" * 1500]),
+)
+codes = st.one_of(st.integers(0, 16), octets)
+controls = st.sampled_from(sorted(CONTROLS))
+lengths = st.one_of(st.none(), st.none(), st.integers(0, 65535))
+
+actions = st.one_of(
+    st.tuples(st.just("packet"), controls, codes, octets, bodies, lengths),
+    st.tuples(st.just("answer"), controls, st.sampled_from((2, 3, 4)), bodies),
+    st.tuples(st.just("agree"), controls),
+    st.tuples(st.just("follow"), controls),
+    st.tuples(st.just("octets"), controls, st.binary(max_size=12)),
+    st.tuples(st.just("reject"), st.one_of(controls, st.integers(0, 65535))),
+    st.tuples(st.just("ccp"), codes, octets, bodies),
+    st.tuples(st.just("lcp"), st.integers(1, 13), octets, bodies),
+    st.tuples(st.just("every"), codes, bodies),
+    st.tuples(st.just("time"), st.sampled_from((0.01, 3.0, 31.0))),
+)
+
+
+@BOUNDED
+@given(st.lists(actions, max_size=20), st.sampled_from(("require", "off")), st.booleans())
+def test_anyNegotiation(steps: list[Any], encryption: str, cut: bool) -> None:
+    """
+    Whatever is negotiated, nothing fails, nothing grows and nothing is left of it, and others are
+    served as before.
+    """
+    world = World(encryption)
+    try:
+        honest = Honest(world)
+        honest.assertServed()
+        before, alive = rest(world), living()
+        hostile = Hostile(world)
+        for step in steps:
+            hostile.do(step)
+        assertWithinLimits(world, 3)
+        world.assertNoFailure()
+        if hostile.caller.isThere():
+            hostile.caller.hangUp()
+        world.rest(8)
+        assert not hostile.caller.isThere()
+        hostile.caller.drop()
+        del hostile
+        world.run(0.01)
+        honest.assertServed()
+        world.assertNoFailure()
+        world.rest(1)
+        assertGivenBack(world, before, alive)
+    finally:
+        world.stop()

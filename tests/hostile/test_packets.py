@@ -1,0 +1,87 @@
+"""
+Packets of a caller who has every network protocol open: whatever comes, under whatever number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.hostile.callers import Honest, Sending
+from tests.hostile.limits import assertGivenBack, assertWithinLimits, living, rest
+from tests.hostile.packets import NUMBERS, VALID
+from tests.hostile.world import World
+
+BOUNDED = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    database=None,
+)
+
+
+@st.composite
+def mutated(draw: Any) -> tuple[int, bytes]:
+    """
+    One of L{VALID}, cut, stretched, with other octets, or under another number.
+    """
+    number, packet = draw(st.sampled_from(VALID))
+    octets = bytearray(packet)
+    for position, value in draw(
+        st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4)
+    ):
+        if position < len(octets):
+            octets[position] = value
+    if draw(st.booleans()):
+        del octets[draw(st.integers(0, len(octets))) :]
+    octets += draw(st.sampled_from((b"", b"", b"\0", bytes(7), bytes(1500))))
+    if draw(st.integers(0, 5)) == 0:
+        number = draw(st.sampled_from(NUMBERS))
+    return number, bytes(octets)
+
+
+packets = st.one_of(
+    mutated(),
+    mutated(),
+    st.tuples(st.sampled_from(NUMBERS), st.binary(max_size=80)),
+    st.tuples(st.integers(0, 0x7FFF).map(lambda n: n & 0xFEFF | 1), st.binary(max_size=20)),
+)
+actions = st.one_of(
+    st.tuples(st.just("send"), packets, st.sampled_from((1, 1, 150))),
+    st.tuples(st.just("say"), packets, st.sampled_from((1, 1, 40))),
+    st.tuples(st.just("time"), st.sampled_from((0.01, 1.0, 61.0))),
+)
+
+
+@BOUNDED
+@given(st.lists(actions, max_size=20), st.sampled_from(("require", "off")))
+def test_anyPackets(steps: list[Any], encryption: str) -> None:
+    """
+    Whatever is sent, nothing fails, nothing grows and nothing is left of it, and others are served
+    as before.
+    """
+    world = World(encryption)
+    try:
+        honest = Honest(world)
+        honest.assertServed()
+        before, alive = rest(world), living()
+        hostile = Sending(world)
+        for step in steps:
+            hostile.do(step)
+        assertWithinLimits(world, 3)
+        world.assertNoFailure()
+        if hostile.caller.isThere():
+            hostile.caller.hangUp()
+        world.rest(8)
+        assert not hostile.caller.isThere()
+        hostile.caller.drop()
+        del hostile
+        world.run(0.01)
+        honest.assertServed()
+        world.assertNoFailure()
+        world.rest(1)
+        assertGivenBack(world, before, alive)
+    finally:
+        world.stop()

@@ -1,0 +1,230 @@
+"""
+What one packet may multiply, and how much of it: the limits that the networks document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from pptpgw.network.bridge import switch
+from pptpgw.network.generic import hub
+from pptpgw.network.ipv6 import advertisement, dhcpv6
+from pptpgw.network.ipx import router, routing, table
+from pptpgw.session.prefix import RESTING
+from pptpgw.wire import bridge, ipv6, ipx, neighbor, ppp
+from pptpgw.wire.dhcpv6 import MessageType
+from tests.hostile import packets
+from tests.hostile.callers import CONTROLLER, Honest, Sending
+from tests.hostile.limits import containers
+from tests.hostile.world import World
+
+LISTENERS = 8
+COUNT = 2000
+"""
+Packets of the flood, within a second.
+"""
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """
+    One without encryption, so that frames tell what they are.
+    """
+    world = World("off")
+    yield world
+    world.stop()
+
+
+class Flood:
+    """
+    One caller who sends as much as it can, and some who listen.
+
+    @ivar got: packets that each listener got, of the protocol that is looked at.
+    """
+
+    def __init__(self, world: World, listeners: int = LISTENERS) -> None:
+        self.world = world
+        self.listeners = [Sending(world, b"eve") for _ in range(listeners)]
+        self.sender = Sending(world)
+        world.rest(1)
+
+    def send(
+        self, number: int, make: Callable[[int], bytes], count: int = COUNT, seconds: float = 1.0
+    ) -> tuple[int, int]:
+        """
+        Send packets, evenly within a time; how many packets the sender and all listeners got.
+        """
+        world = self.world
+        world.wire.carried.clear()
+        for one in range(count):
+            self.sender.caller.send(number, make(one))
+            if one % 20 == 19:
+                world.run(20 * seconds / count)
+        world.run(0.05)
+        carried = world.wire.carried
+        others = sum(carried[one.caller.address] for one in self.listeners)
+        return carried[self.sender.caller.address], others
+
+
+def test_ethernetForEverybody(world: World) -> None:
+    """
+    A caller's frames that go to all are so many a second, and as many at once.
+    """
+    flood = Flood(world)
+    back, others = flood.send(ppp.BRIDGE, lambda one: bridge.encode(packets.frame()))
+    assert back == 0
+    assert 100 * LISTENERS <= others <= 2 * 100 * LISTENERS + LISTENERS
+
+
+def test_ethernetToNobodyKnown(world: World) -> None:
+    """
+    So are those to addresses that nobody has.
+    """
+    flood = Flood(world)
+    back, others = flood.send(
+        ppp.BRIDGE, lambda one: bridge.encode(packets.frame(b"\x02" + one.to_bytes(5, "big")))
+    )
+    assert back == 0
+    assert others <= 2 * 100 * LISTENERS + LISTENERS
+
+
+def test_ethernetAddresses(world: World) -> None:
+    """
+    A caller has so many addresses, and none of others' are forgotten for it.
+    """
+    honest = Honest(world)
+    honest.assertServed()
+    flood = Flood(world, 1)
+    _, others = flood.send(
+        ppp.BRIDGE,
+        lambda one: bridge.encode(packets.frame(source=b"\x02\x99" + one.to_bytes(4, "big"))),
+    )
+    # The honest ones get their copies as well.
+    assert others <= 2 * 100 + 1
+    assert containers(world.gateway)["Switch._where"] == 16 + 2
+    honest.assertServed()
+
+
+@pytest.mark.parametrize(
+    ("number", "packet"),
+    ((ppp.SPANNING_TREE_8021D, bytes(35)), (ppp.BRIDGE, bridge.encode(packets.bpdu()))),
+)
+def test_spanningTree(world: World, number: int, packet: bytes) -> None:
+    """
+    BPDUs have a limit of their own.
+    """
+    flood = Flood(world)
+    back, others = flood.send(number, lambda one: packet)
+    assert back == 0
+    assert others <= (2 * switch.BPDUS + 1) * LISTENERS
+
+
+def test_ipxForEverybody(world: World) -> None:
+    """
+    IPX: broadcasts of a station, those of NetBIOS too.
+    """
+    flood = Flood(world)
+    rate, burst = routing.BROADCASTS
+    for kind in (ipx.UNKNOWN, ipx.NETBIOS):
+        packet = packets.ipxPacket(kind, source=flood.sender.caller.protocol("ipx").peerNode)
+        back, others = flood.send(ppp.IPX, partial(_same, packet))
+        assert back == 0
+        assert 0 < others <= (rate + burst + 1) * LISTENERS
+        world.rest(5)
+    assert router.COPIES[0] >= (rate + burst) * LISTENERS
+
+
+def test_routesOfIPX(world: World) -> None:
+    """
+    RIP and SAP: what a station tells fills no more than its share, and what it asks for is answered
+    so often and no more, to it alone.
+    """
+    flood = Flood(world, 2)
+    source = flood.sender.caller.protocol("ipx").peerNode
+
+    def told(one: int) -> bytes:
+        return _from(source, packets.rip(ipx.RESPONSE, *range(100 * one + 1, 100 * one + 50)))
+
+    flood.send(ppp.IPX, told)
+    flood.send(ppp.IPX, lambda one: _from(source, packets.sap(one * 7)))
+    sizes = containers(world.gateway)
+    assert sizes["Table._entries"] == 2 * table.LIMIT
+    world.rest(20)
+    asker, flood.sender = flood.sender, flood.listeners.pop()
+    flood.listeners.append(asker)
+    source = flood.sender.caller.protocol("ipx").peerNode
+    rate, burst = routing.ROUTING
+    for packet in (packets.rip(ipx.REQUEST, ipx.ALL_NETWORKS), packets.query()):
+        back, others = flood.send(ppp.IPX, partial(_same, _from(source, packet)))
+        assert others == 0
+        assert 0 < back <= rate + burst
+        world.rest(20)
+
+
+def _same(packet: bytes, one: int) -> bytes:
+    return packet
+
+
+def _from(source: bytes, packet: bytes) -> bytes:
+    return packet[:22] + source + packet[28:]
+
+
+def test_aHub(world: World) -> None:
+    """
+    A declared protocol's hub: a share of the copies, whoever sends.
+    """
+    flood = Flood(world)
+    members = LISTENERS + 1
+    back, others = flood.send(CONTROLLER.data[0], lambda one: b"hostile", count=10000)
+    assert back == 0
+    share = hub.COPIES / members
+    # The first copy is free, and what a share has at the beginning counts once.
+    assert others <= 2 * (share + LISTENERS) * LISTENERS / (LISTENERS - 1) + LISTENERS
+
+
+@pytest.mark.parametrize(
+    ("packet", "limit"),
+    (
+        (packets.icmp(neighbor.ROUTER_SOLICITATION, bytes(4)), advertisement.SOLICITED_LIMIT),
+        (packets.icmp(ipv6.ECHO_REQUEST, bytes(1000)), advertisement.LIMIT),
+        (packets.solicit(rapid=True), dhcpv6.MAX_MESSAGES),
+        (packets.dhcp(MessageType.INFORMATION_REQUEST), dhcpv6.MAX_MESSAGES),
+    ),
+)
+def test_theRouterOfALink(world: World, packet: bytes, limit: int) -> None:
+    """
+    What comes to the router of the link is answered so often a second, to whoever sent it.
+    """
+    flood = Flood(world, 2)
+    back, others = flood.send(ppp.IPV6, lambda one: packet)
+    assert 0 < back <= 2 * limit
+    assert others == 0
+
+
+def test_prefixes(world: World) -> None:
+    """
+    A client that asks for prefixes under ever new names holds so many and no more; what it is
+    offered meanwhile is remembered up to a limit, and there is some left for others.
+    """
+    flood = Flood(world, 1)
+    for _ in range(60):
+        flood.send(ppp.IPV6, packets.solicit, count=20, seconds=0.1)
+        world.rest(1)
+    sizes = containers(world.gateway)
+    assert sizes["Bindings._bindings"] <= 8 + 4
+    assert sizes["PrefixPool._freed"] <= 2 * RESTING
+    assert flood.send(ppp.IPV6, lambda one: packets.solicit(99, rapid=True), 1)[0] == 1
+    assert sizes["PrefixPool._used"] <= 1 + 2 + 2 * 4
+
+
+def test_numbersThatNobodyKnows(world: World) -> None:
+    """
+    So many of them are answered with a Protocol-Reject a second.
+    """
+    flood = Flood(world, 1)
+    back, others = flood.send(0x00F7, lambda one: bytes(1000))
+    assert 0 < back <= 2 * 10
+    assert others == 0
