@@ -55,6 +55,7 @@ setup(
         "pyroute2",
         "pyrad >= 2.6",
         "pycryptodome",
+        "pyopenssl",
         "cryptography",
     ],
     extras_require={

@@ -28,6 +28,7 @@ from pptpgw.kind import (
     ADDRESSES,
     BITS,
     BOOLEAN,
+    EAP_METHODS,
     FILE,
     INTERFACE,
     METHODS,
@@ -36,6 +37,7 @@ from pptpgw.kind import (
     PROTOCOLS,
     SPECIFICATION,
     SPECIFICATIONS,
+    STORE,
     Kind,
     choice,
     key,
@@ -128,6 +130,40 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class EAP:
+    """
+    C{[eap]}: what C{"eap"} in C{[link] authentication} means.
+
+    @ivar methods: the methods permitted, in the order in which they are tried; none: all that can
+        be.
+    @ivar certificate: the file of our certificate, and of those between it and a root.
+    @ivar ca: that of the certificates that callers' must lead to.
+    @ivar identity: what in a caller's certificate is its account's name.
+    @ivar key: the file of our certificate's private key.
+    """
+
+    methods: tuple[str, ...] = key(EAP_METHODS, ())
+    certificate: str = key(FILE, "")
+    ca: str = key(FILE, "")
+    identity: str = key(choice("common-name", "email", "upn", "dns"), "common-name")
+    # The last one: from here on this is what the word means in here.
+    key: str = key(FILE, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """
+    C{[accounts]}: the embedded account store.
+
+    @ivar store: where it is.
+    @ivar key: the file with the key of passwords that can be had back.
+    """
+
+    store: str = key(STORE, "sqlite:/var/lib/pptpgw/accounts.sqlite")
+    key: str = key(FILE, "/etc/pptpgw/accounts.key")
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """
     C{[network]}: how callers' packets reach the rest of the world.
@@ -207,6 +243,42 @@ class RADIUS:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    C{[limits]}: how many may call, how long they may stay, and how often they may guess. What an
+    account says goes before; where a number is 0 there is no limit.
+
+    @ivar maxSessions: sessions at a time, in all.
+    @ivar maxSessionsPerUser: the same, of one user.
+    @ivar perUser: what becomes of a call beyond that: it is denied, or replaces the user's oldest.
+    @ivar maxSessionsPerSource: sessions at a time of callers at one address.
+    @ivar maxSetups: calls at a time that have no network protocol open yet.
+    @ivar maxSetupsPerSource: the same, from one address.
+    @ivar sessionTimeout: seconds that a session may last.
+    @ivar idleTimeout: seconds that it may last without a packet from its user.
+    @ivar volume: octets that it may carry, both ways together.
+    @ivar maxFailures: how often a user may fail to prove itself, until it is locked out.
+    @ivar maxFailuresPerSource: how often callers at one address may, together.
+    @ivar lockout: seconds that a lockout lasts, and after which as many failures are forgotten.
+    @ivar papClients: the networks that PAP is offered to; empty: everyone.
+    """
+
+    maxSessions: int = key(whole(0, 1_000_000), 0)
+    maxSessionsPerUser: int = key(whole(0, 1_000_000), 0)
+    perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny")
+    maxSessionsPerSource: int = key(whole(0, 1_000_000), 0)
+    maxSetups: int = key(whole(0, 1_000_000), 2000)
+    maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000)
+    sessionTimeout: float = key(seconds(0, 31_536_000), 0.0)
+    idleTimeout: float = key(seconds(0, 31_536_000), 0.0)
+    volume: int = key(whole(0, 2**63 - 1), 0)
+    maxFailures: int = key(whole(0, 1_000_000), 10)
+    maxFailuresPerSource: int = key(whole(0, 1_000_000), 100)
+    lockout: float = key(seconds(1, 86_400), 300.0)
+    papClients: tuple[IPv4Network, ...] = key(NETWORKS, ())
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """
     Everything that can be configured; C{Configuration()} is the defaults.
@@ -216,9 +288,12 @@ class Configuration:
 
     listen: Listen = field(default_factory=Listen)
     link: Link = field(default_factory=Link)
+    eap: EAP = field(default_factory=EAP)
+    accounts: Accounts = field(default_factory=Accounts)
     network: Network = field(default_factory=Network)
     plugins: Plugins = field(default_factory=Plugins)
     capture: Capture = field(default_factory=Capture)
+    limits: Limits = field(default_factory=Limits)
     radius: RADIUS = field(default_factory=RADIUS)
     sections: Mapping[str, Any] = field(default_factory=dict)
 
@@ -262,9 +337,12 @@ def _keys(section: type) -> Iterator[Key]:
 SECTIONS: Mapping[str, type] = {
     "listen": Listen,
     "link": Link,
+    "eap": EAP,
+    "accounts": Accounts,
     "network": Network,
     "plugins": Plugins,
     "capture": Capture,
+    "limits": Limits,
     "radius": RADIUS,
 }
 """

@@ -310,6 +310,11 @@ METHODS = Kind(
     "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
     PROTOCOLS.convert,
 )
+_EAP_METHODS = ("radius", "tls", "mschapv2", "md5")
+EAP_METHODS = _listOf(
+    "distinct ones of " + ", ".join(f'"{one}"' for one in _EAP_METHODS),
+    choice(*_EAP_METHODS).convert,
+)
 SPECIFICATION = _text(
     "the name of a plugin, NAME:ARGUMENT where it takes one; --help-plugins lists them",
     f"(?s){_PLUGIN}(:.*)?",
@@ -324,6 +329,10 @@ ROUTER_NAME = _text(
 )
 _INTERFACE = r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}"
 FILE = _text('the absolute path of a file, "" for none', r"(?s)(/[^\0]*[^/\0])?")
+STORE = _text(
+    'sqlite:PATH with an absolute path, or "postgresql://HOST/DATABASE" in the manner of libpq',
+    r"(?s)sqlite:/[^\0]*[^/\0]|postgres(ql)?://[^\0]*",
+)
 INTERFACE = _text(
     "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",
     _INTERFACE,

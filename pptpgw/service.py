@@ -7,7 +7,7 @@ C{privilegedStartService}, so that the process may give them up afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from twisted.application.service import Service
@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import Interface
 
 from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
@@ -27,6 +28,7 @@ from pptpgw.declared import shipped
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
+    IConfiguredProtocol,
     IDataPath,
     IDataPathFactory,
     INetwork,
@@ -49,15 +51,23 @@ _EVERY_ADDRESS = ""
 _OTHER_FILES = 64
 
 
-def linkSettings(configuration: Configuration) -> LinkSettings:
+def linkSettings(
+    configuration: Configuration, judged: Container[type[Interface]] = ()
+) -> LinkSettings:
     """
     What C{configuration} wants of each link.
 
-    @raise ConfigurationError: as L{pptpgw.config.Link.methods} does.
+    @param judged: the kinds of credentials that there is a checker for.
+    @raise ConfigurationError: as L{pptpgw.config.Link.methods} does, and
+        L{IConfiguredProtocol.configured}.
     """
     link = configuration.link
+    methods = [
+        one.configured(configuration, judged) if IConfiguredProtocol.providedBy(one) else one
+        for one in link.methods()
+    ]
     return LinkSettings(
-        methods=link.methods(),
+        methods=tuple(sorted(methods, key=lambda method: (-method.strength, method.name))),
         name=link.name.encode(),
         rechallenge=link.rechallenge,
         encryption=link.encryption,
@@ -138,12 +148,14 @@ class GatewayService(Service):
         }
         self.gateway = Gateway(
             reactor,
-            linkSettings(configuration),
+            linkSettings(configuration, portal.listCredentialsInterfaces()),
             tuple(self.networks.values()),
             self.dataPath,
             Authenticator(portal),
             [*observers, *self._observers(configuration.plugins.observers)],
             counters,
+            configuration.limits,
+            tuple(self.networks),
         )
         self._control = ControlFactory(
             reactor,

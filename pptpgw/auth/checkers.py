@@ -15,6 +15,7 @@ from zope.interface import implementer
 from pptpgw.auth import secrets
 from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import ICertifiedName
 from pptpgw.profile import Profile
 
 # The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
@@ -36,7 +37,7 @@ class ChapSecretsChecker:
     @ivar serverName: our own name, which the server column is matched against.
     """
 
-    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName)
 
     _log = Logger()
 
@@ -50,16 +51,18 @@ class ChapSecretsChecker:
         self._secrets = self._read()
 
     def requestAvatarId(
-        self, credentials: IUsernamePassword | IUsernameHashedPassword
+        self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName
     ) -> Deferred[bytes | tuple[()]]:
         """
         The L{AvatarID} of the account that C{credentials} prove; fails with L{UnauthorizedLogin}
-        where there is none, or they don't.
+        where there is none, or they don't. To a name in a verified certificate a line is enough.
         """
         self._refresh()
         name = credentials.username
         secret = self._secrets.find(name, self.serverName)
-        right = credentials.checkPassword(_NOBODY if secret is None else secret.secret)
+        right = ICertifiedName.providedBy(credentials) or credentials.checkPassword(
+            _NOBODY if secret is None else secret.secret
+        )
         if secret is None or not right:
             return fail(UnauthorizedLogin())
         return succeed(AvatarID(Profile(nameOf(name), secret.addresses)))

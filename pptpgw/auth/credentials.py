@@ -14,8 +14,16 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from zope.interface import implementer
 
 from pptpgw.error import Malformed
-from pptpgw.interfaces import Claim, IClaimCredentials, IKeys
+from pptpgw.interfaces import (
+    Claim,
+    ICertifiedName,
+    IClaimCredentials,
+    IEAPCredentials,
+    IKeys,
+)
 from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.eapmethod import RelayedClaim
+from pptpgw.ppp.eaptls import CertifiedClaim
 from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 _WELCOME = b"Welcome"
@@ -150,3 +158,31 @@ class MSCHAPV2Credentials(ClaimCredentials):
         self.message = proof + b" M=" + _WELCOME
         self.keys = mppe.mschapV2Keys(hashHash, response.ntResponse, isServer=True)
         return True
+
+
+@implementer(ICertifiedName)
+class CertifiedCredentials(ClaimCredentials):
+    """
+    A name in a certificate that has been verified.
+
+    @ivar certificate: in DER.
+    """
+
+    def __init__(self, claim: CertifiedClaim, username: bytes) -> None:
+        ClaimCredentials.__init__(self, claim, username)
+        self.certificate = claim.response
+        self.keys = claim.keys
+
+
+@implementer(IEAPCredentials)
+class RelayedCredentials(ClaimCredentials):
+    """
+    A caller whose EAP somebody else judges.
+
+    @ivar response: the EAP Response to begin with.
+    """
+
+    def __init__(self, claim: RelayedClaim, username: bytes) -> None:
+        ClaimCredentials.__init__(self, claim, username)
+        self.response = claim.response
+        self.converse = claim.converse

@@ -12,7 +12,9 @@ from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-_HELP = """
+from pptpgw.interfaces import ICertifiedName
+
+_CHAP_SECRETS_HELP = """
 Users from a file in the format of pppd's chap-secrets:
 
     client  server  secret  [addresses...]
@@ -27,6 +29,16 @@ whenever it has changed; one that has become wrong is reported in the log, and
 the users of before remain.
 """
 
+_ACCOUNTS_HELP = """
+Users from a database, which the command pptpgw keeps: pptpgw user add NAME.
+
+The argument says where it is, as in sqlite:/var/lib/pptpgw/accounts.sqlite or
+postgresql://HOST/DATABASE; without one it is [accounts] store of the
+configuration.  Passwords are kept as NT hashes, which PAP and MS-CHAP need;
+CHAP needs the password itself, which is kept, encrypted under the key in
+[accounts] key, for users made with --recoverable.
+"""
+
 
 @implementer(ICheckerFactory, IPlugin)
 class ChapSecretsCheckerFactory:
@@ -35,9 +47,9 @@ class ChapSecretsCheckerFactory:
     """
 
     authType = "chap-secrets"
-    authHelp = _HELP
+    authHelp = _CHAP_SECRETS_HELP
     argStringFormat = "The path of the file."
-    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName)
 
     def generateChecker(self, argstring: str) -> ICredentialsChecker:
         """
@@ -53,3 +65,31 @@ class ChapSecretsCheckerFactory:
         if not argstring:
             raise InvalidAuthArgumentString("the path of a file is missing")
         return ChapSecretsChecker(FilePath(argstring))
+
+
+@implementer(ICheckerFactory, IPlugin)
+class AccountsCheckerFactory:
+    """
+    Makes checkers for C{--auth accounts} and C{--auth accounts:URL}.
+    """
+
+    authType = "accounts"
+    authHelp = _ACCOUNTS_HELP
+    argStringFormat = "The URL of the store; none for [accounts] store."
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+
+    def generateChecker(self, argstring: str) -> ICredentialsChecker:
+        """
+        A L{pptpgw.auth.accounts.AccountsChecker} of the store at C{argstring}.
+
+        @raise pptpgw.error.ConfigurationError: it is no such URL.
+        """
+        from twisted.internet import reactor
+
+        from pptpgw.auth.accounts import AccountsChecker
+        from pptpgw.store.store import Store
+
+        Store.check(argstring)
+        return AccountsChecker(
+            lambda settings: Store(reactor, argstring or settings.store, settings.key)
+        )

@@ -4,7 +4,7 @@ What pptpgw adds to C{twistd}, to C{--auth} and to its own kinds of plugin: one 
 
 from twisted.application.service import ServiceMaker
 
-from pptpgw.auth.plugin import ChapSecretsCheckerFactory
+from pptpgw.auth.plugin import AccountsCheckerFactory, ChapSecretsCheckerFactory
 from pptpgw.interfaces import (
     IAddressPoolFactory,
     IAuthenticationProtocol,
@@ -16,6 +16,7 @@ from pptpgw.plugin import Lazy
 gateway = ServiceMaker(
     "pptpgw", "pptpgw.tap", "A PPTP gateway: answers, authenticates and carries calls.", "pptpgw"
 )
+accounts = AccountsCheckerFactory()
 chapSecrets = ChapSecretsCheckerFactory()
 python = Lazy(IDataPathFactory, "pptpgw.ports.path.PythonDataPathFactory", name="python")
 ranges = Lazy(IAddressPoolFactory, "pptpgw.session.pool.AddressPoolFactory", name="ranges")
@@ -27,6 +28,7 @@ pap = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.PAP", name="pap")
 chap = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.CHAP", name="chap")
 mschap = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.MSCHAP", name="mschap")
 mschapV2 = Lazy(IAuthenticationProtocol, "pptpgw.auth.protocols.MSCHAPV2", name="mschapv2")
+eap = Lazy(IAuthenticationProtocol, "pptpgw.auth.eap.EAP", name="eap")
 ipx = Lazy(INetworkFactory, "pptpgw.network.ipx.network.IPXFactory", name="ipx")
 appletalk = Lazy(INetworkFactory, "pptpgw.network.generic.shipped.appletalk", name="appletalk")
 decnet = Lazy(INetworkFactory, "pptpgw.network.generic.shipped.decnet", name="decnet")
