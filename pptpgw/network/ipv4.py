@@ -5,15 +5,13 @@ The rules:
 
  - What an account names comes before what the configuration says: addresses, pool, name servers,
    a smaller MTU.
- - Networks behind a user lead to its session, unless they hold the gateway's own address, overlap
-   a pool or are another user's: then the session goes without those, which is logged.
+ - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
  - The configuration may change while sessions last. New sessions get what it says then; an address
    that is in no pool any more stays its session's to the end.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
@@ -49,6 +47,7 @@ from pptpgw.kind import (
     key,
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile
 
 
@@ -109,9 +108,7 @@ class IPv4Network:
         self._settings = settings
         self._environment = environment
         self._pools = settings.allPools()
-        # The networks behind users: whose each is, and how many sessions have it.
-        self._behind: dict[Subnet, str] = {}
-        self._sharing: Counter[Subnet] = Counter()
+        self._behind = NetworksBehind(Subnet, settings.local)
 
     def start(self) -> None:
         """
@@ -189,10 +186,7 @@ class IPv4Network:
         Take the address back, and the networks.
         """
         settings = protocol.settings
-        for network in settings.addresses:
-            self._sharing[network] -= 1
-            if not self._sharing[network]:
-                del self._sharing[network], self._behind[network]
+        self._behind.release(settings.addresses)
         assert settings.peerAddress is not None
         self.pool.release(settings.peerAddress)
 
@@ -203,44 +197,12 @@ class IPv4Network:
             IPv4Settings(
                 localAddress=str(settings.local),
                 peerAddress=address,
-                addresses=tuple(self._routes(profile)),
+                addresses=self._behind.give(profile, self.pool.networks),
                 dns=tuple(map(str, profile.dns or settings.dns)),
                 wins=tuple(map(str, profile.wins or settings.wins)),
                 mtu=min(mru, profile.mtu or mru),
             )
         )
-
-    def _routes(self, profile: Profile) -> Iterator[Subnet]:
-        """
-        The networks that lead to a session of C{profile}.
-        """
-        for network in dict.fromkeys(profile.routes):
-            if not isinstance(network, Subnet):
-                continue
-            fault = self._fault(network, profile.name)
-            if fault:
-                self._log.warn(
-                    "{user} goes without a route for {network}: {fault}",
-                    user=profile.name,
-                    network=str(network),
-                    fault=fault,
-                )
-                continue
-            self._behind[network] = profile.name
-            self._sharing[network] += 1
-            yield network
-
-    def _fault(self, network: Subnet, user: str) -> str:
-        """
-        Why C{network} can't lead to a session of C{user}; empty: it can.
-        """
-        if self._settings.local in network:
-            return f"the gateway's own address, {self._settings.local}, belongs to it"
-        pools: tuple[Subnet, ...] = self.pool.networks
-        if any(network.overlaps(pool) for pool in pools):
-            return "it overlaps an address pool"
-        owner = self._behind.get(network, user)
-        return "" if owner == user else f"it leads to {owner}"
 
 
 @implementer(INetworkFactory)

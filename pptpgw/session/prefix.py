@@ -4,14 +4,16 @@ IPv6 prefixes for subscribers, cut from larger ones.
 The rules: every prefix of a pool has the same length; those that were never given go first, in
 order, then the one that has been free longest, so that a caller's traffic doesn't reach the next
 caller by mistake. Where L{RESTING} are free that were given, these go first all the same: a pool
-can have more prefixes than there is room to remember.
+can have more prefixes than there is room to remember. What overlaps a prefix of any length that was
+taken for an account of its own isn't given meanwhile.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
+from typing import Protocol
 
 from pptpgw.error import Exhausted
 
@@ -19,6 +21,24 @@ RESTING = 1024
 """
 How many prefixes that were given back may rest before the first of them is given again.
 """
+
+
+class Prefixes(Protocol):
+    """
+    Where prefixes come from.
+    """
+
+    def allocate(self) -> IPv6Network:
+        """
+        A prefix that nobody has.
+
+        @raise Exhausted: there is none.
+        """
+
+    def release(self, prefix: IPv6Network) -> None:
+        """
+        Take C{prefix} back; harmless where it isn't in use.
+        """
 
 
 class PrefixPool:
@@ -40,38 +60,130 @@ class PrefixPool:
             if not network.prefixlen <= length <= network.max_prefixlen:
                 raise ValueError(f"{network} has no prefixes of {length} bits")
         self._fresh = self._enumerate()
-        self._freed: deque[IPv6Network] = deque()
-        self._used: set[IPv6Network] = set()
+        self._freed: OrderedDict[IPv6Network, None] = OrderedDict()
+        # What is in use, by its length in bits.
+        self._used: dict[int, set[IPv6Network]] = {}
 
     @property
     def used(self) -> int:
         """
         How many prefixes are in use.
         """
-        return len(self._used)
+        return sum(map(len, self._used.values()))
 
     def allocate(self) -> IPv6Network:
         """
-        A prefix that nobody has.
-
-        @raise Exhausted: all of them are in use.
+        See L{Prefixes.allocate}.
         """
         prefix = next(self._fresh, None) if len(self._freed) < RESTING else None
         if prefix is None:
-            if not self._freed:
-                raise Exhausted(f"all IPv6 prefixes of {self.length} bits are in use")
-            prefix = self._freed.popleft()
-        self._used.add(prefix)
+            prefix = self._rested()
+        if prefix is None:
+            raise Exhausted(f"all IPv6 prefixes of {self.length} bits are in use")
+        self._freed.pop(prefix, None)
+        self._used.setdefault(self.length, set()).add(prefix)
         return prefix
+
+    def take(self, prefix: IPv6Network) -> bool:
+        """
+        Have C{prefix}, of any length and of the pool or not, in use; False: some of it is already.
+        """
+        if not self._isFree(prefix):
+            return False
+        self._used.setdefault(prefix.prefixlen, set()).add(prefix)
+        return True
 
     def release(self, prefix: IPv6Network) -> None:
         """
-        Take C{prefix} back; harmless where it isn't in use.
+        See L{Prefixes.release}.
         """
-        if prefix in self._used:
-            self._used.remove(prefix)
-            self._freed.append(prefix)
+        used = self._used.get(prefix.prefixlen, set())
+        if prefix not in used:
+            return
+        used.remove(prefix)
+        if not used:
+            del self._used[prefix.prefixlen]
+        if prefix.prefixlen < self.length:
+            # Those within it were passed over.
+            self._fresh = self._enumerate()
+            return
+        freed = prefix.supernet(new_prefix=self.length)
+        if any(freed.subnet_of(network) for network in self.networks):
+            self._freed.pop(freed, None)
+            self._freed[freed] = None
+
+    def _isFree(self, prefix: IPv6Network) -> bool:
+        for length, used in self._used.items():
+            if length <= prefix.prefixlen:
+                if prefix.supernet(new_prefix=length) in used:
+                    return False
+            elif any(one.subnet_of(prefix) for one in used):
+                return False
+        return True
+
+    def _rested(self) -> IPv6Network | None:
+        """
+        The prefix that has been free longest.
+        """
+        for _ in range(len(self._freed)):
+            prefix = next(iter(self._freed))
+            if self._isFree(prefix):
+                return prefix
+            self._freed.move_to_end(prefix)
+        return None
 
     def _enumerate(self) -> Iterator[IPv6Network]:
+        """
+        Those that are free, in order; from one that lies in a larger prefix it goes to the end of
+        that.
+        """
         for network in self.networks:
-            yield from network.subnets(new_prefix=self.length)
+            place, end = int(network[0]), int(network[-1])
+            while place <= end:
+                prefix = IPv6Network((place, self.length))
+                wide = self._around(prefix)
+                place = int((wide or prefix)[-1]) + 1
+                if wide is None and self._isFree(prefix):
+                    yield prefix
+
+    def _around(self, prefix: IPv6Network) -> IPv6Network | None:
+        """
+        A larger prefix in use that C{prefix} lies in.
+        """
+        for length, used in self._used.items():
+            if length < prefix.prefixlen:
+                wide = prefix.supernet(new_prefix=length)
+                if wide in used:
+                    return wide
+        return None
+
+
+class OwnPrefix:
+    """
+    The prefix that an account has for itself: for one session at a time.
+    """
+
+    def __init__(self, prefix: IPv6Network, pools: Iterable[PrefixPool]) -> None:
+        """
+        @param pools: those that shall give nothing of it meanwhile.
+        """
+        self._prefix = prefix
+        self._pools = tuple(pools)
+
+    def allocate(self) -> IPv6Network:
+        """
+        See L{Prefixes.allocate}.
+        """
+        for count, pool in enumerate(self._pools):
+            if not pool.take(self._prefix):
+                for taken in self._pools[:count]:
+                    taken.release(self._prefix)
+                raise Exhausted(f"{self._prefix} is in use")
+        return self._prefix
+
+    def release(self, prefix: IPv6Network) -> None:
+        """
+        See L{Prefixes.release}.
+        """
+        for pool in self._pools:
+            pool.release(prefix)

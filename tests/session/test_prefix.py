@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pptpgw.error import Exhausted
-from pptpgw.session.prefix import RESTING, PrefixPool
+from pptpgw.session.prefix import RESTING, OwnPrefix, PrefixPool
 
 
 def pool(length: int, *networks: str) -> PrefixPool:
@@ -91,6 +91,105 @@ def test_noSuchPrefixes(network: str, length: int) -> None:
 def test_empty() -> None:
     with pytest.raises(Exhausted):
         pool(64).allocate()
+
+
+def test_anAccountsOwnInThePool() -> None:
+    """
+    The pool passes over it while its session lasts, and gives it afterwards.
+    """
+    prefixes = pool(64, "fc00::/62")
+    own = IPv6Network("fc00:0:0:1::/64")
+    assert prefixes.take(own) and not prefixes.take(own)
+    given = [str(prefixes.allocate()) for _ in range(3)]
+    assert given == ["fc00::/64", "fc00:0:0:2::/64", "fc00:0:0:3::/64"]
+    with pytest.raises(Exhausted):
+        prefixes.allocate()
+    prefixes.release(own)
+    assert prefixes.allocate() == own
+    assert not prefixes.take(own)
+
+
+def test_anAccountsOwnLargerOrSmaller() -> None:
+    """
+    Nothing of it is given, nor is it taken where something of it is in use.
+    """
+    prefixes = pool(64, "fc00::/62", "fc00:1::/64")
+    wide, narrow = IPv6Network("fc00::/63"), IPv6Network("fc00:0:0:2:8::/80")
+    assert prefixes.take(wide) and prefixes.take(narrow)
+    assert not prefixes.take(IPv6Network("fc00::/64")) and not prefixes.take(IPv6Network("::/0"))
+    assert [str(prefixes.allocate()) for _ in range(2)] == ["fc00:0:0:3::/64", "fc00:1::/64"]
+    with pytest.raises(Exhausted):
+        prefixes.allocate()
+    prefixes.release(wide)
+    prefixes.release(narrow)
+    assert [str(prefixes.allocate()) for _ in range(3)] == [
+        "fc00::/64",
+        "fc00:0:0:1::/64",
+        "fc00:0:0:2::/64",
+    ]
+    with pytest.raises(Exhausted):
+        prefixes.allocate()
+
+
+def test_aHugePrefixOfAnAccountIsPassedOverInOneStep() -> None:
+    """
+    It doesn't take as long as it has prefixes.
+    """
+    prefixes = pool(64, "fc00::/7")
+    assert prefixes.take(IPv6Network("fc00::/8"))
+    assert prefixes.allocate() == IPv6Network("fd00::/64")
+
+
+def test_anAccountsPrefixIsTakenInEveryPoolOrNone() -> None:
+    """
+    One session at a time has it.
+    """
+    links, delegated = pool(64, "fc00::/63"), pool(56, "fc00:1::/56")
+    own = OwnPrefix(IPv6Network("fc00:1::/56"), (links, delegated))
+    other = delegated.allocate()
+    with pytest.raises(Exhausted, match="fc00:1::/56 is in use"):
+        own.allocate()
+    assert links.used == 0
+    delegated.release(other)
+    prefix = own.allocate()
+    with pytest.raises(Exhausted):
+        own.allocate()
+    with pytest.raises(Exhausted):
+        delegated.allocate()
+    own.release(prefix)
+    assert (links.used, delegated.used) == (0, 0)
+    assert own.allocate() == prefix
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(62, 66), st.integers(0, 15))))
+def test_nothingOverlaps(steps: list[tuple[bool, int, int]]) -> None:
+    """
+    Whatever pool and accounts take and give back, nothing in use overlaps, and the pool is used up
+    only where nothing is left.
+    """
+    prefixes = pool(64, "fc00::/62")
+    used: list[IPv6Network] = []
+    for take, length, number in steps:
+        if take:
+            own = IPv6Network((int(IPv6Network("fc00::/62")[0]) + (number << 62), 66))
+            own = own.supernet(new_prefix=length)
+            assert prefixes.take(own) == (not any(own.overlaps(one) for one in used))
+            if not any(own.overlaps(one) for one in used):
+                used.append(own)
+        elif number < 8 and used:
+            prefixes.release(used.pop(number % len(used)))
+        else:
+            every = IPv6Network("fc00::/62").subnets(new_prefix=64)
+            free = [one for one in every if not any(one.overlaps(other) for other in used)]
+            try:
+                given = prefixes.allocate()
+            except Exhausted:
+                assert not free
+            else:
+                assert given in free
+                used.append(given)
+        assert prefixes.used == len(used)
 
 
 @settings(deadline=None)

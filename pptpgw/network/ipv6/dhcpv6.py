@@ -25,7 +25,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.network.ipv6.binding import Client
 from pptpgw.network.ipv6.lease import Leases, makeStatus, named, without
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.session.prefix import Prefixes
 from pptpgw.wire.dhcpv6 import (
     Address,
     Association,
@@ -136,7 +136,7 @@ class DHCPv6Server:
         duid: bytes,
         settings: DHCPv6Settings,
         network: IPv6Network,
-        pool: PrefixPool,
+        pool: Prefixes,
         changed: Callable[[], None],
         counters: Counters,
     ) -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.network.ipv6.binding import AddressSource, Bindings, Client
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.session.prefix import Prefixes
 from pptpgw.wire.dhcpv6 import (
     INFINITY,
     Address,
@@ -48,7 +48,7 @@ class Leases:
         self,
         clock: IReactorTime,
         network: IPv6Network,
-        pool: PrefixPool,
+        pool: Prefixes,
         changed: Callable[[], None],
         preferred: int,
         valid: int,

@@ -2,14 +2,23 @@
 IPv6 for the whole gateway: each session gets a /64 of its own, which its router advertises, and
 whatever prefixes DHCPv6 delegates to it.
 
-The rules: the first /64 isn't given to anybody, its first address is the gateway's. A session for
-which no /64 is left goes without IPv6, as all do where the kernel has none. The prefix is told to
-be not on-link, as nobody else has addresses of it, and good for making addresses (RFC 8273 section
-4). Whether there is DHCPv6 is told too: hosts ask it for what else there is, routers for prefixes.
+The rules:
+
+ - The first /64 isn't given to anybody, its first address is the gateway's. A session for which no
+   /64 is left goes without IPv6, as all do where the kernel has none.
+ - The prefix is told to be not on-link, as nobody else has addresses of it, and good for making
+   addresses (RFC 8273 section 4). Whether there is DHCPv6 is told too: hosts ask it for what else
+   there is, routers for prefixes.
+ - What an account names comes before what the configuration says: prefixes, name servers, the
+   interface identifier. Pools give nothing of its prefixes while it has them. Of a prefix that is
+   larger than a /64 the first /64 is the link's, and all of it leads there; with one that is
+   smaller, or that another session has, a session goes without IPv6.
+ - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from itertools import combinations
@@ -31,12 +40,14 @@ from pptpgw.interfaces import (
 )
 from pptpgw.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
 from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
+from pptpgw.network.behind import NetworksBehind
 from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router
 from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.profile import Profile
+from pptpgw.session.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.wire.dhcpv6 import makeDUID
 from pptpgw.wire.ipv6 import HEADER, MINIMUM_MTU
 from pptpgw.wire.neighbor import Prefix, RouterAdvertisement
@@ -85,21 +96,28 @@ class RoutedIPV6CP(IPV6CP):
     IPv6 on the link of one session, with the router there.
 
     @ivar prefix: the session's own /64.
+    @ivar giveBack: called when the session is over.
     @ivar dhcp: its DHCPv6 server; None where there is none.
     """
 
-    __slots__ = ("_advertisement", "_counters", "_router", "dhcp", "prefix")
+    __slots__ = ("_advertisement", "_counters", "_router", "dhcp", "giveBack", "prefix")
 
     def __init__(
-        self, prefix: IPv6Network, advertisement: RouterAdvertisement, mtu: int, counters: Counters
+        self,
+        settings: IPv6Settings,
+        prefix: IPv6Network,
+        advertisement: RouterAdvertisement,
+        counters: Counters,
+        giveBack: Callable[[], None],
     ) -> None:
         """
+        @param settings: with the networks behind the user.
         @param advertisement: what the router says, but for the MTU.
-        @param mtu: the largest packet that may be sent to the peer, in octets.
         @param counters: of what is discarded.
         """
-        super().__init__(IPv6Settings(mtu=mtu))
+        super().__init__(settings)
         self.prefix = prefix
+        self.giveBack = giveBack
         self.dhcp: DHCPv6Server | None = None
         self._advertisement = advertisement
         self._counters = counters
@@ -107,11 +125,12 @@ class RoutedIPV6CP(IPV6CP):
 
     def attachment(self) -> Attachment:
         """
-        The session's prefix and those delegated to it; what concerns the link goes to the router.
+        The session's prefix, those behind it and those delegated to it; what concerns the link goes
+        to the router.
         """
         delegated = self.dhcp.prefixes if self.dhcp is not None else ()
         return Attachment(
-            addresses=(self.prefix, *delegated),
+            addresses=(self.prefix, *self.settings.addresses, *delegated),
             mtu=min(self.settings.mtu, self.peerMRU),
             local=self._router.received if self._router is not None else None,
         )
@@ -170,6 +189,7 @@ class IPv6Sessions:
         self._networks = settings.prefixes + settings.delegate
         self._pool = PrefixPool(settings.prefixes, LENGTH)
         self.local = self._pool.allocate()[1]
+        self._behind = NetworksBehind(IPv6Network, self.local)
         self._lifetimes = settings.preferredLifetime, settings.validLifetime
         self._advertisement = RouterAdvertisement(
             lifetime=_LIFETIME,
@@ -215,12 +235,18 @@ class IPv6Sessions:
         """
         if self._disabled:
             return succeed(None)
+        profile: Profile = subscriber.profile
+        lender: Prefixes = self._pool
         try:
-            prefix = self._pool.allocate()
+            if profile.prefix is not None:
+                if profile.prefix.prefixlen > LENGTH:
+                    raise Exhausted(f"its own prefix, {profile.prefix}, is longer than {LENGTH}")
+                lender = OwnPrefix(profile.prefix, (self._pool, self._delegated))
+            prefix = lender.allocate()
         except Exhausted as error:
-            self._log.warn("{user} goes without IPv6: {error}", user=subscriber.name, error=error)
+            self._log.warn("{user} goes without IPv6: {error}", user=profile.name, error=error)
             return succeed(None)
-        return succeed(self._protocol(prefix))
+        return succeed(self._protocol(profile, lender, prefix))
 
     def release(self, protocol: RoutedIPV6CP) -> None:
         """
@@ -228,24 +254,52 @@ class IPv6Sessions:
         """
         if protocol.dhcp is not None:
             protocol.dhcp.close()
-        self._pool.release(protocol.prefix)
+        protocol.giveBack()
 
-    def _protocol(self, prefix: IPv6Network) -> RoutedIPV6CP:
+    def _protocol(self, profile: Profile, lender: Prefixes, lent: IPv6Network) -> RoutedIPV6CP:
         environment = self._environment
-        information = Prefix(prefix, *self._lifetimes)
-        advertisement = replace(self._advertisement, prefixes=(information,))
-        protocol = RoutedIPV6CP(prefix, advertisement, environment.mru, environment.counters)
+        prefix = IPv6Network((lent.network_address, LENGTH))
+        behind = self._behind.give(profile, self._networks)
+        whole = () if prefix == lent else (lent,)
+
+        def giveBack() -> None:
+            self._behind.release(behind)
+            lender.release(lent)
+
+        mtu = environment.mru
+        if profile.mtu is not None:
+            mtu = min(mtu, max(profile.mtu, MINIMUM_MTU + MPPE_OVERHEAD))
+        dns = self._dns(profile)
+        protocol = RoutedIPV6CP(
+            IPv6Settings(peerIdentifier=profile.identifier, addresses=(*whole, *behind), mtu=mtu),
+            prefix,
+            replace(self._advertisement, prefixes=(Prefix(prefix, *self._lifetimes),), dns=dns),
+            environment.counters,
+            giveBack,
+        )
         if self._dhcp is not None:
+            delegated: Prefixes = self._delegated
+            if profile.delegated is not None:
+                delegated = OwnPrefix(profile.delegated, (self._pool, self._delegated))
             protocol.dhcp = DHCPv6Server(
                 environment.reactor,
                 self._duid,
-                self._dhcp,
+                replace(self._dhcp, dns=dns),
                 prefix,
-                self._delegated,
+                delegated,
                 protocol.delegatedChanged,
                 environment.counters,
             )
         return protocol
+
+    def _dns(self, profile: Profile) -> tuple[IPv6Address, ...]:
+        """
+        The name servers for C{profile}, as many of its own as an advertisement has room for.
+        """
+        dns = profile.dns6[: _LARGEST_TOLD // 16]
+        while dns and _told(dns, self._advertisement.search) > _LARGEST_TOLD:
+            dns = dns[:-1]
+        return dns or self._advertisement.dns
 
 
 @implementer(INetworkFactory)
@@ -296,9 +350,16 @@ def _judge(settings: IPv6, mru: int) -> None:
         raise ConfigurationError(
             f"[link] mru = {mru}: IPv6 needs {MINIMUM_MTU + MPPE_OVERHEAD} at least"
         )
-    told = RouterAdvertisement(0, dns=settings.dns, search=settings.search).message().body
-    if len(told) > _LARGEST_TOLD:
+    told = _told(settings.dns, settings.search)
+    if told > _LARGEST_TOLD:
         raise ConfigurationError(
-            f"[ipv6] dns and search: {len(told)} octets of an advertisement, which has room for "
+            f"[ipv6] dns and search: {told} octets of an advertisement, which has room for "
             f"{_LARGEST_TOLD}"
         )
+
+
+def _told(dns: tuple[IPv6Address, ...], search: tuple[str, ...]) -> int:
+    """
+    How many octets of an advertisement name servers and domains are.
+    """
+    return len(RouterAdvertisement(0, dns=dns, search=search).message().body)

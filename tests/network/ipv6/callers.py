@@ -76,11 +76,14 @@ def made(
     return factory.makeNetwork(section, environment)
 
 
-def protocolOf(network: IPv6Sessions) -> RoutedIPV6CP:
+ALICE = Profile("alice")
+
+
+def protocolOf(network: IPv6Sessions, profile: Profile = ALICE) -> RoutedIPV6CP:
     """
     What a session gets, which is something.
     """
-    protocol = resultOf(network.makeProtocol(Profile("alice")))
+    protocol = resultOf(network.makeProtocol(profile))
     assert isinstance(protocol, RoutedIPV6CP)
     return protocol
 

@@ -6,7 +6,7 @@ reads the packets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions
 from pptpgw.ports import sysctl
 from pptpgw.profile import Profile
 from pptpgw.wire import ppp
-from tests.network.ipv6.callers import GATEWAY, SECTION, Host, made, protocolOf, resultOf
+from tests.network.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
 
 
 @implementer(IKernelInterface)
@@ -157,6 +157,36 @@ class TestNetwork:
         network.release(protocol)
         protocolOf(network)
 
+    def test_anAccountsPrefix(self, log: list[str]) -> None:
+        """
+        It comes from no pool, goes to no other session of the account, and no pool gives of it.
+        """
+        network = made('prefixes = "fc00:0:1::/62"\ndelegate = []')
+        static = Profile("bob", prefix=IPv6Network("fc00:0:1:2::/64"))
+        protocol = protocolOf(network, static)
+        assert str(protocol.prefix) == "fc00:0:1:2::/64"
+        assert resultOf(network.makeProtocol(static)) is None
+        assert log == ["bob goes without IPv6: fc00:0:1:2::/64 is in use"]
+        pooled = [str(protocolOf(network).prefix) for _ in range(2)]
+        assert pooled == ["fc00:0:1:1::/64", "fc00:0:1:3::/64"]
+        assert resultOf(network.makeProtocol(Profile("carol"))) is None
+        network.release(protocol)
+        assert protocolOf(network, static).prefix == protocol.prefix
+
+    def test_prefixesThatNoAccountCanHave(self, log: list[str]) -> None:
+        """
+        One smaller than a link's, and what the gateway's own address is in.
+        """
+        network = made()
+        for prefix in ("2001:db8::/80", "fc00:0:1::/48", "::/0"):
+            profile = Profile("bob", prefix=IPv6Network(prefix))
+            assert resultOf(network.makeProtocol(profile)) is None
+        assert log == [
+            "bob goes without IPv6: its own prefix, 2001:db8::/80, is longer than 64",
+            "bob goes without IPv6: fc00:0:1::/48 is in use",
+            "bob goes without IPv6: ::/0 is in use",
+        ]
+
     @pytest.mark.parametrize(
         ("text", "fault"),
         [
@@ -190,12 +220,12 @@ class Link:
 
     peerMRU = 1500
 
-    def __init__(self, network: IPv6Sessions, clock: Clock) -> None:
+    def __init__(self, network: IPv6Sessions, clock: Clock, profile: Profile = ALICE) -> None:
         self.clock = clock
         self.control: list[bytes] = []
         self.packets: list[Any] = []
         self.told: list[Any] = []
-        self.protocol = protocolOf(network)
+        self.protocol = protocolOf(network, profile)
         self.protocol.attach(self)
         self.protocol.open()
         self.protocol.lowerUp()
@@ -362,3 +392,64 @@ class TestProtocol:
         host = Host("fe80::bb")
         link.told[-1].local(bytes(host.dhcp(host.solicit())))
         assert len(link.packets) == 1
+
+    def test_whatAnAccountGives(self) -> None:
+        """
+        A prefix larger than the link's, of which all leads to the session; networks behind it; name
+        servers; and the identifier that it must take.
+        """
+        profile = Profile(
+            "alice",
+            prefix=IPv6Network("2001:db8:1::/56"),
+            routes=(
+                IPv6Network("2001:db8:2::/48"),
+                IPv6Network("fc00:1:8::/56"),
+                IPv4Network("192.168.7.0/24"),
+            ),
+            dns6=tuple(IPv6Address(one) for one in range(1, 200)),
+            identifier=bytes.fromhex("00000000000000bb"),
+            mtu=900,
+        )
+        clock = Clock()
+        link = Link(made(SECTION, clock=clock), clock, profile)
+        (attachment,) = link.told
+        assert attachment.addresses == (
+            IPv6Network("2001:db8:1::/64"),
+            IPv6Network("2001:db8:1::/56"),
+            IPv6Network("2001:db8:2::/48"),
+        )
+        assert attachment.mtu == 1284
+        (advertisement,) = link.packets
+        assert advertisement[ICMPv6NDOptMTU].mtu == 1280
+        assert len(bytes(advertisement)) <= 1280
+        assert advertisement[ICMPv6NDOptRDNSS].dns[:2] == ["::1", "::2"]
+        link.protocol.received(bytes.fromhex("0107000e010a 00000000000000cc"))
+        assert link.control[-1].hex() == "0307000e010a00000000000000bb"
+
+    def test_anAccountsDelegatedPrefix(self, log: list[str]) -> None:
+        """
+        DHCPv6 lends that and nothing else, to one association at a time, and the pool nothing of
+        it.
+        """
+        clock = Clock()
+        network = made('prefixes = "fc00:0:1::/48"\ndelegate = "fc00:1::/55"', clock=clock)
+        profile = Profile("alice", delegated=IPv6Network("fc00:1::/56"))
+        dns = (IPv6Address("2001:db8::99"),)
+        other, link = (
+            Link(network, clock, one)
+            for one in (ALICE, Profile("alice", delegated=profile.delegated, dns6=dns))
+        )
+
+        def ask(link: Link, message: Any) -> Any:
+            link.told[-1].local(bytes(Host("fe80::bb").dhcp(message)))
+            return link.packets[-1]
+
+        host = Host("fe80::bb")
+        reply = ask(link, host.request(ask(link, host.solicit())))
+        assert host.delegated(reply) == "fc00:1::/56"
+        assert reply[DHCP6OptDNSServers].dnsservers == ["2001:db8::99"]
+        assert link.told[-1].addresses == (link.protocol.prefix, profile.delegated)
+        assert host.delegated(ask(other, host.solicit())) == "fc00:1:0:100::/56"
+        network.release(link.protocol)
+        again = Link(network, clock, profile)
+        assert host.delegated(ask(again, host.solicit())) == "fc00:1::/56"
