@@ -10,6 +10,7 @@ The rules:
  - An authentication protocol that wasn't negotiated is silently discarded, and so is everything but
    LCP before LCP is open.
  - Whatever arrives is a sign of life; Echo-Requests are for silence.
+ - A peer whose network protocols open over and over is let go after C{OPENINGS} a minute.
 
 The link is the same for both roles. What it demands and what it proves stand in L{LinkSettings}.
 """
@@ -40,6 +41,9 @@ from pptpgw.ppp.lcp import LCP, LCPSettings
 from pptpgw.ppp.network import NetworkPhase, cancelled
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
 from pptpgw.wire import ppp
+
+# How often a minute all network protocols together may open: everybody is told each time.
+OPENINGS = 120
 
 
 class Phase(Enum):
@@ -74,6 +78,7 @@ class Link:
         "_keepalive",
         "_keys",
         "_network",
+        "_openings",
         "_owner",
         "_peer",
         "_pending",
@@ -102,6 +107,8 @@ class Link:
         self._setup: IDelayedCall | None = None
         self._keepalive: IDelayedCall | None = None
         self._framesSeen = 0
+        # The minute that they are counted in, and how many there were.
+        self._openings = (0.0, 0)
         self._cause = ""
         self._ended = False
         self.lcp = LCP(
@@ -358,6 +365,11 @@ class Link:
 
     def _networkOpened(self) -> None:
         self._setup = cancelled(self._setup)
+        now = self.clock.seconds()
+        since, count = self._openings
+        self._openings = (since, count + 1) if now - since < 60 else (now, 1)
+        if self._openings[1] > OPENINGS:
+            self.close(f"network protocols opened more than {OPENINGS} times within a minute")
 
     def _repeatSuccess(self) -> None:
         if self._authenticator is not None:

@@ -13,11 +13,12 @@ from pptpgw.network.bridge import switch
 from pptpgw.network.generic import hub
 from pptpgw.network.ipv6 import advertisement, dhcpv6
 from pptpgw.network.ipx import router, routing, table
+from pptpgw.ppp.link import OPENINGS
 from pptpgw.session.prefix import RESTING
 from pptpgw.wire import bridge, ipv6, ipx, neighbor, ppp
 from pptpgw.wire.dhcpv6 import MessageType
 from tests.hostile import packets
-from tests.hostile.callers import CONTROLLER, Honest, Sending
+from tests.hostile.callers import CONTROLLER, KINDS, Caller, Honest, Sending
 from tests.hostile.limits import containers
 from tests.hostile.world import World
 
@@ -228,3 +229,33 @@ def test_numbersThatNobodyKnows(world: World) -> None:
     back, others = flood.send(0x00F7, lambda one: bytes(1000))
     assert 0 < back <= 2 * 10
     assert others == 0
+
+
+def test_openings(world: World) -> None:
+    """
+    A caller that has a protocol open again and again, which is logged and told to everybody who
+    observes sessions, is let go; one that does so now and then isn't.
+    """
+    restless, calm = Sending(world), Sending(world, b"eve")
+    for number in range(OPENINGS):
+        restless.do_follow(ppp.IPXCP)
+        if number % 10 == 0:
+            calm.do_follow(ppp.IPXCP)
+    world.rest(8)
+    assert not restless.caller.isThere()
+    assert "ipx" in calm.caller.session.networks
+
+
+def test_openingsByLCP(world: World) -> None:
+    """
+    So with LCP, which has them all open anew.
+    """
+    caller = Caller(world, b"mallory", [kind(world.clock).ends[0] for kind in KINDS])
+    world.run(0.1)
+    anew = 0
+    while caller.isThere() and anew < OPENINGS:
+        caller.call.link.lcp.lowerDown()
+        caller.call.link.lcp.lowerUp()
+        world.run(0.1)
+        anew += 1
+    assert OPENINGS // len(KINDS) <= anew + 1 < OPENINGS
