@@ -625,6 +625,21 @@ class IKeys(Interface):
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Whose claim it is.
+
+    @ivar address: the address (dotted) that it calls from; C{called}: the one that it called.
+    @ivar port: the number of its session, if it gets one; C{session} the session's identifier.
+    """
+
+    address: str
+    called: str
+    port: int
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """
     A peer says that it is C{name}. A protocol whose claims need more derives a class from this one.
@@ -633,6 +648,7 @@ class Claim:
     @ivar identifier: the identifier of the exchange's packet.
     @ivar challenge: what we sent; empty where the peer begins.
     @ivar response: what the peer answered: a password, the value field of a CHAP Response.
+    @ivar caller: who makes it, where that is known; exchanges leave it out, and the line adds it.
     """
 
     method: IAuthenticationProtocol
@@ -640,6 +656,7 @@ class Claim:
     identifier: int
     challenge: bytes = field(repr=False)
     response: bytes = field(repr=False)
+    caller: Caller | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
