@@ -153,6 +153,8 @@ class _Port(DatagramProtocol):
     @ivar asked: the requests that wait for their replies, by identifier.
     """
 
+    noisy = False
+
     def __init__(self, owner: UDPTransport) -> None:
         self.owner = owner
         self.identifiers = deque(range(IDENTIFIERS))

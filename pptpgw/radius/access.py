@@ -1,0 +1,112 @@
+"""
+What an Access-Request says: of the call, and of each kind of claim the proof (RFC 2865, RFC 2548,
+RFC 3579).
+"""
+
+from __future__ import annotations
+
+from pptpgw.auth.credentials import (
+    CHAPCredentials,
+    ClaimCredentials,
+    MSCHAPCredentials,
+    MSCHAPV2Credentials,
+    PAPCredentials,
+)
+from pptpgw.error import Malformed, Refused
+from pptpgw.interfaces import Caller
+from pptpgw.radius.packet import LONGEST_VALUE, Request
+from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
+
+LONGEST_PASSWORD = 128
+"""
+Octets of a User-Password (RFC 2865 section 5.2).
+"""
+
+_VIRTUAL = 5
+_FRAMED = 2
+_PPP = 1
+_PPTP = 1
+_IPV4 = 1
+
+
+def describe(request: Request, caller: Caller | None, identifier: str, address: str) -> None:
+    """
+    Say who asks, and for whose call: the attributes of a tunnel are untagged (RFC 2868 section 3).
+
+    @param identifier: what we are called.
+    @param address: ours, dotted; empty: the one that was called.
+    """
+    request.add("NAS-Identifier", identifier)
+    if caller is not None:
+        address = address or caller.called
+    if address:
+        request.add("NAS-IP-Address", address)
+    request.add("NAS-Port-Type", _VIRTUAL)
+    request.add("Service-Type", _FRAMED)
+    request.add("Framed-Protocol", _PPP)
+    request.add("Tunnel-Type", _PPTP)
+    request.add("Tunnel-Medium-Type", _IPV4)
+    if caller is not None:
+        request.add("NAS-Port", caller.port)
+        request.add("Calling-Station-Id", caller.address)
+        request.add("Called-Station-Id", caller.called)
+        request.add("Tunnel-Client-Endpoint", caller.address)
+        request.add("Tunnel-Server-Endpoint", caller.called)
+        request.add("Acct-Session-Id", caller.session)
+        request.add("Connect-Info", "PPTP")
+
+
+def prove(request: Request, credentials: ClaimCredentials) -> None:
+    """
+    Say whom the claim is about, and what it is proven by.
+
+    @raise Refused: that can't be said.
+    """
+    claim = credentials.claim
+    name(request, credentials.username)
+    if isinstance(credentials, PAPCredentials):
+        if len(claim.response) > LONGEST_PASSWORD:
+            raise Refused(f"a password of more than {LONGEST_PASSWORD} octets", retry=False)
+        request.addPassword(claim.response)
+    elif isinstance(credentials, CHAPCredentials):
+        request.add("CHAP-Password", bytes((claim.identifier,)) + claim.response)
+        request.add("CHAP-Challenge", claim.challenge)
+    elif isinstance(credentials, MSCHAPCredentials | MSCHAPV2Credentials):
+        request.add("MS-CHAP-Challenge", claim.challenge)
+        try:
+            _proveByMSCHAP(request, credentials)
+        except Malformed as problem:
+            raise Refused(str(problem), retry=False) from problem
+    else:
+        raise Refused(f"RADIUS can't judge {claim.method.name}", retry=False)
+
+
+def name(request: Request, octets: bytes) -> None:
+    """
+    Say whom it is about.
+
+    @raise Refused: the name is empty, or longer than an attribute.
+    """
+    if not 0 < len(octets) <= LONGEST_VALUE:
+        raise Refused(f"a name of {len(octets)} octets", retry=False)
+    request.add("User-Name", octets)
+
+
+def _proveByMSCHAP(request: Request, credentials: MSCHAPCredentials | MSCHAPV2Credentials) -> None:
+    """
+    RFC 2548 sections 2.1.3 and 2.3.2.
+    """
+    claim = credentials.claim
+    identifier = bytes((claim.identifier,))
+    if isinstance(credentials, MSCHAPCredentials):
+        response = MSCHAPResponse.decode(claim.response)
+        if not response.useNT:
+            # As with every other checker: it is weaker than the rest by far.
+            raise Malformed("a LAN Manager response alone")
+        # Without its LAN Manager half, which the server has no use for and anybody could crack.
+        octets = bytes(24) + response.ntResponse
+        request.add("MS-CHAP-Response", identifier + b"\1" + octets)
+    else:
+        answer = MSCHAPV2Response.decode(claim.response)
+        octets = answer.peerChallenge + bytes(8) + answer.ntResponse
+        request.add("MS-CHAP2-Response", identifier + b"\0" + octets)

@@ -1,0 +1,304 @@
+"""
+From the attributes of a RADIUS packet to what a session is allowed.
+
+L{applied} serves an Access-Accept and a CoA-Request alike: what a packet doesn't say stays as it
+was. An attribute that can't be read, or asks for what can't be, is passed over with a warning; of
+one that may be there only once the first is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+from twisted.logger import Logger
+
+from pptpgw.error import Malformed
+from pptpgw.profile import Profile
+from pptpgw.radius.packet import Packet, decode
+
+SMALLEST_INTERIM = 60
+"""
+Seconds between interim records, at least (RFC 2869 section 5.16).
+"""
+SMALLEST_MTU = 576
+
+# The user, or the gateway, chooses the address (RFC 2865 section 5.8).
+_CHOSEN = (IPv4Address("255.255.255.255"), IPv4Address("255.255.255.254"))
+# RFC 2548 section 2.4.4.
+_REQUIRED = 2
+# RFC 2548 section 2.4.5, and what Windows has for 56 bits.
+_TYPES = {128: 4, 56: 8, 40: 2}
+_UNITS = {"": 1, "k": 1000, "M": 1000_000, "G": 1000_000_000}
+_RATE = re.compile(r"(\d{1,12})([kMG]?)(?:/(\d{1,12})([kMG]?))?(?: .*)?", re.DOTALL)
+
+_log = Logger()
+
+Changes = dict[str, Any]
+"""
+Attributes of a L{Profile} and their values.
+"""
+
+
+def applied(packet: Packet, profile: Profile) -> Profile:
+    """
+    C{profile}, changed as C{packet} says.
+    """
+    changes: Changes = {}
+    for name, read in _READERS.items():
+        for octets in packet.octets(name):
+            try:
+                change = read(octets)
+            except (Malformed, ValueError) as problem:
+                _warn(name, str(problem))
+                continue
+            _add(changes, change)
+    _placeBehind(packet, changes)
+    return replace(profile, **changes)
+
+
+def read(name: str, octets: bytes) -> Changes:
+    """
+    What one attribute of the name C{name} says.
+
+    @raise ValueError: nothing that can be obeyed.
+    @raise KeyError: nobody reads attributes of this name.
+    """
+    return _READERS[name](octets)
+
+
+def _warn(name: str, why: str) -> None:
+    _log.warn("RADIUS attribute {name} is passed over: {why}", name=name, why=why)
+
+
+def _add(changes: Changes, change: Changes) -> None:
+    """
+    Add what one attribute says: some grow, of all else the first stays.
+    """
+    for name, value in change.items():
+        if name in _GROWING:
+            every = dict.fromkeys((*changes.get(name, ()), *value))
+            changes[name] = tuple(every)[: _GROWING[name]]
+        else:
+            changes.setdefault(name, value)
+
+
+_GROWING = {"routes": 64, "dns": 2, "wins": 2, "dns6": 4, "accountingClass": 16}
+"""
+What several attributes make up, and how long it becomes.
+"""
+
+
+def _number(attribute: str, low: int, high: int = 0xFFFFFFFF) -> Callable[[bytes], int]:
+    def read(octets: bytes) -> int:
+        value: int = decode(attribute, octets)
+        if not low <= value <= high:
+            raise ValueError(f"{value}, {low} to {high} is allowed")
+        return value
+
+    return read
+
+
+def _text(octets: bytes, longest: int = 253) -> str:
+    text = octets.decode("utf-8").rstrip("\0")
+    if not text or len(text) > longest or not text.isprintable():
+        raise ValueError(f"no text of 1 to {longest} characters that can be printed")
+    return text
+
+
+def _address(octets: bytes) -> IPv4Address:
+    address = IPv4Address(decode("Framed-IP-Address", octets))
+    if address.is_unspecified or address.is_multicast or address.is_loopback:
+        raise ValueError(f"{address} is no host's address")
+    return address
+
+
+def _server(octets: bytes) -> IPv4Address:
+    address = _address(octets)
+    if address in _CHOSEN:
+        raise ValueError(f"{address} is no host's address")
+    return address
+
+
+def _framedAddress(octets: bytes) -> Changes:
+    address = _address(octets)
+    return {"addresses": None if address in _CHOSEN else (IPv4Network(address),)}
+
+
+def _route(octets: bytes, user: IPv4Address | None) -> IPv4Network:
+    """
+    The network of C{NETWORK GATEWAY METRICS} (RFC 2865 section 5.22), which is behind the user.
+
+    @param user: its address, which may be the gateway's as well as 0.0.0.0 may.
+    """
+    words = _text(octets).split()
+    network = IPv4Network(words[0])
+    if network.prefixlen == 0:
+        raise ValueError("everything can't be behind one user")
+    gateway = IPv4Address(words[1] if len(words) > 1 else 0)
+    if not gateway.is_unspecified and gateway != user:
+        raise ValueError(f"{network} is behind {gateway}, who isn't the user")
+    return network
+
+
+def _route6(octets: bytes) -> Changes:
+    """
+    The same for IPv6 (RFC 3162 section 2.5): the gateway is C{::}, or link-local.
+    """
+    words = _text(octets).split()
+    gateway = IPv6Address(words[1] if len(words) > 1 else 0)
+    if not gateway.is_unspecified and not gateway.is_link_local:
+        raise ValueError(f"{words[0]} is behind {gateway}, who isn't the user")
+    return {"routes": (_unicast(IPv6Network(words[0])),)}
+
+
+def _mask(octets: bytes, user: IPv4Address | None) -> IPv4Network | None:
+    """
+    The network that the user is in and has behind it; None: it has an address alone.
+    """
+    mask: str = decode("Framed-IP-Netmask", octets)
+    network = IPv4Network(f"0.0.0.0/{mask}")
+    if str(network.netmask) != mask or network.prefixlen == 0:
+        raise ValueError(f"{mask} is no network mask")
+    if user is None or network.prefixlen == 32:
+        return None
+    return IPv4Network((user, network.prefixlen), strict=False)
+
+
+def _prefix(attribute: str, octets: bytes) -> IPv6Network:
+    return _unicast(IPv6Network(decode(attribute, octets)))
+
+
+def _unicast(network: IPv6Network) -> IPv6Network:
+    if network.prefixlen < 3 or network.is_multicast or network.is_link_local:
+        raise ValueError(f"{network} can't be one user's")
+    return network
+
+
+def _framedPrefix(octets: bytes) -> Changes:
+    prefix = _prefix("Framed-IPv6-Prefix", octets)
+    if prefix.prefixlen != 64:
+        raise ValueError(f"{prefix} is no prefix of a link, which has 64 bits")
+    return {"prefix": prefix}
+
+
+def _interfaceIdentifier(octets: bytes) -> Changes:
+    if len(octets) != 8 or not any(octets):
+        raise ValueError("no interface identifier of 8 octets")
+    return {"identifier": octets}
+
+
+def _server6(octets: bytes) -> Changes:
+    address = IPv6Address(octets)
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"{address} is no host's address")
+    return {"dns6": (address,)}
+
+
+def _policy(octets: bytes) -> Changes:
+    policy = _number("MS-MPPE-Encryption-Policy", 1, 2)(octets)
+    # What may be left out isn't demanded to be: then the configuration decides.
+    return {"encryption": "require"} if policy == _REQUIRED else {}
+
+
+def _types(octets: bytes) -> Changes:
+    types = _number("MS-MPPE-Encryption-Types", 0)(octets)
+    bits = tuple(length for length, bit in _TYPES.items() if types & bit)
+    return {"bits": bits} if bits else {}
+
+
+def rates(text: str) -> tuple[int, int]:
+    """
+    The first pair of Mikrotik-Rate-Limit: bits a second from the user, and to it; 0: no limit.
+
+    @param text: C{rx-rate[/tx-rate]}, seen from the gateway, each with C{k}, C{M} or C{G} behind it
+        or nothing; bursts, thresholds, times, a priority and lower bounds may follow, which say
+        nothing here.
+    @raise ValueError: it is none.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text[:100]!a} is no rate limit")
+    received = int(match[1]) * _UNITS[match[2]]
+    sent = int(match[3]) * _UNITS[match[4]] if match[3] else received
+    return received, sent
+
+
+def _rateLimit(octets: bytes) -> Changes:
+    received, sent = rates(_text(octets))
+    return {"receiveRate": received or None, "sendRate": sent or None}
+
+
+def _interim(octets: bytes) -> Changes:
+    seconds = _number("Acct-Interim-Interval", 0)(octets)
+    return {"interim": float(max(seconds, SMALLEST_INTERIM))} if seconds else {}
+
+
+def _seconds(attribute: str, name: str) -> Callable[[bytes], Changes]:
+    read = _number(attribute, 0)
+    return lambda octets: {name: float(read(octets))}
+
+
+_READERS: Mapping[str, Callable[[bytes], Changes]] = {
+    "Framed-IP-Address": _framedAddress,
+    "Framed-Pool": lambda octets: {"pool": _text(octets, 63)},
+    "Framed-IPv6-Route": _route6,
+    "Framed-IPv6-Prefix": _framedPrefix,
+    "Delegated-IPv6-Prefix": lambda octets: {"delegated": _prefix("Delegated-IPv6-Prefix", octets)},
+    "Framed-Interface-Id": _interfaceIdentifier,
+    "Framed-MTU": lambda octets: {"mtu": _number("Framed-MTU", SMALLEST_MTU, 65535)(octets)},
+    "Session-Timeout": _seconds("Session-Timeout", "sessionTimeout"),
+    "Idle-Timeout": _seconds("Idle-Timeout", "idleTimeout"),
+    "Acct-Interim-Interval": _interim,
+    "Class": lambda octets: {"accountingClass": (octets,)},
+    "Filter-Id": lambda octets: {"filter": _text(octets)},
+    "Port-Limit": lambda octets: {"sessions": _number("Port-Limit", 0)(octets)},
+    "MS-Primary-DNS-Server": lambda octets: {"dns": (_server(octets),)},
+    "MS-Secondary-DNS-Server": lambda octets: {"dns": (_server(octets),)},
+    "MS-Primary-NBNS-Server": lambda octets: {"wins": (_server(octets),)},
+    "MS-Secondary-NBNS-Server": lambda octets: {"wins": (_server(octets),)},
+    "DNS-Server-IPv6-Address": _server6,
+    "MS-MPPE-Encryption-Policy": _policy,
+    "MS-MPPE-Encryption-Types": _types,
+    "Mikrotik-Rate-Limit": _rateLimit,
+    "WISPr-Bandwidth-Max-Up": lambda octets: {
+        "receiveRate": _number("WISPr-Bandwidth-Max-Up", 0)(octets) or None
+    },
+    "WISPr-Bandwidth-Max-Down": lambda octets: {
+        "sendRate": _number("WISPr-Bandwidth-Max-Down", 0)(octets) or None
+    },
+}
+"""
+What each attribute says, in the order in which the first one counts.
+"""
+
+
+def _placeBehind(packet: Packet, changes: Changes) -> None:
+    """
+    Add the networks behind the user, whose meaning depends on its address.
+    """
+    addresses = changes.get("addresses")
+    user = addresses[0].network_address if addresses else None
+    for name, read in (("Framed-IP-Netmask", _mask), ("Framed-Route", _route)):
+        for octets in packet.octets(name):
+            try:
+                network = read(octets, user)
+            except (Malformed, ValueError) as problem:
+                _warn(name, str(problem))
+            else:
+                _add(changes, {"routes": (network,) if network is not None else ()})
+
+
+def nameIn(packet: Packet, name: str) -> str:
+    """
+    The name that the server has for the user C{name} (RFC 2865 section 5.1).
+    """
+    for octets in packet.octets("User-Name")[:1]:
+        try:
+            return _text(octets)
+        except ValueError as problem:
+            _warn("User-Name", str(problem))
+    return name

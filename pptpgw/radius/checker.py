@@ -1,0 +1,228 @@
+"""
+Has RADIUS servers judge claims: C{--auth radius}.
+
+The rules:
+
+ - Every claim is judged by its own means: what the peer sent goes to the server, which does the
+   arithmetic. EAP is passed on round by round, to the server that began it (RFC 3579).
+ - An Access-Reject is a no like any other, with what the server wants the peer to hear:
+   MS-CHAP-Error, or else Reply-Message.
+ - Where no server answers the caller is turned away, and no checker after this one is asked: an
+   outage must not pass for a wrong password.
+ - An Access-Accept that lacks the server's proof (MS-CHAPv2), whose keys can't be read, that says
+   of EAP what isn't Success, or is for another service than a framed one (RFC 2865 section 5.6), is
+   none. So is an Access-Challenge to anything but EAP: PPP has no way to pass it on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.auth.credentials import (
+    ClaimCredentials,
+    MSCHAPCredentials,
+    MSCHAPV2Credentials,
+    RelayedCredentials,
+)
+from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.auth.rejection import Rejection
+from pptpgw.config import Configuration
+from pptpgw.error import ConfigurationError, Malformed, Refused
+from pptpgw.interfaces import IConfigurable, IEAPCredentials
+from pptpgw.profile import Profile
+from pptpgw.radius import access, keys
+from pptpgw.radius.attributes import applied, nameIn
+from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.packet import (
+    ACCESS_ACCEPT,
+    ACCESS_CHALLENGE,
+    ACCESS_REJECT,
+    ACCESS_REQUEST,
+    Reply,
+    Request,
+)
+from pptpgw.radius.transport import Unanswered
+from pptpgw.servers import Server
+from pptpgw.wire.chap import FailureMessage
+
+# Rounds of EAP; the exchange has its own limit too.
+ROUNDS = 200
+# What the peer's packets may have (RFC 3748 section 3.1), for a server that has to cut its own.
+_FRAMED_MTU = 1020
+_FRAMED = 2
+_EAP_SUCCESS = 3
+_PROOF = re.compile(rb".(S=[0-9A-F]{40}.*)", re.DOTALL)
+
+
+@implementer(ICredentialsChecker, IConfigurable)
+class RADIUSChecker:
+    """
+    Checks by asking servers.
+
+    @ivar client: which asks them; the gateway's service sets it.
+    @ivar identifier: what we are called; C{address} where we are, empty: where we were called.
+    @ivar deadline: seconds that a request may take.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, IEAPCredentials)
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: RADIUSClient | None = None,
+        identifier: str = "pptpgw",
+        address: str = "",
+        deadline: float = 25.0,
+    ) -> None:
+        self.client = client
+        self.identifier = identifier
+        self.address = address
+        self.deadline = deadline
+
+    def configure(self, configuration: Configuration) -> None:
+        """
+        Take over C{[radius]}.
+
+        @raise ConfigurationError: it names no server that judges callers.
+        """
+        radius = configuration.radius
+        if not any(server.serves(accounting=False) for server in radius.server):
+            raise ConfigurationError(
+                "--auth radius: the configuration names no server: it needs a [[radius.server]] "
+                "with an auth-port"
+            )
+        self.identifier = radius.nasIdentifier or configuration.link.name
+        self.address = str(radius.nasAddress[0]) if radius.nasAddress else ""
+        self.deadline = radius.deadline
+
+    def requestAvatarId(self, credentials: ClaimCredentials) -> Deferred[bytes | tuple[()]]:
+        """
+        The L{AvatarID} of the account, with the profile that the server gives; fails with
+        L{Rejection} where it says no, and with L{Refused} where there is no answer.
+        """
+        if isinstance(credentials, RelayedCredentials):
+            return Deferred.fromCoroutine(self._converse(credentials))
+        return Deferred.fromCoroutine(self._ask(credentials))
+
+    async def _ask(self, credentials: ClaimCredentials) -> AvatarID:
+        def fill(request: Request) -> None:
+            access.prove(request, credentials)
+            self._describe(request, credentials)
+
+        return self._judge(await self._request(fill), credentials)
+
+    async def _converse(self, credentials: RelayedCredentials) -> AvatarID:
+        """
+        RFC 3579 section 2.
+        """
+        message, state, server = credentials.response, list[bytes](), None
+        for _ in range(ROUNDS):
+            reply = await self._request(self._filled(credentials, message, state), server)
+            if reply.code != ACCESS_CHALLENGE:
+                return self._judge(reply, credentials)
+            state, server = reply.octets("State"), reply.server
+            message = await credentials.converse(b"".join(reply.octets("EAP-Message")))
+        raise Refused(f"no verdict after {ROUNDS} rounds", retry=False)
+
+    def _filled(
+        self, credentials: RelayedCredentials, message: bytes, state: list[bytes]
+    ) -> Callable[[Request], None]:
+        def fill(request: Request) -> None:
+            access.name(request, credentials.username)
+            self._describe(request, credentials)
+            request.add("Framed-MTU", _FRAMED_MTU)
+            request.addLong("EAP-Message", message)
+            for one in state:
+                request.add("State", one)
+
+        return fill
+
+    def _describe(self, request: Request, credentials: ClaimCredentials) -> None:
+        access.describe(request, credentials.claim.caller, self.identifier, self.address)
+
+    async def _request(
+        self, fill: Callable[[Request], None], server: Server | None = None
+    ) -> Reply:
+        if self.client is None:
+            raise Refused("there is no RADIUS server: [[radius.server]] names them", retry=False)
+        try:
+            return await self.client.request(ACCESS_REQUEST, fill, self.deadline, server)
+        except Unanswered as problem:
+            raise Refused(str(problem), retry=False) from problem
+
+    def _judge(self, reply: Reply, credentials: ClaimCredentials) -> AvatarID:
+        if reply.code == ACCESS_REJECT:
+            raise self._rejection(reply)
+        if reply.code != ACCESS_ACCEPT:
+            raise Rejection(text=b"another authentication protocol is needed")
+        try:
+            self._earn(reply, credentials)
+        except Malformed as problem:
+            self._log.error(
+                "{server} accepts {name!a}, which can't be obeyed: {why}",
+                server=f"RADIUS server {reply.server.host}",
+                name=nameOf(credentials.username),
+                why=str(problem),
+            )
+            raise Refused("the RADIUS server's answer can't be obeyed", retry=False) from problem
+        name = nameIn(reply, nameOf(credentials.username))
+        return AvatarID(applied(reply, Profile(name)))
+
+    def _earn(self, reply: Reply, credentials: ClaimCredentials) -> None:
+        """
+        Take over what an Access-Accept leaves behind: the message and the keys.
+
+        @raise Malformed: it can't be.
+        """
+        for service in reply.values("Service-Type"):
+            if service != _FRAMED:
+                raise Malformed(f"it is for Service-Type {service}, not for a framed one")
+        if isinstance(credentials, RelayedCredentials):
+            message = b"".join(reply.octets("EAP-Message"))
+            if message[:1] not in (b"", bytes((_EAP_SUCCESS,))):
+                raise Malformed(f"its EAP-Message has code {message[0]}, which is no Success")
+            credentials.keys = keys.startKeys(reply)
+        elif isinstance(credentials, MSCHAPV2Credentials):
+            credentials.message = _proof(reply)
+            credentials.keys = keys.startKeys(reply)
+        else:
+            credentials.message = _said(reply) or credentials.message
+            if isinstance(credentials, MSCHAPCredentials):
+                credentials.keys = keys.mschapKeys(reply, credentials.claim.challenge)
+
+    def _rejection(self, reply: Reply) -> Rejection:
+        for octets in reply.octets("MS-CHAP-Error")[:1]:
+            try:
+                # The identifier of the Response is before it (RFC 2548 section 2.1.5).
+                failure = FailureMessage.decode(octets[1:])
+            except Malformed as problem:
+                self._log.warn("MS-CHAP-Error is passed over: {why}", why=str(problem))
+            else:
+                return Rejection(failure.error, failure.retry, failure.text)
+        return Rejection(text=_said(reply))
+
+
+def _proof(reply: Reply) -> bytes:
+    """
+    What MS-CHAP2-Success has behind its identifier (RFC 2548 section 2.3.3).
+    """
+    for octets in reply.octets("MS-CHAP2-Success")[:1]:
+        match = _PROOF.fullmatch(octets)
+        if match is not None:
+            return match[1]
+    raise Malformed("it has no MS-CHAP2-Success, by which the caller would know us")
+
+
+def _said(reply: Reply) -> bytes:
+    """
+    What Reply-Message says (RFC 2865 section 5.18).
+    """
+    return b" ".join(reply.octets("Reply-Message"))[:253]

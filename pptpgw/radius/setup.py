@@ -1,0 +1,42 @@
+"""
+From the configuration to a client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pptpgw.config import Configuration
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError
+from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.transport import ITransport, Service
+from pptpgw.radius.udp import UDPTransport
+from pptpgw.servers import Server
+
+
+def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -> RADIUSClient:
+    """
+    The client of the servers that C{[radius]} names; it opens nothing before it is asked.
+
+    @param counters: where discards are counted.
+    @raise ConfigurationError: a server can't be asked as it is described; the text says why.
+    """
+    radius = configuration.radius
+    if radius.timeout >= radius.deadline:
+        raise ConfigurationError(
+            f"[radius] timeout = {radius.timeout:g}: must be less than deadline = "
+            f"{radius.deadline:g}, or no second server is ever asked"
+        )
+
+    def makeTransport(server: Server, service: Service) -> ITransport:
+        return UDPTransport(reactor, server, service, radius.timeout, counters)
+
+    return RADIUSClient(
+        reactor,
+        radius.server,
+        makeTransport,
+        (radius.nasIdentifier or configuration.link.name).encode(),
+        radius.deadTime,
+        radius.probeInterval,
+    )
