@@ -551,7 +551,7 @@ class ISessionObserver(Interface):
         The session is over; L{pptpgw.cause.codeOf} gives the code of the cause.
 
         @return: where that takes time, what fires when it is accounted for: so long, but no longer
-            than L{pptpgw.gateway.REPORT_SECONDS}, nobody else gets what the session was given.
+            than L{pptpgw.session.ending.REPORT_SECONDS}, nobody else gets what the session had.
         """
 
     def callerRefused(caller: str, name: str, method: str, reason: str) -> None:
@@ -674,6 +674,19 @@ class Grant:
     message: bytes
     keys: IKeys | None
     subscriber: object
+
+
+class IConfigurable(Interface):
+    """
+    A credentials checker that the configuration concerns.
+    """
+
+    def configure(configuration: Any) -> None:
+        """
+        Before anybody is checked: the whole L{pptpgw.config.Configuration}.
+
+        @raise pptpgw.error.PPTPGWError: it is of no use; the text says why.
+        """
 
 
 class IClaimCredentials(ICredentials):

@@ -24,12 +24,11 @@ from twisted.python.filepath import FilePath
 
 from pptpgw import __version__, plugin
 from pptpgw.auth.chain import CheckerChain
-from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
-from pptpgw.interfaces import INetworkFactory
+from pptpgw.interfaces import IConfigurable, INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.service import GatewayService
 
@@ -173,8 +172,8 @@ class Options(usage.Options, AuthOptionMixin):
         """
         checkers: list[ICredentialsChecker] = self.get("credCheckers", [])
         for checker in checkers:
-            if isinstance(checker, ChapSecretsChecker):
-                checker.serverName = self.configuration.link.name.encode()
+            if IConfigurable.providedBy(checker):
+                IConfigurable(checker).configure(self.configuration)
         return Portal(SubscriberRealm(), [CheckerChain(checkers)])
 
 

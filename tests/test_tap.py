@@ -223,7 +223,7 @@ class TestCheckers:
         assert complaint("--auth", "chap-secret:x") == (
             '--auth: no credentials checker is called "chap-secret": did you mean chap-secrets?'
         )
-        assert "there are anonymous, chap-secrets, " in complaint("--auth", "xyzzy")
+        assert "there are accounts, anonymous, chap-secrets, " in complaint("--auth", "xyzzy")
 
     def test_theList(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         self.install(site)

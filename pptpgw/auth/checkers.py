@@ -14,8 +14,9 @@ from zope.interface import implementer
 
 from pptpgw.auth import secrets
 from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ICertifiedName
+from pptpgw.interfaces import ICertifiedName, IConfigurable
 from pptpgw.profile import Profile
 
 # The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
@@ -26,7 +27,7 @@ MAXIMUM_OCTETS = 1 << 20
 _NOBODY = b"there is no such user"
 
 
-@implementer(ICredentialsChecker)
+@implementer(ICredentialsChecker, IConfigurable)
 class ChapSecretsChecker:
     """
     Checks against a file in the format of pppd's chap-secrets (L{pptpgw.auth.secrets}).
@@ -49,6 +50,12 @@ class ChapSecretsChecker:
         self._path = path
         self._seen = self._look()
         self._secrets = self._read()
+
+    def configure(self, configuration: Configuration) -> None:
+        """
+        Our name.
+        """
+        self.serverName = configuration.link.name.encode()
 
     def requestAvatarId(
         self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName

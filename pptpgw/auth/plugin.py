@@ -82,14 +82,16 @@ class AccountsCheckerFactory:
         """
         A L{pptpgw.auth.accounts.AccountsChecker} of the store at C{argstring}.
 
-        @raise pptpgw.error.ConfigurationError: it is no such URL.
+        @raise pptpgw.error.PPTPGWError: there is no store that can be used.
         """
         from twisted.internet import reactor
 
         from pptpgw.auth.accounts import AccountsChecker
+        from pptpgw.store.database import locate
         from pptpgw.store.store import Store
 
-        Store.check(argstring)
+        if argstring:
+            locate(argstring)
         return AccountsChecker(
             lambda settings: Store(reactor, argstring or settings.store, settings.key)
         )

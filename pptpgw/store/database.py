@@ -22,6 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError
+from pptpgw.store import sqlite
 from pptpgw.store.error import StoreError
 
 T = TypeVar("T")
@@ -130,14 +131,13 @@ class Database:
         """
         @param url: C{sqlite:PATH}, or C{postgresql://...} as libpq has it.
         @param create: whether to make an SQLite file that isn't there.
-        @raise ConfigurationError: it is of another form, or holds a password, or its driver isn't
-            installed.
+        @raise pptpgw.error.PPTPGWError: see L{locate}.
         """
         self.url = url
         self._reactor = reactor
         self._deadline = deadline
         self._waiting = 0
-        module, where = _driver(url, create)
+        module, where = locate(url, create)
         threads = {"cp_min": 1, "cp_max": THREADS, "cp_reactor": reactor}
         self._pool: Any = _makePool(module, *where, LOCK_SECONDS, **threads)
         self._driver: Any = self._pool.dbapi
@@ -223,13 +223,22 @@ class Database:
         return answer.addBoth(over)
 
 
-def _driver(url: str, create: bool) -> tuple[str, tuple[object, ...]]:
+def locate(url: str, create: bool = False) -> tuple[str, tuple[object, ...]]:
     """
-    The module that reaches the database at C{url}, and what it is told.
+    The name of the module that reaches the database at C{url}, and what it is told.
+
+    @param create: whether an SQLite file may be missing.
+    @raise ConfigurationError: it is of another form, or holds a password, or its driver isn't
+        installed.
+    @raise StoreError: the SQLite file can't be used.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite" and rest:
-        return "pptpgw.store.sqlite", (Path(rest), create)
+        # A daemon's folder is another one.
+        path = Path(rest).absolute()
+        if not create:
+            sqlite.check(path)
+        return sqlite.__name__, (path, create)
     if scheme in ("postgresql", "postgres") and rest.startswith("//"):
         try:
             from pptpgw.store import postgresql

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from pptpgw.store.record import Account, Attempts, SessionRecord, SharedProfile, Usage
 
@@ -20,6 +20,8 @@ class IStore(Interface):
     fails with L{pptpgw.store.error.StoreError} where the database can't answer, or not in time.
     What wasn't answered in time may have been done all the same. The first one opens the database.
     """
+
+    vault = Attribute("What seals passwords, a L{pptpgw.store.vault.Vault}.")
 
     def open() -> Deferred[None]:
         """

@@ -23,18 +23,13 @@ ALONE: str | None = None
 EXISTS = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 
-def connect(path: Path, create: bool, seconds: float) -> sqlite3.Connection:
+def check(path: Path) -> None:
     """
-    Open the database in a file.
+    Whether the database in a file can be used.
 
-    @param create: whether to make it, and its folder, where it isn't there.
-    @param seconds: how long to wait for locks.
-    @raise StoreError: it isn't there, others may read or write it, or it can't be opened.
+    @raise StoreError: it isn't there, or others may read or write it.
     """
     try:
-        if create and not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
         mode = S_IMODE(path.stat().st_mode)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no store; pptpgw user add makes one") from error
@@ -42,6 +37,23 @@ def connect(path: Path, create: bool, seconds: float) -> sqlite3.Connection:
         raise StoreError(f"{error.filename or path}: {error.strerror}") from error
     if mode & 0o077:
         raise StoreError(f"{path}: others than its owner may read or write it; chmod 600 {path}")
+
+
+def connect(path: Path, create: bool, seconds: float) -> sqlite3.Connection:
+    """
+    Open the database in a file.
+
+    @param create: whether to make it, and its folder, where it isn't there.
+    @param seconds: how long to wait for locks.
+    @raise StoreError: it can't be used, see L{check}, or made.
+    """
+    try:
+        if create and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreError(f"{error.filename or path}: {error.strerror}") from error
+    check(path)
     connection = sqlite3.connect(
         # One connection a thread, but the pool closes all of them in the reactor's.
         path,

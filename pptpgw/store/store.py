@@ -26,16 +26,6 @@ from pptpgw.store.vault import Vault
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOCATION = "sqlite:/var/lib/pptpgw/accounts.sqlite"
-"""
-Where the store is, unless somebody says otherwise.
-"""
-
-KEY = "/etc/pptpgw/accounts.key"
-"""
-Where the key of passwords that can be had back is, unless somebody says otherwise.
-"""
-
 
 @implementer(IStore)
 class Store:
@@ -49,8 +39,8 @@ class Store:
     def __init__(
         self,
         reactor: Any,
-        url: str = LOCATION,
-        key: str = KEY,
+        url: str,
+        key: str,
         create: bool = False,
         now: Callable[[], float] = time,
     ) -> None:
@@ -59,7 +49,7 @@ class Store:
         @param key: the path of the file with the key, needed for recoverable passwords only.
         @param create: whether to make an SQLite file, and the key, where they aren't there.
         @param now: the time, in seconds since the epoch.
-        @raise pptpgw.error.ConfigurationError: C{url} is of no use.
+        @raise pptpgw.error.PPTPGWError: C{url} is of no use.
         """
         self.url = url
         self.vault = Vault(Path(key), create)

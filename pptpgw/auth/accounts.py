@@ -1,0 +1,131 @@
+"""
+The checker of users in the embedded store.
+
+An unknown user is checked against a password that nobody has, after the same query: nothing that a
+caller can see or measure tells it from a wrong password, a disabled user or one whose password has
+expired.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from secrets import token_bytes
+from time import time
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.config import Accounts, Configuration
+from pptpgw.interfaces import ICertifiedName, IConfigurable
+from pptpgw.ppp.mschap import ntPasswordHash
+from pptpgw.store.error import StoreError
+from pptpgw.store.interface import IStore
+from pptpgw.store.record import Account
+
+_NOBODY = token_bytes(16)
+
+
+class PasswordExpired(UnauthorizedLogin):
+    """
+    The password is right, and may only be changed.
+
+    @ivar account: the L{Account}.
+    """
+
+    def __init__(self, account: Account) -> None:
+        super().__init__("the password has expired")
+        self.account = account
+
+
+@implementer(ICredentialsChecker, IConfigurable)
+class AccountsChecker:
+    """
+    Checks against a store.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName)
+
+    _log = Logger()
+
+    def __init__(
+        self, makeStore: Callable[[Accounts], IStore], now: Callable[[], float] = time
+    ) -> None:
+        """
+        @param makeStore: makes the store that the configuration describes, at its first need.
+        @param now: the time, in seconds since the epoch.
+        """
+        self._makeStore = makeStore
+        self._made: IStore | None = None
+        self._now = now
+
+    def configure(self, configuration: Configuration) -> None:
+        """
+        Where the store is.
+
+        @raise pptpgw.error.PPTPGWError: it can't be used; the text says why.
+        """
+        self._made = self._makeStore(configuration.accounts)
+
+    @property
+    def store(self) -> IStore:
+        """
+        The store.
+        """
+        if self._made is None:
+            self.configure(Configuration())
+        assert self._made is not None
+        return self._made
+
+    def requestAvatarId(
+        self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName
+    ) -> Deferred[bytes | tuple[()]]:
+        """
+        The L{AvatarID} of the account that C{credentials} prove; fails with L{UnauthorizedLogin}
+        where there is none, they don't, or it may not call; with L{PasswordExpired} where they do;
+        with L{pptpgw.store.error.StoreError} where the store can't say. To a name in a verified
+        certificate an account is enough, whatever its password.
+        """
+        found: Deferred[Account | None] = self.store.account(nameOf(credentials.username))
+        return found.addCallback(self._judge, credentials)
+
+    def _judge(self, account: Account | None, credentials: Any) -> AvatarID:
+        certified = ICertifiedName.providedBy(credentials)
+        right = certified or self._proves(credentials, account or Account("", _NOBODY))
+        if account is None or not right:
+            raise UnauthorizedLogin
+        if account.disabled:
+            self._log.info("{user!a} has proven itself, but is disabled", user=account.name)
+            raise UnauthorizedLogin
+        if not certified and account.expired(self._now()):
+            raise PasswordExpired(account)
+        return AvatarID(account.profile)
+
+    def _proves(self, credentials: Any, account: Account) -> bool:
+        """
+        Whether C{credentials} were made by somebody who knows the account's password.
+        """
+        right: bool
+        if IUsernamePassword.providedBy(credentials):
+            given = ntPasswordHash(credentials.password)
+            right = hmac.compare_digest(given, account.ntHash)
+        elif account.sealed:
+            try:
+                password = self.store.vault.open(account.name, account.sealed)
+            except StoreError as error:
+                self._log.error("{error}", error=str(error))
+                password = _NOBODY
+            right = credentials.checkPassword(password)
+        elif hasattr(credentials, "checkNTHash"):
+            right = credentials.checkNTHash(account.ntHash)
+        else:
+            # CHAP needs the password itself, and this one is nobody's.
+            credentials.checkPassword(_NOBODY)
+            right = False
+        return right
