@@ -1,0 +1,297 @@
+"""
+Scripts that are run when networks of a session open and close, with the arguments and variables of
+pppd's own (pppd(8), SCRIPTS).
+
+The rules:
+
+ - For one session in order, one at a time: C{ip-down} begins when C{ip-up} has ended. So many
+   scripts at a time in all, sessions taking turns.
+ - Nothing waits for a script but the next of its session, and whatever the session was given: that
+   is given to nobody else before its scripts are done, as far as the gateway lets observers ask
+   for that.
+ - Where sessions come and go faster than scripts run: what closes before its turn to be told as
+   open has come isn't told at all. So a session has at most two scripts of a kind waiting, whatever
+   its peer does.
+ - What of a script can't be told doesn't exist here: there is no terminal (C{none}, speed 0), and
+   one interface for all sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import INetworkProtocol
+from pptpgw.ncp.ipv4 import IPCP
+from pptpgw.ncp.ipv6 import IPV6CP
+from pptpgw.ports.script import Run, check, text
+from pptpgw.session.observer import SessionObserver
+from pptpgw.session.session import Session
+
+_DEVICE = "none"
+_SPEED = "0"
+
+
+class Task(NamedTuple):
+    """
+    A script to be run.
+
+    @ivar kind: what it is about: C{auth}, C{ip}, C{ipv6}.
+    @ivar up: whether it tells of a beginning.
+    """
+
+    kind: str
+    up: bool
+    path: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+class Queue:
+    """
+    The scripts of one session.
+
+    @ivar tasks: those whose turn hasn't come.
+    @ivar running: whether one runs.
+    @ivar done: fire when there is nothing left to do.
+    """
+
+    __slots__ = ("done", "running", "tasks")
+
+    def __init__(self) -> None:
+        self.tasks: deque[Task] = deque()
+        self.running = False
+        self.done: list[Deferred[None]] = []
+
+    def add(self, task: Task) -> None:
+        """
+        One more, in the place of those that it makes pointless.
+        """
+        if not task.up:
+            waiting = [other for other in self.tasks if other.kind == task.kind]
+            if waiting:
+                # An up that nobody has been told of, and this its down; or the down before.
+                self.tasks.remove(waiting[-1])
+                if waiting[-1].up:
+                    return
+        if task.path:
+            self.tasks.append(task)
+
+
+class Hooks(SessionObserver):
+    """
+    Runs the scripts.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        scripts: Mapping[str, str],
+        interface: str,
+        deadline: float,
+        processes: int,
+    ) -> None:
+        """
+        @param scripts: paths by C{auth-up}, C{auth-down}, C{ip-up}, C{ip-down}, C{ipv6-up} and
+            C{ipv6-down}; empty: none.
+        @param interface: the name of the interface that sessions' packets come by.
+        @param deadline: seconds that a script has.
+        @param processes: how many run at a time.
+        """
+        self._reactor = reactor
+        self._scripts = scripts
+        self._interface = interface
+        self._deadline = deadline
+        self._processes = processes
+        # By the identifier of their session, those that aren't done.
+        self._queues: dict[str, Queue] = {}
+        # Those whose turn it is, in this order; and what runs.
+        self._ready: dict[str, None] = {}
+        self._running: set[Run] = set()
+        self._stopped: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """
+        See that every script can be run.
+
+        @raise ConfigurationError: one can't; the text says why.
+        """
+        for name, path in self._scripts.items():
+            if path:
+                try:
+                    check(path)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"[hooks] {name}: {error}") from error
+
+    def stop(self) -> Deferred[None]:
+        """
+        Fires when every script is done, or after one deadline: then those that run are killed, and
+        the others aren't run.
+        """
+        if not self._queues:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        late = self._reactor.callLater(self._deadline, self._abandon)
+        return stopped.addCallback(_cancel, late)
+
+    # ISessionObserver
+
+    def sessionStarted(self, session: Session) -> None:
+        """
+        See L{ISessionObserver.sessionStarted}.
+        """
+        self._add("auth", True, session, self._authArguments(session), {})
+
+    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        See L{ISessionObserver.protocolOpened}.
+        """
+        self._changed(True, session, protocol)
+
+    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        See L{ISessionObserver.protocolClosed}.
+        """
+        self._changed(False, session, protocol)
+
+    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
+        """
+        See L{ISessionObserver.sessionEnded}.
+        """
+        self._add("auth", False, session, self._authArguments(session), {})
+        queue = self._queues.get(session.identifier)
+        if queue is None:
+            return None
+        done: Deferred[None] = Deferred()
+        queue.done.append(done)
+        return done
+
+    # Within
+
+    def _authArguments(self, session: Session) -> tuple[str, ...]:
+        return self._interface, text(session.user), _userName(), _DEVICE, _SPEED
+
+    def _changed(self, up: bool, session: Session, protocol: INetworkProtocol) -> None:
+        if isinstance(protocol, IPCP):
+            kind, local, remote = "ip", protocol.localAddress, protocol.peerAddress or ""
+            names = ("IPLOCAL", "IPREMOTE")
+        elif isinstance(protocol, IPV6CP):
+            kind, local, remote = "ipv6", str(protocol.localAddress), str(protocol.peerAddress)
+            names = ("LLLOCAL", "LLREMOTE")
+        else:
+            return
+        arguments = (self._interface, _DEVICE, _SPEED, local, remote, session.caller)
+        addresses = dict(zip(names, (local, remote), strict=True))
+        self._add(kind, up, session, arguments, addresses)
+
+    def _add(
+        self,
+        kind: str,
+        up: bool,
+        session: Session,
+        arguments: tuple[str, ...],
+        addresses: Mapping[str, str],
+    ) -> None:
+        path = self._scripts.get(f"{kind}-{'up' if up else 'down'}", "")
+        queue = self._queues.get(session.identifier)
+        if queue is None:
+            if not path:
+                return
+            queue = self._queues[session.identifier] = Queue()
+        environment = {
+            "DEVICE": _DEVICE,
+            "IFNAME": self._interface,
+            "LINKNAME": session.identifier,
+            "ORIG_UID": str(os.getuid()),
+            "PEERNAME": text(session.user),
+            "PPPLOGNAME": _userName(),
+            "REMOTENUMBER": session.caller,
+            "SPEED": _SPEED,
+            **addresses,
+        }
+        if not up:
+            counters = session.counters
+            environment["CONNECT_TIME"] = str(int(self._reactor.seconds() - session.since))
+            environment["BYTES_SENT"] = str(counters.octetsSent)
+            environment["BYTES_RCVD"] = str(counters.octetsReceived)
+        queue.add(Task(kind, up, path, arguments, environment))
+        self._settle(session.identifier, queue)
+
+    def _settle(self, identifier: str, queue: Queue) -> None:
+        """
+        C{queue} has changed.
+        """
+        if not queue.running:
+            if not queue.tasks:
+                del self._queues[identifier]
+                self._ready.pop(identifier, None)
+                for done in queue.done:
+                    done.callback(None)
+            else:
+                self._ready.setdefault(identifier)
+        self._next()
+
+    def _next(self) -> None:
+        while self._ready and len(self._running) < self._processes:
+            identifier = next(iter(self._ready))
+            del self._ready[identifier]
+            queue = self._queues[identifier]
+            queue.running = True
+            task = queue.tasks.popleft()
+            run = Run(self._reactor, task.path, self._deadline)
+            self._running.add(run)
+            run.over.addCallback(self._over, run, identifier, queue)
+            run.start(task.arguments, task.environment)
+        if not self._queues and self._stopped is not None:
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
+
+    def _over(self, _: None, run: Run, identifier: str, queue: Queue) -> None:
+        self._running.discard(run)
+        queue.running = False
+        self._settle(identifier, queue)
+
+    def _abandon(self) -> None:
+        """
+        The gateway's end can't wait any longer.
+        """
+        waiting = sum(len(queue.tasks) for queue in self._queues.values())
+        self._log.warn(
+            "{running} scripts are killed, and {waiting} aren't run: the gateway stops",
+            running=len(self._running),
+            waiting=waiting,
+        )
+        self._ready.clear()
+        for queue in self._queues.values():
+            queue.tasks.clear()
+        for identifier, queue in tuple(self._queues.items()):
+            if not queue.running:
+                self._settle(identifier, queue)
+        for run in tuple(self._running):
+            run.kill()
+
+
+def _userName() -> str:
+    """
+    The name of the user that scripts run as.
+    """
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _cancel(_: None, late: IDelayedCall) -> None:
+    if late.active():
+        late.cancel()
