@@ -32,11 +32,17 @@ class Refused(PPTPGWError):
     A peer's request, right in form, is turned down; the text is the reason, fit for a log.
 
     @ivar retry: whether the peer may try again within the same exchange.
+    @ivar error: how MS-CHAP numbers the reason (RFC 2759 section 6).
+    @ivar text: what the peer's user is told, in UTF-8; empty: what everybody is.
     """
 
-    def __init__(self, reason: str, retry: bool = True) -> None:
+    def __init__(
+        self, reason: str, retry: bool = True, error: int = 691, text: bytes = b""
+    ) -> None:
         super().__init__(reason)
         self.retry = retry
+        self.error = error
+        self.text = text
 
 
 class CallError(PPTPGWError):

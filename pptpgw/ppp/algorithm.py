@@ -16,7 +16,7 @@ from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
 from pptpgw.wire import chap
 
-_WRONG_PASSWORD = 691
+WRONG_PASSWORD = 691
 _FAILED = b"Authentication failed"
 
 
@@ -48,11 +48,15 @@ class Algorithm(TypingProtocol):
     responseSize: int
     mayRetry: bool
 
-    def failure(self, challenge: bytes, retry: bool) -> bytes:
+    def failure(
+        self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
+    ) -> bytes:
         """
         The message of a Failure.
 
         @param challenge: what the peer may respond to next.
+        @param error: the reason's number.
+        @param text: for the human reader; empty: the one for everybody.
         """
 
     def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
@@ -66,8 +70,10 @@ class _MD5:
     responseSize = 16
     mayRetry = False
 
-    def failure(self, challenge: bytes, retry: bool) -> bytes:
-        return _FAILED
+    def failure(
+        self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
+    ) -> bytes:
+        return text or _FAILED
 
     def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
         value = mschap.chapMD5(challenge.identifier, password, challenge.value)
@@ -79,8 +85,10 @@ class _MSCHAP:
     responseSize = chap.MSCHAPResponse.SIZE
     mayRetry = True
 
-    def failure(self, challenge: bytes, retry: bool) -> bytes:
-        return chap.FailureMessage(_WRONG_PASSWORD, retry, challenge, text=_FAILED).encode()
+    def failure(
+        self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
+    ) -> bytes:
+        return chap.FailureMessage(error, retry, challenge, text=text or _FAILED).encode()
 
     def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
         if len(challenge.value) != self.challengeSize:

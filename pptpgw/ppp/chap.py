@@ -26,7 +26,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Malformed
+from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
@@ -46,7 +46,7 @@ from pptpgw.ppp.exchange import (
 from pptpgw.wire import chap
 
 # What the errors of RFC 2759 section 6 mean.
-_ERRORS = {
+ERRORS = {
     646: "outside the hours that the account allows",
     647: "the account is disabled",
     648: "the password has expired",
@@ -179,10 +179,11 @@ class CHAPAuthenticator(AuthenticatorExchange):
             self._arm(self._rechallenge, self.start)
         self._reply(chap.Success(self._identifier, message))
 
-    def _deny(self, retry: bool) -> None:
+    def _deny(self, retry: bool, refusal: Refused | None = None) -> None:
         identifier = self._identifier
         self._nextChallenge()
-        message = self._algorithm.failure(self._challenge, retry)
+        said = (refusal.error, refusal.text) if refusal is not None else ()
+        message = self._algorithm.failure(self._challenge, retry, *said)
         self._reply(chap.Failure(identifier, message))
 
 
@@ -311,6 +312,6 @@ def _explain(message: bytes) -> str:
         reason = "the authenticator does not believe us"
     else:
         text = failure.text
-        reason = _ERRORS.get(failure.error, f"error {failure.error}")
+        reason = ERRORS.get(failure.error, f"error {failure.error}")
     said = ascii(text[:100].decode("utf-8", "replace")) if text else ""
     return f"{reason}: {said}" if said else reason

@@ -114,7 +114,7 @@ class MSCHAPV2Method:
                 refused = refusal
                 retry = refusal.retry and conversation.mayRetry and left > 0
                 challenge = conversation.random(algorithm.MSCHAPV2.challengeSize)
-                text = algorithm.MSCHAPV2.failure(challenge, retry)
+                text = algorithm.MSCHAPV2.failure(challenge, retry, refusal.error, refusal.text)
                 message = chap.Failure(number, text).encode()
                 if not retry:
                     await conversation.ask(self.method, message)

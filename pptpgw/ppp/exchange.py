@@ -137,9 +137,11 @@ class AuthenticatorExchange(Exchange):
         """
         raise NotImplementedError
 
-    def _deny(self, retry: bool) -> None:
+    def _deny(self, retry: bool, refusal: Refused | None = None) -> None:
         """
         Tell the peer that it isn't, and whether it may try again.
+
+        @param refusal: which has more to say on it; None: there is no more.
         """
         raise NotImplementedError
 
@@ -195,9 +197,10 @@ class AuthenticatorExchange(Exchange):
         if self._stopped:
             return
         problem = failure.value
+        refusal = problem if isinstance(problem, Refused) else None
         reason: str
-        if isinstance(problem, Refused):
-            reason, retry = str(problem), problem.retry
+        if refusal is not None:
+            reason, retry = str(refusal), refusal.retry
         elif isinstance(problem, DeferredTimeout):
             text = f"no verdict within {VERIFICATION_SECONDS:g} s"
             reason, retry = Cause(text, Termination.NAS_ERROR), False
@@ -206,14 +209,14 @@ class AuthenticatorExchange(Exchange):
             text = "the claim could not be verified"
             reason, retry = Cause(text, Termination.NAS_ERROR), False
         if retry and self._mayRetry and self._name is None and self._tries < TRIES:
-            self._deny(True)
+            self._deny(True, refusal)
             self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")
         else:
-            self._refuse(reason)
+            self._refuse(reason, refusal)
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, refusal: Refused | None = None) -> None:
         self._over = True
-        self._deny(False)
+        self._deny(False, refusal)
         self._verdicts.refused(reason)
 
     def _broken(self, failure: Failure) -> None:
