@@ -82,6 +82,7 @@ class Link:
     @ivar name: the authenticator's name.
     @ivar rechallenge: seconds between challenges during a session; 0: none.
     @ivar encryption: whether MPPE must open, may open, or stays off.
+    @ivar encryptionRelaxable: whether an account may go without encryption that is required.
     @ivar encryptionBits: the key lengths permitted, strongest first.
     @ivar encryptionStateful: whether stateful MPPE is accepted where the client insists on it.
     @ivar mru: the largest information field in octets that this end asks to receive, and sends.
@@ -96,6 +97,7 @@ class Link:
     encryption: Literal["require", "prefer", "off"] = key(
         choice("require", "prefer", "off"), "require"
     )
+    encryptionRelaxable: bool = key(BOOLEAN, False)
     encryptionBits: tuple[int, ...] = key(BITS, (128,))
     encryptionStateful: bool = key(BOOLEAN, False)
     mru: int = key(whole(576, 4000), 1400)

@@ -71,6 +71,7 @@ def linkSettings(
         name=link.name.encode(),
         rechallenge=link.rechallenge,
         encryption=link.encryption,
+        relaxable=link.encryptionRelaxable,
         bits=link.encryptionBits,
         stateful=link.encryptionStateful,
         mru=link.mru,

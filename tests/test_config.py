@@ -68,6 +68,7 @@ class TestDefaults:
         link = Configuration().link
         assert (link.encryption, link.encryptionBits) == ("require", (128,))
         assert link.encryptionStateful is False
+        assert link.encryptionRelaxable is False
 
     def test_theValueIsFrozen(self) -> None:
         with pytest.raises(FrozenInstanceError):
@@ -105,6 +106,7 @@ class TestParse:
             name = "gate way"
             rechallenge = 300
             encryption = "prefer"
+            encryption-relaxable = true
             encryption-bits = [40, 128, 56]
             encryption-stateful = true
             mru = 1500
@@ -139,6 +141,7 @@ class TestParse:
         assert (link.name, link.rechallenge) == ("gate way", 300.0)
         assert (link.encryption, link.encryptionBits) == ("prefer", (128, 56, 40))
         assert link.encryptionStateful is True
+        assert link.encryptionRelaxable is True
         assert (link.mru, link.echoInterval, link.echoFailures) == (1500, 5.0, 0)
         assert link.setupTimeout == 30.0
         assert ipv4.local == address("192.0.2.9")

@@ -275,7 +275,7 @@ class Link:
         if self.phase is Phase.AUTHENTICATE and self._network is not None:
             self.method = self.lcp.demanded
             self._keys = grant.keys
-            self._network.prepare(self._owner.networkProtocols(grant))
+            self._network.prepare(self._owner.networkProtocols(grant), grant)
 
     def authenticated(self, grant: Grant) -> None:
         """

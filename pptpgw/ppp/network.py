@@ -7,6 +7,7 @@ The rules:
  - While encryption is required, or preferred and still undecided, the network control protocols are
    held: their packets are kept, none is answered and none is sent. They are let go the moment that
    MPPE opens, with what was kept.
+ - Whether it is required may depend on the account of the peer (L{LinkSettings.forProfile}).
  - Encryption that was on and ends, ends the link: nothing falls back to clear text.
  - A protocol that nobody here knows gets a Protocol-Reject (section 5.7).
  - A network control protocol that finishes is forgotten, and its end is its alone; the link ends
@@ -22,7 +23,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination, codeOf
-from pptpgw.interfaces import Attachments, IChannel, IKeys, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import (
+    Attachments,
+    Grant,
+    IChannel,
+    IKeys,
+    INetworkLink,
+    INetworkProtocol,
+    ISubscriber,
+)
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
@@ -125,10 +134,13 @@ class NetworkPhase:
 
     # What the link tells
 
-    def prepare(self, networks: Sequence[INetworkProtocol]) -> None:
+    def prepare(self, networks: Sequence[INetworkProtocol], grant: Grant | None = None) -> None:
         """
-        These are the network protocols; nothing is sent yet.
+        These are the network protocols, and why the peer has them; nothing is sent yet.
         """
+        subscriber = ISubscriber(grant.subscriber, None) if grant is not None else None
+        if subscriber is not None:
+            self._settings = self._settings.forProfile(subscriber.profile)
         self._networks = {network.control: network for network in networks}
         for network in networks:
             self._tell(network, "attach", self)
@@ -146,6 +158,8 @@ class NetworkPhase:
             self._channel.requireMPPE()
             if not bits:
                 text = "encryption is required, and this authentication earns no keys for it"
+                if not settings.bits:
+                    text = "encryption is required, and the account allows no key length of ours"
                 self._close(Cause(text, Termination.USER_ERROR))
                 return
         if bits:

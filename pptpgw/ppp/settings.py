@@ -5,7 +5,7 @@ What a link wants, and whom it asks and tells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from typing import Protocol as TypingProtocol
 
@@ -18,6 +18,7 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     INetworkProtocol,
 )
+from pptpgw.profile import Profile
 from pptpgw.wire import ppp
 
 
@@ -43,7 +44,10 @@ class LinkSettings:
     @ivar methods: what the peer must prove itself with, strongest first; empty: nothing.
     @ivar name: our name in challenges.
     @ivar rechallenge: how often the peer is challenged again; 0: never.
-    @ivar bits: the MPPE key lengths allowed, of 40, 56 and 128.
+    @ivar encryption: whether MPPE must open, may open, or stays off, where the account of the peer
+        says nothing else.
+    @ivar relaxable: whether an account may go without encryption that is required here.
+    @ivar bits: the MPPE key lengths allowed, of 40, 56 and 128; an account may allow fewer.
     @ivar stateful: whether a peer that insists on stateful MPPE is followed.
     @ivar echoFailures: unanswered Echo-Requests that end the link; 0: it is never asked.
     @ivar setupTimeout: how long it may take until the first network protocol opens.
@@ -57,6 +61,7 @@ class LinkSettings:
     rechallenge: float = 0
     encryption: Literal["require", "prefer", "off"] = "require"
     bits: tuple[int, ...] = (128,)
+    relaxable: bool = False
     stateful: bool = False
     mru: int = 1400
     echoInterval: float = 30
@@ -80,6 +85,22 @@ class LinkSettings:
         if self.encryption != "require":
             return self.methods
         return tuple(method for method in self.methods if method.earnsKeys)
+
+    def forProfile(self, profile: Profile) -> LinkSettings:
+        """
+        The same for a peer whose account C{profile} is: an account may demand encryption, allow
+        fewer key lengths, and do without what isn't required here; only with L{relaxable} without
+        what is.
+        """
+        encryption = profile.encryption or self.encryption
+        if self.encryption == "require" and not self.relaxable:
+            encryption = "require"
+        bits = self.bits
+        if profile.bits is not None:
+            bits = tuple(one for one in bits if one in profile.bits)
+        if (encryption, bits) == (self.encryption, self.bits):
+            return self
+        return replace(self, encryption=encryption, bits=bits)
 
 
 class LinkOwner(TypingProtocol):

@@ -184,8 +184,9 @@ class AddressPool:
                 return address
             tried.append(name)
             name = pool.next
-        which = " and ".join(tried)
-        raise Exhausted(f"the address pool {which} is used up")
+        if tried == [DEFAULT_POOL]:
+            raise Exhausted("the address pool is used up")
+        raise Exhausted(f"the address pools {', '.join(tried)} are used up")
 
 
 @implementer(IAddressPoolFactory)

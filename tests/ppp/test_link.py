@@ -39,6 +39,7 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.profile import Profile
 from pptpgw.wire import ppp
 
 Frame = tuple[int, bytes]
@@ -119,6 +120,7 @@ class Owner:
         self.causes: list[str] = []
         self.claims: list[Claim] = []
         self.refusal: Refused | None = None
+        self.profile: Profile | None = None
         self.ipcp: list[IPCP] = []
         self.ipv4 = IPv4Settings(
             localAddress="10.77.0.1", peerAddress="10.77.0.10", dns=("10.77.0.53",)
@@ -129,7 +131,7 @@ class Owner:
         credentials = claim.method.credentials(claim, claim.name)
         assert isinstance(credentials, ClaimCredentials)
         if credentials.checkPassword(self.password):
-            return succeed(Grant("alice", credentials.message, credentials.keys, None))
+            return succeed(Grant("alice", credentials.message, credentials.keys, self.profile))
         return fail(Refused("no such user or wrong password"))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
@@ -257,6 +259,96 @@ def test_severalKeyLengths(ours: tuple[int, ...], theirs: tuple[int, ...], expec
     pair.run(2)
     assert pair.server.encryption == f"MPPE {expected} bit stateless", pair.gateway.causes
     assert pair.gateway.opened
+
+
+Encryption = Literal["require", "prefer", "off"]
+
+
+@pytest.mark.parametrize(
+    ("link", "relaxable", "account", "expected"),
+    [
+        ("require", False, None, "MPPE"),
+        ("require", False, "prefer", "no key length"),
+        ("require", False, "off", "no key length"),
+        ("require", True, "prefer", "not encrypted"),
+        ("require", True, "off", "not encrypted"),
+        ("require", True, "require", "no key length"),
+        ("prefer", False, "require", "no key length"),
+        ("prefer", False, "prefer", "not encrypted"),
+        ("off", False, "require", "no key length"),
+        ("off", True, None, "not encrypted"),
+    ],
+)
+def test_encryptionByAccount(
+    link: Encryption, relaxable: bool, account: Encryption | None, expected: str
+) -> None:
+    """
+    An account may demand what the gateway doesn't, and only with the gateway's leave go without
+    what that requires: with a peer that has none the link ends where it is required in the end.
+    """
+    settings = replace(SERVER, encryption=link, relaxable=relaxable)
+    plain = replace(CLIENT, encryption="off")
+    pair = Pair(settings, plain if account is not None else CLIENT)
+    if account is None and link == "off":
+        pair = Pair(settings, plain)
+    pair.gateway.profile = Profile("alice", encryption=account)
+    pair.start()
+    pair.run(20, 0.01)
+    if expected == "no key length":
+        assert pair.gateway.opened == []
+        assert pair.gateway.causes and "encryption is required" in pair.gateway.causes[0]
+    else:
+        assert pair.gateway.opened, pair.gateway.causes
+        assert pair.server.encryption.startswith(expected)
+        assert pair.serverChannel.required == (expected == "MPPE")
+
+
+def test_anAccountThatDemandsEncryptionGetsIt() -> None:
+    """
+    On a gateway where it is off for everybody else.
+    """
+    pair = Pair(replace(SERVER, encryption="off"))
+    pair.gateway.profile = Profile("alice", encryption="require")
+    pair.start()
+    pair.run(1)
+    assert pair.server.encryption == "MPPE 128 bit stateless"
+    assert pair.serverChannel.required and pair.gateway.opened
+
+
+def test_anAccountWithoutEncryptionIsntOfferedAny() -> None:
+    """
+    C{off} where the gateway prefers it, though the peer could.
+    """
+    pair = Pair(replace(SERVER, encryption="prefer"), replace(CLIENT, encryption="prefer"))
+    pair.gateway.profile = Profile("alice", encryption="off")
+    pair.start()
+    pair.run(10, 0.01)
+    assert pair.gateway.opened
+    assert pair.server.encryption == "not encrypted"
+
+
+@pytest.mark.parametrize(
+    ("ours", "accounts", "expected"),
+    [
+        ((128, 56, 40), (40,), "MPPE 40 bit stateless"),
+        ((128,), (128, 40), "MPPE 128 bit stateless"),
+        ((128,), (56, 40), "the account allows no key length of ours"),
+    ],
+)
+def test_keyLengthsByAccount(
+    ours: tuple[int, ...], accounts: tuple[int, ...], expected: str
+) -> None:
+    """
+    An account allows fewer, never more.
+    """
+    pair = Pair(replace(SERVER, bits=ours), replace(CLIENT, bits=(128, 56, 40)))
+    pair.gateway.profile = Profile("alice", bits=accounts)
+    pair.start()
+    pair.run(5)
+    if expected.startswith("MPPE"):
+        assert pair.server.encryption == expected
+    else:
+        assert pair.gateway.causes == [f"encryption is required, and {expected}"]
 
 
 def test_thePeerMaySpeakFirst() -> None:

@@ -197,7 +197,7 @@ def test_namedPools() -> None:
     ]
     error = refusal(addresses, staff)
     assert isinstance(error, Exhausted)
-    assert str(error) == "the address pool staff and guests and default is used up"
+    assert str(error) == "the address pools staff, guests, default are used up"
     assert isinstance(refusal(addresses), Exhausted)
     assert allocate(addresses, Profile("r", pool="rest")) == "10.3.0.1"
     addresses.release("10.2.0.1")
