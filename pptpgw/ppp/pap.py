@@ -22,7 +22,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Malformed
+from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
@@ -50,7 +50,7 @@ class PAPAuthenticator(AuthenticatorExchange):
     The peer tells us its password.
     """
 
-    __slots__ = ("_identifier", "_reply", "_request")
+    __slots__ = ("_identifier", "_message", "_reply", "_request")
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class PAPAuthenticator(AuthenticatorExchange):
         self._request: pap.AuthenticateRequest | None = None
         self._identifier = 0
         self._reply: type[pap.AuthenticateAck] | type[pap.AuthenticateNak] | None = None
+        self._message = b""
 
     def start(self) -> None:
         """
@@ -111,15 +112,16 @@ class PAPAuthenticator(AuthenticatorExchange):
 
     def _answer(self, identifier: int) -> None:
         assert self._reply is not None
-        message = b"Welcome" if self._reply is pap.AuthenticateAck else b"Authentication failed"
-        self._send(self._reply(identifier, message).encode())
+        self._send(self._reply(identifier, self._message).encode())
 
     def _accept(self, message: bytes) -> None:
-        self._reply, self._request = pap.AuthenticateAck, None
+        self._reply, self._request, self._message = pap.AuthenticateAck, None, message[:255]
         self._answer(self._identifier)
 
-    def _deny(self, retry: bool) -> None:
+    def _deny(self, retry: bool, refusal: Refused | None = None) -> None:
         self._reply = pap.AuthenticateNak
+        said = refusal.text if refusal is not None else b""
+        self._message = said[:255] or b"Authentication failed"
         self._answer(self._identifier)
 
 
