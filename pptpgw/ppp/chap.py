@@ -26,7 +26,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Malformed, Refused
+from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
@@ -179,11 +179,11 @@ class CHAPAuthenticator(AuthenticatorExchange):
             self._arm(self._rechallenge, self.start)
         self._reply(chap.Success(self._identifier, message))
 
-    def _deny(self, retry: bool, refusal: Refused | None = None) -> None:
+    def _deny(self, retry: bool) -> None:
         identifier = self._identifier
         self._nextChallenge()
-        said = (refusal.error, refusal.text) if refusal is not None else ()
-        message = self._algorithm.failure(self._challenge, retry, *said)
+        refusal = self._refusal
+        message = self._algorithm.failure(self._challenge, retry, refusal.error, refusal.text)
         self._reply(chap.Failure(identifier, message))
 
 

@@ -81,7 +81,16 @@ class AuthenticatorExchange(Exchange):
     The authenticator's side: claims, tries and verdicts.  A protocol adds its packets.
     """
 
-    __slots__ = ("_authenticate", "_method", "_name", "_over", "_pending", "_tries", "_verdicts")
+    __slots__ = (
+        "_authenticate",
+        "_method",
+        "_name",
+        "_over",
+        "_pending",
+        "_refusal",
+        "_tries",
+        "_verdicts",
+    )
 
     _log = Logger()
 
@@ -107,6 +116,8 @@ class AuthenticatorExchange(Exchange):
         # Refused: no claim is verified any more.
         self._over = False
         self._tries = 0
+        # The last one.
+        self._refusal = Refused("")
 
     def stop(self) -> None:
         """
@@ -137,11 +148,9 @@ class AuthenticatorExchange(Exchange):
         """
         raise NotImplementedError
 
-    def _deny(self, retry: bool, refusal: Refused | None = None) -> None:
+    def _deny(self, retry: bool) -> None:
         """
-        Tell the peer that it isn't, and whether it may try again.
-
-        @param refusal: which has more to say on it; None: there is no more.
+        Tell the peer that it isn't, and whether it may try again; C{_refusal} may say more.
         """
         raise NotImplementedError
 
@@ -197,10 +206,10 @@ class AuthenticatorExchange(Exchange):
         if self._stopped:
             return
         problem = failure.value
-        refusal = problem if isinstance(problem, Refused) else None
         reason: str
-        if refusal is not None:
-            reason, retry = str(refusal), refusal.retry
+        if isinstance(problem, Refused):
+            self._refusal = problem
+            reason, retry = str(problem), problem.retry
         elif isinstance(problem, DeferredTimeout):
             text = f"no verdict within {VERIFICATION_SECONDS:g} s"
             reason, retry = Cause(text, Termination.NAS_ERROR), False
@@ -209,14 +218,14 @@ class AuthenticatorExchange(Exchange):
             text = "the claim could not be verified"
             reason, retry = Cause(text, Termination.NAS_ERROR), False
         if retry and self._mayRetry and self._name is None and self._tries < TRIES:
-            self._deny(True, refusal)
+            self._deny(True)
             self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")
         else:
-            self._refuse(reason, refusal)
+            self._refuse(reason)
 
-    def _refuse(self, reason: str, refusal: Refused | None = None) -> None:
+    def _refuse(self, reason: str) -> None:
         self._over = True
-        self._deny(False, refusal)
+        self._deny(False)
         self._verdicts.refused(reason)
 
     def _broken(self, failure: Failure) -> None:

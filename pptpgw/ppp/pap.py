@@ -22,7 +22,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Malformed, Refused
+from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
@@ -118,10 +118,9 @@ class PAPAuthenticator(AuthenticatorExchange):
         self._reply, self._request, self._message = pap.AuthenticateAck, None, message[:255]
         self._answer(self._identifier)
 
-    def _deny(self, retry: bool, refusal: Refused | None = None) -> None:
+    def _deny(self, retry: bool) -> None:
         self._reply = pap.AuthenticateNak
-        said = refusal.text if refusal is not None else b""
-        self._message = said[:255] or b"Authentication failed"
+        self._message = self._refusal.text[:255] or b"Authentication failed"
         self._answer(self._identifier)
 
 
