@@ -19,6 +19,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from twisted.python.filepath import FilePath
+
 from pptpgw import plugin
 from pptpgw.declaration import Declaration
 from pptpgw.declared import GENERIC, Fault
@@ -214,7 +216,7 @@ class Capture:
 
 SERVERS = Kind(
     "tables, [[radius.server]], each of which describes a server",
-    lambda value: _tables("radius.server", Server, value),
+    lambda value: _tables("radius.server", Server, value, ("host",)),
 )
 """
 A list of RADIUS servers.
@@ -356,7 +358,8 @@ def load(path: str | Path) -> Configuration:
     """
     The configuration in the file at C{path}.
 
-    @raise ConfigurationError: the file can't be read, or L{parse} refuses it.
+    @raise ConfigurationError: the file can't be read, L{parse} refuses it, or it holds secrets that
+        others may read.
     """
     try:
         text = Path(path).read_bytes().decode()
@@ -364,7 +367,15 @@ def load(path: str | Path) -> Configuration:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: TOML is UTF-8, and this isn't: {error}") from error
-    return parse(text, str(path))
+    configuration = parse(text, str(path))
+    permissions = FilePath(str(path)).getPermissions()
+    open_ = any(one.read or one.write for one in (permissions.group, permissions.other))
+    if open_ and any(server.secret for server in configuration.radius.server):
+        raise ConfigurationError(
+            f"{path}: it holds a shared secret, and others than its owner may read or write it; "
+            f"chmod 600 {path}, or name a secret-file instead"
+        )
+    return configuration
 
 
 def parse(text: str, source: str) -> Configuration:
@@ -445,10 +456,13 @@ def _section(section: str, type_: type, table: object, faults: list[str]) -> dic
     return values
 
 
-def _tables(section: str, type_: type, value: object) -> tuple[Any, ...]:
+def _tables(
+    section: str, type_: type, value: object, required: tuple[str, ...] = ()
+) -> tuple[Any, ...]:
     """
     What the tables of C{[[section]]} describe, each a C{type_}.
 
+    @param required: the keys that each must have.
     @raise Fault: with a line for each thing that is wrong.
     """
     if not isinstance(value, list):
@@ -457,6 +471,7 @@ def _tables(section: str, type_: type, value: object) -> tuple[Any, ...]:
     for index, table in enumerate(value, 1):
         wrong: list[str] = []
         made.append(type_(**_section(section, type_, table, wrong)))
+        wrong += [f"{name} is missing" for name in required if name not in table]
         faults += [f"entry {index}: {fault}" for fault in wrong]
     if faults:
         raise Fault("\n".join(faults))

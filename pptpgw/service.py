@@ -20,6 +20,7 @@ from zope.interface import Interface
 
 from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.chain import checkersOf
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
@@ -45,6 +46,8 @@ from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.radius.checker import RADIUSChecker
+from pptpgw.radius.setup import makeClient
 
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -108,6 +111,7 @@ class GatewayService(Service):
     @ivar dataPath: its L{IDataPath}.
     @ivar networks: its L{INetwork}s, by the names of the network protocols.
     @ivar callIDs: the call ids in use on that.
+    @ivar radius: the L{RADIUSClient}; None where the configuration names no server.
     """
 
     _log = Logger()
@@ -140,6 +144,12 @@ class GatewayService(Service):
         self.dataPath: IDataPath = plugin.find(IDataPathFactory, name).makeDataPath(
             argument, reactor, configuration
         )
+        self.radius = (
+            makeClient(reactor, configuration, counters) if configuration.radius.server else None
+        )
+        for checker in checkersOf(portal):
+            if isinstance(checker, RADIUSChecker):
+                checker.client = self.radius
         environment = Environment(
             reactor, configuration.link.mru, self.dataPath.interface, counters
         )
@@ -194,6 +204,8 @@ class GatewayService(Service):
         if not self._opened:
             self.privilegedStartService()
         self.gateway.start()
+        if self.radius is not None:
+            self.radius.start()
         # Until the reactor runs nobody is answered.
         self._reactor.callLater(0, self._announce)
 
@@ -212,6 +224,8 @@ class GatewayService(Service):
             yield self._masqueraded
             yield self._masquerade.stop()
         finally:
+            if self.radius is not None:
+                self.radius.stop()
             self._close()
 
     @property

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
-from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.chain import checkersOf
 from pptpgw.error import Refused
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.mschap import accountName
@@ -35,9 +35,8 @@ class Authenticator:
             as L{pptpgw.auth.realm.SubscriberRealm}.
         """
         self._portal = portal
-        for checker in portal.checkers.values():
-            for one in checker.checkers if isinstance(checker, CheckerChain) else (checker,):
-                _encodeUsers(one)
+        for checker in checkersOf(portal):
+            _encodeUsers(checker)
 
     def __call__(self, claim: Claim) -> Deferred[Grant]:
         """

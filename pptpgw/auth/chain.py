@@ -4,14 +4,23 @@ Several checkers as one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
+
+
+def checkersOf(portal: Portal) -> Iterator[ICredentialsChecker]:
+    """
+    Every checker that C{portal} asks, those in chains too.
+    """
+    for checker in dict.fromkeys(portal.checkers.values()):
+        yield from checker.checkers if isinstance(checker, CheckerChain) else (checker,)
 
 
 @implementer(ICredentialsChecker)

@@ -4,7 +4,11 @@ What pptpgw adds to C{twistd}, to C{--auth} and to its own kinds of plugin: one 
 
 from twisted.application.service import ServiceMaker
 
-from pptpgw.auth.plugin import AccountsCheckerFactory, ChapSecretsCheckerFactory
+from pptpgw.auth.plugin import (
+    AccountsCheckerFactory,
+    ChapSecretsCheckerFactory,
+    RADIUSCheckerFactory,
+)
 from pptpgw.interfaces import (
     IAddressPoolFactory,
     IAuthenticationProtocol,
@@ -18,6 +22,7 @@ gateway = ServiceMaker(
 )
 accounts = AccountsCheckerFactory()
 chapSecrets = ChapSecretsCheckerFactory()
+radius = RADIUSCheckerFactory()
 python = Lazy(IDataPathFactory, "pptpgw.ports.path.PythonDataPathFactory", name="python")
 ranges = Lazy(IAddressPoolFactory, "pptpgw.session.pool.AddressPoolFactory", name="ranges")
 ipv4 = Lazy(INetworkFactory, "pptpgw.network.ipv4.IPv4Factory", name="ipv4")
