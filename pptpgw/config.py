@@ -40,13 +40,14 @@ from pptpgw.kind import (
     SPECIFICATION,
     SPECIFICATIONS,
     STORE,
+    UDP_ADDRESS,
     Kind,
     choice,
     key,
     seconds,
     whole,
 )
-from pptpgw.servers import Server
+from pptpgw.servers import DynamicClient, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,13 @@ SERVERS = Kind(
 """
 A list of RADIUS servers.
 """
+CLIENTS = Kind(
+    "tables, [[radius.client]], each of which describes a client",
+    lambda value: _tables("radius.client", DynamicClient, value),
+)
+"""
+A list of those who may end and change sessions.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,15 @@ class RADIUS:
     @ivar deadline: seconds that a caller's request may take, whatever servers there are.
     @ivar deadTime: seconds that a dead server without C{status-server} is left alone.
     @ivar probeInterval: seconds between Status-Server packets to a dead server.
+    @ivar accounting: whether the servers that take accounting are told of sessions.
+    @ivar interim: seconds between interim updates, where an account says nothing; 0: none.
+    @ivar spool: the folder that keeps records until a server has them; none: they are kept in
+        memory, and lost when the gateway stops.
+    @ivar spoolSize: how large it becomes, in MiB.
+    @ivar dynamic: the address and UDP port of dynamic authorization; empty: none.
+    @ivar dynamicWindow: seconds by which a request there may be older or newer than now.
+    @ivar requireEventTimestamp: whether one that doesn't say when it was made is discarded.
+    @ivar client: who may send them.
     """
 
     server: tuple[Server, ...] = key(SERVERS, ())
@@ -244,6 +261,14 @@ class RADIUS:
     deadline: float = key(seconds(2, 30), 25.0)
     deadTime: float = key(seconds(1, 86400), 60.0)
     probeInterval: float = key(seconds(1, 3600), 10.0)
+    accounting: bool = key(BOOLEAN, True)
+    interim: float = key(seconds(0, 86400), 600.0)
+    spool: str = key(FILE, "")
+    spoolSize: int = key(whole(1, 65536), 64)
+    dynamic: str = key(UDP_ADDRESS, "")
+    dynamicWindow: float = key(seconds(10, 3600), 300.0)
+    requireEventTimestamp: bool = key(BOOLEAN, True)
+    client: tuple[DynamicClient, ...] = key(CLIENTS, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,13 @@ def _secret(value: object) -> str:
     return value
 
 
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 253:
+        raise ValueError
+    return value
+
+
+TLS_NAME = Kind("a domain name or an address", _name)
 HOST = Kind('an IPv4 or IPv6 address, as in "192.0.2.1"', _host)
 SECRET = Kind("a shared secret", _secret)
 
@@ -51,6 +58,10 @@ class Server:
     @ivar authPort: the UDP port that judges callers; C{acctPort} the one of accounting; 0: it
         doesn't do that.
     @ivar tlsPort: the TCP port of both where C{transport} is C{tls}.
+    @ivar tlsName: the name, or address, that its certificate must have; empty: C{host}.
+    @ivar tlsAuthority: the file of the authorities that its certificate must come from, in PEM.
+    @ivar tlsCertificate: the file of our certificate, and those between it and the authority's.
+    @ivar tlsKey: the file of its key, which nobody else may read.
     @ivar secret: the shared secret; of C{secretFile}'s first line where that is named.
     @ivar transport: C{udp}, or C{tls} (RadSec, RFC 6614).
     @ivar weight: its share of the requests, beside the others' weights; 0: only where all others
@@ -65,6 +76,10 @@ class Server:
     authPort: int = key(whole(0, 65535), 1812)
     acctPort: int = key(whole(0, 65535), 1813)
     tlsPort: int = key(whole(1, 65535), 2083)
+    tlsName: str = key(TLS_NAME, "")
+    tlsAuthority: str = key(FILE, "")
+    tlsCertificate: str = key(FILE, "")
+    tlsKey: str = key(FILE, "")
     secret: str = field(default="", repr=False, metadata={"kind": SECRET})
     secretFile: str = key(FILE, "")
     transport: Literal["udp", "tls"] = key(choice("udp", "tls"), "udp")
@@ -92,6 +107,32 @@ class Server:
         if self.transport == "tls":
             return RADSEC_SECRET
         raise ConfigurationError(f"[[radius.server]] {self.host}: secret or secret-file is missing")
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicClient:
+    """
+    Who may end and change sessions (RFC 5176's dynamic authorization client).
+
+    @ivar host: its IPv4 or IPv6 address.
+    @ivar secret: the secret shared with it; of C{secretFile}'s first line where that is named.
+    """
+
+    host: str = key(HOST, "")
+    secret: str = field(default="", repr=False, metadata={"kind": SECRET})
+    secretFile: str = key(FILE, "")
+
+    def sharedSecret(self) -> bytes:
+        """
+        The shared secret.
+
+        @raise ConfigurationError: there is none, or the file that has it can't be used.
+        """
+        if self.secretFile:
+            return secretIn(self.secretFile)
+        if self.secret:
+            return self.secret.encode()
+        raise ConfigurationError(f"[[radius.client]] {self.host}: secret or secret-file is missing")
 
 
 def secretIn(path: str) -> bytes:
