@@ -12,7 +12,7 @@ from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from pptpgw.interfaces import ICertifiedName, IEAPCredentials
+from pptpgw.interfaces import ICertifiedName
 
 _CHAP_SECRETS_HELP = """
 Users from a file in the format of pppd's chap-secrets:
@@ -65,39 +65,6 @@ class ChapSecretsCheckerFactory:
         if not argstring:
             raise InvalidAuthArgumentString("the path of a file is missing")
         return ChapSecretsChecker(FilePath(argstring))
-
-
-_RADIUS_HELP = """
-Users whom RADIUS servers judge: [radius] and the [[radius.server]] tables of
-the configuration say which, and how they are asked.  There is no argument.
-
-Every authentication protocol of the gateway can be judged.  Users get the
-addresses, limits and rates that the server's answer names.
-"""
-
-
-@implementer(ICheckerFactory, IPlugin)
-class RADIUSCheckerFactory:
-    """
-    Makes checkers for C{--auth radius}.
-    """
-
-    authType = "radius"
-    authHelp = _RADIUS_HELP
-    argStringFormat = "None."
-    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, IEAPCredentials)
-
-    def generateChecker(self, argstring: str) -> ICredentialsChecker:
-        """
-        A L{pptpgw.radius.checker.RADIUSChecker}.
-
-        @raise InvalidAuthArgumentString: there is an argument.
-        """
-        from pptpgw.radius.checker import RADIUSChecker
-
-        if argstring:
-            raise InvalidAuthArgumentString("the servers stand in the configuration: [radius]")
-        return RADIUSChecker()
 
 
 @implementer(ICheckerFactory, IPlugin)

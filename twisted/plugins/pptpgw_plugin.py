@@ -4,11 +4,7 @@ What pptpgw adds to C{twistd}, to C{--auth} and to its own kinds of plugin: one 
 
 from twisted.application.service import ServiceMaker
 
-from pptpgw.auth.plugin import (
-    AccountsCheckerFactory,
-    ChapSecretsCheckerFactory,
-    RADIUSCheckerFactory,
-)
+from pptpgw.auth.plugin import AccountsCheckerFactory, ChapSecretsCheckerFactory
 from pptpgw.interfaces import (
     IAddressPoolFactory,
     IAuthenticationProtocol,
@@ -16,6 +12,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
 )
 from pptpgw.plugin import Lazy
+from pptpgw.radius.plugin import RADIUSCheckerFactory
 
 gateway = ServiceMaker(
     "pptpgw", "pptpgw.tap", "A PPTP gateway: answers, authenticates and carries calls.", "pptpgw"
