@@ -58,11 +58,14 @@ setup(
         "pyopenssl",
         "cryptography",
     ],
+    entry_points={"console_scripts": ["pptpgw = pptpgw.command.main:main"]},
     extras_require={
+        "postgresql": ["psycopg[binary] >= 3.1"],
         "test": [
             "hypothesis",
             "mypy",
             "mypy-zope",
+            "psycopg[binary] >= 3.1",
             "pytest",
             "pytest-twisted",
             "ruff",

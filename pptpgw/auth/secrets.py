@@ -66,13 +66,26 @@ class Secrets:
         for secret in secrets:
             self._byClient.setdefault(secret.client, []).append(secret)
 
+    @property
+    def clients(self) -> list[bytes]:
+        """
+        The clients' names, in the order of the file.
+        """
+        return list(self._byClient)
+
+    def of(self, client: bytes) -> list[Secret]:
+        """
+        The lines of a client, in the order of the file.
+        """
+        return self._byClient.get(client, [])
+
     def find(self, client: bytes, server: bytes) -> Secret | None:
         """
         The line that fits best: the fewest wildcards, of equals the first.
         """
         best = None
         for key in (client, WILDCARD):
-            for secret in self._byClient.get(key, ()):
+            for secret in self.of(key):
                 if secret.server in (server, WILDCARD) and (
                     best is None or secret.rank > best.rank
                 ):

@@ -28,7 +28,7 @@ class Vault:
     def __init__(self, path: Path, create: bool = False) -> None:
         """
         @param path: where the key is kept.
-        @param create: whether to make it when it is needed first.
+        @param create: whether to make it when it is needed first and isn't there, or is empty.
         """
         self._path = path
         self._create = create
@@ -70,9 +70,9 @@ class Vault:
     def _read(self, create: bool) -> bytes:
         path = self._path
         try:
-            if create and not path.exists():
+            if create and not (path.exists() and path.stat().st_size):
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.touch(mode=0o600, exist_ok=False)
+                path.touch(mode=0o600)
                 path.write_text(b64encode(token_bytes(_KEY_OCTETS)).decode() + "\n")
             if S_IMODE(path.stat().st_mode) & 0o077:
                 raise StoreError(

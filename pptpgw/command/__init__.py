@@ -1,0 +1,3 @@
+"""
+The command C{pptpgw}, which keeps the account store.
+"""

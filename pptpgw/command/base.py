@@ -1,0 +1,175 @@
+"""
+What every command that asks the store derives from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from getopt import GetoptError, gnu_getopt
+from typing import Any, NoReturn
+
+from twisted.python import usage
+
+from pptpgw import __version__
+from pptpgw.config import Configuration, load
+from pptpgw.store.attribute import ATTRIBUTES, check
+from pptpgw.store.interface import IStore
+
+
+class Options(usage.Options):
+    """
+    What every part of the command line derives from: the whole, a group of commands, a command.
+    """
+
+    longdesc = ""
+    synopsis = ""
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+
+    def opt_version(self) -> NoReturn:
+        """
+        Show the version, and exit.
+        """
+        print(f"pptpgw {__version__}")
+        sys.exit(0)
+
+
+class Command(Options):
+    """
+    One command. Options may stand before and behind the names that it is given.
+
+    @cvar creates: whether it makes a store where there is none.
+    """
+
+    creates = False
+
+    optParameters: Sequence[Sequence[object]] = [
+        ["store", None, None, "Where the store is; instead of [accounts] store."],
+        ["config", "c", None, "The gateway's configuration, a TOML file."],
+    ]
+
+    def __init__(self) -> None:
+        Options.__init__(self)
+        self.configuration = Configuration()
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse options and names in any order.
+        """
+        given = list(options or ())
+        try:
+            found, names = gnu_getopt(given, self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            raise usage.UsageError(str(error)) from error
+        takes = {name.removesuffix("=") for name in self.longOpt if name.endswith("=")}
+        ordered = [
+            f"{option}={value}" if option.removeprefix("--") in takes else option + value
+            for option, value in found
+        ]
+        usage.Options.parseOptions(self, [*ordered, "--", *names])
+
+    def postOptions(self) -> None:
+        """
+        Read the configuration.
+
+        @raise pptpgw.error.ConfigurationError: it can't be used.
+        """
+        if self["config"] is not None:
+            self.configuration = load(self["config"])
+
+    @property
+    def url(self) -> str:
+        """
+        Where the store is.
+        """
+        url: str | None = self["store"]
+        return self.configuration.accounts.store if url is None else url
+
+    async def perform(self, store: IStore) -> None:
+        """
+        Do it.
+
+        @raise pptpgw.error.PPTPGWError: it can't be done; the text says why.
+        """
+        raise NotImplementedError
+
+
+class Named(Command):
+    """
+    A command on one thing, a user or a profile.
+
+    @ivar name: its name.
+    """
+
+    synopsis = "NAME [options]"
+
+    def parseArgs(self, *names: str) -> None:
+        """
+        Take the name.
+        """
+        if len(names) != 1:
+            raise usage.UsageError(f"one {self.synopsis.split()[0]} is needed, not {len(names)}")
+        (self.name,) = names
+
+
+class Attributed(Named):
+    """
+    A command that sets attributes of a profile, an option for each.
+    """
+
+    optParameters: Sequence[Sequence[object]] = [
+        [one.option, None, None, f"{one.words}."] for one in ATTRIBUTES.values()
+    ]
+
+    @property
+    def attributes(self) -> dict[str, str | None]:
+        """
+        Those that were given, as the store takes them; None: to be taken away.
+
+        @raise pptpgw.error.ConfigurationError: one isn't allowed.
+        """
+        given: dict[str, str] = {name: self[name] for name in ATTRIBUTES if self[name] is not None}
+        return {name: check(name, text) if text else None for name, text in given.items()}
+
+
+def present(attributes: dict[str, str | None]) -> dict[str, str]:
+    """
+    Those that aren't to be taken away.
+    """
+    return {name: text for name, text in attributes.items() if text is not None}
+
+
+def summary(attributes: Any) -> str:
+    """
+    Attributes in one line, as they would be given.
+    """
+    return " ".join(f"--{name} {shown(text)}" for name, text in attributes.items())
+
+
+def shown(text: str) -> str:
+    """
+    A text as a terminal may have it.
+    """
+    return text if text.isprintable() and text == text.strip() else ascii(text)
+
+
+def moment(time: float) -> str:
+    """
+    A time in words.
+    """
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """
+    Rows as lines, columns under each other.
+    """
+    every = list(rows)
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in every
+    )

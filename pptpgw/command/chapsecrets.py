@@ -1,0 +1,93 @@
+"""
+C{pptpgw import}.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pptpgw.auth.realm import nameOf
+from pptpgw.auth.secrets import WILDCARD, Secret, Secrets, parse
+from pptpgw.command.base import Named, shown
+from pptpgw.error import ConfigurationError
+from pptpgw.store.attribute import ATTRIBUTES
+from pptpgw.store.error import Taken
+from pptpgw.store.interface import IStore
+
+_ADDRESS = ATTRIBUTES["address"]
+
+
+class Import(Named):
+    """
+    C{pptpgw import FILE}: the users of a file in the format of pppd's chap-secrets.
+    """
+
+    creates = True
+    synopsis = "FILE [options]"
+    optParameters: Sequence[Sequence[object]] = [
+        ["server", None, None, "The gateway's name in the file; [link] name if it isn't given."],
+    ]
+    optFlags: Sequence[Sequence[object]] = [
+        ["recoverable", None, "Keep the passwords too, encrypted: CHAP needs them."],
+    ]
+
+    async def perform(self, store: IStore) -> None:
+        """
+        See L{Command.perform}.
+        """
+        try:
+            secrets = parse(Path(self.name).read_bytes(), self.name)
+        except OSError as error:
+            raise ConfigurationError(f"{self.name}: {error.strerror}") from error
+        server = (self["server"] or self.configuration.link.name).encode()
+        await store.open()
+        added = 0
+        for client in secrets.clients:
+            try:
+                await self._add(store, client, _choose(secrets, client, server))
+            except (_LeftOut, Taken) as error:
+                print(f"{shown(nameOf(client))} is left out: {error}", file=sys.stderr)
+            else:
+                added += 1
+        leftOut = len(secrets.clients) - added
+        print(f"{added} users are added, {leftOut} left out.")
+        if leftOut:
+            raise SystemExit(1)
+
+    async def _add(self, store: IStore, client: bytes, secret: Secret) -> None:
+        attributes = {}
+        if secret.addresses is not None:
+            attributes[_ADDRESS.option] = _ADDRESS.write(secret.addresses)
+        recoverable = bool(self["recoverable"])
+        await store.addAccount(
+            nameOf(client), secret.secret, recoverable=recoverable, attributes=attributes
+        )
+
+
+class _LeftOut(Exception):
+    """
+    A user that isn't taken; the text says why.
+    """
+
+
+def _choose(secrets: Secrets, client: bytes, server: bytes) -> Secret:
+    """
+    The line of C{client} that the gateway itself would take. Others like it are told of.
+    """
+    if client == WILDCARD:
+        raise _LeftOut("a store has no user that stands for all others")
+    lines = [line for line in secrets.of(client) if line.server in (server, WILDCARD)]
+    if not lines:
+        raise _LeftOut("it is for other servers; --server NAME takes those of one")
+    best = max(lines, key=lambda line: line.rank)
+    if not best.secret:
+        raise _LeftOut("its password is empty")
+    more = sum(line.rank == best.rank for line in lines) - 1
+    if more:
+        print(
+            f"{shown(nameOf(client))} has {more} more lines like its first one, which is taken",
+            file=sys.stderr,
+        )
+    return best

@@ -1,0 +1,72 @@
+"""
+The command line of C{pptpgw}, and what runs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.python import usage
+
+from pptpgw.command.base import Command, Options
+from pptpgw.command.chapsecrets import Import
+from pptpgw.command.profile import Profile
+from pptpgw.command.user import User
+from pptpgw.error import PPTPGWError
+from pptpgw.store.store import Store
+
+
+class PPTPGW(Options):
+    """
+    The command line: a command a line.
+    """
+
+    synopsis = "Usage: pptpgw"
+    longdesc = "Keeps the accounts of a PPTP gateway. pptpgw COMMAND --help says more on one."
+    subCommands = [
+        ["user", None, User, "Users: add, set, list, show, disable, enable, remove."],
+        ["profile", None, Profile, "Attributes that users share: add, set, list, remove."],
+        ["import", None, Import, "Take over the users of a chap-secrets file."],
+    ]
+
+
+async def run(reactor: Any, argv: Sequence[str]) -> int:
+    """
+    Do what the command line asks for; the exit status.
+    """
+    options: Any = PPTPGW()
+    try:
+        options.parseOptions(list(argv))
+        while getattr(options, "subCommands", None):
+            if options.subCommand is None:
+                raise usage.UsageError("a command is missing; --help lists them")
+            options = options.subOptions
+        assert isinstance(options, Command)
+        accounts = options.configuration.accounts
+        store = Store(reactor, options.url, accounts.key, create=options.creates)
+        try:
+            await options.perform(store)
+        finally:
+            store.close()
+    except usage.UsageError as error:
+        print(f"pptpgw: {error}", file=sys.stderr)
+        return 2
+    except PPTPGWError as error:
+        print(f"pptpgw: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> NoReturn:
+    """
+    Do what the command line of this process asks for, and exit.
+    """
+
+    async def exit(reactor: Any) -> None:
+        raise SystemExit(await run(reactor, sys.argv[1:]))
+
+    react(lambda reactor: Deferred.fromCoroutine(exit(reactor)))

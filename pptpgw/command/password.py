@@ -1,0 +1,61 @@
+"""
+Where a new password comes from: never from the command line, which everybody can see.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from getpass import getpass
+from secrets import token_urlsafe
+
+from twisted.python import usage
+
+from pptpgw.command.base import Options
+from pptpgw.error import ConfigurationError
+
+_OCTETS = 12
+
+
+class Password(Options):
+    """
+    The options that say where it comes from, and how it is kept.
+    """
+
+    optFlags: Sequence[Sequence[object]] = [
+        ["generate", None, "Make a random password, and show it once."],
+        ["stdin", None, "Read the password, a line, from standard input."],
+        ["recoverable", None, "Keep the password too, encrypted: CHAP needs it, and PAP doesn't."],
+    ]
+
+    def postOptions(self) -> None:
+        """
+        One source at most.
+        """
+        if self["generate"] and self["stdin"]:
+            raise usage.UsageError("--generate and --stdin: it can be only one of them")
+
+    def password(self, name: str) -> bytes:
+        """
+        The new password of C{name}, from where it was said that it comes.
+
+        @raise ConfigurationError: it is empty, or two that were typed differ.
+        """
+        if self["generate"]:
+            password = token_urlsafe(_OCTETS)
+        elif self["stdin"]:
+            password = sys.stdin.readline().rstrip("\r\n")
+        else:
+            password = getpass(f"Password of {name}: ")
+            if password != getpass("Again: "):
+                raise ConfigurationError("these are two different passwords; nothing is changed")
+        if not password:
+            raise ConfigurationError("the password is empty; nothing is changed")
+        return password.encode("utf-8", "surrogateescape")
+
+    def announce(self, password: bytes) -> None:
+        """
+        Show a password that was made here, once it is in force.
+        """
+        if self["generate"]:
+            print(f"The password: {password.decode()}")
