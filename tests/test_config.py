@@ -309,7 +309,7 @@ class TestMethods:
             Link(authentication=("mschapv2", "zzz")).methods()
         assert str(caught.value) == (
             '[link] authentication: no authentication protocol is called "zzz": '
-            "there are chap, mschap, mschapv2, pap"
+            "there are chap, eap, mschap, mschapv2, pap"
         )
 
     def test_requiredEncryptionNeedsOneThatEarnsKeys(self) -> None:
@@ -317,7 +317,7 @@ class TestMethods:
             Link(authentication=("pap", "chap")).methods()
         assert str(caught.value) == (
             '[link] authentication = ["pap", "chap"]: encryption = "require" needs one that earns '
-            "MPPE keys: mschap, mschapv2"
+            "MPPE keys: eap, mschap, mschapv2"
         )
         for encryption in ("prefer", "off"):
             text = f'[link]\nauthentication = ["pap"]\nencryption = "{encryption}"'

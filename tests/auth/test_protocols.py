@@ -15,6 +15,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw import plugin
+from pptpgw.auth.eap import EAP
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.config import Configuration, Link, parse
 from pptpgw.error import ConfigurationError
@@ -92,7 +93,7 @@ class Deaf:
         raise AssertionError("claimed")
 
 
-@pytest.mark.parametrize("method", [*BUILT_IN, WHISPER], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [*BUILT_IN, EAP, WHISPER], ids=lambda method: method.name)
 def test_interfaces(method: IAuthenticationProtocol) -> None:
     """
     A protocol and what it makes provide what they say.
@@ -108,7 +109,7 @@ def test_interfaces(method: IAuthenticationProtocol) -> None:
     assert not sent and not clock.getDelayedCalls()
 
 
-@pytest.mark.parametrize("method", [*BUILT_IN, WHISPER], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [*BUILT_IN, EAP, WHISPER], ids=lambda method: method.name)
 def test_repeatBeforeTheEnd(method: IAuthenticationProtocol) -> None:
     """
     There is nothing to repeat while there is no verdict, nor when the link is over.
@@ -128,10 +129,10 @@ def test_repeatBeforeTheEnd(method: IAuthenticationProtocol) -> None:
 
 def test_builtIn() -> None:
     """
-    Our own four are drop-ins like any other's, found by name, and they are the default.
+    Our own are drop-ins like any other's, found by name; four of them are the default.
     """
     found = plugin.installed(IAuthenticationProtocol)
-    assert list(found) == ["chap", "mschap", "mschapv2", "pap"]
+    assert list(found) == ["chap", "eap", "mschap", "mschapv2", "pap"]
     assert tuple(found[method.name] for method in BUILT_IN) == BUILT_IN
     assert Configuration().link.authentication == tuple(method.name for method in BUILT_IN)
     assert Configuration().link.methods() == BUILT_IN
@@ -302,7 +303,7 @@ class TestConfigured:
         What is installed is named where a name isn't.
         """
         self.install(site)
-        with pytest.raises(ConfigurationError, match="there are chap, mschap, mschapv2, pap, whi"):
+        with pytest.raises(ConfigurationError, match="there are chap, eap, mschap, mschapv2, pap, whi"):
             Link(authentication=("kerberos",)).methods()
 
     def test_twoOfOneOption(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,5 +330,5 @@ class TestConfigured:
         self.install(site)
         assert Link(authentication=("whisper",)).methods() == (WHISPER,)
         monkeypatch.setattr("tests.whisper.WHISPER", HUSHED)
-        with pytest.raises(ConfigurationError, match=r"earns MPPE keys: mschap, mschapv2$"):
+        with pytest.raises(ConfigurationError, match=r"earns MPPE keys: eap, mschap, mschapv2$"):
             Link(authentication=("whisper",)).methods()

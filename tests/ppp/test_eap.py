@@ -1,0 +1,881 @@
+"""
+EAP's exchanges: both ends, with losses, lies and silence; methods of passwords, and passed on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.cred.credentials import IUsernameHashedPassword
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.auth.eap import EAP, EAPProtocol
+from pptpgw.cause import Termination, codeOf
+from pptpgw.error import Refused
+from pptpgw.interfaces import (
+    Claim,
+    Grant,
+    IEAPCredentials,
+    IKeys,
+    IPeerResults,
+    IVerdicts,
+)
+from pptpgw.ppp import mschap
+from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, ServerMethod
+from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedMethod
+from pptpgw.ppp.eappeer import MD5Peer, MSCHAPV2Peer, PeerMethod
+from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, VERIFICATION_SECONDS
+from pptpgw.wire import chap, eap
+from pptpgw.wire.eap import Method
+
+PASSWORD = b"sesame"
+MD5, MSCHAPV2, RADIUS = MD5Method(), MSCHAPV2Method(), RelayedMethod()
+OTHER = Method(77)
+
+Judge = Callable[[Claim], "Grant | Deferred[Grant]"]
+
+
+def judge(claim: Claim) -> Grant:
+    """
+    As a checker does that knows one password.
+    """
+    assert isinstance(claim.method, EAPProtocol)
+    credentials = claim.method.credentials(claim, claim.name)
+    assert IUsernameHashedPassword.providedBy(credentials)
+    if not credentials.checkPassword(PASSWORD):
+        raise Refused("wrong password")
+    return Grant(claim.name.decode(), credentials.message, credentials.keys, None)
+
+
+def verdictOf(judge: Judge, claim: Claim) -> Deferred[Grant]:
+    """
+    What C{judge} says, whether at once or later.
+    """
+    try:
+        verdict = judge(claim)
+    except Exception:
+        return fail()
+    return verdict if isinstance(verdict, Deferred) else succeed(verdict)
+
+
+@implementer(IVerdicts, IPeerResults)
+class Recorder:
+    """
+    Writes down what is told, with the codes of the packets that are sent in between.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.keys: IKeys | None = None
+        self.code: Termination | None = None
+        self.atGranted: Callable[[], None] = lambda: None
+
+    def granted(self, grant: Grant) -> None:
+        self.events.append(f"granted {grant.name}")
+        self.keys = grant.keys
+        self.atGranted()
+
+    def authenticated(self, grant: Grant) -> None:
+        self.events.append("authenticated")
+
+    def proven(self, keys: IKeys | None) -> None:
+        self.events.append("proven")
+        self.keys = keys
+
+    def refused(self, reason: str) -> None:
+        self.events.append(f"refused: {reason}")
+        self.code = codeOf(reason)
+
+
+class Scene:
+    """
+    An authenticator, and by hand what a peer would send.
+    """
+
+    def __init__(
+        self, *methods: ServerMethod, judge: Judge = judge, rechallenge: float = 0
+    ) -> None:
+        self.clock = Clock()
+        self.recorder = Recorder()
+        self.packets: list[eap.Packet] = []
+        self.claims: list[Claim] = []
+        self.judge = judge
+        self.protocol = EAPProtocol(methods or (MD5, MSCHAPV2), (MD5Peer(),))
+        self.authenticator = self.protocol.makeAuthenticator(
+            self.clock, self._sent, b"gateway", self._authenticate, self.recorder, rechallenge
+        )
+        self.authenticator.start()
+
+    def _sent(self, packet: bytes) -> None:
+        self.packets.append(eap.decode(packet))
+        if isinstance(self.last, eap.Success | eap.Failure):
+            self.recorder.events.append(type(self.last).__name__)
+
+    def _authenticate(self, claim: Claim) -> Deferred[Grant]:
+        self.claims.append(claim)
+        return verdictOf(self.judge, claim)
+
+    @property
+    def last(self) -> eap.Packet:
+        return self.packets[-1]
+
+    @property
+    def asked(self) -> eap.Request:
+        """
+        The last Request.
+        """
+        assert isinstance(self.last, eap.Request)
+        return self.last
+
+    def answer(self, content: bytes, method: Method | None = None) -> None:
+        """
+        Answer the last Request.
+        """
+        request = self.asked
+        response = eap.Response(request.identifier, method or request.method, content)
+        self.authenticator.received(response.encode())
+
+    def nak(self, *wanted: Method, expanded: bool = False) -> None:
+        self.authenticator.received(eap.Nak(self.asked.identifier, wanted, expanded).encode())
+
+    def identify(self, identity: bytes = b"alice") -> None:
+        assert self.asked.method == eap.IDENTITY
+        self.answer(identity)
+
+    def md5(self, password: bytes = PASSWORD) -> None:
+        """
+        Answer an MD5-Challenge.
+        """
+        request = self.asked
+        assert request.method == eap.MD5_CHALLENGE
+        value = request.content[1:17]
+        assert (request.content[0], request.content[17:]) == (16, b"gateway")
+        self.answer(b"\x10" + mschap.chapMD5(request.identifier, password, value) + b"alice")
+
+    @property
+    def events(self) -> list[str]:
+        return self.recorder.events
+
+    def assertIdle(self) -> None:
+        """
+        No timer is left.
+        """
+        assert not self.clock.getDelayedCalls()
+
+
+class Pipe:
+    """
+    Both ends, joined by a line whose packets are lost, come twice, or as they should.
+
+    @ivar fates: what becomes of one packet after the other: how often it comes.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[ServerMethod],
+        peers: Sequence[PeerMethod],
+        password: bytes = PASSWORD,
+        fates: Sequence[int] = (),
+        judge: Judge = judge,
+        name: bytes = b"alice",
+    ) -> None:
+        self.clock = Clock()
+        self.ours, self.theirs = Recorder(), Recorder()
+        self.fates = deque(fates)
+        self.packets: list[bytes] = []
+        self.flying: deque[tuple[Callable[[bytes], None], bytes]] = deque()
+        protocol = EAPProtocol(tuple(servers), tuple(peers))
+        self.server = protocol.makeAuthenticator(
+            self.clock,
+            lambda packet: self._send(self.peer.received, packet),
+            b"gateway",
+            lambda claim: verdictOf(judge, claim),
+            self.ours,
+            0,
+        )
+        self.peer = protocol.makePeer(
+            self.clock,
+            lambda packet: self._send(self.server.received, packet),
+            name,
+            password,
+            self.theirs,
+        )
+
+    def _send(self, to: Callable[[bytes], None], packet: bytes) -> None:
+        assert len(packet) <= 1020
+        self.packets.append(packet)
+        self.flying += [(to, packet)] * (self.fates.popleft() if self.fates else 1)
+
+    def run(self) -> Pipe:
+        """
+        Until nothing happens any more, a lost Success aside.
+        """
+        self.peer.start()
+        self.server.start()
+        for _ in range(200):
+            while self.flying:
+                to, packet = self.flying.popleft()
+                to(packet)
+            if not any(event.startswith(("auth", "refused")) for event in self.ours.events):
+                self.clock.advance(RESTART_SECONDS)
+            elif not any(event.startswith(("pro", "refused")) for event in self.theirs.events):
+                self.server.repeat()
+        return self
+
+    @property
+    def methods(self) -> list[int]:
+        """
+        The methods asked for, in their order.
+        """
+        found = [packet[4] for packet in self.packets if packet[0] == eap.Request.CODE]
+        return [one for index, one in enumerate(found) if index == 0 or found[index - 1] != one]
+
+
+def keysMatch(ours: IKeys | None, theirs: IKeys | None) -> bool:
+    """
+    Whether what one end encrypts with is what the other decrypts with.
+    """
+    assert ours is not None and theirs is not None
+    assert ours.bits == theirs.bits == (40, 56, 128)
+    return all(
+        ours.send(bits, False) == theirs.receive(bits, False)
+        and ours.receive(bits, False) == theirs.send(bits, False)
+        and ours.send(bits, False) != ours.receive(bits, False)
+        for bits in ours.bits
+    )
+
+
+class TestSuccess:
+    def test_MD5(self) -> None:
+        pipe = Pipe([MD5], [MD5Peer()]).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.theirs.events == ["proven"]
+        assert pipe.ours.keys is None and pipe.theirs.keys is None
+        assert pipe.methods == [1, 4]
+
+    def test_MSCHAPv2(self) -> None:
+        pipe = Pipe([MSCHAPV2], [MSCHAPV2Peer()]).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.theirs.events == ["proven"]
+        assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
+        # Challenge, Response; Success, and that it was heard (section 2 of the draft).
+        inner = [packet[5] for packet in pipe.packets if packet[4:5] == b"\x1a"]
+        assert inner == [1, 2, 3, 3]
+
+    def test_thePeerIsBelievedBeforeItHears(self) -> None:
+        """
+        What is got ready at "granted" is there when the Success arrives.
+        """
+        scene = Scene()
+        scene.identify()
+        scene.md5()
+        assert scene.events == ["granted alice", "Success", "authenticated"]
+        assert scene.last == eap.Success(scene.claims[0].identifier)
+        scene.assertIdle()
+
+    def test_theNameOfAnMD5ClaimIsTheIdentity(self) -> None:
+        """
+        RFC 1994's hash, which RFC 3748 section 5.4 takes over, doesn't cover the name beside it.
+        """
+        scene = Scene()
+        scene.identify(b"bob\0options of RFC 4284")
+        scene.md5()
+        assert scene.claims[0].name == b"bob"
+
+    def test_withoutAnIdentityItIsTheNameBesideTheHash(self) -> None:
+        scene = Scene()
+        scene.identify(b"")
+        scene.md5()
+        assert scene.claims[0].name == b"alice"
+
+    def test_theNameOfAnMSCHAPv2ClaimIsTheOneHashed(self) -> None:
+        pipe = Pipe([MSCHAPV2], [MSCHAPV2Peer()], name=b"NT\\carol").run()
+        assert pipe.ours.events[0] == "granted NT\\carol"
+
+    def test_aSuccessThatWasLostIsRepeated(self) -> None:
+        scene = Scene()
+        scene.authenticator.repeat()
+        assert len(scene.packets) == 1
+        scene.identify()
+        scene.md5()
+        scene.authenticator.repeat()
+        assert scene.packets[-2:] == [scene.last] * 2
+        assert scene.events.count("authenticated") == 1
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("server", "peer"), [(MD5, MD5Peer()), (MSCHAPV2, MSCHAPV2Peer())], ids=["md5", "mschapv2"]
+    )
+    def test_aWrongPassword(self, server: ServerMethod, peer: PeerMethod) -> None:
+        pipe = Pipe([server], [peer], b"wrong").run()
+        assert pipe.ours.events == ["refused: wrong password"]
+        assert pipe.theirs.events == ["refused: the authenticator does not believe us"]
+        assert pipe.packets[-1][0] == eap.Failure.CODE
+
+    def test_MSCHAPv2LetsThePeerTryAgain(self) -> None:
+        """
+        The next Response answers the challenge in the failure and has the next identifier (RFC 2759
+        section 6); three in all.
+        """
+        scene = Scene(MSCHAPV2)
+        scene.identify()
+        challenge = chap.decode(scene.asked.content)
+        assert isinstance(challenge, chap.Challenge)
+        for password in (b"one", b"two"):
+            self._respond(scene, challenge, password)
+            failure = chap.decode(scene.asked.content)
+            assert isinstance(failure, chap.Failure)
+            said = chap.FailureMessage.decode(failure.message)
+            assert (said.error, said.retry, said.version) == (691, True, 3)
+            assert failure.identifier == challenge.identifier
+            challenge = chap.Challenge(
+                (challenge.identifier + 1) & 0xFF, said.challenge, b"gateway"
+            )
+        self._respond(scene, challenge, PASSWORD)
+        assert isinstance(chap.decode(scene.asked.content), chap.Success)
+        scene.answer(b"\3")
+        assert scene.events == ["granted alice", "Success", "authenticated"]
+
+    def test_threeTriesOfMSCHAPv2AreEnough(self) -> None:
+        scene = Scene(MSCHAPV2)
+        scene.identify()
+        challenge = chap.decode(scene.asked.content)
+        for retry in (True, True, False):
+            assert isinstance(challenge, chap.Challenge)
+            self._respond(scene, challenge, b"wrong")
+            failure = chap.decode(scene.asked.content)
+            assert isinstance(failure, chap.Failure)
+            said = chap.FailureMessage.decode(failure.message)
+            assert said.retry is retry
+            challenge = chap.Challenge((challenge.identifier + 1) & 0xFF, said.challenge, b"x")
+        scene.answer(b"\4")
+        assert scene.events == ["Failure", "refused: wrong password"]
+
+    def _respond(self, scene: Scene, challenge: chap.Challenge, password: bytes) -> None:
+        conversation = MSCHAPV2Peer().begin(b"alice", password)
+        request = eap.Request(0, eap.MSCHAPV2, challenge.encode())
+        scene.answer(conversation.answer(request))
+
+    def test_aPeerThatDoesNotBelieveUs(self) -> None:
+        """
+        It hears of the success, and answers with a failure.
+        """
+        scene = Scene(MSCHAPV2)
+        scene.identify()
+        challenge = chap.decode(scene.asked.content)
+        assert isinstance(challenge, chap.Challenge)
+        self._respond(scene, challenge, PASSWORD)
+        scene.answer(b"\4")
+        assert scene.events[-2:] == ["Failure", "refused: the peer does not believe us"]
+
+    def test_anAuthenticatorThatDoesNotKnowThePassword(self) -> None:
+        """
+        Our client doesn't take a Success for which there is no proof.
+        """
+
+        def believe(claim: Claim) -> Grant:
+            return Grant("alice", b"S=" + b"0" * 40, None, None)
+
+        pipe = Pipe([MSCHAPV2], [MSCHAPV2Peer()], judge=believe).run()
+        assert pipe.theirs.events == [
+            "refused: the authenticator did not prove that it knows the password"
+        ]
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"\0", b"\x11" + bytes(16), b"\x0f" + bytes(15), b"\xff", b"\x10" + bytes(15)],
+    )
+    def test_anMD5ResponseThatIsNone(self, content: bytes) -> None:
+        scene = Scene(MD5)
+        scene.identify()
+        scene.answer(content)
+        assert scene.events[0] == "Failure" and "can't be read" in scene.events[1]
+        assert not scene.claims
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\2",
+            b"\2\0\0\4",
+            b"\1\0\0\x06\1x",
+            b"\2\0\0\x07\2xx",
+            b"\2\0\xff\xff\x31",
+            b"\xff" * 60,
+        ],
+    )
+    def test_anMSCHAPv2ResponseThatIsNone(self, content: bytes) -> None:
+        scene = Scene(MSCHAPV2)
+        scene.identify()
+        scene.answer(content)
+        assert scene.events[0] == "Failure"
+        assert not scene.claims
+
+    def test_anIdentityThatIsTooLong(self) -> None:
+        scene = Scene()
+        scene.identify(bytes(IDENTITY_OCTETS + 1))
+        assert scene.events == ["Failure", "refused: an identity of 254 octets"]
+        scene.assertIdle()
+
+    def test_whenJudgingBreaks(self, loggedFailures: list[Failure]) -> None:
+        def broken(claim: Claim) -> Grant:
+            raise ValueError("broken")
+
+        scene = Scene(judge=broken)
+        scene.identify()
+        scene.md5()
+        assert scene.events == ["Failure", "refused: the claim could not be verified"]
+        assert scene.recorder.code == Termination.NAS_ERROR
+        assert [failure.type for failure in loggedFailures] == [ValueError]
+        loggedFailures.clear()
+
+    def test_whenNobodyJudges(self) -> None:
+        scene = Scene(judge=lambda claim: Deferred())
+        scene.identify()
+        scene.md5()
+        scene.clock.advance(VERIFICATION_SECONDS)
+        assert scene.events == ["Failure", "refused: no verdict within 30 s"]
+        scene.assertIdle()
+
+    def test_theLinkCannotTakeThePeer(self) -> None:
+        scene = Scene()
+
+        def full() -> None:
+            raise Refused("no address is free", retry=False)
+
+        scene.recorder.atGranted = full
+        scene.identify()
+        scene.md5()
+        assert scene.events == ["granted alice", "Failure", "refused: no address is free"]
+
+    def test_nothingFollowsAFailure(self) -> None:
+        scene = Scene()
+        scene.identify()
+        scene.md5(b"wrong")
+        before = len(scene.packets)
+        for identifier in range(256):
+            scene.authenticator.received(eap.Response(identifier, eap.IDENTITY, b"bob").encode())
+        assert len(scene.packets) == before and scene.authenticator.discards == 256
+
+
+class TestRepetition:
+    def test_aRequestIsRepeatedAsItWas(self) -> None:
+        """
+        Section 4.1: a retransmission has the same identifier.
+        """
+        scene = Scene()
+        for _ in range(TRANSMISSIONS):
+            scene.clock.advance(RESTART_SECONDS)
+        assert scene.packets[:-1] == [scene.packets[0]] * TRANSMISSIONS
+        assert scene.events == ["Failure", "refused: the peer did not answer the request"]
+        assert scene.recorder.code == Termination.LOST_CARRIER
+        scene.assertIdle()
+
+    def test_everyRequestHasAnotherIdentifier(self) -> None:
+        scene = Scene()
+        scene.identify()
+        scene.nak(eap.MSCHAPV2)
+        identifiers = [packet.identifier for packet in scene.packets]
+        assert len(set(identifiers)) == 3
+
+    def test_aDuplicateIsDiscarded(self) -> None:
+        """
+        Section 4.1: also while the first one is judged.
+        """
+        verdict: Deferred[Grant] = Deferred()
+        scene = Scene(judge=lambda claim: verdict)
+        scene.identify()
+        scene.md5()
+        scene.md5()
+        assert len(scene.claims) == 1 and scene.authenticator.discards == 1
+        verdict.callback(judge(scene.claims[0]))
+        assert scene.events == ["granted alice", "Success", "authenticated"]
+
+    def test_aResponseToAnEarlierRequestIsDiscarded(self) -> None:
+        scene = Scene()
+        first = scene.asked.identifier
+        scene.identify()
+        scene.authenticator.received(eap.Response(first, eap.IDENTITY, b"mallory").encode())
+        assert scene.authenticator.discards == 1
+        assert len(scene.packets) == 2
+
+    def test_aResponseOfAnotherMethodIsDiscarded(self) -> None:
+        """
+        Section 2: and the Request stays out.
+        """
+        scene = Scene()
+        scene.identify()
+        scene.answer(bytes(60), eap.MSCHAPV2)
+        scene.answer(b"alice", eap.IDENTITY)
+        assert scene.authenticator.discards == 2
+        scene.md5()
+        assert scene.events[0] == "granted alice"
+
+    def test_whatIsForThePeerIsPassedOver(self) -> None:
+        """
+        Both ends may run on one link.
+        """
+        scene = Scene()
+        for packet in (eap.Success(0), eap.Failure(0), eap.Request(0, eap.IDENTITY)):
+            scene.authenticator.received(packet.encode())
+        assert len(scene.packets) == 1 and not scene.events
+        scene.authenticator.received(b"\2\0\0\4")
+        assert scene.authenticator.discards == 1
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        st.lists(st.sampled_from([0, 1, 1, 2]), max_size=24),
+        st.sampled_from([(MD5, MD5Peer()), (MSCHAPV2, MSCHAPV2Peer())]),
+    )
+    def test_losses(self, fates: list[int], methods: tuple[ServerMethod, PeerMethod]) -> None:
+        """
+        Whatever is lost or comes twice, both ends find that they are right.
+        """
+        server, peer = methods
+        pipe = Pipe([server], [peer], fates=fates).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.theirs.events == ["proven"]
+
+
+class TestNak:
+    @pytest.mark.parametrize("expanded", [False, True])
+    def test_theMethodThatItNamesIsTried(self, expanded: bool) -> None:
+        """
+        Sections 5.3.1 and 5.3.2.
+        """
+        scene = Scene(MD5, MSCHAPV2)
+        scene.identify()
+        scene.nak(OTHER, eap.MSCHAPV2, expanded=expanded)
+        assert scene.asked.method == eap.MSCHAPV2
+
+    def test_bothEndsFindTheOneThatBothHave(self) -> None:
+        pipe = Pipe([MSCHAPV2, MD5], [MD5Peer()]).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.methods == [1, 26, 4]
+
+    def test_ofSeveralThatItNamesOurOrderCounts(self) -> None:
+        scene = Scene(_Never(), MD5, MSCHAPV2)
+        scene.identify()
+        scene.nak(eap.MSCHAPV2, eap.MD5_CHALLENGE)
+        assert scene.asked.method == eap.MD5_CHALLENGE
+
+    @pytest.mark.parametrize("wanted", [(), (OTHER,), (eap.MD5_CHALLENGE,)])
+    def test_noneOfOurs(self, wanted: tuple[Method, ...]) -> None:
+        """
+        The one that it has just turned down isn't tried again: no loop.
+        """
+        scene = Scene(MD5)
+        scene.identify()
+        scene.nak(*wanted)
+        assert scene.events[0] == "Failure" and "the peer wants EAP method" in scene.events[1]
+
+    def test_eachIsTriedOnce(self) -> None:
+        scene = Scene(MD5, MSCHAPV2)
+        scene.identify()
+        scene.nak(eap.MSCHAPV2)
+        scene.nak(eap.MD5_CHALLENGE)
+        assert scene.events[0] == "Failure"
+
+    def test_theAnswerToAnIdentityRequestIsNoNak(self) -> None:
+        scene = Scene()
+        scene.nak(eap.MD5_CHALLENGE)
+        assert scene.authenticator.discards == 1
+        scene.identify()
+        assert scene.asked.method == eap.MD5_CHALLENGE
+
+    def test_aMethodThatHasBegunIsNotTurnedDown(self) -> None:
+        """
+        Section 2.1: no other before it has ended.
+        """
+        scene = Scene(MSCHAPV2, MD5)
+        scene.identify()
+        challenge = chap.decode(scene.asked.content)
+        assert isinstance(challenge, chap.Challenge)
+        TestFailure()._respond(scene, challenge, PASSWORD)
+        before = len(scene.packets)
+        scene.nak(eap.MD5_CHALLENGE)
+        assert len(scene.packets) == before and scene.authenticator.discards == 1
+
+
+class _Never:
+    """
+    A method that no peer has.
+    """
+
+    name = "never"
+    method = Method(200)
+    earnsKeys = True
+    strength = 1
+
+    async def authenticate(self, conversation: object) -> Grant:
+        assert hasattr(conversation, "ask")
+        await conversation.ask(self.method)
+        raise Refused("it has")
+
+
+class _Endless(_Never):
+    async def authenticate(self, conversation: object) -> Grant:
+        assert hasattr(conversation, "ask")
+        while True:
+            await conversation.ask(self.method)
+
+
+class TestLimits:
+    def test_rounds(self) -> None:
+        scene = Scene(_Endless())
+        scene.identify()
+        for _ in range(ROUNDS):
+            if isinstance(scene.last, eap.Request):
+                scene.answer(b"again")
+        assert len(scene.packets) == ROUNDS + 1
+        assert scene.events == ["Failure", f"refused: no result after {ROUNDS} requests"]
+        scene.assertIdle()
+
+    @settings(deadline=None)
+    @given(st.lists(st.binary(max_size=70), max_size=20))
+    def test_anyOctetsAtAll(self, packets: list[bytes]) -> None:
+        """
+        Neither end raises, and neither takes anything for a proof.
+        """
+        for methods in ((MD5,), (MSCHAPV2,)):
+            scene = Scene(*methods)
+            for packet in packets:
+                scene.authenticator.received(packet)
+                if isinstance(scene.last, eap.Request):
+                    scene.answer(packet)
+            assert "authenticated" not in scene.events
+            recorder, sent = Recorder(), list[bytes]()
+            peer = EAP.makePeer(Clock(), sent.append, b"alice", PASSWORD, recorder)
+            for packet in packets:
+                peer.received(packet)
+                peer.received(eap.Request(1, methods[0].method, packet).encode())
+            assert "proven" not in recorder.events
+
+
+class TestEnd:
+    @pytest.mark.parametrize("stage", range(4))
+    def test_stop(self, stage: int) -> None:
+        """
+        Whatever it waits for, nobody is told, and no timer is left.
+        """
+        cancelled: list[Deferred[Grant]] = []
+        verdict: Deferred[Grant] = Deferred(cancelled.append)
+        scene = Scene(judge=lambda claim: verdict if stage == 2 else judge(claim), rechallenge=9)
+        if stage > 0:
+            scene.identify()
+        if stage > 1:
+            scene.md5()
+        del scene.events[:]
+        scene.authenticator.stop()
+        assert not scene.events and cancelled == [verdict] * (stage == 2)
+        scene.assertIdle()
+        before = len(scene.packets)
+        scene.authenticator.repeat()
+        scene.authenticator.received(eap.Response(1, eap.IDENTITY).encode())
+        assert len(scene.packets) == before
+
+    def test_whoeverIsToldMayEndTheLink(self) -> None:
+        scene = Scene()
+        scene.recorder.atGranted = lambda: scene.authenticator.stop()
+        scene.identify()
+        scene.md5()
+        assert scene.events == ["granted alice"]
+        scene.assertIdle()
+
+
+class TestRechallenge:
+    def test_thePeerIsAskedAgain(self) -> None:
+        scene = Scene(rechallenge=60)
+        scene.identify()
+        scene.md5()
+        scene.clock.advance(60)
+        scene.identify()
+        scene.md5()
+        # Told once only; the next time is set.
+        assert scene.events == ["granted alice", "Success", "authenticated", "Success"]
+        scene.clock.advance(60)
+        assert scene.asked.method == eap.IDENTITY
+
+    @pytest.mark.parametrize(
+        ("identity", "password", "reason"),
+        [
+            (b"bob", PASSWORD, "another name"),
+            (b"alice", b"wrong", "wrong password"),
+        ],
+    )
+    def test_aFalseClaimEndsTheSession(self, identity: bytes, password: bytes, reason: str) -> None:
+        scene = Scene(rechallenge=60)
+        scene.identify()
+        scene.md5()
+        scene.clock.advance(60)
+        scene.identify(identity)
+        scene.md5(password)
+        assert reason in scene.events[-1]
+        assert isinstance(scene.last, eap.Failure)
+        scene.assertIdle()
+
+
+class Server:
+    """
+    Somebody else who judges: asks each Request in turn, then says yes or no.
+    """
+
+    def __init__(self, *requests: bytes, verdict: Grant | Exception | None = None) -> None:
+        self.requests = requests
+        self.verdict = verdict or Grant("alice", b"", None, None)
+        self.responses: list[bytes] = []
+
+    def __call__(self, claim: Claim) -> Deferred[Grant]:
+        return Deferred.fromCoroutine(self.judge(claim))
+
+    async def judge(self, claim: Claim) -> Grant:
+        assert isinstance(claim.method, EAPProtocol)
+        credentials = claim.method.credentials(claim, claim.name)
+        assert IEAPCredentials.providedBy(credentials)
+        assert hasattr(credentials, "response") and hasattr(credentials, "converse")
+        self.responses.append(credentials.response)
+        for request in self.requests:
+            self.responses.append(await credentials.converse(request))
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict
+
+
+class TestPassingOn:
+    def test_aConversation(self) -> None:
+        """
+        What either says comes to the other as it was, identifiers included.
+        """
+        requests = [eap.Request(n, Method(21), b"say %d" % n).encode() for n in (40, 41)]
+        server = Server(*requests)
+        scene = Scene(RADIUS, judge=server)
+        identifier = scene.asked.identifier
+        scene.identify(b"alice@example.net")
+        said = eap.Response(identifier, eap.IDENTITY, b"alice@example.net")
+        assert server.responses == [said.encode()]
+        assert scene.claims[0].name == b"alice@example.net"
+        for request in requests:
+            assert scene.asked.encode() == request
+            scene.answer(b"ho")
+        assert server.responses[1:] == [
+            eap.Response(n, Method(21), b"ho").encode() for n in (40, 41)
+        ]
+        assert scene.events == ["granted alice", "Success", "authenticated"]
+        assert scene.last == eap.Success(41)
+        scene.assertIdle()
+
+    def test_aNakGoesToTheJudge(self) -> None:
+        server = Server(*(eap.Request(n, Method(n), b"").encode() for n in (21, 25)))
+        scene = Scene(RADIUS, MD5, judge=server)
+        scene.identify()
+        scene.nak(Method(25))
+        scene.answer(b"yes")
+        nak = eap.Nak(21, (Method(25),))
+        assert server.responses[1:] == [
+            nak.encode(),
+            eap.Response(25, Method(25), b"yes").encode(),
+        ]
+
+    def test_theJudgeSaysNo(self) -> None:
+        scene = Scene(RADIUS, judge=Server(verdict=Refused("no such user or wrong password")))
+        scene.identify()
+        assert scene.events == ["Failure", "refused: no such user or wrong password"]
+
+    def test_afterOurOwnMethodsWereTurnedDown(self) -> None:
+        """
+        The identity then has the identifier of the last Request, so that the judge's first one has
+        another than any that the peer has seen just now.
+        """
+        server = Server()
+        scene = Scene(MD5, RADIUS, judge=server)
+        scene.identify()
+        identifier = scene.asked.identifier
+        scene.nak(Method(25))
+        assert server.responses == [eap.Response(identifier, eap.IDENTITY, b"alice").encode()]
+        assert scene.events[0] == "granted alice"
+
+    def test_notWhereThePeerWantsNone(self) -> None:
+        scene = Scene(MD5, RADIUS, judge=Server())
+        scene.identify()
+        scene.nak()
+        assert scene.events[0] == "Failure" and not scene.claims
+
+    @pytest.mark.parametrize(
+        "packet",
+        [
+            b"",
+            b"\1\0\0\4",
+            eap.Success(1).encode(),
+            eap.Response(1, Method(21)).encode(),
+            eap.Request(1, Method(21), bytes(RELAYED_OCTETS)).encode(),
+        ],
+        ids=["nothing", "no type", "a Success", "a Response", "too much"],
+    )
+    def test_whatTheJudgeMayNotSend(self, packet: bytes) -> None:
+        scene = Scene(RADIUS, judge=Server(packet))
+        scene.identify()
+        assert scene.events[0] == "Failure" and len(scene.packets) == 2
+
+    def test_oneRequestAtATime(self) -> None:
+        request = eap.Request(1, Method(21), b"").encode()
+        problems: list[object] = []
+
+        async def twice(claim: Claim) -> Grant:
+            assert hasattr(claim, "converse")
+            first = claim.converse(request)
+            claim.converse(request).addErrback(lambda failure: problems.append(failure.type))
+            await first
+            return Grant("alice", b"", None, None)
+
+        scene = Scene(RADIUS, judge=lambda claim: Deferred.fromCoroutine(twice(claim)))
+        scene.identify()
+        scene.answer(b"")
+        assert problems == [Refused]
+        assert scene.events[-1] == "authenticated"
+
+    def test_theEndOfTheLinkCancelsTheJudge(self) -> None:
+        server = Server(eap.Request(1, Method(21)).encode())
+        ended: list[object] = []
+
+        def judged(claim: Claim) -> Deferred[Grant]:
+            verdict = server(claim)
+
+            def note(failure: Failure) -> Failure:
+                ended.append(failure.type)
+                return failure
+
+            return verdict.addErrback(note)
+
+        scene = Scene(RADIUS, judge=judged)
+        scene.identify()
+        scene.authenticator.stop()
+        assert ended == [CancelledError] and not scene.events
+        scene.assertIdle()
+
+    def test_aSilentPeerEndsIt(self) -> None:
+        scene = Scene(RADIUS, judge=Server(eap.Request(1, Method(21)).encode()))
+        scene.identify()
+        for _ in range(TRANSMISSIONS):
+            scene.clock.advance(RESTART_SECONDS)
+        assert scene.events == ["Failure", "refused: the peer did not answer the request"]
+
+    def test_theJudgeTakesItsTimeOfEachStep(self) -> None:
+        """
+        The time that the peer takes isn't the judge's.
+        """
+        scene = Scene(
+            RADIUS, judge=Server(*(eap.Request(n, Method(21)).encode() for n in range(5)))
+        )
+        scene.identify()
+        for _ in range(5):
+            scene.clock.pump([RESTART_SECONDS] * 9)
+            scene.answer(b"")
+        assert scene.events[-1] == "authenticated"
