@@ -15,7 +15,7 @@ from tests.hostile.packets import NUMBERS, VALID
 from tests.hostile.world import World
 
 BOUNDED = settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     database=None,

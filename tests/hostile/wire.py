@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from random import Random
 
 from twisted.internet.task import Clock
 
@@ -27,9 +28,11 @@ class Wire:
     What is between everybody: GRE packets arrive L{DELAY} seconds after they were sent.
 
     @ivar carried: how many frames it took to each address; acknowledgements alone aren't any.
+    @ivar harm: where it isn't None, packets get lost, doubled and late as its numbers have it.
     @ivar tap: called with source, destination, protocol number and information of each frame.
     """
 
+    harm: Random | None = None
     tap: Callable[[str, str, int, bytes], None] | None = None
 
     def __init__(self, clock: Clock) -> None:
@@ -39,6 +42,20 @@ class Wire:
         self._queue: deque[tuple[str, str, bytes]] = deque()
 
     def send(self, source: str, destination: str, octets: bytes) -> None:
+        """
+        Take a packet, and perhaps to where it shall go.
+        """
+        harm = self.harm.random() if self.harm is not None else 1.0
+        if harm < 0.1:
+            return
+        if harm < 0.2:
+            self._enqueue(source, destination, octets)
+        if harm < 0.4:
+            self._clock.callLater(harm, self._enqueue, source, destination, octets)
+        else:
+            self._enqueue(source, destination, octets)
+
+    def _enqueue(self, source: str, destination: str, octets: bytes) -> None:
         if not self._queue:
             self._clock.callLater(DELAY, self._arrive)
         self._queue.append((source, destination, octets))
