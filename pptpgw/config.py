@@ -47,7 +47,7 @@ from pptpgw.kind import (
     seconds,
     whole,
 )
-from pptpgw.servers import DynamicClient, Server
+from pptpgw.servers import IDENTIFIER, DynamicClient, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class RADIUS:
     """
 
     server: tuple[Server, ...] = key(SERVERS, ())
-    nasIdentifier: str = key(NAME, "")
+    nasIdentifier: str = key(IDENTIFIER, "")
     nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, ())
     timeout: float = key(seconds(1, 60), 6.0)
     deadline: float = key(seconds(2, 30), 25.0)

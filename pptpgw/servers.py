@@ -45,6 +45,15 @@ def _name(value: object) -> str:
 
 
 TLS_NAME = Kind("a domain name or an address", _name)
+def _identifier(value: object) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise ValueError
+    if len(value) > 253:
+        raise ValueError
+    return value
+
+
+IDENTIFIER = Kind("at most 253 printable ASCII characters", _identifier)
 HOST = Kind('an IPv4 or IPv6 address, as in "192.0.2.1"', _host)
 SECRET = Kind("a shared secret", _secret)
 
