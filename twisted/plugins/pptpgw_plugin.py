@@ -3,6 +3,7 @@ What pptpgw adds to C{twistd}, to C{--auth} and to its own kinds of plugin: one 
 """
 
 from twisted.application.service import ServiceMaker
+from twisted.cred.strcred import ICheckerFactory
 
 from pptpgw.auth.plugin import AccountsCheckerFactory, ChapSecretsCheckerFactory
 from pptpgw.interfaces import (
@@ -12,14 +13,13 @@ from pptpgw.interfaces import (
     INetworkFactory,
 )
 from pptpgw.plugin import Lazy
-from pptpgw.radius.plugin import RADIUSCheckerFactory
 
 gateway = ServiceMaker(
     "pptpgw", "pptpgw.tap", "A PPTP gateway: answers, authenticates and carries calls.", "pptpgw"
 )
 accounts = AccountsCheckerFactory()
 chapSecrets = ChapSecretsCheckerFactory()
-radius = RADIUSCheckerFactory()
+radius = Lazy(ICheckerFactory, "pptpgw.radius.plugin.RADIUSCheckerFactory", authType="radius")
 python = Lazy(IDataPathFactory, "pptpgw.ports.path.PythonDataPathFactory", name="python")
 ranges = Lazy(IAddressPoolFactory, "pptpgw.session.pool.AddressPoolFactory", name="ranges")
 ipv4 = Lazy(INetworkFactory, "pptpgw.network.ipv4.IPv4Factory", name="ipv4")
