@@ -21,6 +21,8 @@ class Termination(IntEnum):
     ADMIN_REBOOT = 7
     NAS_ERROR = 9
     NAS_REQUEST = 10
+    NAS_REBOOT = 11
+    PORT_PREEMPTED = 13
     USER_ERROR = 17
 
 
