@@ -1,7 +1,7 @@
 """
 What C{--auth} finds.
 
-Every run of twistd imports this, so it imports the rest only when asked for a checker.
+It imports the rest when asked for a checker: listing what there is must be cheap.
 """
 
 from __future__ import annotations
