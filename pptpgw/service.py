@@ -47,7 +47,9 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
+from pptpgw.radius.services import RADIUSServices
 from pptpgw.radius.setup import makeClient
+from pptpgw.records import Records
 
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -112,6 +114,7 @@ class GatewayService(Service):
     @ivar networks: its L{INetwork}s, by the names of the network protocols.
     @ivar callIDs: the call ids in use on that.
     @ivar radius: the L{RADIUSClient}; None where the configuration names no server.
+    @ivar radiusServices: accounting and dynamic authorization, as far as there are any.
     """
 
     _log = Logger()
@@ -150,6 +153,10 @@ class GatewayService(Service):
         for checker in checkersOf(portal):
             if isinstance(checker, RADIUSChecker):
                 checker.client = self.radius
+        self.radiusServices = RADIUSServices(
+            reactor, configuration, self.radius, lambda: self.gateway.sessions, counters
+        )
+        self._records = Records(reactor, configuration, portal)
         environment = Environment(
             reactor, configuration.link.mru, self.dataPath.interface, counters
         )
@@ -163,7 +170,12 @@ class GatewayService(Service):
             tuple(self.networks.values()),
             self.dataPath,
             Authenticator(portal),
-            [*observers, *self._observers(configuration.plugins.observers)],
+            [
+                *observers,
+                *self.radiusServices.observers,
+                *self._records.observers,
+                *self._observers(configuration.plugins.observers),
+            ],
             counters,
             configuration.limits,
             tuple(self.networks),
@@ -206,6 +218,8 @@ class GatewayService(Service):
         self.gateway.start()
         if self.radius is not None:
             self.radius.start()
+        self.radiusServices.start()
+        self._records.start()
         # Until the reactor runs nobody is answered.
         self._reactor.callLater(0, self._announce)
 
@@ -223,6 +237,8 @@ class GatewayService(Service):
             yield self._control.stop()
             yield self._masqueraded
             yield self._masquerade.stop()
+            yield self._records.stop()
+            yield self.radiusServices.stop()
         finally:
             if self.radius is not None:
                 self.radius.stop()
@@ -286,6 +302,8 @@ class GatewayService(Service):
                 wanted=listen.maxConnections,
             )
         self.dataPath.start()
+        self.radiusServices.open()
+        self._records.open()
         for network in self.networks.values():
             network.start()
         for address in self._addresses:
@@ -311,12 +329,14 @@ class GatewayService(Service):
         for listening in self._listening:
             listening.stopListening()
         self._listening = []
+        self._records.close()
         for name, network in reversed(self.networks.items()):
             try:
                 network.stop()
             except Exception:
                 self._log.failure("network {name} failed to stop", name=name)
         self.dataPath.stop()
+        self.radiusServices.close()
         self._opened = False
 
     def _notMasqueraded(self, failure: Failure, refused: list[Failure]) -> None:

@@ -18,7 +18,7 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from random import uniform
 from secrets import token_hex
 from struct import Struct, error
@@ -34,6 +34,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ppp.network import cancelled
+from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import ACCOUNTING_REQUEST, LONGEST_VALUE, Reply, Request
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
@@ -91,7 +92,7 @@ class Accounting(SessionObserver):
         clock: IReactorTime,
         ask: Ask,
         makeSpool: Callable[[Callable[[bytes], Deferred[None]]], Spool],
-        identity: Attributes,
+        nas: NAS,
         interval: float,
         deadline: float,
         counters: Counters,
@@ -99,27 +100,32 @@ class Accounting(SessionObserver):
         """
         @param clock: its seconds are those since 1970.
         @param makeSpool: makes the spool of what sends a record.
-        @param identity: the attributes that say who we are.
+        @param nas: what we are called.
         @param interval: seconds between interim updates; 0: none.
         @param deadline: seconds that a request may take.
         """
         self.clock = clock
         self.interval = interval
         self._ask = ask
-        self._identity = tuple(identity)
+        self._nas = nas
         self._deadline = deadline
         self._counters = counters
         self._accounts: dict[int, _Account] = {}
         self._spool = makeSpool(self._send)
         self._run = token_hex(8).encode()
 
-    def start(self) -> None:
+    def open(self) -> None:
         """
-        Take up what an earlier run left, and say that we are here.
+        Take up what an earlier run left.
 
         @raise pptpgw.error.ConfigurationError: the spool can't be used.
         """
         self._spool.start()
+
+    def start(self) -> None:
+        """
+        Say that we are here.
+        """
         self._run = token_hex(8).encode()
         self.record(b"", self._general(ON))
 
@@ -134,6 +140,12 @@ class Accounting(SessionObserver):
         off = (*self._general(OFF), ("Acct-Terminate-Cause", _integer(Termination.ADMIN_REBOOT)))
         self.record(b"", off)
         return self._spool.stop(STOP_SECONDS)
+
+    def close(self) -> None:
+        """
+        Close the spool; harmless the second time.
+        """
+        self._spool.close()
 
     # ISessionObserver
 
@@ -233,7 +245,17 @@ class Accounting(SessionObserver):
         return (
             ("Acct-Status-Type", _integer(status)),
             ("Acct-Session-Id", self._run),
-            *self._identity,
+            *self._identity(""),
+        )
+
+    def _identity(self, called: str) -> Attributes:
+        """
+        Who we are; where no address is ours by name, the one that was called.
+        """
+        addresses = [str(address) for address in self._nas.addresses] or [called]
+        return (
+            ("NAS-Identifier", self._nas.identifier),
+            *(("NAS-IP-Address", IPv4Address(one).packed) for one in addresses[:1] if one),
         )
 
     def _describe(self, account: _Account, status: int) -> Attributes:
@@ -245,7 +267,7 @@ class Accounting(SessionObserver):
             ("Acct-Status-Type", _integer(status)),
             ("Acct-Session-Id", session.identifier.encode()),
             ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
-            *self._identity,
+            *self._identity(session.called),
             ("NAS-Port", _integer(session.number)),
             ("NAS-Port-Type", _integer(_VIRTUAL)),
             ("Service-Type", _integer(_FRAMED)),
@@ -253,7 +275,9 @@ class Accounting(SessionObserver):
             ("Calling-Station-Id", session.caller.encode()),
             ("Tunnel-Type", _PPTP),
             ("Tunnel-Medium-Type", _IPV4),
+            ("Called-Station-Id", session.called.encode()),
             ("Tunnel-Client-Endpoint", session.caller.encode()),
+            ("Tunnel-Server-Endpoint", session.called.encode()),
             *_addresses(account.networks),
             *(("Class", one) for one in session.profile.accountingClass),
         )

@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import md5
-from ipaddress import IPv4Address, IPv6Network
-from typing import Any, NamedTuple
+from ipaddress import IPv6Network
+from typing import Any
 
 from pyrad import packet as pyrad
 from twisted.internet.error import MessageLengthError
@@ -38,6 +38,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.profile import Profile
 from pptpgw.radius.attributes import applied, read
+from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import (
     COA_ACK,
     COA_NAK,
@@ -90,17 +91,6 @@ class Discarded(Exception):
     """
     A request is not answered; the text is the reason.
     """
-
-
-class NAS(NamedTuple):
-    """
-    What a request may call us.
-
-    @ivar addresses: our addresses; none: any is taken for ours.
-    """
-
-    identifier: bytes
-    addresses: tuple[IPv4Address, ...]
 
 
 @dataclass(slots=True)
@@ -271,6 +261,7 @@ class DynamicAuthorization:
         for octets in packet.octets("NAS-Identifier"):
             if octets != self._nas.identifier:
                 raise Refusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-Identifier")
+        # Where none is ours by name, it was enough to reach us.
         ours = [address.packed for address in self._nas.addresses]
         for octets in packet.octets("NAS-IP-Address"):
             if ours and octets not in ours:

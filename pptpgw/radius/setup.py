@@ -10,6 +10,7 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.radsec import TLSTransport
 from pptpgw.radius.transport import ITransport, Service
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
@@ -29,7 +30,16 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
             f"{radius.deadline:g}, or no second server is ever asked"
         )
 
+    # One connection for both services.
+    secured = {
+        server: TLSTransport(reactor, server, radius.timeout, counters)
+        for server in radius.server
+        if server.transport == "tls"
+    }
+
     def makeTransport(server: Server, service: Service) -> ITransport:
+        if server in secured:
+            return secured[server]
         return UDPTransport(reactor, server, service, radius.timeout, counters)
 
     return RADIUSClient(

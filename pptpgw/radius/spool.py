@@ -321,13 +321,15 @@ class Spool:
         drained: Deferred[None] = Deferred()
         self._drained = drained
         late = self._clock.callLater(timeout, self._drain)
-        drained.addCallback(lambda _: self._end(late))
+        drained.addCallback(lambda _: cancelled(late)).addCallback(lambda _: self.close())
         if not self._waiting or self._resumed is not None:
             self._drain()
         return drained
 
-    def _end(self, late: IDelayedCall) -> None:
-        cancelled(late)
+    def close(self) -> None:
+        """
+        Send nothing more, and keep what is left; harmless the second time.
+        """
         self._running = False
         self._drained = None
         self._resumed = cancelled(self._resumed)

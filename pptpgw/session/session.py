@@ -23,7 +23,7 @@ class Session:
     @ivar identifier: a text that no other session has, of other runs neither.
     @ivar profile: what its user's account allows it now.
     @ivar user: the user's name, as the account has it.
-    @ivar caller: the address (dotted) that the call came from.
+    @ivar caller: the address (dotted) that the call came from; C{called}: ours that it went to.
     @ivar since: when it began, in seconds of the gateway's clock.
     @ivar authentication: the name of the method that proved it, C{mschapv2} for one.
     @ivar encryption: what is encrypted and how, in words.
@@ -35,6 +35,7 @@ class Session:
         "_changed",
         "_hangUp",
         "authentication",
+        "called",
         "caller",
         "counters",
         "encryption",
@@ -62,6 +63,7 @@ class Session:
         self.caller = caller
         self.since = since
         self.counters = counters
+        self.called = ""
         self.authentication = "none"
         self.encryption = "not encrypted"
         self.networks: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {}
