@@ -193,7 +193,7 @@ class DynamicAuthorization:
         now = self._clock.seconds()
         while self._answers:
             first = next(iter(self._answers))
-            if self._answers[first].until > now:
+            if self._answers[first].until >= now:
                 return
             del self._answers[first]
 
