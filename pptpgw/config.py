@@ -40,6 +40,7 @@ from pptpgw.kind import (
     SPECIFICATION,
     SPECIFICATIONS,
     STORE,
+    STORE_OR_NONE,
     UDP_ADDRESS,
     Kind,
     choice,
@@ -278,9 +279,9 @@ class Limits:
     account says goes before; where a number is 0 there is no limit.
 
     @ivar maxSessions: sessions at a time, in all.
+    @ivar maxSessionsPerSource: sessions at a time of callers at one address.
     @ivar maxSessionsPerUser: the same, of one user.
     @ivar perUser: what becomes of a call beyond that: it is denied, or replaces the user's oldest.
-    @ivar maxSessionsPerSource: sessions at a time of callers at one address.
     @ivar maxSetups: calls at a time that have no network protocol open yet.
     @ivar maxSetupsPerSource: the same, from one address.
     @ivar sessionTimeout: seconds that a session may last.
@@ -293,9 +294,9 @@ class Limits:
     """
 
     maxSessions: int = key(whole(0, 1_000_000), 0)
+    maxSessionsPerSource: int = key(whole(0, 1_000_000), 0)
     maxSessionsPerUser: int = key(whole(0, 1_000_000), 0)
     perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny")
-    maxSessionsPerSource: int = key(whole(0, 1_000_000), 0)
     maxSetups: int = key(whole(0, 1_000_000), 2000)
     maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000)
     sessionTimeout: float = key(seconds(0, 31_536_000), 0.0)
@@ -305,6 +306,46 @@ class Limits:
     maxFailuresPerSource: int = key(whole(0, 1_000_000), 100)
     lockout: float = key(seconds(1, 86_400), 300.0)
     papClients: tuple[IPv4Network, ...] = key(NETWORKS, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """
+    C{[audit]}: what is kept of sessions.
+
+    @ivar file: where a line is written for each event; none: nowhere.
+    @ivar store: the store where sessions have a row each; none: that of C{--auth accounts}, if any.
+    @ivar interim: seconds between two rows of a session that goes on.
+    """
+
+    file: str = key(FILE, "")
+    store: str = key(STORE_OR_NONE, "")
+    interim: float = key(seconds(10, 86400), 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """
+    C{[hooks]}: scripts that are run in the manner of pppd; none: nothing is run.
+
+    @ivar authUp: when a caller has been authenticated.
+    @ivar authDown: when its session is over.
+    @ivar ipUp: when IPv4 opens.
+    @ivar ipDown: when it closes.
+    @ivar ipv6Up: when IPv6 opens.
+    @ivar ipv6Down: when it closes.
+    @ivar deadline: seconds that a script has.
+    @ivar processes: how many run at a time.
+    """
+
+    authUp: str = key(FILE, "")
+    authDown: str = key(FILE, "")
+    ipUp: str = key(FILE, "")
+    ipDown: str = key(FILE, "")
+    ipv6Up: str = key(FILE, "")
+    ipv6Down: str = key(FILE, "")
+    deadline: float = key(seconds(1, 3600), 10.0)
+    processes: int = key(whole(1, 1000), 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +363,8 @@ class Configuration:
     network: Network = field(default_factory=Network)
     plugins: Plugins = field(default_factory=Plugins)
     capture: Capture = field(default_factory=Capture)
+    audit: Audit = field(default_factory=Audit)
+    hooks: Hooks = field(default_factory=Hooks)
     limits: Limits = field(default_factory=Limits)
     radius: RADIUS = field(default_factory=RADIUS)
     sections: Mapping[str, Any] = field(default_factory=dict)
@@ -371,6 +414,8 @@ SECTIONS: Mapping[str, type] = {
     "network": Network,
     "plugins": Plugins,
     "capture": Capture,
+    "audit": Audit,
+    "hooks": Hooks,
     "limits": Limits,
     "radius": RADIUS,
 }

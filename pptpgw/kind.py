@@ -333,6 +333,9 @@ STORE = _text(
     'sqlite:PATH with an absolute path, or "postgresql://HOST/DATABASE" in the manner of libpq',
     r"(?s)sqlite:/[^\0]*[^/\0]|postgres(ql)?://[^\0]*",
 )
+STORE_OR_NONE = _text(
+    STORE.allowed + '; or "" for none', r"(?s)(sqlite:/[^\0]*[^/\0]|postgres(ql)?://[^\0]*)?"
+)
 INTERFACE = _text(
     "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",
     _INTERFACE,

@@ -24,7 +24,7 @@ LAYERS = [
     {"auth", "session", "store", "datapath"},
     {"ports"},
     {"network", "radius"},
-    {"line", "gateway", "client", "selfcall", "testing"},
+    {"line", "gateway", "client", "records", "selfcall", "testing"},
     {"service"},
     {"tap", "command"},
     {"__main__", "demo"},

@@ -1,0 +1,109 @@
+"""
+What is kept of sessions, and who else is told: the audit, the ledger and the scripts, as far as the
+configuration has them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, DeferredList
+
+from pptpgw.auth.chain import checkersOf
+from pptpgw.config import Configuration
+from pptpgw.interfaces import ISessionObserver
+from pptpgw.ports.hooks import Hooks
+from pptpgw.ports.linefile import LineFile
+from pptpgw.session.audit import Audit, LineObserver
+from pptpgw.session.ledger import Ledger
+from pptpgw.store.interface import IStore
+
+
+class Records:
+    """
+    All of them, of one gateway.
+
+    @ivar observers: those who are to be told of sessions.
+    """
+
+    def __init__(self, reactor: Any, configuration: Configuration, portal: Portal) -> None:
+        """
+        @param portal: where the users come from; a store of accounts among its checkers keeps the
+            sessions too, unless the configuration names another.
+        @raise pptpgw.error.PPTPGWError: the configuration names a store that is of no use.
+        """
+        audit, hooks = configuration.audit, configuration.hooks
+        self.observers: list[ISessionObserver] = []
+        self._file: LineFile | None = None
+        self._ledger: Ledger | None = None
+        self._hooks: Hooks | None = None
+        if audit.file:
+            self._file = LineFile(audit.file)
+            self.observers.append(Audit(reactor, LineObserver(self._file.write)))
+        store = _store(reactor, configuration, portal)
+        if store is not None:
+            self._ledger = Ledger(reactor, store, configuration.link.name, audit.interim)
+            self.observers.append(self._ledger)
+        scripts = {
+            "auth-up": hooks.authUp,
+            "auth-down": hooks.authDown,
+            "ip-up": hooks.ipUp,
+            "ip-down": hooks.ipDown,
+            "ipv6-up": hooks.ipv6Up,
+            "ipv6-down": hooks.ipv6Down,
+        }
+        if any(scripts.values()):
+            interface = configuration.network.interface
+            self._hooks = Hooks(reactor, scripts, interface, hooks.deadline, hooks.processes)
+            self.observers.append(self._hooks)
+
+    def open(self) -> None:
+        """
+        Open the file and look at the scripts, while the process has its privileges.
+
+        @raise pptpgw.error.ConfigurationError: one can't be used; the text says why.
+        """
+        if self._file is not None:
+            self._file.open()
+        if self._hooks is not None:
+            self._hooks.start()
+
+    def start(self) -> None:
+        """
+        Begin to write to the store, privileges or not.
+        """
+        if self._ledger is not None:
+            self._ledger.start()
+
+    def stop(self) -> Deferred[Any]:
+        """
+        Every session is over: fires when that is written, and scripts are done, or won't be.
+        """
+        waits: list[Deferred[Any]] = []
+        if self._hooks is not None:
+            waits.append(self._hooks.stop())
+        if self._ledger is not None:
+            waits.append(self._ledger.stop())
+        return DeferredList(waits)
+
+    def close(self) -> None:
+        """
+        Close the file. Harmless the second time.
+        """
+        if self._file is not None:
+            self._file.close()
+
+
+def _store(reactor: Any, configuration: Configuration, portal: Portal) -> IStore | None:
+    if configuration.audit.store:
+        # A gateway without it doesn't need SQL.
+        from pptpgw.store.store import Store
+
+        accounts = configuration.accounts
+        return IStore(Store(reactor, configuration.audit.store, accounts.key, create=True))
+    for checker in checkersOf(portal):
+        store = getattr(checker, "store", None)
+        if IStore.providedBy(store):
+            return IStore(store)
+    return None
