@@ -45,6 +45,16 @@ class Refused(PPTPGWError):
         self.text = text
 
 
+class Unproven(Refused):
+    """
+    A claim was found false: there is no such user, or the password is wrong. The text tells neither
+    from the other, nor from a lockout.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("no such user or wrong password")
+
+
 class CallError(PPTPGWError):
     """
     A call that this side placed could not be set up, or ended; the text says why.

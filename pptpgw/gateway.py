@@ -5,6 +5,8 @@ The gateway: what its callers have in common, and whom it tells of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 
@@ -13,7 +15,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pptpgw.bucket import Bucket
 from pptpgw.cause import Cause, Termination
+from pptpgw.config import Limits
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
@@ -31,12 +35,22 @@ from pptpgw.ppp.network import cancelled
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
+from pptpgw.profile import Profile
+from pptpgw.session.admission import Admission, permit
+from pptpgw.session.ending import Endings
+from pptpgw.session.limits import SessionLimits
+from pptpgw.session.lockout import Lockout
+from pptpgw.session.observer import tell
 from pptpgw.session.session import Session
-from pptpgw.wire.pptpcode import OutgoingCallResult
+from pptpgw.wire.ppp import PAP
+from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 
 _STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
+
+# How many refused calls a second are told of, and how many at once: in a storm the rest is counted.
+_REFUSALS = (10.0, 100.0)
 
 
 class Gateway:
@@ -58,24 +72,40 @@ class Gateway:
         authenticate: Authenticate,
         observers: Iterable[ISessionObserver] = (),
         counters: Counters | None = None,
+        limits: Limits | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         """
+        @param clock: its C{seconds} are those since 1970.
         @param settings: of each link.
         @param networks: what callers are given, in the order of negotiation.
         @param authenticate: judges claims.
         @param counters: where the ports count what belongs to no call.
+        @param limits: the defaults where it is None.
+        @param names: what the networks' protocols are called, in the same order; a profile that
+            permits some of them permits none without a name.
         """
+        limits = Limits() if limits is None else limits
         self.clock = clock
         self.settings = settings
         self.networks = tuple(networks)
+        self.names = tuple(names)
         self.dataPath = dataPath
         self.authenticate = authenticate
         # What is ours and wants to know of sessions knows before everybody else.
         self.observers: list[ISessionObserver] = [
             one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)
         ]
-        self.observers += observers
+        self.observers += [SessionLimits(clock, limits), *observers]
         self.lines: set[Line] = set()
+        self._admission: Admission[Line] = Admission(limits)
+        self._lockout = Lockout(clock, limits, self._lockedOut)
+        self._papClients = limits.papClients
+        self._withoutPAP = replace(
+            settings, methods=tuple(one for one in settings.methods if one.number != PAP)
+        )
+        self._refusals = Bucket(clock.seconds, _REFUSALS)
+        self._endings = Endings(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self._addresses: RouteTable[Session] = RouteTable()
         self._started = 0
@@ -109,7 +139,7 @@ class Gateway:
         Take no more calls and end those there are; fires when none is left, or after C{timeout}
         seconds all the same.
         """
-        if not self.lines:
+        if not self.lines and not self._endings:
             self._stopped = succeed(None)
             return self._stopped
         stopped: Deferred[None] = Deferred()
@@ -140,8 +170,20 @@ class Gateway:
         if self._stopped is not None:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
             return
+        source = call.peerAddress
+        reason = self._admission.refusal(source)
+        if reason:
+            # A line that is busy is one to dial again.
+            call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
+            self._callRefused(source, reason)
+            return
+        if self.settings.usableMethods and not self.settingsFor(source).usableMethods:
+            call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
+            self._callRefused(source, "nothing but PAP is permitted, and not from there")
+            return
         line = Line(self, call)
         self.lines.add(line)
+        self._admission.begin(line, source)
         call.accept(line)
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
@@ -153,6 +195,49 @@ class Gateway:
             peer=connection.peerAddress,
             reason=reason,
         )
+
+    # What lines ask
+
+    def settingsFor(self, source: str) -> LinkSettings:
+        """
+        What the link of a caller at the address C{source} wants.
+        """
+        if not self._papClients or any(ip_address(source) in one for one in self._papClients):
+            return self.settings
+        return self._withoutPAP
+
+    def networksFor(self, profile: Profile) -> Sequence[INetwork]:
+        """
+        The networks that the user of C{profile} may have.
+        """
+        permitted = profile.protocols
+        if permitted is None:
+            return self.networks
+        named = zip(self.names, self.networks, strict=False)
+        return tuple(network for name, network in named if name in permitted)
+
+    def judge(self, line: Line, claim: Claim) -> Deferred[Grant]:
+        """
+        Judge a claim of C{line}'s caller. Who has a session and is asked again isn't locked out of
+        it, whatever others have guessed.
+        """
+        if line.session is not None:
+            return self.authenticate(claim)
+        return self._lockout.judge(claim, line.call.peerAddress, self.authenticate)
+
+    def admit(self, line: Line, profile: Profile) -> Deferred[None]:
+        """
+        Let the user of C{profile} have a session on C{line}.
+
+        @return: fires when the addresses of its sessions before are free.
+        @raise pptpgw.error.Refused: it may not have one.
+        """
+        source = line.call.peerAddress
+        permit(profile, source, self.clock.seconds())
+        for other in self._admission.seat(line, profile):
+            cause = f"a newer call of the same user, from {source}, takes its place"
+            other.drop(Cause(cause, Termination.PORT_PREEMPTED))
+        return self._endings.over(profile.name)
 
     # What lines tell
 
@@ -197,6 +282,7 @@ class Gateway:
             line.hangUp,
             self._changed,
         )
+        session.called = line.call.localAddress
         session.authentication = line.authentication
         self._tell("sessionStarted", session)
         return session
@@ -205,6 +291,8 @@ class Gateway:
         """
         The claim of C{line}'s caller was found false, or nothing can be done for it.
         """
+        if line.session is None and line in self.lines:
+            self._admission.unseat(line)
         caller, why = line.call.peerAddress, failure.getErrorMessage()
         name = claim.name[:64].decode("utf-8", "replace")
         self._log.warn(
@@ -216,10 +304,14 @@ class Gateway:
         )
         self._tell("callerRefused", caller, name, claim.method.name, why)
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol, took: float) -> None:
+    def protocolOpened(
+        self, line: Line, session: Session, protocol: INetworkProtocol, took: float
+    ) -> None:
         """
-        A network protocol of C{session} opened, C{took} seconds after its call was requested.
+        A network protocol of C{session}, C{line}'s, opened, C{took} seconds after its call was
+        requested.
         """
+        self._admission.opened(line)
         self._log.info(
             "{user} from {caller}: {protocol} {networks} open {took:.3f} s after the call, "
             "{authentication}, {encryption}",
@@ -232,6 +324,12 @@ class Gateway:
             encryption=session.encryption,
         )
         self._tell("protocolOpened", session, protocol)
+
+    def networksChanged(self, session: Session) -> None:
+        """
+        A network protocol of C{session} has other networks.
+        """
+        self._tell("networksChanged", session)
 
     def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
         """
@@ -256,6 +354,7 @@ class Gateway:
         A caller is gone.
         """
         self.lines.discard(line)
+        self._admission.leave(line)
         counters = line.channel.counters
         self.counters.retire(counters)
         session = line.session
@@ -276,9 +375,11 @@ class Gateway:
                 sent=counters.octetsSent,
                 cause=cause,
             )
-            self._tell("sessionEnded", session, cause)
-        if self._stopped is not None and not self._stopped.called and not self.lines:
-            self._stopped.callback(None)
+            reports = self._tell("sessionEnded", session, cause)
+            if reports:
+                self._endings.begin(session.user, reports, lambda: self._release(line))
+                return
+        self._release(line)
 
     def warn(self, text: str) -> None:
         """
@@ -292,6 +393,13 @@ class Gateway:
     def _abandon(self) -> None:
         for line in tuple(self.lines):
             line.link.lowerDown(_STOPPING)
+        self._endings.finish()
+
+    def _release(self, line: Line) -> None:
+        line.release()
+        stopped = self._stopped
+        if stopped is not None and not stopped.called and not self.lines and not self._endings:
+            stopped.callback(None)
 
     def _living(self) -> Iterable[Counters]:
         yield self.dataPath.counters
@@ -302,13 +410,29 @@ class Gateway:
         self._log.info("{user} from {caller}: changed", user=session.user, caller=session.caller)
         self._tell("sessionChanged", session)
 
-    def _tell(self, event: str, *arguments: object) -> None:
-        for observer in self.observers:
-            try:
-                getattr(observer, event)(*arguments)
-            except Exception:
-                self._log.failure(
-                    "session observer {observer!r} failed in {event}",
-                    observer=observer,
-                    event=event,
-                )
+    def _callRefused(self, source: str, reason: str) -> None:
+        """
+        A call that C{source} asked for is refused before it began.
+        """
+        self.counters.own.discard("call refused")
+        if self._refusals.take():
+            self._log.warn(
+                "{caller}: call refused: {reason} ({count} calls refused so far)",
+                caller=source,
+                reason=reason,
+                count=self.counters.own.discards["call refused"],
+            )
+            self._tell("callerRefused", source, "", "", reason)
+
+    def _lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        self._log.warn(
+            "{kind} {subject!a} is locked out until {until}, after {failures} failures",
+            kind=kind,
+            subject=subject,
+            until=datetime.fromtimestamp(until).isoformat(" ", "seconds"),
+            failures=failures,
+        )
+        self._tell("lockedOut", kind, subject, failures, until)
+
+    def _tell(self, event: str, *arguments: object) -> list[Deferred[object]]:
+        return tell(self.observers, event, *arguments)

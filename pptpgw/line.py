@@ -118,7 +118,7 @@ class Line:
         self._since = gateway.clock.seconds()
         self.call = call
         self.session: Session | None = None
-        self.link = Link(gateway.clock, gateway.settings, self)
+        self.link = Link(gateway.clock, gateway.settingsFor(call.peerAddress), self)
         # The peer may send before it has read our reply.
         self.channel: IChannel = gateway.dataPath.openChannel(call.tunnel, self.link)
 
@@ -135,6 +135,20 @@ class Line:
         End the link, then the call, both in order.
         """
         self.link.close(cause)
+
+    def drop(self, cause: str) -> None:
+        """
+        End both at once: the peer is told, and not waited for.
+        """
+        self.link.close(cause)
+        self.link.lowerDown(cause)
+
+    def release(self) -> None:
+        """
+        Give back what the networks gave.
+        """
+        made, self._made = self._made, ()
+        _releaseAll(made)
 
     # pptp.call.CallOwner
 
@@ -162,8 +176,7 @@ class Line:
         """
         Judge the claim, and get the network protocols ready for whom it is true of.
         """
-        judged: Deferred[Grant] = self._gateway.authenticate(claim)
-        judged = judged.addCallback(self._make)
+        judged: Deferred[Grant] = self._gateway.judge(self, claim).addCallback(self._admit)
         judged.addErrback(self._refused, claim)
         return judged
 
@@ -187,7 +200,7 @@ class Line:
             self.session.encryption = self.link.encryption
             self._gateway.attach(self.session, protocol.name, _addresses(attachments))
             self._gateway.protocolOpened(
-                self.session, protocol, self._gateway.clock.seconds() - self._since
+                self, self.session, protocol, self._gateway.clock.seconds() - self._since
             )
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
@@ -196,6 +209,7 @@ class Line:
         """
         if self.session is not None:
             self._gateway.attach(self.session, protocol.name, _addresses(attachments))
+            self._gateway.networksChanged(self.session)
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
@@ -221,16 +235,23 @@ class Line:
             cause = Cause(f"{cause}; {self._noGRE()}", codeOf(cause))
         self.channel.close()
         self._gateway.lineEnded(self, cause)
-        self._release()
         self.call.hangUp(cause)
 
-    def _make(self, grant: Grant) -> Grant | Deferred[Grant]:
+    def _admit(self, grant: Grant) -> Grant | Deferred[Grant]:
         if self._madeFor == grant.name:
             return grant
         if self.session is not None:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
-        networks = self._gateway.networks
+        self._assertCalling()
+        admitted = self._gateway.admit(self, ISubscriber(grant.subscriber).profile)
+        return admitted.addCallback(lambda _: self._make(grant))
+
+    def _make(self, grant: Grant) -> Deferred[Grant]:
+        self._assertCalling()
         subscriber = ISubscriber(grant.subscriber)
+        networks = self._gateway.networksFor(subscriber.profile)
+        if not networks:
+            raise Refused("no network protocol is permitted to this user", retry=False)
         return Making(networks, subscriber).done.addCallback(self._ready, networks, grant)
 
     def _ready(self, answers: list[Any], networks: Sequence[INetwork], grant: Grant) -> Grant:
@@ -240,22 +261,21 @@ class Line:
                 if isinstance(answer, Failure):
                     # No fault of the caller's: another try wouldn't help.
                     raise Refused(self._gateway.reason(answer), retry=False)
-            if self not in self._gateway.lines:
-                raise Refused("the call ended meanwhile", retry=False)
+            self._assertCalling()
             if not made:
                 raise Refused("no network protocol has anything for this user", retry=False)
         except Refused:
             _releaseAll(made)
             raise
         # Of another user, before there was a session.
-        self._release()
+        self.release()
         self._made = made
         self._madeFor = grant.name
         return grant
 
-    def _release(self) -> None:
-        made, self._made = self._made, ()
-        _releaseAll(made)
+    def _assertCalling(self) -> None:
+        if self not in self._gateway.lines:
+            raise Refused("the call ended meanwhile", retry=False)
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
         self._gateway.refused(self, claim, failure)

@@ -35,9 +35,10 @@ class Profile:
     @ivar bits: the MPPE key lengths permitted.
     @ivar sessions: how many the user may have at a time.
     @ivar sources: the networks that the user may call from; none: everywhere.
-    @ivar hours: when the user may call and be connected, in the form of the configuration; empty:
-        always.
-    @ivar sessionTimeout: seconds that a session may last; C{idleTimeout} without a packet.
+    @ivar hours: when the user may call and be connected, in the form of L{pptpgw.session.hours};
+        empty: always.
+    @ivar sessionTimeout: seconds that a session may last; C{idleTimeout} without a packet from the
+        user; here, in C{sessions} and in C{volume} 0 is no limit.
     @ivar volume: octets that a session may carry, both ways together.
     @ivar receiveRate: bits a second from the user; C{sendRate} to it.
     @ivar filter: the name of a filter.

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from pptpgw.auth.chain import checkersOf
-from pptpgw.error import Refused
+from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.mschap import accountName
 
@@ -70,7 +70,7 @@ def _refuse(failure: Failure, claim: Claim) -> Failure:
     if isinstance(failure.value, UnhandledCredentials):
         raise Refused(f"no checker here can verify {claim.method.name}", retry=False)
     if isinstance(failure.value, UnauthorizedLogin):
-        raise Refused("no such user or wrong password")
+        raise Unproven
     return failure
 
 

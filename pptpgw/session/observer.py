@@ -1,14 +1,20 @@
 """
-A session observer to derive from, that hears everything and does nothing.
+Session observers: how they are told, and one to derive from that hears everything and does nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.interfaces import INetworkProtocol, ISessionObserver
+
+_log = Logger()
 
 
 @implementer(ISessionObserver)
@@ -32,17 +38,56 @@ class SessionObserver:
         See L{ISessionObserver.protocolClosed}.
         """
 
+    def networksChanged(self, session: Any) -> None:
+        """
+        See L{ISessionObserver.networksChanged}.
+        """
+
     def sessionChanged(self, session: Any) -> None:
         """
         See L{ISessionObserver.sessionChanged}.
         """
 
-    def sessionEnded(self, session: Any, cause: str) -> None:
+    def sessionEnded(self, session: Any, cause: str) -> Deferred[Any] | None:
         """
         See L{ISessionObserver.sessionEnded}.
         """
+        return None
 
     def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
         """
         See L{ISessionObserver.callerRefused}.
         """
+
+    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        """
+        See L{ISessionObserver.lockedOut}.
+        """
+
+
+def tell(
+    observers: Iterable[ISessionObserver], event: str, *arguments: object
+) -> list[Deferred[object]]:
+    """
+    Tell C{observers}, in turn; what one raises is logged.
+
+    @param event: the name of a method of L{ISessionObserver}.
+    @return: of those who take their time, what fires when they are done; it doesn't fail.
+    """
+    reports: list[Deferred[object]] = []
+    for observer in observers:
+        done: list[object] = []
+        told: Deferred[object] = maybeDeferred(getattr(observer, event), *arguments)
+        told.addErrback(_failed, observer, event).addCallback(done.append)
+        if not done:
+            reports.append(told)
+    return reports
+
+
+def _failed(failure: Failure, observer: ISessionObserver, event: str) -> None:
+    _log.failure(
+        "session observer {observer!r} failed in {event}",
+        failure=failure,
+        observer=observer,
+        event=event,
+    )

@@ -1,0 +1,202 @@
+"""
+Who is let in: how many calls and sessions there may be at a time.
+
+The rules:
+
+ - A call is counted from its request to its end. Until its first network protocol is open it is
+   being set up; from the moment that its caller has proven who it is it has a seat.
+ - A call that is requested while too many are being set up, or while no seat is left, is refused
+   then and there, which costs next to nothing: those that are being set up go on, and come to their
+   end sooner. What is refused so is refused for now; the peer may call again.
+ - Seats are counted once more when one is taken, for several callers may prove themselves at a
+   time.
+ - Where a user has as many seats as it may, the next caller is refused, or those that have sat
+   longest must go.
+
+It counts, and does nothing: whoever must go is ended by whoever asked.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Generic, TypeVar
+
+from pptpgw.config import Limits
+from pptpgw.error import ConfigurationError, Refused
+from pptpgw.profile import Profile
+from pptpgw.session import hours
+
+C = TypeVar("C")
+"""
+A call, whatever stands for it.
+"""
+
+
+class _Place:
+    """
+    What is known of one call.
+
+    @ivar user: whose seat it has; None: none yet.
+    """
+
+    __slots__ = ("setup", "source", "user")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.setup = True
+        self.user: str | None = None
+
+
+class _Tally:
+    """
+    How many there are, in all and from each source.
+    """
+
+    __slots__ = ("sources", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.sources: dict[str, int] = {}
+
+    def add(self, source: str) -> None:
+        """
+        One more.
+        """
+        self.total += 1
+        self.sources[source] = self.sources.get(source, 0) + 1
+
+    def remove(self, source: str) -> None:
+        """
+        One less.
+        """
+        self.total -= 1
+        self.sources[source] -= 1
+        if not self.sources[source]:
+            del self.sources[source]
+
+    def fault(self, source: str, limit: int, sourceLimit: int, what: str) -> str:
+        """
+        Which limit is reached for one more of C{what} from C{source}; empty: none.
+        """
+        if _reached(self.total, limit):
+            return f"there are {limit} {what}"
+        if _reached(self.sources.get(source, 0), sourceLimit):
+            return f"there are {sourceLimit} {what} from there"
+        return ""
+
+
+class Admission(Generic[C]):
+    """
+    The calls of now, counted.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._places: dict[C, _Place] = {}
+        self._setups = _Tally()
+        self._seats = _Tally()
+        # Of each user, in the order in which they were taken.
+        self._users: dict[str, dict[C, None]] = {}
+
+    def refusal(self, source: str) -> str:
+        """
+        Why a call from the address C{source} can't begin now; empty: it can.
+        """
+        limits = self._limits
+        return self._setups.fault(
+            source, limits.maxSetups, limits.maxSetupsPerSource, "calls being set up"
+        ) or self._full(source)
+
+    def begin(self, call: C, source: str) -> None:
+        """
+        C{call} begins to be set up.
+        """
+        self._places[call] = _Place(source)
+        self._setups.add(source)
+
+    def seat(self, call: C, profile: Profile) -> list[C]:
+        """
+        Give C{call}, which L{begin} knows, a seat as the user of C{profile}, instead of one that it
+        has.
+
+        @return: the calls that must be ended for it, which L{leave} then is told of.
+        @raise Refused: there is none.
+        """
+        self.unseat(call)
+        limits, user = self._limits, profile.name
+        place = self._places[call]
+        allowed = limits.maxSessionsPerUser if profile.sessions is None else profile.sessions
+        own = list(self._users.get(user, ()))
+        leaving = own[: len(own) - allowed + 1] if _reached(len(own), allowed) else []
+        if leaving and limits.perUser == "deny":
+            raise Refused(f"{user} has {len(own)} sessions, and may have {allowed}", retry=False)
+        if not leaving:
+            full = self._full(place.source)
+            if full:
+                raise Refused(full, retry=False)
+        place.user = user
+        self._seats.add(place.source)
+        self._users.setdefault(user, {})[call] = None
+        return leaving
+
+    def unseat(self, call: C) -> None:
+        """
+        Take the seat of C{call} back, if it has one.
+        """
+        place = self._places[call]
+        if place.user is not None:
+            self._seats.remove(place.source)
+            own = self._users[place.user]
+            del own[call]
+            if not own:
+                del self._users[place.user]
+            place.user = None
+
+    def opened(self, call: C) -> None:
+        """
+        C{call} is set up.
+        """
+        place = self._places[call]
+        if place.setup:
+            place.setup = False
+            self._setups.remove(place.source)
+
+    def leave(self, call: C) -> None:
+        """
+        C{call} is over.
+        """
+        self.unseat(call)
+        self.opened(call)
+        del self._places[call]
+
+    def _full(self, source: str) -> str:
+        limits = self._limits
+        return self._seats.fault(
+            source, limits.maxSessions, limits.maxSessionsPerSource, "sessions"
+        )
+
+
+def permit(profile: Profile, source: str, now: float) -> None:
+    """
+    Whether the user of C{profile} may call from the address C{source}, at the time C{now} in
+    seconds since 1970.
+
+    @raise Refused: it may not, or its hours can't be read.
+    """
+    if profile.sources:
+        address = ip_address(source)
+        if not any(address in network for network in profile.sources):
+            raise Refused(f"{profile.name} may not call from {source}", retry=False)
+    if profile.hours:
+        try:
+            left = hours.parse(profile.hours).left(now)
+        except ConfigurationError as error:
+            raise Refused(f"the account of {profile.name}: {error}", retry=False) from error
+        if not left:
+            raise Refused(
+                f"{profile.name} may call in its hours only: {profile.hours}", retry=False
+            )
+
+
+def _reached(count: int, limit: int) -> bool:
+    return 0 < limit <= count

@@ -1,0 +1,97 @@
+"""
+Sessions that are over and whose end is being accounted for: what they had is nobody else's so long.
+
+Whoever accounts may be slow, or never answer; L{REPORT_SECONDS} is the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+REPORT_SECONDS = 5.0
+"""
+How long what a session had may wait for its end to be accounted for.
+"""
+
+
+class _Ending:
+    """
+    One of them.
+
+    @ivar release: gives back what it had.
+    @ivar late: the end of the wait.
+    @ivar waiting: who waits for what it had.
+    """
+
+    __slots__ = ("late", "release", "user", "waiting")
+
+    def __init__(self, user: str, release: Callable[[], None]) -> None:
+        self.user = user
+        self.release = release
+        self.late: IDelayedCall | None = None
+        self.waiting: list[Deferred[None]] = []
+
+
+class Endings:
+    """
+    Those of a gateway.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        # In the order in which they came.
+        self._endings: dict[_Ending, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._endings)
+
+    def begin(
+        self, user: str, reports: Sequence[Deferred[object]], release: Callable[[], None]
+    ) -> None:
+        """
+        A session of C{user} is over; call C{release} once all C{reports} have fired, none of which
+        fails, or when that takes too long.
+        """
+        ending = _Ending(user, release)
+        self._endings[ending] = None
+        ending.late = self._clock.callLater(REPORT_SECONDS, self._over, ending)
+        DeferredList(reports).addCallback(lambda _: self._over(ending))
+
+    def over(self, user: str) -> Deferred[None]:
+        """
+        Fires when what the sessions of C{user} had that are over by now is free.
+        """
+        free: Deferred[None] = succeed(None)
+        for ending in self._endings:
+            if ending.user == user:
+                one: Deferred[None] = Deferred()
+                ending.waiting.append(one)
+                free.addCallback(_then, one)
+        return free
+
+    def finish(self) -> None:
+        """
+        Wait no longer.
+        """
+        for ending in tuple(self._endings):
+            self._over(ending)
+
+    def _over(self, ending: _Ending) -> None:
+        if ending not in self._endings:
+            return
+        del self._endings[ending]
+        if ending.late is not None and ending.late.active():
+            ending.late.cancel()
+        ending.release()
+        for one in ending.waiting:
+            one.callback(None)
+
+
+def _then(_: None, one: Deferred[None]) -> Deferred[None]:
+    """
+    Wait for C{one} as well.
+    """
+    return one

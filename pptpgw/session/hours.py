@@ -1,0 +1,120 @@
+"""
+The hours in which a user may call: C{"Mo-Fr 08:00-18:00, Sa 09:00-12:00"}.
+
+The form: parts with commas between them, each with days, times or both. Days are C{Mo}, C{Tu},
+C{We}, C{Th}, C{Fr}, C{Sa}, C{Su} and ranges of them, with spaces between; none: every day. Times
+are C{HH:MM-HH:MM}, the second one not included, C{24:00} being the end of a day; none: the whole
+day. Where the second time isn't later than the first it is of the next day, and ranges of days may
+go over the end of the week too. Times are local, as this machine's time zone has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from math import inf
+
+from pptpgw.error import ConfigurationError
+
+_DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
+_DAY_MINUTES = 24 * 60
+_WEEK_MINUTES = 7 * _DAY_MINUTES
+_DAY = "(?:Mo|Tu|We|Th|Fr|Sa|Su)"
+_RANGE = f"{_DAY}(?:-{_DAY})?"
+_PART = re.compile(
+    rf"(?P<days>{_RANGE}(?: +{_RANGE})*)?(?(days)(?: +|$))"
+    r"(?:(\d\d):([0-5]\d)-(\d\d):([0-5]\d))?",
+    re.ASCII,
+)
+# Longer than any that means something.
+_LONGEST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """
+    When a user may call and be connected.
+
+    @ivar spans: the minutes of the week, from Monday's first, in ascending spans that don't touch,
+        each from its first minute up to the one after its last.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+
+    def left(self, when: float) -> float:
+        """
+        How many seconds are left, at the time C{when} (in seconds since 1970, in UTC), until they
+        end: 0 where they are over or yet to come, infinite where they never end.
+        """
+        if self.spans == ((0, _WEEK_MINUTES),):
+            return inf
+        local = datetime.fromtimestamp(when)
+        minute = local.weekday() * _DAY_MINUTES + local.hour * 60 + local.minute
+        end = next((end for start, end in self.spans if start <= minute < end), None)
+        if end is None:
+            return 0.0
+        if end == _WEEK_MINUTES and self.spans[0][0] == 0:
+            end += self.spans[0][1]
+        # The difference of local times would be an hour off where summer time begins or ends.
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        monday = midnight - timedelta(days=local.weekday())
+        return max(0.0, (monday + timedelta(minutes=end)).timestamp() - when)
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Hours:
+    """
+    The hours that C{text} means.
+
+    @raise ConfigurationError: it isn't in the form above; the text says what is wrong.
+    """
+    if len(text) > _LONGEST:
+        raise ConfigurationError(f"hours of more than {_LONGEST} characters")
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted(one for part in text.split(",") for one in _spans(part.strip())):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return Hours(tuple(spans))
+
+
+def _spans(part: str) -> Iterator[tuple[int, int]]:
+    """
+    Those of one part, none over the end of the week.
+    """
+    match = _PART.fullmatch(part)
+    if match is None or not part:
+        raise ConfigurationError(
+            f'hours "{part}": must be days, times or both, as in "Mo-Fr 08:00-18:00"'
+        )
+    days, *clock = match.groups()
+    first, last = 0, _DAY_MINUTES
+    if clock[0] is not None:
+        first = _minute(clock[0], clock[1], _DAY_MINUTES - 1)
+        last = _minute(clock[2], clock[3], _DAY_MINUTES)
+        if last <= first:
+            last += _DAY_MINUTES
+    for day in _days(days or "Mo-Su"):
+        start, end = day * _DAY_MINUTES + first, day * _DAY_MINUTES + last
+        yield start, min(end, _WEEK_MINUTES)
+        if end > _WEEK_MINUTES:
+            yield 0, end - _WEEK_MINUTES
+
+
+def _minute(hour: str, minute: str, highest: int) -> int:
+    minutes = int(hour) * 60 + int(minute)
+    if minutes > highest:
+        raise ConfigurationError(f"hours with {hour}:{minute}: a day goes from 00:00 to 24:00")
+    return minutes
+
+
+def _days(text: str) -> Iterator[int]:
+    for one in text.split():
+        first, _, last = one.partition("-")
+        start, end = _DAYS.index(first), _DAYS.index(last or first)
+        for day in range(start, end + 1 if end >= start else end + 8):
+            yield day % 7

@@ -1,0 +1,316 @@
+"""
+Tests of L{pptpgw.session.lockout}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
+
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.config import Limits
+from pptpgw.error import Refused, Unproven
+from pptpgw.interfaces import Claim, Grant
+from pptpgw.profile import Profile
+from pptpgw.session import lockout
+from pptpgw.session.lockout import FIRST_SECONDS, LAST_SECONDS, FailureTable, Lockout
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+WRONG, RIGHT = b"wrong", b"right"
+
+
+def claim(name: bytes, response: bytes) -> Claim:
+    return Claim(MSCHAPV2, name, 1, b"challenge", response)
+
+
+class World:
+    """
+    A lockout before somebody who knows that alice says C{right}.
+
+    @ivar took: how long judging takes, by name.
+    @ivar asked: the names that were judged.
+    @ivar told: whom the lockout told of.
+    """
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Clock()
+        self.took: dict[bytes, float] = {}
+        self.asked: list[bytes] = []
+        self.told: list[tuple[str, str, int, float]] = []
+        self.lockout = Lockout(
+            self.clock, Limits(**limits), lambda *arguments: self.told.append(arguments)
+        )
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        self.asked.append(claim.name)
+        return deferLater(self.clock, self.took.get(claim.name, 0), self._verdict, claim)
+
+    def _verdict(self, claim: Claim) -> Grant:
+        if claim.response != RIGHT or claim.name not in (b"alice", b"bob"):
+            raise Unproven
+        return Grant(claim.name.decode(), b"", None, Profile(claim.name.decode()))
+
+    def start(self, name: bytes, response: bytes, source: str = HERE) -> list[object]:
+        answers: list[object] = []
+        self.lockout.judge(claim(name, response), source, self.authenticate).addBoth(answers.append)
+        return answers
+
+    def judge(
+        self, name: bytes, response: bytes, source: str = HERE
+    ) -> tuple[float, type | Exception | None, str]:
+        """
+        How long the answer took, and what it was: None for yes, or the exception's class and text.
+        """
+        before = self.clock.seconds()
+        answers = self.start(name, response, source)
+        while not answers:
+            self.clock.advance(0.001)
+        took = round(self.clock.seconds() - before, 2)
+        (answer,) = answers
+        if isinstance(answer, Failure):
+            assert isinstance(answer.value, Refused)
+            return took, type(answer.value), f"{answer.value} {answer.value.retry}"
+        assert isinstance(answer, Grant)
+        return took, None, answer.name
+
+    def guess(self, count: int, name: bytes = b"alice", source: str = HERE) -> list[float]:
+        return [self.judge(name, WRONG, source)[0] for _ in range(count)]
+
+
+def test_rightAtOnce() -> None:
+    """
+    Who knows the password isn't kept waiting.
+    """
+    world = World()
+    assert world.judge(b"alice", RIGHT)[0] == 0
+    assert not world.told
+
+
+def test_delaysGrow() -> None:
+    world = World(maxFailures=10)
+    took = world.guess(9)
+    assert took == sorted(took) and len(set(took)) == len(took)
+    assert FIRST_SECONDS < took[0] < 1
+    assert LAST_SECONDS / 2 < took[-1] <= LAST_SECONDS
+    assert not world.told
+
+
+def test_lockedOut() -> None:
+    """
+    After as many failures as are allowed nobody is believed, and nobody asked, until the time that
+    was told is over.
+    """
+    world = World(maxFailures=5, lockout=100.0)
+    world.guess(4)
+    before = world.clock.seconds()
+    world.guess(1)
+    ((kind, subject, failures, until),) = world.told
+    assert (kind, subject, failures) == ("user", "alice", 5)
+    assert before + 100 <= until <= before + 100.01
+    asked = len(world.asked)
+    assert world.judge(b"alice", RIGHT, THERE) == (LAST_SECONDS, Unproven, f"{Unproven()} True")
+    assert len(world.asked) == asked
+    assert world.judge(b"bob", RIGHT)[1] is None
+    world.clock.advance(until - world.clock.seconds() - 0.001)
+    assert world.judge(b"alice", RIGHT)[1] is Unproven
+    assert world.judge(b"alice", RIGHT) == (0, None, "alice")
+
+
+def test_aLockoutIsNotProlonged() -> None:
+    world = World(maxFailures=3, lockout=60.0)
+    world.guess(3)
+    world.guess(7)
+    assert len(world.told) == 1
+    world.clock.advance(10)
+    assert world.judge(b"alice", RIGHT)[1] is None
+
+
+def test_nothingTellsTheUnknownFromTheKnown() -> None:
+    """
+    A user with a wrong password and nobody at all, whom judging takes quite different times: each
+    attempt is answered in the same words after the same time, before the lockout and during it. So
+    is the right password during it.
+    """
+    worlds = [World(maxFailures=5), World(maxFailures=5), World(maxFailures=5)]
+    worlds[0].took, worlds[1].took = {b"alice": 0.3}, {b"mallory": 0.0}
+    known = [worlds[0].judge(b"alice", WRONG) for _ in range(10)]
+    unknown = [worlds[1].judge(b"mallory", WRONG) for _ in range(10)]
+    right = [worlds[2].judge(b"alice", WRONG if n < 5 else RIGHT) for n in range(10)]
+    assert known == unknown == right
+    assert {text for _, _, text in known} == {"no such user or wrong password True"}
+    assert [len(world.told) for world in worlds] == [1, 1, 1]
+
+
+def test_bySource() -> None:
+    """
+    One guess at each of many users is noticed as well; the threshold is a source's own.
+    """
+    world = World(maxFailures=5, maxFailuresPerSource=20, lockout=1000.0)
+    for number in range(20):
+        assert not world.told
+        world.guess(1, b"user%d" % number)
+    ((kind, subject, failures, _),) = world.told
+    assert (kind, subject, failures) == ("source", HERE, 20)
+    assert world.judge(b"alice", RIGHT)[1] is Unproven
+    assert world.judge(b"alice", RIGHT, THERE)[1] is None
+
+
+def test_aSourceThatIsLockedOutLocksNobodyOut() -> None:
+    """
+    Nor does a user that is locked out, and has a machine that goes on dialing, lock out those who
+    share its address.
+    """
+    world = World(maxFailures=3, maxFailuresPerSource=6, lockout=100_000.0)
+    world.guess(3)
+    world.guess(20)
+    assert world.judge(b"bob", RIGHT)[1] is None
+    world.guess(3, b"carol")
+    assert [kind for kind, _, _, _ in world.told] == ["user", "user", "source"]
+    world.guess(20, b"bob")
+    assert world.judge(b"bob", RIGHT, THERE)[1] is None
+
+
+def test_successForgetsTheUsers() -> None:
+    """
+    And nothing of the source's: who guesses may have an account of its own.
+    """
+    world = World(maxFailures=3, maxFailuresPerSource=8, lockout=10_000.0)
+    for _ in range(4):
+        world.guess(2)
+        world.judge(b"alice", RIGHT)
+    assert [kind for kind, _, _, _ in world.told] == ["source"]
+
+
+def test_timeForgets() -> None:
+    """
+    Who mistypes now and then is never locked out.
+    """
+    world = World(maxFailures=3, lockout=300.0)
+    for _ in range(20):
+        world.guess(1)
+        world.clock.advance(100)
+    assert not world.told
+
+
+def test_manyAtOnce() -> None:
+    """
+    A hundred guesses that are judged at the same time, the right one among the last: it isn't
+    believed, for there were too many wrong ones before.
+    """
+    world = World(maxFailures=5)
+    world.took = {b"alice": 0.1}
+    answers = [world.start(b"alice", WRONG) for _ in range(99)] + [world.start(b"alice", RIGHT)]
+    for _ in range(100):
+        world.clock.advance(0.1)
+    assert all(isinstance(answer[0], Failure) for answer in answers)
+    assert len(world.told) == 1
+
+
+def test_manyWhoAreRight() -> None:
+    """
+    A hundred machines with one account, all at once, are all let in.
+    """
+    world = World(maxFailures=5)
+    world.took = {b"alice": 0.1}
+    answers = [world.start(b"alice", RIGHT) for _ in range(100)]
+    world.clock.advance(0.1)
+    assert all(isinstance(answer[0], Grant) for answer in answers)
+
+
+@pytest.mark.parametrize("error", [Refused("no checker"), ValueError("broken"), KeyError("down")])
+def test_noGuess(error: Exception) -> None:
+    """
+    An outage isn't the user's fault: it is passed on at once, and not counted.
+    """
+    world = World(maxFailures=1)
+    answers: list[object] = []
+    for judge in (lambda claim: fail(error), raising(error)):
+        world.lockout.judge(claim(b"alice", WRONG), HERE, judge).addBoth(answers.append)
+    assert [answer.value for answer in answers if isinstance(answer, Failure)] == [error, error]
+    assert not world.told
+
+
+def raising(error: Exception) -> Callable[[Claim], Deferred[Grant]]:
+    def authenticate(claim: Claim) -> Deferred[Grant]:
+        raise error
+
+    return authenticate
+
+
+def test_whoHangsUp() -> None:
+    """
+    While the answer is due: it was a guess all the same, and no timer is left.
+    """
+    world = World(maxFailures=2)
+    for _ in range(2):
+        judged = world.lockout.judge(claim(b"alice", WRONG), HERE, world.authenticate)
+        answers: list[object] = []
+        judged.addBoth(answers.append)
+        world.clock.advance(0)
+        judged.cancel()
+        (answer,) = answers
+        assert isinstance(answer, Failure) and isinstance(answer.value, Unproven)
+    assert len(world.told) == 1
+    assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("name", [b"ALICE", b"Alice", b"DOMAIN\\alice"])
+def test_whoeverIsMeant(name: bytes) -> None:
+    """
+    However a name is written, it is one user's.
+    """
+    world = World(maxFailures=2)
+    world.guess(1)
+    world.guess(1, name)
+    assert [subject for _, subject, _, _ in world.told] == ["alice"]
+
+
+@pytest.mark.parametrize("name", [b"", b"\\", b"\xff\xfe", b"x" * 2000, b"\x00\n"])
+def test_anyName(name: bytes) -> None:
+    world = World(maxFailures=2)
+    world.guess(2, name)
+    assert len(world.told) == 1
+    assert len(world.told[0][1]) <= 1024
+
+
+def test_never() -> None:
+    """
+    Without limits there is no lockout, and the time of an answer tells nothing all the same.
+    """
+    world = World(maxFailures=0, maxFailuresPerSource=0)
+    assert set(world.guess(50)) == {FIRST_SECONDS}
+    assert not world.told
+    assert world.judge(b"alice", RIGHT)[1] is None
+
+
+def test_theTableHasAnEnd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The one that was quiet longest is forgotten.
+    """
+    monkeypatch.setattr(lockout, "SUBJECTS", 3)
+    clock = Clock()
+    table = FailureTable("user", 2, 1000, clock, lambda *arguments: None)
+    for name in ("a", "b", "c"):
+        table.failed(name)
+        clock.advance(0.01)
+    table.failed("a")
+    assert table.locked("a")
+    table.failed("d")
+    assert len(table) == 3
+    table.failed("b")
+    assert table.locked("a") and not table.locked("b")
+    assert len(table) == 3
+
+
+def test_claimsThatSucceedLeaveNothing() -> None:
+    world = World()
+    for _ in range(3):
+        world.lockout.judge(
+            claim(b"alice", RIGHT), HERE, lambda claim: succeed(Grant("alice", b"", None, None))
+        )
+    assert world.clock.getDelayedCalls() == []

@@ -1,0 +1,736 @@
+"""
+Tests of what L{pptpgw.gateway} and L{pptpgw.line} do with limits: storms of calls, users with too
+many sessions, guesses, sessions that end by themselves, and addresses that are given again. Callers
+and a gateway, in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.protocols import MSCHAPV2, PAP
+from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.cause import Termination, codeOf
+from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config import Limits
+from pptpgw.counters import Counters
+from pptpgw.declared import shipped
+from pptpgw.error import CallError
+from pptpgw.gateway import Gateway
+from pptpgw.interfaces import IAuthenticationProtocol, INetwork
+from pptpgw.ncp.generic import GenericSettings, protocolFor
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network import ipv4 as network
+from pptpgw.network.environment import Environment
+from pptpgw.network.generic.network import GenericFactory
+from pptpgw.ppp.link import Phase
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.callid import CallIDs
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.profile import Profile
+from pptpgw.session.ending import REPORT_SECONDS
+from pptpgw.session.observer import SessionObserver
+from pptpgw.session.pool import AddressPool
+from pptpgw.session.session import Session
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+
+SERVER = "192.0.2.1"
+JUDGING_SECONDS = 0.01
+
+
+@implementer(ICredentialsChecker)
+class Checker:
+    """
+    Knows users by their profiles; the password of each is its name. Judging takes a moment.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+
+    def __init__(self, clock: Clock) -> None:
+        self.profiles: dict[bytes, Profile] = {}
+        self._clock = clock
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        return deferLater(self._clock, JUDGING_SECONDS, self._judge, credentials)
+
+    def _judge(self, credentials: Any) -> AvatarID:
+        profile = self.profiles.get(credentials.username)
+        if profile is None or not credentials.checkPassword(credentials.username):
+            raise UnauthorizedLogin
+        return AvatarID(profile)
+
+
+class Observer(SessionObserver):
+    """
+    Notes what it is told; accounting for an end takes as long as the test has it.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, str, Termination]] = []
+        self.refused: list[tuple[str, str, str, str]] = []
+        self.lockouts: list[tuple[str, str, int, float]] = []
+        self.reports: list[Deferred[None]] | None = None
+
+    def sessionEnded(self, session: object, cause: str) -> Deferred[Any] | None:
+        assert isinstance(session, Session)
+        self.ended.append((session.user, str(cause), codeOf(cause)))
+        if self.reports is None:
+            return None
+        self.reports.append(Deferred())
+        return self.reports[-1]
+
+    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+        self.refused.append((caller, name, method, reason))
+
+    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        self.lockouts.append((kind, subject, failures, until))
+
+
+class World:
+    """
+    A gateway, and callers where they are needed.
+    """
+
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.dataPath = MemoryDataPath(self.network)
+        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
+        self.callIDs = CallIDs(self.clock)
+        self.observer = Observer()
+        self.checker = Checker(self.clock)
+        environment = Environment(self.clock, 1400, None, Counters())
+        generic = GenericFactory(shipped()["osi"])
+        networks: dict[str, INetwork] = {
+            "ipv4": network.IPv4Network(network.IPv4(), environment, self.pool),
+            "osi": generic.makeNetwork(generic.settings(), environment),
+        }
+        settings = LinkSettings(methods=(MSCHAPV2, PAP), name=b"gateway")
+        self.gateway = Gateway(
+            self.clock,
+            replace(settings, **options),
+            tuple(networks.values()),
+            self.dataPath,
+            Authenticator(Portal(SubscriberRealm(), [self.checker])),
+            [self.observer],
+            limits=limits,
+            names=tuple(networks),
+        )
+        self.log: list[str] = []
+
+    def allow(self, *profiles: Profile) -> None:
+        for profile in profiles:
+            self.checker.profiles[profile.name.encode()] = profile
+
+    def connect(self, address: str = "192.0.2.7") -> ClientConnection:
+        caller = ClientConnection(self.clock, MemoryDataPath(self.network), 60)
+        settings = ConnectionSettings(maximumCalls=1000)
+        pns = ControlConnection(
+            self.clock, settings, CallIDs(self.clock), caller, Role.PNS, address, SERVER
+        )
+        pac = ControlConnection(
+            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, address
+        )
+        joined(self.clock, pns, pac)
+        self.run(0.02)
+        return caller
+
+    def place(
+        self,
+        connection: ClientConnection,
+        name: bytes,
+        password: bytes | None = None,
+        methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,),
+        **options: Any,
+    ) -> Placed:
+        word = name if password is None else password
+        settings = LinkSettings(identity=Identity(name, word, methods), **options)
+        return Placed(
+            connection.placeCall(settings, [IPCP(IPv4Settings.client(lambda packet: None))])
+        )
+
+    def call(self, name: bytes, address: str = "192.0.2.7", **options: Any) -> Placed:
+        """
+        Place a call on a connection of its own, and give it time.
+        """
+        placed = self.place(self.connect(address), name, **options)
+        self.run(0.2)
+        return placed
+
+    def run(self, seconds: float, step: float = 0.001) -> None:
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+
+    @property
+    def users(self) -> list[str]:
+        return sorted(session.user for session in self.gateway.sessions)
+
+
+class Placed:
+    """
+    A call that was placed.
+
+    @ivar call: once it is set up.
+    @ivar failure: why it isn't.
+    """
+
+    def __init__(self, placed: Deferred[ClientCall]) -> None:
+        self.call: ClientCall | None = None
+        self.failure = ""
+        placed.addCallbacks(self._up, self._failed)
+
+    def _up(self, call: ClientCall) -> None:
+        self.call = call
+
+    def _failed(self, failure: Failure) -> None:
+        failure.trap(CallError)
+        self.failure = str(failure.value)
+
+    @property
+    def address(self) -> str:
+        assert self.call is not None, self.failure or "not set up"
+        ipv4 = self.call.protocols["ipv4"]
+        assert isinstance(ipv4, IPCP)
+        return ipv4.localAddress
+
+    def hangUp(self) -> None:
+        assert self.call is not None
+        self.call.hangUp("enough")
+
+
+Made = Any
+
+
+@pytest.fixture
+def make() -> Iterator[Made]:
+    """
+    Makes worlds whose log is kept, and after whose calls nothing is left.
+    """
+    worlds: list[World] = []
+
+    def made(options: dict[str, Any] | None = None, **limits: Any) -> World:
+        world = World(Limits(**limits), **(options or {}))
+        world.allow(Profile("alice"), Profile("bob"))
+        worlds.append(world)
+        return world
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("pptpgw"):
+            for world in worlds:
+                world.log.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield made
+    globalLogPublisher.removeObserver(observe)
+    for world in worlds:
+        stopped: list[object] = []
+        world.gateway.stop(1).addCallback(stopped.append)
+        world.run(1.1, 0.01)
+        assert stopped == [None]
+        assert not world.gateway.lines and world.pool.used == 0
+
+
+class TestStorm:
+    def test_fiveHundredAtOnce(self, make: Made) -> None:
+        """
+        Each is set up, or refused at once with a reason that says to call again; those that were
+        being set up take no longer than one alone; none hangs.
+        """
+        world = make(maxSetups=20)
+        connections = [world.connect(f"192.0.2.{number}") for number in range(10, 60)]
+        placed = [world.place(one, b"alice") for one in connections for _ in range(10)]
+        world.run(0.01)
+        refused = [one for one in placed if one.failure]
+        assert len(refused) == 480
+        assert {one.failure for one in refused} == {
+            "the peer refused the call: busy, cause: resource unavailable"
+        }
+        world.run(0.1)
+        assert all(one.call for one in placed if not one.failure)
+        assert len(world.gateway.sessions) == 20
+        assert world.gateway.counters.sum().discards["call refused"] == 480
+
+    def test_whoeverCallsAgain(self, make: Made) -> None:
+        """
+        Those that are refused call again a moment later: in the end all hundred and fifty are connected.
+        """
+        world = make(maxSetups=20)
+        connections = [world.connect(f"192.0.2.{number}") for number in range(10, 25)]
+        waiting = [one for one in connections for _ in range(10)]
+        rounds = 0
+        while waiting:
+            rounds += 1
+            placed = [(one, world.place(one, b"alice")) for one in waiting]
+            world.run(0.1)
+            assert all(one.call or one.failure for _, one in placed)
+            waiting = [connection for connection, one in placed if one.failure]
+        assert rounds == 8
+        assert len(world.gateway.sessions) == 150
+
+    def test_whoIsSilent(self, make: Made) -> None:
+        """
+        Calls that never say a word hold their places no longer than a setup may take.
+        """
+        world = make(maxSetups=5, options={"setupTimeout": 10.0})
+        world.network.lose = lambda frame: True
+        for _ in range(5):
+            world.place(world.connect(), b"alice")
+        world.run(1, 0.01)
+        assert world.call(b"alice").failure
+        world.run(20, 0.01)
+        world.network.lose = lambda frame: False
+        assert world.call(b"alice").call is not None
+
+    def test_oneSourceLeavesRoom(self, make: Made) -> None:
+        world = make(maxSetups=5, maxSetupsPerSource=3)
+        world.network.lose = lambda frame: True
+        greedy = world.connect("192.0.2.66")
+        for _ in range(10):
+            world.place(greedy, b"alice")
+        world.run(0.1)
+        world.network.lose = lambda frame: False
+        assert world.call(b"alice", "192.0.2.67").call is not None
+
+    def test_itIsToldInMeasure(self, make: Made) -> None:
+        """
+        A thousand refusals make neither a thousand lines nor a thousand events, but are counted.
+        """
+        world = make(maxSessions=1)
+        assert world.call(b"alice").call is not None
+        greedy = world.connect()
+        for _ in range(500):
+            world.place(greedy, b"bob")
+        world.run(0.1)
+        told = [line for line in world.log if "call refused" in line]
+        assert 100 <= len(told) <= 110
+        assert len(world.observer.refused) == len(told)
+        assert world.observer.refused[0] == ("192.0.2.7", "", "", "there are 1 sessions")
+        assert world.gateway.counters.sum().discards["call refused"] == 500
+
+
+class TestSessions:
+    def test_inAll(self, make: Made) -> None:
+        """
+        Of several that prove themselves at a time only so many sit down; a seat that is given up is
+        another's.
+        """
+        world = make(maxSessions=2)
+        connection = world.connect()
+        placed = [world.place(connection, b"alice") for _ in range(4)]
+        world.run(10, 0.01)
+        up = [one for one in placed if one.call]
+        assert len(up) == 2 and len(world.gateway.sessions) == 2
+        assert {reason for *_, reason in world.observer.refused} == {"there are 2 sessions"}
+        up[0].hangUp()
+        world.run(5, 0.01)
+        assert world.call(b"bob").call is not None
+
+    def test_deny(self, make: Made) -> None:
+        world = make(maxSessionsPerUser=1)
+        first = world.call(b"alice")
+        second = world.call(b"alice")
+        world.run(10, 0.01)
+        assert second.failure and first.call is not None
+        assert world.users == ["alice"]
+        assert world.call(b"bob").call is not None
+        first.hangUp()
+        world.run(5, 0.01)
+        assert world.call(b"alice").call is not None
+
+    def test_replace(self, make: Made) -> None:
+        """
+        The oldest makes room at once, and its one address is the newer call's.
+        """
+        world = make(maxSessionsPerUser=1, perUser="replace")
+        world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
+        first = world.call(b"alice", "192.0.2.8")
+        second = world.call(b"alice", "192.0.2.9")
+        assert second.address == "10.1.1.1"
+        assert [session.caller for session in world.gateway.sessions] == ["192.0.2.9"]
+        ((user, cause, code),) = world.observer.ended
+        assert (user, code) == ("alice", Termination.PORT_PREEMPTED)
+        assert "192.0.2.9, takes its place" in cause
+        assert first.call is not None and first.call.link.phase is Phase.DEAD
+
+    def test_replaceWhoIsGone(self, make: Made) -> None:
+        """
+        A client that lost its power calls again; nobody waits for the call of before to answer.
+        """
+        world = make(maxSessionsPerUser=1, perUser="replace")
+        world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
+        world.call(b"alice", "192.0.2.8")
+        (lost,) = world.dataPath.channels
+        world.network.leave(lost)
+        assert world.call(b"alice", "192.0.2.9").address == "10.1.1.1"
+
+    def test_replaceWhileSeveralCall(self, make: Made) -> None:
+        """
+        Ten calls of one user at once: one remains, the others end, and nothing is left of them.
+        """
+        world = make(maxSessionsPerUser=1, perUser="replace")
+        connection = world.connect()
+        placed = [world.place(connection, b"alice") for _ in range(10)]
+        world.run(10, 0.01)
+        assert world.users == ["alice"] and world.pool.used == 1
+        up = [one for one in placed if one.call and one.call.link.phase is Phase.NETWORK]
+        assert len(up) == 1
+
+    def test_theAccountsOwn(self, make: Made) -> None:
+        world = make(maxSessionsPerUser=1)
+        world.allow(Profile("alice", sessions=2))
+        assert world.call(b"alice").call and world.call(b"alice").call
+        third = world.call(b"alice")
+        world.run(10, 0.01)
+        assert third.failure
+
+    def test_whoGetsNoAddress(self, make: Made) -> None:
+        """
+        It has no seat either.
+        """
+        world = make(maxSessionsPerUser=1)
+        world.allow(Profile("alice", addresses=()))
+        failed = world.call(b"alice")
+        assert any("allows no address" in line for line in world.log)
+        world.allow(Profile("alice"))
+        assert world.call(b"alice").call is not None
+        world.run(10, 0.01)
+        assert failed.failure
+
+
+class TestAccounts:
+    def test_sources(self, make: Made) -> None:
+        world = make()
+        world.allow(Profile("alice", sources=(IPv4Network("192.0.2.8/32"),)))
+        assert world.call(b"alice", "192.0.2.8").call is not None
+        failed = world.call(b"alice", "192.0.2.9")
+        world.run(10, 0.01)
+        assert failed.failure
+        assert world.observer.refused[0][3] == "alice may not call from 192.0.2.9"
+
+    def test_hours(self, make: Made) -> None:
+        """
+        Outside of them nobody is let in, and their end is the session's.
+        """
+        world = make()
+        world.clock.advance(43200)
+        world.allow(Profile("alice", hours="Mo-We"), Profile("bob", hours="Th"))
+        failed = world.call(b"alice")
+        assert world.call(b"bob").call is not None
+        world.run(10, 0.01)
+        assert failed.failure
+        world.run(86400, 20)
+        assert [(user, code) for user, _, code in world.observer.ended] == [
+            ("bob", Termination.SESSION_TIMEOUT)
+        ]
+
+    def test_protocols(self, make: Made) -> None:
+        """
+        Only what is permitted is made: the other is rejected, and takes no address.
+        """
+        world = make()
+        world.allow(Profile("alice", protocols=frozenset({"osi"})))
+        osi = protocolFor(shipped()["osi"])(GenericSettings(lambda number, packet: None))
+        settings = LinkSettings(identity=Identity(b"alice", b"alice", (MSCHAPV2,)))
+        ipv4 = IPCP(IPv4Settings.client(lambda packet: None))
+        placed = Placed(world.connect().placeCall(settings, [ipv4, osi]))
+        world.run(0.3)
+        assert placed.call is not None
+        (session,) = world.gateway.sessions
+        assert set(session.networks) == {"osi"} and world.pool.used == 0
+
+    def test_noProtocol(self, make: Made) -> None:
+        world = make()
+        world.allow(Profile("alice", protocols=frozenset({"ipx"})))
+        failed = world.call(b"alice")
+        world.run(10, 0.01)
+        assert failed.failure
+        assert world.observer.refused[0][3] == "no network protocol is permitted to this user"
+
+
+class TestEnds:
+    def test_time(self, make: Made) -> None:
+        world = make(sessionTimeout=30.0)
+        world.call(b"alice")
+        world.run(29, 0.05)
+        assert world.users == ["alice"]
+        world.run(5, 0.05)
+        assert world.users == []
+        assert [code for *_, code in world.observer.ended] == [Termination.SESSION_TIMEOUT]
+
+    def test_silence(self, make: Made) -> None:
+        """
+        Echo-Requests keep a link, not a session.
+        """
+        world = make(idleTimeout=60.0, options={"echoInterval": 5.0})
+        placed = world.call(b"alice")
+        assert placed.call is not None
+        for _ in range(10):
+            placed.call.protocols["ipv4"].sendPacket(b"a packet")
+            world.run(20, 0.05)
+        assert world.users == ["alice"]
+        (session,) = world.gateway.sessions
+        before = session.counters.framesReceived
+        world.run(90, 0.05)
+        assert world.users == []
+        assert session.counters.framesReceived >= before + 5
+        assert [code for *_, code in world.observer.ended] == [Termination.IDLE_TIMEOUT]
+
+    def test_volume(self, make: Made) -> None:
+        world = make()
+        world.allow(Profile("alice", volume=1000))
+        placed = world.call(b"alice")
+        assert placed.call is not None
+        placed.call.protocols["ipv4"].sendPacket(bytes(600))
+        world.run(10, 0.05)
+        assert world.users == ["alice"]
+        world.dataPath.channels[0].sendPacket(0x21, bytes(400))
+        world.run(10, 0.05)
+        assert world.users == []
+
+    def test_changed(self, make: Made) -> None:
+        """
+        A live session's limits are those of its profile of now.
+        """
+        world = make()
+        world.call(b"alice")
+        (session,) = world.gateway.sessions
+        session.change(replace(session.profile, sessionTimeout=20.0))
+        world.run(30, 0.05)
+        assert world.users == []
+
+
+class TestGuesses:
+    def guess(self, world: World, name: bytes, address: str) -> float:
+        """
+        One wrong password; how long the answer took.
+        """
+        before = world.clock.seconds()
+        placed = world.place(world.connect(address), name, b"wrong")
+        while not placed.failure:
+            world.run(0.01)
+        return world.clock.seconds() - before
+
+    def test_aUser(self, make: Made) -> None:
+        """
+        It is locked out wherever it calls from, with the right password too; then it isn't.
+        """
+        world = make(maxFailures=3, lockout=60.0)
+        for _ in range(3):
+            self.guess(world, b"alice", "192.0.2.66")
+        ((kind, subject, failures, until),) = world.observer.lockouts
+        assert (kind, subject, failures) == ("user", "alice", 3)
+        assert any("user 'alice' is locked out until 19" in line for line in world.log)
+        locked = world.call(b"alice", "192.0.2.8")
+        assert world.call(b"bob", "192.0.2.66").call is not None
+        world.run(until - world.clock.seconds(), 0.05)
+        assert locked.failure
+        assert world.call(b"alice", "192.0.2.8").call is not None
+
+    def test_aSource(self, make: Made) -> None:
+        world = make(maxFailuresPerSource=5, lockout=600.0)
+        for number in range(5):
+            self.guess(world, b"user%d" % number, "192.0.2.66")
+        locked = world.call(b"alice", "192.0.2.66")
+        assert world.call(b"alice", "192.0.2.8").call is not None
+        world.run(20, 0.05)
+        assert locked.failure
+
+    def test_inTheSameTimeAndWords(self, make: Made) -> None:
+        """
+        On the wire an unknown user, a wrong password and a lockout look alike, packet by packet.
+        """
+        seen = []
+        for name in (b"alice", b"mallory"):
+            world = make(maxFailures=3)
+            took = [self.guess(world, name, "192.0.2.66") for _ in range(5)]
+            frames = [
+                (number, bytes(frame[:1]), len(frame))
+                for channel in world.dataPath.channels
+                for number, frame in channel.sent
+                if number == MSCHAPV2.number
+            ]
+            seen.append((took, frames, [text for *_, text in world.observer.refused]))
+        assert seen[0] == seen[1]
+        assert set(seen[0][2]) == {"no such user or wrong password"}
+
+    def test_nobodyIsLockedOutOfItsSession(self, make: Made) -> None:
+        """
+        A caller who is asked again during its session proves itself, whatever others have guessed.
+        """
+        world = make(maxFailures=3, lockout=600.0, options={"rechallenge": 30.0})
+        world.call(b"alice")
+        for _ in range(3):
+            self.guess(world, b"alice", "192.0.2.66")
+        assert world.observer.lockouts
+        world.run(100, 0.05)
+        assert world.users == ["alice"]
+
+
+class TestPAP:
+    def call(self, world: World, address: str) -> Placed:
+        return world.call(b"alice", address, methods=(PAP, MSCHAPV2), encryption="off")
+
+    def test_whereItIsOffered(self, make: Made) -> None:
+        """
+        To callers of the networks that are listed; others who like it better use the next.
+        """
+        world = make(
+            papClients=(IPv4Network("192.0.2.8/32"),),
+            options={"encryption": "off", "methods": (PAP, MSCHAPV2)},
+        )
+        assert self.call(world, "192.0.2.8").call is not None
+        assert self.call(world, "192.0.2.9").call is not None
+        methods = {one.caller: one.authentication for one in world.gateway.sessions}
+        assert methods == {"192.0.2.8": "pap", "192.0.2.9": "mschapv2"}
+
+    def test_nothingElse(self, make: Made) -> None:
+        """
+        Where there is no other, the others are refused before they send their password.
+        """
+        world = make(
+            papClients=(IPv4Network("192.0.2.8/32"),),
+            options={"encryption": "off", "methods": (PAP,)},
+        )
+        failed = self.call(world, "192.0.2.9")
+        assert failed.failure.startswith("the peer refused the call: do not accept")
+        assert not world.dataPath.channels
+
+    def test_settingsAreShared(self, make: Made) -> None:
+        """
+        Where nothing differs there is one for all.
+        """
+        gateway = make().gateway
+        assert gateway.settingsFor("192.0.2.8") is gateway.settingsFor("192.0.2.9")
+
+
+class TestAccounting:
+    def test_anAddressWaits(self, make: Made) -> None:
+        """
+        Nobody else gets it until its session's end is accounted for, however full the pool is.
+        """
+        world = make()
+        world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
+        world.allow(Profile("bob", addresses=(IPv4Network("10.1.1.1"),)))
+        world.observer.reports = []
+        first = world.call(b"alice")
+        first.hangUp()
+        world.run(0.5)
+        assert world.users == [] and world.pool.used == 1
+        failed = world.call(b"bob")
+        world.run(1, 0.01)
+        assert any("already in use" in line for line in world.log)
+        (report,) = world.observer.reports
+        report.callback(None)
+        assert world.pool.used == 0
+        assert world.call(b"bob").address == "10.1.1.1"
+        world.run(10, 0.01)
+        assert failed.failure
+        world.observer.reports = None
+
+    def test_itsOwnUserWaits(self, make: Made) -> None:
+        """
+        Who calls again meanwhile isn't refused, but let in when its address is free.
+        """
+        world = make()
+        world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
+        world.observer.reports = []
+        world.call(b"alice").hangUp()
+        world.run(0.5)
+        second = world.call(b"alice")
+        assert second.call is None and not second.failure
+        world.observer.reports[0].callback(None)
+        world.run(0.2)
+        assert second.address == "10.1.1.1"
+        world.observer.reports = None
+
+    def test_aReplacedSessionIsAccountedFor(self, make: Made) -> None:
+        world = make(maxSessionsPerUser=1, perUser="replace")
+        world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
+        world.observer.reports = []
+        world.call(b"alice")
+        second = world.call(b"alice")
+        assert second.call is None and world.users == []
+        world.observer.reports[0].callback(None)
+        world.run(0.2)
+        assert second.address == "10.1.1.1"
+        world.observer.reports = None
+
+    def test_accountingThatNeverAnswers(self, make: Made) -> None:
+        world = make()
+        world.observer.reports = []
+        world.call(b"alice").hangUp()
+        world.run(REPORT_SECONDS - 0.5, 0.01)
+        assert world.pool.used == 1
+        world.run(1, 0.01)
+        assert world.pool.used == 0
+        world.observer.reports = None
+
+    def test_whoeverHangsUpWhileItWaits(self, make: Made) -> None:
+        """
+        It takes no address any more when there is one.
+        """
+        world = make()
+        world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
+        world.observer.reports = []
+        world.call(b"alice").hangUp()
+        world.run(0.5)
+        world.call(b"alice")
+        (line,) = world.gateway.lines
+        line.call.connection.connectionLost("gone")
+        world.observer.reports[0].callback(None)
+        world.run(0.2)
+        assert world.pool.used == 0 and not world.gateway.lines
+        world.observer.reports = None
+
+    def test_stop(self, make: Made) -> None:
+        """
+        A gateway that stops waits for accounting, but no longer than it may.
+        """
+        for answers in (True, False):
+            world = make()
+            world.observer.reports = []
+            world.call(b"alice")
+            stopped: list[object] = []
+            world.gateway.stop(3).addCallback(stopped.append)
+            world.run(1, 0.01)
+            assert not stopped and not world.gateway.lines
+            if answers:
+                world.observer.reports[0].callback(None)
+                assert stopped
+            world.run(1.9, 0.01)
+            assert bool(stopped) is answers
+            world.run(0.2, 0.01)
+            assert stopped and world.pool.used == 0
+            assert [code for *_, code in world.observer.ended] == [Termination.ADMIN_REBOOT]
+
+
+def test_theEndsOfManyAreTold(make: Made) -> None:
+    """
+    Causes keep their codes on their way through line and link.
+    """
+    world = make(maxSessionsPerUser=1, perUser="replace", idleTimeout=20.0)
+    world.call(b"alice")
+    world.call(b"alice")
+    world.run(40, 0.05)
+    assert Counter(code for *_, code in world.observer.ended) == Counter(
+        [Termination.PORT_PREEMPTED, Termination.IDLE_TIMEOUT]
+    )
