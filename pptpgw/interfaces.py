@@ -541,6 +541,11 @@ class ISessionObserver(Interface):
         A network protocol closed.
         """
 
+    def networksChanged(session: Any) -> None:
+        """
+        A network protocol that is open has other networks: a prefix was delegated, for one.
+        """
+
     def sessionChanged(session: Any) -> None:
         """
         What the session is allowed has changed: C{session.profile} is another one.

@@ -1,0 +1,204 @@
+"""
+The classes of one device that limits rates: which sessions have them, and their filters.
+
+The number of a class or a filter is given again only when the kernel has removed what had it, and
+the one that has been free longest first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from pptpgw.ports import traffic
+from pptpgw.ports.traffic import Network, Table
+
+
+class NotShaped(Exception):
+    """
+    The kernel refuses; the text says what.
+    """
+
+
+class Numbers:
+    """
+    Numbers from 1 on, of which the one that has been free longest is given first.
+    """
+
+    __slots__ = ("_freed", "_last", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._last = 0
+        self._freed: deque[int] = deque()
+
+    def take(self) -> int:
+        """
+        One that nobody has.
+
+        @raise NotShaped: there is none.
+        """
+        if self._freed:
+            return self._freed.popleft()
+        if self._last == self._limit:
+            raise NotShaped(f"there is room for {self._limit} only")
+        self._last += 1
+        return self._last
+
+    def release(self, number: int) -> None:
+        """
+        Take it back.
+        """
+        self._freed.append(number)
+
+
+class Kernel(Protocol):
+    """
+    What answers requests; L{TrafficSocket}.
+    """
+
+    def ask(self, requests: Sequence[bytes]) -> list[int]:
+        """
+        See L{TrafficSocket.ask}.
+        """
+
+    def close(self) -> None:
+        """
+        See L{TrafficSocket.close}.
+        """
+
+
+class _Class:
+    """
+    One session in one direction.
+
+    @ivar filters: the number of the filter for each network.
+    """
+
+    __slots__ = ("filters", "number", "rate")
+
+    def __init__(self, number: int, rate: int) -> None:
+        self.number = number
+        self.rate = rate
+        self.filters: dict[Network, int] = {}
+
+
+class Direction:
+    """
+    The classes of one device.
+
+    @ivar kernel: what answers its requests.
+    """
+
+    def __init__(self, kernel: Kernel, index: int, source: bool) -> None:
+        """
+        @param index: the device's.
+        @param source: whether sessions are found by packets' sources.
+        @raise NotShaped: the kernel has no HTB.
+        """
+        self.kernel = kernel
+        self._index = index
+        self._source = source
+        self._fair = True
+        self._classes: dict[int, _Class] = {}
+        self._numbers = Numbers(traffic.CLASSES)
+        self._tables: dict[tuple[int, int], Table] = {}
+        self._nodes: dict[tuple[int, int], Numbers] = {}
+        self._do(traffic.setRoot(index))
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._classes
+
+    def set(self, key: int, rate: int, networks: Iterable[Network]) -> None:
+        """
+        Limit what belongs to C{networks} to C{rate} bits a second.
+
+        @param key: whose they are; what it had before is changed.
+        @raise NotShaped: the kernel refuses; part of it may be done.
+        """
+        one = self._classes.get(key)
+        if one is None or one.rate != rate:
+            one = self._setClass(key, one, rate)
+        wanted = frozenset(networks)
+        self._removeFilters(one, [network for network in one.filters if network not in wanted])
+        requests = []
+        for network in wanted.difference(one.filters):
+            table = self._table(network)
+            one.filters[network] = node = self._bucket(table, network).take()
+            requests.append(table.setFilter(network, node, one.number))
+        self._do(*requests)
+
+    def remove(self, key: int) -> None:
+        """
+        Limit nothing of C{key} any more.
+        """
+        one = self._classes.pop(key, None)
+        if one is None:
+            return
+        self._removeFilters(one, list(one.filters))
+        (result,) = self.kernel.ask([traffic.removeClass(self._index, one.number)])
+        if result in (0, errno.ENOENT):
+            self._numbers.release(one.number)
+
+    def _setClass(self, key: int, one: _Class | None, rate: int) -> _Class:
+        index = self._index
+        if one is None:
+            one = _Class(self._numbers.take(), rate)
+            self._classes[key] = one
+        one.rate = rate
+        number = one.number
+        results = self.kernel.ask(
+            [
+                traffic.setClass(index, number, rate),
+                traffic.setQueue(index, number, rate, self._fair),
+            ]
+        )
+        if self._fair and results == [0, errno.ENOENT]:
+            self._fair = False
+            results[1:] = self.kernel.ask([traffic.setQueue(index, number, rate, False)])
+        judge(results)
+        return one
+
+    def _table(self, network: Network) -> Table:
+        key = network.version, network.prefixlen
+        if key not in self._tables:
+            table = Table(self._index, network, self._source)
+            self._do(*table.requests())
+            self._tables[key] = table
+        return self._tables[key]
+
+    def _bucket(self, table: Table, network: Network) -> Numbers:
+        key = table.handle, table.bucket(network)
+        if key not in self._nodes:
+            self._nodes[key] = Numbers(traffic.NODES)
+        return self._nodes[key]
+
+    def _removeFilters(self, one: _Class, networks: Sequence[Network]) -> None:
+        tables = [self._table(network) for network in networks]
+        nodes = [one.filters.pop(network) for network in networks]
+        requests = [
+            table.removeFilter(network, node)
+            for table, network, node in zip(tables, networks, nodes, strict=True)
+        ]
+        results = self.kernel.ask(requests)
+        for table, network, node, result in zip(tables, networks, nodes, results, strict=True):
+            if result in (0, errno.ENOENT):
+                self._bucket(table, network).release(node)
+
+    def _do(self, *requests: bytes) -> None:
+        judge(self.kernel.ask(requests))
+
+
+def judge(results: Iterable[int]) -> None:
+    """
+    @raise NotShaped: one of C{results}, of L{Kernel.ask}, is an error.
+    """
+    for result in results:
+        if result:
+            raise NotShaped(os.strerror(result))

@@ -1,0 +1,252 @@
+"""
+Rate limits: what an account may send and receive, by the queues of the kernel.
+
+The rules:
+
+ - What goes to a caller waits in a class of HTB on the TUN device, found by its destination. What
+   comes from a caller goes through a second device, an IFB, and waits there in the same way, found
+   by its source; it does so only while some session is limited in that direction.
+ - A session has one class in each direction that is limited, for all its networks of both families
+   together. Who isn't limited has none, and its packets wait for nobody.
+ - Each class has a queue of its own: fq_codel where the kernel has that, or a plain one that holds
+   a tenth of a second.
+ - Nothing is done before the first session with a limit. Where the kernel lacks something for it
+   that is logged once, and no session is limited in that direction.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from pptpgw.interfaces import IKernelInterface, INetworkProtocol, ISessionObserver
+from pptpgw.ports import traffic
+from pptpgw.ports.classes import Direction, Kernel, NotShaped, judge
+from pptpgw.ports.traffic import TrafficSocket
+from pptpgw.session.observer import SessionObserver
+from pptpgw.session.session import Session
+
+SUFFIX = "-in"
+"""
+What the name of the second device ends with; before that stands the TUN device's.
+"""
+
+_QUEUE = 1000
+_NEEDED = (
+    "rates are limited by the kernel's sch_htb, cls_u32, sch_ingress, act_mirred and ifb (modprobe "
+    "finds them where they are modules), and by CAP_NET_ADMIN"
+)
+
+
+class Devices(Protocol):
+    """
+    The devices of the machine.
+    """
+
+    def index(self, name: str) -> int:
+        """
+        The index of a device; raises OSError.
+        """
+
+    def addIFB(self, name: str) -> None:
+        """
+        Make an IFB, in place of one of this name; raises NetlinkError.
+        """
+
+    def remove(self, name: str) -> None:
+        """
+        Remove it; raises NetlinkError.
+        """
+
+
+class RealDevices:
+    """
+    L{Devices} of this network namespace.
+    """
+
+    index = staticmethod(socket.if_nametoindex)
+
+    def addIFB(self, name: str) -> None:
+        """
+        See L{Devices.addIFB}.
+        """
+        with IPRoute() as route:
+            for index in route.link_lookup(ifname=name, kind="ifb"):
+                # Of a gateway that was killed.
+                route.link("del", index=index)
+            route.link("add", ifname=name, kind="ifb", txqlen=_QUEUE)
+            (index,) = route.link_lookup(ifname=name)
+            route.link("set", index=index, state="up")
+
+    def remove(self, name: str) -> None:
+        """
+        See L{Devices.remove}.
+        """
+        with IPRoute() as route:
+            for index in route.link_lookup(ifname=name):
+                route.link("del", index=index)
+
+
+@implementer(ISessionObserver)
+class Shaper(SessionObserver):
+    """
+    Keeps the rates of all sessions.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        interface: IKernelInterface | None,
+        connect: Callable[[], Kernel] = TrafficSocket,
+        devices: Devices | None = None,
+    ) -> None:
+        """
+        @param interface: the device that sessions' packets go through; None where there is none.
+        """
+        self._interface = interface
+        self._connect = connect
+        self._devices: Devices = devices or RealDevices()
+        self._kernel: Kernel | None = None
+        self._send = _Way(self._makeSend)
+        self._receive = _Way(self._makeReceive)
+        self._index = 0
+        self._second = ""
+
+    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        A session has networks.
+        """
+        self._set(session)
+
+    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        A session has fewer.
+        """
+        self._set(session)
+
+    def networksChanged(self, session: Session) -> None:
+        """
+        A session has others.
+        """
+        self._set(session)
+
+    def sessionChanged(self, session: Session) -> None:
+        """
+        A session may have other rates.
+        """
+        self._set(session)
+
+    def sessionEnded(self, session: Session, cause: str) -> None:
+        """
+        A session has none any more.
+        """
+        for way in (self._send, self._receive):
+            self._remove(way, session)
+
+    def stop(self) -> None:
+        """
+        Every session is over: remove what was made. Harmless the second time.
+        """
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+        if self._second:
+            try:
+                self._devices.remove(self._second)
+            except NetlinkError as error:
+                self._log.warn("{name} stays: {error}", name=self._second, error=str(error))
+            self._second = ""
+        self._send = _Way(self._makeSend)
+        self._receive = _Way(self._makeReceive)
+
+    def _set(self, session: Session) -> None:
+        self._limit(self._send, session, session.profile.sendRate)
+        self._limit(self._receive, session, session.profile.receiveRate)
+
+    def _limit(self, way: _Way, session: Session, rate: int | None) -> None:
+        networks = [network for some in session.networks.values() for network in some]
+        if not rate or not networks:
+            self._remove(way, session)
+            return
+        try:
+            direction = way.direction
+            if direction is None:
+                return
+            if way is self._receive and not direction:
+                second = self._devices.index(self._second)
+                judge(direction.kernel.ask([traffic.redirect(self._index, second)]))
+            direction.set(session.number, rate, networks)
+        except (NotShaped, NetlinkError, OSError) as error:
+            self._log.error(
+                "{user} from {caller} is not limited to {rate} bits a second{rest}: {error}; "
+                "{needed}",
+                user=session.user,
+                caller=session.caller,
+                rate=rate,
+                rest=", nor is anybody else that way" if way.broken else "",
+                error=str(error),
+                needed=_NEEDED,
+            )
+
+    def _remove(self, way: _Way, session: Session) -> None:
+        direction = way.made
+        if direction is None or session.number not in direction:
+            return
+        direction.remove(session.number)
+        if way is self._receive and not direction:
+            direction.kernel.ask([traffic.direct(self._index)])
+
+    def _makeSend(self) -> Direction:
+        return Direction(self._begin(), self._index, source=False)
+
+    def _makeReceive(self) -> Direction:
+        kernel = self._begin()
+        assert self._interface is not None
+        name = self._interface.name[: 15 - len(SUFFIX)] + SUFFIX
+        self._devices.addIFB(name)
+        self._second = name
+        judge(kernel.ask([traffic.setIngress(self._index)]))
+        return Direction(kernel, self._devices.index(name), source=True)
+
+    def _begin(self) -> Kernel:
+        if self._interface is None:
+            raise NotShaped("sessions' packets go through no device of the kernel's")
+        if self._kernel is None:
+            self._kernel = self._connect()
+        self._index = self._devices.index(self._interface.name)
+        return self._kernel
+
+
+class _Way:
+    """
+    One direction, made when it is needed; the first time that this fails is the last that it is
+    tried.
+
+    @ivar made: what was made; None before that.
+    @ivar broken: whether it can't be.
+    """
+
+    def __init__(self, make: Callable[[], Direction]) -> None:
+        self.made: Direction | None = None
+        self.broken = False
+        self._make = make
+
+    @property
+    def direction(self) -> Direction | None:
+        """
+        Its L{Direction}; None where it couldn't be made before.
+
+        @raise NotShaped: it can't be made.
+        """
+        if self.made is None and not self.broken:
+            self.broken = True
+            self.made = self._make()
+            self.broken = False
+        return self.made

@@ -1,0 +1,342 @@
+"""
+The kernel's traffic control (rtnetlink(7), linux/pkt_sched.h, linux/pkt_cls.h): the requests that
+rate limits need, and the socket that carries them.
+
+pyroute2 takes more than a millisecond to make and send one such request, and a session needs up to
+eight; the octets are made here, and all of a session's go in one system call. The kernel does what
+they say before that call returns.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network
+from struct import Struct, pack
+
+Network = IPv4Network | IPv6Network
+
+ROOT = 0xFFFFFFFF
+"""
+The parent of a device's own qdisc.
+"""
+
+QDISC = 0x10000
+"""
+The handle of the HTB qdisc, 1:0; those of its classes follow.
+"""
+
+INGRESS = 0xFFFFFFF2
+"""
+Where filters see what a device receives.
+"""
+
+CLASSES = 0x7FFF
+"""
+How many classes a device may have: each gets a qdisc, and the kernel numbers no more of them.
+"""
+
+NODES = 0xFFF
+"""
+How many filters one bucket may have.
+"""
+
+
+class Request(IntEnum):
+    """
+    Types of requests.
+    """
+
+    NEW_QDISC = 36
+    DELETE_QDISC = 37
+    NEW_CLASS = 40
+    DELETE_CLASS = 41
+    NEW_FILTER = 44
+    DELETE_FILTER = 45
+
+
+_CLSACT, _CLSACT_HANDLE = 0xFFFFFFF1, 0xFFFF0000
+_REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
+_header = Struct("=IHHII")
+_traffic = Struct("=BxHiIII")
+_attribute = Struct("=HH")
+_rate = Struct("=BBHhHI")
+_ERROR = 2
+# Attributes of every request; of HTB, u32, fq_codel, actions and mirred.
+_KIND, _OPTIONS = 1, 2
+_HTB_PARAMETERS, _HTB_INIT, _HTB_RATE64, _HTB_CEIL64 = 1, 2, 6, 7
+_U32_CLASS, _U32_HASH, _U32_LINK, _U32_DIVISOR, _U32_SELECTOR, _U32_ACTION = 1, 2, 3, 4, 5, 7
+_FQ_LIMIT, _FQ_FLOWS = 2, 5
+_ACTION_KIND, _ACTION_OPTIONS, _MIRRED_PARAMETERS = 1, 2, 2
+_ETHERNET = 1
+_TERMINAL = 1
+_EVERY_PROTOCOL, _IPV4, _IPV6 = 0x0003, 0x0800, 0x86DD
+_BUCKETS = 256
+# The kernel counts in 64 nanoseconds.
+_TICK = 64e-9
+# What may go at once after silence: two packets, or what comes within 10 ms.
+_BURST_OCTETS, _BURST_SECONDS = 3200, 0.01
+# How long a packet may wait where there is no fq_codel, and the least room for packets.
+_WAIT, _ROOM, _MOST_ROOM = 0.1, 16384, 4 << 20
+# An address in a packet: the offsets of source and destination.
+_SOURCES, _DESTINATIONS = {4: 12, 6: 8}, {4: 16, 6: 24}
+# From linux/netlink.h: acknowledgements don't repeat the request.
+_SOL_NETLINK, _CAP_ACK = 270, 10
+
+
+def setRoot(index: int) -> bytes:
+    """
+    HTB on a device; what no filter gives to a class passes at once.
+    """
+    options = _option(_HTB_INIT, pack("=5I", 3, 10, 0, 0, 0))
+    return _message(Request.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
+
+
+def setClass(index: int, number: int, rate: int) -> bytes:
+    """
+    A class, new or changed.
+
+    @param number: from 1 to L{CLASSES}.
+    @param rate: in bits a second.
+    """
+    octets = max(1, rate // 8)
+    burst = max(_BURST_OCTETS, octets * _BURST_SECONDS) / octets
+    ticks = min(0xFFFFFFFF, int(burst / _TICK))
+    limit = _rate.pack(0, _ETHERNET, 0, 0, 0, min(octets, 0xFFFFFFFF))
+    options = _option(_HTB_PARAMETERS, limit * 2 + pack("=5I", ticks, ticks, 1600, 0, 0))
+    options += _option(_HTB_RATE64, pack("=Q", octets)) + _option(_HTB_CEIL64, pack("=Q", octets))
+    return _message(Request.NEW_CLASS, index, QDISC + number, QDISC, 0, "htb", options)
+
+
+def setQueue(index: int, number: int, rate: int, fair: bool) -> bytes:
+    """
+    The queue of a class, new or changed.
+
+    @param fair: fq_codel, which lets no flow wait for another; or one plain queue.
+    """
+    if fair:
+        options = _option(_FQ_LIMIT, pack("=I", 1000)) + _option(_FQ_FLOWS, pack("=I", 64))
+    else:
+        options = pack("=I", min(_MOST_ROOM, max(_ROOM, int(rate / 8 * _WAIT))))
+    kind = "fq_codel" if fair else "bfifo"
+    return _message(Request.NEW_QDISC, index, 0, QDISC + number, 0, kind, options)
+
+
+def removeClass(index: int, number: int) -> bytes:
+    """
+    Remove a class, with its queue; its filters must be gone.
+    """
+    return _message(Request.DELETE_CLASS, index, QDISC + number, QDISC, 0)
+
+
+class Table:
+    """
+    The filters for networks of one length on one device: a hash table of 256 buckets, by the last
+    whole octet of the prefix, so that a packet is compared with one in 256 of them. Longer prefixes
+    have their tables before shorter ones.
+    """
+
+    __slots__ = ("_index", "_info", "_length", "_offset", "_place", "handle")
+
+    def __init__(self, index: int, network: Network, source: bool) -> None:
+        """
+        @param network: any one of this length.
+        @param source: whether it is packets' sources that are looked at, not their destinations.
+        """
+        self._index = index
+        self._length = network.prefixlen
+        six = network.version == 6
+        # Tables of both families have numbers of their own, and the number is the priority too.
+        number = (101 if six else 1) + network.max_prefixlen - network.prefixlen
+        self._info = number << 16 | socket.htons(_IPV6 if six else _IPV4)
+        self._offset = (_SOURCES if source else _DESTINATIONS)[network.version]
+        # The octet that the bucket is chosen by; prefixes that have none share the first.
+        self._place = network.prefixlen // 8 - 1
+        self.handle = number << 20
+
+    def requests(self) -> list[bytes]:
+        """
+        Make the table, and lead packets to it.
+        """
+        offset, mask = 0, b"\0\0\0\0"
+        if self._place >= 0:
+            offset = self._offset + self._place // 4 * 4
+            mask = (0xFF000000 >> self._place % 4 * 8).to_bytes(4, "big")
+        selector = _selector(0, b"", offset, mask)
+        link = _option(_U32_LINK, pack("=I", self.handle)) + _option(_U32_SELECTOR, selector)
+        divisor = _option(_U32_DIVISOR, pack("=I", _BUCKETS))
+        return [
+            _message(
+                Request.NEW_FILTER, self._index, self.handle, QDISC, self._info, "u32", divisor
+            ),
+            _message(Request.NEW_FILTER, self._index, 0, QDISC, self._info, "u32", link),
+        ]
+
+    def bucket(self, network: Network) -> int:
+        """
+        The number of the bucket that filters for C{network} belong in.
+        """
+        return network.network_address.packed[self._place] if self._place >= 0 else 0
+
+    def setFilter(self, network: Network, node: int, number: int) -> bytes:
+        """
+        Give the packets of C{network} to a class.
+
+        @param node: the filter's number in its bucket, from 1 to L{NODES}.
+        @param number: that of the class.
+        """
+        bucket = self.handle | self.bucket(network) << 12
+        address, mask = network.network_address.packed, network.netmask.packed
+        keys = b"".join(
+            mask[place : place + 4]
+            + address[place : place + 4]
+            + pack("=ii", self._offset + place, 0)
+            for place in range(0, max(4, (self._length + 31) // 32 * 4), 4)
+        )
+        options = (
+            _option(_U32_CLASS, pack("=I", QDISC + number))
+            + _option(_U32_HASH, pack("=I", bucket))
+            + _option(_U32_SELECTOR, _selector(_TERMINAL, keys))
+        )
+        return _message(
+            Request.NEW_FILTER, self._index, bucket | node, QDISC, self._info, "u32", options
+        )
+
+    def removeFilter(self, network: Network, node: int) -> bytes:
+        """
+        Take that back.
+        """
+        handle = self.handle | self.bucket(network) << 12 | node
+        return _message(Request.DELETE_FILTER, self._index, handle, QDISC, self._info, "u32")
+
+
+def setIngress(index: int) -> bytes:
+    """
+    Let filters see what a device receives.
+    """
+    return _message(Request.NEW_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0, "clsact")
+
+
+def redirect(index: int, other: int) -> bytes:
+    """
+    Send everything that a device receives through the queues of another one first.
+    """
+    # Redirect at egress, and be done with the packet here.
+    parameters = pack("=IIiiiiI", 0, 0, 4, 0, 0, 1, other)
+    action = _option(_ACTION_KIND, b"mirred\0") + _option(
+        _ACTION_OPTIONS, _option(_MIRRED_PARAMETERS, parameters)
+    )
+    options = _option(_U32_SELECTOR, _selector(_TERMINAL, bytes(16))) + _option(
+        _U32_ACTION, _option(1, action)
+    )
+    return _message(Request.NEW_FILTER, index, 0, INGRESS, _EVERYTHING, "u32", options)
+
+
+def direct(index: int) -> bytes:
+    """
+    Take that back.
+    """
+    return _message(Request.DELETE_FILTER, index, 0, INGRESS, _EVERYTHING)
+
+
+_EVERYTHING = 1 << 16 | socket.htons(_EVERY_PROTOCOL)
+
+
+def _option(number: int, value: bytes) -> bytes:
+    """
+    An attribute, padded to fours.
+    """
+    return _attribute.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
+
+
+def _selector(flags: int, keys: bytes, offset: int = 0, mask: bytes = b"\0\0\0\0") -> bytes:
+    """
+    What a u32 filter looks at: keys of 16 octets; or, for a table, what chooses the bucket.
+    """
+    return pack("=BBBxHHhh", flags, 0, len(keys) // 16, 0, 0, 0, offset) + mask + keys
+
+
+def _message(
+    request: Request,
+    index: int,
+    handle: int,
+    parent: int,
+    info: int,
+    kind: str = "",
+    options: bytes = b"",
+) -> bytes:
+    """
+    A request; its sequence number is set when it is sent.
+    """
+    flags = _REQUEST | _ACK
+    if request in (Request.NEW_QDISC, Request.NEW_CLASS, Request.NEW_FILTER):
+        flags |= _CREATE
+    if request == Request.NEW_QDISC:
+        flags |= _REPLACE
+    body = _traffic.pack(0, 0, index, handle, parent, info)
+    if kind:
+        body += _option(_KIND, kind.encode() + b"\0")
+    if options:
+        body += _option(_OPTIONS, options)
+    return _header.pack(_header.size + len(body), request, flags, 0, 0) + body
+
+
+class TrafficSocket:
+    """
+    Asks the kernel.
+    """
+
+    def __init__(self) -> None:
+        """
+        @raise OSError: there is no rtnetlink.
+        """
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+
+    def ask(self, requests: Sequence[bytes]) -> list[int]:
+        """
+        Have all of C{requests} done, in order; one that fails doesn't keep those after it.
+
+        @return: for each the number of the error, as in L{errno}; 0: it was done.
+        @raise OSError: they couldn't be sent, or the kernel doesn't answer.
+        """
+        results: list[int] = []
+        for start in range(0, len(requests), _AT_ONCE):
+            results += self._ask(requests[start : start + _AT_ONCE])
+        return results
+
+    def close(self) -> None:
+        """
+        Close the socket.
+        """
+        self._socket.close()
+
+    def _ask(self, requests: Sequence[bytes]) -> list[int]:
+        self._socket.send(
+            b"".join(
+                request[:8] + pack("=I", number) + request[12:]
+                for number, request in enumerate(requests)
+            )
+        )
+        results: dict[int, int] = {}
+        while len(results) < len(requests):
+            # The answers are there already: the kernel gave them while it was asked.
+            answers = self._socket.recv(65536, socket.MSG_DONTWAIT)
+            place = 0
+            while place < len(answers):
+                length, kind, _, number, _ = _header.unpack_from(answers, place)
+                if kind == _ERROR:
+                    results[number] = -int.from_bytes(
+                        answers[place + 16 : place + 20], sys.byteorder, signed=True
+                    )
+                place += (length + 3) & ~3
+        return [results[number] for number in range(len(requests))]
+
+
+# Requests in one system call: their answers must fit into the socket's buffer.
+_AT_ONCE = 64
