@@ -260,7 +260,7 @@ class CHAPPeer(Exchange):
         ):
             self.discards += 1
         elif isinstance(message, chap.Failure):
-            self._refused(_explain(message.message))
+            self._refused(explain(message.message))
         else:
             self._succeeded(self._answer, message.message)
 
@@ -301,7 +301,7 @@ class CHAPPeer(Exchange):
         self._results.refused(reason)
 
 
-def _explain(message: bytes) -> str:
+def explain(message: bytes) -> str:
     """
     What the message of a Failure says, fit for a log.
     """

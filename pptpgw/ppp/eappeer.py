@@ -26,6 +26,7 @@ from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import IExchange, IKeys, IPeerResults
 from pptpgw.ppp import algorithm
 from pptpgw.ppp.algorithm import Answer
+from pptpgw.ppp.chap import explain
 from pptpgw.ppp.eap import ROUNDS
 from pptpgw.ppp.eapmethod import body, read
 from pptpgw.ppp.eaptls import Reassembly, TLSSession, fragments
@@ -39,9 +40,11 @@ class PeerConversation(TypingProtocol):
     One run of a method, the peer's end.
 
     @ivar done: a Success may come.
+    @ivar failure: what is known of why a Failure will come; empty: nothing.
     """
 
     done: bool
+    failure: str
 
     def answer(self, request: eap.Request) -> bytes:
         """
@@ -71,6 +74,8 @@ class PeerMethod(TypingProtocol):
 
 
 class _MD5Conversation:
+    failure = ""
+
     def __init__(self, name: bytes, password: bytes) -> None:
         self.done = False
         self._name, self._password = name, password
@@ -90,6 +95,7 @@ class _MD5Conversation:
 class _MSCHAPV2Conversation:
     def __init__(self, name: bytes, password: bytes) -> None:
         self.done = False
+        self.failure = ""
         self._name, self._password = name, password
         self._answer: Answer | None = None
 
@@ -102,6 +108,8 @@ class _MSCHAPV2Conversation:
                 raise Malformed(f"a challenge of {len(packet.value)} octets")
             return chap.Response(packet.identifier, self._answer.value, self._name).encode()
         if isinstance(packet, chap.Failure):
+            # A wrong answer to the one password that there is doesn't get better by another try.
+            self.failure = explain(packet.message)
             return bytes((packet.CODE,))
         if not isinstance(packet, chap.Success) or self._answer is None:
             raise Malformed("no challenge came")
@@ -117,6 +125,7 @@ class _MSCHAPV2Conversation:
 class _TLSConversation:
     def __init__(self, context: SSL.Context) -> None:
         self.done = False
+        self.failure = ""
         self._session = TLSSession(context, isServer=False)
         self._message = Reassembly()
         self._fragments: Iterator[Fragment] = iter(())
@@ -138,8 +147,10 @@ class _TLSConversation:
             fragment = next(self._fragments)
             session = self._session
             self.done = session.established and not fragment.octets and session.committed
-            if session.failure and not fragment.octets:
-                raise Refused(f"TLS failed: {session.failure}", retry=False)
+            if session.failure:
+                self.failure = f"TLS failed: {session.failure}"
+                if not octets and not fragment.octets:
+                    raise Refused(self.failure, retry=False)
         return fragment.encode()
 
     def keys(self) -> IKeys | None:
@@ -256,7 +267,8 @@ class EAPPeer(Exchange):
             if isinstance(message, eap.Request):
                 self._requested(packet, message)
             elif isinstance(message, eap.Failure):
-                self._refused("the authenticator does not believe us")
+                failure = self._conversation.failure if self._conversation is not None else ""
+                self._refused(failure or "the authenticator does not believe us")
             else:
                 self._succeeded()
         except Malformed:

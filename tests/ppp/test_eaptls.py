@@ -1,0 +1,435 @@
+"""
+EAP-TLS: both ends joined, certificates that don't do, fragments that nobody should send.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from OpenSSL import SSL
+
+from pptpgw.auth.eap import EAPProtocol
+from pptpgw.auth.eaptls import makeContext, nameIn
+from pptpgw.error import Malformed, Refused
+from pptpgw.interfaces import Claim, Grant, ICertifiedName, IKeys
+from pptpgw.ppp.eappeer import MD5Peer, TLSPeer
+from pptpgw.ppp.eaptls import (
+    MESSAGE_OCTETS,
+    CertifiedClaim,
+    Reassembly,
+    TLSMethod,
+    fragments,
+    startKeys,
+)
+from pptpgw.wire import eap
+from pptpgw.wire.eap import Fragment
+from tests.certificates import SERVER, Authority
+from tests.ppp.test_eap import MD5, Pipe, Scene, keysMatch
+
+VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+
+
+class Pki:
+    """
+    Who issues, and our end's certificate.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.authority = Authority(folder)
+        self.server = self.authority.issue("gateway", SERVER, large=True)
+        self.client = self.authority.issue("alice", large=True)
+        self.folder = folder
+
+    def method(self, server: tuple[Path, Path] | None = None) -> TLSMethod:
+        certificate, key = server or self.server
+        context = makeContext(
+            str(certificate), str(key), str(self.authority.certificate), isServer=True
+        )
+        return TLSMethod(context, lambda found: nameIn(found, "common-name"))
+
+    def context(
+        self, client: tuple[Path, Path] | None = None, authority: Authority | None = None
+    ) -> SSL.Context:
+        certificate, key = client or self.client
+        ca = (authority or self.authority).certificate
+        return makeContext(str(certificate), str(key), str(ca), isServer=False)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+def judge(claim: Claim) -> Grant:
+    """
+    As a checker does that knows alice by name.
+    """
+    assert isinstance(claim.method, EAPProtocol)
+    credentials = claim.method.credentials(claim, claim.name)
+    assert ICertifiedName.providedBy(credentials)
+    if claim.name != b"alice":
+        raise Refused("no such user or wrong password")
+    return Grant("alice", credentials.message, credentials.keys, None)
+
+
+def shake(
+    pki: Pki,
+    context: SSL.Context | None = None,
+    version: str = "1.3",
+    fates: Sequence[int] = (),
+    method: TLSMethod | None = None,
+    name: bytes = b"anonymous",
+) -> Pipe:
+    """
+    Run both ends, the peer's with C{context} and at most this version of TLS.
+    """
+    context = context or pki.context()
+    if context.get_app_data() != version:
+        context.set_max_proto_version(VERSIONS[version])
+        context.set_app_data(version)
+    pipe = Pipe([method or pki.method()], [TLSPeer(context)], fates=fates, judge=judge, name=name)
+    return pipe.run()
+
+
+class TestSuccess:
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_bothEndsBelieveEachOther(self, pki: Pki, version: str) -> None:
+        """
+        Whoever the peer said to be, the certificate tells (RFC 5216 section 5.2).
+        """
+        pipe = shake(pki, version=version)
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.theirs.events == ["proven"]
+        assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
+        assert pipe.methods == [1, 13]
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_everySessionHasOtherKeys(self, pki: Pki, version: str) -> None:
+        """
+        And a whole handshake: nothing is resumed.
+        """
+        context = pki.context()
+        pipes = [shake(pki, context, version) for _ in range(2)]
+        first, second = (pipe.ours.keys for pipe in pipes)
+        assert first is not None and second is not None
+        assert first.send(128, False) != second.send(128, False)
+        assert len(pipes[0].packets) == len(pipes[1].packets)
+
+    def test_theLargestPacket(self, pki: Pki) -> None:
+        """
+        Messages are cut so that each packet has the 1020 octets that every link takes (RFC 3748
+        section 3.1), and the first fragment says how long the message is.
+        """
+        pipe = shake(pki)
+        contents = [eap.decode(packet) for packet in pipe.packets]
+        cut = [
+            Fragment.decode(packet.content)
+            for packet in contents
+            if isinstance(packet, eap.Request | eap.Response) and packet.method == eap.TLS
+        ]
+        assert max(map(len, pipe.packets)) == 1020
+        first = [one for one in cut if one.total is not None]
+        assert len(first) >= 2 and all(one.more for one in first)
+        assert cut[0] == Fragment(start=True)
+
+    def test_throughAnIntermediateAuthority(self, pki: Pki) -> None:
+        below = Authority(pki.folder, "Below", pki.authority)
+        context = pki.context(below.issue("alice"))
+        assert shake(pki, context).ours.events[-1] == "authenticated"
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_theKeysAreThoseOfTheRFC(self, pki: Pki, version: str) -> None:
+        """
+        From the log of TLS's secrets, by HKDF and PRF written down once more: RFC 5216 section 2.3
+        and RFC 5705, RFC 9190 section 2.3 and RFC 8446 section 7.5.
+        """
+        secrets: dict[str, tuple[bytes, bytes]] = {}
+        context = pki.context()
+        randoms: list[bytes | None] = []
+
+        def log(connection: SSL.Connection, line: bytes) -> None:
+            label, random, secret = line.decode().split()
+            secrets[label] = bytes.fromhex(random), bytes.fromhex(secret)
+            randoms.append(connection.server_random())
+
+        context.set_keylog_callback(log)
+        pipe = shake(pki, context, version)
+        if version == "1.2":
+            clientRandom, master = secrets["CLIENT_RANDOM"]
+            serverRandom = randoms[-1]
+            assert serverRandom is not None
+            seed = b"client EAP encryption" + clientRandom + serverRandom
+            candidates = [_prf(master, seed, algorithm) for algorithm in ("sha256", "sha384")]
+        else:
+            _, exporter = secrets["EXPORTER_SECRET"]
+            algorithm = "sha256" if len(exporter) == 32 else "sha384"
+            empty, hashed = hashlib.new(algorithm), hashlib.new(algorithm, b"\x0d")
+            label = b"EXPORTER_EAP_TLS_Key_Material"
+            derived = _expandLabel(exporter, label, empty.digest(), len(exporter), algorithm)
+            candidates = [_expandLabel(derived, b"exporter", hashed.digest(), 64, algorithm)]
+        assert any(_same(pipe.ours.keys, candidate) for candidate in candidates)
+
+    @settings(deadline=None, max_examples=20)
+    @given(st.lists(st.sampled_from([0, 1, 1, 1, 2]), max_size=40), st.sampled_from([*VERSIONS]))
+    def test_losses(self, pki: Pki, fates: list[int], version: str) -> None:
+        """
+        Whatever is lost or comes twice.
+        """
+        pipe = shake(pki, version=version, fates=fates)
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.theirs.events == ["proven"]
+        assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
+
+
+def _same(keys: IKeys | None, material: bytes) -> bool:
+    assert keys is not None
+    expected = startKeys(material, isServer=True)
+    return all(
+        keys.send(bits, False) == expected.send(bits, False)
+        and keys.receive(bits, False) == expected.receive(bits, False)
+        for bits in (40, 56, 128)
+    )
+
+
+def _prf(secret: bytes, seed: bytes, algorithm: str) -> bytes:
+    """
+    P_hash of RFC 5246 section 5, 64 octets.
+    """
+    output, a = b"", seed
+    while len(output) < 64:
+        a = hmac.digest(secret, a, algorithm)
+        output += hmac.digest(secret, a + seed, algorithm)
+    return output[:64]
+
+
+def _expandLabel(secret: bytes, label: bytes, context: bytes, size: int, algorithm: str) -> bytes:
+    """
+    HKDF-Expand-Label of RFC 8446 section 7.1.
+    """
+    label = b"tls13 " + label
+    info = size.to_bytes(2, "big") + bytes((len(label),)) + label
+    info += bytes((len(context),)) + context
+    output = block = b""
+    while len(output) < size:
+        counter = bytes((len(output) // hashlib.new(algorithm).digest_size + 1,))
+        block = hmac.digest(secret, block + info + counter, algorithm)
+        output += block
+    return output[:size]
+
+
+def test_whichHalfIsWhose() -> None:
+    """
+    The first 32 octets are what the peer encrypts with (RFC 5216 section 2.3); of each half MPPE
+    takes the first 16, or 8 (RFC 3079 section 4).
+    """
+    keys = startKeys(bytes(range(64)), isServer=True)
+    assert keys.receive(128, False).startKey == bytes(range(16))
+    assert keys.send(128, False).startKey == bytes(range(32, 48))
+    assert keys.receive(40, False).startKey == bytes(range(8))
+    assert startKeys(bytes(range(64)), isServer=False).send(56, False).startKey == bytes(range(8))
+
+
+class TestFailure:
+    @pytest.mark.parametrize("version", VERSIONS)
+    @pytest.mark.parametrize(
+        "fault", ["unknown authority", "expired", "not yet", "a server's", "account", "no name"]
+    )
+    def test_aCertificateThatDoesNotDo(self, pki: Pki, fault: str, version: str) -> None:
+        authority = pki.authority
+        if fault == "unknown authority":
+            authority = Authority(pki.folder, "Other CA")
+        client = {
+            "expired": lambda: authority.issue("alice", days=(-9, -1)),
+            "not yet": lambda: authority.issue("alice", days=(1, 9)),
+            "a server's": lambda: authority.issue("alice", SERVER),
+            "account": lambda: authority.issue("mallory"),
+            "no name": lambda: authority.issue(""),
+        }.get(fault, lambda: authority.issue("alice"))()
+        pipe = shake(pki, pki.context(client), version)
+        (told,) = pipe.ours.events
+        assert told.startswith("refused: ")
+        # An account's absence is told like a wrong password; the rest is TLS's own.
+        assert ("TLS failed: " in told) is (fault not in ("account", "no name"))
+        assert pipe.ours.keys is None and "proven" not in pipe.theirs.events
+        assert pipe.packets[-1][0] == eap.Failure.CODE
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_anotherAuthorityOfTheSameName(self, pki: Pki, version: str) -> None:
+        folder = pki.folder / f"impostor-{version}"
+        folder.mkdir()
+        impostor = Authority(folder, "Test CA")
+        context = pki.context(impostor.issue("alice"), pki.authority)
+        assert shake(pki, context, version).ours.events[0].startswith("refused: TLS failed")
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_noCertificate(self, pki: Pki, version: str) -> None:
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.load_verify_locations(str(pki.authority.certificate))
+        context.set_verify(SSL.VERIFY_PEER)
+        pipe = shake(pki, context, version)
+        assert "did not return a certificate" in pipe.ours.events[0]
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_aPeerThatDoesNotKnowOurAuthority(self, pki: Pki, version: str) -> None:
+        """
+        It says so in an alert, and believes nobody.
+        """
+        other = Authority(pki.folder, "Third CA")
+        pipe = shake(pki, pki.context(authority=other), version)
+        assert "unknown ca" in pipe.ours.events[0]
+        assert pipe.theirs.events == ["refused: TLS failed: certificate verify failed"]
+
+    def test_aPeerOfTLS11(self, pki: Pki) -> None:
+        hello = b"\3\2" + bytes(32) + b"\0" + b"\0\2\xc0\x13" + b"\1\0"
+        hello = b"\1" + len(hello).to_bytes(3, "big") + hello
+        scene = Scene(pki.method(), judge=judge)
+        scene.identify()
+        scene.answer(Fragment(b"\x16\3\2" + len(hello).to_bytes(2, "big") + hello).encode())
+        # protocol_version, fatal.
+        assert Fragment.decode(scene.asked.content).octets[-2:] == b"\2\x46"
+        scene.answer(Fragment().encode())
+        assert scene.events == ["Failure", "refused: TLS failed: unsupported protocol"]
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_theAlertComesBeforeTheFailure(self, pki: Pki, version: str) -> None:
+        """
+        And is answered (RFC 5216 section 2.1.3).
+        """
+        client = pki.authority.issue("alice", days=(-9, -1))
+        pipe = shake(pki, pki.context(client), version)
+        codes = [packet[0] for packet in pipe.packets[-3:]]
+        assert codes == [eap.Request.CODE, eap.Response.CODE, eap.Failure.CODE]
+
+    def test_aPeerWithoutIt(self, pki: Pki) -> None:
+        pipe = Pipe([pki.method(), MD5], [MD5Peer()], judge=_password).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.methods == [1, 13, 4]
+
+
+def _password(claim: Claim) -> Grant:
+    return Grant(claim.name.decode(), b"", None, None)
+
+
+class TestFragments:
+    @given(st.binary(max_size=5000))
+    def test_whatIsCutIsPutTogether(self, message: bytes) -> None:
+        whole, parts = Reassembly(), list(fragments(message))
+        for part in parts[:-1]:
+            assert whole.add(part.encode()) is None
+        assert whole.add(parts[-1].encode()) == message
+        assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [Fragment(b"x", MESSAGE_OCTETS + 1, more=True)],
+            [Fragment(b"x", 0xFFFFFFFF)],
+            [Fragment(b"xx", 1)],
+            [Fragment(b"x", 2)],
+            [Fragment(b"x", 3, more=True), Fragment(b"y")],
+            [Fragment(b"x", 3, more=True), Fragment(b"yyy", more=True)],
+            [Fragment(b"x", 3, more=True), Fragment(b"", more=True)],
+            [Fragment(b"", 3, more=True)],
+            [Fragment(bytes(1400), more=True)] * 50,
+        ],
+        ids=lambda parts: f"{len(parts)} of them",
+    )
+    def test_whatCannotBePutTogether(self, parts: list[Fragment]) -> None:
+        whole = Reassembly()
+        for part in parts[:-1]:
+            if len(parts) < 50:
+                assert whole.add(part.encode()) is None
+        with pytest.raises(Malformed):
+            for part in parts[-1:] if len(parts) < 50 else parts:
+                whole.add(part.encode())
+
+    def test_aLaterLengthChangesNothing(self) -> None:
+        whole = Reassembly()
+        assert whole.add(Fragment(b"x", 2, more=True).encode()) is None
+        assert whole.add(Fragment(b"y", 60000).encode()) == b"xy"
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            Fragment(b"no TLS at all").encode(),
+            Fragment(b"\x16\x03\x01\x00\x00").encode(),
+            Fragment(b"\x16\x03\x01\xff\xff" + bytes(900)).encode(),
+            Fragment(bytes(900), 0xFFFFFFFF, more=True).encode(),
+            b"\xff",
+            b"\x80\0\0",
+        ],
+    )
+    def test_aPeerThatSendsIt(self, pki: Pki, content: bytes) -> None:
+        """
+        Again and again: sooner or later it is turned away, and nothing raises.
+        """
+        scene = Scene(pki.method(), judge=judge)
+        scene.identify()
+        for _ in range(300):
+            if isinstance(scene.last, eap.Request):
+                scene.answer(content)
+        assert scene.events[0] == "Failure"
+        scene.assertIdle()
+
+    def test_aMessageWithoutAnEnd(self, pki: Pki) -> None:
+        scene = Scene(pki.method(), judge=judge)
+        scene.identify()
+        scene.answer(Fragment(b"\x16", more=True).encode())
+        for _ in range(300):
+            if isinstance(scene.last, eap.Request):
+                assert Fragment.decode(scene.asked.content) == Fragment()
+                scene.answer(Fragment(b"x", more=True).encode())
+        assert scene.events[0] == "Failure" and "requests" in scene.events[1]
+
+    def test_dataInPlaceOfAnAcknowledgement(self, pki: Pki) -> None:
+        scene = Scene(pki.method(), judge=judge)
+        scene.identify()
+        conversation = TLSPeer(pki.context()).begin(b"alice", b"")
+        while not Fragment.decode(scene.asked.content).more:
+            scene.answer(conversation.answer(scene.asked))
+        scene.answer(Fragment(b"x").encode())
+        assert scene.events[0] == "Failure" and "acknowledged" in scene.events[1]
+
+    @settings(deadline=None, max_examples=40)
+    @given(st.integers(0, 6), st.integers(0, 1000), st.integers(1, 255))
+    def test_anAlteredPacket(self, pki: Pki, which: int, where: int, how: int) -> None:
+        """
+        One octet of one of the peer's packets: nothing raises, and either nobody is let in, or the
+        octet said nothing.
+        """
+        scene = Scene(pki.method(), judge=judge)
+        scene.identify()
+        conversation = TLSPeer(pki.context()).begin(b"alice", b"")
+        for number in range(40):
+            if not isinstance(scene.last, eap.Request):
+                break
+            try:
+                content = bytearray(conversation.answer(scene.asked))
+            except (Malformed, Refused):
+                content = bytearray(1)
+            if number == which:
+                content[where % len(content)] ^= how
+            scene.answer(bytes(content))
+        assert scene.events
+        if "authenticated" in scene.events:
+            assert scene.claims[0].name == b"alice"
+            assert isinstance(scene.claims[0], CertifiedClaim)
+
+
+def test_whatIsSecretIsNotShown(pki: Pki) -> None:
+    scene = Scene(pki.method(), judge=judge)
+    scene.identify()
+    conversation = TLSPeer(pki.context()).begin(b"alice", b"")
+    while isinstance(scene.last, eap.Request):
+        scene.answer(conversation.answer(scene.asked))
+    keys = conversation.keys()
+    assert keys is not None
+    assert keys.send(128, False).startKey.hex() not in repr(scene.claims).lower()
