@@ -10,10 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from functools import wraps
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.logger import (
     ILogObserver,
     LogEvent,
@@ -35,6 +39,23 @@ def pytest_configure() -> None:
     Without this, Twisted keeps events (and what they hold) for a log that nobody opens.
     """
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    A test that is a coroutine runs in the reactor.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+            item.obj = _deferred(item.obj)
+
+
+def _deferred(test: Callable[..., Coroutine[Deferred[Any], Any, None]]) -> Callable[..., Any]:
+    @wraps(test)
+    def run(*arguments: object, **named: object) -> Deferred[None]:
+        return Deferred.fromCoroutine(test(*arguments, **named))
+
+    return run
 
 
 def pytest_collection_finish() -> None:

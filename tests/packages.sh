@@ -4,7 +4,7 @@ set -eu
 
 packages="python3-venv python3-dev gcc libc6-dev \
  user-mode-linux kmod iproute2 iputils-ping ndisc6 ppp pptp-linux dhcpcd-base wide-dhcpv6-client iperf3 \
- nftables tcpdump tshark util-linux freeradius freeradius-utils"
+ nftables tcpdump tshark util-linux postgresql freeradius freeradius-utils"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "Not a Debian-like machine: the lab tests need the equivalents of:$packages" >&2

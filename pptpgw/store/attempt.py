@@ -42,19 +42,20 @@ def lockedOut(transaction: Transaction, now: float) -> list[Attempts]:
     return [Attempts(*row) for row in rows]
 
 
-def keep(transaction: Transaction, attempts: Attempts, most: int = MOST_SUBJECTS) -> None:
+def keep(transaction: Transaction, attempts: Attempts) -> None:
     """
-    Put C{attempts} in the place of what was known; the oldest go where there are more than C{most}.
+    Put C{attempts} in the place of what was known; the oldest go where there are more
+    than L{MOST_SUBJECTS}.
     """
     kind, subject, *others = astuple(attempts)
     transaction.execute(_KEEP, kind, _clean(subject), *others)
     row = transaction.row("SELECT COUNT(*) FROM attempts")
     assert row is not None
-    if row[0] > most:
+    if row[0] > MOST_SUBJECTS:
         transaction.execute(
             "DELETE FROM attempts WHERE last <= "
             "(SELECT last FROM attempts ORDER BY last LIMIT 1 OFFSET ?)",
-            row[0] - most - 1,
+            row[0] - MOST_SUBJECTS - 1,
         )
 
 
