@@ -1,0 +1,111 @@
+"""
+A network in memory with RADIUS servers on it, for a client under a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyrad import packet as pyrad
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import Clock
+
+from pptpgw.radius.packet import dictionary
+
+SECRET = b"a secret of the tests"
+
+
+class Port:
+    """
+    A UDP port of the client's.
+    """
+
+    def __init__(self, wire: Wire, protocol: DatagramProtocol) -> None:
+        self.wire = wire
+        self.protocol = protocol
+        self.peer: tuple[str, int] | None = None
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def connect(self, host: str, port: int) -> None:
+        self.peer = (host, port)
+
+    def write(self, octets: bytes, address: None) -> None:
+        assert self.peer is not None and not self.closed
+        assert address is None
+        self.sent.append(octets)
+        self.wire.arrived(self, octets)
+
+    def stopListening(self) -> None:
+        self.closed = True
+
+    def deliver(self, octets: bytes) -> None:
+        """
+        Have C{octets} come from the server.
+        """
+        assert self.peer is not None
+        self.protocol.datagramReceived(octets, self.peer)
+
+
+class Wire(Clock):
+    """
+    The reactor of a client, and what it sends.
+
+    @ivar servers: what answers, by port: called with the port that asks and the packet.
+    """
+
+    def __init__(self) -> None:
+        Clock.__init__(self)
+        self.ports: list[Port] = []
+        self.servers: dict[int, Callable[[Port, bytes], None]] = {}
+
+    def listenUDP(self, port: int, protocol: DatagramProtocol, interface: str = "") -> Port:
+        assert port == 0
+        opened = Port(self, protocol)
+        self.ports.append(opened)
+        protocol.makeConnection(opened)
+        return opened
+
+    def arrived(self, port: Port, octets: bytes) -> None:
+        assert port.peer is not None
+        server = self.servers.get(port.peer[1])
+        if server is not None:
+            server(port, octets)
+
+    @property
+    def sent(self) -> list[bytes]:
+        """
+        Every packet, port after port.
+        """
+        return [octets for port in self.ports for octets in port.sent]
+
+    def wait(self, seconds: float) -> None:
+        """
+        Let time pass in small steps.
+        """
+        for _ in range(int(seconds * 10)):
+            self.advance(0.1)
+
+
+def asked(octets: bytes, secret: bytes = SECRET) -> Any:
+    """
+    A request as the server reads it.
+    """
+    make = pyrad.AcctPacket if octets[0] == pyrad.AccountingRequest else pyrad.AuthPacket
+    return make(packet=octets, secret=secret, dict=dictionary())
+
+
+def answer(
+    octets: bytes, code: int = pyrad.AccessAccept, secret: bytes = SECRET, **attributes: Any
+) -> bytes:
+    """
+    The server's reply to a request.
+
+    @param attributes: with underscores for hyphens; C{message_authenticator} says whether it has
+        one.
+    """
+    reply = asked(octets, secret).CreateReply(**attributes)
+    reply.code = code
+    packet: bytes = reply.ReplyPacket()
+    return packet
