@@ -14,7 +14,9 @@ from twisted.python import usage
 
 from pptpgw.command.base import Command, Options
 from pptpgw.command.chapsecrets import Import
+from pptpgw.command.lockouts import Lockouts
 from pptpgw.command.profile import Profile
+from pptpgw.command.usage import Usage
 from pptpgw.command.user import User
 from pptpgw.error import PPTPGWError
 from pptpgw.store.store import Store
@@ -30,7 +32,9 @@ class PPTPGW(Options):
     subCommands = [
         ["user", None, User, "Users: add, set, list, show, disable, enable, remove."],
         ["profile", None, Profile, "Attributes that users share: add, set, list, remove."],
+        ["lockouts", None, Lockouts, "Who is locked out for wrong passwords, and until when."],
         ["import", None, Import, "Take over the users of a chap-secrets file."],
+        ["usage", None, Usage, "What the sessions of users come to."],
     ]
 
 
