@@ -1,9 +1,10 @@
 """
 C{python -m pptpgw}: try the gateway, without a configuration, in the foreground.
 
-It keeps one user with a random password in a state folder, starts the gateway on its defaults,
-places one call to itself and then serves until it is interrupted. Where the process lacks the
-privileges for that, it enters a user and network namespace of its own, if the machine allows it.
+It keeps an account store, with one user of a random password, in a state folder, starts the gateway
+on its defaults, places one call to itself and then serves until it is interrupted. Where the
+process lacks the privileges for that, it enters a user and network namespace of its own, if the
+machine allows it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,9 @@ from twisted.logger import (
 from twisted.python import usage
 from twisted.python.filepath import FilePath
 
-from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.auth.secrets import parse
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
@@ -39,9 +39,9 @@ from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import callOurselves
 from pptpgw.service import GatewayService
+from pptpgw.store.store import Store
 
 USER = "caller"
-SERVER = Configuration().link.name.encode()
 
 
 class Options(usage.Options):
@@ -51,40 +51,51 @@ class Options(usage.Options):
 
     synopsis = "Usage: python -m pptpgw [--state FOLDER]"
     optParameters = [
-        ["state", "s", "state", "Folder that keeps the user's password; made with mode 0700."],
+        ["state", "s", "state", "Folder that keeps the accounts; made with mode 0700."],
     ]
 
     def __init__(self) -> None:
         usage.Options.__init__(self)
 
 
-def passwordIn(state: FilePath[str]) -> tuple[FilePath[str], str]:
+def storeIn(reactor: Any, state: FilePath[str]) -> tuple[Store, bool]:
     """
-    The chap-secrets file in the folder C{state} and the password of its user, both made if they
-    aren't there.
+    The account store in the folder C{state}, and whether it is yet to be made.
 
-    @raise ConfigurationError: they can't be made or read, or the user isn't there any more.
+    @raise PPTPGWError: the folder can't be made, or what is there isn't fit for use.
     """
-    path = state.child("chap-secrets")
+    path = state.child("accounts.sqlite")
     try:
         if not state.isdir():
             state.makedirs()
         state.chmod(0o700)
-        if not path.exists():
-            with path.create() as file:
-                path.chmod(0o600)
-                file.write(f'{USER} * "{token_urlsafe(12)}" *\n'.encode())
-        found = parse(path.getContent(), path.path).find(USER.encode(), SERVER)
+        new = not path.exists()
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or state.path}: {error.strerror}; the folder that keeps the "
             "password must be this user's own: remove it, or name another with --state"
         ) from error
-    if found is None:
+    key = state.child("accounts.key").path
+    return Store(reactor, f"sqlite:{path.path}", key, create=new), new
+
+
+async def passwordIn(store: Store, new: bool) -> str:
+    """
+    The password of the user in C{store}, who is made where the store is C{new}.
+
+    @raise PPTPGWError: there is no such user any more, or its password can't be had back.
+    """
+    if new:
+        await store.addAccount(USER, token_urlsafe(12).encode(), recoverable=True)
+    account = await store.account(USER)
+    path = store.url.removeprefix("sqlite:")
+    if account is None:
+        raise ConfigurationError(f"{path} has no user {USER} any more: remove it to have it made")
+    if not account.sealed:
         raise ConfigurationError(
-            f"{path.path} has no user {USER} any more: remove it to have it made anew"
+            f"{path} has the password of {USER} as a hash alone: remove it to have it made anew"
         )
-    return path, found.secret.decode(errors="replace")
+    return store.vault.open(USER, account.sealed).decode(errors="replace")
 
 
 def say(text: str) -> None:
@@ -161,21 +172,29 @@ def serve(state: FilePath[str]) -> None:
     from twisted.internet import reactor
 
     startLog()
-    path, password = passwordIn(state)
-    configuration = Configuration()
-    portal = Portal(SubscriberRealm(), [ChapSecretsChecker(path)])
+    store, new = storeIn(reactor, state)
+    portal = Portal(SubscriberRealm(), [AccountsChecker(lambda _: store)])
     addresses = privileges.hostAddresses()
-    service = GatewayService(reactor, configuration, portal)
-    service.privilegedStartService()
-    service.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    service = GatewayService(reactor, Configuration(), portal)
+    faults: list[PPTPGWError] = []
 
     async def begin() -> None:
+        try:
+            password = await passwordIn(store, new)
+            service.privilegedStartService()
+            service.startService()
+        except PPTPGWError as error:
+            faults.append(error)
+            reactor.stop()
+            return
+        reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         await selfCall(reactor, service, password)
         announce(password, addresses)
 
     reactor.callWhenRunning(lambda: ensureDeferred(begin()))
     reactor.run()
+    for fault in faults:
+        raise fault
 
 
 def announce(password: str, addresses: Sequence[str]) -> None:

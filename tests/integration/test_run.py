@@ -59,19 +59,37 @@ def refusal(namespace: Namespace, state: Path, *before: str) -> str:
     return lines[0]
 
 
+def command(state: Path, *words: str, password: str) -> None:
+    """
+    Run C{pptpgw WORDS} on the accounts in C{state}.
+    """
+    configuration = state.parent / "accounts.toml"
+    configuration.write_text(
+        f'[accounts]\nstore = "sqlite:{state}/accounts.sqlite"\nkey = "{state}/accounts.key"\n'
+    )
+    subprocess.run(
+        [sys.executable, "-m", "pptpgw.command", *words, "--stdin", "-c", str(configuration)],
+        cwd=ROOT,
+        input=f"{password}\n",
+        text=True,
+        check=True,
+        timeout=20,
+    )
+
+
 class TestRunning:
     def test_itCallsItselfAndSaysHowToDial(self, world: World, state: Path) -> None:
         before = devices(world.gateway)
         program = start(world.gateway, state)
         program.waitFor(ANNOUNCED)
-        secrets = state / "chap-secrets"
         assert state.stat().st_mode & 0o777 == 0o700
-        assert secrets.stat().st_mode & 0o777 == 0o600
-        user, _, password, _ = secrets.read_text().split()
-        password = password.strip('"')
-        assert len(password) >= 12
+        assert {one.name for one in state.iterdir()} >= {"accounts.sqlite", "accounts.key"}
+        for file in state.iterdir():
+            assert file.stat().st_mode & 0o777 == 0o600, file
         text = program.text
-        assert f"user {user} and password {password}:" in text
+        said = re.search(r"user caller and password (\S{12,}):$", text, re.MULTILINE)
+        assert said is not None, text
+        assert all(said[1].encode() not in file.read_bytes() for file in state.iterdir())
         assert re.search(r"^  at 192\.0\.2\.1, 198\.51\.100\.1$", text, re.MULTILINE), text
         assert re.search(
             r"^The call to ourselves: authentication mschapv2, MPPE 128 bit stateless, address "
@@ -94,14 +112,12 @@ class TestRunning:
             assert program.interrupt(signal.SIGTERM) == 0
         assert len(said) == 1
 
-    def test_oneMoreUserInTheFile(self, alone: Namespace, state: Path) -> None:
+    def test_oneMoreUserInTheStore(self, alone: Namespace, state: Path) -> None:
         """
         The self-call finds its own.
         """
-        state.mkdir()
-        secrets = state / "chap-secrets"
-        secrets.touch(0o600)
-        secrets.write_text('# mine\nbob * "his" *\ncaller * "two words" *\n')
+        command(state, "user", "add", "bob", password="his")
+        command(state, "user", "add", "caller", "--recoverable", password="two words")
         program = start(alone, state)
         program.waitFor("The call to ourselves: authentication mschapv2")
         program.waitFor("password two words:")
@@ -163,16 +179,24 @@ class TestMistakes:
         assert "[network] interface" in said
         assert [link["ifname"] for link in alone.show("link")][-1] == "pptp0"
 
-    def test_othersMayReadThePassword(self, alone: Namespace, state: Path) -> None:
+    def test_othersMayReadTheAccounts(self, alone: Namespace, state: Path) -> None:
         state.mkdir()
-        (state / "chap-secrets").write_text("caller * x *\n")
-        (state / "chap-secrets").chmod(0o644)
-        assert f"chmod 600 {state}/chap-secrets" in refusal(alone, state)
+        (state / "accounts.sqlite").touch()
+        (state / "accounts.sqlite").chmod(0o644)
+        assert f"chmod 600 {state}/accounts.sqlite" in refusal(alone, state)
 
     def test_theUserIsGone(self, alone: Namespace, state: Path) -> None:
-        state.mkdir()
-        (state / "chap-secrets").touch(0o600)
+        command(state, "user", "add", "bob", password="his")
         assert "has no user caller any more: remove it" in refusal(alone, state)
+
+    def test_thePasswordIsAHashAlone(self, alone: Namespace, state: Path) -> None:
+        command(state, "user", "add", "caller", password="hers")
+        assert "as a hash alone: remove it" in refusal(alone, state)
+
+    def test_theKeyIsGone(self, alone: Namespace, state: Path) -> None:
+        command(state, "user", "add", "caller", "--recoverable", password="hers")
+        (state / "accounts.key").unlink()
+        assert f"{state}/accounts.key: No such file" in refusal(alone, state)
 
     def test_theStateIsNoFolder(self, alone: Namespace, state: Path) -> None:
         state.touch()
