@@ -271,7 +271,7 @@ class TestStorm:
 
     def test_whoeverCallsAgain(self, make: Made) -> None:
         """
-        Those that are refused call again a moment later: in the end all hundred and fifty are connected.
+        Those that are refused call again a moment later: in the end all are connected.
         """
         world = make(maxSetups=20)
         connections = [world.connect(f"192.0.2.{number}") for number in range(10, 25)]

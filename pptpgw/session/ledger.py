@@ -28,7 +28,7 @@ from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import SessionRecord
+from pptpgw.store.record import Attempts, SessionRecord
 
 DELAY = 1.0
 RETRY = 10.0
@@ -152,6 +152,13 @@ class Ledger(SessionObserver):
         self._next()
         return ended
 
+    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        """
+        See L{ISessionObserver.lockedOut}; C{pptpgw lockouts} reads it.
+        """
+        attempts = Attempts(kind, subject, failures, self._clock.seconds(), until)
+        self._store.keepAttempts(attempts).addErrback(self._notKept)
+
     # Rows
 
     def _record(self, entry: _Entry, cause: str | None = None) -> SessionRecord:
@@ -267,6 +274,12 @@ class Ledger(SessionObserver):
             self._waiting.setdefault(record.identifier, record)
         if "retry" not in self._timers:
             self._later("retry", RETRY, self._retry)
+
+    def _notKept(self, failure: Failure) -> None:
+        if failure.check(StoreError) is None:
+            self._log.failure("A lockout could not be written", failure=failure)
+        else:
+            self._log.error("a lockout can't be written: {why}", why=failure.getErrorMessage())
 
     def _retry(self) -> None:
         self._cancel("retry")

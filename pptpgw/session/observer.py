@@ -77,11 +77,16 @@ def tell(
     reports: list[Deferred[object]] = []
     for observer in observers:
         done: list[object] = []
-        told: Deferred[object] = maybeDeferred(getattr(observer, event), *arguments)
+        told: Deferred[object] = maybeDeferred(_call, observer, event, arguments)
         told.addErrback(_failed, observer, event).addCallback(done.append)
         if not done:
             reports.append(told)
     return reports
+
+
+def _call(observer: ISessionObserver, event: str, arguments: tuple[object, ...]) -> object:
+    # One that lacks the method is as broken as one whose method raises.
+    return getattr(observer, event)(*arguments)
 
 
 def _failed(failure: Failure, observer: ISessionObserver, event: str) -> None:

@@ -28,6 +28,7 @@ from pptpgw.kind import (
     whole,
 )
 from pptpgw.profile import Profile
+from pptpgw.session import hours
 
 DEFAULT = "*"
 """
@@ -121,7 +122,15 @@ def _identifier(text: str) -> bytes:
     return identifier
 
 
-_HOURS = Kind("as in the configuration", _text)
+def _hours(text: str) -> str:
+    try:
+        hours.parse(_text(text))
+    except ConfigurationError as error:
+        raise ValueError from error
+    return text
+
+
+_HOURS = Kind('days, times or both, as in "Mo-Fr 08:00-18:00, Sa"', _hours)
 _ROUTES = Kind("a list of IPv4 and IPv6 networks without host bits", _networks)
 _PREFIX = Kind(
     'an IPv6 network of at most 64 bits, as in "2001:db8:1::/48"',

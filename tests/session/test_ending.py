@@ -143,3 +143,14 @@ def test_tell(loggedFailures: list[Failure]) -> None:
     assert done == [None, None]
     assert [type(failure.value) for failure in loggedFailures] == [ValueError, KeyError]
     loggedFailures.clear()
+
+
+def test_anObserverThatLacksAMethod(loggedFailures: list[Failure]) -> None:
+    """
+    It is named in the log, and whoever comes behind it is told.
+    """
+    lacking: Any = object()
+    last: Deferred[None] = Deferred()
+    assert len(tell([lacking, Reporter(last)], "sessionEnded", object(), "cause")) == 1
+    assert [type(failure.value) for failure in loggedFailures] == [AttributeError]
+    loggedFailures.clear()

@@ -25,7 +25,7 @@ from pptpgw.session import ledger
 from pptpgw.session.ledger import DELAY, RETRY, STOP_SECONDS, Ledger
 from pptpgw.session.session import Session
 from pptpgw.store.error import StoreError
-from pptpgw.store.record import SessionRecord
+from pptpgw.store.record import Attempts, SessionRecord
 from pptpgw.store.store import Store
 from tests.ports.running import running
 from tests.test_gateway import SECRETS, World, resultOf
@@ -47,7 +47,14 @@ class MemoryStore:
         self.slow = False
         self.pending: list[tuple[Deferred[None], SessionRecord]] = []
         self.closed: list[tuple[str, str, int]] = []
+        self.attempts: list[Attempts] = []
         self.open = 0
+
+    def keepAttempts(self, attempts: Attempts) -> Deferred[None]:
+        if self.failure is not None:
+            return fail(self.failure)
+        self.attempts.append(attempts)
+        return succeed(None)
 
     def endSessions(self, gateway: str, cause: str, code: int) -> Deferred[int]:
         if self.failure is not None:
@@ -267,6 +274,24 @@ class TestAStoreThatFails:
         desk.store.failure = None
         assert desk.end(desk.session(2)) == [None]
         assert list(desk.store.rows) == ["cafe00000002"]
+
+
+class TestLockouts:
+    def test_theyAreKept(self, desk: Desk) -> None:
+        desk.ledger.lockedOut("user", "alice", 10, 1_000_300.0)
+        assert desk.store.attempts == [Attempts("user", "alice", 10, 1_000_000.0, 1_000_300.0)]
+
+    def test_aStoreThatFails(self, desk: Desk, loggedFailures: list[Failure]) -> None:
+        """
+        One that is away is logged in a line, one that is broken whole; nothing else suffers.
+        """
+        desk.store.failure = StoreError("no answer")
+        desk.ledger.lockedOut("user", "alice", 10, 1_000_300.0)
+        assert loggedFailures == []
+        desk.store.failure = ValueError("broken")
+        desk.ledger.lockedOut("user", "alice", 10, 1_000_300.0)
+        assert [type(failure.value) for failure in loggedFailures] == [ValueError]
+        loggedFailures.clear()
 
 
 class TestStop:

@@ -1,0 +1,48 @@
+"""
+C{pptpgw lockouts}.
+"""
+
+from __future__ import annotations
+
+from time import time
+
+from pptpgw.command.base import Command, moment, shown, table
+from pptpgw.store.interface import IStore
+
+
+class Lockouts(Command):
+    """
+    C{pptpgw lockouts}.
+    """
+
+    longdesc = (
+        "Who is locked out for wrong passwords, and until when, as gateways have written it to the "
+        "store. A gateway that was started anew since then locks nobody out."
+    )
+
+    @property
+    def url(self) -> str:
+        """
+        Where the store is that the gateway writes lockouts to.
+        """
+        return (self["store"] is None and self.configuration.audit.store) or super().url
+
+    async def perform(self, store: IStore) -> None:
+        """
+        See L{Command.perform}.
+        """
+        locked = await store.lockedOut(time())
+        if not locked:
+            print("Nobody is locked out.")
+            return
+        print(
+            table(
+                (
+                    one.kind,
+                    shown(one.subject),
+                    f"{one.failures} failures",
+                    f"until {moment(one.until)}",
+                )
+                for one in locked
+            )
+        )
