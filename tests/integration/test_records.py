@@ -1,0 +1,148 @@
+"""
+What the whole program keeps of sessions, and the scripts that it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.integration.conftest import Serve
+from tests.integration.world import CALLER, LOCAL, Client, Served, World
+
+Start = Callable[[], Client]
+
+SCRIPT = """\
+#!/bin/sh
+{{ echo "$(basename "$0") $*"; env | sort; sleep 0.2; echo done; }} >> {log}
+echo "$PEERNAME is told"
+"""
+
+
+def scripts(folder: Path, *names: str) -> dict[str, object]:
+    """
+    The section of these scripts, each of which writes to one file what it is told.
+    """
+    section: dict[str, object] = {}
+    for name in names:
+        path = folder / name
+        path.write_text(SCRIPT.format(log=folder / "log"))
+        path.chmod(0o755)
+        section[name] = str(path)
+    return section
+
+
+def events(path: Path, wanted: str, count: int = 1, timeout: float = 10.0) -> list[dict[str, Any]]:
+    """
+    Every event that was written, once there are so many of the wanted one.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        if sum(one["event"] == wanted for one in found) >= count:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def rows(path: Path, columns: str) -> list[tuple[Any, ...]]:
+    """
+    The rows of sessions.
+    """
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(f"SELECT {columns} FROM sessions ORDER BY started").fetchall()
+    finally:
+        connection.close()
+
+
+def test_aSessionInAuditStoreAndScripts(
+    world: World, serve: Serve, client: Start, tmp_path: Path
+) -> None:
+    """
+    The same figures everywhere, and pppd's arguments and variables.
+    """
+    audit, store = tmp_path / "audit", tmp_path / "sessions.sqlite"
+    served = serve(
+        audit={"file": str(audit), "store": f"sqlite:{store}"},
+        hooks=scripts(tmp_path, "auth-up", "ip-up", "ip-down", "auth-down"),
+    )
+    dialling = client()
+    call = dialling.dial()
+    for _ in range(3):
+        assert dialling.ask("ping", call["number"]) == {}
+    served.waitFor("ip-up: alice is told")
+    audit.rename(tmp_path / "audit.1")
+    assert "hung up" in dialling.ask("hangUp", call["number"])["cause"]
+    *_, ended = events(audit, "ended")
+    started, opened = events(tmp_path / "audit.1", "opened")
+    served.waitFor("(?s)(alice is told.*){4}")
+    assert (started["user"], started["source"], started["method"]) == ("alice", CALLER, "mschapv2")
+    assert opened["addresses"] == [f"{call['address']}/32"]
+    assert ended["code"] == 1 and ended["packetsReceived"] == ended["packetsSent"] == 3
+    logged = re.search(r"(\d+) octets received, (\d+) sent: (.*)", served.text)
+    assert logged
+    figures = (ended["octetsReceived"], ended["octetsSent"])
+    assert figures == (int(logged[1]), int(logged[2])) and ended["cause"] == logged[3]
+    columns = "identifier, octets_received, octets_sent, code, addresses"
+    assert rows(store, columns) == [(started["session"], *figures, 1, f"{call['address']}/32")]
+    log = (tmp_path / "log").read_text().splitlines()
+    told = [line for line in log if re.match("(auth|ip)-", line)]
+    addresses = f"pptp0 none 0 {LOCAL} {call['address']} {CALLER}"
+    assert told == [
+        "auth-up pptp0 alice root none 0",
+        f"ip-up {addresses}",
+        f"ip-down {addresses}",
+        "auth-down pptp0 alice root none 0",
+    ]
+    assert log.count("done") == 4
+    for line in (f"IPREMOTE={call['address']}", f"LINKNAME={started['session']}"):
+        assert line in log
+    assert f"BYTES_RCVD={figures[0]}" in log and f"BYTES_SENT={figures[1]}" in log
+    assert not [line for line in log if line.startswith(("HOME=", "PYTHON", "USER="))]
+
+
+def test_whatTheGatewayOwesWhenItStops(serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    The end of each session in the audit and the store, and ip-down.
+    """
+    audit, store = tmp_path / "audit", tmp_path / "sessions.sqlite"
+    served = serve(
+        audit={"file": str(audit), "store": f"sqlite:{store}"},
+        hooks=scripts(tmp_path, "ip-down"),
+    )
+    dialling = client()
+    for _ in range(3):
+        dialling.dial()
+    assert served.interrupt() == 0
+    assert [one["code"] for one in events(audit, "ended", 3) if one["event"] == "ended"] == [7] * 3
+    assert rows(store, "code") == [(7,)] * 3
+    log = (tmp_path / "log").read_text().splitlines()
+    assert log.count("done") == 3
+
+
+def test_aGatewayThatWasKilled(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    Its sessions are closed by the next.
+    """
+    store = tmp_path / "sessions.sqlite"
+    sections: dict[str, dict[str, object]] = {"audit": {"store": f"sqlite:{store}"}}
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    killed = Served(world, folder, sections)
+    dialling = client()
+    dialling.dial()
+    deadline = time.monotonic() + 10
+    while not store.exists() or not rows(store, "code"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    killed.interrupt(signal.SIGKILL)
+    served = serve(**sections)
+    served.waitFor("1 sessions were open when the gateway ended last")
+    assert rows(store, "code, cause") == [(11, "the gateway's run broke off")]
