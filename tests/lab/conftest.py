@@ -78,10 +78,10 @@ def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     """
     started: list[Gateway] = []
 
-    def start(program: Path = TWISTD, **sections: dict[str, object]) -> Gateway:
+    def start(program: Path = TWISTD, auth: str = "", **sections: dict[str, object]) -> Gateway:
         folder = tmp_path / f"gateway-{len(started)}"
         folder.mkdir()
-        gateway = Gateway(network.gateway, folder, sections, program)
+        gateway = Gateway(network.gateway, folder, sections, program, auth)
         started.append(gateway)
         return gateway
 

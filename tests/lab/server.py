@@ -47,8 +47,16 @@ class Gateway(Process):
     """
 
     def __init__(
-        self, namespace: Namespace, folder: Path, sections: Sections, program: Path = TWISTD
+        self,
+        namespace: Namespace,
+        folder: Path,
+        sections: Sections,
+        program: Path = TWISTD,
+        auth: str = "",
     ) -> None:
+        """
+        @param auth: what judges users; empty: L{SECRETS}.
+        """
         self.namespace = namespace
         self.down = False
         self._before = self._made()
@@ -58,7 +66,7 @@ class Gateway(Process):
         secrets.touch(0o600)
         secrets.write_text(SECRETS)
         command = [sys.executable, str(program), "--nodaemon", "--pidfile=", "pptpgw"]
-        command += ["--config", str(configuration), "--auth", f"chap-secrets:{secrets}"]
+        command += ["--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"]
         super().__init__(namespace.command(*command), folder / "gateway.log")
         deadline = time.monotonic() + 30
         while not self.serves():
@@ -124,5 +132,5 @@ class Gateway(Process):
 StartGateway = Callable[..., Gateway]
 """
 The fixture of that name: its keyword arguments are the sections of a configuration; C{program} is
-some program in twistd's place.
+some program in twistd's place, C{auth} what judges users instead of L{SECRETS}.
 """

@@ -1,0 +1,56 @@
+"""
+Users of the embedded account store, with pppd as the caller.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.lab.peers import Network, run
+from tests.lab.server import StartGateway, toml
+from tests.lab.test_authentication import only
+
+
+def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
+    """
+    One gets in by MS-CHAPv2 with encryption and has the address of its account, by its right
+    password alone; another one, whose password can be had back, by CHAP. One that the command
+    disables while the gateway runs gets in no more.
+    """
+    sections = {
+        "accounts": {"store": f"sqlite:{tmp_path}/accounts.sqlite", "key": f"{tmp_path}/key"},
+        "link": {"encryption": "prefer"},
+    }
+    configuration = tmp_path / "pptpgw.toml"
+    configuration.write_text(toml(sections))
+
+    def pptpgw(*words: str, password: str = "") -> None:
+        command = [sys.executable, "-m", "pptpgw.command", *words, "-c", str(configuration)]
+        run(*command, stdin=f"{password}\n")
+
+    pptpgw("user", "add", "alice", "--stdin", "--address=10.77.0.200", password="correct horse")
+    pptpgw("user", "add", "bob", "--stdin", "--recoverable", password="battery")
+    gateway = startGateway(auth="accounts", **sections)
+    host = network.host()
+
+    alice = host.call("alice", "correct horse", "require-mppe-128").up()
+    assert alice.address == "10.77.0.200"
+    alice.ping()
+    alice.stop()
+    wrong = host.call("alice", "a wrong one")
+    assert wrong.wait() != 0
+    assert "authentication failed" in wrong.text
+
+    bob = host.call("bob", "battery", *only("chap")).up()
+    bob.ping()
+    bob.stop()
+    # Of alice there is an NT hash alone.
+    assert host.call("alice", "correct horse", *only("chap")).wait() != 0
+
+    pptpgw("user", "disable", "bob")
+    disabled = host.call("bob", "battery")
+    assert disabled.wait() != 0
+    assert "authentication failed" in disabled.text
+    for secret in ("correct horse", "battery", "a wrong one"):
+        assert secret not in gateway.text
