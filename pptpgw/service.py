@@ -42,6 +42,7 @@ from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ports.nftables import Masquerade
+from pptpgw.ports.shaper import Shaper
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
@@ -50,6 +51,7 @@ from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.services import RADIUSServices
 from pptpgw.radius.setup import makeClient
 from pptpgw.records import Records
+from pptpgw.reload import reload
 
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -164,6 +166,7 @@ class GatewayService(Service):
             name: factory.makeNetwork(configuration.section(factory), environment)
             for name, factory in networkFactories(configuration).items()
         }
+        self._shaper = Shaper(self.dataPath.interface)
         self.gateway = Gateway(
             reactor,
             linkSettings(configuration, portal.listCredentialsInterfaces()),
@@ -171,6 +174,7 @@ class GatewayService(Service):
             self.dataPath,
             Authenticator(portal),
             [
+                self._shaper,
                 *observers,
                 *self.radiusServices.observers,
                 *self._records.observers,
@@ -243,6 +247,22 @@ class GatewayService(Service):
             if self.radius is not None:
                 self.radius.stop()
             self._close()
+
+    def reload(self, configuration: Configuration) -> None:
+        """
+        Be what C{configuration} says, as far as that goes without a new start; the log says which
+        parts are. Sessions stay as they are.
+
+        @raise pptpgw.error.ConfigurationError: it can't be used; nothing was changed.
+        """
+        reloaded = reload(self._configuration, configuration, self.networks)
+        self._configuration = reloaded.configuration
+        self._log.info(
+            "the configuration was read again, and is what sessions to come get: {done}",
+            done=", ".join(reloaded.done) or "nothing is different",
+        )
+        if reloaded.kept:
+            self._log.warn("it takes a new start to change {kept}", kept=", ".join(reloaded.kept))
 
     @property
     def port(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
@@ -30,6 +30,7 @@ from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import IConfigurable, INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
+from pptpgw.ports.hangup import HangUp
 from pptpgw.service import GatewayService
 
 
@@ -144,17 +145,10 @@ class Options(usage.Options, AuthOptionMixin):
         Read the configuration; there must be somebody to judge users.
         """
         try:
-            if self["config"] is not None:
-                self.configuration = load(self["config"])
+            self.configuration = self.load()
         except PPTPGWError as error:
             # No fault of the command line's: how to use that would only hide what is wrong.
             sys.exit(str(error))
-        if self["network"] is not None:
-            network = replace(self.configuration.network, protocols=_protocols(self["network"]))
-            self.configuration = replace(self.configuration, network=network)
-        if self["pcap"] is not None:
-            capture = replace(self.configuration.capture, file=_file(self["pcap"]))
-            self.configuration = replace(self.configuration, capture=capture)
         if self["check-config"]:
             # It is made, but opens nothing.
             makeService(self)
@@ -165,6 +159,22 @@ class Options(usage.Options, AuthOptionMixin):
                 "nobody could log in: name at least one --auth, "
                 "as in --auth chap-secrets:/etc/ppp/chap-secrets"
             )
+
+    def load(self) -> Configuration:
+        """
+        The configuration of the file, with what the command line says instead.
+
+        @raise ConfigurationError: it can't be used.
+        """
+        path = self["config"]
+        configuration = load(path) if path is not None else Configuration()
+        if self["network"] is not None:
+            network = replace(configuration.network, protocols=_protocols(self["network"]))
+            configuration = replace(configuration, network=network)
+        if self["pcap"] is not None:
+            capture = replace(configuration.capture, file=_file(self["pcap"]))
+            configuration = replace(configuration, capture=capture)
+        return configuration
 
     def portal(self) -> Portal:
         """
@@ -237,8 +247,13 @@ class NotStarted(SystemExit, Exception):
 class CommandService(GatewayService):
     """
     The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
-    traceback.
+    traceback; and with SIGHUP it reads its configuration again.
     """
+
+    def __init__(self, reactor: Any, options: Options) -> None:
+        super().__init__(reactor, options.configuration, options.portal())
+        self._options = options
+        self._hangUp = HangUp(reactor, self._readAgain)
 
     def privilegedStartService(self) -> None:
         """
@@ -250,6 +265,27 @@ class CommandService(GatewayService):
             self._log.critical("{why}", why=str(error))
             raise NotStarted(str(error)) from error
 
+    def startService(self) -> None:
+        """
+        Serve.
+        """
+        super().startService()
+        if self._options["config"] is not None:
+            self._hangUp.start()
+
+    def stopService(self) -> Any:
+        """
+        See L{GatewayService.stopService}.
+        """
+        self._hangUp.stop()
+        return super().stopService()
+
+    def _readAgain(self) -> None:
+        try:
+            self.reload(self._options.load())
+        except PPTPGWError as error:
+            self._log.error("the configuration stays what it was: {why}", why=str(error))
+
 
 def makeService(options: Options) -> GatewayService:
     """
@@ -258,6 +294,6 @@ def makeService(options: Options) -> GatewayService:
     from twisted.internet import reactor
 
     try:
-        return CommandService(reactor, options.configuration, options.portal())
+        return CommandService(reactor, options)
     except PPTPGWError as error:
         sys.exit(str(error))

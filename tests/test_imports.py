@@ -25,7 +25,7 @@ LAYERS = [
     {"ports"},
     {"network", "radius"},
     {"line", "gateway", "client", "records", "selfcall", "testing"},
-    {"service"},
+    {"service", "reload"},
     {"tap", "command"},
     {"__main__", "demo"},
 ]

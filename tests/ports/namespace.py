@@ -25,9 +25,10 @@ HERE, OTHER, PEER = "192.0.2.1", "192.0.2.3", "192.0.2.2"
 GATEWAY, SUBSCRIBER = "10.77.0.1", "10.77.0.10"
 
 
-def inNamespace(name: str, *programs: str) -> None:
+def inNamespace(name: str, *programs: str, module: str = "tests.ports.namespace") -> None:
     """
-    Run one of the functions below in a namespace, or skip where something is missing for it.
+    Run one of the functions below in a namespace, or what C{module} has of this name; skip where
+    something is missing for it.
     """
     lacking = [program for program in ("unshare", "ip", *programs) if shutil.which(program) is None]
     if os.geteuid() != 0:
@@ -37,7 +38,8 @@ def inNamespace(name: str, *programs: str) -> None:
     if lacking:
         pytest.skip(f"a network namespace can't be used without {', '.join(lacking)}")
     ran = subprocess.run(
-        ["unshare", "--net", sys.executable, __file__, name],
+        ["unshare", "--net", sys.executable, "-m", module, name],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,244 @@
+"""
+Sessions whose rates the real kernel keeps, run as a script in a network namespace: a TUN device and
+a shaper, no gateway. Packets are written into the device, or sent to it, much faster than allowed,
+and those that come out are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
+from pathlib import Path
+from struct import pack
+from typing import Any, cast
+
+from pptpgw.counters import Counters
+from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.shaper import Shaper
+from pptpgw.ports.tun import TUNPort
+from pptpgw.profile import Profile
+from pptpgw.session.session import Session
+from tests.ports.namespace import Readers
+
+PORT = 5001
+GATEWAY = {4: "10.77.0.1", 6: "fc00:0:1::1"}
+LIMITED = {4: "10.77.0.10", 6: "fc00:0:1:2::10"}
+FREE = {4: "10.77.0.11", 6: "fc00:0:1:3::10"}
+SECONDS = 0.4
+SIZE = 1000
+"""
+Octets of a packet, its headers included.
+"""
+
+
+def packet(source: str, destination: str) -> bytes:
+    """
+    A UDP packet of L{SIZE} octets.
+    """
+    one, other = ip_address(source), ip_address(destination)
+    if one.version == 6:
+        header = pack("!IHBB", 0x60000000, SIZE - 40, 17, 64) + one.packed + other.packed
+        pseudo = one.packed + other.packed + pack("!II", SIZE - 40, 17)
+        udp = bytearray(pack("!4H", PORT, PORT, SIZE - 40, 0) + bytes(SIZE - 48))
+        udp[6:8] = checksum(pseudo + udp)
+        return header + bytes(udp)
+    header = pack("!BBHHHBBH", 0x45, 0, SIZE, 0, 0, 64, 17, 0) + one.packed + other.packed
+    header = header[:10] + checksum(header) + header[12:]
+    return header + pack("!4H", PORT, PORT, SIZE - 20, 0) + bytes(SIZE - 28)
+
+
+def checksum(octets: bytes) -> bytes:
+    """
+    That of RFC 1071.
+    """
+    total = sum(
+        int.from_bytes(octets[place : place + 2], "big") for place in range(0, len(octets), 2)
+    )
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return (total ^ 0xFFFF).to_bytes(2, "big")
+
+
+class Scene:
+    """
+    The device, and the shaper of its sessions.
+    """
+
+    def __init__(self) -> None:
+        self.tun = TUNPort(cast(Any, Readers()), "pptp0", Counters())
+        self.tun.startReading()
+        self.netlink = NetlinkPort("pptp0")
+        self.netlink.configure(1400)
+        self.netlink.addAddress(IPv4Interface(f"{GATEWAY[4]}/16"))
+        self.netlink.addAddress(IPv6Interface(f"{GATEWAY[6]}/48"))
+        self.shaper = Shaper(self.netlink)
+        self.count = 0
+        self.sockets = {4: self.bound(socket.AF_INET, 4), 6: self.bound(socket.AF_INET6, 6)}
+
+    def bound(self, family: socket.AddressFamily, version: int) -> socket.socket:
+        """
+        A socket of the gateway's host.
+        """
+        made = socket.socket(family, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                made.bind((GATEWAY[version], PORT))
+            except OSError:
+                # The kernel looks for another host with the IPv6 address first.
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                made.setblocking(False)
+                return made
+
+    def session(self, addresses: dict[int, str], profile: Profile) -> Session:
+        """
+        One that has opened with both families.
+        """
+        self.count += 1
+        session = Session(
+            self.count,
+            str(self.count),
+            profile,
+            "192.0.2.2",
+            0.0,
+            Counters(),
+            lambda cause: None,
+            self.shaper.sessionChanged,
+        )
+        session.networks["ipv4"] = (IPv4Network(addresses[4]),)
+        session.networks["ipv6"] = (IPv6Network(f"{addresses[6]}/64", strict=False),)
+        self.shaper.networksChanged(session)
+        return session
+
+    def sent(self, version: int, *addresses: str) -> list[float]:
+        """
+        The bits a second that get through to each of C{addresses} while each is sent as much as can
+        be.
+        """
+        payload = bytes(SIZE - (28 if version == 4 else 48))
+        octets = dict.fromkeys((ip_address(one).packed for one in addresses), 0)
+        place = 16 if version == 4 else 24
+        size = 4 if version == 4 else 16
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for address in addresses:
+                try:
+                    self.sockets[version].sendto(payload, (address, PORT))
+                except BlockingIOError:
+                    pass
+            for got in self.read():
+                to = got[place : place + size]
+                if got[0] >> 4 == version and to in octets:
+                    octets[to] += len(got)
+        self.rest()
+        return [count * 8 / SECONDS for count in octets.values()]
+
+    def received(self, version: int, *addresses: str) -> list[float]:
+        """
+        The same for what each of C{addresses} sends.
+        """
+        packets = [packet(address, GATEWAY[version]) for address in addresses]
+        octets = dict.fromkeys(addresses, 0)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for one in packets:
+                self.tun.write(one)
+            while True:
+                try:
+                    _, address = self.sockets[version].recvfrom(65536)
+                except BlockingIOError:
+                    break
+                octets[address[0]] += SIZE
+        self.rest()
+        return [count * 8 / SECONDS for count in octets.values()]
+
+    def read(self) -> list[bytes]:
+        """
+        What comes out of the device now.
+        """
+        packets = []
+        while select.select([self.tun.fileno()], [], [], 0)[0]:
+            packets.append(os.read(self.tun.fileno(), 4096))
+        return packets
+
+    def rest(self) -> None:
+        """
+        Let the queues run empty.
+        """
+        end = time.monotonic() + 0.15
+        while time.monotonic() < end:
+            self.read()
+            for one in self.sockets.values():
+                try:
+                    one.recv(65536)
+                except BlockingIOError:
+                    time.sleep(0.01)
+
+
+def tc(*words: str) -> str:
+    """
+    What C{tc} says.
+    """
+    return subprocess.run(["tc", *words], check=True, capture_output=True, text=True).stdout
+
+
+def near(rate: float, wanted: float) -> None:
+    """
+    A rate is what it should be: what waits in queues when the time is over is missing, a burst at
+    its begin is too much.
+    """
+    assert 0.7 < rate / wanted < 1.2, (rate, wanted)
+
+
+def shaper() -> None:
+    """
+    Both ways, both families, with a session beside it that isn't limited; changed; and ended.
+    """
+    scene = Scene()
+    found = {}
+    session = scene.session(LIMITED, Profile("alice", sendRate=2_000_000, receiveRate=1_000_000))
+    scene.session(FREE, Profile("bob"))
+    for version in (4, 6):
+        limited, free = scene.sent(version, LIMITED[version], FREE[version])
+        found[f"sent IPv{version}"] = limited, free
+        near(limited, 2_000_000)
+        assert free > 5 * limited, (limited, free)
+        limited, free = scene.received(version, LIMITED[version], FREE[version])
+        found[f"received IPv{version}"] = limited, free
+        near(limited, 1_000_000)
+        assert free > 5 * limited, (limited, free)
+    session.change(Profile("alice", sendRate=4_000_000, receiveRate=3_000_000))
+    (limited,) = scene.sent(4, LIMITED[4])
+    near(limited, 4_000_000)
+    (limited,) = scene.received(4, LIMITED[4])
+    near(limited, 3_000_000)
+    session.change(Profile("alice"))
+    (limited,) = scene.sent(4, LIMITED[4])
+    assert limited > 10_000_000, limited
+    (limited,) = scene.received(4, LIMITED[4])
+    assert limited > 10_000_000, limited
+    assert "match" not in tc("filter", "show", "dev", "pptp0", "ingress")
+    assert tc("class", "show", "dev", "pptp0") == tc("class", "show", "dev", "pptp0-in") == ""
+    session.change(Profile("alice", receiveRate=1_000_000))
+    scene.shaper.sessionEnded(session, "enough")
+    scene.shaper.stop()
+    assert not Path("/sys/class/net/pptp0-in").exists()
+    # As after a gateway that was killed.
+    subprocess.run(["ip", "link", "add", "pptp0-in", "type", "ifb"], check=True)
+    session.change(Profile("alice", receiveRate=1_000_000))
+    (limited,) = scene.received(4, LIMITED[4])
+    near(limited, 1_000_000)
+    scene.shaper.stop()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    shaper()
