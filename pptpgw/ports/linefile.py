@@ -120,9 +120,11 @@ class LineFile:
             found = os.lstat(self._path)
             if (found.st_dev, found.st_ino) == self._identity:
                 return
-        except OSError:
-            # It was moved away; or its folder can't be reached, which opening it will tell.
+        except FileNotFoundError:
             pass
+        except OSError:
+            # Nobody here can know.
+            return
         try:
             self._open()
         except (OSError, ConfigurationError) as error:

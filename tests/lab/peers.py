@@ -177,7 +177,9 @@ class Namespace:
         Kill every process in here, without a word of farewell.
         """
         if pids := run("ip", "netns", "pids", self.name).split():
-            subprocess.run(["kill", "-KILL", *pids], capture_output=True)
+            # None may notice that another is gone already, and say so.
+            for number in ("-STOP", "-KILL"):
+                subprocess.run(["kill", number, *pids], capture_output=True)
 
 
 class Network:
