@@ -19,6 +19,9 @@ from pptpgw.ppp.eaptls import TLSMethod
 
 T = TypeVar("T")
 
+# For TLS 1.2; TLS 1.3 has none but with ephemeral keys.
+_CIPHERS = b"DEFAULT:!kRSA:!PSK:!SRP"
+
 # The user principal name that Windows puts into certificates, a UTF8String in DER.
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _UTF8_STRING = 0x0C
@@ -37,8 +40,8 @@ def method(settings: EAP) -> TLSMethod:
 
 def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Context:
     """
-    What one end of TLS needs: at least TLS 1.2, a certificate of either end's, and nothing resumed,
-    so that every session sees the account's certificate verified.
+    What one end of TLS needs: at least TLS 1.2, ephemeral keys, a certificate of either end's, and
+    nothing resumed, so that every session sees the account's certificate verified.
 
     @param certificate: the path of a file, PEM: ours, and those between it and a root.
     @param ca: that of the certificates, one of which the other end's must lead to.
@@ -46,6 +49,7 @@ def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Cont
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD if isServer else SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_CIPHERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)

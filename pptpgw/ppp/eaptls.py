@@ -35,7 +35,9 @@ _READ_OCTETS = 1 << 14
 
 _EXPORT_12 = b"client EAP encryption"
 _EXPORT_13 = b"EXPORTER_EAP_TLS_Key_Material"
-_KEY_OCTETS = 64
+# The Master Session Key and the extended one.  Only the first is used, but with TLS 1.3 the length
+# goes into the derivation.
+_KEY_OCTETS = 128
 _HALF = 32
 _LONG, _SHORT = 16, 8
 # RFC 9190 section 2.1.1: what the server sends once it has nothing more to object.
@@ -209,7 +211,7 @@ def startKeys(material: bytes, isServer: bool) -> StartKeys:
 
     @param material: 32 octets for what the peer encrypts, 32 for what the authenticator does.
     """
-    peers, ours = material[:_HALF], material[_HALF:_KEY_OCTETS]
+    peers, ours = material[:_HALF], material[_HALF : 2 * _HALF]
     send, receive = (ours, peers) if isServer else (peers, ours)
     return StartKeys(send[:_LONG], receive[:_LONG], send[:_SHORT], receive[:_SHORT])
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from OpenSSL import SSL
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
@@ -421,3 +422,12 @@ def test_aLazyYes() -> None:
         grants.append
     )
     assert [grant.name for grant in grants] == ["alice"]
+
+
+def test_onlyEphemeralKeys(files: dict[str, str]) -> None:
+    """
+    Whoever gets hold of a certificate's key later can't read what was recorded.
+    """
+    context = makeContext(files["certificate"], files["key"], files["ca"], isServer=True)
+    names = SSL.Connection(context, None).get_cipher_list()
+    assert names and all(name.startswith(("TLS_", "ECDHE-", "DHE-")) for name in names)

@@ -4,6 +4,7 @@ EAP, with pppd as the caller.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,28 +12,34 @@ import pytest
 from tests.certificates import SERVER, Authority
 from tests.lab.peers import Network
 from tests.lab.server import ALICE, StartGateway
+from tests.lab.test_authentication import only
+
+EAP = {"authentication": ["eap"]}
 
 
 class Certificates:
     """
-    Who issues, and what the gateway's section is.
+    Who issues, and what the gateway's section of the configuration is.
     """
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority(folder)
-        certificate, key = self.authority.issue("pptpgw", SERVER)
+        certificate, key = self.authority.issue("pptpgw", SERVER, large=True)
         self.section = {
             "certificate": str(certificate),
             "key": str(key),
             "ca": str(self.authority.certificate),
         }
 
-    def options(self, certificate: Path, key: Path) -> list[str]:
+    def options(
+        self, issued: tuple[Path, Path], authority: Authority | None = None, version: str = "1.2"
+    ) -> list[str]:
         """
-        pppd's options.
+        pppd's options for a caller that has this certificate and its key.
         """
-        ca = self.authority.certificate
-        return ["ca", str(ca), "cert", str(certificate), "key", str(key), "remotename", "pptpgw"]
+        ca = (authority or self.authority).certificate
+        own = ["cert", str(issued[0]), "key", str(issued[1])]
+        return ["ca", str(ca), *own, "remotename", "pptpgw", "max-tls-version", version]
 
 
 @pytest.fixture
@@ -41,25 +48,83 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 def test_MD5(network: Network, startGateway: StartGateway) -> None:
-    startGateway(
-        link={"encryption": "off", "authentication": ["eap"]}, eap={"methods": ["md5"]}
-    )
-    caller = network.host().call(*ALICE).up()
+    gateway = startGateway(link={"encryption": "off", **EAP}, eap={"methods": ["md5"]})
+    host = network.host()
+    caller = host.call(*ALICE).up()
+    assert caller.received("EAP Request .* MD5-Challenge")
     caller.ping()
+    caller.hangUp()
+    wrong = host.call("alice", "a wrong one")
+    assert wrong.wait() != 0
+    assert wrong.received("EAP Failure") and "local  IP address" not in wrong.text
+    assert "'alice' is refused, by eap: no such user or wrong password" in gateway.text
 
 
 def test_MSCHAPv2(network: Network, startGateway: StartGateway) -> None:
-    startGateway(link={"authentication": ["eap"]})
-    caller = network.host().call(*ALICE, "require-mppe-128").up()
+    """
+    Keys from passwords carry packets; who doesn't speak EAP is served all the same.
+    """
+    startGateway(link={"authentication": ["eap", "mschapv2"]})
+    host = network.host()
+    caller = host.call(*ALICE, "require-mppe-128").up()
+    assert caller.received("EAP Request .* MSCHAPv2 Challenge")
+    assert "MPPE 128-bit stateless compression enabled" in caller.text
     caller.ping()
+    caller.hangUp()
+    wrong = host.call("alice", "a wrong one", "require-mppe-128")
+    assert wrong.wait() != 0
+    assert wrong.received("EAP Failure") and "local  IP address" not in wrong.text
+    without = host.call(*ALICE, *only("mschapv2"), "require-mppe-128").up()
+    assert not without.received("EAP ")
+    without.ping()
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_TLS(
-    version: str, network: Network, startGateway: StartGateway, certificates: Certificates
-) -> None:
-    startGateway(link={"authentication": ["eap"]}, eap=certificates.section)
+def test_TLS(network: Network, startGateway: StartGateway, certificates: Certificates) -> None:
+    """
+    Keys from certificates carry packets, both ways, with TLS 1.2 and 1.3; whoever the caller says
+    to be, its certificate tells.
+    """
+    gateway = startGateway(link=EAP, eap=certificates.section)
     issued = certificates.authority.issue("alice", large=True)
-    options = [*certificates.options(*issued), "max-tls-version", version, "require-mppe-128"]
-    caller = network.host().call("alice", "", *options).up()
+    for version in ("1.2", "1.3"):
+        options = certificates.options(issued, version=version)
+        caller = network.host().call("whoever", "", *options, "require-mppe-128").up()
+        assert caller.received("EAP Request .* TLS LM") and caller.sent("EAP Response .* TLS LM")
+        assert ("Finished: TLS 1.3" in caller.text) is (version == "1.3")
+        caller.ping()
+        caller.hangUp()
+    assert gateway.text.count("alice from 192.0.2.10: ipv4") == 2
+
+
+def test_TLSOnAWireThatLosesPackets(
+    network: Network, startGateway: StartGateway, certificates: Certificates
+) -> None:
+    startGateway(link=EAP, eap=certificates.section)
+    host = network.host()
+    options = certificates.options(certificates.authority.issue("alice", large=True))
+    host.impair("loss", "10%", "duplicate", "20%")
+    caller = host.call("alice", "", *options, "require-mppe-128").up(60)
+    host.restore()
     caller.ping()
+
+
+def test_certificatesThatDoNotDo(
+    network: Network, startGateway: StartGateway, certificates: Certificates, tmp_path: Path
+) -> None:
+    """
+    Of an authority that isn't ours, expired, without an account; and ours, which a caller doubts.
+    """
+    gateway = startGateway(link=EAP, eap=certificates.section)
+    ours, other = certificates.authority, Authority(tmp_path, "Other CA")
+    expired = ours.issue("alice", days=(-9, -1))
+    for issued, trusted, reason in (
+        (other.issue("alice"), ours, "TLS failed: certificate verify failed"),
+        (expired, ours, "TLS failed: certificate verify failed"),
+        (ours.issue("mallory"), ours, "'mallory' is refused, by eap: no such user or wrong"),
+        (ours.issue("alice"), other, "TLS failed: .*unknown ca"),
+    ):
+        before = len(gateway.text)
+        caller = network.host().call("alice", "", *certificates.options(issued, trusted))
+        assert caller.wait() != 0
+        assert "local  IP address" not in caller.text
+        assert re.search(reason, gateway.text[before:]), gateway.text
