@@ -1,0 +1,72 @@
+"""
+Limits, with pppd as the caller.
+"""
+
+from tests.lab.peers import Network
+from tests.lab.server import ALICE, BOB, StartGateway
+
+
+class TestOneSessionForAUser:
+    def test_deny(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        The second caller is turned away as if its password were wrong; the first isn't disturbed.
+        """
+        startGateway(limits={"max-sessions-per-user": 1})
+        first, second = network.hosts(2)
+        caller = first.call(*BOB, "require-mppe-128").up()
+        late = second.call(*BOB, "require-mppe-128")
+        assert late.wait() != 0
+        assert "authentication failed" in late.text
+        caller.ping()
+
+    def test_replace(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        The second caller takes the first one's place, and the address that is the user's own; the
+        first is told, and ends.
+        """
+        startGateway(limits={"max-sessions-per-user": 1, "per-user": "replace"})
+        first, second = network.hosts(2)
+        caller = first.call(*BOB, "require-mppe-128").up()
+        late = second.call(*BOB, "require-mppe-128").up()
+        assert caller.address == late.address == "10.77.0.200"
+        caller.wait(5)
+        assert any("takes its place" in line for line in caller.received("LCP TermReq"))
+        late.ping()
+
+    def test_replaceWhoIsGone(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        The first caller's wire is cut, and nobody has noticed yet: the second is let in at once.
+        """
+        startGateway(limits={"max-sessions-per-user": 1, "per-user": "replace"})
+        first, second = network.hosts(2)
+        first.call(*BOB, "require-mppe-128").up()
+        first.unplug()
+        second.call(*BOB, "require-mppe-128").up(10).ping()
+
+
+def test_silence(network: Network, startGateway: StartGateway) -> None:
+    """
+    Packets keep the session; the echoes of both ends, every second, don't.
+    """
+    startGateway(limits={"idle-timeout": 2}, link={"echo-interval": 1})
+    options = ("require-mppe-128", "lcp-echo-interval", "1", "lcp-echo-failure", "9")
+    caller = network.host().call(*ALICE, *options).up()
+    caller.ping("10.77.0.1", "-i", "0.5", count=10)
+    caller.wait(10)
+    assert any("the session was idle" in line for line in caller.received("LCP TermReq"))
+    assert caller.received("LCP EchoRep")
+
+
+def test_aLockout(network: Network, startGateway: StartGateway) -> None:
+    """
+    After two wrong passwords the right one doesn't help either, until the lockout is over.
+    """
+    gateway = startGateway(limits={"max-failures": 2, "lockout": 15})
+    host = network.host()
+    for _ in range(2):
+        assert host.call("alice", "a wrong one").wait() != 0
+    assert "user 'alice' is locked out until" in gateway.text
+    locked = host.call(*ALICE, "require-mppe-128")
+    assert locked.wait() != 0
+    assert "authentication failed" in locked.text
+    host.redial(30, *ALICE, "require-mppe-128").ping()
