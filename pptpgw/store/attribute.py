@@ -8,6 +8,7 @@ that it shares. L{DEFAULT} as its text hands it to the configuration whatever th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
@@ -113,10 +114,9 @@ def _text(text: str) -> str:
 
 
 def _identifier(text: str) -> bytes:
-    parts = text.split(":")
-    if len(parts) != 4 or any(not 1 <= len(part) <= 4 for part in parts):
+    if not re.fullmatch(r"[0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){3}", text):
         raise ValueError
-    identifier = b"".join(int(part, 16).to_bytes(2, "big") for part in parts)
+    identifier = b"".join(int(part, 16).to_bytes(2, "big") for part in text.split(":"))
     if identifier == bytes(8):
         raise ValueError
     return identifier

@@ -137,6 +137,7 @@ class Database:
         self._reactor = reactor
         self._deadline = deadline
         self._waiting = 0
+        self._closed = False
         module, where = locate(url, create)
         threads = {"cp_min": 1, "cp_max": THREADS, "cp_reactor": reactor}
         self._pool: Any = _makePool(module, *where, LOCK_SECONDS, **threads)
@@ -173,11 +174,16 @@ class Database:
 
     def close(self) -> None:
         """
-        Let the queries that run come to their end, and forget the connections.
+        Let the queries that run come to their end, and forget the connections; harmless the second
+        time.
         """
-        self._pool.close()
+        if not self._closed:
+            self._closed = True
+            self._pool.close()
 
     def _run(self, work: Work[T], first: tuple[str | None, ...]) -> Deferred[T]:
+        if self._closed:
+            return fail(StoreError(f"{self.url}: it is closed"))
         if self._waiting >= MOST_QUERIES:
             return fail(StoreError(f"{self.url}: {MOST_QUERIES} queries wait for it"))
         late = self._reactor.seconds() + self._deadline

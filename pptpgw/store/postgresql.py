@@ -18,7 +18,8 @@ PLACEHOLDER = "%s"
 BEGIN: str | None = None
 # Any number that nothing else in the database locks.
 ALONE: str | None = "SELECT pg_advisory_xact_lock(1886417008)"
-EXISTS = "SELECT COUNT(to_regclass(?))"
+# to_regclass could remember from before it had the lock that there was none.
+EXISTS = "SELECT COUNT(*) FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)"
 
 _SERVER_ENDS = "57P"
 """

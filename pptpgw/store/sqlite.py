@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from stat import S_IMODE
+from time import monotonic, sleep
 
 from pptpgw.store.error import StoreError
 
@@ -62,13 +63,29 @@ def connect(path: Path, create: bool, seconds: float) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _useWAL(connection, seconds)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _useWAL(connection: sqlite3.Connection, seconds: float) -> None:
+    """
+    Put the file into WAL mode, which it keeps. For this lock SQLite doesn't wait by itself.
+    """
+    late = monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if monotonic() > late:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 def isLost(error: BaseException) -> bool:

@@ -1,0 +1,280 @@
+"""
+Tests of L{pptpgw.store.database} and L{pptpgw.store.schema}: deadlines, connections, versions.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as globalReactor
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+
+from pptpgw.error import ConfigurationError
+from pptpgw.store import database
+from pptpgw.store.database import THREADS, Database, Transaction
+from pptpgw.store.error import StoreError, Unknown
+from pptpgw.store.schema import STEPS, upgrade
+from tests.postgresql import Server
+from tests.store.conftest import MakeStore
+
+reactor: Any = globalReactor
+
+
+@pytest.fixture
+def sql(url: str) -> Iterator[Database]:
+    """
+    A database without tables.
+    """
+    made = Database(reactor, url, create=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hurried(tmp_path: Path) -> Iterator[Database]:
+    """
+    One with a short deadline.
+    """
+    made = Database(reactor, f"sqlite:{tmp_path}/hurried.sqlite", create=True, deadline=0.2)
+    yield made
+    made.close()
+
+
+def one(transaction: Transaction) -> object:
+    """
+    A query.
+    """
+    return transaction.row("SELECT 1 + 1")
+
+
+class TestQueries:
+    async def test_rows(self, sql: Database) -> None:
+        def work(transaction: Transaction) -> list[tuple[object, ...]]:
+            transaction.execute("CREATE TABLE t (a TEXT, b BIGINT, c DOUBLE PRECISION)")
+            assert transaction.execute("INSERT INTO t VALUES (?, ?, ?)", "x%?", 1 << 62, 0.5) == 1
+            transaction.execute("INSERT INTO t VALUES (?, ?, ?)", "é", None, None)
+            assert transaction.row("SELECT a FROM t WHERE a = ?", "none") is None
+            return transaction.rows("SELECT a, b, c FROM t ORDER BY a")
+
+        assert await sql.write(work) == [("x%?", 1 << 62, 0.5), ("é", None, None)]
+
+    async def test_whatFailsIsUndone(self, sql: Database) -> None:
+        def work(transaction: Transaction) -> None:
+            transaction.execute("CREATE TABLE t (a TEXT)")
+            raise Unknown("x")
+
+        with pytest.raises(Unknown):
+            await sql.write(work)
+        assert await sql.read(lambda transaction: sql.hasTable(transaction, "t")) is False
+
+    async def test_aFaultOfTheDatabase(self, sql: Database) -> None:
+        with pytest.raises(StoreError, match="nonsense"):
+            await sql.read(lambda transaction: transaction.rows("SELECT * FROM nonsense"))
+        assert await sql.read(one) == (2,)
+
+    async def test_theReactorGoesOn(self, sql: Database) -> None:
+        """
+        While a query waits, other things happen.
+        """
+        released = Event()
+
+        def work(transaction: Transaction) -> bool:
+            return released.wait(10)
+
+        asked = sql.read(work)
+        await deferLater(reactor, 0.01, lambda: None)
+        assert not asked.called
+        released.set()
+        assert await asked is True
+
+
+class TestDeadline:
+    async def test_noAnswer(self, hurried: Database) -> None:
+        released = Event()
+        try:
+            with pytest.raises(StoreError, match=r"no answer within 0\.2 s"):
+                await hurried.read(lambda transaction: released.wait(10))
+        finally:
+            released.set()
+        assert await hurried.read(one) == (2,)
+
+    async def test_whatIsTooLateIsNeverBegun(self, hurried: Database) -> None:
+        """
+        With every thread taken the next query waits; once it is given up nothing comes of it.
+        """
+        released = Event()
+        begun: list[object] = []
+        asked: list[Deferred[Any]] = [
+            hurried.read(lambda transaction: released.wait(10)) for _ in range(THREADS)
+        ]
+        asked.append(hurried.read(lambda transaction: begun.append(one(transaction))))
+        results = await DeferredList(asked, consumeErrors=True)
+        assert [success for success, _ in results] == [False] * (THREADS + 1)
+        released.set()
+        assert await hurried.read(one) == (2,)
+        hurried.close()
+        assert begun == []
+        with pytest.raises(StoreError, match="it is closed"):
+            await hurried.read(one)
+
+    async def test_notTooManyWait(self, hurried: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database, "MOST_QUERIES", 3)
+        released = Event()
+        waiting = [hurried.read(lambda transaction: released.wait(10)) for _ in range(3)]
+        with pytest.raises(StoreError, match="3 queries wait"):
+            await hurried.read(one)
+        released.set()
+        await DeferredList(waiting)
+        assert await hurried.read(one) == (2,)
+
+
+class TestSQLite:
+    async def test_writersWaitForEachOther(self, tmp_path: Path) -> None:
+        """
+        Of several threads, which read what they write: SQLite's own deferred lock would fail some.
+        """
+        made = Database(reactor, f"sqlite:{tmp_path}/x", create=True)
+        await made.write(lambda transaction: transaction.execute("CREATE TABLE t (n BIGINT)"))
+        await made.write(lambda transaction: transaction.execute("INSERT INTO t VALUES (0)"))
+
+        def increment(transaction: Transaction) -> None:
+            row = transaction.row("SELECT n FROM t")
+            assert row is not None
+            transaction.execute("UPDATE t SET n = ?", row[0] + 1)
+
+        await DeferredList([made.write(increment) for _ in range(50)], fireOnOneErrback=True)
+        row = await made.read(lambda transaction: transaction.row("SELECT n FROM t"))
+        assert row == (50,)
+        made.close()
+
+    def test_others(self, tmp_path: Path) -> None:
+        path = tmp_path / "x"
+        path.touch(0o640)
+        with pytest.raises(StoreError, match=f"chmod 600 {path}"):
+            Database(reactor, f"sqlite:{path}")
+
+    def test_notAURL(self) -> None:
+        for url in ("", "x", "sqlite:", "postgresql:db", "/var/lib/x.sqlite"):
+            with pytest.raises(ConfigurationError, match="must be sqlite:PATH or postgresql://"):
+                Database(reactor, url)
+
+
+class TestPostgreSQL:
+    async def test_connectionsThatWereCut(self, server: Server) -> None:
+        """
+        All of them at once, as where the server starts again: the next queries don't fail.
+        """
+        made = Database(reactor, server.fresh())
+        released = Event()
+
+        def work(transaction: Transaction) -> object:
+            released.wait(0.1)
+            return transaction.row("SELECT pg_backend_pid()")
+
+        first = await DeferredList([made.read(work) for _ in range(THREADS)])
+        assert len({pid for _, pid in first}) == THREADS
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        again = await DeferredList([made.read(work) for _ in range(THREADS)])
+        assert all(success for success, _ in again)
+        assert {pid for _, pid in first}.isdisjoint(pid for _, pid in again)
+        made.close()
+
+    async def test_theServerIsAwayForAWhile(self, server: Server) -> None:
+        made = Database(reactor, server.fresh())
+        assert await made.read(one) == (2,)
+        server.stop()
+        with pytest.raises(StoreError, match="connection"):
+            await made.read(one)
+        server.start()
+        assert await made.read(one) == (2,)
+        made.close()
+
+    async def test_aLockThatSomebodyHolds(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
+        url = server.fresh()
+        made = Database(reactor, url)
+        await made.write(lambda transaction: transaction.execute("CREATE TABLE t (a TEXT)"))
+        released = Event()
+
+        locked: Deferred[None] = Deferred()
+
+        def hold(transaction: Transaction) -> None:
+            transaction.execute("LOCK TABLE t")
+            reactor.callFromThread(locked.callback, None)
+            released.wait(5)
+
+        held = made.write(hold)
+        await locked
+        with pytest.raises(StoreError, match=r"(lock|statement) timeout"):
+            await made.write(lambda transaction: transaction.execute("DELETE FROM t"))
+        released.set()
+        await held
+        made.close()
+
+    def test_theDriverIsMissing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "pptpgw.store.postgresql", raising=False)
+        monkeypatch.delattr("pptpgw.store.postgresql", raising=False)
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+        with pytest.raises(ConfigurationError, match=r"pip install 'pptpgw\[postgresql\]'"):
+            Database(reactor, "postgresql://localhost/x")
+
+
+LATER = (*STEPS, ("ALTER TABLE users ADD COLUMN remark TEXT NOT NULL DEFAULT ''",))
+
+
+class TestVersions:
+    async def test_onceIsEnough(self, sql: Database) -> None:
+        await upgrade(sql)
+        await upgrade(sql)
+
+    async def test_twoAtOnce(self, url: str, makeStore: MakeStore) -> None:
+        """
+        As where the gateway and the command find no tables.
+        """
+        stores = [makeStore(url) for _ in range(4)]
+        await DeferredList([one.open() for one in stores], fireOnOneErrback=True)
+        await stores[0].addAccount("bob", b"x")
+        assert await stores[3].account("bob") is not None
+
+    async def test_aLaterVersionKeepsWhatIsThere(
+        self, url: str, sql: Database, makeStore: MakeStore
+    ) -> None:
+        store = makeStore(url)
+        await store.addAccount("bob", b"x", attributes={"mtu": "1280"})
+        await upgrade(sql, LATER)
+        rows = await sql.read(
+            lambda transaction: transaction.rows("SELECT name, attributes, remark FROM users")
+        )
+        assert rows == [("bob", '{"mtu": "1280"}', "")]
+
+    async def test_aStepThatFailsChangesNothing(self, sql: Database) -> None:
+        await upgrade(sql)
+        with pytest.raises(StoreError):
+            await upgrade(sql, (*LATER, ("ALTER TABLE nonsense ADD COLUMN a TEXT",)))
+        await upgrade(sql, LATER)
+
+    async def test_tablesOfALaterVersion(
+        self, url: str, sql: Database, makeStore: MakeStore
+    ) -> None:
+        """
+        They are left alone, and the next attempt finds them as they are then.
+        """
+        await upgrade(sql, LATER)
+        store = makeStore(url)
+        with pytest.raises(StoreError, match="made by a later pptpgw; this one knows 1"):
+            await store.accounts()
+        await sql.write(
+            lambda transaction: transaction.execute("UPDATE pptpgw_schema SET version = 1")
+        )
+        assert await store.accounts() == []
