@@ -369,7 +369,8 @@ class Link:
         since, count = self._openings
         self._openings = (since, count + 1) if now - since < 60 else (now, 1)
         if self._openings[1] > OPENINGS:
-            self.close(f"network protocols opened more than {OPENINGS} times within a minute")
+            text = f"network protocols opened more than {OPENINGS} times within a minute"
+            self.close(Cause(text, Termination.USER_ERROR))
 
     def _repeatSuccess(self) -> None:
         if self._authenticator is not None:

@@ -8,7 +8,8 @@ The rules:
  - Every session that goes on is written again now and then, so that a crash costs little of its
    figures. What a run before this one left open is closed before anything else is written.
  - A store that doesn't answer is asked again, and rows wait: L{MOST_WAITING} of them; beyond that
-   the oldest are lost, and counted. It is logged when it begins and when it is over.
+   the oldest are lost, and counted. It is logged when it begins and when it is over. So long
+   nobody waits for the end of a session to be written.
  - Only a few rows are on their way at a time: whoever else asks the store, for passwords, gets a
    turn.
 """
@@ -140,17 +141,19 @@ class Ledger(SessionObserver):
         entry.addresses[name] = tuple(map(str, session.networks.get(name, ())))
         self._touch(session)
 
-    def sessionEnded(self, session: Session, cause: str) -> Deferred[None]:
+    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
         """
         See L{ISessionObserver.sessionEnded}.
         """
         identifier = session.identifier
         record = self._record(self._entries.pop(identifier), cause)
         self._changed.discard(identifier)
-        ended = self._ended[identifier] = Deferred()
+        ended: Deferred[None] = Deferred()
+        if not self._failing:
+            self._ended[identifier] = ended
         self._put(record)
         self._next()
-        return ended
+        return None if self._failing else ended
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         """
@@ -270,6 +273,8 @@ class Ledger(SessionObserver):
             self._log.error(
                 "sessions can't be written, and wait: {why}", why=failure.getErrorMessage()
             )
+            for identifier in tuple(self._ended):
+                self._accounted(identifier)
         if record is not None:
             self._waiting.setdefault(record.identifier, record)
         if "retry" not in self._timers:

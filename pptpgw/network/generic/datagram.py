@@ -25,6 +25,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import ISubscriber
@@ -146,7 +147,7 @@ class DatagramOutlet:
             self._port = self._service.listen(_Answers(self._service, protocol))
         except CannotListenError as error:
             self._service.failed(str(error))
-            protocol.close("there is no socket for its packets")
+            protocol.close(Cause("there is no socket for its packets", Termination.NAS_ERROR))
 
     def closed(self, protocol: GenericProtocol) -> None:
         """
