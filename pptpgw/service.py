@@ -350,6 +350,7 @@ class GatewayService(Service):
             listening.stopListening()
         self._listening = []
         self._records.close()
+        self._shaper.stop()
         for name, network in reversed(self.networks.items()):
             try:
                 network.stop()

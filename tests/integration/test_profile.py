@@ -1,0 +1,144 @@
+"""
+What an account's profile gives a session, and pools that change: a real call, real kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.world import ALICE, INSIDE, Client, Program, World, devices
+from tests.lab.peers import Process
+from tests.lab.server import toml
+
+POOLS = """
+[[ipv4.pools]]
+name = "homes"
+ranges = ["{}"]
+"""
+
+
+class Profiled(Program):
+    """
+    The gateway of C{profiled.py}, which serves when this is made.
+    """
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.configuration = folder / "pptpgw.toml"
+        self.configure("10.78.0.10")
+        super().__init__(
+            world.gateway,
+            folder / "gateway.log",
+            sys.executable,
+            str(Path(__file__).parent / "profiled.py"),
+            *("--config", str(self.configuration)),
+        )
+        self.waitFor("answers on every address")
+
+    def configure(self, pool: str) -> None:
+        """
+        Write its configuration.
+        """
+        text = toml({"ipv4": {"pool": ["10.77.0.10"]}})
+        self.configuration.write_text(text + POOLS.format(pool))
+
+
+def ours(world: World) -> list[tuple[object, object]]:
+    """
+    The devices and routes that the gateway has made.
+    """
+    return [one for one in devices(world.gateway) if str(one[1]).startswith("pptp")]
+
+
+@pytest.fixture
+def gateway(world: World, tmp_path: Path) -> Iterator[Profiled]:
+    """
+    A gateway, that ends well and leaves nothing behind.
+    """
+    made = Profiled(world, tmp_path)
+    yield made
+    assert made.interrupt() == 0, made.text
+    assert "Traceback" not in made.text, made.text
+    assert ours(world) == []
+
+
+Start = Callable[[], Client]
+
+
+def test_routes(gateway: Profiled, world: World, client: Start) -> None:
+    """
+    A network behind the caller is reached through it, and may send; it goes with the session. One
+    that the machine has already isn't taken from it.
+    """
+    caller = client()
+    call = caller.dial(ALICE)
+    caller.ask("kernel", call["number"])
+    world.caller.ip("addr add 192.168.77.1/32 dev lo")
+    try:
+        world.inside.run("ping", "-c", "2", "-i", "0.2", "-W", "3", "192.168.77.1")
+        world.caller.run("ping", "-c", "2", "-i", "0.2", "-W", "3", "-I", "192.168.77.1", INSIDE)
+        assert ("192.168.77.0/24", "pptp0") in ours(world)
+        assert ("198.51.100.0/24", "pptp0") not in ours(world)
+    finally:
+        world.caller.ip("addr del 192.168.77.1/32 dev lo")
+    caller.ask("close")
+    gateway.waitFor("ended after")
+    assert ("192.168.77.0/24", "pptp0") not in ours(world)
+
+
+def test_poolsThatChange(gateway: Profiled, world: World, client: Start) -> None:
+    """
+    SIGHUP, twice: the session of before keeps its address, which is reached all the while, and the
+    next one has an address of the new pool.
+    """
+    caller = client()
+    first = caller.dial(ALICE)
+    assert first["address"] == "10.78.0.10"
+    gateway.configure("10.79.0.0/30")
+    os.kill(gateway.pid, signal.SIGHUP)
+    gateway.waitFor(r"sessions to come get: \[ipv4\] pools")
+    assert ("10.78.0.10", "pptp0") in ours(world)
+    assert caller.ask("ping", first["number"]) == {}
+    second = caller.dial(ALICE)
+    assert second["address"] == "10.79.0.1"
+    for call in (first, second):
+        assert caller.ask("ping", call["number"]) == {}
+    caller.ask("hangUp", first["number"])
+    gateway.configure("10.79.0.0/3")
+    os.kill(gateway.pid, signal.SIGHUP)
+    gateway.waitFor("the configuration stays what it was")
+    assert caller.ask("ping", second["number"]) == {}
+    assert ("10.78.0.10", "pptp0") not in ours(world)
+
+
+def test_rates(gateway: Profiled, world: World, client: Start, tmp_path: Path) -> None:
+    """
+    Both ways, and changed while the session lasts.
+    """
+    caller = client()
+    call = caller.dial(ALICE)
+    caller.ask("kernel", call["number"])
+    serving = Process(world.inside.command("iperf3", "-s", "--forceflush"), tmp_path / "iperf3.log")
+    serving.waitFor("listening")
+
+    def rate(*options: str) -> float:
+        """
+        The bits a second of IP that arrive of twenty million.
+        """
+        flood = ("iperf3", "-J", "-u", "-b", "20M", "-l", "1200", "-t", "1.5", "-c", INSIDE)
+        report = json.loads(world.caller.run(*flood, *options))
+        received = report["end"]["sum_received"]
+        return float(received["bits_per_second"]) * 1228 / 1200
+
+    assert 0.7 < rate("-R") / 4_000_000 < 1.2
+    assert 0.7 < rate() / 2_000_000 < 1.2
+    os.kill(gateway.pid, signal.SIGUSR1)
+    gateway.waitFor(": changed")
+    assert 0.7 < rate() / 6_000_000 < 1.2
+    serving.stop()

@@ -1,0 +1,160 @@
+"""
+Tests of L{pptpgw.reload} and L{pptpgw.ports.hangup}, and of the services that use them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.cred.portal import Portal
+from twisted.internet.testing import MemoryReactorClock
+
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import parse
+from pptpgw.error import ConfigurationError
+from pptpgw.network.ipv4 import IPv4Network
+from pptpgw.ports.hangup import HangUp
+from pptpgw.profile import Profile
+from pptpgw.service import GatewayService
+from pptpgw.tap import CommandService, Options
+
+START = """
+[listen]
+port = 1000
+[network]
+protocols = ["ipv4", "ipv6"]
+[ipv4]
+pool = ["10.77.0.10"]
+"""
+
+
+def started(text: str = START) -> GatewayService:
+    """
+    A service of this configuration, which opens nothing.
+    """
+    configuration = parse(text, "test")
+    return GatewayService(MemoryReactorClock(), configuration, Portal(SubscriberRealm(), []))
+
+
+def given(service: GatewayService) -> Any:
+    """
+    What the next session has of IPv4.
+    """
+    network = service.networks["ipv4"]
+    assert isinstance(network, IPv4Network)
+    results: list[Any] = []
+    network.makeProtocol(Profile("alice")).addBoth(results.append)
+    return results[0]
+
+
+def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
+    """
+    IPv4's pools and name servers do; the rest is named, and still is the next time.
+    """
+    service = started()
+    assert given(service).settings.peerAddress == "10.77.0.10"
+    again = """
+    [listen]
+    port = 1001
+    [network]
+    protocols = ["ipv4", "ipv6"]
+    [ipv4]
+    local = "10.77.0.2"
+    pool = ["10.78.0.10"]
+    dns = ["192.0.2.53"]
+    [ipv6]
+    dns = ["2001:db8::53"]
+    """
+    for _ in range(2):
+        service.reload(parse(again, "test"))
+    settings = given(service).settings
+    assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.78.0.10")
+    assert settings.dns == ("192.0.2.53",)
+    kept = "it takes a new start to change [listen] port, [ipv4] local, [ipv6] dns"
+    assert log == [
+        "the configuration was read again, and is what sessions to come get: [ipv4] pool, "
+        "[ipv4] dns",
+        kept,
+        "the configuration was read again, and is what sessions to come get: nothing is different",
+        kept,
+    ]
+
+
+def test_whatTheFileSaysNoMoreIsTheDefault(log: list[str]) -> None:
+    service = started()
+    service.reload(parse(START.partition("[ipv4]")[0], "test"))
+    assert log == [
+        "the configuration was read again, and is what sessions to come get: [ipv4] pool"
+    ]
+    addresses = [given(service).settings.peerAddress for _ in range(2)]
+    assert addresses == ["10.77.0.10", "10.77.0.11"]
+
+
+def test_whatCannotBeUsedChangesNothing(log: list[str]) -> None:
+    service = started()
+    text = START + '[[ipv4.pools]]\nname = "a"\nranges = ["10.77.0.10"]\n'
+    with pytest.raises(ConfigurationError, match=r"both have 10\.77\.0\.10"):
+        service.reload(parse(text, "test"))
+    assert given(service).settings.peerAddress == "10.77.0.10"
+    assert log == []
+
+
+class Threads:
+    """
+    A reactor that is called from threads and signals.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def callFromThread(self, call: Callable[..., object], *_: object, **__: object) -> None:
+        self.calls.append(call)
+
+
+def test_hangUp() -> None:
+    """
+    A signal is heard in the reactor's turn; when it isn't wanted any more all is as before.
+    """
+    threads: Any = Threads()
+    before = signal.getsignal(signal.SIGHUP)
+    told: list[str] = []
+    hangUp = HangUp(threads, lambda: told.append("again"))
+    hangUp.stop()
+    hangUp.start()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert told == []
+    (call,) = threads.calls
+    call()
+    assert told == ["again"]
+    hangUp.stop()
+    hangUp.stop()
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_theCommandReadsItsFileAgain(tmp_path: Path, log: list[str]) -> None:
+    """
+    With what the command line said at the start; a file with a fault changes nothing.
+    """
+    path, secrets = tmp_path / "pptpgw.toml", tmp_path / "chap-secrets"
+    secrets.touch(0o600)
+    path.write_text('[ipv4]\npool = ["10.77.0.10"]\n')
+    options = Options()
+    cast(Any, options).parseOptions(
+        ["--config", str(path), "--network", "ipv4,ipv6", "--auth", f"chap-secrets:{secrets}"]
+    )
+    service = CommandService(MemoryReactorClock(), options)
+    path.write_text('[ipv4]\npool = ["10.79.0.10"]\n')
+    service._readAgain()
+    assert given(service).settings.peerAddress == "10.79.0.10"
+    path.write_text('[ipv4]\npol = ["10.79.0.10"]\n')
+    service._readAgain()
+    assert log == [
+        "the configuration was read again, and is what sessions to come get: [ipv4] pool",
+        f"the configuration stays what it was: {path}: unknown key pol in [ipv4]: did you mean "
+        "pool?",
+    ]
