@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw.auth.credentials import MSCHAPV2Credentials
 from pptpgw.auth.eap import EAP, EAPProtocol
 from pptpgw.cause import Termination, codeOf
 from pptpgw.error import Refused
@@ -308,6 +309,40 @@ class TestSuccess:
         scene.authenticator.repeat()
         assert scene.packets[-2:] == [scene.last] * 2
         assert scene.events.count("authenticated") == 1
+
+
+def test_theVectorsOfMSCHAPv2() -> None:
+    """
+    RFC 2759 section 9.2, octet by octet in the packets of draft-kamath-pppext-eap-mschapv2.
+    """
+
+    def clientPass(claim: Claim) -> Grant:
+        credentials = claim.method.credentials(claim, claim.name)
+        assert isinstance(credentials, MSCHAPV2Credentials)
+        assert credentials.checkPassword(b"clientPass")
+        return Grant("User", credentials.message, credentials.keys, None)
+
+    challenge = bytes.fromhex("5B5D7C7D7B3F2F3E3C2C602132262628")
+    scene = Scene(MSCHAPV2, judge=clientPass)
+    scene.authenticator.random = lambda size: challenge[:size]
+    scene.identify(b"User")
+    # Request; Challenge 0x5B; 28 octets, a value of 16.
+    assert scene.asked.encode()[4:] == bytes.fromhex("1a 01 5b 001c 10") + challenge + b"gateway"
+    scene.answer(
+        bytes.fromhex(
+            "02 5b 003a 31 21402324255E262A28295F2B3A337C7E 0000000000000000"
+            "82309ECD8D708B5EA08FAA3981CD83544233114A3D85D6DF 00"
+        )
+        + b"User"
+    )
+    message = b"S=407A5589115FD0D6209F510FE9C04566932CDA56 M=Welcome"
+    assert scene.asked.encode()[4:] == bytes.fromhex("1a 03 5b 0038") + message
+    scene.answer(b"\3")
+    assert scene.last == eap.Success(scene.packets[-2].identifier)
+    assert scene.recorder.keys is not None
+    # What the server sends with (RFC 3079 section 3.5.3).
+    key = scene.recorder.keys.send(128, False).startKey
+    assert key.hex() == "8b7cdc149b993a1ba118cb153f56dccb"
 
 
 class TestFailure:
