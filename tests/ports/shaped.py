@@ -156,7 +156,9 @@ class Scene:
                     _, address = self.sockets[version].recvfrom(65536)
                 except BlockingIOError:
                     break
-                octets[address[0]] += SIZE
+                # What waited since before is another's.
+                if address[0] in octets:
+                    octets[address[0]] += SIZE
         self.rest()
         return [count * 8 / SECONDS for count in octets.values()]
 
