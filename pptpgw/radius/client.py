@@ -253,9 +253,9 @@ class _Home:
         if self.transport.free <= 0:
             self._schedule()
             return
-        self._probe = self.transport.ask(STATUS_SERVER, self._client.fillProbe)
-        self._probe.addCallbacks(self._probeAnswered, self._probeUnanswered)
-        self._probe.addErrback(partial(self._log.failure, "a Status-Server packet failed"))
+        self._probe = probe = self.transport.ask(STATUS_SERVER, self._client.fillProbe)
+        probe.addCallbacks(self._probeAnswered, self._probeUnanswered)
+        probe.addErrback(partial(self._log.failure, "a Status-Server packet failed"))
 
     def _probeAnswered(self, reply: Reply) -> None:
         self._probe = None

@@ -1,0 +1,466 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from tests.radius.wire import SECRET, Port, Wire, answer, asked
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogEvent, globalLogPublisher
+
+from pptpgw.counters import Counters
+from pptpgw.radius import client as module
+from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.transport import Service, Unanswered
+from pptpgw.radius.udp import UDPTransport
+from pptpgw.servers import Server
+
+Serve = Callable[[Port, bytes], None]
+
+
+def right(port: Port, octets: bytes) -> None:
+    """
+    A server that answers everything.
+    """
+    codes = {ACCESS_REQUEST: 2, ACCOUNTING_REQUEST: 5, STATUS_SERVER: 2}
+    port.deliver(answer(octets, codes[octets[0]]))
+
+
+def refusing(port: Port, octets: bytes) -> None:
+    """
+    There is no server, and its machine says so.
+    """
+    port.protocol.connectionRefused()
+
+
+def server(port: int, **keys: Any) -> Server:
+    return Server("192.0.2.1", port, 0, secret=SECRET.decode(), **keys)
+
+
+class World:
+    """
+    A client of servers that are told apart by their ports.
+    """
+
+    def __init__(self, *servers: Server) -> None:
+        self.wire = Wire()
+        self.counters = Counters()
+        self.client = RADIUSClient(
+            self.wire, servers, self._transport, b"gate", 60.0, 10.0, Random(4)
+        )
+        self.asked: Counter[int] = Counter()
+
+    def _transport(self, one: Server, service: Service) -> UDPTransport:
+        return UDPTransport(self.wire, one, service, 6.0, self.counters, Random(5))
+
+    def serve(self, port: int, how: Serve | None) -> None:
+        """
+        Answer on C{port} so from now on; None: not at all.
+        """
+
+        def count(one: Port, octets: bytes) -> None:
+            self.asked[port] += octets[0] != STATUS_SERVER
+            if how is not None:
+                how(one, octets)
+
+        self.wire.servers[port] = count
+
+    def request(
+        self, deadline: float = 25.0, one: Server | None = None, code: int = ACCESS_REQUEST
+    ) -> tuple[Deferred[Reply], list[Any]]:
+        results: list[Any] = []
+        made = self.client.request(
+            code, lambda request: request.add("User-Name", "vera"), deadline, one
+        )
+        made.addCallbacks(results.append, lambda failure: results.append(failure.value))
+        return made, results
+
+    def probes(self, port: int) -> list[bytes]:
+        return [
+            octets
+            for one in self.wire.ports
+            if one.peer == ("192.0.2.1", port)
+            for octets in one.sent
+            if octets[0] == STATUS_SERVER
+        ]
+
+
+class TestChoice:
+    def test_byWeight(self) -> None:
+        world = World(server(1, weight=3), server(2, weight=1), server(3, weight=0))
+        for port in (1, 2, 3):
+            world.serve(port, right)
+        for _ in range(400):
+            assert world.request()[1][0].code == 2
+        assert 260 < world.asked[1] < 340
+        assert world.asked[3] == 0
+        assert world.asked[1] + world.asked[2] == 400
+
+    def test_oneWithoutWeightWhereNoOtherIsLeft(self) -> None:
+        world = World(server(1, weight=0), server(2))
+        world.serve(1, right)
+        world.serve(2, refusing)
+        assert world.request()[1][0].code == 2
+        assert world.asked == {2: 1, 1: 1}
+
+    def test_oneWithoutWeightWhereTheOthersAreBusy(self) -> None:
+        world = World(server(1, weight=0), server(2, maxInFlight=1))
+        world.serve(1, right)
+        world.serve(2, None)
+        world.request()
+        assert world.request()[1][0].code == 2
+        assert world.asked == {2: 1, 1: 1}
+
+    def test_theOneThatIsAskedFor(self) -> None:
+        """
+        A State belongs to the server that made it.
+        """
+        first, second = server(1, weight=0), server(2)
+        world = World(first, second)
+        world.serve(1, right)
+        world.serve(2, right)
+        for _ in range(20):
+            assert world.request(one=first)[1][0].server is first
+        assert world.asked == {1: 20}
+
+    def test_noServerForAccounting(self) -> None:
+        world = World(server(1))
+        assert world.client.serves(Service.AUTHENTICATION)
+        assert not world.client.serves(Service.ACCOUNTING)
+        _, results = world.request(code=ACCOUNTING_REQUEST)
+        assert isinstance(results[0], Unanswered)
+        assert "accounting" in str(results[0])
+
+    def test_accountingHasItsOwnPort(self) -> None:
+        world = World(Server("192.0.2.1", 1, 7, secret=SECRET.decode()))
+        world.serve(7, right)
+        assert world.request(code=ACCOUNTING_REQUEST)[1][0].code == 5
+
+
+class TestFailover:
+    def test_theNextIsAskedInItsTime(self) -> None:
+        world = World(server(1), server(2, weight=0))
+        world.serve(1, None)
+        world.serve(2, right)
+        _, results = world.request()
+        world.wire.wait(5.9)
+        assert not results
+        world.wire.wait(0.3)
+        assert results[0].code == 2
+        assert world.asked == {1: 2, 2: 1}
+
+    def test_theNextIsAskedAtOnceWhereNobodyListens(self) -> None:
+        world = World(server(1), server(2, weight=0))
+        world.serve(1, refusing)
+        world.serve(2, right)
+        assert world.request()[1][0].code == 2
+
+    def test_theNextPacketIsAnother(self) -> None:
+        """
+        Another authenticator, by which the password is hidden from whoever knows another secret.
+        """
+        world = World(server(1), server(2, weight=0))
+        world.serve(1, refusing)
+        world.serve(2, right)
+        world.request()
+        first, second = world.wire.sent
+        assert first[4:20] != second[4:20]
+
+    def test_aDeadOneIsPassedOver(self) -> None:
+        world = World(server(1, weight=9), server(2))
+        world.serve(1, None)
+        world.serve(2, right)
+        first = [world.request()[1] for _ in range(10)]
+        world.wire.wait(7)
+        assert all(results[0].code == 2 for results in first)
+        before = world.asked[1]
+        for _ in range(20):
+            assert world.request()[1][0].code == 2
+        assert world.asked[1] == before
+
+    def test_allDeadTheyAreAskedNonetheless(self) -> None:
+        world = World(server(1))
+        world.serve(1, refusing)
+        assert not world.request()[1]
+        world.serve(1, right)
+        assert world.request()[1][0].code == 2
+
+    def test_anotherRoundUntilTheDeadline(self) -> None:
+        """
+        Servers that start again within it lose nobody.
+        """
+        world = World(server(1), server(2))
+        world.serve(1, refusing)
+        world.serve(2, refusing)
+        _, results = world.request()
+        world.wire.wait(10)
+        assert not results
+        assert sum(world.asked.values()) <= 2 * 11
+        world.serve(2, right)
+        world.wire.wait(2)
+        assert results[0].code == 2
+
+    def test_theDeadlineEndsIt(self) -> None:
+        world = World(server(1), server(2))
+        world.serve(1, None)
+        world.serve(2, None)
+        _, results = world.request(deadline=20)
+        world.wire.wait(19.8)
+        assert not results
+        world.wire.wait(0.4)
+        assert isinstance(results[0], Unanswered)
+        assert "within 20 s" in str(results[0])
+        world.client.stop()
+        assert not world.wire.getDelayedCalls()
+
+    def test_whatCantBeFilledIsAskedOfNobody(self) -> None:
+        world = World(server(1), server(2))
+        failed: list[Any] = []
+
+        def fill(request: Request) -> None:
+            raise ValueError("no such name")
+
+        world.client.request(ACCESS_REQUEST, fill, 25.0).addErrback(failed.append)
+        assert failed[0].check(ValueError)
+        assert not world.wire.sent
+        assert not world.wire.getDelayedCalls()
+
+    def test_killedInMidLoadNothingIsLost(self) -> None:
+        """
+        600 requests, 30 a second, and one of two servers dies.
+        """
+        world = World(server(1), server(2))
+        late: list[tuple[Port, bytes]] = []
+
+        def slow(port: Port, octets: bytes) -> None:
+            late.append((port, octets))
+
+        def answerLate() -> None:
+            while late:
+                right(*late.pop(0))
+
+        world.serve(1, slow)
+        world.serve(2, slow)
+        every: list[list[Any]] = []
+        for second in range(20):
+            if second == 10:
+                # With what it has been sent and not answered.
+                late[:] = [one for one in late if one[0].peer == ("192.0.2.1", 2)]
+                world.serve(1, None)
+            every += [world.request()[1] for _ in range(30)]
+            world.wire.wait(0.5)
+            answerLate()
+            world.wire.wait(0.5)
+        for _ in range(10):
+            world.wire.wait(1)
+            answerLate()
+        assert len(every) == 600
+        assert all(results and results[0].code == 2 for results in every)
+
+
+class TestHealth:
+    def said(self, world: World, wait: float) -> list[str]:
+        events: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            events.append(str(event.get("log_format")))
+
+        globalLogPublisher.addObserver(observe)
+        try:
+            world.wire.wait(wait)
+        finally:
+            globalLogPublisher.removeObserver(observe)
+        return events
+
+    def test_deathIsSaidOnceAndWhatMayBeBehindIt(self) -> None:
+        world = World(server(1))
+        world.serve(1, None)
+        for _ in range(5):
+            world.request()
+        said = self.said(world, 20)
+        assert len([one for one in said if "is dead" in one]) == 1
+        assert "another shared secret" in said[0]
+
+    def test_oneThatAnswersOthersIsntDead(self) -> None:
+        """
+        It had its reasons to leave that one request unanswered.
+        """
+        world = World(server(1))
+        world.serve(1, None)
+        world.request()
+        world.wire.wait(3)
+        world.serve(1, right)
+        world.request()
+        world.serve(1, None)
+        assert not [one for one in self.said(world, 4) if "is dead" in one]
+
+    def test_threeProbesBringItBack(self) -> None:
+        world = World(server(1, weight=9), server(2))
+        world.serve(1, refusing)
+        world.serve(2, right)
+        for _ in range(100):
+            if not world.asked[1]:
+                world.request()
+        assert not world.probes(1)
+        world.serve(1, right)
+        world.asked.clear()
+        for wanted in (1, 2, 3):
+            for _ in range(20):
+                world.request()
+            assert world.asked[1] == 0
+            world.wire.wait(11.5)
+            assert len(world.probes(1)) >= wanted
+        probe = asked(world.probes(1)[0])
+        assert probe.verify_message_authenticator()
+        assert probe["NAS-Identifier"] == ["gate"]
+        for _ in range(20):
+            world.request()
+        assert world.asked[1] > 0
+        world.wire.wait(60)
+        assert len(world.probes(1)) == 3
+
+    def test_anUnansweredProbeBeginsTheRowAnew(self) -> None:
+        world = World(server(1))
+        world.serve(1, refusing)
+        world.request(deadline=1)
+        world.wire.wait(1.2)
+        for count, outcome in enumerate([right, right, refusing, right, right], 1):
+            world.serve(1, outcome)
+            for _ in range(200):
+                if len(world.probes(1)) < count:
+                    world.wire.wait(0.1)
+            assert len(world.probes(1)) == count
+        world.serve(1, right)
+        assert [one for one in self.said(world, 12) if "answers again" in one]
+
+    def test_anAnswerBringsItBackAtOnce(self) -> None:
+        world = World(server(1))
+        world.serve(1, refusing)
+        world.request(deadline=1)
+        world.serve(1, right)
+        world.request()
+        world.wire.wait(60)
+        assert not world.probes(1)
+
+    def test_withoutStatusServerItsTimeDoes(self) -> None:
+        world = World(server(1, weight=9, statusServer=False), server(2))
+        world.serve(1, refusing)
+        world.serve(2, right)
+        for _ in range(100):
+            if not world.asked[1]:
+                world.request()
+        world.asked.clear()
+        world.wire.wait(50)
+        for _ in range(20):
+            world.request()
+        assert world.asked[1] == 0
+        world.wire.wait(20)
+        for _ in range(20):
+            world.request()
+        assert world.asked[1] > 0
+        assert not world.probes(1)
+
+    def test_probesGoOn(self) -> None:
+        world = World(server(1))
+        world.serve(1, None)
+        world.request(deadline=7)
+        world.wire.wait(100)
+        assert 4 <= len(world.probes(1)) <= 10
+
+
+class TestPlaces:
+    def test_noServerHasMoreThanItMay(self) -> None:
+        world = World(server(1, maxInFlight=3), server(2, maxInFlight=2))
+        world.serve(1, None)
+        world.serve(2, None)
+        for _ in range(20):
+            world.request()
+        assert world.asked == {1: 3, 2: 2}
+
+    def test_whoWaitsIsServedInOrder(self) -> None:
+        world = World(server(1, maxInFlight=2))
+        world.serve(1, None)
+        every = [world.request()[1] for _ in range(9)]
+        for done in range(9):
+            assert [bool(results) for results in every] == [one < done for one in range(9)]
+            port = world.wire.ports[0]
+            port.deliver(answer(port.sent[done]))
+
+    def test_whoWaitsTooLongGivesUp(self) -> None:
+        world = World(server(1, maxInFlight=1))
+        world.serve(1, None)
+        world.request(deadline=30)
+        _, results = world.request(deadline=2)
+        world.wire.wait(2.1)
+        assert isinstance(results[0], Unanswered)
+        assert "busy" in str(results[0])
+
+    def test_whoGaveUpHasNoPlace(self) -> None:
+        world = World(server(1, maxInFlight=1))
+        world.serve(1, None)
+        first, _ = world.request()
+        second, results = world.request()
+        _, third = world.request()
+        second.cancel()
+        assert isinstance(results[0], CancelledError)
+        first.cancel()
+        assert world.asked == {1: 2}
+        port = world.wire.ports[0]
+        port.deliver(answer(port.sent[1]))
+        assert third[0].code == 2
+
+    def test_theQueueHasAnEnd(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "LONGEST_QUEUE", 5)
+        world = World(server(1, maxInFlight=1))
+        world.serve(1, None)
+        every = [world.request()[1] for _ in range(7)]
+        assert [bool(results) for results in every] == [False] * 6 + [True]
+        assert "too many" in str(every[-1][0])
+
+    def test_manyAtOnce(self) -> None:
+        """
+        All are answered, 256 at a time.
+        """
+        world = World(server(1))
+        world.serve(1, None)
+        every = [world.request()[1] for _ in range(600)]
+        assert world.asked == {1: 256}
+        port = world.wire.ports[0]
+        done = 0
+        while done < len(port.sent):
+            port.deliver(answer(port.sent[done]))
+            done += 1
+        assert all(results[0].code == 2 for results in every)
+
+    def test_manyAtOnceWithNobodyThere(self) -> None:
+        """
+        Each fails at once, and has another turn; nothing recurses from one into the next.
+        """
+        world = World(server(1, maxInFlight=4))
+        world.serve(1, refusing)
+        every = [world.request(deadline=2)[1] for _ in range(400)]
+        world.wire.wait(2.2)
+        assert all(isinstance(results[0], Unanswered) for results in every)
+
+
+class TestStopping:
+    def test_everythingFails(self) -> None:
+        world = World(server(1, maxInFlight=1), server(2))
+        world.serve(1, None)
+        world.serve(2, refusing)
+        every = [world.request()[1] for _ in range(5)]
+        world.client.stop()
+        assert all(isinstance(results[0], Unanswered) for results in every)
+        assert not world.wire.getDelayedCalls()
+        assert all(port.closed for port in world.wire.ports)
+        assert isinstance(world.request()[1][0], Unanswered)
+
+    def test_andThenItStartsAgain(self) -> None:
+        world = World(server(1))
+        world.serve(1, right)
+        world.client.stop()
+        world.client.start()
+        assert world.request()[1][0].code == 2

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.radius.retransmission import waits
+
+
+@given(st.integers(), st.floats(1, 120))
+def test_byTheRulesOfRFC5080(seed: int, seconds: float) -> None:
+    """
+    IRT and MRT with a tenth of jitter, each wait about twice the one before, MRD in all.
+    """
+    times = list(waits(Random(seed), seconds))
+    assert abs(sum(times) - seconds) < 1e-6
+    assert all(time > 0 for time in times)
+    whole = times[:-1]
+    if whole:
+        assert 1.8 <= whole[0] <= 2.2
+    for before, after in zip(whole, whole[1:], strict=False):
+        assert 1.9 * before <= after <= 2.1 * before or 14.4 <= after <= 17.6
+    assert all(time <= 17.6 for time in times)
+
+
+def test_twoClientsDontKeepStep() -> None:
+    assert list(waits(Random(1), 30)) != list(waits(Random(2), 30))
+
+
+def test_howManyThereAre() -> None:
+    """
+    At about 0, 2, 6, 14 and 30 seconds.
+    """
+    assert len(list(waits(Random(3), 40))) == 5
