@@ -76,31 +76,21 @@ class Unwanted(Exception):
 class ServerMethod(TypingProtocol):
     """
     An authentication method, the authenticator's end. It has no state.
+
+    @ivar name: what it is chosen by.
+    @ivar method: its type; None: every type, since somebody else judges.
+    @ivar earnsKeys: whether success earns keys for MPPE, or may do so.
+    @ivar strength: as L{IAuthenticationProtocol.strength}.
     """
 
     @property
-    def name(self) -> str:
-        """
-        What it is chosen by.
-        """
-
+    def name(self) -> str: ...
     @property
-    def method(self) -> eap.Method | None:
-        """
-        Its type; None: every type, since somebody else judges.
-        """
-
+    def method(self) -> eap.Method | None: ...
     @property
-    def earnsKeys(self) -> bool:
-        """
-        Whether success earns keys for MPPE, or may do so.
-        """
-
+    def earnsKeys(self) -> bool: ...
     @property
-    def strength(self) -> int:
-        """
-        As L{IAuthenticationProtocol.strength}.
-        """
+    def strength(self) -> int: ...
 
     async def authenticate(self, conversation: EAPAuthenticator) -> Grant:
         """

@@ -81,17 +81,20 @@ def test_MSCHAPv2(network: Network, startGateway: StartGateway) -> None:
 
 def test_TLS(network: Network, startGateway: StartGateway, certificates: Certificates) -> None:
     """
-    Keys from certificates carry packets, both ways, with TLS 1.2 and 1.3; whoever the caller says
-    to be, its certificate tells.
+    Keys from certificates carry packets, both ways; whoever the caller says to be, its certificate
+    tells. With TLS 1.3 in clear: pppd 2.4.9 is older than RFC 9190, and exports its keys without
+    the context that section 2.3 gives.
     """
-    gateway = startGateway(link=EAP, eap=certificates.section)
+    gateway = startGateway(link={"encryption": "prefer", **EAP}, eap=certificates.section)
     issued = certificates.authority.issue("alice", large=True)
-    for version in ("1.2", "1.3"):
+    for version, mppe in (("1.2", "require-mppe-128"), ("1.3", "nomppe")):
         options = certificates.options(issued, version=version)
-        caller = network.host().call("whoever", "", *options, "require-mppe-128").up()
+        caller = network.host().call("whoever", "", *options, mppe).up()
         assert caller.received("EAP Request .* TLS LM") and caller.sent("EAP Response .* TLS LM")
         assert ("Finished: TLS 1.3" in caller.text) is (version == "1.3")
         caller.ping()
+        encrypted = "MPPE 128-bit stateless compression enabled" in caller.text
+        assert encrypted is (version == "1.2")
         caller.hangUp()
     assert gateway.text.count("alice from 192.0.2.10: ipv4") == 2
 
@@ -99,10 +102,15 @@ def test_TLS(network: Network, startGateway: StartGateway, certificates: Certifi
 def test_TLSOnAWireThatLosesPackets(
     network: Network, startGateway: StartGateway, certificates: Certificates
 ) -> None:
+    """
+    On its way to the caller. The other way pppd 2.4.9 can't have it: it takes a fragment that comes
+    again, its acknowledgement lost, for the next one.
+    """
     startGateway(link=EAP, eap=certificates.section)
     host = network.host()
     options = certificates.options(certificates.authority.issue("alice", large=True))
-    host.impair("loss", "10%", "duplicate", "20%")
+    host.impair("loss", "20%")
+    host.impairSending("delay", "1ms")
     caller = host.call("alice", "", *options, "require-mppe-128").up(60)
     host.restore()
     caller.ping()
