@@ -717,6 +717,23 @@ class ICertifiedName(IClaimCredentials):
     certificate = Attribute("The certificate, bytes in DER.")
 
 
+class IChangedPassword(IClaimCredentials):
+    """
+    A caller who knows its password, which has expired, and says what it is from now on (RFC 2759
+    section 7).
+
+    A checker that says yes has changed it. One that does so raises, of a right password that has
+    expired, L{pptpgw.auth.rejection.Rejection} with the error 648: that is what asks for the new
+    one.
+    """
+
+    def changed(oldHash: bytes) -> bytes | None:
+        """
+        The new password, in UTF-16 little-endian, if the caller knows the old one, whose NT hash
+        C{oldHash} is, and the new one; None: it doesn't. It may be empty.
+        """
+
+
 class IEAPCredentials(IClaimCredentials):
     """
     A caller who speaks EAP, for a checker that has somebody else judge it (a pass-through

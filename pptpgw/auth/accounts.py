@@ -2,8 +2,9 @@
 The checker of users in the embedded store.
 
 An unknown user is checked against a password that nobody has, after the same query: nothing that a
-caller can see or measure tells it from a wrong password, a disabled user or one whose password has
-expired.
+caller can see or measure tells it from a wrong password or a disabled user.  Who knows a password
+that has expired is told so, and may change it by MS-CHAPv2, which has a packet for that.  What the
+new one must be like isn't for the gateway to say, but that there must be one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.auth.rejection import NOT_CHANGED, PASSWORD_EXPIRED, Rejection
 from pptpgw.config import Accounts, Configuration
-from pptpgw.interfaces import ICertifiedName, IConfigurable
+from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
@@ -32,7 +34,7 @@ from pptpgw.store.record import Account
 _NOBODY = token_bytes(16)
 
 
-class PasswordExpired(UnauthorizedLogin):
+class PasswordExpired(Rejection):
     """
     The password is right, and may only be changed.
 
@@ -40,7 +42,7 @@ class PasswordExpired(UnauthorizedLogin):
     """
 
     def __init__(self, account: Account) -> None:
-        super().__init__("the password has expired")
+        super().__init__(PASSWORD_EXPIRED, text=b"The password has expired")
         self.account = account
 
 
@@ -50,7 +52,12 @@ class AccountsChecker:
     Checks against a store.
     """
 
-    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName)
+    credentialInterfaces = (
+        IUsernamePassword,
+        IUsernameHashedPassword,
+        ICertifiedName,
+        IChangedPassword,
+    )
 
     _log = Logger()
 
@@ -84,16 +91,22 @@ class AccountsChecker:
         return self._made
 
     def requestAvatarId(
-        self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName
+        self,
+        credentials: IUsernamePassword
+        | IUsernameHashedPassword
+        | ICertifiedName
+        | IChangedPassword,
     ) -> Deferred[bytes | tuple[()]]:
         """
         The L{AvatarID} of the account that C{credentials} prove; fails with L{UnauthorizedLogin}
         where there is none, they don't, or it may not call; with L{PasswordExpired} where they do;
         with L{pptpgw.store.error.StoreError} where the store can't say. To a name in a verified
-        certificate an account is enough, whatever its password.
+        certificate an account is enough, whatever its password. Who changes its password is let in
+        once the new one is kept; with L{Rejection} where that is none.
         """
+        judge: Any = self._change if IChangedPassword.providedBy(credentials) else self._judge
         found: Deferred[Account | None] = self.store.account(nameOf(credentials.username))
-        return found.addCallback(self._judge, credentials)
+        return found.addCallback(judge, credentials)
 
     def _judge(self, account: Account | None, credentials: Any) -> AvatarID:
         certified = ICertifiedName.providedBy(credentials)
@@ -105,6 +118,30 @@ class AccountsChecker:
             raise UnauthorizedLogin
         if not certified and account.expired(self._now()):
             raise PasswordExpired(account)
+        return AvatarID(account.profile)
+
+    def _change(self, account: Account | None, credentials: Any) -> Deferred[AvatarID]:
+        password: bytes | None = credentials.changed(account.ntHash if account else _NOBODY)
+        if account is None or password is None:
+            raise UnauthorizedLogin
+        if account.disabled:
+            self._log.info("{user!a} has proven itself, but is disabled", user=account.name)
+            raise UnauthorizedLogin
+        try:
+            text = password.decode("utf-16-le").encode("utf-8")
+        except UnicodeDecodeError:
+            text = b""
+        if not text:
+            raise Rejection(NOT_CHANGED, text=b"This can't be a password")
+        changed: Deferred[None]
+        if account.sealed:
+            changed = self.store.changePassword(account.name, text, recoverable=True)
+        else:
+            changed = self.store.setPassword(account.name, ntPasswordHash(text))
+        return changed.addCallback(self._hasChanged, account)
+
+    def _hasChanged(self, _: None, account: Account) -> AvatarID:
+        self._log.info("{user!a} has changed the password, which had expired", user=account.name)
         return AvatarID(account.profile)
 
     def _proves(self, credentials: Any, account: Account) -> bool:

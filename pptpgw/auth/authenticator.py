@@ -7,15 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
+from twisted.cred.error import UnhandledCredentials
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
-from pptpgw.auth.chain import checkersOf
+from pptpgw.auth.chain import checkersOf, isWrong
+from pptpgw.auth.rejection import Rejection
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
+from pptpgw.ppp.chap import ERRORS
 from pptpgw.ppp.mschap import accountName
 
 _Login = tuple[type[Interface], object, Callable[[], None]]
@@ -49,7 +51,7 @@ class Authenticator:
         if account != claim.name:
 
             def withoutDomain(failure: Failure) -> Failure | Deferred[Grant]:
-                unknown = isinstance(failure.value, UnauthorizedLogin)
+                unknown = isWrong(failure.value)
                 return self._login(claim, account) if unknown else failure
 
             judged.addErrback(withoutDomain)
@@ -67,10 +69,14 @@ def _grant(login: _Login, credentials: IClaimCredentials) -> Grant:
 
 
 def _refuse(failure: Failure, claim: Claim) -> Failure:
-    if isinstance(failure.value, UnhandledCredentials):
+    error = failure.value
+    if isinstance(error, UnhandledCredentials):
         raise Refused(f"no checker here can verify {claim.method.name}", retry=False)
-    if isinstance(failure.value, UnauthorizedLogin):
+    if isWrong(error):
         raise Unproven
+    if isinstance(error, Rejection):
+        reason = ERRORS.get(error.error, f"refused with error {error.error}")
+        raise Refused(reason, error.retry, error.error, error.text)
     return failure
 
 

@@ -14,6 +14,8 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
 
+from pptpgw.auth.rejection import WRONG_PASSWORD, Rejection
+
 
 def checkersOf(portal: Portal) -> Iterator[ICredentialsChecker]:
     """
@@ -23,13 +25,23 @@ def checkersOf(portal: Portal) -> Iterator[ICredentialsChecker]:
         yield from checker.checkers if isinstance(checker, CheckerChain) else (checker,)
 
 
+def isWrong(error: BaseException | None) -> bool:
+    """
+    Whether C{error} says that there is no such user, or that the password is wrong.
+    """
+    if isinstance(error, Rejection):
+        return error.error == WRONG_PASSWORD
+    return isinstance(error, UnauthorizedLogin)
+
+
 @implementer(ICredentialsChecker)
 class CheckerChain:
     """
     Asks checkers in their order until one knows the user and the password is right.
 
     A checker that can't judge the kind of credentials is passed over; one that breaks ends the
-    chain, so that an outage isn't taken for a wrong password.
+    chain, so that an outage isn't taken for a wrong password. So does one that knows the user, and
+    has another reason to say no.
     """
 
     def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
@@ -65,7 +77,7 @@ class CheckerChain:
         asked: Deferred[Any] = maybeDeferred(checkers[0].requestAvatarId, credentials)
 
         def askTheNext(failure: Failure) -> Failure | Deferred[Any]:
-            if isinstance(failure.value, UnauthorizedLogin):
+            if isWrong(failure.value):
                 return self._ask(checkers[1:], credentials)
             return failure
 

@@ -11,17 +11,19 @@ from __future__ import annotations
 import hmac
 
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
-from zope.interface import implementer
+from zope.interface import implementer, implementer_only
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Claim,
     ICertifiedName,
+    IChangedPassword,
     IClaimCredentials,
     IEAPCredentials,
     IKeys,
 )
 from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.eapmethod import RelayedClaim
 from pptpgw.ppp.eaptls import CertifiedClaim
 from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
@@ -158,6 +160,31 @@ class MSCHAPV2Credentials(ClaimCredentials):
         self.message = proof + b" M=" + _WELCOME
         self.keys = mppe.mschapV2Keys(hashHash, response.ntResponse, isServer=True)
         return True
+
+
+@implementer_only(IChangedPassword)
+class ChangeCredentials(MSCHAPV2Credentials):
+    """
+    A Change-Password of MS-CHAPv2.
+
+    @ivar change: the packet.
+    """
+
+    def __init__(self, claim: ChangeClaim, username: bytes) -> None:
+        MSCHAPV2Credentials.__init__(self, claim, username)
+        self.change = claim.change
+
+    def changed(self, oldHash: bytes) -> bytes | None:
+        """
+        See L{IChangedPassword.changed}.
+        """
+        change = self.change
+        password = mschap.decryptPassword(change.encryptedPassword, oldHash)
+        # Who is wrong takes as long as who is right.
+        newHash = mschap.md4(password or b"")
+        expected = mschap.encryptPasswordHash(oldHash, newHash)
+        known = hmac.compare_digest(expected, change.encryptedHash)
+        return password if self.checkNTHash(newHash) and known else None
 
 
 @implementer(ICertifiedName)

@@ -15,6 +15,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from pptpgw.auth.credentials import (
+    ChangeCredentials,
     CHAPCredentials,
     ClaimCredentials,
     MSCHAPCredentials,
@@ -24,7 +25,7 @@ from pptpgw.auth.credentials import (
 from pptpgw.interfaces import Claim, IAuthenticationProtocol, IPeerResults, IVerdicts
 from pptpgw.ppp import algorithm
 from pptpgw.ppp.algorithm import Algorithm
-from pptpgw.ppp.chap import CHAPAuthenticator, CHAPPeer
+from pptpgw.ppp.chap import ChangeClaim, CHAPAuthenticator, CHAPPeer
 from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
 from pptpgw.wire import ppp
@@ -122,8 +123,10 @@ class CHAPProtocol:
 
     def credentials(self, claim: Claim, username: bytes) -> ClaimCredentials:
         """
-        An C{IUsernameHashedPassword}.
+        An C{IUsernameHashedPassword}, or an C{IChangedPassword}.
         """
+        if isinstance(claim, ChangeClaim):
+            return ChangeCredentials(claim, username)
         return self.judgedAs(claim, username)
 
 

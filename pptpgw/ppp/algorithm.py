@@ -16,6 +16,7 @@ from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
 from pptpgw.wire import chap
 
+PASSWORD_EXPIRED = 648
 WRONG_PASSWORD = 691
 _FAILED = b"Authentication failed"
 
@@ -42,11 +43,13 @@ class Algorithm(TypingProtocol):
     @ivar challengeSize: the octets of a challenge that we make.
     @ivar responseSize: the octets of the value of every Response.
     @ivar mayRetry: whether a Failure can allow another try.
+    @ivar mayChange: whether a peer can change a password that has expired.
     """
 
     challengeSize: int
     responseSize: int
     mayRetry: bool
+    mayChange: bool
 
     def failure(
         self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
@@ -69,6 +72,7 @@ class _MD5:
     challengeSize = 16
     responseSize = 16
     mayRetry = False
+    mayChange = False
 
     def failure(
         self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
@@ -84,6 +88,7 @@ class _MSCHAP:
     challengeSize = 8
     responseSize = chap.MSCHAPResponse.SIZE
     mayRetry = True
+    mayChange = False
 
     def failure(
         self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
@@ -111,6 +116,7 @@ class _MSCHAP:
 class _MSCHAPV2(_MSCHAP):
     challengeSize = 16
     responseSize = chap.MSCHAPV2Response.SIZE
+    mayChange = True
 
     def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
         if len(challenge.value) != self.challengeSize:

@@ -11,6 +11,9 @@ The rules, beside those of L{pptpgw.ppp.exchange}:
    answer again, without a second verification (RFC 1994 section 4.2).
  - After a Failure that allows a retry (MS-CHAP only), the next Response answers the challenge in
    that Failure and has the next identifier (RFC 2759 section 9.1.4).
+ - After a Failure that says that the password has expired (MS-CHAPv2 only), a Change-Password
+   answers the challenge in that Failure and has the next identifier; no Response does, and nothing
+   but this Failure makes room for one (RFC 2759 section 7).  It is the last claim of its exchange.
  - A Success that the peer seems not to have heard can be sent again (L{CHAPAuthenticator.repeat}):
    many peers send their Response once only, and wait.
  - A Response whose value hasn't the size that the method gives is silently discarded.
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -35,7 +39,7 @@ from pptpgw.interfaces import (
     IPeerResults,
     IVerdicts,
 )
-from pptpgw.ppp.algorithm import Algorithm, Answer
+from pptpgw.ppp.algorithm import PASSWORD_EXPIRED, Algorithm, Answer
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,
@@ -49,13 +53,25 @@ from pptpgw.wire import chap
 ERRORS = {
     646: "outside the hours that the account allows",
     647: "the account is disabled",
-    648: "the password has expired",
+    PASSWORD_EXPIRED: "the password has expired",
     649: "the account may not dial in",
     691: "no such user or wrong password",
     709: "the password could not be changed",
 }
 
 Random = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeClaim(Claim):
+    """
+    A peer says that it is C{name}, and what its password is from now on; C{response} is that of the
+    new password to C{challenge}, an L{chap.MSCHAPV2Response}.
+
+    @ivar change: the packet.
+    """
+
+    change: chap.ChangePassword = field(repr=False)
 
 
 @implementer(IAuthenticatorExchange)
@@ -69,9 +85,11 @@ class CHAPAuthenticator(AuthenticatorExchange):
         "_answer",
         "_answered",
         "_challenge",
+        "_due",
         "_identifier",
         "_ourName",
         "_packet",
+        "_peerName",
         "_random",
         "_rechallenge",
         "_transmissions",
@@ -105,19 +123,28 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._challenge = b""
         self._packet = b""
         self._transmissions = 0
+        # What it must be, and who it was that responded last.
+        self._due: type[chap.Response] | type[chap.ChangePassword] = chap.Response
+        self._peerName = b""
         # The identifier of the last Response that was answered, and with what.
         self._answered = -1
         self._answer = b""
 
     @property
     def _mayRetry(self) -> bool:
-        return self._algorithm.mayRetry
+        return self._algorithm.mayRetry and self._due is chap.Response
+
+    @property
+    def _mayChange(self) -> bool:
+        expired = self._refusal.error == PASSWORD_EXPIRED
+        return expired and self._algorithm.mayChange and self._due is chap.Response
 
     def start(self) -> None:
         """
         Send a Challenge, with an identifier and a value never used before.
         """
         self._tries = 0
+        self._due = chap.Response
         self._nextChallenge()
         self._packet = chap.Challenge(self._identifier, self._challenge, self._ourName).encode()
         self._transmissions = 0
@@ -128,27 +155,26 @@ class CHAPAuthenticator(AuthenticatorExchange):
         A CHAP packet arrived.
         """
         try:
-            response = chap.decode(packet)
+            message = chap.decode(packet)
         except Malformed:
             self.discards += 1
             return
-        if self._stopped or not isinstance(response, chap.Response):
+        if self._stopped or not isinstance(message, chap.Response | chap.ChangePassword):
             # A Challenge, a Success or a Failure is for the peer's side.
             return
-        if response.identifier == self._answered:
+        if message.identifier == self._answered:
             self._send(self._answer)
         elif (
-            response.identifier != self._identifier
+            not isinstance(message, self._due)
+            or message.identifier != self._identifier
             or not self._challenge
             or self._over
-            or len(response.value) != self._algorithm.responseSize
         ):
             self.discards += 1
+        elif isinstance(message, chap.ChangePassword):
+            self._changed(message)
         else:
-            challenge, self._challenge = self._challenge, b""
-            self._verify(
-                Claim(self._method, response.name, response.identifier, challenge, response.value)
-            )
+            self._responded(message)
 
     def repeat(self) -> None:
         """
@@ -157,6 +183,23 @@ class CHAPAuthenticator(AuthenticatorExchange):
         """
         if self._answer and not self._stopped:
             self._send(self._answer)
+
+    def _responded(self, response: chap.Response) -> None:
+        if len(response.value) != self._algorithm.responseSize:
+            self.discards += 1
+            return
+        challenge, self._challenge = self._challenge, b""
+        self._peerName = response.name
+        self._verify(
+            Claim(self._method, response.name, response.identifier, challenge, response.value)
+        )
+
+    def _changed(self, change: chap.ChangePassword) -> None:
+        challenge, self._challenge = self._challenge, b""
+        # It names nobody: it is from the one whose password has expired.
+        response = chap.MSCHAPV2Response(change.peerChallenge, change.ntResponse).encode()
+        claim = self._method, self._peerName, change.identifier, challenge, response
+        self._verify(ChangeClaim(*claim, change))
 
     def _nextChallenge(self) -> None:
         self._identifier = (self._identifier + 1) & 0xFF
@@ -183,6 +226,8 @@ class CHAPAuthenticator(AuthenticatorExchange):
         identifier = self._identifier
         self._nextChallenge()
         refusal = self._refusal
+        if self._mayChange:
+            self._due = chap.ChangePassword
         message = self._algorithm.failure(self._challenge, retry, refusal.error, refusal.text)
         self._reply(chap.Failure(identifier, message))
 
@@ -248,8 +293,8 @@ class CHAPPeer(Exchange):
         except Malformed:
             self.discards += 1
             return
-        if self._stopped or isinstance(message, chap.Response):
-            # A Response is for the authenticator's side.
+        if self._stopped or isinstance(message, chap.Response | chap.ChangePassword):
+            # These are for the authenticator's side.
             return
         if isinstance(message, chap.Challenge):
             self._challenged(message)

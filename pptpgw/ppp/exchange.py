@@ -8,6 +8,7 @@ The authenticator's rules:
    may still turn it down, and with L{IVerdicts.authenticated} after.
  - A claim that is found false may be followed by another, L{TRIES} in all, where the method and
    whoever judged allow it; the last one ends the exchange with L{IVerdicts.refused}.
+ - A claim of somebody whose password has expired may be followed by a change of it, once.
  - During a session the peer may be asked again.  Then a false claim ends the exchange at once, and
    so does a true one under another name.
  - Nothing that arrives raises.  What has no place is counted in C{discards} and silently discarded.
@@ -34,6 +35,8 @@ TRANSMISSIONS = 10
 VERIFICATION_SECONDS = 30.0
 # How long a peer whose user must type the password again may take.
 RETRY_SECONDS = 60.0
+# How long one may take who must think of a new one.
+CHANGE_SECONDS = 120.0
 # How many claims may be found false, the first included.
 TRIES = 3
 
@@ -142,6 +145,13 @@ class AuthenticatorExchange(Exchange):
         """
         return True
 
+    @property
+    def _mayChange(self) -> bool:
+        """
+        Whether the peer that is being refused may change its password instead.
+        """
+        return False
+
     def _accept(self, message: bytes) -> None:
         """
         Tell the peer that it is believed.
@@ -162,6 +172,7 @@ class AuthenticatorExchange(Exchange):
         """
         self._disarm()
         self._tries += 1
+        self._refusal = Refused("")
         self._pending = judged = maybeDeferred(self._authenticate, claim)
         judged.addTimeout(VERIFICATION_SECONDS, self._clock)
         judged.addCallbacks(self._granted, self._denied).addErrback(self._broken)
@@ -191,6 +202,7 @@ class AuthenticatorExchange(Exchange):
         try:
             self._verdicts.granted(grant)
         except Refused as refusal:
+            self._refusal = refusal
             self._refuse(str(refusal))
         except Exception:
             self._log.failure("an authenticated peer could not be taken in")
@@ -217,7 +229,10 @@ class AuthenticatorExchange(Exchange):
             self._log.failure("a claim could not be verified", failure)
             text = "the claim could not be verified"
             reason, retry = Cause(text, Termination.NAS_ERROR), False
-        if retry and self._mayRetry and self._name is None and self._tries < TRIES:
+        if self._mayChange and self._name is None:
+            self._deny(False)
+            self._arm(CHANGE_SECONDS, self._unanswered, "the peer did not change its password")
+        elif retry and self._mayRetry and self._name is None and self._tries < TRIES:
             self._deny(True)
             self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")
         else:

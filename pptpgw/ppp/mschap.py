@@ -158,6 +158,28 @@ def checkAuthenticatorResponse(
     return hmac.compare_digest(expected, received[: len(expected)])
 
 
+def decryptPassword(encrypted: bytes, oldHash: bytes) -> bytes | None:
+    """
+    The new password, in UTF-16 little-endian, that NewPasswordEncryptedWithOldNtPasswordHash holds
+    (RFC 2759 sections 8.9 to 8.11); None: it was encrypted under another hash, and what comes out
+    is no such block.
+
+    @param encrypted: 516 octets.
+    """
+    clear = Cipher(ARC4(oldHash), mode=None).decryptor().update(encrypted)
+    block, size = clear[:-4], int.from_bytes(clear[-4:], "little")
+    # The password stands at the end of its block, behind octets that mean nothing.
+    return block[len(block) - size :] if size <= len(block) else None
+
+
+def encryptPasswordHash(passwordHash: bytes, key: bytes) -> bytes:
+    """
+    An NT hash encrypted under another one: 16 octets, of the old hash under the new one
+    OldNtPasswordHashEncryptedWithNewNtPasswordHash (RFC 2759 sections 8.12 and 8.13).
+    """
+    return desEncrypt(passwordHash[:8], key[:7]) + desEncrypt(passwordHash[8:], key[7:14])
+
+
 def chapMD5(identifier: int, secret: bytes, challenge: bytes) -> bytes:
     """
     The response value of CHAP with MD5: 16 octets (RFC 1994 section 4.1).
@@ -194,6 +216,8 @@ _PRIMITIVES: dict[str, Callable[[], bool]] = {
         md5(b"abc", usedforsecurity=False).hexdigest() == "900150983cd24fb0d6963f7d28e17f72"
     ),
     "RC4": _rc4,
+    # Loaded at its first use, which must not be after privileges were given up.
+    "UTF-16": lambda: "a".encode("utf-16-le") == b"a\0",
 }
 
 

@@ -1,9 +1,10 @@
 """
 The packets of CHAP (RFC 1994 section 4) and what MS-CHAP puts into them (RFC 2433, RFC 2759).
 
-All variants share the four packets.  They differ in the value field of the Response, 16 octets of
-MD5 or the 49 octets that L{MSCHAPResponse} and L{MSCHAPV2Response} take apart, and in the message
-of the Failure, which L{FailureMessage} reads and writes.
+All variants share the first four packets.  They differ in the value field of the Response, 16
+octets of MD5 or the 49 octets that L{MSCHAPResponse} and L{MSCHAPV2Response} take apart, and in the
+message of the Failure, which L{FailureMessage} reads and writes.  L{ChangePassword} is MS-CHAPv2's
+alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pptpgw.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
 _MAXIMUM = 0xFFFF - HEADER_OCTETS
 _MSCHAP = struct.Struct("!24s24sB")
 _MSCHAPV2 = struct.Struct("!16s8x24sB")
+_CHANGE = struct.Struct("!516s16s16s8x24sH")
 
 
 def checkIdentifier(identifier: int) -> None:
@@ -119,7 +121,42 @@ class Failure(_Messaged):
     CODE: ClassVar[int] = 4
 
 
-Packet = Challenge | Response | Success | Failure
+@dataclass(frozen=True, slots=True)
+class ChangePassword:
+    """
+    The peer's new password, in the place of one that has expired (RFC 2759 section 7); its flags
+    and reserved octets are sent as zeros and not looked at.
+
+    @ivar encryptedPassword: 516 octets, the new password under the hash of the old one.
+    @ivar encryptedHash: 16 octets, the hash of the old password under that of the new one.
+    @ivar peerChallenge: 16 octets, as in L{MSCHAPV2Response}.
+    @ivar ntResponse: 24 octets, the answer to the challenge in the Failure, by the new password.
+    """
+
+    CODE: ClassVar[int] = 7
+
+    identifier: int
+    encryptedPassword: bytes = field(repr=False)
+    encryptedHash: bytes = field(repr=False)
+    peerChallenge: bytes = field(repr=False)
+    ntResponse: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        checkIdentifier(self.identifier)
+        _checkSizes(516, self.encryptedPassword, 16, self.encryptedHash)
+        _checkSizes(16, self.peerChallenge, 24, self.ntResponse)
+
+    def encode(self) -> bytes:
+        """
+        The octets of the packet, 586.
+        """
+        octets = _CHANGE.pack(
+            self.encryptedPassword, self.encryptedHash, self.peerChallenge, self.ntResponse, 0
+        )
+        return encodePacket(self.CODE, self.identifier, octets)
+
+
+Packet = Challenge | Response | Success | Failure | ChangePassword
 
 _VALUED: dict[int, type[Challenge] | type[Response]] = {1: Challenge, 2: Response}
 _MESSAGED: dict[int, type[Success] | type[Failure]] = {3: Success, 4: Failure}
@@ -134,6 +171,11 @@ def decode(packet: bytes) -> Packet:
     code, identifier, data = decodePacket(packet)
     if code in _MESSAGED:
         return _MESSAGED[code](identifier, data)
+    if code == ChangePassword.CODE:
+        if len(data) != _CHANGE.size:
+            raise Malformed(f"a Change-Password of {len(packet)} octets")
+        *fields, _ = _CHANGE.unpack(data)
+        return ChangePassword(identifier, *fields)
     if code not in _VALUED:
         raise Malformed(f"CHAP code {code}")
     size = data[0] if data else 0

@@ -8,8 +8,12 @@ from binascii import unhexlify
 from hashlib import md5
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pptpgw.ppp import mschap
+from pptpgw.wire import chap
+from tests.change import changePassword, ntHash
 
 # RFC 2759 section 9.2.
 USER = b"User"
@@ -119,6 +123,43 @@ def test_passwordCharacters(password: bytes, text: str) -> None:
     A password is UTF-8; octets that aren't are ISO 8859-1.
     """
     assert mschap.unicodePassword(password) == text.encode("utf-16-le")
+
+
+@given(
+    st.text(max_size=200),
+    st.text(max_size=256).filter(lambda text: len(text.encode("utf-16-le")) <= 512),
+)
+def test_changedPassword(old: str, new: str) -> None:
+    """
+    What another implementation of RFC 2759 sections 8.9 to 8.13 encrypts.
+    """
+    octets = new.encode("utf-16-le")
+    packet = chap.decode(changePassword(1, bytes(16), b"bob", old, octets))
+    assert isinstance(packet, chap.ChangePassword)
+    assert mschap.decryptPassword(packet.encryptedPassword, ntHash(old)) == octets
+    assert mschap.encryptPasswordHash(ntHash(old), ntHash(new)) == packet.encryptedHash
+
+
+@given(st.binary(min_size=516, max_size=516), st.binary(min_size=16, max_size=16))
+def test_arbitraryBlocks(encrypted: bytes, oldHash: bytes) -> None:
+    """
+    What was encrypted under another hash is a password by chance only, and never raises.
+    """
+    password = mschap.decryptPassword(encrypted, oldHash)
+    assert password is None or len(password) <= 512
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, 0), (512, 512), (513, None), (0x80000000, None), (0xFFFFFFFF, None)]
+)
+def test_sizesOfPasswords(size: int, expected: int | None) -> None:
+    """
+    The block holds 512 octets, whatever the peer says.
+    """
+    packet = chap.decode(changePassword(1, bytes(16), b"bob", "old", b"new", size=size))
+    assert isinstance(packet, chap.ChangePassword)
+    password = mschap.decryptPassword(packet.encryptedPassword, ntHash("old"))
+    assert (None if password is None else len(password)) == expected
 
 
 def test_chapMD5() -> None:

@@ -19,6 +19,11 @@ packets = (
     | st.builds(chap.Response, identifiers, values, texts)
     | st.builds(chap.Success, identifiers, texts)
     | st.builds(chap.Failure, identifiers, texts)
+    | st.builds(
+        chap.ChangePassword,
+        identifiers,
+        *(st.binary(min_size=size, max_size=size) for size in (516, 16, 16, 24)),
+    )
 )
 
 
@@ -48,6 +53,40 @@ def test_octets() -> None:
     """
     assert chap.Challenge(7, b"abc", b"gw").encode() == b"\x01\x07\x00\x0a\x03abcgw"
     assert chap.Success(255, b"ok").encode() == b"\x03\xff\x00\x06ok"
+
+
+def test_changePassword() -> None:
+    """
+    586 octets, as RFC 2759 section 7 draws them; flags and what is reserved aren't looked at.
+    """
+    fields = b"p" * 516, b"h" * 16, b"c" * 16, b"r" * 24
+    packet = chap.ChangePassword(9, *fields)
+    octets = b"\x07\x09\x02\x4a" + b"".join(fields[:3]) + bytes(8) + fields[3] + bytes(2)
+    assert len(octets) == 586
+    assert packet.encode() == octets
+    noisy = octets[:552] + b"\xff" * 8 + octets[560:584] + b"\xff\xff"
+    assert chap.decode(noisy) == packet
+    assert "pppp" not in repr(packet)
+
+
+@pytest.mark.parametrize("size", [0, 1, 24, 516, 581, 583, 1020, 65531])
+def test_changePasswordOfAnotherSize(size: int) -> None:
+    """
+    It has one size only, whatever its length field says.
+    """
+    with pytest.raises(Malformed):
+        chap.decode(b"\x07\x01" + (4 + size).to_bytes(2, "big") + bytes(size))
+    with pytest.raises(Malformed):
+        chap.decode(b"\x07\x01\x02\x4a" + bytes(581))
+
+
+@pytest.mark.parametrize("sizes", [(515, 16, 16, 24), (516, 17, 16, 24), (516, 16, 16, 0)])
+def test_noChangePassword(sizes: tuple[int, ...]) -> None:
+    """
+    What couldn't be sent can't be made.
+    """
+    with pytest.raises(ValueError, match="octets are allowed"):
+        chap.ChangePassword(1, *map(bytes, sizes))
 
 
 def test_valueToTheEnd() -> None:
