@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.radius.wire import SECRET, Port, Wire, answer, asked
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 
@@ -17,6 +16,7 @@ from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERV
 from pptpgw.radius.transport import Service, Unanswered
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
+from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
 Serve = Callable[[Port, bytes], None]
 

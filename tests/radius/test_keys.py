@@ -4,13 +4,13 @@ from hashlib import md5
 from typing import Any
 
 import pytest
-from tests.radius.wire import SECRET, answer, asked
 
 from pptpgw.error import Malformed
 from pptpgw.ppp import mppe, mschap
 from pptpgw.radius.keys import mschapKeys, startKeys
 from pptpgw.radius.packet import ACCESS_REQUEST, Reply, Request
 from pptpgw.servers import Server
+from tests.radius.wire import SECRET, answer, asked
 
 SERVER = Server("192.0.2.1", secret=SECRET.decode())
 SEND, RECEIVE = bytes(range(16)), bytes(range(100, 116))

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyrad import packet as pyrad
 from scapy.layers.radius import Radius
-from tests.radius.wire import SECRET, answer, asked
 
 from pptpgw.error import Malformed
 from pptpgw.radius import packet
 from pptpgw.radius.packet import NotSure, Request, checked, decode, dictionary
 from pptpgw.servers import Server
+from tests.radius.wire import SECRET, answer, asked
 
 SERVER = Server("192.0.2.1", secret=SECRET.decode())
 RELAXED = Server("192.0.2.1", secret=SECRET.decode(), requireMessageAuthenticator=False)

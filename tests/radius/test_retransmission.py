@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
@@ -19,7 +21,7 @@ def test_byTheRulesOfRFC5080(seed: int, seconds: float) -> None:
     whole = times[:-1]
     if whole:
         assert 1.8 <= whole[0] <= 2.2
-    for before, after in zip(whole, whole[1:], strict=False):
+    for before, after in itertools.pairwise(whole):
         assert 1.9 * before <= after <= 2.1 * before or 14.4 <= after <= 17.6
     assert all(time <= 17.6 for time in times)
 

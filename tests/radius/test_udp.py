@@ -4,7 +4,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.radius.wire import SECRET, Port, Wire, answer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.logger import LogEvent, globalLogPublisher
@@ -14,6 +13,7 @@ from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERV
 from pptpgw.radius.transport import Service, Unanswered
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
+from tests.radius.wire import SECRET, Port, Wire, answer
 
 
 def fill(request: Request) -> None:
