@@ -5,18 +5,24 @@ What the whole program keeps of sessions, and the scripts that it runs.
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sqlite3
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.integration.conftest import Serve
-from tests.integration.world import CALLER, LOCAL, Client, Served, World
+from tests.integration.world import CALLER, LOCAL, SECRETS, Client, Program, Served, World
+from tests.lab.server import toml
 
 Start = Callable[[], Client]
+
+NOBODY = 65534
 
 SCRIPT = """\
 #!/bin/sh
@@ -146,3 +152,44 @@ def test_aGatewayThatWasKilled(world: World, serve: Serve, client: Start, tmp_pa
     served = serve(**sections)
     served.waitFor("1 sessions were open when the gateway ended last")
     assert rows(store, "code, cause") == [(11, "the gateway's run broke off")]
+
+
+def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
+    """
+    Scripts run as the user whom the gateway has become; the audit goes on in the file that was
+    opened before, and in another where that may be made.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path, mode in ((folder, 0o755), (folder / "open", 0o777)):
+            path.mkdir(exist_ok=True)
+            path.chmod(mode)
+        audit = folder / "open" / "audit"
+        log, secrets = folder / "open" / "log", folder / "chap-secrets"
+        secrets.touch(0o600)
+        secrets.write_text(SECRETS)
+        os.chown(secrets, NOBODY, NOBODY)
+        hooks = scripts(folder, "ip-up")
+        (folder / "ip-up").write_text(SCRIPT.format(log=log))
+        configuration = folder / "pptpgw.toml"
+        configuration.write_text(toml({"audit": {"file": str(audit)}, "hooks": hooks}))
+        gateway = Program(
+            world.gateway,
+            folder / "gateway.log",
+            *(sys.executable, str(Path(sys.executable).parent / "twistd"), "--nodaemon"),
+            *("--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}", "pptpgw"),
+            *("--config", str(configuration), "--auth", f"chap-secrets:{secrets}"),
+        )
+        gateway.waitFor("answers on every address")
+        dialling = client()
+        dialling.dial()
+        gateway.waitFor("ip-up: alice is told")
+        assert f"ORIG_UID={NOBODY}" in log.read_text().splitlines()
+        assert log.stat().st_uid == NOBODY
+        audit.rename(folder / "open" / "audit.1")
+        dialling.ask("close")
+        (_, ended) = events(audit, "ended")
+        assert ended["event"] == "ended" and audit.stat().st_uid == NOBODY
+        assert len((folder / "open" / "audit.1").read_text().splitlines()) == 2
+        gateway.interrupt()
+        assert "Traceback" not in gateway.text, gateway.text
