@@ -111,6 +111,13 @@ class UDPTransport:
 
     # For the classes below
 
+    def lost(self, port: _Port) -> None:
+        """
+        C{port} is closed.
+        """
+        if port in self._ports:
+            self._ports.remove(port)
+
     def discard(self, reason: str) -> None:
         """
         Count a discard.
@@ -203,6 +210,14 @@ class _Port(DatagramProtocol):
         """
         for asked in tuple(self.asked.values()):
             asked.unanswered("nobody listens there")
+
+    def stopProtocol(self) -> None:
+        """
+        The port is closed: by us, or by the reactor, which takes an ICMP error that comes alone for
+        the end of the port.
+        """
+        self.owner.lost(self)
+        self.connectionRefused()
 
     def close(self) -> None:
         """

@@ -1,0 +1,159 @@
+"""
+A gateway on the real reactor that asks real RADIUS servers, and callers of our own in the same
+process: between the two only the wire is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from ipaddress import IPv4Address
+from typing import Any, ParamSpec
+
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config import Configuration
+from pptpgw.counters import Counters
+from pptpgw.gateway import Gateway
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network.environment import Environment
+from pptpgw.network.ipv4 import IPv4, IPv4Network
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.callid import CallIDs
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.radius.checker import RADIUSChecker
+from pptpgw.radius.services import RADIUSServices
+from pptpgw.radius.setup import makeClient
+from pptpgw.session.pool import AddressPool
+from pptpgw.session.session import Session
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+
+SERVER, CALLER = "192.0.2.1", "192.0.2.7"
+P = ParamSpec("P")
+
+
+def onTheReactor(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Deferred[None]]:
+    """
+    A test that waits for Deferreds.
+    """
+
+    @wraps(test)
+    def run(*arguments: P.args, **named: P.kwargs) -> Deferred[None]:
+        return Deferred.fromCoroutine(test(*arguments, **named))
+
+    return run
+
+
+class Served:
+    """
+    The gateway.
+
+    @ivar client: which asks the servers.
+    @ivar services: its accounting and dynamic authorization.
+    """
+
+    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+        self.reactor = reactor
+        self.wire = MemoryNetwork(reactor)
+        self.counters = Counters()
+        self.client = makeClient(reactor, configuration, self.counters)
+        self.services = RADIUSServices(
+            reactor, configuration, self.client, lambda: self.gateway.sessions, self.counters
+        )
+        checker = RADIUSChecker(self.client)
+        checker.configure(configuration)
+        environment = Environment(reactor, 1400, None, self.counters)
+        pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
+        self.gateway = Gateway(
+            reactor,
+            LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
+            [IPv4Network(IPv4(), environment, pool)],
+            MemoryDataPath(self.wire),
+            Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
+            self.services.observers,
+            self.counters,
+        )
+        self.callIDs = CallIDs(reactor)
+        self._ids = CallIDs(reactor)
+        self._caller = ClientConnection(reactor, MemoryDataPath(self.wire), 30)
+        settings = ConnectionSettings(maximumCalls=1000)
+        pns = ControlConnection(
+            reactor, settings, self._ids, self._caller, Role.PNS, CALLER, SERVER
+        )
+        pac = ControlConnection(
+            reactor, settings, self.callIDs, self.gateway, Role.PAC, SERVER, CALLER
+        )
+        joined(reactor, pns, pac)
+
+    def start(self) -> None:
+        """
+        Open and start what RADIUS needs, as the service does.
+        """
+        self.services.open()
+        self.client.start()
+        self.services.start()
+
+    async def stop(self) -> None:
+        """
+        Stop, in the order in which the service does.
+        """
+        await self.gateway.stop(5)
+        await self.services.stop()
+        self.client.stop()
+        self.services.close()
+        await self._caller.close()
+
+    async def dial(self, name: str, password: str) -> ClientCall:
+        """
+        Place a call, and wait until IPv4 is open.
+        """
+        await self.until(lambda: self._caller.opened.called)
+        ipv4 = IPCP(IPv4Settings.client(lambda packet: None))
+        identity = Identity(name.encode(), password.encode(), (MSCHAPV2,))
+        call: ClientCall = await self._caller.placeCall(LinkSettings(identity=identity), [ipv4])
+        await call.whenOpen(ipv4)
+        return call
+
+    def session(self, user: str) -> Session:
+        """
+        The one session of a user.
+        """
+        [session] = [one for one in self.gateway.sessions if one.user == user]
+        return session
+
+    async def until(self, done: Callable[[], Any], timeout: float = 20.0) -> Any:
+        """
+        Wait until something is true; give it.
+        """
+        for _ in range(int(timeout / 0.02)):
+            value = done()
+            if value:
+                return value
+            await deferLater(self.reactor, 0.02)
+        raise AssertionError("it never came true")
+
+
+def radclient(
+    reactor: Any, port: int, kind: str, secret: str, attributes: str
+) -> Deferred[tuple[bytes, bytes, int]]:
+    """
+    Send a packet by FreeRADIUS's client; give what it printed, and how it ended.
+    """
+    result: Deferred[tuple[bytes, bytes, int]] = getProcessOutputAndValue(
+        "/usr/bin/env",
+        ["radclient", "-x", "-r", "1", "-t", "2", f"127.0.0.1:{port}", kind, secret],
+        stdinBytes=attributes.encode() + b"\n",
+        reactor=reactor,
+        env=None,
+    )
+    return result
