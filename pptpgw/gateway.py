@@ -58,6 +58,7 @@ class Gateway:
     Everything that callers have in common.
 
     @ivar lines: the callers of now, authenticated or not.
+    @ivar lockout: stands before whoever judges claims.
     @ivar counters: the L{Totals} of packets, octets and discards.
     """
 
@@ -99,7 +100,7 @@ class Gateway:
         self.observers += [SessionLimits(clock, limits), *observers]
         self.lines: set[Line] = set()
         self._admission: Admission[Line] = Admission(limits)
-        self._lockout = Lockout(clock, limits, self._lockedOut)
+        self.lockout = Lockout(clock, limits, self._lockedOut)
         self._papClients = limits.papClients
         self._withoutPAP = replace(
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
@@ -205,25 +206,6 @@ class Gateway:
         if not self._papClients or any(ip_address(source) in one for one in self._papClients):
             return self.settings
         return self._withoutPAP
-
-    def networksFor(self, profile: Profile) -> Sequence[INetwork]:
-        """
-        The networks that the user of C{profile} may have.
-        """
-        permitted = profile.protocols
-        if permitted is None:
-            return self.networks
-        named = zip(self.names, self.networks, strict=False)
-        return tuple(network for name, network in named if name in permitted)
-
-    def judge(self, line: Line, claim: Claim) -> Deferred[Grant]:
-        """
-        Judge a claim of C{line}'s caller. Who has a session and is asked again isn't locked out of
-        it, whatever others have guessed.
-        """
-        if line.session is not None:
-            return self.authenticate(claim)
-        return self._lockout.judge(claim, line.call.peerAddress, self.authenticate)
 
     def admit(self, line: Line, profile: Profile) -> Deferred[None]:
         """

@@ -176,7 +176,14 @@ class Line:
         """
         Judge the claim, and get the network protocols ready for whom it is true of.
         """
-        judged: Deferred[Grant] = self._gateway.judge(self, claim).addCallback(self._admit)
+        gateway = self._gateway
+        if self.session is None:
+            source = self.call.peerAddress
+            judged = gateway.lockout.judge(claim, source, gateway.authenticate)
+        else:
+            # Who is asked again isn't locked out of its session, whatever others have guessed.
+            judged = gateway.authenticate(claim)
+        judged = judged.addCallback(self._admit)
         judged.addErrback(self._refused, claim)
         return judged
 
@@ -249,7 +256,10 @@ class Line:
     def _make(self, grant: Grant) -> Deferred[Grant]:
         self._assertCalling()
         subscriber = ISubscriber(grant.subscriber)
-        networks = self._gateway.networksFor(subscriber.profile)
+        networks, permitted = self._gateway.networks, subscriber.profile.protocols
+        if permitted is not None:
+            named = zip(self._gateway.names, networks, strict=False)
+            networks = tuple(network for name, network in named if name in permitted)
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
         return Making(networks, subscriber).done.addCallback(self._ready, networks, grant)
