@@ -22,6 +22,7 @@ from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
+    Caller,
     Claim,
     Grant,
     IDataPath,
@@ -109,7 +110,7 @@ class Gateway:
         self._endings = Endings(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self._addresses: RouteTable[Session] = RouteTable()
-        self._started = 0
+        self._calls = 0
         self._run = token_hex(4)
         self._stopped: Deferred[None] | None = None
 
@@ -249,14 +250,23 @@ class Gateway:
             self._log.failure("A network failed to make its protocol", failure=failure)
         return failure.getErrorMessage() or type(failure.value).__name__
 
+    def callerOf(self, call: Call) -> Caller:
+        """
+        Who calls, with the number and the identifier that its session will have.
+        """
+        self._calls += 1
+        return Caller(
+            call.peerAddress, call.localAddress, self._calls, f"{self._run}{self._calls:08x}"
+        )
+
     def sessionStarted(self, line: Line, grant: Grant) -> Session:
         """
         Make the session of C{line}.
         """
-        self._started += 1
+        caller = line.caller
         session = Session(
-            self._started,
-            f"{self._run}{self._started:08x}",
+            caller.port,
+            caller.session,
             ISubscriber(grant.subscriber),
             line.call.peerAddress,
             self.clock.seconds(),

@@ -6,6 +6,7 @@ it is all that knows both halves, the tunnel's (L{pptpgw.pptp}) and the link's (
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,7 @@ class Line:
         "_missed",
         "_since",
         "call",
+        "caller",
         "channel",
         "link",
         "session",
@@ -117,6 +119,7 @@ class Line:
         self._missed: IDelayedCall | None = None
         self._since = gateway.clock.seconds()
         self.call = call
+        self.caller = gateway.callerOf(call)
         self.session: Session | None = None
         self.link = Link(gateway.clock, gateway.settingsFor(call.peerAddress), self)
         # The peer may send before it has read our reply.
@@ -176,6 +179,7 @@ class Line:
         """
         Judge the claim, and get the network protocols ready for whom it is true of.
         """
+        claim = replace(claim, caller=self.caller)
         gateway = self._gateway
         if self.session is None:
             source = self.call.peerAddress
