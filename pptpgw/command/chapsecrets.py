@@ -21,7 +21,8 @@ _ADDRESS = ATTRIBUTES["address"]
 
 class Import(Named):
     """
-    C{pptpgw import FILE}: the users of a file in the format of pppd's chap-secrets.
+    C{pptpgw import FILE}: the users of a file in the format of pppd's chap-secrets; C{-} is
+    standard input.
     """
 
     creates = True
@@ -38,9 +39,10 @@ class Import(Named):
         See L{Command.perform}.
         """
         try:
-            secrets = parse(Path(self.name).read_bytes(), self.name)
+            content = sys.stdin.buffer.read() if self.name == "-" else Path(self.name).read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{self.name}: {error.strerror}") from error
+        secrets = parse(content, self.name)
         server = (self["server"] or self.configuration.link.name).encode()
         await store.open()
         added = 0

@@ -107,9 +107,11 @@ def _networks(texts: list[str]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(map(ip_network, texts)))
 
 
-def _text(text: str) -> str:
-    if not text or len(text) > 255:
-        raise ValueError
+def _hours(text: str) -> str:
+    try:
+        hours.parse(text)
+    except ConfigurationError as error:
+        raise ValueError from error
     return text
 
 
@@ -120,14 +122,6 @@ def _identifier(text: str) -> bytes:
     if identifier == bytes(8):
         raise ValueError
     return identifier
-
-
-def _hours(text: str) -> str:
-    try:
-        hours.parse(_text(text))
-    except ConfigurationError as error:
-        raise ValueError from error
-    return text
 
 
 _HOURS = Kind('days, times or both, as in "Mo-Fr 08:00-18:00, Sa"', _hours)
@@ -141,7 +135,7 @@ _CLASS = Kind(
     lambda texts: tuple(bytes.fromhex(one) for one in texts),
 )
 _NAMES = Kind(PROTOCOLS.allowed, lambda names: frozenset(PROTOCOLS.convert(names)))
-_TIME = seconds(1, _YEAR)
+_TIME = seconds(0, _YEAR)
 _RATE = whole(1000, 1 << 40)
 
 ATTRIBUTES: Mapping[str, Attribute] = {
@@ -174,12 +168,12 @@ ATTRIBUTES: Mapping[str, Attribute] = {
         ),
         _one("encryption", "encryption", "MPPE", choice("require", "prefer", "off")),
         _several("bits", "bits", "MPPE key lengths permitted", BITS, int),
-        _number("sessions", "sessions", "Sessions at a time", whole(1, 65535)),
+        _number("sessions", "sessions", "Sessions at a time; 0: any number", whole(0, 65535)),
         _several("sources", "sources", "Networks to call from", NETWORKS),
         _one("hours", "hours", "When to be connected", _HOURS),
         _number("session-timeout", "sessionTimeout", "Seconds that a session may last", _TIME),
         _number("idle-timeout", "idleTimeout", "Seconds without a packet that end it", _TIME),
-        _number("volume", "volume", "Octets that a session may carry", whole(1, _MOST)),
+        _number("volume", "volume", "Octets that a session may carry", whole(0, _MOST)),
         _number("receive-rate", "receiveRate", "Bits a second from the user", _RATE),
         _number("send-rate", "sendRate", "Bits a second to the user", _RATE),
         _one("filter", "filter", "Name of a filter", NAME),

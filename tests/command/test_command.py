@@ -64,7 +64,7 @@ def pptpgw(
 
     async def command(*words: str, stdin: str = "", typed: tuple[str, ...] = ()) -> Done:
         waiting = list(typed)
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         monkeypatch.setattr("pptpgw.command.password.getpass", lambda prompt: waiting.pop(0))
         try:
             status = await run(reactor, [*words, "--config", str(configuration)])
@@ -162,7 +162,7 @@ class TestAdd:
     async def test_anAttributeThatIsNotAllowed(self, pptpgw: Command, tmp_path: Path) -> None:
         done = await pptpgw("user", "add", "bob", "--generate", "--sessions", "many")
         assert done.status == 1
-        assert "--sessions many: must be a whole number from 1 to 65535" in done.error
+        assert "--sessions many: must be a whole number from 0 to 65535" in done.error
         assert not (tmp_path / "accounts.sqlite").exists() or await account(tmp_path) is None
 
     async def test_takenIsToldBeforeAPasswordIsAskedFor(self, pptpgw: Command) -> None:
@@ -327,6 +327,11 @@ class TestImport:
         (tmp_path / "secrets").write_text("bob pptpd x\n")
         done = await pptpgw("import", "--server", "pptpd", str(tmp_path / "secrets"))
         assert done == Done(0, "1 users are added, 0 left out.\n", "")
+
+    async def test_fromStandardInput(self, pptpgw: Command, tmp_path: Path) -> None:
+        done = await pptpgw("import", "-", stdin="bob * battery 10.77.1.7\n")
+        assert done == Done(0, "1 users are added, 0 left out.\n", "")
+        assert (await must(tmp_path)).ntHash == ntPasswordHash(b"battery")
 
     async def test_noFile(self, pptpgw: Command, tmp_path: Path) -> None:
         done = await pptpgw("import", f"{tmp_path}/none")
