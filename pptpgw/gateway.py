@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pptpgw.bucket import Bucket
 from pptpgw.cause import Cause, Termination
 from pptpgw.config import Limits
 from pptpgw.counters import Counters, Totals
@@ -37,7 +36,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.profile import Profile
-from pptpgw.session.admission import Admission, permit
+from pptpgw.session.admission import Admission, Refusals, permit
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
@@ -49,9 +48,6 @@ from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
 Authenticate = Callable[[Claim], Deferred[Grant]]
 
 _STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
-
-# How many refused calls a second are told of, and how many at once: in a storm the rest is counted.
-_REFUSALS = (10.0, 100.0)
 
 
 class Gateway:
@@ -106,9 +102,9 @@ class Gateway:
         self._withoutPAP = replace(
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
         )
-        self._refusals = Bucket(clock.seconds, _REFUSALS)
         self._endings = Endings(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
+        self._refusals = Refusals(clock, self.counters.own, self._tell)
         self._addresses: RouteTable[Session] = RouteTable()
         self._calls = 0
         self._run = token_hex(4)
@@ -177,11 +173,11 @@ class Gateway:
         if reason:
             # A line that is busy is one to dial again.
             call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
-            self._callRefused(source, reason)
+            self._refusals.add(source, reason)
             return
         if self.settings.usableMethods and not self.settingsFor(source).usableMethods:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
-            self._callRefused(source, "nothing but PAP is permitted, and not from there")
+            self._refusals.add(source, "nothing but PAP is permitted, and not from there")
             return
         line = Line(self, call)
         self.lines.add(line)
@@ -401,20 +397,6 @@ class Gateway:
     def _changed(self, session: Session) -> None:
         self._log.info("{user} from {caller}: changed", user=session.user, caller=session.caller)
         self._tell("sessionChanged", session)
-
-    def _callRefused(self, source: str, reason: str) -> None:
-        """
-        A call that C{source} asked for is refused before it began.
-        """
-        self.counters.own.discard("call refused")
-        if self._refusals.take():
-            self._log.warn(
-                "{caller}: call refused: {reason} ({count} calls refused so far)",
-                caller=source,
-                reason=reason,
-                count=self.counters.own.discards["call refused"],
-            )
-            self._tell("callerRefused", source, "", "", reason)
 
     def _lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         self._log.warn(

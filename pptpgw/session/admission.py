@@ -18,13 +18,22 @@ It counts, and does nothing: whoever must go is ended by whoever asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pptpgw.bucket import Bucket
 from pptpgw.config import Limits
+from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.profile import Profile
 from pptpgw.session import hours
+
+# How many refused calls a second are told of, and how many at once.
+_TOLD = (10.0, 100.0)
 
 C = TypeVar("C")
 """
@@ -174,6 +183,39 @@ class Admission(Generic[C]):
         return self._seats.fault(
             source, limits.maxSessions, limits.maxSessionsPerSource, "sessions"
         )
+
+
+class Refusals:
+    """
+    Tells of calls that are refused before they began; in a storm the most are counted alone.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, counters: Counters, tell: Callable[..., object]
+    ) -> None:
+        """
+        @param counters: where they are counted.
+        @param tell: tells the observers of the event that is named first.
+        """
+        self._counters = counters
+        self._tell = tell
+        self._told = Bucket(clock.seconds, _TOLD)
+
+    def add(self, source: str, reason: str) -> None:
+        """
+        A call that C{source} asked for is refused.
+        """
+        self._counters.discard("call refused")
+        if self._told.take():
+            self._log.warn(
+                "{caller}: call refused: {reason} ({count} calls refused so far)",
+                caller=source,
+                reason=reason,
+                count=self._counters.discards["call refused"],
+            )
+            self._tell("callerRefused", source, "", "", reason)
 
 
 def permit(profile: Profile, source: str, now: float) -> None:

@@ -61,7 +61,7 @@ def test_aLockout(network: Network, startGateway: StartGateway) -> None:
     """
     After two wrong passwords the right one doesn't help either, until the lockout is over.
     """
-    gateway = startGateway(limits={"max-failures": 2, "lockout": 15})
+    gateway = startGateway(limits={"max-failures": 2, "lockout": 8})
     host = network.host()
     for _ in range(2):
         assert host.call("alice", "a wrong one").wait() != 0
