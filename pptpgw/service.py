@@ -29,6 +29,7 @@ from pptpgw.declared import shipped
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
+    IAddressPools,
     IConfiguredProtocol,
     IDataPath,
     IDataPathFactory,
@@ -39,6 +40,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
+from pptpgw.network.ipv4 import IPv4Network
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ports.nftables import Masquerade
@@ -52,6 +54,7 @@ from pptpgw.radius.services import RADIUSServices
 from pptpgw.radius.setup import makeClient
 from pptpgw.records import Records
 from pptpgw.reload import reload
+from pptpgw.reservation import reserve
 
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -137,6 +140,7 @@ class GatewayService(Service):
         self.name = "pptpgw"
         self._reactor = reactor
         self._configuration = configuration
+        self._portal = portal
         listen, network = configuration.listen, configuration.network
         self._addresses = [str(one) for one in listen.addresses] or [_EVERY_ADDRESS]
         self._opened = False
@@ -224,6 +228,7 @@ class GatewayService(Service):
             self.radius.start()
         self.radiusServices.start()
         self._records.start()
+        self._reserve()
         # Until the reactor runs nobody is answered.
         self._reactor.callLater(0, self._announce)
 
@@ -257,6 +262,7 @@ class GatewayService(Service):
         """
         reloaded = reload(self._configuration, configuration, self.networks)
         self._configuration = reloaded.configuration
+        self._reserve()
         self._log.info(
             "the configuration was read again, and is what sessions to come get: {done}",
             done=", ".join(reloaded.done) or "nothing is different",
@@ -279,6 +285,11 @@ class GatewayService(Service):
         return PPTPClientEndpoint(
             self._reactor, host, self.port, dataPath=self.dataPath, callIDs=self.callIDs
         )
+
+    def _reserve(self) -> None:
+        for network in self.networks.values():
+            if isinstance(network, IPv4Network) and IAddressPools.providedBy(network.pool):
+                reserve(self._portal, network.pool)
 
     def _announce(self) -> None:
         if not self._opened:

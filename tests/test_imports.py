@@ -25,7 +25,7 @@ LAYERS = [
     {"ports"},
     {"network", "radius"},
     {"line", "gateway", "client", "records", "selfcall", "testing"},
-    {"service", "reload"},
+    {"service", "reload", "reservation"},
     {"tap", "command"},
     {"__main__", "demo"},
 ]
