@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -76,17 +76,17 @@ def tell(
     """
     reports: list[Deferred[object]] = []
     for observer in observers:
-        done: list[object] = []
-        told: Deferred[object] = maybeDeferred(_call, observer, event, arguments)
-        told.addErrback(_failed, observer, event).addCallback(done.append)
-        if not done:
-            reports.append(told)
+        try:
+            told = getattr(observer, event)(*arguments)
+        except Exception:
+            _failed(Failure(), observer, event)
+        else:
+            if isinstance(told, Deferred):
+                done: list[object] = []
+                told.addErrback(_failed, observer, event).addCallback(done.append)
+                if not done:
+                    reports.append(told)
     return reports
-
-
-def _call(observer: ISessionObserver, event: str, arguments: tuple[object, ...]) -> object:
-    # One that lacks the method is as broken as one whose method raises.
-    return getattr(observer, event)(*arguments)
 
 
 def _failed(failure: Failure, observer: ISessionObserver, event: str) -> None:
