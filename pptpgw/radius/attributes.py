@@ -104,7 +104,7 @@ def _number(attribute: str, low: int, high: int = 0xFFFFFFFF) -> Callable[[bytes
 
 def _text(octets: bytes, longest: int = 253) -> str:
     text = octets.decode("utf-8").rstrip("\0")
-    if not text or len(text) > longest or not text.isprintable():
+    if not text.strip() or len(text) > longest or not text.isprintable():
         raise ValueError(f"no text of 1 to {longest} characters that can be printed")
     return text
 

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyrad import packet as pyrad
+from twisted.logger import LogEvent, globalLogPublisher
+
+from pptpgw.profile import Profile
+from pptpgw.radius import attributes
+from pptpgw.radius.attributes import applied, nameIn, rates
+from pptpgw.radius.packet import Packet, dictionary
+
+VERA = Profile("vera")
+
+
+def packet(*attributes: tuple[str, Any]) -> Packet:
+    """
+    A packet with these attributes; octets go as they are.
+    """
+    made = pyrad.Packet(pyrad.AccessAccept, 1, b"x", bytes(16), dict=dictionary())
+    for name, value in attributes:
+        if isinstance(value, bytes):
+            made.setdefault(dictionary().attrindex.GetForward(name), []).append(value)
+        else:
+            made.AddAttribute(name, value)
+    return Packet(made)
+
+
+def changed(*attributes: tuple[str, Any]) -> dict[str, Any]:
+    """
+    What the attributes make different, without a warning.
+    """
+    profile, warnings = judged(*attributes)
+    assert warnings == []
+    return profile
+
+
+def judged(*attributes: tuple[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    warnings: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        warnings.append(event["name"])
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        profile = applied(packet(*attributes), VERA)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    names = Profile.__dataclass_fields__
+    return {
+        name: getattr(profile, name)
+        for name in names
+        if getattr(profile, name) != getattr(VERA, name)
+    }, warnings
+
+
+class TestObeyed:
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("Framed-IP-Address", "192.0.2.7", {"addresses": (IPv4Network("192.0.2.7"),)}),
+            ("Framed-Pool", "staff", {"pool": "staff"}),
+            ("Framed-Route", "198.51.100.0/24", {"routes": (IPv4Network("198.51.100.0/24"),)}),
+            (
+                "Framed-Route",
+                "198.51.100.0/24 0.0.0.0 1 2",
+                {"routes": (IPv4Network("198.51.100.0/24"),)},
+            ),
+            (
+                "Framed-IPv6-Route",
+                "2001:db8:5::/48 :: 1",
+                {"routes": (IPv6Network("2001:db8:5::/48"),)},
+            ),
+            ("Framed-IPv6-Prefix", "2001:db8:1::/64", {"prefix": IPv6Network("2001:db8:1::/64")}),
+            (
+                "Delegated-IPv6-Prefix",
+                "2001:db8:2::/56",
+                {"delegated": IPv6Network("2001:db8:2::/56")},
+            ),
+            ("Framed-Interface-Id", "0:0:0:7", {"identifier": b"\0\0\0\0\0\0\0\7"}),
+            ("Framed-MTU", 1300, {"mtu": 1300}),
+            ("Session-Timeout", 3600, {"sessionTimeout": 3600.0}),
+            ("Idle-Timeout", 300, {"idleTimeout": 300.0}),
+            ("Acct-Interim-Interval", 600, {"interim": 600.0}),
+            ("Acct-Interim-Interval", 5, {"interim": 60.0}),
+            ("Acct-Interim-Interval", 0, {}),
+            ("Class", b"\0\xff", {"accountingClass": (b"\0\xff",)}),
+            ("Filter-Id", "web", {"filter": "web"}),
+            ("Port-Limit", 2, {"sessions": 2}),
+            ("MS-Primary-DNS-Server", "192.0.2.53", {"dns": (IPv4Address("192.0.2.53"),)}),
+            ("MS-Secondary-NBNS-Server", "192.0.2.5", {"wins": (IPv4Address("192.0.2.5"),)}),
+            ("DNS-Server-IPv6-Address", "2001:db8::53", {"dns6": (IPv6Address("2001:db8::53"),)}),
+            ("MS-MPPE-Encryption-Policy", 2, {"encryption": "require"}),
+            ("MS-MPPE-Encryption-Types", 4, {"bits": (128,)}),
+            ("MS-MPPE-Encryption-Types", 14, {"bits": (128, 56, 40)}),
+            ("Mikrotik-Rate-Limit", "1M/2M", {"receiveRate": 1_000_000, "sendRate": 2_000_000}),
+            ("WISPr-Bandwidth-Max-Up", 64_000, {"receiveRate": 64_000}),
+            ("WISPr-Bandwidth-Max-Down", 128_000, {"sendRate": 128_000}),
+        ],
+    )
+    def test_each(self, name: str, value: Any, expected: dict[str, Any]) -> None:
+        assert changed((name, value)) == expected
+
+    def test_nothingSaysNothing(self) -> None:
+        assert applied(packet(), VERA) == VERA
+
+    @pytest.mark.parametrize("address", ["255.255.255.254", "255.255.255.255"])
+    def test_anAddressFromThePool(self, address: str) -> None:
+        """
+        RFC 2865 section 5.8: the gateway chooses.
+        """
+        static = Profile("vera", (IPv4Network("192.0.2.7"),))
+        assert applied(packet(("Framed-IP-Address", address)), static) == VERA
+
+    def test_whatMayBeEncryptedIsUpToTheConfiguration(self) -> None:
+        assert changed(("MS-MPPE-Encryption-Policy", 1)) == {}
+
+    def test_aNetmaskPutsANetworkBehindTheUser(self) -> None:
+        assert changed(
+            ("Framed-IP-Address", "192.0.2.9"), ("Framed-IP-Netmask", "255.255.255.248")
+        ) == {
+            "addresses": (IPv4Network("192.0.2.9"),),
+            "routes": (IPv4Network("192.0.2.8/29"),),
+        }
+
+    @pytest.mark.parametrize("address", ["192.0.2.9", "255.255.255.254"])
+    def test_aNetmaskOfOneAddressDoesnt(self, address: str) -> None:
+        assert "routes" not in changed(
+            ("Framed-IP-Address", address), ("Framed-IP-Netmask", "255.255.255.255")
+        )
+
+    def test_aRouteByTheUsersOwnAddress(self) -> None:
+        assert changed(
+            ("Framed-Route", "198.51.100.0/24 192.0.2.9 1"), ("Framed-IP-Address", "192.0.2.9")
+        )["routes"] == (IPv4Network("198.51.100.0/24"),)
+
+    def test_severalOfWhatMayBeSeveral(self) -> None:
+        both = changed(
+            ("Framed-Route", "198.51.100.0/25"),
+            ("Framed-Route", "198.51.100.128/25"),
+            ("Framed-Route", "198.51.100.0/25"),
+            ("Class", b"1"),
+            ("Class", b"2"),
+            ("MS-Secondary-DNS-Server", "192.0.2.2"),
+            ("MS-Primary-DNS-Server", "192.0.2.1"),
+        )
+        assert list(map(str, both["routes"])) == ["198.51.100.0/25", "198.51.100.128/25"]
+        assert both["accountingClass"] == (b"1", b"2")
+        assert list(map(str, both["dns"])) == ["192.0.2.1", "192.0.2.2"]
+
+    def test_theFirstOfWhatIsOne(self) -> None:
+        assert changed(("Session-Timeout", 5), ("Session-Timeout", 9)) == {"sessionTimeout": 5.0}
+
+    def test_routersRatesGoBeforeHotspots(self) -> None:
+        assert changed(
+            ("WISPr-Bandwidth-Max-Up", 5), ("Mikrotik-Rate-Limit", "1k"), ("Class", b"x")
+        ) == {"receiveRate": 1000, "sendRate": 1000, "accountingClass": (b"x",)}
+
+    def test_noTableGrowsWithoutEnd(self) -> None:
+        many = [("Class", bytes((number,))) for number in range(200)]
+        assert len(changed(*many)["accountingClass"]) == 16
+
+    def test_ofAChangeTheRestStays(self) -> None:
+        before = Profile("vera", pool="staff", sendRate=5, accountingClass=(b"x",))
+        after = applied(packet(("WISPr-Bandwidth-Max-Down", 9)), before)
+        assert after == Profile("vera", pool="staff", sendRate=9, accountingClass=(b"x",))
+
+
+class TestPassedOver:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("Framed-IP-Address", b"\1\2\3"),
+            ("Framed-IP-Address", "0.0.0.0"),
+            ("Framed-IP-Address", "224.0.0.1"),
+            ("Framed-IP-Address", "127.0.0.1"),
+            ("Framed-IP-Netmask", "0.0.0.0"),
+            ("Framed-IP-Netmask", "0.0.0.255"),
+            ("Framed-IP-Netmask", "255.0.255.0"),
+            ("Framed-IP-Netmask", b""),
+            ("Framed-Pool", b"\xff\xfe"),
+            ("Framed-Pool", b""),
+            ("Framed-Pool", "x" * 64),
+            ("Framed-Route", "0.0.0.0/0"),
+            ("Framed-Route", "198.51.100.7/24"),
+            ("Framed-Route", "198.51.100.0/24 192.0.2.1 1"),
+            ("Framed-Route", "somewhere"),
+            ("Framed-Route", b" "),
+            ("Framed-IPv6-Route", "::/0"),
+            ("Framed-IPv6-Route", "2001:db8::/32 2001:db8::1"),
+            ("Framed-IPv6-Prefix", "2001:db8::/56"),
+            ("Framed-IPv6-Prefix", b"\0\x40\xff\x02"),
+            ("Framed-IPv6-Prefix", b"\0\xff" + bytes(16)),
+            ("Delegated-IPv6-Prefix", "fe80::/10"),
+            ("Framed-Interface-Id", bytes(8)),
+            ("Framed-Interface-Id", bytes(7)),
+            ("Framed-MTU", 100),
+            ("Framed-MTU", 70000),
+            ("Session-Timeout", b"\1"),
+            ("Filter-Id", b"\1"),
+            ("MS-Primary-DNS-Server", "255.255.255.255"),
+            ("MS-MPPE-Encryption-Policy", 7),
+            ("DNS-Server-IPv6-Address", "ff02::1"),
+            ("Mikrotik-Rate-Limit", "fast"),
+            ("Mikrotik-Rate-Limit", "1M/"),
+        ],
+    )
+    def test_withAWarningAndNothingElse(self, name: str, value: Any) -> None:
+        profile, warnings = judged((name, value), ("Filter-Id", "web"))
+        assert warnings == [name]
+        assert profile == {"filter": "web"}
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [*attributes._READERS, "Framed-Route", "Framed-IP-Netmask", "User-Name"]
+                ),
+                st.binary(max_size=40),
+            ),
+            max_size=6,
+        )
+    )
+    def test_nothingIsRaised(self, every: list[tuple[str, bytes]]) -> None:
+        made = packet(*every)
+        assert applied(made, VERA).name == "vera"
+        assert nameIn(made, "vera")
+
+
+class TestRates:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("64k", (64_000, 64_000)),
+            ("64k/128k", (64_000, 128_000)),
+            ("1M/10M", (1_000_000, 10_000_000)),
+            ("1G", (1_000_000_000, 1_000_000_000)),
+            ("512", (512, 512)),
+            ("0/5M", (0, 5_000_000)),
+            ("1M/2M 3M/4M", (1_000_000, 2_000_000)),
+            ("1M/2M 3M/4M 1M/1M 10/10 8 64k/64k", (1_000_000, 2_000_000)),
+        ],
+    )
+    def test_theFirstPairCounts(self, text: str, expected: tuple[int, int]) -> None:
+        assert rates(text) == expected
+
+    @pytest.mark.parametrize("text", ["", "M", "1M/", "/1M", "1m", "-1", "1.5M", "1M2M", "9" * 13])
+    def test_whatIsNone(self, text: str) -> None:
+        with pytest.raises(ValueError, match="rate limit"):
+            rates(text)
+
+
+class TestName:
+    def test_theServersIsTaken(self) -> None:
+        assert nameIn(packet(("User-Name", "Vera")), "VERA") == "Vera"
+
+    def test_orElseTheCallers(self) -> None:
+        assert nameIn(packet(), "vera") == "vera"
+        assert nameIn(packet(("User-Name", b"\xff")), "vera") == "vera"
