@@ -18,6 +18,8 @@ _ACCOUNT = """
     FROM users LEFT JOIN profiles ON profiles.name = users.profile
 """
 
+_NOBODY = ("", "00" * 16, "", 0, "", "{}", "{}", 0.0, 0.0, None)
+
 LONGEST_NAME = 255
 """
 Characters of the name of a user or profile.
@@ -36,7 +38,9 @@ def find(transaction: Transaction, name: str) -> Account | None:
     One user.
     """
     row = transaction.row(f"{_ACCOUNT} WHERE users.name = ?", name)
-    return None if row is None else _account(row)
+    # Nobody takes as long as somebody.
+    account = _account(row or _NOBODY)
+    return None if row is None else account
 
 
 def every(transaction: Transaction) -> list[Account]:
