@@ -31,7 +31,7 @@ from pptpgw.interfaces import (
 from pptpgw.ppp import mschap
 from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, ServerMethod
 from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedMethod
-from pptpgw.ppp.eappeer import MD5Peer, MSCHAPV2Peer, PeerMethod
+from pptpgw.ppp.eappeer import EAPPeer, MD5Peer, MSCHAPV2Peer, PeerMethod
 from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, VERIFICATION_SECONDS
 from pptpgw.wire import chap, eap
 from pptpgw.wire.eap import Method
@@ -345,6 +345,72 @@ def test_theVectorsOfMSCHAPv2() -> None:
     assert key.hex() == "8b7cdc149b993a1ba118cb153f56dccb"
 
 
+class TestPeer:
+    """
+    Our own client, by hand.
+    """
+
+    def _peer(self, *methods: PeerMethod) -> tuple[EAPPeer, Recorder, list[eap.Packet]]:
+        recorder, packets = Recorder(), list[eap.Packet]()
+        peer = EAPProtocol((), methods).makePeer(
+            Clock(), lambda packet: packets.append(eap.decode(packet)), b"a", PASSWORD, recorder
+        )
+        return peer, recorder, packets
+
+    def test_aSuccessBeforeTheProof(self) -> None:
+        """
+        Section 4.2: a method that isn't done isn't ended by a Success, which anybody can send.
+        """
+        peer, recorder, packets = self._peer(MSCHAPV2Peer())
+        challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
+        for packet in (
+            eap.Success(0),
+            eap.Request(1, eap.IDENTITY),
+            eap.Success(1),
+            eap.Request(2, eap.MSCHAPV2, challenge),
+            eap.Success(2),
+        ):
+            peer.received(packet.encode())
+        assert not recorder.events and peer.discards == 3
+        assert len(packets) == 2
+
+    @pytest.mark.parametrize(
+        ("method", "expanded"), [(OTHER, False), (Method(1, 311), True), (Method(255), False)]
+    )
+    def test_aMethodThatItHasNot(self, method: Method, expanded: bool) -> None:
+        """
+        Section 5.3: a Nak in the form of the Request, with all that it has.
+        """
+        peer, _, packets = self._peer(MSCHAPV2Peer(), MD5Peer())
+        peer.received(eap.Request(7, method).encode())
+        assert packets == [eap.Nak(7, (eap.MSCHAPV2, eap.MD5_CHALLENGE), expanded)]
+
+    def test_aNotificationIsAnswered(self) -> None:
+        peer, _, packets = self._peer(MD5Peer())
+        peer.received(eap.Request(7, eap.NOTIFICATION, b"soon").encode())
+        assert packets == [eap.Response(7, eap.NOTIFICATION)]
+
+    def test_anotherMethodInBetween(self) -> None:
+        peer, _, packets = self._peer(MSCHAPV2Peer(), MD5Peer())
+        challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
+        peer.received(eap.Request(2, eap.MSCHAPV2, challenge).encode())
+        peer.received(eap.Request(3, eap.MD5_CHALLENGE, b"\1x").encode())
+        assert len(packets) == 1 and peer.discards == 1
+
+    def test_aSilentAuthenticator(self) -> None:
+        clock, recorder = Clock(), Recorder()
+        EAP.makePeer(clock, lambda packet: None, b"a", PASSWORD, recorder).start()
+        clock.advance(RESTART_SECONDS * TRANSMISSIONS)
+        assert recorder.events == ["refused: the authenticator is silent"]
+
+    def test_anAuthenticatorWithoutAnEnd(self) -> None:
+        peer, recorder, packets = self._peer(MD5Peer())
+        for number in range(ROUNDS + 5):
+            peer.received(eap.Request(number & 0xFF, eap.IDENTITY).encode())
+        assert recorder.events == [f"refused: no result after {ROUNDS} requests"]
+        assert len(packets) == ROUNDS
+
+
 class TestFailure:
     @pytest.mark.parametrize(
         ("server", "peer"), [(MD5, MD5Peer()), (MSCHAPV2, MSCHAPV2Peer())], ids=["md5", "mschapv2"]
@@ -617,11 +683,12 @@ class TestNak:
         scene.nak(*wanted)
         assert scene.events[0] == "Failure" and "the peer wants EAP method" in scene.events[1]
 
-    def test_eachIsTriedOnce(self) -> None:
+    @pytest.mark.parametrize("method", [eap.MD5_CHALLENGE, eap.MSCHAPV2])
+    def test_eachIsTriedOnce(self, method: Method) -> None:
         scene = Scene(MD5, MSCHAPV2)
         scene.identify()
         scene.nak(eap.MSCHAPV2)
-        scene.nak(eap.MD5_CHALLENGE)
+        scene.nak(method)
         assert scene.events[0] == "Failure"
 
     def test_theAnswerToAnIdentityRequestIsNoNak(self) -> None:

@@ -18,7 +18,7 @@ from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.eaptls import makeContext, nameIn
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Claim, Grant, ICertifiedName, IKeys
-from pptpgw.ppp.eappeer import MD5Peer, TLSPeer
+from pptpgw.ppp.eappeer import MD5Peer, TLSPeer, _TLSConversation
 from pptpgw.ppp.eaptls import (
     MESSAGE_OCTETS,
     CertifiedClaim,
@@ -307,6 +307,31 @@ class TestFailure:
         pipe = shake(pki, pki.context(client), version)
         codes = [packet[0] for packet in pipe.packets[-3:]]
         assert codes == [eap.Request.CODE, eap.Response.CODE, eap.Failure.CODE]
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_aPeerThatGoesOnTalking(self, pki: Pki, version: str) -> None:
+        """
+        After the handshake there is nothing for it to say: what it says may be that it believes
+        nothing.
+        """
+        context = pki.context()
+        context.set_max_proto_version(VERSIONS[version])
+        scene = Scene(pki.method(), judge=judge)
+        scene.identify()
+        conversation = TLSPeer(context).begin(b"alice", b"")
+        assert isinstance(conversation, _TLSConversation)
+        while isinstance(scene.last, eap.Request):
+            content = conversation.answer(scene.asked)
+            if conversation.done:
+                session = conversation._session
+                session._connection.send(b"hm")
+                content = Fragment(session._pending()).encode()
+            scene.answer(content)
+        assert scene.events == [
+            "granted alice",
+            "Failure",
+            "refused: TLS failed: the peer sent what has no place in EAP-TLS",
+        ]
 
     def test_aPeerWithoutIt(self, pki: Pki) -> None:
         pipe = Pipe([pki.method(), MD5], [MD5Peer()], judge=_password).run()
