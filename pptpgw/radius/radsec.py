@@ -25,14 +25,13 @@ from collections import deque
 from random import Random, SystemRandom
 from typing import Any
 
-from OpenSSL.SSL import Error as TLSError
+from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
     IStreamClientEndpoint,
-    ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import (
@@ -42,6 +41,7 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
@@ -56,6 +56,8 @@ from pptpgw.servers import Server
 IDENTIFIERS = 256
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
+
+_TLS_ERRORS = (SSL.Error, crypto.Error)
 
 
 @implementer(ITransport)
@@ -287,7 +289,8 @@ class _Connection(Protocol):
         Have nothing to do with it any more.
         """
         self._why = self._why or why
-        ITCPTransport(self.transport).abortConnection()
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def givenUp(self, identifier: int) -> None:
         """
@@ -360,8 +363,8 @@ class _Asked:
 
     def _late(self) -> None:
         self._timer = None
-        self._owner.silent(self)
         self.unanswered("no answer in time")
+        self._owner.silent(self)
 
     def _end(self) -> None:
         self._timer = cancelled(self._timer)
@@ -390,14 +393,42 @@ def endpointFor(reactor: Any, server: Server, timeout: float) -> IStreamClientEn
                 "extraCertChain": [Certificate.loadPEM(one).original for one in own[1:]]
             },
         )
-    except (TLSError, ValueError) as error:
+    except (*_TLS_ERRORS, ValueError) as error:
         raise ConfigurationError(
             f"[[radius.server]] {server.host}: tls-authority, tls-certificate and tls-key can't be "
             f"used: {_shown(error)}"
         ) from error
     plain = HostnameEndpoint(reactor, server.host, server.tlsPort, timeout=timeout)
-    endpoint: IStreamClientEndpoint = wrapClientTLS(options, plain)
-    return endpoint
+    return _TLSEndpoint(plain, options)
+
+
+class _RecordFactory(TLSMemoryBIOFactory):
+    """
+    Makes a TLS record of each packet: FreeRADIUS 3.2 takes a record for one packet, and closes the
+    connection at one that holds several.
+    """
+
+    protocol = TLSMemoryBIOProtocol
+
+
+@implementer(IStreamClientEndpoint)
+class _TLSEndpoint:
+    """
+    TLS on top of another endpoint.
+    """
+
+    def __init__(self, plain: IStreamClientEndpoint, options: Any) -> None:
+        self._plain = plain
+        self._options = options
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+        """
+        connecting: Deferred[Any] = self._plain.connect(
+            _RecordFactory(self._options, True, protocolFactory)
+        )
+        return connecting
 
 
 def certificates(path: str) -> list[bytes]:
@@ -445,6 +476,6 @@ def reasonOf(failure: Failure) -> str:
 
 
 def _shown(error: BaseException) -> str:
-    if isinstance(error, TLSError) and error.args and isinstance(error.args[0], list):
+    if isinstance(error, _TLS_ERRORS) and error.args and isinstance(error.args[0], list):
         return "; ".join(reason for *_, reason in error.args[0]) or "a TLS error"
     return str(error)
