@@ -107,14 +107,20 @@ class FreeRADIUS:
         """
         return (self.folder / "log").read_text(errors="replace")
 
-    def start(self) -> None:
+    def start(self, within: Sequence[str] = ()) -> None:
         """
         Start it, and wait until it answers.
+
+        @param within: a command that runs another: in a network namespace, for one.
         """
         assert PROGRAM is not None, "FreeRADIUS isn't installed: tests/packages.sh does that"
         with (self.folder / "log").open("wb") as output:
             self._process = subprocess.Popen(
-                [PROGRAM, "-f", "-xx", "-l", "stdout", "-d", str(self.folder), "-n", "radiusd"],
+                [
+                    *within,
+                    *(PROGRAM, "-f", "-xx", "-l", "stdout"),
+                    *("-d", str(self.folder), "-n", "radiusd"),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -134,6 +140,13 @@ class FreeRADIUS:
             self._process.send_signal(how)
             self._process.wait(20)
         self._process = None
+
+    def signal(self, how: signal.Signals) -> None:
+        """
+        Have a signal sent to it, and not wait for what comes of it.
+        """
+        assert self._process is not None
+        self._process.send_signal(how)
 
     def kill(self) -> None:
         """
