@@ -250,9 +250,9 @@ class RADIUS:
         memory, and lost when the gateway stops.
     @ivar spoolSize: how large it becomes, in MiB.
     @ivar dynamic: the address and UDP port of dynamic authorization; empty: none.
+    @ivar client: who may send requests there.
     @ivar dynamicWindow: seconds by which a request there may be older or newer than now.
     @ivar requireEventTimestamp: whether one that doesn't say when it was made is discarded.
-    @ivar client: who may send them.
     """
 
     server: tuple[Server, ...] = key(SERVERS, ())
@@ -267,9 +267,9 @@ class RADIUS:
     spool: str = key(FILE, "")
     spoolSize: int = key(whole(1, 65536), 64)
     dynamic: str = key(UDP_ADDRESS, "")
+    client: tuple[DynamicClient, ...] = key(CLIENTS, ())
     dynamicWindow: float = key(seconds(10, 3600), 300.0)
     requireEventTimestamp: bool = key(BOOLEAN, True)
-    client: tuple[DynamicClient, ...] = key(CLIENTS, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,12 @@ class Accounting(SessionObserver):
         """
         self.sessionChanged(session)
 
+    def networksChanged(self, session: Session) -> None:
+        """
+        It has other prefixes.
+        """
+        self.sessionChanged(session)
+
     def sessionChanged(self, session: Session) -> None:
         """
         Another profile, with another interval perhaps.
