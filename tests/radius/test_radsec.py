@@ -167,7 +167,7 @@ def test_nothingIsSentBeforeTheServerIsKnown() -> None:
     world = World()
     world.ask()
     transport = world.endpoint.accept(trusted=False)
-    assert transport.value() == b""
+    assert transport.io.getvalue() == b""
     world.endpoint.protocols[0].handshakeCompleted()
     assert len(requests(transport)) == 1
 
