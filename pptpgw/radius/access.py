@@ -6,6 +6,7 @@ RFC 3579).
 from __future__ import annotations
 
 from pptpgw.auth.credentials import (
+    ChangeCredentials,
     CHAPCredentials,
     ClaimCredentials,
     MSCHAPCredentials,
@@ -15,11 +16,16 @@ from pptpgw.auth.credentials import (
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Caller
 from pptpgw.radius.packet import LONGEST_VALUE, Request
-from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
+from pptpgw.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
 
 LONGEST_PASSWORD = 128
 """
 Octets of a User-Password (RFC 2865 section 5.2).
+"""
+
+_CHUNK_OCTETS = 243
+"""
+What of an encrypted password fits into one MS-CHAP-NT-Enc-PW.
 """
 
 _VIRTUAL = 5
@@ -71,6 +77,9 @@ def prove(request: Request, credentials: ClaimCredentials) -> None:
     elif isinstance(credentials, CHAPCredentials):
         request.add("CHAP-Password", bytes((claim.identifier,)) + claim.response)
         request.add("CHAP-Challenge", claim.challenge)
+    elif isinstance(credentials, ChangeCredentials):
+        request.add("MS-CHAP-Challenge", claim.challenge)
+        _changePassword(request, credentials.change)
     elif isinstance(credentials, MSCHAPCredentials | MSCHAPV2Credentials):
         request.add("MS-CHAP-Challenge", claim.challenge)
         try:
@@ -110,3 +119,16 @@ def _proveByMSCHAP(request: Request, credentials: MSCHAPCredentials | MSCHAPV2Cr
         answer = MSCHAPV2Response.decode(claim.response)
         octets = answer.peerChallenge + bytes(8) + answer.ntResponse
         request.add("MS-CHAP2-Response", identifier + b"\0" + octets)
+
+
+def _changePassword(request: Request, change: ChangePassword) -> None:
+    """
+    RFC 2548 sections 2.1.7 and 2.3.4; the codes are those of the packets of MS-CHAP.
+    """
+    identifier = bytes((change.identifier,))
+    password = change.encryptedPassword
+    for number, start in enumerate(range(0, len(password), _CHUNK_OCTETS), 1):
+        chunk = password[start : start + _CHUNK_OCTETS]
+        request.add("MS-CHAP-NT-Enc-PW", b"\6" + identifier + number.to_bytes(2, "big") + chunk)
+    proof = change.encryptedHash + change.peerChallenge + bytes(8) + change.ntResponse
+    request.add("MS-CHAP2-CPW", b"\7" + identifier + proof + bytes(2))

@@ -7,6 +7,8 @@ The rules:
    arithmetic. EAP is passed on round by round, to the server that began it (RFC 3579).
  - An Access-Reject is a no like any other, with what the server wants the peer to hear:
    MS-CHAP-Error, or else Reply-Message.
+ - Where a server says that the password has expired (MS-CHAP-Error with 648) the caller may change
+   it, and the server is asked to (RFC 2548 section 2.3.4): the password isn't known here.
  - Where no server answers the caller is turned away, and no checker after this one is asked: an
    outage must not pass for a wrong password.
  - An Access-Accept that lacks the server's proof (MS-CHAPv2), whose keys can't be read, that says
@@ -35,7 +37,7 @@ from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, Malformed, Refused
-from pptpgw.interfaces import IConfigurable, IEAPCredentials
+from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials
 from pptpgw.profile import Profile
 from pptpgw.radius import access, keys
 from pptpgw.radius.attributes import applied, nameIn
@@ -71,7 +73,12 @@ class RADIUSChecker:
     @ivar deadline: seconds that a request may take.
     """
 
-    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, IEAPCredentials)
+    credentialInterfaces = (
+        IUsernamePassword,
+        IUsernameHashedPassword,
+        IEAPCredentials,
+        IChangedPassword,
+    )
 
     _log = Logger()
 
