@@ -27,6 +27,14 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing$missing."
 export DEBIAN_FRONTEND=noninteractive
+# The tests start servers of their own: installing one mustn't start it for the machine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+fi
 # A machine with its package lists at hand needs no update.
 # shellcheck disable=SC2086
 apt-get install -y -q --no-install-recommends $missing </dev/null || {
