@@ -41,6 +41,11 @@ ERROR_LIMIT = 100
 ICMPv6 errors a second, at most, on behalf of one peer (RFC 4443 section 2.4).
 """
 
+FAILURE_LIMIT = 1 / 20, 3
+"""
+How many packets a second a network may fail on, and how many at once, before it is only counted.
+"""
+
 _SOURCE = slice(12, 16)
 _SYN = 0x02
 _SHORTEST_TCP = 40
@@ -112,6 +117,7 @@ class Network:
         "_carry",
         "_counters",
         "_deliver",
+        "_failures",
         "attachment",
         "field",
         "mtu",
@@ -122,8 +128,16 @@ class Network:
     _log = Logger()
 
     def __init__(
-        self, protocol: int, attachment: Attachment, carrier: Carrier, deliver: Deliver
+        self,
+        protocol: int,
+        attachment: Attachment,
+        carrier: Carrier,
+        deliver: Deliver,
+        failures: Bucket,
     ) -> None:
+        """
+        @param failures: how often a failure of whoever takes the packets may be logged.
+        """
         self.protocol = protocol
         self.field = protocol.to_bytes(2, "big")
         self.attachment = attachment
@@ -132,6 +146,7 @@ class Network:
         self._carry = carrier.transmit
         self._counters = carrier.counters
         self._deliver = deliver
+        self._failures = failures
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
@@ -165,8 +180,11 @@ class Network:
         """
         The network didn't take a packet: the next one has its turn.
         """
-        if not isinstance(error, OSError):
-            self._log.failure("The network failed on a packet")
+        if not isinstance(error, OSError) and self._failures.take():
+            self._log.failure(
+                "The network of protocol 0x{protocol:04x} failed on a packet",
+                protocol=self.protocol,
+            )
         self._counters.discard(NOT_DELIVERED)
 
 
@@ -184,6 +202,7 @@ class IPv6(Network):
         attachment: Attachment,
         carrier: Carrier,
         deliver: Deliver,
+        failures: Bucket,
         clamp: bool,
         errors: Bucket,
     ) -> None:
@@ -191,7 +210,7 @@ class IPv6(Network):
         @param clamp: whether to clamp the MSS.
         @param errors: how often an ICMPv6 error may be sent.
         """
-        super().__init__(protocol, attachment, carrier, deliver)
+        super().__init__(protocol, attachment, carrier, deliver, failures)
         self._sources = _Sources(attachment, IPv6Network)
         # The peer's first /64, for a comparison instead of a look-up.
         self._prefix = self._sources.half()
@@ -305,12 +324,13 @@ class IPv4(Network):
         attachment: Attachment,
         carrier: Carrier,
         deliver: Deliver,
+        failures: Bucket,
         clamp: bool,
     ) -> None:
         """
         @param clamp: whether to clamp the MSS.
         """
-        super().__init__(protocol, attachment, carrier, deliver)
+        super().__init__(protocol, attachment, carrier, deliver, failures)
         self._sources = _Sources(attachment, IPv4Network)
         # The peer's one address, for a comparison instead of a look-up.
         self._source = self._sources.single()

@@ -16,7 +16,16 @@ from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import GRE, TUN, Deliver
-from pptpgw.datapath.network import ERROR_LIMIT, IPV4, IPV6, Carrier, IPv4, IPv6, Network
+from pptpgw.datapath.network import (
+    ERROR_LIMIT,
+    FAILURE_LIMIT,
+    IPV4,
+    IPV6,
+    Carrier,
+    IPv4,
+    IPv6,
+    Network,
+)
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, IKernelInterface, Tunnel
@@ -56,6 +65,8 @@ class PythonDataPath:
         self.interface = interface
         self._routes: RouteTable[Deliver] = RouteTable()
         self._exact = self._routes.exact
+        # Of each protocol, whatever the calls.
+        self._failures: dict[int, Bucket] = {}
         if tun is not None:
             tun.receive = self.packetReceived
 
@@ -106,14 +117,18 @@ class PythonDataPath:
             deliver = self._tun.write
         else:
             raise ValueError(f"no network takes packets of protocol 0x{protocol:04x}")
+        failures = self._failures.get(protocol)
+        if failures is None:
+            failures = self._failures[protocol] = Bucket(self._clock.seconds, FAILURE_LIMIT)
+        shared = protocol, attachment, channel, deliver, failures
         network: Network
         if protocol == IPV4:
-            network = IPv4(protocol, attachment, channel, deliver, self._mssClamp)
+            network = IPv4(*shared, self._mssClamp)
         elif protocol == IPV6:
             errors = Bucket(self._clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
-            network = IPv6(protocol, attachment, channel, deliver, self._mssClamp, errors)
+            network = IPv6(*shared, self._mssClamp, errors)
         else:
-            network = Network(protocol, attachment, channel, deliver)
+            network = Network(*shared)
         if attachment.receive is None:
             for route in attachment.addresses:
                 self._routes.add(route, network.transmit)

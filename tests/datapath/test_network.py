@@ -50,6 +50,7 @@ class Fixture:
             Attachment(addresses, 1400, receive, self.local.append if local else None),
             self,
             receive or self.delivered.append,
+            Bucket(self.clock.seconds, module.FAILURE_LIMIT),
             clamp,
             Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT)),
         )

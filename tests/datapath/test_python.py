@@ -402,6 +402,37 @@ class TestRuns:
         assert [failure.type for failure in loggedFailures] == [ZeroDivisionError] * 3
         loggedFailures.clear()
 
+    def test_aNetworkThatFailsOnEveryPacket(
+        self, path: Fixture, loggedFailures: list[Failure]
+    ) -> None:
+        """
+        The log takes a few failures of it, and a few more a minute, and so it does of another; all
+        are counted.
+        """
+
+        def receive(octets: bytes) -> None:
+            raise ZeroDivisionError
+
+        def arrive(protocol: int, first: int, count: int) -> int:
+            loggedFailures.clear()
+            packets = [b"\x60" + bytes(40)] * count
+            path.gre.receivers[PEER, 7](first, protocol, packets)
+            logged = len(loggedFailures)
+            loggedFailures.clear()
+            return logged
+
+        for protocol in (0x2B, 0x57):
+            path.channel.openNetwork(protocol, Attachment(receive=receive))
+        assert arrive(0x2B, 0, 100) == 3
+        path.channel.openNetwork(0x2B, Attachment(receive=receive))
+        assert arrive(0x2B, 100, 100) == 0
+        assert arrive(0x57, 200, 100) == 3
+        path.clock.advance(20)
+        assert arrive(0x2B, 300, 100) == 1
+        path.clock.advance(3600)
+        assert arrive(0x2B, 400, 100) == 3
+        assert path.channel.counters.discards == {NOT_DELIVERED: 500}
+
     def test_closedMeanwhile(self, path: Fixture) -> None:
         received: list[bytes] = []
 

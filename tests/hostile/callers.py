@@ -13,9 +13,10 @@ from twisted.internet.defer import ensureDeferred
 from zope.interface import implementer
 
 from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.bucket import Bucket
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import parse
-from pptpgw.datapath.network import Network
+from pptpgw.datapath.network import FAILURE_LIMIT, Network
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Declaration
 from pptpgw.declared import shipped
@@ -124,7 +125,8 @@ class Caller:
         """
         channel: Any = self.call.channel
         if channel is not None:
-            network = Network(number, Attachment(), channel, lambda packet: None)
+            failures = Bucket(lambda: 0.0, FAILURE_LIMIT)
+            network = Network(number, Attachment(), channel, lambda packet: None, failures)
             network.prefix = b"\xff\x03" + network.field
             channel.transmit(network, packet)
 

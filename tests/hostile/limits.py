@@ -132,12 +132,13 @@ Timers of one call, of both ends.
 """
 
 # What rests after it was used: prefixes are limited above, addresses are those of the ranges and of
-# accounts; and figures.
+# accounts; failures are counted for each protocol that is served; and figures.
 _RESTING = (
     "PrefixPool._freed",
     "_Pool.freed",
     "AddressPool._owne",
     "CallIDs._resting",
+    "PythonDataPath._failures",
     "Counters.discards",
 )
 
