@@ -10,6 +10,7 @@ The rules:
  - Whether it is required may depend on the account of the peer (L{LinkSettings.forProfile}).
  - Encryption that was on and ends, ends the link: nothing falls back to clear text.
  - A protocol that nobody here knows gets a Protocol-Reject (section 5.7).
+ - Of two with the same number the first is served, and the other is left out.
  - A network control protocol that finishes is forgotten, and its end is its alone; the link ends
    with the last one. One that raises is over as well, whoever wrote it, and the others go on.
 """
@@ -141,8 +142,17 @@ class NetworkPhase:
         subscriber = ISubscriber(grant.subscriber, None) if grant is not None else None
         if subscriber is not None:
             self._settings = self._settings.forProfile(subscriber.profile)
-        self._networks = {network.control: network for network in networks}
+        self._networks = {}
         for network in networks:
+            first = self._networks.setdefault(network.control, network)
+            if first is not network:
+                self._log.error(
+                    "network protocol {name} is left out: {first} has its number, 0x{number:04x}",
+                    name=network.name,
+                    first=first.name,
+                    number=network.control,
+                )
+        for network in tuple(self._networks.values()):
             self._tell(network, "attach", self)
 
     def begin(self, keys: IKeys | None) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import Literal
 
 import pytest
@@ -728,6 +729,33 @@ def test_unknownProtocol() -> None:
     pair.run(0.1)
     pair.server.frameReceived(0x8057, b"\x01\x01\x00\x04")
     assert [one for one in pair.serverChannel.sent if one[0] == ppp.LCP and one[1][0] == 8]
+
+
+def test_twoOfOneNumber(log: list[str]) -> None:
+    """
+    Of two network protocols with the same number the first is served; the log names the other.
+    """
+
+    class Another(IPCP):
+        __slots__ = ()
+        name = "another"
+
+    class Twice(Owner):
+        def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+            first = Owner.networkProtocols(self, grant)
+            return [*first, Another(IPv4Settings("10.77.0.1", "10.77.0.66"))]
+
+    pair = Pair()
+    pair.gateway = owner = Twice()
+    pair.server = Link(pair.clock, SERVER, owner)
+    pair.clientChannel.other = pair.server
+    pair.start()
+    pair.run(2)
+    [attachment] = owner.opened
+    assert attachment.addresses == (IPv4Network("10.77.0.10/32"),)
+    assert owner.ipcp[0].opened
+    said = "network protocol another is left out: ipv4 has its number, 0x8021"
+    assert len([line for line in log if said in line]) == 1
 
 
 def test_eapIsIgnored() -> None:
