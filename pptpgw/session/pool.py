@@ -5,6 +5,8 @@ The rules:
 
  - A user whose account names single addresses gets the first of them that is free, whether or not
    a pool holds it; from then on, or from L{AddressPool.reserve}, no pool gives them to others.
+   Kept is only whose the addresses of the pools are, so that never takes more room than these have:
+   of two accounts that name the same one the later owns it.
  - Every other user gets one from the pool that its account names, or from the default one; where
    that is used up, from the pool that is named to come next, and so on.
  - Nothing is given twice before it is released. The address that has been free longest is given
@@ -88,7 +90,8 @@ class AddressPool:
         self._pools = {DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))}
         self._used: set[str] = set()
         self._owners: dict[str, str] = {}
-        self._owned: dict[str, tuple[str, ...]] = {}
+        # The addresses of each owner.
+        self._owned: dict[str, set[str]] = {}
 
     @property
     def networks(self) -> tuple[IPv4Network, ...]:
@@ -118,17 +121,20 @@ class AddressPool:
         """
         freed = [address for pool in self._pools.values() for address in pool.freed]
         self._pools = {name: _Pool(pool, freed) for name, pool in pools.items()}
+        for user, own in tuple(self._owned.items()):
+            self.reserve(user, own)
 
     def reserve(self, user: str, addresses: Iterable[str]) -> None:
         """
         See L{IAddressPools.reserve}.
         """
         for address in self._owned.pop(user, ()):
-            if self._owners.get(address) == user:
-                del self._owners[address]
-        if own := tuple(addresses):
-            self._owned[user] = own
-            self._owners.update(dict.fromkeys(own, user))
+            del self._owners[address]
+        for address in addresses:
+            if address in self:
+                self._disown(address)
+                self._owners[address] = user
+                self._owned.setdefault(user, set()).add(address)
 
     def allocate(self, subscriber: ISubscriber) -> Deferred[str]:
         """
@@ -166,6 +172,17 @@ class AddressPool:
                     # One that its account had may stand there from before.
                     pool.freed.pop(address, None)
                     pool.freed[address] = None
+
+    def _disown(self, address: str) -> None:
+        """
+        C{address} has no owner any more.
+        """
+        user = self._owners.pop(address, None)
+        if user is not None:
+            own = self._owned[user]
+            own.remove(address)
+            if not own:
+                del self._owned[user]
 
     def _fromPools(self, user: str, name: str) -> str:
         """

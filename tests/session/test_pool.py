@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import Exhausted, PPTPGWError, Refused
-from pptpgw.interfaces import IAddressPools, PoolRanges
+from pptpgw.interfaces import DEFAULT_POOL, IAddressPools, PoolRanges
 from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
 
@@ -160,6 +160,36 @@ def test_aReservedAddressCalledForAgainAndAgainTakesNoMemory() -> None:
     given = [allocate(addresses) for _ in range(9)]
     assert sorted(given) == [f"10.0.0.{number}" for number in range(1, 10)]
     assert isinstance(refusal(addresses), Exhausted)
+
+
+def test_whatIsKeptOfOwnersIsBounded() -> None:
+    """
+    It is what the pools have, however many accounts have addresses, and in whatever way they
+    change: addresses of no pool, and those of one account after the other, leave nothing behind.
+    """
+    addresses = pool(last="10.0.0.4")
+    for number in range(1000):
+        subscriber = Profile(f"user{number}", (IPv4Network(f"10.0.{number % 250}.{number % 9}"),))
+        addresses.release(allocate(addresses, subscriber))
+        addresses.reserve(f"other{number}", [f"10.0.0.{number % 9}", "10.9.9.9"])
+    assert len(addresses._owners) <= 4
+    assert sum(map(len, addresses._owned.values())) == len(addresses._owners)
+    addresses.change({DEFAULT_POOL: ranges("10.0.0.4-10.0.0.5")})
+    assert set(addresses._owners) == {"10.0.0.4"}
+    assert len(addresses._owned) == 1
+
+
+def test_twoAccountsOfOneAddress() -> None:
+    """
+    The later owns it; when that one doesn't any more, nobody does.
+    """
+    addresses = pool(last="10.0.0.1")
+    addresses.reserve("first", ["10.0.0.1"])
+    addresses.reserve("second", ["10.0.0.1"])
+    addresses.reserve("first", [])
+    assert isinstance(refusal(addresses), Exhausted)
+    addresses.reserve("second", [])
+    assert allocate(addresses) == "10.0.0.1"
 
 
 def ranges(*texts: str, next: str = "") -> PoolRanges:
