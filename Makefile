@@ -41,6 +41,7 @@ check: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python tests/bench/packets.py
 	$(BIN)/python tests/bench/sessions.py
+	$(BIN)/python tests/bench/accounts.py
 
 clean:
 	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp

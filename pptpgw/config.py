@@ -1,351 +1,37 @@
 """
 The configuration: a TOML file over the defaults makes one typed, frozen value, L{Configuration}.
 
-The dataclasses below are the table of the keys: an attribute is a key of the file
-(C{maxConnections} is C{max-connections} there), and its row says which values are allowed and which
-one is meant where the file says nothing. A new key is one row here and one in C{tap/pptpgw.toml}.
-A network protocol has the section of its name, and its plugin has the table of that.
+The dataclasses of L{pptpgw.section} are the table of the keys. A network protocol has the section
+of its name, and its plugin has the table of that.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from twisted.python.filepath import FilePath
 
 from pptpgw import plugin
-from pptpgw.declaration import Declaration
-from pptpgw.declared import GENERIC, Fault
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IAuthenticationProtocol, INetworkFactory
-from pptpgw.kind import (
-    ADDRESSES,
-    BITS,
-    BOOLEAN,
-    EAP_METHODS,
-    FILE,
-    INTERFACE,
-    METHODS,
-    NAME,
-    NETWORKS,
-    PROTOCOLS,
-    SPECIFICATION,
-    SPECIFICATIONS,
-    STORE,
-    STORE_OR_NONE,
-    UDP_ADDRESS,
-    Kind,
-    choice,
-    key,
-    seconds,
-    whole,
+from pptpgw.interfaces import INetworkFactory
+from pptpgw.section import (
+    EAP,
+    RADIUS,
+    Accounts,
+    Audit,
+    Capture,
+    Hooks,
+    Limits,
+    Link,
+    Listen,
+    Network,
+    Plugins,
 )
-from pptpgw.servers import IDENTIFIER, DynamicClient, Server
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """
-    C{[listen]}: who may connect, and the limits of the control connection.
-
-    @ivar addresses: where TCP and GRE are served; empty: every address.
-    @ivar port: the TCP port; 0: any free one, for tests.
-    @ivar clients: the networks that may connect; empty: everyone.
-    @ivar maxConnections: control connections at a time, in all.
-    @ivar maxConnectionsPerHost: the same, from one address.
-    @ivar maxCallsPerConnection: calls at a time on one control connection.
-    @ivar handshakeTimeout: seconds from the TCP connection to its
-        Start-Control-Connection-Request.
-    @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
-    """
-
-    addresses: tuple[IPv4Address, ...] = key(ADDRESSES, ())
-    port: int = key(whole(0, 65535), 1723)
-    clients: tuple[IPv4Network, ...] = key(NETWORKS, ())
-    maxConnections: int = key(whole(1, 65535), 4096)
-    maxConnectionsPerHost: int = key(whole(1, 65535), 64)
-    maxCallsPerConnection: int = key(whole(1, 65535), 64)
-    handshakeTimeout: float = key(seconds(1, 300), 10.0)
-    drainTimeout: float = key(seconds(0, 300), 5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """
-    C{[link]}: PPP, from LCP to encryption.
-
-    @ivar authentication: the methods permitted, by the names of their plugins.
-    @ivar name: the authenticator's name.
-    @ivar rechallenge: seconds between challenges during a session; 0: none.
-    @ivar encryption: whether MPPE must open, may open, or stays off.
-    @ivar encryptionRelaxable: whether an account may go without encryption that is required.
-    @ivar encryptionBits: the key lengths permitted, strongest first.
-    @ivar encryptionStateful: whether stateful MPPE is accepted where the client insists on it.
-    @ivar mru: the largest information field in octets that this end asks to receive, and sends.
-    @ivar echoInterval: seconds of silence before an LCP Echo-Request.
-    @ivar echoFailures: unanswered Echo-Requests that end the link; 0: none is ever sent.
-    @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
-    """
-
-    authentication: tuple[str, ...] = key(METHODS, ("mschapv2", "mschap", "chap", "pap"))
-    name: str = key(NAME, "pptpgw")
-    rechallenge: float = key(seconds(0, 86400), 0.0)
-    encryption: Literal["require", "prefer", "off"] = key(
-        choice("require", "prefer", "off"), "require"
-    )
-    encryptionRelaxable: bool = key(BOOLEAN, False)
-    encryptionBits: tuple[int, ...] = key(BITS, (128,))
-    encryptionStateful: bool = key(BOOLEAN, False)
-    mru: int = key(whole(576, 4000), 1400)
-    echoInterval: float = key(seconds(1, 3600), 30.0)
-    echoFailures: int = key(whole(0, 100), 3)
-    setupTimeout: float = key(seconds(5, 600), 60.0)
-
-    def methods(self) -> tuple[IAuthenticationProtocol, ...]:
-        """
-        The methods permitted, strongest first.
-
-        @raise ConfigurationError: one isn't installed, two are the same to callers, or none earns
-            the keys that encryption needs.
-        """
-        found = list(plugin.choose(IAuthenticationProtocol, self.authentication).values())
-        found.sort(key=lambda method: (-method.strength, method.name))
-        setting = f"[link] authentication = {_shown(self.authentication)}"
-        options: dict[tuple[int, bytes], str] = {}
-        for method in found:
-            same = options.setdefault((method.number, method.algorithm), method.name)
-            if same != method.name:
-                raise ConfigurationError(
-                    f"{setting}: callers can't tell {same} from {method.name}, so it is either"
-                )
-        if self.encryption == "require" and not any(method.earnsKeys for method in found):
-            every = plugin.installed(IAuthenticationProtocol).values()
-            able = ", ".join(one.name for one in every if one.earnsKeys)
-            raise ConfigurationError(
-                f'{setting}: encryption = "require" needs one that earns MPPE keys: {able}'
-            )
-        return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class EAP:
-    """
-    C{[eap]}: what C{"eap"} in C{[link] authentication} means.
-
-    @ivar methods: the methods permitted, in the order in which they are tried; none: all that can
-        be.
-    @ivar certificate: the file of our certificate, and of those between it and a root.
-    @ivar ca: that of the certificates that callers' must lead to.
-    @ivar identity: what in a caller's certificate is its account's name.
-    @ivar key: the file of our certificate's private key.
-    """
-
-    methods: tuple[str, ...] = key(EAP_METHODS, ())
-    certificate: str = key(FILE, "")
-    ca: str = key(FILE, "")
-    identity: str = key(choice("common-name", "email", "upn", "dns"), "common-name")
-    # The last one: from here on this is what the word means in here.
-    key: str = key(FILE, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """
-    C{[accounts]}: the embedded account store.
-
-    @ivar store: where it is.
-    @ivar key: the file with the key of passwords that can be had back.
-    """
-
-    store: str = key(STORE, "sqlite:/var/lib/pptpgw/accounts.sqlite")
-    key: str = key(FILE, "/etc/pptpgw/accounts.key")
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """
-    C{[network]}: how callers' packets reach the rest of the world.
-
-    @ivar protocols: the network protocols, by the names of their plugins.
-    @ivar interface: the name of the TUN device.
-    @ivar masquerade: whether to forward, and to hide callers behind the default route's interface.
-    @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
-    @ivar generic: the network protocols that are declared here, served besides C{protocols}.
-    """
-
-    protocols: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
-    interface: str = key(INTERFACE, "pptp0")
-    masquerade: bool = key(BOOLEAN, False)
-    mssClamp: bool = key(BOOLEAN, True)
-    generic: tuple[Declaration, ...] = key(GENERIC, ())
-
-
-@dataclass(frozen=True, slots=True)
-class Plugins:
-    """
-    C{[plugins]}: what else is chosen by name; behind a colon stands what the plugin is told.
-
-    @ivar dataPath: the data path.
-    @ivar observers: the session observers.
-    """
-
-    dataPath: str = key(SPECIFICATION, "python")
-    observers: tuple[str, ...] = key(SPECIFICATIONS, ())
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """
-    C{[capture]}: what passes, decrypted, in files.
-
-    @ivar file: where to; none: nothing is captured.
-    @ivar size: how large a file becomes before another begins, in MiB.
-    @ivar files: how many are kept.
-    """
-
-    file: str = key(FILE, "")
-    size: int = key(whole(1, 65536), 100)
-    files: int = key(whole(1, 1000), 10)
-
-
-SERVERS = Kind(
-    "tables, [[radius.server]], each of which describes a server",
-    lambda value: _tables("radius.server", Server, value, ("host",)),
-)
-"""
-A list of RADIUS servers.
-"""
-CLIENTS = Kind(
-    "tables, [[radius.client]], each of which describes a client",
-    lambda value: _tables("radius.client", DynamicClient, value),
-)
-"""
-A list of those who may end and change sessions.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class RADIUS:
-    """
-    C{[radius]}: the servers that judge callers, and how they are asked.
-
-    @ivar server: the servers; none: RADIUS can't be used.
-    @ivar nasIdentifier: what the gateway calls itself to them; empty: [link] name.
-    @ivar nasAddress: the address that it calls its own to them; none: the one that was called.
-    @ivar timeout: seconds that a server has to answer before the next one is asked.
-    @ivar deadline: seconds that a caller's request may take, whatever servers there are.
-    @ivar deadTime: seconds that a dead server without C{status-server} is left alone.
-    @ivar probeInterval: seconds between Status-Server packets to a dead server.
-    @ivar accounting: whether the servers that take accounting are told of sessions.
-    @ivar interim: seconds between interim updates, where an account says nothing; 0: none.
-    @ivar spool: the folder that keeps records until a server has them; none: they are kept in
-        memory, and lost when the gateway stops.
-    @ivar spoolSize: how large it becomes, in MiB.
-    @ivar dynamic: the address and UDP port of dynamic authorization; empty: none.
-    @ivar client: who may send requests there.
-    @ivar dynamicWindow: seconds by which a request there may be older or newer than now.
-    @ivar requireEventTimestamp: whether one that doesn't say when it was made is discarded.
-    """
-
-    server: tuple[Server, ...] = key(SERVERS, ())
-    nasIdentifier: str = key(IDENTIFIER, "")
-    nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, ())
-    timeout: float = key(seconds(1, 60), 6.0)
-    deadline: float = key(seconds(2, 30), 25.0)
-    deadTime: float = key(seconds(1, 86400), 60.0)
-    probeInterval: float = key(seconds(1, 3600), 10.0)
-    accounting: bool = key(BOOLEAN, True)
-    interim: float = key(seconds(0, 86400), 600.0)
-    spool: str = key(FILE, "")
-    spoolSize: int = key(whole(1, 65536), 64)
-    dynamic: str = key(UDP_ADDRESS, "")
-    client: tuple[DynamicClient, ...] = key(CLIENTS, ())
-    dynamicWindow: float = key(seconds(10, 3600), 300.0)
-    requireEventTimestamp: bool = key(BOOLEAN, True)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """
-    C{[limits]}: how many may call, how long they may stay, and how often they may guess. What an
-    account says goes before; where a number is 0 there is no limit.
-
-    @ivar maxSessions: sessions at a time, in all.
-    @ivar maxSessionsPerSource: sessions at a time of callers at one address.
-    @ivar maxSessionsPerUser: the same, of one user.
-    @ivar perUser: what becomes of a call beyond that: it is denied, or replaces the user's oldest.
-    @ivar maxSetups: calls at a time that have no network protocol open yet.
-    @ivar maxSetupsPerSource: the same, from one address.
-    @ivar sessionTimeout: seconds that a session may last.
-    @ivar idleTimeout: seconds that it may last without a packet from its user.
-    @ivar volume: octets that it may carry, both ways together.
-    @ivar maxFailures: how often a user may fail to prove itself, until it is locked out.
-    @ivar maxFailuresPerSource: how often callers at one address may, together.
-    @ivar lockout: seconds that a lockout lasts, and after which as many failures are forgotten.
-    @ivar papClients: the networks that PAP is offered to; empty: everyone.
-    """
-
-    maxSessions: int = key(whole(0, 1_000_000), 0)
-    maxSessionsPerSource: int = key(whole(0, 1_000_000), 0)
-    maxSessionsPerUser: int = key(whole(0, 1_000_000), 0)
-    perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny")
-    maxSetups: int = key(whole(0, 1_000_000), 2000)
-    maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000)
-    sessionTimeout: float = key(seconds(0, 31_536_000), 0.0)
-    idleTimeout: float = key(seconds(0, 31_536_000), 0.0)
-    volume: int = key(whole(0, 2**63 - 1), 0)
-    maxFailures: int = key(whole(0, 1_000_000), 10)
-    maxFailuresPerSource: int = key(whole(0, 1_000_000), 100)
-    lockout: float = key(seconds(1, 86_400), 300.0)
-    papClients: tuple[IPv4Network, ...] = key(NETWORKS, ())
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """
-    C{[audit]}: what is kept of sessions.
-
-    @ivar file: where a line is written for each event; none: nowhere.
-    @ivar store: the store where sessions have a row each; none: that of C{--auth accounts}, if any.
-    @ivar interim: seconds between two rows of a session that goes on.
-    """
-
-    file: str = key(FILE, "")
-    store: str = key(STORE_OR_NONE, "")
-    interim: float = key(seconds(10, 86400), 300.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """
-    C{[hooks]}: scripts that are run in the manner of pppd; none: nothing is run.
-
-    @ivar authUp: when a caller has been authenticated.
-    @ivar authDown: when its session is over.
-    @ivar ipUp: when IPv4 opens.
-    @ivar ipDown: when it closes.
-    @ivar ipv6Up: when IPv6 opens.
-    @ivar ipv6Down: when it closes.
-    @ivar deadline: seconds that a script has.
-    @ivar processes: how many run at a time.
-    """
-
-    authUp: str = key(FILE, "")
-    authDown: str = key(FILE, "")
-    ipUp: str = key(FILE, "")
-    ipDown: str = key(FILE, "")
-    ipv6Up: str = key(FILE, "")
-    ipv6Down: str = key(FILE, "")
-    deadline: float = key(seconds(1, 3600), 10.0)
-    processes: int = key(whole(1, 1000), 8)
+from pptpgw.table import known, sectionOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,35 +61,6 @@ class Configuration:
         """
         name: str = factory.name
         return self.sections[name] if name in self.sections else factory.settings()
-
-
-class Key(NamedTuple):
-    """
-    One key of the file.
-
-    @ivar name: as the file has it, in kebab-case.
-    @ivar attribute: the attribute of the section's dataclass.
-    @ivar default: the typed value where the file has none.
-    """
-
-    name: str
-    attribute: str
-    kind: Kind
-    default: object
-
-
-def keysOf(section: type) -> dict[str, Key]:
-    """
-    The keys of a section by their names in the file.
-    """
-    return {one.name: one for one in _keys(section)}
-
-
-def _keys(section: type) -> Iterator[Key]:
-    for one in fields(section):
-        name = re.sub("[A-Z]", lambda capital: "-" + capital[0].lower(), one.name)
-        kind: Kind = one.metadata["kind"]
-        yield Key(name, one.name, kind, one.default)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -464,11 +121,11 @@ def parse(text: str, source: str) -> Configuration:
     others: dict[str, Any] = {}
     for name, table in document.items():
         if name in SECTIONS:
-            own[name] = SECTIONS[name](**_section(name, SECTIONS[name], table, faults))
+            own[name] = SECTIONS[name](**sectionOf(name, SECTIONS[name], table, faults))
         else:
             section = _networkSection(name, faults)
             if section is not None:
-                others[name] = section(**_section(name, section, table, faults))
+                others[name] = section(**sectionOf(name, section, table, faults))
     configuration = Configuration(**own, sections=others)
     if faults:
         raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
@@ -491,62 +148,5 @@ def _networkSection(name: str, faults: list[str]) -> type | None:
             return section
     factories = plugin.installed(INetworkFactory).items()
     others = {other: factory.settings for other, factory in factories if fields(factory.settings)}
-    _known(f"section [{name}]", name, {**SECTIONS, **others}, faults)
+    known(f"section [{name}]", name, {**SECTIONS, **others}, faults)
     return None
-
-
-def _known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:
-    if name in names:
-        return True
-    near = get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
-    faults.append(f"unknown {what}: {hint}")
-    return False
-
-
-def _section(section: str, type_: type, table: object, faults: list[str]) -> dict[str, Any]:
-    """
-    The attributes that the table of C{section} sets; what is wrong goes to C{faults}.
-    """
-    if not isinstance(table, dict):
-        faults.append(f"{section} = {_shown(table)}: must be a section, [{section}]")
-        return {}
-    values = {}
-    keys = keysOf(type_)
-    for name, value in table.items():
-        if not _known(f"key {name} in [{section}]", name, keys, faults):
-            continue
-        key = keys[name]
-        try:
-            values[key.attribute] = key.kind.convert(value)
-        except Fault as fault:
-            faults.append(f"[[{section}.{name}]] {fault}")
-        except (ValueError, TypeError):
-            faults.append(f"[{section}] {name} = {_shown(value)}: must be {key.kind.allowed}")
-    return values
-
-
-def _tables(
-    section: str, type_: type, value: object, required: tuple[str, ...] = ()
-) -> tuple[Any, ...]:
-    """
-    What the tables of C{[[section]]} describe, each a C{type_}.
-
-    @param required: the keys that each must have.
-    @raise Fault: with a line for each thing that is wrong.
-    """
-    if not isinstance(value, list):
-        raise TypeError
-    made, faults = [], []
-    for index, table in enumerate(value, 1):
-        wrong: list[str] = []
-        made.append(type_(**_section(section, type_, table, wrong)))
-        wrong += [f"{name} is missing" for name in required if name not in table]
-        faults += [f"entry {index}: {fault}" for fault in wrong]
-    if faults:
-        raise Fault("\n".join(faults))
-    return tuple(made)
-
-
-def _shown(value: object) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False)

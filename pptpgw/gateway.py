@@ -16,7 +16,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.config import Limits
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
@@ -36,6 +35,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.profile import Profile
+from pptpgw.section import Limits
 from pptpgw.session.admission import Admission, Refusals, permit
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits

@@ -52,6 +52,13 @@ def key(kind: Kind, default: object) -> Any:
     return field(default=default, metadata={"kind": kind})
 
 
+def shown(value: object) -> str:
+    """
+    C{value} as errors quote it.
+    """
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
 def _require(condition: bool) -> None:
     if not condition:
         raise ValueError

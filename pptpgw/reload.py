@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pptpgw import plugin
-from pptpgw.config import SECTIONS, Configuration, keysOf
+from pptpgw.config import SECTIONS, Configuration
 from pptpgw.interfaces import INetwork, INetworkFactory, IReloadable
+from pptpgw.table import keysOf
 
 
 @dataclass(frozen=True, slots=True)

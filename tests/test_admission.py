@@ -28,7 +28,6 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.cause import Termination, codeOf
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config import Limits
 from pptpgw.counters import Counters
 from pptpgw.declared import shipped
 from pptpgw.error import CallError
@@ -46,6 +45,7 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.profile import Profile
+from pptpgw.section import Limits
 from pptpgw.session.ending import REPORT_SECONDS
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool

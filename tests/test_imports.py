@@ -19,7 +19,7 @@ LAYERS = [
     {"profile"},
     {"wire"},
     {"pptp", "ppp"},
-    {"declaration", "declared", "kind", "config", "plugin", "servers"},
+    {"declaration", "declared", "kind", "table", "section", "config", "plugin", "servers"},
     {"ncp"},
     {"auth", "session", "store", "datapath"},
     {"ports"},

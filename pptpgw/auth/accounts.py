@@ -24,9 +24,10 @@ from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.auth.rejection import NOT_CHANGED, PASSWORD_EXPIRED, Rejection
-from pptpgw.config import Accounts, Configuration
+from pptpgw.config import Configuration
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
 from pptpgw.ppp.mschap import ntPasswordHash
+from pptpgw.section import Accounts
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account

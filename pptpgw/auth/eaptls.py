@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from pptpgw.config import EAP
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.ppp.eaptls import TLSMethod
+from pptpgw.section import EAP
 
 T = TypeVar("T")
 

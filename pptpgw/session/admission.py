@@ -26,10 +26,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pptpgw.bucket import Bucket
-from pptpgw.config import Limits
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.profile import Profile
+from pptpgw.section import Limits
 from pptpgw.session import hours
 
 # How many refused calls a second are told of, and how many at once.

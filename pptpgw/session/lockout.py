@@ -28,10 +28,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from pptpgw.config import Limits
 from pptpgw.error import Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.ppp.mschap import accountName
+from pptpgw.section import Limits
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0

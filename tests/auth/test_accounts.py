@@ -28,7 +28,7 @@ from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.plugin import AccountsCheckerFactory
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
-from pptpgw.config import Accounts, Configuration
+from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, PPTPGWError, Refused
 from pptpgw.interfaces import (
     Claim,
@@ -38,6 +38,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.ppp import mschap
+from pptpgw.section import Accounts
 from pptpgw.store.error import StoreError
 from pptpgw.store.store import Store
 from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from pptpgw import plugin
 from pptpgw.auth.eap import EAP
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.config import Configuration, Link, parse
+from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Claim,
@@ -30,6 +30,7 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
+from pptpgw.section import Link
 from pptpgw.service import linkSettings
 from pptpgw.testing import Frame
 from pptpgw.wire import ppp
@@ -303,7 +304,9 @@ class TestConfigured:
         What is installed is named where a name isn't.
         """
         self.install(site)
-        with pytest.raises(ConfigurationError, match="there are chap, eap, mschap, mschapv2, pap, whi"):
+        with pytest.raises(
+            ConfigurationError, match="there are chap, eap, mschap, mschapv2, pap, whi"
+        ):
             Link(authentication=("kerberos",)).methods()
 
     def test_twoOfOneOption(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,21 +227,21 @@ class Both:
         """
         The CPU time of the server process up to now, in seconds.
         """
-        seconds: float = self._ask(self._server, "cpu")
+        seconds: float = self.ask(self._server, "cpu")
         return seconds
 
     def memory(self) -> int:
         """
         Its resident memory, in octets.
         """
-        octets: int = self._ask(self._server, "memory")
+        octets: int = self.ask(self._server, "memory")
         return octets
 
     def sessions(self) -> int:
         """
         How many sessions it has.
         """
-        count: int = self._ask(self._server, "sessions")
+        count: int = self.ask(self._server, "sessions")
         return count
 
     def open(self, count: int, concurrency: int = 1) -> list[float]:
@@ -249,7 +249,7 @@ class Both:
         Set up C{count} sessions more, C{concurrency} at a time; the seconds that each took.
         """
         before = self.sessions()
-        took: list[float] = self._ask(self._caller, f"open {count} {concurrency}")
+        took: list[float] = self.ask(self._caller, f"open {count} {concurrency}")
         if len(took) != count or self.sessions() != before + count:
             raise RuntimeError(f"{len(took)} of {count} sessions were set up")
         return took
@@ -258,12 +258,22 @@ class Both:
         """
         Hang up every session; how many there were.
         """
-        count: int = self._ask(self._caller, "close")
+        count: int = self.ask(self._caller, "close")
         if self.sessions():
             raise RuntimeError("a session outlived its caller")
         return count
 
-    def _ask(self, process: subprocess.Popen[str], command: str) -> Any:
+    def storm(self, count: int) -> list[tuple[float, str]]:
+        """
+        Place C{count} calls at once; the seconds until each was up or refused, and why it was.
+        """
+        ends: list[tuple[float, str]] = self.ask(self._caller, f"storm {count}")
+        return ends
+
+    def ask(self, process: subprocess.Popen[str], command: str) -> Any:
+        """
+        Have one of the processes answer a command.
+        """
         assert process.stdin is not None and process.stdout is not None
         print(command, file=process.stdin, flush=True)
         answer = process.stdout.readline()

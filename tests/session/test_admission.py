@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.config import Limits
 from pptpgw.error import Refused
 from pptpgw.profile import Profile
+from pptpgw.section import Limits
 from pptpgw.session.admission import Admission, permit
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"

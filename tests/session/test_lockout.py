@@ -13,10 +13,10 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.config import Limits
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.profile import Profile
+from pptpgw.section import Limits
 from pptpgw.session import lockout
 from pptpgw.session.lockout import FIRST_SECONDS, LAST_SECONDS, FailureTable, Lockout
 
