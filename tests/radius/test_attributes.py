@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyrad import packet as pyrad
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from pptpgw.profile import Profile
 from pptpgw.radius import attributes
@@ -42,14 +43,15 @@ def changed(*attributes: tuple[str, Any]) -> dict[str, Any]:
 def judged(*attributes: tuple[str, Any]) -> tuple[dict[str, Any], list[str]]:
     warnings: list[str] = []
 
-    def observe(event: LogEvent) -> None:
+    @implementer(ILogObserver)
+    def observer(event: LogEvent) -> None:
         warnings.append(event["name"])
 
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(observer)
     try:
         profile = applied(packet(*attributes), VERA)
     finally:
-        globalLogPublisher.removeObserver(observe)
+        globalLogPublisher.removeObserver(observer)
     names = Profile.__dataclass_fields__
     return {
         name: getattr(profile, name)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.radius import client as module
@@ -265,14 +266,15 @@ class TestHealth:
     def said(self, world: World, wait: float) -> list[str]:
         events: list[str] = []
 
-        def observe(event: LogEvent) -> None:
+        @implementer(ILogObserver)
+        def observer(event: LogEvent) -> None:
             events.append(str(event.get("log_format")))
 
-        globalLogPublisher.addObserver(observe)
+        globalLogPublisher.addObserver(observer)
         try:
             world.wire.wait(wait)
         finally:
-            globalLogPublisher.removeObserver(observe)
+            globalLogPublisher.removeObserver(observer)
         return events
 
     def test_deathIsSaidOnceAndWhatMayBeBehindIt(self) -> None:

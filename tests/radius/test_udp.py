@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, MessageLengthError
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
@@ -232,15 +233,16 @@ class TestDiscards:
         forged = reply[:4] + bytes(16) + reply[20:]
         said: list[str] = []
 
-        def observe(event: LogEvent) -> None:
+        @implementer(ILogObserver)
+        def observer(event: LogEvent) -> None:
             said.append(str(event.get("log_format")))
 
-        globalLogPublisher.addObserver(observe)
+        globalLogPublisher.addObserver(observer)
         try:
             for _ in range(1000):
                 world.wire.ports[0].deliver(forged)
         finally:
-            globalLogPublisher.removeObserver(observe)
+            globalLogPublisher.removeObserver(observer)
         assert 1 <= len(said) <= 3
         assert "shared secret the same" in said[0]
         assert world.discards == {"RADIUS: reply, an authenticator is wrong": 1000}
