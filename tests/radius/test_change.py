@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config import RADIUS, Configuration
+from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
@@ -23,6 +23,7 @@ from pptpgw.radius import access
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, Request
 from pptpgw.radius.setup import makeClient
+from pptpgw.section import RADIUS
 from pptpgw.servers import Server
 from pptpgw.wire import chap
 from tests.change import changePassword, ntHash
