@@ -7,9 +7,10 @@ The rules:
    one where no live one is left to ask.
  - A server that leaves a request unanswered has had its turn, and the next one is asked. Once each
    has had it, all get another, L{PAUSE} later, until the request's deadline.
- - A server that left a request unanswered and has been silent since that was sent is dead. It lives
-   again when it answers a request, or L{PROBES} Status-Server packets in a row (RFC 5997); one that
-   isn't sent these, when its dead time is over.
+ - A server that left a request unanswered, and was silent for half of that time or more, is dead,
+   and so is one whose machine says that nobody is there. It lives again when it answers a request,
+   or L{PROBES} Status-Server packets in a row (RFC 5997); one that isn't sent these, when its dead
+   time is over.
  - Where every server that could be asked has all the requests it may have, a request waits for a
    place, in the order of arrival; L{LONGEST_QUEUE} requests do at most.
 """
@@ -28,6 +29,7 @@ from twisted.python.failure import Failure
 from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
 from pptpgw.radius.transport import (
     Fill,
+    Gone,
     ITransport,
     Service,
     TransportFactory,
@@ -227,9 +229,10 @@ class _Home:
         return reply
 
     def _unanswered(self, failure: Failure, asked: float) -> Failure:
-        heard = self.transport.heard
-        silent = heard is None or heard < asked
-        if failure.check(Unanswered) is not None and silent and not self.dead:
+        now, heard = self._client.clock.seconds(), self.transport.heard
+        silent = heard is None or now - heard >= (now - asked) / 2
+        kind = failure.check(Gone, Unanswered)
+        if (kind is Gone or (kind is Unanswered and silent)) and not self.dead:
             self._log.warn(
                 "{server} is dead: {why}. A server also drops in silence what it can't authenticate"
                 " (another shared secret, or a client that it doesn't know)",

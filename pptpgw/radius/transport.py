@@ -36,6 +36,12 @@ class Unanswered(PPTPGWError):
     """
 
 
+class Gone(Unanswered):
+    """
+    Nobody is there who could answer.
+    """
+
+
 class ITransport(Interface):
     """
     The way to one server, over which requests and replies go. It makes each reply sure before it
@@ -52,8 +58,9 @@ class ITransport(Interface):
         Send a request of this code, again where the transport loses packets, until there is a
         reply.
 
-        Fails with L{Unanswered} where the transport has given up; never call it where nothing is
-        free. Cancelling the Deferred frees its place, and fails it with C{CancelledError}.
+        Fails with L{Unanswered} where the transport has given up, with L{Gone} where it knows why;
+        never call it where nothing is free. Cancelling the Deferred frees its place, and fails it
+        with C{CancelledError}.
         """
 
     def stop() -> None:

@@ -33,7 +33,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
 from pptpgw.radius.retransmission import waits
-from pptpgw.radius.transport import Fill, ITransport, Service, Unanswered
+from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered
 from pptpgw.servers import Server
 
 IDENTIFIERS = 256
@@ -209,7 +209,7 @@ class _Port(DatagramProtocol):
         Nobody listens there.
         """
         for asked in tuple(self.asked.values()):
-            asked.unanswered("nobody listens there")
+            asked.unanswered("nobody listens there", Gone)
 
     def stopProtocol(self) -> None:
         """
@@ -256,13 +256,13 @@ class _Asked:
         self._end()
         self.result.callback(reply)
 
-    def unanswered(self, why: str) -> None:
+    def unanswered(self, why: str, kind: type[Unanswered] = Unanswered) -> None:
         """
         There will be none.
         """
         self._end()
         host, number = self._port.owner.address
-        self.result.errback(Unanswered(f"{host}, port {number}: {why}"))
+        self.result.errback(kind(f"{host}, port {number}: {why}"))
 
     def _send(self) -> None:
         wait = next(self._waits, None)

@@ -293,11 +293,33 @@ class TestHealth:
         world = World(server(1))
         world.serve(1, None)
         world.request()
-        world.wire.wait(3)
+        world.wire.wait(4)
         world.serve(1, right)
         world.request()
         world.serve(1, None)
-        assert not [one for one in self.said(world, 4) if "is dead" in one]
+        assert not [one for one in self.said(world, 3) if "is dead" in one]
+
+    def test_oneThatAnsweredJustAfterIsDead(self) -> None:
+        """
+        What was under way arrived, and then there was silence.
+        """
+        world = World(server(1))
+        world.serve(1, None)
+        world.request()
+        port = world.wire.ports[0]
+        world.request()
+        world.wire.wait(0.5)
+        port.deliver(answer(port.sent[1]))
+        assert [one for one in self.said(world, 6) if "is dead" in one]
+
+    def test_oneThatIsGoneIsDeadWhateverItSaidBefore(self) -> None:
+        world = World(server(1))
+        world.serve(1, right)
+        world.request()
+        world.serve(1, refusing)
+        world.request()
+        world.wire.wait(12)
+        assert world.probes(1)
 
     def test_threeProbesBringItBack(self) -> None:
         world = World(server(1, weight=9), server(2))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from itertools import pairwise
 from random import Random
 
 from hypothesis import given
