@@ -20,8 +20,9 @@ from pptpgw.ports.segments import Segments
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.dynamic import DynamicAuthorization, DynamicPort
+from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.spool import NoFiles, Spool
+from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Service
 from pptpgw.session.session import Session
 
@@ -63,8 +64,11 @@ class RADIUSServices:
                 partial(
                     Spool,
                     reactor,
-                    Segments(Path(radius.spool)) if radius.spool else NoFiles(),
-                    limit=radius.spoolSize * _MEBIBYTE,
+                    Journal(
+                        Segments(Path(radius.spool)) if radius.spool else NoFiles(),
+                        radius.spoolSize * _MEBIBYTE,
+                        counters,
+                    ),
                     counters=counters,
                 ),
                 nas,

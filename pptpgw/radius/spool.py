@@ -1,11 +1,10 @@
 """
-Records on their way to a server, kept until it has them: in files too, so that they survive a
-restart.
+Records on their way to a server, kept until it has them: in a journal too.
 
 The rules:
 
  - A record is sent when it comes, and written meanwhile; when it is answered that is written as
-   well. What stands in the files unanswered when the gateway starts is sent before anything new.
+   well. What the journal has unanswered when the gateway starts is sent before anything new.
    Only what was answered within the last moments before a crash can be sent twice.
  - Records go out in order, up to L{WINDOW} at a time, but of one session only one at a time. A
    record of no session goes when all before it are answered, and those behind it wait: for its
@@ -14,18 +13,13 @@ The rules:
    and the first answer lets the others go.
  - A record that stays unanswered while others are answered is tried again by itself, later each
    time, and given up after L{TRIES}: it is the record that the servers won't take.
- - The files together never exceed their size, nor what is kept here: what comes when they are full
-   is counted, logged and lost. A file goes when all in it is answered, the oldest first.
- - A file is read up to the first octets that aren't an entry: a torn end is what a crash leaves.
+ - What is kept here never exceeds what the journal has room for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import uniform
-from struct import Struct
-from typing import NamedTuple, Protocol
-from zlib import crc32
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -35,6 +29,7 @@ from twisted.python.failure import Failure
 from pptpgw.counters import Counters
 from pptpgw.error import PPTPGWError
 from pptpgw.ppp.network import cancelled
+from pptpgw.radius.journal import Journal
 
 WINDOW = 32
 """
@@ -52,118 +47,8 @@ ALONE_TRIES = 3
 TRIES = 10
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-SEGMENT_OCTETS = 1 << 20
-"""
-A file that has so many is followed by another.
-"""
 
-FULL = "the accounting spool was full"
 GIVEN_UP = "an accounting record was given up"
-TORN = "a torn end of an accounting spool's file"
-
-_MAGIC = b"pptpgw spool 1\n\n"
-_HEADER = Struct(">cIIQ")
-_RECORD = b"R"
-_DONE = b"D"
-_DONE_OCTETS = _HEADER.size
-
-
-class Files(Protocol):
-    """
-    Where the records lie: L{pptpgw.ports.segments.Segments}.
-    """
-
-    def start(self) -> list[tuple[int, bytes]]:
-        """
-        The numbers and the contents of the files that are there.
-        """
-
-    def append(self, number: int, octets: bytes) -> None:
-        """
-        Append to the file of this number.
-        """
-
-    def remove(self, number: int) -> None:
-        """
-        Remove it.
-        """
-
-    def stop(self) -> None:
-        """
-        Write what is left.
-        """
-
-
-class NoFiles:
-    """
-    For a spool that is kept in memory alone.
-    """
-
-    def start(self) -> list[tuple[int, bytes]]:
-        """
-        See L{Files.start}.
-        """
-        return []
-
-    def append(self, number: int, octets: bytes) -> None:
-        """
-        See L{Files.append}.
-        """
-
-    def remove(self, number: int) -> None:
-        """
-        See L{Files.remove}.
-        """
-
-    def stop(self) -> None:
-        """
-        See L{Files.stop}.
-        """
-
-
-class Entry(NamedTuple):
-    """
-    What stands in a file: a record, or that one was answered.
-
-    @ivar body: of a record: its session's length in an octet, its session, its octets.
-    """
-
-    kind: bytes
-    number: int
-    body: bytes
-
-    def encode(self) -> bytes:
-        """
-        As the file has it.
-        """
-        check = crc32(self.kind + self.number.to_bytes(8, "big") + self.body)
-        return _HEADER.pack(self.kind, len(self.body), check, self.number) + self.body
-
-
-def entries(octets: bytes) -> Iterator[Entry | None]:
-    """
-    The entries of a file, at the end C{None} if there is more that isn't one.
-    """
-    here = len(_MAGIC)
-    if octets[:here] != _MAGIC:
-        if octets:
-            yield None
-        return
-    while len(octets) - here >= _HEADER.size:
-        kind, length, _, number = _HEADER.unpack_from(octets, here)
-        body = octets[here + _HEADER.size : here + _HEADER.size + length]
-        found = Entry(kind, number, body)
-        if (
-            kind not in (_RECORD, _DONE)
-            or (kind == _RECORD and (not body or len(body) <= body[0]))
-            or len(body) != length
-            or found.encode() != octets[here : here + _HEADER.size + length]
-        ):
-            break
-        yield found
-        here += _HEADER.size + length
-    if here != len(octets):
-        yield None
 
 
 class Record:
@@ -171,29 +56,20 @@ class Record:
     A record that isn't answered yet.
 
     @ivar session: whose it is; empty: nobody's.
-    @ivar segment: the number of the file that it stands in.
     @ivar due: when it may be sent; None while it is under way.
     @ivar failures: how often it alone wasn't answered; C{tries} how often it was sent.
     """
 
-    __slots__ = ("due", "failures", "number", "octets", "segment", "sent", "session", "tries")
+    __slots__ = ("due", "failures", "number", "octets", "sent", "session", "tries")
 
-    def __init__(self, number: int, session: bytes, octets: bytes, segment: int) -> None:
+    def __init__(self, number: int, session: bytes, octets: bytes) -> None:
         self.number = number
         self.session = session
         self.octets = octets
-        self.segment = segment
         self.due: float | None = 0.0
         self.failures = 0
         self.tries = 0
         self.sent = 0
-
-    @property
-    def size(self) -> int:
-        """
-        The octets that it takes in a file, with those that will say it was answered.
-        """
-        return _HEADER.size + 1 + len(self.session) + len(self.octets) + _DONE_OCTETS
 
     @property
     def alone(self) -> bool:
@@ -207,8 +83,6 @@ class Record:
 class Spool:
     """
     The records on their way.
-
-    @ivar size: the octets that the files have now, with those that will say what was answered.
     """
 
     _log = Logger()
@@ -216,26 +90,20 @@ class Spool:
     def __init__(
         self,
         clock: IReactorTime,
-        files: Files,
+        journal: Journal,
         send: Callable[[bytes], Deferred[None]],
-        limit: int,
         counters: Counters,
     ) -> None:
         """
+        @param journal: where the records are written.
         @param send: sends the octets of a record; fails where nobody answered.
-        @param limit: the octets that the files may have.
         """
-        self.size = 0
         self._clock = clock
-        self._files = files
+        self._journal = journal
         self._send = send
-        self._limit = limit
         self._counters = counters
         self._waiting: dict[int, Record] = {}
         self._sessions: dict[bytes, int] = {}
-        # Of each file its size, and how many records in it aren't answered; oldest first.
-        self._segments: dict[int, list[int]] = {}
-        self._number = 0
         self._answers = 0
         self._inFlight: dict[int, Deferred[None]] = {}
         self._window = PROBES
@@ -260,22 +128,16 @@ class Spool:
         """
         self._waiting.clear()
         self._sessions.clear()
-        self._segments.clear()
-        self.size = 0
-        for segment, octets in self._files.start():
-            self._segments[segment] = [len(octets), 0]
-            self.size += len(octets)
-            self._restore(segment, octets)
+        for number, (session, octets) in self._journal.start().items():
+            self._keep(Record(number, session, octets))
         if self._waiting:
             self._log.info(
                 "{count} accounting records of an earlier run are to be sent",
                 count=len(self._waiting),
             )
-        self._begin(max(self._segments, default=0) + 1)
         self._pause = 0.0
         self._window = PROBES
         self._running = True
-        self._drop()
         self._pump()
 
     def put(self, session: bytes, octets: bytes) -> bool:
@@ -285,23 +147,10 @@ class Spool:
         @param session: at most 253 octets that records of one session have in common; empty: a
             record that concerns all.
         """
-        record = Record(self._number + 1, session, octets, 0)
-        if self.size + len(_MAGIC) + record.size > self._limit:
-            self._counters.discard(FULL)
-            self._log.error(
-                "the accounting spool is full, its {size} octets are not enough: a record of "
-                "session {session} is lost",
-                size=self._limit,
-                session=session.decode("ascii", "replace"),
-            )
+        number = self._journal.put(session, octets)
+        if number is None:
             return False
-        body = bytes((len(session),)) + session + octets
-        record.segment = self._append(Entry(_RECORD, record.number, body))
-        # What says that it is answered has its place from the beginning.
-        self.size += _DONE_OCTETS
-        self._number += 1
-        self._segments[record.segment][1] += 1
-        self._keep(record)
+        self._keep(Record(number, session, octets))
         self._pump()
         return True
 
@@ -337,73 +186,15 @@ class Spool:
         for sent in tuple(self._inFlight.values()):
             sent.cancel()
         self._inFlight.clear()
-        self._files.stop()
+        self._journal.stop()
 
     def _drain(self) -> None:
         if self._drained is not None and not self._drained.called:
             self._drained.callback(None)
 
-    def _restore(self, segment: int, octets: bytes) -> None:
-        for entry in entries(octets):
-            if entry is None:
-                self._counters.discard(TORN)
-                self._log.warn(
-                    "file {number} of the accounting spool has a torn end", number=segment
-                )
-                return
-            self._number = max(self._number, entry.number)
-            if entry.kind == _DONE:
-                done = self._waiting.pop(entry.number, None)
-                if done is not None:
-                    self._forget(done)
-                    self.size -= _DONE_OCTETS
-            elif entry.number not in self._waiting:
-                end = 1 + entry.body[0]
-                session, body = entry.body[1:end], entry.body[end:]
-                self._segments[segment][1] += 1
-                self.size += _DONE_OCTETS
-                self._keep(Record(entry.number, session, body, segment))
-
     def _keep(self, record: Record) -> None:
         self._waiting[record.number] = record
         self._sessions[record.session] = self._sessions.get(record.session, 0) + 1
-
-    def _forget(self, record: Record) -> None:
-        self._sessions[record.session] -= 1
-        if not self._sessions[record.session]:
-            del self._sessions[record.session]
-        self._segments[record.segment][1] -= 1
-
-    def _begin(self, segment: int) -> None:
-        self._segments[segment] = [0, 0]
-
-    def _append(self, entry: Entry) -> int:
-        """
-        Put an entry into the current file; give its number.
-        """
-        segment = next(reversed(self._segments))
-        octets = entry.encode()
-        if self._segments[segment][0] + len(octets) > SEGMENT_OCTETS:
-            segment += 1
-            self._begin(segment)
-        if not self._segments[segment][0]:
-            octets = _MAGIC + octets
-        self._files.append(segment, octets)
-        self._segments[segment][0] += len(octets)
-        self.size += len(octets)
-        return segment
-
-    def _drop(self) -> None:
-        """
-        Remove what nobody needs: oldest first, since a file says what is answered in those before.
-        """
-        current = next(reversed(self._segments))
-        for segment, (size, waiting) in tuple(self._segments.items()):
-            if waiting or segment == current:
-                return
-            del self._segments[segment]
-            self.size -= size
-            self._files.remove(segment)
 
     # Sending
 
@@ -515,11 +306,10 @@ class Spool:
         """
         self._inFlight.pop(record.number, None)
         del self._waiting[record.number]
-        # Its place was counted when it came.
-        self.size -= _DONE_OCTETS
-        self._append(Entry(_DONE, record.number, b""))
-        self._forget(record)
-        self._drop()
+        self._sessions[record.session] -= 1
+        if not self._sessions[record.session]:
+            del self._sessions[record.session]
+        self._journal.settle(record.number)
         self._pump()
         if not self._waiting:
             self._drain()

@@ -23,8 +23,9 @@ from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed
 from pptpgw.profile import Profile
 from pptpgw.radius.accounting import SETTLING, UNANSWERED, Accounting, pack, unpack
+from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.spool import NoFiles, Spool
+from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Unanswered
 from pptpgw.service import GatewayService
 from pptpgw.session.session import Session
@@ -63,7 +64,9 @@ class World:
         self.accounting = Accounting(
             self.clock,
             self.ask,
-            lambda send: Spool(self.clock, NoFiles(), send, 1 << 20, self.counters),
+            lambda send: Spool(
+                self.clock, Journal(NoFiles(), 1 << 20, self.counters), send, self.counters
+            ),
             NAS(b"gate", (IPv4Address("192.0.2.1"),)),
             interval,
             10,

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.spool}: what is sent when, and what a file keeps.
+Tests of L{pptpgw.radius.spool}: what is sent when, and by which run.
 """
 
 from __future__ import annotations
@@ -15,78 +15,10 @@ from twisted.python.failure import Failure
 
 from pptpgw.counters import Counters
 from pptpgw.radius import spool as module
-from pptpgw.radius.spool import FULL, GIVEN_UP, TORN, Entry, NoFiles, Spool, entries
+from pptpgw.radius.journal import Journal, NoFiles
+from pptpgw.radius.spool import GIVEN_UP, Spool
 from pptpgw.radius.transport import Unanswered
-
-LIMIT = 1 << 20
-
-
-class MemoryFiles:
-    """
-    Files in memory, that a crash can stop at any octet.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[int, bytes] = {}
-        self.stopped = 0
-
-    def start(self) -> list[tuple[int, bytes]]:
-        return sorted(self.files.items())
-
-    def append(self, number: int, octets: bytes) -> None:
-        self.files[number] = self.files.get(number, b"") + octets
-
-    def remove(self, number: int) -> None:
-        self.files.pop(number, None)
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.files.values()))
-
-
-class Run:
-    """
-    One run of the gateway's spool, and the servers that it sends to.
-
-    @ivar sent: every record that was sent; C{open} those that wait for an answer.
-    """
-
-    def __init__(self, files: MemoryFiles | None = None, limit: int = LIMIT) -> None:
-        self.clock = Clock()
-        self.counters = Counters()
-        self.files = MemoryFiles() if files is None else files
-        self.sent: list[bytes] = []
-        self.open: dict[bytes, Deferred[None]] = {}
-        self.spool = Spool(self.clock, self.files, self.send, limit, self.counters)
-        self.spool.start()
-
-    def send(self, octets: bytes) -> Deferred[None]:
-        self.sent.append(octets)
-        self.open[octets] = Deferred()
-        return self.open[octets]
-
-    def answer(self, *records: bytes) -> None:
-        for record in records:
-            self.open.pop(record).callback(None)
-
-    def leave(self, *records: bytes) -> None:
-        for record in records:
-            self.open.pop(record).errback(Failure(Unanswered("nobody answers")))
-
-    def put(self, *records: tuple[bytes, bytes]) -> None:
-        for session, octets in records:
-            assert self.spool.put(session, octets)
-
-    def answerAll(self) -> None:
-        while self.open:
-            self.answer(next(iter(self.open)))
-
-
-def many(count: int) -> list[tuple[bytes, bytes]]:
-    return [(b"s%d" % number, b"r%d" % number) for number in range(count)]
+from tests.radius.spooled import LIMIT, MemoryFiles, Run, many
 
 
 def test_sentAtOnce() -> None:
@@ -236,7 +168,8 @@ def test_answeredAtOnce() -> None:
         sent.append(octets)
         return succeed(None)
 
-    spool = Spool(Clock(), files, send, LIMIT, Counters())
+    counters = Counters()
+    spool = Spool(Clock(), Journal(files, LIMIT, counters), send, counters)
     spool.start()
     assert sent == [octets for _, octets in many(3000)] and len(spool) == 0
 
@@ -246,7 +179,9 @@ def test_refusedAtOnce() -> None:
     Nor one that fails so.
     """
     clock = Clock()
-    spool = Spool(clock, NoFiles(), lambda octets: fail(Unanswered("no")), LIMIT, Counters())
+    counters = Counters()
+    journal = Journal(NoFiles(), LIMIT, counters)
+    spool = Spool(clock, journal, lambda octets: fail(Unanswered("no")), counters)
     spool.start()
     for session, octets in many(50):
         spool.put(session, octets)
@@ -282,102 +217,6 @@ def test_survivesARestart() -> None:
     second.answer(b"start")
     second.answer(b"stop")
     assert second.sent == [b"start", b"stop", b"on"]
-
-
-def test_answeredRecordsAreNotSentAgain() -> None:
-    """
-    No run sends what an earlier one had an answer for, however many runs there are between.
-    """
-    files = MemoryFiles()
-    first = Run(files)
-    first.put((b"stays", b"stays"), *many(20))
-    first.answer(*(octets for _, octets in many(20)))
-    for _ in range(3):
-        assert Run(files).sent == [b"stays"]
-
-
-def test_filesAreRemoved() -> None:
-    """
-    Files come one after another and go when all in them, and before them, is answered.
-    """
-    files = MemoryFiles()
-    run = Run(files, 64 << 20)
-    run.put((b"first", b"first"))
-    for number in range(40):
-        run.put((b"s%d" % number, b"%d" % number + bytes(100_000)))
-    last = max(files.files)
-    assert len(files.files) >= 3 and max(map(len, files.files.values())) <= module.SEGMENT_OCTETS
-    for record in list(run.sent)[1:]:
-        run.answer(record)
-    while len(run.open) > 1:
-        run.answer(list(run.open)[1])
-    assert min(files.files) == 1
-    run.answer(b"first")
-    assert list(files.files) == [last] or len(files.files) == 1
-    assert Run(files).sent == []
-    assert files.size == 0 or list(files.files) == [max(files.files)]
-
-
-def test_sizeIsKept() -> None:
-    """
-    The files never have more octets than they may, what says that records are answered included;
-    what finds no room is counted, and there is room again later.
-    """
-    files = MemoryFiles()
-    run = Run(files, 5000)
-    taken = [octets for session, octets in many(200) if run.spool.put(session, octets)]
-    assert 20 < len(taken) < 200
-    assert run.counters.discards == {FULL: 200 - len(taken)}
-    run.answerAll()
-    assert run.sent == taken and files.size <= 5000
-    # All stands in the one current file: a restart is what lets go of it.
-    again = Run(files, 5000)
-    assert again.sent == [] and again.spool.size == 0
-    again.put((b"a", b"more"))
-
-
-@pytest.mark.parametrize("lost", [0, 1, 6, 21, 22, 23, 43])
-def test_tornEnd(lost: int) -> None:
-    """
-    A file that a crash tore is read up to there; the run goes on in another.
-    """
-    files = MemoryFiles()
-    Run(files).put(*many(3))
-    [(number, whole)] = files.files.items()
-    files.files[number] = torn = whole[: len(whole) - lost]
-    kept = [entry for entry in entries(torn) if entry is not None]
-    run = Run(files)
-    assert len(run.spool) == len(kept) == 3 - -(-lost // 22)
-    assert run.counters.discards == ({TORN: 1} if lost % 22 else {})
-    run.put((b"new", b"new"))
-    assert files.files[number] == torn
-    run.answerAll()
-    assert number not in files.files
-
-
-def test_flippedBit() -> None:
-    """
-    A record that isn't as it was written isn't sent.
-    """
-    files = MemoryFiles()
-    Run(files).put((b"a", b"first"), (b"b", b"second"))
-    [(number, whole)] = files.files.items()
-    place = whole.index(b"second")
-    files.files[number] = whole[:place] + b"S" + whole[place + 1 :]
-    run = Run(files)
-    assert run.sent == [b"first"] and run.counters.discards == {TORN: 1}
-
-
-@given(octets=st.binary(max_size=300), magic=st.booleans())
-def test_anyOctets(octets: bytes, magic: bool) -> None:
-    """
-    Whatever a file holds, the spool starts and works.
-    """
-    files = MemoryFiles()
-    files.files[7] = (module._MAGIC if magic else b"") + octets
-    run = Run(files)
-    run.put((b"a", b"stop"))
-    run.answer(b"stop")
 
 
 _STEPS = st.lists(
@@ -474,12 +313,5 @@ def test_stopTwice() -> None:
     """
     run = Run()
     assert run.spool.stop(1).called and run.spool.stop(1).called
-    assert Spool(run.clock, NoFiles(), run.send, LIMIT, run.counters).stop(1).called
-
-
-def test_entryRoundTrip() -> None:
-    """
-    An entry is read as it was written.
-    """
-    entry = Entry(b"R", 2**63, b"\x03abcoctets")
-    assert list(entries(module._MAGIC + entry.encode())) == [entry]
+    journal = Journal(NoFiles(), LIMIT, run.counters)
+    assert Spool(run.clock, journal, run.send, run.counters).stop(1).called
