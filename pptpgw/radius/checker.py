@@ -5,8 +5,8 @@ The rules:
 
  - Every claim is judged by its own means: what the peer sent goes to the server, which does the
    arithmetic. EAP is passed on round by round, to the server that began it (RFC 3579).
- - An Access-Reject is a no like any other, with what the server wants the peer to hear:
-   MS-CHAP-Error, or else Reply-Message.
+ - An Access-Reject is a no like any other. What MS-CHAP-Error says the peer hears, but for a wrong
+   password: that is told as everybody tells it, or a lockout could be told from it.
  - Where a server says that the password has expired (MS-CHAP-Error with 648) the caller may change
    it, and the server is asked to (RFC 2548 section 2.3.4): the password isn't known here.
  - Where no server answers the caller is turned away, and no checker after this one is asked: an
@@ -169,7 +169,7 @@ class RADIUSChecker:
         if reply.code == ACCESS_REJECT:
             raise self._rejection(reply)
         if reply.code != ACCESS_ACCEPT:
-            raise Rejection(text=b"another authentication protocol is needed")
+            raise Rejection
         try:
             self._earn(reply, credentials)
         except Malformed as problem:
@@ -214,7 +214,7 @@ class RADIUSChecker:
                 self._log.warn("MS-CHAP-Error is passed over: {why}", why=str(problem))
             else:
                 return Rejection(failure.error, failure.retry, failure.text)
-        return Rejection(text=_said(reply))
+        return Rejection()
 
 
 def _proof(reply: Reply) -> bytes:
