@@ -1,0 +1,220 @@
+"""
+One connection to a RADIUS server over TLS: the stream of packets, and the requests on it.
+
+The rules:
+
+ - A packet ends where its length says (RFC 6613 section 2.6): replies come in any pieces.
+ - L{IDENTIFIERS} requests are on it at a time, at most.
+ - A reply that is malformed, or isn't the server's, ends the connection (RFC 6613 section 2.6.4).
+   One that nobody waits for is discarded.
+ - The identifier of a request that was given up isn't used again before the late reply has come.
+ - A request waits for its reply for a time, which goes on when its connection is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.error import Malformed
+from pptpgw.ppp.network import cancelled
+from pptpgw.radius.packet import HEADER_OCTETS, Reply, Request, lengthOf
+from pptpgw.radius.tls import reasonOf
+from pptpgw.radius.transport import Unanswered
+
+IDENTIFIERS = 256
+
+
+class Owner(Protocol):
+    """
+    Whose connections and requests they are: L{pptpgw.radius.radsec.TLSTransport}.
+
+    @ivar clock: measures the time of requests.
+    """
+
+    clock: IReactorTime
+
+    def opened(self, connection: Connection) -> None:
+        """
+        The server is who it is meant to be: requests can be sent.
+        """
+
+    def closed(self, connection: Connection, why: str) -> None:
+        """
+        The connection is over, or never came to be.
+        """
+
+    def discard(self, reason: str) -> None:
+        """
+        Count a discard.
+        """
+
+    def answered(self) -> None:
+        """
+        A sure reply came.
+        """
+
+    def leave(self, asked: Asked) -> None:
+        """
+        A request is over.
+        """
+
+    def silent(self, asked: Asked) -> None:
+        """
+        A request wasn't answered in time.
+        """
+
+
+@implementer(IHandshakeListener)
+class Connection(protocol.Protocol):
+    """
+    One connection.
+
+    @ivar late: the identifiers of requests that were given up.
+    @ivar heard: whether a sure reply came.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._buffer = b""
+        self._identifiers = deque(range(IDENTIFIERS))
+        self._asked: dict[int, Asked] = {}
+        self._why = ""
+        self.late: set[int] = set()
+        self.heard = False
+
+    def handshakeCompleted(self) -> None:
+        """
+        Both ends know each other.
+        """
+        self._owner.opened(self)
+
+    def send(self, asked: Asked) -> None:
+        """
+        Send a request.
+        """
+        assert self.transport is not None
+        identifier = self._identifiers.popleft()
+        self._asked[identifier] = asked
+        asked.sent(self, identifier)
+        self.transport.write(asked.request.encode(identifier))
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take replies off the stream.
+        """
+        self._buffer += data
+        try:
+            while len(self._buffer) >= HEADER_OCTETS and not self._why:
+                length = lengthOf(self._buffer)
+                if len(self._buffer) < length:
+                    return
+                octets, self._buffer = self._buffer[:length], self._buffer[length:]
+                self._received(octets)
+        except Malformed as problem:
+            self._owner.discard("malformed reply over TLS")
+            self.close(f"a reply is wrong: {problem}")
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """
+        It is over.
+        """
+        for asked in self._asked.values():
+            asked.unsent()
+        self._asked.clear()
+        self._owner.closed(self, self._why or reasonOf(reason))
+
+    def close(self, why: str = "the server is silent") -> None:
+        """
+        Have nothing to do with it any more.
+        """
+        self._why = self._why or why
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def givenUp(self, identifier: int) -> None:
+        """
+        Nobody waits for this reply any more.
+        """
+        if self._asked.pop(identifier, None) is not None:
+            self.late.add(identifier)
+
+    def _received(self, octets: bytes) -> None:
+        identifier = octets[1]
+        asked = self._asked.get(identifier)
+        if asked is None:
+            if identifier in self.late:
+                self.late.discard(identifier)
+                self._identifiers.append(identifier)
+            self._owner.discard("reply that nobody waits for")
+            return
+        reply = asked.request.reply(octets)
+        del self._asked[identifier]
+        self._identifiers.append(identifier)
+        self.heard = True
+        self._owner.answered()
+        asked.answered(reply)
+
+
+class Asked:
+    """
+    A request that waits for its reply.
+
+    @ivar since: when it was asked.
+    @ivar result: fires with its reply.
+    """
+
+    def __init__(self, owner: Owner, request: Request, timeout: float) -> None:
+        self._owner = owner
+        self._connection: Connection | None = None
+        self._identifier = 0
+        self._timer: IDelayedCall | None = owner.clock.callLater(timeout, self._late)
+        self.request = request
+        self.since: float = owner.clock.seconds()
+        self.result: Deferred[Reply] = Deferred(lambda _: self._end())
+
+    def sent(self, connection: Connection, identifier: int) -> None:
+        """
+        It is under way.
+        """
+        self._connection = connection
+        self._identifier = identifier
+
+    def unsent(self) -> None:
+        """
+        It isn't any more.
+        """
+        self._connection = None
+
+    def answered(self, reply: Reply) -> None:
+        """
+        Its reply came.
+        """
+        self._connection = None
+        self._end()
+        self.result.callback(reply)
+
+    def unanswered(self, why: str) -> None:
+        """
+        There will be none.
+        """
+        self._end()
+        self.result.errback(Unanswered(f"{self._owner}: {why}"))
+
+    def _late(self) -> None:
+        self._timer = None
+        self.unanswered("no answer in time")
+        self._owner.silent(self)
+
+    def _end(self) -> None:
+        self._timer = cancelled(self._timer)
+        self._owner.leave(self)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.givenUp(self._identifier)

@@ -1,0 +1,143 @@
+"""
+TLS for the connection to a RADIUS server (RFC 6614 section 2.3): the certificates, and how to
+connect.
+
+The rules:
+
+ - The server proves by a certificate of an authority of C{tls-authority} that it is
+   C{tls-name} or, without one, the host; we prove by C{tls-certificate} who we are.
+ - Others than its owner can't read the key.
+ - A packet is a TLS record.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import (
+    Certificate,
+    PrivateCertificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from twisted.python.filepath import FilePath
+from zope.interface import implementer
+
+from pptpgw.error import ConfigurationError
+from pptpgw.servers import Server
+
+_ERRORS = (SSL.Error, crypto.Error)
+
+
+def endpointFor(reactor: Any, server: Server, timeout: float) -> IStreamClientEndpoint:
+    """
+    How to connect to C{server}.
+
+    @raise ConfigurationError: the files that it names can't be used.
+    """
+    name = server.tlsName or server.host
+    try:
+        authorities = [Certificate.loadPEM(one) for one in certificates(server.tlsAuthority)]
+        own = certificates(server.tlsCertificate)
+        certificate = PrivateCertificate.loadPEM(own[0] + b"\n" + _key(server.tlsKey))
+        options = optionsForClientTLS(
+            name,
+            trustRoot=trustRootFromCertificates(authorities),
+            clientCertificate=certificate,
+            extraCertificateOptions={
+                "extraCertChain": [Certificate.loadPEM(one).original for one in own[1:]]
+            },
+        )
+    except (*_ERRORS, ValueError) as error:
+        raise ConfigurationError(
+            f"[[radius.server]] {server.host}: tls-authority, tls-certificate and tls-key can't be "
+            f"used: {_shown(error)}"
+        ) from error
+    plain = HostnameEndpoint(reactor, server.host, server.tlsPort, timeout=timeout)
+    return _Endpoint(plain, options)
+
+
+class _RecordFactory(TLSMemoryBIOFactory):
+    """
+    Makes a TLS record of each packet: FreeRADIUS 3.2 takes a record for one packet, and closes the
+    connection at one that holds several.
+    """
+
+    protocol = TLSMemoryBIOProtocol
+
+
+@implementer(IStreamClientEndpoint)
+class _Endpoint:
+    """
+    TLS on top of another endpoint.
+    """
+
+    def __init__(self, plain: IStreamClientEndpoint, options: Any) -> None:
+        self._plain = plain
+        self._options = options
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+        """
+        connecting: Deferred[Any] = self._plain.connect(
+            _RecordFactory(self._options, True, protocolFactory)
+        )
+        return connecting
+
+
+def certificates(path: str) -> list[bytes]:
+    """
+    The certificates in the file at C{path}, in PEM.
+
+    @raise ConfigurationError: it can't be read, or has none.
+    """
+    found = re.findall(
+        rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", _read(path), re.DOTALL
+    )
+    if not found:
+        raise ConfigurationError(f"{path}: no certificate in PEM is in it")
+    return found
+
+
+def _key(path: str) -> bytes:
+    permissions = FilePath(path).getPermissions() if FilePath(path).exists() else None
+    if permissions is not None and (permissions.group.read or permissions.other.read):
+        raise ConfigurationError(f"{path}: others than its owner may read it; chmod 600 {path}")
+    return _read(path)
+
+
+def _read(path: str) -> bytes:
+    if not path:
+        raise ConfigurationError(
+            '[[radius.server]] with transport = "tls" needs tls-authority, tls-certificate and '
+            "tls-key"
+        )
+    try:
+        with FilePath(path).open() as file:
+            octets: bytes = file.read()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    return octets
+
+
+def reasonOf(failure: Failure) -> str:
+    """
+    Why a connection ended, in words.
+    """
+    value = failure.value
+    assert value is not None
+    return _shown(value) or type(value).__name__
+
+
+def _shown(error: BaseException) -> str:
+    if isinstance(error, _ERRORS) and error.args and isinstance(error.args[0], list):
+        return "; ".join(reason for *_, reason in error.args[0]) or "a TLS error"
+    return str(error)
