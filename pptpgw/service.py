@@ -59,6 +59,9 @@ from pptpgw.reservation import reserve
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
 _OTHER_FILES = 64
+# How many callers may wait to be accepted.  Where more call at once than fit the kernel drops what
+# completes their connections: they believe to be connected, and wait for answers.
+_BACKLOG = 4096
 
 
 def linkSettings(
@@ -339,7 +342,9 @@ class GatewayService(Service):
             network.start()
         for address in self._addresses:
             try:
-                listening = reactor.listenTCP(listen.port, self._control, interface=address)
+                listening = reactor.listenTCP(
+                    listen.port, self._control, _BACKLOG, interface=address
+                )
             except CannotListenError as error:
                 raise ConfigurationError(
                     f"can't listen on {address or 'any address'}, TCP port {listen.port}: "

@@ -153,6 +153,17 @@ class TestService:
         assert "can't receive GRE at 203.0.113.9: Cannot assign" in program.text.splitlines()[-1]
         assert "Traceback" not in program.text
 
+    def test_manyMayWaitToBeAccepted(self, world: World, tmp_path: Path, auth: str) -> None:
+        """
+        A thousand callers that come at once, after a power cut for one, find room.
+        """
+        program = self.run(world, tmp_path, auth)
+        program.waitFor(SERVES)
+        command = world.gateway.command("ss", "-ltnH", "sport", "=", ":1723")
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        assert int(shown.stdout.split()[2]) >= 1000
+        program.interrupt()
+
     def test_oneAddressOfSeveral(
         self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
     ) -> None:
