@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from pptpgw.error import Unproven
+from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.ppp.mschap import accountName
 from pptpgw.section import Limits
@@ -159,9 +159,11 @@ class Lockout:
             return grant
 
         def refuted(failure: Failure) -> Failure | Deferred[Grant]:
-            if failure.check(Unproven) is None:
-                return failure
-            return self._deny(user, source, arrived)
+            # Of a password that has expired it is told that it is right.
+            hidden = failure.check(Refused) is not None and self._locked(user, source)
+            if hidden or failure.check(Unproven) is not None:
+                return self._deny(user, source, arrived)
+            return failure
 
         judged: Deferred[Grant] = maybeDeferred(authenticate, claim)
         return judged.addCallbacks(proven, refuted)

@@ -235,6 +235,23 @@ def test_noGuess(error: Exception) -> None:
     assert not world.told
 
 
+def test_whatHasExpiredDuringALockout() -> None:
+    """
+    One of many guesses made at once may be right, and be told so: not once there were too many.
+    """
+    world = World(maxFailures=3)
+    verdict: Deferred[Grant] = Deferred()
+    answers: list[object] = []
+    judged = world.lockout.judge(claim(b"alice", RIGHT), HERE, lambda _: verdict)
+    judged.addBoth(answers.append)
+    for _ in range(3):
+        world.judge(b"alice", WRONG)
+    verdict.errback(Refused("the password has expired", retry=False, error=648))
+    world.clock.advance(LAST_SECONDS)
+    assert isinstance(answers[0], Failure)
+    assert answers[0].check(Unproven)
+
+
 def raising(error: Exception) -> Callable[[Claim], Deferred[Grant]]:
     def authenticate(claim: Claim) -> Deferred[Grant]:
         raise error
