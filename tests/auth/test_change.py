@@ -14,7 +14,8 @@ from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredQueue, fail
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -26,7 +27,8 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
 from pptpgw.error import Refused, Unproven
-from pptpgw.interfaces import Claim, IChangedPassword
+from pptpgw.interfaces import Claim, Grant, IChangedPassword, IVerdicts
+from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.store.store import Store
 from pptpgw.wire import chap
@@ -34,6 +36,7 @@ from tests.change import changePassword, ntHash
 
 CHALLENGE = bytes(range(16))
 NOW = 1_700_000_000.0
+clock: Any = reactor
 OLD, NEW = "pässword", "Änderung 🔑"
 
 
@@ -140,6 +143,70 @@ async def test_itIsChanged(
     assert any("has changed the password" in line for line in logged)
     for secret in (OLD, NEW, ntHash(OLD).hex(), ntHash(NEW).hex()):
         assert not any(secret in line for line in logged)
+
+
+@implementer(IVerdicts)
+class Verdicts:
+    """
+    Whoever is told how an exchange goes.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def granted(self, grant: Grant) -> None:
+        """
+        Note it.
+        """
+        self.told.append(f"granted {grant.name}")
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        Note it.
+        """
+        self.told.append("authenticated")
+
+    def refused(self, reason: str) -> None:
+        """
+        Note it.
+        """
+        self.told.append(f"refused: {reason}")
+
+
+async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> None:
+    """
+    Challenge, Response, Failure with E=648, Change-Password, Success (RFC 2759 section 9.1.3).
+    """
+    await store.addAccount("bob", OLD.encode(), expires=NOW)
+    packets: DeferredQueue[bytes] = DeferredQueue()
+    verdicts = Verdicts()
+    exchange = MSCHAPV2.makeAuthenticator(
+        clock, packets.put, b"gateway", authenticator, verdicts, 0
+    )
+    exchange.start()
+    challenge = chap.decode(await packets.get())
+    assert isinstance(challenge, chap.Challenge)
+    ntResponse = mschap.generateNTResponse(challenge.value, CHALLENGE, b"bob", ntHash(OLD))
+    value = chap.MSCHAPV2Response(CHALLENGE, ntResponse).encode()
+    exchange.received(chap.Response(challenge.identifier, value, b"bob").encode())
+    failure = chap.decode(await packets.get())
+    assert isinstance(failure, chap.Failure)
+    message = chap.FailureMessage.decode(failure.message)
+    assert (message.error, message.retry, message.version) == (648, False, 3)
+    number = (failure.identifier + 1) & 0xFF
+    octets = changePassword(number, message.challenge, b"bob", OLD, NEW.encode("utf-16-le"))
+    exchange.received(octets)
+    success = chap.decode(await packets.get())
+    assert isinstance(success, chap.Success) and success.identifier == number
+    packet = chap.decode(octets)
+    assert isinstance(packet, chap.ChangePassword)
+    hashed = mschap.challengeHash(packet.peerChallenge, message.challenge, b"bob")
+    hashHash = mschap.hashNtPasswordHash(ntHash(NEW))
+    assert mschap.checkAuthenticatorResponse(hashHash, packet.ntResponse, hashed, success.message)
+    # The last of it is told when the packet has been sent.
+    await deferLater(clock, 0)
+    assert verdicts.told == ["granted bob", "authenticated"]
+    exchange.stop()
 
 
 class TestWrong:
