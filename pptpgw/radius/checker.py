@@ -107,7 +107,8 @@ class RADIUSChecker:
                 "with an auth-port"
             )
         self.identifier = radius.nasIdentifier or configuration.link.name
-        self.address = str(radius.nasAddress[0]) if radius.nasAddress else ""
+        addresses = radius.nasAddress or configuration.listen.addresses
+        self.address = str(addresses[0]) if addresses else ""
         self.deadline = radius.deadline
 
     def requestAvatarId(self, credentials: ClaimCredentials) -> Deferred[bytes | tuple[()]]:
