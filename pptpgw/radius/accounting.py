@@ -1,5 +1,5 @@
 """
-Accounting (RFC 2866, with RFC 2869's 64-bit counters and interim updates, RFC 3162 and RFC 4818).
+Accounting (RFC 2866, with RFC 2869's interim updates): which records there are, and when.
 
 The rules:
 
@@ -17,11 +17,9 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from collections.abc import Callable
 from random import uniform
 from secrets import token_hex
-from struct import Struct, error
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -34,17 +32,28 @@ from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ppp.network import cancelled
+from pptpgw.radius.description import (
+    INTERIM_UPDATE,
+    OFF,
+    ON,
+    START,
+    STOP,
+    Attributes,
+    describe,
+    figures,
+    fill,
+    general,
+    integer,
+    pack,
+    unpack,
+)
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.packet import ACCOUNTING_REQUEST, LONGEST_VALUE, Reply, Request
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, Reply, Request
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 
-START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
-"""
-Acct-Status-Type (RFC 2866 section 5.1).
-"""
 SHORTEST_INTERVAL = 60.0
 """
 Seconds between interim updates, at least (RFC 2869 section 2.1).
@@ -61,25 +70,10 @@ Seconds that the servers are given to answer when the gateway stops.
 
 UNANSWERED = "an interim accounting record was not answered"
 
-Attributes = Sequence[tuple[str, bytes]]
-"""
-Names and values, as the octets that are sent.
-"""
 Ask = Callable[[int, Fill, float], Deferred[Reply]]
 """
 L{pptpgw.radius.client.RADIUSClient.request}.
 """
-
-Networks = Mapping[str, Sequence[IPv4Network | IPv6Network]]
-"""
-The networks of a session by the names of its network protocols.
-"""
-
-_TIME = Struct(">Q")
-_LENGTHS = Struct(">BB")
-_VIRTUAL, _FRAMED, _PPP = 5, 2, 1
-# Untagged: RFC 2868 sections 3.1 and 3.2.
-_PPTP = _IPV4 = b"\0\0\0\x01"
 
 
 class Accounting(SessionObserver):
@@ -127,7 +121,7 @@ class Accounting(SessionObserver):
         Say that we are here.
         """
         self._run = token_hex(8).encode()
-        self.record(b"", self._general(ON))
+        self.record(b"", general(self._nas, self._run, ON))
 
     def stop(self) -> Deferred[None]:
         """
@@ -137,7 +131,10 @@ class Accounting(SessionObserver):
         for account in self._accounts.values():
             account.end()
         self._accounts.clear()
-        off = (*self._general(OFF), ("Acct-Terminate-Cause", _integer(Termination.ADMIN_REBOOT)))
+        off = (
+            *general(self._nas, self._run, OFF),
+            ("Acct-Terminate-Cause", integer(Termination.ADMIN_REBOOT)),
+        )
         self.record(b"", off)
         return self._spool.stop(STOP_SECONDS)
 
@@ -190,8 +187,8 @@ class Accounting(SessionObserver):
         account.end()
         stop = (
             *self._describe(account, STOP),
-            *self._figures(session),
-            ("Acct-Terminate-Cause", _integer(codeOf(cause))),
+            *figures(session, self.clock.seconds()),
+            ("Acct-Terminate-Cause", integer(codeOf(cause))),
         )
         self.record(session.identifier.encode(), stop)
 
@@ -202,7 +199,7 @@ class Accounting(SessionObserver):
         Have a record sent that must not be lost.
         """
         now = int(self.clock.seconds())
-        self._spool.put(session, pack(now, (*attributes, ("Event-Timestamp", _integer(now)))))
+        self._spool.put(session, pack(now, (*attributes, ("Event-Timestamp", integer(now)))))
 
     def update(self, account: _Account) -> Deferred[None] | None:
         """
@@ -214,8 +211,8 @@ class Accounting(SessionObserver):
             return None
         attributes = (
             *self._describe(account, INTERIM_UPDATE),
-            *self._figures(session),
-            ("Event-Timestamp", _integer(int(self.clock.seconds()))),
+            *figures(session, self.clock.seconds()),
+            ("Event-Timestamp", integer(int(self.clock.seconds()))),
         )
         asked = self._ask(
             ACCOUNTING_REQUEST, lambda request: fill(request, attributes), self._deadline
@@ -240,68 +237,12 @@ class Accounting(SessionObserver):
         def add(request: Request) -> None:
             fill(request, attributes)
             delay = max(0, int(self.clock.seconds()) - happened)
-            request.add("Acct-Delay-Time", _integer(delay))
+            request.add("Acct-Delay-Time", integer(delay))
 
         return self._ask(ACCOUNTING_REQUEST, add, self._deadline).addCallback(_answered)
 
-    def _general(self, status: int) -> Attributes:
-        """
-        What every record has.
-        """
-        return (
-            ("Acct-Status-Type", _integer(status)),
-            ("Acct-Session-Id", self._run),
-            *self._identity(""),
-        )
-
-    def _identity(self, called: str) -> Attributes:
-        """
-        Who we are; where no address is ours by name, the one that was called.
-        """
-        addresses = [str(address) for address in self._nas.addresses] or [called]
-        return (
-            ("NAS-Identifier", self._nas.identifier),
-            *(("NAS-IP-Address", IPv4Address(one).packed) for one in addresses[:1] if one),
-        )
-
     def _describe(self, account: _Account, status: int) -> Attributes:
-        """
-        Whose session it is, and what it has or had.
-        """
-        session = account.session
-        return (
-            ("Acct-Status-Type", _integer(status)),
-            ("Acct-Session-Id", session.identifier.encode()),
-            ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
-            *self._identity(session.called),
-            ("NAS-Port", _integer(session.number)),
-            ("NAS-Port-Type", _integer(_VIRTUAL)),
-            ("Service-Type", _integer(_FRAMED)),
-            ("Framed-Protocol", _integer(_PPP)),
-            ("Calling-Station-Id", session.caller.encode()),
-            ("Tunnel-Type", _PPTP),
-            ("Tunnel-Medium-Type", _IPV4),
-            ("Called-Station-Id", session.called.encode()),
-            ("Tunnel-Client-Endpoint", session.caller.encode()),
-            ("Tunnel-Server-Endpoint", session.called.encode()),
-            *_addresses(account.networks),
-            *(("Class", one) for one in session.profile.accountingClass),
-        )
-
-    def _figures(self, session: Session) -> Attributes:
-        """
-        How much it carried; "input" came from the user (RFC 2866 section 5.3).
-        """
-        counters = session.counters
-        return (
-            ("Acct-Session-Time", _integer(int(self.clock.seconds() - session.since))),
-            ("Acct-Input-Octets", _integer(counters.octetsReceived)),
-            ("Acct-Input-Gigawords", _integer(counters.octetsReceived >> 32)),
-            ("Acct-Output-Octets", _integer(counters.octetsSent)),
-            ("Acct-Output-Gigawords", _integer(counters.octetsSent >> 32)),
-            ("Acct-Input-Packets", _integer(counters.packetsReceived)),
-            ("Acct-Output-Packets", _integer(counters.packetsSent)),
-        )
+        return describe(self._nas, account.session, account.networks, status)
 
 
 class _Account:
@@ -375,77 +316,6 @@ class _Account:
 
     def _over(self, _: None) -> None:
         self._asked = None
-
-
-def fill(request: Request, attributes: Attributes) -> None:
-    """
-    Put C{attributes} into a request.
-    """
-    for name, value in attributes:
-        request.add(name, value)
-
-
-def pack(happened: int, attributes: Attributes) -> bytes:
-    """
-    A record as the spool has it: independent of the server that it will be sent to.
-
-    @param happened: when, in seconds since 1970.
-    """
-    parts = [_TIME.pack(happened)]
-    for name, value in attributes:
-        octets = name.encode()
-        parts += (_LENGTHS.pack(len(octets), len(value)), octets, value)
-    return b"".join(parts)
-
-
-def unpack(octets: bytes) -> tuple[int, Attributes]:
-    """
-    What L{pack} made C{octets} of.
-
-    @raise Malformed: nothing.
-    """
-    attributes = []
-    try:
-        (happened,) = _TIME.unpack_from(octets)
-        place = _TIME.size
-        while place < len(octets):
-            name, value = _LENGTHS.unpack_from(octets, place)
-            start = place + _LENGTHS.size
-            place = start + name + value
-            if place > len(octets):
-                raise Malformed("an attribute of an accounting record isn't whole")
-            attributes.append((octets[start : start + name].decode(), octets[start + name : place]))
-    except (error, UnicodeDecodeError) as problem:
-        raise Malformed(f"an accounting record: {problem}") from problem
-    return happened, attributes
-
-
-def _integer(value: int) -> bytes:
-    """
-    The lower 32 bits.
-    """
-    return (value & 0xFFFFFFFF).to_bytes(4, "big")
-
-
-def _addresses(networks: Networks) -> Iterable[tuple[str, bytes]]:
-    """
-    Framed-IP-Address, Framed-IPv6-Prefix (RFC 3162) and Delegated-IPv6-Prefix (RFC 4818).
-    """
-    for network in networks.get("ipv4", ())[:1]:
-        yield "Framed-IP-Address", network.network_address.packed
-    name = "Framed-IPv6-Prefix"
-    for network in networks.get("ipv6", ()):
-        if isinstance(network, IPv6Network):
-            yield name, prefix(network)
-            name = "Delegated-IPv6-Prefix"
-
-
-def prefix(network: IPv6Network) -> bytes:
-    """
-    As RFC 3162 section 2.3 has it.
-    """
-    octets = -(-network.prefixlen // 8)
-    return bytes((0, network.prefixlen)) + network.network_address.packed[:octets]
 
 
 def _answered(_: Any) -> None:

@@ -1,0 +1,184 @@
+"""
+What an accounting record says (RFC 2866, with RFC 2869's 64-bit counters, RFC 3162 and RFC 4818),
+and its octets in the spool.
+
+The rules:
+
+ - A record is attributes, independent of the server that it will be sent to.
+ - "Input" is what came from the user (RFC 2866 section 5.3); octets have 64 bits in two attributes.
+ - Of IPv4 the first network is the caller's address (Framed-IP-Address); of IPv6 the first is that
+   of the link (Framed-IPv6-Prefix), the others are delegated (Delegated-IPv6-Prefix).
+ - Where no address is ours by name, NAS-IP-Address is the one that was called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from struct import Struct, error
+
+from pptpgw.error import Malformed
+from pptpgw.radius.nas import NAS
+from pptpgw.radius.packet import LONGEST_VALUE, Request
+from pptpgw.session.session import Session
+
+START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
+"""
+Acct-Status-Type (RFC 2866 section 5.1).
+"""
+
+Attributes = Sequence[tuple[str, bytes]]
+"""
+Names and values, as the octets that are sent.
+"""
+
+Networks = Mapping[str, Sequence[IPv4Network | IPv6Network]]
+"""
+The networks of a session by the names of its network protocols.
+"""
+
+_TIME = Struct(">Q")
+_LENGTHS = Struct(">BB")
+_VIRTUAL, _FRAMED, _PPP = 5, 2, 1
+# Untagged: RFC 2868 sections 3.1 and 3.2.
+_PPTP = _IPV4 = b"\0\0\0\x01"
+
+
+def general(nas: NAS, run: bytes, status: int) -> Attributes:
+    """
+    What a record has that is of no session.
+
+    @param nas: what we are called.
+    @param run: the identifier of this run of the gateway.
+    @param status: L{ON} or L{OFF}.
+    """
+    return (
+        ("Acct-Status-Type", integer(status)),
+        ("Acct-Session-Id", run),
+        *_identity(nas, ""),
+    )
+
+
+def _identity(nas: NAS, called: str) -> Attributes:
+    """
+    Who we are; where no address is ours by name, the one that was called.
+    """
+    addresses = [str(address) for address in nas.addresses] or [called]
+    return (
+        ("NAS-Identifier", nas.identifier),
+        *(("NAS-IP-Address", IPv4Address(one).packed) for one in addresses[:1] if one),
+    )
+
+
+def describe(nas: NAS, session: Session, networks: Networks, status: int) -> Attributes:
+    """
+    Whose session it is, and what it has or had.
+
+    @param networks: those that it has or had.
+    @param status: L{START}, L{STOP} or L{INTERIM_UPDATE}.
+    """
+    return (
+        ("Acct-Status-Type", integer(status)),
+        ("Acct-Session-Id", session.identifier.encode()),
+        ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
+        *_identity(nas, session.called),
+        ("NAS-Port", integer(session.number)),
+        ("NAS-Port-Type", integer(_VIRTUAL)),
+        ("Service-Type", integer(_FRAMED)),
+        ("Framed-Protocol", integer(_PPP)),
+        ("Calling-Station-Id", session.caller.encode()),
+        ("Tunnel-Type", _PPTP),
+        ("Tunnel-Medium-Type", _IPV4),
+        ("Called-Station-Id", session.called.encode()),
+        ("Tunnel-Client-Endpoint", session.caller.encode()),
+        ("Tunnel-Server-Endpoint", session.called.encode()),
+        *_addresses(networks),
+        *(("Class", one) for one in session.profile.accountingClass),
+    )
+
+
+def figures(session: Session, now: float) -> Attributes:
+    """
+    How much it carried; "input" came from the user (RFC 2866 section 5.3).
+    """
+    counters = session.counters
+    return (
+        ("Acct-Session-Time", integer(int(now - session.since))),
+        ("Acct-Input-Octets", integer(counters.octetsReceived)),
+        ("Acct-Input-Gigawords", integer(counters.octetsReceived >> 32)),
+        ("Acct-Output-Octets", integer(counters.octetsSent)),
+        ("Acct-Output-Gigawords", integer(counters.octetsSent >> 32)),
+        ("Acct-Input-Packets", integer(counters.packetsReceived)),
+        ("Acct-Output-Packets", integer(counters.packetsSent)),
+    )
+
+
+def fill(request: Request, attributes: Attributes) -> None:
+    """
+    Put C{attributes} into a request.
+    """
+    for name, value in attributes:
+        request.add(name, value)
+
+
+def pack(happened: int, attributes: Attributes) -> bytes:
+    """
+    A record as the spool has it: independent of the server that it will be sent to.
+
+    @param happened: when, in seconds since 1970.
+    """
+    parts = [_TIME.pack(happened)]
+    for name, value in attributes:
+        octets = name.encode()
+        parts += (_LENGTHS.pack(len(octets), len(value)), octets, value)
+    return b"".join(parts)
+
+
+def unpack(octets: bytes) -> tuple[int, Attributes]:
+    """
+    What L{pack} made C{octets} of.
+
+    @raise Malformed: nothing.
+    """
+    attributes = []
+    try:
+        (happened,) = _TIME.unpack_from(octets)
+        place = _TIME.size
+        while place < len(octets):
+            name, value = _LENGTHS.unpack_from(octets, place)
+            start = place + _LENGTHS.size
+            place = start + name + value
+            if place > len(octets):
+                raise Malformed("an attribute of an accounting record isn't whole")
+            attributes.append((octets[start : start + name].decode(), octets[start + name : place]))
+    except (error, UnicodeDecodeError) as problem:
+        raise Malformed(f"an accounting record: {problem}") from problem
+    return happened, attributes
+
+
+def integer(value: int) -> bytes:
+    """
+    The lower 32 bits.
+    """
+    return (value & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _addresses(networks: Networks) -> Iterable[tuple[str, bytes]]:
+    """
+    Framed-IP-Address, Framed-IPv6-Prefix (RFC 3162) and Delegated-IPv6-Prefix (RFC 4818).
+    """
+    for network in networks.get("ipv4", ())[:1]:
+        yield "Framed-IP-Address", network.network_address.packed
+    name = "Framed-IPv6-Prefix"
+    for network in networks.get("ipv6", ()):
+        if isinstance(network, IPv6Network):
+            yield name, prefix(network)
+            name = "Delegated-IPv6-Prefix"
+
+
+def prefix(network: IPv6Network) -> bytes:
+    """
+    As RFC 3162 section 2.3 has it.
+    """
+    octets = -(-network.prefixlen // 8)
+    return bytes((0, network.prefixlen)) + network.network_address.packed[:octets]

@@ -1,0 +1,145 @@
+"""
+Tests of L{pptpgw.radius.description}: what records say, and their octets in the spool.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pptpgw.counters import Counters
+from pptpgw.error import Malformed
+from pptpgw.profile import Profile
+from pptpgw.radius.description import (
+    INTERIM_UPDATE,
+    ON,
+    START,
+    Networks,
+    describe,
+    figures,
+    general,
+    pack,
+    prefix,
+    unpack,
+)
+from pptpgw.radius.nas import NAS
+from pptpgw.session.session import Session
+
+NAMED, UNNAMED = NAS(b"gate", (IPv4Address("192.0.2.1"),)), NAS(b"gate", ())
+
+
+def sessionOf(user: str = "alice") -> Session:
+    session = Session(
+        (1 << 32) + 7,
+        "run1",
+        Profile(user),
+        "198.51.100.1",
+        1000.0,
+        Counters(),
+        lambda cause: None,
+        lambda session: None,
+    )
+    session.called = "192.0.2.5"
+    return session
+
+
+@pytest.mark.parametrize(("nas", "address"), [(NAMED, "192.0.2.1"), (UNNAMED, "192.0.2.5")])
+def test_who(nas: NAS, address: str) -> None:
+    """
+    Where no address is ours by name the session's server is the one that was called.
+    """
+    record = dict(describe(nas, sessionOf(), {}, START))
+    assert record["NAS-IP-Address"] == IPv4Address(address).packed
+    assert record["NAS-Identifier"] == b"gate" and record["Called-Station-Id"] == b"192.0.2.5"
+    assert record["Acct-Session-Id"] == b"run1" and record["NAS-Port"] == bytes((0, 0, 0, 7))
+
+
+def test_ofNoSession() -> None:
+    """
+    A record of the gateway has no address where none is ours by name.
+    """
+    assert dict(general(UNNAMED, b"run", ON)) == {
+        "Acct-Status-Type": bytes((0, 0, 0, 7)),
+        "Acct-Session-Id": b"run",
+        "NAS-Identifier": b"gate",
+    }
+    assert dict(general(NAMED, b"run", ON))["NAS-IP-Address"] == bytes((192, 0, 2, 1))
+
+
+def test_longName() -> None:
+    """
+    A name is cut to what an attribute holds.
+    """
+    record = dict(describe(NAMED, sessionOf("x" * 300), {}, START))
+    assert record["User-Name"] == b"x" * 253
+
+
+def test_networks() -> None:
+    """
+    One address, one prefix of the link, any number that are delegated.
+    """
+    networks: Networks = {
+        "ipv4": (IPv4Network("10.0.0.1"), IPv4Network("10.9.0.0/24")),
+        "ipv6": tuple(map(IPv6Network, ("2001:db8::/64", "2001:db8:1::/56", "2001:db8:2::/56"))),
+    }
+    record = describe(NAMED, sessionOf(), networks, INTERIM_UPDATE)
+    assert [name for name, _ in record if name.startswith(("Framed-I", "Delegated"))] == [
+        "Framed-IP-Address",
+        "Framed-IPv6-Prefix",
+        "Delegated-IPv6-Prefix",
+        "Delegated-IPv6-Prefix",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("network", "octets"),
+    [("::/0", "0000"), ("2001:db8::/32", "002020010db8"), ("2001:db8:8000::/33", "002120010db880")],
+)
+def test_prefix(network: str, octets: str) -> None:
+    """
+    A prefix has as many octets as its bits need (RFC 3162 section 2.3).
+    """
+    assert prefix(IPv6Network(network)) == bytes.fromhex(octets)
+
+
+def test_figures() -> None:
+    """
+    Octets have 64 bits in two attributes, packets the lower 32; input came from the user.
+    """
+    session = sessionOf()
+    session.counters.octetsReceived = (3 << 32) + 4
+    session.counters.packetsSent = (1 << 32) + 9
+    found = {name: int.from_bytes(value, "big") for name, value in figures(session, 1009.9)}
+    assert found["Acct-Session-Time"] == 9
+    assert (found["Acct-Input-Gigawords"], found["Acct-Input-Octets"]) == (3, 4)
+    assert (found["Acct-Output-Gigawords"], found["Acct-Output-Octets"]) == (0, 0)
+    assert (found["Acct-Input-Packets"], found["Acct-Output-Packets"]) == (0, 9)
+
+
+_ATTRIBUTES = st.lists(
+    st.tuples(
+        st.text(max_size=40).filter(lambda name: len(name.encode()) < 256), st.binary(max_size=253)
+    )
+)
+
+
+@given(happened=st.integers(0, 2**64 - 1), attributes=_ATTRIBUTES)
+def test_packed(happened: int, attributes: list[tuple[str, bytes]]) -> None:
+    """
+    A record is read as it was written.
+    """
+    assert unpack(pack(happened, attributes)) == (happened, attributes)
+
+
+@given(octets=st.binary(max_size=100))
+def test_anyRecord(octets: bytes) -> None:
+    """
+    Octets that are no record are L{Malformed} and nothing else.
+    """
+    try:
+        unpack(octets)
+    except Malformed:
+        pass
