@@ -1,8 +1,8 @@
 """
 Our own client as a program: a command a line comes in, an answer a line goes out, both in JSON.
 
-C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU]}: a call on
-it; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
+C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU, METHOD]}: a
+call on it, by MS-CHAPv2 where no other is named; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
 device, C{tunNUMBER}, and the route to the networks of the tests; C{["ended", NUMBER]}: wait for its
 end, and say why it came. C{["bridge", USER, PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and
 nothing else, between the gateway and a TAP device of its own. C{["declared", USER, PASSWORD]}: one
@@ -23,12 +23,14 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from pptpgw import plugin
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
+from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
@@ -158,13 +160,16 @@ class Commands(LineOnlyReceiver):
             await connection.close()
         return {}
 
-    async def do_call(self, user: str, password: str, mru: int) -> dict[str, Any]:
+    async def do_call(
+        self, user: str, password: str, mru: int, method: str = "mschapv2"
+    ) -> dict[str, Any]:
         if self._connection is None:
             await self.do_connect()
         assert self._connection is not None
         placed = Placed(len(self._calls))
         self._calls.append(placed)
-        identity = Identity(user.encode(), password.encode(), (MSCHAPV2,))
+        methods = (plugin.find(IAuthenticationProtocol, method),)
+        identity = Identity(user.encode(), password.encode(), methods)
         settings = LinkSettings(identity=identity, mru=mru)
         placed.call = call = await self._connection.placeCall(settings, [placed.ipv4])
         return {

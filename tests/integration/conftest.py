@@ -70,8 +70,8 @@ def serve(world: World, tmp_path: Path) -> Iterator[Serve]:
     """
     served: list[Served] = []
 
-    def start(**sections: dict[str, object]) -> Served:
-        served.append(Served(world, tmp_path, sections))
+    def start(auth: str | None = None, **sections: dict[str, object]) -> Served:
+        served.append(Served(world, tmp_path, sections, auth))
         return served[-1]
 
     yield start

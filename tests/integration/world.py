@@ -116,7 +116,12 @@ class Served(Program):
     The gateway of C{served.py}, which serves when this is made.
     """
 
-    def __init__(self, world: World, folder: Path, sections: Sections) -> None:
+    def __init__(
+        self, world: World, folder: Path, sections: Sections, auth: str | None = None
+    ) -> None:
+        """
+        @param auth: who judges callers; None: a file with our users.
+        """
         self.before = devices(world.gateway)
         self.starts = 1
         configuration, secrets = folder / "pptpgw.toml", folder / "chap-secrets"
@@ -128,7 +133,7 @@ class Served(Program):
             folder / "gateway.log",
             sys.executable,
             str(Path(__file__).parent / "served.py"),
-            *("--config", str(configuration), "--auth", f"chap-secrets:{secrets}"),
+            *("--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"),
         )
         self.waitFor("serves")
 
