@@ -6,7 +6,8 @@ The rules:
  - A user whose account names single addresses gets the first of them that is free, whether or not
    a pool holds it; from then on, or from L{AddressPool.reserve}, no pool gives them to others.
    Kept is only whose the addresses of the pools are, so that never takes more room than these have:
-   of two accounts that name the same one the later owns it.
+   of two accounts that name the same one the later owns it, and when a pool comes to hold more,
+   they have no owners until these call or are reserved again.
  - Every other user gets one from the pool that its account names, or from the default one; where
    that is used up, from the pool that is named to come next, and so on.
  - Nothing is given twice before it is released. The address that has been free longest is given

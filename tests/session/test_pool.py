@@ -326,7 +326,8 @@ STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), max_size=60)
 def test_againstAModel(steps: list[tuple[int, int]]) -> None:
     """
     Against sets of what is in use and owned: nothing is given twice, nobody's own is given to
-    another, and nothing is refused while it is free, however the pool changes meanwhile.
+    another, and nothing is refused while it is free, however the pool changes meanwhile. What is
+    not in the pool has no owner.
     """
     addresses = pool(last="10.0.0.4")
     last = 4
@@ -341,13 +342,16 @@ def test_againstAModel(steps: list[tuple[int, int]]) -> None:
         if kind == 3:
             last = number
             addresses.change({"default": ranges(f"10.0.0.1-10.0.0.{last}")})
+            pooled = {f"10.0.0.{one}" for one in range(1, last + 1)}
+            owners = {one: name for one, name in owners.items() if one in pooled}
             continue
         subscriber = ANY
         free = {f"10.0.0.{one}" for one in range(1, last + 1)} - used - set(owners)
         if kind == 2:
             subscriber = Profile(f"own {number % 2}", (IPv4Network(address),))
             owners = {one: name for one, name in owners.items() if name != subscriber.name}
-            owners[address] = subscriber.name
+            if number <= last:
+                owners[address] = subscriber.name
             free = {address} - used
         try:
             given = allocate(addresses, subscriber)
