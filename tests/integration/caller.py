@@ -2,11 +2,12 @@
 Our own client as a program: a command a line comes in, an answer a line goes out, both in JSON.
 
 C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU, METHOD]}: a
-call on it, by MS-CHAPv2 where no other is named; C{["ping", NUMBER]}: echo to the gateway through that call; C{["kernel", NUMBER]}: give it a TUN
-device, C{tunNUMBER}, and the route to the networks of the tests; C{["ended", NUMBER]}: wait for its
-end, and say why it came. C{["bridge", USER, PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and
-nothing else, between the gateway and a TAP device of its own. C{["declared", USER, PASSWORD]}: one
-with AppleTalk alone; C{["ask", NUMBER, TEXT]}: send a packet through that, and wait for one.
+call on it, by MS-CHAPv2 where no other is named; C{["ping", NUMBER]}: echo to the gateway through
+that call; C{["kernel", NUMBER]}: give it a TUN device, C{tunNUMBER}, and the route to the networks
+of the tests; C{["ended", NUMBER]}: wait for its end, and say why it came. C{["bridge", USER,
+PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and nothing else, between the gateway and a TAP
+device of its own. C{["declared", USER, PASSWORD]}: one with AppleTalk alone; C{["ask", NUMBER,
+TEXT]}: send a packet through that, and wait for one.
 """
 
 import json
