@@ -1,0 +1,179 @@
+"""
+What a request of dynamic authorization means (RFC 5176 section 3): which sessions, and whether it
+can be obeyed.
+
+The rules:
+
+ - A request names us, if it names a NAS at all (section 3), and at least one session, by attributes
+   each of which must be the session's; if they are those of several, all are meant.
+ - An attribute that can't be obeyed, or a value that can't be read, refuses the whole request
+   (sections 2.3 and 3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from ipaddress import IPv6Network
+from typing import Any
+
+from pptpgw.error import Malformed
+from pptpgw.radius.attributes import read
+from pptpgw.radius.nas import NAS
+from pptpgw.radius.packet import COA_REQUEST, Packet, decode, dictionary
+from pptpgw.session.session import Session
+
+_FRAMED = 2
+
+
+class ErrorCause(IntEnum):
+    """
+    Why a request is refused (RFC 5176 section 3.5).
+    """
+
+    UNSUPPORTED_ATTRIBUTE = 401
+    MISSING_ATTRIBUTE = 402
+    NAS_IDENTIFICATION_MISMATCH = 403
+    UNSUPPORTED_SERVICE = 405
+    INVALID_ATTRIBUTE_VALUE = 407
+    SESSION_CONTEXT_NOT_FOUND = 503
+
+
+class Refusal(Exception):
+    """
+    A request can't be obeyed.
+    """
+
+    def __init__(self, cause: ErrorCause, why: str) -> None:
+        super().__init__(why)
+        self.cause = cause
+
+
+def check(packet: Packet, keys: Iterable[Any], nas: NAS) -> None:
+    """
+    Look at every attribute before anything is done.
+
+    @param packet: the request.
+    @param keys: what pyrad calls its attributes.
+    @param nas: what we are called.
+    @raise Refusal: it can't be obeyed.
+    """
+    changing = _CHANGING if packet.code == COA_REQUEST else frozenset()
+    for key in keys:
+        name = _nameOf(key)
+        if name not in _IDENTIFYING and name not in _PASSING and name not in changing:
+            raise Refusal(ErrorCause.UNSUPPORTED_ATTRIBUTE, f"attribute {name}")
+        if name in changing:
+            for octets in packet.octets(name):
+                try:
+                    read(name, octets)
+                except ValueError as problem:
+                    raise Refusal(
+                        ErrorCause.INVALID_ATTRIBUTE_VALUE, f"{name}: {problem}"
+                    ) from problem
+    if any(octets != _FRAMED.to_bytes(4, "big") for octets in packet.octets("Service-Type")):
+        raise Refusal(ErrorCause.UNSUPPORTED_SERVICE, "another Service-Type than Framed")
+    if changing and not any(packet.octets(name) for name in changing):
+        raise Refusal(ErrorCause.MISSING_ATTRIBUTE, "it changes nothing")
+    for octets in packet.octets("NAS-Identifier"):
+        if octets != nas.identifier:
+            raise Refusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-Identifier")
+    # Where none is ours by name, it was enough to reach us.
+    ours = [address.packed for address in nas.addresses]
+    for octets in packet.octets("NAS-IP-Address"):
+        if ours and octets not in ours:
+            raise Refusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-IP-Address")
+
+
+def find(packet: Packet, sessions: Iterable[Session]) -> list[Session]:
+    """
+    Those of C{sessions} that a request means.
+
+    @raise Refusal: there is none, or it names none.
+    """
+    change = packet.code == COA_REQUEST
+    given = [
+        (judge, octets)
+        for name, judge in _JUDGES.items()
+        # What a session repeats in accounting names it, unless that is what is changed.
+        if not (change and name in _CHANGING)
+        for octets in packet.octets(name)
+    ]
+    if not given:
+        raise Refusal(ErrorCause.MISSING_ATTRIBUTE, "it names no session")
+    found = [
+        session for session in sessions if all(judge(session, octets) for judge, octets in given)
+    ]
+    if not found:
+        raise Refusal(ErrorCause.SESSION_CONTEXT_NOT_FOUND, "there is no such session")
+    return found
+
+
+_CHANGING = frozenset(
+    (
+        "Session-Timeout",
+        "Idle-Timeout",
+        "Acct-Interim-Interval",
+        "Class",
+        "Filter-Id",
+        "Port-Limit",
+        "Mikrotik-Rate-Limit",
+        "WISPr-Bandwidth-Max-Up",
+        "WISPr-Bandwidth-Max-Down",
+    )
+)
+"""
+What can be changed while a session lasts.
+"""
+
+
+def _hasPrefix(session: Session, octets: bytes) -> bool:
+    try:
+        prefix = IPv6Network(decode("Framed-IPv6-Prefix", octets))
+    except (Malformed, ValueError):
+        return False
+    return prefix in session.networks.get("ipv6", ())
+
+
+def _hasAddress(session: Session, octets: bytes) -> bool:
+    return any(
+        network.network_address.packed == octets for network in session.networks.get("ipv4", ())[:1]
+    )
+
+
+_JUDGES: Mapping[str, Callable[[Session, bytes], bool]] = {
+    "Acct-Session-Id": lambda session, octets: session.identifier.encode() == octets,
+    "User-Name": lambda session, octets: session.user.encode("utf-8", "surrogateescape") == octets,
+    "Framed-IP-Address": _hasAddress,
+    "Framed-IPv6-Prefix": _hasPrefix,
+    "Delegated-IPv6-Prefix": _hasPrefix,
+    "Calling-Station-Id": lambda session, octets: session.caller.encode() == octets,
+    "NAS-Port": lambda session, octets: (session.number & 0xFFFFFFFF).to_bytes(4, "big") == octets,
+    "Class": lambda session, octets: octets in session.profile.accountingClass,
+}
+"""
+Whether a session is the one that an attribute means.
+"""
+
+_IDENTIFYING = frozenset(_JUDGES) | {"NAS-Identifier", "NAS-IP-Address"}
+_PASSING = frozenset(
+    (
+        "Acct-Terminate-Cause",
+        "Event-Timestamp",
+        "Message-Authenticator",
+        "Proxy-State",
+        "Reply-Message",
+        "Service-Type",
+    )
+)
+"""
+What neither names a session nor changes it.
+"""
+
+
+def _nameOf(key: Any) -> str:
+    """
+    The name of an attribute that pyrad has found in a packet.
+    """
+    index = dictionary().attrindex
+    return str(index.GetBackward(key)) if index.HasBackward(key) else str(key)
