@@ -4,7 +4,9 @@ A reactor of a test's own, that really runs: for what only processes can show.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -30,8 +32,26 @@ def running(begin: Callable[[Any], Deferred[Any]]) -> Any:
         deferred.addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(start)
-    reactor.run()
+    with signalsKept():
+        reactor.run()
     (result,) = results
     if hasattr(result, "raiseException"):
         result.raiseException()
     return result
+
+
+@contextmanager
+def signalsKept() -> Iterator[None]:
+    """
+    What signals do is afterwards as it was: the other reactor of this process, that of the tests
+    which return Deferreds, still hears of the ends of its children.
+    """
+    numbers = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    descriptor = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        for number, what in before.items():
+            signal.signal(number, what)
