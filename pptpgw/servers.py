@@ -45,6 +45,8 @@ def _name(value: object) -> str:
 
 
 TLS_NAME = Kind("a domain name or an address", _name)
+
+
 def _identifier(value: object) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise ValueError

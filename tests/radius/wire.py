@@ -64,7 +64,8 @@ class Wire(Clock):
         assert port == 0
         opened = Port(self, protocol)
         self.ports.append(opened)
-        protocol.makeConnection(opened)
+        transport: Any = opened
+        protocol.makeConnection(transport)
         return opened
 
     def arrived(self, port: Port, octets: bytes) -> None:
