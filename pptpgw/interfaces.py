@@ -65,12 +65,15 @@ class Attachment:
     @ivar local: for IPv6 on the data path's own network: called with each packet that concerns the
         link alone, its source or destination link-local or its destination multicast (RFC 4291
         sections 2.5.6 and 2.7); without it they are counted and silently discarded.
+    @ivar permits: for IPv4 and IPv6: asked whether a packet may pass, either way; what concerns
+        the link alone passes without; None: all may.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
     local: Callable[[bytes], None] | None = None
+    permits: Callable[[bytes], bool] | None = None
 
 
 Attachments = Mapping[int, Attachment]
@@ -331,6 +334,7 @@ class INetworkEnvironment(Interface):
     mru = Attribute("The largest packet, in octets, that may be sent to a caller: [link] mru.")
     interface = Attribute("The data path's L{IKernelInterface}; None where it has none.")
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no session.")
+    filters = Attribute("The L{pptpgw.session.gate.Filters} that accounts may name.")
 
 
 class INetwork(Interface):

@@ -352,3 +352,6 @@ UDP_ADDRESS = Kind(
     'empty, or an IPv4 address of this machine, or 0.0.0.0, and a port, as in "0.0.0.0:213"',
     _udpAddress,
 )
+TEXTS = Kind(
+    "a list of texts", lambda value: tuple(_exactly(str, one) for one in _exactly(list, value))
+)

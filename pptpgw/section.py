@@ -14,8 +14,9 @@ from typing import Literal
 
 from pptpgw import plugin
 from pptpgw.declaration import Declaration
-from pptpgw.declared import GENERIC
+from pptpgw.declared import GENERIC, Fault
 from pptpgw.error import ConfigurationError
+from pptpgw.filter import ALLOWED, Filter
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.kind import (
     ADDRESSES,
@@ -32,6 +33,7 @@ from pptpgw.kind import (
     SPECIFICATIONS,
     STORE,
     STORE_OR_NONE,
+    TEXTS,
     UDP_ADDRESS,
     Kind,
     choice,
@@ -163,6 +165,46 @@ class Accounts:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedFilter:
+    """
+    C{[[network.filter]]}: which packets pass for accounts that name it.
+
+    @ivar name: what they call it.
+    @ivar rules: its rules, as L{pptpgw.filter} has them.
+    """
+
+    name: str = key(NAME, "")
+    rules: tuple[str, ...] = key(TEXTS, ())
+
+
+def _filters(value: object) -> tuple[NamedFilter, ...]:
+    filters: tuple[NamedFilter, ...] = tablesOf(
+        "network.filter", NamedFilter, value, ("name", "rules")
+    )
+    faults = []
+    names: set[str] = set()
+    for index, one in enumerate(filters, 1):
+        entry = f'entry {index}, "{one.name}":'
+        if one.name in names:
+            faults.append(f"{entry} there is one of this name already")
+        names.add(one.name)
+        for number, rule in enumerate(one.rules, 1):
+            try:
+                Filter([rule])
+            except ValueError:
+                faults.append(f"{entry} rule {number}, {shown(rule)}: must be {ALLOWED}")
+    if faults:
+        raise Fault("\n".join(faults))
+    return filters
+
+
+FILTERS = Kind("tables, [[network.filter]], each of which describes a filter", _filters)
+"""
+A list of filters.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """
     C{[network]}: how callers' packets reach the rest of the world.
@@ -172,6 +214,7 @@ class Network:
     @ivar masquerade: whether to forward, and to hide callers behind the default route's interface.
     @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
     @ivar generic: the network protocols that are declared here, served besides C{protocols}.
+    @ivar filter: the filters that accounts may name.
     """
 
     protocols: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
@@ -179,6 +222,7 @@ class Network:
     masquerade: bool = key(BOOLEAN, False)
     mssClamp: bool = key(BOOLEAN, True)
     generic: tuple[Declaration, ...] = key(GENERIC, ())
+    filter: tuple[NamedFilter, ...] = key(FILTERS, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ from pptpgw.radius.setup import makeClient
 from pptpgw.records import Records
 from pptpgw.reload import reload
 from pptpgw.reservation import reserve
+from pptpgw.session.gate import Filters
 
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -166,8 +167,9 @@ class GatewayService(Service):
             reactor, configuration, self.radius, lambda: self.gateway.sessions, counters
         )
         self._records = Records(reactor, configuration, portal)
+        filters = Filters({one.name: one.rules for one in configuration.network.filter})
         environment = Environment(
-            reactor, configuration.link.mru, self.dataPath.interface, counters
+            reactor, configuration.link.mru, self.dataPath.interface, counters, filters
         )
         self.networks: dict[str, INetwork] = {
             name: factory.makeNetwork(configuration.section(factory), environment)
@@ -181,6 +183,7 @@ class GatewayService(Service):
             self.dataPath,
             Authenticator(portal),
             [
+                filters,
                 self._shaper,
                 *observers,
                 *self.radiusServices.observers,

@@ -17,9 +17,10 @@ from pptpgw import plugin
 from pptpgw.config import SECTIONS, Configuration, load, parse
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
+from pptpgw.filter import ALLOWED
 from pptpgw.interfaces import INetworkFactory
 from pptpgw.network.ipv4 import IPv4Factory
-from pptpgw.section import Link
+from pptpgw.section import Link, NamedFilter
 from pptpgw.table import keysOf
 
 ROOT = Path(__file__).parent.parent
@@ -276,6 +277,22 @@ class TestErrors:
             'x.toml: [[network.generic]] entry 2, "x": to = 1: must be "hub", "unix:/PATH", '
             '"udp:ADDRESS:PORT" (an IPv6 address in brackets) or "object:DOTTED.NAME"'
         )
+
+    def test_filters(self) -> None:
+        """
+        One that is right; and each thing that is wrong is named by entry and rule.
+        """
+        rule = "permit ip from any to any"
+        text = f'[[network.filter]]\nname = "office"\nrules = ["{rule}"'
+        assert parse(f"{text}]", "x.toml").network.filter == (NamedFilter("office", (rule,)),)
+        found = fault(f'{text}, "permit all"]\n{text}]')
+        assert found == (
+            'x.toml: [[network.filter]] entry 1, "office": rule 2, "permit all": must be '
+            f'{ALLOWED}\nentry 2, "office": there is one of this name already'
+        )
+        assert "entry 1: rules is missing" in fault('[[network.filter]]\nname = "office"')
+        assert "entry 1: name is missing" in fault("[[network.filter]]\nrules = []")
+        assert "a list of texts" in fault('[[network.filter]]\nname = "a"\nrules = [1]')
 
     def test_anUnknownSection(self) -> None:
         assert fault("[networks]") == "x.toml: unknown section [networks]: did you mean network?"

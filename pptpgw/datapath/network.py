@@ -235,7 +235,7 @@ class IPv6(Network):
                 packet[8:16] != prefix
                 and (not 0 < packet[8] < _IPV6_SPECIAL or packet[8:24] not in self._sources)
             ):
-                if _isLocal(packet):
+                if isLocal(packet):
                     deliver = self._local
                 elif packet[8:24] not in self._sources:
                     counters.discard(SPOOFED)
@@ -290,7 +290,7 @@ class IPv6(Network):
                 self._counters.discard(NOT_DELIVERED)
 
 
-def _isLocal(packet: bytes) -> bool:
+def isLocal(packet: bytes) -> bool:
     """
     Whether an IPv6 packet concerns the link alone: link-local or without a source, or to a
     link-local address or a multicast one.

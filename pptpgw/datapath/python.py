@@ -16,6 +16,7 @@ from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import GRE, TUN, Deliver
+from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.network import (
     ERROR_LIMIT,
     FAILURE_LIMIT,
@@ -122,11 +123,12 @@ class PythonDataPath:
             failures = self._failures[protocol] = Bucket(self._clock.seconds, FAILURE_LIMIT)
         shared = protocol, attachment, channel, deliver, failures
         network: Network
+        filtered = attachment.permits is not None
         if protocol == IPV4:
-            network = IPv4(*shared, self._mssClamp)
+            network = (FilteredIPv4 if filtered else IPv4)(*shared, self._mssClamp)
         elif protocol == IPV6:
             errors = Bucket(self._clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
-            network = IPv6(*shared, self._mssClamp, errors)
+            network = (FilteredIPv6 if filtered else IPv6)(*shared, self._mssClamp, errors)
         else:
             network = Network(*shared)
         if attachment.receive is None:

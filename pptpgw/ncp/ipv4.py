@@ -48,7 +48,7 @@ class IPv4Settings:
     @ivar dns: up to two name servers for the peer.
     @ivar wins: up to two NetBIOS name servers for the peer.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
-    @ivar receive: see L{Attachment}.
+    @ivar receive: see L{Attachment}; C{permits} too.
     @ivar requestDNS: whether we ask the peer for name servers.
     """
 
@@ -60,6 +60,7 @@ class IPv4Settings:
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
     requestDNS: bool = False
+    permits: Callable[[bytes], bool] | None = None
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
@@ -205,4 +206,5 @@ class IPCP(NetworkProtocol):
             addresses=own + self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),
             receive=self.settings.receive,
+            permits=self.settings.permits,
         )

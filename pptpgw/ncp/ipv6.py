@@ -49,7 +49,7 @@ class IPv6Settings:
     @ivar peerIdentifier: the only one that the peer may have; None: any.
     @ivar addresses: the networks that the peer may send from and that lead to it.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
-    @ivar receive: see L{Attachment}.
+    @ivar receive: see L{Attachment}; C{permits} too.
     """
 
     identifier: bytes | None = None
@@ -57,6 +57,7 @@ class IPv6Settings:
     addresses: tuple[IPv6Network, ...] = ()
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
+    permits: Callable[[bytes], bool] | None = None
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv6Settings:
@@ -185,4 +186,5 @@ class IPV6CP(NetworkProtocol):
             addresses=self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),
             receive=self.settings.receive,
+            permits=self.settings.permits,
         )

@@ -4,13 +4,14 @@ What the gateway gives its networks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.interfaces import IKernelInterface, INetworkEnvironment
+from pptpgw.session.gate import Filters
 
 
 @implementer(INetworkEnvironment)
@@ -24,3 +25,4 @@ class Environment:
     mru: int
     interface: IKernelInterface | None
     counters: Counters
+    filters: Filters = field(default_factory=Filters)

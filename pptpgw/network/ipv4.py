@@ -6,6 +6,7 @@ The rules:
  - What an account names comes before what the configuration says: addresses, pool, name servers,
    a smaller MTU.
  - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
+ - Where an account names a filter, L{pptpgw.session.gate} says what passes.
  - The configuration may change while sessions last. New sessions get what it says then; an address
    that is in no pool any more stays its session's to the end.
 """
@@ -49,6 +50,7 @@ from pptpgw.kind import (
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile
+from pptpgw.session.gate import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class IPv4Network:
         Find an address for C{subscriber}.
         """
         profile: Profile = subscriber.profile
+        gate = self._environment.filters.gate(profile)
         unknown = profile.pool and profile.pool not in self._pools
         if unknown and self._settings.unknownPool == "default" and profile.addresses is None:
             self._log.warn(
@@ -179,7 +182,7 @@ class IPv4Network:
             )
             subscriber = replace(profile, pool="")
         allocated: Deferred[str] = self.pool.allocate(subscriber)
-        return allocated.addCallback(self._protocol, profile)
+        return allocated.addCallback(self._protocol, profile, gate)
 
     def release(self, protocol: IPCP) -> None:
         """
@@ -190,7 +193,7 @@ class IPv4Network:
         assert settings.peerAddress is not None
         self.pool.release(settings.peerAddress)
 
-    def _protocol(self, address: str, profile: Profile) -> IPCP:
+    def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
         settings = self._settings
         mru: int = self._environment.mru
         return IPCP(
@@ -201,6 +204,7 @@ class IPv4Network:
                 dns=tuple(map(str, profile.dns or settings.dns)),
                 wins=tuple(map(str, profile.wins or settings.wins)),
                 mtu=min(mru, profile.mtu or mru),
+                permits=gate,
             )
         )
 

@@ -17,7 +17,7 @@ The rules:
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,7 @@ class DynamicAuthorization:
         window: float,
         timestamps: bool,
         counters: Counters,
+        filters: Container[str],
     ) -> None:
         """
         @param clock: its seconds are those since 1970.
@@ -96,6 +97,7 @@ class DynamicAuthorization:
         @param sessions: gives the sessions of now.
         @param window: seconds by which a request may be older or newer than now.
         @param timestamps: whether a request without Event-Timestamp is discarded.
+        @param filters: the names of those that there are.
         """
         self._clock = clock
         self._secrets = dict(secrets)
@@ -104,6 +106,7 @@ class DynamicAuthorization:
         self._window = window
         self._timestamps = timestamps
         self._counters = counters
+        self._filters = filters
         self._answers: dict[tuple[str, bytes], _Answer] = {}
         self._warnings = Bucket(clock.seconds, _WARNINGS)
 
@@ -184,6 +187,12 @@ class DynamicAuthorization:
             sessions = find(packet, self._sessions())
             if packet.code == COA_REQUEST:
                 profiles = [(session, applied(packet, session.profile)) for session in sessions]
+                for _, profile in profiles:
+                    if profile.filter and profile.filter not in self._filters:
+                        raise Refusal(
+                            ErrorCause.INVALID_ATTRIBUTE_VALUE,
+                            f"there is no filter {profile.filter!a}",
+                        )
                 for session, profile in profiles:
                     session.change(profile)
             else:

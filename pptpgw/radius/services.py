@@ -90,6 +90,7 @@ class RADIUSServices:
                 radius.dynamicWindow,
                 radius.requireEventTimestamp,
                 counters,
+                [one.name for one in configuration.network.filter],
             )
 
     @property

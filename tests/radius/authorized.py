@@ -66,6 +66,7 @@ class World:
             WINDOW,
             self.timestamps,
             self.counters,
+            ("slow",),
         )
 
     def request(

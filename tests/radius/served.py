@@ -34,6 +34,7 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.services import RADIUSServices
 from pptpgw.radius.setup import makeClient
+from pptpgw.session.gate import Filters
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
@@ -72,7 +73,8 @@ class Served:
         )
         checker = RADIUSChecker(self.client)
         checker.configure(configuration)
-        environment = Environment(reactor, 1400, None, self.counters)
+        filters = Filters({one.name: one.rules for one in configuration.network.filter})
+        environment = Environment(reactor, 1400, None, self.counters, filters)
         pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.gateway = Gateway(
             reactor,
@@ -80,7 +82,7 @@ class Served:
             [IPv4Network(IPv4(), environment, pool)],
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
-            self.services.observers,
+            [filters, *self.services.observers],
             self.counters,
         )
         self.callIDs = CallIDs(reactor)

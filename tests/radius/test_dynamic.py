@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 from pptpgw.profile import Profile
 from pptpgw.radius import dynamic as module
 from pptpgw.radius.dynamic import DynamicPort
-from pptpgw.radius.packet import COA_ACK, COA_REQUEST, DISCONNECT_ACK, DISCONNECT_REQUEST
+from pptpgw.radius.packet import (
+    COA_ACK,
+    COA_NAK,
+    COA_REQUEST,
+    DISCONNECT_ACK,
+    DISCONNECT_REQUEST,
+)
 from pptpgw.radius.signature import requestAuthenticator
-from tests.radius.authorized import HOST, SECRET, WINDOW, World, assertDiscarded
+from tests.radius.authorized import HOST, SECRET, WINDOW, World, assertDiscarded, refused
 
 # Changes
 
@@ -46,6 +52,18 @@ def test_change() -> None:
         sendRate=2_000_000,
         accountingClass=(b"class 1",),
     )
+
+
+def test_anUnknownFilter() -> None:
+    """
+    A change to a filter that isn't there is refused whole (RFC 5176 section 3.5).
+    """
+    world = World()
+    reply = world.change(
+        ("Acct-Session-Id", "run1"), ("Session-Timeout", 100), ("Filter-Id", "office")
+    )
+    assert refused(reply, COA_NAK) == 407
+    assert world.changes == []
 
 
 # Who asks

@@ -49,6 +49,9 @@ def configured(server: FreeRADIUS, more: str = "", clients: str = "") -> Configu
         acct-port = {server.acctPort}
         secret = "{SECRET}"
         {clients}
+        [[network.filter]]
+        name = "slow"
+        rules = ["permit ip from any to any"]
         """,
         "test",
     )

@@ -14,6 +14,7 @@ The rules:
    larger than a /64 the first /64 is the link's, and all of it leads there; with one that is
    smaller, or that another session has, a session goes without IPv6.
  - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
+ - Where an account names a filter, L{pptpgw.session.gate} says what passes.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.profile import Profile
+from pptpgw.session.gate import Gate
 from pptpgw.session.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.wire.dhcpv6 import makeDUID
 from pptpgw.wire.ipv6 import HEADER, MINIMUM_MTU
@@ -133,6 +135,7 @@ class RoutedIPV6CP(IPV6CP):
             addresses=(self.prefix, *self.settings.addresses, *delegated),
             mtu=min(self.settings.mtu, self.peerMRU),
             local=self._router.received if self._router is not None else None,
+            permits=self.settings.permits,
         )
 
     def delegatedChanged(self) -> None:
@@ -236,6 +239,7 @@ class IPv6Sessions:
         if self._disabled:
             return succeed(None)
         profile: Profile = subscriber.profile
+        gate = self._environment.filters.gate(profile)
         lender: Prefixes = self._pool
         try:
             if profile.prefix is not None:
@@ -246,7 +250,7 @@ class IPv6Sessions:
         except Exhausted as error:
             self._log.warn("{user} goes without IPv6: {error}", user=profile.name, error=error)
             return succeed(None)
-        return succeed(self._protocol(profile, lender, prefix))
+        return succeed(self._protocol(profile, lender, prefix, gate))
 
     def release(self, protocol: RoutedIPV6CP) -> None:
         """
@@ -256,7 +260,9 @@ class IPv6Sessions:
             protocol.dhcp.close()
         protocol.giveBack()
 
-    def _protocol(self, profile: Profile, lender: Prefixes, lent: IPv6Network) -> RoutedIPV6CP:
+    def _protocol(
+        self, profile: Profile, lender: Prefixes, lent: IPv6Network, gate: Gate | None
+    ) -> RoutedIPV6CP:
         environment = self._environment
         prefix = IPv6Network((lent.network_address, LENGTH))
         behind = self._behind.give(profile, self._networks)
@@ -271,7 +277,12 @@ class IPv6Sessions:
             mtu = min(mtu, max(profile.mtu, MINIMUM_MTU + MPPE_OVERHEAD))
         dns = self._dns(profile)
         protocol = RoutedIPV6CP(
-            IPv6Settings(peerIdentifier=profile.identifier, addresses=(*whole, *behind), mtu=mtu),
+            IPv6Settings(
+                peerIdentifier=profile.identifier,
+                addresses=(*whole, *behind),
+                mtu=mtu,
+                permits=gate,
+            ),
             prefix,
             replace(self._advertisement, prefixes=(Prefix(prefix, *self._lifetimes),), dns=dns),
             environment.counters,

@@ -1,0 +1,271 @@
+"""
+Filters: lists of rules by which IP packets pass, or don't.
+
+The rules:
+
+ - A rule reads C{ACTION PROTOCOL from NETWORK [port PORTS] to NETWORK [port PORTS]}. The first that
+   a packet matches decides; what matches none is denied. There is no memory of earlier packets.
+ - What isn't a whole IP packet is denied, and so is what would go somewhere else than where its
+   header says (IPv4 source routes, IPv6 routing headers with segments left).
+ - A fragment that isn't the first has no ports, and in IPv6 no protocol: it matches only rules that
+   ask for none. A first one without the header that has them is denied, and so is one that could
+   lie over that (RFC 1858 sections 3 and 4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple
+
+from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
+
+ALLOWED = (
+    '"ACTION PROTOCOL from NETWORK [port PORTS] to NETWORK [port PORTS]": permit or deny; ip, tcp, '
+    "udp, icmp or a number up to 255; any, or networks of one family without host bits; for tcp "
+    "and udp ports from 0 to 65535, as in 80,8000-8100"
+)
+"""
+What a rule may be, in words.
+"""
+
+_RULE = re.compile(
+    r"(permit|deny) +(ip|tcp|udp|icmp|\d{1,3}) +from +([^ ]+)(?: +port +([0-9,-]+))?"
+    r" +to +([^ ]+)(?: +port +([0-9,-]+))?",
+    re.ASCII,
+)
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+
+_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+_NUMBERS = {"tcp": _TCP, "udp": _UDP}
+_HAVE_PORTS = (_TCP, _UDP)
+_ANY = -1
+# What a later fragment of IPv6 holds isn't known, and no rule can name it.
+_UNKNOWN = -2
+
+# IPv4 (RFC 791): the shortest header, and options that are source routes.
+_IPV4_HEADER = 20
+_SOURCE_ROUTES = b"\x83", b"\x89"
+# A first fragment has at least the flags of TCP (RFC 1858 section 3.1), or UDP's header.
+_LEAST = {_TCP: 16, _UDP: 8}
+
+# IPv6 (RFC 8200 section 4): headers ahead of the upper layer, and how many are looked into.
+_ROUTING, _FRAGMENT = 43, 44
+_EXTENSIONS = frozenset((0, _ROUTING, _FRAGMENT, 60))
+_EXTENSION_LIMIT = 6
+
+Ports = tuple[tuple[int, int], ...]
+"""
+The first and the last port of each range; empty: no port is asked for.
+"""
+
+
+class _Rule(NamedTuple):
+    """
+    A rule for one family, networks as numbers.
+    """
+
+    permit: bool
+    protocol: int
+    source: int
+    sourceMask: int
+    destination: int
+    destinationMask: int
+    sourcePorts: Ports
+    destinationPorts: Ports
+
+
+class _Packet(NamedTuple):
+    """
+    What rules look at; ports are None where there are none.
+    """
+
+    protocol: int
+    source: int
+    destination: int
+    ports: tuple[int, int] | None
+
+
+class Filter:
+    """
+    A list of rules, ready to judge packets.
+    """
+
+    __slots__ = ("_ipv4", "_ipv6")
+
+    def __init__(self, rules: Iterable[str]) -> None:
+        """
+        @raise ValueError: one of C{rules} isn't L{ALLOWED}.
+        """
+        read = [_read(rule) for rule in rules]
+        self._ipv4 = tuple(ipv4 for ipv4, _ in read if ipv4 is not None)
+        self._ipv6 = tuple(ipv6 for _, ipv6 in read if ipv6 is not None)
+
+    def permits(self, packet: bytes) -> bool:
+        """
+        Whether C{packet}, of any octets, may pass.
+        """
+        version = packet[0] >> 4 if packet else 0
+        if version == 4:
+            seen, rules = _ipv4(packet), self._ipv4
+        elif version == 6:
+            seen, rules = _ipv6(packet), self._ipv6
+        else:
+            return False
+        if seen is None:
+            return False
+        number, source, destination, ports = seen
+        for rule in rules:
+            if (
+                (rule.protocol == number or rule.protocol == _ANY)
+                and source & rule.sourceMask == rule.source
+                and destination & rule.destinationMask == rule.destination
+                and (not rule.sourcePorts or (ports and _within(ports[0], rule.sourcePorts)))
+                and (
+                    not rule.destinationPorts
+                    or (ports and _within(ports[1], rule.destinationPorts))
+                )
+            ):
+                return rule.permit
+        return False
+
+
+def _within(port: int, ranges: Ports) -> bool:
+    return any(first <= port <= last for first, last in ranges)
+
+
+def _read(text: str) -> tuple[_Rule | None, _Rule | None]:
+    """
+    The rule for IPv4 and that for IPv6, as far as it is for them.
+    """
+    match = _RULE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    action, protocol, source, sourcePorts, destination, destinationPorts = match.groups()
+    ports = _ports(sourcePorts), _ports(destinationPorts)
+    networks = _network(source), _network(destination)
+    made: list[_Rule | None] = []
+    for family, icmp in ((IPv4Network, _ICMP), (IPv6Network, _ICMPV6)):
+        if protocol == "ip":
+            number = _ANY
+        else:
+            number = icmp if protocol == "icmp" else _NUMBERS.get(protocol) or int(protocol)
+        if number > 255 or (any(ports) and number not in _HAVE_PORTS):
+            raise ValueError(text)
+        if all(one is None or isinstance(one, family) for one in networks):
+            made.append(
+                _Rule(action == "permit", number, *_pair(networks[0]), *_pair(networks[1]), *ports)
+            )
+        else:
+            made.append(None)
+    if made == [None, None]:
+        raise ValueError(text)
+    return made[0], made[1]
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    return None if text == "any" else ip_network(text)
+
+
+def _pair(network: IPv4Network | IPv6Network | None) -> tuple[int, int]:
+    """
+    A network and its mask as numbers.
+    """
+    return (0, 0) if network is None else (int(network.network_address), int(network.netmask))
+
+
+def _ports(text: str | None) -> Ports:
+    if text is None:
+        return ()
+    ranges = []
+    for one in text.split(","):
+        match = _PORTS.fullmatch(one)
+        if match is None:
+            raise ValueError(text)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last <= 0xFFFF:
+            raise ValueError(text)
+        ranges.append((first, last))
+    return tuple(ranges)
+
+
+def _ipv4(packet: bytes) -> _Packet | None:
+    """
+    What rules look at in IPv4; None: it is denied whatever they say.
+    """
+    if len(packet) < _IPV4_HEADER:
+        return None
+    at = (packet[0] & 0x0F) * 4
+    end = int.from_bytes(packet[2:4], "big")
+    if not _IPV4_HEADER <= at <= end <= len(packet):
+        return None
+    # An octet of another option may look like one of these: that is denied too.
+    if at > _IPV4_HEADER and any(route in packet[_IPV4_HEADER:at] for route in _SOURCE_ROUTES):
+        return None
+    number = packet[9]
+    offset = int.from_bytes(packet[6:8], "big") & 0x1FFF
+    ports = None
+    if offset:
+        if number == _TCP and offset == 1:
+            return None
+    elif number in _HAVE_PORTS:
+        ports = _portsAt(packet, number, at, end)
+        if ports is None:
+            return None
+    return _Packet(
+        number,
+        int.from_bytes(packet[12:16], "big"),
+        int.from_bytes(packet[16:20], "big"),
+        ports,
+    )
+
+
+def _ipv6(packet: bytes) -> _Packet | None:
+    """
+    The same in IPv6.
+    """
+    if len(packet) < IPV6_HEADER:
+        return None
+    end = IPV6_HEADER + int.from_bytes(packet[4:6], "big")
+    if end > len(packet):
+        return None
+    number, at = packet[6], IPV6_HEADER
+    for _ in range(_EXTENSION_LIMIT):
+        if number not in _EXTENSIONS:
+            break
+        if end < at + 8 or (number == _ROUTING and packet[at + 3]):
+            return None
+        length = (packet[at + 1] + 1) * 8
+        if number == _FRAGMENT:
+            length = 8
+            if int.from_bytes(packet[at + 2 : at + 4], "big") & 0xFFF8:
+                number = _UNKNOWN
+                break
+        number = packet[at]
+        at += length
+    # All headers stand in a first fragment (RFC 7112).
+    if number in _EXTENSIONS or at > end:
+        return None
+    ports = None
+    if number in _HAVE_PORTS:
+        ports = _portsAt(packet, number, at, end)
+        if ports is None:
+            return None
+    return _Packet(
+        number,
+        int.from_bytes(packet[8:24], "big"),
+        int.from_bytes(packet[24:40], "big"),
+        ports,
+    )
+
+
+def _portsAt(packet: bytes, number: int, at: int, end: int) -> tuple[int, int] | None:
+    """
+    Both ports of the header at C{at}; None where it isn't there.
+    """
+    if end < at + _LEAST[number]:
+        return None
+    return int.from_bytes(packet[at : at + 2], "big"), int.from_bytes(
+        packet[at + 2 : at + 4], "big"
+    )
