@@ -72,6 +72,6 @@ setup(
             "scapy",
             "setuptools >= 64",
             "wheel",
-        ]
+        ],
     },
 )
