@@ -193,7 +193,8 @@ class Network:
         self.gateway = Namespace("gateway")
         self.inside = Namespace("inside")
         self.gateway.ip(
-            "link add wire type bridge",
+            # Of its own: else it is a port's, and another one when that is unplugged.
+            "link add wire address 02:00:00:00:00:01 type bridge",
             f"addr add {GATEWAY_ADDRESS}/24 dev wire",
             "link set wire up",
             "link add lan type veth peer name eth0 netns inside",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import SERVER, Authority
-from tests.lab.peers import Network
+from tests.lab.peers import LOCAL_ADDRESS, Network
 from tests.lab.server import ALICE, StartGateway
 from tests.lab.test_authentication import only
 
@@ -113,6 +113,8 @@ def test_TLSOnAWireThatLosesPackets(
     host.impairSending("delay", "1ms")
     caller = host.call("alice", "", *options, "require-mppe-128").up(60)
     host.restore()
+    # What was on its way, a Configure-Request for one, may have IPCP negotiate once more.
+    assert any(host.reaches(LOCAL_ADDRESS, "-I", caller.interface) for _ in range(15))
     caller.ping()
 
 
