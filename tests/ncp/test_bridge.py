@@ -14,16 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import LLC, STP, Dot1AD, Dot1Q, Dot3, Ether
-from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.counters import Counters
-from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ncp.bridge import BCP, BridgeSettings
-from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.wire import bridge, ppp
+from tests.ncp.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -46,20 +44,13 @@ HELLO = bytes(
 ).ljust(60, b"\x00")
 LLDP = bytes.fromhex("0180c200000e") + FRAME[6:]
 
-Options = list[tuple[int, str]]
 
-
-@implementer(INetworkLink)
-class Link:
+class Link(DrivenLink[BCP]):
     """
     Drives a BCP by hand: its link, and the other end of the line.
     """
 
     def __init__(self, peerMRU: int = 1600, **settings: Any) -> None:
-        self.peerMRU = peerMRU
-        self.clock = Clock()
-        self.told: list[object] = []
-        self.sent: list[bytes] = []
         self.packets: list[tuple[int, bytes]] = []
         self.frames: list[bytes] = []
         self.counters = Counters()
@@ -70,54 +61,11 @@ class Link:
             "counters": self.counters,
         }
         self.bcp = BCP(BridgeSettings(**(given | settings)))
-        self.bcp.attach(self)
-        self.bcp.open()
+        super().__init__(self.bcp, 0x8031, peerMRU)
         self.bcp.lowerUp()
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        assert protocol == 0x8031
-        self.sent.append(packet)
 
     def sendPacket(self, number: int, packet: bytes) -> None:
         self.packets.append((number, packet))
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        assert protocol.control == 0x8031
-        self.told.append(attachments)
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
-
-    def request(self, *options: tuple[int, str]) -> tuple[int, Options]:
-        """
-        Send a Configure-Request; code and options of the answer.
-        """
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        self.bcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, octets))
-        code, _, data = ppp.decodePacket(self.sent[-1])
-        return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
-
-    def answer(self, code: int, *options: tuple[int, str]) -> None:
-        """
-        Answer the latest Configure-Request; an Ack repeats it.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        octets = request[4:] if code == ACK else octets
-        self.bcp.received(ppp.encodePacket(code, request[1], octets))
-
-    def asked(self) -> dict[int, str]:
-        """
-        What we ask for.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
 
     def opened(self, *options: tuple[int, str]) -> Link:
         """
@@ -135,13 +83,6 @@ class Link:
         self.packets.clear()
         self.bcp.sendFrame(frame)
         return self.packets[0] if self.packets else None
-
-    def finish(self) -> object:
-        """
-        What it is finished with.
-        """
-        self.clock.pump([RESTART_SECONDS] * 3)
-        return self.told[-1]
 
 
 def test_interface() -> None:

@@ -15,15 +15,13 @@ from scapy.layers.ppp import (
     PPP_IPCP_Option_NBNS1,
     PPP_IPCP_Option_NBNS2,
 )
-from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE
 from pptpgw.wire import ppp
+from tests.ncp.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -36,76 +34,20 @@ NONE = "00000000"
 SERVER = IPv4Settings("10.77.0.1", "10.77.0.10", dns=("10.77.0.53",), wins=("10.77.0.54",))
 CLIENT = IPv4Settings("0.0.0.0", None, requestDNS=True)
 
-Options = list[tuple[int, str]]
 
-
-@implementer(INetworkLink)
-class Link:
+class Link(DrivenLink[IPCP]):
     """
     Drives an IPCP by hand: its link, and the other end of the line.
     """
 
     def __init__(self, settings: IPv4Settings = SERVER, peerMRU: int = 1400) -> None:
-        self.peerMRU = peerMRU
-        self.clock = Clock()
-        self.told: list[object] = []
-        self.sent: list[bytes] = []
         self.ipcp = IPCP(settings)
-        self.ipcp.attach(self)
-        self.ipcp.open()
+        super().__init__(self.ipcp, 0x8021, peerMRU)
         self.ipcp.lowerUp()
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        assert protocol == 0x8021
-        self.sent.append(packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        raise AssertionError("nothing here is served in this process")
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         assert protocol.control == 0x8021
         self.told.append(attachments[0x21])
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
-
-    def request(self, *options: tuple[int, str]) -> tuple[int, Options]:
-        """
-        Send a Configure-Request; code and options of the answer.
-        """
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        self.ipcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, octets))
-        code, _, data = ppp.decodePacket(self.sent[-1])
-        return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
-
-    def answer(self, code: int, *options: tuple[int, str]) -> None:
-        """
-        Answer the latest Configure-Request; an Ack repeats it.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        octets = request[4:] if code == ACK else octets
-        self.ipcp.received(ppp.encodePacket(code, request[1], octets))
-
-    def asked(self) -> dict[int, str]:
-        """
-        What we ask for.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
-
-    def finish(self) -> object:
-        """
-        What it is finished with.
-        """
-        self.clock.pump([RESTART_SECONDS] * 3)
-        return self.told[-1]
 
 
 def test_interface() -> None:

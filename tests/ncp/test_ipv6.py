@@ -9,15 +9,13 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
 from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings, randomIdentifier
-from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.wire import ppp
+from tests.ncp.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -27,11 +25,8 @@ OTHER = "a1a2a3a4a5a6a7a8"
 NONE = "0000000000000000"
 PREFIX = IPv6Network("fc00:0:1:7::/64")
 
-Options = list[tuple[int, str]]
 
-
-@implementer(INetworkLink)
-class Link:
+class Link(DrivenLink[IPV6CP]):
     """
     Drives an IPV6CP by hand: its link, and the other end of the line.
     """
@@ -43,10 +38,6 @@ class Link:
         peerMRU: int = 1400,
         addresses: tuple[IPv6Network, ...] = (PREFIX,),
     ) -> None:
-        self.peerMRU = peerMRU
-        self.clock = Clock()
-        self.told: list[object] = []
-        self.sent: list[bytes] = []
         self.ipv6cp = IPV6CP(
             IPv6Settings(
                 None if identifier is None else bytes.fromhex(identifier),
@@ -54,38 +45,12 @@ class Link:
                 addresses,
             )
         )
-        self.ipv6cp.attach(self)
-        self.ipv6cp.open()
+        super().__init__(self.ipv6cp, 0x8057, peerMRU)
         self.ipv6cp.lowerUp()
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        assert protocol == 0x8057
-        self.sent.append(packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        raise AssertionError("nothing here is served in this process")
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         assert protocol.control == 0x8057
         self.told.append(attachments[0x57])
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
-
-    def request(self, *options: tuple[int, str]) -> tuple[int, Options]:
-        """
-        Send a Configure-Request; code and options of the answer.
-        """
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        self.ipv6cp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, octets))
-        code, _, data = ppp.decodePacket(self.sent[-1])
-        return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
 
     def suggested(self, *options: tuple[int, str]) -> str:
         """
@@ -99,29 +64,6 @@ class Link:
         # The universal/local bit.
         assert not int(value[:2], 16) & 2
         return value
-
-    def answer(self, code: int, *options: tuple[int, str]) -> None:
-        """
-        Answer the latest Configure-Request; an Ack repeats it.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        octets = request[4:] if code == ACK else octets
-        self.ipv6cp.received(ppp.encodePacket(code, request[1], octets))
-
-    def asked(self) -> dict[int, str]:
-        """
-        What we ask for.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
-
-    def finish(self) -> object:
-        """
-        What it is finished with.
-        """
-        self.clock.pump([RESTART_SECONDS] * 3)
-        return self.told[-1]
 
 
 def test_interface() -> None:

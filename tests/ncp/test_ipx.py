@@ -7,15 +7,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
-from pptpgw.ppp.automaton import RESTART_SECONDS, State
+from pptpgw.ppp.automaton import State
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.wire import ppp
+from tests.ncp.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -35,76 +34,20 @@ SERVER = IPXSettings(
 CLIENT = IPXSettings()
 ROUTER = IPXSettings(0x77000000, False, bytes.fromhex("00000000a001"))
 
-Options = list[tuple[int, str]]
 
-
-@implementer(INetworkLink)
-class Link:
+class Link(DrivenLink[IPXCP]):
     """
     Drives an IPXCP by hand: its link, and the other end of the line.
     """
 
     def __init__(self, settings: IPXSettings = SERVER, peerMRU: int = 1400) -> None:
-        self.peerMRU = peerMRU
-        self.clock = Clock()
-        self.told: list[object] = []
-        self.sent: list[bytes] = []
         self.ipxcp = IPXCP(settings)
-        self.ipxcp.attach(self)
-        self.ipxcp.open()
+        super().__init__(self.ipxcp, 0x802B, peerMRU)
         self.ipxcp.lowerUp()
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        assert protocol == 0x802B
-        self.sent.append(packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        raise AssertionError("nobody sends here")
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         assert protocol.control == 0x802B
         self.told.append(attachments[0x2B])
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
-
-    def request(self, *options: tuple[int, str]) -> tuple[int, Options]:
-        """
-        Send a Configure-Request; code and options of the answer.
-        """
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        self.ipxcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, octets))
-        code, _, data = ppp.decodePacket(self.sent[-1])
-        return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
-
-    def answer(self, code: int, *options: tuple[int, str]) -> None:
-        """
-        Answer the latest Configure-Request; an Ack repeats it.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
-        octets = request[4:] if code == ACK else octets
-        self.ipxcp.received(ppp.encodePacket(code, request[1], octets))
-
-    def asked(self) -> dict[int, str]:
-        """
-        What we ask for.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
-
-    def finish(self) -> object:
-        """
-        What it is finished with.
-        """
-        self.clock.pump([RESTART_SECONDS] * 3)
-        return self.told[-1]
 
 
 def test_interface() -> None:
