@@ -16,6 +16,7 @@ from pptpgw.counters import Counters
 from pptpgw.datapath import ipv6
 from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
+from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
 from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
 
@@ -54,7 +55,6 @@ _SHORTEST_IPV6_TCP = 60
 _IPV6_SPECIAL = 0xFE
 _MULTICAST = b"\xff"
 _UNSPECIFIED = bytes(16)
-_FIRST_HALF = 0xFFFFFFFFFFFFFFFF << 64
 
 
 def _closed(packet: bytes) -> None:
@@ -211,7 +211,7 @@ class IPv6(Network):
         @param errors: how often an ICMPv6 error may be sent.
         """
         super().__init__(protocol, attachment, carrier, deliver, failures)
-        self._sources = _Sources(attachment, IPv6Network)
+        self._sources = Sources(attachment, IPv6Network)
         # The peer's first /64, for a comparison instead of a look-up.
         self._prefix = self._sources.half()
         self._local: Deliver = attachment.local or attachment.receive or _unserved
@@ -331,7 +331,7 @@ class IPv4(Network):
         @param clamp: whether to clamp the MSS.
         """
         super().__init__(protocol, attachment, carrier, deliver, failures)
-        self._sources = _Sources(attachment, IPv4Network)
+        self._sources = Sources(attachment, IPv4Network)
         # The peer's one address, for a comparison instead of a look-up.
         self._source = self._sources.single()
         self._clamp = clamp
@@ -400,54 +400,3 @@ class IPv4(Network):
                 self._deliver(answer)
             except OSError:
                 self._counters.discard(NOT_DELIVERED)
-
-
-class _Sources:
-    """
-    The addresses that a peer may send from: those of its attachment. A network in this process that
-    names none takes every one.
-    """
-
-    __slots__ = ("_networks",)
-
-    def __init__(self, attachment: Attachment, family: type[IPv4Network | IPv6Network]) -> None:
-        self._networks: tuple[tuple[int, int], ...] | None = None
-        if attachment.addresses or attachment.receive is None:
-            self._networks = tuple(
-                (int(network.network_address), int(network.netmask))
-                for network in attachment.addresses
-                if isinstance(network, family)
-            )
-
-    def __contains__(self, address: bytes) -> bool:
-        if self._networks is None:
-            return True
-        number = int.from_bytes(address, "big")
-        # Every packet of a router's comes here, and a generator would cost twice as much.
-        for prefix, mask in self._networks:
-            if number & mask == prefix:
-                break
-        else:
-            return False
-        return True
-
-    def single(self) -> bytes | None:
-        """
-        The only IPv4 address that there is, or None, which no octets equal: a packet that is too
-        short has no source either.
-        """
-        if self._networks is not None and len(self._networks) == 1:
-            ((prefix, mask),) = self._networks
-            if mask == 0xFFFFFFFF:
-                return prefix.to_bytes(4, "big")
-        return None
-
-    def half(self) -> bytes:
-        """
-        The first half of the first IPv6 network, if that half is what counts, or nothing.
-        """
-        if self._networks:
-            prefix, mask = self._networks[0]
-            if mask == _FIRST_HALF:
-                return (prefix >> 64).to_bytes(8, "big")
-        return b""
