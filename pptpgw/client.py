@@ -149,9 +149,7 @@ class ClientCall:
         """
         It won't open any more.
         """
-        self._states[protocol.name] = False
-        for opening in self._waiting.pop(protocol.name, ()):
-            opening.errback(CallError(reason))
+        self._over(protocol.name, reason)
 
     def linkEnded(self, cause: str) -> None:
         """
@@ -163,13 +161,15 @@ class ClientCall:
             self.channel = None
         if not self.opened.called:
             self.opened.errback(CallError(cause))
-        waiting, self._waiting = self._waiting, {}
-        for name, all_ in waiting.items():
-            self._states[name] = False
-            for opening in all_:
-                opening.errback(CallError(cause))
+        for name in tuple(self._waiting):
+            self._over(name, cause)
         if self._call is not None:
             self._call.hangUp(cause)
+
+    def _over(self, name: str, reason: str) -> None:
+        self._states[name] = False
+        for opening in self._waiting.pop(name, ()):
+            opening.errback(CallError(reason))
 
 
 class ClientConnection:
