@@ -8,6 +8,7 @@ the file says nothing. A new key is one row here and one in C{tap/pptpgw.toml}.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
@@ -111,8 +112,7 @@ class Link:
         @raise ConfigurationError: one isn't installed, two are the same to callers, or none earns
             the keys that encryption needs.
         """
-        found = list(plugin.choose(IAuthenticationProtocol, self.authentication).values())
-        found.sort(key=lambda method: (-method.strength, method.name))
+        found = strongestFirst(plugin.choose(IAuthenticationProtocol, self.authentication).values())
         setting = f"[link] authentication = {shown(self.authentication)}"
         options: dict[tuple[int, bytes], str] = {}
         for method in found:
@@ -127,7 +127,16 @@ class Link:
             raise ConfigurationError(
                 f'{setting}: encryption = "require" needs one that earns MPPE keys: {able}'
             )
-        return tuple(found)
+        return found
+
+
+def strongestFirst(
+    methods: Iterable[IAuthenticationProtocol],
+) -> tuple[IAuthenticationProtocol, ...]:
+    """
+    C{methods} in the order in which they are offered; equals in that of their names.
+    """
+    return tuple(sorted(methods, key=lambda method: (-method.strength, method.name)))
 
 
 @dataclass(frozen=True, slots=True)

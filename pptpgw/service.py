@@ -55,6 +55,7 @@ from pptpgw.radius.setup import makeClient
 from pptpgw.records import Records
 from pptpgw.reload import reload
 from pptpgw.reservation import reserve
+from pptpgw.section import strongestFirst
 from pptpgw.session.gate import Filters
 
 _EVERY_ADDRESS = ""
@@ -76,12 +77,13 @@ def linkSettings(
         L{IConfiguredProtocol.configured}.
     """
     link = configuration.link
-    methods = [
+    # What it is configured to may be of another strength.
+    methods = strongestFirst(
         one.configured(configuration, judged) if IConfiguredProtocol.providedBy(one) else one
         for one in link.methods()
-    ]
+    )
     return LinkSettings(
-        methods=tuple(sorted(methods, key=lambda method: (-method.strength, method.name))),
+        methods=methods,
         name=link.name.encode(),
         rechallenge=link.rechallenge,
         encryption=link.encryption,
@@ -103,9 +105,11 @@ def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]
     """
     network = configuration.network
     factories = plugin.choose(INetworkFactory, network.protocols)
+    # Looking for plugins takes its time.
+    installed = plugin.installed(INetworkFactory) if network.generic else {}
     for declaration in network.generic:
         name = declaration.name
-        if name not in shipped() and name in plugin.installed(INetworkFactory):
+        if name not in shipped() and name in installed:
             raise ConfigurationError(
                 f'[[network.generic]] name = "{name}": must not be that of a network protocol '
                 "that is installed"
