@@ -6,20 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.wire import ppp
-from tests.hostile.callers import CONTROLS, Honest, Hostile
-from tests.hostile.limits import assertGivenBack, assertWithinLimits, living, rest
-from tests.hostile.world import World
-
-BOUNDED = settings(
-    max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    database=None,
-)
+from tests.hostile.callers import CONTROLS, Hostile
+from tests.hostile.ordeal import BOUNDED, ordeal
 
 octets = st.integers(0, 255)
 values = st.one_of(
@@ -55,32 +47,10 @@ actions = st.one_of(
 
 
 @BOUNDED
-@given(st.lists(actions, max_size=20), st.sampled_from(("require", "off")), st.booleans())
-def test_anyNegotiation(steps: list[Any], encryption: str, cut: bool) -> None:
+@given(st.lists(actions, max_size=20), st.sampled_from(("require", "off")))
+def test_anyNegotiation(steps: list[Any], encryption: str) -> None:
     """
     Whatever is negotiated, nothing fails, nothing grows and nothing is left of it, and others are
     served as before.
     """
-    world = World(encryption)
-    try:
-        honest = Honest(world)
-        honest.assertServed()
-        before, alive = rest(world), living()
-        hostile = Hostile(world)
-        for step in steps:
-            hostile.do(step)
-        assertWithinLimits(world, 3)
-        world.assertNoFailure()
-        if hostile.caller.isThere():
-            hostile.caller.hangUp()
-        world.rest(8)
-        assert not hostile.caller.isThere()
-        hostile.caller.drop()
-        del hostile
-        world.run(0.01)
-        honest.assertServed()
-        world.assertNoFailure()
-        world.rest(1)
-        assertGivenBack(world, before, alive)
-    finally:
-        world.stop()
+    ordeal(encryption, Hostile, steps)

@@ -6,20 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hostile.callers import Honest, Sending
-from tests.hostile.limits import assertGivenBack, assertWithinLimits, living, rest
+from tests.hostile.callers import Sending
+from tests.hostile.ordeal import BOUNDED, ordeal
 from tests.hostile.packets import NUMBERS, VALID
-from tests.hostile.world import World
-
-BOUNDED = settings(
-    max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    database=None,
-)
 
 
 @st.composite
@@ -62,26 +54,4 @@ def test_anyPackets(steps: list[Any], encryption: str) -> None:
     Whatever is sent, nothing fails, nothing grows and nothing is left of it, and others are served
     as before.
     """
-    world = World(encryption)
-    try:
-        honest = Honest(world)
-        honest.assertServed()
-        before, alive = rest(world), living()
-        hostile = Sending(world)
-        for step in steps:
-            hostile.do(step)
-        assertWithinLimits(world, 3)
-        world.assertNoFailure()
-        if hostile.caller.isThere():
-            hostile.caller.hangUp()
-        world.rest(8)
-        assert not hostile.caller.isThere()
-        hostile.caller.drop()
-        del hostile
-        world.run(0.01)
-        honest.assertServed()
-        world.assertNoFailure()
-        world.rest(1)
-        assertGivenBack(world, before, alive)
-    finally:
-        world.stop()
+    ordeal(encryption, Sending, steps)
