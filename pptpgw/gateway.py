@@ -275,13 +275,17 @@ class Gateway:
         self._tell("sessionStarted", session)
         return session
 
-    def refused(self, line: Line, claim: Claim, failure: Failure) -> None:
+    def refused(self, line: Line, claim: Claim, why: str | None) -> None:
         """
         The claim of C{line}'s caller was found false, or nothing can be done for it.
+
+        @param why: None where the caller itself took its claim back.
         """
         if line.session is None and line in self.lines:
             self._admission.unseat(line)
-        caller, why = line.call.peerAddress, failure.getErrorMessage()
+        if why is None:
+            return
+        caller = line.call.peerAddress
         name = claim.name[:64].decode("utf-8", "replace")
         self._log.warn(
             "{caller}: {name!a} is refused, by {method}: {why}",

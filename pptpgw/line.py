@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -292,7 +292,11 @@ class Line:
             raise Refused("the call ended meanwhile", retry=False)
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
-        self._gateway.refused(self, claim, failure)
+        why: str | None = failure.getErrorMessage() or type(failure.value).__name__
+        if failure.check(CancelledError) is not None:
+            # Whoever hangs up, or negotiates LCP anew, meanwhile was not turned away by anybody.
+            why = "there was no verdict in time" if self.link.authenticating else None
+        self._gateway.refused(self, claim, why)
         return failure
 
     @property

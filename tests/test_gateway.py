@@ -46,6 +46,7 @@ from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from pptpgw.wire import ppp
 from pptpgw.wire.ppp import IPV4
 
 SERVER = "192.0.2.1"
@@ -64,6 +65,7 @@ class Observer(SessionObserver):
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
+        self.refusals: list[tuple[str, str]] = []
 
     def _note(self, event: str, session: object) -> None:
         assert isinstance(session, Session)
@@ -80,6 +82,9 @@ class Observer(SessionObserver):
 
     def sessionEnded(self, session: object, cause: str) -> None:
         self._note("ended", session)
+
+    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+        self.refusals.append((name, reason))
 
 
 class Broken(Observer):
@@ -386,6 +391,36 @@ def test_refusalsAreLogged(world: World) -> None:
         "192.0.2.7: 'alice' is refused, by mschapv2: no such user or wrong password"
     )
     assert refused[1].startswith("192.0.2.7: 'a\\nb\\x1b\\ufffdxx") and len(refused[1]) < 160
+
+
+@pytest.mark.parametrize("end", ["hang up", "negotiate anew", "wait"])
+def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
+    """
+    A caller that hangs up, or negotiates LCP anew, before there is a verdict was refused by nobody;
+    one that waits for it in vain is, with the reason.
+    """
+    judging: list[Deferred[Any]] = []
+
+    def authenticate(claim: object) -> Deferred[Any]:
+        judging.append(Deferred())
+        return judging[-1]
+
+    world.gateway.authenticate = authenticate
+    failed = world.call(world.connect())
+    (line,) = world.gateway.lines
+    assert len(judging) == 1
+    if end == "hang up":
+        line.call.connection.connectionLost("Connection was closed cleanly.")
+    elif end == "negotiate anew":
+        line.link.frameReceived(ppp.LCP, ppp.encodePacket(ppp.CONFIGURE_REQUEST, 99, b""))
+    else:
+        world.run(31, 0.01)
+    assert judging[0].called
+    reasons = ["there was no verdict in time"] if end == "wait" else []
+    assert world.observer.refusals == [("alice", reason) for reason in reasons]
+    world.gateway.stop(0)
+    world.run(1, 0.01)
+    failed.addErrback(lambda failure: None)
 
 
 def test_noGRE(world: World) -> None:

@@ -72,6 +72,7 @@ class Link:
         "_authenticator",
         "_cause",
         "_channel",
+        "_encrypted",
         "_ended",
         "_exchanges",
         "_framesSeen",
@@ -110,6 +111,8 @@ class Link:
         # The minute that they are counted in, and how many there were.
         self._openings = (0.0, 0)
         self._cause = ""
+        # Whether encryption was on in a network phase that is over.
+        self._encrypted = False
         self._ended = False
         self.lcp = LCP(
             clock,
@@ -129,6 +132,13 @@ class Link:
         What is encrypted and how, in words.
         """
         return self._network.encryption if self._network is not None else "not encrypted"
+
+    @property
+    def authenticating(self) -> bool:
+        """
+        Whether the peer's claims are of use: LCP is open, and demands that it proves itself.
+        """
+        return self._authenticator is not None
 
     # The API
 
@@ -216,6 +226,7 @@ class Link:
             self._networkOpened,
             self._repeatSuccess,
             self.close,
+            self._encrypted,
         )
         demanded, demandedOfUs = self.lcp.demanded, self.lcp.demandedOfUs
         if demanded is not None:
@@ -248,13 +259,15 @@ class Link:
         LCP left Opened: whatever stands on it falls.
         """
         exchanges, self._exchanges = self._exchanges, []
+        # Before they are stopped: what they had judged is of no use, and whoever judges may ask.
+        self._authenticator = self._peer = None
         for _, exchange in exchanges:
             exchange.stop()
-        self._authenticator = self._peer = None
         self._keys = None
         self._keepalive = cancelled(self._keepalive)
         network, self._network = self._network, None
         if network is not None:
+            self._encrypted = network.encrypted
             network.end()
         if self.phase is not Phase.TERMINATE:
             # The peer negotiates LCP anew, or has asked to terminate.

@@ -8,7 +8,8 @@ The rules:
    held: their packets are kept, none is answered and none is sent. They are let go the moment that
    MPPE opens, with what was kept.
  - Whether it is required may depend on the account of the peer (L{LinkSettings.forProfile}).
- - Encryption that was on and ends, ends the link: nothing falls back to clear text.
+ - Encryption that was on and ends, ends the link: nothing falls back to clear text. So it is
+   required from then on, even after the peer has negotiated LCP anew.
  - A protocol that nobody here knows gets a Protocol-Reject (section 5.7).
  - Of two with the same number the first is served, and the other is left out.
  - A network control protocol that finishes is forgotten, and its end is its alone; the link ends
@@ -18,6 +19,7 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -61,13 +63,13 @@ class NetworkPhase:
     What lives on a link from the moment that LCP opens until it leaves Opened.
 
     @ivar begun: whether authentication is done, and negotiation allowed.
+    @ivar encrypted: whether encryption was on at any time of the link.
     """
 
     __slots__ = (
         "_ccp",
         "_channel",
         "_close",
-        "_encrypted",
         "_held",
         "_kept",
         "_keys",
@@ -82,6 +84,7 @@ class NetworkPhase:
         "_unheard",
         "begun",
         "clock",
+        "encrypted",
     )
 
     _log = Logger()
@@ -96,15 +99,18 @@ class NetworkPhase:
         opened: Callable[[], None],
         unheard: Callable[[], None],
         close: Callable[[str], None],
+        encrypted: bool,
     ) -> None:
         """
         @param opened: called when a network protocol opens.
         @param unheard: called when something is sent for the second time, and the peer has sent
             nothing of this phase: perhaps it doesn't know that it has begun.
         @param close: ends the link, for the cause given.
+        @param encrypted: whether encryption was on in a network phase before this one.
         """
         self.clock = clock
         self.begun = False
+        self.encrypted = encrypted
         self._settings = settings
         self._lcp = lcp
         self._channel = channel
@@ -118,7 +124,6 @@ class NetworkPhase:
         self._keys: IKeys | None = None
         self._networks: dict[int, INetworkProtocol] = {}
         self._held = True
-        self._encrypted = False
         self._kept: list[tuple[int, bytes]] = []
         self._preference: IDelayedCall | None = None
         self._listening: IDelayedCall | None = None
@@ -142,6 +147,8 @@ class NetworkPhase:
         subscriber = ISubscriber(grant.subscriber, None) if grant is not None else None
         if subscriber is not None:
             self._settings = self._settings.forProfile(subscriber.profile)
+        if self.encrypted:
+            self._settings = replace(self._settings, encryption="require")
         self._networks = {}
         for network in networks:
             first = self._networks.setdefault(network.control, network)
@@ -167,10 +174,10 @@ class NetworkPhase:
         if settings.encryption == "require":
             self._channel.requireMPPE()
             if not bits:
-                text = "encryption is required, and this authentication earns no keys for it"
+                text = "this authentication earns no keys for it"
                 if not settings.bits:
-                    text = "encryption is required, and the account allows no key length of ours"
-                self._close(Cause(text, Termination.USER_ERROR))
+                    text = "the account allows no key length of ours"
+                self._failEncryption(text)
                 return
         if bits:
             self._keys = keys
@@ -297,7 +304,7 @@ class NetworkPhase:
         if not ccp.receiveBits or not ccp.sendBits:
             self.layerFinished(ccp, "the peer agreed to no key length")
             return
-        self._encrypted = True
+        self.encrypted = True
         self._channel.requireMPPE()
         self._channel.setReceiveMPPE(keys.receive(ccp.receiveBits, ccp.receiveStateful))
         self._channel.setSendMPPE(keys.send(ccp.sendBits, ccp.sendStateful))
@@ -316,14 +323,19 @@ class NetworkPhase:
         CCP gave up, was rejected or terminated.
         """
         self._ccp = None
-        if self._settings.encryption == "require":
-            self._close(Cause(f"encryption is required: {reason}", Termination.USER_ERROR))
-        elif self._encrypted:
-            self._close(Cause(f"encryption ended: {reason}", Termination.USER_ERROR))
+        if self.encrypted or self._settings.encryption == "require":
+            self._failEncryption(reason)
         elif self._held:
             self._release()
 
     # Within
+
+    def _failEncryption(self, reason: str) -> None:
+        """
+        End the link, which may not go on without encryption.
+        """
+        what = "encryption ended" if self.encrypted else "encryption is required"
+        self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR))
 
     def _tell(self, network: INetworkProtocol, what: str, *arguments: object) -> None:
         """

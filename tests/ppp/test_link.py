@@ -349,7 +349,7 @@ def test_keyLengthsByAccount(
     if expected.startswith("MPPE"):
         assert pair.server.encryption == expected
     else:
-        assert pair.gateway.causes == [f"encryption is required, and {expected}"]
+        assert pair.gateway.causes == [f"encryption is required: {expected}"]
 
 
 def test_thePeerMaySpeakFirst() -> None:
@@ -544,6 +544,50 @@ def test_encryptionThatEndsEndsTheLink() -> None:
     pair.server.frameReceived(ppp.CCP, ppp.encodePacket(5, 9, b""))
     pair.run(5, 0.1)
     assert "encryption ended" in pair.gateway.causes[0]
+
+
+@pytest.mark.parametrize("refuse", ["reject", "silence", "method"])
+def test_encryptionThatWasOnIsRequiredAfterLCPIsNegotiatedAnew(refuse: str) -> None:
+    """
+    A link whose encryption was on while it was only preferred ends, with the reason, when a peer
+    that negotiates LCP anew won't encrypt any more: the channel takes nothing in clear.
+    """
+    answers = (MSCHAPV2, CHAP)
+    settings = replace(SERVER, methods=answers, encryption="prefer")
+    pair = Pair(settings, replace(CLIENT, identity=Identity(b"alice", b"secret", answers)))
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened and pair.serverChannel.required
+    pair.gateway.opened.clear()
+    if refuse == "method":
+        pair.server.lcp.settings = replace(pair.server.lcp.settings, authentication=(CHAP,))
+    else:
+        pair.clientChannel.lose = lambda frame: frame[0] == ppp.CCP
+    pair.client.lcp.lowerDown()
+    pair.client.lcp.lowerUp()
+    pair.run(0.1)
+    if refuse == "reject":
+        rejection = ppp.encodePacket(ppp.PROTOCOL_REJECT, 9, ppp.CCP.to_bytes(2, "big"))
+        pair.server.frameReceived(ppp.LCP, rejection)
+    pair.run(60, 0.1)
+    assert not pair.gateway.opened
+    (cause,) = pair.gateway.causes
+    assert cause.startswith("encryption ended: "), cause
+
+
+def test_encryptionThatWasOnStaysOnWhateverTheAccountSaysNow() -> None:
+    """
+    An account that does without encryption by now doesn't end the link of a peer that wants it.
+    """
+    pair = Pair(replace(SERVER, encryption="prefer"))
+    pair.start()
+    pair.run(0.1)
+    pair.gateway.opened.clear()
+    pair.gateway.profile = Profile("alice", encryption="off")
+    pair.client.lcp.lowerDown()
+    pair.client.lcp.lowerUp()
+    pair.run(0.1)
+    assert pair.gateway.opened and pair.server.encryption == "MPPE 128 bit stateless"
 
 
 def test_terminateOfNCP() -> None:
