@@ -2,8 +2,16 @@
 From the attributes of a RADIUS packet to what a session is allowed.
 
 L{applied} serves an Access-Accept and a CoA-Request alike: what a packet doesn't say stays as it
-was. An attribute that can't be read, or asks for what can't be, is passed over with a warning; of
-one that may be there only once the first is taken.
+was.
+
+The rules:
+
+ - An attribute that restricts (L{RESTRICTING}) must be obeyed. Where one can't be read, asks for
+   what can't be done, or is there twice with different values, the whole packet can't be obeyed.
+ - An attribute that only grants is passed over with a warning where it can't be read; of one that
+   may be there only once the first is taken.
+ - Framed-IP-Netmask says nothing: servers send a mask by habit, and a link to one user needs none.
+   Networks behind a user are those of Framed-Route.
 """
 
 from __future__ import annotations
@@ -46,16 +54,23 @@ Attributes of a L{Profile} and their values.
 def applied(packet: Packet, profile: Profile) -> Profile:
     """
     C{profile}, changed as C{packet} says.
+
+    @raise Malformed: an attribute that restricts can't be obeyed; the text names it.
     """
     changes: Changes = {}
     for name, read in _READERS.items():
-        for octets in packet.octets(name):
+        values = dict.fromkeys(packet.octets(name))
+        if len(values) > 1 and name in RESTRICTING:
+            raise Malformed(f"{name} is there with {len(values)} different values")
+        for octets in values:
             try:
                 change = read(octets)
-            except (Malformed, ValueError) as problem:
+            except ValueError as problem:
+                if name in RESTRICTING:
+                    raise Malformed(f"{name}: {problem}") from problem
                 _warn(name, str(problem))
-                continue
-            _add(changes, change)
+            else:
+                _add(changes, change)
     _placeBehind(packet, changes)
     return replace(profile, **changes)
 
@@ -155,19 +170,6 @@ def _route6(octets: bytes) -> Changes:
     return {"routes": (_unicast(IPv6Network(words[0])),)}
 
 
-def _mask(octets: bytes, user: IPv4Address | None) -> IPv4Network | None:
-    """
-    The network that the user is in and has behind it; None: it has an address alone.
-    """
-    mask: str = decode("Framed-IP-Netmask", octets)
-    network = IPv4Network(f"0.0.0.0/{mask}")
-    if str(network.netmask) != mask or network.prefixlen == 0:
-        raise ValueError(f"{mask} is no network mask")
-    if user is None or network.prefixlen == 32:
-        return None
-    return IPv4Network((user, network.prefixlen), strict=False)
-
-
 def _prefix(attribute: str, octets: bytes) -> IPv6Network:
     return _unicast(IPv6Network(decode(attribute, octets)))
 
@@ -207,6 +209,8 @@ def _policy(octets: bytes) -> Changes:
 def _types(octets: bytes) -> Changes:
     types = _number("MS-MPPE-Encryption-Types", 0)(octets)
     bits = tuple(length for length, bit in _TYPES.items() if types & bit)
+    if types and not bits:
+        raise ValueError(f"{types:#x} has none of the key lengths 40, 56 and 128 bits")
     return {"bits": bits} if bits else {}
 
 
@@ -237,6 +241,10 @@ def _interim(octets: bytes) -> Changes:
     return {"interim": float(max(seconds, SMALLEST_INTERIM))} if seconds else {}
 
 
+def _rules(octets: bytes) -> Changes:
+    raise ValueError("rules of a filter can't be taken; Filter-Id names one of [[network.filter]]")
+
+
 def _seconds(attribute: str, name: str) -> Callable[[bytes], Changes]:
     read = _number(attribute, 0)
     return lambda octets: {name: float(read(octets))}
@@ -255,6 +263,9 @@ _READERS: Mapping[str, Callable[[bytes], Changes]] = {
     "Acct-Interim-Interval": _interim,
     "Class": lambda octets: {"accountingClass": (octets,)},
     "Filter-Id": lambda octets: {"filter": _text(octets)},
+    "NAS-Filter-Rule": _rules,
+    "MS-Filter": _rules,
+    "MS-Quarantine-IPFilter": _rules,
     "Port-Limit": lambda octets: {"sessions": _number("Port-Limit", 0)(octets)},
     "MS-Primary-DNS-Server": lambda octets: {"dns": (_server(octets),)},
     "MS-Secondary-DNS-Server": lambda octets: {"dns": (_server(octets),)},
@@ -275,6 +286,30 @@ _READERS: Mapping[str, Callable[[bytes], Changes]] = {
 What each attribute says, in the order in which the first one counts.
 """
 
+RESTRICTING = frozenset(
+    (
+        "Framed-IP-Address",
+        "Framed-Pool",
+        "Framed-IPv6-Prefix",
+        "Framed-Interface-Id",
+        "Session-Timeout",
+        "Idle-Timeout",
+        "Filter-Id",
+        "NAS-Filter-Rule",
+        "MS-Filter",
+        "MS-Quarantine-IPFilter",
+        "Port-Limit",
+        "MS-MPPE-Encryption-Policy",
+        "MS-MPPE-Encryption-Types",
+        "Mikrotik-Rate-Limit",
+        "WISPr-Bandwidth-Max-Up",
+        "WISPr-Bandwidth-Max-Down",
+    )
+)
+"""
+The attributes that hold a user to something: nobody may have more because one can't be read.
+"""
+
 
 def _placeBehind(packet: Packet, changes: Changes) -> None:
     """
@@ -282,14 +317,13 @@ def _placeBehind(packet: Packet, changes: Changes) -> None:
     """
     addresses = changes.get("addresses")
     user = addresses[0].network_address if addresses else None
-    for name, read in (("Framed-IP-Netmask", _mask), ("Framed-Route", _route)):
-        for octets in packet.octets(name):
-            try:
-                network = read(octets, user)
-            except (Malformed, ValueError) as problem:
-                _warn(name, str(problem))
-            else:
-                _add(changes, {"routes": (network,) if network is not None else ()})
+    for octets in packet.octets("Framed-Route"):
+        try:
+            network = _route(octets, user)
+        except ValueError as problem:
+            _warn("Framed-Route", str(problem))
+        else:
+            _add(changes, {"routes": (network,)})
 
 
 def nameIn(packet: Packet, name: str) -> str:

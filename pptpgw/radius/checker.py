@@ -11,9 +11,11 @@ The rules:
    it, and the server is asked to (RFC 2548 section 2.3.4): the password isn't known here.
  - Where no server answers the caller is turned away, and no checker after this one is asked: an
    outage must not pass for a wrong password.
- - An Access-Accept that lacks the server's proof (MS-CHAPv2), whose keys can't be read, that says
-   of EAP what isn't Success, or is for another service than a framed one (RFC 2865 section 5.6), is
-   none. So is an Access-Challenge to anything but EAP: PPP has no way to pass it on.
+ - An Access-Accept lets nobody in that lacks the server's proof (MS-CHAPv2), whose keys can't be
+   read, that says of EAP what isn't Success, is for another service than a framed one (RFC 2865
+   section 5.6), or restricts the session in a way that can't be obeyed
+   (L{pptpgw.radius.attributes}). Nor does an Access-Challenge to anything but EAP: PPP has no way
+   to pass it on.
 """
 
 from __future__ import annotations
@@ -173,6 +175,7 @@ class RADIUSChecker:
             raise Rejection
         try:
             self._earn(reply, credentials)
+            profile = applied(reply, Profile(nameIn(reply, nameOf(credentials.username))))
         except Malformed as problem:
             self._log.error(
                 "{server} accepts {name!a}, which can't be obeyed: {why}",
@@ -181,8 +184,7 @@ class RADIUSChecker:
                 why=str(problem),
             )
             raise Refused("the RADIUS server's answer can't be obeyed", retry=False) from problem
-        name = nameIn(reply, nameOf(credentials.username))
-        return AvatarID(applied(reply, Profile(name)))
+        return AvatarID(profile)
 
     def _earn(self, reply: Reply, credentials: ClaimCredentials) -> None:
         """

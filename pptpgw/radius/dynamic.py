@@ -31,6 +31,7 @@ from pptpgw.bucket import Bucket
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
+from pptpgw.profile import Profile
 from pptpgw.radius.attributes import applied
 from pptpgw.radius.meaning import ErrorCause, Refusal, check, find
 from pptpgw.radius.nas import NAS
@@ -186,7 +187,7 @@ class DynamicAuthorization:
             check(packet, keys, self._nas)
             sessions = find(packet, self._sessions())
             if packet.code == COA_REQUEST:
-                profiles = [(session, applied(packet, session.profile)) for session in sessions]
+                profiles = [(session, _applied(packet, session)) for session in sessions]
                 for _, profile in profiles:
                     if profile.filter and profile.filter not in self._filters:
                         raise Refusal(
@@ -215,6 +216,18 @@ class DynamicAuthorization:
             sessions=", ".join(map(str, sessions)),
         )
         return None
+
+
+def _applied(packet: Packet, session: Session) -> Profile:
+    """
+    The profile that C{packet} makes of that of C{session}.
+
+    @raise Refusal: it can't be obeyed.
+    """
+    try:
+        return applied(packet, session.profile)
+    except Malformed as problem:
+        raise Refusal(ErrorCause.INVALID_ATTRIBUTE_VALUE, str(problem)) from problem
 
 
 class DynamicPort(DatagramProtocol):

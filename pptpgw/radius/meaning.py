@@ -17,7 +17,6 @@ from enum import IntEnum
 from ipaddress import IPv6Network
 from typing import Any
 
-from pptpgw.error import Malformed
 from pptpgw.radius.attributes import read
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import COA_REQUEST, Packet, decode, dictionary
@@ -130,7 +129,7 @@ What can be changed while a session lasts.
 def _hasPrefix(session: Session, octets: bytes) -> bool:
     try:
         prefix = IPv6Network(decode("Framed-IPv6-Prefix", octets))
-    except (Malformed, ValueError):
+    except ValueError:
         return False
     return prefix in session.networks.get("ipv6", ())
 

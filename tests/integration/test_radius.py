@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs FreeRADIUS")
 USERS = """
 vera Cleartext-Password := "open sesame"
     Framed-IP-Address = 10.77.0.77
+leaky Cleartext-Password := "open sesame"
+    Filter-Id = "office\\n"
 DEFAULT Cleartext-Password := "open sesame"
     Framed-IP-Address = 255.255.255.254
 """
@@ -94,6 +96,17 @@ def test_trafficUnderTheServersKeys(
     assert other["address"] not in ("10.77.0.77", "255.255.255.254")
     assert calling.ask("ping", other["number"]) == {}
     assert "open sesame" not in served.text and SECRET not in served.text
+
+
+def test_aFilterThatCantBeRead(
+    radius: Callable[[], FreeRADIUS], serve: Serve, client: Start, tmp_path: Path
+) -> None:
+    """
+    Whoever should be filtered, by a name that can't be read, isn't let in without a filter.
+    """
+    served = serve(auth="radius", **sections(radius(), tmp_path))
+    assert "error" in client().ask("call", "leaky", "open sesame", 1400)
+    served.waitFor("accepts 'leaky', which can't be obeyed: Filter-Id: no text")
 
 
 def test_EAPPassedThrough(

@@ -216,6 +216,14 @@ class TestAnswers:
         attributes = {"MS_CHAP2_Success": PROOF, "MS_MPPE_Send_Key": KEY}
         assert "obeyed" in str(World(accept(**attributes)).judge(responding(MSCHAPV2)))
 
+    def test_aRestrictionThatCantBeRead(self, log: list[str]) -> None:
+        """
+        A session without its filter would be one with more than it may have.
+        """
+        refused = World(accept(Filter_Id=b"b\xfcro")).judge(pap())
+        assert isinstance(refused, Refused) and "obeyed" in str(refused)
+        assert any("'vera'" in line and "Filter-Id: " in line for line in log)
+
     def test_theServersNameForTheUser(self) -> None:
         avatar = World(accept(User_Name="Vera")).judge(pap())
         assert avatar.profile.name == "Vera"

@@ -103,6 +103,8 @@ def test_changeOfSeveral() -> None:
         ([("Acct-Session-Id", "run9"), ("Session-Timeout", 100)], 503),
         ([("Acct-Session-Id", "run1"), ("Filter-Id", "x"), ("Framed-MTU", 1000)], 401),
         ([("Acct-Session-Id", "run1"), ("Mikrotik-Rate-Limit", "fast")], 407),
+        ([("Acct-Session-Id", "run1"), ("Filter-Id", "web\n")], 407),
+        ([("Acct-Session-Id", "run1"), ("Session-Timeout", 9), ("Session-Timeout", 8)], 407),
         ([("Acct-Session-Id", "run1"), ("Session-Timeout", 9), ("Service-Type", 17)], 405),
     ],
 )
