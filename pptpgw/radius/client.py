@@ -4,7 +4,7 @@ Requests to RADIUS servers: which server is asked, and which one after it.
 The rules:
 
  - A live server is chosen by chance, by the weights; one of weight 0 where no other is free; a dead
-   one where no live one is left to ask.
+   one only where no live one is left to ask, be they free or busy: it would cost its whole timeout.
  - A server that leaves a request unanswered has had its turn, and the next one is asked. Once each
    has had it, all get another, L{PAUSE} later, until the request's deadline.
  - A server that left a request unanswered, and was silent for half of that time or more, is dead,
@@ -12,12 +12,13 @@ The rules:
    or L{PROBES} Status-Server packets in a row (RFC 5997); one that isn't sent these, when its dead
    time is over.
  - Where every server that could be asked has all the requests it may have, a request waits for a
-   place, in the order of arrival; L{LONGEST_QUEUE} requests do at most.
+   place, in the order of arrival, or for a dead server to come back; L{LONGEST_QUEUE} requests do
+   at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
@@ -140,16 +141,16 @@ class RADIUSClient:
 
     # For the classes below
 
-    def choose(self, homes: Iterable[_Home]) -> _Home | None:
+    def choose(self, homes: Collection[_Home]) -> _Home | None:
         """
         One of C{homes} that has a place for a request, by the rules; None: none has.
         """
-        free = [home for home in homes if home.transport.free > 0]
-        live = [home for home in free if not home.dead]
-        shares = [home.server.weight for home in live]
+        live = [home for home in homes if not home.dead]
+        free = [home for home in live or homes if home.transport.free > 0]
+        shares = [home.server.weight for home in free]
         if any(shares):
-            return self._random.choices(live, shares)[0]
-        return next(iter(live or free), None)
+            return self._random.choices(free, shares)[0]
+        return next(iter(free), None)
 
     def wait(self, pending: _Pending) -> None:
         """
@@ -166,7 +167,8 @@ class RADIUSClient:
 
     def placeFree(self) -> None:
         """
-        A request is over: who waits for its place has it.
+        A server has a place, since a request is over or a dead server is back: whoever waits for
+        one has it.
         """
         if self._placing:
             return
@@ -287,6 +289,7 @@ class _Home:
         probe, self._probe = self._probe, None
         if probe is not None:
             probe.cancel()
+        self._client.placeFree()
 
     def __str__(self) -> str:
         return f"RADIUS server {self.server.host} ({self.service.value})"

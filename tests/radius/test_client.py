@@ -413,6 +413,42 @@ class TestPlaces:
             port = world.wire.ports[0]
             port.deliver(answer(port.sent[done]))
 
+    def test_whatOverflowsTheLiveOneWaitsForIt(self) -> None:
+        """
+        A dead one would cost the request the whole time that a server has to answer.
+        """
+        world = World(server(1, maxInFlight=1), server(2))
+        world.serve(1, None)
+        world.serve(2, refusing)
+        # The first to ask the dead one finds that out.
+        while world.asked[2] == 0:
+            world.request()[0].cancel()
+        world.asked.clear()
+        every = [world.request()[1] for _ in range(3)]
+        assert world.asked == {1: 1}
+        for done in range(3):
+            port = next(one for one in world.wire.ports if one.peer == ("192.0.2.1", 1))
+            port.deliver(answer(port.sent[-1]))
+            assert [bool(results) for results in every] == [one <= done for one in range(3)]
+        assert world.asked == {1: 3}
+
+    def test_whoWaitsGoesToOneThatComesBack(self) -> None:
+        """
+        While the other one is still busy.
+        """
+        world = World(server(1, maxInFlight=1), server(2, statusServer=False))
+        world.client.deadTime = 2.0
+        world.serve(1, None)
+        world.serve(2, refusing)
+        while world.asked[2] == 0:
+            world.request()[0].cancel()
+        world.serve(2, right)
+        busy, waiting = world.request()[1], world.request()[1]
+        world.wire.wait(1)
+        assert not waiting
+        world.wire.wait(2)
+        assert waiting[0].code == 2 and not busy
+
     def test_whoWaitsTooLongGivesUp(self) -> None:
         world = World(server(1, maxInFlight=1))
         world.serve(1, None)
