@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
-
-from twisted.python.filepath import FilePath
 
 from pptpgw import plugin
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkFactory
+from pptpgw.secrecy import assertPrivate
 from pptpgw.section import (
     EAP,
     RADIUS,
@@ -31,6 +30,7 @@ from pptpgw.section import (
     Network,
     Plugins,
 )
+from pptpgw.servers import SECRET
 from pptpgw.table import known, sectionOf
 
 
@@ -95,14 +95,32 @@ def load(path: str | Path) -> Configuration:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: TOML is UTF-8, and this isn't: {error}") from error
     configuration = parse(text, str(path))
-    permissions = FilePath(str(path)).getPermissions()
-    open_ = any(one.read or one.write for one in (permissions.group, permissions.other))
-    if open_ and any(server.secret for server in configuration.radius.server):
-        raise ConfigurationError(
-            f"{path}: it holds a shared secret, and others than its owner may read or write it; "
-            f"chmod 600 {path}, or name a secret-file instead"
-        )
+    if holdsSecrets(configuration):
+        try:
+            assertPrivate(str(path))
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"{error}, for a secret is in it, or name a secret-file instead"
+            ) from error
     return configuration
+
+
+def holdsSecrets(value: object) -> bool:
+    """
+    Whether a key of the kind L{SECRET} is set in C{value}, which is a configuration, a section, or
+    what these consist of.
+    """
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple):
+        return any(map(holdsSecrets, value))
+    if not is_dataclass(value):
+        return False
+    secret = (one.name for one in fields(value) if one.metadata.get("kind") is SECRET)
+    others = (one.name for one in fields(value) if one.metadata.get("kind") is not SECRET)
+    return any(getattr(value, name) for name in secret) or any(
+        holdsSecrets(getattr(value, name)) for name in others
+    )
 
 
 def parse(text: str, source: str) -> Configuration:

@@ -269,10 +269,18 @@ SERVERS = Kind(
 """
 A list of RADIUS servers.
 """
-CLIENTS = Kind(
-    "tables, [[radius.client]], each of which describes a client",
-    lambda value: tablesOf("radius.client", DynamicClient, value),
-)
+
+
+def _clients(value: object) -> tuple[DynamicClient, ...]:
+    clients: tuple[DynamicClient, ...] = tablesOf("radius.client", DynamicClient, value, ("host",))
+    hosts = [one.host for one in clients]
+    for index, host in enumerate(hosts):
+        if host in hosts[:index]:
+            raise Fault(f"entry {index + 1}: there is one for {host} already")
+    return clients
+
+
+CLIENTS = Kind("tables, [[radius.client]], each of which describes a client", _clients)
 """
 A list of those who may end and change sessions.
 """

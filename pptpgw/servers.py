@@ -13,6 +13,7 @@ from twisted.python.filepath import FilePath
 from pptpgw.declared import Fault
 from pptpgw.error import ConfigurationError
 from pptpgw.kind import BOOLEAN, FILE, Kind, choice, key, whole
+from pptpgw.secrecy import assertPrivate
 
 _LONGEST_SECRET = 1024
 
@@ -152,17 +153,12 @@ def secretIn(path: str) -> bytes:
 
     @raise ConfigurationError: there is none, or others than its owner may read it.
     """
-    file = FilePath(path)
+    assertPrivate(path)
     try:
-        permissions = file.getPermissions()
-        with file.open() as opened:
+        with FilePath(path).open() as opened:
             secret: bytes = opened.readline(_LONGEST_SECRET + 1).rstrip(b"\r\n")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    if any(other.read or other.write for other in (permissions.group, permissions.other)):
-        raise ConfigurationError(
-            f"{path}: others than its owner may read or write it; chmod 600 {path}"
-        )
     if not 0 < len(secret) <= _LONGEST_SECRET:
         raise ConfigurationError(
             f"{path}: the first line must be a secret of 1 to {_LONGEST_SECRET} octets"

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from pptpgw.config import load, parse
+from pptpgw.config import Configuration, holdsSecrets, load, parse
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
+from pptpgw.kind import key
 from pptpgw.radius.setup import makeClient
 from pptpgw.radius.transport import Service
-from pptpgw.servers import Server, secretIn
+from pptpgw.servers import SECRET, Server, secretIn
 from tests.radius.wire import Wire
 
 
@@ -85,15 +88,49 @@ class TestSecret:
             server.sharedSecret()
 
     @pytest.mark.parametrize("mode", [0o644, 0o620])
-    def test_aConfigurationThatHoldsOneIsItsOwnersAlone(self, tmp_path: Path, mode: int) -> None:
+    @pytest.mark.parametrize("table", ["server", "client"])
+    def test_aConfigurationThatHoldsOneIsItsOwnersAlone(
+        self, tmp_path: Path, mode: int, table: Literal["server", "client"]
+    ) -> None:
         path = tmp_path / "pptpgw.toml"
-        path.write_text('[[radius.server]]\nhost = "192.0.2.1"\nsecret = "hush"\n')
+        path.write_text(f'[[radius.{table}]]\nhost = "192.0.2.1"\nsecret = "hush"\n')
         path.chmod(mode)
         with pytest.raises(ConfigurationError, match="chmod 600") as caught:
             load(path)
         assert "hush" not in str(caught.value)
         path.chmod(0o600)
-        assert load(path).radius.server[0].secret == "hush"
+        assert getattr(load(path).radius, table)[0].secret == "hush"
+
+    def test_aPluginsSectionMayHoldOneToo(self) -> None:
+        """
+        A secret is told by its kind, wherever it stands.
+        """
+
+        @dataclass(frozen=True)
+        class Section:
+            password: str = key(SECRET, "")
+
+        for password in ("", "hush"):
+            configuration = Configuration(sections={"quote": Section(password)})
+            assert holdsSecrets(configuration) == bool(password)
+
+
+class TestDynamicClients:
+    @pytest.mark.parametrize(
+        ("tables", "complaint"),
+        [
+            ('[[radius.client]]\nsecret = "hush"', "entry 1: host is missing"),
+            (
+                '[[radius.client]]\nhost = "192.0.2.1"\n' * 2,
+                "entry 2: there is one for 192.0.2.1 already",
+            ),
+        ],
+    )
+    def test_whatIsWrongIsSaid(self, tables: str, complaint: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            parse(tables, "test")
+        assert complaint in str(caught.value)
+        assert "hush" not in str(caught.value)
 
 
 class TestClient:

@@ -18,6 +18,7 @@ from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ICertifiedName, IConfigurable
 from pptpgw.profile import Profile
+from pptpgw.secrecy import assertPrivate
 
 # The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
 # 20,000 users, takes it a fraction of a second, and only after it was changed.
@@ -98,13 +99,8 @@ class ChapSecretsChecker:
 
     def _read(self) -> secrets.Secrets:
         path = self._path.path
+        assertPrivate(path)
         try:
-            permissions = self._path.getPermissions()
-            for others in (permissions.group, permissions.other):
-                if others.read or others.write:
-                    raise ConfigurationError(
-                        f"{path}: others than its owner may read or write it; chmod 600 {path}"
-                    )
             with self._path.open() as file:
                 content = file.read(MAXIMUM_OCTETS + 1)
         except OSError as problem:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from OpenSSL import SSL
 
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.ppp.eaptls import TLSMethod
+from pptpgw.secrecy import assertPrivate
 from pptpgw.section import EAP
 
 T = TypeVar("T")
@@ -55,11 +55,11 @@ def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Cont
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
     _use("ca", ca, context.load_verify_locations)
     _use("certificate", certificate, context.use_certificate_chain_file)
-    if _use("key", key, lambda path: Path(path).stat()).st_mode & 0o077:
-        raise ConfigurationError(
-            f"[eap] key = {key}: others than its owner may use it; chmod 600 {key}"
-        )
     _use("key", key, context.use_privatekey_file)
+    try:
+        assertPrivate(key)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"[eap] key = {error}") from error
     _use("key", key, lambda path: context.check_privatekey())
     if isServer:
         _use("ca", ca, lambda path: context.load_client_ca(path.encode()))

@@ -31,6 +31,7 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError
+from pptpgw.secrecy import assertPrivate
 from pptpgw.servers import Server
 
 _ERRORS = (SSL.Error, crypto.Error)
@@ -108,10 +109,9 @@ def certificates(path: str) -> list[bytes]:
 
 
 def _key(path: str) -> bytes:
-    permissions = FilePath(path).getPermissions() if FilePath(path).exists() else None
-    if permissions is not None and (permissions.group.read or permissions.other.read):
-        raise ConfigurationError(f"{path}: others than its owner may read it; chmod 600 {path}")
-    return _read(path)
+    octets = _read(path)
+    assertPrivate(path)
+    return octets
 
 
 def _read(path: str) -> bytes:
