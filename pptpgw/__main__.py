@@ -2,9 +2,9 @@
 C{python -m pptpgw}: try the gateway, without a configuration, in the foreground.
 
 It keeps an account store, with one user of a random password, in a state folder, starts the gateway
-on its defaults, places one call to itself and then serves until it is interrupted. Where the
-process lacks the privileges for that, it enters a user and network namespace of its own, if the
-machine allows it.
+on its defaults, but with every authentication protocol that takes passwords, places one call to
+itself and then serves until it is interrupted. Where the process lacks the privileges for that, it
+enters a user and network namespace of its own, if the machine allows it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,16 @@ from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.section import Link
 from pptpgw.selfcall import callOurselves
 from pptpgw.service import GatewayService
 from pptpgw.store.store import Store
 
 USER = "caller"
+METHODS = ("mschapv2", "mschap", "chap", "pap")
+"""
+What may be dialled with: all that a client to be tried may speak.
+"""
 
 
 class Options(usage.Options):
@@ -175,7 +180,7 @@ def serve(state: FilePath[str]) -> None:
     store, new = storeIn(reactor, state)
     portal = Portal(SubscriberRealm(), [AccountsChecker(lambda _: store)])
     addresses = privileges.hostAddresses()
-    service = GatewayService(reactor, Configuration(), portal)
+    service = GatewayService(reactor, Configuration(link=Link(authentication=METHODS)), portal)
     faults: list[PPTPGWError] = []
 
     async def begin() -> None:

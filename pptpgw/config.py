@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,11 @@ def parse(text: str, source: str) -> Configuration:
     configuration = Configuration(**own, sections=others)
     if faults:
         raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
+    if configuration.eap != EAP() and "authentication" not in document.get("link", {}):
+        # Who sets up EAP wants it used.
+        link = configuration.link
+        link = replace(link, authentication=("eap", *link.authentication))
+        configuration = replace(configuration, link=link)
     return configuration
 
 

@@ -78,7 +78,8 @@ class Link:
     """
     C{[link]}: PPP, from LCP to encryption.
 
-    @ivar authentication: the methods permitted, by the names of their plugins.
+    @ivar authentication: the methods permitted, by the names of their plugins. Where the file has
+        no such key, but sets one of C{[eap]}, EAP is permitted too.
     @ivar name: the authenticator's name.
     @ivar rechallenge: seconds between challenges during a session; 0: none.
     @ivar encryption: whether MPPE must open, may open, or stays off.
@@ -91,7 +92,7 @@ class Link:
     @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
     """
 
-    authentication: tuple[str, ...] = key(METHODS, ("mschapv2", "mschap", "chap", "pap"))
+    authentication: tuple[str, ...] = key(METHODS, ("mschapv2",))
     name: str = key(NAME, "pptpgw")
     rechallenge: float = key(seconds(0, 86400), 0.0)
     encryption: Literal["require", "prefer", "off"] = key(

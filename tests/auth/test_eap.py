@@ -92,9 +92,19 @@ class TestConfigured:
         assert verifyObject(IConfiguredProtocol, EAP)
         assert (EAP.number, EAP.algorithm) == (0xC227, b"")
 
-    def test_itIsNotThereByDefault(self) -> None:
-        names = [method.name for method in linkSettings(Configuration(), LOCAL).methods]
-        assert names == ["mschapv2", "mschap", "chap", "pap"]
+    @pytest.mark.parametrize(
+        ("text", "offered"),
+        [
+            ("", ["mschapv2"]),
+            ("[eap]", ["mschapv2"]),
+            ('[eap]\nmethods = ["mschapv2"]', ["eap", "mschapv2"]),
+            ('[eap]\nmethods = ["mschapv2"]\n[link]\nmru = 1300', ["eap", "mschapv2"]),
+            ('[eap]\nmethods = ["mschapv2"]\n[link]\nauthentication = ["mschapv2"]', ["mschapv2"]),
+        ],
+    )
+    def test_itIsOfferedByDefaultWhereItIsSetUp(self, text: str, offered: list[str]) -> None:
+        settings = linkSettings(parse(text, "test"), LOCAL)
+        assert [method.name for method in settings.methods] == offered
 
     def test_whatIsFitForUse(self, files: dict[str, str]) -> None:
         """

@@ -130,13 +130,13 @@ def test_repeatBeforeTheEnd(method: IAuthenticationProtocol) -> None:
 
 def test_builtIn() -> None:
     """
-    Our own are drop-ins like any other's, found by name; four of them are the default.
+    Our own are drop-ins like any other's, found by name; the strongest that needs nothing but a
+    password is the default.
     """
     found = plugin.installed(IAuthenticationProtocol)
     assert list(found) == ["chap", "eap", "mschap", "mschapv2", "pap"]
     assert tuple(found[method.name] for method in BUILT_IN) == BUILT_IN
-    assert Configuration().link.authentication == tuple(method.name for method in BUILT_IN)
-    assert Configuration().link.methods() == BUILT_IN
+    assert Configuration().link.methods() == (MSCHAPV2,)
     assert [optionOf(method).hex() for method in BUILT_IN] == ["c22381", "c22380", "c22305", "c023"]
     assert [method.earnsKeys for method in BUILT_IN] == [True, True, False, False]
 
@@ -297,7 +297,7 @@ class TestConfigured:
         That it is installed doesn't yet permit it.
         """
         self.install(site)
-        assert Configuration().link.methods() == BUILT_IN
+        assert Configuration().link.methods() == (MSCHAPV2,)
 
     def test_unknownNames(self, site: Site) -> None:
         """

@@ -12,12 +12,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.world import ROOT, Program, World, devices
+from tests.integration.world import ROOT, Client, Program, World, devices
 from tests.lab.peers import Namespace
 
 MODULE = (sys.executable, "-m", "pptpgw")
@@ -102,6 +102,19 @@ class TestRunning:
         assert devices(world.gateway) == before
         assert program.text.endswith("Every call is hung up, and what was made is removed.\n")
         assert "Traceback" not in program.text
+
+    def test_callersMayTryMSCHAPv1(
+        self, world: World, state: Path, client: Callable[[], Client]
+    ) -> None:
+        program = start(world.gateway, state)
+        program.waitFor(ANNOUNCED)
+        said = re.search(r"password (\S+):$", program.text, re.MULTILINE)
+        assert said is not None, program.text
+        dialling = client()
+        call = dialling.ask("call", "caller", said[1], 1400, "mschap")
+        assert call["encryption"] == "MPPE 128 bit stateless"
+        assert dialling.ask("ping", call["number"]) == {}
+        assert program.interrupt() == 0
 
     def test_thePasswordIsKept(self, alone: Namespace, state: Path) -> None:
         said = set()

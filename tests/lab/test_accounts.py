@@ -20,7 +20,7 @@ def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path:
     """
     sections = {
         "accounts": {"store": f"sqlite:{tmp_path}/accounts.sqlite", "key": f"{tmp_path}/key"},
-        "link": {"encryption": "prefer"},
+        "link": {"encryption": "prefer", "authentication": ["mschapv2", "chap"]},
     }
     configuration = tmp_path / "pptpgw.toml"
     configuration.write_text(toml(sections))

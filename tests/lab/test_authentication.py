@@ -18,6 +18,7 @@ METHODS = {
 """
 The configuration's name of each method, pppd's name, and pppd's option against it.
 """
+EVERY = {"authentication": list(METHODS)}
 
 
 def only(*methods: str) -> list[str]:
@@ -43,7 +44,7 @@ class TestMethods:
         """
         The strongest is offered first; the caller's Configure-Nak is followed to the one it takes.
         """
-        startGateway(link={"encryption": "off"})
+        startGateway(link={"encryption": "off", **EVERY})
         caller = network.host().call(*ALICE, *only(method)).up()
         assert offers(caller)[0] == "chap MS-v2"
         assert offers(caller)[-1] == METHODS[method][0]
@@ -51,7 +52,7 @@ class TestMethods:
         caller.ping()
 
     def test_MSCHAPv1EarnsKeysToo(self, network: Network, startGateway: StartGateway) -> None:
-        startGateway()
+        startGateway(link=EVERY)
         caller = network.host().call(*ALICE, *only("mschap"), "require-mppe-128").up()
         assert offers(caller)[-1] == "chap MS"
         assert "MPPE 128-bit stateless compression enabled" in caller.text
@@ -60,10 +61,19 @@ class TestMethods:
     def test_onlyMethodsThatEarnKeysAreOfferedWhereEncryptionIsRequired(
         self, network: Network, startGateway: StartGateway
     ) -> None:
-        startGateway()
+        startGateway(link=EVERY)
         caller = network.host().call(*ALICE, *only("chap", "pap"))
         assert caller.wait() != 0
         assert set(offers(caller)) <= {"chap MS-v2", "chap MS"}
+        assert caller.received("LCP TermReq")
+
+    def test_byDefaultMSCHAPv2IsTheOnlyOne(
+        self, network: Network, startGateway: StartGateway
+    ) -> None:
+        startGateway()
+        caller = network.host().call(*ALICE, *only("mschap", "chap", "pap"), "require-mppe-128")
+        assert caller.wait() != 0
+        assert set(offers(caller)) == {"chap MS-v2"}
         assert caller.received("LCP TermReq")
 
     def test_aCallerThatTakesNoneOfThePermittedIsToldWhy(
@@ -84,7 +94,7 @@ class TestFailure:
     def test_aWrongPasswordAndAnUnknownUserAreTurnedAwayAlike(
         self, method: str, user: str, network: Network, startGateway: StartGateway
     ) -> None:
-        startGateway(link={"encryption": "off"})
+        startGateway(link={"encryption": "off", **EVERY})
         caller = network.host().call(user, "a wrong one", *only(method))
         assert caller.wait() != 0
         assert "authentication failed" in caller.text

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.peers import Network
 from tests.lab.server import StartGateway
-from tests.lab.test_authentication import only
+from tests.lab.test_authentication import EVERY, METHODS, only
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs FreeRADIUS")
@@ -36,7 +36,7 @@ def test_usersOfRADIUS(network: Network, startGateway: StartGateway, tmp_path: P
         secret.write_text(SECRET)
         gateway = startGateway(
             auth="radius",
-            link={"encryption": "prefer"},
+            link={"encryption": "prefer", **EVERY},
             **{
                 "[radius.server]": {
                     "host": "127.0.0.1",
@@ -47,7 +47,7 @@ def test_usersOfRADIUS(network: Network, startGateway: StartGateway, tmp_path: P
             },
         )
         host = network.host()
-        for method in ("mschapv2", "mschap", "chap", "pap"):
+        for method in METHODS:
             encrypted = ["require-mppe-128"] if method.startswith("mschap") else []
             call = host.call("vera", "open sesame", *only(method), *encrypted).up()
             assert call.address == "10.77.0.77"
