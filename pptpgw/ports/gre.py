@@ -1,11 +1,18 @@
 """
-Protocol 47: a raw socket a local address.
+Protocol 47: two raw sockets a local address, one that reads and one that keeps the kernel quiet.
+
+Linux answers a packet that no raw socket takes with ICMP 'protocol unreachable', and since 6.18 at
+the latest a socket whose queue is full doesn't count. pptp-linux hangs up on that message. The
+second socket takes every packet and has a filter that keeps none, so its queue is never full.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+from array import array
+from collections.abc import Callable
+from struct import Struct
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -30,6 +37,11 @@ Octets that the kernel may queue each way: bursts from many peers meet in one so
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFERS = ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE))
+_SO_ATTACH_FILTER = 26
+# A classic BPF program, BPF_RET of 0 octets: the kernel frees what it filters.
+_KEEP_NOTHING = Struct("HBBI").pack(0x06, 0, 0, 0)
+# The kernel's struct sock_fprog: how many instructions, and where they are.
+_PROGRAM = Struct("HP")
 
 MALFORMED = "not enhanced GRE"
 STRAY = "GRE of no call"
@@ -55,10 +67,31 @@ def _key(peerAddress: str, localCallID: int) -> int:
     return int.from_bytes(socket.inet_aton(peerAddress), "big") << 16 | localCallID
 
 
+def _enlarge(opened: socket.socket) -> None:
+    """
+    Let the kernel queue L{BUFFER} octets each way for a socket.
+    """
+    for option, forced in _BUFFERS:
+        try:
+            # Beyond the system's limit, as CAP_NET_ADMIN permits.
+            opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
+        except PermissionError:
+            opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+
+
+def _silence(opened: socket.socket) -> None:
+    """
+    Let a socket keep nothing of what it takes.
+    """
+    program = array("B", _KEEP_NOTHING)
+    address, _ = program.buffer_info()
+    opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _PROGRAM.pack(1, address))
+
+
 @implementer(IReadDescriptor)
 class GREPort:
     """
-    One raw socket for enhanced GRE, bound to one local address or to every one.
+    The raw sockets for enhanced GRE, bound to one local address or to every one.
 
     Demultiplexes by peer address and our call id. What belongs to nobody is counted and silently
     discarded; so is what can't be sent.
@@ -82,15 +115,29 @@ class GREPort:
         self._reactor = reactor
         self._system = system
         self._socket: socket.socket | None = None
+        self._silencer: socket.socket | None = None
         self._raw = raw
         self._channels: dict[int, Receive] = {}
 
     def startListening(self) -> None:
         """
-        Open the socket and read from it.
+        Open the sockets and read from one.
 
         @raise NotPermitted: without CAP_NET_RAW.
         @raise OSError: the address isn't ours.
+        """
+        self._socket = self._open(_enlarge)
+        try:
+            self._silencer = self._open(_silence)
+        except (OSError, NotPermitted):
+            self._socket.close()
+            self._socket = None
+            raise
+        self._reactor.addReader(self)
+
+    def _open(self, prepare: Callable[[socket.socket], None]) -> socket.socket:
+        """
+        A raw socket that doesn't block, set up by C{prepare} before it takes packets of our address.
         """
         try:
             opened = self._system.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
@@ -101,28 +148,23 @@ class GREPort:
             ) from error
         try:
             opened.setblocking(False)
-            for option, forced in _BUFFERS:
-                try:
-                    # Beyond the system's limit, as CAP_NET_ADMIN permits.
-                    opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
-                except PermissionError:
-                    opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+            prepare(opened)
             if self.address:
                 opened.bind((self.address, 0))
         except OSError:
             opened.close()
             raise
-        self._socket = opened
-        self._reactor.addReader(self)
+        return opened
 
     def stopListening(self) -> Deferred[None]:
         """
-        Close the socket, after every call; harmless the second time.
+        Close the sockets, after every call; harmless the second time.
         """
-        if self._socket is not None:
+        if self._socket is not None and self._silencer is not None:
             self._reactor.removeReader(self)
             self._socket.close()
-            self._socket = None
+            self._silencer.close()
+            self._socket = self._silencer = None
         return succeed(None)
 
     def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -103,6 +104,37 @@ def addresses() -> None:
             octets = peer.recv(100)
             assert socket.inet_ntoa(octets[12:16]) == source, (bound, source)
             assert octets[20:] == b"\x30\x01\x88\x0b octets"
+        port.stopListening()
+
+
+def full() -> None:
+    """
+    A packet that finds the queue full is lost, and the kernel tells its sender nothing.
+    """
+    from pptpgw.counters import Counters
+    from pptpgw.ports.gre import GREPort
+
+    peer = ends()
+    told = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    told.bind((PEER, 0))
+    told.settimeout(0)
+    # Where nobody takes GRE the kernel does say so, which shows that it would be heard.
+    peer.sendto(b"octets", (HERE, 0))
+    assert told.recv(100)[20:22] == b"\x03\x02"
+    for bound in ("", HERE):
+        port = GREPort(cast(Any, Readers()), bound, Counters())
+        port.startListening()
+        assert port._socket is not None
+        port._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+        for _ in range(100):
+            peer.sendto(bytes(1000), (HERE, 0))
+        with pytest.raises(BlockingIOError):
+            told.recv(100)
+        kept = 0
+        while select.select([port], [], [], 0)[0]:
+            port._socket.recv(2000)
+            kept += 1
+        assert 0 < kept < 100
         port.stopListening()
 
 
@@ -417,5 +449,5 @@ def nftables() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    functions = (addresses, packets, netlink, netlink6, bridge, labels, nftables)
+    functions = (addresses, packets, full, netlink, netlink6, bridge, labels, nftables)
     {function.__name__: function for function in functions}[sys.argv[1]]()

@@ -45,14 +45,14 @@ class MemorySocket:
         self.protocol = protocol
         self.arrived: list[bytes | OSError] = []
         self.sent: list[tuple[bytes, tuple[str, int], list[Any]]] = []
-        self.options: dict[int, int] = {}
+        self.options: dict[int, int | bytes] = {}
         self.bound: tuple[str, int] | None = None
         self.closed = False
 
     def setblocking(self, blocking: bool) -> None:
         assert not blocking
 
-    def setsockopt(self, level: int, option: int, value: int) -> None:
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
         if option in (32, 33) and not self.system.mayForce:
             raise PermissionError(errno.EPERM, "no")
         self.options[option] = value
@@ -93,10 +93,13 @@ class MemorySystem:
         self.error: OSError | None = None
         self.bindError: OSError | None = None
         self.mayForce = True
+        self.mostSockets = 2
 
     def socket(self, family: int, type: int, proto: int) -> socket.socket:
         if self.error is not None:
             raise self.error
+        if len(self.sockets) == self.mostSockets:
+            raise OSError(errno.EMFILE, "too many open files")
         opened = MemorySocket(self, proto)
         self.sockets.append(opened)
         return cast(socket.socket, opened)
@@ -157,15 +160,15 @@ class TestLife:
     """
 
     def test_opensAndCloses(self, path: Fixture) -> None:
-        (opened,) = path.system.sockets
-        assert opened.protocol == 47
-        assert opened.bound is None
+        opened, silencer = path.system.sockets
+        assert opened.protocol == silencer.protocol == 47
+        assert opened.bound is silencer.bound is None
         assert path.reactor.readers == [path.port]
         assert path.port.fileno() == 99
         assert set(opened.options.values()) == {gre.BUFFER}
         path.port.stopListening()
         path.port.stopListening()
-        assert opened.closed
+        assert opened.closed and silencer.closed
         assert path.reactor.readers == []
         assert path.port.fileno() == -1
         path.port.doRead()
@@ -181,7 +184,7 @@ class TestLife:
     def test_oneAddress(self) -> None:
         path = Fixture("192.0.2.1")
         path.port.startListening()
-        assert path.system.sockets[0].bound == ("192.0.2.1", 0)
+        assert [opened.bound for opened in path.system.sockets] == [("192.0.2.1", 0)] * 2
 
     def test_everyAddressInWords(self) -> None:
         path = Fixture("0.0.0.0")
@@ -195,6 +198,18 @@ class TestLife:
             path.port.startListening()
         assert path.system.sockets[0].closed
         assert path.reactor.readers == []
+
+    def test_noSecondSocket(self) -> None:
+        """
+        Without the socket that keeps the kernel quiet there is none that reads.
+        """
+        path = Fixture()
+        path.system.mostSockets = 1
+        with pytest.raises(OSError, match="too many"):
+            path.port.startListening()
+        assert path.system.sockets[0].closed
+        assert path.reactor.readers == []
+        assert path.port.fileno() == -1
 
     def test_notPermitted(self) -> None:
         path = Fixture()
@@ -456,6 +471,6 @@ class TestNamespace:
     Over the real kernel.
     """
 
-    @pytest.mark.parametrize("name", ["addresses", "packets"])
+    @pytest.mark.parametrize("name", ["addresses", "packets", "full"])
     def test_kernel(self, name: str) -> None:
         inNamespace(name)
