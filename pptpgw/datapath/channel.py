@@ -24,14 +24,10 @@ from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorT
 from pptpgw.datapath.network import Network, Networks
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelOwner, MPPEParameters, Tunnel
+from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.pptp.window import Window
 from pptpgw.wire import ppp
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
-
-MPPE_OVERHEAD = 4
-"""
-What encryption takes from the peer's MRU: header, and protocol number.
-"""
 
 STRANGER_LIMIT = 10
 """

@@ -13,7 +13,8 @@ The rules:
  - A peer that won't hear our identifier needn't know it. One whose identifier the settings demand
    gets no other; if it never asks for any it is told once.
  - IPv6-Compression-Protocol (option 2, RFC 5172) is rejected.
- - A peer that can't receive 1280 octets can't have IPv6 (RFC 8200 section 5).
+ - A peer whose MRU is below L{LEAST_MRU} can't have IPv6: packets of 1280 octets must fit (RFC 8200
+   section 5) when they are encrypted too, as no Packet Too Big may name less.
 """
 
 from __future__ import annotations
@@ -26,9 +27,15 @@ from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
 from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.wire import ppp
 from pptpgw.wire.ipv6 import MINIMUM_MTU
+
+LEAST_MRU = MINIMUM_MTU + MPPE_OVERHEAD
+"""
+The smallest MRU of a link that carries IPv6.
+"""
 
 # Option type (RFC 5072 section 4.1).
 INTERFACE_IDENTIFIER = 1
@@ -175,8 +182,8 @@ class IPV6CP(NetworkProtocol):
         """
         if self.identifier == _NONE:
             raise GiveUp("the peer gives us no interface identifier")
-        if self.peerMRU < MINIMUM_MTU:
-            raise GiveUp(f"the peer receives {self.peerMRU} octets, and IPv6 needs {MINIMUM_MTU}")
+        if self.peerMRU < LEAST_MRU:
+            raise GiveUp(f"the peer receives {self.peerMRU} octets, and IPv6 needs {LEAST_MRU}")
 
     def attachment(self) -> Attachment:
         """

@@ -23,8 +23,8 @@ MAGIC_NUMBER = 5
 PFC = 7
 ACFC = 8
 
-# The smallest MRU that a peer may announce: less carries no useful packet.
-LEAST_MRU = 64
+# The smallest MRU that either end may have, as in pppd: one packet would become very many.
+LEAST_MRU = 128
 
 _AUTHENTICATION_NAMES = {
     ppp.PAP: "PAP",
@@ -77,9 +77,9 @@ class _MRU(Option["LCP"]):
         return suggested if fits else current
 
     def judge(self, owner: LCP, value: bytes) -> bytes | None:
-        if len(value) == 2 and int.from_bytes(value, "big") >= LEAST_MRU:
-            return value
-        return DEFAULT_MRU.to_bytes(2, "big")
+        if len(value) != 2:
+            return DEFAULT_MRU.to_bytes(2, "big")
+        return max(int.from_bytes(value, "big"), LEAST_MRU).to_bytes(2, "big")
 
 
 class _ACCM(Option["LCP"]):

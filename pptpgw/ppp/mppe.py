@@ -21,6 +21,11 @@ from zope.interface import implementer
 from pptpgw.error import Refused
 from pptpgw.interfaces import IKeys, MPPEParameters
 
+MPPE_OVERHEAD = 4
+"""
+Octets that encryption takes from the peer's MRU: MPPE's header, and the protocol number.
+"""
+
 # What replaces the first octets of a session key, by its bits.
 SALTS = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
 

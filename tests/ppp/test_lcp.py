@@ -118,9 +118,10 @@ def test_plainRequest() -> None:
     ("option", "code", "answer"),
     [
         ((1, "0578"), ppp.CONFIGURE_ACK, (1, "0578")),
-        ((1, "0040"), ppp.CONFIGURE_ACK, (1, "0040")),
+        ((1, "0080"), ppp.CONFIGURE_ACK, (1, "0080")),
         ((1, "2328"), ppp.CONFIGURE_ACK, (1, "2328")),
-        ((1, "003f"), ppp.CONFIGURE_NAK, (1, "05dc")),
+        ((1, "007f"), ppp.CONFIGURE_NAK, (1, "0080")),
+        ((1, "0000"), ppp.CONFIGURE_NAK, (1, "0080")),
         ((1, "000578"), ppp.CONFIGURE_NAK, (1, "05dc")),
         ((2, "00000000"), ppp.CONFIGURE_ACK, (2, "00000000")),
         ((2, "000a0000"), ppp.CONFIGURE_ACK, (2, "000a0000")),
@@ -236,10 +237,10 @@ def test_mruNaked() -> None:
     We follow a suggestion for our MRU, unless it is of no use.
     """
     peer = Peer()
-    for suggestion, mru in (("0500", "0500"), ("0010", "0500"), ("ffff", "0500"), ("0040", "0040")):
+    for suggestion, mru in (("0500", "0500"), ("0010", "0500"), ("ffff", "0500"), ("0080", "0080")):
         peer.answer(ppp.CONFIGURE_NAK, (1, suggestion))
         assert peer.asked()[1] == mru
-    peer.answer(ppp.CONFIGURE_REJECT, (1, "0040"))
+    peer.answer(ppp.CONFIGURE_REJECT, (1, "0080"))
     peer.open()
     assert peer.lcp.mru == 1500
 
@@ -374,11 +375,11 @@ def test_echo() -> None:
     peer = Peer()
     peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 5, b"\0\0\0\7hello"))
     assert ppp.ECHO_REPLY not in [packet[0] for packet in peer.sent]
-    peer.open((1, "0040"), (5, "00000007"))
+    peer.open((1, "0080"), (5, "00000007"))
     peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 5, b"\0\0\0\7hello"))
     assert peer.sent[-1] == ppp.encodePacket(ppp.ECHO_REPLY, 5, b"\0\0\0\1hello")
     peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 6, b"\0\0\0\7" + bytes(400)))
-    assert len(peer.sent[-1]) == 64
+    assert len(peer.sent[-1]) == 128
     peer.sent.clear()
     peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 7, b"\0\0\0\1mine"))
     peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 8, b"\0\0"))
@@ -429,13 +430,13 @@ def test_protocolRejectSent() -> None:
     peer = Peer()
     peer.lcp.sendProtocolReject(0x8235, b"abc")
     assert len(peer.sent) == 1
-    peer.open((1, "0040"))
+    peer.open((1, "0080"))
     peer.lcp.sendProtocolReject(0x8235, b"abc")
     peer.lcp.sendProtocolReject(0x8235, bytes(500))
     first, second = peer.sent
     assert ppp.decodePacket(first)[::2] == (ppp.PROTOCOL_REJECT, b"\x82\x35abc")
     assert first[1] != second[1]
-    assert len(second) == 64
+    assert len(second) == 128
 
 
 def test_protocolRejectReceived() -> None:

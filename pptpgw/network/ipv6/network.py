@@ -30,7 +30,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
-from pptpgw.datapath.channel import MPPE_OVERHEAD
 from pptpgw.error import ConfigurationError, Exhausted
 from pptpgw.interfaces import (
     Attachment,
@@ -40,13 +39,14 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
-from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
+from pptpgw.ncp.ipv6 import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router
 from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.profile import Profile
 from pptpgw.session.gate import Gate
 from pptpgw.session.prefix import OwnPrefix, Prefixes, PrefixPool
@@ -150,7 +150,7 @@ class RoutedIPV6CP(IPV6CP):
         Let packets through, and begin to advertise.
         """
         # Small enough for what is encrypted.
-        mtu = max(MINIMUM_MTU, min(self.settings.mtu, self.peerMRU) - MPPE_OVERHEAD)
+        mtu = min(self.settings.mtu, self.peerMRU) - MPPE_OVERHEAD
         self._router = Router(
             self.link.clock,
             self.localAddress,
@@ -274,7 +274,7 @@ class IPv6Sessions:
 
         mtu = environment.mru
         if profile.mtu is not None:
-            mtu = min(mtu, max(profile.mtu, MINIMUM_MTU + MPPE_OVERHEAD))
+            mtu = min(mtu, max(profile.mtu, LEAST_MRU))
         dns = self._dns(profile)
         protocol = RoutedIPV6CP(
             IPv6Settings(
@@ -357,9 +357,9 @@ def _judge(settings: IPv6, mru: int) -> None:
             f"[ipv6] preferred-lifetime = {settings.preferredLifetime}: must be at most "
             f"valid-lifetime, {settings.validLifetime}"
         )
-    if mru < MINIMUM_MTU + MPPE_OVERHEAD:
+    if mru < LEAST_MRU:
         raise ConfigurationError(
-            f"[link] mru = {mru}: IPv6 needs {MINIMUM_MTU + MPPE_OVERHEAD} at least"
+            f"[link] mru = {mru}: IPv6 needs {LEAST_MRU} at least"
         )
     told = _told(settings.dns, settings.search)
     if told > _LARGEST_TOLD:

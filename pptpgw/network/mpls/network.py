@@ -39,14 +39,10 @@ from pptpgw.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute,
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.network.mpls.labels import LabelSwitch
 from pptpgw.ports.mpls import MPLSPort
+from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.wire import arp, mpls, ppp
-
-MPPE_OVERHEAD = 4
-"""
-What encryption takes of the largest packet to a caller.
-"""
 
 ETHERTYPES = {ppp.MPLS: b"\x88\x47", ppp.MPLS_MULTICAST: b"\x88\x48"}
 """
