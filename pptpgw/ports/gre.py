@@ -137,7 +137,7 @@ class GREPort:
 
     def _open(self, prepare: Callable[[socket.socket], None]) -> socket.socket:
         """
-        A raw socket that doesn't block, set up by C{prepare} before it takes packets of our address.
+        A raw socket that doesn't block; C{prepare} sees it before it takes packets of our address.
         """
         try:
             opened = self._system.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)

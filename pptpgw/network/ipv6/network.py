@@ -358,9 +358,7 @@ def _judge(settings: IPv6, mru: int) -> None:
             f"valid-lifetime, {settings.validLifetime}"
         )
     if mru < LEAST_MRU:
-        raise ConfigurationError(
-            f"[link] mru = {mru}: IPv6 needs {LEAST_MRU} at least"
-        )
+        raise ConfigurationError(f"[link] mru = {mru}: IPv6 needs {LEAST_MRU} at least")
     told = _told(settings.dns, settings.search)
     if told > _LARGEST_TOLD:
         raise ConfigurationError(
