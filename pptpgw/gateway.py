@@ -12,7 +12,6 @@ from secrets import token_hex
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
@@ -30,6 +29,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.line import Line
+from pptpgw.log import Logger, Quota
 from pptpgw.ppp.network import cancelled
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
@@ -57,6 +57,7 @@ class Gateway:
     @ivar lines: the callers of now, authenticated or not.
     @ivar lockout: stands before whoever judges claims.
     @ivar counters: the L{Totals} of packets, octets and discards.
+    @ivar quota: limits what callers can have written to the log.
     """
 
     _log = Logger()
@@ -104,7 +105,8 @@ class Gateway:
         )
         self._endings = Endings(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
-        self._refusals = Refusals(clock, self.counters.own, self._tell)
+        self.quota = Quota(clock, self.counters.own)
+        self._refusals = Refusals(self.quota, self.counters.own, self._tell)
         self._addresses: RouteTable[Session] = RouteTable()
         self._calls = 0
         self._run = token_hex(4)
@@ -137,6 +139,7 @@ class Gateway:
         Take no more calls and end those there are; fires when none is left, or after C{timeout}
         seconds all the same.
         """
+        self.quota.tell()
         if not self.lines and not self._endings:
             self._stopped = succeed(None)
             return self._stopped
@@ -154,12 +157,13 @@ class Gateway:
         """
         A control connection is past its handshake.
         """
-        self._log.info(
-            "{peer}: control connection from {host!r}, {vendor!r}",
-            peer=connection.peerAddress,
-            host=connection.peerHostName,
-            vendor=connection.peerVendorName,
-        )
+        if self.quota.allows("control connections", connection.peerAddress):
+            self._log.info(
+                "{peer}: control connection from {host!r}, {vendor!r}",
+                peer=connection.peerAddress,
+                host=connection.peerHostName,
+                vendor=connection.peerVendorName,
+            )
 
     def callRequested(self, call: Call) -> None:
         """
@@ -188,11 +192,12 @@ class Gateway:
         """
         A control connection is over, its calls before it.
         """
-        self._log.info(
-            "{peer}: control connection closed: {reason}",
-            peer=connection.peerAddress,
-            reason=reason,
-        )
+        if self.quota.allows("control connections", connection.peerAddress):
+            self._log.info(
+                "{peer}: control connection closed: {reason}",
+                peer=connection.peerAddress,
+                reason=reason,
+            )
 
     # What lines ask
 
@@ -287,13 +292,15 @@ class Gateway:
             return
         caller = line.call.peerAddress
         name = claim.name[:64].decode("utf-8", "replace")
-        self._log.warn(
-            "{caller}: {name!a} is refused, by {method}: {why}",
-            caller=caller,
-            name=name,
-            method=claim.method.name,
-            why=why,
-        )
+        if self.quota.allows("refused callers", caller):
+            self._log.warn(
+                "{caller}: {name!a} is refused, by {method}: {why}",
+                session=line.caller.session,
+                caller=caller,
+                name=name,
+                method=claim.method.name,
+                why=why,
+            )
         self._tell("callerRefused", caller, name, claim.method.name, why)
 
     def protocolOpened(
@@ -307,6 +314,7 @@ class Gateway:
         self._log.info(
             "{user} from {caller}: {protocol} {networks} open {took:.3f} s after the call, "
             "{authentication}, {encryption}",
+            session=session.identifier,
             user=session.user,
             caller=session.caller,
             protocol=protocol.name,
@@ -335,6 +343,7 @@ class Gateway:
         """
         self._log.info(
             "{user} from {caller}: {protocol} is over: {reason}",
+            session=session.identifier,
             user=session.user,
             caller=session.caller,
             protocol=protocol.name,
@@ -351,15 +360,18 @@ class Gateway:
         self.counters.retire(counters)
         session = line.session
         if session is None:
-            self._log.info(
-                "{caller}: call ended without a session: {cause}",
-                caller=line.call.peerAddress,
-                cause=cause,
-            )
+            if self.quota.allows("calls without a session", line.call.peerAddress):
+                self._log.info(
+                    "{caller}: call ended without a session: {cause}",
+                    session=line.caller.session,
+                    caller=line.call.peerAddress,
+                    cause=cause,
+                )
         else:
             self._log.info(
                 "{user} from {caller}: ended after {seconds:.0f} s, {received} octets received, "
                 "{sent} sent: {cause}",
+                session=session.identifier,
                 user=session.user,
                 caller=session.caller,
                 seconds=self.clock.seconds() - session.since,
@@ -373,11 +385,12 @@ class Gateway:
                 return
         self._release(line)
 
-    def warn(self, text: str) -> None:
+    def greMissed(self, line: Line, text: str) -> None:
         """
-        Log what an operator should look into.
+        The caller of C{line} has sent no GRE packet yet.
         """
-        self._log.warn("{text}", text=text)
+        if self.quota.allows("calls without GRE", line.call.peerAddress):
+            self._log.warn("{text}", session=line.caller.session, text=text)
 
     def _allEnded(self, _: None, late: IDelayedCall) -> None:
         cancelled(late)
@@ -399,17 +412,23 @@ class Gateway:
             yield line.channel.counters
 
     def _changed(self, session: Session) -> None:
-        self._log.info("{user} from {caller}: changed", user=session.user, caller=session.caller)
+        self._log.info(
+            "{user} from {caller}: changed",
+            session=session.identifier,
+            user=session.user,
+            caller=session.caller,
+        )
         self._tell("sessionChanged", session)
 
     def _lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
-        self._log.warn(
-            "{kind} {subject!a} is locked out until {until}, after {failures} failures",
-            kind=kind,
-            subject=subject,
-            until=datetime.fromtimestamp(until).isoformat(" ", "seconds"),
-            failures=failures,
-        )
+        if self.quota.allows("lockouts", subject):
+            self._log.warn(
+                "{kind} {subject!a} is locked out until {until}, after {failures} failures",
+                kind=kind,
+                subject=subject,
+                until=datetime.fromtimestamp(until).isoformat(" ", "seconds"),
+                failures=failures,
+            )
         self._tell("lockedOut", kind, subject, failures, until)
 
     def _tell(self, event: str, *arguments: object) -> list[Deferred[object]]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, codeOf
@@ -26,6 +25,7 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
+from pptpgw.log import Logger, about
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.network import cancelled
 from pptpgw.pptp.call import Call
@@ -60,16 +60,21 @@ class Making:
         cancelled, everything is given back, then or later.
     """
 
-    __slots__ = ("_abandoned", "_answers", "_networks", "_subscriber", "done")
+    __slots__ = ("_abandoned", "_answers", "_networks", "_session", "_subscriber", "done")
 
-    def __init__(self, networks: Sequence[INetwork], subscriber: ISubscriber) -> None:
+    def __init__(self, networks: Sequence[INetwork], subscriber: ISubscriber, session: str) -> None:
+        """
+        @param session: the identifier of the session that this is for.
+        """
+        self._session = session
         self._abandoned = False
         self._answers: dict[int, Any] = {}
         self._networks = networks
         self._subscriber = subscriber
         self.done: Deferred[list[Any]] = Deferred(self._abandon)
-        for place, network in enumerate(networks):
-            maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
+        with about(session):
+            for place, network in enumerate(networks):
+                maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
 
     def _came(self, answer: Any, place: int) -> None:
         self._answers[place] = answer
@@ -83,6 +88,7 @@ class Making:
         silent = [one for place, one in enumerate(self._networks) if place not in self._answers]
         _log.warn(
             "{user} is not waited for any longer: no answer from {networks}",
+            session=self._session,
             user=self._subscriber.name,
             networks=", ".join(type(network).__name__ for network in silent),
         )
@@ -181,12 +187,13 @@ class Line:
         """
         claim = replace(claim, caller=self.caller)
         gateway = self._gateway
-        if self.session is None:
-            source = self.call.peerAddress
-            judged = gateway.lockout.judge(claim, source, gateway.authenticate)
-        else:
-            # Who is asked again isn't locked out of its session, whatever others have guessed.
-            judged = gateway.authenticate(claim)
+        with about(self.caller.session):
+            if self.session is None:
+                source = self.call.peerAddress
+                judged = gateway.lockout.judge(claim, source, gateway.authenticate)
+            else:
+                # Who is asked again isn't locked out of its session, whatever others have guessed.
+                judged = gateway.authenticate(claim)
         judged = judged.addCallback(self._admit)
         judged.addErrback(self._refused, claim)
         return judged
@@ -266,7 +273,9 @@ class Line:
             networks = tuple(network for name, network in named if name in permitted)
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
-        return Making(networks, subscriber).done.addCallback(self._ready, networks, grant)
+        return Making(networks, subscriber, self.caller.session).done.addCallback(
+            self._ready, networks, grant
+        )
 
     def _ready(self, answers: list[Any], networks: Sequence[INetwork], grant: Grant) -> Grant:
         made = _given(zip(networks, answers, strict=True))
@@ -311,7 +320,7 @@ class Line:
 
     def _missGRE(self) -> None:
         if self._silent:
-            self._gateway.warn(self._noGRE())
+            self._gateway.greMissed(self, self._noGRE())
 
 
 def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import twisted.plugins
 from twisted.cred.strcred import ICheckerFactory
-from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from twisted.python.modules import PythonModule, getModule
 from twisted.python.reflect import namedAny
@@ -40,6 +39,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
+from pptpgw.log import Logger
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint

@@ -9,13 +9,13 @@ from typing import Any
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.chain import checkersOf
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAddressPools
+from pptpgw.log import Logger
 from pptpgw.store.record import Account
 
 _log = Logger()

@@ -14,7 +14,6 @@ from twisted.application.service import Service
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
@@ -38,6 +37,7 @@ from pptpgw.interfaces import (
     ISessionObserver,
     ISessionObserverFactory,
 )
+from pptpgw.log import Logger
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.network.ipv4 import IPv4Network
@@ -210,6 +210,7 @@ class GatewayService(Service):
             listen.maxConnections,
             listen.maxConnectionsPerHost,
             counters,
+            self.gateway.quota,
         )
 
     def privilegedStartService(self) -> None:

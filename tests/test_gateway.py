@@ -34,6 +34,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.line import GRE_SECONDS
+from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
 from pptpgw.network.environment import Environment
@@ -45,9 +46,15 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, joined
 from pptpgw.wire import ppp
 from pptpgw.wire.ppp import IPV4
+from pptpgw.wire.pptp import (
+    CallClearRequest,
+    OutgoingCallRequest,
+    StartControlConnectionRequest,
+    encode,
+)
 
 SERVER = "192.0.2.1"
 SECRETS = """
@@ -387,10 +394,61 @@ def test_refusalsAreLogged(world: World) -> None:
     world.call(connection, b"a\nb\x1b\xff" + b"x" * 200, b"").addErrback(lambda failure: None)
     world.run(10, 0.01)
     refused = [line for line in world.log if "is refused" in line]
-    assert refused[0] == (
-        "192.0.2.7: 'alice' is refused, by mschapv2: no such user or wrong password"
+    assert refused[0].endswith(
+        "] 192.0.2.7: 'alice' is refused, by mschapv2: no such user or wrong password"
     )
-    assert refused[1].startswith("192.0.2.7: 'a\\nb\\x1b\\ufffdxx") and len(refused[1]) < 160
+    assert "] 192.0.2.7: 'a\\nb\\x1b\\ufffdxx" in refused[1] and len(refused[1]) < 180
+
+
+def test_linesCarryTheSession(world: World) -> None:
+    """
+    From a call's first line to its last each begins with the identifier of its session.
+    """
+    connection = world.connect()
+    calling = resultOf(world.call(connection))
+    (session,) = world.gateway.sessions
+    session.change(replace(session.profile, sessionTimeout=60.0))
+    calling.hangUp()
+    world.run(1)
+    mine = [line for line in world.log if "control connection" not in line]
+    assert [line.startswith(f"[{session.identifier}] ") for line in mine] == [True] * 3
+
+
+def test_aStormOfCalls(world: World) -> None:
+    """
+    What one caller can have written to the log is limited, and counted: 64 KiB of calls that begin
+    and end, refused ones among them.
+    """
+    placed = b"".join(
+        encode(OutgoingCallRequest(callID=one)) + encode(CallClearRequest(callID=one))
+        for one in range(350)
+    )
+    sent = StartControlConnectionRequest(
+        framingCapabilities=3,
+        bearerCapabilities=3,
+        firmwareRevision=1,
+        hostName=b"storm",
+        vendorName=b"",
+    )
+    connection = ControlConnection(
+        world.clock,
+        ConnectionSettings(),
+        world.callIDs,
+        world.gateway,
+        Role.PAC,
+        SERVER,
+        "192.0.2.66",
+    )
+    connection.connectionMade(MemoryTransport(world.clock))
+    connection.dataReceived(encode(sent) + placed)
+    connection.connectionLost("gone")
+    assert len(world.log) == PER_SOURCE[1]
+    world.run(INTERVAL + 1, 0.5)
+    omitted = world.gateway.counters.sum().discards[LEFT_OUT]
+    calls, connections = world.log[int(PER_SOURCE[1]) :]
+    assert calls.startswith(f"{omitted - 1} more lines on calls without a session were left out")
+    assert connections.startswith("1 more lines on control connections were left out")
+    assert omitted + PER_SOURCE[1] == 352
 
 
 @pytest.mark.parametrize("end", ["hang up", "negotiate anew", "wait"])
@@ -432,7 +490,7 @@ def test_noGRE(world: World) -> None:
     failed = world.call(connection)
     world.run(GRE_SECONDS + 1, 0.1)
     text = "no GRE from 192.0.2.7 since the call was set up: is protocol 47 blocked between us?"
-    assert text in world.log
+    assert world.log[-1].endswith(f"] {text}")
     world.run(120, 0.5)
     failed.addErrback(lambda failure: None)
     assert not world.gateway.lines

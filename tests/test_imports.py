@@ -18,6 +18,7 @@ LAYERS = [
     {"cause", "interfaces"},
     {"profile"},
     {"wire"},
+    {"log"},
     {"pptp", "ppp"},
     {
         "declaration",
@@ -54,6 +55,11 @@ What only ports and the data path may import: system calls are theirs.
 """
 
 MAY_CALL_THE_SYSTEM = {"ports", "datapath"}
+
+LOGS_ITSELF = {"pptpgw.session.audit"}
+"""
+The audit's events go to its own observer, which writes JSON.
+"""
 
 
 def part(module: str) -> str:
@@ -125,6 +131,8 @@ def faults(name: str, source: str) -> list[str]:
             found.append(f"{name} imports {imported}, which stands above it")
         if any({own, other} <= pair for pair in APART):
             found.append(f"{name} imports {imported}: these two know nothing of each other")
+    if "twisted.logger.Logger" in imports(tree) and name not in LOGS_ITSELF:
+        found.append(f"{name} logs as Twisted does: pptpgw.log.Logger escapes what others say")
     if "twisted.internet.reactor" in topLevel(tree):
         found.append(f"{name} imports the reactor: take a clock or a reactor as an argument")
     return found
@@ -144,6 +152,8 @@ def test_aModuleImportsByTheRules(path: Path) -> None:
         ("pptpgw.ppp.lcp", "from pptpgw.pptp.call import Call", False),
         ("pptpgw.pptp.call", "from pptpgw import ppp", False),
         ("pptpgw.ppp.lcp", "import os.path", False),
+        ("pptpgw.ppp.lcp", "from pptpgw.log import Logger", True),
+        ("pptpgw.ppp.lcp", "from twisted.logger import Logger", False),
         ("pptpgw.ports.tun", "import fcntl, os, socket", True),
         ("pptpgw.gateway", "from twisted.internet import reactor", False),
         ("pptpgw.tap", "def f():\n    from twisted.internet import reactor", True),

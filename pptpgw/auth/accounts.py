@@ -19,13 +19,13 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.auth.rejection import NOT_CHANGED, PASSWORD_EXPIRED, Rejection
 from pptpgw.config import Configuration
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
+from pptpgw.log import Logger
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.section import Accounts
 from pptpgw.store.error import StoreError

@@ -8,7 +8,6 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
@@ -17,6 +16,7 @@ from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ICertifiedName, IConfigurable
+from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.secrecy import assertPrivate
 

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
-from twisted.logger import Logger
-
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.datapath import ipv6
@@ -18,6 +16,7 @@ from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
+from pptpgw.log import Logger
 from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
 
 IPV4 = 0x0021

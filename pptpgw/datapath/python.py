@@ -9,7 +9,6 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.bucket import Bucket
@@ -30,6 +29,7 @@ from pptpgw.datapath.network import (
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, IKernelInterface, Tunnel
+from pptpgw.log import Logger
 
 NO_ROUTE = "no session has the destination"
 

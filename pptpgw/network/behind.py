@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Generic, TypeVar
 
-from twisted.logger import Logger
-
+from pptpgw.log import Logger
 from pptpgw.profile import Profile
 
 N = TypeVar("N", IPv4Network, IPv6Network)

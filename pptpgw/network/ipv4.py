@@ -20,7 +20,6 @@ from ipaddress import IPv4Network as Subnet
 from itertools import pairwise
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw import plugin
@@ -47,6 +46,7 @@ from pptpgw.kind import (
     choice,
     key,
 )
+from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile

@@ -23,10 +23,10 @@ from queue import SimpleQueue
 from threading import Thread
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
+from pptpgw.log import Logger
 from pptpgw.wire.pcapng import SECTION_HEADER
 
 CHUNK = 65536

@@ -18,12 +18,12 @@ from twisted.internet.address import IPv4Address as TCPAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
+from pptpgw.log import Logger, Quota
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import ConnectionOwner, ControlTransport
@@ -31,7 +31,6 @@ from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 
 STALL_TIMEOUT = 30.0
-LOG_INTERVAL = 60.0
 SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 
@@ -198,8 +197,7 @@ class ControlClientFactory(ConnectionFactory):
 class ControlFactory(ConnectionFactory, ServerFactory):
     """
     For a listening port: each connection is a control connection that a client opens, as PNS of
-    ours, the PAC; those beyond the limits are closed at once and counted, and logged no more than
-    once in L{LOG_INTERVAL} seconds for each reason.
+    ours, the PAC; those beyond the limits are closed at once, counted and logged.
 
     @ivar clients: the networks that may connect; empty: everyone may.
     """
@@ -217,13 +215,14 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         maxConnections: int = 4096,
         maxConnectionsPerHost: int = 64,
         counters: Counters | None = None,
+        quota: Quota | None = None,
     ) -> None:
         super().__init__(clock, settings, callIDs, owner, counters)
+        self._quota = Quota(clock, self.counters) if quota is None else quota
         self.clients = tuple(clients)
         self.maxConnections = maxConnections
         self.maxConnectionsPerHost = maxConnectionsPerHost
         self._hosts: Counter[str] = Counter()
-        self._logged: dict[str, float] = {}
         self._stopping = False
         self._stopped: list[Deferred[None]] = []
 
@@ -298,9 +297,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def _refused(self, host: str, reason: str) -> None:
         self.counters.discard(reason)
-        now = self.clock.seconds()
-        if now - self._logged.get(reason, -LOG_INTERVAL) >= LOG_INTERVAL:
-            self._logged[reason] = now
+        if self._quota.allows("refused control connections", host):
             self._log.warn(
                 "refused {host}: {reason} ({count} so far)",
                 host=host,

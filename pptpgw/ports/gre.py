@@ -17,13 +17,13 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed, NotPermitted
+from pptpgw.log import Logger
 from pptpgw.ports.raw import Raw, fastest
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame

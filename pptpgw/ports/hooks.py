@@ -26,15 +26,16 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkProtocol
+from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.ncp.ipv6 import IPV6CP
-from pptpgw.ports.script import Run, check, text
+from pptpgw.ports.script import Run, check
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
+from pptpgw.wire.text import escape
 
 _DEVICE = "none"
 _SPEED = "0"
@@ -180,7 +181,7 @@ class Hooks(SessionObserver):
     # Within
 
     def _authArguments(self, session: Session) -> tuple[str, ...]:
-        return self._interface, text(session.user), _userName(), _DEVICE, _SPEED
+        return self._interface, escape(session.user), _userName(), _DEVICE, _SPEED
 
     def _changed(self, up: bool, session: Session, protocol: INetworkProtocol) -> None:
         if isinstance(protocol, IPCP):
@@ -214,7 +215,7 @@ class Hooks(SessionObserver):
             "IFNAME": self._interface,
             "LINKNAME": session.identifier,
             "ORIG_UID": str(os.getuid()),
-            "PEERNAME": text(session.user),
+            "PEERNAME": escape(session.user),
             "PPPLOGNAME": _userName(),
             "REMOTENUMBER": session.caller,
             "SPEED": _SPEED,
@@ -249,7 +250,7 @@ class Hooks(SessionObserver):
             queue = self._queues[identifier]
             queue.running = True
             task = queue.tasks.popleft()
-            run = Run(self._reactor, task.path, self._deadline)
+            run = Run(self._reactor, task.path, self._deadline, identifier)
             self._running.add(run)
             run.over.addCallback(self._over, run, identifier, queue)
             run.start(task.arguments, task.environment)

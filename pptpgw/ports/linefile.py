@@ -18,9 +18,8 @@ import os
 import stat
 from collections.abc import Callable
 
-from twisted.logger import Logger
-
 from pptpgw.error import ConfigurationError
+from pptpgw.log import Logger
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _OWNER_ONLY = 0o600

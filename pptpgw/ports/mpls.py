@@ -11,10 +11,10 @@ from struct import Struct
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
-from twisted.logger import Logger
 
 from pptpgw.counters import Counters
 from pptpgw.error import NotPermitted
+from pptpgw.log import Logger
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.tun import TUNPort
 

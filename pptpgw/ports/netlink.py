@@ -12,11 +12,11 @@ from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IKernelInterface
+from pptpgw.log import Logger
 
 Network = IPv4Network | IPv6Network
 

@@ -25,10 +25,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError
+from pptpgw.log import Logger
 
 LINES = 50
 """
@@ -65,16 +65,6 @@ def check(path: str) -> None:
         raise ConfigurationError(f"{path} needs the program setsid, of util-linux, to be run")
 
 
-def text(value: str) -> str:
-    """
-    C{value} as something that an argument, a variable or a line of the log can be: what can't be
-    printed, and any NUL, as an escape sequence.
-    """
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in value
-    )
-
-
 class Run(ProcessProtocol):
     """
     One run.
@@ -84,7 +74,11 @@ class Run(ProcessProtocol):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, path: str, deadline: float) -> None:
+    def __init__(self, reactor: Any, path: str, deadline: float, session: str = "") -> None:
+        """
+        @param session: the identifier of the session that it is run for.
+        """
+        self._session = session
         self.over: Deferred[None] = Deferred()
         self._reactor = reactor
         self._path = path
@@ -105,7 +99,12 @@ class Run(ProcessProtocol):
             self._reactor.spawnProcess(self, setsid, words, dict(environment), "/")
         except OSError as error:
             # No memory, no process, no descriptor left.
-            self._log.error("{path} can't be run: {why}", path=self._path, why=error.strerror)
+            self._log.error(
+                "{path} can't be run: {why}",
+                session=self._session,
+                path=self._path,
+                why=error.strerror,
+            )
             self._reactor.callLater(0, self.over.callback, None)
 
     def kill(self) -> None:
@@ -153,9 +152,19 @@ class Run(ProcessProtocol):
         if self._killed:
             pass
         elif killedBy is not None:
-            self._log.warn("{path} died of signal {signal}", path=self._path, signal=killedBy)
+            self._log.warn(
+                "{path} died of signal {signal}",
+                session=self._session,
+                path=self._path,
+                signal=killedBy,
+            )
         elif status:
-            self._log.warn("{path} exited with status {status}", path=self._path, status=status)
+            self._log.warn(
+                "{path} exited with status {status}",
+                session=self._session,
+                path=self._path,
+                status=status,
+            )
         self._timer = self._reactor.callLater(LINGER, self._silence)
         self.over.callback(None)
 
@@ -169,13 +178,17 @@ class Run(ProcessProtocol):
                 self._printed(partial)
         if self._lines > LINES:
             self._log.info(
-                "{path} printed {count} lines more", path=self._path, count=self._lines - LINES
+                "{path} printed {count} lines more",
+                session=self._session,
+                path=self._path,
+                count=self._lines - LINES,
             )
 
     def _late(self) -> None:
         self._timer = None
         self._log.warn(
             "{path} is killed: it hasn't ended in {seconds:g} s",
+            session=self._session,
             path=self._path,
             seconds=self._deadline,
         )
@@ -194,5 +207,10 @@ class Run(ProcessProtocol):
     def _printed(self, line: bytes) -> None:
         self._lines += 1
         if self._lines <= LINES:
-            said = text(line[:LONGEST].decode("utf-8", "backslashreplace"))
-            self._log.info("{path}: {line}", path=self._path, line=said)
+            said = line[:LONGEST].decode("utf-8", "backslashreplace")
+            self._log.info(
+                "{path}: {line}",
+                session=self._session,
+                path=self._path,
+                line=said,
+            )

@@ -21,9 +21,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from twisted.logger import Logger
-
 from pptpgw.error import ConfigurationError
+from pptpgw.log import Logger
 
 RETRY_SECONDS = 5.0
 """

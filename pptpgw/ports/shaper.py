@@ -22,10 +22,10 @@ from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.interfaces import IKernelInterface, INetworkProtocol, ISessionObserver
+from pptpgw.log import Logger
 from pptpgw.ports import traffic
 from pptpgw.ports.classes import Direction, Kernel, NotShaped, judge
 from pptpgw.ports.traffic import TrafficSocket
@@ -187,6 +187,7 @@ class Shaper(SessionObserver):
             self._log.error(
                 "{user} from {caller} is not limited to {rate} bits a second{rest}: {error}; "
                 "{needed}",
+                session=session.identifier,
                 user=session.user,
                 caller=session.caller,
                 rate=rate,

@@ -14,13 +14,13 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.log import Logger
 
 DEVICE = "/dev/net/tun"
 

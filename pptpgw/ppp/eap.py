@@ -29,7 +29,6 @@ from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -42,6 +41,7 @@ from pptpgw.interfaces import (
     IAuthenticatorExchange,
     IVerdicts,
 )
+from pptpgw.log import Logger
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,

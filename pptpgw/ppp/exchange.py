@@ -21,12 +21,12 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.error import Refused
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
+from pptpgw.log import Logger
 
 # Seconds between two transmissions, and how many there are (pppd's defaults).
 RESTART_SECONDS = 3.0

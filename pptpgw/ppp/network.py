@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination, codeOf
@@ -35,6 +34,7 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
+from pptpgw.log import Logger
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 from typing import Protocol as TypingProtocol
 
-from twisted.logger import Logger
+from pptpgw.log import Logger
 
 if TYPE_CHECKING:
     from pptpgw.pptp.call import Call

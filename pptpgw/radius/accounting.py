@@ -24,13 +24,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Termination, codeOf
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
+from pptpgw.log import Logger
 from pptpgw.ppp.network import cancelled
 from pptpgw.radius.description import (
     INTERIM_UPDATE,

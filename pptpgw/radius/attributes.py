@@ -22,9 +22,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from twisted.logger import Logger
-
 from pptpgw.error import Malformed
+from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.radius.packet import Packet, decode
 

@@ -26,7 +26,6 @@ from collections.abc import Callable
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.auth.credentials import (
@@ -40,6 +39,7 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, Malformed, Refused
 from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials
+from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.radius import access, keys
 from pptpgw.radius.attributes import applied, nameIn

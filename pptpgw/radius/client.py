@@ -24,9 +24,9 @@ from random import Random, SystemRandom
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pptpgw.log import Logger
 from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
 from pptpgw.radius.transport import (
     Fill,

@@ -25,12 +25,12 @@ from pyrad import packet as pyrad
 from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 
 from pptpgw.bucket import Bucket
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
+from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.radius.attributes import applied
 from pptpgw.radius.meaning import ErrorCause, Refusal, check, find

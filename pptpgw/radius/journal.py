@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from twisted.logger import Logger
-
 from pptpgw.counters import Counters
+from pptpgw.log import Logger
 from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, Entry, entries
 
 SEGMENT_OCTETS = 1 << 20

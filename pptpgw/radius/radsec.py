@@ -22,11 +22,11 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
+from pptpgw.log import Logger
 from pptpgw.radius.connection import IDENTIFIERS, Asked, Connection
 from pptpgw.radius.packet import Reply, Request
 from pptpgw.radius.tls import endpointFor, reasonOf

@@ -23,11 +23,11 @@ from random import uniform
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.counters import Counters
 from pptpgw.error import PPTPGWError
+from pptpgw.log import Logger
 from pptpgw.ppp.network import cancelled
 from pptpgw.radius.journal import Journal
 

@@ -25,12 +25,12 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
+from pptpgw.log import Logger
 from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
 from pptpgw.radius.retransmission import waits
 from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered

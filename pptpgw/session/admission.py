@@ -22,18 +22,12 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-
-from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Refused
+from pptpgw.log import Logger, Quota
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import hours
-
-# How many refused calls a second are told of, and how many at once.
-_TOLD = (10.0, 100.0)
 
 C = TypeVar("C")
 """
@@ -192,23 +186,22 @@ class Refusals:
 
     _log = Logger()
 
-    def __init__(
-        self, clock: IReactorTime, counters: Counters, tell: Callable[..., object]
-    ) -> None:
+    def __init__(self, quota: Quota, counters: Counters, tell: Callable[..., object]) -> None:
         """
+        @param quota: how many are told of.
         @param counters: where they are counted.
         @param tell: tells the observers of the event that is named first.
         """
         self._counters = counters
         self._tell = tell
-        self._told = Bucket(clock.seconds, _TOLD)
+        self._quota = quota
 
     def add(self, source: str, reason: str) -> None:
         """
         A call that C{source} asked for is refused.
         """
         self._counters.discard("call refused")
-        if self._told.take():
+        if self._quota.allows("refused calls", source):
             self._log.warn(
                 "{caller}: call refused: {reason} ({count} calls refused so far)",
                 caller=source,

@@ -16,11 +16,11 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from pptpgw.error import Refused
 from pptpgw.filter import Filter
 from pptpgw.interfaces import INetworkProtocol
+from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.session.observer import SessionObserver
 
@@ -107,6 +107,7 @@ class Filters(SessionObserver):
             chosen = _NOTHING
             self._log.error(
                 "there is no filter {filter!a}: nothing passes for {user} any more",
+                session=session.identifier,
                 filter=profile.filter,
                 user=profile.name,
             )

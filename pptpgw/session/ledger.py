@@ -20,11 +20,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.interfaces import INetworkProtocol
+from pptpgw.log import Logger
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.store.error import StoreError

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.interfaces import INetworkProtocol, ISessionObserver
+from pptpgw.log import Logger
 
 _log = Logger()
 
@@ -91,7 +91,7 @@ def tell(
 
 def _failed(failure: Failure, observer: ISessionObserver, event: str) -> None:
     _log.failure(
-        "session observer {observer!r} failed in {event}",
+        "session observer {observer} failed in {event}",
         failure=failure,
         observer=observer,
         event=event,

@@ -15,3 +15,16 @@ def readable(octets: bytes) -> str:
     """
     text = octets[:LONGEST].decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "?")
     return "".join(one if one.isprintable() else "?" for one in text).strip()
+
+
+def escape(text: str) -> str:
+    """
+    C{text} as something that a line of the log, an argument or a variable can be: what can't be
+    printed, control characters and line separators among it, becomes an escape sequence of
+    Python's.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )

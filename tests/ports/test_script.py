@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from pptpgw.error import ConfigurationError
-from pptpgw.ports.script import LINES, LONGEST, Run, check, text
+from pptpgw.ports.script import LINES, LONGEST, Run, check
 from tests.ports.running import running
 
 
@@ -179,15 +177,3 @@ class TestCheck:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(ConfigurationError, match="needs the program setsid"):
             check(script(tmp_path, "true"))
-
-
-class TestText:
-    def test_whatCanBePrintedStays(self) -> None:
-        assert text("CORP\\carol äß") == "CORP\\carol äß"
-        assert text("a\0b\nc\x85\u2028\ud800") == "a\\x00b\\nc\\x85\\u2028\\ud800"
-
-    @given(st.text(st.characters(codec=None)))
-    def test_itCanBePassedToAProgramAndIsOneLine(self, value: str) -> None:
-        found = text(value)
-        assert b"\0" not in os.fsencode(found)
-        assert len(found.splitlines()) <= 1

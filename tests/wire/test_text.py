@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.wire.text import LONGEST, readable
+from pptpgw.wire.text import LONGEST, escape, readable
 
 
 def test_readable() -> None:
@@ -26,3 +26,21 @@ def test_anyOctets(octets: bytes) -> None:
     """
     text = readable(octets)
     assert (text == "" or text.isprintable()) and len(text) <= LONGEST
+
+
+def test_escape() -> None:
+    """
+    What can be printed stays as it is.
+    """
+    assert escape("CORP\\carol äß") == "CORP\\carol äß"
+    assert escape("a\0b\nc\x85\u2028\ud800\u202e") == "a\\x00b\\nc\\x85\\u2028\\ud800\\u202e"
+
+
+@given(st.text(st.characters(codec=None)))
+def test_anyTextIsEscaped(text: str) -> None:
+    """
+    Whatever the text, one line comes of it, that any encoding of Unicode has.
+    """
+    found = escape(text)
+    assert found == "" or found.isprintable()
+    found.encode()

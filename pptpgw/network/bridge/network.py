@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.datapath.edges import Deliver
 from pptpgw.interfaces import INetwork, INetworkEnvironment, INetworkFactory, ISubscriber
 from pptpgw.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
+from pptpgw.log import Logger
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.network.bridge.switch import Port, Switch
 from pptpgw.ports.bridge import BridgePort

@@ -23,12 +23,12 @@ from typing import Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import ISubscriber
+from pptpgw.log import Logger
 from pptpgw.ncp.generic import GenericProtocol
 
 NOT_SENT = "not taken by the service"

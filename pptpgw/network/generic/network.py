@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.declaration import Declaration
@@ -18,6 +17,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISubscriber,
 )
+from pptpgw.log import Logger
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
 from pptpgw.network.generic.datagram import udpService, unixService
 from pptpgw.network.generic.hub import Hub

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
 from twisted.python.reflect import namedAny
 from zope.interface import implementer
 from zope.interface.exceptions import Invalid
@@ -19,6 +18,7 @@ from pptpgw.counters import Counters
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession, ISubscriber
+from pptpgw.log import Logger
 from pptpgw.ncp.generic import GenericProtocol
 
 FAILED = "the service's object failed on it"

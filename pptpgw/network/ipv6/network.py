@@ -26,7 +26,6 @@ from itertools import combinations
 from uuid import NAMESPACE_OID, uuid5
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
@@ -39,6 +38,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
+from pptpgw.log import Logger
 from pptpgw.ncp.ipv6 import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router

@@ -26,11 +26,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
+from pptpgw.log import Logger, Quota
 from pptpgw.network.ipx.router import MALFORMED, Router
 from pptpgw.network.ipx.routing import Station
 from pptpgw.wire import ipx
@@ -106,6 +106,7 @@ class DOSBoxPort(DatagramProtocol):
         self._clients: dict[Host, _Client] = {}
         self._greetings: dict[Host, IDelayedCall] = {}
         self._registrations = Bucket(reactor.seconds, REGISTRATIONS)
+        self._quota = Quota(reactor, counters)
         self._rounds = LoopingCall(self._round)
         self._rounds.clock = reactor
         self._port: Any = None
@@ -131,6 +132,7 @@ class DOSBoxPort(DatagramProtocol):
         Close it; harmless the second time.
         """
         if self._port is not None:
+            self._quota.tell()
             self._rounds.stop()
             for greeting in self._greetings.values():
                 greeting.cancel()
@@ -204,9 +206,10 @@ class DOSBoxPort(DatagramProtocol):
             return None
         station = self._router.join(node, lambda packet: self._send(packet, host))
         client = self._clients[host] = _Client(station, self._reactor.seconds())
-        self._log.info(
-            "DOSBox at {host} is IPX node {node}", host=f"{host[0]}:{host[1]}", node=node.hex()
-        )
+        if self._quota.allows("DOSBox", host[0]):
+            self._log.info(
+                "DOSBox at {host} is IPX node {node}", host=f"{host[0]}:{host[1]}", node=node.hex()
+            )
         return client
 
     def _remove(self, host: Host) -> None:
@@ -221,7 +224,8 @@ class DOSBoxPort(DatagramProtocol):
             silence = now - client.heard
             if silence >= GONE:
                 self._remove(host)
-                self._log.info("DOSBox at {host} is gone", host=f"{host[0]}:{host[1]}")
+                if self._quota.allows("DOSBox", host[0]):
+                    self._log.info("DOSBox at {host} is gone", host=f"{host[0]}:{host[1]}")
             elif silence >= SILENT:
                 self._echo(host)
 
