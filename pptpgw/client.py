@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTime
 
+from pptpgw.clock import steady
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Attachments,
@@ -257,7 +258,7 @@ class PPTPClientEndpoint:
             they share C{callIDs} too.
         @param timeout: seconds for the TCP connection, and for each call to open.
         """
-        self._reactor = reactor
+        self._reactor = reactor = steady(reactor)
         self._host = host
         self._port = port
         self._dataPath = dataPath

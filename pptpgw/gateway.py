@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
+from time import time
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -73,9 +74,10 @@ class Gateway:
         counters: Counters | None = None,
         limits: Limits | None = None,
         names: Sequence[str] = (),
+        now: Callable[[], float] = time,
     ) -> None:
         """
-        @param clock: its C{seconds} are those since 1970.
+        @param clock: measures durations.
         @param settings: of each link.
         @param networks: what callers are given, in the order of negotiation.
         @param authenticate: judges claims.
@@ -83,9 +85,11 @@ class Gateway:
         @param limits: the defaults where it is None.
         @param names: what the networks' protocols are called, in the same order; a profile that
             permits some of them permits none without a name.
+        @param now: the time, in seconds since 1970.
         """
         limits = Limits() if limits is None else limits
         self.clock = clock
+        self._now = now
         self.settings = settings
         self.networks = tuple(networks)
         self.names = tuple(names)
@@ -95,7 +99,7 @@ class Gateway:
         self.observers: list[ISessionObserver] = [
             one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)
         ]
-        self.observers += [SessionLimits(clock, limits), *observers]
+        self.observers += [SessionLimits(clock, limits, now), *observers]
         self.lines: set[Line] = set()
         self._admission: Admission[Line] = Admission(limits)
         self.lockout = Lockout(clock, limits, self._lockedOut)
@@ -217,7 +221,7 @@ class Gateway:
         @raise pptpgw.error.Refused: it may not have one.
         """
         source = line.call.peerAddress
-        permit(profile, source, self.clock.seconds())
+        permit(profile, source, self._now())
         for other in self._admission.seat(line, profile):
             cause = f"a newer call of the same user, from {source}, takes its place"
             other.drop(Cause(cause, Termination.PORT_PREEMPTED))
@@ -270,10 +274,11 @@ class Gateway:
             caller.session,
             ISubscriber(grant.subscriber),
             line.call.peerAddress,
-            self.clock.seconds(),
+            self._now(),
             line.channel.counters,
             line.hangUp,
             self._changed,
+            self.clock.seconds,
         )
         session.called = line.call.localAddress
         session.authentication = line.authentication
@@ -374,7 +379,7 @@ class Gateway:
                 session=session.identifier,
                 user=session.user,
                 caller=session.caller,
-                seconds=self.clock.seconds() - session.since,
+                seconds=session.duration,
                 received=counters.octetsReceived,
                 sent=counters.octetsSent,
                 cause=cause,
@@ -420,7 +425,8 @@ class Gateway:
         )
         self._tell("sessionChanged", session)
 
-    def _lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+    def _lockedOut(self, kind: str, subject: str, failures: int, seconds: float) -> None:
+        until = self._now() + seconds
         if self.quota.allows("lockouts", subject):
             self._log.warn(
                 "{kind} {subject!a} is locked out until {until}, after {failures} failures",

@@ -576,7 +576,7 @@ class ISessionObserver(Interface):
 
         @param kind: C{"user"} or C{"source"}.
         @param failures: how often a claim was found false.
-        @param until: when it ends, in seconds of the gateway's clock.
+        @param until: when it ends, in seconds since 1970.
         """
 
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.client import ClientCall, PPTPClientEndpoint
+from pptpgw.clock import steady
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.wire.checksum import checksum
@@ -57,6 +58,7 @@ async def callOurselves(
     @raise pptpgw.error.CallError: the call failed; the text says why.
     @raise twisted.internet.defer.TimeoutError: something took longer than L{TIMEOUT} seconds.
     """
+    clock = steady(clock)
     began = clock.seconds()
     pong: Deferred[None] = Deferred()
 

@@ -21,6 +21,7 @@ from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import checkersOf
 from pptpgw.client import PPTPClientEndpoint
+from pptpgw.clock import steady
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.datapath import mppe
@@ -146,7 +147,7 @@ class GatewayService(Service):
             what it is told.
         """
         self.name = "pptpgw"
-        self._reactor = reactor
+        self._reactor = reactor = steady(reactor)
         self._configuration = configuration
         self._portal = portal
         listen, network = configuration.listen, configuration.network

@@ -4,7 +4,7 @@
 # that the request's address belongs to says so, nobody has to log in twice. http://10.77.0.1/ shows a caller itself.
 
 from collections import Counter
-from time import ctime, time
+from time import ctime
 
 from twisted.application import strports
 from twisted.application.service import Application
@@ -62,12 +62,11 @@ class Yourself(Resource):
         if session is None:
             request.setResponseCode(403)
             return f"No session has the address {address}.\n".encode()
-        seconds = reactor.seconds() - session.since
         counters = session.counters
         lines = [
             f"user: {session.user}",
             f"calling from: {session.caller}",
-            f"since: {ctime(time() - seconds)}, {seconds:.0f} s",
+            f"since: {ctime(session.since)}, {session.duration:.0f} s",
             f"authentication: {session.authentication}",
             f"encryption: {session.encryption}",
             *(

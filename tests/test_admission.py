@@ -134,6 +134,7 @@ class World:
             [self.observer],
             limits=limits,
             names=tuple(networks),
+            now=self.clock.seconds,
         )
         self.log: list[str] = []
 

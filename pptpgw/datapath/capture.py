@@ -16,6 +16,8 @@ The rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import time
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -127,13 +129,15 @@ class Capture:
     @ivar section: the number of the current section.
     """
 
-    def __init__(self, clock: IReactorTime, sink: Sink, size: int, counters: Counters) -> None:
+    def __init__(
+        self, sink: Sink, size: int, counters: Counters, now: Callable[[], float] = time
+    ) -> None:
         """
-        @param clock: its seconds are those since 1970.
         @param size: octets after which a section is full.
+        @param now: the time, in seconds since 1970.
         """
         self.section = 0
-        self._clock = clock
+        self._time = now
         self._sink = sink
         self._size = size
         self._counters = counters
@@ -178,7 +182,7 @@ class Capture:
         """
         Microseconds since 1970.
         """
-        return int(self._clock.seconds() * 1_000_000)
+        return int(self._time() * 1_000_000)
 
     def ready(self) -> bool:
         """

@@ -17,6 +17,7 @@ from statistics import median
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from pptpgw.clock import steady
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
 from pptpgw.ncp.base import NetworkProtocol
@@ -70,7 +71,7 @@ class Probe(ABC):
         self.received = [0, 0]
         self.times: list[float] = []
         self.fault = ""
-        self._clock = clock
+        self._clock = steady(clock)
         self._expected = b""
         self._answered: Deferred[None] | None = None
 

@@ -223,7 +223,7 @@ class Hooks(SessionObserver):
         }
         if not up:
             counters = session.counters
-            environment["CONNECT_TIME"] = str(int(self._reactor.seconds() - session.since))
+            environment["CONNECT_TIME"] = str(int(session.duration))
             environment["BYTES_SENT"] = str(counters.octetsSent)
             environment["BYTES_RCVD"] = str(counters.octetsReceived)
         queue.add(Task(kind, up, path, arguments, environment))

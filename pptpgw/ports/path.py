@@ -111,7 +111,7 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         """
         super().__init__(reactor, addresses, interface, mtu, mssClamp)
         self._file = CaptureFile(reactor, file, files, self.counters)
-        self._capture = Capture(reactor, self._file, size, self.counters)
+        self._capture = Capture(self._file, size, self.counters)
 
     def start(self) -> None:
         """

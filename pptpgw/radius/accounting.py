@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import uniform
 from secrets import token_hex
+from time import time
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -90,13 +91,14 @@ class Accounting(SessionObserver):
         interval: float,
         deadline: float,
         counters: Counters,
+        now: Callable[[], float] = time,
     ) -> None:
         """
-        @param clock: its seconds are those since 1970.
         @param makeSpool: makes the spool of what sends a record.
         @param nas: what we are called.
         @param interval: seconds between interim updates; 0: none.
         @param deadline: seconds that a request may take.
+        @param now: the time, in seconds since 1970.
         """
         self.clock = clock
         self.interval = interval
@@ -104,6 +106,7 @@ class Accounting(SessionObserver):
         self._nas = nas
         self._deadline = deadline
         self._counters = counters
+        self._now = now
         self._accounts: dict[int, _Account] = {}
         self._spool = makeSpool(self._send)
         self._run = token_hex(8).encode()
@@ -187,7 +190,7 @@ class Accounting(SessionObserver):
         account.end()
         stop = (
             *self._describe(account, STOP),
-            *figures(session, self.clock.seconds()),
+            *figures(session),
             ("Acct-Terminate-Cause", integer(codeOf(cause))),
         )
         self.record(session.identifier.encode(), stop)
@@ -198,7 +201,7 @@ class Accounting(SessionObserver):
         """
         Have a record sent that must not be lost.
         """
-        now = int(self.clock.seconds())
+        now = int(self._now())
         self._spool.put(session, pack(now, (*attributes, ("Event-Timestamp", integer(now)))))
 
     def update(self, account: _Account) -> Deferred[None] | None:
@@ -211,8 +214,8 @@ class Accounting(SessionObserver):
             return None
         attributes = (
             *self._describe(account, INTERIM_UPDATE),
-            *figures(session, self.clock.seconds()),
-            ("Event-Timestamp", integer(int(self.clock.seconds()))),
+            *figures(session),
+            ("Event-Timestamp", integer(int(self._now()))),
         )
         asked = self._ask(
             ACCOUNTING_REQUEST, lambda request: fill(request, attributes), self._deadline
@@ -236,7 +239,7 @@ class Accounting(SessionObserver):
 
         def add(request: Request) -> None:
             fill(request, attributes)
-            delay = max(0, int(self.clock.seconds()) - happened)
+            delay = max(0, int(self._now()) - happened)
             request.add("Acct-Delay-Time", integer(delay))
 
         return self._ask(ACCOUNTING_REQUEST, add, self._deadline).addCallback(_answered)

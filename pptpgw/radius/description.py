@@ -97,13 +97,13 @@ def describe(nas: NAS, session: Session, networks: Networks, status: int) -> Att
     )
 
 
-def figures(session: Session, now: float) -> Attributes:
+def figures(session: Session) -> Attributes:
     """
     How much it carried; "input" came from the user (RFC 2866 section 5.3).
     """
     counters = session.counters
     return (
-        ("Acct-Session-Time", integer(int(now - session.since))),
+        ("Acct-Session-Time", integer(int(session.duration))),
         ("Acct-Input-Octets", integer(counters.octetsReceived)),
         ("Acct-Input-Gigawords", integer(counters.octetsReceived >> 32)),
         ("Acct-Output-Octets", integer(counters.octetsSent)),

@@ -9,6 +9,9 @@ The rules:
    (section 6.3). What was answered within that is remembered: a duplicate, from the same port with
    the same identifier, has the same answer again, and nothing is done twice; a copy of it from
    somewhere else is a replay, and not answered.
+ - A request's time is compared with the time of day; how long it is remembered is measured by a
+   clock that nobody sets. Where the machine's clock is set back by more than the window, requests
+   of the time before can be replayed once more.
  - When L{REMEMBERED} requests are remembered, others are not answered until one is forgotten.
  - A request is obeyed whole: either all is done, to all that are meant (L{pptpgw.radius.meaning}),
    or nothing (sections 2.3 and 3.5).
@@ -19,6 +22,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from pyrad import packet as pyrad
@@ -91,14 +95,15 @@ class DynamicAuthorization:
         timestamps: bool,
         counters: Counters,
         filters: Container[str],
+        now: Callable[[], float] = time,
     ) -> None:
         """
-        @param clock: its seconds are those since 1970.
         @param secrets: the secret of each address that requests may come from.
         @param sessions: gives the sessions of now.
         @param window: seconds by which a request may be older or newer than now.
         @param timestamps: whether a request without Event-Timestamp is discarded.
         @param filters: the names of those that there are.
+        @param now: the time, in seconds since 1970.
         """
         self._clock = clock
         self._secrets = dict(secrets)
@@ -108,6 +113,7 @@ class DynamicAuthorization:
         self._timestamps = timestamps
         self._counters = counters
         self._filters = filters
+        self._now = now
         self._answers: dict[tuple[str, bytes], _Answer] = {}
         self._warnings = Bucket(clock.seconds, _WARNINGS)
 
@@ -176,7 +182,7 @@ class DynamicAuthorization:
         if not times:
             if self._timestamps:
                 raise Discarded("no Event-Timestamp")
-        elif abs(times[0] - self._clock.seconds()) > self._window:
+        elif abs(times[0] - self._now()) > self._window:
             raise Discarded("stale, or a clock is wrong")
 
     def _obey(self, packet: Packet, keys: Iterable[Any], host: str) -> ErrorCause | None:

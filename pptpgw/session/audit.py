@@ -24,6 +24,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -102,12 +103,14 @@ class Audit(SessionObserver):
     Tells a log observer what happens.
     """
 
-    def __init__(self, clock: IReactorTime, observer: ILogObserver) -> None:
+    def __init__(
+        self, clock: IReactorTime, observer: ILogObserver, now: Callable[[], float] = time
+    ) -> None:
         """
-        @param clock: one that tells the time of day, as reactors do.
         @param observer: who is given the events.
+        @param now: the time, in seconds since 1970.
         """
-        self._clock = clock
+        self._now = now
         self._log = Logger(namespace="pptpgw.audit", observer=observer)
         # What each session that goes on has, or had last.
         self._addresses: dict[str, Addresses] = {}
@@ -167,7 +170,7 @@ class Audit(SessionObserver):
             cause=str(cause),
             code=int(codeOf(cause)),
             started=timestamp(session.since),
-            duration=round(self._clock.seconds() - session.since, 3),
+            duration=round(session.duration, 3),
             method=session.authentication,
             encryption=session.encryption,
             addresses=self._addresses.pop(session.identifier, {}),
@@ -210,5 +213,5 @@ class Audit(SessionObserver):
         )
 
     def _write(self, event: str, found: Mapping[str, Any]) -> None:
-        told = {"time": timestamp(self._clock.seconds()), "event": event, **found}
+        told = {"time": timestamp(self._now()), "event": event, **found}
         self._log.info("{event}: {audit}", event=event, audit=told)

@@ -10,12 +10,16 @@ The rules:
  - A store that doesn't answer is asked again, and rows wait: L{MOST_WAITING} of them; beyond that
    the oldest are lost, and counted. It is logged when it begins and when it is over. So long
    nobody waits for the end of a session to be written.
+ - A row's times go by the machine's clock at the beginning of its session: where that is set
+   meanwhile, durations stay right, and no row looks older than the one before.
  - Only a few rows are on their way at a time: whoever else asks the store, for passwords, gets a
    turn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import time
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -67,13 +71,21 @@ class Ledger(SessionObserver):
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, store: IStore, gateway: str, interim: float) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: IStore,
+        gateway: str,
+        interim: float,
+        now: Callable[[], float] = time,
+    ) -> None:
         """
-        @param clock: one that tells the time of day, as reactors do.
         @param gateway: the gateway's name, no other's that shares the store.
         @param interim: seconds between two rows of a session in which nothing changes.
+        @param now: the time, in seconds since 1970.
         """
         self._clock = clock
+        self._now = now
         self._store = store
         self._gateway = gateway
         self._interim = interim
@@ -159,14 +171,14 @@ class Ledger(SessionObserver):
         """
         See L{ISessionObserver.lockedOut}; C{pptpgw lockouts} reads it.
         """
-        attempts = Attempts(kind, subject, failures, self._clock.seconds(), until)
+        attempts = Attempts(kind, subject, failures, self._now(), until)
         self._store.keepAttempts(attempts).addErrback(self._notKept)
 
     # Rows
 
     def _record(self, entry: _Entry, cause: str | None = None) -> SessionRecord:
-        now = self._clock.seconds()
         session, over = entry.session, cause is not None
+        now = session.since + session.duration
         counters = session.counters
         return SessionRecord(
             identifier=session.identifier,

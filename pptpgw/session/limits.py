@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from time import time
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -43,19 +44,22 @@ class SessionLimits(SessionObserver):
     Ends sessions; an observer of them.
     """
 
-    def __init__(self, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(
+        self, clock: IReactorTime, limits: Limits, now: Callable[[], float] = time
+    ) -> None:
         """
-        @param clock: its C{seconds} are those since 1970.
+        @param now: the time, in seconds since 1970, for the hours.
         """
         self._clock = clock
         self._limits = limits
+        self._now = now
         self._watches: dict[Session, _Watch] = {}
 
     def sessionStarted(self, session: Any) -> None:
         """
         Begin to count.
         """
-        self._watches[session] = watch = _Watch(session, self._clock, self._limits)
+        self._watches[session] = watch = _Watch(session, self._clock, self._limits, self._now)
         watch.begin()
 
     def sessionChanged(self, session: Any) -> None:
@@ -79,12 +83,15 @@ class _Watch:
     One session's limits.
     """
 
-    __slots__ = ("_clock", "_heard", "_limits", "_packets", "_session", "_timer")
+    __slots__ = ("_clock", "_heard", "_limits", "_now", "_packets", "_session", "_timer")
 
-    def __init__(self, session: Session, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(
+        self, session: Session, clock: IReactorTime, limits: Limits, now: Callable[[], float]
+    ) -> None:
         self._session = session
         self._clock = clock
         self._limits = limits
+        self._now = now
         self._packets = session.counters.packetsReceived
         # When it was last known to have sent some.
         self._heard = clock.seconds()
@@ -134,7 +141,7 @@ class _Watch:
 
     def _time(self) -> float:
         limit = _limit(self._session.profile.sessionTimeout, self._limits.sessionTimeout)
-        return self._session.since + limit - self._clock.seconds()
+        return limit - self._session.duration
 
     def _silence(self) -> float:
         limit = _limit(self._session.profile.idleTimeout, self._limits.idleTimeout)
@@ -154,7 +161,7 @@ class _Watch:
         text = self._session.profile.hours
         if not text:
             return inf
-        left = hours.parse(text).left(self._clock.seconds())
+        left = hours.parse(text).left(self._now())
         return min(left, HOURS_SECONDS) if left < inf else inf
 
 

@@ -42,7 +42,7 @@ _NAME_OCTETS = 256
 Authenticate = Callable[[Claim], Deferred[Grant]]
 Told = Callable[[str, str, int, float], None]
 """
-Called with a kind, a subject, the number of failures and the time of the lockout's end.
+Called with a kind, a subject, the number of failures and the seconds that the lockout takes.
 """
 
 
@@ -117,7 +117,7 @@ class FailureTable:
         if record.failures > self._allowed - 1:
             record.failures = 0.0
             record.until = now + self._seconds
-            self._told(self._kind, subject, self._allowed, record.until)
+            self._told(self._kind, subject, self._allowed, self._seconds)
         return share
 
     def forget(self, subject: str) -> None:

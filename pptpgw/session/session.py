@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
+from time import monotonic
 
 from pptpgw.counters import Counters
 from pptpgw.interfaces import ISubscriber
@@ -24,7 +25,8 @@ class Session:
     @ivar profile: what its user's account allows it now.
     @ivar user: the user's name, as the account has it.
     @ivar caller: the address (dotted) that the call came from; C{called}: ours that it went to.
-    @ivar since: when it began, in seconds of the gateway's clock.
+    @ivar since: when it began, in seconds since 1970, for people and records; L{duration} says for
+        how long it has gone on.
     @ivar authentication: the name of the method that proved it, C{mschapv2} for one.
     @ivar encryption: what is encrypted and how, in words.
     @ivar networks: the networks of each network protocol that is open, by the protocol's name.
@@ -32,8 +34,10 @@ class Session:
     """
 
     __slots__ = (
+        "_began",
         "_changed",
         "_hangUp",
+        "_seconds",
         "authentication",
         "called",
         "caller",
@@ -56,7 +60,11 @@ class Session:
         counters: Counters,
         hangUp: Callable[[str], None],
         changed: Callable[[Session], None],
+        seconds: Callable[[], float] = monotonic,
     ) -> None:
+        """
+        @param seconds: the clock that its duration is measured by.
+        """
         self.number = number
         self.identifier = identifier
         self.profile: Profile = subscriber.profile
@@ -69,6 +77,8 @@ class Session:
         self.networks: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {}
         self._hangUp = hangUp
         self._changed = changed
+        self._seconds = seconds
+        self._began = seconds()
 
     @property
     def user(self) -> str:
@@ -76,6 +86,13 @@ class Session:
         The user's name.
         """
         return self.profile.name
+
+    @property
+    def duration(self) -> float:
+        """
+        How many seconds it has gone on, whatever was done to the machine's clock meanwhile.
+        """
+        return self._seconds() - self._began
 
     def change(self, profile: Profile) -> None:
         """

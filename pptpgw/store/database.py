@@ -21,6 +21,7 @@ from twisted.enterprise import adbapi
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
 
+from pptpgw.clock import steady
 from pptpgw.error import ConfigurationError
 from pptpgw.store import sqlite
 from pptpgw.store.error import StoreError
@@ -134,7 +135,7 @@ class Database:
         @raise pptpgw.error.PPTPGWError: see L{locate}.
         """
         self.url = url
-        self._reactor = reactor
+        self._reactor = steady(reactor)
         self._deadline = deadline
         self._waiting = 0
         self._closed = False

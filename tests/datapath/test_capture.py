@@ -85,7 +85,7 @@ class World:
         self.dataPath = PythonDataPath(self.clock, lambda address: self.gre, self.tun)
         self.sink = MemorySink()
         self.counters = Counters()
-        self.capture = Capture(self.clock, self.sink, size, self.counters)
+        self.capture = Capture(self.sink, size, self.counters, self.clock.seconds)
         self.capture.start()
 
     def call(self, number: int = 7, name: str | None = "alice@192.0.2.2") -> Call:

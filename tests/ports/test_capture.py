@@ -280,7 +280,7 @@ def test_withACapture(tmp_path: Path) -> None:
     Together they make files that can be read one by one, and lose nothing.
     """
     world = World(tmp_path, files=100)
-    capture = Capture(world.clock, world.file, 500, world.counters)
+    capture = Capture(world.file, 500, world.counters, world.clock.seconds)
     world.file.start()
     capture.start()
     recorder = capture.open("alice@192.0.2.2", Counters())

@@ -153,6 +153,7 @@ class World:
             Counters(),
             lambda cause: None,
             lambda changed: None,
+            self.reactor.seconds,
         )
 
     def open(self, session: Session) -> None:
@@ -406,7 +407,6 @@ def test_realScriptsOfManySessions(tmp_path: Path) -> None:
         hooks.start()
         sessions = [world.session(number) for number in range(10)]
         for one in sessions:
-            one.since = reactor.seconds()
             world.open(one)
 
         def close() -> Deferred[None]:

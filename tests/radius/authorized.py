@@ -67,6 +67,7 @@ class World:
             self.timestamps,
             self.counters,
             ("slow",),
+            self.clock.seconds,
         )
 
     def request(

@@ -69,6 +69,7 @@ class World:
             interval,
             10,
             self.counters,
+            self.clock.seconds,
         )
         self.accounting.open()
 
@@ -102,6 +103,7 @@ class World:
             Counters(),
             lambda cause: None,
             self.accounting.sessionChanged,
+            self.clock.seconds,
         )
         self.accounting.sessionStarted(session)
         return session

@@ -40,7 +40,7 @@ class Pages:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.text = ""
-        self.audit = Audit(self.clock, LineObserver(self.write))
+        self.audit = Audit(self.clock, LineObserver(self.write), self.clock.seconds)
 
     def write(self, line: str) -> None:
         self.text += line
@@ -51,7 +51,9 @@ class Pages:
         return [json.loads(line) for line in self.text.split("\n")[:-1]]
 
 
-def session(user: str = "alice", profile: Profile | None = None) -> Session:
+def session(
+    user: str = "alice", profile: Profile | None = None, clock: Clock | None = None
+) -> Session:
     """
     One that began at L{NOON}.
     """
@@ -64,6 +66,7 @@ def session(user: str = "alice", profile: Profile | None = None) -> Session:
         Counters(),
         lambda cause: None,
         lambda changed: None,
+        (clock or Clock()).seconds,
     )
 
 
@@ -79,7 +82,7 @@ class TestEvents:
     def test_aSessionFromItsStartToItsEnd(self) -> None:
         pages = Pages()
         pages.clock.advance(NOON)
-        one = session()
+        one = session(clock=pages.clock)
         one.authentication = "mschapv2"
         pages.audit.sessionStarted(one)
         pages.clock.advance(90.5)
@@ -197,7 +200,7 @@ class TestWithTheGateway:
         """
         file = LineFile(str(tmp_path / "audit"))
         file.open()
-        audit = Audit(world.clock, LineObserver(file.write))
+        audit = Audit(world.clock, LineObserver(file.write), world.clock.seconds)
         world.gateway.observers.append(audit)
         call = resultOf(world.call(world.connect()))
         for size in (40, 400, 1400):

@@ -5,8 +5,10 @@ real one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -101,7 +103,7 @@ class Desk:
         self.clock.advance(1_000_000)
         self.store = MemoryStore()
         store: Any = self.store
-        self.ledger = Ledger(self.clock, store, "gate", INTERIM)
+        self.ledger = Ledger(self.clock, store, "gate", INTERIM, self.clock.seconds)
         if start:
             self.ledger.start()
 
@@ -115,6 +117,7 @@ class Desk:
             Counters(),
             lambda cause: None,
             lambda changed: None,
+            self.clock.seconds,
         )
         self.ledger.sessionStarted(one)
         return one
@@ -348,7 +351,7 @@ class TestWithSQLite:
             store = Store(reactor, url, "", create=True)
             before = Ledger(reactor, store, "gate", 1.0)
             before.start()
-            one = self.session(1, reactor.seconds())
+            one = self.session(1, count(0.0, 1.0))
             before.sessionStarted(one)
             one.counters.octetsSent = 1000
             reactor.callLater(1.6, restart, reactor, store, one)
@@ -358,7 +361,7 @@ class TestWithSQLite:
             # The first never hears of its end.
             again = Ledger(reactor, store, "gate", 300.0)
             again.start()
-            two = self.session(2, reactor.seconds() - 60)
+            two = self.session(2, count(0.0, 60.0))
             again.sessionStarted(two)
             two.counters.octetsSent = 500
             again.sessionEnded(two, Cause("enough", Termination.USER_REQUEST))
@@ -379,16 +382,17 @@ class TestWithSQLite:
         assert 60 <= usage.seconds < 63
 
     @staticmethod
-    def session(number: int, since: float) -> Session:
+    def session(number: int, clock: Iterator[float]) -> Session:
         return Session(
             number,
             f"cafe{number:08x}",
             Profile("alice"),
             "192.0.2.7",
-            since,
+            time(),
             Counters(),
             lambda cause: None,
             lambda changed: None,
+            clock.__next__,
         )
 
 

@@ -28,7 +28,7 @@ class World:
 
     def __init__(self, **limits: Any) -> None:
         self.clock = Clock()
-        self.limits = SessionLimits(self.clock, Limits(**limits))
+        self.limits = SessionLimits(self.clock, Limits(**limits), self.clock.seconds)
         self.ended: list[tuple[float, str, Termination]] = []
 
     def begin(self, **profile: Any) -> Session:
@@ -42,6 +42,7 @@ class World:
             counters,
             self._hungUp,
             self.limits.sessionChanged,
+            self.clock.seconds,
         )
         self.limits.sessionStarted(session)
         return session
@@ -53,6 +54,21 @@ class World:
     def run(self, seconds: float, step: float = 0.5) -> None:
         for _ in range(int(seconds / step)):
             self.clock.advance(step)
+
+
+def test_theMachinesClockIsSet() -> None:
+    """
+    Neither makes a session longer or shorter: its time is measured.
+    """
+    world = World(sessionTimeout=100.0, idleTimeout=200.0)
+    session = world.begin()
+    for since in (session.since + 300, session.since - 600):
+        session.since = since
+        world.limits.sessionChanged(session)
+    world.run(99)
+    assert not world.ended
+    world.run(2)
+    assert world.ended == [(100.0, "the session's time is over", Termination.SESSION_TIMEOUT)]
 
 
 def test_noLimitNoTimer() -> None:
