@@ -12,13 +12,14 @@ Target = TypeVar("Target")
 
 class RouteTable(Generic[Target]):
     """
-    Routes of both address families; the later of two equal ones wins.
+    Routes of both address families. Several targets may claim one network: it leads to the one that
+    was added last, and when that is removed, to the one that was added before it.
 
     @ivar exact: targets of single addresses, by the 4 or 16 octets: what nearly every session has,
         for a look-up without a call.
     """
 
-    __slots__ = ("_prefixes", "_tables", "exact")
+    __slots__ = ("_claims", "_prefixes", "_tables", "exact")
 
     def __init__(self) -> None:
         self.exact: dict[bytes, Target] = {}
@@ -26,35 +27,35 @@ class RouteTable(Generic[Target]):
         self._tables: dict[tuple[int, int], dict[int, Target]] = {}
         # The same tables by octets of an address, longest prefix first.
         self._prefixes: dict[int, list[tuple[int, dict[int, Target]]]] = {4: [], 16: []}
+        # Every target of the networks that more than one claims, in the order of adding.
+        self._claims: dict[IPv4Network | IPv6Network, dict[Target, None]] = {}
 
     def add(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
         Lead C{network} to C{target}.
         """
-        octets, free, prefix = self._split(network)
-        if free == 0:
-            self.exact[network.network_address.packed] = target
-            return
-        if (octets, free) not in self._tables:
-            self._tables[octets, free] = {}
-            self._sort()
-        self._tables[octets, free][prefix] = target
+        current = self._current(network)
+        claims = self._claims.get(network)
+        if claims is not None:
+            claims.pop(target, None)
+            claims[target] = None
+        elif current is not None and current != target:
+            self._claims[network] = {current: None, target: None}
+        self._lead(network, target)
 
     def remove(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
-        Take back the route; harmless where it leads elsewhere by now.
+        Take back the route to C{target}; harmless where there is none.
         """
-        octets, free, prefix = self._split(network)
-        if free == 0:
-            if self.exact.get(network.network_address.packed) == target:
-                del self.exact[network.network_address.packed]
+        claims = self._claims.get(network)
+        if claims is None:
+            if self._current(network) == target:
+                self._forget(network)
             return
-        table = self._tables.get((octets, free), {})
-        if table.get(prefix) == target:
-            del table[prefix]
-            if not table:
-                del self._tables[octets, free]
-                self._sort()
+        claims.pop(target, None)
+        self._lead(network, next(reversed(claims)))
+        if len(claims) == 1:
+            del self._claims[network]
 
     def lookup(self, address: bytes) -> Target | None:
         """
@@ -69,6 +70,42 @@ class RouteTable(Generic[Target]):
             if target is not None:
                 return target
         return None
+
+    def _current(self, network: IPv4Network | IPv6Network) -> Target | None:
+        """
+        Where exactly this network leads.
+        """
+        octets, free, prefix = self._split(network)
+        if free == 0:
+            return self.exact.get(network.network_address.packed)
+        return self._tables.get((octets, free), {}).get(prefix)
+
+    def _lead(self, network: IPv4Network | IPv6Network, target: Target) -> None:
+        """
+        Have look-ups in this network find C{target}.
+        """
+        octets, free, prefix = self._split(network)
+        if free == 0:
+            self.exact[network.network_address.packed] = target
+            return
+        if (octets, free) not in self._tables:
+            self._tables[octets, free] = {}
+            self._sort()
+        self._tables[octets, free][prefix] = target
+
+    def _forget(self, network: IPv4Network | IPv6Network) -> None:
+        """
+        Have look-ups in this network find nothing.
+        """
+        octets, free, prefix = self._split(network)
+        if free == 0:
+            del self.exact[network.network_address.packed]
+            return
+        table = self._tables[octets, free]
+        del table[prefix]
+        if not table:
+            del self._tables[octets, free]
+            self._sort()
 
     def _split(self, network: IPv4Network | IPv6Network) -> tuple[int, int, int]:
         """

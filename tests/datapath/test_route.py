@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,15 +37,17 @@ class TestRouteTable:
         self, steps: list[tuple[bool, IPv4Network | IPv6Network, int]]
     ) -> None:
         table: RouteTable[str] = RouteTable()
-        model: dict[IPv4Network | IPv6Network, str] = {}
+        # The claims to each network, the one that carries last.
+        model: dict[IPv4Network | IPv6Network, list[str]] = {}
         for add, network, number in steps:
+            claims = model.setdefault(network, [])
+            if str(number) in claims:
+                claims.remove(str(number))
             if add:
                 table.add(network, str(number))
-                model[network] = str(number)
+                claims.append(str(number))
             else:
                 table.remove(network, str(number))
-                if model.get(network) == str(number):
-                    del model[network]
         for number in range(16):
             for address in (
                 IPv4Address(number << 24 | number << 4),
@@ -52,10 +55,26 @@ class TestRouteTable:
                 IPv6Address(number << 120 | number << 4),
                 IPv6Address(number << 120 | 5),
             ):
-                matching = [network for network in model if address in network]
+                matching = [network for network in model if model[network] and address in network]
                 best = max(matching, key=lambda network: network.prefixlen, default=None)
-                expected = None if best is None else model[best]
+                expected = None if best is None else model[best][-1]
                 assert table.lookup(address.packed) == expected
+
+    @pytest.mark.parametrize("network", ["192.0.2.0/24", "192.0.2.1/32"])
+    def test_anEarlierClaimCarriesAgain(self, network: str) -> None:
+        """
+        Of three claims to one network the newest carries; nothing is left when all are taken back.
+        """
+        table: RouteTable[str] = RouteTable()
+        address = IPv4Address("192.0.2.1").packed
+        for target in ("first", "second", "third"):
+            table.add(IPv4Network(network), target)
+        carrying = [table.lookup(address)]
+        for target in ("second", "third", "first"):
+            table.remove(IPv4Network(network), target)
+            carrying.append(table.lookup(address))
+        assert carrying == ["third", "third", "first", None]
+        assert not table.exact
 
     def test_noAddress(self) -> None:
         table: RouteTable[int] = RouteTable()
