@@ -52,7 +52,6 @@ setup(
         "twisted >= 24",
         "zope.interface",
         "service-identity",
-        "pyroute2",
         "pyrad >= 2.6",
         "pycryptodome",
         "pyopenssl",

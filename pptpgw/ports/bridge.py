@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from pyroute2 import IPRoute
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFDSet
 
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.ports.netlink import NetlinkPort, System
+from pptpgw.ports import rtnetlink
+from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.rtnetlink import Kernel, RequestSocket
 from pptpgw.ports.tun import System as TUNSystem
 from pptpgw.ports.tun import TUNPort
 
@@ -30,6 +29,8 @@ class _Bridged(NetlinkPort):
     An interface that may become a port of a bridge.
     """
 
+    _bridge = 0
+
     def join(self, bridge: str) -> None:
         """
         Join the bridge of this name.
@@ -37,27 +38,32 @@ class _Bridged(NetlinkPort):
         @raise ConfigurationError: there is none, or the kernel won't have it.
         @raise NotPermitted: without CAP_NET_ADMIN.
         """
-        self._step(f"joining {bridge} to", partial(self._join, bridge), self._leave)
-
-    def _join(self, bridge: str, system: System) -> None:
-        index = next(iter(system.link_lookup(ifname=bridge)), None)
-        if index is None:
+        assert self._kernel is not None
+        found = self._kernel.link(bridge)
+        if found is None:
             raise ConfigurationError(
                 f'[bridge] bridge = "{bridge}": there is no such interface; it is made by ip link '
                 f"add {bridge} type bridge, and brought up by ip link set {bridge} up"
             )
-        answers: Any = system.link("get", index=index)
-        if answers[0].get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "bridge":
+        if found.kind != "bridge":
             raise ConfigurationError(
                 f'[bridge] bridge = "{bridge}": that interface is no bridge; a bridge has it for a '
                 f"port once ip link set {bridge} master BRIDGE was done: name BRIDGE"
             )
-        address = (_HIGHEST + secrets.token_bytes(5)).hex(":")
-        system.link("set", index=self._index, address=address)
-        system.link("set", index=self._index, master=index)
+        address = _HIGHEST + secrets.token_bytes(5)
+        what = f"joining {bridge} to"
+        self._ask(what, rtnetlink.setLink(self._index, address=address))
+        self._ask(what, rtnetlink.setLink(self._index, master=found.index))
+        self._bridge = found.index
 
-    def _leave(self, system: System) -> None:
-        system.link("set", index=self._index, master=0)
+    def remove(self) -> None:
+        """
+        Leave the bridge; see L{NetlinkPort.remove}.
+        """
+        if self._kernel is not None and self._bridge:
+            self._kernel.ask([rtnetlink.setLink(self._index, master=0)])
+            self._bridge = 0
+        super().remove()
 
 
 class BridgePort(TUNPort):
@@ -67,13 +73,13 @@ class BridgePort(TUNPort):
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: Any,
         name: str,
         mtu: int,
         bridge: str,
         counters: Counters,
         system: TUNSystem | None = None,
-        netlink: Callable[[], System] = IPRoute,
+        netlink: Callable[[], Kernel] = RequestSocket,
     ) -> None:
         """
         @param mtu: of the device, in octets: what an Ethernet frame may hold.
@@ -83,7 +89,7 @@ class BridgePort(TUNPort):
         super().__init__(reactor, name, counters, system=system, ethernet=True, key=_KEY)
         self._mtu = mtu
         self._bridge = bridge
-        self._kernel = _Bridged(name, netlink)
+        self._kernel = _Bridged(reactor, name, netlink)
 
     def start(self) -> None:
         """

@@ -11,10 +11,10 @@ import errno
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from pptpgw.ports import traffic
-from pptpgw.ports.traffic import Network, Table
+from pptpgw.ports.rtnetlink import Kernel, Network
+from pptpgw.ports.traffic import Table
 
 
 class NotShaped(Exception):
@@ -53,22 +53,6 @@ class Numbers:
         Take it back.
         """
         self._freed.append(number)
-
-
-class Kernel(Protocol):
-    """
-    What answers requests; L{TrafficSocket}.
-    """
-
-    def ask(self, requests: Sequence[bytes]) -> list[int]:
-        """
-        See L{TrafficSocket.ask}.
-        """
-
-    def close(self) -> None:
-        """
-        See L{TrafficSocket.close}.
-        """
 
 
 class _Class:

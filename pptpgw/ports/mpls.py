@@ -8,9 +8,9 @@ import fcntl
 import socket
 from pathlib import Path
 from struct import Struct
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFDSet
 
 from pptpgw.counters import Counters
 from pptpgw.error import NotPermitted
@@ -39,7 +39,7 @@ class MPLSPort(TUNPort):
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: Any,
         name: str,
         mtu: int,
         counters: Counters,
@@ -54,7 +54,7 @@ class MPLSPort(TUNPort):
         self.address = bytes(6)
         self.mtu = mtu
         self._sysctl = sysctl
-        self._netlink = NetlinkPort(name)
+        self._netlink = NetlinkPort(reactor, name)
         # The switch for labelled packets, and how it stood.
         self._switch: tuple[Path, str] | None = None
 

@@ -5,51 +5,26 @@ What the kernel has to know about a device of ours: its addresses, its MTU, and 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
-from functools import partial
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
-from typing import Protocol
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IKernelInterface
 from pptpgw.log import Logger
+from pptpgw.ports import rtnetlink
+from pptpgw.ports.rtnetlink import Interface, Kernel, Message, Network, RequestSocket
+from pptpgw.slices import inSlices
 
-Network = IPv4Network | IPv6Network
-
-
-class System(Protocol):
-    """
-    The part of L{pyroute2.IPRoute} that is used.
-    """
-
-    def link_lookup(self, *, ifname: str) -> Iterable[int]:
-        """
-        The indexes of the interfaces of this name.
-        """
-
-    def link(self, command: str, **arguments: object) -> object:
-        """
-        Change an interface.
-        """
-
-    def addr(self, command: str, **arguments: object) -> object:
-        """
-        Change an address of an interface.
-        """
-
-    def route(self, command: str, **arguments: object) -> object:
-        """
-        Change a route.
-        """
-
-    def close(self) -> None:
-        """
-        Close the socket.
-        """
+# Routes that are looked after in one step of long work.
+_STEP = 64
+# The device is gone or down: what is asked for now comes with it, when it is put right.
+_ABSENT = (errno.ENODEV, errno.ENETDOWN)
 
 
 @implementer(IKernelInterface)
@@ -57,23 +32,32 @@ class NetlinkPort:
     """
     One interface and what we added to it.
 
-    Everything here is done at once: the kernel answers these requests itself, within microseconds.
+    Each request is answered at once: the kernel does it within microseconds. Where there are many,
+    they are asked in slices.
 
     @ivar name: the interface.
     """
 
     _log = Logger()
 
-    def __init__(self, name: str, system: Callable[[], System] = IPRoute) -> None:
+    def __init__(
+        self, clock: IReactorTime, name: str, connect: Callable[[], Kernel] = RequestSocket
+    ) -> None:
         self.name = name
-        self._system = system
-        self._open: System | None = None
+        self._clock = clock
+        self._connect = connect
+        self._kernel: Kernel | None = None
         self._index = 0
-        # What undoes the things done, in the order of doing.
-        self._undo: list[Callable[[System], object]] = []
-        # The routes, and how many have asked for each; and those that a wider one stands for.
-        self._routes: dict[Network, int] = {}
-        self._covered: dict[Network, int] = {}
+        self._mtu = 0
+        self._addresses: list[Interface] = []
+        # How often each network was asked for.
+        self._wanted: Counter[Network] = Counter()
+        # The networks that have a route, each with those within it that need none because of it;
+        # and for each of the latter the former.
+        self._routes: dict[Network, dict[Network, None]] = {}
+        self._covers: dict[Network, Network] = {}
+        # How many routes that are wanted have this version and length of the prefix.
+        self._lengths: Counter[tuple[int, int]] = Counter()
 
     def configure(self, mtu: int) -> None:
         """
@@ -83,15 +67,11 @@ class NetlinkPort:
         @raise NotPermitted: without CAP_NET_ADMIN, or where there is no such interface.
         @raise ConfigurationError: the kernel won't have it.
         """
-        self._open = self._system()
+        self._kernel = self._connect()
+        self._mtu = mtu
         try:
-            index = next(iter(self._open.link_lookup(ifname=self.name)), None)
-            if index is None:
-                raise NotPermitted(f"there is no interface {self.name}")
-            self._index = index
-            self._step(f"MTU {mtu} of", lambda system: system.link("set", index=index, mtu=mtu))
-            self._step("bringing up", lambda system: system.link("set", index=index, state="up"))
-        except Exception:
+            self._bringUp()
+        except BaseException:
             self.remove()
             raise
 
@@ -99,125 +79,205 @@ class NetlinkPort:
         """
         See L{IKernelInterface.addAddress}.
         """
-        arguments = {
-            "index": self._index,
-            "address": str(address.ip),
-            "prefixlen": address.network.prefixlen,
-        }
-        self._step(
-            f"address {address} of",
-            lambda system: system.addr("add", **arguments),
-            lambda system: system.addr("del", **arguments),
-        )
+        self._ask(f"address {address} of", rtnetlink.addAddress(self._index, address))
+        self._addresses.append(address)
 
     def remove(self) -> None:
         """
         Undo what was done; harmless the second time. What is gone already, with the interface
         perhaps, is left at that.
         """
-        if self._open is None:
+        kernel, self._kernel = self._kernel, None
+        if kernel is None:
             return
-        for network in self._routes:
-            self._undo.append(partial(self._route, "del", network))
-        self._routes.clear()
-        self._covered.clear()
-        for undo in reversed(self._undo):
-            try:
-                undo(self._open)
-            except NetlinkError:
-                pass
-        self._undo.clear()
-        self._open.close()
-        self._open = None
+        index = self._index
+        requests = [rtnetlink.removeRoute(index, network) for network in reversed(self._routes)]
+        requests += [rtnetlink.removeAddress(index, one) for one in reversed(self._addresses)]
+        kernel.ask(requests)
+        kernel.close()
+        self._addresses.clear()
+        for kept in (self._wanted, self._routes, self._covers, self._lengths):
+            kept.clear()
 
-    def addRoute(self, network: Network) -> None:
+    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
         """
         See L{IKernelInterface.addRoute}.
         """
-        if self._open is None:
+        if self._kernel is None:
             return
-        if network in self._routes:
-            self._routes[network] += 1
-        elif network in self._covered or self._isCovered(network):
-            self._covered[network] = self._covered.get(network, 0) + 1
-        else:
-            self._step(f"a route for {network} to", partial(self._route, "add", network))
-            self._routes[network] = 1
+        if network not in self._wanted:
+            if network in self._routes:
+                # It was about to be removed.
+                self._lengths[_length(network)] += 1
+            else:
+                self._lead(network)
+        self._wanted[network] += 1
 
-    def removeRoute(self, network: Network) -> None:
+    def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
         """
         See L{IKernelInterface.removeRoute}.
         """
-        if self._open is None:
+        if self._kernel is None or network not in self._wanted:
             return
-        if network in self._covered:
-            self._covered[network] -= 1
-            if self._covered[network] == 0:
-                del self._covered[network]
-        elif network in self._routes:
-            self._routes[network] -= 1
-            if self._routes[network] == 0:
-                del self._routes[network]
-                self._uncover()
+        self._wanted[network] -= 1
+        if self._wanted[network]:
+            return
+        del self._wanted[network]
+        wide = self._covers.pop(network, None)
+        if wide is not None:
+            del self._routes[wide][network]
+            return
+        length = _length(network)
+        self._lengths[length] -= 1
+        if not self._lengths[length]:
+            del self._lengths[length]
+        inSlices(self._clock, self._withdraw(network))
+
+    def restore(self) -> Deferred[None]:
+        """
+        Have the interface, perhaps another one by now, as it was made: whatever somebody else took
+        from it. Harmless where nothing is missing.
+
+        @return: fires when the last route is there; fails with L{PPTPGWError}.
+        @raise NotPermitted: as L{configure} does.
+        @raise ConfigurationError: as L{configure} does.
+        """
+        self._bringUp()
+        for address in self._addresses:
+            request = rtnetlink.addAddress(self._index, address)
+            self._ask(f"address {address} of", request, errno.EEXIST)
+        return inSlices(self._clock, self._leadAgain())
+
+    def isTaken(self, kind: int, sender: int, body: bytes) -> str:
+        """
+        What a message of the kernel's says was taken from the interface by somebody else, in words;
+        empty: nothing.
+        """
+        if self._kernel is None or sender == self._kernel.port:
+            return ""
+        if kind == Message.DELETE_ROUTE:
+            index, prefix, length = rtnetlink.readRoute(body)
+            if index == self._index:
+                family = IPv4Network if len(prefix) == 4 else IPv6Network
+                network = family((prefix, length))
+                if network in self._routes:
+                    return f"the route for {network} was removed"
+        elif kind == Message.DELETE_ADDRESS:
+            index, packed = rtnetlink.readAddress(body)
+            for address in self._addresses:
+                if index == self._index and address.ip.packed == packed:
+                    return f"the address {address} was removed"
+        elif kind in (Message.NEW_LINK, Message.DELETE_LINK) and body[0] == 0:
+            link = rtnetlink.readLink(body)
+            if link.index == self._index:
+                if kind == Message.DELETE_LINK:
+                    return "the device was deleted"
+                return self._isChanged(link)
+        return ""
+
+    def _isChanged(self, link: rtnetlink.Link) -> str:
+        return "" if link.up else "the device was brought down"
+
+    def _bringUp(self) -> None:
+        assert self._kernel is not None
+        link = self._kernel.link(self.name)
+        if link is None:
+            raise NotPermitted(f"there is no interface {self.name}")
+        self._index = link.index
+        self._ask(f"MTU {self._mtu} of", rtnetlink.setLink(self._index, mtu=self._mtu))
+        self._ask("bringing up", rtnetlink.setLink(self._index, up=True))
+
+    def _lead(self, network: Network) -> None:
+        """
+        Have C{network} led to the interface, by a wider route that is there or by its own.
+        """
+        wide = self._around(network)
+        if wide is not None:
+            self._covers[network] = wide
+            self._routes[wide][network] = None
+            return
+        request = rtnetlink.addRoute(self._index, network)
+        self._ask(f"a route for {network} to", request, *_ABSENT)
+        self._routes[network] = {}
+        self._lengths[_length(network)] += 1
+
+    def _around(self, network: Network) -> Network | None:
+        """
+        A wider network that has a route and keeps it.
+        """
+        version, own = _length(network)
+        for other, length in self._lengths:
+            if other == version and length < own:
+                wide: Network = network.supernet(new_prefix=length)
+                if wide in self._routes and wide in self._wanted:
+                    return wide
+        return None
+
+    def _withdraw(self, network: Network) -> Iterator[None]:
+        """
+        Remove a route, after those within it have got their own, wider ones first.
+        """
+        within = self._routes[network]
+        for one in sorted(within, key=lambda one: one.prefixlen):
+            if self._kernel is None or network in self._wanted:
+                return
+            if one in within:
+                del within[one], self._covers[one]
                 try:
-                    self._route("del", network, self._open)
-                except NetlinkError:
-                    pass
+                    self._lead(one)
+                except PPTPGWError as error:
+                    self._log.error("{error}", error=str(error))
+                    del self._wanted[one]
+                yield
+        if self._kernel is not None and network not in self._wanted:
+            self._routes.pop(network, None)
+            self._kernel.ask([rtnetlink.removeRoute(self._index, network)])
 
-    def _uncover(self) -> None:
+    def _leadAgain(self) -> Iterator[None]:
         """
-        Add the routes that no wider one stands for any more.
+        Add every route that should be there.
         """
-        for network, count in sorted(self._covered.items(), key=lambda item: item[0].prefixlen):
-            if self._isCovered(network):
-                continue
-            del self._covered[network]
-            try:
-                self._step(f"a route for {network} to", partial(self._route, "add", network))
-            except PPTPGWError as error:
-                self._log.error("{error}", error=str(error))
-            else:
-                self._routes[network] = count
+        networks = list(self._routes)
+        for place in range(0, len(networks), _STEP):
+            if self._kernel is None:
+                return
+            step = [one for one in networks[place : place + _STEP] if one in self._routes]
+            requests = [rtnetlink.addRoute(self._index, network) for network in step]
+            for network, code in zip(step, self._kernel.ask(requests), strict=True):
+                if code not in (0, errno.EEXIST):
+                    raise self._error(f"a route for {network} to", code)
+            yield
 
-    def _isCovered(self, network: Network) -> bool:
+    def _ask(self, what: str, request: bytes, *harmless: int) -> None:
         """
-        Whether a wider network leads here already.
-        """
-        return any(
-            network.version == wide.version
-            and network.prefixlen > wide.prefixlen
-            and network.network_address in wide
-            for wide in self._routes
-        )
+        Have one thing done.
 
-    def _route(self, command: str, network: Network, system: System) -> None:
+        @param what: what, for errors.
+        @param harmless: errors that are none.
         """
-        Change a route to the interface.
-        """
-        system.route(command, dst=str(network), oif=self._index)
-
-    def _step(
-        self,
-        what: str,
-        do: Callable[[System], object],
-        undo: Callable[[System], object] | None = None,
-    ) -> None:
-        """
-        Do one thing, and remember how to undo it.
-        """
-        if self._open is None:
+        if self._kernel is None:
             raise NotPermitted(f"interface {self.name} isn't open")
-        try:
-            do(self._open)
-        except NetlinkError as error:
-            text = f"{what} interface {self.name}: {errno.errorcode.get(error.code, error.code)}"
-            if error.code in (errno.EPERM, errno.EACCES):
-                raise NotPermitted(f"{text}; it needs CAP_NET_ADMIN") from error
-            if error.code == errno.EEXIST:
-                raise ConfigurationError(
-                    f"{what} interface {self.name}: there is one already, which isn't ours: a "
-                    "pool, or a user's own address, belongs to another network of this machine"
-                ) from error
-            raise ConfigurationError(f"the kernel refuses {text}") from error
-        if undo is not None:
-            self._undo.append(undo)
+        (code,) = self._kernel.ask([request])
+        if code and code not in harmless:
+            raise self._error(what, code)
+
+    def _error(self, what: str, code: int) -> PPTPGWError:
+        """
+        What to raise where the kernel refuses something.
+        """
+        text = f"{what} interface {self.name}"
+        if code in (errno.EPERM, errno.EACCES):
+            return NotPermitted(f"{text}: {errno.errorcode[code]}; it needs CAP_NET_ADMIN")
+        if code == errno.EEXIST:
+            return ConfigurationError(
+                f"{text}: there is one already, which isn't ours: a pool, or a user's own address, "
+                "belongs to another network of this machine"
+            )
+        return ConfigurationError(f"the kernel refuses {text}: {os.strerror(code)}")
+
+
+def _length(network: Network) -> tuple[int, int]:
+    """
+    Version and length of the prefix.
+    """
+    return network.version, network.prefixlen

@@ -52,7 +52,7 @@ class PortDataPath(PythonDataPath):
             for address in addresses or (EVERY_ADDRESS,)
         }
         self._device = TUNPort(reactor, interface, counters)
-        self._netlink = NetlinkPort(interface)
+        self._netlink = NetlinkPort(reactor, interface)
         self._mtu = mtu
         super().__init__(reactor, self._portFor, self._device, mssClamp, self._netlink)
         self.counters = counters

@@ -15,10 +15,10 @@ import socket
 import struct
 import subprocess
 import sys
-
-from pyroute2 import IPRoute
+from contextlib import closing
 
 from pptpgw.error import NotPermitted
+from pptpgw.ports.rtnetlink import RequestSocket
 
 TUN_DEVICE = "/dev/net/tun"
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
@@ -120,9 +120,9 @@ def hostAddresses() -> list[str]:
     """
     The IPv4 addresses of this machine, dotted, without those of loopback.
     """
-    with IPRoute() as netlink:
-        addresses = [one.get_attr("IFA_ADDRESS") for one in netlink.get_addr(socket.AF_INET)]
-    return [address for address in addresses if not address.startswith("127.")]
+    with closing(RequestSocket()) as netlink:
+        addresses = [one.ip for one in netlink.ipv4Addresses()]
+    return [str(address) for address in addresses if not address.is_loopback]
 
 
 def _raiseLoopback() -> None:

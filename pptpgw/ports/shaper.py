@@ -16,19 +16,19 @@ The rules:
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Protocol
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 from zope.interface import implementer
 
 from pptpgw.interfaces import IKernelInterface, INetworkProtocol, ISessionObserver
 from pptpgw.log import Logger
-from pptpgw.ports import traffic
-from pptpgw.ports.classes import Direction, Kernel, NotShaped, judge
-from pptpgw.ports.traffic import TrafficSocket
+from pptpgw.ports import rtnetlink, traffic
+from pptpgw.ports.classes import Direction, NotShaped, judge
+from pptpgw.ports.rtnetlink import Kernel, RequestSocket
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 
@@ -56,12 +56,13 @@ class Devices(Protocol):
 
     def addIFB(self, name: str) -> None:
         """
-        Make an IFB, in place of one of this name; raises NetlinkError.
+        Make an IFB, in place of one of this name that a gateway left which was killed; raises
+        OSError.
         """
 
     def remove(self, name: str) -> None:
         """
-        Remove it; raises NetlinkError.
+        Remove it, if it is an IFB; raises OSError.
         """
 
 
@@ -76,21 +77,24 @@ class RealDevices:
         """
         See L{Devices.addIFB}.
         """
-        with IPRoute() as route:
-            for index in route.link_lookup(ifname=name, kind="ifb"):
-                # Of a gateway that was killed.
-                route.link("del", index=index)
-            route.link("add", ifname=name, kind="ifb", txqlen=_QUEUE)
-            (index,) = route.link_lookup(ifname=name)
-            route.link("set", index=index, state="up")
+        self.remove(name)
+        with closing(RequestSocket()) as netlink:
+            _ask(netlink, rtnetlink.addLink(name, "ifb", _QUEUE))
 
     def remove(self, name: str) -> None:
         """
         See L{Devices.remove}.
         """
-        with IPRoute() as route:
-            for index in route.link_lookup(ifname=name):
-                route.link("del", index=index)
+        with closing(RequestSocket()) as netlink:
+            link = netlink.link(name)
+            if link is not None and link.kind == "ifb":
+                _ask(netlink, rtnetlink.removeLink(link.index))
+
+
+def _ask(netlink: Kernel, request: bytes) -> None:
+    (code,) = netlink.ask([request])
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 @implementer(ISessionObserver)
@@ -104,7 +108,7 @@ class Shaper(SessionObserver):
     def __init__(
         self,
         interface: IKernelInterface | None,
-        connect: Callable[[], Kernel] = TrafficSocket,
+        connect: Callable[[], Kernel] = RequestSocket,
         devices: Devices | None = None,
     ) -> None:
         """
@@ -160,7 +164,7 @@ class Shaper(SessionObserver):
         if self._second:
             try:
                 self._devices.remove(self._second)
-            except NetlinkError as error:
+            except OSError as error:
                 self._log.warn("{name} stays: {error}", name=self._second, error=str(error))
             self._second = ""
         self._send = _Way(self._makeSend)
@@ -183,7 +187,7 @@ class Shaper(SessionObserver):
                 second = self._devices.index(self._second)
                 judge(direction.kernel.ask([traffic.redirect(self._index, second)]))
             direction.set(session.number, rate, networks)
-        except (NotShaped, NetlinkError, OSError) as error:
+        except (NotShaped, OSError) as error:
             self._log.error(
                 "{user} from {caller} is not limited to {rate} bits a second{rest}: {error}; "
                 "{needed}",

@@ -1,22 +1,15 @@
 """
 The kernel's traffic control (rtnetlink(7), linux/pkt_sched.h, linux/pkt_cls.h): the requests that
-rate limits need, and the socket that carries them.
-
-pyroute2 takes more than a millisecond to make and send one such request, and a session needs up to
-eight; the octets are made here, and all of a session's go in one system call. The kernel does what
-they say before that call returns.
+rate limits need. L{pptpgw.ports.rtnetlink} carries them.
 """
 
 from __future__ import annotations
 
 import socket
-import sys
-from collections.abc import Sequence
 from enum import IntEnum
-from ipaddress import IPv4Network, IPv6Network
 from struct import Struct, pack
 
-Network = IPv4Network | IPv6Network
+from pptpgw.ports.rtnetlink import CREATE, REPLACE, Network, option, request
 
 ROOT = 0xFFFFFFFF
 """
@@ -58,12 +51,8 @@ class Request(IntEnum):
 
 
 _CLSACT, _CLSACT_HANDLE = 0xFFFFFFF1, 0xFFFF0000
-_REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
-_header = Struct("=IHHII")
 _traffic = Struct("=BxHiIII")
-_attribute = Struct("=HH")
 _rate = Struct("=BBHhHI")
-_ERROR = 2
 # Attributes of every request; of HTB, u32, fq_codel, actions and mirred.
 _KIND, _OPTIONS = 1, 2
 _HTB_PARAMETERS, _HTB_INIT, _HTB_RATE64, _HTB_CEIL64 = 1, 2, 6, 7
@@ -82,15 +71,13 @@ _BURST_OCTETS, _BURST_SECONDS = 3200, 0.01
 _WAIT, _ROOM, _MOST_ROOM = 0.1, 16384, 4 << 20
 # An address in a packet: the offsets of source and destination.
 _SOURCES, _DESTINATIONS = {4: 12, 6: 8}, {4: 16, 6: 24}
-# From linux/netlink.h: acknowledgements don't repeat the request.
-_SOL_NETLINK, _CAP_ACK = 270, 10
 
 
 def setRoot(index: int) -> bytes:
     """
     HTB on a device; what no filter gives to a class passes at once.
     """
-    options = _option(_HTB_INIT, pack("=5I", 3, 10, 0, 0, 0))
+    options = option(_HTB_INIT, pack("=5I", 3, 10, 0, 0, 0))
     return _message(Request.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
 
 
@@ -105,8 +92,8 @@ def setClass(index: int, number: int, rate: int) -> bytes:
     burst = max(_BURST_OCTETS, octets * _BURST_SECONDS) / octets
     ticks = min(0xFFFFFFFF, int(burst / _TICK))
     limit = _rate.pack(0, _ETHERNET, 0, 0, 0, min(octets, 0xFFFFFFFF))
-    options = _option(_HTB_PARAMETERS, limit * 2 + pack("=5I", ticks, ticks, 1600, 0, 0))
-    options += _option(_HTB_RATE64, pack("=Q", octets)) + _option(_HTB_CEIL64, pack("=Q", octets))
+    options = option(_HTB_PARAMETERS, limit * 2 + pack("=5I", ticks, ticks, 1600, 0, 0))
+    options += option(_HTB_RATE64, pack("=Q", octets)) + option(_HTB_CEIL64, pack("=Q", octets))
     return _message(Request.NEW_CLASS, index, QDISC + number, QDISC, 0, "htb", options)
 
 
@@ -117,7 +104,7 @@ def setQueue(index: int, number: int, rate: int, fair: bool) -> bytes:
     @param fair: fq_codel, which lets no flow wait for another; or one plain queue.
     """
     if fair:
-        options = _option(_FQ_LIMIT, pack("=I", 1000)) + _option(_FQ_FLOWS, pack("=I", 64))
+        options = option(_FQ_LIMIT, pack("=I", 1000)) + option(_FQ_FLOWS, pack("=I", 64))
     else:
         options = pack("=I", min(_MOST_ROOM, max(_ROOM, int(rate / 8 * _WAIT))))
     kind = "fq_codel" if fair else "bfifo"
@@ -165,8 +152,8 @@ class Table:
             offset = self._offset + self._place // 4 * 4
             mask = (0xFF000000 >> self._place % 4 * 8).to_bytes(4, "big")
         selector = _selector(0, b"", offset, mask)
-        link = _option(_U32_LINK, pack("=I", self.handle)) + _option(_U32_SELECTOR, selector)
-        divisor = _option(_U32_DIVISOR, pack("=I", _BUCKETS))
+        link = option(_U32_LINK, pack("=I", self.handle)) + option(_U32_SELECTOR, selector)
+        divisor = option(_U32_DIVISOR, pack("=I", _BUCKETS))
         return [
             _message(
                 Request.NEW_FILTER, self._index, self.handle, QDISC, self._info, "u32", divisor
@@ -196,9 +183,9 @@ class Table:
             for place in range(0, max(4, (self._length + 31) // 32 * 4), 4)
         )
         options = (
-            _option(_U32_CLASS, pack("=I", QDISC + number))
-            + _option(_U32_HASH, pack("=I", bucket))
-            + _option(_U32_SELECTOR, _selector(_TERMINAL, keys))
+            option(_U32_CLASS, pack("=I", QDISC + number))
+            + option(_U32_HASH, pack("=I", bucket))
+            + option(_U32_SELECTOR, _selector(_TERMINAL, keys))
         )
         return _message(
             Request.NEW_FILTER, self._index, bucket | node, QDISC, self._info, "u32", options
@@ -225,11 +212,11 @@ def redirect(index: int, other: int) -> bytes:
     """
     # Redirect at egress, and be done with the packet here.
     parameters = pack("=IIiiiiI", 0, 0, 4, 0, 0, 1, other)
-    action = _option(_ACTION_KIND, b"mirred\0") + _option(
-        _ACTION_OPTIONS, _option(_MIRRED_PARAMETERS, parameters)
+    action = option(_ACTION_KIND, b"mirred\0") + option(
+        _ACTION_OPTIONS, option(_MIRRED_PARAMETERS, parameters)
     )
-    options = _option(_U32_SELECTOR, _selector(_TERMINAL, bytes(16))) + _option(
-        _U32_ACTION, _option(1, action)
+    options = option(_U32_SELECTOR, _selector(_TERMINAL, bytes(16))) + option(
+        _U32_ACTION, option(1, action)
     )
     return _message(Request.NEW_FILTER, index, 0, INGRESS, _EVERYTHING, "u32", options)
 
@@ -244,13 +231,6 @@ def direct(index: int) -> bytes:
 _EVERYTHING = 1 << 16 | socket.htons(_EVERY_PROTOCOL)
 
 
-def _option(number: int, value: bytes) -> bytes:
-    """
-    An attribute, padded to fours.
-    """
-    return _attribute.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
-
-
 def _selector(flags: int, keys: bytes, offset: int = 0, mask: bytes = b"\0\0\0\0") -> bytes:
     """
     What a u32 filter looks at: keys of 16 octets; or, for a table, what chooses the bucket.
@@ -259,84 +239,25 @@ def _selector(flags: int, keys: bytes, offset: int = 0, mask: bytes = b"\0\0\0\0
 
 
 def _message(
-    request: Request,
+    kind: Request,
     index: int,
     handle: int,
     parent: int,
     info: int,
-    kind: str = "",
+    name: str = "",
     options: bytes = b"",
 ) -> bytes:
     """
-    A request; its sequence number is set when it is sent.
+    A request about a device's qdiscs, classes or filters.
     """
-    flags = _REQUEST | _ACK
-    if request in (Request.NEW_QDISC, Request.NEW_CLASS, Request.NEW_FILTER):
-        flags |= _CREATE
-    if request == Request.NEW_QDISC:
-        flags |= _REPLACE
+    flags = 0
+    if kind in (Request.NEW_QDISC, Request.NEW_CLASS, Request.NEW_FILTER):
+        flags |= CREATE
+    if kind == Request.NEW_QDISC:
+        flags |= REPLACE
     body = _traffic.pack(0, 0, index, handle, parent, info)
-    if kind:
-        body += _option(_KIND, kind.encode() + b"\0")
+    if name:
+        body += option(_KIND, name.encode() + b"\0")
     if options:
-        body += _option(_OPTIONS, options)
-    return _header.pack(_header.size + len(body), request, flags, 0, 0) + body
-
-
-class TrafficSocket:
-    """
-    Asks the kernel.
-    """
-
-    def __init__(self) -> None:
-        """
-        @raise OSError: there is no rtnetlink.
-        """
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-        )
-        self._socket.bind((0, 0))
-        self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
-
-    def ask(self, requests: Sequence[bytes]) -> list[int]:
-        """
-        Have all of C{requests} done, in order; one that fails doesn't keep those after it.
-
-        @return: for each the number of the error, as in L{errno}; 0: it was done.
-        @raise OSError: they couldn't be sent, or the kernel doesn't answer.
-        """
-        results: list[int] = []
-        for start in range(0, len(requests), _AT_ONCE):
-            results += self._ask(requests[start : start + _AT_ONCE])
-        return results
-
-    def close(self) -> None:
-        """
-        Close the socket.
-        """
-        self._socket.close()
-
-    def _ask(self, requests: Sequence[bytes]) -> list[int]:
-        self._socket.send(
-            b"".join(
-                request[:8] + pack("=I", number) + request[12:]
-                for number, request in enumerate(requests)
-            )
-        )
-        results: dict[int, int] = {}
-        while len(results) < len(requests):
-            # The answers are there already: the kernel gave them while it was asked.
-            answers = self._socket.recv(65536, socket.MSG_DONTWAIT)
-            place = 0
-            while place < len(answers):
-                length, kind, _, number, _ = _header.unpack_from(answers, place)
-                if kind == _ERROR:
-                    results[number] = -int.from_bytes(
-                        answers[place + 16 : place + 20], sys.byteorder, signed=True
-                    )
-                place += (length + 3) & ~3
-        return [results[number] for number in range(len(requests))]
-
-
-# Requests in one system call: their answers must fit into the socket's buffer.
-_AT_ONCE = 64
+        body += option(_OPTIONS, options)
+    return request(kind, flags, body)

@@ -92,6 +92,25 @@ def test_routes(gateway: Profiled, world: World, client: Start) -> None:
     assert ("192.168.77.0/24", "pptp0") not in ours(world)
 
 
+def test_aRouteOfTwoSessions(gateway: Profiled, world: World, client: Start) -> None:
+    """
+    When the newer one of two sessions that share a network ends, the older one carries it again.
+    """
+    gateway.configure("10.78.0.10-10.78.0.11")
+    os.kill(gateway.pid, signal.SIGHUP)
+    gateway.waitFor(r"sessions to come get: \[ipv4\] pools")
+    caller = client()
+    older = caller.dial(ALICE)
+    caller.ask("kernel", older["number"])
+    world.caller.ip("addr add 192.168.77.1/32 dev lo")
+    try:
+        newer = caller.dial(ALICE)
+        caller.ask("hangUp", newer["number"])
+        world.inside.run("ping", "-c", "2", "-i", "0.2", "-W", "3", "192.168.77.1")
+    finally:
+        world.caller.ip("addr del 192.168.77.1/32 dev lo")
+
+
 def test_poolsThatChange(gateway: Profiled, world: World, client: Start) -> None:
     """
     SIGHUP, twice: the session of before keeps its address, which is reached all the while, and the

@@ -49,9 +49,9 @@ def inNamespace(name: str, *programs: str, module: str = "tests.ports.namespace"
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-class Readers:
+class Readers(Clock):
     """
-    A reactor that leaves reading to the test.
+    A reactor that leaves reading, and time, to the test.
     """
 
     def addReader(self, reader: object) -> None:
@@ -154,7 +154,7 @@ def packets() -> None:
     peer = ends()
     reactor = cast(Any, Readers())
     port, tun = GREPort(reactor, HERE, Counters()), TUNPort(reactor, "test%d", Counters())
-    netlink = NetlinkPort("")
+    netlink = NetlinkPort(reactor, "")
     dataPath = PythonDataPath(Clock(), lambda address: port, tun, interface=netlink)
     port.startListening()
     tun.startReading()
@@ -222,7 +222,7 @@ def netlink() -> None:
 
     ip("tuntap add dev made mode tun")
     before = ip("route show"), ip("address show dev made")
-    made = NetlinkPort("made")
+    made = NetlinkPort(Clock(), "made")
     made.configure(1234)
     made.addAddress(IPv4Interface(GATEWAY))
     for network in ("10.77.0.0/24", "10.78.0.0/16"):
@@ -230,7 +230,7 @@ def netlink() -> None:
     shown = ip("address show dev made")
     assert f"inet {GATEWAY}/32" in shown and "mtu 1234" in shown and "UP" in shown
     assert "10.77.0.0/24 dev made" in ip("route show")
-    other = NetlinkPort("made")
+    other = NetlinkPort(Clock(), "made")
     other.configure(1234)
     other.addAddress(IPv4Interface("10.99.0.1"))
     try:
@@ -246,12 +246,12 @@ def netlink() -> None:
     assert ip("route show") == before[0]
     assert "inet " not in ip("address show dev made")
     try:
-        NetlinkPort("absent").configure(1400)
+        NetlinkPort(Clock(), "absent").configure(1400)
     except NotPermitted as error:
         assert "absent" in str(error)
     else:
         raise AssertionError("an interface that isn't there")
-    gone = NetlinkPort("made")
+    gone = NetlinkPort(Clock(), "made")
     gone.configure(1400)
     gone.addRoute(IPv4Network("10.77.0.0/24"))
     ip("link delete made")
@@ -370,7 +370,7 @@ def netlink6() -> None:
     # Link-local addresses come and go with the interface's state.
     ip("link set made up")
     before = ip("-6 route show"), ip("-6 address show dev made")
-    made = NetlinkPort("made")
+    made = NetlinkPort(Clock(), "made")
     made.configure(1400)
     assert ipv6Disabled("made") == ""
     made.addAddress(IPv6Interface("fc00:0:1::1"))

@@ -17,6 +17,8 @@ from pathlib import Path
 from struct import pack
 from typing import Any, cast
 
+from twisted.internet.task import Clock
+
 from pptpgw.counters import Counters
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.shaper import Shaper
@@ -72,7 +74,7 @@ class Scene:
     def __init__(self) -> None:
         self.tun = TUNPort(cast(Any, Readers()), "pptp0", Counters())
         self.tun.startReading()
-        self.netlink = NetlinkPort("pptp0")
+        self.netlink = NetlinkPort(Clock(), "pptp0")
         self.netlink.configure(1400)
         self.netlink.addAddress(IPv4Interface(f"{GATEWAY[4]}/16"))
         self.netlink.addAddress(IPv6Interface(f"{GATEWAY[6]}/48"))

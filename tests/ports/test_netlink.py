@@ -8,12 +8,16 @@ import errno
 from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
-from pyroute2.netlink.exceptions import NetlinkError
+from twisted.internet.task import Clock
 
 from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.ports import rtnetlink
 from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.rtnetlink import HEADER, Link, Message
 from pptpgw.ports.sysctl import FOLDER
+from tests.ports.kernel import MemoryKernel, linkMessage
 from tests.ports.namespace import inNamespace
+from tests.ticking import Ticking
 
 NETWORKS = [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.1/32")]
 
@@ -22,7 +26,7 @@ def configured(kernel: MemoryKernel) -> NetlinkPort:
     """
     A port with its address and routes.
     """
-    port = NetlinkPort("pptp0", kernel)
+    port = NetlinkPort(Clock(), "pptp0", kernel)
     port.configure(1400)
     port.addAddress(IPv4Interface("10.77.0.1"))
     for network in NETWORKS:
@@ -30,54 +34,17 @@ def configured(kernel: MemoryKernel) -> NetlinkPort:
     return port
 
 
-class MemoryKernel:
-    """
-    Keeps what it is told, and refuses one request.
-    """
-
-    def __init__(self, refuse: str = "", code: int = errno.EPERM) -> None:
-        self.requests: list[str] = []
-        self.refuse = refuse
-        self.code = code
-        self.closed = 0
-
-    def __call__(self) -> MemoryKernel:
-        return self
-
-    def link_lookup(self, *, ifname: str) -> list[int]:
-        return [5] if ifname == "pptp0" else []
-
-    def _request(self, kind: str, command: str, arguments: dict[str, object]) -> None:
-        request = " ".join([kind, command, *(f"{name}={arguments[name]}" for name in arguments)])
-        if self.refuse and self.refuse in request:
-            raise NetlinkError(self.code, "refused")
-        self.requests.append(request)
-
-    def link(self, command: str, **arguments: object) -> None:
-        self._request("link", command, arguments)
-
-    def addr(self, command: str, **arguments: object) -> None:
-        self._request("addr", command, arguments)
-
-    def route(self, command: str, **arguments: object) -> None:
-        self._request("route", command, arguments)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-ADDRESS = "index=5 address=10.77.0.1 prefixlen=32"
 DONE = [
-    "link set index=5 mtu=1400",
-    "link set index=5 state=up",
-    f"addr add {ADDRESS}",
-    "route add dst=10.77.0.0/24 oif=5",
-    "route add dst=10.78.0.1/32 oif=5",
+    "link set 5 mtu 1400",
+    "link set 5 up",
+    "addr add 10.77.0.1/32 dev 5",
+    "route add 10.77.0.0/24 dev 5",
+    "route add 10.78.0.1/32 dev 5",
 ]
 UNDONE = [
-    "route del dst=10.78.0.1/32 oif=5",
-    "route del dst=10.77.0.0/24 oif=5",
-    f"addr del {ADDRESS}",
+    "route del 10.78.0.1/32 dev 5",
+    "route del 10.77.0.0/24 dev 5",
+    "addr del 10.77.0.1/32 dev 5",
 ]
 
 
@@ -93,7 +60,7 @@ class TestNetlinkPort:
         port.remove()
         port.remove()
         assert kernel.requests == DONE + UNDONE
-        assert kernel.closed == 1
+        assert kernel.opened == 0
 
     @pytest.mark.parametrize(
         ("code", "error", "text"),
@@ -103,16 +70,16 @@ class TestNetlinkPort:
         ],
     )
     def test_refused(self, code: int, error: type[Exception], text: str) -> None:
-        kernel = MemoryKernel("route add dst=10.78", code)
+        kernel = MemoryKernel("route add 10.78", code)
         with pytest.raises(error, match=text):
             configured(kernel)
         assert kernel.requests == DONE[:4]
 
     def test_undoingWhatIsGone(self) -> None:
-        kernel = MemoryKernel("del", errno.ENODEV)
+        kernel = MemoryKernel(" del ", errno.ENODEV)
         port = configured(kernel)
         port.remove()
-        assert kernel.closed == 1
+        assert kernel.opened == 0
 
     def test_laterRoutes(self) -> None:
         kernel = MemoryKernel()
@@ -126,15 +93,106 @@ class TestNetlinkPort:
         port.remove()
         assert kernel.requests == [
             *DONE,
-            "route add dst=10.99.0.9/32 oif=5",
-            "route add dst=10.99.0.0/24 oif=5",
-            "route del dst=10.99.0.9/32 oif=5",
-            "route del dst=10.99.0.0/24 oif=5",
+            "route add 10.99.0.9/32 dev 5",
+            "route add 10.99.0.0/24 dev 5",
+            "route del 10.99.0.9/32 dev 5",
+            "route del 10.99.0.0/24 dev 5",
             *UNDONE,
         ]
         port.addRoute(outside)
         port.removeRoute(outside)
         assert kernel.requests[-1] == UNDONE[-1]
+
+    def test_aWiderRouteGoesInSlices(self) -> None:
+        """
+        Those within it get theirs in several turns; one that ends meanwhile gets none, and one that
+        begins gets its own. When the wider one is wanted again meanwhile it stays.
+        """
+        kernel, clock = MemoryKernel(), Ticking()
+        port = NetlinkPort(clock, "pptp0", kernel)
+        port.configure(1400)
+        wide = IPv4Network("10.99.0.0/24")
+        hosts = [IPv4Network(f"10.99.0.{number}/32") for number in range(100)]
+        for network in (wide, *hosts):
+            port.addRoute(network)
+        port.removeRoute(wide)
+        first = len(kernel.routes)
+        assert 1 < first < 50 and str(wide) in kernel.routes
+        port.removeRoute(hosts[-1])
+        port.addRoute(IPv4Network("10.99.0.200/32"))
+        clock.finish()
+        assert kernel.routes == {*map(str, hosts[:-1]), "10.99.0.200/32"}
+        for network in hosts[:-1]:
+            port.removeRoute(network)
+        for network in (wide, *hosts):
+            port.addRoute(network)
+        port.removeRoute(wide)
+        port.addRoute(wide)
+        clock.finish()
+        assert str(wide) in kernel.routes and len(kernel.routes) < 50
+        for network in (wide, *hosts):
+            port.removeRoute(network)
+        clock.finish()
+        assert kernel.routes == {"10.99.0.200/32"}
+
+    def test_restored(self) -> None:
+        """
+        Whatever was taken is there again, on another device where that is another.
+        """
+        kernel = MemoryKernel()
+        port = configured(kernel)
+        port.addRoute(IPv4Network("10.77.0.9/32"))
+        del kernel.requests[:], kernel.links["pptp0"]
+        with pytest.raises(NotPermitted, match="there is no interface pptp0"):
+            port.restore()
+        kernel.routes.clear()
+        kernel.links["pptp0"] = Link(8, "pptp0", False, 0, "tun")
+        port.restore()
+        assert kernel.requests == [
+            one.replace("link set 5", "link set 8").replace("dev 5", "dev 8") for one in DONE
+        ]
+
+    def test_whatSomebodyElseTook(self) -> None:
+        """
+        It is told from what we did, from other devices, and from what was never ours.
+        """
+        kernel = MemoryKernel()
+        port = configured(kernel)
+        route = rtnetlink.removeRoute(5, NETWORKS[0])[HEADER.size :]
+        address = rtnetlink.removeAddress(5, IPv4Interface("10.77.0.1"))[HEADER.size :]
+        for kind, body, said in (
+            (Message.DELETE_ROUTE, route, "the route for 10.77.0.0/24 was removed"),
+            (Message.DELETE_ADDRESS, address, "the address 10.77.0.1/32 was removed"),
+            (Message.NEW_LINK, linkMessage(5, up=False), "the device was brought down"),
+            (Message.DELETE_LINK, linkMessage(5, up=False), "the device was deleted"),
+        ):
+            assert port.isTaken(kind, 0, body) == said
+            assert port.isTaken(kind, kernel.port, body) == ""
+        other = rtnetlink.removeRoute(5, IPv4Network("10.1.0.0/24"))[HEADER.size :]
+        another = rtnetlink.removeAddress(5, IPv4Interface("10.1.0.1"))[HEADER.size :]
+        for kind, body in (
+            (Message.DELETE_ROUTE, other),
+            (Message.DELETE_ROUTE, rtnetlink.removeRoute(4, NETWORKS[0])[HEADER.size :]),
+            (Message.DELETE_ADDRESS, another),
+            (Message.NEW_LINK, linkMessage(5, up=True)),
+            (Message.NEW_LINK, linkMessage(4, up=False)),
+            (Message.DELETE_LINK, linkMessage(5, up=False, family=7)),
+            (Message.NEW_ADDRESS, address),
+        ):
+            assert port.isTaken(kind, 0, body) == ""
+        port.remove()
+        assert port.isTaken(Message.DELETE_ROUTE, 0, route) == ""
+
+    def test_aRouteOfADeviceThatIsGoneComesWithIt(self) -> None:
+        """
+        A session that begins before the device is put right has its route afterwards.
+        """
+        kernel = MemoryKernel("route add 10.99", errno.ENODEV)
+        port = configured(kernel)
+        port.addRoute(IPv4Network("10.99.0.9/32"))
+        kernel.refuse = ""
+        port.restore()
+        assert "10.99.0.9/32" in kernel.routes
 
     def test_whatAWiderRouteStoodForStaysWhenThatGoes(self) -> None:
         """
@@ -150,16 +208,16 @@ class TestNetlinkPort:
         for network in (wide, host, middle, host, host):
             port.removeRoute(network)
         assert kernel.requests[len(DONE) :] == [
-            "route add dst=10.99.0.0/16 oif=5",
-            "route add dst=10.99.0.0/24 oif=5",
-            "route del dst=10.99.0.0/16 oif=5",
-            "route add dst=10.99.0.9/32 oif=5",
-            "route del dst=10.99.0.0/24 oif=5",
-            "route del dst=10.99.0.9/32 oif=5",
+            "route add 10.99.0.0/16 dev 5",
+            "route add 10.99.0.0/24 dev 5",
+            "route del 10.99.0.0/16 dev 5",
+            "route add 10.99.0.9/32 dev 5",
+            "route del 10.99.0.0/24 dev 5",
+            "route del 10.99.0.9/32 dev 5",
         ]
 
     def test_laterRouteRefused(self) -> None:
-        kernel = MemoryKernel("dst=10.99", errno.EEXIST)
+        kernel = MemoryKernel("10.99", errno.EEXIST)
         port = configured(kernel)
         with pytest.raises(ConfigurationError, match=r"10\.99\.0\.9/32"):
             port.addRoute(IPv4Network("10.99.0.9/32"))
@@ -168,8 +226,8 @@ class TestNetlinkPort:
     def test_noInterface(self) -> None:
         kernel = MemoryKernel()
         with pytest.raises(NotPermitted, match="absent"):
-            NetlinkPort("absent", kernel).configure(1400)
-        assert kernel.closed == 1
+            NetlinkPort(Clock(), "absent", kernel).configure(1400)
+        assert kernel.opened == 0
 
     def test_kernel(self) -> None:
         inNamespace("netlink")

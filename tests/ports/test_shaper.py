@@ -14,7 +14,6 @@ from struct import unpack_from
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyroute2.netlink.exceptions import NetlinkError
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -55,6 +54,10 @@ class MemoryKernel:
         self.refuses = 0
         self.asked = 0
         self.closed = False
+        self.port = 1
+
+    def link(self, name: str) -> None:
+        raise AssertionError("not asked for")
 
     def ask(self, requests: Sequence[bytes]) -> list[int]:
         self.asked += len(requests)
@@ -184,7 +187,7 @@ class MemoryDevices:
 
     def addIFB(self, name: str) -> None:
         if self.code:
-            raise NetlinkError(self.code, "not supported")
+            raise OSError(self.code, "not supported")
         self.names[name] = IFB
 
     def remove(self, name: str) -> None:

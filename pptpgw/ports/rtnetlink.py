@@ -1,0 +1,379 @@
+"""
+rtnetlink(7): requests about devices, their addresses and routes, the socket that carries requests,
+and the messages in which the kernel tells of changes.
+
+A gateway may add a route for each session, thousands at a time; so the octets are made here, and
+many requests go in one system call. The kernel does what they say before that call returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from struct import Struct, pack
+from typing import Protocol
+
+Network = IPv4Network | IPv6Network
+Interface = IPv4Interface | IPv6Interface
+
+UP = 0x1
+"""
+The flag of a device that is up.
+"""
+
+
+class Message(IntEnum):
+    """
+    Types of messages.
+    """
+
+    NEW_LINK = 16
+    DELETE_LINK = 17
+    GET_LINK = 18
+    NEW_ADDRESS = 20
+    DELETE_ADDRESS = 21
+    GET_ADDRESS = 22
+    NEW_ROUTE = 24
+    DELETE_ROUTE = 25
+
+
+HEADER = Struct("=IHHII")
+"""
+Length, type, flags, sequence number and sender of every netlink message.
+"""
+
+ERROR = 2
+"""
+The type of the answer to a request, which holds the number of an error.
+"""
+
+REQUEST, ACKNOWLEDGE, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
+"""
+Flags of requests.
+"""
+
+_attribute = Struct("=HH")
+_link = Struct("=BxHiII")
+_address = Struct("=BBBBi")
+_route = Struct("=BBBBBBBBI")
+# Attributes of links, addresses and routes.
+_LINK_ADDRESS, _LINK_NAME, _LINK_MTU, _LINK_MASTER, _LINK_QUEUE, _LINK_INFO = 1, 3, 4, 10, 13, 18
+_INFO_KIND = 1
+_ADDRESS, _ADDRESS_LOCAL = 1, 2
+_ROUTE_DESTINATION, _ROUTE_DEVICE = 1, 4
+_MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST = 254, 4, 0, 255, 1
+# From linux/netlink.h: acknowledgements don't repeat the request.
+_SOL_NETLINK, _CAP_ACK = 270, 10
+# Requests in one system call: their answers must fit into the socket's buffer.
+_AT_ONCE = 64
+_READ_SIZE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    A device.
+
+    @ivar up: whether it was brought up.
+    @ivar master: the index of the bridge that it is a port of; 0: none.
+    @ivar kind: what kind of device it is, as C{bridge}; empty: none of those made by software.
+    """
+
+    index: int
+    name: str
+    up: bool
+    master: int
+    kind: str
+
+
+class Kernel(Protocol):
+    """
+    What answers requests; L{RequestSocket}.
+
+    @ivar port: what the kernel says who asked for a change that was asked for here.
+    """
+
+    port: int
+
+    def ask(self, requests: Sequence[bytes]) -> list[int]:
+        """
+        See L{RequestSocket.ask}.
+        """
+
+    def link(self, name: str) -> Link | None:
+        """
+        See L{RequestSocket.link}.
+        """
+
+    def close(self) -> None:
+        """
+        See L{RequestSocket.close}.
+        """
+
+
+def setLink(
+    index: int,
+    mtu: int | None = None,
+    up: bool = False,
+    address: bytes | None = None,
+    master: int | None = None,
+) -> bytes:
+    """
+    Change a device.
+
+    @param mtu: in octets.
+    @param up: whether to bring it up.
+    @param address: its Ethernet address.
+    @param master: the index of the bridge to join; 0: leave the one that it is in.
+    """
+    body = _link.pack(0, 0, index, UP if up else 0, UP if up else 0)
+    if mtu is not None:
+        body += option(_LINK_MTU, pack("=I", mtu))
+    if address is not None:
+        body += option(_LINK_ADDRESS, address)
+    if master is not None:
+        body += option(_LINK_MASTER, pack("=I", master))
+    return request(Message.NEW_LINK, 0, body)
+
+
+def addLink(name: str, kind: str, queue: int) -> bytes:
+    """
+    Make a device of software, and bring it up.
+
+    @param queue: the packets that may wait in it.
+    """
+    body = _link.pack(0, 0, 0, UP, UP) + option(_LINK_NAME, name.encode() + b"\0")
+    body += option(_LINK_QUEUE, pack("=I", queue))
+    body += option(_LINK_INFO, option(_INFO_KIND, kind.encode() + b"\0"))
+    return request(Message.NEW_LINK, CREATE | EXCLUSIVE, body)
+
+
+def removeLink(index: int) -> bytes:
+    """
+    Remove a device.
+    """
+    return request(Message.DELETE_LINK, 0, _link.pack(0, 0, index, 0, 0))
+
+
+def addAddress(index: int, address: Interface) -> bytes:
+    """
+    Give a device an address.
+    """
+    return _addressRequest(Message.NEW_ADDRESS, CREATE | EXCLUSIVE, index, address)
+
+
+def removeAddress(index: int, address: Interface) -> bytes:
+    """
+    Take an address from a device.
+    """
+    return _addressRequest(Message.DELETE_ADDRESS, 0, index, address)
+
+
+def addRoute(index: int, network: Network) -> bytes:
+    """
+    Lead a network to a device.
+    """
+    return _routeRequest(
+        Message.NEW_ROUTE, CREATE | EXCLUSIVE, index, network, (_STATIC, _UNIVERSE, _UNICAST)
+    )
+
+
+def removeRoute(index: int, network: Network) -> bytes:
+    """
+    Lead a network to a device no more.
+    """
+    return _routeRequest(Message.DELETE_ROUTE, 0, index, network, (0, _NOWHERE, 0))
+
+
+def request(kind: int, flags: int, body: bytes) -> bytes:
+    """
+    A request to be answered; its sequence number is set when it is sent.
+    """
+    size = HEADER.size + len(body)
+    return HEADER.pack(size, kind, REQUEST | ACKNOWLEDGE | flags, 0, 0) + body
+
+
+def option(number: int, value: bytes) -> bytes:
+    """
+    An attribute, padded to fours.
+    """
+    return _attribute.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
+
+
+def messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """
+    The messages that came in one read: type, sender, and what follows the header.
+    """
+    place = 0
+    while place + HEADER.size <= len(octets):
+        length, kind, _, _, sender = HEADER.unpack_from(octets, place)
+        if length < HEADER.size:
+            return
+        yield kind, sender, octets[place + HEADER.size : place + length]
+        place += (length + 3) & ~3
+
+
+def options(octets: bytes) -> dict[int, bytes]:
+    """
+    The attributes of a message; of those with the same number the last.
+    """
+    found = {}
+    place = 0
+    while place + 4 <= len(octets):
+        length, number = _attribute.unpack_from(octets, place)
+        if length < 4:
+            break
+        # The highest bits say how the value is made.
+        found[number & 0x3FFF] = octets[place + 4 : place + length]
+        place += (length + 3) & ~3
+    return found
+
+
+def readLink(body: bytes) -> Link:
+    """
+    The device that a message is about.
+    """
+    _, _, index, flags, _ = _link.unpack_from(body)
+    found = options(body[_link.size :])
+    return Link(
+        index,
+        found.get(_LINK_NAME, b"").rstrip(b"\0").decode(),
+        bool(flags & UP),
+        int.from_bytes(found.get(_LINK_MASTER, b""), sys.byteorder),
+        options(found.get(_LINK_INFO, b"")).get(_INFO_KIND, b"").rstrip(b"\0").decode(),
+    )
+
+
+def readAddress(body: bytes) -> tuple[int, bytes]:
+    """
+    The index of the device and the address, packed, that a message is about.
+    """
+    index: int = _address.unpack_from(body)[4]
+    found = options(body[_address.size :])
+    return index, found.get(_ADDRESS_LOCAL, found.get(_ADDRESS, b""))
+
+
+def readRoute(body: bytes) -> tuple[int, bytes, int]:
+    """
+    The index of the device that a route of the main table leads to, or 0, and its network: the
+    address, packed, and the length of the prefix.
+    """
+    family, length, _, _, table, _, _, _, _ = _route.unpack_from(body)
+    found = options(body[_route.size :])
+    index = int.from_bytes(found.get(_ROUTE_DEVICE, b""), sys.byteorder)
+    size = 4 if family == socket.AF_INET else 16
+    return index if table == _MAIN_TABLE else 0, found.get(_ROUTE_DESTINATION, bytes(size)), length
+
+
+def _addressRequest(kind: Message, flags: int, index: int, address: Interface) -> bytes:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    body = _address.pack(family, address.network.prefixlen, 0, 0, index)
+    packed = address.ip.packed
+    return request(kind, flags, body + option(_ADDRESS_LOCAL, packed) + option(_ADDRESS, packed))
+
+
+def _routeRequest(
+    kind: Message, flags: int, index: int, network: Network, what: tuple[int, int, int]
+) -> bytes:
+    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+    body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
+    body += option(_ROUTE_DESTINATION, network.network_address.packed)
+    return request(kind, flags, body + option(_ROUTE_DEVICE, pack("=I", index)))
+
+
+class RequestSocket:
+    """
+    Asks the kernel.
+
+    @ivar port: what the kernel says who asked, when it tells others of a change.
+    """
+
+    def __init__(self) -> None:
+        """
+        @raise OSError: there is no rtnetlink.
+        """
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+        self.port: int = self._socket.getsockname()[0]
+
+    def ask(self, requests: Sequence[bytes]) -> list[int]:
+        """
+        Have all of C{requests} done, in order; one that fails doesn't keep those after it.
+
+        @return: for each the number of the error, as in L{errno}; 0: it was done.
+        @raise OSError: they couldn't be sent, or the kernel doesn't answer.
+        """
+        results: list[int] = []
+        for start in range(0, len(requests), _AT_ONCE):
+            results += self._ask(requests[start : start + _AT_ONCE])
+        return results
+
+    def link(self, name: str) -> Link | None:
+        """
+        The device of this name; None: there is none.
+
+        @raise OSError: the kernel doesn't answer.
+        """
+        body = _link.pack(0, 0, 0, 0, 0) + option(_LINK_NAME, name.encode() + b"\0")
+        size = HEADER.size + len(body)
+        self._socket.send(HEADER.pack(size, Message.GET_LINK, REQUEST, 0, 0) + body)
+        for kind, _, answer in messages(self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)):
+            if kind == Message.NEW_LINK:
+                return readLink(answer)
+            error = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
+            if error != errno.ENODEV:
+                raise OSError(error, os.strerror(error))
+        return None
+
+    def ipv4Addresses(self) -> list[IPv4Interface]:
+        """
+        The IPv4 addresses of every device.
+
+        @raise OSError: the kernel doesn't answer.
+        """
+        size = HEADER.size + _address.size
+        body = _address.pack(socket.AF_INET, 0, 0, 0, 0)
+        self._socket.send(HEADER.pack(size, Message.GET_ADDRESS, REQUEST | DUMP, 0, 0) + body)
+        found: list[IPv4Interface] = []
+        while True:
+            for kind, _, answer in messages(self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)):
+                if kind != Message.NEW_ADDRESS:
+                    return found
+                _, packed = readAddress(answer)
+                found.append(IPv4Interface((packed, _address.unpack_from(answer)[1])))
+
+    def close(self) -> None:
+        """
+        Close the socket.
+        """
+        self._socket.close()
+
+    def _ask(self, requests: Sequence[bytes]) -> list[int]:
+        self._socket.send(
+            b"".join(
+                request[:8] + pack("=I", number) + request[12:]
+                for number, request in enumerate(requests)
+            )
+        )
+        results: dict[int, int] = {}
+        while len(results) < len(requests):
+            # The answers are there already: the kernel gave them while it was asked.
+            answers = self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)
+            place = 0
+            while place < len(answers):
+                length, kind, _, number, _ = HEADER.unpack_from(answers, place)
+                if kind == ERROR:
+                    results[number] = -int.from_bytes(
+                        answers[place + 16 : place + 20], sys.byteorder, signed=True
+                    )
+                place += (length + 3) & ~3
+        return [results[number] for number in range(len(requests))]

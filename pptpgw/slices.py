@@ -1,0 +1,63 @@
+"""
+Long work in slices: whoever has thousands of things to do does some of them in each turn of the
+reactor, so that packets and timers have their turn between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+SECONDS = 0.004
+"""
+How long one slice may take. The last step that begins in it may take longer.
+"""
+
+
+class Slices:
+    """
+    One piece of work, of which each step of an iterator does a part.
+
+    The first slice is done at once. What a step raises ends the work.
+
+    @ivar done: fires when the iterator ends, or fails with what it raised; cancelling it leaves the
+        rest undone.
+    """
+
+    def __init__(self, clock: IReactorTime, steps: Iterator[object]) -> None:
+        self._clock = clock
+        self._steps = steps
+        self._next: IDelayedCall | None = None
+        self.done: Deferred[None] = Deferred(self._cancel)
+        self._slice()
+
+    def _slice(self) -> None:
+        self._next = None
+        seconds = self._clock.seconds
+        end = seconds() + SECONDS
+        try:
+            for _ in self._steps:
+                if self.done.called:
+                    return
+                if seconds() >= end:
+                    self._next = self._clock.callLater(0, self._slice)
+                    return
+        except Exception:
+            self.done.errback()
+        else:
+            if not self.done.called:
+                self.done.callback(None)
+
+    def _cancel(self, done: Deferred[None]) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+
+def inSlices(clock: IReactorTime, steps: Iterator[object]) -> Deferred[None]:
+    """
+    Do all of C{steps} in slices; see L{Slices.done} for what is returned.
+    """
+    return Slices(clock, steps).done
