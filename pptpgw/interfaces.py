@@ -470,10 +470,12 @@ class IAddressPools(IAddressPool):
     An address pool that knows pools by name, and whose pools may change.
     """
 
-    def change(pools: Mapping[str, PoolRanges]) -> None:
+    def change(pools: Mapping[str, PoolRanges], local: str) -> None:
         """
         These are the pools from now on, by name, L{DEFAULT_POOL} among them. Addresses that are in
         use stay so until they are released.
+
+        @param local: the gateway's own address (dotted), which is never given.
         """
 
     def reserve(user: str, addresses: Sequence[str]) -> None:

@@ -148,8 +148,37 @@ def _address(value: object) -> IPv4Address:
     return address
 
 
+def isUnicast(network: IPv4Network) -> bool:
+    """
+    Whether every address of C{network} can be a host's on some network: it has none of 0.0.0.0/8,
+    127.0.0.0/8 (loopback), 224.0.0.0/4 (multicast) and 240.0.0.0/4 (class E, broadcast).
+    """
+    return not any(network.overlaps(other) for other in NO_UNICAST)
+
+
+def hostsOf(network: IPv4Network) -> AddressRange:
+    """
+    The first and the last address of C{network} that a host can have: of one with more than two
+    addresses not the network's own, and not that of its broadcasts.
+    """
+    spare = 1 if network.prefixlen < 31 else 0
+    return network[spare], network[-1 - spare]
+
+
+def _unicast(value: object) -> IPv4Address:
+    address = _address(value)
+    _require(isUnicast(IPv4Network(address)))
+    return address
+
+
 def _network(value: object) -> IPv4Network:
     return IPv4Network(_exactly(str, value))
+
+
+def _unicastNetwork(value: object) -> IPv4Network:
+    network = _network(value)
+    _require(isUnicast(network))
+    return network
 
 
 def _prefix(value: object) -> IPv6Network:
@@ -177,15 +206,14 @@ def _addressRange(value: object) -> AddressRange:
     """
     text = _exactly(str, value)
     if "/" in text:
-        network = IPv4Network(text)
-        spare = 1 if network.prefixlen < 31 else 0
-        first, last = network[spare], network[-1 - spare]
+        first, last = hostsOf(IPv4Network(text))
     else:
         start, dash, end = text.partition("-")
         first = IPv4Address(start.strip())
         last = IPv4Address(end.strip()) if dash else first
     _require(first <= last)
-    return _address(str(first)), _address(str(last))
+    _require(not any(first <= other[-1] and other[0] <= last for other in NO_UNICAST))
+    return first, last
 
 
 def _ranges(value: object) -> tuple[AddressRange, ...]:
@@ -246,7 +274,7 @@ def _labelRoute(value: object) -> LabelRoute:
     match = re.fullmatch(r"(\d{1,7}) as (\d{1,7}) via (\S+)", _exactly(str, value), re.ASCII)
     _require(match is not None)
     assert match is not None
-    return _label(match[1]), _label(match[2]), _address(match[3])
+    return _label(match[1]), _label(match[2]), _unicast(match[3])
 
 
 def _labelRoutes(value: object) -> tuple[LabelRoute, ...]:
@@ -269,17 +297,24 @@ def _udpAddress(value: object) -> str:
     return text
 
 
+NO_UNICAST = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
+"""
+The networks that no host has an address of.
+"""
+_NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
 _BROADCAST = IPv4Address("255.255.255.255")
 BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))
-ADDRESS = Kind('an IPv4 address of one host, as in "192.0.2.1"', _address)
+ADDRESS = Kind(f'an IPv4 address of one host, as in "192.0.2.1"{_NO_UNICAST}', _unicast)
 ADDRESSES = _listOf("distinct IPv4 addresses of hosts", _address)
 TWO_ADDRESSES = Kind(
     "a list of at most two distinct IPv4 addresses of hosts",
     lambda value: ADDRESSES.convert(value if len(value) <= 2 else None),
 )
 NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
+CALLERS_NETWORKS = Kind(f"{NETWORKS.allowed}{_NO_UNICAST}", _listOf("", _unicastNetwork).convert)
 RANGES = Kind(
-    'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another', _ranges
+    f'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another{_NO_UNICAST}',
+    _ranges,
 )
 POOLS = Kind(
     'tables of a name (of 1 to 63 printable characters without space, each once, not "default"), '

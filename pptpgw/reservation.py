@@ -16,6 +16,7 @@ from pptpgw.auth.chain import checkersOf
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAddressPools
 from pptpgw.log import Logger
+from pptpgw.session.pool import ownedOf
 from pptpgw.store.record import Account
 
 _log = Logger()
@@ -39,13 +40,13 @@ def reserve(portal: Portal, pools: IAddressPools) -> Deferred[Any]:
 def _reserve(accounts: Iterable[Account], pools: IAddressPools) -> None:
     for account in accounts:
         try:
-            networks = account.profile.addresses or ()
+            networks = account.profile.addresses
         except ConfigurationError as error:
             _log.warn(
                 "{user!a} has a profile that can't be read: {error}", user=account.name, error=error
             )
             continue
-        if own := [str(one.network_address) for one in networks if one.prefixlen == 32]:
+        if own := ownedOf(networks):
             pools.reserve(account.name, own)
 
 

@@ -62,6 +62,9 @@ alice * "open sesame" *
 bob * builder 10.77.9.9
 carol * singer 10.99.0.1 10.99.0.2
 nobody * secret -
+dave * secret 192.0.2.8/29
+erin * secret !10.77.0.10 *
+gate * secret 10.77.0.1
 """
 
 
@@ -288,6 +291,19 @@ def test_ownAddress(world: World) -> None:
     world.run(10, 0.01)
     failureOf(failed)
     assert any("10.99.0.1, 10.99.0.2 already in use" in line for line in world.log)
+
+
+def test_networksOfAddresses(world: World) -> None:
+    """
+    A line may name a network, or all but some; the gateway's own address is nobody's.
+    """
+    connection = world.connect()
+    for name, address in ((b"dave", "192.0.2.9"), (b"dave", "192.0.2.10"), (b"erin", "10.77.0.11")):
+        assert ipv4(resultOf(world.call(connection, name, b"secret"))).localAddress == address
+    failed = world.call(connection, b"gate", b"secret")
+    world.run(10, 0.01)
+    failureOf(failed)
+    assert any("10.77.0.1 can't be a caller's address" in line for line in world.log)
 
 
 def test_noAddressAllowed(world: World) -> None:

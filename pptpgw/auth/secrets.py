@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from pptpgw.error import ConfigurationError
+from pptpgw.kind import NO_UNICAST, isUnicast
 
 WILDCARD = b"*"
 
@@ -121,7 +122,8 @@ def _secrets(content: bytes, name: str) -> Iterator[Secret]:
 def _addresses(words: list[bytes], where: str) -> tuple[IPv4Network, ...] | None:
     """
     The networks that a list of address words allows.  As in pppd the first word that an address
-    fits decides, so an exclusion holds for what stands behind it.
+    fits decides, so an exclusion holds for what stands behind it. C{*} stands for what can be a
+    host's address.
     """
     if not words or words[0] == WILDCARD:
         return None
@@ -133,8 +135,13 @@ def _addresses(words: list[bytes], where: str) -> tuple[IPv4Network, ...] | None
         if word.startswith(b"!"):
             excluded.append(_network(word[1:], where))
             continue
-        networks = [_EVERYWHERE if word == WILDCARD else _network(word, where)]
-        for hole in excluded:
+        if word == WILDCARD:
+            networks, holes = [_EVERYWHERE], [*NO_UNICAST, *excluded]
+        else:
+            networks, holes = [_network(word, where)], excluded
+            if not isUnicast(networks[0]):
+                raise ConfigurationError(f"{where}: {networks[0]} can't be a host's address")
+        for hole in holes:
             networks = [part for whole in networks for part in _without(whole, hole)]
         allowed += networks
     return tuple(allowed)

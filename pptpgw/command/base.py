@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from pptpgw import __version__
+from pptpgw.command.judge import judge
 from pptpgw.config import Configuration, load
-from pptpgw.store.attribute import ATTRIBUTES, check
+from pptpgw.store.attribute import ATTRIBUTES, check, profileOf
 from pptpgw.store.interface import IStore
 
 
@@ -129,10 +130,12 @@ class Attributed(Named):
         """
         Those that were given, as the store takes them; None: to be taken away.
 
-        @raise pptpgw.error.ConfigurationError: one isn't allowed.
+        @raise pptpgw.error.ConfigurationError: one isn't allowed, or isn't in the configuration.
         """
         given: dict[str, str] = {name: self[name] for name in ATTRIBUTES if self[name] is not None}
-        return {name: check(name, text) if text else None for name, text in given.items()}
+        attributes = {name: check(name, text) if text else None for name, text in given.items()}
+        judge(self.configuration, profileOf("", present(attributes)))
+        return attributes
 
 
 def present(attributes: dict[str, str | None]) -> dict[str, str]:

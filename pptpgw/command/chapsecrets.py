@@ -11,7 +11,9 @@ from pathlib import Path
 from pptpgw.auth.realm import nameOf
 from pptpgw.auth.secrets import WILDCARD, Secret, Secrets, parse
 from pptpgw.command.base import Named, shown
+from pptpgw.command.judge import judge
 from pptpgw.error import ConfigurationError
+from pptpgw.profile import Profile
 from pptpgw.store.attribute import ATTRIBUTES
 from pptpgw.store.error import Taken
 from pptpgw.store.interface import IStore
@@ -60,6 +62,10 @@ class Import(Named):
 
     async def _add(self, store: IStore, client: bytes, secret: Secret) -> None:
         attributes = {}
+        try:
+            judge(self.configuration, Profile("", secret.addresses))
+        except ConfigurationError as error:
+            raise _LeftOut(str(error)) from error
         if secret.addresses is not None:
             attributes[_ADDRESS.option] = _ADDRESS.write(secret.addresses)
         recoverable = bool(self["recoverable"])

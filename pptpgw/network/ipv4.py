@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw import plugin
-from pptpgw.error import ConfigurationError
+from pptpgw.error import ConfigurationError, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
     IAddressPool,
@@ -44,6 +44,7 @@ from pptpgw.kind import (
     TWO_ADDRESSES,
     AddressRange,
     choice,
+    isUnicast,
     key,
 )
 from pptpgw.log import Logger
@@ -155,7 +156,7 @@ class IPv4Network:
             return [*kept, "pool"]
         self._pools = pools
         before = self.pool.networks
-        self.pool.change(pools)
+        self.pool.change(pools, str(old.local))
         interface = self._environment.interface
         if interface is not None:
             after = self.pool.networks
@@ -195,6 +196,10 @@ class IPv4Network:
 
     def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
         settings = self._settings
+        if address == str(settings.local) or not isUnicast(Subnet(address)):
+            # Of another allocator than our own: whatever it gives, this can't be a caller's.
+            self.pool.release(address)
+            raise Refused(f"{address} can't be a caller's address", retry=False)
         mru: int = self._environment.mru
         return IPCP(
             IPv4Settings(
@@ -230,7 +235,7 @@ class IPv4Factory:
         network = IPv4Network(settings, environment, pool)
         network.judge(settings)
         if IAddressPools.providedBy(pool):
-            pool.change(pools)
+            pool.change(pools, str(settings.local))
         return network
 
 

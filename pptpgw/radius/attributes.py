@@ -23,6 +23,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from pptpgw.error import Malformed
+from pptpgw.kind import isUnicast
 from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.radius.packet import Packet, decode
@@ -124,22 +125,16 @@ def _text(octets: bytes, longest: int = 253) -> str:
 
 
 def _address(octets: bytes) -> IPv4Address:
-    address = IPv4Address(decode("Framed-IP-Address", octets))
-    if address.is_unspecified or address.is_multicast or address.is_loopback:
-        raise ValueError(f"{address} is no host's address")
-    return address
-
-
-def _server(octets: bytes) -> IPv4Address:
-    address = _address(octets)
-    if address in _CHOSEN:
-        raise ValueError(f"{address} is no host's address")
-    return address
+    address = IPv4Network(decode("Framed-IP-Address", octets))
+    if not isUnicast(address):
+        raise ValueError(f"{address.network_address} is no host's address")
+    return address.network_address
 
 
 def _framedAddress(octets: bytes) -> Changes:
-    address = _address(octets)
-    return {"addresses": None if address in _CHOSEN else (IPv4Network(address),)}
+    if IPv4Address(decode("Framed-IP-Address", octets)) in _CHOSEN:
+        return {"addresses": None}
+    return {"addresses": (IPv4Network(_address(octets)),)}
 
 
 def _route(octets: bytes, user: IPv4Address | None) -> IPv4Network:
@@ -266,10 +261,10 @@ _READERS: Mapping[str, Callable[[bytes], Changes]] = {
     "MS-Filter": _rules,
     "MS-Quarantine-IPFilter": _rules,
     "Port-Limit": lambda octets: {"sessions": _number("Port-Limit", 0)(octets)},
-    "MS-Primary-DNS-Server": lambda octets: {"dns": (_server(octets),)},
-    "MS-Secondary-DNS-Server": lambda octets: {"dns": (_server(octets),)},
-    "MS-Primary-NBNS-Server": lambda octets: {"wins": (_server(octets),)},
-    "MS-Secondary-NBNS-Server": lambda octets: {"wins": (_server(octets),)},
+    "MS-Primary-DNS-Server": lambda octets: {"dns": (_address(octets),)},
+    "MS-Secondary-DNS-Server": lambda octets: {"dns": (_address(octets),)},
+    "MS-Primary-NBNS-Server": lambda octets: {"wins": (_address(octets),)},
+    "MS-Secondary-NBNS-Server": lambda octets: {"wins": (_address(octets),)},
     "DNS-Server-IPv6-Address": _server6,
     "MS-MPPE-Encryption-Policy": _policy,
     "MS-MPPE-Encryption-Types": _types,

@@ -5,6 +5,10 @@ The rules:
 
  - A user whose account names single addresses gets the first of them that is free, whether or not
    a pool holds it; from then on, or from L{AddressPool.reserve}, no pool gives them to others.
+ - A user whose account names a network gets the first free address of the pools that lies in what
+   it names; where the pools have none of that, the first free one that a host can have there. It
+   owns none.
+ - The gateway's own address is never given.
    Kept is only whose the addresses of the pools are, so that never takes more room than these have:
    of two accounts that name the same one the later owns it, and when a pool comes to hold more,
    they have no owners until these call or are reserved again.
@@ -33,6 +37,7 @@ from pptpgw.interfaces import (
     ISubscriber,
     PoolRanges,
 )
+from pptpgw.kind import hostsOf
 
 Range = tuple[IPv4Address, IPv4Address]
 
@@ -89,6 +94,7 @@ class AddressPool:
         @param ranges: those of the default pool.
         """
         self._pools = {DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))}
+        self._local = ""
         self._used: set[str] = set()
         self._owners: dict[str, str] = {}
         # The addresses of each owner.
@@ -116,10 +122,11 @@ class AddressPool:
     def __contains__(self, address: str) -> bool:
         return any(address in pool for pool in self._pools.values())
 
-    def change(self, pools: Mapping[str, PoolRanges]) -> None:
+    def change(self, pools: Mapping[str, PoolRanges], local: str) -> None:
         """
         See L{IAddressPools.change}.
         """
+        self._local = local
         freed = [address for pool in self._pools.values() for address in pool.freed]
         self._pools = {name: _Pool(pool, freed) for name, pool in pools.items()}
         for user, own in tuple(self._owned.items()):
@@ -143,22 +150,17 @@ class AddressPool:
         where the account allows none or names a pool that isn't there.
         """
         name: str = subscriber.name
-        if subscriber.addresses is None:
-            if name in self._owned:
-                self.reserve(name, ())
-            try:
-                address = self._fromPools(name, subscriber.profile.pool or DEFAULT_POOL)
-            except (Exhausted, Refused) as error:
-                return fail(error)
-        else:
-            own = [str(n.network_address) for n in subscriber.addresses if n.prefixlen == 32]
-            if not own:
-                return fail(Refused("the account allows no address", retry=False))
+        networks = subscriber.addresses
+        own = ownedOf(networks)
+        if own or name in self._owned:
             self.reserve(name, own)
-            free = next((one for one in own if one not in self._used), None)
-            if free is None:
-                return fail(Refused(f"{', '.join(own)} already in use", retry=False))
-            address = free
+        try:
+            if networks is None:
+                address = self._fromPools(name, subscriber.profile.pool or DEFAULT_POOL)
+            else:
+                address = self._fromNetworks(name, networks)
+        except (Exhausted, Refused) as error:
+            return fail(error)
         self._used.add(address)
         return succeed(address)
 
@@ -205,6 +207,50 @@ class AddressPool:
         if tried == [DEFAULT_POOL]:
             raise Exhausted("the address pool is used up")
         raise Exhausted(f"the address pools {', '.join(tried)} are used up")
+
+    def _fromNetworks(self, user: str, networks: Sequence[IPv4Network]) -> str:
+        """
+        An address of those that the account names.
+
+        @raise Refused: it names none, or none of them is free.
+        """
+        for number in self._candidates(networks):
+            address = str(IPv4Address(number))
+            unused = address not in self._used and address != self._local
+            if unused and self._owners.get(address, user) == user:
+                return address
+        if not networks:
+            raise Refused("the account allows no address", retry=False)
+        shown = ", ".join(str(one).removesuffix("/32") for one in networks)
+        why = "is the gateway's own address" if shown == self._local else "already in use"
+        raise Refused(f"{shown} {why}", retry=False)
+
+    def _candidates(self, networks: Sequence[IPv4Network]) -> Iterator[int]:
+        """
+        The addresses, as numbers, that an account that names C{networks} may have, in order.
+        """
+        runs = [hostsOf(network) for network in networks]
+        if not ownedOf(networks):
+            inPools = [
+                (max(first, network[0]), min(last, network[-1]))
+                for network in networks
+                for pool in self._pools.values()
+                for first, last in pool.ranges
+                if first <= network[-1] and network[0] <= last
+            ]
+            runs = inPools or runs
+        for first, last in runs:
+            yield from range(int(first), int(last) + 1)
+
+
+def ownedOf(networks: Sequence[IPv4Network] | None) -> list[str]:
+    """
+    The addresses, dotted, that an account owns that names C{networks}: where it names single
+    addresses alone.
+    """
+    if networks is None or any(one.prefixlen < one.max_prefixlen for one in networks):
+        return []
+    return [str(one.network_address) for one in networks]
 
 
 @implementer(IAddressPoolFactory)

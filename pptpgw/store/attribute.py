@@ -17,6 +17,7 @@ from typing import Any
 from pptpgw.error import ConfigurationError
 from pptpgw.kind import (
     BITS,
+    CALLERS_NETWORKS,
     IPV6_ADDRESSES,
     NAME,
     NETWORKS,
@@ -141,7 +142,7 @@ _RATE = whole(1000, 1 << 40)
 ATTRIBUTES: Mapping[str, Attribute] = {
     one.option: one
     for one in (
-        _several("address", "addresses", "IPv4 networks to have an address of", NETWORKS),
+        _several("address", "addresses", "IPv4 networks to have an address of", CALLERS_NETWORKS),
         _one("pool", "pool", "Name of the IPv4 pool", NAME),
         _several("routes", "routes", "Networks behind the user", _ROUTES),
         _several("dns", "dns", "IPv4 name servers", TWO_ADDRESSES),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pptpgw.auth.secrets import Secret, parse
 from pptpgw.error import ConfigurationError
+from pptpgw.kind import NO_UNICAST
 
 
 def found(content: bytes, client: bytes = b"user", server: bytes = b"gw") -> Secret:
@@ -145,7 +146,9 @@ def test_excludedFromEverything() -> None:
     addresses = found(b"user gw pw !10.0.0.1 *").addresses
     assert addresses is not None
     assert not any(IPv4Address("10.0.0.1") in network for network in addresses)
-    assert sum(network.num_addresses for network in addresses) == 2**32 - 1
+    # Nor any that can't be a host's.
+    assert sum(network.num_addresses for network in addresses) == 222 * 2**24 - 1
+    assert not any(network.overlaps(other) for network in addresses for other in NO_UNICAST)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,41 @@ class TestAdd:
         assert "--sessions many: must be a whole number from 0 to 65535" in done.error
         assert not (tmp_path / "accounts.sqlite").exists() or await account(tmp_path) is None
 
+    @pytest.mark.parametrize(
+        ("words", "complaint"),
+        [
+            ("--address 10.77.0.1", "address 10.77.0.1: it is the gateway's own, [ipv4] local"),
+            ("--address 10.1.1.1,10.77.0.1", "address 10.77.0.1: it is the gateway's own"),
+            ("--address 127.0.0.1", "--address 127.0.0.1: must be a list of"),
+            ("--address 240.0.0.1", "--address 240.0.0.1: must be a list of"),
+            ("--address 0.0.0.0/0", "--address 0.0.0.0/0: must be a list of"),
+            (
+                "--pool gusts",
+                "there is no pool gusts: [[ipv4.pools]] has default, guests",
+            ),
+            ("--filter offices", "there is no filter offices: [[network.filter]] has office;"),
+        ],
+    )
+    async def test_whatTheGatewayCouldNotGive(
+        self, pptpgw: Command, configuration: Path, tmp_path: Path, words: str, complaint: str
+    ) -> None:
+        """
+        It is said when it is set, of users and of profiles, and nothing is made.
+        """
+        with configuration.open("a") as file:
+            file.write(
+                '[[network.filter]]\nname = "office"\nrules = []\n'
+                '[[ipv4.pools]]\nname = "guests"\nranges = ["10.78.0.0/24"]\n'
+            )
+        for kind in ("user", "profile"):
+            more = ["--generate"] if kind == "user" else []
+            done = await pptpgw(kind, "add", "bob", *more, *words.split())
+            assert done.status == 1 and complaint in done.error
+            assert (await pptpgw(kind, "add", "ann", *more, "--pool", "guests")).status == 0
+            done = await pptpgw(kind, "set", "ann", *words.split())
+            assert done.status == 1 and complaint in done.error
+        assert await account(tmp_path) is None
+
     async def test_takenIsToldBeforeAPasswordIsAskedFor(self, pptpgw: Command) -> None:
         await pptpgw("user", "add", "bob", "--generate")
         done = await pptpgw("user", "add", "bob")
@@ -311,6 +346,17 @@ class TestImport:
         assert ann.profile.addresses == (IPv4Network("10.77.1.7"), IPv4Network("10.78.0.0/16"))
         assert (bob.ntHash, bob.profile.addresses) == (ntPasswordHash(b"battery"), None)
         assert (carol.ntHash, carol.profile.addresses) == (ntPasswordHash(b"staple"), ())
+
+    async def test_theGatewaysOwnAddress(self, pptpgw: Command, tmp_path: Path) -> None:
+        (tmp_path / "secrets").write_text("bob * x 10.77.0.1\nann * x !10.77.0.0 *\n")
+        done = await pptpgw("import", str(tmp_path / "secrets"))
+        assert done.error.startswith("bob is left out: address 10.77.0.1: it is the gateway's own")
+        assert done.out == "1 users are added, 1 left out.\n"
+        networks = (await must(tmp_path, "ann")).profile.addresses
+        assert networks is not None
+        assert [str(one) for one in networks if one.overlaps(IPv4Network("10.77.0.0/31"))] == [
+            "10.77.0.1/32"
+        ]
 
     async def test_duplicates(self, pptpgw: Command, tmp_path: Path) -> None:
         """

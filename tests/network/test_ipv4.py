@@ -5,16 +5,17 @@ Tests of L{pptpgw.network.ipv4}.
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config import parse
 from pptpgw.counters import Counters
-from pptpgw.error import ConfigurationError, Exhausted
+from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     IAddressPool,
     IKernelInterface,
@@ -100,6 +101,39 @@ def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> 
     failures: list[object] = []
     network.makeProtocol(alice).addErrback(lambda failure: failures.append(failure.value))
     assert isinstance(failures[0], Exhausted)
+
+
+@pytest.mark.parametrize("pool", ["127.0.0.2", "0.0.0.1-10.0.0.1", "126.0.0.1-128.0.0.1"])
+@pytest.mark.parametrize("where", ["pool = {}", "[[ipv4.pools]]\nname = 'x'\nranges = {}"])
+def test_noPoolOfWhatIsNoHosts(pool: str, where: str) -> None:
+    for one in (pool, "224.0.0.1", "240.0.0.0/24", "255.255.255.0/24"):
+        with pytest.raises(ConfigurationError, match=r"none of 0\.|must be tables"):
+            made(where.format(f'["{one}"]'))
+
+
+@pytest.mark.parametrize("address", ["10.77.0.1", "127.0.0.1", "240.0.0.1", "0.0.0.1"])
+def test_whateverTheAllocatorGives(address: str) -> None:
+    """
+    The gateway's own address isn't a caller's, nor is what can't be a host's; it goes back.
+    """
+    network = made("")
+    released: list[str] = []
+
+    class Pool:
+        networks = ()
+
+        def allocate(self, subscriber: Profile) -> Deferred[str]:
+            return succeed(address)
+
+        def release(self, address: str) -> None:
+            released.append(address)
+
+    foreign: Any = Pool()
+    network.pool = foreign
+    failures: list[object] = []
+    network.makeProtocol(Profile("alice")).addErrback(lambda one: failures.append(one.value))
+    assert isinstance(failures[0], Refused) and "caller's address" in str(failures[0])
+    assert released == [address]
 
 
 def test_whatACallerIsGiven() -> None:

@@ -174,7 +174,7 @@ def test_whatIsKeptOfOwnersIsBounded() -> None:
         addresses.reserve(f"other{number}", [f"10.0.0.{number % 9}", "10.9.9.9"])
     assert len(addresses._owners) <= 4
     assert sum(map(len, addresses._owned.values())) == len(addresses._owners)
-    addresses.change({DEFAULT_POOL: ranges("10.0.0.4-10.0.0.5")})
+    addresses.change({DEFAULT_POOL: ranges("10.0.0.4-10.0.0.5")}, "10.0.0.9")
     assert set(addresses._owners) == {"10.0.0.4"}
     assert len(addresses._owned) == 1
 
@@ -205,7 +205,7 @@ def named(**pools: PoolRanges) -> AddressPool:
     Pools by name.
     """
     addresses = AddressPool()
-    addresses.change({"default": ranges("10.0.0.1-10.0.0.2"), **pools})
+    addresses.change({"default": ranges("10.0.0.1-10.0.0.2"), **pools}, "10.0.0.9")
     return addresses
 
 
@@ -258,13 +258,13 @@ def test_poolsChangeWhileTheyAreUsed() -> None:
     """
     addresses = named()
     assert [allocate(addresses), allocate(addresses)] == ["10.0.0.1", "10.0.0.2"]
-    addresses.change({"default": ranges("10.0.0.2-10.0.0.5")})
+    addresses.change({"default": ranges("10.0.0.2-10.0.0.5")}, "10.0.0.9")
     assert [allocate(addresses) for _ in range(3)] == ["10.0.0.3", "10.0.0.4", "10.0.0.5"]
     addresses.release("10.0.0.1")
     assert isinstance(refusal(addresses), Exhausted)
     for number in (4, 2, 3):
         addresses.release(f"10.0.0.{number}")
-    addresses.change({"default": ranges(), "a": ranges("10.0.0.1-10.0.0.4")})
+    addresses.change({"default": ranges(), "a": ranges("10.0.0.1-10.0.0.4")}, "10.0.0.9")
     assert isinstance(refusal(addresses), Exhausted)
     mine = Profile("m", pool="a")
     assert [allocate(addresses, mine) for _ in range(4)] == [
@@ -279,6 +279,59 @@ def test_poolsChangeWhileTheyAreUsed() -> None:
         "10.0.0.2/31",
         "10.0.0.4/32",
     ]
+
+
+def test_networksOutsideOfThePools() -> None:
+    """
+    The addresses in them that hosts can have, in their order, each once; nobody owns them.
+    """
+    addresses = pool()
+    mine = own("192.0.2.8/30", "192.0.2.16/31", "192.0.2.20/32")
+    assert [allocate(addresses, mine) for _ in range(5)] == [
+        "192.0.2.9",
+        "192.0.2.10",
+        "192.0.2.16",
+        "192.0.2.17",
+        "192.0.2.20",
+    ]
+    assert "192.0.2.8/30, 192.0.2.16/31, 192.0.2.20 already in use" in str(refusal(addresses, mine))
+    addresses.release("192.0.2.10")
+    assert allocate(addresses, mine) == "192.0.2.10"
+    assert not addresses._owners
+
+
+def test_networksThatAPoolHas() -> None:
+    """
+    Where the pools have addresses of them, those are given and no others: whoever is allowed
+    everything but one address gets one of a pool.
+    """
+    addresses = named(staff=ranges("10.1.0.1-10.1.0.2"))
+    everything = IPv4Network("0.0.0.0/0").address_exclude(IPv4Network("10.0.0.1"))
+    anything = Profile("own", tuple(sorted(everything)))
+    assert [allocate(addresses, anything) for _ in range(3)] == [
+        "10.0.0.2",
+        "10.1.0.1",
+        "10.1.0.2",
+    ]
+    assert isinstance(refusal(addresses, anything), Refused)
+    assert allocate(addresses) == "10.0.0.1"
+
+
+def test_anOwnedAddressIsNoOthers() -> None:
+    """
+    Neither of a pool nor of a network that another account names.
+    """
+    addresses = pool()
+    addresses.reserve("bob", ["10.0.0.1"])
+    assert allocate(addresses, own("10.0.0.0/24")) == "10.0.0.2"
+
+
+def test_theGatewaysOwnAddressIsNeverGiven() -> None:
+    addresses = named()
+    addresses.change({"default": ranges()}, "10.0.0.9")
+    assert str(refusal(addresses, own("10.0.0.9/32"))) == "10.0.0.9 is the gateway's own address"
+    assert allocate(addresses, own("10.0.0.9/32", "10.0.0.3/32")) == "10.0.0.3"
+    assert allocate(addresses, own("10.0.0.8/30")) == "10.0.0.10"
 
 
 def test_noOwnAddress() -> None:
@@ -341,7 +394,7 @@ def test_againstAModel(steps: list[tuple[int, int]]) -> None:
             continue
         if kind == 3:
             last = number
-            addresses.change({"default": ranges(f"10.0.0.1-10.0.0.{last}")})
+            addresses.change({"default": ranges(f"10.0.0.1-10.0.0.{last}")}, "10.0.0.9")
             pooled = {f"10.0.0.{one}" for one in range(1, last + 1)}
             owners = {one: name for one, name in owners.items() if one in pooled}
             continue

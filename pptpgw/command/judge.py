@@ -1,0 +1,40 @@
+"""
+What the gateway's configuration has to say about the profile of an account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pptpgw.config import Configuration
+from pptpgw.error import ConfigurationError
+from pptpgw.network.ipv4 import IPv4, IPv4Factory
+from pptpgw.profile import Profile
+from pptpgw.session.pool import AddressPoolFactory, ownedOf
+
+
+def judge(configuration: Configuration, profile: Profile) -> None:
+    """
+    Judge whether a gateway of this configuration could give what C{profile} names.
+
+    @raise ConfigurationError: an address is the gateway's own, or there is no such pool or filter.
+    """
+    ipv4: IPv4 = configuration.section(IPv4Factory())
+    if str(ipv4.local) in ownedOf(profile.addresses):
+        raise ConfigurationError(
+            f"address {ipv4.local}: it is the gateway's own, [ipv4] local; choose another one"
+        )
+    # What another allocator calls its pools isn't known here.
+    if profile.pool and ipv4.allocator == AddressPoolFactory.name:
+        _known("pool", profile.pool, "[[ipv4.pools]]", ipv4.allPools())
+    if profile.filter:
+        filters = [one.name for one in configuration.network.filter]
+        _known("filter", profile.filter, "[[network.filter]]", filters)
+
+
+def _known(what: str, name: str, table: str, names: Collection[str]) -> None:
+    if name not in names:
+        raise ConfigurationError(
+            f"there is no {what} {name}: {table} has {', '.join(names) or 'none'}; --config FILE "
+            "names another configuration"
+        )
