@@ -23,6 +23,7 @@ class Termination(IntEnum):
     NAS_REQUEST = 10
     NAS_REBOOT = 11
     PORT_PREEMPTED = 13
+    SERVICE_UNAVAILABLE = 15
     USER_ERROR = 17
 
 

@@ -55,13 +55,20 @@ class Unproven(Refused):
         super().__init__("no such user or wrong password")
 
 
+class Unavailable(PPTPGWError):
+    """
+    Whoever should judge a caller, or give it something, can't be reached or has nothing now. That
+    is no fault of the caller's, who had better dial again; the text says why, for the log alone.
+    """
+
+
 class CallError(PPTPGWError):
     """
     A call that this side placed could not be set up, or ended; the text says why.
     """
 
 
-class Exhausted(PPTPGWError):
+class Exhausted(Unavailable):
     """
     A bounded supply (addresses, call ids, connections) has nothing left to give.
     """

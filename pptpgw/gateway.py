@@ -11,14 +11,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from time import time
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
-from pptpgw.error import PPTPGWError
+from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Caller,
     Claim,
@@ -42,6 +42,7 @@ from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
 from pptpgw.session.observer import tell
+from pptpgw.session.outage import Outage
 from pptpgw.session.session import Session
 from pptpgw.wire.ppp import PAP
 from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
@@ -108,6 +109,7 @@ class Gateway:
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
         )
         self._endings = Endings(clock)
+        self._outage = Outage(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self.quota = Quota(clock, self.counters.own)
         self._refusals = Refusals(self.quota, self.counters.own, self._tell)
@@ -144,6 +146,7 @@ class Gateway:
         seconds all the same.
         """
         self.quota.tell()
+        self._outage.stop()
         if not self.lines and not self._endings:
             self._stopped = succeed(None)
             return self._stopped
@@ -247,14 +250,6 @@ class Gateway:
         for network in session.networks.pop(protocol, ()):
             self._addresses.remove(network, session)
 
-    def reason(self, failure: Failure) -> str:
-        """
-        Why a network has nothing for a caller; a failure that isn't one of ours is logged whole.
-        """
-        if failure.check(PPTPGWError) is None:
-            self._log.failure("A network failed to make its protocol", failure=failure)
-        return failure.getErrorMessage() or type(failure.value).__name__
-
     def callerOf(self, call: Call) -> Caller:
         """
         Who calls, with the number and the identifier that its session will have.
@@ -285,19 +280,32 @@ class Gateway:
         self._tell("sessionStarted", session)
         return session
 
-    def refused(self, line: Line, claim: Claim, why: str | None) -> None:
+    def served(self, grant: Grant) -> Grant:
         """
-        The claim of C{line}'s caller was found false, or nothing can be done for it.
+        A claim was found true, and its caller has what it needs.
+        """
+        self._outage.served()
+        return grant
 
-        @param why: None where the caller itself took its claim back.
+    def refused(self, line: Line, claim: Claim, failure: Failure) -> None:
+        """
+        The claim of C{line}'s caller was found false, or nothing can be done for it, or the caller
+        itself took it back: C{failure} is L{Refused}, C{CancelledError}, or anything else where
+        that is no fault of the caller's.
         """
         if line.session is None and line in self.lines:
             self._admission.unseat(line)
-        if why is None:
+        if failure.check(CancelledError) is not None:
             return
         caller = line.call.peerAddress
         name = claim.name[:64].decode("utf-8", "replace")
-        if self.quota.allows("refused callers", caller):
+        why = failure.getErrorMessage() or type(failure.value).__name__
+        if failure.check(Refused) is None:
+            self._outage.touched(failure)
+            if line.session is not None:
+                # It goes on, and is asked again.
+                return
+        elif self.quota.allows("refused callers", caller):
             self._log.warn(
                 "{caller}: {name!a} is refused, by {method}: {why}",
                 session=line.caller.session,

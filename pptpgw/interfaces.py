@@ -779,7 +779,8 @@ class IVerdicts(Interface):
 
     def refused(reason: str) -> None:
         """
-        The exchange failed for good, and the peer has been told; or it didn't answer.
+        The exchange failed for good, and the peer has been told; or it didn't answer; or nobody can
+        judge it now, which it isn't told by the exchange.
         """
 
 
@@ -876,7 +877,8 @@ class IAuthenticationProtocol(IPlugin):
 
         @param send: sends a packet of L{number}, at most 1020 octets (RFC 3748 section 3.1).
         @param name: ours, never empty.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, and with
+            L{pptpgw.error.Unavailable} where that can't be done.
         @param rechallenge: seconds until a peer that has proven itself is asked again, where the
             protocol can; 0: never.
         """

@@ -14,8 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from pptpgw.cause import Cause, codeOf
-from pptpgw.error import Refused
+from pptpgw.cause import Cause, Termination, codeOf
+from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import (
     Attachments,
     Claim,
@@ -30,6 +30,7 @@ from pptpgw.ppp.link import Link
 from pptpgw.ppp.network import cancelled
 from pptpgw.pptp.call import Call
 from pptpgw.session.session import Session
+from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError
 
 if TYPE_CHECKING:
     from pptpgw.gateway import Gateway
@@ -41,6 +42,14 @@ GRE_SECONDS = 5.0
 # How long LCP waits for the Outgoing-Call-Reply, which the reactor writes in its next turn only, to
 # get ahead of it: most clients lose what GRE brings before that.
 HEAD_START = 0.002
+# What a Call-Disconnect-Notify says where it isn't that the gateway has ended the call.
+_CODES = {
+    Termination.SERVICE_UNAVAILABLE: (
+        DisconnectResult.GENERAL_ERROR,
+        GeneralError.NO_RESOURCE,
+        CauseCode.RESOURCE_UNAVAILABLE,
+    ),
+}
 
 
 Made = Sequence[tuple[INetwork, INetworkProtocol]]
@@ -195,8 +204,7 @@ class Line:
                 # Who is asked again isn't locked out of its session, whatever others have guessed.
                 judged = gateway.authenticate(claim)
         judged = judged.addCallback(self._admit)
-        judged.addErrback(self._refused, claim)
-        return judged
+        return judged.addCallbacks(gateway.served, self._refused, errbackArgs=(claim,))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
@@ -253,7 +261,7 @@ class Line:
             cause = Cause(f"{cause}; {self._noGRE()}", codeOf(cause))
         self.channel.close()
         self._gateway.lineEnded(self, cause)
-        self.call.hangUp(cause)
+        self.call.hangUp(cause, *_CODES.get(codeOf(cause), ()))
 
     def _admit(self, grant: Grant) -> Grant | Deferred[Grant]:
         if self._madeFor == grant.name:
@@ -282,12 +290,14 @@ class Line:
         try:
             for answer in answers:
                 if isinstance(answer, Failure):
-                    # No fault of the caller's: another try wouldn't help.
-                    raise Refused(self._gateway.reason(answer), retry=False)
+                    if isinstance(answer.value, Refused):
+                        # No fault of the caller's: another try wouldn't help.
+                        answer.value.retry = False
+                    answer.raiseException()
             self._assertCalling()
             if not made:
                 raise Refused("no network protocol has anything for this user", retry=False)
-        except Refused:
+        except Exception:
             _releaseAll(made)
             raise
         # Of another user, before there was a session.
@@ -301,11 +311,13 @@ class Line:
             raise Refused("the call ended meanwhile", retry=False)
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
-        why: str | None = failure.getErrorMessage() or type(failure.value).__name__
-        if failure.check(CancelledError) is not None:
-            # Whoever hangs up, or negotiates LCP anew, meanwhile was not turned away by anybody.
-            why = "there was no verdict in time" if self.link.authenticating else None
-        self._gateway.refused(self, claim, why)
+        if failure.check(CancelledError) is not None and self.link.authenticating:
+            # Nobody hung up, or negotiated LCP anew.
+            failure = Failure(Unavailable("there was no verdict in time"))
+        self._gateway.refused(self, claim, failure)
+        if failure.check(Refused, Unavailable, CancelledError) is None:
+            # It is in the log.
+            failure = Failure(Unavailable(failure.getErrorMessage()))
         return failure
 
     @property

@@ -28,7 +28,6 @@ from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
 from pptpgw.log import Logger
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.section import Accounts
-from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account
 
@@ -148,17 +147,15 @@ class AccountsChecker:
     def _proves(self, credentials: Any, account: Account) -> bool:
         """
         Whether C{credentials} were made by somebody who knows the account's password.
+
+        @raise pptpgw.store.error.StoreError: the password is sealed, and can't be opened.
         """
         right: bool
         if IUsernamePassword.providedBy(credentials):
             given = ntPasswordHash(credentials.password)
             right = hmac.compare_digest(given, account.ntHash)
         elif account.sealed:
-            try:
-                password = self.store.vault.open(account.name, account.sealed)
-            except StoreError as error:
-                self._log.error("{error}", error=str(error))
-                password = _NOBODY
+            password = self.store.vault.open(account.name, account.sealed)
             right = credentials.checkPassword(password)
         elif hasattr(credentials, "checkNTHash"):
             right = credentials.checkNTHash(account.ntHash)

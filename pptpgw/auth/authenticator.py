@@ -44,7 +44,7 @@ class Authenticator:
         """
         Judge C{claim}.
 
-        @return: fails with L{Refused}; with anything else where a checker or the realm broke.
+        @return: fails with L{Refused}; with anything else where the claim couldn't be judged.
         """
         judged = self._login(claim, claim.name)
         account = accountName(claim.name)

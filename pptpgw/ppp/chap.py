@@ -41,6 +41,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.algorithm import PASSWORD_EXPIRED, Algorithm, Answer
 from pptpgw.ppp.exchange import (
+    OUTAGE_SECONDS,
     RESTART_SECONDS,
     TRANSMISSIONS,
     Authenticate,
@@ -216,6 +217,9 @@ class CHAPAuthenticator(AuthenticatorExchange):
     def _reply(self, reply: chap.Success | chap.Failure) -> None:
         self._answered, self._answer = reply.identifier, reply.encode()
         self._send(self._answer)
+
+    def _askLater(self) -> None:
+        self._arm(min(self._rechallenge, OUTAGE_SECONDS), self.start)
 
     def _accept(self, message: bytes) -> None:
         if self._rechallenge:

@@ -13,8 +13,10 @@ The rules:
    somebody else judges the methods that we don't know, the conversation is passed on to him.
  - We never send a Nak, and answer no Request (section 5.3).
  - A method asks at most so often that there are L{ROUNDS} Requests in all.
- - What is true when the peer is asked who it is during a session: a false claim ends the exchange,
-   and so does a true one under another name.
+ - During a session the peer may be asked again.  Then a false claim ends the exchange, and so does
+   a true one under another name.
+ - What becomes of a claim that nobody could judge is said in L{pptpgw.ppp.exchange}: the peer is
+   sent no Failure.
  - Nothing that arrives raises.
 
 A method is a coroutine: it asks, has the link judge a claim, and returns the L{Grant} or raises
@@ -33,7 +35,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.error import Malformed, Refused
+from pptpgw.error import Malformed, Refused, Unavailable
 from pptpgw.interfaces import (
     Claim,
     Grant,
@@ -43,6 +45,8 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.ppp.exchange import (
+    OUTAGE,
+    OUTAGE_SECONDS,
     RESTART_SECONDS,
     TRANSMISSIONS,
     VERIFICATION_SECONDS,
@@ -171,8 +175,8 @@ class EAPAuthenticator(Exchange):
         self._requests = 0
         self._transmissions = 0
         self._judging: Deferred[Grant] | None = None
-        # Why everything was cancelled.
-        self._late = Cause("", Termination.NAS_ERROR)
+        # Why the conversation was broken off; empty: it wasn't.
+        self._late: Cause | None = None
         # Whom the peer has proven to be, and how it was told.
         self._grantedName: str | None = None
         self._result = b""
@@ -182,6 +186,7 @@ class EAPAuthenticator(Exchange):
         Ask the peer who it is.
         """
         self._requests = 0
+        self._late = None
         Deferred.fromCoroutine(self._converse()).addErrback(self._failed).addErrback(self._broken)
 
     def stop(self) -> None:
@@ -315,15 +320,16 @@ class EAPAuthenticator(Exchange):
     def _transmit(self) -> None:
         if self._transmissions == TRANSMISSIONS:
             self._late = Cause("the peer did not answer the request", Termination.LOST_CARRIER)
-            self._end()
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                waiting.errback(Refused(self._late, retry=False))
             return
         self._transmissions += 1
         self._arm(RESTART_SECONDS, self._transmit)
         self._send(self._packet)
 
     def _unjudged(self) -> None:
-        text = f"no verdict within {VERIFICATION_SECONDS:g} s"
-        self._late = Cause(text, Termination.NAS_ERROR)
+        self._late = OUTAGE
         self._end()
 
     def _end(self) -> None:
@@ -376,17 +382,20 @@ class EAPAuthenticator(Exchange):
         self._waiting = None
         self._disarm()
         problem = failure.value
-        reason: str
-        if isinstance(problem, Refused):
+        reason: str = OUTAGE
+        if self._late is not None:
+            reason = self._late
+        elif isinstance(problem, Refused):
             reason = str(problem)
         elif isinstance(problem, Malformed):
             reason = f"what the peer sent can't be read: {problem}"
-        elif isinstance(problem, CancelledError):
-            reason = self._late
-        else:
+        elif not isinstance(problem, Unavailable):
             self._log.failure("an EAP exchange failed", failure)
-            reason = Cause("the claim could not be verified", Termination.NAS_ERROR)
-        self._tell(eap.Failure(self._identifier))
+        if reason is not OUTAGE:
+            self._tell(eap.Failure(self._identifier))
+        elif self._grantedName is not None:
+            self._arm(min(self._rechallenge, OUTAGE_SECONDS), self.start)
+            return
         self._verdicts.refused(reason)
 
     def _broken(self, failure: Failure) -> None:

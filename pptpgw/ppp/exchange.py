@@ -11,6 +11,9 @@ The authenticator's rules:
  - A claim of somebody whose password has expired may be followed by a change of it, once.
  - During a session the peer may be asked again.  Then a false claim ends the exchange at once, and
    so does a true one under another name.
+ - A claim that nobody could judge ends the exchange with L{IVerdicts.refused} and the cause
+   L{OUTAGE}, without a verdict for the peer, who would take it for its own fault.  A peer that has
+   proven itself before is kept, and asked again after L{OUTAGE_SECONDS} at most.
  - Nothing that arrives raises.  What has no place is counted in C{discards} and silently discarded.
 """
 
@@ -24,7 +27,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.error import Refused
+from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 from pptpgw.log import Logger
 
@@ -39,6 +42,16 @@ RETRY_SECONDS = 60.0
 CHANGE_SECONDS = 120.0
 # How many claims may be found false, the first included.
 TRIES = 3
+# How soon a peer that nobody could judge again is asked once more; some hang up after 30 seconds.
+OUTAGE_SECONDS = 20.0
+
+OUTAGE = Cause(
+    "no resources: callers can't be judged or served just now, dial again later",
+    Termination.SERVICE_UNAVAILABLE,
+)
+"""
+What the peer is told then; the log knows more.
+"""
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 
@@ -107,7 +120,8 @@ class AuthenticatorExchange(Exchange):
     ) -> None:
         """
         @param method: whose claims these are.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, and with
+            L{pptpgw.error.Unavailable} where that can't be done.
         """
         Exchange.__init__(self, clock, send)
         self._method = method
@@ -164,6 +178,11 @@ class AuthenticatorExchange(Exchange):
         """
         raise NotImplementedError
 
+    def _askLater(self) -> None:
+        """
+        Ask a peer that has proven itself once more, soon; nothing where the protocol can't.
+        """
+
     # What it uses
 
     def _verify(self, claim: Claim) -> None:
@@ -205,8 +224,7 @@ class AuthenticatorExchange(Exchange):
             self._refusal = refusal
             self._refuse(str(refusal))
         except Exception:
-            self._log.failure("an authenticated peer could not be taken in")
-            self._refuse("the peer could not be taken in")
+            self._lacking(Failure())
         else:
             if not self._stopped:
                 self._name = grant.name
@@ -218,25 +236,30 @@ class AuthenticatorExchange(Exchange):
         if self._stopped:
             return
         problem = failure.value
-        reason: str
-        if isinstance(problem, Refused):
-            self._refusal = problem
-            reason, retry = str(problem), problem.retry
-        elif isinstance(problem, DeferredTimeout):
-            text = f"no verdict within {VERIFICATION_SECONDS:g} s"
-            reason, retry = Cause(text, Termination.NAS_ERROR), False
-        else:
-            self._log.failure("a claim could not be verified", failure)
-            text = "the claim could not be verified"
-            reason, retry = Cause(text, Termination.NAS_ERROR), False
+        if not isinstance(problem, Refused):
+            self._lacking(failure)
+            return
+        self._refusal = problem
         if self._mayChange and self._name is None:
             self._deny(False)
             self._arm(CHANGE_SECONDS, self._unanswered, "the peer did not change its password")
-        elif retry and self._mayRetry and self._name is None and self._tries < TRIES:
+        elif problem.retry and self._mayRetry and self._name is None and self._tries < TRIES:
             self._deny(True)
             self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")
         else:
-            self._refuse(reason)
+            self._refuse(str(problem))
+
+    def _lacking(self, failure: Failure) -> None:
+        """
+        Nobody could judge the claim, or take in the peer.
+        """
+        if failure.check(Unavailable, DeferredTimeout) is None:
+            self._log.failure("a claim could not be verified", failure)
+        if self._name is not None:
+            self._askLater()
+        else:
+            self._over = True
+            self._verdicts.refused(OUTAGE)
 
     def _refuse(self, reason: str) -> None:
         self._over = True

@@ -9,8 +9,8 @@ The rules:
    password: that is told as everybody tells it, or a lockout could be told from it.
  - Where a server says that the password has expired (MS-CHAP-Error with 648) the caller may change
    it, and the server is asked to (RFC 2548 section 2.3.4): the password isn't known here.
- - Where no server answers the caller is turned away, and no checker after this one is asked: an
-   outage must not pass for a wrong password.
+ - Where no server answers, nobody is judged, and no checker after this one is asked: an outage must
+   not pass for a wrong password.
  - An Access-Accept lets nobody in that lacks the server's proof (MS-CHAPv2), whose keys can't be
    read, that says of EAP what isn't Success, is for another service than a framed one (RFC 2865
    section 5.6), or restricts the session in a way that can't be obeyed
@@ -37,7 +37,7 @@ from pptpgw.auth.credentials import (
 from pptpgw.auth.realm import AvatarID, nameOf
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
-from pptpgw.error import ConfigurationError, Malformed, Refused
+from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable
 from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials
 from pptpgw.log import Logger
 from pptpgw.profile import Profile
@@ -52,7 +52,6 @@ from pptpgw.radius.packet import (
     Reply,
     Request,
 )
-from pptpgw.radius.transport import Unanswered
 from pptpgw.servers import Server
 from pptpgw.wire.chap import FailureMessage
 
@@ -116,7 +115,7 @@ class RADIUSChecker:
     def requestAvatarId(self, credentials: ClaimCredentials) -> Deferred[bytes | tuple[()]]:
         """
         The L{AvatarID} of the account, with the profile that the server gives; fails with
-        L{Rejection} where it says no, and with L{Refused} where there is no answer.
+        L{Rejection} where it says no, and with L{Unavailable} where there is no answer.
         """
         if isinstance(credentials, RelayedCredentials):
             return Deferred.fromCoroutine(self._converse(credentials))
@@ -162,11 +161,8 @@ class RADIUSChecker:
         self, fill: Callable[[Request], None], server: Server | None = None
     ) -> Reply:
         if self.client is None:
-            raise Refused("there is no RADIUS server: [[radius.server]] names them", retry=False)
-        try:
-            return await self.client.request(ACCESS_REQUEST, fill, self.deadline, server)
-        except Unanswered as problem:
-            raise Refused(str(problem), retry=False) from problem
+            raise Unavailable("there is no RADIUS server: [[radius.server]] names them")
+        return await self.client.request(ACCESS_REQUEST, fill, self.deadline, server)
 
     def _judge(self, reply: Reply, credentials: ClaimCredentials) -> AvatarID:
         if reply.code == ACCESS_REJECT:

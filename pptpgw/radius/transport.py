@@ -10,7 +10,7 @@ from enum import Enum
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pptpgw.error import PPTPGWError
+from pptpgw.error import Unavailable
 from pptpgw.radius.packet import Reply, Request
 from pptpgw.servers import Server
 
@@ -30,7 +30,7 @@ class Service(Enum):
     ACCOUNTING = "accounting"
 
 
-class Unanswered(PPTPGWError):
+class Unanswered(Unavailable):
     """
     One server, or every server that could be asked, did not answer in time.
     """

@@ -16,9 +16,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, CHAPProtocol
-from pptpgw.error import Refused
+from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
 from pptpgw.ppp import mppe, mschap
+from pptpgw.ppp.exchange import OUTAGE
 from pptpgw.wire import chap
 
 METHODS = (CHAP, MSCHAP, MSCHAPV2)
@@ -439,7 +440,7 @@ def test_oneVerificationAtATime() -> None:
 
 def test_noVerdict() -> None:
     """
-    A verdict that doesn't come within 30 seconds is a refusal.
+    A verdict that doesn't come within 30 seconds is an outage.
     """
     scene = Scene()
     cancelled: list[object] = []
@@ -448,13 +449,13 @@ def test_noVerdict() -> None:
     scene.clock.advance(29.9)
     assert not scene.recorder.told
     scene.clock.advance(0.2)
-    assert scene.recorder.told == ["refused: no verdict within 30 s"] and cancelled
-    assert isinstance(scene.last, chap.Failure)
+    assert scene.recorder.told == [f"refused: {OUTAGE}"] and cancelled
+    assert isinstance(scene.last, chap.Challenge)
 
 
 def test_brokenJudge(loggedFailures: list[Failure]) -> None:
     """
-    Where judging breaks, the peer is refused and the log has the traceback.
+    Where judging breaks, that is an outage too, and the log has the traceback.
     """
     scene = Scene()
 
@@ -463,10 +464,25 @@ def test_brokenJudge(loggedFailures: list[Failure]) -> None:
 
     scene.recorder.judge = broken
     scene.respond()
-    assert isinstance(scene.last, chap.Failure)
-    assert scene.recorder.told == ["refused: the claim could not be verified"]
+    assert isinstance(scene.last, chap.Challenge)
+    assert scene.recorder.told == [f"refused: {OUTAGE}"]
     assert [failure.type for failure in loggedFailures] == [KeyError]
     loggedFailures.clear()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_outage(method: CHAPProtocol) -> None:
+    """
+    A claim that nobody can judge ends it without a word to the peer, and nothing that the peer
+    sends is judged any more.
+    """
+    scene = Scene(method)
+    scene.recorder.judge = lambda claim: fail(Unavailable("db.example doesn't answer"))
+    response = scene.respond()
+    assert [type(one) for one in scene.recorder.packets] == [chap.Challenge]
+    assert scene.recorder.told == [f"refused: {OUTAGE}"] and "db.example" not in OUTAGE
+    scene.authenticator.received(response)
+    assert len(scene.recorder.claims) == 1 and not scene.clock.getDelayedCalls()
 
 
 def test_grantTurnedDown() -> None:
@@ -487,7 +503,7 @@ def test_grantTurnedDown() -> None:
 
 def test_grantBreaks(loggedFailures: list[Failure]) -> None:
     """
-    So does what breaks there.
+    What breaks there is an outage: the peer has proven itself.
     """
     scene = Scene()
 
@@ -496,8 +512,8 @@ def test_grantBreaks(loggedFailures: list[Failure]) -> None:
 
     scene.recorder.atGranted = broken
     scene.respond()
-    assert isinstance(scene.last, chap.Failure)
-    assert scene.recorder.told == ["granted", "refused: the peer could not be taken in"]
+    assert isinstance(scene.last, chap.Challenge)
+    assert scene.recorder.told == ["granted", f"refused: {OUTAGE}"]
     assert [failure.type for failure in loggedFailures] == [KeyError]
     loggedFailures.clear()
 
@@ -604,6 +620,28 @@ def test_rechallengeFails(method: CHAPProtocol) -> None:
     assert isinstance(scene.last, chap.Failure)
     assert scene.recorder.told[2:] == ["refused: wrong password"]
     assert not scene.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("rechallenge", [9, 600])
+def test_rechallengeDuringAnOutage(rechallenge: float) -> None:
+    """
+    A peer that nobody can judge again stays, is told nothing, and is asked again soon.
+    """
+    scene = Scene(rechallenge=rechallenge)
+    scene.respond()
+    scene.clock.advance(rechallenge)
+    soon = min(rechallenge, 20)
+    for asked in range(3):
+        scene.recorder.judge = lambda claim: fail(Unavailable("nobody there"))
+        scene.respond()
+        scene.clock.advance(soon - 0.1)
+        assert len(scene.recorder.claims) == asked + 2
+        scene.clock.advance(0.1)
+    scene.recorder.judge = judge
+    scene.respond()
+    assert isinstance(scene.last, chap.Success)
+    assert scene.recorder.told == ["granted", "authenticated"]
+    assert scene.clock.getDelayedCalls()[0].getTime() - scene.clock.seconds() == rechallenge
 
 
 def test_rechallengeUnanswered() -> None:

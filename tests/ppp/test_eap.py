@@ -19,7 +19,7 @@ from zope.interface import implementer
 from pptpgw.auth.credentials import MSCHAPV2Credentials
 from pptpgw.auth.eap import EAP, EAPProtocol
 from pptpgw.cause import Termination, codeOf
-from pptpgw.error import Refused
+from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import (
     Claim,
     Grant,
@@ -32,7 +32,13 @@ from pptpgw.ppp import mschap
 from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, ServerMethod
 from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedMethod
 from pptpgw.ppp.eappeer import EAPPeer, MD5Peer, MSCHAPV2Peer, PeerMethod
-from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, VERIFICATION_SECONDS
+from pptpgw.ppp.exchange import (
+    OUTAGE,
+    OUTAGE_SECONDS,
+    RESTART_SECONDS,
+    TRANSMISSIONS,
+    VERIFICATION_SECONDS,
+)
 from pptpgw.wire import chap, eap
 from pptpgw.wire.eap import Method
 
@@ -53,6 +59,13 @@ def judge(claim: Claim) -> Grant:
     if not credentials.checkPassword(PASSWORD):
         raise Refused("wrong password")
     return Grant(claim.name.decode(), credentials.message, credentials.keys, None)
+
+
+def unavailable(claim: Claim) -> Grant:
+    """
+    Say nothing about it.
+    """
+    raise Unavailable("nobody there")
 
 
 def verdictOf(judge: Judge, claim: Claim) -> Deferred[Grant]:
@@ -538,8 +551,8 @@ class TestFailure:
         scene = Scene(judge=broken)
         scene.identify()
         scene.md5()
-        assert scene.events == ["Failure", "refused: the claim could not be verified"]
-        assert scene.recorder.code == Termination.NAS_ERROR
+        assert scene.events == [f"refused: {OUTAGE}"]
+        assert scene.recorder.code == Termination.SERVICE_UNAVAILABLE
         assert [failure.type for failure in loggedFailures] == [ValueError]
         loggedFailures.clear()
 
@@ -548,8 +561,32 @@ class TestFailure:
         scene.identify()
         scene.md5()
         scene.clock.advance(VERIFICATION_SECONDS)
-        assert scene.events == ["Failure", "refused: no verdict within 30 s"]
+        assert scene.events == [f"refused: {OUTAGE}"]
         scene.assertIdle()
+
+    def test_duringAnOutage(self) -> None:
+        """
+        The peer is sent no Failure. One that has proven itself stays, and is asked again soon.
+        """
+        scene = Scene(judge=unavailable)
+        scene.identify()
+        scene.md5()
+        assert scene.events == [f"refused: {OUTAGE}"]
+        scene.assertIdle()
+        scene = Scene(rechallenge=600)
+        scene.identify()
+        scene.md5()
+        scene.clock.advance(600)
+        for _ in range(3):
+            scene.judge = unavailable
+            scene.identify()
+            scene.md5()
+            scene.clock.advance(OUTAGE_SECONDS)
+        scene.judge = judge
+        scene.identify()
+        scene.md5()
+        assert scene.events == ["granted alice", "Success", "authenticated", "Success"]
+        scene.authenticator.stop()
 
     def test_theLinkCannotTakeThePeer(self) -> None:
         scene = Scene()

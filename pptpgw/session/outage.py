@@ -1,0 +1,80 @@
+"""
+Outages, as the log tells of them: when one begins and why, when it is over, and how many claims it
+touched.
+
+It is over when somebody is served again, and for L{QUIET_SECONDS} nobody is turned away: one that
+comes and goes is told of once, so callers can't fill the log with it.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw.error import PPTPGWError
+from pptpgw.log import Logger
+
+QUIET_SECONDS = 10.0
+
+
+class Outage:
+    """
+    That of a gateway, if there is one.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._began = 0.0
+        self._served = 0.0
+        # 0: there is none.
+        self._touched = 0
+        self._quiet: IDelayedCall | None = None
+
+    def touched(self, failure: Failure) -> None:
+        """
+        A claim couldn't be judged, or its caller not be served, for the reason in C{failure}.
+        """
+        self._touched += 1
+        self._disarm()
+        if self._touched > 1:
+            return
+        self._began = self._clock.seconds()
+        text = "an outage begins: callers can't be judged or served: {why}"
+        why = failure.getErrorMessage() or type(failure.value).__name__
+        if failure.check(PPTPGWError) is None:
+            self._log.failure(text, failure, why=why)
+        else:
+            self._log.error(text, why=why)
+
+    def served(self) -> None:
+        """
+        Somebody was judged and is served.
+        """
+        if self._touched and self._quiet is None:
+            self._served = self._clock.seconds()
+            self._quiet = self._clock.callLater(QUIET_SECONDS, self._over)
+
+    def stop(self) -> None:
+        """
+        Say what there is to say of it, and forget it.
+        """
+        self._disarm()
+        if self._touched:
+            self._served = self._clock.seconds()
+            self._over()
+
+    def _over(self) -> None:
+        self._quiet = None
+        touched, self._touched = self._touched, 0
+        self._log.warn(
+            "the outage is over after {seconds:.1f} s: {count} claims were turned away",
+            seconds=self._served - self._began,
+            count=touched,
+        )
+
+    def _disarm(self) -> None:
+        quiet, self._quiet = self._quiet, None
+        if quiet is not None:
+            quiet.cancel()

@@ -1,0 +1,242 @@
+"""
+A gateway with limits, and callers of it, in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.protocols import MSCHAPV2, PAP
+from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.cause import Termination, codeOf
+from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.counters import Counters
+from pptpgw.declared import shipped
+from pptpgw.error import CallError
+from pptpgw.gateway import Gateway
+from pptpgw.interfaces import IAuthenticationProtocol, INetwork
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network import ipv4 as network
+from pptpgw.network.environment import Environment
+from pptpgw.network.generic.network import GenericFactory
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.callid import CallIDs
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.profile import Profile
+from pptpgw.section import Limits
+from pptpgw.session.observer import SessionObserver
+from pptpgw.session.pool import AddressPool
+from pptpgw.session.session import Session
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+
+SERVER = "192.0.2.1"
+JUDGING_SECONDS = 0.01
+
+
+@implementer(ICredentialsChecker)
+class Checker:
+    """
+    Knows users by their profiles; the password of each is its name. Judging takes a moment.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+
+    def __init__(self, clock: Clock) -> None:
+        self.profiles: dict[bytes, Profile] = {}
+        self._clock = clock
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        return deferLater(self._clock, JUDGING_SECONDS, self._judge, credentials)
+
+    def _judge(self, credentials: Any) -> AvatarID:
+        profile = self.profiles.get(credentials.username)
+        if profile is None or not credentials.checkPassword(credentials.username):
+            raise UnauthorizedLogin
+        return AvatarID(profile)
+
+
+class Observer(SessionObserver):
+    """
+    Notes what it is told; accounting for an end takes as long as the test has it.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, str, Termination]] = []
+        self.refused: list[tuple[str, str, str, str]] = []
+        self.lockouts: list[tuple[str, str, int, float]] = []
+        self.reports: list[Deferred[None]] | None = None
+
+    def sessionEnded(self, session: object, cause: str) -> Deferred[Any] | None:
+        assert isinstance(session, Session)
+        self.ended.append((session.user, str(cause), codeOf(cause)))
+        if self.reports is None:
+            return None
+        self.reports.append(Deferred())
+        return self.reports[-1]
+
+    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+        self.refused.append((caller, name, method, reason))
+
+    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        self.lockouts.append((kind, subject, failures, until))
+
+
+class World:
+    """
+    A gateway, and callers where they are needed.
+    """
+
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.dataPath = MemoryDataPath(self.network)
+        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
+        self.callIDs = CallIDs(self.clock)
+        self.observer = Observer()
+        self.checker = Checker(self.clock)
+        environment = Environment(self.clock, 1400, None, Counters())
+        generic = GenericFactory(shipped()["osi"])
+        networks: dict[str, INetwork] = {
+            "ipv4": network.IPv4Network(network.IPv4(), environment, self.pool),
+            "osi": generic.makeNetwork(generic.settings(), environment),
+        }
+        settings = LinkSettings(methods=(MSCHAPV2, PAP), name=b"gateway")
+        self.gateway = Gateway(
+            self.clock,
+            replace(settings, **options),
+            tuple(networks.values()),
+            self.dataPath,
+            Authenticator(Portal(SubscriberRealm(), [self.checker])),
+            [self.observer],
+            limits=limits,
+            names=tuple(networks),
+            now=self.clock.seconds,
+        )
+        self.log: list[str] = []
+
+    def allow(self, *profiles: Profile) -> None:
+        for profile in profiles:
+            self.checker.profiles[profile.name.encode()] = profile
+
+    def connect(self, address: str = "192.0.2.7") -> ClientConnection:
+        caller = ClientConnection(self.clock, MemoryDataPath(self.network), 60)
+        settings = ConnectionSettings(maximumCalls=1000)
+        pns = ControlConnection(
+            self.clock, settings, CallIDs(self.clock), caller, Role.PNS, address, SERVER
+        )
+        pac = ControlConnection(
+            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, address
+        )
+        joined(self.clock, pns, pac)
+        self.run(0.02)
+        return caller
+
+    def place(
+        self,
+        connection: ClientConnection,
+        name: bytes,
+        password: bytes | None = None,
+        methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,),
+        **options: Any,
+    ) -> Placed:
+        word = name if password is None else password
+        settings = LinkSettings(identity=Identity(name, word, methods), **options)
+        return Placed(
+            connection.placeCall(settings, [IPCP(IPv4Settings.client(lambda packet: None))])
+        )
+
+    def call(self, name: bytes, address: str = "192.0.2.7", **options: Any) -> Placed:
+        """
+        Place a call on a connection of its own, and give it time.
+        """
+        placed = self.place(self.connect(address), name, **options)
+        self.run(0.2)
+        return placed
+
+    def run(self, seconds: float, step: float = 0.001) -> None:
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+
+    @property
+    def users(self) -> list[str]:
+        return sorted(session.user for session in self.gateway.sessions)
+
+
+class Placed:
+    """
+    A call that was placed.
+
+    @ivar call: once it is set up.
+    @ivar failure: why it isn't.
+    """
+
+    def __init__(self, placed: Deferred[ClientCall]) -> None:
+        self.call: ClientCall | None = None
+        self.failure = ""
+        placed.addCallbacks(self._up, self._failed)
+
+    def _up(self, call: ClientCall) -> None:
+        self.call = call
+
+    def _failed(self, failure: Failure) -> None:
+        failure.trap(CallError)
+        self.failure = str(failure.value)
+
+    @property
+    def address(self) -> str:
+        assert self.call is not None, self.failure or "not set up"
+        ipv4 = self.call.protocols["ipv4"]
+        assert isinstance(ipv4, IPCP)
+        return ipv4.localAddress
+
+    def hangUp(self) -> None:
+        assert self.call is not None
+        self.call.hangUp("enough")
+
+
+Made = Any
+
+
+def worlds() -> Iterator[Made]:
+    """
+    A fixture that makes worlds, whose log is kept, and after whose calls nothing is left.
+    """
+    worlds: list[World] = []
+
+    def made(options: dict[str, Any] | None = None, **limits: Any) -> World:
+        world = World(Limits(**limits), **(options or {}))
+        world.allow(Profile("alice"), Profile("bob"))
+        worlds.append(world)
+        return world
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("pptpgw"):
+            for world in worlds:
+                world.log.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield made
+    globalLogPublisher.removeObserver(observe)
+    for world in worlds:
+        stopped: list[object] = []
+        world.gateway.stop(1).addCallback(stopped.append)
+        world.run(1.1, 0.01)
+        assert stopped == [None]
+        assert not world.gateway.lines and world.pool.used == 0

@@ -1,0 +1,174 @@
+"""
+Tests of what callers hear, and what the log says, while nobody can judge or serve them. Callers and
+a gateway, in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from pptpgw.error import Exhausted, Unavailable
+from pptpgw.ppp.exchange import OUTAGE, VERIFICATION_SECONDS
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.session.outage import QUIET_SECONDS
+from pptpgw.wire import ppp
+from pptpgw.wire.pptp import CallDisconnectNotify, Message
+from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError
+from tests.limited import Made, World, worlds
+
+make = pytest.fixture(worlds)
+
+
+def away(credentials: Any) -> Deferred[Any]:
+    return fail(Unavailable("db.example, port 5432: connection refused"))
+
+
+def broken(credentials: Any) -> Deferred[Any]:
+    raise KeyError("broken")
+
+
+def hung(credentials: Any) -> Deferred[Any]:
+    return Deferred()
+
+
+@contextmanager
+def judging(world: World, judge: Callable[[Any], Deferred[Any]]) -> Iterator[None]:
+    """
+    Have the checker do this instead.
+    """
+    checker: Any = world.checker
+    checker.requestAvatarId = judge
+    yield
+    del checker.requestAvatarId
+
+
+def outages(world: World) -> list[str]:
+    return [line for line in world.log if "outage" in line]
+
+
+def authenticated(world: World) -> list[bytes]:
+    """
+    The packets of authentication that the gateway sent, as far as they say what it is.
+    """
+    channels = world.dataPath.channels
+    return [bytes(one[:1]) for each in channels for number, one in each.sent if number == ppp.CHAP]
+
+
+@pytest.mark.parametrize("judge", [away, broken, hung])
+def test_callersHearIt(
+    make: Made,
+    judge: Callable[[Any], Deferred[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    loggedFailures: list[Failure],
+) -> None:
+    """
+    Whoever is to judge is away, broken or hangs: the link ends with a text and the call with 'no
+    resources'. Nobody hears that a password is wrong, and it is counted as no guess.
+    """
+    notices: list[CallDisconnectNotify] = []
+    send = ControlConnection.send
+
+    def watched(connection: ControlConnection, message: Message) -> None:
+        if isinstance(message, CallDisconnectNotify):
+            notices.append(message)
+        send(connection, message)
+
+    monkeypatch.setattr(ControlConnection, "send", watched)
+    world = make(maxFailures=2)
+    with judging(world, judge):
+        placed = [world.call(b"alice", f"192.0.2.{number}") for number in range(20, 25)]
+        world.run(VERIFICATION_SECONDS + 5, 0.01)
+    assert {one.failure for one in placed} == {f"the peer terminated LCP: {OUTAGE}"}
+    assert {(one.result, one.error, one.cause) for one in notices} == {
+        (
+            DisconnectResult.GENERAL_ERROR,
+            GeneralError.NO_RESOURCE,
+            CauseCode.RESOURCE_UNAVAILABLE,
+        )
+    }
+    # Challenges alone.
+    assert set(authenticated(world)) == {b"\x01"}
+    assert not world.observer.lockouts
+    assert world.call(b"alice").call is not None
+    # Once, however many calls there were.
+    assert len(loggedFailures) == (judge is broken)
+    loggedFailures.clear()
+
+
+def test_theLogTellsOnce(make: Made) -> None:
+    """
+    When it begins and why, when it is over, and how many claims it touched. One that is over for a
+    moment only isn't over.
+    """
+    world = make()
+    with judging(world, away):
+        for _ in range(7):
+            world.call(b"alice")
+    assert outages(world) == [
+        "an outage begins: callers can't be judged or served: db.example, port 5432: connection "
+        "refused"
+    ]
+    world.call(b"alice")
+    world.run(QUIET_SECONDS - 1, 0.05)
+    with judging(world, away):
+        world.call(b"alice")
+    world.run(QUIET_SECONDS + 1, 0.05)
+    assert len(outages(world)) == 1
+    world.call(b"bob")
+    world.run(QUIET_SECONDS + 1, 0.05)
+    assert len(outages(world)) == 2
+    assert outages(world)[1].startswith("the outage is over after 2")
+    assert outages(world)[1].endswith(" s: 8 claims were turned away")
+    assert not [line for line in world.log if "is refused" in line]
+    assert len(world.observer.refused) == 8
+
+
+def test_sessionsAreKept(make: Made) -> None:
+    """
+    Those whose callers are asked again meanwhile go on; once they can be judged, they are.
+    """
+    world = make(options={"rechallenge": 30.0})
+    for number in range(20, 40):
+        world.call(b"alice", f"192.0.2.{number}")
+    with judging(world, away):
+        world.run(120, 0.05)
+    assert len(world.gateway.sessions) == 20 and not world.observer.ended
+    world.checker.profiles.clear()
+    world.run(60, 0.05)
+    assert not world.gateway.sessions
+
+
+def test_nothingIsLeftToGive(make: Made) -> None:
+    """
+    A caller is told no different where a network has nothing for it.
+    """
+    world = make()
+    network = world.gateway.networks[0]
+    allocate = network.pool.allocate
+    network.pool.allocate = lambda subscriber: fail(Exhausted("the address pool is used up"))
+    placed = world.call(b"alice")
+    assert placed.failure == f"the peer terminated LCP: {OUTAGE}"
+    (line,) = outages(world)
+    assert line.endswith("the address pool is used up")
+    network.pool.allocate = allocate
+    assert world.call(b"alice").call is not None
+
+
+def test_stop(make: Made) -> None:
+    """
+    A gateway that stops says how it was, and leaves no timer.
+    """
+    world = make()
+    with judging(world, away):
+        world.call(b"alice")
+    world.call(b"bob")
+    world.gateway.stop(1)
+    world.run(2, 0.05)
+    assert outages(world)[1].endswith(" s: 1 claims were turned away")
+    assert not world.gateway.lines
