@@ -132,7 +132,8 @@ Timers of one call, of both ends.
 """
 
 # What rests after it was used: prefixes are limited above, addresses are those of the ranges and of
-# accounts; failures are counted for each protocol that is served; and figures.
+# accounts; failures are counted for each protocol that is served; figures; and the sources whose
+# lines of the log are limited.
 _RESTING = (
     "PrefixPool._freed",
     "_Pool.freed",
@@ -140,6 +141,7 @@ _RESTING = (
     "CallIDs._resting",
     "PythonDataPath._failures",
     "Counters.discards",
+    "Quota.",
 )
 
 
