@@ -14,6 +14,7 @@ from pptpgw.counters import Counters
 from pptpgw.datapath import ipv6
 from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
+from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
 from pptpgw.log import Logger
@@ -202,15 +203,17 @@ class IPv6(Network):
         carrier: Carrier,
         deliver: Deliver,
         failures: Bucket,
+        routes: RouteTable[Deliver] | None,
         clamp: bool,
         errors: Bucket,
     ) -> None:
         """
+        @param routes: see L{Sources}.
         @param clamp: whether to clamp the MSS.
         @param errors: how often an ICMPv6 error may be sent.
         """
         super().__init__(protocol, attachment, carrier, deliver, failures)
-        self._sources = Sources(attachment, IPv6Network)
+        self._sources = Sources(attachment, IPv6Network, routes)
         # The peer's first /64, for a comparison instead of a look-up.
         self._prefix = self._sources.half()
         self._local: Deliver = attachment.local or attachment.receive or _unserved
@@ -232,11 +235,11 @@ class IPv6(Network):
             # Nearly every packet is from its /64 to the world, a router's from its other networks.
             if packet[24] >= _IPV6_SPECIAL or (
                 packet[8:16] != prefix
-                and (not 0 < packet[8] < _IPV6_SPECIAL or packet[8:24] not in self._sources)
+                and (not 0 < packet[8] < _IPV6_SPECIAL or not self._mayCome(packet))
             ):
                 if isLocal(packet):
                     deliver = self._local
-                elif packet[8:24] not in self._sources:
+                elif not self._mayCome(packet):
                     counters.discard(SPOOFED)
                     continue
             counters.packetsReceived += 1
@@ -245,6 +248,12 @@ class IPv6(Network):
                 deliver(self._clamped(packet))
             except Exception as error:
                 self._failed(error)
+
+    def _mayCome(self, packet: bytes) -> bool:
+        """
+        Whether the source of this packet is an address of the peer's.
+        """
+        return self._sources.permit(packet[8:24], self.transmit)
 
     def close(self) -> None:
         """
@@ -324,13 +333,15 @@ class IPv4(Network):
         carrier: Carrier,
         deliver: Deliver,
         failures: Bucket,
+        routes: RouteTable[Deliver] | None,
         clamp: bool,
     ) -> None:
         """
+        @param routes: see L{Sources}.
         @param clamp: whether to clamp the MSS.
         """
         super().__init__(protocol, attachment, carrier, deliver, failures)
-        self._sources = Sources(attachment, IPv4Network)
+        self._sources = Sources(attachment, IPv4Network, routes)
         # The peer's one address, for a comparison instead of a look-up.
         self._source = self._sources.single()
         self._clamp = clamp
@@ -382,7 +393,11 @@ class IPv4(Network):
         """
         Whether this is IPv4 from an address of the peer's.
         """
-        return len(packet) >= HEADER and packet[0] >> 4 == 4 and packet[12:16] in self._sources
+        return (
+            len(packet) >= HEADER
+            and packet[0] >> 4 == 4
+            and self._sources.permit(packet[12:16], self.transmit)
+        )
 
     def _tooBig(self, packet: bytes) -> None:
         """

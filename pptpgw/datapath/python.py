@@ -124,11 +124,13 @@ class PythonDataPath:
         shared = protocol, attachment, channel, deliver, failures
         network: Network
         filtered = attachment.permits is not None
+        routes = self._routes if attachment.receive is None else None
         if protocol == IPV4:
-            network = (FilteredIPv4 if filtered else IPv4)(*shared, self._mssClamp)
+            network = (FilteredIPv4 if filtered else IPv4)(*shared, routes, self._mssClamp)
         elif protocol == IPV6:
             errors = Bucket(self._clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
-            network = (FilteredIPv6 if filtered else IPv6)(*shared, self._mssClamp, errors)
+            kind = FilteredIPv6 if filtered else IPv6
+            network = kind(*shared, routes, self._mssClamp, errors)
         else:
             network = Network(*shared)
         if attachment.receive is None:

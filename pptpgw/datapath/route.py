@@ -27,27 +27,30 @@ class RouteTable(Generic[Target]):
         self._tables: dict[tuple[int, int], dict[int, Target]] = {}
         # The same tables by octets of an address, longest prefix first.
         self._prefixes: dict[int, list[tuple[int, dict[int, Target]]]] = {4: [], 16: []}
-        # Every target of the networks that more than one claims, in the order of adding.
-        self._claims: dict[IPv4Network | IPv6Network, dict[Target, None]] = {}
+        # Every target of the networks that more than one claims, in the order of adding; a network
+        # by octets of an address, bits that don't count, and prefix.
+        self._claims: dict[tuple[int, int, int], dict[Target, None]] = {}
 
     def add(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
         Lead C{network} to C{target}.
         """
         current = self._current(network)
-        claims = self._claims.get(network)
+        place = self._split(network)
+        claims = self._claims.get(place)
         if claims is not None:
             claims.pop(target, None)
             claims[target] = None
         elif current is not None and current != target:
-            self._claims[network] = {current: None, target: None}
+            self._claims[place] = {current: None, target: None}
         self._lead(network, target)
 
     def remove(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
         Take back the route to C{target}; harmless where there is none.
         """
-        claims = self._claims.get(network)
+        place = self._split(network)
+        claims = self._claims.get(place)
         if claims is None:
             if self._current(network) == target:
                 self._forget(network)
@@ -55,7 +58,7 @@ class RouteTable(Generic[Target]):
         claims.pop(target, None)
         self._lead(network, next(reversed(claims)))
         if len(claims) == 1:
-            del self._claims[network]
+            del self._claims[place]
 
     def lookup(self, address: bytes) -> Target | None:
         """
@@ -70,6 +73,23 @@ class RouteTable(Generic[Target]):
             if target is not None:
                 return target
         return None
+
+    def leadsTo(self, address: bytes, target: Target) -> bool:
+        """
+        Whether the narrowest network that holds the address (4 or 16 octets) leads to C{target}, or
+        would if nobody had claimed it later.
+        """
+        size = len(address)
+        number = int.from_bytes(address, "big")
+        place = size, 0, number
+        found = self.exact.get(address)
+        if found is None:
+            for free, table in self._prefixes.get(size, ()):
+                found = table.get(number >> free)
+                if found is not None:
+                    place = size, free, number >> free
+                    break
+        return found == target or target in self._claims.get(place, ())
 
     def _current(self, network: IPv4Network | IPv6Network) -> Target | None:
         """

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
+from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.route import RouteTable
 from pptpgw.interfaces import Attachment
 
 _FIRST_HALF = 0xFFFFFFFFFFFFFFFF << 64
@@ -13,13 +15,23 @@ _FIRST_HALF = 0xFFFFFFFFFFFFFFFF << 64
 
 class Sources:
     """
-    The addresses that a peer may send from: those of its attachment. A network in this process that
-    names none takes every one.
+    The addresses that a peer may send from: those of its attachment, but for those that another
+    peer has, as its own or in a narrower network. A network in this process that names none takes
+    every one.
     """
 
-    __slots__ = ("_networks",)
+    __slots__ = ("_networks", "_routes")
 
-    def __init__(self, attachment: Attachment, family: type[IPv4Network | IPv6Network]) -> None:
+    def __init__(
+        self,
+        attachment: Attachment,
+        family: type[IPv4Network | IPv6Network],
+        routes: RouteTable[Deliver] | None,
+    ) -> None:
+        """
+        @param routes: where addresses lead; None where that is not the data path's matter.
+        """
+        self._routes = routes
         self._networks: tuple[tuple[int, int], ...] | None = None
         if attachment.addresses or attachment.receive is None:
             self._networks = tuple(
@@ -28,7 +40,12 @@ class Sources:
                 if isinstance(network, family)
             )
 
-    def __contains__(self, address: bytes) -> bool:
+    def permit(self, address: bytes, peer: Deliver) -> bool:
+        """
+        Whether a packet may come from C{address}.
+
+        @param peer: where the routes to this peer lead.
+        """
         if self._networks is None:
             return True
         number = int.from_bytes(address, "big")
@@ -38,7 +55,7 @@ class Sources:
                 break
         else:
             return False
-        return True
+        return self._routes is None or self._routes.leadsTo(address, peer)
 
     def single(self) -> bytes | None:
         """

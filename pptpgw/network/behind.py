@@ -3,16 +3,18 @@ Networks behind users: what an account's routes lead to a session.
 
 A network isn't given that holds the gateway's own address, overlaps what callers get addresses
 from, or is another user's; sessions of one user may share one. What isn't given is logged, and the
-session goes on without it.
+session goes on without it. A network may lie around others' addresses and networks: these are
+theirs, and whoever has the larger one can't send from them (L{pptpgw.datapath.source}).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Generic, TypeVar
 
+from pptpgw.error import Refused
 from pptpgw.log import Logger
 from pptpgw.profile import Profile
 
@@ -26,49 +28,80 @@ class NetworksBehind(Generic[N]):
 
     _log = Logger()
 
-    def __init__(self, family: type[N], local: IPv4Address | IPv6Address) -> None:
+    def __init__(self, family: type[N], local: IPv4Address | IPv6Address, length: int) -> None:
         """
         @param local: the gateway's own address.
+        @param length: bits of the prefix that a link has.
         """
         self._family: type[N] = family
         self._local = local
-        # Whose each is, and how many sessions have it.
+        self._length = length
+        # Whose each is, and how many sessions have it; sessions' own networks too.
         self._owners: dict[N, str] = {}
         self._sharing: Counter[N] = Counter()
+        # Those that are narrower than a link.
+        self._narrow: dict[N, None] = {}
 
-    def give(self, profile: Profile, pools: Iterable[N]) -> tuple[N, ...]:
+    def give(self, profile: Profile, own: Sequence[N], pools: Iterable[N]) -> tuple[N, ...]:
         """
-        The networks for one session of C{profile}.
+        The networks behind the user for one session of C{profile}.
 
+        @param own: the networks that the session has for itself, that of its link first.
         @param pools: what callers get addresses from.
+        @raise Refused: one of C{own} leads to another user.
         """
+        user = profile.name
+        for network in own:
+            if owner := self._other(network, user):
+                raise Refused(f"{network} leads to {owner}, as a network behind it", retry=False)
+        for network in own:
+            self._hold(network, user)
         given = []
         pools = tuple(pools)
-        for network in dict.fromkeys(profile.routes):
-            if not isinstance(network, self._family):
+        for route in dict.fromkeys(profile.routes):
+            if not isinstance(route, self._family):
                 continue
-            fault = self._fault(network, profile.name, pools)
+            fault = self._fault(route, user, pools)
             if fault:
                 self._log.warn(
                     "{user} goes without a route for {network}: {fault}",
-                    user=profile.name,
-                    network=str(network),
+                    user=user,
+                    network=str(route),
                     fault=fault,
                 )
             else:
-                self._owners[network] = profile.name
-                self._sharing[network] += 1
-                given.append(network)
+                self._hold(route, user)
+                given.append(route)
         return tuple(given)
 
     def release(self, networks: Iterable[N]) -> None:
         """
-        A session that had C{networks} is over.
+        A session that had C{networks}, its own and those behind its user, is over.
         """
         for network in networks:
             self._sharing[network] -= 1
             if not self._sharing[network]:
                 del self._sharing[network], self._owners[network]
+                self._narrow.pop(network, None)
+
+    def _hold(self, network: N, user: str) -> None:
+        self._owners[network] = user
+        self._sharing[network] += 1
+        if network.prefixlen > self._length:
+            self._narrow[network] = None
+
+    def _other(self, network: N, user: str) -> str:
+        """
+        Another user whose this network is, or the link around it, or a part of the link that it is;
+        empty: nobody's.
+        """
+        near: list[N] = [network]
+        if network.prefixlen > self._length:
+            near.append(network.supernet(new_prefix=self._length))
+        elif network.prefixlen == self._length:
+            near += [one for one in self._narrow if one.subnet_of(network)]
+        owners = (self._owners.get(one, user) for one in near)
+        return next((owner for owner in owners if owner != user), "")
 
     def _fault(self, network: N, user: str, pools: tuple[Any, ...]) -> str:
         """
@@ -78,5 +111,5 @@ class NetworksBehind(Generic[N]):
             return f"the gateway's own address, {self._local}, belongs to it"
         if any(network.overlaps(pool) for pool in pools):
             return "it overlaps what callers get addresses from"
-        owner = self._owners.get(network, user)
-        return "" if owner == user else f"it leads to {owner}"
+        owner = self._other(network, user)
+        return f"it leads to {owner}" if owner else ""

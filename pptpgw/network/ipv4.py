@@ -111,7 +111,7 @@ class IPv4Network:
         self._settings = settings
         self._environment = environment
         self._pools = settings.allPools()
-        self._behind = NetworksBehind(Subnet, settings.local)
+        self._behind = NetworksBehind(Subnet, settings.local, 32)
 
     def start(self) -> None:
         """
@@ -190,22 +190,26 @@ class IPv4Network:
         Take the address back, and the networks.
         """
         settings = protocol.settings
-        self._behind.release(settings.addresses)
         assert settings.peerAddress is not None
+        self._behind.release((Subnet(settings.peerAddress), *settings.addresses))
         self.pool.release(settings.peerAddress)
 
     def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
-        settings = self._settings
-        if address == str(settings.local) or not isUnicast(Subnet(address)):
-            # Of another allocator than our own: whatever it gives, this can't be a caller's.
+        settings, own = self._settings, Subnet(address)
+        try:
+            if own.network_address == settings.local or not isUnicast(own):
+                # Of another allocator than our own: ours gives no such address.
+                raise Refused(f"{address} can't be a caller's address", retry=False)
+            behind = self._behind.give(profile, (own,), self.pool.networks)
+        except Refused:
             self.pool.release(address)
-            raise Refused(f"{address} can't be a caller's address", retry=False)
+            raise
         mru: int = self._environment.mru
         return IPCP(
             IPv4Settings(
                 localAddress=str(settings.local),
                 peerAddress=address,
-                addresses=self._behind.give(profile, self.pool.networks),
+                addresses=behind,
                 dns=tuple(map(str, profile.dns or settings.dns)),
                 wins=tuple(map(str, profile.wins or settings.wins)),
                 mtu=min(mru, profile.mtu or mru),

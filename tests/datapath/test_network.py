@@ -51,6 +51,7 @@ class Fixture:
             self,
             receive or self.delivered.append,
             Bucket(self.clock.seconds, module.FAILURE_LIMIT),
+            None,
             clamp,
             Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT)),
         )

@@ -241,6 +241,26 @@ class TestReceiving:
         assert path.tun.written == [packet(), packet(source="10.9.255.255")]
         assert path.channel.counters.discards == {SPOOFED: 1}
 
+    def test_whatAnotherSessionHas(self, path: Fixture) -> None:
+        """
+        A router can't send from what another session has within its network, as long as that is
+        there; two sessions that share a network both send from it.
+        """
+        network = IPv4Network("10.77.0.0/16")
+        path.channel.openNetwork(0x21, Attachment((IPv4Network("10.9.0.1"), network)))
+        sharing = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.3", 8, 10), Owner())
+        sharing.openNetwork(0x21, Attachment((IPv4Network("10.9.0.2"), network)))
+        other = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.4", 9, 11), Owner())
+        other.openNetwork(0x21, Attachment((SUBSCRIBER, IPv4Network("10.77.8.0/24"))))
+        for source in ("10.77.0.10", "10.77.8.1"):
+            path.arrive(b"\x21" + packet(source=source))
+        assert path.tun.written == []
+        assert path.channel.counters.discards == {SPOOFED: 2}
+        path.arrive(b"\x21" + packet(source="10.77.0.11"))
+        other.close()
+        path.arrive(b"\x21" + packet(source="10.77.0.10"))
+        assert path.tun.written == [packet(source="10.77.0.11"), packet(source="10.77.0.10")]
+
     def test_deviceRefuses(self, path: Fixture) -> None:
         path.open()
         path.tun.error = OSError(errno.EIO, "down")

@@ -59,6 +59,9 @@ class TestRouteTable:
                 best = max(matching, key=lambda network: network.prefixlen, default=None)
                 expected = None if best is None else model[best][-1]
                 assert table.lookup(address.packed) == expected
+                allowed = [] if best is None else model[best]
+                for target in ("1", "2", "3"):
+                    assert table.leadsTo(address.packed, target) == (target in allowed)
 
     @pytest.mark.parametrize("network", ["192.0.2.0/24", "192.0.2.1/32"])
     def test_anEarlierClaimCarriesAgain(self, network: str) -> None:

@@ -276,6 +276,27 @@ def test_networksBehindUsersTakeNothingOfOthers() -> None:
     assert given("bob", "192.168.7.0/24").settings.addresses == (IPv4Network("192.168.7.0/24"),)
 
 
+def test_whatASessionHasLeadsToNobodyElse() -> None:
+    """
+    Neither is another user's address given as a network behind a user, nor the other way round.
+    """
+    network = made("")
+    assert isinstance(network.pool, AddressPool)
+    route = (IPv4Network("192.0.2.6"),)
+    router, owner = Profile("bob", routes=route), Profile("alice", route)
+    one = succeeded(network.makeProtocol(owner))
+    two = succeeded(network.makeProtocol(router))
+    assert two.settings.addresses == ()
+    network.release(one)
+    network.release(two)
+    two = succeeded(network.makeProtocol(router))
+    assert two.settings.addresses == route
+    assert "192.0.2.6/32 leads to bob" in refused(network.makeProtocol(owner))
+    assert network.pool.used == 1
+    network.release(two)
+    assert succeeded(network.makeProtocol(owner)).settings.peerAddress == "192.0.2.6"
+
+
 def reloaded(text: str) -> ipv4.IPv4:
     """
     The section C{text}.

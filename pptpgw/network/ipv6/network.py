@@ -29,7 +29,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
-from pptpgw.error import ConfigurationError, Exhausted
+from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Attachment,
     INetwork,
@@ -192,7 +192,7 @@ class IPv6Sessions:
         self._networks = settings.prefixes + settings.delegate
         self._pool = PrefixPool(settings.prefixes, LENGTH)
         self.local = self._pool.allocate()[1]
-        self._behind = NetworksBehind(IPv6Network, self.local)
+        self._behind = NetworksBehind(IPv6Network, self.local, LENGTH)
         self._lifetimes = settings.preferredLifetime, settings.validLifetime
         self._advertisement = RouterAdvertisement(
             lifetime=_LIFETIME,
@@ -246,11 +246,10 @@ class IPv6Sessions:
                 if profile.prefix.prefixlen > LENGTH:
                     raise Exhausted(f"its own prefix, {profile.prefix}, is longer than {LENGTH}")
                 lender = OwnPrefix(profile.prefix, (self._pool, self._delegated))
-            prefix = lender.allocate()
-        except Exhausted as error:
+            return succeed(self._protocol(profile, lender, lender.allocate(), gate))
+        except (Exhausted, Refused) as error:
             self._log.warn("{user} goes without IPv6: {error}", user=profile.name, error=error)
             return succeed(None)
-        return succeed(self._protocol(profile, lender, prefix, gate))
 
     def release(self, protocol: RoutedIPV6CP) -> None:
         """
@@ -265,11 +264,16 @@ class IPv6Sessions:
     ) -> RoutedIPV6CP:
         environment = self._environment
         prefix = IPv6Network((lent.network_address, LENGTH))
-        behind = self._behind.give(profile, self._networks)
         whole = () if prefix == lent else (lent,)
+        own = (prefix, *whole) if profile.delegated is None else (prefix, *whole, profile.delegated)
+        try:
+            behind = self._behind.give(profile, own, self._networks)
+        except Refused:
+            lender.release(lent)
+            raise
 
         def giveBack() -> None:
-            self._behind.release(behind)
+            self._behind.release((*own, *behind))
             lender.release(lent)
 
         mtu = environment.mru

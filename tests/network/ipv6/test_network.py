@@ -41,6 +41,8 @@ from pptpgw.profile import Profile
 from pptpgw.wire import ppp
 from tests.network.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
 
+OWN = IPv6Network("2001:db8:1::/64")
+
 
 @implementer(IKernelInterface)
 class Interface:
@@ -425,6 +427,33 @@ class TestProtocol:
         assert advertisement[ICMPv6NDOptRDNSS].dns[:2] == ["::1", "::2"]
         link.protocol.received(bytes.fromhex("0107000e010a 00000000000000cc"))
         assert link.control[-1].hex() == "0307000e010a00000000000000bb"
+
+    @pytest.mark.parametrize("narrow", ["2001:db8:1::/64", "2001:db8:1::5/128"])
+    @pytest.mark.parametrize("own", [{"prefix": OWN}, {"delegated": OWN}])
+    def test_whatASessionHasLeadsToNobodyElse(
+        self, narrow: str, own: dict[str, Any], log: list[str]
+    ) -> None:
+        """
+        Neither is another user's prefix, or a part of it, given as a network behind a user, nor the
+        other way round.
+        """
+        clock = Clock()
+        network = made(SECTION, clock=clock)
+        router = Profile("bob", routes=(IPv6Network(narrow),))
+        owner = Profile("alice", **own)
+        one = Link(network, clock, owner)
+        two = Link(network, clock, router)
+        assert IPv6Network(narrow) not in two.told[-1].addresses
+        network.release(one.protocol)
+        network.release(two.protocol)
+        two = Link(network, clock, router)
+        assert IPv6Network(narrow) in two.told[-1].addresses
+        results: list[object] = []
+        network.makeProtocol(owner).addCallback(results.append)
+        assert results == [None]
+        assert "2001:db8:1::/64 leads to bob" in log[-1]
+        network.release(two.protocol)
+        Link(network, clock, owner)
 
     def test_anAccountsDelegatedPrefix(self, log: list[str]) -> None:
         """
