@@ -173,6 +173,13 @@ class Segments:
         self._thread: Thread | None = None
         self._failing = False
 
+    @property
+    def isSafe(self) -> bool:
+        """
+        Whether the disk takes what is appended.
+        """
+        return self._writer is not None and self._writer.error is None
+
     def start(self) -> list[tuple[int, bytes]]:
         """
         Take the folder, which is made where there is none.

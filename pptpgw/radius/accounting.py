@@ -180,20 +180,24 @@ class Accounting(SessionObserver):
         if account is not None:
             account.changed()
 
-    def sessionEnded(self, session: Session, cause: str) -> None:
+    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
         """
         The last of it.
+
+        @return: fires when a server has the Stop, or it is on the disk and nobody answers.
         """
         account = self._accounts.pop(session.number, None)
         if account is None:
-            return
+            return None
         account.end()
         stop = (
             *self._describe(account, STOP),
             *figures(session),
             ("Acct-Terminate-Cause", integer(codeOf(cause))),
         )
-        self.record(session.identifier.encode(), stop)
+        identifier = session.identifier.encode()
+        self.record(identifier, stop)
+        return self._spool.accounted(identifier)
 
     # For the class below
 

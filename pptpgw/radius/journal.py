@@ -35,6 +35,12 @@ class Files(Protocol):
     Where the records lie: L{pptpgw.ports.segments.Segments}.
     """
 
+    @property
+    def isSafe(self) -> bool:
+        """
+        Whether what is appended survives the end of this process.
+        """
+
     def start(self) -> list[tuple[int, bytes]]:
         """
         The numbers and the contents of the files that are there.
@@ -60,6 +66,8 @@ class NoFiles:
     """
     For a spool that is kept in memory alone.
     """
+
+    isSafe = False
 
     def start(self) -> list[tuple[int, bytes]]:
         """
@@ -106,6 +114,13 @@ class Journal:
         self._places: dict[int, int] = {}
         # Of each file its size, and how many records in it aren't answered; oldest first.
         self._segments: dict[int, list[int]] = {}
+
+    @property
+    def isSafe(self) -> bool:
+        """
+        Whether the records survive the end of this process.
+        """
+        return self._files.isSafe
 
     def start(self) -> dict[int, tuple[bytes, bytes]]:
         """

@@ -104,6 +104,8 @@ class Spool:
         self._counters = counters
         self._waiting: dict[int, Record] = {}
         self._sessions: dict[bytes, int] = {}
+        # By session, who waits until its records are accounted for.
+        self._waiters: dict[bytes, list[Deferred[None]]] = {}
         self._answers = 0
         self._inFlight: dict[int, Deferred[None]] = {}
         self._window = PROBES
@@ -154,6 +156,17 @@ class Spool:
         self._pump()
         return True
 
+    def accounted(self, session: bytes) -> Deferred[None]:
+        """
+        Fires when all records of this session are accounted for: a server has them, or they are
+        given up, or nobody answers and they are on the disk.
+        """
+        if session not in self._sessions or self._isKept:
+            return succeed(None)
+        accounted: Deferred[None] = Deferred()
+        self._waiters.setdefault(session, []).append(accounted)
+        return accounted
+
     def awaits(self, session: bytes) -> bool:
         """
         Whether a record of this session isn't answered yet.
@@ -187,6 +200,22 @@ class Spool:
             sent.cancel()
         self._inFlight.clear()
         self._journal.stop()
+        self._tellAll()
+
+    @property
+    def _isKept(self) -> bool:
+        """
+        Whether nobody answers, and records wait on the disk for somebody who does.
+        """
+        return self._resumed is not None and self._journal.isSafe
+
+    def _tell(self, session: bytes) -> None:
+        for one in self._waiters.pop(session, ()):
+            one.callback(None)
+
+    def _tellAll(self) -> None:
+        for session in tuple(self._waiters):
+            self._tell(session)
 
     def _drain(self) -> None:
         if self._drained is not None and not self._drained.called:
@@ -287,6 +316,8 @@ class Spool:
             self._window = PROBES
             self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self._pause * 2))
             self._resumed = self._clock.callLater(self._pause * uniform(0.8, 1.2), self._resume)
+            if self._isKept:
+                self._tellAll()
             self._drain()
 
     def _giveUp(self, record: Record, failure: Failure) -> None:
@@ -309,6 +340,7 @@ class Spool:
         self._sessions[record.session] -= 1
         if not self._sessions[record.session]:
             del self._sessions[record.session]
+            self._tell(record.session)
         self._journal.settle(record.number)
         self._pump()
         if not self._waiting:

@@ -60,6 +60,7 @@ class Served:
     The gateway.
 
     @ivar client: which asks the servers.
+    @ivar pool: its callers' addresses.
     @ivar services: its accounting and dynamic authorization.
     """
 
@@ -75,11 +76,11 @@ class Served:
         checker.configure(configuration)
         filters = Filters({one.name: one.rules for one in configuration.network.filter})
         environment = Environment(reactor, 1400, None, self.counters, filters)
-        pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
+        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.gateway = Gateway(
             reactor,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            [IPv4Network(IPv4(), environment, pool)],
+            [IPv4Network(IPv4(), environment, self.pool)],
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
             [filters, *self.services.observers],

@@ -21,6 +21,8 @@ class MemoryFiles:
     Files in memory, that a crash can stop at any octet.
     """
 
+    isSafe = True
+
     def __init__(self) -> None:
         self.files: dict[int, bytes] = {}
         self.stopped = 0

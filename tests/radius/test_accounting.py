@@ -164,6 +164,21 @@ def test_stop() -> None:
     assert not world.clock.getDelayedCalls()
 
 
+def test_theEndIsAccountedForWhenTheStopIsAnswered() -> None:
+    world = World()
+    session = world.session()
+    world.open(session)
+    ended = world.accounting.sessionEnded(session, "over")
+    assert ended is not None
+    world.answer()
+    assert world.kinds() == [STOP] and not ended.called
+    world.leave()
+    assert not ended.called
+    world.clock.advance(2)
+    world.answer()
+    assert ended.called
+
+
 def test_delay() -> None:
     """
     Sent later, a record says by how much, and still when it happened.

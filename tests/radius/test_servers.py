@@ -4,6 +4,7 @@ Whole sessions of our own client, told to a FreeRADIUS, which ends and changes t
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,28 @@ async def test_aWholeSession(server: FreeRADIUS, monkeypatch: pytest.MonkeyPatch
         assert 0 <= int(record["Acct-Session-Time"]) < 20
     assert stop["Acct-Terminate-Cause"] == "User-Request"
     assert stop["Acct-Delay-Time"] == "0"
+
+
+@onTheReactor
+async def test_anAddressWaitsForTheStop(server: FreeRADIUS) -> None:
+    """
+    Nobody else gets the address of a session before the server has its Stop.
+    """
+    server.start()
+    served = Served(reactor, configured(server, "accounting = true"))
+    served.start()
+    call = await served.dial("alice", "open sesame")
+    await served.until(lambda: len(server.records()) == 2)
+    server.signal(signal.SIGSTOP)
+    try:
+        await call.hangUp()
+        await served.until(lambda: not served.gateway.sessions)
+        assert served.pool.used == 1
+    finally:
+        server.signal(signal.SIGCONT)
+    await served.until(lambda: not served.pool.used, 4)
+    assert kinds(server.records())[-1] == "Stop"
+    await served.stop()
 
 
 @onTheReactor

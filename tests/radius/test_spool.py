@@ -21,6 +21,47 @@ from pptpgw.radius.transport import Unanswered
 from tests.radius.spooled import LIMIT, MemoryFiles, Run, many
 
 
+def accounted(run: Run, session: bytes) -> list[bytes]:
+    """
+    Has C{session} in it once its records are accounted for.
+    """
+    done: list[bytes] = []
+    run.spool.accounted(session).addCallback(lambda _: done.append(session))
+    return done
+
+
+def test_accountedFor() -> None:
+    """
+    When all its records are answered; or, as long as nobody answers, when they are on the disk.
+    """
+    run = Run()
+    run.put((b"a", b"start"), (b"a", b"stop"), (b"b", b"other"))
+    first, other = accounted(run, b"a"), accounted(run, b"b")
+    assert accounted(run, b"nobody")
+    run.answer(b"other", b"start")
+    assert other and not first
+    run.leave(b"stop")
+    assert first == accounted(run, b"a") == [b"a"]
+
+
+def test_onlyTheDiskIsSafe() -> None:
+    """
+    What is in memory alone isn't accounted for before somebody has it, or the end.
+    """
+    files = MemoryFiles()
+    files.isSafe = False
+    run = Run(files)
+    run.put((b"a", b"stop"), (b"b", b"stop b"))
+    first, other = accounted(run, b"a"), accounted(run, b"b")
+    run.leave(b"stop")
+    assert first == other == accounted(run, b"a") == []
+    run.clock.advance(2)
+    run.answer(b"stop")
+    assert first and not other
+    run.spool.close()
+    assert other
+
+
 def test_sentAtOnce() -> None:
     """
     A record goes when it comes; once it is answered nothing is left to do.
