@@ -17,6 +17,7 @@ from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.linefile import LineFile
 from pptpgw.session.audit import Audit, LineObserver
 from pptpgw.session.ledger import Ledger
+from pptpgw.stopping import STOP_SECONDS, stopPart
 from pptpgw.store.interface import IStore
 
 
@@ -34,6 +35,8 @@ class Records:
         @raise pptpgw.error.PPTPGWError: the configuration names a store that is of no use.
         """
         audit, hooks = configuration.audit, configuration.hooks
+        self._reactor = reactor
+        self._deadline = hooks.deadline
         self.observers: list[ISessionObserver] = []
         self._file: LineFile | None = None
         self._ledger: Ledger | None = None
@@ -80,12 +83,13 @@ class Records:
         """
         Every session is over: fires when that is written, and scripts are done, or won't be.
         """
-        waits: list[Deferred[Any]] = []
+        stops: list[Deferred[None]] = []
         if self._hooks is not None:
-            waits.append(self._hooks.stop())
+            seconds = self._deadline + STOP_SECONDS
+            stops.append(stopPart(self._reactor, "scripts", self._hooks.stop, seconds))
         if self._ledger is not None:
-            waits.append(self._ledger.stop())
-        return DeferredList(waits)
+            stops.append(stopPart(self._reactor, "sessions in the store", self._ledger.stop))
+        return DeferredList(stops)
 
     def close(self) -> None:
         """

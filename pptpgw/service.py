@@ -7,12 +7,12 @@ C{privilegedStartService}, so that the process may give them up afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from zope.interface import Interface
@@ -58,6 +58,7 @@ from pptpgw.reload import reload
 from pptpgw.reservation import reserve
 from pptpgw.section import strongestFirst
 from pptpgw.session.gate import Filters
+from pptpgw.stopping import STOP_SECONDS, stopPart
 
 _EVERY_ADDRESS = ""
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -146,7 +147,6 @@ class GatewayService(Service):
         @raise ConfigurationError: a plugin that the configuration names isn't there, or can't use
             what it is told.
         """
-        self.name = "pptpgw"
         self._reactor = reactor = steady(reactor)
         self._configuration = configuration
         self._portal = portal
@@ -225,6 +225,7 @@ class GatewayService(Service):
         try:
             self._open()
         except BaseException:
+            self._stopListening()
             self._close()
             raise
 
@@ -250,20 +251,18 @@ class GatewayService(Service):
         Hang up every call, within the time that the configuration gives, and close the ports.
         """
         yield Service.stopService(self)
-        for port in self._listening:
-            yield port.stopListening()
-        self._listening = []
-        try:
-            yield self.gateway.stop(self._configuration.listen.drainTimeout)
-            yield self._control.stop()
-            yield self._masqueraded
-            yield self._masquerade.stop()
-            yield self._records.stop()
-            yield self.radiusServices.stop()
-        finally:
-            if self.radius is not None:
-                self.radius.stop()
-            self._close()
+        drain = self._configuration.listen.drainTimeout
+        yield self._stopListening()
+        yield self._stop("calls", lambda: self.gateway.stop(drain), drain + STOP_SECONDS)
+        yield self._stop("control connections", self._control.stop)
+        yield DeferredList(
+            [
+                self._stop("masquerading", self._stopMasquerade),
+                self._records.stop(),
+                self._stop("RADIUS services", self.radiusServices.stop),
+            ]
+        )
+        yield self._close()
 
     def reload(self, configuration: Configuration) -> None:
         """
@@ -370,20 +369,35 @@ class GatewayService(Service):
                 refused[0].raiseException()
         self._opened = True
 
-    def _close(self) -> None:
-        for listening in self._listening:
-            listening.stopListening()
-        self._listening = []
-        self._records.close()
-        self._shaper.stop()
-        for name, network in reversed(self.networks.items()):
-            try:
-                network.stop()
-            except Exception:
-                self._log.failure("network {name} failed to stop", name=name)
-        self.dataPath.stop()
-        self.radiusServices.close()
+    def _stop(
+        self, name: str, stop: Callable[[], object], seconds: float = STOP_SECONDS
+    ) -> Deferred[None]:
+        return stopPart(self._reactor, name, stop, seconds)
+
+    def _stopListening(self) -> Deferred[Any]:
+        listening, self._listening = self._listening, []
+        return DeferredList(
+            [self._stop(f"TCP port {one.getHost().port}", one.stopListening) for one in listening]
+        )
+
+    def _stopMasquerade(self) -> Deferred[None]:
+        return self._masqueraded.addCallback(lambda _: self._masquerade.stop())
+
+    def _close(self) -> Deferred[Any]:
+        """
+        Close what is open, whatever of it there is; the last that was opened first.
+        """
         self._opened = False
+        radius = [("RADIUS", self.radius.stop)] if self.radius is not None else []
+        parts: list[tuple[str, Callable[[], object]]] = [
+            *radius,
+            ("records of sessions", self._records.close),
+            ("traffic shaping", self._shaper.stop),
+            *((f"network {name}", one.stop) for name, one in reversed(self.networks.items())),
+            ("the data path", self.dataPath.stop),
+            ("RADIUS services", self.radiusServices.close),
+        ]
+        return DeferredList([self._stop(name, stop) for name, stop in parts])
 
     def _notMasqueraded(self, failure: Failure, refused: list[Failure]) -> None:
         """

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,23 @@ class Server:
         """
         self._process.send_signal(signal.SIGINT)
         self._process.wait(30)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """
+        Meanwhile no process of it does anything, but all are there.
+        """
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        # New ones come from the first, which stops before the others are listed.
+        os.kill(self._process.pid, signal.SIGSTOP)
+        processes = [self._process.pid, *map(int, children.read_text().split())]
+        for process in processes[1:]:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def remove(self) -> None:
         """

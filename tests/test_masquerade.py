@@ -117,6 +117,20 @@ def test_aCallerReachesTheWorldIfAndOnlyIfItIsMasqueraded(
     assert world.kernel() == before
 
 
+def test_theTableIsGone(world: World, tmp_path: Path) -> None:
+    """
+    Somebody loads other rules while the gateway runs: it stops in order all the same.
+    """
+    before = world.kernel()
+    gateway = Gateway(world.gateway, tmp_path, {"network": {"masquerade": True}})
+    try:
+        world.gateway.run("nft", "flush", "ruleset")
+    finally:
+        gateway.shutDown()
+    assert "did not stop" not in gateway.text
+    assert world.kernel() == before
+
+
 async def ping(gateway: str, address: str) -> None:
     """
     Call the gateway, and print whether C{address} answers a ping through it.

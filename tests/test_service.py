@@ -4,7 +4,10 @@ Tests of L{pptpgw.service} that need no privileges; the rest stands in tests/int
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from twisted.application.service import MultiService
 from twisted.cred.portal import Portal
 from twisted.internet.testing import MemoryReactorClock
 
@@ -23,6 +26,18 @@ def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
     with pytest.raises(ConfigurationError, match="lacks MD4, DES"):
         gateway.privilegedStartService()
+
+
+def test_twoInOneParent() -> None:
+    """
+    A program may have several gateways.
+    """
+    parent = MultiService()
+    for _ in range(2):
+        portal = Portal(SubscriberRealm(), [])
+        service: Any = GatewayService(MemoryReactorClock(), Configuration(), portal)
+        service.setServiceParent(parent)
+    assert len(parent.services) == 2
 
 
 def test_linkSettings() -> None:

@@ -116,7 +116,8 @@ class Masquerade:
         if self._forwarding is not None:
             self._system.write(FORWARDING, self._forwarding)
             self._forwarding = None
-        return self._run(f"delete table ip {self.table}\n")
+        # Somebody may have removed it: what is added first can be deleted.
+        return self._run(f"add table ip {self.table}\ndelete table ip {self.table}\n")
 
     def _forward(self, ignored: None) -> None:
         """

@@ -107,6 +107,26 @@ class _Pool(adbapi.ConnectionPool):
     """
 
     connectionFactory = _Connection
+    _isClosing = False
+
+    def connect(self) -> Any:
+        """
+        The connection of this thread.
+
+        @raise StoreError: there is none, and there won't be: the threads are to end.
+        """
+        base: Any = super()
+        if self._isClosing and base.threadID() not in self.connections:
+            raise StoreError("the store is closed")
+        return base.connect()
+
+    def finalClose(self) -> None:
+        """
+        Wait for the threads, which takes as long as a query that runs may take, and no longer.
+        """
+        self._isClosing = True
+        base: Any = super()
+        base.finalClose()
 
 
 # adbapi has no types.

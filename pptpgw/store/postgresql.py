@@ -1,9 +1,14 @@
 """
 PostgreSQL by psycopg, as a DB-API module whose connections don't wait for ever.
+
+The server is told how long a statement may take. One that hangs doesn't keep to that: a connection
+whose server has said nothing for L{SPARE_SECONDS} longer is closed, so that its thread is free.
 """
 
 from __future__ import annotations
 
+from selectors import DefaultSelector
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -27,6 +32,48 @@ The SQLSTATEs of a server that ends the connection.
 """
 
 
+SPARE_SECONDS = 1.0
+"""
+How much longer than a statement may take the server is waited for.
+"""
+
+
+class NoAnswer(psycopg.OperationalError):
+    """
+    The server hangs.
+    """
+
+
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """
+    One that doesn't wait for ever.
+
+    @ivar patience: seconds that the server may be silent; None: for ever.
+    """
+
+    patience: float | None = None
+
+    def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
+        """
+        See psycopg: run C{gen}, which says what of the socket it waits for, to its end.
+
+        @raise NoAnswer: the server was silent for too long; the connection is closed.
+        """
+        try:
+            wanted = next(gen)
+            with DefaultSelector() as selector:
+                key = selector.register(self.pgconn.socket, wanted)
+                while True:
+                    ready = selector.select(self.patience)
+                    if not ready:
+                        self.close()
+                        raise NoAnswer(f"the server is silent for {self.patience:g} s")
+                    wanted = gen.send(ready[0][1])
+                    selector.modify(key.fd, wanted)
+        except StopIteration as end:
+            return end.value
+
+
 def check(url: str) -> None:
     """
     Whether C{url} can be shown to anybody.
@@ -41,18 +88,19 @@ def check(url: str) -> None:
         )
 
 
-def connect(url: str, seconds: float) -> psycopg.Connection[tuple[object, ...]]:
+def connect(url: str, seconds: float) -> Connection:
     """
     Connect to the database at C{url}.
 
     @param seconds: how long to wait for the connection, and for locks.
     """
-    connection = psycopg.connect(
+    connection = Connection.connect(
         url,
         connect_timeout=round(seconds),
         tcp_user_timeout=round(seconds * 1000),
         fallback_application_name="pptpgw",
     )
+    connection.patience = seconds + SPARE_SECONDS
     try:
         for limit in ("lock_timeout", "statement_timeout"):
             connection.execute(f"SET {limit} = {round(seconds * 1000)}")
@@ -65,8 +113,8 @@ def connect(url: str, seconds: float) -> psycopg.Connection[tuple[object, ...]]:
 
 def isLost(error: BaseException) -> bool:
     """
-    Whether the server closed the connection, or doesn't answer on it any more.
+    Whether the server closed the connection, so that another one may be of use.
     """
-    if not isinstance(error, psycopg.OperationalError):
+    if isinstance(error, NoAnswer) or not isinstance(error, psycopg.OperationalError):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(_SERVER_ENDS)

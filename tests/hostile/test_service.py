@@ -1,9 +1,11 @@
 """
-Networks of a third party's that can't be started, or stopped.
+Parts that can't be started, or stopped: networks of a third party's, and our own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,18 @@ from zope.interface import implementer
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import parse
 from pptpgw.counters import Counters
+from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IDataPath, INetwork, ISubscriber
+from pptpgw.ports.control import ControlFactory
+from pptpgw.ports.hooks import Hooks
+from pptpgw.ports.nftables import Masquerade
+from pptpgw.ports.shaper import Shaper
+from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.services import RADIUSServices
+from pptpgw.records import Records
 from pptpgw.service import GatewayService
+from pptpgw.session.ledger import Ledger
+from pptpgw.stopping import STOP_SECONDS
 from tests.hostile.world import checker
 
 
@@ -93,3 +105,101 @@ def test_aNetworkThatDoesNotStartOrStop(at: str, loggedFailures: list[Failure]) 
         assert failure.check(Fault)
         loggedFailures.clear()
     assert [one.stops for one in (first, faulty, last)] == [1, 1, 1]
+
+
+PARTS: tuple[tuple[type, str], ...] = (
+    (Gateway, "stop"),
+    (ControlFactory, "stop"),
+    (Masquerade, "stop"),
+    (Hooks, "stop"),
+    (Ledger, "stop"),
+    (RADIUSServices, "stop"),
+    (RADIUSClient, "stop"),
+    (Records, "close"),
+    (Shaper, "stop"),
+    (FaultyNetwork, "stop"),
+    (NoDataPath, "stop"),
+    (RADIUSServices, "close"),
+)
+
+
+def everything(folder: Path) -> tuple[MemoryReactorClock, GatewayService]:
+    """
+    A gateway with each of L{PARTS}, whose ports are open.
+    """
+    configuration = parse(
+        f"""
+        [audit]
+        store = "sqlite:{folder}/sessions.sqlite"
+        [hooks]
+        ip-up = "/bin/true"
+        [[radius.server]]
+        host = "192.0.2.1"
+        secret = "{folder}/secret"
+        """,
+        "x.toml",
+    )
+    reactor = MemoryReactorClock()
+    service = GatewayService(reactor, configuration, Portal(SubscriberRealm(), [checker()]))
+    service.networks = {"ipv4": FaultyNetwork()}
+    service.dataPath = NoDataPath()
+    service.privilegedStartService()
+    return reactor, service
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, stop: Callable[[], object]) -> list[str]:
+    """
+    Have every part do C{stop}; which of them were called.
+    """
+    called: list[str] = []
+
+    def stopOf(name: str) -> Callable[..., object]:
+        def spoiled(*arguments: object) -> object:
+            called.append(name)
+            return stop()
+
+        return spoiled
+
+    for kind, name in PARTS:
+        monkeypatch.setattr(kind, name, stopOf(f"{kind.__name__}.{name}"))
+    return called
+
+
+def raises() -> object:
+    raise Fault
+
+
+def test_everyPartIsStopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loggedFailures: list[Failure]
+) -> None:
+    """
+    Whatever becomes of the others; what goes wrong is logged once.
+    """
+    _, service = everything(tmp_path)
+    called = spoil(monkeypatch, raises)
+    ended: list[object] = []
+    service.stopService().addCallback(ended.append)
+    assert called == [f"{kind.__name__}.{name}" for kind, name in PARTS]
+    assert ended == [None]
+    assert [failure.type for failure in loggedFailures] == [Fault] * len(PARTS)
+    loggedFailures.clear()
+
+
+def test_partsThatHang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: list[str]) -> None:
+    """
+    Each is given up after its time, and its Deferred cancelled; the end comes all the same.
+    """
+    reactor, service = everything(tmp_path)
+    cancelled: list[object] = []
+    called = spoil(monkeypatch, lambda: Deferred(cancelled.append))
+    ended: list[object] = []
+    service.stopService().addCallback(ended.append)
+    seconds = 0
+    while not ended:
+        reactor.advance(1)
+        seconds += 1
+    assert called == [f"{kind.__name__}.{name}" for kind, name in PARTS]
+    assert len(cancelled) == len(PARTS)
+    # The calls', the control connections', the scripts' and what is closed at last.
+    assert seconds == 5 + 10 + 4 * STOP_SECONDS
+    assert len([line for line in log if "did not stop in" in line]) == len(PARTS)

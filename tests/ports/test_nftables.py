@@ -150,7 +150,9 @@ class TestMasquerade:
         assert path.system.files[FORWARDING] == "1\n"
         stopped = result(path.masquerade.stop())
         assert path.system.files[FORWARDING] == "0\n"
-        assert path.reactor.runs[1][1].script == b"delete table ip pptpgw_pptp_0\n"
+        assert path.reactor.runs[1][1].script == (
+            b"add table ip pptpgw_pptp_0\ndelete table ip pptpgw_pptp_0\n"
+        )
         path.reactor.end()
         assert stopped == [None]
         assert result(path.masquerade.stop()) == [None]

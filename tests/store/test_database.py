@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -220,6 +221,26 @@ class TestPostgreSQL:
             await made.write(lambda transaction: transaction.execute("DELETE FROM t"))
         released.set()
         await held
+        made.close()
+
+    async def test_aServerThatHangs(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A thread that waits for it is free soon, and what waits for a thread never begins: closing
+        takes no longer. When the server goes on it is asked as before.
+        """
+        monkeypatch.setattr(database, "LOCK_SECONDS", 2.0)
+        url = server.fresh()
+        made, other = Database(reactor, url), Database(reactor, url)
+        assert await made.read(one) == await other.read(one) == (2,)
+        with server.hanging():
+            began = monotonic()
+            with pytest.raises(StoreError, match="the server is silent for 3 s"):
+                await made.read(one)
+            asked = [other.read(one) for _ in range(40)]
+            other.close()
+            assert monotonic() - began < 10
+        await DeferredList(asked, consumeErrors=True)
+        assert await made.read(one) == (2,)
         made.close()
 
     def test_theDriverIsMissing(self, monkeypatch: pytest.MonkeyPatch) -> None:
