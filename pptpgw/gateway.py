@@ -11,8 +11,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from time import time
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
@@ -31,6 +31,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.line import Line
 from pptpgw.log import Logger, Quota
+from pptpgw.making import Returns
 from pptpgw.ppp.network import cancelled
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
@@ -57,6 +58,7 @@ class Gateway:
     Everything that callers have in common.
 
     @ivar lines: the callers of now, authenticated or not.
+    @ivar returns: what networks are taking back.
     @ivar lockout: stands before whoever judges claims.
     @ivar counters: the L{Totals} of packets, octets and discards.
     @ivar quota: limits what callers can have written to the log.
@@ -109,6 +111,7 @@ class Gateway:
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
         )
         self._endings = Endings(clock)
+        self.returns = Returns(self._settle)
         self._outage = Outage(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self.quota = Quota(clock, self.counters.own)
@@ -142,20 +145,18 @@ class Gateway:
 
     def stop(self, timeout: float) -> Deferred[None]:
         """
-        Take no more calls and end those there are; fires when none is left, or after C{timeout}
-        seconds all the same.
+        Take no more calls and end those there are; fires when none is left and networks have taken
+        back what they gave, or after C{timeout} seconds all the same.
         """
         self.quota.tell()
         self._outage.stop()
-        if not self.lines and not self._endings:
-            self._stopped = succeed(None)
-            return self._stopped
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         late = self.clock.callLater(timeout, self._abandon)
-        stopped.addCallback(self._allEnded, late)
+        stopped.addCallback(lambda _: cancelled(late))
         for line in tuple(self.lines):
             line.hangUp(_STOPPING)
+        self._settle()
         return stopped
 
     # pptp.connection.ConnectionOwner
@@ -394,9 +395,9 @@ class Gateway:
             )
             reports = self._tell("sessionEnded", session, cause)
             if reports:
-                self._endings.begin(session.user, reports, lambda: self._release(line))
+                self._endings.begin(session.user, reports, line.release)
                 return
-        self._release(line)
+        line.release()
 
     def greMissed(self, line: Line, text: str) -> None:
         """
@@ -405,18 +406,16 @@ class Gateway:
         if self.quota.allows("calls without GRE", line.call.peerAddress):
             self._log.warn("{text}", session=line.caller.session, text=text)
 
-    def _allEnded(self, _: None, late: IDelayedCall) -> None:
-        cancelled(late)
-
     def _abandon(self) -> None:
         for line in tuple(self.lines):
             line.link.lowerDown(_STOPPING)
         self._endings.finish()
+        self.returns.abandon()
+        self._settle()
 
-    def _release(self, line: Line) -> None:
-        line.release()
-        stopped = self._stopped
-        if stopped is not None and not stopped.called and not self.lines and not self._endings:
+    def _settle(self) -> None:
+        stopped, busy = self._stopped, self.lines or self._endings or self.returns
+        if stopped is not None and not stopped.called and not busy:
             stopped.callback(None)
 
     def _living(self) -> Iterable[Counters]:

@@ -364,9 +364,12 @@ class INetwork(Interface):
         Fails with L{pptpgw.error.Refused} or L{pptpgw.error.Exhausted}: the caller is turned away.
         """
 
-    def release(protocol: Any) -> None:
+    def release(protocol: Any) -> Deferred[Any] | None:
         """
         The session that had C{protocol}, of L{makeProtocol}, is over: take back what it was given.
+
+        @return: where that takes time, what fires when it is done: a gateway that stops waits for
+            it, within C{[listen] drain-timeout}.
         """
 
 
@@ -440,9 +443,11 @@ class IAddressPool(Interface):
         L{pptpgw.error.Exhausted} or L{pptpgw.error.Refused}.
         """
 
-    def release(address: str) -> None:
+    def release(address: str) -> Deferred[Any] | None:
         """
         The session that had C{address} is over.
+
+        @return: where that takes time, what fires when it is done, as of L{INetwork.release}.
         """
 
 

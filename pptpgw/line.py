@@ -5,12 +5,12 @@ it is all that knows both halves, the tunnel's (L{pptpgw.pptp}) and the link's (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -26,6 +26,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger, about
+from pptpgw.making import Made, Making, given
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.network import cancelled
 from pptpgw.pptp.call import Call
@@ -50,62 +51,6 @@ _CODES = {
         CauseCode.RESOURCE_UNAVAILABLE,
     ),
 }
-
-
-Made = Sequence[tuple[INetwork, INetworkProtocol]]
-"""
-The network protocols of a caller, each with the network that made it.
-"""
-
-
-class Making:
-    """
-    The network protocols of one caller while networks get them ready, each in its own time.
-
-    What comes when nobody waits any more goes back at once: a login has an end, and a network that
-    never answers keeps nothing of the others'.
-
-    @ivar done: fires with the answers in turn, each a protocol, None or a Failure; where it is
-        cancelled, everything is given back, then or later.
-    """
-
-    __slots__ = ("_abandoned", "_answers", "_networks", "_session", "_subscriber", "done")
-
-    def __init__(self, networks: Sequence[INetwork], subscriber: ISubscriber, session: str) -> None:
-        """
-        @param session: the identifier of the session that this is for.
-        """
-        self._session = session
-        self._abandoned = False
-        self._answers: dict[int, Any] = {}
-        self._networks = networks
-        self._subscriber = subscriber
-        self.done: Deferred[list[Any]] = Deferred(self._abandon)
-        with about(session):
-            for place, network in enumerate(networks):
-                maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
-
-    def _came(self, answer: Any, place: int) -> None:
-        self._answers[place] = answer
-        if self._abandoned:
-            self._giveBack()
-        elif len(self._answers) == len(self._networks):
-            self.done.callback([self._answers[each] for each in range(len(self._networks))])
-
-    def _abandon(self, done: Deferred[Any]) -> None:
-        self._abandoned = True
-        silent = [one for place, one in enumerate(self._networks) if place not in self._answers]
-        _log.warn(
-            "{user} is not waited for any longer: no answer from {networks}",
-            session=self._session,
-            user=self._subscriber.name,
-            networks=", ".join(type(network).__name__ for network in silent),
-        )
-        self._giveBack()
-
-    def _giveBack(self) -> None:
-        answers, self._answers = self._answers, {}
-        _releaseAll(_given((self._networks[place], one) for place, one in answers.items()))
 
 
 class Line:
@@ -166,7 +111,7 @@ class Line:
         Give back what the networks gave.
         """
         made, self._made = self._made, ()
-        _releaseAll(made)
+        self._gateway.returns.give(made)
 
     # pptp.call.CallOwner
 
@@ -281,12 +226,12 @@ class Line:
             networks = tuple(network for name, network in named if name in permitted)
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
-        return Making(networks, subscriber, self.caller.session).done.addCallback(
-            self._ready, networks, grant
-        )
+        giveBack = self._gateway.returns.give
+        making = Making(networks, subscriber, self.caller.session, giveBack)
+        return making.done.addCallback(self._ready, networks, grant)
 
     def _ready(self, answers: list[Any], networks: Sequence[INetwork], grant: Grant) -> Grant:
-        made = _given(zip(networks, answers, strict=True))
+        made = given(zip(networks, answers, strict=True))
         try:
             for answer in answers:
                 if isinstance(answer, Failure):
@@ -298,7 +243,7 @@ class Line:
             if not made:
                 raise Refused("no network protocol has anything for this user", retry=False)
         except Exception:
-            _releaseAll(made)
+            self._gateway.returns.give(made)
             raise
         # Of another user, before there was a session.
         self.release()
@@ -340,25 +285,3 @@ def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...
     Every network that the peer has.
     """
     return tuple(one for attachment in attachments.values() for one in attachment.addresses)
-
-
-def _given(answers: Iterable[tuple[INetwork, Any]]) -> Made:
-    """
-    The protocols among what networks answered.
-    """
-    return [
-        (network, answer)
-        for network, answer in answers
-        if answer is not None and not isinstance(answer, Failure)
-    ]
-
-
-def _releaseAll(made: Iterable[tuple[INetwork, INetworkProtocol]]) -> None:
-    for network, protocol in made:
-        try:
-            network.release(protocol)
-        except Exception:
-            # The others get theirs back all the same.
-            _log.failure(
-                "{network} failed to take back {protocol}", network=network, protocol=protocol
-            )

@@ -25,7 +25,7 @@ from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.counters import Counters
-from pptpgw.error import CallError
+from pptpgw.error import CallError, PPTPGWError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     IAuthenticationProtocol,
@@ -314,6 +314,50 @@ def test_noAddressAllowed(world: World) -> None:
     world.run(10, 0.01)
     failureOf(failed)
     assert any("the account allows no address" in line for line in world.log)
+
+
+class SlowPool(AddressPool):
+    """
+    A pool that takes its time to take an address back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
+        self.releases: list[Deferred[None]] = []
+
+    def release(self, address: str) -> Any:
+        super().release(address)
+        self.releases.append(Deferred())
+        return self.releases[-1]
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed", "hung"])
+def test_stopWaitsForThePool(
+    world: World, outcome: str, loggedFailures: list[Failure], log: list[str]
+) -> None:
+    """
+    Until it has taken everything back, or can't, but not for ever.
+    """
+    pool = SlowPool()
+    (ipv4,) = world.gateway.networks
+    assert isinstance(ipv4, network.IPv4Network)
+    ipv4.pool = pool
+    resultOf(world.call(world.connect()))
+    stopped: list[object] = []
+    world.gateway.stop(5).addCallback(stopped.append)
+    world.run(1)
+    assert not world.gateway.lines and not stopped
+    (release,) = pool.releases
+    if outcome == "done":
+        release.callback(None)
+    elif outcome == "failed":
+        release.errback(PPTPGWError("the pool is dead"))
+        assert [str(one.value) for one in loggedFailures] == ["the pool is dead"]
+        loggedFailures.clear()
+    else:
+        world.run(4.1, 0.01)
+        assert any("1 network protocols of sessions are not taken back" in line for line in log)
+    assert stopped
 
 
 def test_poolUsedUp(world: World) -> None:

@@ -35,7 +35,7 @@ LAYERS = [
     {"auth", "session", "store", "datapath"},
     {"ports"},
     {"network", "radius"},
-    {"line", "gateway", "client", "records", "selfcall", "stopping", "testing"},
+    {"line", "making", "gateway", "client", "records", "selfcall", "stopping", "testing"},
     {"service", "reload", "reservation"},
     {"tap", "command"},
     {"__main__", "demo"},

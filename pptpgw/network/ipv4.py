@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 from ipaddress import IPv4Network as Subnet
 from itertools import pairwise
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw import plugin
@@ -185,14 +187,15 @@ class IPv4Network:
         allocated: Deferred[str] = self.pool.allocate(subscriber)
         return allocated.addCallback(self._protocol, profile, gate)
 
-    def release(self, protocol: IPCP) -> None:
+    def release(self, protocol: IPCP) -> Deferred[Any] | None:
         """
         Take the address back, and the networks.
         """
         settings = protocol.settings
         assert settings.peerAddress is not None
         self._behind.release((Subnet(settings.peerAddress), *settings.addresses))
-        self.pool.release(settings.peerAddress)
+        released: Deferred[Any] | None = self.pool.release(settings.peerAddress)
+        return released
 
     def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
         settings, own = self._settings, Subnet(address)
@@ -202,7 +205,8 @@ class IPv4Network:
                 raise Refused(f"{address} can't be a caller's address", retry=False)
             behind = self._behind.give(profile, (own,), self.pool.networks)
         except Refused:
-            self.pool.release(address)
+            released = maybeDeferred(self.pool.release, address)
+            released.addErrback(self._notReleased, address)
             raise
         mru: int = self._environment.mru
         return IPCP(
@@ -216,6 +220,9 @@ class IPv4Network:
                 permits=gate,
             )
         )
+
+    def _notReleased(self, failure: Failure, address: str) -> None:
+        self._log.failure("{address} isn't taken back", failure=failure, address=address)
 
 
 @implementer(INetworkFactory)

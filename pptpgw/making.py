@@ -1,0 +1,151 @@
+"""
+What networks make for a caller, and how they take it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from pptpgw.interfaces import INetwork, INetworkProtocol, ISubscriber
+from pptpgw.log import Logger, about
+
+_log = Logger()
+
+Made = Sequence[tuple[INetwork, INetworkProtocol]]
+"""
+The network protocols of a caller, each with the network that made it.
+"""
+
+
+class Making:
+    """
+    The network protocols of one caller while networks get them ready, each in its own time.
+
+    What comes when nobody waits any more goes back at once: a login has an end, and a network that
+    never answers keeps nothing of the others'.
+
+    @ivar done: fires with the answers in turn, each a protocol, None or a Failure; where it is
+        cancelled, everything is given back, then or later.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_answers",
+        "_networks",
+        "_return",
+        "_session",
+        "_subscriber",
+        "done",
+    )
+
+    def __init__(
+        self,
+        networks: Sequence[INetwork],
+        subscriber: ISubscriber,
+        session: str,
+        giveBack: Callable[[Made], None],
+    ) -> None:
+        """
+        @param session: the identifier of the session that this is for.
+        @param giveBack: gives back what nobody waits for any more.
+        """
+        self._return = giveBack
+        self._session = session
+        self._abandoned = False
+        self._answers: dict[int, Any] = {}
+        self._networks = networks
+        self._subscriber = subscriber
+        self.done: Deferred[list[Any]] = Deferred(self._abandon)
+        with about(session):
+            for place, network in enumerate(networks):
+                maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
+
+    def _came(self, answer: Any, place: int) -> None:
+        self._answers[place] = answer
+        if self._abandoned:
+            self._giveBack()
+        elif len(self._answers) == len(self._networks):
+            self.done.callback([self._answers[each] for each in range(len(self._networks))])
+
+    def _abandon(self, done: Deferred[Any]) -> None:
+        self._abandoned = True
+        silent = [one for place, one in enumerate(self._networks) if place not in self._answers]
+        _log.warn(
+            "{user} is not waited for any longer: no answer from {networks}",
+            session=self._session,
+            user=self._subscriber.name,
+            networks=", ".join(type(network).__name__ for network in silent),
+        )
+        self._giveBack()
+
+    def _giveBack(self) -> None:
+        answers, self._answers = self._answers, {}
+        self._return(given((self._networks[place], one) for place, one in answers.items()))
+
+
+class Returns:
+    """
+    What networks are taking back, each in its own time.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """
+        @param changed: called when something is given back, or was taken.
+        """
+        self._changed = changed
+        self._pending: set[Deferred[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def give(self, made: Made) -> None:
+        """
+        Give network protocols back. What a network fails at is logged, and the others get theirs
+        all the same.
+        """
+        for network, protocol in made:
+            taken: Deferred[Any] = maybeDeferred(network.release, protocol)
+            taken.addErrback(_notTaken, network, protocol)
+            self._pending.add(taken)
+            taken.addCallback(self._over, taken)
+        self._changed()
+
+    def abandon(self) -> None:
+        """
+        Wait no longer.
+        """
+        if self._pending:
+            _log.warn(
+                "{count} network protocols of sessions are not taken back yet, and aren't waited "
+                "for: the gateway stops",
+                count=len(self._pending),
+            )
+            self._pending.clear()
+
+    def _over(self, _: object, taken: Deferred[Any]) -> None:
+        self._pending.discard(taken)
+        self._changed()
+
+
+def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:
+    """
+    The protocols among what networks answered.
+    """
+    return [
+        (network, answer)
+        for network, answer in answers
+        if answer is not None and not isinstance(answer, Failure)
+    ]
+
+
+def _notTaken(failure: Failure, network: INetwork, protocol: INetworkProtocol) -> None:
+    _log.failure(
+        "{network} failed to take back {protocol}",
+        failure=failure,
+        network=network,
+        protocol=protocol,
+    )
