@@ -13,6 +13,7 @@ from pptpgw.auth.secrets import WILDCARD, Secret, Secrets, parse
 from pptpgw.command.base import Named, shown
 from pptpgw.command.judge import judge
 from pptpgw.error import ConfigurationError
+from pptpgw.ports.terminal import onInterrupt
 from pptpgw.profile import Profile
 from pptpgw.store.attribute import ATTRIBUTES
 from pptpgw.store.error import Taken
@@ -41,7 +42,8 @@ class Import(Named):
         See L{Command.perform}.
         """
         try:
-            content = sys.stdin.buffer.read() if self.name == "-" else Path(self.name).read_bytes()
+            with onInterrupt(sys.exit):
+                content = _read(self.name)
         except OSError as error:
             raise ConfigurationError(f"{self.name}: {error.strerror}") from error
         secrets = parse(content, self.name)
@@ -72,6 +74,10 @@ class Import(Named):
         await store.addAccount(
             nameOf(client), secret.secret, recoverable=recoverable, attributes=attributes
         )
+
+
+def _read(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
 class _LeftOut(Exception):

@@ -5,11 +5,11 @@ The command line of C{pptpgw}, and what runs it.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import react
 from twisted.python import usage
 
 from pptpgw.command.base import Command, Options
@@ -19,6 +19,7 @@ from pptpgw.command.profile import Profile
 from pptpgw.command.usage import Usage
 from pptpgw.command.user import User
 from pptpgw.error import PPTPGWError
+from pptpgw.ports.terminal import endWithReader, onInterrupt
 from pptpgw.store.store import Store
 
 
@@ -69,8 +70,28 @@ def main() -> NoReturn:
     """
     Do what the command line of this process asks for, and exit.
     """
+    from twisted.internet import reactor as running
 
-    async def exit(reactor: Any) -> None:
-        raise SystemExit(await run(reactor, sys.argv[1:]))
+    reactor: Any = running
+    statuses: list[Any] = []
 
-    react(lambda reactor: Deferred.fromCoroutine(exit(reactor)))
+    def end(status: Any) -> None:
+        if not statuses:
+            reactor.stop()
+        statuses.append(status)
+
+    async def perform() -> None:
+        with onInterrupt(lambda status: reactor.callFromThread(end, status)):
+            try:
+                end(await run(reactor, sys.argv[1:]))
+            except SystemExit as ended:
+                end(ended.code)
+            except Exception:
+                traceback.print_exc()
+                end(1)
+
+    endWithReader()
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(perform()))
+    reactor.run()
+    # What interrupted the command counts, not what the command came to afterwards.
+    sys.exit(statuses[0])

@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from pptpgw.command.base import Options
 from pptpgw.error import ConfigurationError
+from pptpgw.ports.terminal import onInterrupt
 
 _OCTETS = 12
 
@@ -39,19 +40,20 @@ class Password(Options):
         """
         The new password of C{name}, from where it was said that it comes.
 
-        @raise ConfigurationError: it is empty, or two that were typed differ.
+        @raise ConfigurationError: there is none, it is empty, or two that were typed differ.
+        @raise SystemExit: SIGINT or SIGTERM came instead.
         """
         if self["generate"]:
-            password = token_urlsafe(_OCTETS)
-        elif self["stdin"]:
-            password = sys.stdin.readline().rstrip("\r\n")
-        else:
-            password = getpass(f"Password of {name}: ")
-            if password != getpass("Again: "):
-                raise ConfigurationError("these are two different passwords; nothing is changed")
+            return token_urlsafe(_OCTETS).encode()
+        # The reactor waits too: it can't stop what waits for somebody to type.
+        with onInterrupt(sys.exit):
+            if self["stdin"]:
+                password = sys.stdin.buffer.readline().rstrip(b"\r\n")
+            else:
+                password = _typed(name)
         if not password:
             raise ConfigurationError("the password is empty; nothing is changed")
-        return password.encode("utf-8", "surrogateescape")
+        return password
 
     def announce(self, password: bytes) -> None:
         """
@@ -59,3 +61,22 @@ class Password(Options):
         """
         if self["generate"]:
             print(f"The password: {password.decode()}")
+
+
+def _typed(name: str) -> bytes:
+    """
+    What is typed at the terminal, twice the same.
+    """
+    try:
+        password = getpass(f"Password of {name}: ")
+        again = getpass("Again: ")
+    except EOFError as error:
+        # The prompt's line has no end yet.
+        print(file=sys.stderr)
+        raise ConfigurationError(
+            "no password was typed; nothing is changed. --stdin reads it from standard input, "
+            "--generate makes one"
+        ) from error
+    if password != again:
+        raise ConfigurationError("these are two different passwords; nothing is changed")
+    return password.encode("utf-8", "surrogateescape")

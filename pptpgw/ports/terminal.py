@@ -1,14 +1,42 @@
 """
-Whom Ctrl-C is for.
+Signals that come from a terminal and from pipes: whom Ctrl-C is for, and what ends a command.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 _TERMINAL = "/dev/tty"
+
+
+@contextmanager
+def onInterrupt(then: Callable[[int], object]) -> Iterator[None]:
+    """
+    While this context lasts, SIGINT (Ctrl-C) and SIGTERM call C{then}, within the signal handler,
+    and nothing else. C{then} gets the exit status that shells use for the signal: 128 plus its
+    number. Only for the main thread.
+    """
+    before = {
+        number: signal.signal(number, lambda number, frame: then(128 + number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def endWithReader() -> None:
+    """
+    From now on this process ends, silently, by SIGPIPE when it prints to a pipe that nobody reads
+    any more, as other commands do. Python ignores SIGPIPE otherwise and raises BrokenPipeError.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 class Foreground:

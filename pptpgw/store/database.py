@@ -196,11 +196,12 @@ class Database:
     def close(self) -> None:
         """
         Let the queries that run come to their end, and forget the connections; harmless the second
-        time.
+        time, and where the reactor has closed the pool as it stopped.
         """
         if not self._closed:
             self._closed = True
-            self._pool.close()
+            if not self._pool.threadpool.joined:
+                self._pool.close()
 
     def _run(self, work: Work[T], first: tuple[str | None, ...]) -> Deferred[T]:
         if self._closed:

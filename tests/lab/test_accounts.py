@@ -18,7 +18,7 @@ def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path:
     password alone; another one, whose password can be had back, by CHAP. One that the command
     disables while the gateway runs gets in no more.
     """
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "accounts": {"store": f"sqlite:{tmp_path}/accounts.sqlite", "key": f"{tmp_path}/key"},
         "link": {"encryption": "prefer", "authentication": ["mschapv2", "chap"]},
     }

@@ -1,0 +1,222 @@
+"""
+The command C{pptpgw} as a process: at a terminal, in a pipe, and interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "pptpgw.command")
+CONTROL_C, END_OF_FILE = b"\x03", b"\x04"
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """
+    A configuration whose store has the user alice.
+    """
+    path = tmp_path / "pptpgw.toml"
+    path.write_text(f'[accounts]\nstore = "sqlite:{tmp_path}/accounts.sqlite"\n')
+    command = [*COMMAND, "user", "add", "alice", "--generate", "--config", str(path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return path
+
+
+class Terminal:
+    """
+    A terminal with a command in it.
+    """
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = pty.openpty()
+        self.text = ""
+
+    def run(self, *words: str) -> subprocess.Popen[bytes]:
+        """
+        Start C{pptpgw WORDS}, which this is the controlling terminal of.
+        """
+        terminal = self._theirs
+        return subprocess.Popen(
+            ["setsid", "--ctty", *COMMAND, *words], stdin=terminal, stdout=terminal, stderr=terminal
+        )
+
+    def waitFor(self, text: str) -> None:
+        """
+        Wait until it shows C{text}, and take away what it has shown so far.
+        """
+        deadline = time.monotonic() + 60
+        while text not in self.text:
+            assert time.monotonic() < deadline, self.text
+            self._read(1)
+        self.text = self.text.partition(text)[2]
+
+    def type(self, octets: bytes) -> None:
+        """
+        Type something.
+        """
+        os.write(self._ours, octets)
+
+    def end(self, process: subprocess.Popen[bytes]) -> int:
+        """
+        Wait for the end of a command; the exit status.
+        """
+        status = process.wait(60)
+        while self._read(0):
+            pass
+        return status
+
+    def echoes(self) -> bool:
+        """
+        Whether it shows what is typed.
+        """
+        return bool(termios.tcgetattr(self._theirs)[3] & termios.ECHO)
+
+    def close(self) -> None:
+        """
+        Close it.
+        """
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def _read(self, seconds: float) -> bool:
+        readable = bool(select.select([self._ours], [], [], seconds)[0])
+        if readable:
+            self.text += os.read(self._ours, 65536).decode()
+        return readable
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal()
+    yield made
+    made.close()
+
+
+def users(configuration: Path) -> list[str]:
+    """
+    The names of the users in the store.
+    """
+    command = [*COMMAND, "user", "list", "--config", str(configuration)]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return [line.split()[0] for line in listed.stdout.splitlines()]
+
+
+class TestPrompt:
+    @pytest.mark.parametrize("prompts", [("Password of bob: ",), ("Password of bob: ", "Again: ")])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_interrupted(
+        self,
+        configuration: Path,
+        terminal: Terminal,
+        prompts: tuple[str, ...],
+        number: signal.Signals,
+    ) -> None:
+        """
+        At either prompt Ctrl-C and SIGTERM end the command, which has done nothing, and the
+        terminal is what it was.
+        """
+        process = terminal.run("user", "add", "bob", "--config", str(configuration))
+        for prompt in prompts[:-1]:
+            terminal.waitFor(prompt)
+            terminal.type(b"secret\n")
+        terminal.waitFor(prompts[-1])
+        assert not terminal.echoes()
+        if number is signal.SIGINT:
+            terminal.type(CONTROL_C)
+        else:
+            process.send_signal(number)
+        assert terminal.end(process) == 128 + number
+        assert terminal.echoes()
+        assert "Traceback" not in terminal.text
+        assert users(configuration) == ["alice"]
+
+    def test_endOfFile(self, configuration: Path, terminal: Terminal) -> None:
+        process = terminal.run("user", "add", "bob", "--config", str(configuration))
+        terminal.waitFor("Password of bob: ")
+        terminal.type(END_OF_FILE)
+        assert terminal.end(process) == 1
+        assert terminal.text.strip() == (
+            "pptpgw: no password was typed; nothing is changed. --stdin reads it from standard "
+            "input, --generate makes one"
+        )
+
+    def test_noTerminal(self, configuration: Path) -> None:
+        command = ["setsid", "--wait", *COMMAND, "user", "add", "bob", "-c", str(configuration)]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith("pptpgw: no password was typed")
+        assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize("words", [("user", "add", "bob", "--stdin"), ("import", "-")])
+    def test_standardInput(
+        self, configuration: Path, terminal: Terminal, words: tuple[str, ...]
+    ) -> None:
+        process = terminal.run(*words, "--config", str(configuration))
+        # Nothing is shown before it reads, and Linux says what it waits in.
+        waiting = Path(f"/proc/{process.pid}/wchan")
+        deadline = time.monotonic() + 60
+        while "tty_read" not in waiting.read_text() and "wait_woken" not in waiting.read_text():
+            assert time.monotonic() < deadline, waiting.read_text()
+            time.sleep(0.01)
+        terminal.type(CONTROL_C)
+        assert terminal.end(process) == 130
+        assert "Traceback" not in terminal.text
+        assert users(configuration) == ["alice"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruptedInAQuery(number: signal.Signals) -> None:
+    """
+    A command that waits for its store says by its exit status that it was interrupted.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgresql://127.0.0.1:{server.getsockname()[1]}/accounts"
+        process = subprocess.Popen(
+            [*COMMAND, "user", "list", "--store", url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        server.settimeout(60)
+        connection, _ = server.accept()
+        with connection:
+            process.send_signal(number)
+            shown, _ = process.communicate(timeout=60)
+    assert (process.returncode, shown) == (128 + number, b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("user", "list"),
+        ("user", "show", "alice"),
+        ("profile", "list"),
+        ("lockouts",),
+        ("usage",),
+        ("--help",),
+    ],
+    ids=" ".join,
+)
+def test_nobodyReads(configuration: Path, words: tuple[str, ...]) -> None:
+    """
+    In a pipe whose reader has ended, as with C{| head}, a command ends as others do, silently.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = words if words == ("--help",) else (*words, "--config", str(configuration))
+    done = subprocess.run([*COMMAND, *words], stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
