@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from secrets import token_urlsafe
 from typing import Any
 
@@ -35,6 +36,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
+from pptpgw.ports.output import Output, standardOutput
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.section import Link
@@ -103,16 +105,9 @@ async def passwordIn(store: Store, new: bool) -> str:
     return store.vault.open(USER, account.sealed).decode(errors="replace")
 
 
-def say(text: str) -> None:
+def log() -> Output:
     """
-    Print a line at once.
-    """
-    print(text, flush=True)
-
-
-def startLog() -> None:
-    """
-    Log to standard output, a line an event.
+    What writes the log to standard output, a line an event.
     """
 
     def line(event: LogEvent) -> str | None:
@@ -130,8 +125,17 @@ def startLog() -> None:
     # Twisted's own tidings of ports and factories say nothing that ours don't.
     wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
     wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
-    observer = FilteringLogObserver(FileLogObserver(sys.stdout, line), [wanted])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    return Output(FilteringLogObserver(FileLogObserver(standardOutput(), line), [wanted]))
+
+
+output = log()
+
+
+def say(text: str) -> None:
+    """
+    Print a line, in its turn among those of the log.
+    """
+    output.do(partial(standardOutput().write, f"{text}\n"))
 
 
 async def selfCall(reactor: Any, service: GatewayService, password: str) -> None:
@@ -176,7 +180,7 @@ def serve(state: FilePath[str]) -> None:
     """
     from twisted.internet import reactor
 
-    startLog()
+    globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
     store, new = storeIn(reactor, state)
     portal = Portal(SubscriberRealm(), [AccountsChecker(lambda _: store)])
     addresses = privileges.hostAddresses()
@@ -196,7 +200,9 @@ def serve(state: FilePath[str]) -> None:
         await selfCall(reactor, service, password)
         announce(password, addresses)
 
+    reactor.callWhenRunning(output.start)
     reactor.callWhenRunning(lambda: ensureDeferred(begin()))
+    reactor.addSystemEventTrigger("after", "shutdown", output.finish)
     reactor.run()
     for fault in faults:
         raise fault

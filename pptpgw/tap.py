@@ -19,7 +19,9 @@ from twisted.cred.strcred import (
     UnsupportedInterfaces,
     notSupportedWarning,
 )
+from twisted.logger import ILogObserver
 from twisted.python import usage
+from twisted.python.components import Componentized
 from twisted.python.filepath import FilePath
 
 from pptpgw import __version__, plugin
@@ -31,6 +33,7 @@ from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import IConfigurable, INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.ports.hangup import HangUp
+from pptpgw.ports.output import Output, outputOf
 from pptpgw.service import GatewayService
 
 
@@ -247,13 +250,26 @@ class NotStarted(SystemExit, Exception):
 class CommandService(GatewayService):
     """
     The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
-    traceback; and with SIGHUP it reads its configuration again.
+    traceback; nothing that takes the log holds it up; and with SIGHUP it reads its configuration
+    again.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
         super().__init__(reactor, options.configuration, options.portal())
         self._options = options
+        self._output: Output | None = None
         self._hangUp = HangUp(reactor, self._readAgain)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Where the parent is the application that C{twistd} makes for us, write its log.
+        """
+        service: Any = super()
+        service.setServiceParent(parent)
+        twistd = self._options.parent
+        if twistd is not None and isinstance(parent, Componentized):
+            self._output = outputOf(twistd)
+            parent.setComponent(ILogObserver, self._output)
 
     def privilegedStartService(self) -> None:
         """
@@ -262,7 +278,8 @@ class CommandService(GatewayService):
         try:
             super().privilegedStartService()
         except PPTPGWError as error:
-            self._log.critical("{why}", why=str(error))
+            for line in str(error).splitlines():
+                self._log.critical("{why}", why=line)
             raise NotStarted(str(error)) from error
 
     def startService(self) -> None:
@@ -270,6 +287,9 @@ class CommandService(GatewayService):
         Serve.
         """
         super().startService()
+        if self._output is not None:
+            self._reactor.callWhenRunning(self._output.start)
+            self._reactor.addSystemEventTrigger("after", "shutdown", self._output.finish)
         if self._options["config"] is not None:
             self._hangUp.start()
 
@@ -284,7 +304,8 @@ class CommandService(GatewayService):
         try:
             self.reload(self._options.load())
         except PPTPGWError as error:
-            self._log.error("the configuration stays what it was: {why}", why=str(error))
+            for line in str(error).splitlines():
+                self._log.error("the configuration stays what it was: {why}", why=line)
 
 
 def makeService(options: Options) -> GatewayService:

@@ -1,0 +1,204 @@
+"""
+Tests of L{pptpgw.ports.output} and L{pptpgw.ports.worker}.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Lock
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, formatEvent
+from zope.interface import implementer
+
+from pptpgw.log import Logger
+from pptpgw.ports import output
+from pptpgw.ports.output import Output, outputOf
+from pptpgw.ports.worker import POLL, Worker
+
+
+@implementer(ILogObserver)
+class Reader:
+    """
+    Takes what is logged while it isn't told to stall.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.reached = Event()
+        self.fault: Exception | None = None
+        self._may = Lock()
+
+    def stall(self) -> None:
+        self._may.acquire()
+
+    def goOn(self) -> None:
+        self._may.release()
+
+    def __call__(self, event: LogEvent) -> None:
+        self.reached.set()
+        with self._may:
+            if self.fault is not None:
+                raise self.fault
+            self.lines.append(formatEvent(event))
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+def filled(reader: Reader) -> tuple[Output, Logger]:
+    """
+    An output with room for three lines, all taken, whose reader has stalled; two more are lost.
+    """
+    found = Output(reader, 3)
+    log = Logger("pptpgw.test", observer=found)
+    log.info("at once")
+    assert reader.lines == ["at once"]
+    found.start()
+    reader.stall()
+    for number in range(5):
+        log.info("{number}", number=number)
+    assert reader.reached.wait(10)
+    return found, log
+
+
+def test_whatIsMissingIsCounted(reader: Reader) -> None:
+    """
+    Whoever logs isn't held up; lines come in order, those that are missing are counted in their
+    place.
+    """
+    found, log = filled(reader)
+    reader.goOn()
+    assert found._worker is not None and found._worker.wait(10)
+    log.info("later")
+    found.finish()
+    assert reader.lines == [
+        "at once",
+        "0",
+        "1",
+        "2",
+        "2 lines are missing here: what takes the log didn't take them",
+        "later",
+    ]
+
+
+def test_theEndIsToldToo(reader: Reader) -> None:
+    """
+    What is missing is told without a further line, and what comes after the end is written at once.
+    """
+    found, log = filled(reader)
+    reader.goOn()
+    found.finish()
+    assert reader.lines[-1].startswith("2 lines are missing here")
+    log.info("bye")
+    assert reader.lines[-1] == "bye"
+
+
+def test_theEndHasADeadline(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One for all that is logged after it.
+    """
+    monkeypatch.setattr(output, "FINISH_SECONDS", 0.2)
+    found, log = filled(reader)
+    found.finish()
+    log.info("bye")
+    assert reader.lines == ["at once"]
+    reader.goOn()
+    assert found._worker is not None and found._worker.wait(10)
+
+
+def test_aFaultCostsALine(reader: Reader) -> None:
+    """
+    What the observer raises goes nowhere: it would be logged.
+    """
+    found = Output(reader)
+    log = Logger("pptpgw.test", observer=found)
+    found.start()
+    reader.fault = BrokenPipeError("nobody reads")
+    log.info("lost")
+    assert found._worker is not None and found._worker.wait(10)
+    reader.fault = None
+    log.info("here")
+    found.finish()
+    assert [line.partition(":")[0] for line in reader.lines] == ["1 lines are missing here", "here"]
+
+
+@pytest.fixture
+def usr1() -> Iterator[None]:
+    """
+    Leaves the signal's handler as it was.
+    """
+    before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_aFileIsRotatedByASignal(tmp_path: Path, usr1: None) -> None:
+    """
+    As C{twistd} does it; in its turn among the lines.
+    """
+    path = tmp_path / "log"
+    found = outputOf({"logfile": str(path), "nodaemon": True})
+    log = Logger("pptpgw.test", observer=found)
+    found.start()
+    log.info("before")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    log.info("after")
+    found.finish()
+    assert (tmp_path / "log.1").read_text().endswith("before\n")
+    assert path.read_text().endswith("after\n") and "before" not in path.read_text()
+
+
+def test_standardOutput() -> None:
+    """
+    A line that no encoding has is escaped, and a descriptor that doesn't block is waited for.
+    """
+    program = (
+        "import os; from pptpgw.ports.output import standardOutput; os.set_blocking(1, False);"
+        "standardOutput().write('ä\\ud800' * 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout.decode()) == (0, "ä\\ud800" * 100_000)
+
+
+def test_aDaemonHasNoStandardOutput() -> None:
+    with pytest.raises(SystemExit, match="Daemons cannot log to stdout"):
+        outputOf({"logfile": "-"})
+
+
+class TestWorker:
+    def test_inOrderUpToALimit(self) -> None:
+        worker, go, done = Worker("test", 2), Event(), list[int]()
+        assert worker.put(go.wait)
+        assert worker.put(lambda: done.append(1))
+        assert not worker.put(lambda: done.append(2))
+        assert not worker.idle and not worker.wait(0)
+        worker.stop(lambda: done.append(3))
+        worker.stop(lambda: done.append(4))
+        assert not worker.put(lambda: done.append(5))
+        go.set()
+        assert worker.wait(10)
+        assert done == [1, 3]
+
+    @pytest.mark.parametrize("hangs", (False, True))
+    def test_finished(self, hangs: bool) -> None:
+        """
+        Whoever waits for it holds nobody up, and not for longer than it wants.
+        """
+        worker, clock, go, told = Worker("test", 2), Clock(), Event(), list[bool]()
+        worker.put(go.wait)
+        worker.finished(clock, 0 if hangs else 60).addCallback(told.append)
+        assert told == ([False] if hangs else [])
+        go.set()
+        assert worker.wait(10)
+        clock.advance(POLL)
+        assert told == [not hangs]
+        assert clock.getDelayedCalls() == []
