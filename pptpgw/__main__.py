@@ -37,6 +37,7 @@ from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
 from pptpgw.ports.output import Output, standardOutput
+from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.section import Link
@@ -178,7 +179,9 @@ def serve(state: FilePath[str]) -> None:
 
     @raise PPTPGWError: it can't start; the text says why.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
 
     globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
     store, new = storeIn(reactor, state)
@@ -186,6 +189,9 @@ def serve(state: FilePath[str]) -> None:
     addresses = privileges.hostAddresses()
     service = GatewayService(reactor, Configuration(link=Link(authentication=METHODS)), portal)
     faults: list[PPTPGWError] = []
+    nothing = partial(say, "SIGUSR1 and SIGUSR2 do nothing; SIGTERM, or Ctrl-C, ends the gateway.")
+    # With its terminal a program in the foreground ends; this one in order.
+    signals = Signals(reactor, {"SIGUSR1": nothing, "SIGUSR2": nothing, "SIGHUP": reactor.stop})
 
     async def begin() -> None:
         try:
@@ -196,6 +202,7 @@ def serve(state: FilePath[str]) -> None:
             faults.append(error)
             reactor.stop()
             return
+        signals.start()
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         await selfCall(reactor, service, password)
         announce(password, addresses)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -32,8 +33,8 @@ from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import IConfigurable, INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
-from pptpgw.ports.hangup import HangUp
 from pptpgw.ports.output import Output, outputOf
+from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService
 
 
@@ -250,15 +251,22 @@ class NotStarted(SystemExit, Exception):
 class CommandService(GatewayService):
     """
     The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
-    traceback; nothing that takes the log holds it up; and with SIGHUP it reads its configuration
-    again.
+    traceback; nothing that takes the log holds it up; with SIGHUP it reads its configuration again,
+    and no other signal that operators send to daemons ends it but SIGTERM and SIGINT.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
         super().__init__(reactor, options.configuration, options.portal())
         self._options = options
         self._output: Output | None = None
-        self._hangUp = HangUp(reactor, self._readAgain)
+        self._signals = Signals(
+            reactor,
+            {
+                "SIGHUP": self._readAgain,
+                "SIGUSR1": partial(self._ignored, "SIGUSR1"),
+                "SIGUSR2": partial(self._ignored, "SIGUSR2"),
+            },
+        )
 
     def setServiceParent(self, parent: Any) -> None:
         """
@@ -290,17 +298,24 @@ class CommandService(GatewayService):
         if self._output is not None:
             self._reactor.callWhenRunning(self._output.start)
             self._reactor.addSystemEventTrigger("after", "shutdown", self._output.finish)
-        if self._options["config"] is not None:
-            self._hangUp.start()
+        self._signals.start()
 
     def stopService(self) -> Any:
         """
         See L{GatewayService.stopService}.
         """
-        self._hangUp.stop()
-        return super().stopService()
+        return super().stopService().addCallback(lambda _: self._signals.stop())
+
+    def _ignored(self, name: str) -> None:
+        self._log.warn(
+            "{name} does nothing: SIGHUP reads the configuration again, SIGTERM ends the gateway",
+            name=name,
+        )
 
     def _readAgain(self) -> None:
+        if self._options["config"] is None:
+            self._log.warn("SIGHUP does nothing: there is no --config FILE to be read again")
+            return
         try:
             self.reload(self._options.load())
         except PPTPGWError as error:

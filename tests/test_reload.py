@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.reload} and L{pptpgw.ports.hangup}, and of the services that use them.
+Tests of L{pptpgw.reload} and L{pptpgw.ports.signals}, and of the services that use them.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.network.ipv4 import IPv4Network
-from pptpgw.ports.hangup import HangUp
+from pptpgw.ports.signals import Signals
 from pptpgw.profile import Profile
 from pptpgw.service import GatewayService
 from pptpgw.tap import CommandService, Options
@@ -116,24 +117,32 @@ class Threads:
         self.calls.append(call)
 
 
-def test_hangUp() -> None:
+def test_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A signal is heard in the reactor's turn; when it isn't wanted any more all is as before.
+    A signal is heard in the reactor's turn, but for one that is ignored or handled already; when
+    they aren't wanted any more all is as before.
     """
     threads: Any = Threads()
-    before = signal.getsignal(signal.SIGHUP)
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    before: tuple[Any, ...] = (signal.SIG_DFL, signal.SIG_IGN, lambda *_: told.append("its own"))
     told: list[str] = []
-    hangUp = HangUp(threads, lambda: told.append("again"))
-    hangUp.stop()
-    hangUp.start()
-    os.kill(os.getpid(), signal.SIGHUP)
-    assert told == []
-    (call,) = threads.calls
-    call()
-    assert told == ["again"]
-    hangUp.stop()
-    hangUp.stop()
-    assert signal.getsignal(signal.SIGHUP) is before
+    signals = Signals(threads, {one.name: partial(told.append, one.name) for one in numbers})
+    found = [signal.signal(*one) for one in zip(numbers, before, strict=True)]
+    try:
+        signals.stop()
+        signals.start()
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        assert told == ["its own"]
+        (call,) = threads.calls
+        call()
+        assert told == ["its own", "SIGHUP"]
+        signals.stop()
+        signals.stop()
+        assert tuple(map(signal.getsignal, numbers)) == before
+    finally:
+        for number, handler in zip(numbers, found, strict=True):
+            signal.signal(number, handler)
 
 
 def test_theCommandReadsItsFileAgain(tmp_path: Path, log: list[str]) -> None:

@@ -103,6 +103,19 @@ class TestRunning:
         assert program.text.endswith("Every call is hung up, and what was made is removed.\n")
         assert "Traceback" not in program.text
 
+    def test_signals(self, world: World, state: Path) -> None:
+        """
+        Two do nothing, and say so; without its terminal it ends in order.
+        """
+        program = start(world.gateway, state)
+        program.waitFor(ANNOUNCED)
+        os.kill(program.pid, signal.SIGUSR1)
+        program.waitFor("SIGUSR1 and SIGUSR2 do nothing")
+        os.kill(program.pid, signal.SIGUSR2)
+        program.waitFor("(?s)(SIGUSR1 and SIGUSR2 do nothing.*){2}")
+        assert program.interrupt(signal.SIGHUP) == 0
+        assert program.text.endswith("Every call is hung up, and what was made is removed.\n")
+
     def test_callersMayTryMSCHAPv1(
         self, world: World, state: Path, client: Callable[[], Client]
     ) -> None:

@@ -4,6 +4,7 @@ C{twistd -n pptpgw}: its command line, and its end.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -144,6 +145,22 @@ class TestService:
             assert "peer" in dialling.ask("ended", call["number"])["cause"]
         assert devices(world.gateway) == before
         assert "Traceback" not in program.text
+
+    def test_signalsThatDoNothing(
+        self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
+    ) -> None:
+        """
+        What an operator may send by habit ends nothing, and the log says so.
+        """
+        program = self.run(world, tmp_path, auth)
+        program.waitFor(SERVES)
+        dialling = client()
+        call = dialling.dial()
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+            os.kill(program.pid, number)
+            program.waitFor(f"{number.name} does nothing: ")
+        assert dialling.ask("ping", call["number"]) == {}
+        assert program.interrupt(signal.SIGTERM) in (0, -signal.SIGTERM)
 
     def test_anAddressThatIsNotOurs(self, world: World, tmp_path: Path, auth: str) -> None:
         path = tmp_path / "pptpgw.toml"
