@@ -209,9 +209,11 @@ class IDataPath(Interface):
         @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
         """
 
-    def stop() -> None:
+    def stop() -> Deferred[None] | None:
         """
         Every call is over: close everything. Harmless the second time.
+
+        @return: None, or a Deferred that fires when it is closed.
         """
 
     def openChannel(tunnel: Tunnel, owner: IChannelOwner) -> IChannel:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from pptpgw.auth.chain import checkersOf
 from pptpgw.config import Configuration
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.hooks import Hooks
-from pptpgw.ports.linefile import LineFile
+from pptpgw.ports.linefile import QueuedLines
 from pptpgw.session.audit import Audit, LineObserver
 from pptpgw.session.ledger import Ledger
 from pptpgw.stopping import STOP_SECONDS, stopPart
@@ -38,11 +38,11 @@ class Records:
         self._reactor = reactor
         self._deadline = hooks.deadline
         self.observers: list[ISessionObserver] = []
-        self._file: LineFile | None = None
+        self._file: QueuedLines | None = None
         self._ledger: Ledger | None = None
         self._hooks: Hooks | None = None
         if audit.file:
-            self._file = LineFile(audit.file)
+            self._file = QueuedLines(reactor, audit.file)
             self.observers.append(Audit(reactor, LineObserver(self._file.write)))
         store = _store(reactor, configuration, portal)
         if store is not None:
@@ -91,12 +91,11 @@ class Records:
             stops.append(stopPart(self._reactor, "sessions in the store", self._ledger.stop))
         return DeferredList(stops)
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         """
-        Close the file. Harmless the second time.
+        Close the file; fires when it is written. Harmless the second time.
         """
-        if self._file is not None:
-            self._file.close()
+        return self._file.close() if self._file is not None else succeed(None)
 
 
 def _store(reactor: Any, configuration: Configuration, portal: Portal) -> IStore | None:

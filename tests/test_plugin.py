@@ -467,9 +467,14 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw",
         "pptpgw.auth",
         "pptpgw.auth.plugin",
+        "pptpgw.bucket",
+        "pptpgw.counters",
         "pptpgw.error",
         "pptpgw.interfaces",
+        "pptpgw.log",
         "pptpgw.plugin",
+        "pptpgw.wire",
+        "pptpgw.wire.text",
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -76,10 +77,11 @@ class PythonDataPath:
         The ports are opened by whoever gave them.
         """
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None] | None:
         """
         The ports are closed by whoever gave them.
         """
+        return None
 
     def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
         """

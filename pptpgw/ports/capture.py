@@ -19,14 +19,14 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
+from pptpgw.ports.worker import Job, Worker
 from pptpgw.wire.pcapng import SECTION_HEADER
 
 CHUNK = 65536
@@ -44,17 +44,11 @@ DELAY = 0.2
 Seconds that a frame waits for others, at most.
 """
 
-STOP_SECONDS = 5.0
-"""
-Seconds that the disk is given at the end.
-"""
-
 FAILED = "the capture ended by an error"
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OWNER_ONLY = 0o600
 
-Job = Callable[[], object]
 Write = Callable[[int, bytes], int]
 
 
@@ -62,7 +56,6 @@ class Writer:
     """
     What the thread does, on the files alone.
 
-    @ivar jobs: what to do, in this order; None: nothing more.
     @ivar error: what went wrong; then nothing more is done.
     """
 
@@ -72,7 +65,6 @@ class Writer:
 
         @raise OSError: it can't be.
         """
-        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.error: OSError | None = None
         self._path = path
         self._files = files
@@ -80,16 +72,20 @@ class Writer:
         self._descriptor = -1
         self.rotate()
 
-    def work(self) -> None:
+    def do(self, job: Job) -> None:
         """
-        Do one thing after the other, then close the file.
+        Do something with the files, unless an error has ended the capture.
         """
-        while (job := self.jobs.get()) is not None:
-            if self.error is None:
-                try:
-                    job()
-                except OSError as error:
-                    self.error = error
+        if self.error is None:
+            try:
+                job()
+            except OSError as error:
+                self.error = error
+
+    def close(self) -> None:
+        """
+        Close the file.
+        """
         os.close(self._descriptor)
 
     def write(self, octets: bytes) -> None:
@@ -147,7 +143,7 @@ class CaptureFile:
         self._size = 0
         self._delayed: IDelayedCall | None = None
         self._writer: Writer | None = None
-        self._thread: Thread | None = None
+        self._worker: Worker | None = None
         self._failed = False
 
     def start(self) -> None:
@@ -167,25 +163,27 @@ class CaptureFile:
             ) from error
         self._writer = writer
         self._failed = False
-        self._thread = Thread(target=writer.work, name="capture", daemon=True)
-        self._thread.start()
+        # Besides chunks there are rotations, which must find room.
+        self._worker = Worker("capture", 2 * QUEUE_LIMIT)
         self._log.warn(
             "EVERYTHING THAT CALLERS SEND AND RECEIVE IS WRITTEN TO {path}, DECRYPTED: their "
             "traffic, and with PAP their passwords. --pcap and [capture] file turn that on.",
             path=self._path,
         )
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
         Write what is left and close; harmless the second time.
+
+        @return: fires when that is done.
         """
-        writer, thread = self._writer, self._thread
-        if writer is not None and thread is not None:
-            self._flush()
-            writer.jobs.put(None)
-            thread.join(STOP_SECONDS)
-            self._tell()
-        self._writer = self._thread = None
+        writer, worker = self._writer, self._worker
+        if writer is None or worker is None:
+            return succeed(None)
+        self._flush()
+        self._writer = self._worker = None
+        worker.stop(writer.close)
+        return worker.finished(self._clock).addCallback(lambda _: self._tell(writer))
 
     def _free(self) -> bool:
         """
@@ -205,8 +203,7 @@ class CaptureFile:
         """
         Whether it takes nothing now.
         """
-        writer = self._writer
-        return writer is None or self._failed or writer.jobs.qsize() >= QUEUE_LIMIT
+        return self._worker is None or self._failed or self._worker.waiting >= QUEUE_LIMIT
 
     def write(self, octets: bytes) -> None:
         """
@@ -225,7 +222,7 @@ class CaptureFile:
         """
         self._flush()
         if self._writer is not None:
-            self._writer.jobs.put(self._writer.rotate)
+            self._do(self._writer.rotate)
 
     def _flush(self) -> None:
         """
@@ -238,19 +235,24 @@ class CaptureFile:
         octets = b"".join(self._chunk)
         self._chunk.clear()
         self._size = 0
-        if octets and self._writer is not None:
-            self._writer.jobs.put(partial(self._writer.write, octets))
-        self._tell()
+        if self._writer is not None:
+            if octets:
+                self._do(partial(self._writer.write, octets))
+            self._tell(self._writer)
 
-    def _tell(self) -> None:
+    def _do(self, job: Job) -> None:
+        if self._writer is not None and self._worker is not None:
+            self._worker.put(partial(self._writer.do, job))
+
+    def _tell(self, writer: Writer) -> None:
         """
         Tell of an error, once.
         """
-        if self._writer is not None and self._writer.error is not None and not self._failed:
+        if writer.error is not None and not self._failed:
             self._failed = True
             self._counters.discard(FAILED)
             self._log.error(
                 "the capture ends, {path} can't be written: {why}",
                 path=self._path,
-                why=self._writer.error.strerror,
+                why=writer.error.strerror,
             )

@@ -10,6 +10,9 @@ The rules:
  - Only its owner can read a file that is made here. One that was there before must be a file, and
    none that everybody can read.
  - An error of writing is logged once until all is well again, with how many lines it cost.
+ - L{QueuedLines} has a thread write, so that a disk that hangs doesn't hold up the reactor. Up to
+   L{LIMIT} lines wait for it. When there is no room for one, it and all after it are lost until
+   those that wait are written; that too is logged, with how many they were.
 """
 
 from __future__ import annotations
@@ -17,14 +20,24 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
+from pptpgw.ports.worker import Worker
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _OWNER_ONLY = 0o600
 
 Write = Callable[[int, bytes], int]
+
+LIMIT = 32768
+"""
+Lines that wait for the disk, at most.
+"""
 
 
 class LineFile:
@@ -64,13 +77,16 @@ class LineFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def write(self, line: str) -> None:
+    def write(self, line: str, missing: int = 0) -> None:
         """
         Add C{line}, which ends with its newline and has no other. Nothing happens while it isn't
         open.
+
+        @param missing: how many lines before this one were lost on the way here.
         """
         if self._descriptor < 0:
             return
+        self._lost += missing
         self._follow()
         octets = line.encode("utf-8", "backslashreplace")
         if self._cut:
@@ -139,3 +155,70 @@ class LineFile:
         if not self._lost:
             self._log.error("{path} can't be written: {why}", path=self._path, why=why)
         self._lost += 1
+
+
+class QueuedLines:
+    """
+    Has a thread add lines to the file at C{path}.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, path: str, write: Write = os.write, limit: int = LIMIT
+    ) -> None:
+        self._clock = clock
+        self._path = path
+        self._write = write
+        self._limit = limit
+        self._file: LineFile | None = None
+        self._worker: Worker | None = None
+        self._lost = 0
+
+    def open(self) -> None:
+        """
+        Open the file; harmless where it is open.
+
+        @raise ConfigurationError: it can't be; the text says why.
+        """
+        if self._file is None:
+            file = LineFile(self._path, self._write)
+            file.open()
+            self._file = file
+            self._worker = Worker("lines", self._limit)
+
+    def write(self, line: str) -> None:
+        """
+        Have C{line} added, as by L{LineFile.write}.
+        """
+        file, worker = self._file, self._worker
+        if file is None or worker is None:
+            return
+        if self._lost and worker.waiting:
+            self._lost += 1
+        elif worker.put(partial(file.write, line, self._lost)):
+            self._lost = 0
+        else:
+            self._lost = 1
+            self._log.error(
+                "{path} can't be written fast enough: {count} lines wait, more are lost",
+                path=self._path,
+                count=self._limit,
+            )
+
+    def close(self) -> Deferred[None]:
+        """
+        Close the file; harmless where it isn't open.
+
+        @return: fires when all lines that wait are written.
+        """
+        file, worker = self._file, self._worker
+        self._file = self._worker = None
+        if file is None or worker is None:
+            return succeed(None)
+        if self._lost:
+            self._log.error(
+                "{count} lines are missing at the end of {path}", count=self._lost, path=self._path
+            )
+        worker.stop(file.close)
+        return worker.finished(self._clock)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.config import Configuration
@@ -75,7 +76,7 @@ class PortDataPath(PythonDataPath):
         self._netlink.name = self._device.name
         self._netlink.configure(self._mtu)
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None] | None:
         """
         Close them.
         """
@@ -83,6 +84,7 @@ class PortDataPath(PythonDataPath):
         self._device.stop()
         for port in self._ports.values():
             port.stopListening()
+        return None
 
     def _portFor(self, localAddress: str) -> GREPort:
         return self._ports.get(localAddress) or self._ports[EVERY_ADDRESS]
@@ -123,12 +125,14 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         self._file.start()
         self._capture.start()
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
         Close it.
+
+        @return: fires when what was captured is written.
         """
         super().stop()
-        self._file.stop()
+        return self._file.stop()
 
     def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
         """

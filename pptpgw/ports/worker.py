@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
-from time import monotonic
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 Job = Callable[[], object]
 
@@ -65,11 +64,11 @@ class Worker:
             self._changed.notify_all()
 
     @property
-    def idle(self) -> bool:
+    def waiting(self) -> int:
         """
-        Whether everything is done that was put.
+        How many jobs aren't done yet.
         """
-        return not self._jobs
+        return len(self._jobs)
 
     def wait(self, seconds: float) -> bool:
         """
@@ -78,19 +77,27 @@ class Worker:
         with self._changed:
             return self._changed.wait_for(lambda: not self._jobs, seconds)
 
-    def finished(self, clock: IReactorTime, seconds: float) -> Deferred[bool]:
+    def finished(self, clock: IReactorTime) -> Deferred[None]:
         """
-        Fires as soon as everything is done, or after so many seconds, with whether it is.
+        Fires when everything is done; whoever can't wait for that cancels it.
         """
-        finished: Deferred[bool] = Deferred()
-        self._look(clock, monotonic() + seconds, finished)
-        return finished
 
-    def _look(self, clock: IReactorTime, deadline: float, finished: Deferred[bool]) -> None:
-        if self.idle or monotonic() >= deadline:
-            finished.callback(self.idle)
-        else:
-            clock.callLater(POLL, self._look, clock, deadline, finished)
+        timer: IDelayedCall | None = None
+
+        def look() -> None:
+            nonlocal timer
+            if not self._jobs:
+                finished.callback(None)
+            else:
+                timer = clock.callLater(POLL, look)
+
+        def giveUp(_: object) -> None:
+            if timer is not None:
+                timer.cancel()
+
+        finished: Deferred[None] = Deferred(giveUp)
+        look()
+        return finished
 
     def _work(self) -> None:
         while (job := self._next()) is not None:

@@ -18,6 +18,7 @@ from pptpgw.counters import Counters
 from pptpgw.datapath.capture import Capture
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.capture import CHUNK, DELAY, FAILED, QUEUE_LIMIT, CaptureFile
+from pptpgw.ports.worker import POLL
 from pptpgw.wire.pcapng import RECEIVED, SECTION_HEADER, sectionHeader
 from tests.datapath.test_capture import read
 
@@ -34,6 +35,18 @@ class World:
         self.path = folder / "capture.pcapng"
         self.counters = Counters()
         self.file = CaptureFile(self.clock, self.path, files, self.counters, write)
+
+    def stop(self) -> None:
+        """
+        Stop, and give the thread time.
+        """
+        stopped = self.file.stop()
+
+        def isStopped() -> bool:
+            self.clock.advance(POLL)
+            return stopped.called
+
+        waitFor(isStopped)
 
     def contents(self) -> dict[str, bytes]:
         """
@@ -54,8 +67,8 @@ def test_written(world: World) -> None:
     world.file.start()
     for number in range(100):
         world.file.write(b"%d " % number)
-    world.file.stop()
-    world.file.stop()
+    world.stop()
+    world.stop()
     assert world.contents() == {"capture.pcapng": b"".join(b"%d " % one for one in range(100))}
 
 
@@ -67,7 +80,7 @@ def test_onlyItsOwnerCanRead(world: World) -> None:
     try:
         world.file.start()
         world.file.rotate()
-        world.file.stop()
+        world.stop()
     finally:
         os.umask(before)
     modes = {one.name: one.stat().st_mode & 0o777 for one in world.path.parent.iterdir()}
@@ -85,7 +98,7 @@ def test_soon(world: World) -> None:
     waitFor(lambda: world.contents() == {"capture.pcapng": b"little"})
     world.file.write(bytes(CHUNK))
     waitFor(lambda: len(world.contents()["capture.pcapng"]) == CHUNK + 6)
-    world.file.stop()
+    world.stop()
     assert world.clock.getDelayedCalls() == []
 
 
@@ -110,7 +123,7 @@ def test_rotated(world: World) -> None:
         if number:
             world.file.rotate()
         world.file.write(b"%d" % number)
-    world.file.stop()
+    world.stop()
     assert world.contents() == {
         "capture.pcapng": b"4",
         "capture.pcapng.1": b"3",
@@ -125,7 +138,7 @@ def test_startedAgain(world: World) -> None:
     for number in range(2):
         world.file.start()
         world.file.write(SECTION_HEADER + b"%d" % number)
-        world.file.stop()
+        world.stop()
         assert world.file.full
     assert world.contents() == {
         "capture.pcapng": SECTION_HEADER + b"1",
@@ -142,7 +155,7 @@ def test_oneFile(tmp_path: Path) -> None:
     world.file.write(b"1")
     world.file.rotate()
     world.file.write(b"2")
-    world.file.stop()
+    world.stop()
     assert world.contents() == {"capture.pcapng": b"2"}
 
 
@@ -153,7 +166,7 @@ def test_anEarlierCapture(world: World) -> None:
     earlier = sectionHeader("earlier")
     world.path.write_bytes(earlier)
     world.file.start()
-    world.file.stop()
+    world.stop()
     assert world.contents() == {"capture.pcapng": b"", "capture.pcapng.1": earlier}
 
 
@@ -185,7 +198,7 @@ def test_noFolder(tmp_path: Path) -> None:
     world = World(tmp_path / "absent")
     with pytest.raises(ConfigurationError, match="No such file"):
         world.file.start()
-    world.file.stop()
+    world.stop()
 
 
 def test_diskFull(tmp_path: Path) -> None:
@@ -206,7 +219,7 @@ def test_diskFull(tmp_path: Path) -> None:
         for _ in range(5):
             world.file.write(bytes(CHUNK))
             world.file.rotate()
-        world.file.stop()
+        world.stop()
     assert len(written) == 1
     assert world.file.full
     assert world.counters.discards == {FAILED: 1}
@@ -226,7 +239,7 @@ def test_theFolderGoes(tmp_path: Path) -> None:
     folder.rmdir()
     world.file.rotate()
     world.file.write(b"more")
-    world.file.stop()
+    world.stop()
     assert world.counters.discards == {FAILED: 1}
 
 
@@ -236,7 +249,7 @@ def test_itIsSaidAloud(world: World) -> None:
     """
     with capturedLogs() as events:
         world.file.start()
-        world.file.stop()
+        world.stop()
     (warning,) = events
     assert warning["log_level"] is LogLevel.warn
     assert "DECRYPTED" in formatEvent(warning) and str(world.path) in formatEvent(warning)
@@ -249,7 +262,7 @@ def test_aShortWrite(tmp_path: Path) -> None:
     world = World(tmp_path, write=lambda descriptor, octets: os.write(descriptor, octets[:7]))
     world.file.start()
     world.file.write(bytes(range(100)))
-    world.file.stop()
+    world.stop()
     assert world.contents() == {"capture.pcapng": bytes(range(100))}
 
 
@@ -271,7 +284,7 @@ def test_aSlowDisk(tmp_path: Path) -> None:
         taken += 1
     assert QUEUE_LIMIT <= taken <= QUEUE_LIMIT + 1
     released.set()
-    world.file.stop()
+    world.stop()
     assert len(world.contents()["capture.pcapng"]) == taken * CHUNK
 
 
@@ -287,7 +300,7 @@ def test_withACapture(tmp_path: Path) -> None:
     recorder.release()
     for number in range(40):
         recorder.record(RECEIVED, b"\xff\x03\xc0\x21" + bytes([number]))
-    world.file.stop()
+    world.stop()
     contents = world.contents()
     names = [f"capture.pcapng.{number}" for number in range(len(contents) - 1, 0, -1)]
     seen = [one for name in [*names, "capture.pcapng"] for one in read(contents[name])]

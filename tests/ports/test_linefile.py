@@ -9,12 +9,16 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from pptpgw.error import ConfigurationError
-from pptpgw.ports.linefile import LineFile
+from pptpgw.ports.linefile import LineFile, QueuedLines
+from pptpgw.ports.worker import POLL
 
 
 def opened(path: Path) -> LineFile:
@@ -151,3 +155,62 @@ class TestErrors:
         failed, recovered = told(events)
         assert "disk is full" in failed
         assert "2 lines are lost" in recovered
+
+
+class TestQueuedLines:
+    """
+    A disk that hangs: lines that can be kept are, the others are counted, and nobody waits.
+    """
+
+    def lines(self, path: Path, limit: int = 3) -> tuple[Clock, QueuedLines, Event]:
+        go = Event()
+
+        def write(descriptor: int, octets: bytes) -> int:
+            assert go.wait(10)
+            return os.write(descriptor, octets)
+
+        clock = Clock()
+        found = QueuedLines(clock, str(path), write, limit)
+        found.open()
+        found.open()
+        return clock, found, go
+
+    def finish(self, clock: Clock, closed: Deferred[None]) -> None:
+        """
+        Give the thread time.
+        """
+        done: list[None] = []
+        closed.addCallback(done.append)
+        for _ in range(1000):
+            if done:
+                break
+            clock.advance(POLL)
+            Event().wait(0.01)
+        assert done and not clock.getDelayedCalls()
+
+    def test_itHangsForAWhile(self, tmp_path: Path, log: list[str]) -> None:
+        path = tmp_path / "audit"
+        clock, lines, go = self.lines(path)
+        for number in range(10):
+            lines.write(f"{number}\n")
+        assert log == [f"{path} can't be written fast enough: 3 lines wait, more are lost"]
+        go.set()
+        assert lines._worker is not None and lines._worker.wait(10)
+        lines.write("later\n")
+        self.finish(clock, lines.close())
+        assert path.read_text() == "0\n1\n2\nlater\n"
+        assert log[1:] == [f"{path}: written to again; 7 lines are lost"]
+
+    def test_itHangsToTheEnd(self, tmp_path: Path, log: list[str]) -> None:
+        path = tmp_path / "audit"
+        clock, lines, go = self.lines(path, 2)
+        for number in range(3):
+            lines.write(f"{number}\n")
+        closed = lines.close()
+        assert not closed.called
+        assert log[1:] == [f"1 lines are missing at the end of {path}"]
+        lines.write("too late\n")
+        assert lines.close().called
+        go.set()
+        self.finish(clock, closed)
+        assert path.read_text() == "0\n1\n"

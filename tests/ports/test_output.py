@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 import pytest
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent
 from zope.interface import implementer
@@ -180,7 +181,7 @@ class TestWorker:
         assert worker.put(go.wait)
         assert worker.put(lambda: done.append(1))
         assert not worker.put(lambda: done.append(2))
-        assert not worker.idle and not worker.wait(0)
+        assert worker.waiting == 2 and not worker.wait(0)
         worker.stop(lambda: done.append(3))
         worker.stop(lambda: done.append(4))
         assert not worker.put(lambda: done.append(5))
@@ -188,17 +189,22 @@ class TestWorker:
         assert worker.wait(10)
         assert done == [1, 3]
 
-    @pytest.mark.parametrize("hangs", (False, True))
-    def test_finished(self, hangs: bool) -> None:
+    def test_finished(self) -> None:
         """
-        Whoever waits for it holds nobody up, and not for longer than it wants.
+        Whoever waits for it holds nobody up, and may give up.
         """
-        worker, clock, go, told = Worker("test", 2), Clock(), Event(), list[bool]()
+        worker, clock, go, told = Worker("test", 2), Clock(), Event(), list[object]()
         worker.put(go.wait)
-        worker.finished(clock, 0 if hangs else 60).addCallback(told.append)
-        assert told == ([False] if hangs else [])
+        for _ in range(2):
+            worker.finished(clock).addBoth(told.append)
+        waiting = worker.finished(clock)
+        waiting.addErrback(lambda failure: failure.trap(CancelledError)).addBoth(told.append)
+        clock.advance(POLL)
+        assert told == []
+        waiting.cancel()
+        assert told == [CancelledError]
         go.set()
         assert worker.wait(10)
         clock.advance(POLL)
-        assert told == [not hangs]
+        assert told == [CancelledError, None, None]
         assert clock.getDelayedCalls() == []
