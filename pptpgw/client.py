@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.clock import steady
-from pptpgw.error import CallError
+from pptpgw.error import CallError, PPTPGWError
 from pptpgw.interfaces import (
     Attachments,
     Claim,
@@ -32,7 +32,7 @@ from pptpgw.interfaces import (
     IDataPath,
     INetworkProtocol,
 )
-from pptpgw.ports.control import ControlClientFactory
+from pptpgw.ports.control import ControlClientFactory, ControlProtocol
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
@@ -48,7 +48,8 @@ class ClientCall:
 
     @ivar link: its L{Link}, which tells what was negotiated.
     @ivar protocols: its network protocols by name, open or not.
-    @ivar opened: fires with this when the first of the network protocols is open.
+    @ivar opened: fires with this when the first of the network protocols is open; fails with
+        L{CallError} when the call ends before that. Cancelling it hangs up.
     @ivar ended: fires with the cause when the call is over.
     """
 
@@ -61,7 +62,7 @@ class ClientCall:
     ) -> None:
         self.link = Link(clock, settings, self)
         self.ended: Deferred[str] = Deferred()
-        self.opened: Deferred[ClientCall] = Deferred()
+        self.opened: Deferred[ClientCall] = Deferred(self._cancelled)
         self.channel: IChannel | None = None
         self._dataPath = dataPath
         self._call: Call | None = None
@@ -69,6 +70,14 @@ class ClientCall:
         self.protocols = {protocol.name: protocol for protocol in protocols}
         self._waiting: dict[str, list[Deferred[None]]] = {}
         self._states: dict[str, bool] = {}
+
+    def place(self, control: ControlConnection) -> None:
+        """
+        Ask the gateway for the call.
+
+        @raise pptpgw.error.PPTPGWError: C{control} can't have one more.
+        """
+        self._call = control.placeCall(self)
 
     def whenOpen(self, protocol: INetworkProtocol) -> Deferred[None]:
         """
@@ -95,9 +104,12 @@ class ClientCall:
         """
         The gateway took the call.
         """
-        self._call = call
-        self.channel = self._dataPath.openChannel(call.tunnel, self.link)
-        self.link.lowerUp(self.channel)
+        try:
+            self.channel = self._dataPath.openChannel(call.tunnel, self.link)
+        except (PPTPGWError, ValueError) as error:
+            self.link.close(str(error))
+        else:
+            self.link.lowerUp(self.channel)
 
     def callEnded(self, call: Call, cause: str) -> None:
         """
@@ -167,6 +179,11 @@ class ClientCall:
         if self._call is not None:
             self._call.hangUp(cause)
 
+    def _cancelled(self, opened: Deferred[ClientCall]) -> None:
+        # The failure is known before the end of the link is, which would be another.
+        opened.errback(CancelledError())
+        self.link.close("cancelled")
+
     def _over(self, name: str, reason: str) -> None:
         self._states[name] = False
         for opening in self._waiting.pop(name, ()):
@@ -181,7 +198,7 @@ class ClientConnection:
     """
 
     def __init__(self, clock: IReactorTime, dataPath: IDataPath, timeout: float) -> None:
-        self.opened: Deferred[ClientConnection] = Deferred()
+        self.opened: Deferred[ClientConnection] = Deferred(self._cancelled)
         self.closed: Deferred[str] = Deferred()
         self._clock = clock
         self._dataPath = dataPath
@@ -193,14 +210,15 @@ class ClientConnection:
     ) -> Deferred[ClientCall]:
         """
         Place a call; fires when the first of its network protocols is open, fails with L{CallError}
-        or, after the timeout, with L{twisted.internet.defer.TimeoutError}.
+        or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout, and
+        cancelling, hang up.
 
         @param protocols: what to negotiate, of this call alone.
         """
         if self._control is None:
             return fail(CallError("the control connection is closed"))
         call = ClientCall(self._clock, self._dataPath, settings, protocols)
-        self._control.placeCall(call)
+        call.place(self._control)
         return call.opened.addTimeout(self._timeout, self._clock)
 
     def close(self) -> Deferred[None]:
@@ -210,6 +228,13 @@ class ClientConnection:
         if self._control is None:
             return succeed(None)
         return self._control.stop()
+
+    def connected(self, protocol: ControlProtocol) -> Deferred[ClientConnection]:
+        """
+        The TCP connection is there; fires when the handshake is done.
+        """
+        self._control = protocol.connection
+        return self.opened
 
     # pptp.connection.ConnectionOwner
 
@@ -235,6 +260,12 @@ class ClientConnection:
             self.opened.errback(CallError(reason))
         self.closed.callback(reason)
 
+    def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
+        # As for a call.
+        opened.errback(CancelledError())
+        if self._control is not None:
+            self._control.end("cancelled")
+
 
 class PPTPClientEndpoint:
     """
@@ -256,7 +287,8 @@ class PPTPClientEndpoint:
         """
         @param dataPath: carries the calls' packets; may be one that a gateway uses as well, if
             they share C{callIDs} too.
-        @param timeout: seconds for the TCP connection, and for each call to open.
+        @param timeout: seconds for the control connection to open, from TCP to the end of the
+            handshake, and for each call.
         """
         self._reactor = reactor = steady(reactor)
         self._host = host
@@ -269,16 +301,19 @@ class PPTPClientEndpoint:
 
     def connect(self) -> Deferred[ClientConnection]:
         """
-        Open a control connection; fails with L{CallError} or what Twisted's endpoints fail with.
+        Open a control connection; fails with L{CallError}, with what Twisted's endpoints fail with
+        or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout, and
+        cancelling, close what was opened.
         """
         owner = ClientConnection(self._reactor, self._dataPath, self._timeout)
         endpoint = TCP4ClientEndpoint(
             self._reactor,
             self._host,
             self._port,
-            timeout=self._timeout,
+            # Longer than the one below, which covers the handshake too.
+            timeout=self._timeout + 1,
             bindAddress=(self._bindAddress, 0) if self._bindAddress else None,
         )
         factory = ControlClientFactory(self._reactor, self._settings, self._callIDs, owner)
-        connected: Deferred[Any] = endpoint.connect(factory)
-        return connected.addCallback(lambda _: owner.opened)
+        connecting: Deferred[Any] = endpoint.connect(factory)
+        return connecting.addCallback(owner.connected).addTimeout(self._timeout, self._reactor)

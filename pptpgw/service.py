@@ -291,10 +291,17 @@ class GatewayService(Service):
 
     def clientEndpoint(self, host: str) -> PPTPClientEndpoint:
         """
-        An endpoint to call ourselves through: it shares our GRE port.
+        An endpoint to call ourselves through: it shares our GRE port, and so calls from an address
+        of ours.
         """
+        ours = host if host in self._addresses else self._addresses[0]
         return PPTPClientEndpoint(
-            self._reactor, host, self.port, dataPath=self.dataPath, callIDs=self.callIDs
+            self._reactor,
+            host,
+            self.port,
+            dataPath=self.dataPath,
+            callIDs=self.callIDs,
+            bindAddress=ours or None,
         )
 
     def _reserve(self) -> None:

@@ -130,8 +130,8 @@ class World:
         )
         self.log: list[str] = []
 
-    def connect(self, address: str = "192.0.2.7") -> ClientConnection:
-        caller = ClientConnection(self.clock, MemoryDataPath(self.network), 30)
+    def connect(self, address: str = "192.0.2.7", timeout: float = 120) -> ClientConnection:
+        caller = ClientConnection(self.clock, MemoryDataPath(self.network), timeout)
         ids = CallIDs(self.clock)
         settings = ConnectionSettings()
         pns = ControlConnection(self.clock, settings, ids, caller, Role.PNS, address, SERVER)

@@ -87,7 +87,12 @@ class PortDataPath(PythonDataPath):
         return None
 
     def _portFor(self, localAddress: str) -> GREPort:
-        return self._ports.get(localAddress) or self._ports[EVERY_ADDRESS]
+        port = self._ports.get(localAddress) or self._ports.get(EVERY_ADDRESS)
+        if port is None:
+            raise ConfigurationError(
+                f"no GRE is received at {localAddress}, which isn't among [listen] addresses"
+            )
+        return port
 
 
 class CapturingDataPath(PortDataPath, SessionObserver):
@@ -138,6 +143,7 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         """
         See L{pptpgw.interfaces.IDataPath.openChannel}.
 
+        @raise ConfigurationError: no GRE is received at the tunnel's local address.
         @raise ValueError: the call's id is in use with this peer.
         """
         port = self._portFor(tunnel.localAddress)

@@ -4,13 +4,29 @@ Our own client against the service, over a wire and two kernels.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from tests.integration.conftest import Serve
-from tests.integration.world import ALICE, CALLER, INSIDE, LOCAL, METER, Client, World
+from tests.integration.world import (
+    ALICE,
+    CALLER,
+    INSIDE,
+    LOCAL,
+    METER,
+    ROOT,
+    SECRETS,
+    Client,
+    World,
+)
+from tests.lab.server import toml
 
 Start = Callable[[], Client]
 
@@ -187,3 +203,26 @@ class TestPackets:
         world.inside.ip("route add 10.66.0.66 via 198.51.100.1")
         assert not world.caller.reaches(INSIDE, "-I", "10.66.0.66")
         world.caller.ping(INSIDE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.3"])
+def test_callingOurselvesAtOneOfSeveralAddresses(world: World, tmp_path: Path, host: str) -> None:
+    """
+    The call comes from an address where GRE is received, not from the one that the kernel would
+    choose.
+    """
+    configuration, secrets = tmp_path / "pptpgw.toml", tmp_path / "chap-secrets"
+    configuration.write_text(toml({"listen": {"addresses": ["127.0.0.2", "127.0.0.3"]}}))
+    secrets.touch(0o600)
+    secrets.write_text(SECRETS)
+    script = str(Path(__file__).parent / "selfcalling.py")
+    done = subprocess.run(
+        world.gateway.command(
+            sys.executable, script, str(configuration), str(secrets), host, *ALICE
+        ),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("authentication mschapv2, MPPE 128"), done.stdout + done.stderr

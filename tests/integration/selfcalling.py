@@ -1,0 +1,39 @@
+"""
+A gateway on the configuration C{FILE}, which calls itself at C{ADDRESS}, prints what came of it,
+and stops.
+"""
+
+import sys
+from typing import Any
+
+from twisted.cred.portal import Portal
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import react
+from twisted.python.filepath import FilePath
+
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import load
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.selfcall import callOurselves
+from pptpgw.service import GatewayService
+
+
+async def call(
+    reactor: Any, file: str, secrets: str, address: str, user: str, password: str
+) -> None:
+    """
+    All of it.
+    """
+    portal = Portal(SubscriberRealm(), [ChapSecretsChecker(FilePath(secrets))])
+    service = GatewayService(reactor, load(file), portal)
+    service.startService()
+    settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))
+    try:
+        print(await callOurselves(reactor, service.clientEndpoint(address), settings), flush=True)
+    finally:
+        await service.stopService()
+
+
+react(lambda reactor: ensureDeferred(call(reactor, *sys.argv[1:])))
