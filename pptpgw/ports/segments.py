@@ -7,6 +7,9 @@ The rules:
    up the reactor.
  - What a full or broken disk doesn't take is kept, in order, and tried again every
    L{RETRY_SECONDS}. Half of a write that failed is cut off again.
+ - Up to L{LIMIT} pieces wait for a disk that takes nothing. Those beyond are left out of the files,
+   counted and told; whoever appends them has them in memory still, and only a crash before the end
+   loses them, or has those sent again whose answer wasn't written.
  - A file that is there at the start is read and never appended to: its end may be torn.
  - Only its owner can read a file, and only one process at a time has the folder.
 """
@@ -21,17 +24,21 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
+from pptpgw.ports.worker import until
 
 RETRY_SECONDS = 5.0
 """
 Seconds until what the disk didn't take is tried again.
 """
 
-STOP_SECONDS = 10.0
+LIMIT = 131072
 """
-Seconds that the disk is given at the end.
+Pieces that wait for the disk, at most.
 """
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -58,7 +65,7 @@ class Writer:
 
     def __init__(self, folder: Path, lock: int, write: Write) -> None:
         """
-        @param lock: the descriptor of the folder.
+        @param lock: the descriptor of the folder; it is closed when nothing more is to be done.
         """
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.error: OSError | None = None
@@ -84,6 +91,14 @@ class Writer:
             except OSError as error:
                 self.error = error
         self._leave()
+        os.close(self._lock)
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many jobs aren't done yet.
+        """
+        return self.jobs.qsize() + len(self._owed)
 
     def _collect(self) -> bool:
         """
@@ -162,10 +177,16 @@ class Segments:
 
     _log = Logger()
 
-    def __init__(self, folder: Path, write: Write = os.write) -> None:
+    def __init__(
+        self, clock: IReactorTime, folder: Path, write: Write = os.write, limit: int = LIMIT
+    ) -> None:
         """
         @param write: L{os.write}.
+        @param limit: L{LIMIT}.
         """
+        self._clock = clock
+        self._limit = limit
+        self._missing = 0
         self._folder = folder
         self._write = write
         self._lock = -1
@@ -178,7 +199,7 @@ class Segments:
         """
         Whether the disk takes what is appended.
         """
-        return self._writer is not None and self._writer.error is None
+        return self._writer is not None and self._writer.error is None and not self._missing
 
     def start(self) -> list[tuple[int, bytes]]:
         """
@@ -203,7 +224,9 @@ class Segments:
                 f"the spool {self._folder} can't be used: {error.strerror}"
             ) from error
         self._writer = Writer(self._folder, self._lock, self._write)
+        self._lock = -1
         self._failing = False
+        self._missing = 0
         self._thread = Thread(target=self._writer.work, name="spool", daemon=True)
         self._thread.start()
         return found
@@ -212,30 +235,36 @@ class Segments:
         """
         Append to the file of this number; it comes into being by that.
         """
-        self._ask((number, octets))
+        writer = self._writer
+        if writer is None:
+            return
+        if writer.waiting < self._limit:
+            writer.jobs.put((number, octets))
+        else:
+            self._missing += 1
+        self._tell(writer)
 
     def remove(self, number: int) -> None:
         """
         Remove the file of this number.
         """
-        self._ask((number, None))
+        if self._writer is not None:
+            self._writer.jobs.put((number, None))
+            self._tell(self._writer)
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
         Write what is left and let the folder go; harmless the second time.
+
+        @return: fires when that is done.
         """
         writer, thread = self._writer, self._thread
-        if writer is not None and thread is not None:
-            writer.jobs.put(None)
-            thread.join(STOP_SECONDS)
-            self._tell(writer)
         self._writer = self._thread = None
-        self._release()
-
-    def _ask(self, job: Job) -> None:
-        if self._writer is not None:
-            self._writer.jobs.put(job)
-            self._tell(self._writer)
+        if writer is None or thread is None:
+            return succeed(None)
+        writer.jobs.put(None)
+        ended = until(self._clock, lambda: not thread.is_alive())
+        return ended.addCallback(lambda _: self._tell(writer))
 
     def _read(self) -> list[tuple[int, bytes]]:
         numbers = [
@@ -257,12 +286,18 @@ class Segments:
         Tell of an error, and of its end, once.
         """
         error = writer.error
-        if error is not None and not self._failing:
+        full = self._missing > 0 and writer.waiting > 0
+        if (error is not None or full) and not self._failing:
             self._log.error(
                 "the spool {folder} can't be written, its records are in memory alone: {why}",
                 folder=str(self._folder),
-                why=error.strerror,
+                why=error.strerror if error is not None else "the disk doesn't answer",
             )
-        elif error is None and self._failing:
-            self._log.info("the spool {folder} is written again", folder=str(self._folder))
-        self._failing = error is not None
+        elif error is None and not full and self._failing:
+            self._log.info(
+                "the spool {folder} is written again; {count} pieces aren't in its files",
+                folder=str(self._folder),
+                count=self._missing,
+            )
+            self._missing = 0
+        self._failing = error is not None or full

@@ -27,6 +27,28 @@ Seconds between two looks at whether all is done.
 """
 
 
+def until(clock: IReactorTime, condition: Callable[[], bool]) -> Deferred[None]:
+    """
+    Fires when C{condition}, of what a thread does, holds; whoever can't wait for that cancels it.
+    """
+    timer: IDelayedCall | None = None
+
+    def look() -> None:
+        nonlocal timer
+        if condition():
+            done.callback(None)
+        else:
+            timer = clock.callLater(POLL, look)
+
+    def giveUp(_: object) -> None:
+        if timer is not None:
+            timer.cancel()
+
+    done: Deferred[None] = Deferred(giveUp)
+    look()
+    return done
+
+
 class Worker:
     """
     The thread and its queue.
@@ -81,23 +103,7 @@ class Worker:
         """
         Fires when everything is done; whoever can't wait for that cancels it.
         """
-
-        timer: IDelayedCall | None = None
-
-        def look() -> None:
-            nonlocal timer
-            if not self._jobs:
-                finished.callback(None)
-            else:
-                timer = clock.callLater(POLL, look)
-
-        def giveUp(_: object) -> None:
-            if timer is not None:
-                timer.cancel()
-
-        finished: Deferred[None] = Deferred(giveUp)
-        look()
-        return finished
+        return until(clock, lambda: not self._jobs)
 
     def _work(self) -> None:
         while (job := self._next()) is not None:

@@ -141,11 +141,11 @@ class Accounting(SessionObserver):
         self.record(b"", off)
         return self._spool.stop(STOP_SECONDS)
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         """
-        Close the spool; harmless the second time.
+        Close the spool; fires when it is written. Harmless the second time.
         """
-        self._spool.close()
+        return self._spool.close()
 
     # ISessionObserver
 

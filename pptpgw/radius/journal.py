@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from twisted.internet.defer import Deferred, succeed
+
 from pptpgw.counters import Counters
 from pptpgw.log import Logger
 from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, Entry, entries
@@ -56,9 +58,9 @@ class Files(Protocol):
         Remove it.
         """
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
-        Write what is left.
+        Write what is left; fires when that is done.
         """
 
 
@@ -85,10 +87,11 @@ class NoFiles:
         See L{Files.remove}.
         """
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
         See L{Files.stop}.
         """
+        return succeed(None)
 
 
 class Journal:
@@ -170,11 +173,11 @@ class Journal:
         self._append(Entry(DONE, number, b"").encode())
         self._drop()
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """
-        Write what is left; harmless the second time.
+        Write what is left; fires when that is done. Harmless the second time.
         """
-        self._files.stop()
+        return self._files.stop()
 
     def _restore(self, segment: int, octets: bytes, found: dict[int, tuple[bytes, bytes]]) -> None:
         for entry in entries(octets):

@@ -65,7 +65,7 @@ class RADIUSServices:
                     Spool,
                     reactor,
                     Journal(
-                        Segments(Path(radius.spool)) if radius.spool else NoFiles(),
+                        Segments(reactor, Path(radius.spool)) if radius.spool else NoFiles(),
                         radius.spoolSize * _MEBIBYTE,
                         counters,
                     ),
@@ -141,12 +141,11 @@ class RADIUSServices:
         """
         return self._accounting.stop() if self._accounting is not None else succeed(None)
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         """
-        Close the port and the spool; harmless the second time.
+        Close the port and the spool; fires when that is written. Harmless the second time.
         """
         port, self._port = self._port, None
         if port is not None:
             port.stopListening()
-        if self._accounting is not None:
-            self._accounting.close()
+        return self._accounting.close() if self._accounting is not None else succeed(None)

@@ -188,9 +188,10 @@ class Spool:
             self._drain()
         return drained
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         """
-        Send nothing more, and keep what is left; harmless the second time.
+        Send nothing more, and keep what is left; fires when that is written. Harmless the second
+        time.
         """
         self._running = False
         self._drained = None
@@ -199,8 +200,9 @@ class Spool:
         for sent in tuple(self._inFlight.values()):
             sent.cancel()
         self._inFlight.clear()
-        self._journal.stop()
+        stopped = self._journal.stop()
         self._tellAll()
+        return stopped
 
     @property
     def _isKept(self) -> bool:

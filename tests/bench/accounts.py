@@ -351,7 +351,7 @@ def spool(count: int) -> None:
     async def measure() -> None:
         print(f"accounting spool, {count} records of {RECORD_OCTETS} octets:")
         with tempfile.TemporaryDirectory() as folder:
-            for name, files in (("memory", NoFiles()), ("files", Segments(Path(folder)))):
+            for name, files in (("memory", NoFiles()), ("files", Segments(clock, Path(folder)))):
                 one = made(files, answered)
                 begin = cpu()
                 seconds = filled(one) + await drained(one)
@@ -361,17 +361,17 @@ def spool(count: int) -> None:
                     f"  kept in {name}, sent, answered: {count / seconds:8.0f} a second, "
                     f"{spent:.0f} us of CPU each"
                 )
-            one = made(Segments(Path(folder)), silent)
+            one = made(Segments(clock, Path(folder)), silent)
             seconds = filled(one)
             print(f"  kept while no server answers:  {count / seconds:8.0f} a second")
-            one.close()
+            await one.close()
             began = time.monotonic()
-            one = made(Segments(Path(folder)), silent)
+            one = made(Segments(clock, Path(folder)), silent)
             seconds = time.monotonic() - began
             if len(one) != count:
                 raise RuntimeError(f"{len(one)} of {count} records are there")
             print(f"  taken up at the next start:    {count / seconds:8.0f} a second")
-            one.close()
+            await one.close()
 
     def begin() -> None:
         done: Deferred[None] = Deferred.fromCoroutine(measure())

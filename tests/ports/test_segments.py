@@ -11,10 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
 
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import segments as module
 from pptpgw.ports.segments import Segments, segmentPath
+from pptpgw.ports.worker import POLL
 
 
 class Disk:
@@ -46,6 +49,25 @@ class Disk:
         return os.write(descriptor, octets)
 
 
+CLOCK = Clock()
+"""
+One that the tests move on.
+"""
+
+
+def stop(files: Segments) -> None:
+    """
+    Stop, and give the thread time.
+    """
+    stopped = files.stop()
+
+    def isStopped() -> bool:
+        CLOCK.advance(POLL)
+        return stopped.called
+
+    _until(isStopped)
+
+
 def contents(folder: Path) -> dict[int, bytes]:
     return {int(path.stem): path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -55,13 +77,13 @@ def test_written(tmp_path: Path) -> None:
     What was appended is there after the end, in order, for its owner only; what was removed isn't.
     """
     folder = tmp_path / "spool"
-    files = Segments(folder)
+    files = Segments(CLOCK, folder)
     assert files.start() == []
     for number in range(100):
         files.append(1 + number // 50, b"%d," % number)
     files.append(3, b"three")
     files.remove(1)
-    files.stop()
+    stop(files)
     assert contents(folder) == {
         2: b"".join(b"%d," % number for number in range(50, 100)),
         3: b"three",
@@ -74,18 +96,18 @@ def test_foundAgain(tmp_path: Path) -> None:
     """
     The next start finds the files, oldest first, and nothing else that lies there.
     """
-    files = Segments(tmp_path)
+    files = Segments(CLOCK, tmp_path)
     files.start()
     for number in (2, 10, 9):
         files.append(number, b"%d" % number)
-    files.stop()
+    stop(files)
     (tmp_path / "README").write_text("not ours")
     (tmp_path / "12.spool").write_text("nor this")
-    again = Segments(tmp_path)
+    again = Segments(CLOCK, tmp_path)
     assert again.start() == [(2, b"2"), (9, b"9"), (10, b"10")]
     again.remove(2)
-    again.stop()
-    assert Segments(tmp_path).start() == [(9, b"9"), (10, b"10")]
+    stop(again)
+    assert Segments(CLOCK, tmp_path).start() == [(9, b"9"), (10, b"10")]
 
 
 def test_syncsTogether(tmp_path: Path) -> None:
@@ -94,14 +116,14 @@ def test_syncsTogether(tmp_path: Path) -> None:
     """
     disk = Disk()
     disk.free.clear()
-    files = Segments(tmp_path, disk.write)
+    files = Segments(CLOCK, tmp_path, disk.write)
     files.start()
     writer = files._writer
     assert writer is not None
     for number in range(500):
         files.append(1, b"%d," % number)
     disk.free.set()
-    files.stop()
+    stop(files)
     assert contents(tmp_path) == {1: b"".join(b"%d," % number for number in range(500))}
     assert 1 <= writer.syncs <= 3
 
@@ -112,10 +134,10 @@ def test_writesInPart(tmp_path: Path) -> None:
     """
     disk = Disk()
     disk.largest = 3
-    files = Segments(tmp_path, disk.write)
+    files = Segments(CLOCK, tmp_path, disk.write)
     files.start()
     files.append(1, b"0123456789")
-    files.stop()
+    stop(files)
     assert contents(tmp_path) == {1: b"0123456789"} and disk.calls == 4
 
 
@@ -126,7 +148,7 @@ def test_fullDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str
     """
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     disk = Disk()
-    files = Segments(tmp_path, disk.write)
+    files = Segments(CLOCK, tmp_path, disk.write)
     files.start()
     disk.room = 12
     files.append(1, b"0123456789")
@@ -140,7 +162,7 @@ def test_fullDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str
     disk.room = None
     _until(lambda: contents(tmp_path).get(2) == b"moreagain")
     files.append(2, b"!")
-    files.stop()
+    stop(files)
     assert contents(tmp_path) == {1: b"0123456789abcdefghijXYZ", 2: b"moreagain!"}
     told = [line for line in log if "spool" in line]
     assert len(told) == 2 and "No space left" in told[0] and "written again" in told[1]
@@ -152,10 +174,10 @@ def test_fullToTheEnd(tmp_path: Path, log: list[str]) -> None:
     """
     disk = Disk()
     disk.room = 0
-    files = Segments(tmp_path, disk.write)
+    files = Segments(CLOCK, tmp_path, disk.write)
     files.start()
     files.append(1, b"lost")
-    files.stop()
+    stop(files)
     assert contents(tmp_path) == {1: b""}
     assert any("No space left" in line for line in log)
 
@@ -164,15 +186,72 @@ def test_oneGatewayAtATime(tmp_path: Path) -> None:
     """
     A folder that another gateway has isn't taken; nor is one of anything else's.
     """
-    files = Segments(tmp_path)
+    files = Segments(CLOCK, tmp_path)
     files.start()
     with pytest.raises(ConfigurationError, match="another gateway's"):
-        Segments(tmp_path).start()
-    files.stop()
-    files.stop()
-    second = Segments(tmp_path)
+        Segments(CLOCK, tmp_path).start()
+    stop(files)
+    stop(files)
+    second = Segments(CLOCK, tmp_path)
     second.start()
-    second.stop()
+    stop(second)
+
+
+def test_aDiskThatHangs(tmp_path: Path, log: list[str]) -> None:
+    """
+    So much waits for it and no more; nobody else does. What isn't in the files is counted, and what
+    comes later is in them.
+    """
+    disk = Disk()
+    disk.free.clear()
+    files = Segments(CLOCK, tmp_path, disk.write, 10)
+    files.start()
+    safe = [files.isSafe]
+    for number in range(20):
+        files.append(1, b"%d " % number)
+    safe.append(files.isSafe)
+    assert safe == [True, False]
+    assert [line.rpartition(": ")[2] for line in log] == ["the disk doesn't answer"]
+    disk.free.set()
+    assert files._writer is not None
+    _until(lambda: files._writer is not None and not files._writer.waiting)
+    files.append(1, b"later")
+    stop(files)
+    assert contents(tmp_path) == {1: b"0 1 2 3 4 5 6 7 8 9 later"}
+    assert log[1].endswith("is written again; 10 pieces aren't in its files")
+
+
+def test_aDiskThatHangsToTheEnd(tmp_path: Path) -> None:
+    """
+    The end doesn't wait for longer than whoever ends it wants, and the folder is another's when the
+    disk has let go.
+    """
+    disk = Disk()
+    disk.free.clear()
+    files = Segments(CLOCK, tmp_path, disk.write)
+    files.start()
+    files.append(1, b"kept")
+    stopped = files.stop()
+    CLOCK.advance(POLL)
+    assert not stopped.called
+    stopped.addErrback(lambda failure: failure.trap(CancelledError))
+    stopped.cancel()
+    assert CLOCK.getDelayedCalls() == []
+    with pytest.raises(ConfigurationError, match="another gateway's"):
+        Segments(CLOCK, tmp_path).start()
+    disk.free.set()
+    again = Segments(CLOCK, tmp_path)
+    _until(lambda: _starts(again))
+    stop(again)
+    assert contents(tmp_path) == {1: b"kept"}
+
+
+def _starts(files: Segments) -> bool:
+    try:
+        files.start()
+    except ConfigurationError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("where", ["missing/spool", "file"])
@@ -182,7 +261,7 @@ def test_noFolder(tmp_path: Path, where: str) -> None:
     """
     (tmp_path / "file").write_text("a file")
     with pytest.raises(ConfigurationError, match=f"spool .*{where} can't be used: "):
-        Segments(tmp_path / where).start()
+        Segments(CLOCK, tmp_path / where).start()
 
 
 def test_noLinkIsFollowed(tmp_path: Path) -> None:
@@ -192,7 +271,7 @@ def test_noLinkIsFollowed(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     folder.mkdir()
     segmentPath(folder, 1).symlink_to(tmp_path / "target")
-    files = Segments(folder)
+    files = Segments(CLOCK, folder)
     with pytest.raises(ConfigurationError):
         files.start()
 

@@ -4,7 +4,7 @@ A spool whose files are in memory, and whose servers a test plays.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -36,8 +36,9 @@ class MemoryFiles:
     def remove(self, number: int) -> None:
         self.files.pop(number, None)
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         self.stopped += 1
+        return succeed(None)
 
     @property
     def size(self) -> int:
