@@ -7,7 +7,7 @@ plugin needs this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any
@@ -372,6 +372,19 @@ class INetwork(Interface):
 
         @return: where that takes time, what fires when it is done: a gateway that stops waits for
             it, within C{[listen] drain-timeout}.
+        """
+
+
+class IPreparable(Interface):
+    """
+    A network, a data path or a session observer that can say beforehand whether it could start:
+    C{--check-config} asks it.
+    """
+
+    def lacking() -> Iterable[str]:
+        """
+        What a start would fail for want of: a line each, which names the key and says what to do.
+        Nothing is changed, and nothing stays open.
         """
 
 

@@ -99,6 +99,18 @@ def seconds(low: int, high: int) -> Kind:
     return Kind(f"a number of seconds from {low} to {high}", convert)
 
 
+def orZero(kind: Kind) -> Kind:
+    """
+    0, which stands for none, or what C{kind} allows.
+    """
+
+    def convert(value: object) -> object:
+        # A falsehood is equal to 0, and no number.
+        return 0.0 if value == 0 and not isinstance(value, bool) else kind.convert(value)
+
+    return Kind(f"0, or {kind.allowed}", convert)
+
+
 def _text(allowed: str, pattern: str) -> Kind:
     def convert(value: object) -> str:
         text = _exactly(str, value)

@@ -5,6 +5,7 @@ configuration has them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -15,6 +16,7 @@ from pptpgw.config import Configuration
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.linefile import QueuedLines
+from pptpgw.ports.machine import lackingFile
 from pptpgw.session.audit import Audit, LineObserver
 from pptpgw.session.ledger import Ledger
 from pptpgw.stopping import STOP_SECONDS, stopPart
@@ -41,6 +43,7 @@ class Records:
         self._file: QueuedLines | None = None
         self._ledger: Ledger | None = None
         self._hooks: Hooks | None = None
+        self._audit = audit.file
         if audit.file:
             self._file = QueuedLines(reactor, audit.file)
             self.observers.append(Audit(reactor, LineObserver(self._file.write)))
@@ -60,6 +63,15 @@ class Records:
             interface = configuration.network.interface
             self._hooks = Hooks(reactor, scripts, interface, hooks.deadline, hooks.processes)
             self.observers.append(self._hooks)
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{pptpgw.interfaces.IPreparable.lacking}.
+        """
+        if self._audit and (fault := lackingFile(self._audit)):
+            yield f"[audit] file = {fault}"
+        if self._hooks is not None:
+            yield from self._hooks.lacking()
 
     def open(self) -> None:
         """

@@ -39,6 +39,7 @@ from pptpgw.kind import (
     Kind,
     choice,
     key,
+    orZero,
     seconds,
     shown,
     whole,
@@ -67,7 +68,7 @@ class Listen:
     port: int = key(whole(0, 65535), 1723)
     clients: tuple[IPv4Network, ...] = key(NETWORKS, ())
     maxConnections: int = key(whole(1, 65535), 4096)
-    maxConnectionsPerHost: int = key(whole(1, 65535), 64)
+    maxConnectionsPerHost: int = key(whole(1, 65535), 512)
     maxCallsPerConnection: int = key(whole(1, 65535), 64)
     handshakeTimeout: float = key(seconds(1, 300), 10.0)
     drainTimeout: float = key(seconds(0, 300), 5.0)
@@ -94,7 +95,7 @@ class Link:
 
     authentication: tuple[str, ...] = key(METHODS, ("mschapv2",))
     name: str = key(NAME, "pptpgw")
-    rechallenge: float = key(seconds(0, 86400), 0.0)
+    rechallenge: float = key(orZero(seconds(1, 86400)), 0.0)
     encryption: Literal["require", "prefer", "off"] = key(
         choice("require", "prefer", "off"), "require"
     )
@@ -318,7 +319,7 @@ class RADIUS:
     deadTime: float = key(seconds(1, 86400), 60.0)
     probeInterval: float = key(seconds(1, 3600), 10.0)
     accounting: bool = key(BOOLEAN, True)
-    interim: float = key(seconds(0, 86400), 600.0)
+    interim: float = key(orZero(seconds(60, 86400)), 600.0)
     spool: str = key(FILE, "")
     spoolSize: int = key(whole(1, 65536), 64)
     dynamic: str = key(UDP_ADDRESS, "")
@@ -354,8 +355,8 @@ class Limits:
     perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny")
     maxSetups: int = key(whole(0, 1_000_000), 2000)
     maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000)
-    sessionTimeout: float = key(seconds(0, 31_536_000), 0.0)
-    idleTimeout: float = key(seconds(0, 31_536_000), 0.0)
+    sessionTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0)
+    idleTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0)
     volume: int = key(whole(0, 2**63 - 1), 0)
     maxFailures: int = key(whole(0, 1_000_000), 10)
     maxFailuresPerSource: int = key(whole(0, 1_000_000), 100)

@@ -35,6 +35,7 @@ from pptpgw.interfaces import (
     IDataPathFactory,
     INetwork,
     INetworkFactory,
+    IPreparable,
     ISessionObserver,
     ISessionObserverFactory,
 )
@@ -213,6 +214,15 @@ class GatewayService(Service):
             counters,
             self.gateway.quota,
         )
+
+    def lacking(self) -> list[str]:
+        """
+        What a start would fail for want of: a line each. Nothing is opened.
+        """
+        parts = (self.dataPath, *self.networks.values(), *self.gateway.observers)
+        preparable = dict.fromkeys(one for one in parts if IPreparable.providedBy(one))
+        lacking = [fault for one in preparable for fault in one.lacking()]
+        return [*lacking, *self.radiusServices.lacking(), *self._records.lacking()]
 
     def privilegedStartService(self) -> None:
         """

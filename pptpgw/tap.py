@@ -155,8 +155,11 @@ class Options(usage.Options, AuthOptionMixin):
             sys.exit(str(error))
         if self["check-config"]:
             # It is made, but opens nothing.
-            makeService(self)
-            print(f"{self['config'] or 'the default configuration'}: fine")
+            lacking = makeService(self).lacking()
+            source = self["config"] or "the default configuration"
+            if lacking:
+                sys.exit("\n".join(f"{source}: {fault}" for fault in lacking))
+            print(f"{source}: fine")
             sys.exit(0)
         if not self.get("credCheckers"):
             raise usage.UsageError(

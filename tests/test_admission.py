@@ -101,7 +101,12 @@ class TestStorm:
         told = [line for line in world.log if "call refused" in line]
         assert 0 < len(told) < PER_SOURCE[1]
         assert len(world.observer.refused) == len(told)
-        assert world.observer.refused[0] == ("192.0.2.7", "", "", "there are 1 sessions")
+        assert world.observer.refused[0] == (
+            "192.0.2.7",
+            "",
+            "",
+            "there are 1 sessions, see [limits] max-sessions",
+        )
         assert world.gateway.counters.sum().discards["call refused"] == 500
 
 
@@ -117,7 +122,9 @@ class TestSessions:
         world.run(10, 0.01)
         up = [one for one in placed if one.call]
         assert len(up) == 2 and len(world.gateway.sessions) == 2
-        assert {reason for *_, reason in world.observer.refused} == {"there are 2 sessions"}
+        assert {reason for *_, reason in world.observer.refused} == {
+            "there are 2 sessions, see [limits] max-sessions"
+        }
         up[0].hangUp()
         world.run(5, 0.01)
         assert world.call(b"bob").call is not None

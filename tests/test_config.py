@@ -228,7 +228,16 @@ class TestErrors:
             ("link", "encryption-bits = 128", "128, 56, 40"),
             ("link", "encryption-stateful = 1", "true or false"),
             ("link", "mru = 575", "a whole number from 576 to 4000"),
+            ("link", "rechallenge = 0.001", "0, or a number of seconds from 1 to 86400"),
+            ("link", "rechallenge = -1", "0, or a number of seconds from 1 to 86400"),
+            ("link", "rechallenge = false", "0, or a number of seconds from 1 to 86400"),
+            ("limits", "idle-timeout = 0.0001", "0, or a number of seconds from 1 to 31536000"),
+            ("limits", "session-timeout = 0.5", "0, or a number of seconds from 1 to 31536000"),
+            ("radius", "interim = 5", "0, or a number of seconds from 60 to 86400"),
             ("ipv4", 'local = "10.0.0.256"', "an IPv4 address of one host"),
+            ("ipv4", 'local = "127.0.0.1"', "none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and"),
+            ("ipv4", 'pool = ["127.0.0.1-127.0.0.9"]', "none of 0.0.0.0/8, 127.0.0.0/8"),
+            ("ipv4", 'pool = ["240.0.0.0/24"]', "none of 0.0.0.0/8, 127.0.0.0/8"),
             ("ipv4", 'pool = ["10.0.0.9-10.0.0.1"]', "FIRST-LAST"),
             ("ipv4", 'pool = ["10.0.0.1-10.0.0.5", "10.0.0.5"]', "none overlapping"),
             ("ipv4", 'pool = "10.0.0.1-10.0.0.5"', "FIRST-LAST"),
@@ -258,6 +267,11 @@ class TestErrors:
                 "a = " + text.split(" = ", 1)[1].split(": must be ")[0]
             )
         assert allowed in text.split(": must be ")[1]
+
+    @pytest.mark.parametrize("zero", ["0", "0.0"])
+    def test_zeroMayStandForNone(self, zero: str) -> None:
+        made = parse(f"[link]\nrechallenge = {zero}\n[limits]\nidle-timeout = {zero}", "x.toml")
+        assert made.link.rechallenge == made.limits.idleTimeout == 0.0
 
     def test_anUnknownKeyIsNamedWithItsNearestNeighbour(self) -> None:
         assert fault("[listen]\nmax-conections = 1") == (

@@ -5,7 +5,7 @@ The TAP device that bridged callers share, and the Linux bridge that it may join
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.netlink import NetlinkPort
-from pptpgw.ports.rtnetlink import Kernel, RequestSocket
+from pptpgw.ports.rtnetlink import Kernel, Link, RequestSocket
 from pptpgw.ports.tun import System as TUNSystem
 from pptpgw.ports.tun import TUNPort
 
@@ -39,17 +39,7 @@ class _Bridged(NetlinkPort):
         @raise NotPermitted: without CAP_NET_ADMIN.
         """
         assert self._kernel is not None
-        found = self._kernel.link(bridge)
-        if found is None:
-            raise ConfigurationError(
-                f'[bridge] bridge = "{bridge}": there is no such interface; it is made by ip link '
-                f"add {bridge} type bridge, and brought up by ip link set {bridge} up"
-            )
-        if found.kind != "bridge":
-            raise ConfigurationError(
-                f'[bridge] bridge = "{bridge}": that interface is no bridge; a bridge has it for a '
-                f"port once ip link set {bridge} master BRIDGE was done: name BRIDGE"
-            )
+        found = _find(self._kernel, bridge)
         address = _HIGHEST + secrets.token_bytes(5)
         what = f"joining {bridge} to"
         self._ask(what, rtnetlink.setLink(self._index, address=address))
@@ -64,6 +54,26 @@ class _Bridged(NetlinkPort):
             self._kernel.ask([rtnetlink.setLink(self._index, master=0)])
             self._bridge = 0
         super().remove()
+
+
+def _find(kernel: Kernel, bridge: str) -> Link:
+    """
+    The bridge of this name.
+
+    @raise ConfigurationError: there is none.
+    """
+    found = kernel.link(bridge)
+    if found is None:
+        raise ConfigurationError(
+            f'[bridge] bridge = "{bridge}": there is no such interface; it is made by ip link '
+            f"add {bridge} type bridge, and brought up by ip link set {bridge} up"
+        )
+    if found.kind != "bridge":
+        raise ConfigurationError(
+            f'[bridge] bridge = "{bridge}": that interface is no bridge; a bridge has it for a '
+            f"port once ip link set {bridge} master BRIDGE was done: name BRIDGE"
+        )
+    return found
 
 
 class BridgePort(TUNPort):
@@ -89,6 +99,7 @@ class BridgePort(TUNPort):
         super().__init__(reactor, name, counters, system=system, ethernet=True, key=_KEY)
         self._mtu = mtu
         self._bridge = bridge
+        self._netlink = netlink
         self._kernel = _Bridged(reactor, name, netlink)
 
     def start(self) -> None:
@@ -106,6 +117,19 @@ class BridgePort(TUNPort):
         except BaseException:
             self.stop()
             raise
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{pptpgw.interfaces.IPreparable.lacking}.
+        """
+        if self._bridge:
+            kernel = self._netlink()
+            try:
+                _find(kernel, self._bridge)
+            except ConfigurationError as error:
+                yield str(error)
+            finally:
+                kernel.close()
 
     def stop(self) -> Deferred[None]:
         """

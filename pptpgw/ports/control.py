@@ -194,6 +194,20 @@ class ControlClientFactory(ConnectionFactory):
     role = Role.PNS
 
 
+NOT_PERMITTED = "control connection from a client that isn't permitted"
+TOO_MANY = "too many control connections"
+TOO_MANY_FROM_ONE = "too many control connections from one host"
+
+_KEYS = {
+    NOT_PERMITTED: ", see [listen] clients",
+    TOO_MANY: ", see [listen] max-connections",
+    TOO_MANY_FROM_ONE: ", see [listen] max-connections-per-host",
+}
+"""
+The key that each of these comes from, for the log.
+"""
+
+
 class ControlFactory(ConnectionFactory, ServerFactory):
     """
     For a listening port: each connection is a control connection that a client opens, as PNS of
@@ -213,7 +227,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         owner: ConnectionOwner,
         clients: Sequence[IPv4Network] = (),
         maxConnections: int = 4096,
-        maxConnectionsPerHost: int = 64,
+        maxConnectionsPerHost: int = 512,
         counters: Counters | None = None,
         quota: Quota | None = None,
     ) -> None:
@@ -286,21 +300,22 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         except ValueError:
             return "control connection not over IPv4"
         if self.clients and not any(address in network for network in self.clients):
-            return "control connection from a client that isn't permitted"
+            return NOT_PERMITTED
         if self._stopping:
             return "control connection while the gateway stops"
         if len(self.connections) >= self.maxConnections:
-            return "too many control connections"
+            return TOO_MANY
         if self._hosts[host] >= self.maxConnectionsPerHost:
-            return "too many control connections from one host"
+            return TOO_MANY_FROM_ONE
         return ""
 
     def _refused(self, host: str, reason: str) -> None:
         self.counters.discard(reason)
         if self._quota.allows("refused control connections", host):
             self._log.warn(
-                "refused {host}: {reason} ({count} so far)",
+                "refused {host}: {reason}{key} ({count} so far)",
                 host=host,
                 reason=reason,
+                key=_KEYS.get(reason, ""),
                 count=self.counters.discards[reason],
             )

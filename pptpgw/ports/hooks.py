@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
@@ -127,12 +127,20 @@ class Hooks(SessionObserver):
 
         @raise ConfigurationError: one can't; the text says why.
         """
+        lacking = list(self.lacking())
+        if lacking:
+            raise ConfigurationError("\n".join(lacking))
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
         for name, path in self._scripts.items():
             if path:
                 try:
                     check(path)
                 except ConfigurationError as error:
-                    raise ConfigurationError(f"[hooks] {name}: {error}") from error
+                    yield f"[hooks] {name}: {error}"
 
     def stop(self) -> Deferred[None]:
         """

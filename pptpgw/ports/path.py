@@ -5,7 +5,7 @@ and with the files of a capture, where that is configured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from pptpgw.interfaces import (
     IChannelOwner,
     IDataPathFactory,
     INetworkProtocol,
+    IPreparable,
     Tunnel,
 )
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.gre import GREPort
+from pptpgw.ports.machine import lackingAddress, lackingFile
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.tun import TUNPort
 from pptpgw.session.observer import SessionObserver
@@ -34,6 +36,7 @@ from pptpgw.session.session import Session
 EVERY_ADDRESS = ""
 
 
+@implementer(IPreparable)
 class PortDataPath(PythonDataPath):
     """
     A L{PythonDataPath} that opens its own ports.
@@ -57,6 +60,14 @@ class PortDataPath(PythonDataPath):
         self._mtu = mtu
         super().__init__(reactor, self._portFor, self._device, mssClamp, self._netlink)
         self.counters = counters
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        for address in self._ports:
+            if fault := lackingAddress(address):
+                yield f"[listen] addresses: {fault}"
 
     def start(self) -> None:
         """
@@ -117,8 +128,17 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         @param files: how many are kept, this one included.
         """
         super().__init__(reactor, addresses, interface, mtu, mssClamp)
+        self._path = str(file)
         self._file = CaptureFile(reactor, file, files, self.counters)
         self._capture = Capture(self._file, size, self.counters)
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        yield from super().lacking()
+        if fault := lackingFile(self._path):
+            yield f"[capture] file = {fault}"
 
     def start(self) -> None:
         """

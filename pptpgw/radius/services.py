@@ -4,7 +4,7 @@ What C{[radius]} asks for besides judging callers: accounting, and dynamic autho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
+from pptpgw.ports.machine import lackingAddress, lackingFolder
 from pptpgw.ports.segments import Segments
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
@@ -49,6 +50,7 @@ class RADIUSServices:
         """
         self._reactor = reactor
         self._dynamic = configuration.radius.dynamic
+        self._spool = configuration.radius.spool
         self._port: Any = None
         self._rules: DynamicAuthorization | None = None
         self._accounting: Accounting | None = None
@@ -107,6 +109,15 @@ class RADIUSServices:
         """
         port: int = self._port.getHost().port
         return port
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{pptpgw.interfaces.IPreparable.lacking}.
+        """
+        if self._accounting is not None and self._spool and (fault := lackingFolder(self._spool)):
+            yield f"[radius] spool = {fault}"
+        if self._rules is not None and (fault := lackingAddress(self._dynamic.rpartition(":")[0])):
+            yield f"[radius] dynamic = {fault}"
 
     def open(self) -> None:
         """

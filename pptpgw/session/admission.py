@@ -77,14 +77,16 @@ class _Tally:
         if not self.sources[source]:
             del self.sources[source]
 
-    def fault(self, source: str, limit: int, sourceLimit: int, what: str) -> str:
+    def fault(self, source: str, limit: int, sourceLimit: int, what: str, key: str) -> str:
         """
         Which limit is reached for one more of C{what} from C{source}; empty: none.
+
+        @param key: of C{limit}; with C{-per-source} that of C{sourceLimit}.
         """
         if _reached(self.total, limit):
-            return f"there are {limit} {what}"
+            return f"there are {limit} {what}, see [limits] {key}"
         if _reached(self.sources.get(source, 0), sourceLimit):
-            return f"there are {sourceLimit} {what} from there"
+            return f"there are {sourceLimit} {what} from there, see [limits] {key}-per-source"
         return ""
 
 
@@ -107,7 +109,11 @@ class Admission(Generic[C]):
         """
         limits = self._limits
         return self._setups.fault(
-            source, limits.maxSetups, limits.maxSetupsPerSource, "calls being set up"
+            source,
+            limits.maxSetups,
+            limits.maxSetupsPerSource,
+            "calls being set up",
+            "max-setups",
         ) or self._full(source)
 
     def begin(self, call: C, source: str) -> None:
@@ -175,7 +181,7 @@ class Admission(Generic[C]):
     def _full(self, source: str) -> str:
         limits = self._limits
         return self._seats.fault(
-            source, limits.maxSessions, limits.maxSessionsPerSource, "sessions"
+            source, limits.maxSessions, limits.maxSessionsPerSource, "sessions", "max-sessions"
         )
 
 

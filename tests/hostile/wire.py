@@ -148,6 +148,9 @@ class Device:
         self.written: deque[bytes] = deque(maxlen=1000)
         self.write: Callable[[bytes], object] = self.written.append
 
+    def lacking(self) -> list[str]:
+        return []
+
     def start(self) -> None: ...
 
     def stop(self) -> None: ...

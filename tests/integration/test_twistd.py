@@ -15,6 +15,7 @@ import pytest
 
 from pptpgw.tap import Options
 from tests.integration.world import GATEWAY, ROOT, SECRETS, Client, Program, World, devices
+from tests.lab.server import toml
 
 TWISTD = (sys.executable, str(Path(sys.executable).parent / "twistd"))
 FOREGROUND = (*TWISTD, "--nodaemon", "--pidfile=", "pptpgw")
@@ -83,6 +84,49 @@ class TestCommandLine:
             f"{path}: unknown key prot in [listen]: did you mean port?\n"
             f"{path}: unknown section [lnk]: did you mean link?\n"
         )
+
+    def test_whatAStartWouldLack(self, tmp_path: Path) -> None:
+        """
+        The file is right, and the machine isn't: all that a start would fail for is said, and
+        nothing is made.
+        """
+        script = tmp_path / "up"
+        script.write_text("#!/bin/sh\n")
+        path = tmp_path / "pptpgw.toml"
+        path.write_text(
+            toml(
+                {
+                    "listen": {"addresses": ["127.0.0.1", "198.51.100.77"]},
+                    "network": {"protocols": ["ipv4", "bridge", "ipx"]},
+                    "bridge": {"bridge": "br-none"},
+                    "ipx": {"dosbox": "198.51.100.78:213"},
+                    "radius": {"spool": f"{tmp_path}/a/b/spool", "dynamic": "198.51.100.79:3799"},
+                    "[radius.client]": {"host": "192.0.2.1", "secret": "x"},
+                    "[radius.server]": {"host": "192.0.2.1", "secret": "x"},
+                    "capture": {"file": f"{tmp_path}/none/calls.pcapng"},
+                    "audit": {"file": f"{tmp_path}/none/audit"},
+                    "hooks": {"ip-up": f"{tmp_path}/none/up", "ip-down": str(script)},
+                }
+            )
+        )
+        path.chmod(0o600)
+        done = twistd("--config", str(path), "--check-config")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Traceback" not in done.stderr
+        for fault in (
+            "[listen] addresses: 198.51.100.77: Cannot assign requested address: it must be one of",
+            f"[capture] file = {tmp_path}/none/calls.pcapng: there is no folder {tmp_path}/none;",
+            '[bridge] bridge = "br-none": there is no such interface',
+            "[ipx] dosbox = 198.51.100.78: Cannot assign requested address",
+            f"[radius] spool = {tmp_path}/a/b/spool: there is no folder {tmp_path}/a/b;",
+            "[radius] dynamic = 198.51.100.79: Cannot assign requested address",
+            f"[audit] file = {tmp_path}/none/audit: there is no folder {tmp_path}/none;",
+            f"[hooks] ip-up: {tmp_path}/none/up: No such file or directory",
+            f"[hooks] ip-down: {script}: can't be executed (chmod +x {script})",
+        ):
+            assert f"{path}: {fault}" in done.stderr
+        assert len(done.stderr.splitlines()) == 9
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["pptpgw.toml", "up"]
 
     def test_noAuth(self) -> None:
         assert "nobody could log in: name at least one --auth" in complaint()

@@ -233,7 +233,8 @@ def test_refusalsLogged(log: list[str]) -> None:
     for _ in range(200):
         assert port.connect() is None
     assert len(log) == PER_SOURCE[1]
-    assert "too many control connections from one host (1 so far)" in log[0]
+    key = "[listen] max-connections-per-host"
+    assert f"too many control connections from one host, see {key} (1 so far)" in log[0]
     port.clock.advance(INTERVAL)
     (summary,) = log[int(PER_SOURCE[1]) :]
     assert summary.startswith("180 more lines on refused control connections were left out, from 1")

@@ -32,7 +32,7 @@ class TestSetups:
         calls = admission(maxSetups=2)
         calls.begin(1, HERE)
         calls.begin(2, THERE)
-        assert calls.refusal(HERE) == "there are 2 calls being set up"
+        assert calls.refusal(HERE) == "there are 2 calls being set up, see [limits] max-setups"
         calls.opened(1)
         assert calls.refusal(HERE) == ""
         calls.begin(3, HERE)
@@ -46,7 +46,9 @@ class TestSetups:
         """
         calls = admission(maxSetupsPerSource=1)
         calls.begin(1, HERE)
-        assert calls.refusal(HERE) == "there are 1 calls being set up from there"
+        assert calls.refusal(HERE) == (
+            "there are 1 calls being set up from there, see [limits] max-setups-per-source"
+        )
         assert calls.refusal(THERE) == ""
 
     def test_aProtocolMore(self) -> None:
@@ -78,7 +80,7 @@ class TestSeats:
         calls.begin(1, HERE)
         calls.begin(2, THERE)
         assert calls.seat(1, ALICE) == []
-        assert calls.refusal(THERE) == "there are 1 sessions"
+        assert calls.refusal(THERE) == "there are 1 sessions, see [limits] max-sessions"
         with pytest.raises(Refused, match="there are 1 sessions") as caught:
             calls.seat(2, BOB)
         assert not caught.value.retry

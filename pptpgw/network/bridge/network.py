@@ -11,6 +11,7 @@ by which RouterOS carries whole frames over small MRUs, isn't spoken.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,13 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.datapath.edges import Deliver
-from pptpgw.interfaces import INetwork, INetworkEnvironment, INetworkFactory, ISubscriber
+from pptpgw.interfaces import (
+    INetwork,
+    INetworkEnvironment,
+    INetworkFactory,
+    IPreparable,
+    ISubscriber,
+)
 from pptpgw.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
 from pptpgw.log import Logger
 from pptpgw.ncp.bridge import BCP, BridgeSettings
@@ -87,6 +94,11 @@ class Device(Protocol):
     receive: Deliver
     write: Deliver
 
+    def lacking(self) -> Iterable[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+
     def start(self) -> None:
         """
         Open it; raises L{pptpgw.error.PPTPGWError}.
@@ -153,7 +165,7 @@ class BridgedSession(BCP):
             self._switch.leave(port)
 
 
-@implementer(INetwork)
+@implementer(INetwork, IPreparable)
 class BridgeNetwork:
     """
     See L{INetwork}.
@@ -182,6 +194,12 @@ class BridgeNetwork:
         self._device = device
         device.receive = self._fromDevice
         self._port: Port | None = None
+
+    def lacking(self) -> Iterable[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        return self._device.lacking()
 
     def start(self) -> None:
         """

@@ -12,6 +12,7 @@ The rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from secrets import token_bytes
 
@@ -24,6 +25,7 @@ from pptpgw.interfaces import (
     INetwork,
     INetworkEnvironment,
     INetworkFactory,
+    IPreparable,
     ISubscriber,
 )
 from pptpgw.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, whole
@@ -31,6 +33,7 @@ from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.network.ipx.dosbox import DOSBoxPort
 from pptpgw.network.ipx.router import Router
 from pptpgw.network.ipx.routing import UPDATE_SECONDS, Station
+from pptpgw.ports.machine import lackingAddress
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.option import GiveUp
 from pptpgw.wire.ipx import DEFAULT_NETWORK, NODE_OCTETS
@@ -116,7 +119,7 @@ class Caller(IPXCP):
             self._router.received(self._station, packet)
 
 
-@implementer(INetwork)
+@implementer(INetwork, IPreparable)
 class IPXNetwork:
     """
     See L{INetwork}.
@@ -136,12 +139,20 @@ class IPXNetwork:
         )
         self._updates = LoopingCall(self.router.update)
         self._updates.clock = environment.reactor
+        self._listens = settings.dosbox
         self._dosbox: DOSBoxPort | None = None
         if settings.dosbox:
             host, _, port = settings.dosbox.rpartition(":")
             self._dosbox = DOSBoxPort(
                 environment.reactor, self.router, (host, int(port)), environment.counters
             )
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        if self._listens and (fault := lackingAddress(self._listens.rpartition(":")[0])):
+            yield f"[ipx] dosbox = {fault}"
 
     def start(self) -> None:
         """

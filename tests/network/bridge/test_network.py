@@ -65,6 +65,9 @@ class Device:
         self.write: Deliver = self._write
         self.broken = False
 
+    def lacking(self) -> list[str]:
+        return []
+
     def _write(self, frame: bytes) -> None:
         if self.broken:
             raise OSError("it is down")
