@@ -3,6 +3,8 @@
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy and the import rule
+# make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
+# make soak    COUNT=20000 set-ups, and what grows with them; root only
 # make bench   throughput, set-up time and memory; root only
 # make clean   remove everything that the others made
 
@@ -10,13 +12,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LAB ?=
+SECONDS ?= 60
+COUNT ?= 20000
 
 # The drop-in of an editable install shows to twisted.plugins in this mode only.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
 SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
 
-.PHONY: run demo test lab check bench clean packages
+.PHONY: run demo test lab check fuzz soak bench clean packages
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m pptpgw
@@ -37,6 +41,14 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+
+fuzz:
+	@tests/packages.sh fuzz
+	@$(MAKE) --no-print-directory $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz.soak $(COUNT)
 
 bench: $(VENV)/.test
 	$(BIN)/python tests/bench/packets.py
@@ -70,6 +82,11 @@ $(VENV)/.test: $(SOURCES) | $(BIN)/python
 	@echo "Installing pptpgw and what its tests need into $(VENV)."
 	@$(INSTALL) '.[test]'
 	@touch $(VENV)/.run $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	@echo "Installing into $(VENV) what fuzzing needs."
+	@$(INSTALL) '.[fuzz]' || { echo "atheris has no wheel for this Python or machine: see CONTRIBUTING.md, Fuzzing." >&2; exit 1; }
+	@touch $@
 
 .PHONY: compiler
 compiler:

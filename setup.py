@@ -59,6 +59,7 @@ setup(
     ],
     entry_points={"console_scripts": ["pptpgw = pptpgw.command.main:main"]},
     extras_require={
+        "fuzz": ["atheris"],
         "postgresql": ["psycopg[binary] >= 3.1"],
         "test": [
             "hypothesis",

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Install the Debian packages that the tests need, or print the one command that would.
+# With the argument fuzz: those of fuzzing too.
 set -eu
 
 packages="python3-venv python3-dev gcc libc6-dev \
  user-mode-linux kmod iproute2 iputils-ping ndisc6 ppp pptp-linux dhcpcd-base wide-dhcpv6-client iperf3 \
  nftables tcpdump tshark util-linux postgresql freeradius freeradius-utils"
+# What make fuzz needs besides.
+[ "${1:-}" != fuzz ] || packages="$packages clang libclang-rt-dev"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "Not a Debian-like machine: the lab tests need the equivalents of:$packages" >&2

@@ -122,8 +122,9 @@ def serve(folder: Path) -> None:
     log = LogFile.fromFullPath(str(folder / "twistd.log"))
     globalLogBeginner.beginLoggingTo([textFileLogObserver(log)])
     checker = ChapSecretsChecker(FilePath(str(folder / "chap-secrets")))
+    loop: Any = reactor
     service = GatewayService(
-        reactor, load(str(folder / "pptpgw.toml")), Portal(SubscriberRealm(), [checker])
+        loop, load(str(folder / "pptpgw.toml")), Portal(SubscriberRealm(), [checker])
     )
     service.startService()
 
@@ -133,10 +134,15 @@ def serve(folder: Path) -> None:
             return memory()
         if words[0] == "sessions":
             return len(service.gateway.sessions)
+        if words[0] == "figures":
+            gc.collect()
+            timers = [call for call in loop.getDelayedCalls() if call.active()]
+            files = len(os.listdir("/proc/self/fd"))
+            return {"memory": memory(), "files": files, "timers": len(timers)}
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return usage.ru_utime + usage.ru_stime
 
-    serveCommands(reactor, answer)
+    serveCommands(loop, answer)
 
 
 def call() -> None:
@@ -243,6 +249,13 @@ class Both:
         """
         count: int = self.ask(self._server, "sessions")
         return count
+
+    def figures(self) -> dict[str, int]:
+        """
+        Its resident memory in octets, its open files, and what its reactor is to do later.
+        """
+        figures: dict[str, int] = self.ask(self._server, "figures")
+        return figures
 
     def open(self, count: int, concurrency: int = 1) -> list[float]:
         """

@@ -110,6 +110,7 @@ class World:
     The gateway.
 
     @ivar networks: its networks by name.
+    @ivar callers: how many addresses L{address} has given.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class World:
         )
         for network in self.networks.values():
             network.start()
-        self._callers = 0
+        self.callers = 0
 
     def run(self, seconds: float, step: float = DELAY) -> None:
         """
@@ -171,8 +172,8 @@ class World:
         """
         That of one more caller.
         """
-        self._callers += 1
-        return f"198.51.{self._callers >> 8}.{self._callers & 0xFF}"
+        self.callers += 1
+        return f"198.51.{self.callers >> 8}.{self.callers & 0xFF}"
 
     def assertNoFailure(self) -> None:
         """

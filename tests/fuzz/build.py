@@ -1,0 +1,51 @@
+"""
+The C extensions, built for fuzzing: with AddressSanitizer and UndefinedBehaviorSanitizer, and so
+that libFuzzer sees what an input reaches.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTENSIONS = ("pptpgw.datapath._mppe", "pptpgw.ports._gre")
+FLAGS = (
+    "-shared -fPIC -O1 -g -fno-omit-frame-pointer -DPy_LIMITED_API=0x030B0000 "
+    "-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined"
+)
+
+
+def fileOf(name: str) -> str:
+    """
+    The name of an extension's file.
+    """
+    return name.rpartition(".")[2] + ".abi3.so"
+
+
+def build(folder: Path) -> None:
+    """
+    Build the extensions into C{folder}.
+    """
+    include = sysconfig.get_path("include")
+    for name in EXTENSIONS:
+        source = ROOT / (name.replace(".", "/") + ".c")
+        command = ["clang", *FLAGS.split(), f"-I{include}", str(source)]
+        subprocess.run([*command, "-o", str(folder / fileOf(name))], check=True)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """
+    What a process needs in its environment to run them: atheris has the runtime of the sanitizers
+    as a library, with libFuzzer in it, which has to be there before Python is.
+    """
+    import atheris
+
+    runtime = Path(atheris.__file__).parents[1] / "asan_with_fuzzer.so"
+    return {
+        "LD_PRELOAD": str(runtime),
+        # Python frees little of what it has at its end, and handles a refusal of memory.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "PPTPGW_NATIVE": str(folder),
+    }

@@ -1,0 +1,123 @@
+"""
+Fuzzing of the control connection, in either role and from each of its states.
+
+Whatever arrives, nothing is raised and no table grows beyond its limit; when the TCP connection is
+lost every call ends, and nothing is left.
+"""
+
+from __future__ import annotations
+
+from pptpgw.error import CallError, Exhausted
+from pptpgw.pptp.call import Call
+from pptpgw.pptp.rules import Role, State
+from pptpgw.wire.pptp import CONTROL_MESSAGE, LONGEST, MAGIC_COOKIE, MESSAGES, encode
+from pptpgw.wire.pptpcode import OutgoingCallResult
+from tests.fuzz.reader import Reader, Target
+from tests.fuzz.state import runOut, unfailing
+from tests.pptp.test_connection import SETTINGS, Bench
+
+_HEADER = 12
+_SIZES = {kind.messageType: len(encode(kind())) for kind in MESSAGES}
+
+
+def control(role: Role, state: State) -> Target:
+    """
+    The target that begins in C{state}.
+    """
+
+    def target(octets: bytes) -> None:
+        with unfailing():
+            _run(Bench(role, state), Reader(octets))
+
+    return target
+
+
+def _run(bench: Bench, reader: Reader) -> None:
+    connection = bench.connection
+    decision = reader.number()
+    undecided: list[Call] = []
+    took: list[Call] = []
+
+    def decide(call: Call) -> None:
+        choice = (decision >> 2 * (len(bench.requested) % 4)) & 3
+        if choice == 0:
+            call.refuse(OutgoingCallResult.BUSY)
+        elif choice == 1:
+            undecided.append(call)
+        else:
+            took.append(call)
+            call.accept(bench)
+
+    bench.decide = decide
+    while reader.more:
+        kind = reader.number() % 8
+        if kind == 0:
+            bench.clock.advance(reader.number())
+        elif kind == 1:
+            connection.dataReceived(reader.chunk())
+        elif kind == 2:
+            _act(bench, reader, undecided, took)
+        else:
+            connection.dataReceived(_message(bench, reader))
+        assert len(connection.calls) == len(bench.callIDs) <= SETTINGS.maximumCalls
+        assert len(bench.clock.getDelayedCalls()) <= 2 + SETTINGS.maximumCalls
+    connection.connectionLost("lost")
+    assert not connection.calls and not len(bench.callIDs)
+    assert {call for call, _ in bench.ended} == set(took)
+    assert len(bench.ended) == len(took)
+    runOut(bench.clock)
+
+
+def _message(bench: Bench, reader: Reader) -> bytes:
+    """
+    A message of the right size, mostly, which names a call that there is, mostly.
+    """
+    kind = reader.choose(MESSAGES).messageType
+    form = reader.number()
+    body = reader.chunk().ljust(_SIZES[kind] - _HEADER, b"\0")[: LONGEST - _HEADER]
+    if not form & 1:
+        body = body[: _SIZES[kind] - _HEADER]
+    living = list(bench.connection.calls.values())
+    if living and form & 2:
+        call = living[(form >> 4) % len(living)]
+        ids = call.localCallID.to_bytes(2, "big"), (call.peerCallID & 0xFFFF).to_bytes(2, "big")
+        # The call id of the sender comes first, in replies that of the receiver behind it.
+        body = ids[form >> 2 & 1] + (ids[form >> 3 & 1] if form & 8 else body[2:4]) + body[4:]
+    header = (_HEADER + len(body)).to_bytes(2, "big") + CONTROL_MESSAGE.to_bytes(2, "big")
+    return header + MAGIC_COOKIE.to_bytes(4, "big") + kind.to_bytes(2, "big") + bytes(2) + body
+
+
+def _act(bench: Bench, reader: Reader, undecided: list[Call], took: list[Call]) -> None:
+    """
+    What this end does.
+    """
+    kind = reader.number() % 5
+    living = list(bench.connection.calls.values())
+    if kind == 0:
+        try:
+            took.append(bench.connection.placeCall(bench))
+        except (CallError, Exhausted):
+            pass
+    elif kind == 1 and undecided:
+        call = undecided.pop()
+        took.append(call)
+        call.accept(bench)
+    elif kind == 2 and living:
+        reader.choose(living).hangUp("enough")
+    elif kind == 3 and undecided:
+        undecided.pop().refuse(OutgoingCallResult.BUSY)
+    elif kind == 4:
+        bench.connection.stop("enough")
+
+
+TARGETS: dict[str, Target] = {
+    "pac-idle": control(Role.PAC, State.IDLE),
+    "pac-established": control(Role.PAC, State.ESTABLISHED),
+    "pac-stopping": control(Role.PAC, State.WAIT_STOP_REPLY),
+    "pns-waiting": control(Role.PNS, State.IDLE),
+    "pns-established": control(Role.PNS, State.ESTABLISHED),
+    "pns-stopping": control(Role.PNS, State.WAIT_STOP_REPLY),
+}
+"""
+Targets by name.
+"""

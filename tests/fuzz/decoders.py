@@ -1,0 +1,286 @@
+"""
+Fuzzing of everything that makes values of octets from the network, and has no state.
+
+A decoder raises L{Malformed} and nothing else; what it made, and can be encoded, is the same after
+it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from typing import Any, TypeVar
+
+from pptpgw.datapath import ip
+from pptpgw.datapath import ipv6 as path6
+from pptpgw.error import Malformed
+from pptpgw.filter import Filter
+from pptpgw.ppp.eaptls import Reassembly
+from pptpgw.wire import (
+    arp,
+    bridge,
+    chap,
+    checksum,
+    dhcpv6,
+    domain,
+    eap,
+    framing,
+    gre,
+    ipv6,
+    ipx,
+    mpls,
+    neighbor,
+    pap,
+    ppp,
+    pptp,
+    text,
+)
+from tests.fuzz.reader import Reader, Target
+
+V = TypeVar("V")
+
+_SOURCE = IPv6Address("fe80::1")
+_DESTINATION = IPv6Address("ff02::2")
+_HEADER = 20
+_FILTER = Filter(
+    (
+        "permit tcp from any to any port 80,1000-2000",
+        "deny icmp from any to 10.0.0.0/8",
+        "permit udp from 2001:db8::/32 port 53 to any",
+        "permit ip from any to any",
+    )
+)
+
+
+def decoder(decode: Callable[[bytes], V], encode: Callable[[V], bytes] | None = None) -> Target:
+    """
+    The target for a decoder, and for the encoder of what it makes.
+    """
+
+    def target(octets: bytes) -> None:
+        try:
+            value = decode(octets)
+        except Malformed:
+            return
+        if encode is not None:
+            assert decode(encode(value)) == value, value
+
+    return target
+
+
+def encoded(value: Any) -> bytes:
+    """
+    The octets of a value that encodes itself.
+    """
+    octets: bytes = value.encode()
+    return octets
+
+
+def _frame(octets: bytes) -> None:
+    """
+    A PPP frame, by each way to compress its fields.
+    """
+    try:
+        protocol, information = ppp.decodeFrame(octets)
+    except Malformed:
+        return
+    # RFC 1661 sections 2 and 6.5: no protocol has these numbers.
+    if protocol & 0x100 or protocol == 0xFF:
+        return
+    for acfc in (False, True):
+        for pfc in (False, True):
+            again = ppp.encodeFrame(protocol, information, acfc, pfc)
+            assert ppp.decodeFrame(again) == (protocol, information)
+
+
+def _stream(octets: bytes) -> None:
+    """
+    The TCP stream of a control connection: however it is cut, the messages are the same.
+    """
+    reader = Reader(octets)
+    sizes = [1 + reader.number() for _ in range(4)]
+    stream = reader.rest()
+
+    def messages(cut: list[int]) -> list[bytes]:
+        found: list[bytes] = []
+        cutter = framing.Framing()
+        at = 0
+        for size in cut:
+            cutter.feed(stream[at : at + size])
+            at += size
+            try:
+                while (message := cutter.next()) is not None:
+                    found.append(message)
+            except Malformed:
+                return [*found, b"malformed"]
+        return found
+
+    assert messages([*sizes, len(stream)]) == messages([len(stream)])
+
+
+def _bridged(octets: bytes) -> None:
+    """
+    A bridged frame, by each way to send it.
+    """
+    try:
+        frame = bridge.decode(octets)
+    except Malformed:
+        return
+    for compress in (False, True):
+        for summed in (False, True):
+            assert bridge.decode(bridge.encode(frame, False, compress, summed)) == frame
+
+
+def _bpdu(octets: bytes) -> None:
+    """
+    A BPDU, without and with the frame that it has on a LAN.
+    """
+    try:
+        frame = bridge.decodeBPDU(octets, bytes(6))
+    except Malformed:
+        pass
+    else:
+        assert bridge.encodeBPDU(frame) == octets
+    decoder(bridge.encodeBPDU)(octets)
+
+
+def _icmp(octets: bytes) -> None:
+    """
+    An ICMPv6 message with the right checksum, read as either kind of solicitation.
+    """
+    reader = Reader(octets)
+    source = IPv6Address(reader.choose((_SOURCE.packed, bytes(16))))
+    message = ipv6.Message(reader.number(), reader.number(), reader.rest())
+    packet = ipv6.decode(ipv6.encodeMessage(source, _DESTINATION, message))
+    assert ipv6.decodeMessage(packet) == message
+    for check in (neighbor.checkRouterSolicitation, neighbor.neighborSolicited):
+        try:
+            check(packet, message)
+        except Malformed:
+            pass
+
+
+def _datagram(octets: bytes) -> None:
+    """
+    A UDP datagram over IPv6, as it is and with the right checksum.
+    """
+    reader = Reader(octets)
+    datagram = ipv6.Datagram(reader.number(2), reader.number(2), reader.rest())
+    packet = ipv6.decode(ipv6.encodeDatagram(_SOURCE, _DESTINATION, datagram))
+    assert ipv6.decodeDatagram(packet) == datagram
+    made = ipv6.Packet(_SOURCE, _DESTINATION, ipv6.UDP, octets)
+    decoder(lambda _: ipv6.decodeDatagram(made))(octets)
+
+
+def _labels(octets: bytes) -> None:
+    """
+    A label stack: the quick look at its top agrees with the whole one.
+    """
+    try:
+        entries, packet = mpls.decode(octets)
+    except Malformed:
+        decoder(mpls.topLabel)(octets)
+        return
+    assert mpls.topLabel(octets) == entries[0].label
+    assert mpls.decode(mpls.encode(entries, packet)) == (entries, packet)
+
+
+def _networks(octets: bytes) -> None:
+    """
+    The networks that a NetBIOS broadcast has come through.
+    """
+    decoder(lambda data: ipx.decodeNetworks(data[1:], data[0]))(octets or b"\0")
+
+
+def _fragments(octets: bytes) -> None:
+    """
+    The fragments of a TLS message in EAP.
+    """
+    reader, whole = Reader(octets), Reassembly()
+    while reader.more:
+        try:
+            whole.add(reader.chunk())
+        except Malformed:
+            return
+
+
+def _readable(octets: bytes) -> None:
+    """
+    A peer's text for a log.
+    """
+    line = text.readable(octets)
+    assert line.isprintable() and len(line) <= text.LONGEST
+
+
+def _ipv4(octets: bytes) -> None:
+    """
+    What the data path does to IPv4 packets of at least a header.
+    """
+    reader = Reader(octets)
+    mtu = reader.number(2)
+    packet = reader.rest().ljust(_HEADER, b"\0")
+    assert len(ip.clampMSS(packet, mtu)) == len(packet)
+    assert all(len(piece) <= mtu for piece in ip.fragment(packet, mtu))
+    answer = ip.tooBig(packet, mtu)
+    if answer is not None:
+        assert checksum.checksum(answer[:_HEADER]) == 0
+        assert checksum.checksum(answer[_HEADER:]) == 0
+    ip.mayFragment(packet)
+
+
+def _ipv6(octets: bytes) -> None:
+    """
+    What the data path does to IPv6 packets of at least a header.
+    """
+    reader = Reader(octets)
+    mtu = reader.number(2)
+    packet = reader.rest().ljust(ipv6.HEADER, b"\0")
+    assert len(path6.clampMSS(packet, mtu)) == len(packet)
+    answer = path6.tooBig(packet, mtu)
+    if answer is not None:
+        ipv6.decodeMessage(ipv6.decode(answer))
+
+
+def _filtered(octets: bytes) -> None:
+    """
+    A packet of any octets, judged by a filter.
+    """
+    _FILTER.permits(octets)
+
+
+TARGETS: dict[str, Target] = {
+    "arp": decoder(arp.decode, encoded),
+    "bpdu": _bpdu,
+    "bridge": _bridged,
+    "chap": decoder(chap.decode, encoded),
+    "chap-failure": decoder(chap.FailureMessage.decode, encoded),
+    "chap-mschap": decoder(chap.MSCHAPResponse.decode, encoded),
+    "chap-mschapv2": decoder(chap.MSCHAPV2Response.decode, encoded),
+    "dhcpv6": decoder(dhcpv6.decode, encoded),
+    "domain": decoder(domain.decodeNames, domain.encodeNames),
+    "eap": decoder(eap.decode, encoded),
+    "eap-fragment": decoder(eap.Fragment.decode, encoded),
+    "eap-fragments": _fragments,
+    "filter": _filtered,
+    "gre": decoder(gre.decode, lambda value: gre.encode(*value)),
+    "icmpv6": _icmp,
+    "ipv4-path": _ipv4,
+    "ipv6": decoder(ipv6.decode, ipv6.encode),
+    "ipv6-path": _ipv6,
+    "ipv6-udp": _datagram,
+    "ipx": decoder(ipx.decodeHeader),
+    "ipx-netbios": _networks,
+    "ipx-rip": decoder(ipx.decodeRIP, lambda packet: ipx.encodeRIP(*packet)),
+    "ipx-sap": decoder(ipx.decodeSAP, ipx.encodeSAP),
+    "mpls": _labels,
+    "pap": decoder(pap.decode, encoded),
+    "ppp-frame": _frame,
+    "ppp-options": decoder(ppp.decodeOptions, ppp.encodeOptions),
+    "ppp-packet": decoder(ppp.decodePacket, lambda value: ppp.encodePacket(*value)),
+    "pptp": decoder(pptp.decode, pptp.encode),
+    "pptp-stream": _stream,
+    "text": _readable,
+}
+"""
+Targets by name.
+"""

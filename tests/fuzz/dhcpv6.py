@@ -1,0 +1,112 @@
+"""
+Fuzzing of the DHCPv6 server of a session.
+
+Every answer can be read and is no longer than it may be, what is lent stays within its limits, and
+the end of the session returns all of it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+from pptpgw.network.ipv6.dhcpv6 import MAX_ANSWER_OCTETS
+from pptpgw.network.ipv6.lease import MAX_PREFIXES
+from pptpgw.wire.dhcpv6 import (
+    Address,
+    AddressAssociation,
+    Message,
+    MessageType,
+    Prefix,
+    PrefixAssociation,
+    TemporaryAssociation,
+    decode,
+)
+from pptpgw.wire.dhcpv6option import (
+    ClientID,
+    ElapsedTime,
+    Option,
+    OptionRequest,
+    RapidCommit,
+    ServerID,
+)
+from tests.fuzz.reader import Reader, Target
+from tests.fuzz.state import runOut, unfailing
+from tests.network.ipv6.test_dhcpv6 import DELEGATE, LINK, OURS, PEER, Link
+
+MESSAGES = 32
+"""
+Messages of an input, at most.
+"""
+
+
+def _message(reader: Reader) -> bytes:
+    """
+    A message of a client: of any octets, or with options that make sense.
+    """
+    kind = reader.number()
+    if kind >= 0xE0:
+        return reader.chunk()
+    options: list[Option] = []
+    form = reader.number()
+    if not form & 1:
+        options.append(ClientID(b"\0\3\0\1" + bytes((reader.number() & 3,)) * 6))
+    if form & 2:
+        options.append(ServerID(OURS))
+    if form & 4:
+        options.append(RapidCommit())
+    if form & 8:
+        options.append(OptionRequest((23, 24, 32, 82)))
+    if form & 16:
+        options.append(ElapsedTime(reader.number(2)))
+    for _ in range(form >> 5):
+        options.append(_association(reader))
+    types = tuple(MessageType)
+    encoded = Message(types[kind % len(types)], reader.number(3), tuple(options)).encode()
+    return encoded + (reader.chunk() if form & 1 else b"")
+
+
+def _association(reader: Reader) -> Option:
+    """
+    An association, of which each kind may hold what the server has lent, or would never lend.
+    """
+    kind = reader.number()
+    number, times = reader.number() & 7, (reader.number(4), reader.number(4))
+    leases: list[Address | Prefix] = []
+    for _ in range(kind >> 6):
+        host, preferred, valid = reader.number(2), reader.number(4), reader.number(4)
+        if kind & 1:
+            prefix = IPv6Network((int(DELEGATE.network_address) | host << 64, 56 + host % 9), False)
+            leases.append(Prefix(prefix, preferred, valid))
+        else:
+            leases.append(Address(IPv6Address(int(LINK.network_address) | host), preferred, valid))
+    if kind & 1:
+        return PrefixAssociation(number, tuple(leases), None, *times)
+    if kind & 2:
+        return TemporaryAssociation(number, tuple(leases))
+    return AddressAssociation(number, tuple(leases), None, *times)
+
+
+def _server(octets: bytes) -> None:
+    reader, link = Reader(octets), Link()
+    with unfailing():
+        for _ in range(MESSAGES):
+            if not reader.more:
+                break
+            kind = reader.number()
+            if kind < 0x20:
+                link.clock.advance(reader.number(2))
+                continue
+            answer = link.server.received(_message(reader), PEER, bool(kind & 1))
+            assert len(link.server.prefixes) <= link.pool.used <= MAX_PREFIXES
+            if answer is not None:
+                assert len(answer) <= MAX_ANSWER_OCTETS
+                assert decode(answer).first(ServerID) == ServerID(OURS)
+        link.server.close()
+    assert link.pool.used == 0
+    runOut(link.clock)
+
+
+TARGETS: dict[str, Target] = {"server": _server}
+"""
+Targets by name.
+"""

@@ -1,0 +1,254 @@
+"""
+Fuzzing of RADIUS: what servers answer, what dynamic authorization is asked for, and the spool.
+
+Packets that nobody signed are malformed or not sure. Of those that somebody did who knows the
+secret, every attribute may be anything: it is obeyed, passed over, or turns the caller down.
+"""
+
+from __future__ import annotations
+
+import hmac
+from functools import partial
+from hashlib import md5
+from typing import Any
+
+from twisted.cred.error import LoginFailed
+from twisted.internet.defer import Deferred
+
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2
+from pptpgw.error import Malformed, PPTPGWError
+from pptpgw.radius.attributes import nameIn, rates, read
+from pptpgw.radius.description import pack, unpack
+from pptpgw.radius.entry import MAGIC, entries
+from pptpgw.radius.packet import (
+    ACCESS_ACCEPT,
+    ACCESS_CHALLENGE,
+    ACCESS_REJECT,
+    ACCESS_REQUEST,
+    COA_REQUEST,
+    DISCONNECT_REQUEST,
+    HEADER_OCTETS,
+    MAXIMUM_OCTETS,
+    Request,
+    decode,
+    dictionary,
+)
+from pptpgw.radius.signature import requestAuthenticator
+from tests.fuzz.decoders import decoder
+from tests.fuzz.reader import Reader, Target
+from tests.fuzz.state import runOut, unfailing
+from tests.radius import authorized, streamed
+from tests.radius.test_checker import Conversation, World, pap, relayed, responding
+from tests.radius.test_packet import RELAXED
+from tests.radius.wire import SECRET
+
+_NAMES = tuple(sorted(dictionary().attributes))
+_VENDOR_SPECIFIC = 26
+_MESSAGE_AUTHENTICATOR = 80
+_LONGEST = 253
+# Seconds by which a claim is judged, or nobody could judge it.
+_PATIENCE = 60
+
+
+def _attributes(reader: Reader) -> bytes:
+    """
+    Attributes, most of which have a name in the dictionary, in as many octets as fit a packet.
+    """
+    found = b""
+    while reader.more:
+        name = reader.number(2)
+        value = reader.chunk()
+        if name >= 0xF000:
+            # As they are, with lengths that may lie.
+            found += value
+            continue
+        key = dictionary().attrindex.GetForward(_NAMES[name % len(_NAMES)])
+        if isinstance(key, tuple):
+            vendor, number = key
+            value = value[: _LONGEST - 6]
+            value = vendor.to_bytes(4, "big") + bytes((number, len(value) + 2)) + value
+            key = _VENDOR_SPECIFIC
+        value = value[:_LONGEST]
+        if len(found) + len(value) + 2 + HEADER_OCTETS > MAXIMUM_OCTETS:
+            break
+        found += bytes((key & 0xFF, len(value) + 2)) + value
+    return found
+
+
+def _signed(code: int, attributes: bytes, request: bytes, sign: bool = True) -> bytes:
+    """
+    The reply to C{request} with these attributes, made by who knows the secret.
+    """
+    signature = bytes((_MESSAGE_AUTHENTICATOR, 18)) + bytes(16) if sign else b""
+    length = HEADER_OCTETS + len(signature) + len(attributes)
+    head = bytes((code, request[1])) + (length & 0xFFFF).to_bytes(2, "big")
+    if sign:
+        whole = head + request[4:HEADER_OCTETS] + signature + attributes
+        signature = signature[:2] + hmac.digest(SECRET, whole, "md5")
+    attributes = signature + attributes
+    return head + md5(head + request[4:HEADER_OCTETS] + attributes + SECRET).digest() + attributes
+
+
+def _reply(octets: bytes) -> None:
+    """
+    A datagram as it is, and with the Response Authenticator that makes it a reply.
+    """
+    request = Request(ACCESS_REQUEST, RELAXED, SECRET)
+    request.add("User-Name", "vera")
+    asked = request.encode(7)
+    decoder(request.reply)(octets)
+    code = octets[0] if octets else ACCESS_ACCEPT
+    decoder(request.reply)(_signed(code, octets[1:], asked, sign=False))
+
+
+def _caller(octets: bytes) -> None:
+    """
+    A caller whose claim a server judges, with answers of any attributes.
+    """
+    reader = Reader(octets)
+    kind = reader.number()
+    world = World()
+    for _ in range(1 + (kind >> 4) % 3):
+        code = reader.choose((ACCESS_ACCEPT, ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE))
+        attributes = _attributes(Reader(reader.take(reader.number(2) % 600)))
+        world.answers.append(partial(_signed, code, attributes))
+    credentials = (
+        pap(),
+        responding(CHAP),
+        responding(MSCHAP),
+        responding(MSCHAPV2),
+        relayed(Conversation()),
+    )[kind % 5]
+    with unfailing():
+        judging = Deferred.fromCoroutine(_judged(world, credentials))
+        world.wire.wait(_PATIENCE)
+        assert judging.called
+        world.client.stop()
+    runOut(world.wire)
+
+
+async def _judged(world: World, credentials: Any) -> None:
+    """
+    The verdict, which is one of the gateway's own words.
+    """
+    try:
+        await world.checker.requestAvatarId(credentials)
+    except (PPTPGWError, LoginFailed):
+        pass
+
+
+def _attribute(octets: bytes) -> None:
+    """
+    One attribute, read by its type and by whoever obeys it.
+    """
+    reader = Reader(octets)
+    name, value = _NAMES[reader.number() % len(_NAMES)], reader.rest()
+    decoder(lambda given: decode(name, given))(value)
+    try:
+        read(name, value)
+    except (ValueError, PPTPGWError, KeyError):
+        pass
+
+
+def _rates(octets: bytes) -> None:
+    """
+    Mikrotik's rate limits.
+    """
+    try:
+        assert all(rate >= 0 for rate in rates(octets.decode("latin-1")))
+    except ValueError:
+        pass
+
+
+def _dynamic(octets: bytes) -> None:
+    """
+    Requests to change or end sessions, by somebody who knows the secret.
+    """
+    reader = Reader(octets)
+    world = authorized.World(timestamps=False)
+    with unfailing():
+        world.rules.received(octets, authorized.HOST, 4000)
+        while reader.more:
+            code = reader.choose((COA_REQUEST, DISCONNECT_REQUEST, reader.number()))
+            attributes = _attributes(Reader(reader.chunk()))
+            length = HEADER_OCTETS + len(attributes)
+            packet = bytes((code, reader.number())) + length.to_bytes(2, "big") + bytes(16)
+            packet += attributes
+            vector = requestAuthenticator(packet, authorized.SECRET)
+            world.rules.received(packet[:4] + vector + attributes, authorized.HOST, 4000)
+    assert {identifier for identifier, _ in world.hungUp} <= {"run1", "run2", "run3"}
+
+
+def _stream(octets: bytes) -> None:
+    """
+    What comes over TLS from a server, cut anyhow; every request has one end.
+    """
+    reader = Reader(octets)
+    world = streamed.World(limit=4)
+    asked = [world.ask() for _ in range(3)]
+    with unfailing():
+        transport = world.endpoint.accept()
+        requests = streamed.requests(transport)
+        protocol = world.endpoint.protocols[0]
+        while reader.more and not transport.disconnecting:
+            kind = reader.number()
+            data = reader.chunk()
+            if kind & 1 and requests:
+                reply = streamed.replyTo(requests.pop(), code=kind if kind & 2 else 5)
+                data = reply if kind & 4 else data + reply
+            protocol.dataReceived(data)
+        world.transport.stop()
+        for one in asked:
+            one.cancel()
+    assert len(world.replies) + len(world.failures) == len(asked)
+    runOut(world.clock)
+
+
+def _spooled(octets: bytes) -> None:
+    """
+    A file of the spool as a crash, or somebody else, may leave it.
+    """
+    for content in (octets, MAGIC + octets):
+        found = list(entries(content))
+        assert None not in found[:-1]
+        kept = [one for one in found if one is not None]
+        whole = MAGIC + b"".join(one.encode() for one in kept)
+        assert content.startswith(whole) or not kept
+
+
+def _record(octets: bytes) -> None:
+    """
+    A record of accounting.
+    """
+    decoder(unpack, lambda record: pack(*record))(octets)
+
+
+def _name(octets: bytes) -> None:
+    """
+    The name that a server has for a user.
+    """
+    request = Request(ACCESS_REQUEST, RELAXED, SECRET)
+    asked = request.encode(7)
+    name = octets[:_LONGEST]
+    attribute = bytes((1, len(name) + 2)) + name
+    try:
+        reply = request.reply(_signed(ACCESS_ACCEPT, attribute, asked))
+    except Malformed:
+        return
+    nameIn(reply, "vera")
+
+
+TARGETS: dict[str, Target] = {
+    "attribute": _attribute,
+    "caller": _caller,
+    "dynamic": _dynamic,
+    "name": _name,
+    "rates": _rates,
+    "record": _record,
+    "reply": _reply,
+    "spool": _spooled,
+    "stream": _stream,
+}
+"""
+Targets by name.
+"""

@@ -1,0 +1,76 @@
+"""
+Fuzzing of what operators write: the configuration, users and their secrets, filters and hours.
+
+What can't be used is a L{ConfigurationError}, or a C{ValueError} where only a word is looked at.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from pptpgw import config
+from pptpgw.auth import secrets
+from pptpgw.error import ConfigurationError
+from pptpgw.filter import Filter
+from pptpgw.session import hours
+from pptpgw.session.hours import Hours
+from tests.fuzz.reader import Target
+
+
+def _configuration(octets: bytes) -> None:
+    """
+    A configuration file.
+    """
+    try:
+        config.parse(octets.decode("utf-8", "replace"), "pptpgw.toml")
+    except ConfigurationError as error:
+        assert str(error).startswith("pptpgw.toml: ")
+
+
+def _secrets(octets: bytes) -> None:
+    """
+    A chap-secrets file, and who is found in it.
+    """
+    try:
+        found = secrets.parse(octets, "chap-secrets")
+    except ConfigurationError as error:
+        assert str(error).startswith("chap-secrets, line ")
+        return
+    for client in (*found.clients, b"alice"):
+        secret = found.find(client, b"server")
+        assert secret is None or secret.client in (client, b"*")
+
+
+def _filter(octets: bytes) -> None:
+    """
+    A rule of a filter.
+    """
+    try:
+        made = Filter((octets.decode("latin-1"),))
+    except ValueError:
+        return
+    made.permits(bytes.fromhex("4500001c0000000040110000") + bytes(16))
+
+
+def _hours(octets: bytes) -> None:
+    """
+    The hours of an account.
+    """
+    try:
+        spans = hours.parse(octets.decode("latin-1")).spans
+    except ConfigurationError:
+        return
+    assert spans and all(start < end for start, end in spans)
+    assert all(first[1] < second[0] for first, second in pairwise(spans))
+    assert Hours(spans).left(0.0) >= 0
+
+
+TARGETS: dict[str, Target] = {
+    "configuration": _configuration,
+    "filter": _filter,
+    "hours": _hours,
+    "secrets": _secrets,
+}
+"""
+Targets by name.
+"""

@@ -1,0 +1,38 @@
+"""
+What holds for every target that has state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from tests.hostile.world import Failures
+
+
+@contextmanager
+def unfailing() -> Iterator[None]:
+    """
+    Nothing that happens within is logged as a failure.
+    """
+    observer = Failures()
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert not observer.failures, "\n".join(observer.failures)
+
+
+def runOut(clock: Clock, seconds: float = 600, step: float = 1.0) -> None:
+    """
+    Let C{clock} run until nothing is to come any more, which it is within C{seconds}.
+    """
+    passed = 0.0
+    while clock.getDelayedCalls():
+        assert passed < seconds, clock.getDelayedCalls()
+        clock.advance(step)
+        passed += step
