@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fuzz import build, targets
+from tests.fuzz.planted import FAULTS
 from tests.fuzz.reader import Target
 
 LIVE = "live"
@@ -190,6 +191,21 @@ def keep(kind: str, folder: Path) -> None:
                 targets.add(kind, name, [octets])
 
 
+def findsFaults(folder: Path, native: Path) -> bool:
+    """
+    Whether what is planted is found, and told of.
+    """
+    sound = True
+    for octets, said in FAULTS.items():
+        path = folder / "fault"
+        path.write_bytes(b"\0" + octets)
+        failed, output = _run([*_COMMAND, "planted", str(path)], build.environment(native))
+        if not failed or said not in output:
+            print(f"A fault that was planted isn't found: no {said!r} in\n{output}", flush=True)
+            sound = False
+    return sound
+
+
 def campaign(kinds: Sequence[str], seconds: float, jobs: int, keeping: bool) -> bool:
     """
     Fuzz these kinds, so many at a time, in so many seconds altogether.
@@ -201,6 +217,8 @@ def campaign(kinds: Sequence[str], seconds: float, jobs: int, keeping: bool) -> 
         native = folder / "extensions"
         native.mkdir()
         build.build(native)
+        if not findsFaults(folder, native):
+            return False
         each = seconds * jobs / len(kinds)
 
         def one(kind: str) -> Result:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("pptpgw.datapath._mppe", "pptpgw.ports._gre")
+PLANTED = "planted.so"
 FLAGS = (
     "-shared -fPIC -O1 -g -fno-omit-frame-pointer -DPy_LIMITED_API=0x030B0000 "
     "-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined"
@@ -26,13 +27,14 @@ def fileOf(name: str) -> str:
 
 def build(folder: Path) -> None:
     """
-    Build the extensions into C{folder}.
+    Build the extensions, and the planted faults, into C{folder}.
     """
     include = sysconfig.get_path("include")
-    for name in EXTENSIONS:
-        source = ROOT / (name.replace(".", "/") + ".c")
-        command = ["clang", *FLAGS.split(), f"-I{include}", str(source)]
-        subprocess.run([*command, "-o", str(folder / fileOf(name))], check=True)
+    sources = {fileOf(name): ROOT / (name.replace(".", "/") + ".c") for name in EXTENSIONS}
+    sources[PLANTED] = Path(__file__).parent / "planted.c"
+    for made, source in sources.items():
+        command = ["clang", *FLAGS.split(), f"-I{include}", str(source), "-o", str(folder / made)]
+        subprocess.run(command, check=True)
 
 
 def environment(folder: Path) -> dict[str, str]:
