@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -128,6 +130,30 @@ def test_theTableIsGone(world: World, tmp_path: Path) -> None:
     finally:
         gateway.shutDown()
     assert "did not stop" not in gateway.text
+    assert world.kernel() == before
+
+
+def test_afterKill(world: World, tmp_path: Path) -> None:
+    """
+    A run that is killed leaves the table and forwarding; the next one puts back what was before it.
+    """
+    before = world.kernel()
+    masquerade = {"network": {"masquerade": True}}
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    first = Gateway(world.gateway, folders[0], masquerade)
+    deadline = time.monotonic() + 10
+    while world.kernel()[1] != "1":
+        assert time.monotonic() < deadline, first.text
+        time.sleep(0.05)
+    first.stop(signal.SIGKILL)
+    assert "ip_forward_was_0" in world.kernel()[0]
+    second = Gateway(world.gateway, folders[1], masquerade)
+    try:
+        assert world.pings()
+    finally:
+        second.shutDown()
     assert world.kernel() == before
 
 

@@ -4,6 +4,11 @@ Masquerading: packets of the peers leave by the default route's interface, with 
 A table of our own in nftables, and the kernel's switch for forwarding; both are put back at stop.
 The program C{nft} does the former: it speaks the protocol, and checks every word. A firewall in
 another table that drops forwarded packets drops these too: no table can overrule another's drop.
+
+Where the switch is turned on here, the table has an empty chain whose name says what it was before.
+A run that is killed leaves both, and the next one learns from the chain what to put back at its own
+end. The table is gone with what the switch belongs to: this boot of the machine, this network
+namespace.
 """
 
 from __future__ import annotations
@@ -28,8 +33,11 @@ Seconds that nft may take.
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 ROUTES = Path("/proc/net/route")
+_ON = "1"
 
 _ERROR_LIMIT = 2048
+_OUTPUT_LIMIT = 1 << 16
+_BEFORE = "ip_forward_was_"
 
 
 class System(Protocol):
@@ -91,7 +99,8 @@ class Masquerade:
         self._interface = interface
         self._system: System = system or RealSystem()
         self._started = False
-        self._forwarding: str | None = None
+        # What the switch was before us; empty: on.
+        self._forwarding = ""
 
     def start(self) -> Deferred[None]:
         """
@@ -101,10 +110,12 @@ class Masquerade:
         where nft or the kernel refuses.
         """
         try:
-            script = self._script(self._defaultInterface())
+            out = self._defaultInterface()
         except ConfigurationError:
             return fail()
-        return self._run(script).addCallback(self._forward)
+        # What refuses to list a table refuses to make one, or there is none.
+        listed = self._run(f"list table ip {self.table}\n").addErrback(_nothing)
+        return listed.addCallback(self._make, out)
 
     def stop(self) -> Deferred[None]:
         """
@@ -113,32 +124,56 @@ class Masquerade:
         if not self._started:
             return succeed(None)
         self._started = False
-        if self._forwarding is not None:
-            self._system.write(FORWARDING, self._forwarding)
-            self._forwarding = None
+        failure = self._restore()
         # Somebody may have removed it: what is added first can be deleted.
-        return self._run(f"add table ip {self.table}\ndelete table ip {self.table}\n")
+        removed = self._run(f"add table ip {self.table}\ndelete table ip {self.table}\n")
+        return removed.addCallback(lambda _: failure)
 
-    def _forward(self, ignored: None) -> None:
+    def _restore(self) -> Failure | None:
+        """
+        Put the switch back, if nobody else has turned it meanwhile; why that can't be done.
+        """
+        before, self._forwarding = self._forwarding, ""
+        try:
+            if before and self._system.read(FORWARDING).strip() == _ON:
+                self._system.write(FORWARDING, f"{before}\n")
+        except OSError as error:
+            return Failure(
+                NotPermitted(
+                    f"{FORWARDING} can't be set back to {before} ({error.strerror}): do it with "
+                    f"sysctl net.ipv4.ip_forward={before}"
+                )
+            )
+        return None
+
+    def _make(self, listed: str, out: str) -> Deferred[None]:
+        """
+        Make the table, in the place of the one that was C{listed}, if any.
+        """
+        left = re.search(rf"{_BEFORE}(\d+)", listed)
+        before = left[1] if left else self._system.read(FORWARDING).strip()
+        self._forwarding = "" if before == _ON else before
+        return self._run(self._script(out)).addCallback(self._forward)
+
+    def _forward(self, _: str) -> None:
         """
         The table stands: let packets through.
         """
         self._started = True
-        before = self._system.read(FORWARDING)
-        if before.strip() != "1":
+        if self._system.read(FORWARDING).strip() != _ON:
             try:
-                self._system.write(FORWARDING, "1\n")
+                self._system.write(FORWARDING, f"{_ON}\n")
             except OSError as error:
                 raise NotPermitted(
                     f"{FORWARDING} can't be set ({error.strerror}): set net.ipv4.ip_forward=1 with "
                     "sysctl beforehand, or let the service write there"
                 ) from error
-            self._forwarding = before
 
     def _script(self, out: str) -> str:
         """
         The whole table in one transaction.
         """
+        before = f"  chain {_BEFORE}{self._forwarding} {{}}\n" if self._forwarding else ""
         return (
             # Adding what is there is no error, deleting what isn't is.
             f"add table ip {self.table}\n"
@@ -148,6 +183,7 @@ class Masquerade:
             "    type nat hook postrouting priority 100; policy accept;\n"
             f'    iifname "{self._interface}" oifname "{out}" masquerade\n'
             "  }\n"
+            f"{before}"
             "}\n"
         )
 
@@ -170,9 +206,9 @@ class Masquerade:
             )
         return best[1]
 
-    def _run(self, script: str) -> Deferred[None]:
+    def _run(self, script: str) -> Deferred[str]:
         """
-        Have nft do this.
+        Have nft do this; what it prints.
         """
         programs = self._system.which("nft")
         if not programs:
@@ -188,7 +224,15 @@ class Masquerade:
         return run.ended.addErrback(_explain)
 
 
-def _explain(failure: Failure) -> None:
+def _nothing(failure: Failure) -> str:
+    """
+    Nothing is listed.
+    """
+    failure.trap(_Complaint)
+    return ""
+
+
+def _explain(failure: Failure) -> str:
     """
     Say what a time-out was about.
     """
@@ -196,15 +240,22 @@ def _explain(failure: Failure) -> None:
     raise NotPermitted(f"nft gave no answer within {TIMEOUT:g} seconds")
 
 
+class _Complaint(NotPermitted):
+    """
+    nft says that something is wrong.
+    """
+
+
 class _Run(ProcessProtocol):
     """
     One run of nft.
 
-    @ivar ended: fires when it has done its work; fails with L{NotPermitted}.
+    @ivar ended: fires with what it printed when it has done its work; fails with L{NotPermitted}.
     """
 
     def __init__(self, script: str) -> None:
-        self.ended: Deferred[None] = Deferred(self._kill)
+        self.ended: Deferred[str] = Deferred(self._kill)
+        self._output = b""
         self._script = script
         self._errors = b""
 
@@ -215,6 +266,12 @@ class _Run(ProcessProtocol):
         assert self.transport is not None
         self.transport.write(self._script.encode())
         self.transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:
+        """
+        Keep what it prints.
+        """
+        self._output = (self._output + data)[:_OUTPUT_LIMIT]
 
     def errReceived(self, data: bytes) -> None:
         """
@@ -229,12 +286,12 @@ class _Run(ProcessProtocol):
         if self.ended.called:
             return
         if reason.check(ProcessDone):
-            self.ended.callback(None)
+            self.ended.callback(self._output.decode(errors="replace"))
             return
         complaint = self._errors.decode(errors="replace").strip() or reason.getErrorMessage()
-        self.ended.errback(NotPermitted(f"nft refused the masquerading table: {complaint}"))
+        self.ended.errback(_Complaint(f"nft refused the masquerading table: {complaint}"))
 
-    def _kill(self, ended: Deferred[None]) -> None:
+    def _kill(self, ended: Deferred[str]) -> None:
         """
         It takes too long.
         """

@@ -65,8 +65,9 @@ class Reactor:
         self.runs.append((protocol, transport))
         protocol.makeConnection(cast(IProcessTransport, transport))
 
-    def end(self, complaint: bytes = b"") -> None:
+    def end(self, complaint: bytes = b"", output: bytes = b"") -> None:
         protocol, _ = self.runs[-1]
+        protocol.outReceived(output)
         if complaint:
             protocol.errReceived(complaint)
             protocol.processEnded(Failure(ProcessTerminated(1)))
@@ -120,6 +121,19 @@ class Fixture:
         assert failure.check(kind)
         return failure.getErrorMessage()
 
+    def begin(self, left: bytes = b"") -> Deferred[None]:
+        """
+        Start it, up to the run that makes the table; C{left} is one that is there before.
+        """
+        started = self.masquerade.start()
+        assert self.reactor.runs[-1][1].script == b"list table ip pptpgw_pptp_0\n"
+        self.reactor.end(b"" if left else b"Error: No such file or directory\n", left)
+        return started
+
+    @property
+    def forwarding(self) -> str:
+        return self.system.files[FORWARDING].strip()
+
 
 @pytest.fixture
 def path() -> Fixture:
@@ -138,43 +152,75 @@ class TestMasquerade:
     """
 
     def test_startAndStop(self, path: Fixture) -> None:
-        started = result(path.masquerade.start())
-        _, transport = path.reactor.runs[0]
+        started = result(path.begin())
+        _, transport = path.reactor.runs[1]
         script = transport.script.decode()
         assert transport.ended
         assert script.startswith("add table ip pptpgw_pptp_0\ndelete table ip pptpgw_pptp_0\n")
         assert 'iifname "pptp-0" oifname "eth0" masquerade' in script
-        assert started == []
+        assert "chain ip_forward_was_0 {}" in script
+        assert started == [] and path.forwarding == "0"
         path.reactor.end()
-        assert started == [None]
-        assert path.system.files[FORWARDING] == "1\n"
+        assert started == [None] and path.forwarding == "1"
         stopped = result(path.masquerade.stop())
-        assert path.system.files[FORWARDING] == "0\n"
-        assert path.reactor.runs[1][1].script == (
+        assert path.forwarding == "0"
+        assert path.reactor.runs[2][1].script == (
             b"add table ip pptpgw_pptp_0\ndelete table ip pptpgw_pptp_0\n"
         )
         path.reactor.end()
         assert stopped == [None]
         assert result(path.masquerade.stop()) == [None]
-        assert len(path.reactor.runs) == 2
+        assert len(path.reactor.runs) == 3
         assert path.clock.getDelayedCalls() == []
+
+    def test_afterARunThatWasKilled(self, path: Fixture) -> None:
+        """
+        What it turned on is turned off at the end of this one.
+        """
+        path.system.files[FORWARDING] = "1\n"
+        path.begin(b"table ip pptpgw_pptp_0 {\n\tchain ip_forward_was_0 {\n\t}\n}\n")
+        assert b"chain ip_forward_was_0 {}" in path.reactor.runs[1][1].script
+        path.reactor.end()
+        assert path.forwarding == "1"
+        path.masquerade.stop()
+        assert path.forwarding == "0"
+
+    def test_somebodyElseTurnsItOff(self, path: Fixture) -> None:
+        path.system.files[FORWARDING] = "1\n"
+        path.begin()
+        path.reactor.end()
+        path.system.files[FORWARDING] = "0\n"
+        path.masquerade.stop()
+        assert path.forwarding == "0"
 
     def test_forwardingAlready(self, path: Fixture) -> None:
         path.system.files[FORWARDING] = "1\n"
-        path.masquerade.start()
+        path.begin()
+        assert b"ip_forward_was" not in path.reactor.runs[1][1].script
         path.reactor.end()
         path.masquerade.stop()
-        assert path.system.files[FORWARDING] == "1\n"
+        assert path.forwarding == "1"
 
     def test_forwardingRefused(self, path: Fixture) -> None:
         path.system.error = OSError(errno.EROFS, "Read-only file system")
-        started = path.masquerade.start()
+        started = path.begin()
         path.reactor.end()
         text = path.fails(started, NotPermitted)
         assert "net.ipv4.ip_forward" in text and "Read-only" in text
         # The table is there, and goes.
         path.masquerade.stop()
-        assert len(path.reactor.runs) == 2
+        assert len(path.reactor.runs) == 3
+
+    def test_forwardingCannotBePutBack(self, path: Fixture) -> None:
+        """
+        The table goes all the same.
+        """
+        path.begin()
+        path.reactor.end()
+        path.system.error = OSError(errno.EROFS, "Read-only file system")
+        stopped = path.masquerade.stop()
+        path.reactor.end()
+        assert "sysctl net.ipv4.ip_forward=0" in path.fails(stopped, NotPermitted)
 
     def test_noProgram(self, path: Fixture) -> None:
         path.system.programs = []
@@ -187,7 +233,7 @@ class TestMasquerade:
         assert path.reactor.runs == []
 
     def test_refused(self, path: Fixture) -> None:
-        started = path.masquerade.start()
+        started = path.begin()
         path.reactor.end(b"Error: Operation not permitted\n")
         assert "Operation not permitted" in path.fails(started, NotPermitted)
         assert path.system.files[FORWARDING] == "0\n"
