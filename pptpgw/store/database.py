@@ -113,12 +113,16 @@ class _Pool(adbapi.ConnectionPool):
         """
         The connection of this thread.
 
-        @raise StoreError: there is none, and there won't be: the threads are to end.
+        @raise StoreError: there is none, and can't be or mustn't: the threads are to end.
         """
         base: Any = super()
         if self._isClosing and base.threadID() not in self.connections:
             raise StoreError("the store is closed")
-        return base.connect()
+        connection = base.connect()
+        if not self.dbapi.isCurrent(connection):
+            base.disconnect(connection)
+            connection = base.connect()
+        return connection
 
     def finalClose(self) -> None:
         """
@@ -264,9 +268,10 @@ def locate(url: str, create: bool = False) -> tuple[str, tuple[object, ...]]:
     if scheme == "sqlite" and rest:
         # A daemon's folder is another one.
         path = Path(rest).absolute()
-        if not create:
+        if not create or path.exists():
             sqlite.check(path)
-        return sqlite.__name__, (path, create)
+            sqlite.examine(path)
+        return sqlite.__name__, (sqlite.File(path, create),)
     if scheme in ("postgresql", "postgres") and rest.startswith("//"):
         try:
             from pptpgw.store import postgresql

@@ -111,6 +111,13 @@ def connect(url: str, seconds: float) -> Connection:
     return connection
 
 
+def isCurrent(connection: Connection) -> bool:
+    """
+    Whether C{connection} leads to where it did: it does, or fails.
+    """
+    return True
+
+
 def isLost(error: BaseException) -> bool:
     """
     Whether the server closed the connection, so that another one may be of use.

@@ -1,5 +1,5 @@
 """
-The end of the whole program, where something that it waits for hangs.
+The end of the whole program, where something that it waits for hangs, or is broken.
 """
 
 from __future__ import annotations
@@ -57,3 +57,40 @@ def test_aDatabaseThatHangs(
     assert dialling.ask("ended", call["number"])["cause"]
     assert devices(world.gateway) == before
     assert "Traceback" not in program.text.partition("Received SIGTERM")[2]
+
+
+def test_aDamagedStore(world: World, tmp_path: Path) -> None:
+    """
+    Nothing is served with it: the start ends with what to do.
+    """
+    store, path = tmp_path / "accounts.sqlite", tmp_path / "pptpgw.toml"
+    store.touch(0o600)
+    store.write_bytes(b"SQLite format 3\0" + bytes(8176))
+    path.write_text(toml({"accounts": {"store": f"sqlite:{store}", "key": str(tmp_path / "key")}}))
+    command = (*FOREGROUND, "--auth", "accounts", "--config", str(path))
+    program = Program(world.gateway, tmp_path / "twistd.log", *command)
+    assert program.wait() == 1
+    (line,) = program.text.splitlines()
+    assert line.startswith(f"{store}: the store is damaged (") and ".recover" in line
+
+
+def test_aStoreThatIsRemoved(world: World, tmp_path: Path, client: Callable[[], Client]) -> None:
+    """
+    The log says so when it is needed next.
+    """
+    store, path = tmp_path / "accounts.sqlite", tmp_path / "pptpgw.toml"
+    path.write_text(toml({"accounts": {"store": f"sqlite:{store}", "key": str(tmp_path / "key")}}))
+    user, password = ALICE
+    words = ("user", "add", user, "--stdin", "-c", str(path))
+    run(sys.executable, "-m", "pptpgw.command", *words, stdin=f"{password}\n")
+    command = (*FOREGROUND, "--auth", "accounts", "--config", str(path))
+    program = Program(world.gateway, tmp_path / "twistd.log", *command)
+    program.waitFor(SERVES)
+    dialling = client()
+    dialling.dial()
+    for file in tmp_path.glob("accounts.sqlite*"):
+        file.unlink()
+    assert "error" in dialling.ask("call", *ALICE, 1400)
+    program.waitFor("the store was removed while it is in use")
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert not store.exists()

@@ -4,8 +4,11 @@ Tests of L{pptpgw.store.database} and L{pptpgw.store.schema}: deadlines, connect
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -152,6 +155,53 @@ class TestSQLite:
         await DeferredList([made.write(increment) for _ in range(50)], fireOnOneErrback=True)
         row = await made.read(lambda transaction: transaction.row("SELECT n FROM t"))
         assert row == (50,)
+        made.close()
+
+    @pytest.mark.parametrize("create", [False, True])
+    def test_aDamagedFile(self, tmp_path: Path, create: bool) -> None:
+        """
+        Neither a file of something else nor one with a damaged page is taken, and what to do is
+        said.
+        """
+        path = tmp_path / "x"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE t (a TEXT)")
+            connection.executemany("INSERT INTO t VALUES (?)", [("x" * 1000,)] * 100)
+            connection.commit()
+        path.chmod(0o600)
+        Database(reactor, f"sqlite:{path}", create)
+        whole = path.read_bytes()
+        for octets in (b"nonsense" * 1000, whole[:8192] + bytes(4096) + whole[12288:]):
+            path.write_bytes(octets)
+            with pytest.raises(StoreError, match=r"the store is damaged \(.*sqlite3 .* \.recover"):
+                Database(reactor, f"sqlite:{path}", create)
+
+    @pytest.mark.parametrize("create", [False, True])
+    async def test_aFileThatIsRemovedOrReplaced(self, tmp_path: Path, create: bool) -> None:
+        """
+        Nobody writes to what nobody will ever see: queries fail while it isn't there, and go to
+        what is in its place then.
+        """
+        path, copy = tmp_path / "x", tmp_path / "copy"
+        first = Database(reactor, f"sqlite:{path}", create=True)
+        await first.write(lambda transaction: transaction.execute("CREATE TABLE t (n BIGINT)"))
+        first.close()
+        shutil.copy(path, copy)
+        made = Database(reactor, f"sqlite:{path}", create)
+
+        def add(transaction: Transaction) -> object:
+            transaction.execute("INSERT INTO t VALUES (1)")
+            return transaction.row("SELECT COUNT(*) FROM t")
+
+        assert await made.write(add) == (1,)
+        for name in ("x", "x-wal", "x-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        for _ in range(THREADS + 1):
+            with pytest.raises(StoreError, match="was removed while it is in use; remove x-wal"):
+                await made.write(add)
+        assert not path.exists()
+        copy.rename(path)
+        assert await made.write(add) == (1,)
         made.close()
 
     def test_others(self, tmp_path: Path) -> None:
