@@ -58,11 +58,25 @@ _EXPECTED = {
 }
 
 
+_UNSIGNED = (
+    "either the server doesn't send it (FreeRADIUS does from 3.0.27 and 3.2.5 on): update it, have "
+    "it send one, or set require-message-authenticator = false in its [[radius.server]]; or "
+    'somebody else answers in its name: keep the way to it private, or use transport = "tls"'
+)
+_WRONG = "the shared secret isn't the same at both ends, or somebody else answers in its name"
+
+
 class NotSure(Malformed):
     """
     A packet is right in form, but whoever made it doesn't know the shared secret, or doesn't show
     it.
+
+    @ivar cure: what to do about it, for the log.
     """
+
+    def __init__(self, text: str, cure: str) -> None:
+        super().__init__(text)
+        self.cure = cure
 
 
 @cache
@@ -275,9 +289,9 @@ class Request(Packet):
             raise Malformed(f"code {packet.code} answers nothing that was asked")
         signed = _MESSAGE_AUTHENTICATOR in packet
         if self.code == ACCESS_REQUEST and self._server.requireMessageAuthenticator and not signed:
-            raise NotSure("no Message-Authenticator")
+            raise NotSure("no Message-Authenticator", _UNSIGNED)
         if not self._packet.VerifyReply(packet, octets):
-            raise NotSure("an authenticator is wrong")
+            raise NotSure("an authenticator is wrong", _WRONG)
         return Reply(packet, self._secret, self._packet.authenticator, self._server)
 
 

@@ -31,6 +31,7 @@ from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
+from pptpgw.ports.datagram import connectedUDP
 from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
 from pptpgw.radius.retransmission import waits
 from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered
@@ -130,11 +131,11 @@ class UDPTransport:
         """
         if self._warnings.take():
             self._log.warn(
-                "RADIUS server {host}, port {port}: a reply is discarded, {problem}; is the shared "
-                "secret the same at both ends?",
+                "RADIUS server {host}, port {port}: a reply is discarded, {problem}: {cure}",
                 host=self.address[0],
                 port=self.address[1],
                 problem=str(problem),
+                cure=problem.cure,
             )
 
     def _waits(self, code: int) -> Iterator[float]:
@@ -146,8 +147,7 @@ class UDPTransport:
             if port.identifiers:
                 return port
         port = _Port(self)
-        interface = "::" if ":" in self.server.host else ""
-        self.reactor.listenUDP(0, port, interface=interface)
+        connectedUDP(self.reactor, port, *self.address)
         self._ports.append(port)
         return port
 
@@ -167,12 +167,11 @@ class _Port(DatagramProtocol):
         self.identifiers = deque(range(IDENTIFIERS))
         self.asked: dict[int, _Asked] = {}
 
-    def startProtocol(self) -> None:
+    def logPrefix(self) -> str:
         """
-        Hear the server alone.
+        What Twisted's log calls it.
         """
-        assert self.transport is not None
-        self.transport.connect(*self.owner.address)
+        return f"RADIUS {self.owner.address[0]}, port {self.owner.address[1]}"
 
     def send(self, octets: bytes) -> None:
         """
@@ -213,8 +212,7 @@ class _Port(DatagramProtocol):
 
     def stopProtocol(self) -> None:
         """
-        The port is closed: by us, or by the reactor, which takes an ICMP error that comes alone for
-        the end of the port.
+        The port is closed.
         """
         self.owner.lost(self)
         self.connectionRefused()

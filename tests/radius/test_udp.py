@@ -4,14 +4,16 @@ from random import Random
 from typing import Any
 
 import pytest
+from twisted.internet import reactor as globalReactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, MessageLengthError
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
-from pptpgw.radius.transport import Service, Unanswered
+from pptpgw.radius.transport import Gone, Service, Unanswered
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
 from tests.radius.wire import SECRET, Port, Wire, answer
@@ -154,7 +156,7 @@ class TestAsking:
         def listen(*_: object, **__: object) -> None:
             raise CannotListenError("", 0, OSError(24, "too many"))
 
-        monkeypatch.setattr(world.wire, "listenUDP", listen)
+        monkeypatch.setattr(world.wire, "open", listen)
         _, results = world.ask()
         assert isinstance(results[0], Unanswered)
 
@@ -168,6 +170,37 @@ class TestAsking:
         assert all(isinstance(one[0], Unanswered) for one in results)
         assert "nobody listens" in str(results[0][0])
         assert not world.wire.getDelayedCalls()
+
+    async def test_nobodyThereOnThisMachine(self) -> None:
+        """
+        The port that asks stays the same through the kernel's errors, and Twisted's log says so
+        once.
+        """
+        reactor: Any = globalReactor
+        taken = reactor.listenUDP(0, DatagramProtocol(), "127.0.0.1")
+        number = taken.getHost().port
+        await taken.stopListening()
+        server = Server("127.0.0.1", authPort=number, secret=SECRET.decode())
+        transport = UDPTransport(
+            reactor, server, Service.AUTHENTICATION, 6.0, Counters(), Random(1)
+        )
+        lines: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        try:
+            for _ in range(5):
+                with pytest.raises(Gone, match="nobody listens"):
+                    await transport.ask(ACCESS_REQUEST, fill)
+        finally:
+            globalLogPublisher.removeObserver(observe)
+            transport.stop()
+        assert [line.partition(" starting")[0] for line in lines] == [
+            f"RADIUS 127.0.0.1, port {number}"
+        ]
 
     def test_stopping(self) -> None:
         world = World()
@@ -235,7 +268,7 @@ class TestDiscards:
 
         @implementer(ILogObserver)
         def observer(event: LogEvent) -> None:
-            said.append(str(event.get("log_format")))
+            said.append(formatEvent(event))
 
         globalLogPublisher.addObserver(observer)
         try:
@@ -244,10 +277,22 @@ class TestDiscards:
         finally:
             globalLogPublisher.removeObserver(observer)
         assert 1 <= len(said) <= 3
-        assert "shared secret the same" in said[0]
+        assert "the shared secret isn't the same at both ends" in said[0]
         assert world.discards == {"RADIUS: reply, an authenticator is wrong": 1000}
         world.wire.ports[0].deliver(reply)
         assert results[0].code == 2
+
+    def test_anUnsignedReplyIsExplained(self, log: list[str]) -> None:
+        """
+        The log names what may be the matter, and what to do about each.
+        """
+        world = World()
+        world.ask()
+        reply = answer(world.wire.sent[0], message_authenticator=False)
+        world.wire.ports[0].deliver(reply)
+        (line,) = log
+        for said in ("FreeRADIUS", "update it", "require-message-authenticator = false", "tls"):
+            assert said in line
 
     def test_aReplyToAnotherRequest(self) -> None:
         """

@@ -21,18 +21,15 @@ class Port:
     A UDP port of the client's.
     """
 
-    def __init__(self, wire: Wire, protocol: DatagramProtocol) -> None:
+    def __init__(self, wire: Wire, protocol: DatagramProtocol, peer: tuple[str, int]) -> None:
         self.wire = wire
         self.protocol = protocol
-        self.peer: tuple[str, int] | None = None
+        self.peer = peer
         self.sent: list[bytes] = []
         self.closed = False
 
-    def connect(self, host: str, port: int) -> None:
-        self.peer = (host, port)
-
     def write(self, octets: bytes, address: None) -> None:
-        assert self.peer is not None and not self.closed
+        assert not self.closed
         assert address is None
         self.sent.append(octets)
         self.wire.arrived(self, octets)
@@ -44,7 +41,6 @@ class Port:
         """
         Have C{octets} come from the server.
         """
-        assert self.peer is not None
         self.protocol.datagramReceived(octets, self.peer)
 
 
@@ -60,16 +56,16 @@ class Wire(Clock):
         self.ports: list[Port] = []
         self.servers: dict[int, Callable[[Port, bytes], None]] = {}
 
-    def listenUDP(self, port: int, protocol: DatagramProtocol, interface: str = "") -> Port:
-        assert port == 0
-        opened = Port(self, protocol)
+    def open(self, protocol: DatagramProtocol, host: str, port: int) -> None:
+        """
+        See L{pptpgw.ports.datagram.connectedUDP}.
+        """
+        opened = Port(self, protocol, (host, port))
         self.ports.append(opened)
         transport: Any = opened
         protocol.makeConnection(transport)
-        return opened
 
     def arrived(self, port: Port, octets: bytes) -> None:
-        assert port.peer is not None
         server = self.servers.get(port.peer[1])
         if server is not None:
             server(port, octets)
