@@ -5,7 +5,7 @@ configuration has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -15,12 +15,17 @@ from pptpgw.auth.chain import checkersOf
 from pptpgw.config import Configuration
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.hooks import Hooks
-from pptpgw.ports.linefile import QueuedLines
+from pptpgw.ports.linefile import QueuedLines, lastLines
 from pptpgw.ports.machine import lackingFile
 from pptpgw.session.audit import Audit, LineObserver
+from pptpgw.session.earlier import Earlier
 from pptpgw.session.ledger import Ledger
 from pptpgw.stopping import STOP_SECONDS, stopPart
 from pptpgw.store.interface import IStore
+from pptpgw.store.record import SessionRecord
+
+# Octets at the end of the audit's file that are looked at for sessions that did not end.
+_LOOKED_AT = 1 << 24
 
 
 class Records:
@@ -43,13 +48,22 @@ class Records:
         self._file: QueuedLines | None = None
         self._ledger: Ledger | None = None
         self._hooks: Hooks | None = None
-        self._audit = audit.file
+        self._audit: Audit | None = None
+        self._path = audit.file
+        self._earlier = Earlier()
         if audit.file:
             self._file = QueuedLines(reactor, audit.file)
-            self.observers.append(Audit(reactor, LineObserver(self._file.write)))
+            self._audit = Audit(reactor, LineObserver(self._file.write))
+            self.observers.append(self._audit)
         store = _store(reactor, configuration, portal)
         if store is not None:
-            self._ledger = Ledger(reactor, store, configuration.link.name, audit.interim)
+            self._ledger = Ledger(
+                reactor,
+                store,
+                configuration.link.name,
+                audit.interim,
+                brokenOff=self._endEarlier,
+            )
             self.observers.append(self._ledger)
         scripts = {
             "auth-up": hooks.authUp,
@@ -68,7 +82,7 @@ class Records:
         """
         See L{pptpgw.interfaces.IPreparable.lacking}.
         """
-        if self._audit and (fault := lackingFile(self._audit)):
+        if self._path and (fault := lackingFile(self._path)):
             yield f"[audit] file = {fault}"
         if self._hooks is not None:
             yield from self._hooks.lacking()
@@ -81,15 +95,18 @@ class Records:
         """
         if self._file is not None:
             self._file.open()
+            self._earlier = Earlier(lastLines(self._path, _LOOKED_AT))
         if self._hooks is not None:
             self._hooks.start()
 
     def start(self) -> None:
         """
-        Begin to write to the store, privileges or not.
+        Begin to write to the store, privileges or not, and end what a run before left open.
         """
         if self._ledger is not None:
             self._ledger.start()
+        else:
+            self._endEarlier(())
 
     def stop(self) -> Deferred[Any]:
         """
@@ -108,6 +125,10 @@ class Records:
         Close the file; fires when it is written. Harmless the second time.
         """
         return self._file.close() if self._file is not None else succeed(None)
+
+    def _endEarlier(self, records: Sequence[SessionRecord]) -> None:
+        if self._audit is not None:
+            self._audit.endEarlier(self._earlier, records)
 
 
 def _store(reactor: Any, configuration: Configuration, portal: Portal) -> IStore | None:

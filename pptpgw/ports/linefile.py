@@ -40,6 +40,21 @@ Lines that wait for the disk, at most.
 """
 
 
+def lastLines(path: str, octets: int) -> list[str]:
+    """
+    The lines that are whole in the last C{octets} of the file at C{path}; none where it can't be
+    read.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = max(0, os.fstat(file.fileno()).st_size - octets)
+            file.seek(start)
+            lines = file.read(octets).decode("utf-8", "backslashreplace").split("\n")
+    except OSError:
+        return []
+    return lines[1 if start else 0 :]
+
+
 class LineFile:
     """
     The file at C{path}; it is opened by L{open}.

@@ -13,6 +13,9 @@ The rules:
  - There is no secret in it: no password, no key, no challenge.
  - Anybody can have themselves refused, so refusals and lockouts have a rate; those above it are
    counted, and the next one says how many were C{omitted}.
+ - Sessions that a run before left open, because it was killed for one, are C{ended} by the next,
+   with what the store knows of them, or else this file. Of how long they took and what they
+   carried only the store knows anything.
 
 The events go through L{twisted.logger}, in the namespace C{pptpgw.audit}, to an observer of their
 own: each has its object as C{audit}.
@@ -21,7 +24,7 @@ own: each has its object as C{audit}.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from time import time
@@ -35,8 +38,10 @@ from pptpgw.bucket import Bucket
 from pptpgw.cause import codeOf
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.profile import Profile
+from pptpgw.session.earlier import BROKEN_OFF, Earlier
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
+from pptpgw.store.record import SessionRecord
 
 REFUSALS = (20.0, 1000.0)
 """
@@ -96,6 +101,32 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return str(value)
+
+
+def _recorded(record: SessionRecord) -> dict[str, object]:
+    """
+    What the store knows of a session that a run before left open.
+    """
+    return {
+        "user": record.user,
+        "source": record.caller,
+        "started": timestamp(record.started),
+        "duration": round(record.changed - record.started, 3),
+        "method": record.authentication,
+        "encryption": record.encryption,
+        "addresses": {
+            name: addresses
+            for name, addresses in (
+                ("ipv4", [one for one in record.addresses if ":" not in one]),
+                ("ipv6", [one for one in record.addresses if ":" in one]),
+            )
+            if addresses
+        },
+        "octetsReceived": record.octetsReceived,
+        "octetsSent": record.octetsSent,
+        "packetsReceived": record.packetsReceived,
+        "packetsSent": record.packetsSent,
+    }
 
 
 class Audit(SessionObserver):
@@ -179,6 +210,24 @@ class Audit(SessionObserver):
             packetsReceived=counters.packetsReceived,
             packetsSent=counters.packetsSent,
         )
+
+    def endEarlier(self, earlier: Earlier, records: Iterable[SessionRecord]) -> None:
+        """
+        Tell the end of each session that a run before left open.
+
+        @param records: as the store has ended them.
+        """
+        for record in records:
+            if record.identifier not in earlier.ended:
+                earlier.open.pop(record.identifier, None)
+                self._endEarlier(record.identifier, _recorded(record))
+        for identifier, found in earlier.open.items():
+            self._endEarlier(identifier, found)
+        earlier.open.clear()
+
+    def _endEarlier(self, identifier: str, found: Mapping[str, object]) -> None:
+        cause = {"cause": str(BROKEN_OFF), "code": int(BROKEN_OFF.code)}
+        self._write("ended", {"session": identifier, **found, **cause})
 
     def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
         """

@@ -18,7 +18,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time
 from typing import Any
 
@@ -26,9 +26,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.cause import Cause, Termination, codeOf
+from pptpgw.cause import codeOf
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.log import Logger
+from pptpgw.session.earlier import BROKEN_OFF
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.store.error import StoreError
@@ -42,11 +43,6 @@ AT_ONCE = 2
 STOP_SECONDS = 10.0
 """
 How long the gateway's end waits for what isn't written yet.
-"""
-
-BROKEN_OFF = Cause("the gateway's run broke off", Termination.NAS_REBOOT)
-"""
-Why a session ended that nobody saw the end of.
 """
 
 
@@ -78,14 +74,17 @@ class Ledger(SessionObserver):
         gateway: str,
         interim: float,
         now: Callable[[], float] = time,
+        brokenOff: Callable[[Sequence[SessionRecord]], object] = lambda records: None,
     ) -> None:
         """
         @param gateway: the gateway's name, no other's that shares the store.
         @param interim: seconds between two rows of a session in which nothing changes.
         @param now: the time, in seconds since 1970.
+        @param brokenOff: told of the sessions that a run before left open, once they are closed.
         """
         self._clock = clock
         self._now = now
+        self._brokenOff = brokenOff
         self._store = store
         self._gateway = gateway
         self._interim = interim
@@ -229,19 +228,20 @@ class Ledger(SessionObserver):
     def _recover(self) -> None:
         self._cancel("retry")
         self._flying += 1
-        ended: Deferred[int] = self._store.endSessions(
+        ended: Deferred[Sequence[SessionRecord]] = self._store.endSessions(
             self._gateway, str(BROKEN_OFF), int(BROKEN_OFF.code)
         )
         ended.addCallback(self._recoveredFrom).addErrback(self._notWritten, None)
         ended.addCallback(self._landed)
 
-    def _recoveredFrom(self, count: int) -> None:
+    def _recoveredFrom(self, records: Sequence[SessionRecord]) -> None:
         self._recovered = True
         self._well()
-        if count:
+        self._brokenOff(records)
+        if records:
             self._log.warn(
                 "{count} sessions were open when the gateway ended last: {cause}",
-                count=count,
+                count=len(records),
                 cause=str(BROKEN_OFF),
             )
 

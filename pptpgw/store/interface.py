@@ -163,10 +163,10 @@ class IStore(Interface):
         A session is over (C{ended} isn't None): it is added to its user's usage, once.
         """
 
-    def endSessions(gateway: str, cause: str, code: int) -> Deferred[int]:
+    def endSessions(gateway: str, cause: str, code: int) -> Deferred[Sequence[SessionRecord]]:
         """
         End every session of C{gateway} that goes on, as of its last record: what a gateway that
-        starts finds of a run that broke off. How many there were.
+        starts finds of a run that broke off. Their records, as they are then.
         """
 
     def sessions(user: str | None = None, limit: int = 100) -> Deferred[Sequence[SessionRecord]]:

@@ -58,16 +58,17 @@ def put(transaction: Transaction, record: SessionRecord) -> None:
         )
 
 
-def end(transaction: Transaction, gateway: str, cause: str, code: int) -> int:
+def end(transaction: Transaction, gateway: str, cause: str, code: int) -> list[SessionRecord]:
     """
-    End what goes on of a gateway, as of each last record; how many there were.
+    End what goes on of a gateway, as of each last record; the records.
     """
     rows = transaction.rows(
         f"SELECT {_COLUMNS} FROM sessions WHERE gateway = ? AND ended IS NULL", gateway
     )
-    for record in map(_record, rows):
-        put(transaction, _ended(record, cause, code))
-    return len(rows)
+    records = [_ended(_record(row), cause, code) for row in rows]
+    for record in records:
+        put(transaction, record)
+    return records
 
 
 def latest(transaction: Transaction, user: str | None, limit: int) -> list[SessionRecord]:

@@ -232,7 +232,7 @@ class Store:
         """
         return self._write(session.put, record)
 
-    def endSessions(self, gateway: str, cause: str, code: int) -> Deferred[int]:
+    def endSessions(self, gateway: str, cause: str, code: int) -> Deferred[Sequence[SessionRecord]]:
         """
         See L{IStore.endSessions}.
         """

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.conftest import Serve
 from tests.integration.world import CALLER, LOCAL, SECRETS, Client, Program, Served, World
 from tests.lab.server import toml
@@ -133,25 +135,46 @@ def test_whatTheGatewayOwesWhenItStops(serve: Serve, client: Start, tmp_path: Pa
     assert log.count("done") == 3
 
 
-def test_aGatewayThatWasKilled(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False], ids=["store", "audit"])
+def test_aGatewayThatWasKilled(
+    world: World, serve: Serve, client: Start, tmp_path: Path, kept: bool
+) -> None:
     """
-    Its sessions are closed by the next.
+    Its sessions are closed by the next, in the store, and in the audit, whether there is a store or
+    not.
     """
-    store = tmp_path / "sessions.sqlite"
-    sections: dict[str, dict[str, object]] = {"audit": {"store": f"sqlite:{store}"}}
+    store, audit = tmp_path / "sessions.sqlite", tmp_path / "audit"
+    section: dict[str, object] = {"file": str(audit)}
+    if kept:
+        section["store"] = f"sqlite:{store}"
+    sections: dict[str, dict[str, object]] = {"audit": section}
     folder = tmp_path / "killed"
     folder.mkdir()
     killed = Served(world, folder, sections)
     dialling = client()
-    dialling.dial()
+    call = dialling.dial()
+    events(audit, "opened")
     deadline = time.monotonic() + 10
-    while not store.exists() or not rows(store, "code"):
+    while kept and (not store.exists() or not rows(store, "code")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     killed.interrupt(signal.SIGKILL)
     served = serve(**sections)
-    served.waitFor("1 sessions were open when the gateway ended last")
-    assert rows(store, "code, cause") == [(11, "the gateway's run broke off")]
+    started, opened, ended = events(audit, "ended")
+    assert (ended["session"], ended["user"], ended["source"]) == (
+        started["session"],
+        "alice",
+        CALLER,
+    )
+    assert (ended["code"], ended["cause"]) == (11, "the gateway's run broke off")
+    assert (ended["started"], ended["encryption"]) == (started["time"], opened["encryption"])
+    assert ended["addresses"] == {"ipv4": [f"{call['address']}/32"]}
+    assert ("duration" in ended) is kept
+    if kept:
+        served.waitFor("1 sessions were open when the gateway ended last")
+        assert rows(store, "code, cause") == [(11, "the gateway's run broke off")]
+    served.restart()
+    assert len(events(audit, "ended")) == 3
 
 
 def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:

@@ -20,10 +20,13 @@ from zope.interface.verify import verifyObject
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.interfaces import ISessionObserver
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.profile import Profile
 from pptpgw.session.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
+from pptpgw.session.earlier import Earlier
 from pptpgw.session.session import Session
+from pptpgw.store.record import SessionRecord
 from tests.test_gateway import SECRETS, World, failureOf, ipv4, resultOf
 
 NOON = 951825600.25
@@ -123,6 +126,75 @@ class TestEvents:
         (event,) = pages.events
         assert event["event"] == "changed"
         assert event["profile"] == {"sendRate": 1_000_000, "idleTimeout": 60.0}
+
+    def test_sessionsOfARunThatBrokeOff(self) -> None:
+        """
+        Each is ended once, whether the store knows it, the file, or both; of the latter the store
+        knows more.
+        """
+        before = Pages()
+        before.clock.advance(NOON)
+        for user in ("alice", "bob", "carol"):
+            one = session(user, clock=before.clock)
+            one.identifier = user
+            before.audit.sessionStarted(one)
+            if user == "carol":
+                before.audit.sessionEnded(one, "enough")
+        one.identifier = "alice"
+        one.networks["ipv4"] = (IPv4Network("10.0.0.1"),)
+        protocol: Any = IPCP(IPv4Settings.client(lambda packet: None))
+        before.audit.protocolOpened(one, protocol)
+        lines = ["half a line", "[]", *before.text.splitlines(), '{"event": "started"']
+        records = [
+            SessionRecord(
+                user,
+                user,
+                "gate",
+                "192.0.2.7",
+                NOON,
+                NOON + 60,
+                "mschapv2",
+                "MPPE",
+                ("10.0.0.2/32", "2001:db8::/64"),
+                1,
+                2,
+                3,
+                4,
+            )
+            for user in ("bob", "carol", "dave")
+        ]
+        pages = Pages()
+        pages.clock.advance(NOON + 100)
+        pages.audit.endEarlier(Earlier(lines), records)
+        pages.audit.endEarlier(Earlier(), ())
+        common = {
+            "time": "2000-02-29T12:01:40.250Z",
+            "event": "ended",
+            "source": "192.0.2.7",
+            "started": "2000-02-29T12:00:00.250Z",
+            "cause": "the gateway's run broke off",
+            "code": 11,
+        }
+        recorded = common | {
+            "duration": 60,
+            "method": "mschapv2",
+            "encryption": "MPPE",
+            "addresses": {"ipv4": ["10.0.0.2/32"], "ipv6": ["2001:db8::/64"]},
+            "octetsReceived": 1,
+            "octetsSent": 2,
+            "packetsReceived": 3,
+            "packetsSent": 4,
+        }
+        known = common | {
+            "method": "none",
+            "encryption": "not encrypted",
+            "addresses": {"ipv4": ["10.0.0.1/32"]},
+        }
+        assert pages.events == [
+            recorded | {"session": "bob", "user": "bob"},
+            recorded | {"session": "dave", "user": "dave"},
+            known | {"session": "alice", "user": "alice"},
+        ]
 
     def test_aRefusalAndALockout(self) -> None:
         pages = Pages()

@@ -50,7 +50,7 @@ class MemoryStore:
         self.pending: list[tuple[Deferred[None], SessionRecord]] = []
         self.closed: list[tuple[str, str, int]] = []
         self.attempts: list[Attempts] = []
-        self.open = 0
+        self.open: list[SessionRecord] = []
 
     def keepAttempts(self, attempts: Attempts) -> Deferred[None]:
         if self.failure is not None:
@@ -58,7 +58,7 @@ class MemoryStore:
         self.attempts.append(attempts)
         return succeed(None)
 
-    def endSessions(self, gateway: str, cause: str, code: int) -> Deferred[int]:
+    def endSessions(self, gateway: str, cause: str, code: int) -> Deferred[list[SessionRecord]]:
         if self.failure is not None:
             return fail(self.failure)
         self.closed.append((gateway, cause, code))
@@ -103,7 +103,10 @@ class Desk:
         self.clock.advance(1_000_000)
         self.store = MemoryStore()
         store: Any = self.store
-        self.ledger = Ledger(self.clock, store, "gate", INTERIM, self.clock.seconds)
+        self.brokenOff: list[Sequence[SessionRecord]] = []
+        self.ledger = Ledger(
+            self.clock, store, "gate", INTERIM, self.clock.seconds, self.brokenOff.append
+        )
         if start:
             self.ledger.start()
 
@@ -212,7 +215,10 @@ class TestRows:
 class TestBrokenOff:
     def test_whatARunBeforeLeftOpenIsClosedFirst(self) -> None:
         desk = Desk(start=False)
-        desk.store.open = 3
+        desk.store.open = [
+            SessionRecord(f"beef{number:08x}", "bob", "gate", "192.0.2.8", 1.0, 2.0, ended=2.0)
+            for number in range(3)
+        ]
         desk.session()
         desk.clock.advance(DELAY)
         assert not desk.store.rows
@@ -223,6 +229,7 @@ class TestBrokenOff:
             "3 sessions were open when the gateway ended last: the gateway's run broke off"
         ]
         assert len(desk.store.rows) == 1
+        assert desk.brokenOff == [desk.store.open]
 
 
 class TestAStoreThatFails:

@@ -330,12 +330,11 @@ class TestSessions:
         await store.sessionStarted(CHANGED)
         other = replace(STARTED, identifier="b1", gateway="other")
         await store.sessionStarted(other)
-        assert (
-            await store.endSessions("gate", "the gateway broke off", Termination.NAS_ERROR)
-        ) == 1
-        assert (await store.endSessions("gate", "again", Termination.NAS_ERROR)) == 0
+        ended = await store.endSessions("gate", "the gateway broke off", Termination.NAS_ERROR)
+        assert not await store.endSessions("gate", "again", Termination.NAS_ERROR)
         by = {one.identifier: one for one in (await store.sessions())}
         assert by["b1"] == other
+        assert [by["a1"]] == ended
         assert by["a1"] == replace(
             CHANGED, ended=NOW + 60, cause="the gateway broke off", code=Termination.NAS_ERROR
         )
