@@ -15,7 +15,6 @@ from functools import partial
 from secrets import token_urlsafe
 from typing import Any
 
-from twisted.cred.portal import Portal
 from twisted.internet.defer import ensureDeferred
 from twisted.logger import (
     FileLogObserver,
@@ -32,7 +31,6 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
@@ -185,9 +183,9 @@ def serve(state: FilePath[str]) -> None:
 
     globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
     store, new = storeIn(reactor, state)
-    portal = Portal(SubscriberRealm(), [AccountsChecker(lambda _: store)])
+    checker = AccountsChecker(lambda _: store)
     addresses = privileges.hostAddresses()
-    service = GatewayService(reactor, Configuration(link=Link(authentication=METHODS)), portal)
+    service = GatewayService(reactor, Configuration(link=Link(authentication=METHODS)), [checker])
     faults: list[PPTPGWError] = []
     nothing = partial(say, "SIGUSR1 and SIGUSR2 do nothing; SIGTERM, or Ctrl-C, ends the gateway.")
     # With its terminal a program in the foreground ends; this one in order.

@@ -42,7 +42,7 @@ from pptpgw.session.admission import Admission, Refusals, permit
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
-from pptpgw.session.observer import tell
+from pptpgw.session.observer import tell, verified
 from pptpgw.session.outage import Outage
 from pptpgw.session.session import Session
 from pptpgw.wire.ppp import PAP
@@ -88,6 +88,8 @@ class Gateway:
         @param limits: the defaults where it is None.
         @param names: what the networks' protocols are called, in the same order; a profile that
             permits some of them permits none without a name.
+        @param observers: are told of sessions.
+        @raise pptpgw.error.ConfigurationError: an observer lacks something.
         @param now: the time, in seconds since 1970.
         """
         limits = Limits() if limits is None else limits
@@ -99,10 +101,9 @@ class Gateway:
         self.dataPath = dataPath
         self.authenticate = authenticate
         # What is ours and wants to know of sessions knows before everybody else.
-        self.observers: list[ISessionObserver] = [
-            one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)
-        ]
-        self.observers += [SessionLimits(clock, limits, now), *observers]
+        ours = [one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)]
+        every = (*ours, SessionLimits(clock, limits, now), *observers)
+        self.observers: list[ISessionObserver] = [verified(one) for one in every]
         self.lines: set[Line] = set()
         self._admission: Admission[Line] = Admission(limits)
         self.lockout = Lockout(clock, limits, self._lockedOut)

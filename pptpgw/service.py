@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
@@ -19,7 +20,7 @@ from zope.interface import Interface
 
 from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
-from pptpgw.auth.chain import checkersOf
+from pptpgw.auth.chain import checkersOf, portalOf
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.config import Configuration
@@ -30,6 +31,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     IAddressPools,
+    IConfigurable,
     IConfiguredProtocol,
     IDataPath,
     IDataPathFactory,
@@ -139,18 +141,20 @@ class GatewayService(Service):
         self,
         reactor: Any,
         configuration: Configuration,
-        portal: Portal,
+        users: Portal | Iterable[ICredentialsChecker],
         observers: Iterable[ISessionObserver] = (),
     ) -> None:
         """
-        @param portal: of a realm that gives an L{pptpgw.interfaces.ISubscriber}.
+        @param users: the checkers that judge callers, in the order in which they are asked; or a
+            portal of a realm that gives an L{pptpgw.interfaces.ISubscriber}, which has one checker
+            for each kind of credentials. Checkers that are L{IConfigurable} are configured.
         @param observers: besides those that the configuration names.
         @raise ConfigurationError: a plugin that the configuration names isn't there, or can't use
-            what it is told.
+            what it is told; so for a checker; or an observer lacks something.
         """
         self._reactor = reactor = steady(reactor)
         self._configuration = configuration
-        self._portal = portal
+        self._portal = portal = portalOf(users)
         listen, network = configuration.listen, configuration.network
         self._addresses = [str(one) for one in listen.addresses] or [_EVERY_ADDRESS]
         self._opened = False
@@ -167,6 +171,8 @@ class GatewayService(Service):
             makeClient(reactor, configuration, counters) if configuration.radius.server else None
         )
         for checker in checkersOf(portal):
+            if IConfigurable.providedBy(checker):
+                IConfigurable(checker).configure(configuration)
             if isinstance(checker, RADIUSChecker):
                 checker.client = self.radius
         self.radiusServices = RADIUSServices(

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import (
@@ -26,12 +25,11 @@ from twisted.python.components import Componentized
 from twisted.python.filepath import FilePath
 
 from pptpgw import __version__, plugin
-from pptpgw.auth.chain import CheckerChain
-from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.auth.chain import portalOf
 from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
-from pptpgw.interfaces import IConfigurable, INetworkFactory
+from pptpgw.interfaces import ICertifiedName, IEAPCredentials, INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.ports.output import Output, outputOf
 from pptpgw.ports.signals import Signals
@@ -43,7 +41,12 @@ class Options(usage.Options, AuthOptionMixin):
     The command line.
     """
 
-    supportedInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+    supportedInterfaces = (
+        IUsernamePassword,
+        IUsernameHashedPassword,
+        ICertifiedName,
+        IEAPCredentials,
+    )
     synopsis = "[--config FILE] [--network NAME,...] [--auth SPEC ...]"
     longdesc = (
         "A PPTP gateway: answers the calls of PPTP clients, authenticates them, encrypts, gives "
@@ -86,7 +89,8 @@ class Options(usage.Options, AuthOptionMixin):
             AuthOptionMixin.addChecker(self, factory.generateChecker(argument))
         except UnsupportedInterfaces as error:
             raise usage.UsageError(
-                f"--auth {description}: it can't check PPP's passwords; --help-auth lists what can"
+                f"--auth {description}: it judges nothing that callers show; --help-auth lists "
+                "what does"
             ) from error
         except (InvalidAuthArgumentString, PPTPGWError) as error:
             sys.exit(f"--auth {description}: {error}")
@@ -187,11 +191,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         The portal of the checkers that were named.
         """
-        checkers: list[ICredentialsChecker] = self.get("credCheckers", [])
-        for checker in checkers:
-            if IConfigurable.providedBy(checker):
-                IConfigurable(checker).configure(self.configuration)
-        return Portal(SubscriberRealm(), [CheckerChain(checkers)])
+        return portalOf(self.get("credCheckers", []))
 
 
 def _protocols(text: str) -> tuple[str, ...]:

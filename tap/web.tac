@@ -11,17 +11,15 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site
-from zope.interface import implementer
 
-from pptpgw.interfaces import ISessionObserver
 from pptpgw.service import GatewayService
+from pptpgw.session.observer import SessionObserver
 from pptpgw.tap import Options
 
 LOCAL = "10.77.0.1"  # [ipv4] local
 
 
-@implementer(ISessionObserver)
-class Calls:
+class Calls(SessionObserver):
     """
     How often each user has called since the start.
     """
@@ -31,15 +29,6 @@ class Calls:
 
     def sessionStarted(self, session):
         self.number[session.user] += 1
-
-    def protocolOpened(self, session, protocol):
-        pass
-
-    def protocolClosed(self, session, protocol):
-        pass
-
-    def sessionEnded(self, session, cause):
-        pass
 
 
 class Yourself(Resource):

@@ -4,17 +4,26 @@ Tests of L{pptpgw.service} that need no privileges; the rest stands in tests/int
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.application.service import MultiService
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.filepath import FilePath
+from zope.interface import directlyProvides
 
+from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.protocols import PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import Claim, ISessionObserver
 from pptpgw.ppp import mschap
+from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.service import GatewayService, linkSettings, networkFactories
 
 
@@ -38,6 +47,73 @@ def test_twoInOneParent() -> None:
         service: Any = GatewayService(MemoryReactorClock(), Configuration(), portal)
         service.setServiceParent(parent)
     assert len(parent.services) == 2
+
+
+class TestUsers:
+    """
+    Who judges callers.
+    """
+
+    def secrets(self, folder: Path, name: str, text: str) -> ChapSecretsChecker:
+        path = FilePath(str(folder)).child(name)
+        path.setContent(text.encode())
+        path.chmod(0o600)
+        return ChapSecretsChecker(path)
+
+    @pytest.mark.parametrize("given", ["checkers", "a chain", "a portal"])
+    def test_checkersAreTheConfigurations(self, tmp_path: Path, given: str) -> None:
+        """
+        Those of the gateway that C{[link] name} calls, whoever made them.
+        """
+        checker = self.secrets(tmp_path, "secrets", "alice gate open-sesame *")
+        users: dict[str, Portal | list[ICredentialsChecker]] = {
+            "checkers": [checker],
+            "a chain": [CheckerChain([checker])],
+            "a portal": Portal(SubscriberRealm(), [checker]),
+        }
+        configuration = parse('[link]\nname = "gate"', "test")
+        service = GatewayService(MemoryReactorClock(), configuration, users[given])
+        assert subscriber(service, b"alice", b"open-sesame") == "alice"
+
+    def test_severalAreAskedInTheirOrder(self, tmp_path: Path) -> None:
+        checkers = [
+            self.secrets(tmp_path, "one", "alice * one 10.77.0.77"),
+            self.secrets(tmp_path, "other", "alice * one *\nbob * other *"),
+        ]
+        service = GatewayService(MemoryReactorClock(), Configuration(), checkers)
+        for name, password in ((b"alice", b"one"), (b"bob", b"other")):
+            assert subscriber(service, name, password) == name.decode()
+        assert subscriber(service, b"bob", b"one") is None
+
+    def test_configurationsOfNoUse(self) -> None:
+        with pytest.raises(ConfigurationError, match="names no server"):
+            GatewayService(MemoryReactorClock(), Configuration(), [RADIUSChecker()])
+
+
+def subscriber(service: GatewayService, name: bytes, password: bytes) -> str | None:
+    """
+    Whom a claim by PAP is granted to.
+    """
+    names: list[str | None] = []
+    judged = service.gateway.authenticate(Claim(PAP, name, 1, b"", password))
+    judged.addCallbacks(lambda grant: names.append(grant.name), lambda failure: names.append(None))
+    return names[0]
+
+
+def test_observersAreVerified() -> None:
+    """
+    One that can't be told everything is found when it is added, not when a caller is refused.
+    """
+
+    class Lacking:
+        def sessionStarted(self, session: object) -> None: ...
+
+    observer: Any = Lacking()
+    directlyProvides(observer, ISessionObserver)
+    with pytest.raises(ConfigurationError) as caught:
+        GatewayService(MemoryReactorClock(), Configuration(), [], [observer])
+    for method in ("callerRefused", "lockedOut", "sessionEnded"):
+        assert method in str(caught.value)
 
 
 def test_linkSettings() -> None:

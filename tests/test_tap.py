@@ -21,6 +21,8 @@ from twisted.cred.credentials import IAnonymous
 from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from zope.interface import implementer
 
+from pptpgw.interfaces import ICertifiedName, IEAPCredentials
+
 
 @implementer(ICheckerFactory)
 class Factory:
@@ -38,6 +40,18 @@ class Factory:
         return Users(**{name: password.encode()})
 
 
+class Other:
+    def __init__(self, *interfaces):
+        self.credentialInterfaces = interfaces
+
+
+class OtherFactory(Factory):
+    def generateChecker(self, argstring):
+        return Other(*self.credentialInterfaces)
+
+
+certificates = OtherFactory("certificates", (ICertifiedName,))
+eap = OtherFactory("eap", (IEAPCredentials,))
 one = Factory("one", Users.credentialInterfaces)
 nobody = Factory("nobody", (IAnonymous,))
 """
@@ -200,7 +214,9 @@ HEADINGS = [
 
 class TestCheckers:
     def install(self, site: Site) -> None:
-        points = "one = users:one\nnobody = users:nobody"
+        points = "\n".join(
+            f"{name} = users:{name}" for name in ("one", "nobody", "certificates", "eap")
+        )
         site.install("users", {"users.py": CHECKER}, points, "pptpgw.checker")
 
     def test_anEntryPoint(self, site: Site) -> None:
@@ -214,22 +230,31 @@ class TestCheckers:
         with pytest.raises(SystemExit, match=r"^--auth one:bob: a password is missing$"):
             options("--auth", "one:bob")
 
-    def test_oneThatCannotJudgePasswords(self, site: Site) -> None:
+    @pytest.mark.parametrize("kind", ["certificates", "eap"])
+    def test_oneForCertificatesOrEAPAlone(self, site: Site, kind: str) -> None:
         self.install(site)
-        assert "it can't check PPP's passwords" in complaint("--auth", "anonymous")
+        made = options("--auth", kind)
+        assert type(made["credCheckers"][1]).__name__ == "Other"
+
+    def test_oneThatJudgesNothingOfOurs(self, site: Site) -> None:
+        self.install(site)
+        assert "it judges nothing that callers show" in complaint("--auth", "anonymous")
 
     def test_aTypingError(self, site: Site) -> None:
         self.install(site)
         assert complaint("--auth", "chap-secret:x") == (
             '--auth: no credentials checker is called "chap-secret": did you mean chap-secrets?'
         )
-        assert "there are accounts, anonymous, chap-secrets, " in complaint("--auth", "xyzzy")
+        assert "there are accounts, anonymous, certificates, chap-secrets, " in complaint(
+            "--auth", "xyzzy"
+        )
 
     def test_theList(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         self.install(site)
         lines, _ = shown(capsys, "--help-auth")
         assert ["one", "NAME:PASSWORD"] in lines
         assert ["chap-secrets", "The path of the file."] in lines
+        assert ["certificates", "NAME:PASSWORD"] in lines
         assert not {"nobody", "anonymous"} & {line[0] for line in lines if line}
 
     def test_more(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ Several checkers as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -14,15 +14,32 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
 
+from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import WRONG_PASSWORD, Rejection
+
+
+def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:
+    """
+    A portal to our realm that asks several checkers in their order; a portal is what it is.
+    """
+    if isinstance(users, Portal):
+        return users
+    return Portal(SubscriberRealm(), [CheckerChain(tuple(users))])
 
 
 def checkersOf(portal: Portal) -> Iterator[ICredentialsChecker]:
     """
     Every checker that C{portal} asks, those in chains too.
     """
-    for checker in dict.fromkeys(portal.checkers.values()):
-        yield from checker.checkers if isinstance(checker, CheckerChain) else (checker,)
+    yield from _unchained(dict.fromkeys(portal.checkers.values()))
+
+
+def _unchained(checkers: Iterable[ICredentialsChecker]) -> Iterator[ICredentialsChecker]:
+    for checker in checkers:
+        if isinstance(checker, CheckerChain):
+            yield from _unchained(checker.checkers)
+        else:
+            yield checker
 
 
 def isWrong(error: BaseException | None) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import react
 from twisted.logger import (
@@ -24,7 +23,6 @@ from twisted.logger import (
 )
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall
 from pptpgw.config import parse
 from pptpgw.demo.probe import PROBES, TIMEOUT, Probe
@@ -149,16 +147,11 @@ async def demonstrate(reactor: Any) -> int:
 
     @raise PPTPGWError: the gateway can't be started, or a call failed.
     """
-    portal = Portal(
-        SubscriberRealm(),
-        [
-            InMemoryUsernamePasswordDatabaseDontUse(
-                **{user.decode(): password for user, password in USERS.items()}
-            )
-        ],
+    checker = InMemoryUsernamePasswordDatabaseDontUse(
+        **{user.decode(): password for user, password in USERS.items()}
     )
     openings = Openings(len(USERS) * len(PROBES))
-    service = GatewayService(reactor, parse(CONFIGURATION, "the demo"), portal, [openings])
+    service = GatewayService(reactor, parse(CONFIGURATION, "the demo"), [checker], [openings])
     service.startService()
     try:
         probes = [probe(reactor) for probe in PROBES]

@@ -9,8 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Invalid, implementer
+from zope.interface.verify import verifyObject
 
+from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkProtocol, ISessionObserver
 from pptpgw.log import Logger
 
@@ -63,6 +65,22 @@ class SessionObserver:
         """
         See L{ISessionObserver.lockedOut}.
         """
+
+
+def verified(observer: ISessionObserver) -> ISessionObserver:
+    """
+    C{observer}, which can be told everything.
+
+    @raise ConfigurationError: it lacks something; the text says what.
+    """
+    try:
+        verifyObject(ISessionObserver, observer)
+    except Invalid as error:
+        raise ConfigurationError(
+            f"the session observer {observer!r} can't be told everything, "
+            f"pptpgw.session.observer.SessionObserver is one to derive from: {error}"
+        ) from error
+    return observer
 
 
 def tell(

@@ -84,14 +84,12 @@ def serve(kind: str, folder: Path) -> None:
     """
     The server process, with its files in C{folder}.
     """
-    from twisted.cred.portal import Portal
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
     from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.python.logfile import LogFile
 
     from pptpgw.auth.accounts import AccountsChecker
-    from pptpgw.auth.realm import SubscriberRealm
     from pptpgw.config import load
     from pptpgw.radius.checker import RADIUSChecker
     from pptpgw.service import GatewayService
@@ -125,9 +123,7 @@ def serve(kind: str, folder: Path) -> None:
             for number in range(USERS):
                 await store.addAccount(f"caller{number}", PASSWORD.encode())
             store.close()
-        configured = load(str(path))
-        checker.configure(configured)
-        made = GatewayService(reactor, configured, Portal(SubscriberRealm(), [checker]))
+        made = GatewayService(reactor, load(str(path)), [checker])
         made.startService()
         return made
 

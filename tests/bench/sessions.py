@@ -108,14 +108,12 @@ def serve(folder: Path) -> None:
     """
     The server process, with its files in C{folder}.
     """
-    from twisted.cred.portal import Portal
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.python.filepath import FilePath
     from twisted.python.logfile import LogFile
 
     from pptpgw.auth.checkers import ChapSecretsChecker
-    from pptpgw.auth.realm import SubscriberRealm
     from pptpgw.config import load
     from pptpgw.service import GatewayService
 
@@ -123,9 +121,7 @@ def serve(folder: Path) -> None:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(log)])
     checker = ChapSecretsChecker(FilePath(str(folder / "chap-secrets")))
     loop: Any = reactor
-    service = GatewayService(
-        loop, load(str(folder / "pptpgw.toml")), Portal(SubscriberRealm(), [checker])
-    )
+    service = GatewayService(loop, load(str(folder / "pptpgw.toml")), [checker])
     service.startService()
 
     async def answer(words: list[str]) -> object:

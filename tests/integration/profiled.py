@@ -12,7 +12,6 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.portal import Portal
 from twisted.internet import reactor
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, fail, succeed
@@ -20,7 +19,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 from zope.interface import implementer
 
-from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.auth.realm import AvatarID
 from pptpgw.profile import Profile
 from pptpgw.tap import CommandService, Options
 
@@ -52,18 +51,6 @@ class Checker:
         return fail(UnauthorizedLogin())
 
 
-class Profiled(Options):
-    """
-    The command line, without --auth.
-    """
-
-    def portal(self) -> Portal:
-        """
-        The portal of our checker.
-        """
-        return Portal(SubscriberRealm(), [Checker()])
-
-
 def triple() -> None:
     """
     Change every session's profile.
@@ -73,7 +60,7 @@ def triple() -> None:
         session.change(replace(profile, receiveRate=3 * (profile.receiveRate or 0)))
 
 
-options = Profiled()
+options = Options()
 options["credCheckers"] = [Checker()]
 usage.Options.parseOptions(options, sys.argv[1:])
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)

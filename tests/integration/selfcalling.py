@@ -6,14 +6,12 @@ and stops.
 import sys
 from typing import Any
 
-from twisted.cred.portal import Portal
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import react
 from twisted.python.filepath import FilePath
 
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import load
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import callOurselves
@@ -26,8 +24,8 @@ async def call(
     """
     All of it.
     """
-    portal = Portal(SubscriberRealm(), [ChapSecretsChecker(FilePath(secrets))])
-    service = GatewayService(reactor, load(file), portal)
+    checker = ChapSecretsChecker(FilePath(secrets))
+    service = GatewayService(reactor, load(file), [checker])
     service.startService()
     settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))
     try:

@@ -4,6 +4,7 @@ The C{.tac} files of C{tap}, run as they stand but for their paths.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -36,6 +37,9 @@ except urllib.error.HTTPError as error:
 """
 
 
+TACS = sorted(path.name for path in (ROOT / "tap").glob("*.tac"))
+
+
 @pytest.fixture
 def run(world: World, tmp_path: Path) -> Callable[[str], Program]:
     """
@@ -59,6 +63,47 @@ def run(world: World, tmp_path: Path) -> Callable[[str], Program]:
         return program
 
     return start
+
+
+@pytest.mark.parametrize("name", TACS)
+def test_aRefusedCaller(
+    run: Callable[[str], Program], client: Callable[[], Client], name: str
+) -> None:
+    """
+    Whatever a file makes of the gateway, it takes that a caller is refused, and serves the next.
+    """
+    program = run(name)
+    dialling = client()
+    assert "error" in dialling.ask("call", "alice", "open barley", 1400)
+    program.waitFor("'alice' is refused")
+    assert dialling.ask("ping", dialling.dial()["number"]) == {}
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert "Traceback" not in program.text, program.text
+    assert "#critical" not in program.text, program.text
+
+
+def test_theApplicationOfREADME(world: World, tmp_path: Path, client: Callable[[], Client]) -> None:
+    """
+    It runs, and uses the name that its configuration has.
+    """
+    (text,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    secrets = tmp_path / "chap-secrets"
+    secrets.touch(0o600)
+    secrets.write_text('alice gate "open sesame" *\n')
+    for what, instead in (
+        ("/etc/ppp/chap-secrets", str(secrets)),
+        ("import Configuration", "import parse"),
+        ("Configuration()", "parse('[link]\\nname = \"gate\"', 'test')"),
+    ):
+        assert what in text
+        text = text.replace(what, instead)
+    (tmp_path / "readme.tac").write_text(text)
+    arguments = (*TWISTD, "--pidfile=", "-noy", str(tmp_path / "readme.tac"))
+    program = Program(world.gateway, tmp_path / "twistd.log", *arguments)
+    program.waitFor(SERVES)
+    dialling = client()
+    assert dialling.ask("ping", dialling.dial()["number"]) == {}
+    assert program.interrupt() in (0, -signal.SIGINT)
 
 
 def get(namespace: Namespace) -> tuple[int, dict[str, str]]:
