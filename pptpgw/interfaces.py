@@ -7,7 +7,7 @@ plugin needs this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any
@@ -337,6 +337,7 @@ class INetworkEnvironment(Interface):
     interface = Attribute("The data path's L{IKernelInterface}; None where it has none.")
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no session.")
     filters = Attribute("The L{pptpgw.session.gate.Filters} that accounts may name.")
+    addresses = Attribute("Where it is called, a tuple of IPv4Address: [listen] addresses.")
 
 
 class INetwork(Interface):
@@ -490,12 +491,13 @@ class IAddressPools(IAddressPool):
     An address pool that knows pools by name, and whose pools may change.
     """
 
-    def change(pools: Mapping[str, PoolRanges], local: str) -> None:
+    def change(pools: Mapping[str, PoolRanges], gateway: Collection[str]) -> None:
         """
         These are the pools from now on, by name, L{DEFAULT_POOL} among them. Addresses that are in
         use stay so until they are released.
 
-        @param local: the gateway's own address (dotted), which is never given.
+        @param gateway: the gateway's own addresses (dotted), which are never given; the pools have
+            none of them.
         """
 
     def reserve(user: str, addresses: Sequence[str]) -> None:

@@ -181,7 +181,12 @@ class GatewayService(Service):
         self._records = Records(reactor, configuration, portal)
         filters = Filters({one.name: one.rules for one in configuration.network.filter})
         environment = Environment(
-            reactor, configuration.link.mru, self.dataPath.interface, counters, filters
+            reactor,
+            configuration.link.mru,
+            self.dataPath.interface,
+            counters,
+            filters,
+            listen.addresses,
         )
         self.networks: dict[str, INetwork] = {
             name: factory.makeNetwork(configuration.section(factory), environment)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
-from pptpgw.network.ipv4 import IPv4, IPv4Factory
+from pptpgw.network.ipv4 import IPv4, IPv4Factory, gatewaysOwn
 from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPoolFactory, ownedOf
 
@@ -20,13 +20,16 @@ def judge(configuration: Configuration, profile: Profile) -> None:
     @raise ConfigurationError: an address is the gateway's own, or there is no such pool or filter.
     """
     ipv4: IPv4 = configuration.section(IPv4Factory())
-    if str(ipv4.local) in ownedOf(profile.addresses):
-        raise ConfigurationError(
-            f"address {ipv4.local}: it is the gateway's own, [ipv4] local; choose another one"
-        )
+    owned = ownedOf(profile.addresses)
+    for address in gatewaysOwn(ipv4, configuration.listen.addresses):
+        if str(address) in owned:
+            raise ConfigurationError(
+                f"address {address}: it is the gateway's own, by [ipv4] local or [listen] "
+                "addresses; choose another one"
+            )
     # What another allocator calls its pools isn't known here.
     if profile.pool and ipv4.allocator == AddressPoolFactory.name:
-        _known("pool", profile.pool, "[[ipv4.pools]]", ipv4.allPools())
+        _known("pool", profile.pool, "[[ipv4.pools]]", ipv4.allPools([]))
     if profile.filter:
         filters = [one.name for one in configuration.network.filter]
         _known("filter", profile.filter, "[[network.filter]]", filters)

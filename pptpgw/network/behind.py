@@ -1,16 +1,16 @@
 """
 Networks behind users: what an account's routes lead to a session.
 
-A network isn't given that holds the gateway's own address, overlaps what callers get addresses
-from, or is another user's; sessions of one user may share one. What isn't given is logged, and the
-session goes on without it. A network may lie around others' addresses and networks: these are
-theirs, and whoever has the larger one can't send from them (L{pptpgw.datapath.source}).
+A network isn't given that holds an address of the gateway's own, overlaps what callers get
+addresses from, or is another user's; sessions of one user may share one. What isn't given is
+logged, and the session goes on without it. A network may lie around others' addresses and networks:
+these are theirs, and whoever has the larger one can't send from them (L{pptpgw.datapath.source}).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,7 @@ from pptpgw.error import Refused
 from pptpgw.log import Logger
 from pptpgw.profile import Profile
 
+Address = IPv4Address | IPv6Address
 N = TypeVar("N", IPv4Network, IPv6Network)
 
 
@@ -28,13 +29,13 @@ class NetworksBehind(Generic[N]):
 
     _log = Logger()
 
-    def __init__(self, family: type[N], local: IPv4Address | IPv6Address, length: int) -> None:
+    def __init__(self, family: type[N], gateway: Collection[Address], length: int) -> None:
         """
-        @param local: the gateway's own address.
+        @param gateway: the gateway's own addresses.
         @param length: bits of the prefix that a link has.
         """
         self._family: type[N] = family
-        self._local = local
+        self._gateway = tuple(gateway)
         self._length = length
         # Whose each is, and how many sessions have it; sessions' own networks too.
         self._owners: dict[N, str] = {}
@@ -107,8 +108,9 @@ class NetworksBehind(Generic[N]):
         """
         Why C{network} can't lead to a session of C{user}; empty: it can.
         """
-        if self._local in network:
-            return f"the gateway's own address, {self._local}, belongs to it"
+        for address in self._gateway:
+            if address in network:
+                return f"the gateway's own address, {address}, belongs to it"
         if any(network.overlaps(pool) for pool in pools):
             return "it overlaps what callers get addresses from"
         owner = self._other(network, user)

@@ -5,6 +5,7 @@ What the gateway gives its networks.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 
 from zope.interface import implementer
@@ -26,3 +27,4 @@ class Environment:
     interface: IKernelInterface | None
     counters: Counters
     filters: Filters = field(default_factory=Filters)
+    addresses: tuple[IPv4Address, ...] = ()

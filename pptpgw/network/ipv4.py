@@ -13,7 +13,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 from ipaddress import IPv4Network as Subnet
@@ -62,7 +62,7 @@ class IPv4:
     C{[ipv4]}: the addresses that IPCP deals in.
 
     @ivar local: the gateway's end of every link.
-    @ivar pool: what callers are given, in this order, C{local} never among it; may be empty where
+    @ivar pool: what callers are given, in this order, the gateway's own never; may be empty where
         every user has an address of their own.
     @ivar pools: other pools, by the names that accounts choose them by.
     @ivar unknownPool: whether a caller whose account names a pool that isn't there is turned away,
@@ -82,18 +82,16 @@ class IPv4:
     dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
     wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
 
-    def allPools(self) -> dict[str, PoolRanges]:
+    def allPools(self, gateway: Iterable[IPv4Address]) -> dict[str, PoolRanges]:
         """
-        Every pool by its name, without C{local}.
+        Every pool by its name, without the addresses of the gateway's own.
         """
         pools = {DEFAULT_POOL: PoolRanges(self.pool), **dict(self.pools)}
-        return {
-            name: replace(
-                pool,
-                ranges=tuple(part for run in pool.ranges for part in _without(run, self.local)),
-            )
-            for name, pool in pools.items()
-        }
+        for address in gateway:
+            for name, pool in pools.items():
+                ranges = (part for run in pool.ranges for part in _without(run, address))
+                pools[name] = replace(pool, ranges=tuple(ranges))
+        return pools
 
 
 @implementer(INetwork, IReloadable)
@@ -112,8 +110,9 @@ class IPv4Network:
         self.pool = pool
         self._settings = settings
         self._environment = environment
-        self._pools = settings.allPools()
-        self._behind = NetworksBehind(Subnet, settings.local, 32)
+        self._gateway = gatewaysOwn(settings, environment.addresses)
+        self._pools = settings.allPools(self._gateway)
+        self._behind = NetworksBehind(Subnet, self._gateway, 32)
 
     def start(self) -> None:
         """
@@ -151,14 +150,14 @@ class IPv4Network:
         kept = [
             name for name in ("local", "allocator") if getattr(settings, name) != getattr(old, name)
         ]
-        pools = self._settings.allPools()
+        pools = self._settings.allPools(self._gateway)
         if pools == self._pools:
             return kept
         if not IAddressPools.providedBy(self.pool):
             return [*kept, "pool"]
         self._pools = pools
         before = self.pool.networks
-        self.pool.change(pools, str(old.local))
+        self.pool.change(pools, tuple(map(str, self._gateway)))
         interface = self._environment.interface
         if interface is not None:
             after = self.pool.networks
@@ -200,7 +199,7 @@ class IPv4Network:
     def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
         settings, own = self._settings, Subnet(address)
         try:
-            if own.network_address == settings.local or not isUnicast(own):
+            if own.network_address in self._gateway or not isUnicast(own):
                 # Of another allocator than our own: ours gives no such address.
                 raise Refused(f"{address} can't be a caller's address", retry=False)
             behind = self._behind.give(profile, (own,), self.pool.networks)
@@ -239,15 +238,25 @@ class IPv4Factory:
         """
         See L{INetworkFactory.makeNetwork}.
         """
-        pools = settings.allPools()
         name, argument = plugin.specification(settings.allocator)
         factory = plugin.find(IAddressPoolFactory, name)
+        gateway = gatewaysOwn(settings, environment.addresses)
+        pools = settings.allPools(gateway)
         pool = factory.makePool(argument, pools[DEFAULT_POOL].ranges, environment.reactor)
         network = IPv4Network(settings, environment, pool)
         network.judge(settings)
         if IAddressPools.providedBy(pool):
-            pool.change(pools, str(settings.local))
+            pool.change(pools, tuple(map(str, gateway)))
         return network
+
+
+def gatewaysOwn(settings: IPv4, called: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
+    """
+    The gateway's own addresses, which no caller can have.
+
+    @param called: where it is called, C{[listen] addresses}.
+    """
+    return tuple(dict.fromkeys((settings.local, *called)))
 
 
 def _judge(settings: IPv4) -> None:
@@ -256,7 +265,7 @@ def _judge(settings: IPv4) -> None:
 
     @raise ConfigurationError: with what is wrong.
     """
-    pools = settings.allPools()
+    pools = settings.allPools([settings.local])
     runs = sorted((run, name) for name, pool in pools.items() for run in pool.ranges)
     for (one, its), (other, name) in pairwise(runs):
         if other[0] <= one[1]:

@@ -322,11 +322,15 @@ def _placeBehind(packet: Packet, changes: Changes) -> None:
 
 def nameIn(packet: Packet, name: str) -> str:
     """
-    The name that the server has for the user C{name} (RFC 2865 section 5.1).
+    The name that the server has for the user C{name} (RFC 2865 section 5.1): whose limits hold.
+
+    @raise Malformed: it is another one, which can't be read.
     """
     for octets in packet.octets("User-Name")[:1]:
+        if octets == name.encode("utf-8", "surrogateescape"):
+            return name
         try:
             return _text(octets)
         except ValueError as problem:
-            _warn("User-Name", str(problem))
+            raise Malformed(f"User-Name: {problem}") from problem
     return name

@@ -8,7 +8,7 @@ The rules:
  - A user whose account names a network gets the first free address of the pools that lies in what
    it names; where the pools have none of that, the first free one that a host can have there. It
    owns none.
- - The gateway's own address is never given.
+ - The gateway's own addresses are never given.
    Kept is only whose the addresses of the pools are, so that never takes more room than these have:
    of two accounts that name the same one the later owns it, and when a pool comes to hold more,
    they have no owners until these call or are reserved again.
@@ -22,7 +22,7 @@ The rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 from typing import Any
 
@@ -94,7 +94,7 @@ class AddressPool:
         @param ranges: those of the default pool.
         """
         self._pools = {DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))}
-        self._local = ""
+        self._gateway: frozenset[str] = frozenset()
         self._used: set[str] = set()
         self._owners: dict[str, str] = {}
         # The addresses of each owner.
@@ -122,11 +122,11 @@ class AddressPool:
     def __contains__(self, address: str) -> bool:
         return any(address in pool for pool in self._pools.values())
 
-    def change(self, pools: Mapping[str, PoolRanges], local: str) -> None:
+    def change(self, pools: Mapping[str, PoolRanges], gateway: Collection[str]) -> None:
         """
         See L{IAddressPools.change}.
         """
-        self._local = local
+        self._gateway = frozenset(gateway)
         freed = [address for pool in self._pools.values() for address in pool.freed]
         self._pools = {name: _Pool(pool, freed) for name, pool in pools.items()}
         for user, own in tuple(self._owned.items()):
@@ -216,13 +216,13 @@ class AddressPool:
         """
         for number in self._candidates(networks):
             address = str(IPv4Address(number))
-            unused = address not in self._used and address != self._local
+            unused = address not in self._used and address not in self._gateway
             if unused and self._owners.get(address, user) == user:
                 return address
         if not networks:
             raise Refused("the account allows no address", retry=False)
         shown = ", ".join(str(one).removesuffix("/32") for one in networks)
-        why = "is the gateway's own address" if shown == self._local else "already in use"
+        why = "is the gateway's own address" if shown in self._gateway else "already in use"
         raise Refused(f"{shown} {why}", retry=False)
 
     def _candidates(self, networks: Sequence[IPv4Network]) -> Iterator[int]:

@@ -168,8 +168,9 @@ class TestAdd:
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
-            ("--address 10.77.0.1", "address 10.77.0.1: it is the gateway's own, [ipv4] local"),
+            ("--address 10.77.0.1", "address 10.77.0.1: it is the gateway's own, by [ipv4] local"),
             ("--address 10.1.1.1,10.77.0.1", "address 10.77.0.1: it is the gateway's own"),
+            ("--address 198.51.100.1", "address 198.51.100.1: it is the gateway's own"),
             ("--address 127.0.0.1", "--address 127.0.0.1: must be a list of"),
             ("--address 240.0.0.1", "--address 240.0.0.1: must be a list of"),
             ("--address 0.0.0.0/0", "--address 0.0.0.0/0: must be a list of"),
@@ -188,6 +189,7 @@ class TestAdd:
         """
         with configuration.open("a") as file:
             file.write(
+                '[listen]\naddresses = ["198.51.100.1"]\n'
                 '[[network.filter]]\nname = "office"\nrules = []\n'
                 '[[ipv4.pools]]\nname = "guests"\nranges = ["10.78.0.0/24"]\n'
             )

@@ -52,13 +52,16 @@ class Interface:
         self.told.append(f"no route {network}")
 
 
-def made(text: str, interface: Interface | None = None) -> ipv4.IPv4Network:
+def made(
+    text: str, interface: Interface | None = None, called: tuple[str, ...] = ()
+) -> ipv4.IPv4Network:
     """
-    The network that the section C{text} makes.
+    The network that the section C{text} makes of a gateway that is called at these addresses.
     """
     factory = ipv4.IPv4Factory()
     section = parse(f"[ipv4]\n{text}", "x.toml").section(factory)
-    environment = Environment(Clock(), 1300, interface, Counters())
+    addresses = tuple(map(IPv4Address, called))
+    environment = Environment(Clock(), 1300, interface, Counters(), addresses=addresses)
     return factory.makeNetwork(section, environment)
 
 
@@ -101,6 +104,22 @@ def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> 
     failures: list[object] = []
     network.makeProtocol(alice).addErrback(lambda failure: failures.append(failure.value))
     assert isinstance(failures[0], Exhausted)
+
+
+def test_whereTheGatewayIsCalledIsNobodysAddress() -> None:
+    """
+    Neither of a pool, after a reload too, nor of an account, nor behind a user.
+    """
+    text = 'pool = ["192.0.2.1-192.0.2.3"]'
+    network = made(text, called=("192.0.2.2", "198.51.100.1"))
+    network.reload(reloaded('dns = ["192.0.2.53"]\n' + text))
+    network.reload(reloaded('pool = ["192.0.2.1-192.0.2.4"]'))
+    alice = Profile("alice", routes=(IPv4Network("198.51.100.0/24"),))
+    settings = [succeeded(network.makeProtocol(alice)).settings for _ in range(3)]
+    assert [one.peerAddress for one in settings] == ["192.0.2.1", "192.0.2.3", "192.0.2.4"]
+    assert [one.addresses for one in settings] == [()] * 3
+    own = Profile("bob", (IPv4Network("198.51.100.1"),))
+    assert "is the gateway's own address" in refused(network.makeProtocol(own))
 
 
 @pytest.mark.parametrize("pool", ["127.0.0.2", "0.0.0.1-10.0.0.1", "126.0.0.1-128.0.0.1"])

@@ -174,7 +174,7 @@ def test_whatIsKeptOfOwnersIsBounded() -> None:
         addresses.reserve(f"other{number}", [f"10.0.0.{number % 9}", "10.9.9.9"])
     assert len(addresses._owners) <= 4
     assert sum(map(len, addresses._owned.values())) == len(addresses._owners)
-    addresses.change({DEFAULT_POOL: ranges("10.0.0.4-10.0.0.5")}, "10.0.0.9")
+    addresses.change({DEFAULT_POOL: ranges("10.0.0.4-10.0.0.5")}, ["10.0.0.9"])
     assert set(addresses._owners) == {"10.0.0.4"}
     assert len(addresses._owned) == 1
 
@@ -205,7 +205,7 @@ def named(**pools: PoolRanges) -> AddressPool:
     Pools by name.
     """
     addresses = AddressPool()
-    addresses.change({"default": ranges("10.0.0.1-10.0.0.2"), **pools}, "10.0.0.9")
+    addresses.change({"default": ranges("10.0.0.1-10.0.0.2"), **pools}, ["10.0.0.9"])
     return addresses
 
 
@@ -258,13 +258,13 @@ def test_poolsChangeWhileTheyAreUsed() -> None:
     """
     addresses = named()
     assert [allocate(addresses), allocate(addresses)] == ["10.0.0.1", "10.0.0.2"]
-    addresses.change({"default": ranges("10.0.0.2-10.0.0.5")}, "10.0.0.9")
+    addresses.change({"default": ranges("10.0.0.2-10.0.0.5")}, ["10.0.0.9"])
     assert [allocate(addresses) for _ in range(3)] == ["10.0.0.3", "10.0.0.4", "10.0.0.5"]
     addresses.release("10.0.0.1")
     assert isinstance(refusal(addresses), Exhausted)
     for number in (4, 2, 3):
         addresses.release(f"10.0.0.{number}")
-    addresses.change({"default": ranges(), "a": ranges("10.0.0.1-10.0.0.4")}, "10.0.0.9")
+    addresses.change({"default": ranges(), "a": ranges("10.0.0.1-10.0.0.4")}, ["10.0.0.9"])
     assert isinstance(refusal(addresses), Exhausted)
     mine = Profile("m", pool="a")
     assert [allocate(addresses, mine) for _ in range(4)] == [
@@ -328,7 +328,7 @@ def test_anOwnedAddressIsNoOthers() -> None:
 
 def test_theGatewaysOwnAddressIsNeverGiven() -> None:
     addresses = named()
-    addresses.change({"default": ranges()}, "10.0.0.9")
+    addresses.change({"default": ranges()}, ["10.0.0.9"])
     assert str(refusal(addresses, own("10.0.0.9/32"))) == "10.0.0.9 is the gateway's own address"
     assert allocate(addresses, own("10.0.0.9/32", "10.0.0.3/32")) == "10.0.0.3"
     assert allocate(addresses, own("10.0.0.8/30")) == "10.0.0.10"
@@ -394,7 +394,7 @@ def test_againstAModel(steps: list[tuple[int, int]]) -> None:
             continue
         if kind == 3:
             last = number
-            addresses.change({"default": ranges(f"10.0.0.1-10.0.0.{last}")}, "10.0.0.9")
+            addresses.change({"default": ranges(f"10.0.0.1-10.0.0.{last}")}, ["10.0.0.9"])
             pooled = {f"10.0.0.{one}" for one in range(1, last + 1)}
             owners = {one: name for one, name in owners.items() if one in pooled}
             continue

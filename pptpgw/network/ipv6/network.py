@@ -192,7 +192,7 @@ class IPv6Sessions:
         self._networks = settings.prefixes + settings.delegate
         self._pool = PrefixPool(settings.prefixes, LENGTH)
         self.local = self._pool.allocate()[1]
-        self._behind = NetworksBehind(IPv6Network, self.local, LENGTH)
+        self._behind = NetworksBehind(IPv6Network, (self.local,), LENGTH)
         self._lifetimes = settings.preferredLifetime, settings.validLifetime
         self._advertisement = RouterAdvertisement(
             lifetime=_LIFETIME,
