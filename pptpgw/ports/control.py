@@ -1,9 +1,10 @@
 """
 Control connections over TCP: the server's port 1723 and the client's side.
 
-What a peer can make us hold is bounded: less than one message of its octets, and of ours one read's
-worth of replies beyond the transport's buffer, because while the peer doesn't read we don't either;
-one that doesn't for L{STALL_TIMEOUT} seconds is cut off.
+What a peer can make us hold is bounded. Of its octets we keep less than one message. Of what it has
+us send and doesn't read we keep L{QUEUE} octets, and L{QUEUE_PER_CALL} more for each call that it
+may have; a peer for which more than that waits is cut off, and so is one that reads nothing for
+L{STALL_TIMEOUT} seconds. While a peer doesn't read, we don't read what it sends either.
 """
 
 from __future__ import annotations
@@ -31,13 +32,19 @@ from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 
 STALL_TIMEOUT = 30.0
+QUEUE = 8192
+QUEUE_PER_CALL = 256
 SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 
 class TCPTransport(ControlTransport, TypingProtocol):
     """
     What this module needs of Twisted's TCP transport.
+
+    @ivar bufferSize: octets that wait to be sent, beyond which the producer is paused.
     """
+
+    bufferSize: int
 
     def getHost(self) -> TCPAddress: ...
     def getPeer(self) -> TCPAddress: ...
@@ -52,7 +59,8 @@ class TCPTransport(ControlTransport, TypingProtocol):
 @implementer(IPushProducer)
 class ControlProtocol(Protocol):
     """
-    Carries one L{ControlConnection}; it is the producer of what the peer has to read.
+    Carries one L{ControlConnection}, whose transport it is; it is the producer of what the peer has
+    to read.
 
     @ivar connection: the control connection, once the TCP connection is made.
     """
@@ -62,6 +70,11 @@ class ControlProtocol(Protocol):
     def __init__(self, factory: ConnectionFactory) -> None:
         self._factory = factory
         self._stalled: IDelayedCall | None = None
+        # What is sent while octets are acted on goes out together.
+        self._gathered: list[bytes] | None = None
+        # Octets that were sent, at least since the peer had read everything last.
+        self._unread = 0
+        self._limit = QUEUE + QUEUE_PER_CALL * factory.settings.maximumCalls
 
     @property
     def _tcp(self) -> TCPTransport:
@@ -74,16 +87,60 @@ class ControlProtocol(Protocol):
         tcp = self._tcp
         tcp.setTcpNoDelay(True)
         tcp.setTcpKeepAlive(True)
+        tcp.bufferSize = QUEUE
         tcp.registerProducer(self, True)
         self.connection = self._factory.buildConnection(tcp.getHost().host, tcp.getPeer().host)
         self._factory.opened(self)
-        self.connection.connectionMade(tcp)
+        self.connection.connectionMade(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
         Octets of the stream.
         """
-        self.connection.dataReceived(data)
+        if self._gathered is not None:
+            self.connection.dataReceived(data)
+            return
+        self._gathered = []
+        try:
+            self.connection.dataReceived(data)
+        finally:
+            self._send()
+
+    # pptp.owner.ControlTransport
+
+    def write(self, octets: bytes) -> None:
+        """
+        Send, in order; what is beyond the limit isn't sent, since that ends the connection.
+        """
+        self._unread += len(octets)
+        if self._unread > self._limit:
+            if self._unread - len(octets) <= self._limit:
+                self._factory.clock.callLater(0, self._giveUp)
+        elif self._gathered is not None:
+            self._gathered.append(octets)
+        else:
+            self._tcp.write(octets)
+
+    def loseConnection(self) -> None:
+        """
+        Close when all has been sent.
+        """
+        self._send()
+        self._tcp.loseConnection()
+
+    def abortConnection(self) -> None:
+        """
+        Close at once.
+        """
+        self._tcp.abortConnection()
+
+    def _send(self) -> None:
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self._tcp.write(b"".join(gathered))
+        if self._stalled is None:
+            # The transport has less than its buffer holds.
+            self._unread = 0
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -106,6 +163,7 @@ class ControlProtocol(Protocol):
         The peer has read all that there was.
         """
         self._moving()
+        self._unread = 0
         self._tcp.resumeProducing()
         if self.connection.state is State.CLOSED:
             # A transport doesn't close while it waits for more of its producer.
@@ -123,8 +181,12 @@ class ControlProtocol(Protocol):
 
     def _stall(self) -> None:
         self._stalled = None
-        self._factory.counters.discard("control connection whose peer doesn't read")
-        self._tcp.abortConnection()
+        self._giveUp()
+
+    def _giveUp(self) -> None:
+        if self in self._factory.connections:
+            self._factory.counters.discard("control connection whose peer doesn't read")
+            self._tcp.abortConnection()
 
 
 class ConnectionFactory(Factory):

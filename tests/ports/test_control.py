@@ -4,6 +4,7 @@ Tests of L{pptpgw.ports.control}.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 from typing import Any
@@ -20,6 +21,8 @@ from twisted.internet.testing import StringTransport
 
 from pptpgw.log import INTERVAL, PER_SOURCE
 from pptpgw.ports.control import (
+    QUEUE,
+    QUEUE_PER_CALL,
     STALL_TIMEOUT,
     ControlClientFactory,
     ControlFactory,
@@ -373,21 +376,62 @@ async def _deafPeer() -> None:
     peer.transport.write(encode(StartControlConnectionRequest()))
     await owner.opened
     protocol: Any = next(iter(server.connections))
-    paused: Deferred[None] = Deferred()
-    pauseProducing = protocol.pauseProducing
+    held: list[int] = []
+    closed: Deferred[None] = Deferred()
+    connectionLost = protocol.connectionLost
 
-    def pause() -> None:
-        pauseProducing()
-        if not paused.called:
-            paused.callback(None)
+    def lost(reason: Any) -> None:
+        transport = protocol.transport
+        parts = [transport.dataBuffer, *transport._tempDataBuffer]
+        held.append(sum(map(sys.getsizeof, parts)))
+        connectionLost(reason)
+        closed.callback(None)
 
-    protocol.pauseProducing = pause
+    protocol.connectionLost = lost
     peer.transport.write(ECHO * 1_500_000)
-    await paused
-    held = protocol.transport
-    octets = len(held.dataBuffer) + sum(len(part) for part in held._tempDataBuffer)
-    reply = len(encode(EchoReply()))
-    assert octets < 65536 + 65536 // len(ECHO) * reply + 2 * reply
+    await closed
+    limit = QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls
+    assert held[0] < QUEUE + limit + 1024
+    assert server.counters.discards == {"control connection whose peer doesn't read": 1}
     peer.transport.abortConnection()
     await listening.stopListening()
     await server.stop()
+
+
+def test_manyEchoesAtOnce() -> None:
+    """
+    What is asked for in one read goes out together, up to the limit; more than that ends the
+    connection in the next turn, and isn't kept.
+    """
+    port = Port()
+    protocol, transport = port.established()
+    limit = QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls
+    reply = len(encode(EchoReply()))
+    for _ in range(3):
+        protocol.dataReceived(ECHO * (limit // reply))
+        assert len(transport.value()) == limit // reply * reply
+        transport.clear()
+    port.clock.advance(1)
+    assert not transport.disconnected
+    protocol.dataReceived(ECHO * 4096)
+    assert len(transport.value()) == limit // reply * reply
+    port.clock.advance(0)
+    assert transport.disconnected
+    _lost(protocol)
+    assert port.clock.getDelayedCalls() == []
+
+
+def test_aPeerThatFallsBehind() -> None:
+    """
+    The limit is of what the peer hasn't read since it fell behind, whenever it was sent.
+    """
+    port = Port()
+    protocol, transport = port.established()
+    protocol.pauseProducing()
+    limit = QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls
+    for _ in range(2 * limit // len(encode(EchoReply()))):
+        protocol.connection.send(EchoReply())
+    assert limit - 64 < len(transport.value()) <= limit
+    port.clock.advance(0)
+    assert transport.disconnected
+    _lost(protocol)
