@@ -227,10 +227,10 @@ class Gateway:
         """
         source = line.call.peerAddress
         permit(profile, source, self._now())
-        for other in self._admission.seat(line, profile):
+        for other in self._admission.seat(line, line.identity, profile):
             cause = f"a newer call of the same user, from {source}, takes its place"
             other.drop(Cause(cause, Termination.PORT_PREEMPTED))
-        return self._endings.over(profile.name)
+        return self._endings.over(line.identity)
 
     # What lines tell
 
@@ -396,7 +396,7 @@ class Gateway:
             )
             reports = self._tell("sessionEnded", session, cause)
             if reports:
-                self._endings.begin(session.user, reports, line.release)
+                self._endings.begin(line.identity, reports, line.release)
                 return
         line.release()
 

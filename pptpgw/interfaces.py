@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
+
+from pptpgw.naming import accountName, folded, nameOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -682,7 +684,13 @@ class Claim:
     @ivar challenge: what we sent; empty where the peer begins.
     @ivar response: what the peer answered: a password, the value field of a CHAP Response.
     @ivar caller: who makes it, where that is known; exchanges leave it out, and the line adds it.
+    @cvar domain: whether a Windows domain may stand before a name.
+    @cvar relayed: whether somebody else holds the conversation with the peer: C{name} is then only
+        what the peer said first, and judging the claim takes as long as the peer does.
     """
+
+    domain: ClassVar[bool] = True
+    relayed: ClassVar[bool] = False
 
     method: IAuthenticationProtocol
     name: bytes
@@ -690,6 +698,23 @@ class Claim:
     challenge: bytes = field(repr=False)
     response: bytes = field(repr=False)
     caller: Caller | None = field(default=None, kw_only=True)
+
+    @property
+    def account(self) -> bytes:
+        """
+        C{name} without the Windows domain that may stand before it.
+        """
+        return accountName(self.name) if self.domain else self.name
+
+    def identity(self, name: str | None = None) -> str:
+        """
+        Whom the claim is about, or whom C{name}, which it was found true of, means: the same for
+        every way to write the name of one user.
+        """
+        octets = self.name
+        if name is not None and name not in (nameOf(octets), nameOf(self.account)):
+            octets = name.encode("utf-8", "surrogateescape")
+        return folded(octets, self.domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -869,8 +894,8 @@ class IAuthenticationProtocol(IPlugin):
     packets later the peer knows. Where whoever judges must ask the peer for more (a RADIUS server's
     Access-Challenge), the way to do so travels with the claim: the claim is of a class of the
     protocol's own, and its L{credentials} let the checker send a request and wait for the response,
-    all within one login. Such a claim is given more time than
-    L{pptpgw.ppp.exchange.VERIFICATION_SECONDS}, which is for those that a checker judges alone.
+    all within one login. Such a claim is L{Claim.relayed}, and is given more time than
+    L{pptpgw.session.lockout.JUDGING_SECONDS}, which is for those that a checker judges alone.
     """
 
     name = Attribute("What it is chosen by: C{mschapv2}.")

@@ -56,17 +56,22 @@ _CODES = {
 class Line:
     """
     One caller: its call, its link and, once it is authenticated, its session.
+
+    @ivar identity: whom the caller has proven to be, as L{Claim.identity} has it; empty: nobody.
     """
 
     __slots__ = (
+        "_doubted",
         "_gateway",
         "_made",
         "_madeFor",
         "_missed",
+        "_names",
         "_since",
         "call",
         "caller",
         "channel",
+        "identity",
         "link",
         "session",
     )
@@ -76,6 +81,11 @@ class Line:
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
         self._madeFor: str | None = None
+        # The identities that claims of the session's user have, each with whether it is relayed.
+        self._names: set[tuple[bool, str]] = set()
+        # Whether its last claim was false, or taken back.
+        self._doubted = False
+        self.identity = ""
         self._missed: IDelayedCall | None = None
         self._since = gateway.clock.seconds()
         self.call = call
@@ -140,15 +150,16 @@ class Line:
         Judge the claim, and get the network protocols ready for whom it is true of.
         """
         claim = replace(claim, caller=self.caller)
-        gateway = self._gateway
+        gateway, source = self._gateway, self.call.peerAddress
         with about(self.caller.session):
-            if self.session is None:
-                source = self.call.peerAddress
-                judged = gateway.lockout.judge(claim, source, gateway.authenticate)
+            if self.session is not None and (claim.relayed, claim.identity()) not in self._names:
+                judged = gateway.lockout.refuse(claim, source)
             else:
                 # Who is asked again isn't locked out of its session, whatever others have guessed.
-                judged = gateway.authenticate(claim)
-        judged = judged.addCallback(self._admit)
+                excused = self.session is not None and not self._doubted
+                judged = gateway.lockout.judge(claim, source, gateway.authenticate, excused)
+        judged.addBoth(self._judged)
+        judged.addCallback(self._admit, claim)
         return judged.addCallbacks(gateway.served, self._refused, errbackArgs=(claim,))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
@@ -208,7 +219,21 @@ class Line:
         self._gateway.lineEnded(self, cause)
         self.call.hangUp(cause, *_CODES.get(codeOf(cause), ()))
 
-    def _admit(self, grant: Grant) -> Grant | Deferred[Grant]:
+    def _judged(self, verdict: Grant | Failure) -> Grant | Failure:
+        """
+        Remember whether the last claim was found true; that nobody could judge it says nothing.
+        """
+        if not isinstance(verdict, Failure):
+            self._doubted = False
+        elif verdict.check(Refused, CancelledError) is not None:
+            self._doubted = True
+        return verdict
+
+    def _admit(self, grant: Grant, claim: Claim) -> Grant | Deferred[Grant]:
+        if self.session is None:
+            self.identity = claim.identity(grant.name)
+            self._names = {(claim.relayed, claim.identity())}
+            self._names.update((relayed, self.identity) for relayed in (False, True))
         if self._madeFor == grant.name:
             return grant
         if self.session is not None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
-    {"error", "counters", "bucket", "clock", "secrecy", "slices"},
+    {"error", "counters", "bucket", "clock", "naming", "secrecy", "slices"},
     {"cause", "interfaces"},
     {"profile"},
     {"wire"},

@@ -21,11 +21,12 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import NOT_CHANGED, PASSWORD_EXPIRED, Rejection
 from pptpgw.config import Configuration
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
 from pptpgw.log import Logger
+from pptpgw.naming import nameOf
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.section import Accounts
 from pptpgw.store.interface import IStore

@@ -18,7 +18,6 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.chap import ERRORS
-from pptpgw.ppp.mschap import accountName
 
 _Login = tuple[type[Interface], object, Callable[[], None]]
 
@@ -27,7 +26,8 @@ class Authenticator:
     """
     Turns a L{Claim} into a L{Grant}, or into L{Refused}.
 
-    A name with a Windows domain before it is looked up as it is first, then without the domain.
+    A name that may have a Windows domain before it is looked up as it is first, then without the
+    domain.
     Nothing in the text of a refusal tells an unknown user from a wrong password.
     """
 
@@ -47,7 +47,7 @@ class Authenticator:
         @return: fails with L{Refused}; with anything else where the claim couldn't be judged.
         """
         judged = self._login(claim, claim.name)
-        account = accountName(claim.name)
+        account = claim.account
         if account != claim.name:
 
             def withoutDomain(failure: Failure) -> Failure | Deferred[Grant]:

@@ -12,11 +12,12 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from pptpgw.auth import secrets
-from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.auth.realm import AvatarID
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ICertifiedName, IConfigurable
 from pptpgw.log import Logger
+from pptpgw.naming import nameOf
 from pptpgw.profile import Profile
 from pptpgw.secrecy import assertPrivate
 

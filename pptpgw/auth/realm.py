@@ -11,6 +11,7 @@ from twisted.cred.portal import IRealm
 from zope.interface import Interface, implementer
 
 from pptpgw.interfaces import ISubscriber
+from pptpgw.naming import nameOf
 from pptpgw.profile import Profile
 
 
@@ -57,13 +58,6 @@ class SubscriberRealm:
         else:
             profile = Profile(nameOf(bytes(avatarId)))
         return ISubscriber, profile, _logout
-
-
-def nameOf(octets: bytes) -> str:
-    """
-    The text of a user's name.
-    """
-    return octets.decode("utf-8", "backslashreplace")
 
 
 def _logout() -> None:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pptpgw.auth.realm import nameOf
 from pptpgw.auth.secrets import WILDCARD, Secret, Secrets, parse
 from pptpgw.command.base import Named, shown
 from pptpgw.command.judge import judge
 from pptpgw.error import ConfigurationError
+from pptpgw.naming import nameOf
 from pptpgw.ports.terminal import onInterrupt
 from pptpgw.profile import Profile
 from pptpgw.store.attribute import ATTRIBUTES

@@ -9,6 +9,7 @@ the peer's word that it heard of success or failure, which is the code alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 
@@ -44,6 +45,7 @@ class RelayedClaim(Claim):
     @ivar conversation: by which to ask the peer more.
     """
 
+    relayed: ClassVar[bool] = True
     conversation: EAPAuthenticator = field(repr=False)
 
     def converse(self, request: bytes) -> Deferred[bytes]:

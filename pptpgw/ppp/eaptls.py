@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -52,6 +53,8 @@ class CertifiedClaim(Claim):
     @ivar keys: what this earns once the account is found good.
     """
 
+    # Whoever signed it chose the name as a whole: of C{PARTNER\\alice} there is no C{alice}.
+    domain: ClassVar[bool] = False
     keys: IKeys
 
 

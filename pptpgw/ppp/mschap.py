@@ -20,6 +20,8 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
+from pptpgw.naming import accountName
+
 _ECB = ECB()
 
 # RFC 2759 section 8.7.
@@ -40,13 +42,6 @@ def unicodePassword(password: bytes) -> bytes:
     @param password: in UTF-8; octets that aren't UTF-8 are read as ISO 8859-1.
     """
     return _text(password).encode("utf-16-le")
-
-
-def accountName(name: bytes) -> bytes:
-    """
-    C{name} without the Windows domain that may stand before a backslash (RFC 2759 section 4).
-    """
-    return name.rpartition(b"\\")[2]
 
 
 def desKey(key: bytes) -> bytes:

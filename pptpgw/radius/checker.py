@@ -34,12 +34,13 @@ from pptpgw.auth.credentials import (
     MSCHAPV2Credentials,
     RelayedCredentials,
 )
-from pptpgw.auth.realm import AvatarID, nameOf
+from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable
 from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials
 from pptpgw.log import Logger
+from pptpgw.naming import nameOf
 from pptpgw.profile import Profile
 from pptpgw.radius import access, keys
 from pptpgw.radius.attributes import applied, nameIn

@@ -23,7 +23,7 @@ from ipaddress import ip_address
 from typing import Generic, TypeVar
 
 from pptpgw.counters import Counters
-from pptpgw.error import ConfigurationError, Refused
+from pptpgw.error import ConfigurationError, Refused, Unavailable
 from pptpgw.log import Logger, Quota
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
@@ -39,7 +39,7 @@ class _Place:
     """
     What is known of one call.
 
-    @ivar user: whose seat it has; None: none yet.
+    @ivar user: the identity of whose seat it has; None: none yet.
     """
 
     __slots__ = ("setup", "source", "user")
@@ -123,26 +123,30 @@ class Admission(Generic[C]):
         self._places[call] = _Place(source)
         self._setups.add(source)
 
-    def seat(self, call: C, profile: Profile) -> list[C]:
+    def seat(self, call: C, user: str, profile: Profile) -> list[C]:
         """
         Give C{call}, which L{begin} knows, a seat as the user of C{profile}, instead of one that it
         has.
 
+        @param user: its identity: what its name is compared by.
         @return: the calls that must be ended for it, which L{leave} then is told of.
-        @raise Refused: there is none.
+        @raise Refused: the user may have no more.
+        @raise Unavailable: all are taken.
         """
         self.unseat(call)
-        limits, user = self._limits, profile.name
+        limits = self._limits
         place = self._places[call]
         allowed = limits.maxSessionsPerUser if profile.sessions is None else profile.sessions
         own = list(self._users.get(user, ()))
         leaving = own[: len(own) - allowed + 1] if _reached(len(own), allowed) else []
         if leaving and limits.perUser == "deny":
-            raise Refused(f"{user} has {len(own)} sessions, and may have {allowed}", retry=False)
+            raise Refused(
+                f"{profile.name} has {len(own)} sessions, and may have {allowed}", retry=False
+            )
         if not leaving:
             full = self._full(place.source)
             if full:
-                raise Refused(full, retry=False)
+                raise Unavailable(full)
         place.user = user
         self._seats.add(place.source)
         self._users.setdefault(user, {})[call] = None

@@ -52,8 +52,8 @@ class Endings:
         self, user: str, reports: Sequence[Deferred[object]], release: Callable[[], None]
     ) -> None:
         """
-        A session of C{user} is over; call C{release} once all C{reports} have fired, none of which
-        fails, or when that takes too long.
+        A session of C{user}, an identity, is over; call C{release} once all C{reports} have fired,
+        none of which fails, or when that takes too long.
         """
         ending = _Ending(user, release)
         self._endings[ending] = None

@@ -3,10 +3,15 @@ Limits on guessing: claims that are found false, counted by user and by source.
 
 The rules:
 
- - A claim that is found false counts against the user that it names, whether there is one or not,
-   and against the address that it came from. C{[limits] lockout} seconds forget as many as are
-   allowed, evenly; a claim found true forgets the user's at once, and nothing of the source's, for
-   who guesses may have an account too.
+ - A claim counts against the user that it names, whether there is one or not, and against the
+   address that it came from, unless it is found true or nobody can judge it. So one that is taken
+   back before its verdict counts as a false one does. C{[limits] lockout} seconds forget as many as
+   are allowed, evenly; a claim found true forgets the user's at once, and nothing of the source's,
+   for who guesses may have an account too.
+ - Names of one user are told apart neither by case nor by a Windows domain (L{Claim.identity}).
+   Where somebody else converses with the peer (L{Claim.relayed}), the user that is proven may be
+   another than the one that was named: a lockout of either holds, and only the one that is proven
+   begins anew.
  - The answer to a false claim comes L{FIRST_SECONDS} to L{LAST_SECONDS} after the claim, the later
    the more there were. That is counted from the claim's arrival, so it doesn't show how long
    judging it took: an unknown user's is answered as late as one with a wrong password.
@@ -28,16 +33,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from pptpgw.error import Refused, Unproven
+from pptpgw.error import Refused, Unavailable, Unproven
 from pptpgw.interfaces import Claim, Grant
-from pptpgw.ppp.mschap import accountName
 from pptpgw.section import Limits
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
 SUBJECTS = 10_000
-# What of a name is looked at: that of a real user is shorter.
-_NAME_OCTETS = 256
+# How long a claim may be judged; what a RADIUS server may take is at most as much.
+JUDGING_SECONDS = 30.0
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 Told = Callable[[str, str, int, float], None]
@@ -96,12 +100,14 @@ class FailureTable:
 
     def failed(self, subject: str) -> float:
         """
-        Count a failure of C{subject}, which isn't locked out.
+        Count a failure of C{subject}, unless it is locked out.
 
         @return: how near to a lockout C{subject} is, from 0 to 1.
         """
         if not self._allowed:
             return 0.0
+        if self.locked(subject):
+            return 1.0
         now = self._clock.seconds()
         record = self._records.get(subject)
         if record is None:
@@ -142,44 +148,101 @@ class Lockout:
             "source", limits.maxFailuresPerSource, limits.lockout, clock, told
         )
 
-    def judge(self, claim: Claim, source: str, authenticate: Authenticate) -> Deferred[Grant]:
+    def judge(
+        self, claim: Claim, source: str, authenticate: Authenticate, excused: bool = False
+    ) -> Deferred[Grant]:
         """
         Have C{claim}, from the address C{source}, judged by C{authenticate}.
 
-        @return: fails with L{Unproven}, or as C{authenticate} does.
+        @param excused: whether it is judged even during a lockout, for which its maker isn't to
+            blame. What it comes to is counted all the same.
+        @return: fails with L{Unproven}; with L{Unavailable} where it takes too long; or as
+            C{authenticate} does.
         """
-        user, arrived = _subject(claim.name), self._clock.seconds()
-        if self._locked(user, source):
-            return self._deny(user, source, arrived)
+        user, arrived = claim.identity(), self._clock.seconds()
+        pending = True
+
+        def locked(*users: str) -> bool:
+            return not excused and any(self._locked(one, source) for one in users)
 
         def proven(grant: Grant) -> Grant | Deferred[Grant]:
-            if self._locked(user, source):
+            nonlocal pending
+            if not pending:
+                raise CancelledError
+            pending = False
+            proved = claim.identity(grant.name)
+            if locked(user, proved):
                 return self._deny(user, source, arrived)
-            self._users.forget(user)
+            # What a relayed claim named first isn't proven by its success.
+            for one in {proved} if claim.relayed else {user, proved}:
+                self._users.forget(one)
             return grant
 
         def refuted(failure: Failure) -> Failure | Deferred[Grant]:
+            nonlocal pending
+            if not pending:
+                raise CancelledError
+            pending = False
             # Of a password that has expired it is told that it is right.
-            hidden = failure.check(Refused) is not None and self._locked(user, source)
+            hidden = failure.check(Refused) is not None and locked(user)
             if hidden or failure.check(Unproven) is not None:
-                return self._deny(user, source, arrived)
+                return self._deny(user, source, arrived, excused)
+            if claim.relayed and failure.check(Unavailable) is None:
+                # The peer broke the conversation off, at what may have been a wrong password.
+                self._count(user, source, excused)
             return failure
 
+        def withdrawn(_: Deferred[Grant]) -> None:
+            nonlocal pending
+            if pending:
+                pending = False
+                self._count(user, source, excused)
+            judged.cancel()
+
+        if locked(user):
+            return self._deny(user, source, arrived)
         judged: Deferred[Grant] = maybeDeferred(authenticate, claim)
-        return judged.addCallbacks(proven, refuted)
+        if not claim.relayed:
+            judged.addTimeout(JUDGING_SECONDS, self._clock, _late)
+        answer: Deferred[Grant] = Deferred(withdrawn)
+        judged.addCallbacks(proven, refuted).addCallbacks(answer.callback, answer.errback)
+        return answer
+
+    def refuse(self, claim: Claim, source: str) -> Deferred[Grant]:
+        """
+        Have C{claim} answered, and counted, as a false one, and ask nobody.
+        """
+        return self._deny(claim.identity(), source, self._clock.seconds())
 
     def _locked(self, user: str, source: str) -> bool:
         return self._users.locked(user) or self._sources.locked(source)
 
-    def _deny(self, user: str, source: str, arrived: float) -> Deferred[Grant]:
-        share = 1.0
-        if not self._locked(user, source):
-            share = max(self._users.failed(user), self._sources.failed(source))
+    def _count(self, user: str, source: str, excused: bool) -> float:
+        """
+        Count a claim that wasn't found true, unless it wasn't judged because of a lockout.
+
+        @return: how near to a lockout user or source is, from 0 to 1.
+        """
+        if self._locked(user, source) and not excused:
+            return 1.0
+        return max(self._users.failed(user), self._sources.failed(source))
+
+    def _deny(
+        self, user: str, source: str, arrived: float, excused: bool = False
+    ) -> Deferred[Grant]:
+        share = self._count(user, source, excused)
         seconds = FIRST_SECONDS * (LAST_SECONDS / FIRST_SECONDS) ** share
         due = max(0.0, arrived + seconds - self._clock.seconds())
         denied: Deferred[Grant] = deferLater(self._clock, due, _unproven)
         # Who hangs up meanwhile isn't believed either.
         return denied.addErrback(_hungUp)
+
+
+def _late(result: object, seconds: float) -> object:
+    """
+    What becomes of a claim that nobody judged in time.
+    """
+    raise Unavailable("there was no verdict in time")
 
 
 def _unproven() -> Grant:
@@ -190,10 +253,3 @@ def _hungUp(failure: Failure) -> Failure:
     if failure.check(CancelledError) is None:
         return failure
     return Failure(Unproven())
-
-
-def _subject(name: bytes) -> str:
-    """
-    Whom a claim is about: with or without a Windows domain, in whatever case.
-    """
-    return accountName(name)[:_NAME_OCTETS].decode("utf-8", "backslashreplace").lower()

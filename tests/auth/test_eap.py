@@ -348,6 +348,22 @@ class TestCalls:
         assert (session.user, session.authentication) == ("bob", "eap")
         assert session.encryption == call.link.encryption == "MPPE 128 bit stateless"
 
+    @pytest.mark.parametrize("name", ["PARTNER\\bob", "\\bob"])
+    def test_aCertificatesNameIsWhole(
+        self, secrets: FilePath[str], authority: Authority, files: dict[str, str], name: str
+    ) -> None:
+        """
+        What stands before a backslash is part of it, and not a domain to leave out.
+        """
+        world = World(secrets, methods=(self._tls(authority, files),))
+        certificate, key = authority.issue(name)
+        context = makeContext(str(certificate), str(key), files["ca"], isServer=False)
+        client = EAPProtocol((), (TLSPeer(context),))
+        placed = world.call(world.connect(), b"whoever", b"", methods=(client,))
+        world.run(10, 0.01)
+        failureOf(placed)
+        assert not world.gateway.lines and not world.observer.events
+
     def test_MSCHAPv2(
         self, secrets: FilePath[str], authority: Authority, files: dict[str, str]
     ) -> None:

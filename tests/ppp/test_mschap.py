@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pptpgw.naming import accountName
 from pptpgw.ppp import mschap
 from pptpgw.wire import chap
 from tests.change import changePassword, ntHash
@@ -80,8 +81,8 @@ def test_domainIsNotHashed() -> None:
     assert (
         mschap.challengeHash(PEER_CHALLENGE, AUTHENTICATOR_CHALLENGE, b"BIGCO\\User") == CHALLENGE
     )
-    assert mschap.accountName(b"BIGCO\\User") == b"User"
-    assert mschap.accountName(b"User") == b"User"
+    assert accountName(b"BIGCO\\User") == b"User"
+    assert accountName(b"User") == b"User"
 
 
 def test_mschapExample() -> None:

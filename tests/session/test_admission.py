@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.error import Refused
+from pptpgw.error import Refused, Unavailable
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session.admission import Admission, permit
@@ -79,24 +79,23 @@ class TestSeats:
         calls = admission(maxSessions=1)
         calls.begin(1, HERE)
         calls.begin(2, THERE)
-        assert calls.seat(1, ALICE) == []
+        assert calls.seat(1, "alice", ALICE) == []
         assert calls.refusal(THERE) == "there are 1 sessions, see [limits] max-sessions"
-        with pytest.raises(Refused, match="there are 1 sessions") as caught:
-            calls.seat(2, BOB)
-        assert not caught.value.retry
+        with pytest.raises(Unavailable, match="there are 1 sessions"):
+            calls.seat(2, "bob", BOB)
         calls.leave(1)
         assert calls.refusal(THERE) == ""
-        assert calls.seat(2, BOB) == []
+        assert calls.seat(2, "bob", BOB) == []
 
     def test_fromOneSource(self) -> None:
         calls = admission(maxSessionsPerSource=1)
         for call, source in ((1, HERE), (2, HERE), (3, THERE)):
             calls.begin(call, source)
-        calls.seat(1, ALICE)
+        calls.seat(1, "alice", ALICE)
         assert calls.refusal(HERE) and not calls.refusal(THERE)
-        with pytest.raises(Refused, match="1 sessions from there"):
-            calls.seat(2, BOB)
-        calls.seat(3, BOB)
+        with pytest.raises(Unavailable, match="1 sessions from there"):
+            calls.seat(2, "bob", BOB)
+        calls.seat(3, "bob", BOB)
 
     def test_ofOneUser(self) -> None:
         """
@@ -105,14 +104,14 @@ class TestSeats:
         calls = admission(maxSessionsPerUser=2)
         for call in (1, 2, 3, 4):
             calls.begin(call, HERE)
-        calls.seat(1, ALICE)
-        calls.seat(2, ALICE)
+        calls.seat(1, "alice", ALICE)
+        calls.seat(2, "alice", ALICE)
         with pytest.raises(Refused, match="alice has 2 sessions, and may have 2") as caught:
-            calls.seat(3, ALICE)
+            calls.seat(3, "alice", ALICE)
         assert not caught.value.retry
-        calls.seat(4, BOB)
+        calls.seat(4, "bob", BOB)
         calls.leave(1)
-        assert calls.seat(3, ALICE) == []
+        assert calls.seat(3, "alice", ALICE) == []
 
     def test_replace(self) -> None:
         """
@@ -122,11 +121,11 @@ class TestSeats:
         for call in (1, 2, 3, 4):
             calls.begin(call, HERE)
         for call in (1, 2, 3):
-            assert calls.seat(call, ALICE) == []
-        assert calls.seat(4, ALICE) == [1]
+            assert calls.seat(call, "alice", ALICE) == []
+        assert calls.seat(4, "alice", ALICE) == [1]
         calls.leave(1)
         calls.begin(5, HERE)
-        assert calls.seat(5, Profile("alice", sessions=1)) == [2, 3, 4]
+        assert calls.seat(5, "alice", Profile("alice", sessions=1)) == [2, 3, 4]
 
     def test_replaceWhereAllSeatsAreTaken(self) -> None:
         """
@@ -135,8 +134,8 @@ class TestSeats:
         calls = admission(maxSessions=1, maxSessionsPerUser=1, perUser="replace")
         calls.begin(1, HERE)
         calls.begin(2, HERE)
-        calls.seat(1, ALICE)
-        assert calls.seat(2, ALICE) == [1]
+        calls.seat(1, "alice", ALICE)
+        assert calls.seat(2, "alice", ALICE) == [1]
 
     def test_theAccountSaysHowMany(self) -> None:
         """
@@ -146,11 +145,11 @@ class TestSeats:
         for call in range(10):
             calls.begin(call, HERE)
         for call in range(3):
-            calls.seat(call, Profile("alice", sessions=0))
-        calls.seat(3, Profile("bob", sessions=2))
-        calls.seat(4, Profile("bob", sessions=2))
+            calls.seat(call, "alice", Profile("alice", sessions=0))
+        calls.seat(3, "bob", Profile("bob", sessions=2))
+        calls.seat(4, "bob", Profile("bob", sessions=2))
         with pytest.raises(Refused):
-            calls.seat(5, Profile("bob", sessions=2))
+            calls.seat(5, "bob", Profile("bob", sessions=2))
 
     def test_anotherUserOnTheSameCall(self) -> None:
         """
@@ -159,9 +158,9 @@ class TestSeats:
         calls = admission(maxSessionsPerUser=1)
         calls.begin(1, HERE)
         calls.begin(2, HERE)
-        calls.seat(1, ALICE)
-        calls.seat(1, BOB)
-        calls.seat(2, ALICE)
+        calls.seat(1, "alice", ALICE)
+        calls.seat(1, "bob", BOB)
+        calls.seat(2, "alice", ALICE)
 
     @given(
         st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["begin", "seat", "open", "leave"])))
@@ -180,7 +179,7 @@ class TestSeats:
                 living.add(call)
             elif what == "seat" and call in living:
                 try:
-                    calls.seat(call, (ALICE, BOB)[call % 2])
+                    calls.seat(call, "ab"[call % 2], (ALICE, BOB)[call % 2])
                     seated.add(call)
                 except Refused:
                     seated.discard(call)
@@ -197,7 +196,7 @@ class TestSeats:
         for call in range(3):
             assert not calls.refusal(HERE)
             calls.begin(call, HERE)
-            calls.seat(call, Profile(str(call)))
+            calls.seat(call, str(call), Profile(str(call)))
         assert calls.refusal(HERE)
 
 

@@ -5,20 +5,29 @@ Tests of L{pptpgw.session.lockout}.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
+from pptpgw.auth.eap import EAP
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.error import Refused, Unproven
+from pptpgw.error import Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Claim, Grant
+from pptpgw.ppp.eapmethod import RelayedClaim
+from pptpgw.ppp.eaptls import CertifiedClaim
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import lockout
-from pptpgw.session.lockout import FIRST_SECONDS, LAST_SECONDS, FailureTable, Lockout
+from pptpgw.session.lockout import (
+    FIRST_SECONDS,
+    JUDGING_SECONDS,
+    LAST_SECONDS,
+    FailureTable,
+    Lockout,
+)
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 WRONG, RIGHT = b"wrong", b"right"
@@ -273,6 +282,143 @@ def test_whoHangsUp() -> None:
         assert isinstance(answer, Failure) and isinstance(answer.value, Unproven)
     assert len(world.told) == 1
     assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_whoTakesItBack(stubborn: bool) -> None:
+    """
+    Before it is judged: it may have been a guess, whatever becomes of it where it is judged.
+    """
+    world = World(maxFailures=2)
+    verdicts: list[Deferred[Grant]] = []
+
+    def authenticate(claim: Claim) -> Deferred[Grant]:
+        late = ValueError("cancelled")
+        verdicts.append(Deferred(lambda one: one.errback(late) if stubborn else None))
+        return verdicts[-1]
+
+    for _ in range(2):
+        judged = world.lockout.judge(claim(b"alice", WRONG), HERE, authenticate)
+        answers: list[object] = []
+        judged.addBoth(answers.append)
+        judged.cancel()
+        (answer,) = answers
+        assert isinstance(answer, Failure) and answer.check(CancelledError)
+    assert [verdict.called for verdict in verdicts] == [True, True]
+    assert len(world.told) == 1
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_whoeverHangs() -> None:
+    """
+    A claim that isn't judged in time is an outage, and no guess.
+    """
+    world = World(maxFailures=1)
+    answers: list[object] = []
+    world.lockout.judge(claim(b"alice", WRONG), HERE, lambda _: Deferred()).addBoth(answers.append)
+    world.clock.advance(JUDGING_SECONDS)
+    (answer,) = answers
+    assert isinstance(answer, Failure) and answer.check(Unavailable)
+    assert not world.told
+
+
+class TestExcused:
+    """
+    Whoever has a session is judged whatever the lockouts.
+    """
+
+    def test_theyAreJudged(self) -> None:
+        world = World(maxFailures=2)
+        world.guess(2)
+        judged = world.lockout.judge(claim(b"alice", RIGHT), HERE, world.authenticate, True)
+        answers: list[object] = []
+        judged.addBoth(answers.append)
+        world.clock.advance(0)
+        assert isinstance(answers[0], Grant)
+
+    def test_theyAreCounted(self) -> None:
+        """
+        Against the source too while the user is locked out, and the other way round.
+        """
+        world = World(maxFailures=2, maxFailuresPerSource=5)
+        world.guess(2)
+        for _ in range(3):
+            judged = world.lockout.judge(claim(b"alice", WRONG), HERE, world.authenticate, True)
+            judged.addErrback(lambda failure: None)
+            world.clock.advance(LAST_SECONDS)
+        assert [(kind, subject) for kind, subject, *_ in world.told] == [
+            ("user", "alice"),
+            ("source", HERE),
+        ]
+
+
+class TestRelayed:
+    """
+    Claims that somebody else has a conversation about: whom it is true of is another question.
+    """
+
+    def judge(self, world: World, verdict: object, outer: bytes = b"outer") -> list[object]:
+        conversation: Any = None
+        relayed = RelayedClaim(EAP, outer, 1, b"", b"", conversation)
+        answers: list[object] = []
+
+        def authenticate(claim: Claim) -> Any:
+            if isinstance(verdict, Exception):
+                return fail(verdict)
+            return succeed(Grant(str(verdict), b"", None, Profile(str(verdict))))
+
+        world.lockout.judge(relayed, HERE, authenticate).addBoth(answers.append)
+        return answers
+
+    def test_aLockoutOfEitherNameHolds(self) -> None:
+        world = World(maxFailures=2)
+        world.guess(2)
+        denied = self.judge(world, "Alice")
+        world.clock.advance(LAST_SECONDS)
+        assert isinstance(denied[0], Failure) and denied[0].check(Unproven)
+        assert isinstance(self.judge(world, "bob")[0], Grant)
+        assert not self.judge(world, "bob", b"DOM\\alice")
+
+    def test_onlyWhoIsProvenBeginsAnew(self) -> None:
+        """
+        Else whoever has an account could call itself alice first, and guess at her for ever.
+        """
+        world = World(maxFailures=3)
+        world.guess(2)
+        self.judge(world, "bob", b"alice")
+        world.guess(1)
+        assert [subject for _, subject, _, _ in world.told] == ["alice"]
+        world = World(maxFailures=3)
+        world.guess(2)
+        self.judge(world, "Alice", b"anonymous")
+        world.guess(2)
+        assert not world.told
+
+    def test_whoBreaksItOffIsCounted(self) -> None:
+        """
+        An outage isn't, however long it takes.
+        """
+        world = World(maxFailures=2)
+        for problem in (Unavailable("nobody there"), Refused("silent"), Malformed("what?")):
+            assert not world.told
+            self.judge(world, problem)
+        assert [subject for _, subject, _, _ in world.told] == ["outer"]
+        judged = world.lockout.judge(
+            RelayedClaim(EAP, b"x", 1, b"", b"", cast(Any, None)), HERE, lambda _: Deferred()
+        )
+        world.clock.advance(10 * JUDGING_SECONDS)
+        assert not judged.called
+
+
+def test_aCertificatesNameHasNoDomain() -> None:
+    """
+    Nor does its failure count against whom the same name without one means.
+    """
+    world = World(maxFailures=1)
+    keys: Any = None
+    certified = CertifiedClaim(EAP, b"PARTNER\\Alice", 1, b"", b"", keys)
+    world.lockout.judge(certified, HERE, lambda _: fail(Unproven()))
+    assert [subject for _, subject, _, _ in world.told] == ["partner\\alice"]
 
 
 @pytest.mark.parametrize("name", [b"ALICE", b"Alice", b"DOMAIN\\alice"])

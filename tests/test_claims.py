@@ -1,0 +1,197 @@
+"""
+Tests of whom the gateway lets claim what: claims within a session, claims that are taken back, and
+names that mean one user. Callers and a gateway, in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.ppp.settings import Identity
+from pptpgw.profile import Profile
+from pptpgw.wire import chap, ppp
+from tests.limited import Made, Placed, World, worlds
+
+make = pytest.fixture(worlds)
+
+MALLORY = "192.0.2.66"
+
+
+def claimAgain(placed: Placed, name: bytes, password: bytes) -> None:
+    """
+    Negotiate LCP anew, and claim to be C{name} this time.
+    """
+    assert placed.call is not None
+    link = placed.call.link
+    link.settings = replace(link.settings, identity=Identity(name, password, (MSCHAPV2,)))
+    link.lcp.lowerDown()
+    link.lcp.lowerUp()
+
+
+def asked(world: World) -> list[bytes]:
+    """
+    The users whom the checker is asked about from now on.
+    """
+    checker: Any = world.checker
+    names: list[bytes] = []
+    request = checker.requestAvatarId
+
+    def watched(credentials: Any) -> Deferred[Any]:
+        names.append(credentials.username)
+        answer: Deferred[Any] = request(credentials)
+        return answer
+
+    checker.requestAvatarId = watched
+    return names
+
+
+def answers(world: World) -> list[tuple[float, int, bytes]]:
+    """
+    When the gateway answered claims from now on, with what code, and what it says but for the
+    challenge that comes next.
+    """
+    found: list[tuple[float, int, bytes]] = []
+    channel: Any
+    (channel,) = [one for one in world.dataPath.channels if one.sent]
+    send = channel.sendFrame
+    begun = world.clock.seconds()
+
+    def watched(protocol: int, information: bytes) -> None:
+        if protocol == ppp.CHAP and information[0] != chap.Challenge.CODE:
+            message = bytes(information[4:]).partition(b" C=")[0]
+            found.append((round(world.clock.seconds() - begun, 2), information[0], message))
+        send(protocol, information)
+
+    channel.sendFrame = watched
+    return found
+
+
+class TestWithinASession:
+    def test_anotherUser(self, make: Made) -> None:
+        """
+        A caller with an account can't tell a right password of somebody else's from a wrong one, by
+        no answer and no delay; nobody is asked, and it is counted as any guess is.
+        """
+        seen = []
+        for name, password in ((b"alice", b"alice"), (b"alice", b"wrong"), (b"bob", b"wrong")):
+            world = make()
+            placed = world.call(b"bob", MALLORY)
+            names, found = asked(world), answers(world)
+            claimAgain(placed, name, password)
+            world.run(20, 0.01)
+            seen.append((found, world.users))
+            assert names == ([b"bob"] if name == b"bob" else [])
+            assert [refused[1:] for refused in world.observer.refused] == [
+                (name.decode(), "mschapv2", "no such user or wrong password")
+            ]
+        assert seen[0][0] and seen[0] == seen[1] == seen[2]
+
+    def test_guessing(self, make: Made) -> None:
+        """
+        As many guesses as anybody has, and then a lockout.
+        """
+        world = make(maxFailures=4)
+        for _ in range(4):
+            placed = world.call(b"bob", MALLORY)
+            claimAgain(placed, b"alice", b"wrong")
+            world.run(10, 0.01)
+        assert [(kind, subject) for kind, subject, *_ in world.observer.lockouts] == [
+            ("user", "alice")
+        ]
+
+    def test_itsOwnUser(self, make: Made) -> None:
+        """
+        However the name is written; also while strangers have locked it out. Wrong guesses are
+        counted, and after one the lockout holds here too.
+        """
+        world = make(maxFailures=3, lockout=600.0)
+        world.allow(Profile("ALICE"))
+        placed = world.call(b"alice", MALLORY)
+        for number in range(3):
+            world.place(world.connect(f"192.0.2.{number + 80}"), b"alice", b"wrong")
+        world.run(10, 0.01)
+        assert world.observer.lockouts
+        claimAgain(placed, b"DOMAIN\\alice", b"alice")
+        world.run(1)
+        assert world.users == ["alice"]
+        names = asked(world)
+        claimAgain(placed, b"alice", b"wrong")
+        world.run(10, 0.01)
+        assert names == [b"alice"]
+        assert world.users == []
+
+    def test_itsOwnGuessesAreCounted(self, make: Made) -> None:
+        """
+        Against the address that it calls from, whatever its right password makes forgotten.
+        """
+        world = make(maxFailuresPerSource=3)
+        for _ in range(3):
+            placed = world.call(b"alice", MALLORY)
+            claimAgain(placed, b"alice", b"wrong")
+            world.run(10, 0.01)
+        assert [(kind, subject) for kind, subject, *_ in world.observer.lockouts] == [
+            ("source", MALLORY)
+        ]
+
+
+class TestTakenBack:
+    def test_itIsCounted(self, make: Made) -> None:
+        """
+        Claims that a stranger takes back before their verdict, by negotiating LCP anew, are put to
+        the checker one at a time, and no more often than false ones may be.
+        """
+        world = make(maxFailures=1000, maxFailuresPerSource=20)
+        judging: list[Deferred[Any]] = []
+        checker: Any = world.checker
+
+        def slow(credentials: Any) -> Deferred[Any]:
+            judging.append(Deferred())
+            assert [one.called for one in judging[:-1]] == [True] * (len(judging) - 1)
+            return judging[-1]
+
+        checker.requestAvatarId = slow
+        world.place(world.connect(MALLORY), b"alice", b"wrong")
+        world.run(0.05)
+        (line,) = world.gateway.lines
+        for _ in range(300):
+            line.link.frameReceived(ppp.LCP, ppp.encodePacket(ppp.CONFIGURE_REQUEST, 99, b""))
+            world.run(0.008)
+        assert [(kind, subject) for kind, subject, *_ in world.observer.lockouts] == [
+            ("source", MALLORY)
+        ]
+        assert len(judging) == 20
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["alice", "Alice", "ALICE", "DOM\\alice", "dom\\ALICE"])
+    def test_oneUserHasOneLimit(self, make: Made, name: str) -> None:
+        """
+        However its name is written, where whoever judges has no other for it.
+        """
+        world = make(maxSessionsPerUser=1, perUser="replace")
+        world.checker.profiles[name.encode()] = Profile(name)
+        world.call(b"alice")
+        placed = world.place(world.connect(), name.encode())
+        world.run(1)
+        assert placed.call is not None and world.users == [name]
+
+    def test_whatItHadIsWaitedFor(self, make: Made) -> None:
+        """
+        The end of its session is accounted for first, as that of the same user.
+        """
+        world = make()
+        world.observer.reports = []
+        world.allow(Profile("Alice"))
+        world.call(b"alice").hangUp()
+        world.run(0.5)
+        second = world.call(b"Alice")
+        assert second.call is None and not second.failure
+        world.observer.reports[0].callback(None)
+        world.run(0.2)
+        assert second.address == "10.77.0.11"
+        world.observer.reports = None
