@@ -155,8 +155,11 @@ def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> Kind:
 
 
 def _address(value: object) -> IPv4Address:
+    """
+    One of a machine's own; its loopback too.
+    """
     address = IPv4Address(_exactly(str, value))
-    _require(not (address.is_unspecified or address.is_multicast or address == _BROADCAST))
+    _require(address.is_loopback or isUnicast(IPv4Network(address)))
     return address
 
 
@@ -179,7 +182,7 @@ def hostsOf(network: IPv4Network) -> AddressRange:
 
 def _unicast(value: object) -> IPv4Address:
     address = _address(value)
-    _require(isUnicast(IPv4Network(address)))
+    _require(not address.is_loopback)
     return address
 
 
@@ -314,13 +317,12 @@ NO_UNICAST = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", 
 The networks that no host has an address of.
 """
 _NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
-_BROADCAST = IPv4Address("255.255.255.255")
 BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))
 ADDRESS = Kind(f'an IPv4 address of one host, as in "192.0.2.1"{_NO_UNICAST}', _unicast)
 ADDRESSES = _listOf("distinct IPv4 addresses of hosts", _address)
 TWO_ADDRESSES = Kind(
-    "a list of at most two distinct IPv4 addresses of hosts",
-    lambda value: ADDRESSES.convert(value if len(value) <= 2 else None),
+    f"a list of at most two distinct IPv4 addresses of hosts{_NO_UNICAST}",
+    lambda value: _listOf("", _unicast).convert(value if len(value) <= 2 else None),
 )
 NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
 CALLERS_NETWORKS = Kind(f"{NETWORKS.allowed}{_NO_UNICAST}", _listOf("", _unicastNetwork).convert)

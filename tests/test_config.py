@@ -242,6 +242,8 @@ class TestErrors:
             ("ipv4", 'pool = ["10.0.0.1-10.0.0.5", "10.0.0.5"]', "none overlapping"),
             ("ipv4", 'pool = "10.0.0.1-10.0.0.5"', "FIRST-LAST"),
             ("ipv4", 'dns = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]', "at most two"),
+            ("ipv4", 'dns = ["127.0.0.53"]', "addresses of hosts"),
+            ("listen", 'addresses = ["240.0.0.1"]', "distinct IPv4 addresses"),
             ("ipv6", 'prefixes = "fc00::1/48"', "of at most 64 bits without host bits"),
             ("ipv6", 'prefixes = ["fc00::/65"]', "an IPv6 network of at most 64 bits"),
             ("ipv6", 'prefixes = ["fc00::/64", "fc00::/64"]', "a list of distinct ones"),
