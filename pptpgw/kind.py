@@ -105,7 +105,7 @@ def orZero(kind: Kind) -> Kind:
     """
 
     def convert(value: object) -> object:
-        # A falsehood is equal to 0, and no number.
+        # False equals 0, and isn't a number.
         return 0.0 if value == 0 and not isinstance(value, bool) else kind.convert(value)
 
     return Kind(f"0, or {kind.allowed}", convert)
@@ -156,7 +156,7 @@ def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> Kind:
 
 def _address(value: object) -> IPv4Address:
     """
-    One of a machine's own; its loopback too.
+    An address that a machine can have, loopback included.
     """
     address = IPv4Address(_exactly(str, value))
     _require(address.is_loopback or isUnicast(IPv4Network(address)))
@@ -181,6 +181,9 @@ def hostsOf(network: IPv4Network) -> AddressRange:
 
 
 def _unicast(value: object) -> IPv4Address:
+    """
+    An address that others can reach a machine at.
+    """
     address = _address(value)
     _require(not address.is_loopback)
     return address
@@ -314,7 +317,7 @@ def _udpAddress(value: object) -> str:
 
 NO_UNICAST = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
 """
-The networks that no host has an address of.
+The networks whose addresses no host can have on a network.
 """
 _NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
 BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))

@@ -93,8 +93,8 @@ class NetworksBehind(Generic[N]):
 
     def _other(self, network: N, user: str) -> str:
         """
-        Another user whose this network is, or the link around it, or a part of the link that it is;
-        empty: nobody's.
+        The name of another user that C{network} leads to, whose link C{network} is a part of, or
+        that a part of C{network} leads to where that is a link's; empty: there is none.
         """
         near: list[N] = [network]
         if network.prefixlen > self._length:

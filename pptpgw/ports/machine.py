@@ -15,7 +15,7 @@ def lackingAddress(address: str) -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Any free port, of which nobody hears, tells what the kernel thinks of the address.
+            # The kernel refuses an address that it doesn't have, whatever the port.
             probe.bind((address, 0))
         except OSError as error:
             return f"{address}: {error.strerror}: it must be one of this machine (ip address)"

@@ -3,8 +3,9 @@ Requests to RADIUS servers: which server is asked, and which one after it.
 
 The rules:
 
- - A live server is chosen by chance, by the weights; one of weight 0 where no other is free; a dead
-   one only where no live one is left to ask, be they free or busy: it would cost its whole timeout.
+ - A live server is chosen by chance, by the weights; one of weight 0 where no other is free. A dead
+   one is chosen only where no live one, free or busy, is left to ask: it would most likely cost the
+   request the whole time that a server has to answer.
  - A server that leaves a request unanswered has had its turn, and the next one is asked. Once each
    has had it, all get another, L{PAUSE} later, until the request's deadline.
  - A server that left a request unanswered, and was silent for half of that time or more, is dead,

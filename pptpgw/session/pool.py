@@ -5,9 +5,9 @@ The rules:
 
  - A user whose account names single addresses gets the first of them that is free, whether or not
    a pool holds it; from then on, or from L{AddressPool.reserve}, no pool gives them to others.
- - A user whose account names a network gets the first free address of the pools that lies in what
-   it names; where the pools have none of that, the first free one that a host can have there. It
-   owns none.
+ - A user whose account names networks gets the first free address of a pool that lies in one of
+   them. Where the pools and the networks have no address in common, it gets the first free host
+   address of the networks. Such an account owns no address.
  - The gateway's own addresses are never given.
    Kept is only whose the addresses of the pools are, so that never takes more room than these have:
    of two accounts that name the same one the later owns it, and when a pool comes to hold more,
