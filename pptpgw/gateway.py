@@ -24,6 +24,7 @@ from pptpgw.interfaces import (
     Claim,
     Grant,
     IDataPath,
+    IHealth,
     INetwork,
     INetworkProtocol,
     ISessionObserver,
@@ -58,6 +59,7 @@ class Gateway:
     Everything that callers have in common.
 
     @ivar lines: the callers of now, authenticated or not.
+    @ivar health: what must be in order for calls to be taken.
     @ivar returns: what networks are taking back.
     @ivar lockout: stands before whoever judges claims.
     @ivar counters: the L{Totals} of packets, octets and discards.
@@ -104,6 +106,9 @@ class Gateway:
         ours = [one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)]
         every = (*ours, SessionLimits(clock, limits, now), *observers)
         self.observers: list[ISessionObserver] = [verified(one) for one in every]
+        self.health: list[IHealth] = [
+            one for one in (dataPath, *networks, *self.observers) if IHealth.providedBy(one)
+        ]
         self.lines: set[Line] = set()
         self._admission: Admission[Line] = Admission(limits)
         self.lockout = Lockout(clock, limits, self._lockedOut)
@@ -182,7 +187,7 @@ class Gateway:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
             return
         source = call.peerAddress
-        reason = self._admission.refusal(source)
+        reason = self._admission.refusal(source) or self._fault()
         if reason:
             # A line that is busy is one to dial again.
             call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
@@ -406,6 +411,12 @@ class Gateway:
         """
         if self.quota.allows("calls without GRE", line.call.peerAddress):
             self._log.warn("{text}", session=line.caller.session, text=text)
+
+    def _fault(self) -> str:
+        """
+        Why nobody can be served just now; empty: everybody can.
+        """
+        return next((one.fault for one in self.health if one.fault), "")
 
     def _abandon(self) -> None:
         for line in tuple(self.lines):

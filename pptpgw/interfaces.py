@@ -224,6 +224,18 @@ class IDataPath(Interface):
         """
 
 
+class IHealth(Interface):
+    """
+    What a data path, a network or an observer provides that may lose what it needs while the
+    gateway runs, a device that somebody deletes for one.
+    """
+
+    fault = Attribute(
+        "Why it can't serve just now, in words, for the log; empty: it can. Meanwhile the gateway "
+        "takes no calls."
+    )
+
+
 class INetworkLink(Interface):
     """
     What a link gives a network protocol that is attached to it.

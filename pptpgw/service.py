@@ -192,7 +192,7 @@ class GatewayService(Service):
             name: factory.makeNetwork(configuration.section(factory), environment)
             for name, factory in networkFactories(configuration).items()
         }
-        self._shaper = Shaper(self.dataPath.interface)
+        self._shaper = Shaper(reactor, self.dataPath.interface)
         self.gateway = Gateway(
             reactor,
             linkSettings(configuration, portal.listCredentialsInterfaces()),
@@ -211,6 +211,7 @@ class GatewayService(Service):
             configuration.limits,
             tuple(self.networks),
         )
+        self.gateway.health.append(self._masquerade)
         self._control = ControlFactory(
             reactor,
             ConnectionSettings(

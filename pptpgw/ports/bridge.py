@@ -8,15 +8,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import rtnetlink
+from pptpgw.ports.device import Device
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.rtnetlink import Kernel, Link, RequestSocket
-from pptpgw.ports.tun import System as TUNSystem
-from pptpgw.ports.tun import TUNPort
+from pptpgw.ports.tun import System
 
 _KEY = "[bridge] interface"
 # A bridge takes the lowest address of its ports for its own, and must not take one that comes and
@@ -31,16 +29,16 @@ class _Bridged(NetlinkPort):
 
     _bridge = 0
 
-    def join(self, bridge: str) -> None:
+    def join(self, bridge: str, address: bytes) -> None:
         """
-        Join the bridge of this name.
+        Join the bridge of this name; harmless the second time.
 
+        @param address: the interface's Ethernet address there.
         @raise ConfigurationError: there is none, or the kernel won't have it.
         @raise NotPermitted: without CAP_NET_ADMIN.
         """
         assert self._kernel is not None
         found = _find(self._kernel, bridge)
-        address = _HIGHEST + secrets.token_bytes(5)
         what = f"joining {bridge} to"
         self._ask(what, rtnetlink.setLink(self._index, address=address))
         self._ask(what, rtnetlink.setLink(self._index, master=found.index))
@@ -54,6 +52,14 @@ class _Bridged(NetlinkPort):
             self._kernel.ask([rtnetlink.setLink(self._index, master=0)])
             self._bridge = 0
         super().remove()
+
+    def _isChanged(self, link: Link) -> str:
+        """
+        See L{NetlinkPort.isTaken}.
+        """
+        if link.master != self._bridge:
+            return "the device was taken out of its bridge"
+        return super()._isChanged(link)
 
 
 def _find(kernel: Kernel, bridge: str) -> Link:
@@ -76,10 +82,12 @@ def _find(kernel: Kernel, bridge: str) -> Link:
     return found
 
 
-class BridgePort(TUNPort):
+class BridgePort(Device):
     """
     A TAP device, brought up and joined to a bridge.
     """
+
+    kernel: _Bridged
 
     def __init__(
         self,
@@ -88,7 +96,7 @@ class BridgePort(TUNPort):
         mtu: int,
         bridge: str,
         counters: Counters,
-        system: TUNSystem | None = None,
+        system: System | None = None,
         netlink: Callable[[], Kernel] = RequestSocket,
     ) -> None:
         """
@@ -96,27 +104,20 @@ class BridgePort(TUNPort):
         @param bridge: the name of the Linux bridge to join; empty: none.
         @raise ConfigurationError: the name is no name for an interface.
         """
-        super().__init__(reactor, name, counters, system=system, ethernet=True, key=_KEY)
-        self._mtu = mtu
+        kernel = _Bridged(reactor, name, netlink)
+        super().__init__(
+            reactor, name, mtu, counters, system, ethernet=True, key=_KEY, kernel=kernel
+        )
         self._bridge = bridge
         self._netlink = netlink
-        self._kernel = _Bridged(reactor, name, netlink)
+        self._address = _HIGHEST + secrets.token_bytes(5)
 
-    def start(self) -> None:
+    def prepare(self) -> None:
         """
-        Open the device, bring it up, and join the bridge.
-
-        @raise pptpgw.error.PPTPGWError: the text says why it can't be; nothing is left open.
+        Join the bridge.
         """
-        self.startReading()
-        try:
-            self._kernel.name = self.name
-            self._kernel.configure(self._mtu)
-            if self._bridge:
-                self._kernel.join(self._bridge)
-        except BaseException:
-            self.stop()
-            raise
+        if self._bridge:
+            self.kernel.join(self._bridge, self._address)
 
     def lacking(self) -> Iterator[str]:
         """
@@ -130,10 +131,3 @@ class BridgePort(TUNPort):
                 yield str(error)
             finally:
                 kernel.close()
-
-    def stop(self) -> Deferred[None]:
-        """
-        Leave the bridge and close the device; harmless the second time.
-        """
-        self._kernel.remove()
-        return super().stop()

@@ -9,22 +9,25 @@ second socket takes every packet and has a filter that keeps none, so its queue 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from array import array
 from collections.abc import Callable
 from struct import Struct
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed, NotPermitted
+from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.raw import Raw, fastest
+from pptpgw.ports.upkeep import Upkeep
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
@@ -88,7 +91,7 @@ def _silence(opened: socket.socket) -> None:
     opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _PROGRAM.pack(1, address))
 
 
-@implementer(IReadDescriptor)
+@implementer(IReadDescriptor, IHealth)
 class GREPort:
     """
     The raw sockets for enhanced GRE, bound to one local address or to every one.
@@ -104,7 +107,7 @@ class GREPort:
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: Any,
         address: str,
         counters: Counters,
         system: System = socket,
@@ -118,6 +121,15 @@ class GREPort:
         self._silencer: socket.socket | None = None
         self._raw = raw
         self._channels: dict[int, Receive] = {}
+        what = f"the socket for GRE at {address or 'every address'}"
+        self._upkeep = Upkeep(reactor, lambda: what, self._restore)
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self._upkeep.fault
 
     def startListening(self) -> None:
         """
@@ -160,6 +172,7 @@ class GREPort:
         """
         Close the sockets, after every call; harmless the second time.
         """
+        self._upkeep.stop()
         if self._socket is not None and self._silencer is not None:
             self._reactor.removeReader(self)
             self._socket.close()
@@ -218,10 +231,11 @@ class GREPort:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor gave the descriptor up, or is stopping. The socket stays open until
-        L{stopListening}: calls still send by its number.
+        The reactor gave the descriptor up, or is stopping. The socket stays open until it is opened
+        again, or until L{stopListening}: calls still send by its number.
         """
         self._reactor.removeReader(self)
+        self._upkeep.lost("it failed")
 
     def doRead(self) -> None:
         """
@@ -236,6 +250,9 @@ class GREPort:
             # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self.counters.discard(f"GRE not read: {name}")
+            if error.errno == errno.ECONNABORTED:
+                # Somebody closed it under our hands, and nothing comes to it any more.
+                self._upkeep.lost("it was closed by somebody else")
             return
         for channel, sequence, protocol, frames in runs:
             try:
@@ -245,6 +262,17 @@ class GREPort:
                     channel(sequence, protocol, frames)
             except Exception:
                 self._log.failure("A call failed on a packet")
+
+    def _restore(self) -> None:
+        """
+        Open the socket again. It keeps its number, by which calls send.
+        """
+        if self._socket is not None:
+            opened = self._open(_enlarge)
+            self._reactor.removeReader(self)
+            os.dup2(opened.fileno(), self._socket.fileno(), inheritable=False)
+            opened.close()
+            self._reactor.addReader(self)
 
     def _unclear(self, octets: bytes) -> None:
         """

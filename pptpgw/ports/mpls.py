@@ -15,8 +15,7 @@ from twisted.internet.defer import Deferred
 from pptpgw.counters import Counters
 from pptpgw.error import NotPermitted
 from pptpgw.log import Logger
-from pptpgw.ports.netlink import NetlinkPort
-from pptpgw.ports.tun import TUNPort
+from pptpgw.ports.device import Device
 
 SYSCTL = Path("/proc/sys/net/mpls")
 """
@@ -27,12 +26,11 @@ _SIOCGIFHWADDR = 0x8927
 _REQUEST = Struct("16s2x6s16x")
 
 
-class MPLSPort(TUNPort):
+class MPLSPort(Device):
     """
     A TAP device that the kernel takes labelled packets from.
 
     @ivar address: the kernel's own Ethernet address on it, once it is open.
-    @ivar mtu: the largest packet, its label stack included, in octets.
     """
 
     _log = Logger()
@@ -47,18 +45,17 @@ class MPLSPort(TUNPort):
     ) -> None:
         """
         @param name: the device's name.
+        @param mtu: the largest packet, its label stack included, in octets.
         @param sysctl: the folder of the kernel's switches.
         @raise ConfigurationError: the name is no name for an interface.
         """
-        super().__init__(reactor, name, counters, ethernet=True, key="[mpls] interface")
+        super().__init__(reactor, name, mtu, counters, ethernet=True, key="[mpls] interface")
         self.address = bytes(6)
-        self.mtu = mtu
         self._sysctl = sysctl
-        self._netlink = NetlinkPort(reactor, name)
         # The switch for labelled packets, and how it stood.
         self._switch: tuple[Path, str] | None = None
 
-    def startReading(self) -> None:
+    def start(self) -> None:
         """
         Open the device, bring it up, and have the kernel take labelled packets from it.
 
@@ -69,15 +66,7 @@ class MPLSPort(TUNPort):
                 "this kernel has no MPLS: modprobe mpls_router loads it, and mpls_iptunnel for "
                 "routes that push labels; or leave mpls out of [network] protocols"
             )
-        super().startReading()
-        try:
-            self._netlink.name = self.name
-            self._netlink.configure(self.mtu)
-            self.address = _hardwareAddress(self.name)
-            self._switchOn(self._sysctl / "conf" / self.name / "input")
-        except BaseException:
-            self.stop()
-            raise
+        super().start()
         if (self._sysctl / "platform_labels").read_text().strip() == "0":
             self._log.warn(
                 "the kernel forwards no labelled packet as long as net.mpls.platform_labels is 0: "
@@ -96,8 +85,14 @@ class MPLSPort(TUNPort):
             except OSError:
                 # It went with the device, or the privileges did.
                 pass
-        self._netlink.remove()
         return super().stop()
+
+    def prepare(self) -> None:
+        """
+        Have the kernel take labelled packets from the device.
+        """
+        self.address = _hardwareAddress(self.name)
+        self._switchOn(self._sysctl / "conf" / self.name / "input")
 
     def _switchOn(self, path: Path) -> None:
         try:
@@ -108,7 +103,8 @@ class MPLSPort(TUNPort):
                 f"{path} can't be set ({error.strerror}): labelled packets from {self.name} would "
                 "be dropped; it needs CAP_NET_ADMIN and a writable /proc/sys"
             ) from error
-        self._switch = (path, before)
+        if self._switch is None:
+            self._switch = (path, before)
 
 
 def _hardwareAddress(name: str) -> bytes:

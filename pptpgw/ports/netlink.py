@@ -133,12 +133,11 @@ class NetlinkPort:
             del self._lengths[length]
         inSlices(self._clock, self._withdraw(network))
 
-    def restore(self) -> Deferred[None]:
+    def restore(self) -> None:
         """
-        Have the interface, perhaps another one by now, as it was made: whatever somebody else took
-        from it. Harmless where nothing is missing.
+        Have the interface, perhaps another one of its name by now, up and with its addresses again;
+        harmless where nothing is missing.
 
-        @return: fires when the last route is there; fails with L{PPTPGWError}.
         @raise NotPermitted: as L{configure} does.
         @raise ConfigurationError: as L{configure} does.
         """
@@ -146,6 +145,13 @@ class NetlinkPort:
         for address in self._addresses:
             request = rtnetlink.addAddress(self._index, address)
             self._ask(f"address {address} of", request, errno.EEXIST)
+
+    def restoreRoutes(self) -> Deferred[None]:
+        """
+        Have every route again.
+
+        @return: fires when the last one is there; fails with L{PPTPGWError}.
+        """
         return inSlices(self._clock, self._leadAgain())
 
     def isTaken(self, kind: int, sender: int, body: bytes) -> str:

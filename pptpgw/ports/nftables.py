@@ -15,16 +15,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
 from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.python.procutils import which
+from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.interfaces import IHealth
+from pptpgw.ports.rtnetlink import options
+from pptpgw.ports.upkeep import Upkeep
+from pptpgw.ports.watch import NETFILTER, TABLE_GROUPS, Watch
 
 TIMEOUT = 10.0
 """
@@ -38,6 +43,12 @@ _ON = "1"
 _ERROR_LIMIT = 2048
 _OUTPUT_LIMIT = 1 << 16
 _BEFORE = "ip_forward_was_"
+
+# From linux/netfilter/nf_tables.h and nfnetlink.h: what was deleted, by the type of the
+# message; and the attribute that names its table, behind another header.
+_DELETED = {0x0A02: "it", 0x0A05: "its chain", 0x0A08: "its rule"}
+_TABLE_NAME = 1
+_GENERIC_HEADER = 4
 
 
 class System(Protocol):
@@ -76,6 +87,7 @@ class RealSystem:
         path.write_text(text)
 
 
+@implementer(IHealth)
 class Masquerade:
     """
     What makes the peers' packets look like ours beyond the default route.
@@ -85,7 +97,7 @@ class Masquerade:
 
     def __init__(
         self,
-        reactor: IReactorProcess,
+        reactor: Any,
         clock: IReactorTime,
         interface: str,
         system: System | None = None,
@@ -101,6 +113,16 @@ class Masquerade:
         self._started = False
         # What the switch was before us; empty: on.
         self._forwarding = ""
+        what = f"nftables' table {self.table}"
+        self._upkeep = Upkeep(clock, lambda: what, self._setUpAgain)
+        self._watch = Watch(reactor, self._isTaken, self._upkeep.lost, TABLE_GROUPS, NETFILTER)
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self._upkeep.fault
 
     def start(self) -> Deferred[None]:
         """
@@ -124,6 +146,8 @@ class Masquerade:
         if not self._started:
             return succeed(None)
         self._started = False
+        self._upkeep.stop()
+        self._watch.stop()
         failure = self._restore()
         # Somebody may have removed it: what is added first can be deleted.
         removed = self._run(f"add table ip {self.table}\ndelete table ip {self.table}\n")
@@ -160,6 +184,7 @@ class Masquerade:
         The table stands: let packets through.
         """
         self._started = True
+        self._watch.start()
         if self._system.read(FORWARDING).strip() != _ON:
             try:
                 self._system.write(FORWARDING, f"{_ON}\n")
@@ -168,6 +193,24 @@ class Masquerade:
                     f"{FORWARDING} can't be set ({error.strerror}): set net.ipv4.ip_forward=1 with "
                     "sysctl beforehand, or let the service write there"
                 ) from error
+
+    def _setUpAgain(self) -> Deferred[None]:
+        """
+        Set the table up again.
+        """
+        # What our own program does to the table needn't be announced.
+        self._watch.stop()
+        done = self._run(self._script(self._defaultInterface()))
+        return done.addCallback(lambda ignored: self._watch.start())
+
+    def _isTaken(self, kind: int, sender: int, body: bytes) -> str:
+        """
+        See L{pptpgw.ports.watch.Announced}.
+        """
+        named = options(body[_GENERIC_HEADER:]).get(_TABLE_NAME, b"").rstrip(b"\0")
+        if kind in _DELETED and named == self.table.encode():
+            return f"{_DELETED[kind]} was deleted"
+        return ""
 
     def _script(self, out: str) -> str:
         """

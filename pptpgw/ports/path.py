@@ -21,22 +21,22 @@ from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IChannelOwner,
     IDataPathFactory,
+    IHealth,
     INetworkProtocol,
     IPreparable,
     Tunnel,
 )
 from pptpgw.ports.capture import CaptureFile
+from pptpgw.ports.device import Device
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.machine import lackingAddress, lackingFile
-from pptpgw.ports.netlink import NetlinkPort
-from pptpgw.ports.tun import TUNPort
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 
 EVERY_ADDRESS = ""
 
 
-@implementer(IPreparable)
+@implementer(IPreparable, IHealth)
 class PortDataPath(PythonDataPath):
     """
     A L{PythonDataPath} that opens its own ports.
@@ -55,10 +55,8 @@ class PortDataPath(PythonDataPath):
             address: GREPort(reactor, address, counters)
             for address in addresses or (EVERY_ADDRESS,)
         }
-        self._device = TUNPort(reactor, interface, counters)
-        self._netlink = NetlinkPort(reactor, interface)
-        self._mtu = mtu
-        super().__init__(reactor, self._portFor, self._device, mssClamp, self._netlink)
+        self._device = Device(reactor, interface, mtu, counters)
+        super().__init__(reactor, self._portFor, self._device, mssClamp, self._device.kernel)
         self.counters = counters
 
     def lacking(self) -> Iterator[str]:
@@ -83,15 +81,20 @@ class PortDataPath(PythonDataPath):
                     f"can't receive GRE at {address}: {error.strerror}; [listen] addresses are "
                     "addresses of this machine"
                 ) from error
-        self._device.startReading()
-        self._netlink.name = self._device.name
-        self._netlink.configure(self._mtu)
+        self._device.start()
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        faults = [self._device.fault, *(port.fault for port in self._ports.values())]
+        return next(filter(None, faults), "")
 
     def stop(self) -> Deferred[None] | None:
         """
         Close them.
         """
-        self._netlink.remove()
         self._device.stop()
         for port in self._ports.values():
             port.stopListening()

@@ -18,19 +18,24 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Protocol
+from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pptpgw.interfaces import IKernelInterface, INetworkProtocol, ISessionObserver
+from pptpgw.error import NotPermitted
+from pptpgw.interfaces import IHealth, IKernelInterface, INetworkProtocol, ISessionObserver
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink, traffic
 from pptpgw.ports.classes import Direction, NotShaped, judge
-from pptpgw.ports.rtnetlink import Kernel, RequestSocket
+from pptpgw.ports.rtnetlink import Kernel, Message, RequestSocket, readLink
+from pptpgw.ports.upkeep import Upkeep
+from pptpgw.ports.watch import LINK_GROUPS, Watch
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
+from pptpgw.slices import inSlices
 
 SUFFIX = "-in"
 """
@@ -97,7 +102,7 @@ def _ask(netlink: Kernel, request: bytes) -> None:
         raise OSError(code, os.strerror(code))
 
 
-@implementer(ISessionObserver)
+@implementer(ISessionObserver, IHealth)
 class Shaper(SessionObserver):
     """
     Keeps the rates of all sessions.
@@ -107,6 +112,7 @@ class Shaper(SessionObserver):
 
     def __init__(
         self,
+        reactor: Any,
         interface: IKernelInterface | None,
         connect: Callable[[], Kernel] = RequestSocket,
         devices: Devices | None = None,
@@ -122,6 +128,18 @@ class Shaper(SessionObserver):
         self._receive = _Way(self._makeReceive)
         self._index = 0
         self._second = ""
+        # Those that are limited, by their numbers.
+        self._sessions: dict[int, Session] = {}
+        self._reactor = reactor
+        self._upkeep = Upkeep(reactor, lambda: "rate limits", self._restore)
+        self._watch = Watch(reactor, self._isTaken, self._upkeep.lost, LINK_GROUPS)
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self._upkeep.fault
 
     def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
         """
@@ -151,6 +169,7 @@ class Shaper(SessionObserver):
         """
         A session has none any more.
         """
+        self._sessions.pop(session.number, None)
         for way in (self._send, self._receive):
             self._remove(way, session)
 
@@ -158,6 +177,9 @@ class Shaper(SessionObserver):
         """
         Every session is over: remove what was made. Harmless the second time.
         """
+        self._upkeep.stop()
+        self._watch.stop()
+        self._sessions.clear()
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
@@ -166,27 +188,85 @@ class Shaper(SessionObserver):
                 self._devices.remove(self._second)
             except OSError as error:
                 self._log.warn("{name} stays: {error}", name=self._second, error=str(error))
-            self._second = ""
+        self._forget()
+
+    def _forget(self) -> None:
+        """
+        Nothing is made.
+        """
+        self._second = ""
         self._send = _Way(self._makeSend)
         self._receive = _Way(self._makeReceive)
 
-    def _set(self, session: Session) -> None:
-        self._limit(self._send, session, session.profile.sendRate)
-        self._limit(self._receive, session, session.profile.receiveRate)
+    def _isTaken(self, kind: int, sender: int, body: bytes) -> str:
+        """
+        See L{pptpgw.ports.watch.Announced}.
+        """
+        if kind not in (Message.NEW_LINK, Message.DELETE_LINK) or body[0] != 0:
+            return ""
+        link = readLink(body)
+        if link.name == self._second and (kind == Message.DELETE_LINK or not link.up):
+            return f"device {link.name} was taken away"
+        if link.index == self._index and kind == Message.DELETE_LINK:
+            return f"device {link.name} was taken away, and they with it"
+        return ""
 
-    def _limit(self, way: _Way, session: Session, rate: int | None) -> None:
+    def _restore(self) -> Deferred[None]:
+        """
+        Make everything again, for each session that is limited.
+        """
+        # What we do to the devices ourselves needn't be announced.
+        self._watch.stop()
+        if self._kernel is not None:
+            self._kernel.ask(traffic.clear(self._index))
+        self._forget()
+        done = inSlices(self._reactor, self._limitAgain())
+        return done.addCallback(lambda ignored: self._watch.start())
+
+    def _limitAgain(self) -> Iterator[None]:
+        for number, session in tuple(self._sessions.items()):
+            if number in self._sessions:
+                try:
+                    for way, rate in self._rates(session):
+                        self._keep(way, session, rate)
+                except NotShaped as error:
+                    raise NotPermitted(str(error)) from error
+            yield
+
+    def _rates(self, session: Session) -> tuple[tuple[_Way, int | None], ...]:
+        """
+        What each direction of a session is limited to.
+        """
+        profile = session.profile
+        return (self._send, profile.sendRate), (self._receive, profile.receiveRate)
+
+    def _set(self, session: Session) -> None:
+        for way, rate in self._rates(session):
+            self._limit(way, session, rate)
+
+    def _keep(self, way: _Way, session: Session, rate: int | None) -> None:
+        """
+        Limit one direction of a session, or not.
+
+        @raise NotShaped: the kernel refuses.
+        @raise OSError: a device isn't there.
+        """
         networks = [network for some in session.networks.values() for network in some]
         if not rate or not networks:
             self._remove(way, session)
             return
+        self._sessions[session.number] = session
+        direction = way.direction
+        if direction is None:
+            return
+        if way is self._receive and not direction:
+            second = self._devices.index(self._second)
+            judge(direction.kernel.ask([traffic.redirect(self._index, second)]))
+        direction.set(session.number, rate, networks)
+
+    def _limit(self, way: _Way, session: Session, rate: int | None) -> None:
         try:
-            direction = way.direction
-            if direction is None:
-                return
-            if way is self._receive and not direction:
-                second = self._devices.index(self._second)
-                judge(direction.kernel.ask([traffic.redirect(self._index, second)]))
-            direction.set(session.number, rate, networks)
+            self._keep(way, session, rate)
         except (NotShaped, OSError) as error:
             self._log.error(
                 "{user} from {caller} is not limited to {rate} bits a second{rest}: {error}; "
@@ -225,6 +305,7 @@ class Shaper(SessionObserver):
             raise NotShaped("sessions' packets go through no device of the kernel's")
         if self._kernel is None:
             self._kernel = self._connect()
+            self._watch.start()
         self._index = self._devices.index(self._interface.name)
         return self._kernel
 

@@ -81,6 +81,16 @@ def setRoot(index: int) -> bytes:
     return _message(Request.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
 
 
+def clear(index: int) -> list[bytes]:
+    """
+    Take everything from a device; what isn't there is an error of its own.
+    """
+    return [
+        _message(Request.DELETE_QDISC, index, QDISC, ROOT, 0),
+        _message(Request.DELETE_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0),
+    ]
+
+
 def setClass(index: int, number: int, rate: int) -> bytes:
     """
     A class, new or changed.

@@ -40,6 +40,7 @@ Octets of an interface's name, at most.
 """
 
 _TUNSETIFF = 0x400454CA
+_TUNGETIFF = 0x800454D2
 _IFF_TUN = 0x0001
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
@@ -66,6 +67,11 @@ class System(Protocol):
         See L{fcntl.ioctl}.
         """
 
+    def dup2(self, descriptor: int, other: int, inheritable: bool) -> int:
+        """
+        See L{os.dup2}.
+        """
+
     def read(self, descriptor: int, size: int) -> bytes:
         """
         See L{os.read}.
@@ -88,6 +94,7 @@ class RealSystem:
     """
 
     open = staticmethod(os.open)
+    dup2 = staticmethod(os.dup2)
     read = staticmethod(os.read)
     close = staticmethod(os.close)
 
@@ -184,6 +191,31 @@ class TUNPort:
         @raise NotPermitted: without CAP_NET_ADMIN, or where there is no TUN device at all.
         @raise ConfigurationError: the name is taken.
         """
+        self._descriptor = descriptor = self._open()
+        self.write = self._system.writer(descriptor)
+        self._reactor.addReader(self)
+
+    def reopen(self) -> None:
+        """
+        Make the device again where somebody deleted it. The descriptor keeps its number, by which
+        sessions write to the device.
+
+        @raise NotPermitted: as L{startReading} does.
+        @raise ConfigurationError: as L{startReading} does.
+        """
+        self._reactor.removeReader(self)
+        try:
+            self._system.ioctl(self._descriptor, _TUNGETIFF, _REQUEST.pack(b"", 0))
+        except OSError:
+            opened = self._open()
+            self._system.dup2(opened, self._descriptor, False)
+            self._system.close(opened)
+        self._reactor.addReader(self)
+
+    def _open(self) -> int:
+        """
+        Open the device; its descriptor.
+        """
         try:
             descriptor = self._system.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -206,9 +238,7 @@ class TUNPort:
                 "does"
             ) from error
         self.name = answer[:16].rstrip(b"\x00").decode()
-        self._descriptor = descriptor
-        self.write = self._system.writer(descriptor)
-        self._reactor.addReader(self)
+        return descriptor
 
     def stop(self) -> Deferred[None]:
         """
@@ -237,8 +267,9 @@ class TUNPort:
         """
         The reactor gave the descriptor up: somebody deleted the device; or it is stopping.
 
-        The descriptor stays open until L{stop}. Sessions hold C{write}, and a number that was free
-        again could be another's: a packet would be written into whatever opens next.
+        The descriptor stays open until L{stop}, or until the device is made again. Sessions hold
+        C{write}, and a number that was free again could be another's: a packet would be written
+        into whatever opens next.
         """
         self._reactor.removeReader(self)
 

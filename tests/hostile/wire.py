@@ -144,6 +144,8 @@ class Device:
 
     receive: Callable[[bytes], object]
 
+    fault = ""
+
     def __init__(self) -> None:
         self.written: deque[bytes] = deque(maxlen=1000)
         self.write: Callable[[bytes], object] = self.written.append

@@ -78,7 +78,7 @@ class Scene:
         self.netlink.configure(1400)
         self.netlink.addAddress(IPv4Interface(f"{GATEWAY[4]}/16"))
         self.netlink.addAddress(IPv6Interface(f"{GATEWAY[6]}/48"))
-        self.shaper = Shaper(self.netlink)
+        self.shaper = Shaper(Readers(), self.netlink)
         self.count = 0
         self.sockets = {4: self.bound(socket.AF_INET, 4), 6: self.bound(socket.AF_INET6, 6)}
 

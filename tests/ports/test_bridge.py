@@ -34,6 +34,9 @@ class MemoryTUN:
         assert flags & 0xF == 2, "not a TAP device"
         return argument
 
+    def dup2(self, descriptor: int, other: int, inheritable: bool) -> int:
+        return other
+
     def read(self, descriptor: int, size: int) -> bytes:
         raise BlockingIOError
 

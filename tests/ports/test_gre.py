@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pptpgw.counters import Counters
@@ -105,12 +106,13 @@ class MemorySystem:
         return cast(socket.socket, opened)
 
 
-class Readers:
+class Readers(Clock):
     """
-    The part of a reactor that reads.
+    The parts of a reactor that read and wait.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.readers: list[object] = []
 
     def addReader(self, reader: object) -> None:

@@ -21,7 +21,7 @@ def test_noMPLS(tmp_path: Path) -> None:
     """
     port = MPLSPort(cast(Any, Readers()), "labels0", 1396, Counters(), tmp_path / "mpls")
     with pytest.raises(NotPermitted, match="modprobe mpls_router"):
-        port.startReading()
+        port.start()
     assert port.fileno() < 0
 
 

@@ -148,6 +148,7 @@ class TestNetlinkPort:
         kernel.routes.clear()
         kernel.links["pptp0"] = Link(8, "pptp0", False, 0, "tun")
         port.restore()
+        port.restoreRoutes()
         assert kernel.requests == [
             one.replace("link set 5", "link set 8").replace("dev 5", "dev 8") for one in DONE
         ]
@@ -191,7 +192,7 @@ class TestNetlinkPort:
         port = configured(kernel)
         port.addRoute(IPv4Network("10.99.0.9/32"))
         kernel.refuse = ""
-        port.restore()
+        port.restoreRoutes()
         assert "10.99.0.9/32" in kernel.routes
 
     def test_whatAWiderRouteStoodForStaysWhenThatGoes(self) -> None:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports.nftables import FORWARDING, ROUTES, TIMEOUT, Masquerade
-from tests.ports.namespace import inNamespace
+from tests.ports.namespace import Readers, inNamespace
 
 TABLE = """\
 Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -49,12 +49,13 @@ class Transport:
         self.signals.append(signal)
 
 
-class Reactor:
+class Reactor(Readers):
     """
     Keeps the processes that are started.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs: list[tuple[ProcessProtocol, Transport]] = []
 
     def spawnProcess(

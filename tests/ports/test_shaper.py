@@ -25,7 +25,7 @@ from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.traffic import Request
 from pptpgw.profile import Profile
 from pptpgw.session.session import Session
-from tests.ports.namespace import inNamespace
+from tests.ports.namespace import Readers, inNamespace
 
 TUN, IFB = 5, 6
 ALICE, BOB, HOME = "10.77.0.10/32", "10.77.0.11/32", "fc00:0:1:2::/64"
@@ -86,6 +86,12 @@ class MemoryKernel:
                 if (index, parent) not in self.classes:
                     return errno.ENOENT
                 self.queues[index, parent] = name
+            case Request.DELETE_QDISC:
+                self.classes = {k: one for k, one in self.classes.items() if k[0] != index}
+                self.queues = {k: one for k, one in self.queues.items() if k[0] != index}
+                self.filters = {k: one for k, one in self.filters.items() if k[0] != index}
+                self.roots.discard(index)
+                self.redirects = 0
             case Request.NEW_CLASS:
                 assert index in self.roots
                 (rate,) = unpack_from("=Q", attributes(body)[6])
@@ -220,7 +226,7 @@ class Scene:
     def __init__(self, kernel: MemoryKernel | None = None, code: int = 0) -> None:
         self.kernel = kernel or MemoryKernel()
         self.devices = MemoryDevices(code)
-        self.shaper = Shaper(Interface(), lambda: self.kernel, self.devices)
+        self.shaper = Shaper(Readers(), Interface(), lambda: self.kernel, self.devices)
         self._count = 0
 
     def session(
@@ -424,7 +430,7 @@ def test_noDevice(log: list[str]) -> None:
     """
     Where sessions' packets stay in the process there is nothing to limit them.
     """
-    shaper = Shaper(None, MemoryKernel)
+    shaper = Shaper(Readers(), None, MemoryKernel)
     scene = Scene()
     scene.shaper = shaper
     scene.session(ALICE, send=1)

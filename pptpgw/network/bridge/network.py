@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from pptpgw.datapath.edges import Deliver
 from pptpgw.interfaces import (
+    IHealth,
     INetwork,
     INetworkEnvironment,
     INetworkFactory,
@@ -99,6 +100,12 @@ class Device(Protocol):
         See L{IPreparable.lacking}.
         """
 
+    @property
+    def fault(self) -> str:
+        """
+        See L{pptpgw.interfaces.IHealth}.
+        """
+
     def start(self) -> None:
         """
         Open it; raises L{pptpgw.error.PPTPGWError}.
@@ -165,7 +172,7 @@ class BridgedSession(BCP):
             self._switch.leave(port)
 
 
-@implementer(INetwork, IPreparable)
+@implementer(INetwork, IPreparable, IHealth)
 class BridgeNetwork:
     """
     See L{INetwork}.
@@ -200,6 +207,13 @@ class BridgeNetwork:
         See L{IPreparable.lacking}.
         """
         return self._device.lacking()
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self._device.fault
 
     def start(self) -> None:
         """

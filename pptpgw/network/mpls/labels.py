@@ -33,7 +33,10 @@ class LabelSwitch:
 
     @ivar receive: called with each Ethernet frame for a session.
     @ivar address: its own Ethernet address.
+    @cvar fault: nothing of it can be taken away.
     """
+
+    fault = ""
 
     def __init__(self, routes: Mapping[int, tuple[int, bytes]], counters: Counters) -> None:
         """
@@ -45,7 +48,7 @@ class LabelSwitch:
         self._routes = routes
         self._counters = counters
 
-    def startReading(self) -> None:
+    def start(self) -> None:
         """
         There is nothing to open.
         """

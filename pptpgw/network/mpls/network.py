@@ -29,6 +29,7 @@ from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
+    IHealth,
     INetwork,
     INetworkEnvironment,
     INetworkFactory,
@@ -94,6 +95,12 @@ class Device(Protocol):
     receive: Deliver
 
     @property
+    def fault(self) -> str:
+        """
+        See L{pptpgw.interfaces.IHealth}.
+        """
+
+    @property
     def write(self) -> Deliver:
         """
         Sends a frame into the kernel; raises OSError.
@@ -105,7 +112,7 @@ class Device(Protocol):
         The kernel's own Ethernet address, once it is open.
         """
 
-    def startReading(self) -> None:
+    def start(self) -> None:
         """
         Open it; raises L{pptpgw.error.PPTPGWError}.
         """
@@ -143,7 +150,7 @@ class Neighbour:
         self._network.packetReceived(self, ppp.MPLS_MULTICAST, packet)
 
 
-@implementer(INetwork)
+@implementer(INetwork, IHealth)
 class MPLSNetwork(SessionObserver):
     """
     See L{INetwork}.
@@ -163,6 +170,13 @@ class MPLSNetwork(SessionObserver):
         self._placed: dict[bytes, Neighbour] = {}
 
     @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self.device.fault
+
+    @property
     def sessions(self) -> int:
         """
         How many sessions it knows.
@@ -173,7 +187,7 @@ class MPLSNetwork(SessionObserver):
         """
         See L{INetwork.start}.
         """
-        self.device.startReading()
+        self.device.start()
 
     def stop(self) -> None:
         """

@@ -58,6 +58,8 @@ class Device:
     The kernel's side of the TAP device.
     """
 
+    fault = ""
+
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.states: list[str] = []

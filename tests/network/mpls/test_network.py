@@ -55,6 +55,8 @@ class Device:
     @ivar frames: what the kernel got.
     """
 
+    fault = ""
+
     def __init__(self) -> None:
         self.address = bytes.fromhex(KERNEL.replace(":", ""))
         self.frames: list[bytes] = []
@@ -69,7 +71,7 @@ class Device:
         self.frames.append(frame)
         return None
 
-    def startReading(self) -> None:
+    def start(self) -> None:
         self.state = "started"
 
     def stop(self) -> None:

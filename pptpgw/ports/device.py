@@ -1,0 +1,96 @@
+"""
+A TUN or TAP device that the gateway has made and configured, and that is put right when somebody
+else deletes it, brings it down, or takes addresses or routes from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.interfaces import IHealth
+from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.tun import System, TUNPort
+from pptpgw.ports.upkeep import Upkeep
+from pptpgw.ports.watch import Watch
+
+
+@implementer(IHealth)
+class Device(TUNPort):
+    """
+    The device itself, and what the kernel knows about it.
+
+    @ivar kernel: the latter.
+    @ivar mtu: in octets.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        mtu: int,
+        counters: Counters,
+        system: System | None = None,
+        ethernet: bool = False,
+        key: str = "[network] interface",
+        kernel: NetlinkPort | None = None,
+    ) -> None:
+        """
+        @raise ConfigurationError: the name is no name for an interface.
+        """
+        super().__init__(reactor, name, counters, system=system, ethernet=ethernet, key=key)
+        self.mtu = mtu
+        self.kernel = NetlinkPort(reactor, name) if kernel is None else kernel
+        self._upkeep = Upkeep(reactor, lambda: f"interface {self.name}", self._restore)
+        self._watch = Watch(reactor, self.kernel.isTaken, self._upkeep.lost)
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self._upkeep.fault
+
+    def start(self) -> None:
+        """
+        Open the device and configure it.
+
+        @raise pptpgw.error.PPTPGWError: the text says why it can't be; nothing is left open.
+        """
+        self.startReading()
+        try:
+            self.kernel.name = self.name
+            self.kernel.configure(self.mtu)
+            self.prepare()
+        except BaseException:
+            self.stop()
+            raise
+        self._watch.start()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Undo what was done and close the device; harmless the second time.
+        """
+        self._upkeep.stop()
+        self._watch.stop()
+        self.kernel.remove()
+        return super().stop()
+
+    def prepare(self) -> None:
+        """
+        Do what else the device needs once it is up; done again whenever it is put right.
+
+        @raise pptpgw.error.PPTPGWError: it can't be done.
+        """
+
+    def _restore(self) -> Deferred[None]:
+        # What we do to the device ourselves needn't be announced.
+        self._watch.stop()
+        self.reopen()
+        self.kernel.restore()
+        self.prepare()
+        self._watch.start()
+        return self.kernel.restoreRoutes()

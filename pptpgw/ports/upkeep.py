@@ -1,0 +1,124 @@
+"""
+Putting right what the gateway made in the kernel, when somebody else has taken part of it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw.error import PPTPGWError
+from pptpgw.log import Logger
+
+SOON = 0.1
+"""
+Seconds from a loss to the first try: whoever restarts a network service takes several things away
+in one go.
+"""
+
+LONGEST = 10.0
+"""
+Seconds between two tries, at most.
+"""
+
+QUIET = 60.0
+"""
+Seconds without a loss, after which the next one is put right L{SOON} again. What is lost time and
+again waits longer each time, so that two programs don't undo each other's work for ever.
+"""
+
+
+class Upkeep:
+    """
+    Keeps one thing as the gateway made it. A loss is logged once, and so is its end.
+
+    @ivar fault: why it isn't as it should be, after a try that failed; empty: it is, or will be in
+        a moment.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, what: Callable[[], str], mend: Callable[[], object]
+    ) -> None:
+        """
+        @param what: what it is, in words.
+        @param mend: puts it right; may return a Deferred. Where nothing is wrong it does no harm.
+        """
+        self.fault = ""
+        self._clock = clock
+        self._what = what
+        self._mend = mend
+        self._delay = SOON
+        self._quietAt = 0.0
+        self._timer: IDelayedCall | None = None
+        self._mending: Deferred[Any] | None = None
+        # Whether something more was lost while it was being put right.
+        self._again = False
+
+    def lost(self, why: str) -> None:
+        """
+        Something was taken away: put it right soon.
+
+        @param why: what was seen, in words.
+        """
+        if self._mending is not None:
+            self._again = True
+        elif self._timer is None:
+            self._log.warn("{what}: {why}; putting it right", what=self._what(), why=why)
+            if self._clock.seconds() >= self._quietAt:
+                self._delay = SOON
+            self._later()
+
+    def stop(self) -> None:
+        """
+        It needn't be kept any longer; harmless the second time.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        mending, self._mending = self._mending, None
+        if mending is not None:
+            mending.cancel()
+        self.fault = ""
+
+    def _later(self) -> None:
+        self._timer = self._clock.callLater(self._delay, self._try)
+        self._delay = min(2 * self._delay, LONGEST)
+
+    def _try(self) -> None:
+        self._timer = None
+        self._again = False
+        self._mending = mending = maybeDeferred(self._mend)
+        mending.addCallbacks(self._mended, self._failed)
+        mending.addErrback(lambda why: self._log.failure("Upkeep failed", failure=why))
+
+    def _mended(self, ignored: object) -> None:
+        self._mending = None
+        if self._again:
+            self._later()
+            return
+        self.fault = ""
+        self._quietAt = self._clock.seconds() + QUIET
+        self._log.info("{what}: it is as it should be again", what=self._what())
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) and self._mending is None:
+            return
+        self._mending = None
+        fault = f"{self._what()}: {failure.getErrorMessage()}"
+        if not self.fault:
+            if failure.check(PPTPGWError, OSError) is None:
+                self._log.failure("{what} failed to be put right", failure, what=self._what())
+            self._log.error(
+                "{fault}; no calls are taken until that is put right, which is tried every "
+                "{seconds:g} s at least",
+                fault=fault,
+                seconds=LONGEST,
+            )
+        self.fault = fault
+        self._later()

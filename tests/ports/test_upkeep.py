@@ -1,0 +1,162 @@
+"""
+Tests of L{pptpgw.ports.upkeep} and L{pptpgw.ports.watch}; what they keep is met in
+tests/integration.
+"""
+
+from __future__ import annotations
+
+import errno
+from itertools import pairwise
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pptpgw.error import NotPermitted
+from pptpgw.ports.upkeep import LONGEST, QUIET, SOON, Upkeep
+from pptpgw.ports.watch import Watch
+from tests.ports.namespace import Readers
+
+STEP = 1 / 64
+
+
+class Thing:
+    """
+    What is kept.
+
+    @ivar tried: when it was tried to put it right.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.tried: list[float] = []
+        self.failure: Exception | None = None
+        self.waiting: Deferred[None] | None = None
+        self.upkeep = Upkeep(self.clock, lambda: "a thing", self._mend)
+
+    def _mend(self) -> Deferred[None] | None:
+        self.tried.append(round(self.clock.seconds(), 3))
+        if self.failure is not None:
+            raise self.failure
+        return self.waiting
+
+    def wait(self, seconds: float) -> None:
+        self.clock.pump([STEP] * round(seconds / STEP))
+
+
+def test_losses(log: list[str]) -> None:
+    """
+    What is taken in one go is put right in one go.
+    """
+    thing = Thing()
+    for why in ("a part", "another", "the last"):
+        thing.upkeep.lost(f"{why} was taken")
+    thing.wait(20)
+    assert [round(one, 1) for one in thing.tried] == [SOON]
+    assert log == [
+        "a thing: a part was taken; putting it right",
+        "a thing: it is as it should be again",
+    ]
+    assert thing.upkeep.fault == ""
+
+
+def test_whatCannotBePutRight(log: list[str]) -> None:
+    """
+    It is said once and tried for ever, less and less often; the end is said as well.
+    """
+    thing = Thing()
+    thing.failure = NotPermitted("it needs more")
+    thing.upkeep.lost("it was taken")
+    assert thing.upkeep.fault == ""
+    thing.wait(70)
+    assert thing.upkeep.fault == "a thing: it needs more"
+    pauses = [round(b - a, 1) for a, b in pairwise(thing.tried)]
+    assert pauses == sorted(pauses) and pauses[-1] == LONGEST
+    thing.failure = None
+    thing.wait(LONGEST)
+    assert thing.upkeep.fault == ""
+    assert [line.partition(";")[0] for line in log] == [
+        "a thing: it was taken",
+        "a thing: it needs more",
+        "a thing: it is as it should be again",
+    ]
+
+
+def test_whatIsTakenTimeAndAgain() -> None:
+    """
+    Two programs that undo each other's work do so less and less often, until there is quiet.
+    """
+    thing = Thing()
+    for _ in range(4):
+        thing.upkeep.lost("it was taken")
+        before = len(thing.tried)
+        while len(thing.tried) == before:
+            thing.wait(STEP)
+    pauses = [b - a for a, b in pairwise(thing.tried)]
+    assert [round(pause, 1) for pause in pauses] == [0.2, 0.4, 0.8]
+    thing.wait(QUIET + 1)
+    began = thing.clock.seconds()
+    thing.upkeep.lost("it was taken")
+    thing.wait(1)
+    assert round(thing.tried[-1] - began, 1) == SOON
+
+
+def test_aLossWhileItIsPutRight() -> None:
+    """
+    It is looked at once more.
+    """
+    thing = Thing()
+    thing.waiting = Deferred()
+    thing.upkeep.lost("it was taken")
+    thing.wait(1)
+    thing.upkeep.lost("it was taken again")
+    assert len(thing.tried) == 1
+    waiting, thing.waiting = thing.waiting, None
+    waiting.callback(None)
+    thing.wait(1)
+    assert len(thing.tried) == 2
+
+
+def test_stopped() -> None:
+    """
+    Nothing is left, whether it waits to be put right or is being put right.
+    """
+    thing = Thing()
+    cancelled: list[object] = []
+    thing.waiting = Deferred(cancelled.append)
+    thing.upkeep.lost("it was taken")
+    thing.wait(1)
+    thing.upkeep.stop()
+    assert cancelled == [thing.waiting]
+    thing.upkeep.lost("it was taken")
+    thing.upkeep.stop()
+    thing.upkeep.stop()
+    assert thing.clock.getDelayedCalls() == []
+
+
+class Full:
+    """
+    A socket in whose place messages were lost.
+    """
+
+    def recv(self, size: int) -> bytes:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+
+def test_lostAnnouncements() -> None:
+    """
+    They may have said anything, so everything is looked at.
+    """
+    lost: list[str] = []
+    watch = Watch(Readers(), lambda kind, sender, body: "", lost.append)
+    watch.start()
+    watch.doRead()
+    assert lost == []
+    opened = cast(Any, watch)._socket
+    cast(Any, watch)._socket = Full()
+    watch.doRead()
+    cast(Any, watch)._socket = opened
+    assert lost == ["announcements of the kernel were lost (ENOBUFS)"]
+    watch.stop()
+    watch.stop()
+    assert watch.fileno() == -1
