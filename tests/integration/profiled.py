@@ -1,5 +1,5 @@
 """
-The gateway, as twistd runs it, for one user whose account has a profile. C{SIGUSR1} triples what
+The gateway, as twistd runs it, for users whose accounts have profiles. C{SIGUSR1} triples what
 every session may receive.
 """
 
@@ -32,12 +32,14 @@ ALICE = Profile(
     sendRate=4_000_000,
     receiveRate=2_000_000,
 )
+# Within a network behind alice.
+BOB = Profile("bob", (IPv4Network("192.168.77.5"),))
 
 
 @implementer(ICredentialsChecker)
 class Checker:
     """
-    Knows alice.
+    Knows both, by one password.
     """
 
     credentialInterfaces = (IUsernameHashedPassword,)
@@ -46,8 +48,9 @@ class Checker:
         """
         See L{ICredentialsChecker.requestAvatarId}.
         """
-        if credentials.username == b"alice" and credentials.checkPassword(b"open sesame"):
-            return succeed(AvatarID(ALICE))
+        profile = {b"alice": ALICE, b"bob": BOB}.get(credentials.username)
+        if profile is not None and credentials.checkPassword(b"open sesame"):
+            return succeed(AvatarID(profile))
         return fail(UnauthorizedLogin())
 
 

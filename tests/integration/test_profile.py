@@ -111,6 +111,38 @@ def test_aRouteOfTwoSessions(gateway: Profiled, world: World, client: Start) -> 
         world.caller.ip("addr del 192.168.77.1/32 dev lo")
 
 
+def echoes(world: World) -> int:
+    """
+    How many Echo-Requests have come to the host inside.
+    """
+    lines = world.inside.run("cat", "/proc/net/snmp").splitlines()
+    names, figures = [line.split() for line in lines if line.startswith("Icmp:")]
+    return int(figures[names.index("InEchos")])
+
+
+def test_whatAnotherSessionHas(gateway: Profiled, world: World, client: Start) -> None:
+    """
+    A router sends from its network, but not from the address in it that another session has, as
+    long as that lasts.
+    """
+    router, other = client(), client()
+    router.ask("kernel", router.dial(ALICE)["number"])
+    ping = ("ping", "-c", "2", "-i", "0.2", "-W", "1", "-I", "192.168.77.5", INSIDE)
+    world.caller.ip("addr add 192.168.77.5/32 dev lo")
+    try:
+        world.caller.run(*ping)
+        call = other.dial(("bob", "open sesame"))
+        assert call["address"] == "192.168.77.5"
+        before = echoes(world)
+        with pytest.raises(AssertionError):
+            world.caller.run(*ping)
+        assert echoes(world) == before
+        other.ask("hangUp", call["number"])
+        world.caller.run(*ping)
+    finally:
+        world.caller.ip("addr del 192.168.77.5/32 dev lo")
+
+
 def test_poolsThatChange(gateway: Profiled, world: World, client: Start) -> None:
     """
     SIGHUP, twice: the session of before keeps its address, which is reached all the while, and the
