@@ -12,8 +12,8 @@ kinds.
 
 from __future__ import annotations
 
-import itertools
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,6 +35,11 @@ SETTLE_SECONDS = 150.0
 What a call that lost its peer may take to be noticed: echoes, or a set-up that isn't finished.
 """
 
+OWN_TIMERS = 4
+"""
+Timers that the gateway itself may have more than before.
+"""
+
 SECTIONS: dict[str, dict[str, object]] = {
     "listen": {"max-connections-per-host": 512},
     "link": {
@@ -50,6 +55,10 @@ SECTIONS: dict[str, dict[str, object]] = {
     "network": {"protocols": ["ipv4", "ipv6", "ipx", "bridge", "appletalk", "netbios"]},
     "ipv6": {"delegate": ["fc00:1::/48"]},
 }
+
+
+_FAILURE = re.compile(r"Traceback|critical\]", re.IGNORECASE)
+_SHOWN_LINES = 60
 
 
 class Mutator:
@@ -135,7 +144,7 @@ def attack(seconds: float, seed: str) -> None:
     port = AlteringPort(reactor, ATTACKER, Counters())
     port.startListening()
     ends = reactor.seconds() + seconds
-    counts = {"calls": 0, "open": 0}
+    counts = {"calls": 0, "logged in": 0}
 
     async def one(number: int) -> None:
         while reactor.seconds() < ends:
@@ -144,7 +153,7 @@ def attack(seconds: float, seed: str) -> None:
 
     async def every() -> None:
         await gatherResults([_start(one(number)) for number in range(AT_ONCE)])
-        print(f"{counts['calls']} calls, {counts['open']} of them open", flush=True)
+        print(f"{counts['calls']} calls, {counts['logged in']} logged in", flush=True)
         reactor.stop()
 
     reactor.callWhenRunning(lambda: _start(every()))
@@ -167,6 +176,7 @@ async def _call(reactor: Any, port: Any, mutator: Mutator, counts: dict[str, int
     from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
     from pptpgw.client import PPTPClientEndpoint
     from pptpgw.datapath.python import PythonDataPath
+    from pptpgw.ppp.link import Phase
     from pptpgw.ppp.settings import Identity, LinkSettings
     from tests.hostile.callers import raw
 
@@ -199,6 +209,7 @@ async def _call(reactor: Any, port: Any, mutator: Mutator, counts: dict[str, int
     placed = connection.placeCall(settings, protocols)
     placed.addErrback(lambda failure: None)
     calls = list(control.calls.values())
+    loggedIn = False
     for _ in range(choose((1, 20, 60))):
         await deferLater(reactor, 0.02, lambda: None)
         channel: Any = getattr(calls[0].owner, "channel", None) if calls else None
@@ -206,8 +217,8 @@ async def _call(reactor: Any, port: Any, mutator: Mutator, counts: dict[str, int
             continue
         number = choose([*NUMBERS, *(one.control for one in protocols)])
         channel.sendFrame(number, mutator.altered(choose(mutator.inputs)))
-        link = calls[0].owner.link
-        counts["open"] += link.phase.value == "Network" and not mutator.share
+        loggedIn |= calls[0].owner.link.phase is Phase.NETWORK
+    counts["logged in"] += loggedIn
     if choose((True, False)):
         ended: Deferred[Any] = connection.close()
         ended.addErrback(lambda failure: None)
@@ -239,6 +250,7 @@ def fuzz(seconds: float, seed: str = "") -> list[str]:
         folder = Path(name)
         world = World(folder)
         try:
+            world.gateway.run("sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=0")
             world.caller.ip(f"addr add {ATTACKER}/24 dev eth0")
             return _attacked(world, folder, seconds, seed)
         finally:
@@ -249,11 +261,12 @@ def _attacked(world: World, folder: Path, seconds: float, seed: str) -> list[str
     served = Served(world, folder, SECTIONS)
     honest = Client(world.caller)
     wrong: list[str] = []
-    served_ = 0
+    answered = 0
     try:
         honest.dial()
         honest.ask("close")
         quiet = served.state()
+        quiet["timers"] += OWN_TIMERS
         command = (sys.executable, "-m", "tests.fuzz.live", "--attack", str(seconds), seed)
         attacker = subprocess.Popen(world.caller.command(*command), cwd=ROOT)
         try:
@@ -262,30 +275,30 @@ def _attacked(world: World, folder: Path, seconds: float, seed: str) -> list[str
                 if "error" in call or honest.ask("ping", call["number"]):
                     wrong.append(f"an honest caller wasn't served: {call}")
                 honest.ask("close")
-                served_ += 1
+                answered += 1
         finally:
             attacker.kill()
             attacker.wait()
-        print(f"live: {served_} honest calls were served", flush=True)
+        print(f"live: {answered} honest calls were served", flush=True)
         deadline = time.monotonic() + SETTLE_SECONDS
-        state: dict[str, int] = {}
-        for _ in itertools.count():
-            state = served.state()
-            left = {name: (quiet[name], state[name]) for name in quiet if state[name] > quiet[name]}
-            if not left:
-                break
+        while any((state := served.state())[name] > most for name, most in quiet.items()):
             if time.monotonic() > deadline:
-                wrong.append(f"left behind, before and after: {left}")
+                wrong.append(f"left behind: {state}, at most {quiet} is allowed")
                 break
             time.sleep(0.5)
     except AssertionError as error:
         wrong.append(str(error))
     finally:
         honest.kill()
-    if served.interrupt() != 0:
-        wrong.append("the gateway didn't stop in order")
-    if "Traceback" in served.text or "CRITICAL" in served.text:
-        wrong.append(f"a failure was logged:\n{served.text[-5000:]}")
+    try:
+        if served.interrupt() != 0:
+            wrong.append("the gateway didn't stop in order")
+    except AssertionError:
+        wrong.append("the gateway doesn't stop")
+    if _FAILURE.search(served.text):
+        wrong.append("a failure was logged")
+    if wrong:
+        wrong.append("\n".join(served.text.splitlines()[-_SHOWN_LINES:]))
     return wrong
 
 
