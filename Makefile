@@ -15,9 +15,7 @@ LAB ?=
 SECONDS ?= 60
 COUNT ?= 20000
 
-# The drop-in of an editable install shows to twisted.plugins in this mode only.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	--config-settings editable_mode=compat --editable
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
 
 .PHONY: run demo test lab check fuzz soak bench clean packages

@@ -35,6 +35,9 @@ setup(
     python_requires=">=3.11",
     # The drop-in goes into Twisted's own folder of plugins: no __init__.py, here or there.
     packages=[*find_packages(include=["pptpgw", "pptpgw.*"]), "twisted.plugins"],
+    # Said although it is the default: only then does an editable install put this folder on the
+    # path as a whole, where Twisted finds the drop-in.
+    package_dir={"": "."},
     package_data={"pptpgw": ["protocols.toml", "py.typed", "*/*.pyi", "radius/dictionary"]},
     # Where no compiler is at hand the gateway runs on the Python twins of these.
     ext_modules=[

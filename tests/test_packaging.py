@@ -205,7 +205,7 @@ def test_theDropInShowsAfterAnEditableInstallation(
     environment: Environment, unpack: Callable[[], Path]
 ) -> None:
     source = unpack()
-    environment.install("--config-settings", "editable_mode=compat", "--editable", str(source))
+    environment.install("--editable", str(source))
     where = environment.run("-c", "import pptpgw; print(pptpgw.__file__)")
     assert Path(where.strip()) == source / "pptpgw/__init__.py"
     assert environment.offersGateway()
