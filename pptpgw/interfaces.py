@@ -101,6 +101,18 @@ class IChannelOwner(Interface):
         Decryption of a stateful MPPE stream lost its place: a CCP Reset-Request is due.
         """
 
+    def confirmationNeeded() -> None:
+        """
+        Frames came in the peer's name with sequence numbers that can't be believed: ask the peer
+        for something that L{confirms} where that is possible now.
+        """
+
+    def confirms(protocol: int, information: bytes) -> bool:
+        """
+        Whether a frame answers L{confirmationNeeded}, so that only the peer can have sent it; it is
+        delivered by L{frameReceived} nevertheless.
+        """
+
     def channelFailed(reason: str) -> None:
         """
         The channel can't be saved (coherency errors past the threshold): the link must end.

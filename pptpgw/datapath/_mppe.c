@@ -19,14 +19,12 @@
 #define ENCRYPTED 0x1000
 #define FLAGS 0xF000
 #define LONGEST 65535
-#define BEHIND (COUNTS / 2)
 #define RESETS 8
 
 /* The reasons of decrypt(), as in mppe.py. */
 #define MALFORMED 1
-#define LATE 2
+#define SKIPPED 2
 #define LOST 3
-#define CAPPED 4
 
 /* ---- SHA-1 (FIPS 180-4) of one short message ---- */
 
@@ -126,11 +124,11 @@ typedef struct {
     RC4 rc4;
     uint8_t start[16], session[16];
     uint8_t length, bits;
-    /* Which is meant by these depends on the direction. */
-    uint8_t stateful, pending;
+    uint8_t stateful;
+    /* Sending: the next packet has to be flushed. Receiving: no other is taken. */
+    uint8_t pending;
     uint16_t count;
     unsigned int rekeys;
-    int allowance;
 } Cipher;
 
 /* GetNewKeyFromSHA: the first octets of SHA-1 over both keys and the two pads. */
@@ -298,45 +296,6 @@ looks_like_ip(const uint8_t *plain, size_t length)
            && ((plain[0] == 0x21 && plain[1] >> 4 == 4) || (plain[0] == 0x57 && plain[1] >> 4 == 6));
 }
 
-/* Bring the key to where C{count} needs it; a reason of refusal, or 0. */
-static int
-follow(Cipher *self, unsigned flags, unsigned count, int *ambiguous)
-{
-    unsigned distance = (count - self->count) & (COUNTS - 1);
-    unsigned changes;
-
-    *ambiguous = 0;
-    if (!self->stateful) {
-        if (!(flags & FLUSHED))
-            return MALFORMED;
-        if (distance == 0 || distance >= BEHIND)
-            return LATE;
-        changes = distance;
-    }
-    else {
-        if (!(flags & FLUSHED) && (self->pending || distance != 1)) {
-            self->pending = 1;
-            return LOST;
-        }
-        if (distance == 0 || distance >= BEHIND)
-            return LATE;
-        changes = ((self->count + distance + 1) >> 8) - ((self->count + 1u) >> 8);
-    }
-    if (changes > 1) {
-        if ((int)changes > self->allowance)
-            return CAPPED;
-        self->allowance -= (int)changes;
-    }
-    for (unsigned i = 0; i < changes; i++)
-        change_key(self);
-    self->count = (uint16_t)count;
-    if (!self->stateful || flags & FLUSHED || (count & 0xFF) == 0xFF)
-        initialize(self);
-    *ambiguous = self->stateful && flags & FLUSHED && (count & 0xFF) != 0xFF;
-    self->pending = 0;
-    return 0;
-}
-
 static PyObject *
 decryptor_decrypt(Cipher *self, PyObject *frame)
 {
@@ -353,21 +312,27 @@ decryptor_decrypt(Cipher *self, PyObject *frame)
     size_t length = (size_t)size - 2;
     unsigned flags = (unsigned)from[0] << 8 & FLAGS;
     unsigned count = ((unsigned)from[0] << 8 | from[1]) & (COUNTS - 1);
-    if ((flags & ~(unsigned)FLUSHED) != ENCRYPTED)
+    int flushed = (flags & FLUSHED) != 0, flag = (count & 0xFF) == 0xFF;
+    if ((flags & ~(unsigned)FLUSHED) != ENCRYPTED || (!flushed && !self->stateful))
         return PyLong_FromLong(MALFORMED);
+    if (count != (self->count + 1u) % COUNTS)
+        return PyLong_FromLong(SKIPPED);
+    if (!flushed && self->pending)
+        return PyLong_FromLong(LOST);
 
     PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
     if (result == NULL)
         return NULL;
     uint8_t *plain = (uint8_t *)PyBytes_AsString(result);
-    int ambiguous;
-    int reason = follow(self, flags, count, &ambiguous);
-    if (reason) {
-        Py_DECREF(result);
-        return PyLong_FromLong(reason);
-    }
+
+    self->count = (uint16_t)count;
+    self->pending = 0;
+    if (!self->stateful || flag)
+        change_key(self);
+    if (flushed || flag)
+        initialize(self);
     rc4_apply(&self->rc4, from + 2, plain, length);
-    if (ambiguous && !looks_like_ip(plain, length)) {
+    if (self->stateful && flushed && !flag && !looks_like_ip(plain, length)) {
         Cipher changed = *self;
         int tries = 0, right = 0;
         while (!right && tries++ < RESETS) {
@@ -389,6 +354,38 @@ decryptor_decrypt(Cipher *self, PyObject *frame)
     return result;
 }
 
+static PyObject *
+decryptor_skip(Cipher *self, PyObject *argument)
+{
+    unsigned long packets = PyLong_AsUnsignedLong(argument);
+    if (packets == (unsigned long)-1 && PyErr_Occurred())
+        return NULL;
+
+    unsigned long changes = packets;
+    if (self->stateful && packets > 0) {
+        changes = ((self->count + packets + 1) >> 8) - ((self->count + 1ul) >> 8);
+        self->pending = 1;
+    }
+    for (; changes > 0; changes--)
+        change_key(self);
+    self->count = (uint16_t)((self->count + packets) % COUNTS);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+decryptor_copy(Cipher *self, PyObject *Py_UNUSED(nothing))
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Cipher *other = (Cipher *)allocate(type, 0);
+    if (other == NULL)
+        return NULL;
+    memcpy((char *)other + offsetof(Cipher, rc4), (char *)self + offsetof(Cipher, rc4),
+           sizeof(Cipher) - offsetof(Cipher, rc4));
+    other->pending = other->stateful;
+    return (PyObject *)other;
+}
+
 /* ---- the module ---- */
 
 /* PyMethodDef wants one function type for all; this cast by way of void is the silent one. */
@@ -404,12 +401,14 @@ static PyMethodDef ENCRYPTOR_METHODS[] = {
 static PyMethodDef DECRYPTOR_METHODS[] = {
     {"decrypt", METHOD(decryptor_decrypt), METH_O,
      "decrypt(frame): the plaintext, or why there is none."},
+    {"skip", METHOD(decryptor_skip), METH_O, "skip(packets): leave out so many packets."},
+    {"copy", METHOD(decryptor_copy), METH_NOARGS, "copy(): another in the same state."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef MEMBERS[] = {
+    {"count", T_USHORT, offsetof(Cipher, count), READONLY, "The last packet's coherency count."},
     {"rekeys", T_UINT, offsetof(Cipher, rekeys), READONLY, "How often the key changed."},
-    {"allowance", T_INT, offsetof(Cipher, allowance), 0, "Key changes that losses may still cost."},
     {NULL, 0, 0, 0, NULL},
 };
 

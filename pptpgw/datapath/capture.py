@@ -28,7 +28,7 @@ from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import DecryptorType
 from pptpgw.datapath.network import Network, Networks
-from pptpgw.interfaces import IChannelOwner, MPPEParameters, Tunnel
+from pptpgw.interfaces import IChannelOwner, Tunnel
 from pptpgw.wire.pcapng import (
     RECEIVED,
     SENT,
@@ -229,15 +229,11 @@ class RecordingDecryptor:
         self._recorder = recorder
 
     @property
-    def allowance(self) -> int:
+    def count(self) -> int:
         """
         See L{DecryptorType}.
         """
-        return self._decryptor.allowance
-
-    @allowance.setter
-    def allowance(self, allowance: int) -> None:
-        self._decryptor.allowance = allowance
+        return self._decryptor.count
 
     @property
     def rekeys(self) -> int:
@@ -254,6 +250,18 @@ class RecordingDecryptor:
         if isinstance(plain, bytes):
             self._recorder.record(RECEIVED, ADDRESS_CONTROL + plain)
         return plain
+
+    def skip(self, packets: int, /) -> None:
+        """
+        See L{DecryptorType}.
+        """
+        self._decryptor.skip(packets)
+
+    def copy(self) -> DecryptorType:
+        """
+        See L{DecryptorType}. What somebody tries on the copy isn't recorded.
+        """
+        return self._decryptor.copy()
 
 
 class CapturingChannel(Channel):
@@ -320,11 +328,13 @@ class CapturingChannel(Channel):
             self._record(RECEIVED, protocol, information)
         super()._frame(protocol, information)
 
-    def _newDecryptor(self, parameters: MPPEParameters) -> DecryptorType:
+    def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
         """
-        See L{Channel._newDecryptor}.
+        See L{Channel._setDecryptor}.
         """
-        return RecordingDecryptor(super()._newDecryptor(parameters), self._recorder)
+        if decryptor is not None:
+            decryptor = RecordingDecryptor(decryptor, self._recorder)
+        super()._setDecryptor(decryptor)
 
     def _record(self, way: int, protocol: int, information: bytes) -> None:
         frame = b"%b%b%b" % (ADDRESS_CONTROL, protocol.to_bytes(2, "big"), information)

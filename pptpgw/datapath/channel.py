@@ -19,6 +19,8 @@ from zope.interface import implementer
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
+from pptpgw.datapath.belief import BEYOND_NETWORKS, canFollowGap
+from pptpgw.datapath.early import Early
 from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
 from pptpgw.datapath.network import Network, Networks
@@ -46,7 +48,6 @@ _MPPE = 0x00FD
 _NONE: dict[int, Network] = {}
 # What callers are known to send before our side is open.
 _COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_MULTICAST))
-_BEYOND_NETWORKS = 0x4000
 _UNCOMPRESSED = b"\xff\x03"
 _DATA = DATA << 16 | PROTOCOL_TYPE
 _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
@@ -68,6 +69,7 @@ class Channel:
         "_closed",
         "_dataPath",
         "_decryptor",
+        "_early",
         "_encryptor",
         "_gre",
         "_inClear",
@@ -103,7 +105,14 @@ class Channel:
         self._owner = owner
         self._gre = gre
         self._dataPath = dataPath
-        self._window = Window(clock, self.counters, self._frame, self._acknowledge)
+        self._window = Window(
+            clock,
+            self.counters,
+            self._frame,
+            self._believes,
+            owner.confirmationNeeded,
+            self._acknowledge,
+        )
         self._send = gre.sender(tunnel.localAddress, tunnel.peerAddress)
         self._peerCallID = tunnel.peerCallID
         self._networks: dict[int, Network] = {}
@@ -119,10 +128,21 @@ class Channel:
         self._inClear = self._networks
         self._closed = False
         self._strangers = Bucket(clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
+        self._early: Early | None = Early(clock, self.counters, self.framesReceived)
         self._recompute()
-        gre.register(tunnel.peerAddress, tunnel.localCallID, self.framesReceived)
+        gre.register(tunnel.peerAddress, tunnel.localCallID, self._early.framesReceived)
 
     # From the peer.
+
+    def _isProven(self) -> None:
+        """
+        MPPE or a network opens: let frames come in without a limit, by the shorter way.
+        """
+        if self._early is not None:
+            self._early = None
+            peer, callID = self._tunnel.peerAddress, self._tunnel.localCallID
+            self._gre.unregister(peer, callID)
+            self._gre.register(peer, callID, self.framesReceived)
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
@@ -164,6 +184,32 @@ class Channel:
         else:
             self._other(protocol, information)
 
+    def _believes(self, protocol: int, information: bytes, gap: int) -> bool:
+        """
+        Whether a frame out of turn is the peer's; one that is encrypted can be decrypted next then.
+        """
+        if self._owner.confirms(protocol, information):
+            if self._recovery is not None and self._decryptor is not None:
+                self._recovery.passed(self._decryptor, gap)
+            return True
+        if protocol == _MPPE:
+            return gap > 0 and self._follow(information, gap) is not None
+        return canFollowGap(protocol, gap, self._networks, self._inClear)
+
+    def _follow(self, frame: bytes, gap: int = 0) -> DecryptorType | None:
+        """
+        Bring the decryptor to where C{frame}, before which C{gap} numbers are missing, is the next
+        one, and give it; None: that can't be.
+        """
+        decryptor, recovery = self._decryptor, self._recovery
+        if decryptor is None or recovery is None:
+            return None
+        found = recovery.follow(decryptor, frame, gap)
+        if found is None:
+            return None
+        self._setDecryptor(found)
+        return self._decryptor
+
     def _encrypted(self, frame: bytes) -> None:
         """
         An MPPE frame.
@@ -174,10 +220,10 @@ class Channel:
             return
         plain = decryptor.decrypt(frame)
         if isinstance(plain, int):
-            again = recovery.refused(plain, frame)
-            if again is None:
+            found = self._follow(frame)
+            plain = found.decrypt(frame) if found is not None else plain
+            if isinstance(plain, int):
                 return
-            plain = again
         protocol = plain[0]
         start = 1
         if not protocol & 1 and len(plain) > 1:
@@ -200,7 +246,7 @@ class Channel:
         if protocol == 0:
             self.counters.discard(MALFORMED)
             return
-        if protocol < _BEYOND_NETWORKS:
+        if protocol < BEYOND_NETWORKS:
             if self._inClear is not self._networks:
                 self.counters.discard(IN_CLEAR)
                 return
@@ -319,10 +365,15 @@ class Channel:
 
         @raise ValueError: a start key of the wrong length.
         """
-        self._decryptor = self._recovery = None
+        self._setDecryptor(None)
+        self._recovery = None
         if parameters is not None:
-            self._decryptor = self._newDecryptor(parameters)
-            self._recovery = Recovery(self._clock, self.counters, self._owner, self._decryptor)
+            self._isProven()
+            bits, stateful = parameters.bits, parameters.stateful
+            self._setDecryptor(Decryptor(parameters.startKey, bits, stateful))
+            self._recovery = Recovery(
+                self._clock, self.counters, self._owner, self._networks, stateful
+            )
         self._recompute()
 
     def resetSendMPPE(self) -> None:
@@ -346,6 +397,7 @@ class Channel:
         if self._closed:
             return
         self.closeNetwork(protocol)
+        self._isProven()
         self._networks[protocol] = self._dataPath.networkOpened(self, protocol, attachment)
         self._known |= {protocol}
         self._recompute()
@@ -370,13 +422,13 @@ class Channel:
         self._window.close()
         for protocol in list(self._networks):
             self.closeNetwork(protocol)
-        self._encryptor = self._decryptor = self._recovery = None
+        self._encryptor = self._decryptor = self._recovery = self._early = None
 
-    def _newDecryptor(self, parameters: MPPEParameters) -> DecryptorType:
+    def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
         """
-        What decrypts a stream.
+        Decrypt with this from now on.
         """
-        return Decryptor(parameters.startKey, parameters.bits, parameters.stateful)
+        self._decryptor = decryptor
 
     def _recompute(self) -> None:
         """

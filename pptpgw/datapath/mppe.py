@@ -10,20 +10,20 @@ FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the c
 (0x4000, 0x2000) must be zero.
 
  - Stateless: the key changes before every packet, and FLUSHED is always set. A receiver changes it
-   once for each packet lost. A distance of half the count space or more (RFC 3078 names no limit)
-   is a packet that comes late, not 2,048 and more that are lost: it is refused and changes nothing.
+   once for each packet lost.
  - Stateful: the key changes before each packet whose count ends in 0xFF, the flag packet, which is
    flushed too, and RC4 runs on between them. After a loss everything is refused until a flushed
    packet.
+
+A decryptor takes the packet whose count is the next one and no other, so that whoever forges
+packets can't make it lose its place. What to do about another count is for its owner to find out,
+who may try on a copy: L{DecryptorType.skip} leaves packets out that were lost.
 
 What C{reset()} does answers a CCP Reset-Request. By the RFC the next packet is flushed, its tables
 set up anew from the same key; Linux changes the key for it. Both agree about flag packets: so the
 count moves on to the next one, which to the receiver looks like more packets lost. On the receiving
 side a flushed packet that is no flag packet is read by the RFC, and the way of Linux, with up to
 L{RESETS} changes, where that gives no IP packet but this does.
-
-Losses cost key changes, and a hostile peer could claim 2,047 lost with every packet: each change
-that a gap asks for is taken from C{allowance}, which the owner renews in its time.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ MALFORMED = 1
 C{decrypt} refused: too short, not encrypted, compressed, or not flushed though stateless.
 """
 
-LATE = 2
+SKIPPED = 2
 """
-C{decrypt} refused: a count behind the last one.
+C{decrypt} refused: the count isn't the next one.
 """
 
 LOST = 3
 """
-C{decrypt} refused: packets before it were lost, and a flushed one is needed (stateful).
-"""
-
-CAPPED = 4
-"""
-C{decrypt} refused: the key would have to change more often than C{allowance} permits.
+C{decrypt} refused: packets before it were left out, and a flushed one is needed (stateful).
 """
 
 RESETS = 8
 """
 Key changes beyond the RFC's that are tried for a flushed packet: Linux makes one for every
 Reset-Request that it answers, and flushed packets may be lost too.
+"""
+
+SHORTEST = 3
+"""
+Octets that a frame has at least: the header and one more.
 """
 
 FLUSHED = 0x8000
@@ -101,11 +101,13 @@ class EncryptorType(Protocol):
 class DecryptorType(Protocol):
     """
     The receiving direction.
-
-    @ivar allowance: how many key changes gaps may still cost; zero at first.
     """
 
-    allowance: int
+    @property
+    def count(self) -> int:
+        """
+        The coherency count of the last packet.
+        """
 
     @property
     def rekeys(self) -> int:
@@ -116,7 +118,17 @@ class DecryptorType(Protocol):
     def decrypt(self, frame: bytes, /) -> bytes | int:
         """
         The plaintext, protocol number first, of an MPPE frame: at least one octet; or L{MALFORMED},
-        L{LATE}, L{LOST} or L{CAPPED}, and then the frame has changed nothing.
+        L{SKIPPED} or L{LOST}, and then the frame has changed nothing.
+        """
+
+    def skip(self, packets: int, /) -> None:
+        """
+        Leave out the next C{packets} packets, with the key changes that they bring about.
+        """
+
+    def copy(self) -> DecryptorType:
+        """
+        Another in the same state. Stateful, it takes a flushed packet only.
         """
 
 
@@ -150,11 +162,11 @@ class _Keys:
     __slots__ = (
         "_apply",
         "_bits",
-        "_count",
         "_length",
         "_session",
         "_start",
         "_stateful",
+        "count",
         "rekeys",
     )
 
@@ -165,7 +177,7 @@ class _Keys:
         self._bits = bits
         self._length = len(startKey)
         self._stateful = stateful
-        self._count = COUNTS - 1
+        self.count = COUNTS - 1
         self.rekeys = 0
         self._session = self._salted(self._newKey())
         self._initialize()
@@ -224,7 +236,7 @@ class PythonEncryptor(_Keys):
         if max(len(prefix), len(protocol), len(packet)) > _LONGEST:
             raise ValueError("longer than any packet")
         flags = ENCRYPTED
-        count = (self._count + 1) % COUNTS
+        count = (self.count + 1) % COUNTS
         if self._pending:
             count |= 0xFF
             self._pending = False
@@ -232,7 +244,7 @@ class PythonEncryptor(_Keys):
             self._changeKey()
             self._initialize()
             flags |= FLUSHED
-        self._count = count
+        self.count = count
         return prefix + _HEADER.pack(flags | count) + self._apply(protocol + packet)
 
     def reset(self) -> None:
@@ -247,61 +259,61 @@ class PythonDecryptor(_Keys):
     L{DecryptorType} in Python.
     """
 
-    __slots__ = ("_discarding", "allowance")
+    __slots__ = ("_skipped",)
 
     def __init__(self, startKey: bytes, bits: int, stateful: bool = False) -> None:
         super().__init__(startKey, bits, stateful)
-        self._discarding = False
-        self.allowance = 0
+        self._skipped = False
 
     def decrypt(self, frame: bytes, /) -> bytes | int:
         """
         See L{DecryptorType}.
         """
-        if len(frame) < 3:
+        if len(frame) < SHORTEST:
             return MALFORMED
         (header,) = _HEADER.unpack_from(frame)
         if header & _FLAGS & ~FLUSHED != ENCRYPTED:
             return MALFORMED
         flushed = bool(header & FLUSHED)
-        count = header % COUNTS
-        reason = self._follow(flushed, count)
-        if reason:
-            return reason
+        if not flushed and not self._stateful:
+            return MALFORMED
+        if header % COUNTS != (self.count + 1) % COUNTS:
+            return SKIPPED
+        if not flushed and self._skipped:
+            return LOST
+        flag = header & 0xFF == 0xFF
+        self.count = header % COUNTS
+        self._skipped = False
+        if not self._stateful or flag:
+            self._changeKey()
+        if flushed or flag:
+            self._initialize()
         ciphertext = frame[2:]
         plain = self._apply(ciphertext)
-        flag = count & 0xFF == 0xFF
         if self._stateful and flushed and not flag and not _looksLikeIP(plain):
             return self._asLinux(ciphertext, plain)
         return plain
 
-    def _follow(self, flushed: bool, count: int) -> int:
+    def skip(self, packets: int, /) -> None:
         """
-        Bring the key to where C{count} needs it; a reason of refusal, or 0.
+        See L{DecryptorType}.
         """
-        distance = (count - self._count) % COUNTS
-        if not self._stateful:
-            if not flushed:
-                return MALFORMED
-            changes = distance
-        else:
-            if not flushed and (self._discarding or distance != 1):
-                self._discarding = True
-                return LOST
-            changes = (self._count + distance + 1 >> 8) - (self._count + 1 >> 8)
-        if not 0 < distance < COUNTS // 2:
-            return LATE
-        if changes > 1:
-            if changes > self.allowance:
-                return CAPPED
-            self.allowance -= changes
+        changes = packets
+        if self._stateful and packets > 0:
+            changes = (self.count + packets + 1 >> 8) - (self.count + 1 >> 8)
+            self._skipped = True
         for _ in range(changes):
             self._changeKey()
-        self._count = count
-        if not self._stateful or flushed or count & 0xFF == 0xFF:
-            self._initialize()
-        self._discarding = False
-        return 0
+        self.count = (self.count + packets) % COUNTS
+
+    def copy(self) -> PythonDecryptor:
+        """
+        See L{DecryptorType}. The state of RC4 can't be copied, so it begins anew.
+        """
+        other = PythonDecryptor(self._start, self._bits, self._stateful)
+        other.count, other.rekeys, other._session = self.count, self.rekeys, self._session
+        other._skipped = self._stateful
+        return other
 
     def _asLinux(self, ciphertext: bytes, plain: bytes) -> bytes:
         """
@@ -333,6 +345,8 @@ def _looksLikeIP(plain: bytes) -> bool:
 Encryptor: EncryptorFactory = PythonEncryptor
 Decryptor: DecryptorFactory = PythonDecryptor
 implementation = "Python, RC4 from the cryptography package"
+# About a tenth of a processor's time.
+rekeysPerSecond = 1 << 14
 
 try:
     from pptpgw.datapath import _mppe
@@ -342,3 +356,4 @@ else:
     Encryptor = _mppe.Encryptor
     Decryptor = _mppe.Decryptor
     implementation = "compiled"
+    rekeysPerSecond = 1 << 17

@@ -17,6 +17,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -38,6 +39,7 @@ from pptpgw.ppp.lcpoption import (
 )
 from pptpgw.ppp.option import GiveUp
 from pptpgw.wire import ppp
+from pptpgw.wire.ppp import HEADER_OCTETS
 from pptpgw.wire.text import readable
 
 # Requests with our own magic number until the line counts as looped back.
@@ -45,8 +47,12 @@ MAX_LOOPS = 5
 # How many identifiers there are.
 _IDENTIFIERS = 256
 
-# How the packets begin that answer a Configure-Request.
+# How the packets begin that answer a Configure-Request, and those that answer an Echo-Request.
 _REPLIES = (b"\x02", b"\x03", b"\x04")
+_ECHO_REPLY = b"\x0a"
+
+# So many octets nobody guesses.
+_CHALLENGE_OCTETS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,10 @@ class LCP(ControlProtocol):
     """
 
     __slots__ = (
+        "_challenge",
         "_echoIdentifier",
         "_echoSent",
+        "_echoesOut",
         "_loops",
         "_random",
         "echoesUnanswered",
@@ -124,6 +132,9 @@ class LCP(ControlProtocol):
         self._loops = 0
         self._echoIdentifier = 0
         self._echoSent = 0.0
+        # Echo-Requests of every kind since the last reply.
+        self._echoesOut = 0
+        self._challenge = b""
         self.echoesUnanswered = 0
         self.roundTrip: float | None = None
         self.protocolRejected: Callable[[int], None] | None = None
@@ -200,10 +211,35 @@ class LCP(ControlProtocol):
         Ask the peer for a sign of life; only in Opened.
         """
         if self.opened:
-            self._echoIdentifier = (self._echoIdentifier + 1) % _IDENTIFIERS
-            self._echoSent = self._clock.seconds()
             self.echoesUnanswered += 1
-            self._sendOpened(ppp.ECHO_REQUEST, self._echoIdentifier, self._magic())
+            self._sendEcho(b"")
+
+    def challenge(self) -> None:
+        """
+        Ask the peer for an Echo-Reply that nobody can make who doesn't see the request; only in
+        Opened. One that isn't answered doesn't count in C{echoesUnanswered}.
+        """
+        if self.opened:
+            self._challenge = self._challenge or self._random(_CHALLENGE_OCTETS)
+            self._sendEcho(self._challenge)
+
+    def answersChallenge(self, packet: bytes) -> bool:
+        """
+        Whether C{packet} is an Echo-Reply with the identifier of a request that is unanswered, the
+        peer's magic number and the data of L{challenge}.
+        """
+        if not self._challenge or packet[:1] != _ECHO_REPLY or len(packet) < HEADER_OCTETS:
+            return False
+        if not self._isOutstanding(packet[1]):
+            return False
+        data = self.negotiator.allowed.get(MAGIC_NUMBER, b"\0\0\0\0") + self._challenge
+        return compare_digest(packet[HEADER_OCTETS:], data)
+
+    def _sendEcho(self, data: bytes) -> None:
+        self._echoIdentifier = (self._echoIdentifier + 1) % _IDENTIFIERS
+        self._echoSent = self._clock.seconds()
+        self._echoesOut = min(self._echoesOut + 1, _IDENTIFIERS - 1)
+        self._sendOpened(ppp.ECHO_REQUEST, self._echoIdentifier, self._magic() + data)
 
     def _sendOpened(self, code: int, identifier: int, data: bytes) -> None:
         if self.opened:
@@ -245,7 +281,7 @@ class LCP(ControlProtocol):
         announced = int.from_bytes(self.negotiator.allowed.get(MRU, b""), "big")
         self.peerMRU = announced or DEFAULT_MRU
         self._loops = 0
-        self.echoesUnanswered = 0
+        self.echoesUnanswered = self._echoesOut = 0
 
     def codeRejected(self, code: int) -> None:
         """
@@ -289,13 +325,18 @@ class LCP(ControlProtocol):
         """
         The peer lives.
         """
-        age = (self._echoIdentifier - identifier) % _IDENTIFIERS
-        if not self.opened or age >= self.echoesUnanswered:
+        if not self.opened or not self._isOutstanding(identifier):
             self.discarded += 1
         elif self._foreign(data):
-            self.echoesUnanswered = 0
-            if age == 0:
+            self.echoesUnanswered = self._echoesOut = 0
+            if identifier == self._echoIdentifier:
                 self.roundTrip = self._clock.seconds() - self._echoSent
+
+    def _isOutstanding(self, identifier: int) -> bool:
+        """
+        Whether an Echo-Request with this identifier was sent since the last reply.
+        """
+        return (self._echoIdentifier - identifier) % _IDENTIFIERS < self._echoesOut
 
     def _foreign(self, data: bytes) -> bool:
         """

@@ -201,6 +201,18 @@ class Link:
         if self._network is not None:
             self._network.resyncNeeded()
 
+    def confirmationNeeded(self) -> None:
+        """
+        Ask the peer by an Echo-Request, to which nobody else knows the answer.
+        """
+        self.lcp.challenge()
+
+    def confirms(self, protocol: int, information: bytes) -> bool:
+        """
+        Whether a frame is the peer's answer to that.
+        """
+        return protocol == ppp.LCP and self.lcp.answersChallenge(information)
+
     def channelFailed(self, reason: str) -> None:
         """
         End a link whose packets can't be made sense of.

@@ -9,9 +9,14 @@ Rules:
    the 0.2 s after which a TCP sender retransmits everything, and far above the reordering of real
    paths; the 0.3 s of other implementations turns each lost packet into such a pause.
  - Duplicates and packets behind what was delivered are dropped.
- - A number further ahead than L{REACH} isn't believed: one forged or damaged packet would make
-   everything that follows late. But after L{STRANGERS} unbelievable numbers with nothing good in
-   between the peer has started over, and its numbering is taken up.
+ - Whoever can send packets in the peer's name, but sees none, doesn't know the number that is
+   expected. So a packet is delivered after a gap only where C{judge} believes it, which knows what
+   the peer alone can have sent. Nothing else moves C{expected}: an unbelieved packet is counted and
+   dropped, and the peer's own packets go on where they were.
+ - After a gap was given up in vain, packets that are ahead are judged at once instead of held. The
+   peer is asked for a packet that can be believed, by C{ask}, up to L{ASKS} times.
+ - A number is believed without that where the peer was asked so often and nothing in order came:
+   such a peer has begun to number anew and can't answer, or is about to end the call.
  - What was received is acknowledged in the next packet sent, or alone: after L{ACKNOWLEDGE_TIME}
    seconds, or once half of L{RECEIVE_WINDOW} waits for it.
  - Sending never waits for acknowledgements. The RFC's sliding window is flow control over a path
@@ -19,7 +24,7 @@ Rules:
    it, Windows ignores it, and the Linux kernel acknowledges only when it happens to send. Packets
    that wait for an acknowledgement which never comes are worse than packets which get lost.
 
-A timer runs only while a packet is held or an acknowledgement may be due.
+A timer runs only while a packet is held, an acknowledgement may be due or the peer is asked.
 
 The packet in order is the data path's own fast path: it compares with C{expected} and C{held},
 moves C{expected} on (to L{NUMBERS} after the last one, which the next call here puts right), and
@@ -42,9 +47,29 @@ The receive window, in packets, that we have: what a call may announce.
 
 HELD_LIMIT = 64
 HELD_TIME = 0.1
-REACH = 1 << 16
-STRANGERS = 64
 GAPS_KNOWN = 4
+
+REACH = 1 << 16
+"""
+How far ahead a packet may be that is held.
+"""
+
+FARTHEST = 1 << 22
+"""
+A believed number this far ahead, or behind, isn't one after a gap: the peer numbers anew.
+"""
+
+ASKS = 4
+ASK_INTERVAL = 0.5
+"""
+Seconds from one question to the next.
+"""
+
+REPETITIONS = 3
+"""
+So many packets with old numbers, while none is in order, are no duplicates made on the way.
+"""
+
 ACKNOWLEDGE_TIME = 0.5
 
 NEVER = -2
@@ -66,6 +91,12 @@ Deliver = Callable[[int, bytes], None]
 Takes a PPP frame in order: protocol number and information field.
 """
 
+Judge = Callable[[int, bytes, int], bool]
+"""
+Whether a PPP frame out of turn can be believed to be the peer's: protocol number, information
+field, and how many numbers are missing before it, 0 where it doesn't follow a gap.
+"""
+
 
 class Window:
     """
@@ -82,14 +113,19 @@ class Window:
     __slots__ = (
         "_acknowledge",
         "_acknowledgeTimer",
+        "_ask",
+        "_askTimer",
+        "_asked",
         "_clock",
         "_closed",
         "_counters",
         "_deliver",
+        "_doubtedAt",
         "_gapTimer",
         "_gaps",
-        "_strangers",
-        "_strangersAt",
+        "_judge",
+        "_repeated",
+        "_vainAt",
         "acknowledged",
         "due",
         "expected",
@@ -102,23 +138,35 @@ class Window:
         clock: IReactorTime,
         counters: Counters,
         deliver: Deliver,
+        judge: Judge,
+        ask: Callable[[], None],
         acknowledge: Callable[[], None],
     ) -> None:
         """
         @param deliver: gets each packet that L{arrived} found to be its turn.
+        @param judge: is asked before a packet is delivered out of turn.
+        @param ask: asks the peer for a packet that C{judge} believes whatever its number is.
         @param acknowledge: sends an acknowledgement alone, by way of L{acknowledging}.
         """
         self._clock = clock
         self._counters = counters
         self._deliver = deliver
+        self._judge = judge
+        self._ask = ask
         self._acknowledge = acknowledge
         self._gapTimer: IDelayedCall | None = None
         self._acknowledgeTimer: IDelayedCall | None = None
+        self._askTimer: IDelayedCall | None = None
         # The last gaps given up, each as first number and length.
         self._gaps: tuple[tuple[int, int], ...] = ()
         self._closed = False
-        self._strangers = 0
-        self._strangersAt = -1
+        # What was expected when a gap was given up in vain.
+        self._vainAt = NEVER
+        # What was expected when the peer began to be asked, and how often it was.
+        self._doubtedAt = NEVER
+        self._asked = 0
+        # What was expected when packets with old numbers came, and how many.
+        self._repeated = (NEVER, 0)
         self.expected = NEVER
         # A dict keeps the order of arrival, so the first value is the one held longest.
         self.held: dict[int, tuple[int, bytes, float]] = {}
@@ -138,23 +186,23 @@ class Window:
         ahead = (sequence - self.expected) & _MASK
         if ahead == 0:
             self._inOrder(protocol, information)
-        elif ahead < REACH:
-            if sequence in self.held:
-                self._counters.discard(DUPLICATE)
-                return
+        elif sequence in self.held:
+            self._counters.discard(DUPLICATE)
+        elif ahead < REACH and self.expected != self._vainAt:
             self.held[sequence] = (protocol, information, self._clock.seconds())
             if len(self.held) > HELD_LIMIT:
                 self._giveUpGap()
             self._watchGap()
-        elif self._isNewNumbering():
-            self._dropHeld()
-            self._begin(sequence)
+        elif self._believes(ahead, protocol, information) or self._isPeerSilent():
+            self._goOn(ahead)
             self._inOrder(protocol, information)
         elif ahead < _HALF:
             self._counters.discard(UNBELIEVABLE)
+            self._doubt()
         else:
             late = any((sequence - first) & _MASK < length for first, length in self._gaps)
             self._counters.discard(LATE if late else DUPLICATE)
+            self._countRepetition()
 
     def acknowledging(self) -> int | None:
         """
@@ -188,6 +236,9 @@ class Window:
         if self._acknowledgeTimer is not None:
             self._acknowledgeTimer.cancel()
             self._acknowledgeTimer = None
+        if self._askTimer is not None:
+            self._askTimer.cancel()
+            self._askTimer = None
 
     def _begin(self, sequence: int) -> None:
         """
@@ -237,18 +288,45 @@ class Window:
 
     def _giveUpGap(self) -> None:
         """
-        Go on with the first packet held.
+        Go on with the first packet held that is believed; what is held before it is dropped.
         """
         expected = self.expected
-        length, first = min(((held - expected) & _MASK, held) for held in self.held)
-        self._counters.discard(LOST, length)
-        self._gaps = (*self._gaps[1 - GAPS_KNOWN :], (expected, length))
+        while self.held:
+            ahead, sequence = min(((held - expected) & _MASK, held) for held in self.held)
+            protocol, information, _ = self.held.pop(sequence)
+            if self._believes(ahead, protocol, information):
+                self._goOn(ahead)
+                self._inOrder(protocol, information)
+                return
+            self._counters.discard(UNBELIEVABLE)
+        self._vainAt = expected
+        self._doubt()
+
+    def _believes(self, ahead: int, protocol: int, information: bytes) -> bool:
+        """
+        Whether the packet so far ahead is the peer's.
+        """
+        return self._judge(protocol, information, ahead if ahead < FARTHEST else 0)
+
+    def _goOn(self, ahead: int) -> None:
+        """
+        Expect the packet so far ahead.
+        """
+        expected = self.expected
+        following = (expected + ahead) & _MASK
+        self._vainAt = self._doubtedAt = NEVER
+        if ahead >= FARTHEST:
+            self._dropHeld()
+            self._begin(following)
+            return
+        self._counters.discard(LOST, ahead)
+        self._gaps = (*self._gaps[1 - GAPS_KNOWN :], (expected, ahead))
         # An acknowledgement that was due at a number inside the gap is due at its end.
-        if (self.due - expected) & _MASK < length:
-            self.due = first
-        self.expected = first
-        protocol, information, _ = self.held.pop(first)
-        self._inOrder(protocol, information)
+        if (self.due - expected) & _MASK < ahead:
+            self.due = following
+        self.expected = following
+        for sequence in [held for held in self.held if (held - expected) & _MASK < ahead]:
+            del self.held[sequence]
 
     def _acknowledgeTimedOut(self) -> None:
         """
@@ -261,15 +339,41 @@ class Window:
             self._acknowledge()
         self.due = self.expected & _MASK
 
-    def _isNewNumbering(self) -> bool:
+    def _countRepetition(self) -> None:
         """
-        Whether this is one of so many strange numbers in a row that the peer must mean them.
+        A packet has an old number: by itself it was only doubled on the way, or late.
         """
-        if self._strangersAt != self.expected:
-            self._strangersAt = self.expected
-            self._strangers = 0
-        self._strangers += 1
-        return self._strangers > STRANGERS
+        number, count = self._repeated
+        count = count + 1 if number == self.expected else 1
+        self._repeated = (self.expected, count)
+        if count >= REPETITIONS:
+            self._doubt()
+
+    def _doubt(self) -> None:
+        """
+        A packet wasn't believed: have the peer asked until something comes in order.
+        """
+        if self._doubtedAt != self.expected:
+            self._doubtedAt = self.expected
+            self._asked = 0
+            if self._askTimer is None:
+                self._askAgain()
+
+    def _askAgain(self) -> None:
+        """
+        Ask the peer, unless it has sent something in order since, or was asked often enough.
+        """
+        self._askTimer = None
+        if self.expected & _MASK == self._doubtedAt and self._asked < ASKS:
+            self._asked += 1
+            self._askTimer = self._clock.callLater(ASK_INTERVAL, self._askAgain)
+            self._ask()
+
+    def _isPeerSilent(self) -> bool:
+        """
+        Whether the peer was asked as often as it ever is, and has had time to answer.
+        """
+        return self.expected == self._doubtedAt and self._asked == ASKS and self._askTimer is None
 
     def _dropHeld(self) -> None:
         """

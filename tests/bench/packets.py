@@ -79,6 +79,11 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
         def resyncNeeded(self) -> None:
             raise AssertionError("a resync")
 
+        def confirmationNeeded(self) -> None: ...
+
+        def confirms(self, protocol: int, information: bytes) -> bool:
+            return False
+
         def channelFailed(self, reason: str) -> None:
             raise AssertionError(reason)
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pptpgw.datapath import mppe
 from pptpgw.datapath.mppe import (
-    CAPPED,
-    LATE,
     LOST,
     MALFORMED,
     RESETS,
+    SKIPPED,
     DecryptorFactory,
+    DecryptorType,
     EncryptorFactory,
     PythonDecryptor,
     PythonEncryptor,
@@ -83,6 +83,14 @@ def changed(start: bytes, session: bytes, bits: int) -> bytes:
     interim = hashlib.sha1(message).digest()[: len(start)]
     salt = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}[bits]
     return salt + rc4(interim, interim)[len(salt) :]
+
+
+def wherever(receiving: DecryptorType, frame: bytes) -> bytes | int:
+    """
+    Decrypt a frame, whose count may be any, as if those before it were lost.
+    """
+    receiving.skip((int.from_bytes(frame[:2], "big") - receiving.count - 1) % 4096)
+    return receiving.decrypt(frame)
 
 
 class TestVectors:
@@ -149,37 +157,46 @@ class TestReceiving:
     @decryptors
     def test_statelessLoss(self, decryptor: DecryptorFactory) -> None:
         sending, receiving = PythonEncryptor(START, 128), decryptor(START, 128)
-        receiving.allowance = 3000
-        for lost in (0, 1, 5, 2046):
+        for lost in (0, 1, 5, 2046, 5000):
             for _ in range(lost):
                 sending.encrypt(b"", b"", b"x")
+            receiving.skip(lost)
             assert receiving.decrypt(sending.encrypt(b"", b"", b"plain")) == b"plain"
-        assert receiving.allowance == 3000 - 2 - 6 - 2047
+        assert receiving.rekeys == 5 + 1 + 5 + 2046 + 5000
 
     @decryptors
-    def test_lateChangesNothing(self, decryptor: DecryptorFactory) -> None:
-        sending, receiving = PythonEncryptor(START, 128), decryptor(START, 128)
-        receiving.allowance = 10000
+    @pytest.mark.parametrize("stateful", [False, True])
+    def test_anotherCountChangesNothing(self, decryptor: DecryptorFactory, stateful: bool) -> None:
+        sending, receiving = PythonEncryptor(START, 128, stateful), decryptor(START, 128, stateful)
         frames = [sending.encrypt(b"", b"", b"plain") for _ in range(4)]
-        assert receiving.decrypt(frames[2]) == b"plain"
-        rekeys = receiving.rekeys
-        assert [receiving.decrypt(frames[number]) for number in (0, 1, 2)] == [LATE] * 3
-        # 2,048 ahead and 2,048 behind are the same.
-        assert receiving.decrypt(b"\x98\x02x") == LATE
-        assert (receiving.rekeys, receiving.allowance) == (rekeys, 10000 - 3)
+        for number in (0, 1, 2):
+            assert receiving.decrypt(frames[number]) == b"plain"
+        state = receiving.rekeys, receiving.count
+        for count in (0, 1, 2, 4, 100, 2002, 2050, 4095):
+            for flags in (0x9000, 0x1000) if stateful else (0x9000,):
+                frame = (flags | count).to_bytes(2, "big") + b"forged"
+                assert receiving.decrypt(frame) == SKIPPED
+        assert (receiving.rekeys, receiving.count) == state
         assert receiving.decrypt(frames[3]) == b"plain"
 
     @decryptors
-    def test_allowance(self, decryptor: DecryptorFactory) -> None:
-        sending, receiving = PythonEncryptor(START, 128), decryptor(START, 128)
-        frames = [sending.encrypt(b"", b"", b"plain") for _ in range(11)]
-        assert receiving.decrypt(frames[0]) == b"plain"
-        assert receiving.decrypt(frames[10]) == CAPPED
-        receiving.allowance = 9
-        assert receiving.decrypt(frames[10]) == CAPPED
-        receiving.allowance = 10
-        assert receiving.decrypt(frames[10]) == b"plain"
-        assert receiving.allowance == 0
+    @pytest.mark.parametrize("stateful", [False, True])
+    def test_copy(self, decryptor: DecryptorFactory, stateful: bool) -> None:
+        """
+        What is done to a copy leaves the original alone, and the copy can take its place.
+        """
+        sending, receiving = PythonEncryptor(START, 128, stateful), decryptor(START, 128, stateful)
+        frames = [sending.encrypt(b"", b"\x21", b"plain") for _ in range(260)]
+        for frame in frames[:250]:
+            assert receiving.decrypt(frame) == b"\x21plain"
+        other = receiving.copy()
+        other.skip(5)
+        assert (other.count, receiving.count) == (254, 249)
+        # The first to be flushed, in the one way of MPPE or the other.
+        assert other.decrypt(frames[255]) == b"\x21plain"
+        assert receiving.decrypt(frames[250]) == b"\x21plain"
+        assert other.copy().decrypt(frames[256]) == (LOST if stateful else b"\x21plain")
+        assert other.decrypt(frames[256]) == b"\x21plain"
 
     @decryptors
     @pytest.mark.parametrize(
@@ -199,14 +216,13 @@ class TestReceiving:
     @pytest.mark.parametrize("lost", [1, 2, 255, 256, 300, 700])
     def test_statefulResync(self, decryptor: DecryptorFactory, before: int, lost: int) -> None:
         sending, receiving = PythonEncryptor(START, 128, True), decryptor(START, 128, True)
-        receiving.allowance = 100
         plain = b"\x00\x21\x45 and so on"
         for _ in range(before):
             assert receiving.decrypt(sending.encrypt(b"", b"", plain)) == plain
         flushed = 0
         for _ in range(lost):
             sending.encrypt(b"", b"", plain)
-        while receiving.decrypt(sending.encrypt(b"", b"", plain)) == LOST:
+        while wherever(receiving, sending.encrypt(b"", b"", plain)) == LOST:
             # A flag packet may come before the answer to the Reset-Request, and does as well.
             flushed += 1
             if flushed == 3:
@@ -224,12 +240,12 @@ class TestReceiving:
         bits, start, session, _ = VECTORS[2]
         receiving = decryptor(start, bits, True)
         receiving.decrypt(b"\x10\x00" + rc4(bytes.fromhex(session), b"\x21\x45"))
-        assert receiving.decrypt(b"\x10\x05lost") == LOST
+        assert wherever(receiving, b"\x10\x05lost") == LOST
         key = bytes.fromhex(session)
         for _ in range(changes):
             key = changed(start, key, bits)
         stream = rc4(key, b"\x00\x21\x45 one" + b"\x00\x21\x45 two")
-        assert receiving.decrypt(b"\x90\x07" + stream[:7]) == b"\x00\x21\x45 one"
+        assert wherever(receiving, b"\x90\x07" + stream[:7]) == b"\x00\x21\x45 one"
         assert receiving.decrypt(b"\x10\x08" + stream[7:]) == b"\x00\x21\x45 two"
 
     @decryptors
@@ -327,9 +343,14 @@ class TestTwins:
                 if number & 1:
                     frame = bytes([0x90 | number >> 8 & 15]) + frame[1:]
             if number & 2:
-                mine.allowance = yours.allowance = number
+                mine.skip(number)
+                yours.skip(number)
+            elif number & 4 and len(frame) > 1:
+                assert wherever(mine, frame) == wherever(yours, frame)
+            elif number & 8:
+                mine, yours = mine.copy(), yours.copy()
             assert mine.decrypt(frame) == yours.decrypt(frame)
-            assert (mine.rekeys, mine.allowance) == (yours.rekeys, yours.allowance)
+            assert (mine.rekeys, mine.count) == (yours.rekeys, yours.count)
         assert one.rekeys == other.rekeys
 
     @given(st.binary(max_size=80), st.booleans())
@@ -337,8 +358,8 @@ class TestTwins:
         assert compiled is not None
         mine = PythonDecryptor(START, 128, stateful)
         yours = compiled.Decryptor(START, 128, stateful)
-        mine.allowance = yours.allowance = 4096
         assert mine.decrypt(frame) == yours.decrypt(frame)
+        assert wherever(mine, frame) == wherever(yours, frame)
 
     def test_wrongTypes(self) -> None:
         assert compiled is not None
@@ -354,5 +375,9 @@ class TestTwins:
                 sending.encrypt(*arguments)
         with pytest.raises(TypeError):
             receiving.decrypt("frame")
+        with pytest.raises(TypeError):
+            receiving.skip("packets")
+        with pytest.raises(OverflowError):
+            receiving.skip(-1)
         with pytest.raises(TypeError):
             compiled.Encryptor("key", 128)

@@ -144,12 +144,13 @@ def packets() -> None:
     """
     from pptpgw.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
-    from pptpgw.interfaces import Attachment, IChannelOwner, Tunnel
+    from pptpgw.interfaces import Attachment, Tunnel
     from pptpgw.ports.gre import GREPort
     from pptpgw.ports.netlink import NetlinkPort
     from pptpgw.ports.tun import TUNPort
     from pptpgw.wire.checksum import checksum
     from pptpgw.wire.gre import decode, encode
+    from tests.datapath.test_python import Owner
 
     peer = ends()
     reactor = cast(Any, Readers())
@@ -162,7 +163,7 @@ def packets() -> None:
     netlink.name = tun.name
     netlink.configure(1400)
     netlink.addAddress(IPv4Interface(GATEWAY))
-    channel = dataPath.openChannel(Tunnel(HERE, PEER, 7, 9), cast(IChannelOwner, None))
+    channel = dataPath.openChannel(Tunnel(HERE, PEER, 7, 9), Owner())
     channel.openNetwork(0x21, Attachment((IPv4Network(SUBSCRIBER),), 600))
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.settimeout(5)

@@ -13,14 +13,17 @@ from pptpgw.counters import Counters
 from pptpgw.pptp import window as module
 from pptpgw.pptp.window import (
     ACKNOWLEDGE_TIME,
+    ASK_INTERVAL,
+    ASKS,
     DUPLICATE,
+    FARTHEST,
     HELD_LIMIT,
     HELD_TIME,
     LATE,
     LOST,
     REACH,
     RECEIVE_WINDOW,
-    STRANGERS,
+    REPETITIONS,
     UNBELIEVABLE,
     Window,
 )
@@ -33,6 +36,9 @@ FIRSTS = [0, 1, NUMBERS - 3, NUMBERS - 1, NUMBERS // 2 - 1]
 class Fixture:
     """
     A window, used as the data path uses it.
+
+    @ivar believed: the labels that are believed out of turn; None: all that follow a gap.
+    @ivar asked: how often the peer was asked.
     """
 
     def __init__(self) -> None:
@@ -40,11 +46,26 @@ class Fixture:
         self.counters = Counters()
         self.delivered: list[int] = []
         self.acknowledgements: list[int | None] = []
-        self.window = Window(self.clock, self.counters, self.deliver, self.acknowledge)
+        self.believed: set[int] | None = None
+        self.judged: list[tuple[int, int]] = []
+        self.asked = 0
+        self.window = Window(
+            self.clock, self.counters, self.deliver, self.judge, self.ask, self.acknowledge
+        )
 
     def deliver(self, protocol: int, information: bytes) -> None:
         assert protocol == 0x21
         self.delivered.append(int(information))
+
+    def judge(self, protocol: int, information: bytes, gap: int) -> bool:
+        assert protocol == 0x21
+        self.judged.append((int(information), gap))
+        if self.believed is None:
+            return 0 < gap < REACH
+        return int(information) in self.believed
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def acknowledge(self) -> None:
         self.acknowledgements.append(self.window.acknowledging())
@@ -195,28 +216,6 @@ class TestOrder:
         assert len(path.delivered) == HELD_LIMIT + 2
         assert path.window.held == {}
 
-    def test_farAheadIsNotBelieved(self, path: Fixture) -> None:
-        path.arrive(0)
-        for _ in range(STRANGERS // 2):
-            path.arrive(REACH + 1)
-        path.arrive(1)
-        for _ in range(STRANGERS // 2 + 1):
-            path.arrive(REACH + 5)
-        path.arrive(2)
-        assert path.delivered == [0, 1, 2]
-        assert path.counters.discards == {UNBELIEVABLE: STRANGERS + 1}
-
-    @pytest.mark.parametrize("new", [0, 1 << 31, 900_000])
-    def test_newNumbering(self, path: Fixture, new: int) -> None:
-        for sequence in range(500_000, 500_003):
-            path.arrive(sequence)
-        path.arrive(500_004)
-        for sequence in range(new, new + STRANGERS + 3):
-            path.arrive(sequence)
-        assert path.delivered[3:] == [new + STRANGERS, new + STRANGERS + 1, new + STRANGERS + 2]
-        path.clock.advance(1)
-        assert len(path.delivered) == 6
-
     def test_closed(self, path: Fixture) -> None:
         path.arrive(0)
         path.arrive(2)
@@ -231,6 +230,132 @@ class TestOrder:
         # The data path has -1 for packets that only acknowledge.
         assert path.window.expected != -1
         assert module.NEVER < 0
+
+
+class TestBelief:
+    """
+    What is believed to be the peer's.
+    """
+
+    @pytest.mark.parametrize(
+        "ahead", [REACH, REACH + 1, FARTHEST, NUMBERS // 2 + 5, NUMBERS - REACH]
+    )
+    def test_farAway(self, path: Fixture, ahead: int) -> None:
+        """
+        Whatever comes from there, and however often: the next one in order is.
+        """
+        for sequence in range(3):
+            path.arrive(sequence)
+        for number in range(1000):
+            path.arrive((3 + ahead + number) % NUMBERS)
+            if number % 100 == 0:
+                path.arrive(3 + number // 100)
+            path.clock.advance(0.01)
+        assert path.delivered == list(range(13))
+        # Only between those that came in order, and for no longer than the last doubt lasts.
+        assert 0 < path.asked <= 10 / ASK_INTERVAL
+        path.clock.pump([ASK_INTERVAL] * (ASKS + 1))
+        assert path.clock.getDelayedCalls() == []
+
+    @pytest.mark.parametrize("ahead", [1, 100, REACH, FARTHEST, NUMBERS - 100, NUMBERS - FARTHEST])
+    def test_believedThere(self, path: Fixture, ahead: int) -> None:
+        """
+        What is believed is delivered, and the numbers go on behind it.
+        """
+        path.arrive(500)
+        path.believed = {1}
+        new = (501 + ahead) % NUMBERS
+        path.arrive(new, 1)
+        path.clock.advance(HELD_TIME)
+        path.arrive(new + 1, 2)
+        assert path.delivered == [500, 1, 2]
+        # How many are missing is told where it means something.
+        assert path.judged == [(1, ahead if ahead < FARTHEST else 0)]
+        assert path.counters.discards == ({LOST: ahead} if ahead < FARTHEST else {})
+
+    def test_gapGivenUpInVain(self, path: Fixture) -> None:
+        """
+        The peer goes on where it was. Until it does what is ahead is judged at once.
+        """
+        path.arrive(0)
+        path.believed = {9}
+        for sequence in (2, 3, 5):
+            path.arrive(sequence)
+        assert path.judged == []
+        path.clock.advance(HELD_TIME)
+        assert path.judged == [(2, 1), (3, 2), (5, 4)]
+        assert (path.window.held, path.asked) == ({}, 1)
+        path.arrive(7)
+        assert path.judged[3:] == [(7, 6)]
+        path.arrive(1)
+        assert path.delivered == [0, 1]
+        path.arrive(8)
+        assert path.judged[4:] == []
+        path.clock.advance(HELD_TIME)
+        path.arrive(9)
+        assert path.delivered == [0, 1, 9]
+        assert path.counters.discards == {UNBELIEVABLE: 5, LOST: 7}
+
+    def test_theFirstThatIsBelieved(self, path: Fixture) -> None:
+        """
+        It takes the gap along, and what was held before it.
+        """
+        path.arrive(0)
+        path.believed = {4, 7}
+        for sequence in (2, 4, 5, 7):
+            path.arrive(sequence)
+        path.clock.advance(HELD_TIME)
+        assert path.delivered == [0, 4, 5, 7]
+        assert path.counters.discards == {UNBELIEVABLE: 1, LOST: 4}
+        assert path.asked == 0
+
+    def test_asked(self, path: Fixture) -> None:
+        """
+        The peer is asked a few times; then the next one is believed, whatever it is.
+        """
+        path.arrive(7)
+        for _ in range(ASKS):
+            path.arrive(REACH + 1000)
+            path.clock.advance(ASK_INTERVAL)
+        assert path.asked == ASKS
+        assert path.delivered == [7]
+        path.clock.advance(3600)
+        path.arrive(3, 1000)
+        path.arrive(4)
+        assert path.delivered == [7, 1000, 4]
+        assert path.asked == ASKS
+
+    def test_answered(self, path: Fixture) -> None:
+        """
+        What comes in order meanwhile ends that.
+        """
+        path.arrive(7)
+        for _ in range(ASKS + 3):
+            path.arrive(REACH + 1000)
+            path.clock.advance(ASK_INTERVAL)
+            path.arrive(len(path.delivered) + 7)
+        assert path.delivered == list(range(7, 7 + ASKS + 4))
+        path.clock.pump([ASK_INTERVAL] * 3)
+        assert path.clock.getDelayedCalls() == []
+
+    def test_doubled(self, path: Fixture) -> None:
+        """
+        Packets that are doubled on their way leave no doubt, a peer that repeats its numbers does.
+        """
+        for sequence in range(100):
+            path.arrive(sequence)
+            path.arrive(sequence)
+            path.arrive(sequence)
+        assert path.asked == 0
+        for sequence in range(REPETITIONS):
+            path.arrive(sequence)
+        assert path.asked == 1
+
+    def test_closedWhileAsking(self, path: Fixture) -> None:
+        path.arrive(7)
+        path.arrive(REACH + 1000)
+        path.window.close()
+        assert path.clock.getDelayedCalls() == []
 
 
 class TestAcknowledging:
