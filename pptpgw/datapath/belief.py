@@ -11,7 +11,8 @@ What is believed of a frame that doesn't come in order; L{pptpgw.pptp.window} sa
    open, where it follows a gap that isn't wide (L{REACH}): any frame while no network is open, and
    later those of the control protocols of networks that aren't.
  - An answer to an Echo-Request that can only be the peer's, whatever its number.
- - No other control frame: control protocols repeat what isn't answered.
+ - No other control frame, not even when its turn comes after it was early: control protocols repeat
+   what isn't answered.
 """
 
 from __future__ import annotations

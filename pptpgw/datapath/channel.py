@@ -109,6 +109,7 @@ class Channel:
             clock,
             self.counters,
             self._frame,
+            self._mayWait,
             self._believes,
             owner.confirmationNeeded,
             self._acknowledge,
@@ -140,9 +141,9 @@ class Channel:
         """
         if self._early is not None:
             self._early = None
-            peer, callID = self._tunnel.peerAddress, self._tunnel.localCallID
-            self._gre.unregister(peer, callID)
-            self._gre.register(peer, callID, self.framesReceived)
+            call = self._tunnel.peerAddress, self._tunnel.localCallID
+            self._gre.unregister(*call)
+            self._gre.register(*call, self.framesReceived)
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
@@ -183,6 +184,12 @@ class Channel:
             self._encrypted(information)
         else:
             self._other(protocol, information)
+
+    def _mayWait(self, protocol: int) -> bool:
+        """
+        Whether a frame that came early may be delivered when its turn comes.
+        """
+        return protocol == _MPPE or canFollowGap(protocol, 1, self._networks, self._inClear)
 
     def _believes(self, protocol: int, information: bytes, gap: int) -> bool:
         """
@@ -369,11 +376,10 @@ class Channel:
         self._recovery = None
         if parameters is not None:
             self._isProven()
-            bits, stateful = parameters.bits, parameters.stateful
-            self._setDecryptor(Decryptor(parameters.startKey, bits, stateful))
-            self._recovery = Recovery(
-                self._clock, self.counters, self._owner, self._networks, stateful
-            )
+            stateful = parameters.stateful
+            self._setDecryptor(Decryptor(parameters.startKey, parameters.bits, stateful))
+            shared = self._clock, self.counters, self._owner, self._networks
+            self._recovery = Recovery(*shared, stateful)
         self._recompute()
 
     def resetSendMPPE(self) -> None:
@@ -425,9 +431,6 @@ class Channel:
         self._encryptor = self._decryptor = self._recovery = self._early = None
 
     def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
-        """
-        Decrypt with this from now on.
-        """
         self._decryptor = decryptor
 
     def _recompute(self) -> None:

@@ -8,6 +8,8 @@ Rules:
    most L{HELD_TIME} seconds; then the gap is given up and counted as lost. 0.1 s is well below
    the 0.2 s after which a TCP sender retransmits everything, and far above the reordering of real
    paths; the 0.3 s of other implementations turns each lost packet into such a pause.
+ - What C{mayWait} doesn't let wait is judged at once: somebody else may have guessed a number that
+   the peer's own packets are about to reach.
  - Duplicates and packets behind what was delivered are dropped.
  - Whoever can send packets in the peer's name, but sees none, doesn't know the number that is
    expected. So a packet is delivered after a gap only where C{judge} believes it, which knows what
@@ -124,6 +126,7 @@ class Window:
         "_gapTimer",
         "_gaps",
         "_judge",
+        "_mayWait",
         "_repeated",
         "_vainAt",
         "acknowledged",
@@ -138,12 +141,14 @@ class Window:
         clock: IReactorTime,
         counters: Counters,
         deliver: Deliver,
+        mayWait: Callable[[int], bool],
         judge: Judge,
         ask: Callable[[], None],
         acknowledge: Callable[[], None],
     ) -> None:
         """
         @param deliver: gets each packet that L{arrived} found to be its turn.
+        @param mayWait: whether a frame with this protocol number may be held until its turn comes.
         @param judge: is asked before a packet is delivered out of turn.
         @param ask: asks the peer for a packet that C{judge} believes whatever its number is.
         @param acknowledge: sends an acknowledgement alone, by way of L{acknowledging}.
@@ -151,6 +156,7 @@ class Window:
         self._clock = clock
         self._counters = counters
         self._deliver = deliver
+        self._mayWait = mayWait
         self._judge = judge
         self._ask = ask
         self._acknowledge = acknowledge
@@ -188,7 +194,7 @@ class Window:
             self._inOrder(protocol, information)
         elif sequence in self.held:
             self._counters.discard(DUPLICATE)
-        elif ahead < REACH and self.expected != self._vainAt:
+        elif ahead < REACH and self.expected != self._vainAt and self._mayWait(protocol):
             self.held[sequence] = (protocol, information, self._clock.seconds())
             if len(self.held) > HELD_LIMIT:
                 self._giveUpGap()

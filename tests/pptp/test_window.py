@@ -38,6 +38,7 @@ class Fixture:
     A window, used as the data path uses it.
 
     @ivar believed: the labels that are believed out of turn; None: all that follow a gap.
+    @ivar mayWait: whether packets may be held.
     @ivar asked: how often the peer was asked.
     """
 
@@ -47,10 +48,17 @@ class Fixture:
         self.delivered: list[int] = []
         self.acknowledgements: list[int | None] = []
         self.believed: set[int] | None = None
+        self.mayWait = True
         self.judged: list[tuple[int, int]] = []
         self.asked = 0
         self.window = Window(
-            self.clock, self.counters, self.deliver, self.judge, self.ask, self.acknowledge
+            self.clock,
+            self.counters,
+            self.deliver,
+            lambda protocol: self.mayWait,
+            self.judge,
+            self.ask,
+            self.acknowledge,
         )
 
     def deliver(self, protocol: int, information: bytes) -> None:
@@ -295,6 +303,18 @@ class TestBelief:
         path.arrive(9)
         assert path.delivered == [0, 1, 9]
         assert path.counters.discards == {UNBELIEVABLE: 5, LOST: 7}
+
+    def test_whatMayNotWait(self, path: Fixture) -> None:
+        """
+        It is judged where it comes, and isn't there any more when its turn is.
+        """
+        path.arrive(0)
+        path.believed = {4}
+        path.mayWait = False
+        for sequence in (2, 1, 2, 4):
+            path.arrive(sequence)
+        assert path.delivered == [0, 1, 2, 4]
+        assert path.counters.discards == {UNBELIEVABLE: 1, LOST: 1}
 
     def test_theFirstThatIsBelieved(self, path: Fixture) -> None:
         """
