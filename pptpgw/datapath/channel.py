@@ -378,7 +378,7 @@ class Channel:
             self._isProven()
             stateful = parameters.stateful
             self._setDecryptor(Decryptor(parameters.startKey, parameters.bits, stateful))
-            shared = self._clock, self.counters, self._owner, self._networks
+            shared = self._clock, self.counters, self._owner, self._networks.keys()
             self._recovery = Recovery(*shared, stateful)
         self._recompute()
 

@@ -51,7 +51,9 @@ def _mppePackets(octets: bytes) -> None:
             sending[1].reset()
             continue
         if kind == 1:
-            receiving[0].allowance = receiving[1].allowance = reader.number(2)
+            _bothWays("skip", *receiving, reader.number(2) % 5000)
+            if reader.number() & 1:
+                receiving = receiving[0].copy(), receiving[1].copy()
             continue
         if kind == 2:
             frame = reader.chunk()
@@ -63,8 +65,12 @@ def _mppePackets(octets: bytes) -> None:
             continue
         if kind == 4:
             frame = reader.take(2) + frame[2:]
+        if kind == 5 and len(frame) > 1:
+            # As if all before it were lost.
+            count = int.from_bytes(frame[:2], "big")
+            _bothWays("skip", *receiving, (count - receiving[0].count - 1) % 4096)
         _bothWays("decrypt", *receiving, frame)
-        assert receiving[0].allowance == receiving[1].allowance
+        assert receiving[0].count == receiving[1].count
         assert receiving[0].rekeys == receiving[1].rekeys
     assert sending[0].rekeys == sending[1].rekeys
 

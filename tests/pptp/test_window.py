@@ -175,7 +175,7 @@ class TestOrder:
         discards = path.counters.discards
         assert discards.get(LOST, 0) == model.lost
         assert discards.get(DUPLICATE, 0) + discards.get(LATE, 0) == model.dropped
-        path.clock.pump([ACKNOWLEDGE_TIME] * 3)
+        path.clock.pump([ASK_INTERVAL] * (ASKS + 1))
         assert path.clock.getDelayedCalls() == []
 
     @settings(max_examples=100, deadline=None)
