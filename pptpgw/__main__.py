@@ -162,6 +162,7 @@ def main(argv: list[str]) -> int:
         return 2
     try:
         privileges.acquire()
+        privileges.drop(options["state"])
         with Foreground():
             serve(FilePath(options["state"]))
     except PPTPGWError as error:

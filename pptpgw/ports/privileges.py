@@ -16,12 +16,14 @@ import struct
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 from pptpgw.error import NotPermitted
+from pptpgw.ports import capabilities
 from pptpgw.ports.rtnetlink import RequestSocket
 
 TUN_DEVICE = "/dev/net/tun"
-_CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
+_CAPABILITIES = {capabilities.NET_ADMIN: "CAP_NET_ADMIN", capabilities.NET_RAW: "CAP_NET_RAW"}
 # Set for the process that has entered a namespace, so that it doesn't try again.
 _ENTERED = "PPTPGW_NAMESPACE"
 _FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
@@ -40,8 +42,7 @@ def missing() -> list[str]:
     """
     What this process lacks, in words; empty: nothing.
     """
-    with open("/proc/self/status", encoding="ascii") as status:
-        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    effective = capabilities.effective()
     lacks = [
         f"the capability {name}" for bit, name in _CAPABILITIES.items() if not effective >> bit & 1
     ]
@@ -84,6 +85,16 @@ def acquire(module: str = "pptpgw", apart: bool = False) -> None:
         )
     os.environ[_ENTERED] = "1"
     os.execv(unshare, [*enter, sys.executable, "-m", module, *sys.argv[1:]])
+
+
+def drop(path: str) -> None:
+    """
+    Keep nothing but what the gateway needs; in the only thread that there is.
+
+    @param path: the folder that it keeps its files in; root becomes the owner of that.
+    @raise NotPermitted: the kernel won't.
+    """
+    capabilities.drop(Path(path), Path(TUN_DEVICE))
 
 
 def inNamespace() -> bool:

@@ -11,8 +11,10 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.lab.peers import Namespace
 
 MODULE = (sys.executable, "-m", "pptpgw")
 ANNOUNCED = "Ctrl-C ends it"
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -77,6 +80,22 @@ def command(state: Path, *words: str, password: str) -> None:
     )
 
 
+def opened(path: Path) -> str:
+    """
+    The beginning of a command, in a mount namespace of its own, that lets everybody come to
+    C{path}, where its first closed folder is a home.
+    """
+    way = [*reversed(path.parents), path]
+    for folder, inner in pairwise(way):
+        if not folder.stat().st_mode & 0o001:
+            return (
+                f"mkdir /mnt/in && mount --bind {inner} /mnt/in && "
+                f"mount -t tmpfs -o mode=755 none {folder} && mkdir {inner} && "
+                f"mount --bind /mnt/in {inner} &&"
+            )
+    return ""
+
+
 class TestRunning:
     def test_itCallsItselfAndSaysHowToDial(self, world: World, state: Path) -> None:
         before = devices(world.gateway)
@@ -102,6 +121,43 @@ class TestRunning:
         assert devices(world.gateway) == before
         assert program.text.endswith("Every call is hung up, and what was made is removed.\n")
         assert "Traceback" not in program.text
+
+    @pytest.mark.parametrize(
+        ("owner", "mode", "user", "capabilities"),
+        [
+            (0, "600", 0, {12, 13}),
+            (NOBODY, "666", NOBODY, {12, 13}),
+            (NOBODY, "600", 0, {12, 13, 1, 3}),
+        ],
+        ids=["root", "owner", "device"],
+    )
+    def test_privileges(
+        self, world: World, owner: int, mode: str, user: int, capabilities: set[int]
+    ) -> None:
+        """
+        Root keeps NET_ADMIN and NET_RAW, in every thread, and becomes the owner of the folder that
+        it works in; where the TUN device is root's alone it may use files of others instead.
+        """
+        device = (
+            "mount -t tmpfs none /mnt && mknod /mnt/tun c 10 200 && chmod $0 /mnt/tun && "
+            f'mount --bind /mnt/tun /dev/net/tun && {opened(Path(os.__file__))} exec "$@"'
+        )
+        with tempfile.TemporaryDirectory() as name:
+            os.chown(name, owner, owner)
+            state = Path(name) / "state"
+            program = start(world.gateway, state, "unshare", "--mount", "sh", "-c", device, mode)
+            program.waitFor(ANNOUNCED)
+            statuses = list(Path(f"/proc/{program.pid}/task").glob("*/status"))
+            assert len(statuses) > 1
+            kept = f"{sum(1 << number for number in capabilities):016x}"
+            for status in statuses:
+                found = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
+                assert (found["CapEff"], found["CapPrm"], found["CapBnd"]) == (kept,) * 3
+                assert int(found["CapInh"], 16) == int(found["CapAmb"], 16) == 0
+                assert found["NoNewPrivs"] == "1"
+                assert found["Uid"].split() == found["Gid"].split() == [str(user)] * 4
+            assert {one.stat().st_uid for one in (state, *state.iterdir())} == {user}
+            assert program.interrupt() == 0
 
     def test_signals(self, world: World, state: Path) -> None:
         """

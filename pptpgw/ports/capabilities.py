@@ -1,0 +1,114 @@
+"""
+Giving up what the gateway doesn't need, for a process that was started with everything (sudo).
+
+Capabilities belong to threads: this is done before there is a second one, which then has no more
+than the first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from pathlib import Path
+
+from pptpgw.error import NotPermitted
+
+# From linux/capability.h and linux/prctl.h.
+NET_ADMIN, NET_RAW = 12, 13
+_DAC_OVERRIDE, _FOWNER, _SETPCAP = 1, 3, 8
+_VERSION_3 = 0x20080522
+_PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 8, 23, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+
+NEEDED = frozenset({NET_ADMIN, NET_RAW})
+"""
+What raw sockets, and network devices with their addresses and routes, take.
+"""
+_FILES = frozenset({_DAC_OVERRIDE, _FOWNER})
+
+
+def effective() -> int:
+    """
+    The capabilities of this thread, a bit each.
+    """
+    status = Path("/proc/thread-self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
+    return int(line.split()[1], 16)
+
+
+def drop(path: Path, device: Path) -> None:
+    """
+    Keep what the gateway needs of the capabilities that there are, for good: no program that is
+    started has others either.
+
+    Root becomes the owner of the folder that it keeps its files in, who else could not use them.
+    Where that user may not read the program or open the TUN device it stays root, and may use files
+    that are others'.
+
+    @param path: the folder; it may be missing.
+    @param device: the TUN device.
+    @raise NotPermitted: the kernel won't.
+    """
+    found, wanted = effective(), NEEDED
+    owner = _nearest(path).stat()
+    becoming = os.geteuid() == 0 != owner.st_uid
+    program = (Path(os.__file__), Path(sys.prefix), Path(__file__))
+    if os.geteuid() == 0 and not (
+        _mayUse(device, owner.st_uid, 0o6)
+        and all(_mayUse(one, owner.st_uid, 0o4) for one in program)
+    ):
+        becoming, wanted = False, NEEDED | _FILES
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(result: int) -> None:
+        if result < 0:
+            error = ctypes.get_errno()
+            raise NotPermitted(f"capabilities can't be given up: {os.strerror(error)}")
+
+    call(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    call(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+    if found >> _SETPCAP & 1:
+        number = 0
+        while libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+            if number not in wanted:
+                call(libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0))
+            number += 1
+    if becoming:
+        call(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        try:
+            os.setgroups([])
+            os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
+            os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+        except OSError as error:
+            raise NotPermitted(
+                f"root can't become the owner of {path}, user {owner.st_uid}: {error.strerror}; "
+                "name a folder of its own with --state"
+            ) from error
+    bits = found & sum(1 << number for number in wanted)
+    # Effective, permitted and inheritable, the lower 32 and the higher.
+    header = struct.pack("Ii", _VERSION_3, 0)
+    low, high = bits & 0xFFFFFFFF, bits >> 32
+    call(libc.capset(header, struct.pack("6I", low, low, 0, high, high, 0)))
+
+
+def _mayUse(path: Path, user: int, bits: int) -> bool:
+    """
+    Whether the user of this number owns C{path}, or everybody may do with it what C{bits} of its
+    mode say, and the same for the way there.
+    """
+
+    def allows(one: Path, bits: int) -> bool:
+        found = one.stat()
+        return found.st_uid == user or found.st_mode & bits == bits
+
+    return allows(path, bits) and all(allows(one, 0o1) for one in path.absolute().parents)
+
+
+def _nearest(path: Path) -> Path:
+    """
+    C{path}, or the folder that it would be in.
+    """
+    path = path.absolute()
+    return next(one for one in (path, *path.parents) if one.exists())

@@ -1,0 +1,47 @@
+"""
+Tests of C{tap/pptpgw.service}.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNIT = Path(__file__).parents[1] / "tap" / "pptpgw.service"
+
+
+def test_systemdTakesIt(tmp_path: Path) -> None:
+    """
+    Every word is one that systemd knows.
+    """
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze, of the package systemd")
+    # The program is there after the installation alone.
+    path = tmp_path / UNIT.name
+    path.write_text(UNIT.read_text().replace("/opt/pptpgw/bin/twistd", "/bin/true"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    # It has something to say of other units too.
+    assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW",
+        "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW",
+        "NoNewPrivileges=yes",
+        "LimitCORE=0",
+        "MemoryMax=1G",
+    ],
+)
+def test_whatItGrants(line: str) -> None:
+    assert line in UNIT.read_text().splitlines()
