@@ -38,8 +38,9 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.profile import Profile
+from pptpgw.seating import Seating
 from pptpgw.section import Limits
-from pptpgw.session.admission import Admission, Refusals, permit
+from pptpgw.session.admission import Admission, Refusals
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
@@ -123,6 +124,7 @@ class Gateway:
         self.quota = Quota(clock, self.counters.own)
         self._refusals = Refusals(self.quota, self.counters.own, self._tell)
         self._addresses: RouteTable[Session] = RouteTable()
+        self._seating = Seating(self.lines, self._admission, self._endings, self._addresses, now)
         self._calls = 0
         self._run = token_hex(4)
         self._stopped: Deferred[None] | None = None
@@ -227,15 +229,9 @@ class Gateway:
         """
         Let the user of C{profile} have a session on C{line}.
 
-        @return: fires when the addresses of its sessions before are free.
-        @raise pptpgw.error.Refused: it may not have one.
+        See L{Seating.admit}.
         """
-        source = line.call.peerAddress
-        permit(profile, source, self._now())
-        for other in self._admission.seat(line, line.identity, profile):
-            cause = f"a newer call of the same user, from {source}, takes its place"
-            other.drop(Cause(cause, Termination.PORT_PREEMPTED))
-        return self._endings.over(line.identity)
+        return self._seating.admit(line, profile)
 
     # What lines tell
 

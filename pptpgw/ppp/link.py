@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
@@ -39,6 +40,7 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, LCPSettings
 from pptpgw.ppp.network import NetworkPhase, cancelled
+from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
 from pptpgw.wire import ppp
 
@@ -83,6 +85,7 @@ class Link:
         "_owner",
         "_peer",
         "_pending",
+        "_probe",
         "_setup",
         "clock",
         "lcp",
@@ -104,6 +107,7 @@ class Link:
         # Both, with the protocol number of their packets.
         self._exchanges: list[tuple[int, IExchange]] = []
         self._pending = 0
+        self._probe: Probe | None = None
         self._keys: IKeys | None = None
         self._setup: IDelayedCall | None = None
         self._keepalive: IDelayedCall | None = None
@@ -174,6 +178,18 @@ class Link:
         elif self.phase is not Phase.TERMINATE:
             self.phase = Phase.TERMINATE
             self.lcp.close(cause)
+
+    def probe(self) -> Deferred[bool]:
+        """
+        Ask the peer whether it is still there; fires within two seconds.
+        """
+        channel = self._channel
+        if channel is None:
+            return succeed(False)
+        if self._probe is None or self._probe.over:
+            counters = channel.counters
+            self._probe = Probe(self.clock, self.lcp.sendEcho, lambda: counters.framesReceived)
+        return self._probe.wait()
 
     # IChannelOwner
 
@@ -425,3 +441,5 @@ class Link:
         self.phase = Phase.DEAD
         self._channel = None
         self._owner.linkEnded(self._cause or cause)
+        if self._probe is not None:
+            self._probe.end(False)

@@ -123,26 +123,38 @@ class Admission(Generic[C]):
         self._places[call] = _Place(source)
         self._setups.add(source)
 
+    def rivals(self, call: C, user: str, profile: Profile) -> tuple[list[C], list[C]]:
+        """
+        The other calls of a user that has as many seats as it may: those that keep C{call} from
+        one, and those that must go for it. One or the other is empty.
+
+        @param user: its identity: what its name is compared by.
+        """
+        own = [one for one in self._users.get(user, ()) if one != call]
+        allowed = self._allowed(profile)
+        if not _reached(len(own), allowed):
+            return [], []
+        if self._limits.perUser == "deny":
+            return own, []
+        return [], own[: len(own) - allowed + 1]
+
     def seat(self, call: C, user: str, profile: Profile) -> list[C]:
         """
         Give C{call}, which L{begin} knows, a seat as the user of C{profile}, instead of one that it
         has.
 
-        @param user: its identity: what its name is compared by.
+        @param user: its identity.
         @return: the calls that must be ended for it, which L{leave} then is told of.
         @raise Refused: the user may have no more.
         @raise Unavailable: all are taken.
         """
         self.unseat(call)
-        limits = self._limits
         place = self._places[call]
-        allowed = limits.maxSessionsPerUser if profile.sessions is None else profile.sessions
-        own = list(self._users.get(user, ()))
-        leaving = own[: len(own) - allowed + 1] if _reached(len(own), allowed) else []
-        if leaving and limits.perUser == "deny":
-            raise Refused(
-                f"{profile.name} has {len(own)} sessions, and may have {allowed}", retry=False
-            )
+        standing, leaving = self.rivals(call, user, profile)
+        if standing:
+            allowed = self._allowed(profile)
+            text = f"{profile.name} has {len(standing)} sessions, and may have {allowed}"
+            raise Refused(text, retry=False)
         if not leaving:
             full = self._full(place.source)
             if full:
@@ -181,6 +193,13 @@ class Admission(Generic[C]):
         self.unseat(call)
         self.opened(call)
         del self._places[call]
+
+    def _allowed(self, profile: Profile) -> int:
+        """
+        How many seats the user of C{profile} may have; 0: as many as it likes.
+        """
+        limit = self._limits.maxSessionsPerUser
+        return limit if profile.sessions is None else profile.sessions
 
     def _full(self, source: str) -> str:
         limits = self._limits

@@ -6,7 +6,7 @@ Whoever accounts may be slow, or never answer; L{REPORT_SECONDS} is the limit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -60,13 +60,13 @@ class Endings:
         ending.late = self._clock.callLater(REPORT_SECONDS, self._over, ending)
         DeferredList(reports).addCallback(lambda _: self._over(ending))
 
-    def over(self, user: str) -> Deferred[None]:
+    def over(self, users: Collection[str]) -> Deferred[None]:
         """
-        Fires when what the sessions of C{user} had that are over by now is free.
+        Fires when what the sessions of C{users}, identities, had that are over by now is free.
         """
         free: Deferred[None] = succeed(None)
         for ending in self._endings:
-            if ending.user == user:
+            if ending.user in users:
                 one: Deferred[None] = Deferred()
                 ending.waiting.append(one)
                 free.addCallback(_then, one)

@@ -19,6 +19,19 @@ class TestOneSessionForAUser:
         assert "authentication failed" in late.text
         caller.ping()
 
+    def test_whoHasVanished(self, network: Network, startGateway: StartGateway) -> None:
+        """
+        The first caller's wire is cut, and nobody has noticed yet: redialling from another address
+        it is let in all the same, within seconds, and has the address that is the user's own.
+        """
+        startGateway(limits={"max-sessions-per-user": 1})
+        first, second = network.hosts(2)
+        first.call(*BOB, "require-mppe-128").up()
+        first.unplug()
+        late = second.call(*BOB, "require-mppe-128").up(10)
+        assert late.address == "10.77.0.200"
+        late.ping()
+
     def test_replace(self, network: Network, startGateway: StartGateway) -> None:
         """
         The second caller takes the first one's place, and the address that is the user's own; the
@@ -42,6 +55,19 @@ class TestOneSessionForAUser:
         first.call(*BOB, "require-mppe-128").up()
         first.unplug()
         second.call(*BOB, "require-mppe-128").up(10).ping()
+
+
+def test_aFixedAddressOfWhoHasVanished(network: Network, startGateway: StartGateway) -> None:
+    """
+    Without a limit on sessions it is the address that the first one has, and the second gets.
+    """
+    startGateway()
+    first, second = network.hosts(2)
+    first.call(*BOB, "require-mppe-128").up()
+    first.unplug()
+    late = second.call(*BOB, "require-mppe-128").up(10)
+    assert late.address == "10.77.0.200"
+    late.ping()
 
 
 def test_silence(network: Network, startGateway: StartGateway) -> None:

@@ -30,7 +30,7 @@ class World:
 
     def over(self, user: str) -> list[object]:
         fired: list[object] = []
-        self.endings.over(user).addCallback(fired.append)
+        self.endings.over({user}).addCallback(fired.append)
         return fired
 
 
@@ -88,7 +88,7 @@ def test_whoeverWaits(world: World) -> None:
 def test_whoeverWaitsNoLonger(world: World) -> None:
     report: Deferred[None] = Deferred()
     world.begin("alice", report)
-    waiting = world.endings.over("alice")
+    waiting = world.endings.over({"alice"})
     failures: list[Failure] = []
     waiting.addErrback(failures.append)
     waiting.cancel()

@@ -1,0 +1,103 @@
+"""
+Seats: who among the callers that have proven themselves may have a session, and whose session ends
+for it.
+
+A session may stand in the way of a newer call: its user may have no more, or it has the address
+that the newer call's account owns. Then its caller is asked first whether it is still there. One
+that doesn't answer (L{pptpgw.ppp.probe}) makes room: a caller that has lost its line, and dials
+again, isn't kept out by its own session, which would take minutes to notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from twisted.internet.defer import Deferred
+
+from pptpgw.cause import Cause, Termination
+from pptpgw.datapath.route import RouteTable
+from pptpgw.error import Refused
+from pptpgw.line import Line
+from pptpgw.profile import Profile
+from pptpgw.session.admission import Admission, permit
+from pptpgw.session.ending import Endings
+from pptpgw.session.session import Session
+
+
+class Seating:
+    """
+    Gives callers their seats.
+    """
+
+    def __init__(
+        self,
+        lines: Collection[Line],
+        admission: Admission[Line],
+        endings: Endings,
+        addresses: RouteTable[Session],
+        now: Callable[[], float],
+    ) -> None:
+        """
+        @param lines: the callers of now.
+        @param addresses: which session has what address.
+        @param now: the time, in seconds since 1970.
+        """
+        self._lines = lines
+        self._admission = admission
+        self._endings = endings
+        self._addresses = addresses
+        self._now = now
+
+    def admit(self, line: Line, profile: Profile) -> Deferred[None]:
+        """
+        Let the user of C{profile} have a session on C{line}.
+
+        @return: fires when the addresses of the sessions that end for it are free; fails with
+            L{Refused}, or L{pptpgw.error.Unavailable}.
+        @raise Refused: it may not have one.
+        """
+        permit(profile, line.call.peerAddress, self._now())
+        rivals = self._rivals(line, profile)
+        if not rivals:
+            return self._seat(line, profile)
+        return Deferred.fromCoroutine(self._displace(line, profile, rivals))
+
+    def _rivals(self, line: Line, profile: Profile) -> list[Line]:
+        """
+        Those that keep C{line} from a session, unless they must go anyhow.
+        """
+        rivals, leaving = self._admission.rivals(line, line.identity, profile)
+        own = [one.network_address for one in profile.addresses or () if one.prefixlen == 32]
+        holders = [self._addresses.exact.get(one.packed) for one in own]
+        if None in holders or len(own) < len(profile.addresses or ()):
+            # There is an address left.
+            holders = []
+        if profile.prefix is not None:
+            holders.append(self._addresses.lookup(profile.prefix.network_address.packed))
+        sessions = [one for one in holders if one is not None]
+        if sessions:
+            known = {line, *rivals, *leaving}
+            rivals += [one for one in self._lines if one.session in sessions and one not in known]
+        return rivals
+
+    async def _displace(self, line: Line, profile: Profile, rivals: list[Line]) -> None:
+        asked = [(one, one.link.probe()) for one in rivals]
+        gone = set()
+        for one, lives in asked:
+            if not await lives:
+                source = line.call.peerAddress
+                text = f"its caller doesn't answer; a newer call, from {source}, takes its place"
+                one.drop(Cause(text, Termination.LOST_CARRIER))
+                gone.add(one.identity)
+        if line not in self._lines:
+            raise Refused("the call ended meanwhile", retry=False)
+        await self._seat(line, profile, gone)
+
+    def _seat(self, line: Line, profile: Profile, gone: Collection[str] = ()) -> Deferred[None]:
+        """
+        @param gone: the users whose sessions ended for it.
+        """
+        for other in self._admission.seat(line, line.identity, profile):
+            text = f"a newer call of the same user, from {line.call.peerAddress}, takes its place"
+            other.drop(Cause(text, Termination.PORT_PREEMPTED))
+        return self._endings.over({line.identity, *gone})

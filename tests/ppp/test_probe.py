@@ -1,0 +1,66 @@
+"""
+Tests of L{pptpgw.ppp.probe}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from pptpgw.ppp.probe import PROBE_SECONDS, Probe
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.received = 7
+        self.echoes = 0
+        self.probe = Probe(self.clock, self._echo, lambda: self.received)
+        self.told: list[bool] = []
+        self.probe.wait().addCallback(self.told.append)
+
+    def _echo(self) -> None:
+        self.echoes += 1
+
+
+def test_silence() -> None:
+    """
+    A peer that says nothing is asked several times, and is gone after two seconds.
+    """
+    scene = Scene()
+    for _ in range(16):
+        assert not scene.told and not scene.probe.over
+        scene.clock.advance(PROBE_SECONDS / 16)
+    assert scene.told == [False] and scene.probe.over
+    assert 4 <= scene.echoes <= 8 and not scene.clock.getDelayedCalls()
+
+
+def test_anyFrameIsASignOfLife() -> None:
+    scene = Scene()
+    for _ in range(15):
+        scene.clock.advance(PROBE_SECONDS / 16)
+    scene.received += 1
+    scene.clock.advance(PROBE_SECONDS / 16)
+    assert scene.told == [True] and not scene.clock.getDelayedCalls()
+
+
+def test_severalWait() -> None:
+    """
+    One that doesn't wait any longer is no hindrance to the others.
+    """
+    scene = Scene()
+    others = [scene.probe.wait() for _ in range(3)]
+    failures: list[object] = []
+    others[1].addErrback(failures.append)
+    others[1].cancel()
+    for one in (others[0], others[2]):
+        one.addCallback(scene.told.append)
+    scene.received += 1
+    scene.clock.advance(PROBE_SECONDS)
+    assert scene.told == [True, True, True] and len(failures) == 1
+
+
+def test_theLinkEnds() -> None:
+    scene = Scene()
+    scene.probe.end(False)
+    scene.probe.end(True)
+    assert scene.told == [False] and not scene.clock.getDelayedCalls()
