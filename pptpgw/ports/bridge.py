@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 from pptpgw.counters import Counters
@@ -123,11 +124,12 @@ class BridgePort(Device):
         """
         See L{pptpgw.interfaces.IPreparable.lacking}.
         """
-        if self._bridge:
-            kernel = self._netlink()
-            try:
+        if not self._bridge:
+            return
+        try:
+            with closing(self._netlink()) as kernel:
                 _find(kernel, self._bridge)
-            except ConfigurationError as error:
-                yield str(error)
-            finally:
-                kernel.close()
+        except ConfigurationError as error:
+            yield str(error)
+        except OSError as error:
+            yield f'[bridge] bridge = "{self._bridge}": {error.strerror}, when the kernel was asked'

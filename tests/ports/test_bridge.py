@@ -104,6 +104,34 @@ def test_noBridge(bridge: str, text: str) -> None:
     assert (devices.opened, kernel.opened) == (0, 0)
 
 
+def test_whatAStartWouldLack() -> None:
+    """
+    It is what the start itself would say, and nothing is made or left open for it.
+    """
+    for bridge, text in (
+        ("br0", ""),
+        ("", ""),
+        ("br9", "no such interface"),
+        ("eth0", "no bridge"),
+    ):
+        kernel = MemoryKernel()
+        port, devices = made(kernel, bridge)
+        lacking = list(port.lacking())
+        assert [text in one for one in lacking] == ([True] if text else [])
+        assert (devices.opened, kernel.opened, kernel.requests) == (0, 0, [])
+
+
+def test_aKernelThatCantBeAsked() -> None:
+    def fails() -> MemoryKernel:
+        raise OSError(1, "Operation not permitted")
+
+    port, _ = made(MemoryKernel(), "br0")
+    port._netlink = fails
+    assert list(port.lacking()) == [
+        '[bridge] bridge = "br0": Operation not permitted, when the kernel was asked'
+    ]
+
+
 @pytest.mark.parametrize("refuse", ["mtu", "up", "address", "master"])
 def test_refused(refuse: str) -> None:
     """
