@@ -31,6 +31,11 @@ BEYOND_NETWORKS = 0x4000
 The numbers of control protocols, LCP and authentication begin here (RFC 1661 section 2).
 """
 
+COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_MULTICAST))
+"""
+What callers are known to send before our side is open.
+"""
+
 # A control protocol has the number of its network's packets, and the bit that isn't here.
 _NETWORK = 0x7FFF
 

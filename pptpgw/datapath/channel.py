@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
-from pptpgw.datapath.belief import BEYOND_NETWORKS, canFollowGap
+from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON, canFollowGap
 from pptpgw.datapath.early import Early
 from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
@@ -28,7 +28,6 @@ from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelOwner, MPPEParameters, Tunnel
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.pptp.window import Window
-from pptpgw.wire import ppp
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
 
 STRANGER_LIMIT = 10
@@ -46,8 +45,6 @@ NOT_SENT = "not sent by the system"
 _MASK = NUMBERS - 1
 _MPPE = 0x00FD
 _NONE: dict[int, Network] = {}
-# What callers are known to send before our side is open.
-_COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_MULTICAST))
 _UNCOMPRESSED = b"\xff\x03"
 _DATA = DATA << 16 | PROTOCOL_TYPE
 _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
@@ -118,7 +115,7 @@ class Channel:
         self._peerCallID = tunnel.peerCallID
         self._networks: dict[int, Network] = {}
         # The numbers that packets have which make sense.
-        self._known = _COMMON
+        self._known = COMMON
         self._encryptor: EncryptorType | None = None
         self._decryptor: DecryptorType | None = None
         self._recovery: Recovery | None = None
@@ -373,7 +370,9 @@ class Channel:
         @raise ValueError: a start key of the wrong length.
         """
         self._setDecryptor(None)
-        self._recovery = None
+        if self._recovery is not None:
+            self._recovery.close()
+            self._recovery = None
         if parameters is not None:
             self._isProven()
             stateful = parameters.stateful
@@ -424,11 +423,12 @@ class Channel:
         if self._closed:
             return
         self._closed = True
+        self.setReceiveMPPE(None)
         self._gre.unregister(self._tunnel.peerAddress, self._tunnel.localCallID)
         self._window.close()
         for protocol in list(self._networks):
             self.closeNetwork(protocol)
-        self._encryptor = self._decryptor = self._recovery = self._early = None
+        self._encryptor = self._early = None
 
     def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
         self._decryptor = decryptor

@@ -12,14 +12,15 @@ where the plaintext makes sense (L{pptpgw.datapath.belief}), so whoever forges f
 nothing. Should noise make sense by chance, the next frame in order goes back.
 
 Key changes cost time, and a gap may ask for any number of them. So there is an allowance a second:
-one frame may use L{SHARE} of it, and those that follow go on where that one stopped.
+one frame may use L{SHARE} of it, and those that follow go on where that one stopped. Where the peer
+has confirmed its numbering the rest is done without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
@@ -53,6 +54,16 @@ SHARE = 1 / 32
 The part of them that one frame may cost.
 """
 
+PAUSE = 0.01
+"""
+Seconds between two such parts that no frame has asked for.
+"""
+
+CONTROL = 64
+"""
+So many of the frames that were lost may have been control frames, which MPPE doesn't count.
+"""
+
 UNKNOWN = "decrypted to nothing known"
 MALFORMED = "malformed MPPE header"
 LATE = "MPPE: late"
@@ -73,15 +84,16 @@ class Recovery:
         "_before",
         "_believed",
         "_budget",
+        "_clock",
         "_counters",
         "_missing",
-        "_now",
         "_opened",
         "_owner",
         "_perFrame",
         "_resync",
         "_resyncs",
         "_stateful",
+        "_timer",
         "_trial",
         "failures",
     )
@@ -97,7 +109,7 @@ class Recovery:
         """
         @param opened: the protocol numbers of the networks that are open.
         """
-        self._now = clock.seconds
+        self._clock = clock
         self._counters = counters
         self._owner = owner
         self._opened = opened
@@ -112,6 +124,7 @@ class Recovery:
         # A copy of the decryptor that has skipped so many packets.
         self._trial: DecryptorType | None = None
         self._advanced = 0
+        self._timer: IDelayedCall | None = None
         self._resync = float("-inf")
         self._resyncs = 0
         # The state before the last frame that was believed, until another one is read, and the
@@ -126,6 +139,16 @@ class Recovery:
         """
         self._look(decryptor)
         self._missing += numbers
+        if self._timer is None:
+            self._goAhead(decryptor)
+
+    def close(self) -> None:
+        """
+        Stop what was begun.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def follow(self, decryptor: DecryptorType, frame: bytes, gap: int) -> DecryptorType | None:
         """
@@ -184,6 +207,17 @@ class Recovery:
             self._requestResync(True)
         self._failed(UNKNOWN)
 
+    def _goAhead(self, decryptor: DecryptorType) -> None:
+        """
+        Skip before the next frame comes most of what it will ask for, one share after the other.
+        """
+        self._timer = None
+        packets = self._missing - CONTROL
+        if (decryptor.count, decryptor.rekeys) != self._base or packets <= self._advanced:
+            return
+        if self._skip(decryptor, packets) is None:
+            self._timer = self._clock.callLater(PAUSE, self._goAhead, decryptor)
+
     def _look(self, decryptor: DecryptorType) -> None:
         """
         Forget what was noted if frames have been read since.
@@ -192,6 +226,7 @@ class Recovery:
         if base != self._base:
             self._base = base
             self._trial = None
+            self._advanced = 0
             self._missing = self._resyncs = 0
             self._resync = float("-inf")
             if decryptor.count != self._believed:
@@ -226,7 +261,7 @@ class Recovery:
         """
         Ask for a flushed frame, a bounded number of times while nothing is read.
         """
-        now = self._now()
+        now = self._clock.seconds()
         if now - self._resync < RESYNC_INTERVAL:
             return
         self._resync = now
