@@ -5,7 +5,7 @@
 # make check   ruff, mypy and the import rule
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and what grows with them; root only
-# make bench   throughput, set-up time and memory; root only
+# make bench   throughput, set-up time, memory and lateness; root only
 # make clean   remove everything that the others made
 
 PYTHON ?= python3
@@ -51,6 +51,7 @@ soak: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python tests/bench/packets.py
 	$(BIN)/python tests/bench/sessions.py
+	$(BIN)/python tests/bench/lateness.py
 	$(BIN)/python tests/bench/accounts.py
 
 clean:

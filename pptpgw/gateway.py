@@ -400,6 +400,8 @@ class Gateway:
                 self._endings.begin(line.identity, reports, line.release)
                 return
         line.release()
+        # The session can end its line, so one of them has to let go of the other.
+        line.session = None
 
     def greMissed(self, line: Line, text: str) -> None:
         """

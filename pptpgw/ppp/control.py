@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.cause import Cause, Termination
 from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import Automaton, Event, State
-from pptpgw.ppp.layer import Layer
+from pptpgw.ppp.layer import NOBODY, Layer
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.wire.ppp import (
     CODE_REJECT,
@@ -141,6 +141,13 @@ class ControlProtocol(Automaton):
         """
         self._perform(self._feed, Event.DOWN)
 
+    def detach(self) -> None:
+        """
+        Let go of whoever it belongs to, after the last use: it is freed with the last who has it,
+        and leaves nothing to the garbage collector.
+        """
+        self._perform(self._detach, None)
+
     def received(self, packet: bytes) -> None:
         """
         Take one packet from the peer.
@@ -185,6 +192,11 @@ class ControlProtocol(Automaton):
     def _close(self, reason: str) -> None:
         self.reason = self.reason or reason
         self._feed(Event.CLOSE)
+
+    def _detach(self, _: None) -> None:
+        self._layer = NOBODY
+        self._send = NOBODY.send
+        self.negotiator.detach()
 
     def _end(self, reason: str) -> None:
         self.reason = self.reason or Cause(reason, Termination.USER_ERROR)

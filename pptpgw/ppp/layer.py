@@ -30,3 +30,32 @@ class Layer(TypingProtocol):
         """
         This-Layer-Finished: it gave up or was ended, and won't open again by itself.
         """
+
+
+class Nobody:
+    """
+    A L{Layer}, and what sends, in place of those of a control protocol that won't be used any more.
+    """
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        Nobody is told.
+        """
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        Nobody is told.
+        """
+
+    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
+        """
+        Nobody is told.
+        """
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        """
+        Nothing is sent.
+        """
+
+
+NOBODY = Nobody()

@@ -440,6 +440,11 @@ class Link:
         self._keepalive = cancelled(self._keepalive)
         self.phase = Phase.DEAD
         self._channel = None
-        self._owner.linkEnded(self._cause or cause)
+        self.lcp.protocolRejected = None
+        self.lcp.detach()
+        owner = self._owner
+        # From now on nobody is told anything, and none of the two keeps the other.
+        del self._owner
+        owner.linkEnded(self._cause or cause)
         if self._probe is not None:
             self._probe.end(False)

@@ -230,8 +230,13 @@ class NetworkPhase:
         self._kept = []
         for network in tuple(self._networks.values()):
             self._tell(network, "lowerDown")
-        if self._ccp is not None:
-            self._ccp.lowerDown()
+            if isinstance(network, ControlProtocol):
+                network.detach()
+        self._networks = {}
+        ccp, self._ccp = self._ccp, None
+        if ccp is not None:
+            ccp.lowerDown()
+            ccp.detach()
 
     # INetworkLink
 
@@ -289,6 +294,8 @@ class NetworkPhase:
         """
         self._networks.pop(protocol.control, None)
         self._owner.networkFinished(protocol, reason)
+        if isinstance(protocol, ControlProtocol):
+            protocol.detach()
         if not self._networks:
             text = f"no network protocol is left: {protocol.name}: {reason}"
             self._close(Cause(text, codeOf(reason)))

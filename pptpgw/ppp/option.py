@@ -133,6 +133,13 @@ class Negotiator(Generic[Owner]):
         self.naks = self._naksReceived = 0
         self._refusals = self._refusalsReceived = 0
 
+    def detach(self) -> None:
+        """
+        Negotiate no more, and let go of the owner.
+        """
+        self._kinds = {}
+        del self._owner
+
     def begin(self) -> None:
         """
         Forget what was agreed, and want what the kinds want first.

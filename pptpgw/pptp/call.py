@@ -298,8 +298,9 @@ class Call:
         self.state = CallState.ENDED
         self.cause = cause
         self.connection.callFinished(self)
-        if self.owner is not None:
-            tell(self.owner.callEnded, self, cause)
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            tell(owner.callEnded, self, cause)
 
     def wait(self, seconds: float, then: Callable[[], None]) -> None:
         """

@@ -88,7 +88,7 @@ _MASK = NUMBERS - 1
 _HALF = NUMBERS >> 1
 _HALF_WINDOW = RECEIVE_WINDOW // 2
 
-Deliver = Callable[[int, bytes], None]
+Deliver = Callable[[int, bytes], object]
 """
 Takes a PPP frame in order: protocol number and information field.
 """
@@ -98,6 +98,13 @@ Judge = Callable[[int, bytes, int], bool]
 Whether a PPP frame out of turn can be believed to be the peer's: protocol number, information
 field, and how many numbers are missing before it, 0 where it doesn't follow a gap.
 """
+
+
+def _nobody(*arguments: object) -> bool:
+    """
+    Stands for everybody whom a window calls, once it is closed.
+    """
+    return False
 
 
 class Window:
@@ -143,8 +150,8 @@ class Window:
         deliver: Deliver,
         mayWait: Callable[[int], bool],
         judge: Judge,
-        ask: Callable[[], None],
-        acknowledge: Callable[[], None],
+        ask: Callable[[], object],
+        acknowledge: Callable[[], object],
     ) -> None:
         """
         @param deliver: gets each packet that L{arrived} found to be its turn.
@@ -245,6 +252,8 @@ class Window:
         if self._askTimer is not None:
             self._askTimer.cancel()
             self._askTimer = None
+        # Who has the window would be kept by it.
+        self._deliver = self._acknowledge = self._ask = self._mayWait = self._judge = _nobody
 
     def _begin(self, sequence: int) -> None:
         """

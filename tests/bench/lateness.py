@@ -1,5 +1,5 @@
 """
-How late the loop of the server process is while thousands of sessions come, go, and are moved about.
+How late the loop of the server process is while thousands of sessions come and go.
 
 Server process, caller process and set-ups are those of L{tests.bench.sessions}. A timer of the
 server process is due every five milliseconds; how much later it comes is how long packets, timers
@@ -103,6 +103,7 @@ def serve(folder: Path) -> None:
     from twisted.internet.base import ReactorBase
     from twisted.internet.task import deferLater
     from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.python import usage
     from twisted.python.filepath import FilePath
     from twisted.python.logfile import LogFile
 
@@ -112,11 +113,12 @@ def serve(folder: Path) -> None:
     log = LogFile.fromFullPath(str(folder / "twistd.log"))
     globalLogBeginner.beginLoggingTo([textFileLogObserver(log)])
     options = Options()
-    options.parseOptions(
+    usage.Options.parseOptions(
+        options,
         [
             *("--config", FilePath(str(folder / "pptpgw.toml")).path),
             *("--auth", f"chap-secrets:{folder}/chap-secrets"),
-        ]
+        ],
     )
     service = CommandService(reactor, options)
     service.startService()

@@ -73,7 +73,9 @@ class Caller:
             echoFailures=0,
             setupTimeout=1e6,
         )
-        owner.placeCall(link, protocols).addErrback(lambda failure: None)
+        # Nobody waits; a Deferred keeps what nobody took.
+        owner.opened.addBoth(lambda result: None)
+        owner.placeCall(link, protocols).addBoth(lambda result: None)
         (call,) = self.pns.calls.values()
         assert isinstance(call.owner, ClientCall)
         self.call = call.owner

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -115,6 +115,12 @@ class Device(Protocol):
         """
         Close it; harmless the second time.
         """
+
+
+def _ignore(frame: bytes) -> None:
+    """
+    What receives the frames of a session that is over.
+    """
 
 
 class BridgedSession(BCP):
@@ -254,6 +260,8 @@ class BridgeNetwork:
         See L{INetwork.release}.
         """
         protocol.leave()
+        # The settings give the session its frames, so one of them has to let go of the other.
+        protocol.settings = replace(protocol.settings, receive=_ignore)
 
     def _fromDevice(self, frame: bytes) -> None:
         """

@@ -257,6 +257,8 @@ class IPv6Sessions:
         """
         if protocol.dhcp is not None:
             protocol.dhcp.close()
+            # Its leases tell the protocol, so one of the two has to let go of the other.
+            protocol.dhcp = None
         protocol.giveBack()
 
     def _protocol(

@@ -207,7 +207,9 @@ class MPLSNetwork(SessionObserver):
         """
         See L{INetwork.release}.
         """
-        del self._neighbours[protocol]
+        neighbour = self._neighbours.pop(protocol)
+        # The protocol gives the neighbour its packets, so one of them has to let go of the other.
+        del neighbour.protocol
 
     # ISessionObserver
 

@@ -1,0 +1,127 @@
+"""
+What ended sessions leave behind: nothing that only the garbage collector would find. (A collector
+that has much to look through stops the gateway for as long, and what is frozen it never finds.)
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pptpgw.interfaces import INetworkProtocol
+from pptpgw.line import Line
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network.bridge.network import BridgedSession
+from pptpgw.network.ipv6.network import RoutedIPV6CP
+from pptpgw.network.mpls.network import Neighbour
+from pptpgw.session.session import Session
+from pptpgw.wire import ppp
+from tests.hostile.callers import KINDS, Caller
+from tests.hostile.world import USERS, World
+
+
+def ignore(packet: bytes) -> None:
+    """
+    What a caller does with packets.
+    """
+
+
+def ipv4(world: World) -> list[INetworkProtocol]:
+    """
+    The protocols of a caller with IPv4 alone.
+    """
+    return [IPCP(IPv4Settings.client(ignore))]
+
+
+def everything(world: World) -> list[INetworkProtocol]:
+    """
+    Those of one that has all.
+    """
+    return [kind(world.clock).ends[0] for kind in KINDS]
+
+
+def vanish(caller: Caller) -> None:
+    caller.drop()
+
+
+def hangUp(caller: Caller) -> None:
+    caller.hangUp()
+
+
+def beHungUp(caller: Caller) -> None:
+    caller.line.hangUp("enough")
+
+
+def terminate(caller: Caller) -> None:
+    caller.say(ppp.LCP, ppp.encodePacket(ppp.TERMINATE_REQUEST, 1))
+
+
+def negotiateAnew(caller: Caller) -> None:
+    lcp = caller.call.link.lcp
+    lcp.lowerDown()
+    lcp.lowerUp()
+    caller.world.run(0.1)
+    caller.hangUp()
+
+
+@contextmanager
+def garbage() -> Iterator[Counter[type]]:
+    """
+    The types of what becomes garbage in the block, and isn't freed by itself.
+    """
+    found: Counter[type] = Counter()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield found
+        gc.collect()
+        found.update(map(type, gc.garbage))
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+@pytest.mark.parametrize("end", [vanish, hangUp, beHungUp, terminate, negotiateAnew])
+@pytest.mark.parametrize("protocols", [ipv4, everything])
+@pytest.mark.parametrize("user", [b"eve", b"stranger"])
+def test_anEndedSessionIsFreed(
+    user: bytes,
+    protocols: Callable[[World], list[INetworkProtocol]],
+    end: Callable[[Caller], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    However it ends, be it let in or not.
+    """
+    world = World()
+    monkeypatch.setitem(USERS, b"stranger", b"a guess")
+
+    def call() -> None:
+        caller = Caller(world, user, protocols(world))
+        world.run(0.1)
+        if caller.isThere():
+            end(caller)
+            world.run(0.2)
+        caller.drop()
+        world.rest(70)
+        # A call of the client's keeps its protocols for whoever placed it.
+        caller.call.protocols.clear()
+
+    call()
+    with garbage() as found:
+        call()
+    world.stop()
+    if protocols is ipv4:
+        # The client's side is of the same types.
+        ours = [kind for kind in found if kind.__module__.startswith("pptpgw")]
+    else:
+        ours = [
+            kind for kind in (Line, Session, RoutedIPV6CP, BridgedSession, Neighbour) if found[kind]
+        ]
+    assert ours == []
