@@ -102,14 +102,20 @@ class World:
     A gateway, and callers where they are needed.
     """
 
-    def __init__(self, limits: Limits, **options: Any) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, limits: Limits, clock: Any = None, checker: Any = None, **options: Any
+    ) -> None:
+        """
+        @param clock: instead of one that L{run} moves, the reactor.
+        @param checker: instead of one of our own.
+        """
+        self.clock = clock or Clock()
         self.network = MemoryNetwork(self.clock)
         self.dataPath = MemoryDataPath(self.network)
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
-        self.checker = Checker(self.clock)
+        self.checker = checker or Checker(self.clock)
         environment = Environment(self.clock, 1400, None, Counters())
         generic = GenericFactory(shipped()["osi"])
         networks: dict[str, INetwork] = {
@@ -135,6 +141,17 @@ class World:
             self.checker.profiles[profile.name.encode()] = profile
 
     def connect(self, address: str = "192.0.2.7") -> ClientConnection:
+        """
+        Make a control connection, and give it time.
+        """
+        caller = self.dial(address)
+        self.run(0.02)
+        return caller
+
+    def dial(self, address: str) -> ClientConnection:
+        """
+        Make a control connection.
+        """
         caller = ClientConnection(self.clock, MemoryDataPath(self.network), 60)
         settings = ConnectionSettings(maximumCalls=1000)
         pns = ControlConnection(
@@ -144,7 +161,6 @@ class World:
             self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, address
         )
         joined(self.clock, pns, pac)
-        self.run(0.02)
         return caller
 
     def place(

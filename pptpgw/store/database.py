@@ -5,7 +5,8 @@ A SQL database: SQLite in a file, or PostgreSQL.
       writes them otherwise.  What differs else is in L{pptpgw.store.sqlite} and
       L{pptpgw.store.postgresql}.
     - Every query runs in a thread of a pool (L{twisted.enterprise.adbapi}), as one transaction.  It
-      has a deadline, and one whose deadline passes while it waits for a thread is never begun.
+      has a deadline. One whose deadline passes while it waits for a thread, or that is cancelled
+      then, is never begun.
     - What writes takes SQLite's one write lock first, so that what it reads stays true.
     - A connection that the server has lost is made anew, and the query begun again, if it hadn't
       come to its commit.
@@ -214,9 +215,10 @@ class Database:
             return fail(StoreError(f"{self.url}: {MOST_QUERIES} queries wait for it"))
         late = self._reactor.seconds() + self._deadline
         driver = self._driver
+        wanted = True
 
         def query(cursor: Any) -> T:
-            if self._reactor.seconds() > late:
+            if not wanted or self._reactor.seconds() > late:
                 raise StoreError(f"{self.url}: it had no time for a query")
             transaction = Transaction(cursor, driver.PLACEHOLDER)
             try:
@@ -233,12 +235,14 @@ class Database:
             return attempted
 
         def failed(failure: Failure, left: int) -> Failure | Deferred[T]:
+            nonlocal wanted
             error: BaseException | None = failure.value
             if isinstance(error, _BeforeCommit):
                 error = error.__cause__
                 if left and driver.isLost(error):
                     return attempt(left - 1)
             if isinstance(error, CancelledError):
+                wanted = False
                 raise StoreError(f"{self.url}: no answer within {self._deadline:g} s")
             if isinstance(error, driver.Error):
                 raise StoreError(f"{self.url}: {_firstLine(error)}") from error

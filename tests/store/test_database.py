@@ -127,6 +127,24 @@ class TestDeadline:
         with pytest.raises(StoreError, match="it is closed"):
             await hurried.read(one)
 
+    async def test_whatIsCancelledIsNeverBegun(self, sql: Database) -> None:
+        """
+        Nor is it where nobody waits for it any longer.
+        """
+        released = Event()
+        begun: list[object] = []
+        asked: list[Deferred[Any]] = [
+            sql.read(lambda transaction: released.wait(10)) for _ in range(THREADS)
+        ]
+        unwanted: Deferred[Any] = sql.read(lambda transaction: begun.append(one(transaction)))
+        unwanted.cancel()
+        with pytest.raises(StoreError):
+            await unwanted
+        released.set()
+        await DeferredList(asked, consumeErrors=True)
+        assert await sql.read(one) == (2,)
+        assert begun == []
+
     async def test_notTooManyWait(self, hurried: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(database, "MOST_QUERIES", 3)
         released = Event()
