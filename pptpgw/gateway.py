@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
-from pptpgw.error import Refused
+from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import (
     Caller,
     Claim,
@@ -46,12 +46,14 @@ from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
 from pptpgw.session.observer import tell, verified
 from pptpgw.session.outage import Outage
+from pptpgw.session.places import Known
 from pptpgw.session.session import Session
 from pptpgw.wire.ppp import PAP
 from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 
+_DISPLACED = Cause("a newer call needs its place", Termination.SERVICE_UNAVAILABLE)
 _STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
 
 
@@ -64,6 +66,7 @@ class Gateway:
     @ivar returns: what networks are taking back.
     @ivar lockout: stands before whoever judges claims.
     @ivar counters: the L{Totals} of packets, octets and discards.
+    @ivar known: the addresses from which somebody has logged in lately.
     @ivar quota: limits what callers can have written to the log.
     """
 
@@ -111,7 +114,8 @@ class Gateway:
             one for one in (dataPath, *networks, *self.observers) if IHealth.providedBy(one)
         ]
         self.lines: set[Line] = set()
-        self._admission: Admission[Line] = Admission(limits)
+        self.known = Known(clock.seconds, limits.knownSources)
+        self._admission: Admission[Line] = Admission(limits, clock.seconds, self.known)
         self.lockout = Lockout(clock, limits, self._lockedOut)
         self._papClients = limits.papClients
         self._withoutPAP = replace(
@@ -189,16 +193,21 @@ class Gateway:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
             return
         source = call.peerAddress
-        reason = self._admission.refusal(source) or self._fault()
-        if reason:
-            # A line that is busy is one to dial again.
-            call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
-            self._refusals.add(source, reason)
-            return
         if self.settings.usableMethods and not self.settingsFor(source).usableMethods:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
             self._refusals.add(source, "nothing but PAP is permitted, and not from there")
             return
+        try:
+            self._assertWell()
+            leaving = self._admission.room(source)
+        except Unavailable as reason:
+            # A line that is busy is one to dial again.
+            call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
+            self._refusals.add(source, str(reason))
+            return
+        for other in leaving:
+            self.counters.own.discard("call displaced by a newer one")
+            other.drop(_DISPLACED)
         line = Line(self, call)
         self.lines.add(line)
         self._admission.begin(line, source)
@@ -278,6 +287,8 @@ class Gateway:
             self._changed,
             self.clock.seconds,
         )
+        self.known.add(line.call.peerAddress)
+        line.call.connection.isProven = True
         session.called = line.call.localAddress
         session.authentication = line.authentication
         self._tell("sessionStarted", session)
@@ -410,11 +421,10 @@ class Gateway:
         if self.quota.allows("calls without GRE", line.call.peerAddress):
             self._log.warn("{text}", session=line.caller.session, text=text)
 
-    def _fault(self) -> str:
-        """
-        Why nobody can be served just now; empty: everybody can.
-        """
-        return next((one.fault for one in self.health if one.fault), "")
+    def _assertWell(self) -> None:
+        for one in self.health:
+            if one.fault:
+                raise Unavailable(one.fault)
 
     def _abandon(self) -> None:
         for line in tuple(self.lines):

@@ -59,8 +59,10 @@ class Listen:
     @ivar maxConnections: control connections at a time, in all.
     @ivar maxConnectionsPerHost: the same, from one address.
     @ivar maxCallsPerConnection: calls at a time on one control connection.
+    @ivar maxSilentConnections: control connections at a time that have sent no message yet.
     @ivar handshakeTimeout: seconds from the TCP connection to its
         Start-Control-Connection-Request.
+    @ivar callTimeout: seconds that a control connection has from there to its first call.
     @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
     """
 
@@ -70,7 +72,9 @@ class Listen:
     maxConnections: int = key(whole(1, 65535), 4096)
     maxConnectionsPerHost: int = key(whole(1, 65535), 512)
     maxCallsPerConnection: int = key(whole(1, 65535), 64)
+    maxSilentConnections: int = key(whole(1, 65535), 2048)
     handshakeTimeout: float = key(seconds(1, 300), 10.0)
+    callTimeout: float = key(seconds(1, 300), 10.0)
     drainTimeout: float = key(seconds(0, 300), 5.0)
 
 
@@ -340,6 +344,7 @@ class Limits:
     @ivar perUser: what becomes of a call beyond that: it is denied, or replaces the user's oldest.
     @ivar maxSetups: calls at a time that have no network protocol open yet.
     @ivar maxSetupsPerSource: the same, from one address.
+    @ivar knownSources: addresses that are remembered because somebody has logged in from there.
     @ivar sessionTimeout: seconds that a session may last.
     @ivar idleTimeout: seconds that it may last without a packet from its user.
     @ivar volume: octets that it may carry, both ways together.
@@ -355,6 +360,7 @@ class Limits:
     perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny")
     maxSetups: int = key(whole(0, 1_000_000), 2000)
     maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000)
+    knownSources: int = key(whole(1, 1_000_000), 16384)
     sessionTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0)
     idleTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0)
     volume: int = key(whole(0, 2**63 - 1), 0)

@@ -217,6 +217,7 @@ class GatewayService(Service):
             ConnectionSettings(
                 maximumCalls=listen.maxCallsPerConnection,
                 handshakeTimeout=listen.handshakeTimeout,
+                firstCallTimeout=listen.callTimeout,
             ),
             self.callIDs,
             self.gateway,
@@ -225,6 +226,8 @@ class GatewayService(Service):
             listen.maxConnectionsPerHost,
             counters,
             self.gateway.quota,
+            listen.maxSilentConnections,
+            self.gateway.known,
         )
 
     def lacking(self) -> list[str]:

@@ -9,7 +9,6 @@ L{STALL_TIMEOUT} seconds. While a peer doesn't read, we don't read what it sends
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol as TypingProtocol
@@ -30,10 +29,13 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import ConnectionOwner, ControlTransport
 from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
+from pptpgw.session.places import Known
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192
 QUEUE_PER_CALL = 256
+DISPLACED = Cause("a newer control connection needs its place", Termination.PORT_PREEMPTED)
 SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 
@@ -93,6 +95,13 @@ class ControlProtocol(Protocol):
         self._factory.opened(self)
         self.connection.connectionMade(self)
 
+    def displace(self) -> None:
+        """
+        Give the place up for a newer connection.
+        """
+        self.connection.end(DISPLACED)
+        self._tcp.abortConnection()
+
     def dataReceived(self, data: bytes) -> None:
         """
         Octets of the stream.
@@ -105,6 +114,8 @@ class ControlProtocol(Protocol):
             self.connection.dataReceived(data)
         finally:
             self._send()
+        if self.connection.state is not State.IDLE:
+            self._factory.heard(self)
 
     # pptp.owner.ControlTransport
 
@@ -241,6 +252,11 @@ class ConnectionFactory(Factory):
         """
         self.connections.add(protocol)
 
+    def heard(self, protocol: ControlProtocol) -> None:
+        """
+        Messages came from the peer.
+        """
+
     def closed(self, protocol: ControlProtocol) -> None:
         """
         It is gone.
@@ -257,13 +273,12 @@ class ControlClientFactory(ConnectionFactory):
 
 
 NOT_PERMITTED = "control connection from a client that isn't permitted"
-TOO_MANY = "too many control connections"
-TOO_MANY_FROM_ONE = "too many control connections from one host"
 
 _KEYS = {
     NOT_PERMITTED: ", see [listen] clients",
     TOO_MANY: ", see [listen] max-connections",
     TOO_MANY_FROM_ONE: ", see [listen] max-connections-per-host",
+    TOO_MANY_SILENT: ", see [listen] max-silent-connections",
 }
 """
 The key that each of these comes from, for the log.
@@ -292,13 +307,20 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         maxConnectionsPerHost: int = 512,
         counters: Counters | None = None,
         quota: Quota | None = None,
+        maxSilent: int = 2048,
+        known: Known | None = None,
     ) -> None:
         super().__init__(clock, settings, callIDs, owner, counters)
         self._quota = Quota(clock, self.counters) if quota is None else quota
         self.clients = tuple(clients)
-        self.maxConnections = maxConnections
-        self.maxConnectionsPerHost = maxConnectionsPerHost
-        self._hosts: Counter[str] = Counter()
+        self._door: Door[ControlProtocol] = Door(
+            clock.seconds,
+            Known(clock.seconds, 1) if known is None else known,
+            lambda protocol: protocol.connection.isProven,
+            maxConnections,
+            maxConnectionsPerHost,
+            maxSilent,
+        )
         self._stopping = False
         self._stopped: list[Deferred[None]] = []
 
@@ -313,10 +335,15 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         A protocol for a client, or None where it isn't let in.
         """
         host: str = getattr(addr, "host", "")
-        reason = self._refusal(host)
+        reason, leaving = self._refusal(host), None
+        if not reason:
+            reason, leaving = self._door.refusal(host)
         if reason:
             self._refused(host, reason)
             return None
+        if leaving is not None:
+            self.counters.discard("control connection displaced by a newer one")
+            leaving.displace()
         return super().buildProtocol(addr)
 
     def opened(self, protocol: ControlProtocol) -> None:
@@ -324,17 +351,20 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         A client's TCP connection was made.
         """
         super().opened(protocol)
-        self._hosts[protocol.connection.peerAddress] += 1
+        self._door.opened(protocol, protocol.connection.peerAddress)
+
+    def heard(self, protocol: ControlProtocol) -> None:
+        """
+        It isn't silent any more.
+        """
+        self._door.heard(protocol)
 
     def closed(self, protocol: ControlProtocol) -> None:
         """
         It is gone.
         """
         super().closed(protocol)
-        host = protocol.connection.peerAddress
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
+        self._door.closed(protocol)
         if not self.connections:
             stopped, self._stopped = self._stopped, []
             for deferred in stopped:
@@ -365,10 +395,6 @@ class ControlFactory(ConnectionFactory, ServerFactory):
             return NOT_PERMITTED
         if self._stopping:
             return "control connection while the gateway stops"
-        if len(self.connections) >= self.maxConnections:
-            return TOO_MANY
-        if self._hosts[host] >= self.maxConnectionsPerHost:
-            return TOO_MANY_FROM_ONE
         return ""
 
     def _refused(self, host: str, reason: str) -> None:

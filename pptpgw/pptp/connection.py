@@ -42,6 +42,8 @@ class ControlConnection:
     @ivar peerHostName: as the peer named itself, fit for a log; so is C{peerVendorName}.
     @ivar closeReason: why it was closed, once it is.
     @ivar counters: where discards are counted.
+    @ivar isProven: whether a caller on it has proven who it is; C{hadCall} whether there was a
+        call.
     """
 
     __slots__ = (
@@ -59,6 +61,8 @@ class ControlConnection:
         "closeReason",
         "counters",
         "echoIdentifier",
+        "hadCall",
+        "isProven",
         "localAddress",
         "owner",
         "peerAddress",
@@ -89,6 +93,8 @@ class ControlConnection:
         self.peerAddress = peerAddress
         self.counters = Counters() if counters is None else counters
         self.calls: dict[int, Call] = {}
+        self.hadCall = False
+        self.isProven = False
         self.peerHostName = ""
         self.peerVendorName = ""
         self.state = State.IDLE
@@ -243,6 +249,7 @@ class ControlConnection:
         One more call.
         """
         self.calls[call.localCallID] = call
+        self.hadCall = True
         self._stopIdling()
 
     def callFinished(self, call: Call) -> None:
@@ -364,13 +371,15 @@ class ControlConnection:
     def _startIdling(self) -> None:
         if self.role is Role.PAC and self.state is State.ESTABLISHED and not self.calls:
             self._stopIdling()
-            self._idleTimer = self.clock.callLater(self.settings.callTimeout, self._idled)
+            settings = self.settings
+            seconds = settings.callTimeout if self.hadCall else settings.firstCallTimeout
+            self._idleTimer = self.clock.callLater(seconds, self._idled, seconds)
 
     def _stopIdling(self) -> None:
         if self._idleTimer is not None:
             self._idleTimer.cancel()
             self._idleTimer = None
 
-    def _idled(self) -> None:
+    def _idled(self, seconds: float) -> None:
         self._idleTimer = None
-        self.stop(f"no call for {self.settings.callTimeout:g} s", StopReason.NONE)
+        self.stop(f"no call for {seconds:g} s", StopReason.NONE)

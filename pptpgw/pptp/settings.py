@@ -16,7 +16,8 @@ class ConnectionSettings:
     @ivar linkSpeed: what we call a call's speed, in bits per second.
     @ivar maximumCalls: on one control connection.
     @ivar handshakeTimeout: from the TCP connection to Start-Control-Connection done.
-    @ivar callTimeout: how long a PAC keeps a connection that has no call.
+    @ivar firstCallTimeout: how long a PAC keeps a connection that has had no call yet.
+    @ivar callTimeout: how long it keeps one that has no call any more.
     @ivar answerTimeout: how long our owner may take to accept or refuse a call.
     @ivar replyTimeout: how long, as PNS, we wait for an Outgoing-Call-Reply.
     @ivar echoInterval: of silence, before an Echo-Request.
@@ -34,6 +35,7 @@ class ConnectionSettings:
     linkSpeed: int = 100_000_000
     maximumCalls: int = 64
     handshakeTimeout: float = 10.0
+    firstCallTimeout: float = 10.0
     callTimeout: float = 60.0
     answerTimeout: float = 30.0
     replyTimeout: float = 60.0

@@ -5,9 +5,10 @@ The rules:
 
  - A call is counted from its request to its end. Until its first network protocol is open it is
    being set up; from the moment that its caller has proven who it is it has a seat.
- - A call that is requested while too many are being set up, or while no seat is left, is refused
-   then and there, which costs next to nothing: those that are being set up go on, and come to their
-   end sooner. What is refused so is refused for now; the peer may call again.
+ - A call that is requested while no seat is left is refused then and there, which costs next to
+   nothing. So is one that is requested while too many are being set up, unless it can have the
+   place of one whose caller hasn't proven anything yet, by the rules of L{pptpgw.session.places}.
+   What is refused so is refused for now; the peer may call again.
  - Seats are counted once more when one is taken, for several callers may prove themselves at a
    time.
  - Where a user has as many seats as it may, the next caller is refused, or those that have sat
@@ -28,6 +29,7 @@ from pptpgw.log import Logger, Quota
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import hours
+from pptpgw.session.places import Known, Places
 
 C = TypeVar("C")
 """
@@ -95,32 +97,48 @@ class Admission(Generic[C]):
     The calls of now, counted.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, seconds: Callable[[], float], known: Known) -> None:
+        """
+        @param seconds: the time, for durations.
+        @param known: the sources whose callers' places are kept.
+        """
         self._limits = limits
+        self._unproven: Places[C] = Places(seconds, known)
         self._places: dict[C, _Place] = {}
         self._setups = _Tally()
         self._seats = _Tally()
         # Of each user, in the order in which they were taken.
         self._users: dict[str, dict[C, None]] = {}
 
-    def refusal(self, source: str) -> str:
+    def room(self, source: str) -> list[C]:
         """
-        Why a call from the address C{source} can't begin now; empty: it can.
+        Make room for a call from the address C{source}.
+
+        @return: the calls that must be ended for it, which L{leave} then is told of.
+        @raise Unavailable: there is none.
         """
-        limits = self._limits
-        return self._setups.fault(
-            source,
-            limits.maxSetups,
-            limits.maxSetupsPerSource,
-            "calls being set up",
-            "max-setups",
-        ) or self._full(source)
+        full = self._full(source)
+        if full:
+            raise Unavailable(full)
+        limits, setups = self._limits, self._setups
+        what = "calls being set up", "max-setups"
+        fault = setups.fault(source, 0, limits.maxSetupsPerSource, *what)
+        if fault:
+            found = self._unproven.displaceOwn(source)
+        elif fault := setups.fault(source, limits.maxSetups, 0, *what):
+            found = self._unproven.displace(source, limits.maxSetups)
+        else:
+            return []
+        if found is None:
+            raise Unavailable(fault)
+        return [found]
 
     def begin(self, call: C, source: str) -> None:
         """
-        C{call} begins to be set up.
+        C{call}, which L{room} was made for, begins to be set up.
         """
         self._places[call] = _Place(source)
+        self._unproven.add(call, source)
         self._setups.add(source)
 
     def rivals(self, call: C, user: str, profile: Profile) -> tuple[list[C], list[C]]:
@@ -160,6 +178,7 @@ class Admission(Generic[C]):
             if full:
                 raise Unavailable(full)
         place.user = user
+        self._unproven.remove(call)
         self._seats.add(place.source)
         self._users.setdefault(user, {})[call] = None
         return leaving
@@ -176,6 +195,8 @@ class Admission(Generic[C]):
             if not own:
                 del self._users[place.user]
             place.user = None
+            if place.setup:
+                self._unproven.add(call, place.source)
 
     def opened(self, call: C) -> None:
         """
@@ -192,6 +213,7 @@ class Admission(Generic[C]):
         """
         self.unseat(call)
         self.opened(call)
+        self._unproven.remove(call)
         del self._places[call]
 
     def _allowed(self, profile: Profile) -> int:

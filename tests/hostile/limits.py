@@ -132,8 +132,8 @@ Timers of one call, of both ends.
 """
 
 # What rests after it was used: prefixes are limited above, addresses are those of the ranges and of
-# accounts; failures are counted for each protocol that is served; figures; and the sources whose
-# lines of the log are limited.
+# accounts; failures are counted for each protocol that is served; figures; and sources: those
+# whose lines of the log are limited, and those of whom somebody has logged in.
 _RESTING = (
     "PrefixPool._freed",
     "_Pool.freed",
@@ -142,6 +142,7 @@ _RESTING = (
     "PythonDataPath._failures",
     "Counters.discards",
     "Quota.",
+    "Known.",
 )
 
 

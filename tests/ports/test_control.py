@@ -20,6 +20,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from pptpgw.log import INTERVAL, PER_SOURCE
+from pptpgw.ports import control
 from pptpgw.ports.control import (
     QUEUE,
     QUEUE_PER_CALL,
@@ -115,6 +116,7 @@ class Port:
         clients: Sequence[IPv4Network] = (),
         maxConnections: int = 8,
         maxConnectionsPerHost: int = 2,
+        maxSilent: int = 8,
     ) -> None:
         self.clock = Clock()
         self.owner = Owner()
@@ -126,6 +128,7 @@ class Port:
             clients,
             maxConnections,
             maxConnectionsPerHost,
+            maxSilent=maxSilent,
         )
 
     def connect(self, host: str = "192.0.2.9") -> tuple[Any, Any] | None:
@@ -184,9 +187,10 @@ def test_limits() -> None:
     """
     port = Port(maxConnections=3, maxConnectionsPerHost=2)
     first = port.connected("192.0.2.9")
-    assert port.connect("192.0.2.9") is not None
+    made = [first, port.connected("192.0.2.9"), port.connected("192.0.2.10")]
+    for protocol, _ in made:
+        protocol.connection.isProven = True
     assert port.connect("192.0.2.9") is None
-    assert port.connect("192.0.2.10") is not None
     assert port.connect("192.0.2.11") is None
     assert port.factory.counters.discards == {
         "too many control connections from one host": 1,
@@ -194,6 +198,36 @@ def test_limits() -> None:
     }
     _lost(first[0])
     assert port.connect("192.0.2.9") is not None
+
+
+def test_displaced() -> None:
+    """
+    When places are short the oldest connection of the host that has most gives its own up, at once.
+    """
+    port = Port(maxConnections=3, maxConnectionsPerHost=3)
+    made = [port.established() for _ in range(3)]
+    assert port.connect("192.0.2.10") is not None
+    assert [transport.disconnected for _, transport in made] == [True, False, False]
+    assert port.owner.closed == ["a newer control connection needs its place"]
+    _lost(made[0][0])
+    assert port.connect("192.0.2.11") is not None
+    assert [transport.disconnected for _, transport in made] == [True, True, False]
+    assert port.factory.counters.discards == {"control connection displaced by a newer one": 2}
+    assert port.connect("192.0.2.12") is None
+
+
+def test_silent() -> None:
+    """
+    Those who say nothing have places of their own, and can't fill the others'.
+    """
+    port = Port(maxConnections=10, maxConnectionsPerHost=10, maxSilent=2)
+    talking = [port.established() for _ in range(3)]
+    silent = [port.connected("192.0.2.66") for _ in range(2)]
+    assert port.connect("192.0.2.10") is not None
+    assert [transport.disconnected for _, transport in silent] == [True, False]
+    assert not any(transport.disconnected for _, transport in talking)
+    assert port.connect("192.0.2.11") is None
+    assert port.factory.counters.discards["too many control connections without a message"] == 1
 
 
 def test_hostsForgotten() -> None:
@@ -204,7 +238,9 @@ def test_hostsForgotten() -> None:
     for number in range(1, 200):
         protocol, _ = port.connected(f"192.0.2.{number}")
         _lost(protocol)
-    assert len(port.factory._hosts) == 0
+    door = port.factory._door
+    assert not door._hosts and not door._connections
+    assert not len(door._unproven) and not len(door._silent)
 
 
 def test_clients() -> None:
@@ -358,10 +394,12 @@ async def _bothEnds() -> None:
         await lost
 
 
-def test_deafPeer() -> Deferred[None]:
+def test_deafPeer(monkeypatch: pytest.MonkeyPatch) -> Deferred[None]:
     """
-    A peer that asks for echoes and never reads them makes us hold a bounded number of octets.
+    A peer that asks for echoes and never reads them makes us hold a bounded number of octets, and
+    is cut off.
     """
+    monkeypatch.setattr(control, "STALL_TIMEOUT", 0.5)
     return Deferred.fromCoroutine(_deafPeer())
 
 
@@ -390,8 +428,8 @@ async def _deafPeer() -> None:
     protocol.connectionLost = lost
     peer.transport.write(ECHO * 1_500_000)
     await closed
-    limit = QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls
-    assert held[0] < QUEUE + limit + 1024
+    # One read's replies, and what waited before.
+    assert QUEUE < held[0] < 3 * QUEUE
     assert server.counters.discards == {"control connection whose peer doesn't read": 1}
     peer.transport.abortConnection()
     await listening.stopListening()

@@ -548,8 +548,13 @@ def test_noCall() -> None:
     """
     A PAC's connection without a call is stopped after a time, at its beginning and later.
     """
+    early = Bench(Role.PAC, State.ESTABLISHED)
+    early.clock.advance(10)
+    assert early.sent() == [StopControlConnectionRequest(StopReason.NONE)]
+    early.receive(StopControlConnectionReply())
+    assert early.closed == ["no call for 10 s"]
     bench = Bench(Role.PAC, State.ESTABLISHED)
-    bench.clock.advance(50)
+    bench.clock.advance(9)
     call = bench.call()
     for _ in range(4):
         bench.clock.advance(50)

@@ -1,0 +1,214 @@
+"""
+Who must go when places are short, of callers that have yet to prove who they are.
+
+The rules:
+
+ - A newcomer takes the place of the oldest of the source (the address) that has the most, if that
+   source has more than the newcomer's own would have with it. So a source that wants all places
+   loses them to the others one by one, and takes none from who has few.
+ - Where nobody has more, a place that was held for L{GRACE} seconds is free for anybody: who means
+   to call has proven itself by then. One that is held for less isn't taken, else a crowd of honest
+   callers that want more places than there are would only throw each other out.
+ - Half of the places are kept for sources from which somebody has logged in lately (L{Known}).
+   While these have less than their half, their newcomers take the places of the others without
+   further conditions, and others take none of theirs.
+
+What isn't given so isn't given: the newcomer is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+GRACE = 5.0
+"""
+Seconds.
+"""
+
+LATELY = 86400.0
+"""
+Seconds that a source is known after somebody logged in from there.
+"""
+
+T = TypeVar("T")
+
+
+class Known:
+    """
+    The sources from which somebody has logged in lately.
+    """
+
+    def __init__(self, seconds: Callable[[], float], limit: int) -> None:
+        """
+        @param seconds: the time, for durations.
+        @param limit: how many are remembered; of more those are forgotten whose last login is the
+            longest ago.
+        """
+        self._seconds = seconds
+        self._limit = limit
+        self._logins: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._logins)
+
+    def __contains__(self, source: object) -> bool:
+        login = self._logins.get(str(source))
+        return login is not None and self._seconds() - login < LATELY
+
+    def add(self, source: str) -> None:
+        """
+        Somebody has logged in from there.
+        """
+        self._logins.pop(source, None)
+        self._logins[source] = self._seconds()
+        if len(self._logins) > self._limit:
+            del self._logins[next(iter(self._logins))]
+
+
+class _Crowd(Generic[T]):
+    """
+    Those of one kind of sources.
+
+    @ivar total: how many they are.
+    """
+
+    __slots__ = ("_byCount", "_most", "_sources", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        # Since when each is there, the oldest first, by source.
+        self._sources: dict[str, dict[T, float]] = {}
+        # The sources that have so many.
+        self._byCount: dict[int, dict[str, None]] = {}
+        self._most = 0
+
+    def count(self, source: str) -> int:
+        """
+        How many there are from C{source}.
+        """
+        return len(self._sources.get(source, ()))
+
+    def add(self, item: T, source: str, now: float) -> None:
+        """
+        One more.
+        """
+        self._move(source, self.count(source), 1)
+        self._sources.setdefault(source, {})[item] = now
+        self.total += 1
+
+    def remove(self, item: T, source: str) -> None:
+        """
+        One less.
+        """
+        self._move(source, self.count(source), -1)
+        own = self._sources[source]
+        del own[item]
+        if not own:
+            del self._sources[source]
+        self.total -= 1
+
+    def oldestOfMost(self) -> tuple[T, float, int]:
+        """
+        The oldest of the source that has the most, since when it is there, and how many the source
+        has.
+        """
+        source = next(iter(self._byCount[self._most]))
+        item, since = next(iter(self._sources[source].items()))
+        return item, since, self._most
+
+    def oldestOf(self, source: str) -> tuple[T, float] | None:
+        """
+        The oldest of this source, and since when it is there.
+        """
+        return next(iter(self._sources.get(source, {}).items()), None)
+
+    def _move(self, source: str, count: int, change: int) -> None:
+        if count:
+            del self._byCount[count][source]
+            if not self._byCount[count]:
+                del self._byCount[count]
+        if count + change:
+            self._byCount.setdefault(count + change, {})[source] = None
+        if change > 0:
+            self._most = max(self._most, count + change)
+        elif self._most not in self._byCount:
+            self._most -= 1
+
+
+class Places(Generic[T]):
+    """
+    The places of those who have yet to prove themselves.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        known: Known,
+        isProven: Callable[[T], bool] = lambda item: False,
+    ) -> None:
+        """
+        @param isProven: whether one has proven itself without L{remove} having been called.
+        """
+        self._seconds = seconds
+        self._known = known
+        self._isProven = isProven
+        self._crowds: tuple[_Crowd[T], _Crowd[T]] = _Crowd(), _Crowd()
+        # The source and the crowd of each.
+        self._items: dict[T, tuple[str, _Crowd[T]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: T, source: str) -> None:
+        """
+        C{item}, which comes from C{source}, has a place.
+        """
+        crowd = self._crowds[source in self._known]
+        crowd.add(item, source, self._seconds())
+        self._items[item] = source, crowd
+
+    def remove(self, item: T) -> None:
+        """
+        C{item} has none any more, or has proven itself; harmless the second time.
+        """
+        source, crowd = self._items.pop(item, ("", None))
+        if crowd is not None:
+            crowd.remove(item, source)
+
+    def displace(self, source: str, limit: int) -> T | None:
+        """
+        Take a place for a newcomer from C{source} from who has to give it up; None: nobody has to.
+
+        @param limit: how many places there are.
+        """
+        strangers, known = self._crowds
+        isKnown, half = source in self._known, limit / 2
+        own = self._crowds[isKnown].count(source)
+        ways = [(strangers, isKnown and known.total < half)]
+        if isKnown or known.total > half:
+            ways.append((known, False))
+        for crowd, anyway in ways:
+            while crowd.total:
+                item, since, count = crowd.oldestOfMost()
+                if not (anyway or count > own + 1 or self._isHeldLong(since)):
+                    break
+                self.remove(item)
+                if not self._isProven(item):
+                    return item
+        return None
+
+    def displaceOwn(self, source: str) -> T | None:
+        """
+        Take a place for a newcomer from C{source} from one of the same source that has held it for
+        long; None: there is none.
+        """
+        for crowd in self._crowds:
+            while (found := crowd.oldestOf(source)) is not None and self._isHeldLong(found[1]):
+                self.remove(found[0])
+                if not self._isProven(found[0]):
+                    return found[0]
+        return None
+
+    def _isHeldLong(self, since: float) -> bool:
+        return self._seconds() - since >= GRACE
