@@ -40,6 +40,7 @@ _ENDINGS = ("crash-", "leak-", "oom-", "timeout-", "slow-unit-")
 _BEGINNING = re.compile(r"^ === Uncaught Python|^==\d+==|: runtime error:", re.M)
 _CALLS = re.compile(r"(\d+) calls")
 _RUNS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+_PROGRESS = re.compile(r"INFO: |#\d+\t")
 _SHOWN_LINES = 40
 
 
@@ -136,7 +137,7 @@ def report(result: Result) -> None:
         return
     begins = _BEGINNING.search(result.said)
     said = result.said[begins.start() :] if begins else result.said
-    lines = [line for line in said.splitlines() if not line.startswith("INFO: ")]
+    lines = [line for line in said.splitlines() if not _PROGRESS.match(line)]
     print("\n".join(lines[:_SHOWN_LINES]))
     for name, octets in result.findings:
         what = f"{result.kind} {name} {octets.hex() or '-'}"

@@ -17,6 +17,8 @@ from tests.fuzz.reader import Reader, Target
 
 _PEER, _CALL_ID = 0xC6336401, 7
 _IP = bytes.fromhex("4500 0000 0000 0000 402f 0000") + _PEER.to_bytes(4, "big") + bytes(4)
+# Distances of coherency counts that mean something else than those beside them.
+_JUMPS = (1, 2, 255, 256, 257, 2047, 2048, 2049, 4094, 4095)
 _PREFIX, _PROTOCOL = b"\xff\x03\x00\xfd", b"\x00\x21"
 
 
@@ -69,6 +71,10 @@ def _mppePackets(octets: bytes) -> None:
             # As if all before it were lost.
             count = int.from_bytes(frame[:2], "big")
             _bothWays("skip", *receiving, (count - receiving[0].count - 1) % 4096)
+        if kind == 6:
+            header = int.from_bytes(frame[:2].ljust(2, b"\0"), "big")
+            header = header & 0xF000 | (header + reader.choose(_JUMPS)) & 0x0FFF
+            frame = header.to_bytes(2, "big") + frame[2:]
         _bothWays("decrypt", *receiving, frame)
         assert receiving[0].count == receiving[1].count
         assert receiving[0].rekeys == receiving[1].rekeys
@@ -134,6 +140,8 @@ def _packet(reader: Reader) -> bytes:
     flags = reader.choose((0x3001880B, 0x3081880B, 0x2081880B, reader.number(4)))
     payload = reader.chunk()
     length = reader.number(2) if kind & 2 else len(payload)
+    if kind & 32:
+        length = max(0, length + reader.choose((1, -1, 2, -2)))
     callID = reader.number(2) if kind & 4 else _CALL_ID
     header = flags.to_bytes(4, "big") + length.to_bytes(2, "big") + callID.to_bytes(2, "big")
     numbers = reader.take(1).rjust(4, b"\0") + (reader.take(4) if kind & 8 else b"")
