@@ -108,6 +108,11 @@ def _run(world: World, caller: Caller, reader: Reader) -> None:
             # GRE by hand.
             gateway = world.wire.ports[caller.pac.localAddress]
             gateway.arrived(caller.address, _tunnelled(caller, reader))
+        elif kind < 0xE4:
+            # From the LAN behind the bridge, and from the kernel.
+            world.device.receive(reader.chunk().ljust(14, b"\0"))
+        elif kind < 0xE8:
+            world.kernel.receive(_routed(caller, reader))
         elif kind < 0xF0:
             world.run(0.004)
         else:
@@ -130,6 +135,21 @@ def _meaningful(reader: Reader) -> tuple[int, bytes]:
         return ppp.IPX, packets.ipxPacket(kind, socket=socket, data=reader.chunk())
     source, body = reader.take(4).ljust(4, b"\0"), reader.chunk()
     return ppp.IPV4, packets.ipv4(source, size=max(20, len(body)))[:20] + body[20:]
+
+
+def _routed(caller: Caller, reader: Reader) -> bytes:
+    """
+    A packet that leads to the caller, with the rest of its header as the input has it.
+    """
+    session = caller.line.session
+    networks = [one for each in session.networks.values() for one in each] if session else []
+    if not networks:
+        return b"\x45" + reader.chunk().ljust(19, b"\0")
+    destination = reader.choose(networks).network_address.packed
+    body = reader.chunk()
+    if len(destination) == 4:
+        return (b"\x45" + body[:15].ljust(15, b"\0")) + destination + body[15:]
+    return (b"\x60" + body[:23].ljust(23, b"\0")) + destination + body[23:]
 
 
 def _tunnelled(caller: Caller, reader: Reader) -> bytes:

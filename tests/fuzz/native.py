@@ -141,7 +141,7 @@ def _packet(reader: Reader) -> bytes:
     payload = reader.chunk()
     length = reader.number(2) if kind & 2 else len(payload)
     if kind & 32:
-        length = max(0, length + reader.choose((1, -1, 2, -2)))
+        length = (length + reader.choose((1, -1, 2, -2))) & 0xFFFF
     callID = reader.number(2) if kind & 4 else _CALL_ID
     header = flags.to_bytes(4, "big") + length.to_bytes(2, "big") + callID.to_bytes(2, "big")
     numbers = reader.take(1).rjust(4, b"\0") + (reader.take(4) if kind & 8 else b"")

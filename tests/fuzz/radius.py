@@ -11,12 +11,14 @@ import hmac
 from functools import partial
 from hashlib import md5
 from typing import Any
+from unittest.mock import patch
 
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2
-from pptpgw.error import Malformed, PPTPGWError
+from pptpgw.error import PPTPGWError
+from pptpgw.radius import udp
 from pptpgw.radius.attributes import nameIn, rates, read
 from pptpgw.radius.description import pack, unpack
 from pptpgw.radius.entry import MAGIC, entries
@@ -40,7 +42,7 @@ from tests.fuzz.state import runOut, unfailing
 from tests.radius import authorized, streamed
 from tests.radius.test_checker import Conversation, World, pap, relayed, responding
 from tests.radius.test_packet import RELAXED
-from tests.radius.wire import SECRET
+from tests.radius.wire import SECRET, connected
 
 _NAMES = tuple(sorted(dictionary().attributes))
 _VENDOR_SPECIFIC = 26
@@ -119,7 +121,7 @@ def _caller(octets: bytes) -> None:
         responding(MSCHAPV2),
         relayed(Conversation()),
     )[kind % 5]
-    with unfailing():
+    with unfailing(), patch.object(udp, "connectedUDP", connected):
         judging = Deferred.fromCoroutine(_judged(world, credentials))
         world.wire.wait(_PATIENCE)
         assert judging.called
@@ -231,11 +233,8 @@ def _name(octets: bytes) -> None:
     asked = request.encode(7)
     name = octets[:_LONGEST]
     attribute = bytes((1, len(name) + 2)) + name
-    try:
-        reply = request.reply(_signed(ACCESS_ACCEPT, attribute, asked))
-    except Malformed:
-        return
-    nameIn(reply, "vera")
+    reply = request.reply(_signed(ACCESS_ACCEPT, attribute, asked))
+    decoder(lambda _: nameIn(reply, "vera"))(octets)
 
 
 TARGETS: dict[str, Target] = {

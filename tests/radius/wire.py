@@ -11,6 +11,7 @@ from pyrad import packet as pyrad
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 
+from pptpgw.ports.datagram import connectedUDP
 from pptpgw.radius.packet import dictionary
 
 SECRET = b"a secret of the tests"
@@ -83,6 +84,16 @@ class Wire(Clock):
         """
         for _ in range(int(seconds * 10)):
             self.advance(0.1)
+
+
+def connected(reactor: Any, protocol: DatagramProtocol, host: str, port: int) -> None:
+    """
+    L{connectedUDP}, but for a L{Wire}, which has ports of its own.
+    """
+    if isinstance(reactor, Wire):
+        reactor.open(protocol, host, port)
+    else:
+        connectedUDP(reactor, protocol, host, port)
 
 
 def asked(octets: bytes, secret: bytes = SECRET) -> Any:
