@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from twisted.internet.defer import Deferred
 from twisted.python import usage
 
+from pptpgw.command.backup import Backup
 from pptpgw.command.base import Command, Options
 from pptpgw.command.chapsecrets import Import
 from pptpgw.command.lockouts import Lockouts
@@ -35,6 +36,7 @@ class PPTPGW(Options):
         ["profile", None, Profile, "Attributes that users share: add, set, list, remove."],
         ["lockouts", None, Lockouts, "Who is locked out for wrong passwords, and until when."],
         ["import", None, Import, "Take over the users of a chap-secrets file."],
+        ["backup", None, Backup, "Copy the store to a file."],
         ["usage", None, Usage, "What the sessions of users come to."],
     ]
 

@@ -9,6 +9,8 @@ any more: the next query opens what is there instead, or fails.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from stat import S_IMODE
 from time import monotonic, sleep
@@ -23,6 +25,11 @@ PLACEHOLDER = "?"
 BEGIN = "BEGIN IMMEDIATE"
 ALONE: str | None = None
 EXISTS = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+
+_BACKUP_PAGES = 1000
+"""
+How much is copied in one go: a writer has to wait so long.
+"""
 
 
 class File:
@@ -53,20 +60,17 @@ class Connection(sqlite3.Connection):
 
 def examine(path: Path) -> None:
     """
-    Look through the whole file for damage. One that is locked, or can't be opened, is left to
-    L{connect}.
+    Look through the whole file for damage. One that is locked is left to L{connect}.
 
-    @raise StoreError: it is damaged; the text says what to do.
+    @raise StoreError: it is damaged, or this user can't open it; the text says what to do.
     """
-    connection = sqlite3.connect(path, timeout=0)
     try:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        with _mayOpen(path), closing(sqlite3.connect(path, timeout=0)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
         return
     except sqlite3.DatabaseError as error:
         found = str(error)
-    finally:
-        connection.close()
     if found != "ok":
         raise StoreError(
             f"{path}: the store is damaged ({found.splitlines()[0]}): put a copy of it in its "
@@ -84,6 +88,8 @@ def check(path: Path) -> None:
         mode = S_IMODE(path.stat().st_mode)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no store; pptpgw user add makes one") from error
+    except PermissionError as error:
+        raise _denied(path) from error
     except OSError as error:
         raise StoreError(f"{error.filename or path}: {error.strerror}") from error
     if mode & 0o077:
@@ -107,29 +113,59 @@ def connect(file: File, seconds: float) -> Connection:
         if file.create and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
+    except PermissionError as error:
+        raise _denied(path) from error
     except OSError as error:
         raise StoreError(f"{error.filename or path}: {error.strerror}") from error
     check(path)
     identity = _identity(path)
-    connection = sqlite3.connect(
-        # One connection a thread, but the pool closes all of them in the reactor's.
-        path,
-        timeout=seconds,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=Connection,
-    )
+    with _mayOpen(path):
+        connection = sqlite3.connect(
+            # One connection a thread, but the pool closes all of them in the reactor's.
+            path,
+            timeout=seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Connection,
+        )
+        try:
+            _useWAL(connection, seconds)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
     connection.file = file
     connection.identity = identity
-    try:
-        _useWAL(connection, seconds)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error:
-        connection.close()
-        raise
     file.used = True
     return connection
+
+
+def backup(path: Path, copy: Path) -> None:
+    """
+    Copy the database in a file, as it is at one moment, to another file, which only its owner can
+    read. What is in the place of the copy is replaced when the new one is complete.
+
+    @raise StoreError: the database can't be used, see L{check}, or the copy not be written.
+    """
+    check(path)
+    growing = copy.with_name(copy.name + ".new")
+    try:
+        growing.unlink(missing_ok=True)
+        growing.touch(mode=0o600, exist_ok=False)
+        with (
+            _mayOpen(path),
+            closing(sqlite3.connect(path)) as source,
+            closing(sqlite3.connect(growing)) as target,
+        ):
+            source.backup(target, pages=_BACKUP_PAGES)
+        growing.replace(copy)
+    except OSError as error:
+        raise StoreError(f"{error.filename or copy}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        growing.unlink(missing_ok=True)
 
 
 def isCurrent(connection: Connection) -> bool:
@@ -158,8 +194,8 @@ def _useWAL(connection: sqlite3.Connection, seconds: float) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if monotonic() > late:
+        except sqlite3.OperationalError as error:
+            if _isDenied(error) or monotonic() > late:
                 raise
             sleep(0.01)
         else:
@@ -171,3 +207,38 @@ def isLost(error: BaseException) -> bool:
     Whether the server closed the connection: there is none.
     """
     return False
+
+
+@contextmanager
+def _mayOpen(path: Path) -> Iterator[None]:
+    """
+    Where SQLite may not open the file, write to it or make files beside it, say what to do.
+
+    @raise StoreError: so it is.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if _isDenied(error):
+            raise _denied(path) from error
+        raise
+
+
+def _isDenied(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+
+
+def _denied(path: Path) -> StoreError:
+    return StoreError(
+        f"{path}: this user can't open it, or can't make files beside it; it belongs to "
+        f"{_owner(path)}, its folder to {_owner(path.parent)}. Give both to the user that the "
+        f"gateway runs as (chown -R USER {path.parent}), and run pptpgw as that user too "
+        "(runuser -u USER -- pptpgw ...)"
+    )
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return "another user"

@@ -80,7 +80,10 @@ class Vault:
                 )
             key = b64decode(path.read_text().strip(), validate=True)
         except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}; it has the key of passwords") from error
+            raise StoreError(
+                f"{path}: {error.strerror}; it has the key of passwords, and belongs to the "
+                "user that the gateway and pptpgw run as"
+            ) from error
         except ValueError as error:
             raise StoreError(f"{path}: this is no key of passwords") from error
         if len(key) != _KEY_OCTETS:

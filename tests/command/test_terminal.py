@@ -5,18 +5,17 @@ The command C{pptpgw} as a process: at a terminal, in a pipe, and interrupted.
 from __future__ import annotations
 
 import os
-import pty
-import select
 import signal
 import socket
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.terminal import Terminal
 
 COMMAND = (sys.executable, "-m", "pptpgw.command")
 CONTROL_C, END_OF_FILE = b"\x03", b"\x04"
@@ -32,69 +31,6 @@ def configuration(tmp_path: Path) -> Path:
     command = [*COMMAND, "user", "add", "alice", "--generate", "--config", str(path)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return path
-
-
-class Terminal:
-    """
-    A terminal with a command in it.
-    """
-
-    def __init__(self) -> None:
-        self._ours, self._theirs = pty.openpty()
-        self.text = ""
-
-    def run(self, *words: str) -> subprocess.Popen[bytes]:
-        """
-        Start C{pptpgw WORDS}, which this is the controlling terminal of.
-        """
-        terminal = self._theirs
-        return subprocess.Popen(
-            ["setsid", "--ctty", *COMMAND, *words], stdin=terminal, stdout=terminal, stderr=terminal
-        )
-
-    def waitFor(self, text: str) -> None:
-        """
-        Wait until it shows C{text}, and take away what it has shown so far.
-        """
-        deadline = time.monotonic() + 60
-        while text not in self.text:
-            assert time.monotonic() < deadline, self.text
-            self._read(1)
-        self.text = self.text.partition(text)[2]
-
-    def type(self, octets: bytes) -> None:
-        """
-        Type something.
-        """
-        os.write(self._ours, octets)
-
-    def end(self, process: subprocess.Popen[bytes]) -> int:
-        """
-        Wait for the end of a command; the exit status.
-        """
-        status = process.wait(60)
-        while self._read(0):
-            pass
-        return status
-
-    def echoes(self) -> bool:
-        """
-        Whether it shows what is typed.
-        """
-        return bool(termios.tcgetattr(self._theirs)[3] & termios.ECHO)
-
-    def close(self) -> None:
-        """
-        Close it.
-        """
-        os.close(self._ours)
-        os.close(self._theirs)
-
-    def _read(self, seconds: float) -> bool:
-        readable = bool(select.select([self._ours], [], [], seconds)[0])
-        if readable:
-            self.text += os.read(self._ours, 65536).decode()
-        return readable
 
 
 @pytest.fixture
@@ -127,7 +63,7 @@ class TestPrompt:
         At either prompt Ctrl-C and SIGTERM end the command, which has done nothing, and the
         terminal is what it was.
         """
-        process = terminal.run("user", "add", "bob", "--config", str(configuration))
+        process = terminal.run(*COMMAND, "user", "add", "bob", "--config", str(configuration))
         for prompt in prompts[:-1]:
             terminal.waitFor(prompt)
             terminal.type(b"secret\n")
@@ -143,7 +79,7 @@ class TestPrompt:
         assert users(configuration) == ["alice"]
 
     def test_endOfFile(self, configuration: Path, terminal: Terminal) -> None:
-        process = terminal.run("user", "add", "bob", "--config", str(configuration))
+        process = terminal.run(*COMMAND, "user", "add", "bob", "--config", str(configuration))
         terminal.waitFor("Password of bob: ")
         terminal.type(END_OF_FILE)
         assert terminal.end(process) == 1
@@ -165,7 +101,7 @@ class TestPrompt:
     def test_standardInput(
         self, configuration: Path, terminal: Terminal, words: tuple[str, ...]
     ) -> None:
-        process = terminal.run(*words, "--config", str(configuration))
+        process = terminal.run(*COMMAND, *words, "--config", str(configuration))
         # Nothing is shown before it reads, and Linux says what it waits in.
         waiting = Path(f"/proc/{process.pid}/wchan")
         deadline = time.monotonic() + 60

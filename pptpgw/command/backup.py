@@ -1,0 +1,39 @@
+"""
+C{pptpgw backup}.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pptpgw.command.base import Named
+from pptpgw.error import ConfigurationError
+from pptpgw.ports.terminal import onInterrupt
+from pptpgw.store import sqlite
+from pptpgw.store.interface import IStore
+
+
+class Backup(Named):
+    """
+    C{pptpgw backup COPY}.
+    """
+
+    synopsis = "COPY [options]"
+    longdesc = (
+        "Copies an SQLite store to the file COPY, which only its owner can read; gateways may go "
+        "on. Whoever has the copy can log in as every user: keep it as safe as the store. The key "
+        "of passwords, [accounts] key, is no part of it. For PostgreSQL there is pg_dump."
+    )
+
+    async def perform(self, store: IStore) -> None:
+        """
+        See L{Command.perform}.
+        """
+        scheme, _, path = self.url.partition(":")
+        if scheme != "sqlite":
+            raise ConfigurationError(f"{scheme}: only an SQLite store is copied; use pg_dump")
+        # The reactor waits too.
+        with onInterrupt(sys.exit):
+            sqlite.backup(Path(path), Path(self.name))
+        print(f"The accounts are copied to {self.name}.")
