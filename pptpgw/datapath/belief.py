@@ -10,7 +10,8 @@ What is believed of a frame that doesn't come in order; L{pptpgw.pptp.window} sa
  - A packet in clear of a network that may come in clear, and a control frame that can't end what is
    open, where it follows a gap that isn't wide (L{REACH}): any frame while no network is open, and
    later those of the control protocols of networks that aren't.
- - An answer to an Echo-Request that can only be the peer's, whatever its number.
+ - An answer to an Echo-Request that can only be the peer's, whatever its number; and anything
+   where the peer was asked for one in vain.
  - No other control frame, not even when its turn comes after it was early: control protocols repeat
    what isn't answered.
 """

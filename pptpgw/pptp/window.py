@@ -17,8 +17,8 @@ Rules:
    dropped, and the peer's own packets go on where they were.
  - After a gap was given up in vain, packets that are ahead are judged at once instead of held. The
    peer is asked for a packet that can be believed, by C{ask}, up to L{ASKS} times.
- - A number is believed without that where the peer was asked so often and nothing in order came:
-   such a peer has begun to number anew and can't answer, or is about to end the call.
+ - Where it was asked so often, and nothing in order came, C{judge} may believe anything: such a
+   peer can't answer, or is about to end the call.
  - What was received is acknowledged in the next packet sent, or alone: after L{ACKNOWLEDGE_TIME}
    seconds, or once half of L{RECEIVE_WINDOW} waits for it.
  - Sending never waits for acknowledgements. The RFC's sliding window is flow control over a path
@@ -93,10 +93,11 @@ Deliver = Callable[[int, bytes], object]
 Takes a PPP frame in order: protocol number and information field.
 """
 
-Judge = Callable[[int, bytes, int], bool]
+Judge = Callable[[int, bytes, int, bool], bool]
 """
 Whether a PPP frame out of turn can be believed to be the peer's: protocol number, information
-field, and how many numbers are missing before it, 0 where it doesn't follow a gap.
+field, how many numbers are missing before it, 0 where it doesn't follow a gap, and whether the peer
+was asked in vain.
 """
 
 
@@ -206,7 +207,7 @@ class Window:
             if len(self.held) > HELD_LIMIT:
                 self._giveUpGap()
             self._watchGap()
-        elif self._believes(ahead, protocol, information) or self._isPeerSilent():
+        elif self._believes(ahead, protocol, information):
             self._goOn(ahead)
             self._inOrder(protocol, information)
         elif ahead < _HALF:
@@ -321,7 +322,8 @@ class Window:
         """
         Whether the packet so far ahead is the peer's.
         """
-        return self._judge(protocol, information, ahead if ahead < FARTHEST else 0)
+        gap = ahead if ahead < FARTHEST else 0
+        return self._judge(protocol, information, gap, self._isPeerSilent())
 
     def _goOn(self, ahead: int) -> None:
         """

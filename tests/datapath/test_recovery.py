@@ -363,6 +363,20 @@ class TestGaps:
         peer.wait(10)
         assert peer.path.clock.getDelayedCalls() == []
 
+    @pytest.mark.parametrize("lost", [500, 70_000])
+    def test_anyNumberOfAPeerThatCanNotAnswer(self, peer: Peer, lost: int) -> None:
+        """
+        What it lost until then isn't forgotten.
+        """
+        assert all(peer.send(3))
+        peer.lose(lost)
+        while not all(peer.send(10)[-1:]):
+            assert peer.sent < lost + 1000
+            peer.wait(HELD_TIME)
+            peer.answer()
+        assert peer.owner.failures == []
+        assert all(peer.send(600))
+
     def test_whatCanNotBeReadEndsTheSession(self) -> None:
         """
         Frames in order that make no sense are more than forgery.

@@ -411,6 +411,50 @@ def test_keepalive() -> None:
     assert (lcp.echoesUnanswered, lcp.roundTrip) == (0, 0.25)
 
 
+@pytest.mark.parametrize("magic", ["00000007", None])
+def test_challenge(magic: str | None) -> None:
+    """
+    The reply to a challenge has its identifier, the peer's magic number and what nobody guesses.
+    It isn't counted as a sign of life that is missing, and only an unanswered one is confirmed.
+    """
+    peer = Peer()
+    lcp = peer.lcp
+    lcp.challenge()
+    peer.open(*[(5, magic)] if magic is not None else [])
+    lcp.challenge()
+    lcp.sendEcho()
+    lcp.challenge()
+    first, plain, second = (ppp.decodePacket(packet) for packet in peer.sent)
+    assert [code for code, _, _ in (first, plain, second)] == [ppp.ECHO_REQUEST] * 3
+    theirs = bytes.fromhex(magic or "00000000")
+    secret = second[2][4:]
+    assert len(secret) == 8
+    assert lcp.echoesUnanswered == 1
+
+    def reply(identifier: int, data: bytes) -> bytes:
+        return ppp.encodePacket(ppp.ECHO_REPLY, identifier, data)
+
+    right = reply(second[1], theirs + secret)
+    for packet in (
+        b"",
+        right[:3],
+        right[:-1],
+        right + b"more",
+        reply(plain[1], theirs),
+        reply(second[1], b"\0\0\0\1" + secret),
+        reply(second[1], theirs + bytes(8)),
+        reply(second[1] + 1, theirs + secret),
+        reply(first[1] - 1, theirs + secret),
+        b"\x09" + right[1:],
+    ):
+        assert not lcp.answersChallenge(packet), packet.hex()
+    assert lcp.answersChallenge(reply(first[1], theirs + secret))
+    assert lcp.answersChallenge(right)
+    lcp.received(right)
+    assert lcp.echoesUnanswered == 0
+    assert not lcp.answersChallenge(right)
+
+
 def test_echoCodeRejected() -> None:
     """
     A peer that doesn't know Echo-Request lives all the same.
