@@ -3,8 +3,8 @@ What is believed of a frame that doesn't come in order; L{pptpgw.pptp.window} sa
 
  - A frame that is encrypted, where its plaintext makes sense under the key that its numbers lead to
    (L{pptpgw.datapath.recovery}). It must begin with the number of IPv4 or IPv6, which peers send
-   before they are open here too, or of another protocol that is open. An IPv4 packet must have a
-   true checksum over its header and a length that fits, an IPv6 packet a length that fits. Under
+   before they are open here too, or of another protocol that is open; one of L{COMMON} will do
+   where GRE had the frame in order. An IPv4 packet must have a true checksum over its header and a length that fits, an IPv6 packet a length that fits. Under
    a wrong key a frame is noise, which looks like IPv4 less than once in 2**32 frames, and like
    IPv6 less than once in 2**16. Of other protocols nothing but the number is known: one in 256.
  - A packet in clear of a network that may come in clear, and a control frame that can't end what is
@@ -59,9 +59,11 @@ def canFollowGap(
     return ofNetworks and protocol & _NETWORK not in opened
 
 
-def isPlausible(plain: bytes, opened: Container[int]) -> bool:
+def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
     """
     Whether a plaintext makes sense, where the networks C{opened} are open.
+
+    @param inOrder: whether GRE had the frame in order, so that a number of L{COMMON} will do.
     """
     start = 1 if plain[0] & 1 else 2
     protocol = int.from_bytes(plain[:start], "big")
@@ -70,7 +72,7 @@ def isPlausible(plain: bytes, opened: Container[int]) -> bool:
         return _isIPv4(packet)
     if protocol == IPV6:
         return _isIPv6(packet)
-    return protocol in opened
+    return protocol in opened or (inOrder and protocol in COMMON)
 
 
 def _isIPv4(packet: bytes) -> bool:

@@ -159,13 +159,14 @@ class Recovery:
         @return: a decryptor in that state; None: there is none, and the frame is counted.
         """
         self._look(decryptor)
-        reason = self._try(decryptor, frame, self._missing + gap + 1)
-        before = self._before
+        reason = self._try(decryptor, frame, self._missing + gap + 1, not gap)
+        found, before = self._trial, self._before
         if reason in (LATE, UNKNOWN) and not gap and before is not None:
-            # What was believed last was not the peer's: go back to where that was.
-            self._trial = self._before = None
-            decryptor, reason = before, self._try(before, frame, 1)
-        found = self._trial
+            # Perhaps what was believed last wasn't the peer's: try from where that was.
+            self._trial = None
+            if not self._try(before, frame, 1, True):
+                reason, found, decryptor = "", self._trial, before
+            self._trial = None
         if not reason and found is not None:
             self._trial, self._before = None, decryptor
             self._believed = (found.count + 1) % COUNTS
@@ -179,7 +180,7 @@ class Recovery:
             self._missing += 1
         return None
 
-    def _try(self, decryptor: DecryptorType, frame: bytes, distance: int) -> str:
+    def _try(self, decryptor: DecryptorType, frame: bytes, distance: int, inOrder: bool) -> str:
         """
         Bring the copy to where C{frame}, which by GRE's numbers is C{distance} ahead, is the next
         one, and try; why it is no use, empty where it makes sense.
@@ -196,7 +197,7 @@ class Recovery:
         plain = trial.copy().decrypt(frame)
         if isinstance(plain, int):
             return OUT_OF_STEP if plain == mppe.LOST else MALFORMED
-        return "" if isPlausible(plain, self._opened) else UNKNOWN
+        return "" if isPlausible(plain, self._opened, inOrder) else UNKNOWN
 
     def misread(self) -> None:
         """

@@ -200,6 +200,11 @@ class TestForgery:
         assert peer.owner.asked == 1
         peer.say(*CONFIRMING)
         assert all(peer.send(10))
+        # Nor does it lead anywhere later.
+        peer.lose(700)
+        peer.send()
+        peer.wait(HELD_TIME)
+        assert all(peer.send(10))
         assert peer.owner.failures == []
 
     def test_keyChangesAreLimited(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +325,19 @@ class TestGaps:
         assert all(peer.send(100))
         assert peer.discards == {}
 
+    def test_whatIsNotOpen(self) -> None:
+        """
+        A peer that has nothing to say but by a protocol that isn't open doesn't end its session.
+        """
+        peer = Peer()
+        assert all(peer.send(3))
+        number = peer.number
+        peer.lose(100)
+        for one in range(2 * recovery.FAILURE_LIMIT):
+            peer.forge(number + one, 0xFD, peer.encryptor.encrypt(b"", b"\x2b", b"IPX"))
+        assert peer.owner.failures == []
+        assert peer.discards == {channelModule.NOT_OPEN: 2 * recovery.FAILURE_LIMIT}
+
     def test_aControlFrameThatIsLost(self, peer: Peer) -> None:
         """
         The packet behind it is the next one for MPPE.
@@ -420,4 +438,5 @@ class TestPlausible:
     def test_plausible(self, protocol: int, octets: bytes, expected: bool) -> None:
         for size in range(1 if protocol < 256 else 2, 3):
             plain = protocol.to_bytes(size, "big") + octets
-            assert isPlausible(plain, {0x21, 0x2B}) is expected
+            assert isPlausible(plain, {0x21, 0x2B}, False) is expected
+            assert isPlausible(plain, {0x21, 0x2B}, True) is (expected or protocol == 0x31)
