@@ -4,9 +4,10 @@ What is believed of a frame that doesn't come in order; L{pptpgw.pptp.window} sa
  - A frame that is encrypted, where its plaintext makes sense under the key that its numbers lead to
    (L{pptpgw.datapath.recovery}). It must begin with the number of IPv4 or IPv6, which peers send
    before they are open here too, or of another protocol that is open; one of L{COMMON} will do
-   where GRE had the frame in order. An IPv4 packet must have a true checksum over its header and a length that fits, an IPv6 packet a length that fits. Under
-   a wrong key a frame is noise, which looks like IPv4 less than once in 2**32 frames, and like
-   IPv6 less than once in 2**16. Of other protocols nothing but the number is known: one in 256.
+   where GRE had the frame in order. An IPv4 packet must have a true checksum over its header and a
+   length that fits, an IPv6 packet a length that fits. Under a wrong key a frame is noise, which
+   looks like IPv4 less than once in 2**32 frames, and like IPv6 less than once in 2**16. Of other
+   protocols nothing but the number is known: one frame in 256 has it.
  - A packet in clear of a network that may come in clear, and a control frame that can't end what is
    open, where it follows a gap that isn't wide (L{REACH}): any frame while no network is open, and
    later those of the control protocols of networks that aren't.

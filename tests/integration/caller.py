@@ -177,6 +177,7 @@ class Commands(LineOnlyReceiver):
             "number": placed.number,
             "address": placed.ipv4.localAddress,
             "encryption": call.link.encryption,
+            "callID": 0 if call._call is None else call._call.peerCallID,
         }
 
     async def do_bridge(
