@@ -70,7 +70,7 @@ class CallError(PPTPGWError):
 
 class Exhausted(Unavailable):
     """
-    A bounded supply (addresses, call ids, connections) has nothing left to give.
+    A bounded supply (addresses, sessions, call ids, connections) has nothing left to give.
     """
 
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
-from pptpgw.error import Refused, Unavailable
+from pptpgw.error import Exhausted, Refused, Unavailable
 from pptpgw.interfaces import (
     Caller,
     Claim,
@@ -304,8 +304,8 @@ class Gateway:
     def refused(self, line: Line, claim: Claim, failure: Failure) -> None:
         """
         The claim of C{line}'s caller was found false, or nothing can be done for it, or the caller
-        itself took it back: C{failure} is L{Refused}, C{CancelledError}, or anything else where
-        that is no fault of the caller's.
+        itself took it back: C{failure} is L{Refused}, L{Exhausted}, C{CancelledError}, or anything
+        else where there is an outage.
         """
         if line.session is None and line in self.lines:
             self._admission.unseat(line)
@@ -314,7 +314,7 @@ class Gateway:
         caller = line.call.peerAddress
         name = claim.name[:64].decode("utf-8", "replace")
         why = failure.getErrorMessage() or type(failure.value).__name__
-        if failure.check(Refused) is None:
+        if failure.check(Refused, Exhausted) is None:
             self._outage.touched(failure)
             if line.session is not None:
                 # It goes on, and is asked again.

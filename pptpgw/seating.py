@@ -53,7 +53,7 @@ class Seating:
         Let the user of C{profile} have a session on C{line}.
 
         @return: fires when the addresses of the sessions that end for it are free; fails with
-            L{Refused}, or L{pptpgw.error.Unavailable}.
+            L{Refused}, or L{pptpgw.error.Exhausted}.
         @raise Refused: it may not have one.
         """
         permit(profile, line.call.peerAddress, self._now())

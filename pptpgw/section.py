@@ -319,7 +319,7 @@ class RADIUS:
     nasIdentifier: str = key(IDENTIFIER, "")
     nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, ())
     timeout: float = key(seconds(1, 60), 6.0)
-    deadline: float = key(seconds(2, 30), 25.0)
+    deadline: float = key(seconds(2, 27), 25.0)
     deadTime: float = key(seconds(1, 86400), 60.0)
     probeInterval: float = key(seconds(1, 3600), 10.0)
     accounting: bool = key(BOOLEAN, True)

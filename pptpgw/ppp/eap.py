@@ -175,7 +175,7 @@ class EAPAuthenticator(Exchange):
         self._requests = 0
         self._transmissions = 0
         self._judging: Deferred[Grant] | None = None
-        # Why the conversation was broken off; empty: it wasn't.
+        # Why the conversation was broken off; None: it wasn't.
         self._late: Cause | None = None
         # Whom the peer has proven to be, and how it was told.
         self._grantedName: str | None = None

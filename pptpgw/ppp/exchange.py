@@ -34,8 +34,9 @@ from pptpgw.log import Logger
 # Seconds between two transmissions, and how many there are (pppd's defaults).
 RESTART_SECONDS = 3.0
 TRANSMISSIONS = 10
-# How long a claim may be under verification; whoever judges gives up before.
-VERIFICATION_SECONDS = 35.0
+# How long a claim may be under verification, a little longer than whoever judges takes; some peers
+# wait as long for an answer.
+VERIFICATION_SECONDS = 30.0
 # How long a peer whose user must type the password again may take.
 RETRY_SECONDS = 60.0
 # How long one may take who must think of a new one.

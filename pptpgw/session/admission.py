@@ -24,7 +24,7 @@ from ipaddress import ip_address
 from typing import Generic, TypeVar
 
 from pptpgw.counters import Counters
-from pptpgw.error import ConfigurationError, Refused, Unavailable
+from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.log import Logger, Quota
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
@@ -115,11 +115,11 @@ class Admission(Generic[C]):
         Make room for a call from the address C{source}.
 
         @return: the calls that must be ended for it, which L{leave} then is told of.
-        @raise Unavailable: there is none.
+        @raise Exhausted: there is none.
         """
         full = self._full(source)
         if full:
-            raise Unavailable(full)
+            raise Exhausted(full)
         limits, setups = self._limits, self._setups
         what = "calls being set up", "max-setups"
         fault = setups.fault(source, 0, limits.maxSetupsPerSource, *what)
@@ -130,7 +130,7 @@ class Admission(Generic[C]):
         else:
             return []
         if found is None:
-            raise Unavailable(fault)
+            raise Exhausted(fault)
         return [found]
 
     def begin(self, call: C, source: str) -> None:
@@ -164,7 +164,7 @@ class Admission(Generic[C]):
         @param user: its identity.
         @return: the calls that must be ended for it, which L{leave} then is told of.
         @raise Refused: the user may have no more.
-        @raise Unavailable: all are taken.
+        @raise Exhausted: all are taken.
         """
         self.unseat(call)
         place = self._places[call]
@@ -176,7 +176,7 @@ class Admission(Generic[C]):
         if not leaving:
             full = self._full(place.source)
             if full:
-                raise Unavailable(full)
+                raise Exhausted(full)
         place.user = user
         self._unproven.remove(call)
         self._seats.add(place.source)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pptpgw.error import Refused, Unavailable
+from pptpgw.error import Exhausted, Refused
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session.admission import Admission, permit
@@ -33,7 +33,7 @@ def refusal(calls: Admission[int], source: str) -> str:
     """
     try:
         assert calls.room(source) == []
-    except Unavailable as reason:
+    except Exhausted as reason:
         return str(reason)
     return ""
 
@@ -95,7 +95,7 @@ class TestSeats:
         calls.begin(2, THERE)
         assert calls.seat(1, "alice", ALICE) == []
         assert refusal(calls, THERE) == "there are 1 sessions, see [limits] max-sessions"
-        with pytest.raises(Unavailable, match="there are 1 sessions"):
+        with pytest.raises(Exhausted, match="there are 1 sessions"):
             calls.seat(2, "bob", BOB)
         calls.leave(1)
         assert refusal(calls, THERE) == ""
@@ -107,7 +107,7 @@ class TestSeats:
             calls.begin(call, source)
         calls.seat(1, "alice", ALICE)
         assert refusal(calls, HERE) and not refusal(calls, THERE)
-        with pytest.raises(Unavailable, match="1 sessions from there"):
+        with pytest.raises(Exhausted, match="1 sessions from there"):
             calls.seat(2, "bob", BOB)
         calls.seat(3, "bob", BOB)
 
