@@ -6,19 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from time import time
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
-from pptpgw.error import Exhausted, Refused, Unavailable
+from pptpgw.error import Unavailable
 from pptpgw.interfaces import (
     Caller,
     Claim,
@@ -40,13 +39,13 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.profile import Profile
 from pptpgw.seating import Seating
 from pptpgw.section import Limits
-from pptpgw.session.admission import Admission, Refusals
+from pptpgw.session.admission import Admission
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
 from pptpgw.session.observer import tell, verified
-from pptpgw.session.outage import Outage
 from pptpgw.session.places import Known
+from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
 from pptpgw.wire.ppp import PAP
 from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
@@ -68,6 +67,7 @@ class Gateway:
     @ivar counters: the L{Totals} of packets, octets and discards.
     @ivar known: the addresses from which somebody has logged in lately.
     @ivar quota: limits what callers can have written to the log.
+    @ivar refusals: tells of callers that are turned away.
     """
 
     _log = Logger()
@@ -116,17 +116,16 @@ class Gateway:
         self.lines: set[Line] = set()
         self.known = Known(clock.seconds, limits.knownSources)
         self._admission: Admission[Line] = Admission(limits, clock.seconds, self.known)
-        self.lockout = Lockout(clock, limits, self._lockedOut)
         self._papClients = limits.papClients
         self._withoutPAP = replace(
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
         )
         self._endings = Endings(clock)
         self.returns = Returns(self._settle)
-        self._outage = Outage(clock)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self.quota = Quota(clock, self.counters.own)
-        self._refusals = Refusals(self.quota, self.counters.own, self._tell)
+        self.refusals = Refusals(clock, self.quota, self.counters.own, self._tell, now)
+        self.lockout = Lockout(clock, limits, self.refusals.lockedOut)
         self._addresses: RouteTable[Session] = RouteTable()
         self._seating = Seating(self.lines, self._admission, self._endings, self._addresses, now)
         self._calls = 0
@@ -161,7 +160,7 @@ class Gateway:
         back what they gave, or after C{timeout} seconds all the same.
         """
         self.quota.tell()
-        self._outage.stop()
+        self.refusals.stop()
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         late = self.clock.callLater(timeout, self._abandon)
@@ -195,7 +194,7 @@ class Gateway:
         source = call.peerAddress
         if self.settings.usableMethods and not self.settingsFor(source).usableMethods:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
-            self._refusals.add(source, "nothing but PAP is permitted, and not from there")
+            self.refusals.call(source, "nothing but PAP is permitted, and not from there")
             return
         try:
             self._assertWell()
@@ -203,7 +202,7 @@ class Gateway:
         except Unavailable as reason:
             # A line that is busy is one to dial again.
             call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
-            self._refusals.add(source, str(reason))
+            self.refusals.call(source, str(reason))
             return
         for other in leaving:
             self.counters.own.discard("call displaced by a newer one")
@@ -294,41 +293,13 @@ class Gateway:
         self._tell("sessionStarted", session)
         return session
 
-    def served(self, grant: Grant) -> Grant:
-        """
-        A claim was found true, and its caller has what it needs.
-        """
-        self._outage.served()
-        return grant
-
     def refused(self, line: Line, claim: Claim, failure: Failure) -> None:
         """
-        The claim of C{line}'s caller was found false, or nothing can be done for it, or the caller
-        itself took it back: C{failure} is L{Refused}, L{Exhausted}, C{CancelledError}, or anything
-        else where there is an outage.
+        A claim of C{line}'s comes to nothing.
         """
         if line.session is None and line in self.lines:
             self._admission.unseat(line)
-        if failure.check(CancelledError) is not None:
-            return
-        caller = line.call.peerAddress
-        name = claim.name[:64].decode("utf-8", "replace")
-        why = failure.getErrorMessage() or type(failure.value).__name__
-        if failure.check(Refused, Exhausted) is None:
-            self._outage.touched(failure)
-            if line.session is not None:
-                # It goes on, and is asked again.
-                return
-        elif self.quota.allows("refused callers", caller):
-            self._log.warn(
-                "{caller}: {name!a} is refused, by {method}: {why}",
-                session=line.caller.session,
-                caller=caller,
-                name=name,
-                method=claim.method.name,
-                why=why,
-            )
-        self._tell("callerRefused", caller, name, claim.method.name, why)
+        self.refusals.claim(claim, line.call.peerAddress, failure, line.session is not None)
 
     def protocolOpened(
         self, line: Line, session: Session, protocol: INetworkProtocol, took: float
@@ -451,18 +422,6 @@ class Gateway:
             caller=session.caller,
         )
         self._tell("sessionChanged", session)
-
-    def _lockedOut(self, kind: str, subject: str, failures: int, seconds: float) -> None:
-        until = self._now() + seconds
-        if self.quota.allows("lockouts", subject):
-            self._log.warn(
-                "{kind} {subject!a} is locked out until {until}, after {failures} failures",
-                kind=kind,
-                subject=subject,
-                until=datetime.fromtimestamp(until).isoformat(" ", "seconds"),
-                failures=failures,
-            )
-        self._tell("lockedOut", kind, subject, failures, until)
 
     def _tell(self, event: str, *arguments: object) -> list[Deferred[object]]:
         return tell(self.observers, event, *arguments)

@@ -160,7 +160,7 @@ class Line:
                 judged = gateway.lockout.judge(claim, source, gateway.authenticate, excused)
         judged.addBoth(self._judged)
         judged.addCallback(self._admit, claim)
-        return judged.addCallbacks(gateway.served, self._refused, errbackArgs=(claim,))
+        return judged.addCallbacks(gateway.refusals.served, self._refused, errbackArgs=(claim,))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """

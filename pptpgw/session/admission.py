@@ -23,9 +23,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 
-from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
-from pptpgw.log import Logger, Quota
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import hours
@@ -228,38 +226,6 @@ class Admission(Generic[C]):
         return self._seats.fault(
             source, limits.maxSessions, limits.maxSessionsPerSource, "sessions", "max-sessions"
         )
-
-
-class Refusals:
-    """
-    Tells of calls that are refused before they began; in a storm the most are counted alone.
-    """
-
-    _log = Logger()
-
-    def __init__(self, quota: Quota, counters: Counters, tell: Callable[..., object]) -> None:
-        """
-        @param quota: how many are told of.
-        @param counters: where they are counted.
-        @param tell: tells the observers of the event that is named first.
-        """
-        self._counters = counters
-        self._tell = tell
-        self._quota = quota
-
-    def add(self, source: str, reason: str) -> None:
-        """
-        A call that C{source} asked for is refused.
-        """
-        self._counters.discard("call refused")
-        if self._quota.allows("refused calls", source):
-            self._log.warn(
-                "{caller}: call refused: {reason} ({count} calls refused so far)",
-                caller=source,
-                reason=reason,
-                count=self._counters.discards["call refused"],
-            )
-            self._tell("callerRefused", source, "", "", reason)
 
 
 def permit(profile: Profile, source: str, now: float) -> None:

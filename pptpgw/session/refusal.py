@@ -1,0 +1,115 @@
+"""
+Refusals: what the log and the observers are told of callers that the gateway turns away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw.counters import Counters
+from pptpgw.error import Exhausted, Refused
+from pptpgw.interfaces import Claim, Grant
+from pptpgw.log import Logger, Quota
+from pptpgw.session.outage import Outage
+
+
+class Refusals:
+    """
+    Those of a gateway. Callers can't fill the log with them.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        quota: Quota,
+        counters: Counters,
+        tell: Callable[..., object],
+        now: Callable[[], float],
+    ) -> None:
+        """
+        @param quota: how many lines there may be.
+        @param counters: where calls that are refused before they began are counted.
+        @param tell: tells the observers of the event that is named first.
+        @param now: the time, in seconds since 1970.
+        """
+        self._quota = quota
+        self._counters = counters
+        self._tell = tell
+        self._now = now
+        self._outage = Outage(clock)
+
+    def call(self, source: str, reason: str) -> None:
+        """
+        A call that C{source} asked for is refused before it began.
+        """
+        self._counters.discard("call refused")
+        if self._quota.allows("refused calls", source):
+            self._log.warn(
+                "{caller}: call refused: {reason} ({count} calls refused so far)",
+                caller=source,
+                reason=reason,
+                count=self._counters.discards["call refused"],
+            )
+            self._tell("callerRefused", source, "", "", reason)
+
+    def claim(self, claim: Claim, source: str, failure: Failure, inSession: bool) -> None:
+        """
+        C{claim}, from the address C{source}, was found false, or nothing can be done for its maker:
+        C{failure} is L{Refused} or L{Exhausted}; C{CancelledError} where the claim was taken back;
+        anything else is an outage.
+
+        @param inSession: whether its maker has a session, which an outage doesn't end.
+        """
+        if failure.check(CancelledError) is not None:
+            return
+        name = claim.name[:64].decode("utf-8", "replace")
+        why = failure.getErrorMessage() or type(failure.value).__name__
+        if failure.check(Refused, Exhausted) is None:
+            self._outage.touched(failure)
+            if inSession:
+                return
+        elif self._quota.allows("refused callers", source):
+            self._log.warn(
+                "{caller}: {name!a} is refused, by {method}: {why}",
+                session=claim.caller.session if claim.caller is not None else "",
+                caller=source,
+                name=name,
+                method=claim.method.name,
+                why=why,
+            )
+        self._tell("callerRefused", source, name, claim.method.name, why)
+
+    def served(self, grant: Grant) -> Grant:
+        """
+        A claim was found true, and its maker has what it needs.
+        """
+        self._outage.served()
+        return grant
+
+    def lockedOut(self, kind: str, subject: str, failures: int, seconds: float) -> None:
+        """
+        A user, or a source, is locked out for so many seconds, after so many failures.
+        """
+        until = self._now() + seconds
+        if self._quota.allows("lockouts", subject):
+            self._log.warn(
+                "{kind} {subject!a} is locked out until {until}, after {failures} failures",
+                kind=kind,
+                subject=subject,
+                until=datetime.fromtimestamp(until).isoformat(" ", "seconds"),
+                failures=failures,
+            )
+        self._tell("lockedOut", kind, subject, failures, until)
+
+    def stop(self) -> None:
+        """
+        Say what there is to say of an outage.
+        """
+        self._outage.stop()
