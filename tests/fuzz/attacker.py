@@ -1,0 +1,236 @@
+"""
+The attackers of L{tests.fuzz.live}, as a program: C{python -m tests.fuzz.attacker SECONDS SEED}.
+
+They are clients of ours whose control messages and GRE packets are altered, doubled and made up
+before they leave, more of them or fewer from one call to the next: so some get through each phase.
+At the end it is said how many calls there were.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Protocol
+
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
+from pptpgw.client import ClientConnection, PPTPClientEndpoint
+from pptpgw.counters import Counters
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.error import CallError
+from pptpgw.ports.gre import GREPort
+from pptpgw.ppp.link import Phase
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.wire import ppp
+from tests.fuzz.targets import saved
+from tests.hostile.callers import raw
+from tests.integration.world import GATEWAY
+
+ADDRESS = "192.0.2.66"
+AT_ONCE = 12
+CALL_SECONDS = 2.0
+NUMBERS = (ppp.LCP, ppp.CHAP, ppp.PAP, ppp.EAP, ppp.CCP, ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX)
+
+_PAUSE = 0.02
+_METHODS = ((MSCHAPV2,), (MSCHAP,), (CHAP,), (PAP,))
+
+
+class Mutator:
+    """
+    Alters octets as a seeded source of random numbers has it.
+
+    @ivar share: how many of a hundred packets are altered.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self.random = random.Random(seed)
+        self.share = 0
+        names = ("ppp-packet", "ppp-options", "dhcpv6", "ipv6", "ipx", "gre", "pptp", "chap", "eap")
+        self.inputs = [one for name in names for one in saved("decoders", name) if one] or [b"\0"]
+
+    def packets(self, packet: bytes) -> list[bytes]:
+        """
+        What leaves in place of a packet.
+        """
+        chance = self.random.random
+        if chance() * 100 >= self.share:
+            return [packet]
+        sent = [self.altered(packet)]
+        if chance() < 0.3:
+            sent.append(packet)
+        if chance() < 0.2:
+            sent.append(self.random.choice(self.inputs))
+        if chance() < 0.1:
+            sent = []
+        return sent
+
+    def altered(self, packet: bytes) -> bytes:
+        """
+        A packet with some octets changed, taken out or put in.
+        """
+        octets = bytearray(packet)
+        for _ in range(self.random.choice((1, 1, 2, 8))):
+            at = self.random.randrange(len(octets) + 1)
+            kind = self.random.randrange(5)
+            if kind == 0:
+                octets[at : at + 1] = self.random.randbytes(1)
+            elif kind == 1:
+                del octets[at : at + self.random.choice((1, 2, 4, 64))]
+            elif kind == 2:
+                octets[at:at] = self.random.randbytes(self.random.choice((1, 4, 32)))
+            elif kind == 3:
+                octets[at : at + 2] = self.random.choice((b"\xff\xff", b"\0\0", b"\0\1", b"\x80\0"))
+            else:
+                octets[at:] = self.random.choice(self.inputs)
+        return bytes(octets[:1500])
+
+
+class AlteringPort(GREPort):
+    """
+    A GRE port whose packets are altered on their way out.
+    """
+
+    mutator: Mutator
+
+    def sender(self, localAddress: str, peerAddress: str) -> Callable[[bytes], object]:
+        """
+        See L{GREPort.sender}.
+        """
+        send = GREPort.sender(self, localAddress, peerAddress)
+
+        def altering(packet: bytes) -> None:
+            for one in self.mutator.packets(bytes(packet)):
+                try:
+                    send(one)
+                except OSError:
+                    pass
+
+        return altering
+
+
+class AlteringTransport:
+    """
+    A transport of a control connection, which alters what is written.
+    """
+
+    def __init__(self, transport: Any, mutator: Mutator) -> None:
+        self._transport = transport
+        self._mutator = mutator
+
+    def write(self, octets: bytes) -> None:
+        """
+        Write C{octets}, or what becomes of them.
+        """
+        for one in self._mutator.packets(octets):
+            self._transport.write(one)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class Attackers:
+    """
+    Several at once, for a while.
+
+    @ivar calls: how many connections there were whose handshake got through.
+    @ivar loggedIn: on how many of them a call got through authentication.
+    """
+
+    def __init__(self, reactor: Any, seconds: float, seed: str) -> None:
+        self.calls = self.loggedIn = 0
+        self._reactor = reactor
+        self._ends = reactor.seconds() + seconds
+        self._mutator = Mutator(seed)
+        self._port = AlteringPort(reactor, ADDRESS, Counters())
+        self._port.mutator = self._mutator
+        self._port.startListening()
+
+    async def run(self) -> None:
+        """
+        Attack until the time is over.
+        """
+        await gatherResults([Deferred.fromCoroutine(self._one()) for _ in range(AT_ONCE)])
+        print(f"{self.calls} calls, {self.loggedIn} logged in", flush=True)
+
+    async def _one(self) -> None:
+        while self._reactor.seconds() < self._ends:
+            self._mutator.share = self._mutator.random.choice((0, 1, 3, 10, 30))
+            try:
+                if self._mutator.random.random() < 0.2:
+                    await self._babble()
+                else:
+                    await self._call()
+            except (ConnectError, CallError, TimeoutError):
+                pass
+
+    async def _babble(self) -> None:
+        """
+        Connect, and send what is no handshake, or a handshake and what doesn't belong behind it.
+        """
+        endpoint = TCP4ClientEndpoint(self._reactor, GATEWAY, 1723, bindAddress=(ADDRESS, 0))
+        connected: Any = await connectProtocol(endpoint, Protocol())
+        for _ in range(self._mutator.random.randrange(1, 8)):
+            octets = self._mutator.random.choice(saved("decoders", "pptp-stream"))
+            connected.transport.write(self._mutator.altered(octets))
+            await task.deferLater(self._reactor, _PAUSE)
+        connected.transport.abortConnection()
+
+    async def _call(self) -> None:
+        """
+        One connection and a call on it, from its beginning to whatever end.
+        """
+        choose = self._mutator.random.choice
+        endpoint = PPTPClientEndpoint(
+            self._reactor,
+            GATEWAY,
+            dataPath=PythonDataPath(self._reactor, lambda address: self._port),
+            bindAddress=ADDRESS,
+            timeout=CALL_SECONDS,
+        )
+        connection: ClientConnection = await endpoint.connect()
+        self.calls += 1
+        control: Any = connection._control
+        control._transport = transport = AlteringTransport(control._transport, self._mutator)
+        settings = LinkSettings(
+            identity=Identity(
+                choose((b"alice", b"alice", b"nobody")), b"open sesame", choose(_METHODS)
+            ),
+            encryption=choose(("prefer", "off")),
+            bits=choose(((128,), (40, 56, 128))),
+            setupTimeout=CALL_SECONDS,
+        )
+        protocols = raw()
+        connection.placeCall(settings, protocols).addErrback(lambda failure: None)
+        calls = list(control.calls.values())
+        numbers = [*NUMBERS, *(one.control for one in protocols)]
+        loggedIn = False
+        for _ in range(choose((1, 20, 60))):
+            await task.deferLater(self._reactor, _PAUSE)
+            channel: Any = getattr(calls[0].owner, "channel", None) if calls else None
+            if channel is not None:
+                octets = self._mutator.altered(choose(self._mutator.inputs))
+                channel.sendFrame(choose(numbers), octets)
+                loggedIn |= calls[0].owner.link.phase is Phase.NETWORK
+        self.loggedIn += loggedIn
+        if choose((True, False)):
+            connection.close().addErrback(lambda failure: None)
+        else:
+            transport.abortConnection()
+        await task.deferLater(self._reactor, _PAUSE)
+
+
+def main(seconds: float, seed: str) -> None:
+    """
+    Attack; the exit status tells whether that went well.
+    """
+    task.react(lambda reactor: Attackers(reactor, seconds, seed).run())
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), sys.argv[2])
