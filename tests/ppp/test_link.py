@@ -209,6 +209,18 @@ SERVER = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
 CLIENT = LinkSettings(identity=Identity(b"alice", b"secret", (MSCHAPV2, MSCHAP, CHAP)))
 
 
+def test_tinyMRU() -> None:
+    """
+    A peer that would have every packet cut to pieces is told the smallest MRU that it may have.
+    """
+    pair = Pair(client=replace(CLIENT, mru=64))
+    pair.start()
+    pair.run(1)
+    assert (pair.client.phase, pair.server.phase) == (Phase.NETWORK, Phase.NETWORK)
+    assert (pair.server.lcp.peerMRU, pair.client.lcp.mru) == (128, 128)
+    assert pair.serverChannel.networks[0x21].mtu == 128
+
+
 def test_interfaces() -> None:
     """
     The link and its network phase provide what they say.
