@@ -9,6 +9,7 @@ L{STALL_TIMEOUT} seconds. While a peer doesn't read, we don't read what it sends
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol as TypingProtocol
@@ -50,6 +51,7 @@ class TCPTransport(ControlTransport, TypingProtocol):
 
     def getHost(self) -> TCPAddress: ...
     def getPeer(self) -> TCPAddress: ...
+    def getHandle(self) -> socket.socket: ...
     def setTcpNoDelay(self, enabled: bool) -> None: ...
     def setTcpKeepAlive(self, enabled: bool) -> None: ...
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
@@ -89,6 +91,8 @@ class ControlProtocol(Protocol):
         tcp = self._tcp
         tcp.setTcpNoDelay(True)
         tcp.setTcpKeepAlive(True)
+        # Else the kernel keeps some MiB for a peer that doesn't read.
+        tcp.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limit)
         tcp.bufferSize = QUEUE
         tcp.registerProducer(self, True)
         self.connection = self._factory.buildConnection(tcp.getHost().host, tcp.getPeer().host)

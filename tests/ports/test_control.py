@@ -4,6 +4,7 @@ Tests of L{pptpgw.ports.control}.
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Network
@@ -55,6 +56,12 @@ class TCP(StringTransport):
     noDelay = False
     keepAlive = False
     reading = True
+
+    def getHandle(self) -> Any:
+        return self
+
+    def setsockopt(self, *arguments: int) -> None:
+        self.options = arguments
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.noDelay = enabled
@@ -414,6 +421,9 @@ async def _deafPeer() -> None:
     peer.transport.write(encode(StartControlConnectionRequest()))
     await owner.opened
     protocol: Any = next(iter(server.connections))
+    # The kernel doubles what it is told, for what it needs itself.
+    buffered = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert buffered == 2 * (QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls)
     held: list[int] = []
     closed: Deferred[None] = Deferred()
     connectionLost = protocol.connectionLost
