@@ -15,7 +15,17 @@ from tests.fuzz.reader import Target
 
 CORPUS = Path(__file__).parent / "corpus"
 
-KINDS = ("authentication", "control", "decoders", "dhcpv6", "link", "native", "radius", "settings")
+KINDS = (
+    "authentication",
+    "control",
+    "decoders",
+    "dhcpv6",
+    "link",
+    "native",
+    "radius",
+    "settings",
+    "tunnel",
+)
 """
 The modules with targets: each is fuzzed by a process of its own, whose inputs begin with an octet
 that says which of the targets they are for.
