@@ -390,7 +390,10 @@ class INetwork(Interface):
         Get the L{INetworkProtocol} of one session ready, with what it gives the caller. It comes
         before the caller hears that it is let in; None: this session goes without.
 
-        Fails with L{pptpgw.error.Refused} or L{pptpgw.error.Exhausted}: the caller is turned away.
+        Fails with L{pptpgw.error.Refused}, where this caller has nothing to expect; with
+        L{pptpgw.error.Exhausted} where there is nothing left; with anything else, such as
+        L{pptpgw.error.Unavailable}, where there is an outage. The caller is turned away, and but
+        for the first told to dial again.
         """
 
     def release(protocol: Any) -> Deferred[Any] | None:
@@ -481,8 +484,8 @@ class IAddressPool(Interface):
 
     def allocate(subscriber: ISubscriber) -> Deferred[str]:
         """
-        An address (dotted) for this subscriber, not in use by another; fails with
-        L{pptpgw.error.Exhausted} or L{pptpgw.error.Refused}.
+        An address (dotted) for this subscriber, not in use by another; fails as
+        L{INetwork.makeProtocol} does.
         """
 
     def release(address: str) -> Deferred[Any] | None:

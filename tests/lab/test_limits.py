@@ -91,7 +91,7 @@ def test_aLockout(network: Network, startGateway: StartGateway) -> None:
     host = network.host()
     for _ in range(2):
         assert host.call("alice", "a wrong one").wait() != 0
-    assert "user 'alice' is locked out until" in gateway.text
+    gateway.waitFor("user 'alice' is locked out until", 5)
     locked = host.call(*ALICE, "require-mppe-128")
     assert locked.wait() != 0
     assert "authentication failed" in locked.text

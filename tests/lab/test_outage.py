@@ -38,6 +38,7 @@ def test_RADIUSIsDead(network: Network, startGateway: StartGateway, tmp_path: Pa
     gateway = startGateway(auth="radius", **{"[radius.server]": server})
     for _ in range(2):
         assertTold(network.host().call("vera", "open sesame", "require-mppe-128"))
+    gateway.waitFor("an outage begins", 5)
     assert gateway.text.count("an outage begins") == 1
 
 
