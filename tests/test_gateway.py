@@ -511,6 +511,23 @@ def test_aStormOfCalls(world: World) -> None:
     assert omitted + PER_SOURCE[1] == 352
 
 
+def test_encryptionThatWasOnIsNotGoneWithout(secrets: FilePath[str], log: list[str]) -> None:
+    """
+    The session of a caller that negotiates LCP anew, and then CCP no more, ends with the reason
+    where encryption is only preferred: it would carry nothing.
+    """
+    world = World(secrets, encryption="prefer")
+    call = resultOf(world.call(world.connect(), encryption="prefer"))
+    (session,) = world.gateway.sessions
+    assert session.encryption == "MPPE 128 bit stateless"
+    world.network.lose = lambda frame: frame[0] == ppp.CCP
+    call.link.lcp.lowerDown()
+    call.link.lcp.lowerUp()
+    world.run(50, 0.01)
+    assert not world.gateway.sessions
+    assert any("ended after" in line and "encryption ended: " in line for line in log)
+
+
 @pytest.mark.parametrize("end", ["hang up", "negotiate anew", "wait"])
 def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
     """
