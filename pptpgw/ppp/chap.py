@@ -41,7 +41,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.algorithm import PASSWORD_EXPIRED, Algorithm, Answer
 from pptpgw.ppp.exchange import (
-    OUTAGE_SECONDS,
     RESTART_SECONDS,
     TRANSMISSIONS,
     Authenticate,
@@ -219,7 +218,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._send(self._answer)
 
     def _askLater(self) -> None:
-        self._arm(min(self._rechallenge, OUTAGE_SECONDS), self.start)
+        self._armSoon(self._rechallenge, self.start)
 
     def _accept(self, message: bytes) -> None:
         if self._rechallenge:

@@ -46,7 +46,6 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger
 from pptpgw.ppp.exchange import (
     OUTAGE,
-    OUTAGE_SECONDS,
     RESTART_SECONDS,
     TRANSMISSIONS,
     VERIFICATION_SECONDS,
@@ -259,6 +258,7 @@ class EAPAuthenticator(Exchange):
 
         @raise Refused: it is false, or the link can't serve the peer.
         """
+        self._claimedAt = self._clock.seconds()
         self._judging = maybeDeferred(self._authenticate, claim)
         try:
             grant = await self._judging
@@ -394,7 +394,7 @@ class EAPAuthenticator(Exchange):
         if reason is not OUTAGE:
             self._tell(eap.Failure(self._identifier))
         elif self._grantedName is not None:
-            self._arm(min(self._rechallenge, OUTAGE_SECONDS), self.start)
+            self._armSoon(self._rechallenge, self.start)
             return
         self._verdicts.refused(reason)
 

@@ -13,7 +13,7 @@ The authenticator's rules:
    so does a true one under another name.
  - A claim that nobody could judge ends the exchange with L{IVerdicts.refused} and the cause
    L{OUTAGE}, without a verdict for the peer, who would take it for its own fault.  A peer that has
-   proven itself before is kept, and asked again after L{OUTAGE_SECONDS} at most.
+   proven itself before is kept, and asked again soon.
  - Nothing that arrives raises.  What has no place is counted in C{discards} and silently discarded.
 """
 
@@ -43,8 +43,10 @@ RETRY_SECONDS = 60.0
 CHANGE_SECONDS = 120.0
 # How many claims may be found false, the first included.
 TRIES = 3
-# How soon a peer that nobody could judge again is asked once more; some hang up after 30 seconds.
+# When a peer that nobody could judge again is asked once more: so long after its last answer, for
+# some hang up when they have waited for 30 seconds; and so long after judging failed, at least.
 OUTAGE_SECONDS = 20.0
+PAUSE_SECONDS = 1.0
 
 OUTAGE = Cause(
     "no resources: callers can't be judged or served just now, dial again later",
@@ -64,13 +66,15 @@ class Exchange:
     @ivar discards: how many packets were silently discarded.
     """
 
-    __slots__ = ("_clock", "_send", "_stopped", "_timer", "discards")
+    __slots__ = ("_claimedAt", "_clock", "_send", "_stopped", "_timer", "discards")
 
     def __init__(self, clock: IReactorTime, send: Callable[[bytes], None]) -> None:
         self.discards = 0
         self._clock = clock
         self._send = send
         self._stopped = False
+        # When the last claim was made.
+        self._claimedAt = 0.0
         self._timer: IDelayedCall | None = None
 
     def stop(self) -> None:
@@ -86,6 +90,15 @@ class Exchange:
         """
         self._disarm()
         self._timer = self._clock.callLater(seconds, function, *arguments)
+
+    def _armSoon(self, rechallenge: float, ask: Callable[[], None]) -> None:
+        """
+        Call C{ask} after an outage.
+
+        @param rechallenge: after how many seconds it would be called without one.
+        """
+        due = self._claimedAt + min(rechallenge, OUTAGE_SECONDS) - self._clock.seconds()
+        self._arm(max(PAUSE_SECONDS, due), ask)
 
     def _disarm(self) -> None:
         timer, self._timer = self._timer, None
@@ -191,6 +204,7 @@ class AuthenticatorExchange(Exchange):
         Have C{claim} judged.
         """
         self._disarm()
+        self._claimedAt = self._clock.seconds()
         self._tries += 1
         self._refusal = Refused("")
         self._pending = judged = maybeDeferred(self._authenticate, claim)

@@ -19,7 +19,7 @@ from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, CHAPProtocol
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
 from pptpgw.ppp import mppe, mschap
-from pptpgw.ppp.exchange import OUTAGE, VERIFICATION_SECONDS
+from pptpgw.ppp.exchange import OUTAGE, PAUSE_SECONDS, VERIFICATION_SECONDS
 from pptpgw.wire import chap
 
 METHODS = (CHAP, MSCHAP, MSCHAPV2)
@@ -642,6 +642,22 @@ def test_rechallengeDuringAnOutage(rechallenge: float) -> None:
     assert isinstance(scene.last, chap.Success)
     assert scene.recorder.told == ["granted", "authenticated"]
     assert scene.clock.getDelayedCalls()[0].getTime() - scene.clock.seconds() == rechallenge
+
+
+def test_rechallengeByAJudgeThatHangs() -> None:
+    """
+    The peer has waited long by then, and is asked again at once.
+    """
+    scene = Scene(rechallenge=600)
+    scene.respond()
+    scene.clock.advance(600)
+    scene.recorder.judge = lambda claim: Deferred()
+    scene.respond()
+    scene.clock.advance(VERIFICATION_SECONDS)
+    scene.clock.advance(PAUSE_SECONDS)
+    assert [type(one) for one in scene.recorder.packets[2:]] == [chap.Challenge] * 2
+    assert scene.recorder.told == ["granted", "authenticated"]
+    scene.authenticator.stop()
 
 
 def test_rechallengeUnanswered() -> None:
