@@ -26,12 +26,14 @@ from twisted.python.filepath import FilePath
 
 from pptpgw import __version__, plugin
 from pptpgw.auth.chain import portalOf
+from pptpgw.collector import Collector
 from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import ICertifiedName, IEAPCredentials, INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.ports.output import Output, outputOf
+from pptpgw.ports.poll import serveFew
 from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService
 
@@ -255,12 +257,15 @@ class CommandService(GatewayService):
     """
     The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
     traceback; nothing that takes the log holds it up; with SIGHUP it reads its configuration again,
-    and no other signal that operators send to daemons ends it but SIGTERM and SIGINT.
+    and no other signal that operators send to daemons ends it but SIGTERM and SIGINT. As the process
+    is its own, so are the garbage collector and the turns of the reactor.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
         super().__init__(reactor, options.configuration, options.portal())
         self._options = options
+        self._collector = Collector(reactor)
+        self._serveFew = partial(serveFew, reactor)
         self._output: Output | None = None
         self._signals = Signals(
             reactor,
@@ -302,11 +307,14 @@ class CommandService(GatewayService):
             self._reactor.callWhenRunning(self._output.start)
             self._reactor.addSystemEventTrigger("after", "shutdown", self._output.finish)
         self._signals.start()
+        self._serveFew()
+        self._collector.startService()
 
     def stopService(self) -> Any:
         """
         See L{GatewayService.stopService}.
         """
+        self._collector.stopService()
         return super().stopService().addCallback(lambda _: self._signals.stop())
 
     def _ignored(self, name: str) -> None:

@@ -46,7 +46,7 @@ LAYERS = [
         "stopping",
         "testing",
     },
-    {"service", "reload", "reservation"},
+    {"collector", "service", "reload", "reservation"},
     {"tap", "command"},
     {"__main__", "demo"},
 ]
