@@ -8,7 +8,8 @@ The rules:
    last user lets go of it, as ever, but collections don't look at it any more.
  - That is done in steps, of as many new objects as are looked through in a few milliseconds, and
    after each step's own collection: so nothing is frozen that is garbage already.
- - Cycles of frozen objects are never freed. An ended session leaves none; a plugin shouldn't either.
+ - Cycles of frozen objects are never freed. An ended session leaves none; plugins
+   shouldn't either.
 
 This concerns the whole process, so it is for one that is the gateway's own: C{twistd pptpgw} does
 it. An application that the gateway is embedded in may add a L{Collector} to its services.

@@ -4,8 +4,9 @@ The gateway: what its callers have in common, and whom it tells of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from time import time
@@ -47,6 +48,7 @@ from pptpgw.session.observer import tell, verified
 from pptpgw.session.places import Known
 from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
+from pptpgw.slices import Burst, inSlices
 from pptpgw.wire.ppp import PAP
 from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
 
@@ -121,6 +123,7 @@ class Gateway:
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
         )
         self._endings = Endings(clock)
+        self._hangUps = Burst(clock)
         self.returns = Returns(self._settle)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self.quota = Quota(clock, self.counters.own)
@@ -165,8 +168,7 @@ class Gateway:
         self._stopped = stopped
         late = self.clock.callLater(timeout, self._abandon)
         stopped.addCallback(lambda _: cancelled(late))
-        for line in tuple(self.lines):
-            line.hangUp(_STOPPING)
+        inSlices(self.clock, self._each(Line.hangUp))
         self._settle()
         return stopped
 
@@ -282,7 +284,7 @@ class Gateway:
             line.call.peerAddress,
             self._now(),
             line.channel.counters,
-            line.hangUp,
+            partial(self._hangUps.do, line.hangUp),
             self._changed,
             self.clock.seconds,
         )
@@ -397,9 +399,20 @@ class Gateway:
             if one.fault:
                 raise Unavailable(one.fault)
 
-    def _abandon(self) -> None:
+    def _each(self, end: Callable[[Line, str], None]) -> Iterator[None]:
+        """
+        End every line, one a step.
+        """
         for line in tuple(self.lines):
-            line.link.lowerDown(_STOPPING)
+            if line in self.lines:
+                end(line, _STOPPING)
+            yield
+
+    def _abandon(self) -> None:
+        dropped = inSlices(self.clock, self._each(Line.drop))
+        dropped.addCallback(lambda _: self._abandoned())
+
+    def _abandoned(self) -> None:
         self._endings.finish()
         self.returns.abandon()
         self._settle()

@@ -5,10 +5,13 @@ reactor, so that packets and timers have their turn between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pptpgw.log import Logger
 
 SECONDS = 0.004
 """
@@ -54,6 +57,53 @@ class Slices:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+
+
+GAP = 0.001
+"""
+What comes this many seconds after the last is no longer of the same burst.
+"""
+
+
+class Burst:
+    """
+    Things to do of which thousands may be asked for in one go: as many as one slice holds are done
+    at once, the others in later turns, in order.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._end = self._last = 0.0
+        self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+
+    def do(self, what: Callable[..., object], *arguments: object) -> None:
+        """
+        Call C{what} with C{arguments}, now or soon.
+        """
+        now = self._clock.seconds()
+        if self._waiting:
+            self._waiting.append((what, arguments))
+            return
+        if now - self._last > GAP:
+            self._end = now + SECONDS
+        if now > self._end:
+            self._waiting.append((what, arguments))
+            # The next turn's slice.
+            self._clock.callLater(0, lambda: inSlices(self._clock, self._do()))
+            return
+        what(*arguments)
+        self._last = self._clock.seconds()
+
+    def _do(self) -> Iterator[None]:
+        while self._waiting:
+            what, arguments = self._waiting.popleft()
+            try:
+                what(*arguments)
+            except Exception:
+                self._log.failure("What was put off failed")
+            yield
 
 
 def inSlices(clock: IReactorTime, steps: Iterator[object]) -> Deferred[None]:

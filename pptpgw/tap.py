@@ -257,8 +257,8 @@ class CommandService(GatewayService):
     """
     The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
     traceback; nothing that takes the log holds it up; with SIGHUP it reads its configuration again,
-    and no other signal that operators send to daemons ends it but SIGTERM and SIGINT. As the process
-    is its own, so are the garbage collector and the turns of the reactor.
+    and no other signal that operators send to daemons ends it but SIGTERM and SIGINT. As the
+    process is its own, so are the garbage collector and the turns of the reactor.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:

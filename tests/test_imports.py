@@ -14,11 +14,12 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
-    {"error", "counters", "bucket", "clock", "naming", "secrecy", "slices"},
+    {"error", "counters", "bucket", "clock", "naming", "secrecy"},
     {"cause", "interfaces"},
     {"profile"},
     {"wire"},
     {"log"},
+    {"slices"},
     {"pptp", "ppp"},
     {
         "declaration",

@@ -10,7 +10,7 @@ L{STALL_TIMEOUT} seconds. While a peer doesn't read, we don't read what it sends
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol as TypingProtocol
 from typing import cast
@@ -32,6 +32,7 @@ from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
 from pptpgw.session.places import Known
+from pptpgw.slices import inSlices
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192
@@ -386,9 +387,13 @@ class ControlFactory(ConnectionFactory, ServerFactory):
             return succeed(None)
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
-        for protocol in list(self.connections):
-            protocol.connection.stop(reason)
+        inSlices(self.clock, self._stopEach(reason))
         return stopped
+
+    def _stopEach(self, reason: str) -> Iterator[None]:
+        for protocol in tuple(self.connections):
+            protocol.connection.stop(reason)
+            yield
 
     def _refusal(self, host: str) -> str:
         try:

@@ -26,8 +26,9 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
-from pptpgw.ports.raw import Raw, fastest
+from pptpgw.ports.raw import Raw, Run, fastest
 from pptpgw.ports.upkeep import Upkeep
+from pptpgw.slices import SECONDS
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
@@ -121,6 +122,8 @@ class GREPort:
         self._silencer: socket.socket | None = None
         self._raw = raw
         self._channels: dict[int, Receive] = {}
+        # What was read, and had no time yet.
+        self._waiting: list[Run] = []
         what = f"the socket for GRE at {address or 'every address'}"
         self._upkeep = Upkeep(reactor, lambda: what, self._restore)
 
@@ -173,6 +176,7 @@ class GREPort:
         Close the sockets, after every call; harmless the second time.
         """
         self._upkeep.stop()
+        self._waiting = []
         if self._socket is not None and self._silencer is not None:
             self._reactor.removeReader(self)
             self._socket.close()
@@ -239,13 +243,15 @@ class GREPort:
 
     def doRead(self) -> None:
         """
-        Take what has arrived, up to L{pptpgw.ports.raw.BATCH} packets.
+        Take what has arrived, up to L{pptpgw.ports.raw.BATCH} packets, and give as much of it to
+        calls as one slice holds; the rest comes in the next turn.
         """
         opened = self._socket
         if opened is None:
             return
+        runs, self._waiting = self._waiting, []
         try:
-            runs = self._raw.receive(opened, self._channels)
+            runs = runs or self._raw.receive(opened, self._channels)
         except OSError as error:
             # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
             name = errno.errorcode.get(error.errno or 0, "unknown")
@@ -254,7 +260,9 @@ class GREPort:
                 # Somebody closed it under our hands, and nothing comes to it any more.
                 self._upkeep.lost("it was closed by somebody else")
             return
-        for channel, sequence, protocol, frames in runs:
+        seconds = self._reactor.seconds
+        end = seconds() + SECONDS
+        for place, (channel, sequence, protocol, frames) in enumerate(runs, 1):
             try:
                 if channel is None:
                     self._unclear(frames[0])
@@ -262,6 +270,11 @@ class GREPort:
                     channel(sequence, protocol, frames)
             except Exception:
                 self._log.failure("A call failed on a packet")
+            if seconds() > end and place < len(runs):
+                # Links that end take as long as hundreds of packets.
+                self._waiting = runs[place:]
+                self._reactor.callLater(0, self.doRead)
+                return
 
     def _restore(self) -> None:
         """

@@ -39,7 +39,8 @@ class _Poller:
 def serveFew(reactor: Any, most: int = MOST) -> None:
     """
     Have an epoll reactor serve at most so many descriptors in one turn; others, which have no such
-    poller, stay as they are. The reactor must be the gateway's own, as all who use it are concerned.
+    poller, stay as they are. It is for a process of the gateway's own: all who use the reactor are
+    concerned.
     """
     poller = getattr(reactor, "_poller", None)
     if isinstance(poller, epoll):
