@@ -75,7 +75,7 @@ class Burst:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._end = self._last = 0.0
+        self._end = self._last = float("-inf")
         self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
 
     def do(self, what: Callable[..., object], *arguments: object) -> None:

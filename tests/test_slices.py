@@ -4,13 +4,13 @@ Tests of L{pptpgw.slices}.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.slices import inSlices
+from pptpgw.slices import Burst, inSlices
 from tests.ticking import Ticking
 
 
@@ -72,3 +72,60 @@ def test_cancelled() -> None:
     clock.finish()
     assert 0 < len(done) == before
     assert clock.getDelayedCalls() == []
+
+
+class Asked:
+    """
+    Things that are asked for in one go.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Ticking()
+        self.burst = Burst(self.clock)
+        self.done: list[int] = []
+
+    def ask(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self.burst.do(self.done.append, number)
+
+
+def test_fewThingsAreDoneAtOnce() -> None:
+    """
+    However many there are over time.
+    """
+    asked = Asked()
+    for number in range(100):
+        asked.ask([number])
+        assert asked.done[-1] == number
+        asked.clock.rightNow += 1
+    assert asked.clock.getDelayedCalls() == []
+
+
+def test_aBurst() -> None:
+    """
+    What is too much for one turn is done in later ones, in order, with what is asked for meanwhile.
+    """
+    asked = Asked()
+    asked.ask(range(100))
+    assert 0 < len(asked.done) < 10
+    asked.clock.turn()
+    asked.ask([100])
+    before = len(asked.done)
+    assert asked.clock.finish() > 5
+    assert before < 30
+    assert asked.done == list(range(101))
+
+
+def test_oneOfABurstThatFails(loggedFailures: list[Failure]) -> None:
+    """
+    It is logged, and those after it are done.
+    """
+    asked = Asked()
+    asked.ask(range(50))
+    asked.burst.do(int, "x")
+    asked.ask([50])
+    asked.clock.finish()
+    assert asked.done == list(range(51))
+    (failure,) = loggedFailures
+    assert failure.check(ValueError)
+    loggedFailures.clear()

@@ -9,15 +9,15 @@ from twisted.internet.task import Clock
 
 class Ticking(Clock):
     """
-    A clock on which a thousandth of a second passes whenever somebody looks at it, so that a slice
-    holds a few steps.
+    A clock on which nearly a thousandth of a second passes whenever somebody looks at it, so that a
+    slice holds a few steps.
     """
 
     def seconds(self) -> float:
         """
         See L{Clock.seconds}.
         """
-        self.rightNow += 0.001
+        self.rightNow += 1 / 1024
         return self.rightNow
 
     def turn(self) -> bool:

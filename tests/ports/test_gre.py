@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib
 import socket
+from itertools import count
 from types import ModuleType
 from typing import Any, cast
 
@@ -242,6 +243,24 @@ class TestReceiving:
         )
         assert path.received == [(5, 0xC021, b"abc"), (6, 0x21, b"abc")]
         assert path.counters.discards == {}
+
+    def test_whatTakesLongComesInTheNextTurn(
+        self, path: Fixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Calls that take their time over what they get, as those do that end, don't hold up a turn.
+        """
+        path.register()
+        now = count()
+        monkeypatch.setattr(path.reactor, "seconds", lambda: next(now) / 1024)
+        # Frames that follow each other with one protocol number would be one run.
+        numbers = range(0, 40, 2)
+        path.arrive(*(HEAD + encode(7, b"\xff\x03\xc0\x21abc", number) for number in numbers))
+        assert 0 < len(path.received) < 10
+        path.system.sockets[0].arrived.append(HEAD + encode(7, b"\xff\x03\xc0\x21abc", 41))
+        path.reactor.advance(0)
+        path.port.doRead()
+        assert [number for number, _, _ in path.received] == [*numbers, 41]
 
     def test_acknowledgement(self, path: Fixture) -> None:
         path.register()

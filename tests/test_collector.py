@@ -1,0 +1,95 @@
+"""
+Tests of L{pptpgw.collector}, and of who has one.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+
+from pptpgw import collector, service, tap
+from pptpgw.collector import INTERVAL, STEP, Collector
+
+
+class Thing:
+    """
+    Something that can be in a cycle.
+    """
+
+    def __init__(self) -> None:
+        self.other: object = None
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """
+    The clock of a collector; afterwards the tests' own objects are frozen again.
+    """
+    before = gc.get_threshold()
+    yield Clock()
+    gc.set_threshold(*before)
+    gc.collect()
+    gc.freeze()
+
+
+def test_whatIsThereIsFrozenAndUnfrozen(clock: Clock) -> None:
+    """
+    From the moment that the reactor runs, until the end.
+    """
+    gc.unfreeze()
+    before = gc.get_threshold()
+    one = Collector(clock)
+    one.startService()
+    assert gc.get_freeze_count() == 0
+    clock.advance(0)
+    assert gc.get_freeze_count() > STEP
+    assert gc.get_threshold() != before
+    one.stopService()
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)
+    assert clock.getDelayedCalls() == []
+
+
+def test_steps(clock: Clock) -> None:
+    """
+    What comes is frozen a few at a time; what has become garbage meanwhile isn't.
+    """
+    one = Collector(clock)
+    one.startService()
+    clock.advance(0)
+    first = gc.get_freeze_count()
+    kept: list[list[object]] = [[] for _ in range(STEP // 2)]
+    clock.advance(INTERVAL)
+    assert gc.get_freeze_count() - first < STEP // 2
+    kept += [[] for _ in range(STEP)]
+    thing = Thing()
+    thing.other = thing
+    gone = weakref.ref(thing)
+    del thing
+    clock.advance(INTERVAL)
+    assert gc.get_freeze_count() - first >= len(kept)
+    assert gone() is None
+    one.stopService()
+
+
+@pytest.mark.parametrize("kind", [service.GatewayService, tap.CommandService])
+async def test_whoHasOne(
+    kind: type[service.GatewayService], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The process of C{twistd pptpgw}, and not an application that the gateway is embedded in.
+    """
+    started: list[Collector] = []
+    monkeypatch.setattr(collector.Collector, "startService", lambda self: started.append(self))
+    for name in ("privilegedStartService", "_reserve", "_announce"):
+        monkeypatch.setattr(service.GatewayService, name, lambda self: None)
+    options = tap.Options()
+    made = tap.makeService(options)
+    if kind is service.GatewayService:
+        made = service.GatewayService(made._reactor, options.configuration, options.portal())
+    made.startService()
+    assert len(started) == (kind is tap.CommandService)
+    await made.stopService()
