@@ -130,7 +130,9 @@ class Gateway:
         self.refusals = Refusals(clock, self.quota, self.counters.own, self._tell, now)
         self.lockout = Lockout(clock, limits, self.refusals.lockedOut)
         self._addresses: RouteTable[Session] = RouteTable()
-        self._seating = Seating(self.lines, self._admission, self._endings, self._addresses, now)
+        self._seating = Seating(
+            lambda: self.lines, self._admission, self._endings, self._addresses, now
+        )
         self._calls = 0
         self._run = token_hex(4)
         self._stopped: Deferred[None] | None = None

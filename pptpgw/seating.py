@@ -31,14 +31,14 @@ class Seating:
 
     def __init__(
         self,
-        lines: Collection[Line],
+        lines: Callable[[], Collection[Line]],
         admission: Admission[Line],
         endings: Endings,
         addresses: RouteTable[Session],
         now: Callable[[], float],
     ) -> None:
         """
-        @param lines: the callers of now.
+        @param lines: gives the callers of now.
         @param addresses: which session has what address.
         @param now: the time, in seconds since 1970.
         """
@@ -77,7 +77,7 @@ class Seating:
         sessions = [one for one in holders if one is not None]
         if sessions:
             known = {line, *rivals, *leaving}
-            rivals += [one for one in self._lines if one.session in sessions and one not in known]
+            rivals += [one for one in self._lines() if one.session in sessions and one not in known]
         return rivals
 
     async def _displace(self, line: Line, profile: Profile, rivals: list[Line]) -> None:
@@ -89,7 +89,7 @@ class Seating:
                 text = f"its caller doesn't answer; a newer call, from {source}, takes its place"
                 one.drop(Cause(text, Termination.LOST_CARRIER))
                 gone.add(one.identity)
-        if line not in self._lines:
+        if line not in self._lines():
             raise Refused("the call ended meanwhile", retry=False)
         await self._seat(line, profile, gone)
 
