@@ -1,8 +1,8 @@
 """
-Fuzzing of the DHCPv6 server of a session.
+Fuzzing of servers within networks: DHCPv6 for a session, and IPX for DOSBoxes, by UDP.
 
-Every answer can be read and is no longer than it may be, what is lent stays within its limits, and
-the end of the session returns all of it.
+What they lend and whom they let in stays within its limits; their end returns all of it. Every
+answer of DHCPv6 can be read and is no longer than it may be.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from ipaddress import IPv6Address, IPv6Network
 
 from pptpgw.network.ipv6.dhcpv6 import MAX_ANSWER_OCTETS
 from pptpgw.network.ipv6.lease import MAX_PREFIXES
+from pptpgw.network.ipx.dosbox import CLIENTS
+from pptpgw.wire import ipx
 from pptpgw.wire.dhcpv6 import (
     Address,
     AddressAssociation,
@@ -32,11 +34,20 @@ from pptpgw.wire.dhcpv6option import (
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
 from tests.network.ipv6.test_dhcpv6 import DELEGATE, LINK, OURS, PEER, Link
+from tests.network.ipx import test_dosbox as dosbox
 
 MESSAGES = 32
 """
 Messages of an input, at most.
 """
+
+_NETWORKS = (0, 0x77000000, 0x12345678)
+_PLACES = tuple(
+    ipx.Address(network, node, socket)
+    for network in _NETWORKS
+    for node in (ipx.ALL_NODES, bytes.fromhex(dosbox.CALLER), bytes.fromhex(dosbox.GATEWAY))
+    for socket in (0x453, 0x452, 0x455, 0x869B, ipx.ECHO_SOCKET)
+)
 
 
 def _message(reader: Reader) -> bytes:
@@ -86,7 +97,7 @@ def _association(reader: Reader) -> Option:
     return AddressAssociation(number, tuple(leases), None, *times)
 
 
-def _server(octets: bytes) -> None:
+def _dhcpv6(octets: bytes) -> None:
     reader, link = Reader(octets), Link()
     with unfailing():
         for _ in range(MESSAGES):
@@ -106,7 +117,36 @@ def _server(octets: bytes) -> None:
     runOut(link.clock)
 
 
-TARGETS: dict[str, Target] = {"server": _server}
+def _dosbox(octets: bytes) -> None:
+    reader = Reader(octets)
+    world = dosbox.World()
+    world.refuses = reader.number() >= 0xF0
+    rest = len(world.getDelayedCalls())
+    with unfailing():
+        world.port.start()
+        for _ in range(MESSAGES):
+            if not reader.more:
+                break
+            kind = reader.number()
+            host = f"192.0.2.{kind & 3}", 213
+            if kind < 0x20:
+                world.advance(reader.number() / 4)
+            elif kind < 0x60:
+                world.port.datagramReceived(bytes.fromhex(dosbox.REGISTRATION), host)
+            elif kind < 0xC0:
+                data = reader.chunk()
+                destination = reader.choose(_PLACES)
+                source = ipx.Address(reader.choose(_NETWORKS), world.port._nodeOf(host), 0x453)
+                packet = ipx.encodePacket(reader.number() & 0x15, destination, source, data)
+                world.port.datagramReceived(packet, host)
+            else:
+                world.port.datagramReceived(reader.chunk(), host)
+            assert len(world.port._clients) <= CLIENTS
+        world.port.stop()
+    assert not world.port._clients and len(world.getDelayedCalls()) == rest
+
+
+TARGETS: dict[str, Target] = {"dhcpv6": _dhcpv6, "dosbox": _dosbox}
 """
 Targets by name.
 """
