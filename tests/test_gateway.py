@@ -34,7 +34,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.line import GRE_SECONDS
-from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE
+from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
 from pptpgw.network.environment import Environment
@@ -103,6 +103,7 @@ class Broken(Observer):
     """
 
     def sessionStarted(self, session: object) -> None:
+        Logger("pptpgw.test").info("about to break")
         raise ValueError("broken observer")
 
 
@@ -619,12 +620,15 @@ def test_stopWithoutCallers(world: World) -> None:
 
 def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     """
-    An observer that raises is logged, and harms neither the session nor the other observers.
+    An observer that raises is logged, and harms neither the session nor the other observers. What
+    it logs itself carries the session's identifier too.
     """
     world.gateway.observers.insert(0, Broken())
     resultOf(world.call(world.connect()))
     assert ("opened", "alice") in world.observer.events
-    assert any("session observer" in line for line in world.log)
+    (session,) = world.gateway.sessions
+    mine = [line for line in world.log if line.startswith(f"[{session.identifier}] ")]
+    assert "about to break" in mine[0] and "session observer" in mine[1]
     assert [str(failure.value) for failure in loggedFailures] == ["broken observer"]
     loggedFailures.clear()
 

@@ -271,7 +271,6 @@ class Shaper(SessionObserver):
             self._log.error(
                 "{user} from {caller} is not limited to {rate} bits a second{rest}: {error}; "
                 "{needed}",
-                session=session.identifier,
                 user=session.user,
                 caller=session.caller,
                 rate=rate,

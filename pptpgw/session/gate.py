@@ -107,7 +107,6 @@ class Filters(SessionObserver):
             chosen = _NOTHING
             self._log.error(
                 "there is no filter {filter!a}: nothing passes for {user} any more",
-                session=session.identifier,
                 filter=profile.filter,
                 user=profile.name,
             )

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkProtocol, ISessionObserver
-from pptpgw.log import Logger
+from pptpgw.log import Logger, about
 
 _log = Logger()
 
@@ -87,30 +87,34 @@ def tell(
     observers: Iterable[ISessionObserver], event: str, *arguments: object
 ) -> list[Deferred[object]]:
     """
-    Tell C{observers}, in turn; what one raises is logged.
+    Tell C{observers}, in turn; what one raises is logged, and what it logs meanwhile carries the
+    identifier of the session that it is told of.
 
     @param event: the name of a method of L{ISessionObserver}.
     @return: of those who take their time, what fires when they are done; it doesn't fail.
     """
     reports: list[Deferred[object]] = []
+    session: str = getattr(arguments[0], "identifier", "") if arguments else ""
     for observer in observers:
         try:
-            told = getattr(observer, event)(*arguments)
+            with about(session):
+                told = getattr(observer, event)(*arguments)
         except Exception:
-            _failed(Failure(), observer, event)
+            _failed(Failure(), observer, event, session)
         else:
             if isinstance(told, Deferred):
                 done: list[object] = []
-                told.addErrback(_failed, observer, event).addCallback(done.append)
+                told.addErrback(_failed, observer, event, session).addCallback(done.append)
                 if not done:
                     reports.append(told)
     return reports
 
 
-def _failed(failure: Failure, observer: ISessionObserver, event: str) -> None:
+def _failed(failure: Failure, observer: ISessionObserver, event: str, session: str) -> None:
     _log.failure(
         "session observer {observer} failed in {event}",
         failure=failure,
+        session=session,
         observer=observer,
         event=event,
     )
