@@ -19,6 +19,7 @@ import pytest
 
 from pptpgw.wire import gre, ppp
 from tests.integration.world import GATEWAY, INSIDE, Client, Served, World
+from tests.lab.peers import Process
 
 FLAG, ESCAPE = 0x7E, 0x7D
 FLOOD = """
@@ -104,11 +105,18 @@ def test_aRealClientIsNotToldOfAFullQueue(
             client.kill()
 
 
+@pytest.mark.parametrize(("pause", "times"), [(3.0, 1), (0.2, 15)], ids=["once", "often"])
 def test_aSessionSurvivesWhatItLost(
-    world: World, serve: Callable[..., Served], client: Callable[[], Client]
+    world: World,
+    serve: Callable[..., Served],
+    client: Callable[[], Client],
+    tmp_path: Path,
+    pause: float,
+    times: int,
 ) -> None:
     """
-    Many thousand packets are lost in a row, and the session goes on under MPPE.
+    Many thousand packets are lost, in a row or because there are always more than can be taken, and
+    the session goes on under MPPE.
     """
     gateway = serve()
     dialling = client()
@@ -116,8 +124,13 @@ def test_aSessionSurvivesWhatItLost(
     assert "MPPE" in call["encryption"]
     dialling.ask("kernel", call["number"])
     world.caller.ping(INSIDE)
-    with standingStill(gateway):
-        world.caller.run(sys.executable, "-c", DATAGRAMS, INSIDE, "3")
+    flood = [sys.executable, "-c", DATAGRAMS, INSIDE, str(pause * times)]
+    flooding = Process(world.caller.command(*flood), tmp_path / "flood.log")
+    for _ in range(times):
+        with standingStill(gateway):
+            time.sleep(pause)
+        time.sleep(pause / 20)
+    assert flooding.wait() == 0
     deadline = time.monotonic() + 10
     while not world.caller.reaches(INSIDE):
         assert time.monotonic() < deadline, gateway.text
