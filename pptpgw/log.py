@@ -151,6 +151,7 @@ class Quota:
         # The one that was heard of last is at the end.
         self._sources: dict[str, Bucket] = {}
         self._omitted: dict[str, _Omitted] = {}
+        self._since = 0.0
         self._timer: IDelayedCall | None = None
 
     def allows(self, what: str, source: str) -> bool:
@@ -171,6 +172,7 @@ class Quota:
         if len(omitted.sources) < SOURCES:
             omitted.sources.add(source)
         if self._timer is None:
+            self._since = self._clock.seconds()
             self._timer = self._clock.callLater(INTERVAL, self.tell)
         return False
 
@@ -184,10 +186,10 @@ class Quota:
         omitted, self._omitted = self._omitted, {}
         for what, one in omitted.items():
             self._log.warn(
-                "{count} more lines on {what} were left out, from {sources} addresses, within "
-                "{seconds:.0f} s",
+                "{count} more lines on {what} were left out within {seconds:.0f} s; addresses that "
+                "they came from: {sources}",
                 count=one.count,
                 what=what,
+                seconds=self._clock.seconds() - self._since,
                 sources=len(one.sources),
-                seconds=INTERVAL,
             )

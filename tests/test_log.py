@@ -198,7 +198,7 @@ class TestQuota:
         assert log == []
         clock.advance(INTERVAL)
         assert log == [
-            "80 more lines on calls were left out, from 1 addresses, within 60 s",
+            "80 more lines on calls were left out within 60 s; addresses that they came from: 1",
         ]
         assert quota.allows("calls", "192.0.2.1")
         clock.advance(INTERVAL)
@@ -214,8 +214,8 @@ class TestQuota:
         assert len(quota._sources) == SOURCES
         quota.tell()
         assert log == [
-            f"{2 * SOURCES - allowed} more lines on calls were left out, from {SOURCES} addresses, "
-            "within 60 s",
+            f"{2 * SOURCES - allowed} more lines on calls were left out within 0 s; addresses that "
+            f"they came from: {SOURCES}",
         ]
         assert not clock.getDelayedCalls()
 
