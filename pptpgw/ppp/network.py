@@ -230,7 +230,8 @@ class NetworkPhase:
         self._kept = []
         for network in tuple(self._networks.values()):
             self._tell(network, "lowerDown")
-            if isinstance(network, ControlProtocol):
+            # A protocol that failed there is forgotten by now, and detached.
+            if network.control in self._networks and isinstance(network, ControlProtocol):
                 network.detach()
         self._networks = {}
         ccp, self._ccp = self._ccp, None
