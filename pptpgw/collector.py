@@ -22,17 +22,17 @@ import gc
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-YOUNG = 5000
+YOUNG = 2000
 """
 New objects, those freed meanwhile not counted, until the young ones are looked through.
 """
 
-STEP = 20000
+STEP = 8000
 """
 New objects until the older ones are looked through as well, and frozen.
 """
 
-INTERVAL = 0.5
+INTERVAL = 0.1
 """
 Seconds from one look at their number to the next.
 """

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pptpgw import plugin
 from pptpgw.config import SECTIONS, Configuration
-from pptpgw.interfaces import INetwork, INetworkFactory, IReloadable
+from pptpgw.interfaces import INetwork, IReloadable
 from pptpgw.table import keysOf
 
 
@@ -40,31 +39,41 @@ def reload(old: Configuration, new: Configuration, networks: Mapping[str, INetwo
     @param old: what the gateway goes by.
     @raise pptpgw.error.ConfigurationError: C{new} can't be used; nothing was changed.
     """
+    named = dict.fromkeys((*networks, *old.sections, *new.sections))
+    sections = {
+        name: (_section(name, old, new), _section(name, new, old))
+        for name in named
+        if name in old.sections or name in new.sections
+    }
     changing = {
         name: IReloadable(network)
         for name, network in networks.items()
-        if IReloadable.providedBy(network)
+        if name in sections and IReloadable.providedBy(network)
     }
     for name, network in changing.items():
-        network.judge(_section(new, name))
+        network.judge(sections[name][1])
     done: list[str] = []
     kept: list[str] = []
     for name in SECTIONS:
         kept += _different(name, getattr(old, name), getattr(new, name))
-    sections = dict(old.sections)
-    for name in dict.fromkeys((*changing, *old.sections, *new.sections)):
-        before, after = _section(old, name), _section(new, name)
+    now = dict(old.sections)
+    for name, (before, after) in sections.items():
         if name in changing:
             keys = keysOf(type(after))
             stays = [keys[key].attribute for key in changing[name].reload(after)]
-            sections[name] = replace(after, **{one: getattr(before, one) for one in stays})
-            done += _different(name, before, sections[name])
-        kept += _different(name, sections.get(name, before), after)
-    return Reloaded(replace(old, sections=sections), tuple(done), tuple(kept))
+            now[name] = replace(after, **{one: getattr(before, one) for one in stays})
+            done += _different(name, before, now[name])
+        kept += _different(name, now.get(name, before), after)
+    return Reloaded(replace(old, sections=now), tuple(done), tuple(kept))
 
 
-def _section(configuration: Configuration, name: str) -> Any:
-    return configuration.section(plugin.find(INetworkFactory, name))
+def _section(name: str, configuration: Configuration, other: Configuration) -> Any:
+    """
+    The section C{name}, which one of the two has; its defaults where C{configuration} hasn't.
+    """
+    if name in configuration.sections:
+        return configuration.sections[name]
+    return type(other.sections[name])()
 
 
 def _different(name: str, one: object, other: object) -> Iterator[str]:

@@ -4,11 +4,12 @@ Addresses that accounts own: told to the address pools before the first caller c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.auth.accounts import AccountsChecker
@@ -17,28 +18,33 @@ from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAddressPools
 from pptpgw.log import Logger
 from pptpgw.session.pool import ownedOf
+from pptpgw.slices import inSlices
 from pptpgw.store.record import Account
 
 _log = Logger()
 
 
-def reserve(portal: Portal, pools: IAddressPools) -> Deferred[Any]:
+def reserve(clock: IReactorTime, portal: Portal, pools: IAddressPools) -> Deferred[Any]:
     """
     Reserve in C{pools} what the accounts of every store among the checkers of C{portal} own; those
     of other checkers are learned as their users call.
 
+    @param clock: stores may have thousands of accounts, which are gone through in slices.
     @return: fires when that is done, or couldn't be, which is logged.
     """
     asked = [
-        checker.store.accounts().addCallbacks(_reserve, _failed, callbackArgs=(pools,))
+        checker.store.accounts().addCallbacks(
+            lambda accounts: inSlices(clock, _reserve(accounts, pools)), _failed
+        )
         for checker in checkersOf(portal)
         if isinstance(checker, AccountsChecker)
     ]
     return DeferredList(asked)
 
 
-def _reserve(accounts: Iterable[Account], pools: IAddressPools) -> None:
+def _reserve(accounts: Iterable[Account], pools: IAddressPools) -> Iterator[None]:
     for account in accounts:
+        yield
         try:
             networks = account.profile.addresses
         except ConfigurationError as error:

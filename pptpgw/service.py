@@ -332,7 +332,7 @@ class GatewayService(Service):
     def _reserve(self) -> None:
         for network in self.networks.values():
             if isinstance(network, IPv4Network) and IAddressPools.providedBy(network.pool):
-                reserve(self._portal, network.pool)
+                reserve(self._reactor, self._portal, network.pool)
 
     def _announce(self) -> None:
         if not self._opened:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.chain import CheckerChain
@@ -50,7 +51,7 @@ def reserved(error: Exception | None = None) -> AddressPool:
     pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
     results: list[object] = []
     portal = Portal(SubscriberRealm(), [CheckerChain([checker])])
-    reserve(portal, pool).addCallback(results.append)
+    reserve(Clock(), portal, pool).addCallback(results.append)
     assert results
     return pool
 

@@ -156,11 +156,11 @@ class IPv4Network:
         if not IAddressPools.providedBy(self.pool):
             return [*kept, "pool"]
         self._pools = pools
-        before = self.pool.networks
+        before = dict.fromkeys(self.pool.networks)
         self.pool.change(pools, tuple(map(str, self._gateway)))
         interface = self._environment.interface
         if interface is not None:
-            after = self.pool.networks
+            after = dict.fromkeys(self.pool.networks)
             for network in after:
                 if network not in before:
                     interface.addRoute(network)

@@ -49,13 +49,17 @@ class _Pool:
 
     def __init__(self, pool: PoolRanges, freed: Iterable[str] = ()) -> None:
         self.ranges = pool.ranges
+        # The same as numbers, for a quick comparison.
+        self._bounds = [(int(first), int(last)) for first, last in pool.ranges]
         self.next = pool.next
         self.freed = OrderedDict.fromkeys(one for one in freed if one in self)
         self.fresh = self._enumerate()
 
     def __contains__(self, address: str) -> bool:
-        wanted = IPv4Address(address)
-        return any(first <= wanted <= last for first, last in self.ranges)
+        # This is asked for every address at once when the pools change.
+        a, b, c, d = map(int, address.split("."))
+        wanted = a << 24 | b << 16 | c << 8 | d
+        return any(first <= wanted <= last for first, last in self._bounds)
 
     def take(self, used: set[str], owners: Mapping[str, str], user: str) -> str | None:
         """
@@ -129,8 +133,8 @@ class AddressPool:
         self._gateway = frozenset(gateway)
         freed = [address for pool in self._pools.values() for address in pool.freed]
         self._pools = {name: _Pool(pool, freed) for name, pool in pools.items()}
-        for user, own in tuple(self._owned.items()):
-            self.reserve(user, own)
+        for address in [one for one in self._owners if one not in self]:
+            self._disown(address)
 
     def reserve(self, user: str, addresses: Iterable[str]) -> None:
         """
