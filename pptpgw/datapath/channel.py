@@ -146,19 +146,20 @@ class Channel:
         """
         PPP frames of this call with one protocol number, 0 where they had none that makes sense.
         C{sequence} is that of the first, and the others follow; it is -1 where there was no frame
-        but an acknowledgement alone, which tells that the peer lives and nothing else.
+        but an acknowledgement alone, which tells nothing: anybody can guess its number.
         """
         window = self._window
         network = self._inClear.get(protocol)
         count = len(frames)
-        self.counters.framesReceived += count
         if network is not None and sequence == window.expected and not window.held:
+            self.counters.framesReceived += count
             # Beyond the last number it equals none, and the window finds where to go on.
             window.expected = following = sequence + count
             if sequence <= window.due < following:
                 window.acknowledgementDue()
             network.received(frames)
         elif sequence >= 0:
+            self.counters.framesReceived += count
             # One by one, as what one does can concern the next.
             for information in frames:
                 if sequence != window.expected or window.held:
@@ -209,10 +210,9 @@ class Channel:
         if decryptor is None or recovery is None:
             return None
         found = recovery.follow(decryptor, frame, gap)
-        if found is None:
-            return None
-        self._setDecryptor(found)
-        return self._decryptor
+        if found is not None:
+            self._setDecryptor(found)
+        return found and self._decryptor
 
     def _encrypted(self, frame: bytes) -> None:
         """

@@ -201,7 +201,7 @@ class Window:
         if ahead == 0:
             self._inOrder(protocol, information)
         elif sequence in self.held:
-            self._counters.discard(DUPLICATE)
+            self._drop(DUPLICATE)
         elif ahead < REACH and self.expected != self._vainAt and self._mayWait(protocol):
             self.held[sequence] = (protocol, information, self._clock.seconds())
             if len(self.held) > HELD_LIMIT:
@@ -211,11 +211,11 @@ class Window:
             self._goOn(ahead)
             self._inOrder(protocol, information)
         elif ahead < _HALF:
-            self._counters.discard(UNBELIEVABLE)
+            self._drop(UNBELIEVABLE)
             self._doubt()
         else:
             late = any((sequence - first) & _MASK < length for first, length in self._gaps)
-            self._counters.discard(LATE if late else DUPLICATE)
+            self._drop(LATE if late else DUPLICATE)
             self._countRepetition()
 
     def acknowledging(self) -> int | None:
@@ -314,9 +314,16 @@ class Window:
                 self._goOn(ahead)
                 self._inOrder(protocol, information)
                 return
-            self._counters.discard(UNBELIEVABLE)
+            self._drop(UNBELIEVABLE)
         self._vainAt = expected
         self._doubt()
+
+    def _drop(self, reason: str) -> None:
+        """
+        A packet came that isn't the peer's, or came twice: it is no sign that the peer lives.
+        """
+        self._counters.discard(reason)
+        self._counters.framesReceived -= 1
 
     def _believes(self, ahead: int, protocol: int, information: bytes) -> bool:
         """

@@ -179,6 +179,9 @@ class TestForgery:
                 peer.owner.asked = 0
                 peer.say(*CONFIRMING)
         assert set(peer.owner.frames) == {CONFIRMING}
+        # What isn't the peer's is no sign of its life.
+        peer.wait(1)
+        assert peer.path.channel.counters.framesReceived == 3 + 100
         assert all(peer.send(10))
         assert peer.owner.failures == []
 
