@@ -22,7 +22,7 @@ from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import checkersOf, portalOf
 from pptpgw.client import PPTPClientEndpoint
-from pptpgw.clock import steady
+from pptpgw.clock import Steady, steady
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.datapath import mppe
@@ -45,6 +45,7 @@ from pptpgw.log import Logger
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.network.ipv4 import IPv4Network
+from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ports.nftables import Masquerade
@@ -153,6 +154,9 @@ class GatewayService(Service):
             what it is told; so for a checker; or an observer lacks something.
         """
         self._reactor = reactor = steady(reactor)
+        self._clockWatch: ClockWatch | None = None
+        if isinstance(reactor, Steady):
+            self._clockWatch = ClockWatch(reactor, reactor.clockWasSet)
         self._configuration = configuration
         self._portal = portal = portalOf(users)
         listen, network = configuration.listen, configuration.network
@@ -375,6 +379,8 @@ class GatewayService(Service):
                 limit=limit,
                 wanted=listen.maxConnections,
             )
+        if self._clockWatch is not None:
+            self._clockWatch.start()
         self.dataPath.start()
         self.radiusServices.open()
         self._records.open()
@@ -421,6 +427,7 @@ class GatewayService(Service):
         """
         self._opened = False
         radius = [("RADIUS", self.radius.stop)] if self.radius is not None else []
+        watch = [("clock", self._clockWatch.stop)] if self._clockWatch is not None else []
         parts: list[tuple[str, Callable[[], object]]] = [
             *radius,
             ("records of sessions", self._records.close),
@@ -428,6 +435,7 @@ class GatewayService(Service):
             *((f"network {name}", one.stop) for name, one in reversed(self.networks.items())),
             ("the data path", self.dataPath.stop),
             ("RADIUS services", self.radiusServices.close),
+            *watch,
         ]
         return DeferredList([self._stop(name, stop) for name, stop in parts])
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.cred.portal import Portal
 from twisted.internet import reactor as installed
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.clock import steady
+from pptpgw.clock import Steady, steady
 from pptpgw.config import Configuration
 from pptpgw.service import GatewayService
 
@@ -26,10 +30,118 @@ def test_aReactor() -> None:
     """
     made = steady(reactor)
     assert made.seconds is monotonic
-    assert made.callLater == reactor.callLater
     assert made.listenTCP == reactor.listenTCP
     assert IReactorTime.providedBy(made) and IReactorTCP.providedBy(made)
     assert steady(made) is made
+
+
+class Machine:
+    """
+    A machine whose clock can be set: what really passes, and a reactor that goes by the time of
+    day.
+
+    @ivar passed: the seconds since the beginning.
+    """
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.reactor = Clock()
+        self.steady = Steady(self.reactor, lambda: self.passed)
+
+    def run(self, seconds: float) -> None:
+        self.passed += seconds
+        self.reactor.advance(seconds)
+
+    def set(self, step: float) -> None:
+        self.reactor.rightNow += step
+        self.steady.clockWasSet()
+
+
+@pytest.mark.parametrize("step", [-300.0, 300.0])
+def test_theClockIsSet(step: float) -> None:
+    """
+    A timer that is pending then comes when it would have, and so do those that are made afterwards.
+    """
+    machine = Machine()
+    fired: list[float] = []
+    machine.steady.callLater(10, lambda: fired.append(machine.passed))
+    machine.run(4)
+    machine.set(step)
+    machine.steady.callLater(2, lambda: fired.append(machine.passed))
+    for _ in range(20):
+        machine.run(0.5)
+    assert fired == [6, 10]
+    assert machine.reactor.getDelayedCalls() == []
+
+
+def test_aTimerThatFails(loggedFailures: list[Failure]) -> None:
+    """
+    The others come all the same, and it is logged.
+    """
+    machine = Machine()
+    fired: list[int] = []
+    machine.steady.callLater(1, lambda: fired.append(1))
+    machine.steady.callLater(1, fired.remove, 2)
+    machine.steady.callLater(1, lambda: fired.append(3))
+    machine.run(1)
+    assert fired == [1, 3]
+    assert [one.type for one in loggedFailures] == [ValueError]
+    loggedFailures.clear()
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("later"), st.integers(0, 20)),
+        st.tuples(st.just("cancel"), st.integers(0, 99)),
+        st.tuples(st.just("reset"), st.tuples(st.integers(0, 99), st.integers(0, 20))),
+        st.tuples(st.just("delay"), st.tuples(st.integers(0, 99), st.integers(-5, 20))),
+        st.tuples(st.just("run"), st.integers(1, 10)),
+        st.tuples(st.just("set"), st.integers(-50, 50)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_asAnyClock(steps: list[tuple[str, Any]]) -> None:
+    """
+    Whatever is asked of it, it does as a clock that nobody sets; what is called may ask for more.
+    """
+    machine, other = Machine(), Clock()
+    fired: tuple[list[Any], list[Any]] = ([], [])
+    clocks: tuple[Any, Any] = (machine.steady, other)
+    timers: tuple[list[Any], list[Any]] = ([], [])
+
+    def later(which: int, seconds: float, again: bool) -> None:
+        def fire() -> None:
+            fired[which].append((number, clocks[which].seconds()))
+            if again:
+                later(which, seconds + 1, False)
+
+        number = len(timers[which])
+        timers[which].append(clocks[which].callLater(seconds, fire))
+
+    for kind, value in steps:
+        if kind == "run":
+            for _ in range(value):
+                machine.run(1)
+                other.advance(1)
+        elif kind == "set":
+            machine.set(value)
+        for which in (0, 1):
+            if kind == "later":
+                later(which, value, value % 2 == 0)
+            elif kind in ("cancel", "reset", "delay"):
+                index, *amount = value if isinstance(value, tuple) else (value,)
+                active = [one for one in timers[which] if one.active()]
+                if active:
+                    getattr(active[index % len(active)], kind)(*amount)
+    for _ in range(100):
+        machine.run(1)
+        other.advance(1)
+    assert sorted(fired[0]) == sorted(fired[1])
+    assert machine.steady.getDelayedCalls() == other.getDelayedCalls() == []
+    assert machine.reactor.getDelayedCalls() == []
 
 
 def test_aClockOfItsOwn() -> None:

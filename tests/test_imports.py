@@ -14,12 +14,12 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
-    {"error", "counters", "bucket", "clock", "naming", "secrecy"},
+    {"error", "counters", "bucket", "naming", "secrecy"},
     {"cause", "interfaces"},
     {"profile"},
     {"wire"},
     {"log"},
-    {"slices"},
+    {"clock", "slices"},
     {"pptp", "ppp"},
     {
         "declaration",

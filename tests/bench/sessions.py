@@ -132,7 +132,8 @@ def serve(folder: Path) -> None:
             return len(service.gateway.sessions)
         if words[0] == "figures":
             gc.collect()
-            timers = [call for call in loop.getDelayedCalls() if call.active()]
+            calls = service.gateway.clock.getDelayedCalls()
+            timers = [call for call in calls if call.active()]
             files = len(os.listdir("/proc/self/fd"))
             return {"memory": memory(), "files": files, "timers": len(timers)}
         usage = resource.getrusage(resource.RUSAGE_SELF)

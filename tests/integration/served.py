@@ -40,7 +40,7 @@ def state() -> None:
     Print how much there is of whatever could leak.
     """
     gc.collect()
-    calls = [call for call in reactor.getDelayedCalls() if call.active()]
+    calls = [call for call in service.gateway.clock.getDelayedCalls() if call.active()]
     held = {
         "lines": sum(isinstance(one, Line) for one in gc.get_objects()),
         "addresses": pool.used,

@@ -1,0 +1,102 @@
+"""
+Whether somebody sets the machine's clock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+# From linux/time.h and linux/timerfd.h.
+_CLOCK_REALTIME = 0
+_ABSOLUTE, _CANCEL_ON_SET = 1, 2
+_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+# In seconds since 1970: the year 2242.
+_NEVER = 1 << 33
+
+
+class _Times(ctypes.Structure):
+    """
+    C{struct itimerspec}: the interval and the time of the first expiration.
+    """
+
+    _fields_ = (
+        ("intervalSeconds", ctypes.c_long),
+        ("intervalNanoseconds", ctypes.c_long),
+        ("seconds", ctypes.c_long),
+        ("nanoseconds", ctypes.c_long),
+    )
+
+
+@implementer(IReadDescriptor)
+class ClockWatch:
+    """
+    Calls back when the machine's clock was set: a timer of the kernel's that never expires, and is
+    cancelled then.
+    """
+
+    def __init__(self, reactor: Any, call: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._call = call
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = -1
+
+    def start(self) -> None:
+        """
+        Watch; without such timers there is nothing to watch with.
+        """
+        self._descriptor = self._libc.timerfd_create(_CLOCK_REALTIME, _FLAGS)
+        if self._descriptor >= 0:
+            self._arm()
+            self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """
+        Watch no longer. Harmless the second time.
+        """
+        if self._descriptor >= 0:
+            self._reactor.removeReader(self)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def fileno(self) -> int:
+        """
+        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
+        """
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        """
+        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
+        """
+        return "clock"
+
+    def doRead(self) -> None:
+        """
+        It was set, or the kernel thinks so.
+        """
+        try:
+            os.read(self._descriptor, 8)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                return
+        self._arm()
+        self._call()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        See L{twisted.internet.interfaces.IFileDescriptor.connectionLost}.
+        """
+        self.stop()
+
+    def _arm(self) -> None:
+        times = _Times(0, 0, _NEVER, 0)
+        flags = _ABSOLUTE | _CANCEL_ON_SET
+        self._libc.timerfd_settime(self._descriptor, flags, ctypes.byref(times), None)
