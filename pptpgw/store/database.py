@@ -15,7 +15,9 @@ A SQL database: SQLite in a file, or PostgreSQL.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 from twisted.enterprise import adbapi
@@ -24,10 +26,13 @@ from twisted.python.failure import Failure
 
 from pptpgw.clock import steady
 from pptpgw.error import ConfigurationError
+from pptpgw.log import Logger
 from pptpgw.store import sqlite
 from pptpgw.store.error import StoreError
 
 T = TypeVar("T")
+
+_log = Logger()
 
 DEADLINE_SECONDS = 8.0
 """
@@ -37,6 +42,11 @@ How long a query may take, its wait for a thread and for locks included.
 LOCK_SECONDS = 4.0
 """
 How long it waits for locks, and for a connection.
+"""
+
+CLOSE_SECONDS = 6.0
+"""
+How long the end waits for queries that run: longer than they may wait for a server or for locks.
 """
 
 MOST_QUERIES = 4096
@@ -110,6 +120,13 @@ class _Pool(adbapi.ConnectionPool):
     connectionFactory = _Connection
     _isClosing = False
 
+    def __init__(self, *arguments: object, **named: object) -> None:
+        base: Any = super()
+        base.__init__(*arguments, **named)
+        # One that hangs (its file is on a server that does) doesn't keep the process.
+        threads: Any = self.threadpool
+        threads.threadFactory = partial(Thread, daemon=True)
+
     def connect(self) -> Any:
         """
         The connection of this thread.
@@ -127,11 +144,16 @@ class _Pool(adbapi.ConnectionPool):
 
     def finalClose(self) -> None:
         """
-        Wait for the threads, which takes as long as a query that runs may take, and no longer.
+        Wait for the threads, which takes as long as a query that runs may take, and
+        L{CLOSE_SECONDS} at most.
         """
         self._isClosing = True
         base: Any = super()
-        base.finalClose()
+        closing = Thread(target=base.finalClose, name="store", daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
+        if closing.is_alive():
+            _log.error("a query still runs after {seconds:g} s: it is left", seconds=CLOSE_SECONDS)
 
 
 # adbapi has no types.

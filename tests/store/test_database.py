@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -154,6 +155,53 @@ class TestDeadline:
         released.set()
         await DeferredList(waiting)
         assert await hurried.read(one) == (2,)
+
+
+class TestClose:
+    async def test_aQueryThatHangs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
+    ) -> None:
+        """
+        It is left after a while.
+        """
+        monkeypatch.setattr(database, "CLOSE_SECONDS", 0.1)
+        made = Database(reactor, f"sqlite:{tmp_path}/x", create=True)
+        released, begun = Event(), Event()
+
+        def hang(transaction: Transaction) -> None:
+            begun.set()
+            released.wait(20)
+
+        asked = made.read(hang)
+        begun.wait(10)
+        made.close()
+        assert log == ["a query still runs after 0.1 s: it is left"]
+        released.set()
+        await asked
+
+    def test_theProcessEnds(self, tmp_path: Path) -> None:
+        """
+        Whatever its threads do.
+        """
+        program = f"""
+from threading import Event
+from twisted.internet import reactor
+from pptpgw.store import database
+
+database.CLOSE_SECONDS = 0.1
+made = database.Database(reactor, "sqlite:{tmp_path}/x", create=True)
+
+def hang(transaction):
+    reactor.callFromThread(reactor.stop)
+    Event().wait()
+
+reactor.callWhenRunning(made.read, hang)
+reactor.run()
+print("over")
+"""
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (0, "over\n"), done.stderr
 
 
 class TestSQLite:
