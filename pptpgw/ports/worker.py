@@ -19,6 +19,8 @@ from threading import Condition, Thread
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.log import Logger
+
 Job = Callable[[], object]
 
 POLL = 0.01
@@ -54,10 +56,13 @@ class Worker:
     The thread and its queue.
     """
 
+    _log = Logger()
+
     def __init__(self, name: str, limit: int) -> None:
         """
         @param limit: how many jobs wait at most, the one that is being done included.
         """
+        self._name = name
         self._limit = limit
         self._jobs: deque[Job] = deque()
         self._changed = Condition()
@@ -66,7 +71,7 @@ class Worker:
 
     def put(self, job: Job) -> bool:
         """
-        Have C{job} done, which mustn't raise; false: there is no room, or L{stop} was called.
+        Have C{job} done; false: there is no room, or L{stop} was called. What it raises is logged.
         """
         with self._changed:
             if len(self._jobs) >= self._limit or self._stopping:
@@ -107,7 +112,10 @@ class Worker:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            job()
+            try:
+                job()
+            except Exception:
+                self._log.failure("thread {name} failed in one of its jobs", name=self._name)
             with self._changed:
                 self._jobs.popleft()
                 self._changed.notify_all()

@@ -16,6 +16,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.log import Logger
@@ -188,6 +189,18 @@ class TestWorker:
         go.set()
         assert worker.wait(10)
         assert done == [1, 3]
+
+    def test_aJobThatRaises(self, loggedFailures: list[Failure]) -> None:
+        """
+        It is logged, and the next one is done.
+        """
+        worker, done = Worker("test", 2), list[int]()
+        worker.put(lambda: 1 // 0)
+        worker.put(lambda: done.append(1))
+        assert worker.wait(10)
+        assert done == [1]
+        assert [failure.type for failure in loggedFailures] == [ZeroDivisionError]
+        loggedFailures.clear()
 
     def test_finished(self) -> None:
         """
