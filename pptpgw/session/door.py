@@ -5,11 +5,11 @@ The rules:
 
  - Connections are counted in all, from each address, and, as long as they have sent no whole
    message, apart.
- - Where there are too many in all, or too many silent ones, the newest may have the place of one
-   whose callers haven't proven who they are, by the rules of L{pptpgw.session.places}, silent ones
-   only for a silent one's. Otherwise it is refused.
+ - Where there are too many in all, the newest gets the place of a connection on which no caller has
+   proven who it is; where there are too many silent ones, that of a silent one. The rules of
+   L{pptpgw.session.places} say which, or that the newest is refused.
 
-It counts, and does nothing: whoever must go is closed by whoever asked.
+L{Door} only counts: the connection that must go is closed by whoever asked.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Door(Generic[C]):
 
     def refusal(self, host: str) -> tuple[str, C | None]:
         """
-        Why one more from C{host} can't be let in, empty where it can; and which one must be closed
-        for it, that L{closed} need not be told of.
+        Why one more from C{host} can't be let in, empty where it can; and the connection that must
+        be closed for it, if any. L{closed} need not be called for that one.
         """
         if self._hosts[host] >= self._maxPerHost:
             return TOO_MANY_FROM_ONE, None

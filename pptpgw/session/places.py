@@ -1,19 +1,18 @@
 """
-Who must go when places are short, of callers that have yet to prove who they are.
+The places of callers that haven't proven who they are, and who loses one when they are short.
 
 The rules:
 
- - A newcomer takes the place of the oldest of the source (the address) that has the most, if that
-   source has more than the newcomer's own would have with it. So a source that wants all places
-   loses them to the others one by one, and takes none from who has few.
- - Where nobody has more, a place that was held for L{GRACE} seconds is free for anybody: who means
-   to call has proven itself by then. One that is held for less isn't taken, else a crowd of honest
-   callers that want more places than there are would only throw each other out.
+ - A newcomer gets the place of the oldest caller of the source (the address) that has the most
+   places, provided that these are more than the newcomer's source will have. So a source that takes
+   all places loses them to the others one by one, and can't take any from a source that has few.
+ - Where no source has more, a newcomer gets a place that was held for L{GRACE} seconds or longer:
+   an honest caller has usually proven itself by then. A place that was held for less isn't taken
+   away, because honest callers that are more than there are places would throw each other out.
  - Half of the places are kept for sources from which somebody has logged in lately (L{Known}).
-   While these have less than their half, their newcomers take the places of the others without
-   further conditions, and others take none of theirs.
-
-What isn't given so isn't given: the newcomer is refused.
+   While these hold less than half, a newcomer of theirs gets the place of another source's caller
+   without further conditions, and newcomers from other sources get none of theirs.
+ - A newcomer that gets no place by these rules is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Generic, TypeVar
 
 GRACE = 5.0
 """
-Seconds.
+Seconds for which a place can't be taken away only because somebody wants it.
 """
 
 LATELY = 86400.0
@@ -178,7 +177,7 @@ class Places(Generic[T]):
 
     def displace(self, source: str, limit: int) -> T | None:
         """
-        Take a place for a newcomer from C{source} from who has to give it up; None: nobody has to.
+        Find who loses its place to a newcomer from C{source}, and remove it; None: nobody does.
 
         @param limit: how many places there are.
         """
@@ -200,8 +199,8 @@ class Places(Generic[T]):
 
     def displaceOwn(self, source: str) -> T | None:
         """
-        Take a place for a newcomer from C{source} from one of the same source that has held it for
-        long; None: there is none.
+        Find who loses its place to a newcomer from the same C{source}, because it has held it for
+        L{GRACE} seconds, and remove it; None: nobody does.
         """
         for crowd in self._crowds:
             while (found := crowd.oldestOf(source)) is not None and self._isHeldLong(found[1]):
