@@ -35,8 +35,8 @@ INPUT_SECONDS = 20
 LIMIT_MEGABYTES = 2048
 
 _COMMAND = (sys.executable, "-m", "tests.fuzz.fuzzed")
-_ENDINGS = ("crash-", "leak-", "oom-", "timeout-", "slow-unit-")
-# Where libFuzzer or a sanitizer begins to say what is wrong, and what it says at the end.
+_ENDINGS = ("crash-", "leak-", "oom-", "timeout-")
+# Where libFuzzer or a sanitizer begins to say what is wrong.
 _BEGINNING = re.compile(r"^ === Uncaught Python|^==\d+==|: runtime error:", re.M)
 _CALLS = re.compile(r"(\d+) calls")
 _RUNS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")

@@ -28,6 +28,7 @@ CALLERS = 50_000
 Inputs that one gateway serves: each caller has an address of its own.
 """
 
+# Longer than any timer of a call that is gone.
 _REST_SECONDS = 80
 
 _NUMBERS = (ppp.LCP, ppp.PAP, ppp.CHAP, ppp.EAP, ppp.CCP, *CONTROLS)
@@ -45,11 +46,19 @@ def _world(encryption: str) -> tuple[World, dict[str, int]]:
     its tables are without callers.
     """
     if encryption in _worlds and _worlds[encryption][0].callers > CALLERS:
-        _worlds.pop(encryption)[0].stop()
+        close()
     if encryption not in _worlds:
         world = World(encryption, setupTimeout=60)
         _worlds[encryption] = world, rest(world)
     return _worlds[encryption]
+
+
+def close() -> None:
+    """
+    Stop the gateways; the next input makes new ones.
+    """
+    while _worlds:
+        _worlds.popitem()[1][0].stop()
 
 
 def link(begin: Callable[[World], Caller], encryption: str = "require") -> Target:
@@ -78,7 +87,7 @@ def link(begin: Callable[[World], Caller], encryption: str = "require") -> Targe
             }
         except BaseException:
             # The next input begins in a world that is sound.
-            _worlds.pop(encryption)[0].stop()
+            close()
             raise
 
     return target

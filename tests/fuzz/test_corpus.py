@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fuzz import link
 from tests.fuzz.reader import Target
 from tests.fuzz.targets import CORPUS, KINDS, pathOf, saved, targetsOf
 
@@ -16,6 +17,15 @@ LIMIT = 100_000
 """
 Octets of all files together.
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gateways() -> Iterator[None]:
+    """
+    Those that serve one input after the other are stopped at the end.
+    """
+    yield
+    link.close()
 
 
 def every() -> Iterator[tuple[str, str, Target]]:
