@@ -8,6 +8,7 @@ C{privilegedStartService}, so that the process may give them up afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,7 +23,7 @@ from pptpgw import __version__, plugin
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import checkersOf, portalOf
 from pptpgw.client import PPTPClientEndpoint
-from pptpgw.clock import Steady, steady
+from pptpgw.clock import steady
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.datapath import mppe
@@ -154,9 +155,8 @@ class GatewayService(Service):
             what it is told; so for a checker; or an observer lacks something.
         """
         self._reactor = reactor = steady(reactor)
-        self._clockWatch: ClockWatch | None = None
-        if isinstance(reactor, Steady):
-            self._clockWatch = ClockWatch(reactor, reactor.clockWasSet)
+        self._clockWatch = ClockWatch(reactor)
+        self._stop = partial(stopPart, reactor)
         self._configuration = configuration
         self._portal = portal = portalOf(users)
         listen, network = configuration.listen, configuration.network
@@ -286,7 +286,10 @@ class GatewayService(Service):
         yield self._stop("control connections", self._control.stop)
         yield DeferredList(
             [
-                self._stop("masquerading", self._stopMasquerade),
+                self._stop(
+                    "masquerading",
+                    lambda: self._masqueraded.addCallback(lambda _: self._masquerade.stop()),
+                ),
                 self._records.stop(),
                 self._stop("RADIUS services", self.radiusServices.stop),
             ]
@@ -379,8 +382,7 @@ class GatewayService(Service):
                 limit=limit,
                 wanted=listen.maxConnections,
             )
-        if self._clockWatch is not None:
-            self._clockWatch.start()
+        self._clockWatch.start()
         self.dataPath.start()
         self.radiusServices.open()
         self._records.open()
@@ -407,19 +409,11 @@ class GatewayService(Service):
                 refused[0].raiseException()
         self._opened = True
 
-    def _stop(
-        self, name: str, stop: Callable[[], object], seconds: float = STOP_SECONDS
-    ) -> Deferred[None]:
-        return stopPart(self._reactor, name, stop, seconds)
-
     def _stopListening(self) -> Deferred[Any]:
         listening, self._listening = self._listening, []
         return DeferredList(
             [self._stop(f"TCP port {one.getHost().port}", one.stopListening) for one in listening]
         )
-
-    def _stopMasquerade(self) -> Deferred[None]:
-        return self._masqueraded.addCallback(lambda _: self._masquerade.stop())
 
     def _close(self) -> Deferred[Any]:
         """
@@ -427,7 +421,6 @@ class GatewayService(Service):
         """
         self._opened = False
         radius = [("RADIUS", self.radius.stop)] if self.radius is not None else []
-        watch = [("clock", self._clockWatch.stop)] if self._clockWatch is not None else []
         parts: list[tuple[str, Callable[[], object]]] = [
             *radius,
             ("records of sessions", self._records.close),
@@ -435,7 +428,7 @@ class GatewayService(Service):
             *((f"network {name}", one.stop) for name, one in reversed(self.networks.items())),
             ("the data path", self.dataPath.stop),
             ("RADIUS services", self.radiusServices.close),
-            *watch,
+            ("the watch of the clock", self._clockWatch.stop),
         ]
         return DeferredList([self._stop(name, stop) for name, stop in parts])
 

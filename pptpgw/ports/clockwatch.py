@@ -7,12 +7,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from pptpgw.clock import Steady
 
 # From linux/time.h and linux/timerfd.h.
 _CLOCK_REALTIME = 0
@@ -38,20 +39,24 @@ class _Times(ctypes.Structure):
 @implementer(IReadDescriptor)
 class ClockWatch:
     """
-    Calls back when the machine's clock was set: a timer of the kernel's that never expires, and is
-    cancelled then.
+    Tells a L{Steady} when the machine's clock was set: by a timer of the kernel's that never
+    expires, and is cancelled then.
     """
 
-    def __init__(self, reactor: Any, call: Callable[[], object]) -> None:
+    def __init__(self, reactor: Any) -> None:
+        """
+        @param reactor: where it is no L{Steady} there is nothing to tell, and none to watch for.
+        """
         self._reactor = reactor
-        self._call = call
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = -1
 
     def start(self) -> None:
         """
-        Watch; without such timers there is nothing to watch with.
+        Watch; on a kernel without such timers there is nothing to watch with.
         """
+        if not isinstance(self._reactor, Steady):
+            return
         self._descriptor = self._libc.timerfd_create(_CLOCK_REALTIME, _FLAGS)
         if self._descriptor >= 0:
             self._arm()
@@ -88,7 +93,7 @@ class ClockWatch:
             if error.errno == errno.EAGAIN:
                 return
         self._arm()
-        self._call()
+        self._reactor.clockWasSet()
 
     def connectionLost(self, reason: Failure) -> None:
         """
