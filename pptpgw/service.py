@@ -420,9 +420,8 @@ class GatewayService(Service):
         Close what is open, whatever of it there is; the last that was opened first.
         """
         self._opened = False
-        radius = [("RADIUS", self.radius.stop)] if self.radius is not None else []
         parts: list[tuple[str, Callable[[], object]]] = [
-            *radius,
+            *([("RADIUS", self.radius.stop)] if self.radius is not None else ()),
             ("records of sessions", self._records.close),
             ("traffic shaping", self._shaper.stop),
             *((f"network {name}", one.stop) for name, one in reversed(self.networks.items())),
