@@ -7,7 +7,7 @@ whose server has said nothing for L{SPARE_SECONDS} longer is closed, so that its
 
 from __future__ import annotations
 
-from selectors import DefaultSelector
+from selectors import PollSelector
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -61,7 +61,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
         """
         try:
             wanted = next(gen)
-            with DefaultSelector() as selector:
+            with PollSelector() as selector:
                 key = selector.register(self.pgconn.socket, wanted)
                 while True:
                     ready = selector.select(self.patience)
