@@ -3,6 +3,7 @@
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy and the import rule
+# make floors  the native tests on the lowest and the newest versions of all that pptpgw needs
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and what grows with them; root only
 # make bench   throughput, set-up time, memory and lateness; root only
@@ -13,12 +14,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB ?=
 SECONDS ?= 60
+FLOORS ?= lowest newest
 COUNT ?= 20000
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
 
-.PHONY: run demo test lab check fuzz soak bench clean packages
+.PHONY: run demo test lab check floors fuzz soak bench clean packages
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m pptpgw
@@ -39,6 +41,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+
+floors: $(VENV)/.test
+	$(BIN)/python -m tests.floors $(FLOORS)
 
 fuzz:
 	@tests/packages.sh fuzz

@@ -51,24 +51,27 @@ setup(
         for name in ("pptpgw.datapath._mppe", "pptpgw.ports._gre")
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    # With each of these versions the tests pass: make floors tries them, and the newest.
     install_requires=[
-        "twisted >= 24",
-        "zope.interface",
-        "service-identity",
+        "twisted >= 24.3",
+        "zope.interface >= 6.0",
+        "service-identity >= 21.1",
         "pyrad >= 2.6",
-        "pycryptodome",
-        "pyopenssl",
-        "cryptography",
+        "pycryptodome >= 3.10.1",
+        "pyopenssl >= 24.3",
+        # Where RC4 and DES are in hazmat.decrepit.
+        "cryptography >= 43",
     ],
     entry_points={"console_scripts": ["pptpgw = pptpgw.command.main:main"]},
     extras_require={
         "fuzz": ["atheris"],
-        "postgresql": ["psycopg[binary] >= 3.1"],
+        "postgresql": ["psycopg[binary] >= 3.1.8"],
         "test": [
             "hypothesis",
             "mypy",
             "mypy-zope",
-            "psycopg[binary] >= 3.1",
+            "packaging",
+            "psycopg[binary] >= 3.1.8",
             "pytest",
             "pytest-twisted",
             "ruff",

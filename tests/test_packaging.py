@@ -16,12 +16,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.floors import floors
+
 ROOT = Path(__file__).parent.parent
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "state", "*.egg-info", "*.so", "__pycache__", ".*_cache"
 )
 TWISTED = distribution("Twisted")
 TWISTD = next(path for path in TWISTED.files or () if path.name == "twistd")
+
+
+def test_everythingNeededHasALowestVersion() -> None:
+    """
+    C{make floors} tries these.
+    """
+    needed = {name for name, _, version in (one.partition("==") for one in floors()) if version}
+    assert {"twisted", "cryptography", "psycopg"} <= needed
 
 
 class Environment:

@@ -65,6 +65,14 @@ def run(world: World, tmp_path: Path) -> Callable[[str], Program]:
     return start
 
 
+def test_everyFileIsRun() -> None:
+    """
+    The others are run by L{tests.integration.test_documents}.
+    """
+    others = {"README.md", "pptpgw.service", "pptpgw.toml"}
+    assert {path.name for path in (ROOT / "tap").iterdir()} - {"__pycache__"} == {*TACS, *others}
+
+
 @pytest.mark.parametrize("name", TACS)
 def test_aRefusedCaller(
     run: Callable[[str], Program], client: Callable[[], Client], name: str

@@ -1,0 +1,73 @@
+"""
+Try the lowest and the newest versions of what C{setup.py} asks for.
+
+Each has a virtual environment of its own, in C{.venv/floors}: the lowest with every version that
+C{setup.py} names, the newest with what the index has today. C{pip check} must find no fault there,
+and the native tests that need no real client must pass; what only tests need is the newest in both.
+
+Run it as C{python -m tests.floors}, or with one of C{lowest} and C{newest}.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".venv" / "floors"
+LEFT_OUT = ("bench", "demo", "fuzz", "integration", "lab", "test_packaging.py")
+BESIDES = ("tests/integration/test_twistd.py", "tests/integration/test_tac.py")
+PARTS = min(2, os.cpu_count() or 1)
+
+
+def floors() -> Iterator[str]:
+    """
+    What is needed to run, not to test, each in the lowest version that is said to do.
+
+    @raise ValueError: no lowest version is said.
+    """
+    for line in metadata.requires("pptpgw") or ():
+        one = Requirement(line)
+        if one.marker is None or one.marker.evaluate({"extra": "postgresql"}):
+            (floor,) = [part.version for part in one.specifier if part.operator == ">="]
+            yield f"{one.name}=={floor}"
+
+
+def attempt(kind: str) -> bool:
+    """
+    Install the lowest or the newest, and run the tests; whether all is well.
+    """
+    folder = FOLDER / kind
+    print(f"== The {kind} versions", flush=True)
+    venv.create(folder, clear=True, with_pip=True)
+    python = str(folder / "bin" / "python")
+    limits = folder / "limits.txt"
+    limits.write_text("".join(f"{one}\n" for one in floors()) if kind == "lowest" else "")
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    install = [*pip, "install", "--constraint", str(limits), "--editable", ".[test]"]
+    for command in (install, [*pip, "check"], [*pip, "list"]):
+        if subprocess.run(command, cwd=ROOT).returncode:
+            return False
+    tests = [f"--ignore=tests/{one}" for one in LEFT_OUT] + ["tests", *BESIDES]
+    running = [
+        subprocess.Popen(
+            [python, "-m", "pytest", "-q", *tests],
+            cwd=ROOT,
+            env=os.environ | {"NATIVE_PART": f"{part}/{PARTS}"},
+        )
+        for part in range(1, PARTS + 1)
+    ]
+    statuses = [one.wait() for one in running]
+    return not any(statuses)
+
+
+if __name__ == "__main__":
+    attempts = [attempt(kind) for kind in sys.argv[1:] or ("lowest", "newest")]
+    sys.exit(not all(attempts))
