@@ -180,7 +180,7 @@ class ClientCall:
             self._call.hangUp(cause)
 
     def _cancelled(self, opened: Deferred[ClientCall]) -> None:
-        # The failure is known before the end of the link is, which would be another.
+        # Before the link is closed, whose end would make it fail with CallError.
         opened.errback(CancelledError())
         self.link.close("cancelled")
 
@@ -261,7 +261,7 @@ class ClientConnection:
         self.closed.callback(reason)
 
     def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
-        # As for a call.
+        # Before the connection is closed, whose end would make it fail with CallError.
         opened.errback(CancelledError())
         if self._control is not None:
             self._control.end("cancelled")

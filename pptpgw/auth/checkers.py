@@ -104,6 +104,10 @@ class ChapSecretsChecker:
         try:
             with self._path.open() as file:
                 content = file.read(MAXIMUM_OCTETS + 1)
+        except PermissionError as problem:
+            raise ConfigurationError(
+                f"{path}: {problem.strerror}; it must belong to the user that the gateway runs as"
+            ) from problem
         except OSError as problem:
             raise ConfigurationError(f"{path}: {problem.strerror}") from problem
         if len(content) > MAXIMUM_OCTETS:

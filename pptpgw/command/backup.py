@@ -33,7 +33,7 @@ class Backup(Named):
         scheme, _, path = self.url.partition(":")
         if scheme != "sqlite":
             raise ConfigurationError(f"{scheme}: only an SQLite store is copied; use pg_dump")
-        # The reactor waits too.
+        # Copying blocks the reactor, whose own signal handlers would do nothing meanwhile.
         with onInterrupt(sys.exit):
             sqlite.backup(Path(path), Path(self.name))
         print(f"The accounts are copied to {self.name}.")

@@ -45,7 +45,7 @@ class Password(Options):
         """
         if self["generate"]:
             return token_urlsafe(_OCTETS).encode()
-        # The reactor waits too: it can't stop what waits for somebody to type.
+        # Reading blocks the reactor, whose own signal handlers would do nothing meanwhile.
         with onInterrupt(sys.exit):
             if self["stdin"]:
                 password = sys.stdin.buffer.readline().rstrip(b"\r\n")

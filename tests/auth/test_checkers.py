@@ -213,6 +213,22 @@ def test_mode(path: Path, mode: int) -> None:
         checker(path)
 
 
+def test_theFileOfAnotherUser(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One that only another user may read is refused with what to do.
+    """
+
+    def denied(self: FilePath[str], mode: str = "r") -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FilePath, "open", denied)
+    with pytest.raises(ConfigurationError) as caught:
+        checker(path)
+    assert str(caught.value) == (
+        f"{path}: Permission denied; it must belong to the user that the gateway runs as"
+    )
+
+
 def test_cannotBeUsed(path: Path) -> None:
     """
     At the start a file that is malformed, too large, a folder or missing is an error that names it.
