@@ -5,7 +5,7 @@ What C{twistd pptpgw} is told on the command line, and the service that it makes
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -77,6 +77,17 @@ class Options(usage.Options, AuthOptionMixin):
     def __init__(self) -> None:
         usage.Options.__init__(self)
         self.configuration = Configuration()
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the words of the command line. What is wrong with them ends the process with status 1:
+        before its version 26.10 C{twistd} takes a L{usage.UsageError} for a good end.
+        """
+        try:
+            usage.Options.parseOptions(self, options)
+        except usage.UsageError as error:
+            print(self)
+            sys.exit(f"pptpgw: {error}")
 
     def opt_auth(self, description: str) -> None:
         """
