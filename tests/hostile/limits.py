@@ -115,7 +115,7 @@ LIMITS_PER_CALL = {
     "MPLSNetwork._neighbours": 1,
     "MPLSNetwork._open": 1,
     "MPLSNetwork._placed": 1,
-    "Seating._lines": 1,
+    "Gateway.lines": 1,
     "RouteTable.exact": 2,
     "RouteTable._tables[]": 2 * 5,
     "Session.networks": 12,
