@@ -212,7 +212,7 @@ class Channel:
         found = recovery.follow(decryptor, frame, gap)
         if found is not None:
             self._setDecryptor(found)
-        return found and self._decryptor
+        return None if found is None else self._decryptor
 
     def _encrypted(self, frame: bytes) -> None:
         """
