@@ -472,6 +472,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.error",
         "pptpgw.interfaces",
         "pptpgw.log",
+        "pptpgw.naming",
         "pptpgw.plugin",
         "pptpgw.wire",
         "pptpgw.wire.text",
