@@ -225,13 +225,14 @@ def campaign(kinds: Sequence[str], seconds: float, jobs: int, keeping: bool) -> 
         def one(kind: str) -> Result:
             return attack(each) if kind == LIVE else fuzz(kind, each, folder, native)
 
+        sound = True
         with ThreadPoolExecutor(jobs) as pool:
-            results = list(pool.map(one, kinds))
-        for result in results:
-            report(result)
-            if keeping and not result.failed and result.kind != LIVE:
-                keep(result.kind, folder / result.kind)
-    return not any(result.failed or result.findings for result in results)
+            for result in pool.map(one, kinds):
+                report(result)
+                sound &= not (result.failed or result.findings)
+                if keeping and not result.failed and result.kind != LIVE:
+                    keep(result.kind, folder / result.kind)
+    return sound
 
 
 def reproduce(kind: str, name: str, octets: bytes) -> int:
