@@ -64,7 +64,7 @@ setup(
     ],
     entry_points={"console_scripts": ["pptpgw = pptpgw.command.main:main"]},
     extras_require={
-        "fuzz": ["atheris"],
+        "fuzz": ["atheris >= 3"],
         "postgresql": ["psycopg[binary] >= 3.1.8"],
         "test": [
             "hypothesis",
