@@ -1,6 +1,6 @@
 """
-Long work in slices: whoever has thousands of things to do does some of them in each turn of the
-reactor, so that packets and timers have their turn between.
+Long work in slices: whoever has thousands of things to do does some of them at a time, so that
+packets and timers have their turn between.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from pptpgw.log import Logger
 SECONDS = 0.004
 """
 How long one slice may take. The last step that begins in it may take longer.
+"""
+
+
+PAUSE = SECONDS
+"""
+How long the loop is left to others before the next slice. What was done for thousands of sessions
+has timers of its own, which are due as close together as it was done: they need room as well.
 """
 
 
@@ -45,7 +52,7 @@ class Slices:
                 if self.done.called:
                     return
                 if seconds() >= end:
-                    self._next = self._clock.callLater(0, self._slice)
+                    self._next = self._clock.callLater(PAUSE, self._slice)
                     return
         except Exception:
             self.done.errback()
@@ -90,8 +97,7 @@ class Burst:
             self._end = now + SECONDS
         if now > self._end:
             self._waiting.append((what, arguments))
-            # The next turn's slice.
-            self._clock.callLater(0, lambda: inSlices(self._clock, self._do()))
+            self._clock.callLater(PAUSE, lambda: inSlices(self._clock, self._do()))
             return
         what(*arguments)
         self._last = self._clock.seconds()

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
+from pptpgw.slices import PAUSE
+
 
 class Ticking(Clock):
     """
@@ -22,8 +24,9 @@ class Ticking(Clock):
 
     def turn(self) -> bool:
         """
-        One turn of the reactor: what was due before; whether there was anything.
+        One turn of the reactor, after the pause between two slices; whether anything was due.
         """
+        self.rightNow += PAUSE
         due = [call for call in self.calls if call.getTime() <= self.rightNow]
         for call in due:
             if call.active():

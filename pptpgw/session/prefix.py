@@ -10,6 +10,7 @@ taken for an account of its own isn't given meanwhile.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
@@ -59,10 +60,14 @@ class PrefixPool:
         for network in self.networks:
             if not network.prefixlen <= length <= network.max_prefixlen:
                 raise ValueError(f"{network} has no prefixes of {length} bits")
-        self._fresh = self._enumerate()
+        self._fresh = self._enumerate(self.networks)
         self._freed: OrderedDict[IPv6Network, None] = OrderedDict()
         # What is in use, by its length in bits.
         self._used: dict[int, set[IPv6Network]] = {}
+        # The same as numbers, sorted, to find what lies within a larger one.
+        self._places: dict[int, list[int]] = {}
+        # What lay within a larger prefix while that was in use.
+        self._passed: dict[IPv6Network, Iterator[IPv6Network]] = {}
 
     @property
     def used(self) -> int:
@@ -75,13 +80,13 @@ class PrefixPool:
         """
         See L{Prefixes.allocate}.
         """
-        prefix = next(self._fresh, None) if len(self._freed) < RESTING else None
+        prefix = self._unused() if len(self._freed) < RESTING else None
         if prefix is None:
             prefix = self._rested()
         if prefix is None:
             raise Exhausted(f"all IPv6 prefixes of {self.length} bits are in use")
         self._freed.pop(prefix, None)
-        self._used.setdefault(self.length, set()).add(prefix)
+        self._use(prefix)
         return prefix
 
     def take(self, prefix: IPv6Network) -> bool:
@@ -90,22 +95,28 @@ class PrefixPool:
         """
         if not self._isFree(prefix):
             return False
-        self._used.setdefault(prefix.prefixlen, set()).add(prefix)
+        self._use(prefix)
         return True
 
     def release(self, prefix: IPv6Network) -> None:
         """
         See L{Prefixes.release}.
         """
-        used = self._used.get(prefix.prefixlen, set())
-        if prefix not in used:
+        length = prefix.prefixlen
+        if prefix not in self._used.get(length, ()):
             return
-        used.remove(prefix)
-        if not used:
-            del self._used[prefix.prefixlen]
-        if prefix.prefixlen < self.length:
+        self._used[length].remove(prefix)
+        places = self._places[length]
+        del places[bisect_left(places, int(prefix.network_address))]
+        if not places:
+            del self._used[length], self._places[length]
+        if length < self.length:
             # Those within it were passed over.
-            self._fresh = self._enumerate()
+            self._passed[prefix] = self._enumerate(
+                one if one.subnet_of(prefix) else prefix
+                for one in self.networks
+                if one.overlaps(prefix)
+            )
             return
         freed = prefix.supernet(new_prefix=self.length)
         if any(freed.subnet_of(network) for network in self.networks):
@@ -117,9 +128,27 @@ class PrefixPool:
             if length <= prefix.prefixlen:
                 if prefix.supernet(new_prefix=length) in used:
                     return False
-            elif any(one.subnet_of(prefix) for one in used):
-                return False
+            else:
+                places = self._places[length]
+                first = bisect_left(places, int(prefix.network_address))
+                if first < len(places) and places[first] <= int(prefix.broadcast_address):
+                    return False
         return True
+
+    def _use(self, prefix: IPv6Network) -> None:
+        self._used.setdefault(prefix.prefixlen, set()).add(prefix)
+        insort(self._places.setdefault(prefix.prefixlen, []), int(prefix.network_address))
+
+    def _unused(self) -> IPv6Network | None:
+        """
+        A prefix that was never given.
+        """
+        for passed in tuple(self._passed):
+            for prefix in self._passed[passed]:
+                if prefix not in self._freed:
+                    return prefix
+            del self._passed[passed]
+        return next((prefix for prefix in self._fresh if prefix not in self._freed), None)
 
     def _rested(self) -> IPv6Network | None:
         """
@@ -132,12 +161,12 @@ class PrefixPool:
             self._freed.move_to_end(prefix)
         return None
 
-    def _enumerate(self) -> Iterator[IPv6Network]:
+    def _enumerate(self, networks: Iterable[IPv6Network]) -> Iterator[IPv6Network]:
         """
-        Those that are free, in order; from one that lies in a larger prefix it goes to the end of
-        that.
+        Those in C{networks} that are free, in order; from one that lies in a larger prefix it goes
+        to the end of that.
         """
-        for network in self.networks:
+        for network in networks:
             place, end = int(network[0]), int(network[-1])
             while place <= end:
                 prefix = IPv6Network((place, self.length))
