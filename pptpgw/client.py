@@ -209,16 +209,20 @@ class ClientConnection:
         self, settings: LinkSettings, protocols: Sequence[INetworkProtocol]
     ) -> Deferred[ClientCall]:
         """
-        Place a call; fires when the first of its network protocols is open, fails with L{CallError}
-        or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout, and
-        cancelling, hang up.
+        Place a call; fires when the first of its network protocols is open. It fails with
+        L{CallError}, with L{pptpgw.error.Exhausted} where the connection has as many calls as it
+        may have or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout,
+        and cancelling, hang up.
 
         @param protocols: what to negotiate, of this call alone.
         """
         if self._control is None:
             return fail(CallError("the control connection is closed"))
         call = ClientCall(self._clock, self._dataPath, settings, protocols)
-        call.place(self._control)
+        try:
+            call.place(self._control)
+        except PPTPGWError:
+            return fail()
         return call.opened.addTimeout(self._timeout, self._clock)
 
     def close(self) -> Deferred[None]:

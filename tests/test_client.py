@@ -17,7 +17,7 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
-from pptpgw.error import CallError
+from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import IChannelOwner, Tunnel
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -95,6 +95,13 @@ def test_timeout(world: World) -> None:
     world.run(0.2, 0.1)
     assert failureOf(placed).check(TimeoutError)
     assertNoCall(world, connection)
+
+
+def test_moreCallsThanAConnectionMayHave(world: World) -> None:
+    connection = world.connect()
+    for _ in range(ConnectionSettings().maximumCalls):
+        place(connection)
+    assert failureOf(place(connection)).check(Exhausted)
 
 
 class NoDataPath(MemoryDataPath):
