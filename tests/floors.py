@@ -50,8 +50,8 @@ def attempt(kind: str) -> bool:
     python = str(folder / "bin" / "python")
     limits = folder / "limits.txt"
     limits.write_text("".join(f"{one}\n" for one in floors()) if kind == "lowest" else "")
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    install = [*pip, "install", "--constraint", str(limits), "--editable", ".[test]"]
+    pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet", "--constraint", str(limits), "--editable", ".[test]"]
     for command in (install, [*pip, "check"], [*pip, "list"]):
         if subprocess.run(command, cwd=ROOT).returncode:
             return False
