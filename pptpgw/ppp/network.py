@@ -330,7 +330,9 @@ class NetworkPhase:
         """
         CCP gave up, was rejected or terminated.
         """
-        self._ccp = None
+        ccp, self._ccp = self._ccp, None
+        if ccp is not None:
+            ccp.detach()
         if self.encrypted or self._settings.encryption == "require":
             self._failEncryption(reason)
         elif self._held:

@@ -87,6 +87,7 @@ def garbage() -> Iterator[Counter[type]]:
         gc.enable()
 
 
+@pytest.mark.parametrize("encryption", ["require", "refused"])
 @pytest.mark.parametrize("end", [vanish, hangUp, beHungUp, terminate, negotiateAnew])
 @pytest.mark.parametrize("protocols", [ipv4, everything])
 @pytest.mark.parametrize("user", [b"eve", b"stranger"])
@@ -94,12 +95,16 @@ def test_anEndedSessionIsFreed(
     user: bytes,
     protocols: Callable[[World], list[INetworkProtocol]],
     end: Callable[[Caller], None],
+    encryption: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    However it ends, be it let in or not.
+    However it ends, be it let in or not, and be it encrypted or not.
     """
-    world = World()
+    world = World("prefer" if encryption == "refused" else encryption)
+    if encryption == "refused":
+        # The callers'.
+        world.encryption = "off"
     monkeypatch.setitem(USERS, b"stranger", b"a guess")
 
     def call() -> None:
