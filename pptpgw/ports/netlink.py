@@ -19,7 +19,7 @@ from pptpgw.interfaces import IKernelInterface
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.rtnetlink import Interface, Kernel, Message, Network, RequestSocket
-from pptpgw.slices import inSlices
+from pptpgw.slices import Burst, inSlices
 
 # Routes that are looked after in one step of long work.
 _STEP = 64
@@ -45,6 +45,7 @@ class NetlinkPort:
     ) -> None:
         self.name = name
         self._clock = clock
+        self._removals = Burst(clock)
         self._connect = connect
         self._kernel: Kernel | None = None
         self._index = 0
@@ -131,7 +132,10 @@ class NetlinkPort:
         self._lengths[length] -= 1
         if not self._lengths[length]:
             del self._lengths[length]
-        inSlices(self._clock, self._withdraw(network))
+        # Those within it get routes of their own first, wider ones before narrower ones.
+        for one in sorted(self._routes[network], key=lambda one: one.prefixlen):
+            self._removals.do(self._leadApart, network, one)
+        self._removals.do(self._drop, network)
 
     def restore(self) -> None:
         """
@@ -219,22 +223,24 @@ class NetlinkPort:
                     return wide
         return None
 
-    def _withdraw(self, network: Network) -> Iterator[None]:
+    def _leadApart(self, network: Network, one: Network) -> None:
         """
-        Remove a route, after those within it have got their own, wider ones first.
+        Have C{one}, which is led by the route for C{network}, led otherwise, as that one goes.
         """
-        within = self._routes[network]
-        for one in sorted(within, key=lambda one: one.prefixlen):
-            if self._kernel is None or network in self._wanted:
-                return
-            if one in within:
-                del within[one], self._covers[one]
-                try:
-                    self._lead(one)
-                except PPTPGWError as error:
-                    self._log.error("{error}", error=str(error))
-                    del self._wanted[one]
-                yield
+        within = self._routes.get(network, {})
+        if self._kernel is None or network in self._wanted or one not in within:
+            return
+        del within[one], self._covers[one]
+        try:
+            self._lead(one)
+        except PPTPGWError as error:
+            self._log.error("{error}", error=str(error))
+            del self._wanted[one]
+
+    def _drop(self, network: Network) -> None:
+        """
+        Remove a route that nobody wants any more.
+        """
         if self._kernel is not None and network not in self._wanted:
             self._routes.pop(network, None)
             self._kernel.ask([rtnetlink.removeRoute(self._index, network)])

@@ -124,6 +124,7 @@ class TestNetlinkPort:
         assert kernel.routes == {*map(str, hosts[:-1]), "10.99.0.200/32"}
         for network in hosts[:-1]:
             port.removeRoute(network)
+        clock.finish()
         for network in (wide, *hosts):
             port.addRoute(network)
         port.removeRoute(wide)
