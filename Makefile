@@ -3,9 +3,9 @@
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy and the import rule
-# make floors  the native tests on the lowest and the newest versions of all that pptpgw needs
+# make floors  the native tests with the lowest and the newest versions of all dependencies
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
-# make soak    COUNT=20000 set-ups, and what grows with them; root only
+# make soak    COUNT=20000 set-ups, and how memory, files and timers grow with them; root only
 # make bench   throughput, set-up time, memory and lateness; root only
 # make clean   remove everything that the others made
 
