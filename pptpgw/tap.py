@@ -325,8 +325,12 @@ class CommandService(GatewayService):
         """
         See L{GatewayService.stopService}.
         """
+        return super().stopService().addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        self._signals.stop()
+        # Sessions end until now, and much is freed.
         self._collector.stopService()
-        return super().stopService().addCallback(lambda _: self._signals.stop())
 
     def _ignored(self, name: str) -> None:
         self._log.warn(

@@ -279,6 +279,8 @@ def main() -> None:
         setUps("set-ups")
         phase("a pool removed by a reload", "reload")
         phase("hang-ups by the server", "hangUp")
+        # The control connections are there still, and would all be idle for too long in one moment.
+        made.close()
         setUps("set-ups again")
         show("all callers gone together", made.vanish())
         setUps("set-ups once more")
