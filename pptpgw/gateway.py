@@ -407,7 +407,11 @@ class Gateway:
         """
         for line in tuple(self.lines):
             if line in self.lines:
-                end(line, _STOPPING)
+                try:
+                    end(line, _STOPPING)
+                except Exception:
+                    # The others end all the same.
+                    self._log.failure("A call failed to end", session=line.caller.session)
             yield
 
     def _abandon(self) -> None:

@@ -392,7 +392,11 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def _stopEach(self, reason: str) -> Iterator[None]:
         for protocol in tuple(self.connections):
-            protocol.connection.stop(reason)
+            try:
+                protocol.connection.stop(reason)
+            except Exception:
+                # The others stop all the same.
+                self._log.failure("A control connection failed to stop")
             yield
 
     def _refusal(self, host: str) -> str:
