@@ -138,7 +138,7 @@ def report(result: Result) -> None:
     begins = _BEGINNING.search(result.said)
     said = result.said[begins.start() :] if begins else result.said
     lines = [line for line in said.splitlines() if not _PROGRESS.match(line)]
-    print("\n".join(lines[:_SHOWN_LINES]))
+    print("\n".join(lines if result.kind == LIVE else lines[:_SHOWN_LINES]))
     for name, octets in result.findings:
         what = f"{result.kind} {name} {octets.hex() or '-'}"
         print(f"To run it again: {sys.executable} -m tests.fuzz --reproduce {what}")

@@ -30,6 +30,8 @@ Inputs that one gateway serves: each caller has an address of its own.
 
 # Longer than any timer of a call that is gone.
 _REST_SECONDS = 80
+# What is known of the LAN; it is forgotten when a frame comes after its time.
+_LAN = ("Port.addresses", "Switch._where")
 
 _NUMBERS = (ppp.LCP, ppp.PAP, ppp.CHAP, ppp.EAP, ppp.CCP, *CONTROLS)
 _PACKETS = (*(one for _, data in CONTROLS.values() for one in data), ppp.MPPE)
@@ -79,7 +81,7 @@ def link(begin: Callable[[World], Caller], encryption: str = "require") -> Targe
             world.assertNoFailure()
             world.rest(_REST_SECONDS)
             world.assertNoFailure()
-            after = rest(world)
+            after = rest(world) | {name: before[name] for name in _LAN if name in before}
             assert before == after, {
                 name: (before.get(name), after.get(name))
                 for name in before.keys() | after.keys()

@@ -11,6 +11,7 @@ kinds.
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,7 +103,8 @@ def _attacked(world: World, folder: Path, seconds: float, seed: str) -> list[str
     finally:
         honest.kill()
     try:
-        if served.interrupt() != 0:
+        # Not SIGINT, which what runs in the background may ignore.
+        if served.interrupt(signal.SIGTERM) != 0:
             wrong.append("the gateway didn't stop in order")
     except AssertionError:
         wrong.append("the gateway doesn't stop")

@@ -33,6 +33,8 @@ def tunnel(stateful: bool) -> Target:
         reader = Reader(octets)
         with unfailing():
             peer = Peer(stateful, reader.choose((0, 1, 0xFFFFFFF0)))
+            # MPPE opens on a call whose numbers are known.
+            peer.send()
             _run(peer, reader)
             if not peer.owner.failures:
                 assert _carries(peer), "the peer's packets don't come through any more"
@@ -72,7 +74,7 @@ def _near(reader: Reader, number: int, kind: int) -> int:
     """
     A number near C{number}, ahead or behind, or any.
     """
-    distance = (reader.number(), 0, reader.number(2), reader.number(4))[kind & 3]
+    distance = reader.number((1, 0, 2, 4)[kind & 3])
     return number - distance if kind & 64 else number + distance
 
 
