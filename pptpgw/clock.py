@@ -24,6 +24,7 @@ from twisted.python.runtime import seconds as timeOfDay
 from zope.interface import directlyProvides, providedBy
 
 from pptpgw.log import Logger
+from pptpgw.timer import cancelled
 
 _FEW = 50
 """
@@ -136,9 +137,7 @@ class Steady:
         timers = self._timers
         if self._cancelled == len(timers):
             timers.clear()
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
+            self._alarm = cancelled(self._alarm)
         elif self._cancelled > _FEW and self._cancelled > len(timers) // 2:
             timers[:] = [one for one in timers if not one.cancelled and one is not timer]
             heapify(timers)

@@ -22,6 +22,8 @@ import gc
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.timer import cancelled
+
 YOUNG = 2000
 """
 New objects, those freed meanwhile not counted, until the young ones are looked through.
@@ -63,9 +65,7 @@ class Collector(Service):
         Have the collector as it was.
         """
         Service.stopService(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = cancelled(self._timer)
         gc.set_threshold(*self._thresholds)
         gc.unfreeze()
 

@@ -33,7 +33,6 @@ from pptpgw.interfaces import (
 from pptpgw.line import Line
 from pptpgw.log import Logger, Quota
 from pptpgw.making import Returns
-from pptpgw.ppp.network import cancelled
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
@@ -49,6 +48,7 @@ from pptpgw.session.places import Known
 from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
 from pptpgw.slices import Burst, inSlices
+from pptpgw.timer import cancelled
 from pptpgw.wire.ppp import PAP
 from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
 

@@ -28,9 +28,9 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger, about
 from pptpgw.making import Made, Making, given
 from pptpgw.ppp.link import Link
-from pptpgw.ppp.network import cancelled
 from pptpgw.pptp.call import Call
 from pptpgw.session.session import Session
+from pptpgw.timer import cancelled
 from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError
 
 if TYPE_CHECKING:

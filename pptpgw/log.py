@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
+from pptpgw.timer import cancelled
 from pptpgw.wire.text import escape
 
 PER_SOURCE = (1 / 6, 20.0)
@@ -180,9 +181,7 @@ class Quota:
         """
         Log now what was left out up to now.
         """
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer = cancelled(self._timer)
         omitted, self._omitted = self._omitted, {}
         for what, one in omitted.items():
             self._log.warn(

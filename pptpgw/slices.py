@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.log import Logger
+from pptpgw.timer import cancelled
 
 SECONDS = 0.004
 """
@@ -61,9 +62,7 @@ class Slices:
                 self.done.callback(None)
 
     def _cancel(self, done: Deferred[None]) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        self._next = cancelled(self._next)
 
 
 GAP = 0.001

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
-    {"error", "counters", "bucket", "naming", "secrecy"},
+    {"error", "counters", "bucket", "naming", "secrecy", "timer"},
     {"cause", "interfaces"},
     {"profile"},
     {"wire"},

@@ -28,6 +28,7 @@ from pptpgw.datapath import mppe
 from pptpgw.datapath.belief import isPlausible
 from pptpgw.datapath.mppe import COUNTS, DecryptorType
 from pptpgw.interfaces import IChannelOwner
+from pptpgw.timer import cancelled
 
 FAILURE_LIMIT = 256
 """
@@ -146,9 +147,7 @@ class Recovery:
         """
         Stop what was begun.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = cancelled(self._timer)
 
     def follow(self, decryptor: DecryptorType, frame: bytes, gap: int) -> DecryptorType | None:
         """

@@ -27,6 +27,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
 from pptpgw.ports.worker import Job, Worker
+from pptpgw.timer import cancelled
 from pptpgw.wire.pcapng import SECTION_HEADER
 
 CHUNK = 65536
@@ -228,10 +229,7 @@ class CaptureFile:
         """
         Hand over what was taken.
         """
-        if self._delayed is not None:
-            if self._delayed.active():
-                self._delayed.cancel()
-            self._delayed = None
+        self._delayed = cancelled(self._delayed)
         octets = b"".join(self._chunk)
         self._chunk.clear()
         self._size = 0

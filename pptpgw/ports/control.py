@@ -33,6 +33,7 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
 from pptpgw.session.places import Known
 from pptpgw.slices import inSlices
+from pptpgw.timer import cancelled
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192
@@ -191,9 +192,7 @@ class ControlProtocol(Protocol):
         """
 
     def _moving(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stalled = cancelled(self._stalled)
 
     def _stall(self) -> None:
         self._stalled = None

@@ -25,7 +25,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkProtocol
@@ -35,6 +34,7 @@ from pptpgw.ncp.ipv6 import IPV6CP
 from pptpgw.ports.script import Run, check
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
+from pptpgw.timer import cancelled
 from pptpgw.wire.text import escape
 
 _DEVICE = "none"
@@ -152,7 +152,8 @@ class Hooks(SessionObserver):
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         late = self._reactor.callLater(self._deadline, self._abandon)
-        return stopped.addCallback(_cancel, late)
+        stopped.addCallback(lambda _: cancelled(late))
+        return stopped
 
     # ISessionObserver
 
@@ -299,8 +300,3 @@ def _userName() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def _cancel(_: None, late: IDelayedCall) -> None:
-    if late.active():
-        late.cancel()

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
+from pptpgw.timer import cancelled
 
 LINES = 50
 """
@@ -200,9 +201,7 @@ class Run(ProcessProtocol):
             self.transport.loseConnection()
 
     def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        self._timer = cancelled(self._timer)
 
     def _printed(self, line: bytes) -> None:
         self._lines += 1

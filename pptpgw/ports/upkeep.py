@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
+from pptpgw.timer import cancelled
 
 SOON = 0.1
 """
@@ -78,9 +79,7 @@ class Upkeep:
         """
         It needn't be kept any longer; harmless the second time.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = cancelled(self._timer)
         mending, self._mending = self._mending, None
         if mending is not None:
             mending.cancel()

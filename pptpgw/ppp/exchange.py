@@ -30,6 +30,7 @@ from pptpgw.cause import Cause, Termination
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 from pptpgw.log import Logger
+from pptpgw.timer import cancelled
 
 # Seconds between two transmissions, and how many there are (pppd's defaults).
 RESTART_SECONDS = 3.0
@@ -101,9 +102,7 @@ class Exchange:
         self._arm(max(PAUSE_SECONDS, due), ask)
 
     def _disarm(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer = cancelled(self._timer)
 
 
 class AuthenticatorExchange(Exchange):

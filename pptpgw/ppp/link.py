@@ -39,9 +39,10 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, LCPSettings
-from pptpgw.ppp.network import NetworkPhase, cancelled
+from pptpgw.ppp.network import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.timer import cancelled
 from pptpgw.wire import ppp
 
 # How often a minute all network protocols together may open: everybody is told each time.
@@ -187,8 +188,7 @@ class Link:
         if channel is None:
             return succeed(False)
         if self._probe is None or self._probe.over:
-            counters = channel.counters
-            self._probe = Probe(self.clock, self.lcp.sendEcho, lambda: counters.framesReceived)
+            self._probe = Probe(self.clock, self.lcp.sendEcho, channel.counters)
         return self._probe.wait()
 
     # IChannelOwner

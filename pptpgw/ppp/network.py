@@ -39,6 +39,7 @@ from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.timer import cancelled
 
 # How many packets of protocols that can't be served yet are kept.
 KEPT_PACKETS = 16
@@ -46,15 +47,6 @@ KEPT_PACKETS = 16
 PREFERENCE_SECONDS = 5.0
 # How long the peer may speak first of encryption where several key lengths are allowed.
 LISTEN_SECONDS = 0.5
-
-
-def cancelled(call: IDelayedCall | None) -> IDelayedCall | None:
-    """
-    Cancel C{call} if it is still to come; what to put in its place: nothing.
-    """
-    if call is not None and call.active():
-        call.cancel()
-    return None
 
 
 @implementer(INetworkLink)

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.counters import Counters
+from pptpgw.timer import cancelled
+
 PROBE_SECONDS = 2.0
 """
 How long a peer has: a path around the world and back takes less, a lost packet or two included.
@@ -26,16 +29,16 @@ class Probe:
     """
 
     def __init__(
-        self, clock: IReactorTime, sendEcho: Callable[[], None], received: Callable[[], int]
+        self, clock: IReactorTime, sendEcho: Callable[[], None], counters: Counters
     ) -> None:
         """
         @param sendEcho: sends an Echo-Request.
-        @param received: how many frames the peer has sent by now; any is a sign of life.
+        @param counters: those of the peer: any frame that it sends is a sign of life.
         """
         self._clock = clock
         self._sendEcho = sendEcho
-        self._received = received
-        self._before = received()
+        self._counters = counters
+        self._before = counters.framesReceived
         self._left = _ECHOES
         self._timer: IDelayedCall | None = None
         self._waiting: list[Deferred[bool]] = []
@@ -60,15 +63,13 @@ class Probe:
         """
         Decide it; harmless where it is decided.
         """
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer = cancelled(self._timer)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(lives)
 
     def _ask(self) -> None:
-        lives = self._received() != self._before
+        lives = self._counters.framesReceived != self._before
         if lives or not self._left:
             self.end(lives)
             return

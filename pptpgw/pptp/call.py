@@ -31,6 +31,7 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import Tunnel
 from pptpgw.pptp.owner import CallOwner, tell
 from pptpgw.pptp.rules import Role
+from pptpgw.timer import cancelled
 from pptpgw.wire.pptp import (
     CallClearRequest,
     CallDisconnectNotify,
@@ -310,9 +311,7 @@ class Call:
         self._timer = self.connection.clock.callLater(seconds, then)
 
     def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        self._timer = cancelled(self._timer)
 
     def _notAnswered(self) -> None:
         self.refuse(OutgoingCallResult.TIME_OUT)

@@ -20,6 +20,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.owner import CallOwner, ConnectionOwner, ControlTransport, tell
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.timer import cancelled
 from pptpgw.wire.framing import Framing
 from pptpgw.wire.pptp import (
     EchoRequest,
@@ -364,9 +365,7 @@ class ControlConnection:
         self._timer = self.clock.callLater(seconds, self._silent)
 
     def _unwatch(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = cancelled(self._timer)
 
     def _startIdling(self) -> None:
         if self.role is Role.PAC and self.state is State.ESTABLISHED and not self.calls:
@@ -376,9 +375,7 @@ class ControlConnection:
             self._idleTimer = self.clock.callLater(seconds, self._idled, seconds)
 
     def _stopIdling(self) -> None:
-        if self._idleTimer is not None:
-            self._idleTimer.cancel()
-            self._idleTimer = None
+        self._idleTimer = cancelled(self._idleTimer)
 
     def _idled(self, seconds: float) -> None:
         self._idleTimer = None

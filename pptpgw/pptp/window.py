@@ -40,6 +40,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.counters import Counters
+from pptpgw.timer import cancelled
 from pptpgw.wire.gre import NUMBERS
 
 RECEIVE_WINDOW = 64
@@ -247,12 +248,8 @@ class Window:
         # No packet is in order any more.
         self.expected = self.acknowledged = NEVER
         self._dropHeld()
-        if self._acknowledgeTimer is not None:
-            self._acknowledgeTimer.cancel()
-            self._acknowledgeTimer = None
-        if self._askTimer is not None:
-            self._askTimer.cancel()
-            self._askTimer = None
+        self._acknowledgeTimer = cancelled(self._acknowledgeTimer)
+        self._askTimer = cancelled(self._askTimer)
         # Who has the window would be kept by it.
         self._deliver = self._acknowledge = self._ask = self._mayWait = self._judge = _nobody
 
@@ -279,8 +276,7 @@ class Window:
                 break
             protocol, information, _ = held.pop(self.expected)
         if self._gapTimer is not None:
-            self._gapTimer.cancel()
-            self._gapTimer = None
+            self._gapTimer = cancelled(self._gapTimer)
             self._watchGap()
 
     def _watchGap(self) -> None:
@@ -404,6 +400,4 @@ class Window:
         Forget the packets that are held.
         """
         self.held.clear()
-        if self._gapTimer is not None:
-            self._gapTimer.cancel()
-            self._gapTimer = None
+        self._gapTimer = cancelled(self._gapTimer)

@@ -32,7 +32,6 @@ from pptpgw.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.log import Logger
-from pptpgw.ppp.network import cancelled
 from pptpgw.radius.description import (
     INTERIM_UPDATE,
     OFF,
@@ -54,6 +53,7 @@ from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
+from pptpgw.timer import cancelled
 
 SHORTEST_INTERVAL = 60.0
 """

@@ -38,6 +38,7 @@ from pptpgw.radius.transport import (
     Unanswered,
 )
 from pptpgw.servers import Server
+from pptpgw.timer import cancelled
 
 PAUSE = 1.0
 """
@@ -284,9 +285,7 @@ class _Home:
         """
         self.dead = False
         self._answers = 0
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer = cancelled(self._timer)
         probe, self._probe = self._probe, None
         if probe is not None:
             probe.cancel()
@@ -383,9 +382,8 @@ class _Pending:
         self._end()
 
     def _end(self) -> None:
-        for timer in (self._late, self._pause):
-            if timer is not None and timer.active():
-                timer.cancel()
+        cancelled(self._late)
+        cancelled(self._pause)
         self._client.ended(self)
         asking, self._asking = self._asking, None
         if asking is not None:

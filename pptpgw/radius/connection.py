@@ -23,10 +23,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.error import Malformed
-from pptpgw.ppp.network import cancelled
 from pptpgw.radius.packet import HEADER_OCTETS, Reply, Request, lengthOf
 from pptpgw.radius.tls import reasonOf
 from pptpgw.radius.transport import Unanswered
+from pptpgw.timer import cancelled
 
 IDENTIFIERS = 256
 

@@ -28,8 +28,8 @@ from twisted.python.failure import Failure
 from pptpgw.counters import Counters
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
-from pptpgw.ppp.network import cancelled
 from pptpgw.radius.journal import Journal
+from pptpgw.timer import cancelled
 
 WINDOW = 32
 """

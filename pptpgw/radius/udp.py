@@ -36,6 +36,7 @@ from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
 from pptpgw.radius.retransmission import waits
 from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered
 from pptpgw.servers import Server
+from pptpgw.timer import cancelled
 
 IDENTIFIERS = 256
 """
@@ -271,7 +272,6 @@ class _Asked:
         self._port.send(self._octets)
 
     def _end(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancelled(self._timer)
         if self._port.asked.pop(self._identifier, None) is not None:
             self._port.identifiers.append(self._identifier)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.timer import cancelled
+
 REPORT_SECONDS = 5.0
 """
 How long what a session had may wait for its end to be accounted for.
@@ -83,8 +85,7 @@ class Endings:
         if ending not in self._endings:
             return
         del self._endings[ending]
-        if ending.late is not None and ending.late.active():
-            ending.late.cancel()
+        ending.late = cancelled(ending.late)
         ending.release()
         for one in ending.waiting:
             one.callback(None)

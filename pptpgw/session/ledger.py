@@ -35,6 +35,7 @@ from pptpgw.session.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Attempts, SessionRecord
+from pptpgw.timer import cancelled
 
 DELAY = 1.0
 RETRY = 10.0
@@ -339,9 +340,7 @@ class Ledger(SessionObserver):
         self._timers[name] = self._clock.callLater(seconds, function)
 
     def _cancel(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancelled(self._timers.pop(name, None))
 
 
 def _kept(name: str) -> str:

@@ -27,6 +27,7 @@ from pptpgw.section import Limits
 from pptpgw.session import hours
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
+from pptpgw.timer import cancelled
 
 VOLUME_SECONDS = 2.0
 """
@@ -110,9 +111,7 @@ class _Watch:
         """
         Look no more.
         """
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self._timer = cancelled(self._timer)
 
     def _look(self) -> None:
         self._timer = None

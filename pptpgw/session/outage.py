@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
+from pptpgw.timer import cancelled
 
 QUIET_SECONDS = 10.0
 
@@ -75,6 +76,4 @@ class Outage:
         )
 
     def _disarm(self) -> None:
-        quiet, self._quiet = self._quiet, None
-        if quiet is not None:
-            quiet.cancel()
+        self._quiet = cancelled(self._quiet)

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
+from pptpgw.counters import Counters
 from pptpgw.ppp.probe import PROBE_SECONDS, Probe
 
 
 class Scene:
     def __init__(self) -> None:
         self.clock = Clock()
-        self.received = 7
+        self.counters = Counters()
+        self.counters.framesReceived = 7
         self.echoes = 0
-        self.probe = Probe(self.clock, self._echo, lambda: self.received)
+        self.probe = Probe(self.clock, self._echo, self.counters)
         self.told: list[bool] = []
         self.probe.wait().addCallback(self.told.append)
 
@@ -38,7 +40,7 @@ def test_anyFrameIsASignOfLife() -> None:
     scene = Scene()
     for _ in range(15):
         scene.clock.advance(PROBE_SECONDS / 16)
-    scene.received += 1
+    scene.counters.framesReceived += 1
     scene.clock.advance(PROBE_SECONDS / 16)
     assert scene.told == [True] and not scene.clock.getDelayedCalls()
 
@@ -54,7 +56,7 @@ def test_severalWait() -> None:
     others[1].cancel()
     for one in (others[0], others[2]):
         one.addCallback(scene.told.append)
-    scene.received += 1
+    scene.counters.framesReceived += 1
     scene.clock.advance(PROBE_SECONDS)
     assert scene.told == [True, True, True] and len(failures) == 1
 

@@ -30,6 +30,7 @@ from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server
+from pptpgw.timer import cancelled
 from pptpgw.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
 from pptpgw.wire.ipv6 import (
     ALL_NODES,
@@ -148,9 +149,7 @@ class Router:
         """
         Advertise no longer; harmless where it never began.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = cancelled(self._timer)
 
     def cease(self) -> None:
         """

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.error import Exhausted
+from pptpgw.timer import cancelled
 from pptpgw.wire.dhcpv6 import INFINITY
 
 Client = tuple[bytes, int]
@@ -50,9 +51,7 @@ class _Binding(Generic[V]):
 
     def unbind(self) -> None:
         self.bound = False
-        if self.expiry is not None and self.expiry.active():
-            self.expiry.cancel()
-        self.expiry = None
+        self.expiry = cancelled(self.expiry)
 
 
 class Bindings(Generic[V]):
