@@ -17,7 +17,7 @@ from struct import Struct
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,6 +29,7 @@ from pptpgw.log import Logger
 from pptpgw.ports.raw import Raw, Run, fastest
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.slices import SECONDS
+from pptpgw.timer import cancelled
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
@@ -122,8 +123,9 @@ class GREPort:
         self._silencer: socket.socket | None = None
         self._raw = raw
         self._channels: dict[int, Receive] = {}
-        # What was read, and had no time yet.
+        # What was read, and had no time yet: its turn comes when the timer runs out.
         self._waiting: list[Run] = []
+        self._next: IDelayedCall | None = None
         what = f"the socket for GRE at {address or 'every address'}"
         self._upkeep = Upkeep(reactor, lambda: what, self._restore)
 
@@ -177,6 +179,7 @@ class GREPort:
         """
         self._upkeep.stop()
         self._waiting = []
+        self._next = cancelled(self._next)
         if self._socket is not None and self._silencer is not None:
             self._reactor.removeReader(self)
             self._socket.close()
@@ -243,15 +246,14 @@ class GREPort:
 
     def doRead(self) -> None:
         """
-        Take what has arrived, up to L{pptpgw.ports.raw.BATCH} packets, and give as much of it to
-        calls as one slice holds; the rest comes in the next turn.
+        Take what has arrived, up to L{pptpgw.ports.raw.BATCH} packets, once calls have what was
+        taken before.
         """
         opened = self._socket
-        if opened is None:
+        if opened is None or self._waiting:
             return
-        runs, self._waiting = self._waiting, []
         try:
-            runs = runs or self._raw.receive(opened, self._channels)
+            runs = self._raw.receive(opened, self._channels)
         except OSError as error:
             # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
             name = errno.errorcode.get(error.errno or 0, "unknown")
@@ -260,6 +262,20 @@ class GREPort:
                 # Somebody closed it under our hands, and nothing comes to it any more.
                 self._upkeep.lost("it was closed by somebody else")
             return
+        self._give(runs)
+
+    def _goOn(self) -> None:
+        """
+        Give calls what had no time before.
+        """
+        self._next = None
+        runs, self._waiting = self._waiting, []
+        self._give(runs)
+
+    def _give(self, runs: list[Run]) -> None:
+        """
+        Give as much of it to calls as one slice holds, and the rest in the next turn.
+        """
         seconds = self._reactor.seconds
         end = seconds() + SECONDS
         for place, (channel, sequence, protocol, frames) in enumerate(runs, 1):
@@ -273,7 +289,7 @@ class GREPort:
             if seconds() > end and place < len(runs):
                 # Links that end take as long as hundreds of packets.
                 self._waiting = runs[place:]
-                self._reactor.callLater(0, self.doRead)
+                self._next = self._reactor.callLater(0, self._goOn)
                 return
 
     def _restore(self) -> None:

@@ -123,6 +123,15 @@ class Readers(Clock):
         # As harmless for one that isn't there as a reactor's.
         self.readers[:] = [other for other in self.readers if other is not reader]
 
+    def turn(self) -> None:
+        """
+        Call what is due, but for what that adds, as a reactor does.
+        """
+        due, self.calls = self.calls, []
+        for call in due:
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
 
 class Fixture:
     """
@@ -258,9 +267,23 @@ class TestReceiving:
         path.arrive(*(HEAD + encode(7, b"\xff\x03\xc0\x21abc", number) for number in numbers))
         assert 0 < len(path.received) < 10
         path.system.sockets[0].arrived.append(HEAD + encode(7, b"\xff\x03\xc0\x21abc", 41))
-        path.reactor.advance(0)
+        while path.reactor.getDelayedCalls():
+            before = len(path.received)
+            path.reactor.turn()
+            path.port.doRead()
+            assert len(path.received) - before < 10
         path.port.doRead()
         assert [number for number, _, _ in path.received] == [*numbers, 41]
+
+    def test_nothingIsLeftOfWhatTookLong(
+        self, path: Fixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path.register()
+        now = count()
+        monkeypatch.setattr(path.reactor, "seconds", lambda: next(now) / 1024)
+        path.arrive(*(HEAD + encode(7, b"\xff\x03\xc0\x21abc", 2 * one) for one in range(20)))
+        path.port.stopListening()
+        assert not path.reactor.getDelayedCalls()
 
     def test_acknowledgement(self, path: Fixture) -> None:
         path.register()
