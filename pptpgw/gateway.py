@@ -360,7 +360,8 @@ class Gateway:
         self._admission.leave(line)
         counters = line.channel.counters
         self.counters.retire(counters)
-        session = line.session
+        # The session can end its line, so one of them has to let go of the other.
+        session, line.session = line.session, None
         if session is None:
             if self.quota.allows("calls without a session", line.call.peerAddress):
                 self._log.info(
@@ -386,8 +387,6 @@ class Gateway:
                 self._endings.begin(line.identity, reports, line.release)
                 return
         line.release()
-        # The session can end its line, so one of them has to let go of the other.
-        line.session = None
 
     def greMissed(self, line: Line, text: str) -> None:
         """

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.line import Line
@@ -18,6 +20,8 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
+from pptpgw.session.ending import REPORT_SECONDS
+from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.wire import ppp
 from tests.hostile.callers import KINDS, Caller
@@ -85,6 +89,45 @@ def garbage() -> Iterator[Counter[type]]:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+class Accountant(SessionObserver):
+    """
+    Has a session's end wait for a while, or for as long as it can.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.clock = Clock()
+        self.seconds = seconds
+
+    def sessionEnded(self, session: object, cause: str) -> Deferred[None]:
+        """
+        See L{SessionObserver.sessionEnded}.
+        """
+        return deferLater(self.clock, self.seconds, lambda: None)
+
+
+@pytest.mark.parametrize("seconds", [1.0, REPORT_SECONDS + 10])
+def test_oneWhoseEndIsAccountedForIsFreed(seconds: float) -> None:
+    """
+    When it is, or when that takes too long.
+    """
+    accountant = Accountant(seconds)
+    world = World(observers=[accountant])
+    accountant.clock = world.clock
+
+    def call() -> None:
+        caller = Caller(world, b"eve", ipv4(world))
+        world.run(0.1)
+        caller.drop()
+        world.rest(70)
+        caller.call.protocols.clear()
+
+    call()
+    with garbage() as found:
+        call()
+    world.stop()
+    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
 
 
 @pytest.mark.parametrize("encryption", ["require", "refused"])
