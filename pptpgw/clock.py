@@ -1,14 +1,15 @@
 """
-The clock that durations are measured by, and timers go by: one that nobody sets.
+A monotonic clock around a reactor, for durations and timers.
 
 A reactor's C{seconds} is the time of day, which jumps when the machine's clock is set, and its
-timers come late or early then. What has L{steady} around its reactor has a clock that never jumps,
-whose seconds mean nothing to anybody else. The time of day, for people and records, is
-C{time.time}, and is passed apart from it.
+timers then fire late or early. L{steady} puts a clock around a reactor that never jumps; its
+seconds count from an arbitrary moment. The time of day, for people and records, is C{time.time},
+and is passed separately.
 
-Timers wait here, and the reactor's own timer for the first of them only wakes us. When the
-machine's clock is set whoever notices calls L{Steady.clockWasSet}, and it is wound up anew. Those
-that Twisted makes for itself, as for connecting, stay the reactor's.
+L{Steady} keeps the timers itself, and has one timer of the reactor's, for the earliest of them.
+When the machine's clock is set, L{pptpgw.ports.clockwatch.ClockWatch} calls L{Steady.clockWasSet},
+which sets that timer anew. Timers that Twisted makes for itself, for connection timeouts for
+example, stay the reactor's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pptpgw.timer import cancelled
 
 _FEW = 50
 """
-Cancelled timers that may stay where they are, however few others there are.
+How many cancelled timers may stay in the heap, however few others there are.
 """
 
 
@@ -42,7 +43,7 @@ class Steady:
     def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
         self.seconds = seconds
         self._reactor = reactor
-        # By their times; those that are cancelled among them.
+        # A heap, ordered by time; it may hold cancelled timers.
         self._timers: list[DelayedCall] = []
         self._cancelled = 0
         # The reactor's timer, and when it is due by our clock.
@@ -78,14 +79,14 @@ class Steady:
 
     def clockWasSet(self) -> None:
         """
-        The reactor's idea of when to wake us is wrong now.
+        Set the reactor's timer anew, after the machine's clock was set.
         """
         if self._timers:
             self._wind()
 
     def _wind(self) -> None:
         """
-        Have the reactor wake us for the first timer.
+        Set the reactor's timer for the earliest of our timers.
         """
         self._due = self._timers[0].time
         left = max(0.0, self._due - self.seconds())
@@ -96,7 +97,7 @@ class Steady:
 
     def _run(self) -> None:
         """
-        Call what is due, but for what that adds.
+        Call the timers that are due. Timers that are added meanwhile wait for the next call.
         """
         self._alarm = None
         now, timers = self.seconds(), self._timers
@@ -123,7 +124,7 @@ class Steady:
 
     def _sooner(self, timer: DelayedCall) -> None:
         """
-        C{timer} has another time, before the one that it had.
+        Restore the order after C{timer} was moved to an earlier time.
         """
         heapify(self._timers)
         if self._timers[0].time < self._due:
@@ -131,7 +132,7 @@ class Steady:
 
     def _cancel(self, timer: DelayedCall) -> None:
         """
-        C{timer} is being cancelled.
+        Count a timer that is being cancelled, and remove cancelled timers when they are many.
         """
         self._cancelled += 1
         timers = self._timers
@@ -148,7 +149,9 @@ class Steady:
 
 def steady(reactor: Any) -> Any:
     """
-    C{reactor} with a clock that never jumps; C{reactor} itself where its clock isn't the time of
-    day, as with L{twisted.internet.task.Clock}, or where this was done before.
+    Put a monotonic clock around C{reactor}.
+
+    @return: a L{Steady}; or C{reactor} itself if its clock isn't the time of day, such as a
+        L{twisted.internet.task.Clock} or a L{Steady}.
     """
     return Steady(reactor) if reactor.seconds is timeOfDay else reactor

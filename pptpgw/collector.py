@@ -3,16 +3,16 @@ Python's garbage collector in a process that holds thousands of sessions.
 
 The rules:
 
- - A full collection looks at every object, and the loop stands still meanwhile. So what is there
-   after the start, and what has become old since, is frozen (L{gc.freeze}): it is freed when its
-   last user lets go of it, as ever, but collections don't look at it any more.
- - That is done in steps, of as many new objects as are looked through in a few milliseconds, and
-   after each step's own collection: so nothing is frozen that is garbage already.
- - Cycles of frozen objects are never freed. An ended session leaves none; plugins
-   shouldn't either.
+ - A full collection looks at every object, and the reactor stands still meanwhile. So the objects
+   that exist after the start, and those that have become old since, are frozen (L{gc.freeze}):
+   reference counting still frees them, but collections skip them.
+ - Objects are frozen in steps, each of as many new objects as a collection examines in a few
+   milliseconds, and after a collection of these, so that no garbage is frozen.
+ - Cycles of frozen objects are never freed. An ended session leaves none, and plugins mustn't
+   either.
 
-This concerns the whole process, so it is for one that is the gateway's own: C{twistd pptpgw} does
-it. An application that the gateway is embedded in may add a L{Collector} to its services.
+This affects the whole process, so it is for processes that run nothing but the gateway: C{twistd
+pptpgw} does it. An application that embeds the gateway may add a L{Collector} to its services.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from pptpgw.timer import cancelled
 
 YOUNG = 2000
 """
-New objects, those freed meanwhile not counted, until the young ones are looked through.
+The threshold of the youngest generation: new objects, less those freed, until it is collected.
 """
 
 STEP = 8000
 """
-New objects until the older ones are looked through as well, and frozen.
+New objects until the older generations are collected too, and frozen.
 """
 
 INTERVAL = 0.1
 """
-Seconds from one look at their number to the next.
+Seconds between two checks of the number of new objects.
 """
 
 _NEVER = 1 << 30
@@ -44,7 +44,7 @@ _NEVER = 1 << 30
 
 class Collector(Service):
     """
-    Looks through new objects, and freezes old ones, while it runs.
+    A service that collects new objects, and freezes old ones, while it runs.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -54,7 +54,7 @@ class Collector(Service):
 
     def startService(self) -> None:
         """
-        Begin as soon as the reactor runs, when everything is there.
+        Begin as soon as the reactor runs, when all parts of the process have been made.
         """
         Service.startService(self)
         self._thresholds = gc.get_threshold()
@@ -62,7 +62,7 @@ class Collector(Service):
 
     def stopService(self) -> None:
         """
-        Have the collector as it was.
+        Restore the garbage collector's settings, and unfreeze what was frozen.
         """
         Service.stopService(self)
         self._timer = cancelled(self._timer)
@@ -70,7 +70,7 @@ class Collector(Service):
         gc.unfreeze()
 
     def _begin(self) -> None:
-        # The oldest are looked through here alone.
+        # Only this service collects the oldest generation.
         gc.set_threshold(YOUNG, 10, _NEVER)
         self._freeze()
 

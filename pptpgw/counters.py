@@ -15,8 +15,8 @@ class Counters:
     What one session carried, seen from the gateway: "received" came from the peer.
 
     Packets and octets are network packets (the PPP information field, after decryption); frames are
-    GRE payloads of every kind, but for those received that came twice or weren't believed to be the
-    peer's.  C{discards} maps a reason, a short lower-case phrase, to how often it happened.
+    GRE payloads of every kind, without those received twice or not believed to be the peer's.
+    C{discards} maps a reason, a short lower-case phrase, to how often it happened.
     """
 
     __slots__ = (

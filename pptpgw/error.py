@@ -57,8 +57,8 @@ class Unproven(Refused):
 
 class Unavailable(PPTPGWError):
     """
-    Whoever should judge a caller, or give it something, can't be reached or has nothing now. That
-    is no fault of the caller's, who had better dial again; the text says why, for the log alone.
+    A checker, a network or an address pool can't be reached, or has nothing left. That isn't the
+    caller's fault: it is told to dial again. The text says why, and goes to the log only.
     """
 
 

@@ -60,16 +60,16 @@ _STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
 
 class Gateway:
     """
-    Everything that callers have in common.
+    The gateway: everything that its callers share.
 
-    @ivar lines: the callers of now, authenticated or not.
-    @ivar health: what must be in order for calls to be taken.
-    @ivar returns: what networks are taking back.
-    @ivar lockout: stands before whoever judges claims.
+    @ivar lines: the current callers, authenticated or not.
+    @ivar health: the L{IHealth} providers that must be without fault for calls to be taken.
+    @ivar returns: the network protocols that networks are taking back.
+    @ivar lockout: judges claims, unless their user or source is locked out.
     @ivar counters: the L{Totals} of packets, octets and discards.
     @ivar known: the addresses from which somebody has logged in lately.
-    @ivar quota: limits what callers can have written to the log.
-    @ivar refusals: tells of callers that are turned away.
+    @ivar quota: limits the lines of the log that callers can cause.
+    @ivar refusals: reports callers that are turned away.
     """
 
     _log = Logger()
@@ -89,16 +89,16 @@ class Gateway:
     ) -> None:
         """
         @param clock: measures durations.
-        @param settings: of each link.
-        @param networks: what callers are given, in the order of negotiation.
+        @param settings: the settings of each link.
+        @param networks: the networks that callers are offered, in the order of negotiation.
         @param authenticate: judges claims.
-        @param counters: where the ports count what belongs to no call.
-        @param limits: the defaults where it is None.
-        @param names: what the networks' protocols are called, in the same order; a profile that
-            permits some of them permits none without a name.
+        @param counters: the figures of the ports, for what belongs to no call.
+        @param limits: the limits; None for the defaults.
+        @param names: the names of the networks' protocols, in the same order. A profile that
+            permits some protocols permits none that has no name.
         @param observers: are told of sessions.
+        @param now: gives the time of day, in seconds since 1970.
         @raise pptpgw.error.ConfigurationError: an observer lacks something.
-        @param now: the time, in seconds since 1970.
         """
         limits = Limits() if limits is None else limits
         self.clock = clock
@@ -161,8 +161,10 @@ class Gateway:
 
     def stop(self, timeout: float) -> Deferred[None]:
         """
-        Take no more calls and end those there are; fires when none is left and networks have taken
-        back what they gave, or after C{timeout} seconds all the same.
+        Take no more calls, and end the current ones.
+
+        @return: fires when no call is left and the networks have taken back what they gave, or
+            after C{timeout} seconds.
         """
         self.quota.tell()
         self.refusals.stop()
@@ -204,7 +206,7 @@ class Gateway:
             self._assertWell()
             leaving = self._admission.room(source)
         except Unavailable as reason:
-            # A line that is busy is one to dial again.
+            # Clients dial a busy line again.
             call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
             self.refusals.call(source, str(reason))
             return
@@ -299,7 +301,7 @@ class Gateway:
 
     def refused(self, line: Line, claim: Claim, failure: Failure) -> None:
         """
-        A claim of C{line}'s comes to nothing.
+        Report that a claim of C{line}'s failed.
         """
         if line.session is None and line in self.lines:
             self._admission.unseat(line)
@@ -390,7 +392,7 @@ class Gateway:
 
     def greMissed(self, line: Line, text: str) -> None:
         """
-        The caller of C{line} has sent no GRE packet yet.
+        Report that the caller of C{line} has sent no GRE packet yet.
         """
         if self.quota.allows("calls without GRE", line.call.peerAddress):
             self._log.warn("{text}", session=line.caller.session, text=text)
@@ -402,7 +404,7 @@ class Gateway:
 
     def _each(self, end: Callable[[Line, str], None]) -> Iterator[None]:
         """
-        End every line, one a step.
+        End every line, one in each step.
         """
         for line in tuple(self.lines):
             if line in self.lines:

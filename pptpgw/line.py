@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-# How long after a call is set up its first GRE packet is missed aloud.
+# Seconds after the set-up of a call until a missing first GRE packet is logged.
 GRE_SECONDS = 5.0
-# How long LCP waits for the Outgoing-Call-Reply, which the reactor writes in its next turn only, to
-# get ahead of it: most clients lose what GRE brings before that.
+# Seconds that LCP waits so that the Outgoing-Call-Reply, which the reactor writes in its next turn,
+# arrives first: most clients lose GRE packets that come before it.
 HEAD_START = 0.002
-# What a Call-Disconnect-Notify says where it isn't that the gateway has ended the call.
+# The result codes of a Call-Disconnect-Notify for causes other than the gateway's decision.
 _CODES = {
     Termination.SERVICE_UNAVAILABLE: (
         DisconnectResult.GENERAL_ERROR,
@@ -57,7 +57,7 @@ class Line:
     """
     One caller: its call, its link and, once it is authenticated, its session.
 
-    @ivar identity: whom the caller has proven to be, as L{Claim.identity} has it; empty: nobody.
+    @ivar identity: the L{Claim.identity} that the caller has authenticated as; empty if none yet.
     """
 
     __slots__ = (
@@ -81,9 +81,9 @@ class Line:
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
         self._madeFor: str | None = None
-        # The identities that claims of the session's user have, each with whether it is relayed.
+        # What claims of the session's user may be: (whether relayed, identity).
         self._names: set[tuple[bool, str]] = set()
-        # Whether its last claim was false, or taken back.
+        # Whether its last claim was false, or withdrawn.
         self._doubted = False
         self.identity = ""
         self._missed: IDelayedCall | None = None
@@ -155,7 +155,7 @@ class Line:
             if self.session is not None and (claim.relayed, claim.identity()) not in self._names:
                 judged = gateway.lockout.refuse(claim, source)
             else:
-                # Who is asked again isn't locked out of its session, whatever others have guessed.
+                # A caller in its session isn't locked out because of others' guesses.
                 excused = self.session is not None and not self._doubted
                 judged = gateway.lockout.judge(claim, source, gateway.authenticate, excused)
         judged.addBoth(self._judged)
@@ -221,7 +221,7 @@ class Line:
 
     def _judged(self, verdict: Grant | Failure) -> Grant | Failure:
         """
-        Remember whether the last claim was found true; that nobody could judge it says nothing.
+        Remember whether the last claim was found true. One that couldn't be judged changes nothing.
         """
         if not isinstance(verdict, Failure):
             self._doubted = False
@@ -261,7 +261,7 @@ class Line:
             for answer in answers:
                 if isinstance(answer, Failure):
                     if isinstance(answer.value, Refused):
-                        # No fault of the caller's: another try wouldn't help.
+                        # The password was right, so trying another one wouldn't help.
                         answer.value.retry = False
                     answer.raiseException()
             self._assertCalling()
@@ -282,11 +282,11 @@ class Line:
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
         if failure.check(CancelledError) is not None and self.link.authenticating:
-            # Nobody hung up, or negotiated LCP anew.
+            # Neither did the caller hang up, nor was LCP negotiated anew: it took too long.
             failure = Failure(Unavailable("there was no verdict in time"))
         self._gateway.refused(self, claim, failure)
         if failure.check(Refused, Unavailable, CancelledError) is None:
-            # It is in the log.
+            # The failure itself is in the log.
             failure = Failure(Unavailable(failure.getErrorMessage()))
         return failure
 

@@ -1,17 +1,17 @@
 """
-The log: how what others say is written there, and how much of it.
+Logging: a L{Logger} that escapes every value, and a L{Quota} for lines that peers can cause.
 
 The rules:
 
- - Every value that is put into a line is printable: whatever else a text holds, control characters
-   and line separators among it, is escaped as Python does it (C{\\x1b}, C{\\u2028}). That is done
-   here, before any observer sees the event, so it holds for each of them, whatever it makes of it.
- - A line that concerns a session, or a call that may become one, begins with its identifier in
-   brackets, the one that the audit and the store have for it.
- - A line that anybody can cause asks a L{Quota} first. What that leaves out is counted, and told in
-   one line a minute for each kind.
+ - Every value in a line is printable: other characters, such as control characters and line
+   separators, become escape sequences of Python's (C{\\x1b}, C{\\u2028}). L{Logger} escapes them
+   before any observer sees the event.
+ - A line about a session, or about a call that may become one, begins with its identifier in
+   brackets. The audit and the store use the same identifier.
+ - Code asks a L{Quota} before it logs a line that anybody can cause. Lines that are left out are
+   counted, and one line a minute for each kind says how many they were.
 
-Twisted's own loggers are left as they are: the process may belong to somebody else.
+Twisted's own loggers stay as they are, as the process may belong to another application.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from pptpgw.wire.text import escape
 
 PER_SOURCE = (1 / 6, 20.0)
 """
-Lines a second that one source may cause in the long run, and how many at once.
+Lines a second that one source may cause in the long run, and lines at once.
 """
 IN_ALL = (5.0, 200.0)
 """
-The same, of all sources together.
+The same for all sources together.
 """
 INTERVAL = 60.0
 """
-Seconds that lines are left out until the log says how many.
+Seconds between two lines that say how many lines were left out.
 """
 SOURCES = 4096
 """
-Sources that are remembered.
+How many sources a L{Quota} remembers.
 """
 LEFT_OUT = "line of the log left out"
 
@@ -53,7 +53,7 @@ _session: ContextVar[str] = ContextVar("session", default="")
 @contextmanager
 def about(session: str) -> Iterator[None]:
     """
-    What is logged inside the block concerns the session of this identifier.
+    Give the lines that are logged inside the block the identifier of a session.
     """
     before = _session.set(session)
     try:
@@ -64,14 +64,14 @@ def about(session: str) -> Iterator[None]:
 
 class Escaped(str):
     """
-    A text that is printable throughout; its C{repr} is in quotes, and escapes nothing twice.
+    A printable text. Its C{repr} has quotes, and doesn't escape anything a second time.
     """
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Escaped:
         """
-        @param text: any; what isn't printable in it is escaped.
+        @param text: any text; characters that aren't printable are escaped.
         """
         return super().__new__(cls, escape(text))
 
@@ -82,7 +82,7 @@ class Escaped(str):
 
 class EscapedFailure(Failure):
     """
-    A failure whose traceback is printable, line by line: exceptions quote what others say.
+    A failure whose traceback has only printable lines, since exceptions may quote a peer's texts.
     """
 
     def __init__(self, failure: Failure) -> None:
@@ -104,15 +104,15 @@ def _told(value: object) -> object:
 
 class Logger(logger.Logger):
     """
-    What every module of pptpgw logs with.
+    The logger of every module of pptpgw; it escapes values, and adds the session's identifier.
     """
 
     def emit(self, level: logger.LogLevel, format: str | None = None, **values: object) -> None:
         """
         See L{logger.Logger.emit}.
 
-        @param values: C{session} is the identifier of the session that the line concerns; without
-            one it is that of L{about}, if any.
+        @param values: C{session} is the identifier of the session that the line is about; its
+            default is the one of L{about}, if any.
         """
         session = values.setdefault("session", _session.get())
         if not session:
@@ -125,7 +125,7 @@ class Logger(logger.Logger):
 
 class _Omitted:
     """
-    The lines of one kind that were left out.
+    The lines of one kind that were left out since the last report.
     """
 
     __slots__ = ("count", "sources")
@@ -137,7 +137,7 @@ class _Omitted:
 
 class Quota:
     """
-    How many lines of the log others may cause.
+    A limit on the lines of the log that peers can cause, for each source and in all.
     """
 
     _log = Logger()
@@ -149,7 +149,7 @@ class Quota:
         self._clock = clock
         self._counters = counters
         self._all = Bucket(clock.seconds, IN_ALL)
-        # The one that was heard of last is at the end.
+        # In the order of last use, the latest at the end.
         self._sources: dict[str, Bucket] = {}
         self._omitted: dict[str, _Omitted] = {}
         self._since = 0.0
@@ -157,9 +157,9 @@ class Quota:
 
     def allows(self, what: str, source: str) -> bool:
         """
-        Whether a line on C{what}, which a peer at the address C{source} caused, may be logged.
+        Whether a line about C{what}, caused by a peer at the address C{source}, may be logged.
 
-        @param what: in the plural, as in "control connections".
+        @param what: the kind of line, a plural such as "control connections".
         """
         bucket = self._sources.pop(source, None) or Bucket(self._clock.seconds, PER_SOURCE)
         self._sources[source] = bucket
@@ -179,7 +179,7 @@ class Quota:
 
     def tell(self) -> None:
         """
-        Log now what was left out up to now.
+        Log at once how many lines have been left out so far.
         """
         self._timer = cancelled(self._timer)
         omitted, self._omitted = self._omitted, {}

@@ -1,5 +1,5 @@
 """
-What networks make for a caller, and how they take it back.
+The network protocols that networks make for a caller, and take back.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ The network protocols of a caller, each with the network that made it.
 
 class Making:
     """
-    The network protocols of one caller while networks get them ready, each in its own time.
+    The network protocols of one caller while the networks prepare them, each in its own time.
 
-    What comes when nobody waits any more goes back at once: a login has an end, and a network that
-    never answers keeps nothing of the others'.
+    A protocol that is ready after the caller has gone is given back at once, so a network that
+    never answers doesn't hold back the protocols of the others.
 
-    @ivar done: fires with the answers in turn, each a protocol, None or a Failure; where it is
-        cancelled, everything is given back, then or later.
+    @ivar done: fires with the answers in order, each a protocol, None or a Failure. Cancelling it
+        gives back every protocol, those that aren't ready yet as soon as they are.
     """
 
     __slots__ = (
@@ -51,7 +51,7 @@ class Making:
     ) -> None:
         """
         @param session: the identifier of the session that this is for.
-        @param giveBack: gives back what nobody waits for any more.
+        @param giveBack: gives back protocols after C{done} was cancelled.
         """
         self._return = giveBack
         self._session = session
@@ -89,12 +89,12 @@ class Making:
 
 class Returns:
     """
-    What networks are taking back, each in its own time.
+    The network protocols that networks are taking back, each in its own time.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
         """
-        @param changed: called when something is given back, or was taken.
+        @param changed: called when a protocol is given back, and when a network has taken it back.
         """
         self._changed = changed
         self._pending: set[Deferred[Any]] = set()
@@ -104,8 +104,7 @@ class Returns:
 
     def give(self, made: Made) -> None:
         """
-        Give network protocols back. What a network fails at is logged, and the others get theirs
-        all the same.
+        Give network protocols back. A network that fails is logged, and doesn't affect the others.
         """
         for network, protocol in made:
             taken: Deferred[Any] = maybeDeferred(network.release, protocol)
@@ -116,7 +115,7 @@ class Returns:
 
     def abandon(self) -> None:
         """
-        Wait no longer.
+        Stop waiting for the networks, and log how many protocols they haven't taken back.
         """
         if self._pending:
             _log.warn(
@@ -133,7 +132,7 @@ class Returns:
 
 def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:
     """
-    The protocols among what networks answered.
+    The protocols among the answers of networks, without None and failures.
     """
     return [
         (network, answer)

@@ -1,10 +1,10 @@
 """
-The names of users: what may stand before one, and which ones mean the same user.
+The names of users: the Windows domain before a name, and which names mean the same user.
 """
 
 from __future__ import annotations
 
-# What of a name is looked at: that of a real user is shorter.
+# How many octets of a name are compared. Names of real users are shorter.
 _LONGEST = 256
 
 
@@ -24,9 +24,9 @@ def nameOf(name: bytes) -> str:
 
 def folded(name: bytes, domain: bool) -> str:
     """
-    What names of the same user have in common, in whatever case each is written.
+    The form of C{name} that all names of the same user have in common, whatever their case.
 
-    @param domain: whether a Windows domain may stand before it, which is left out then.
+    @param domain: whether C{name} may have a Windows domain before it, which is then left out.
     """
     name = accountName(name) if domain else name
     return nameOf(name[:_LONGEST]).lower()

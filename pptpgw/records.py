@@ -24,7 +24,7 @@ from pptpgw.stopping import STOP_SECONDS, stopPart
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import SessionRecord
 
-# Octets at the end of the audit's file that are looked at for sessions that did not end.
+# Octets at the end of the audit's file that are searched for sessions without an end.
 _LOOKED_AT = 1 << 24
 
 
@@ -101,7 +101,8 @@ class Records:
 
     def start(self) -> None:
         """
-        Begin to write to the store, privileges or not, and end what a run before left open.
+        Begin to write to the store, which needs no privileges, and end sessions that an earlier run
+        left open.
         """
         if self._ledger is not None:
             self._ledger.start()
@@ -122,7 +123,9 @@ class Records:
 
     def close(self) -> Deferred[None]:
         """
-        Close the file; fires when it is written. Harmless the second time.
+        Close the file. Calling this again does nothing.
+
+        @return: fires when everything is written.
         """
         return self._file.close() if self._file is not None else succeed(None)
 

@@ -69,7 +69,7 @@ def reload(old: Configuration, new: Configuration, networks: Mapping[str, INetwo
 
 def _section(name: str, configuration: Configuration, other: Configuration) -> Any:
     """
-    The section C{name}, which one of the two has; its defaults where C{configuration} hasn't.
+    The section C{name} of C{configuration}, or its defaults if only C{other} has that section.
     """
     if name in configuration.sections:
         return configuration.sections[name]

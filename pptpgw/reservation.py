@@ -26,11 +26,11 @@ _log = Logger()
 
 def reserve(clock: IReactorTime, portal: Portal, pools: IAddressPools) -> Deferred[Any]:
     """
-    Reserve in C{pools} what the accounts of every store among the checkers of C{portal} own; those
-    of other checkers are learned as their users call.
+    Reserve in C{pools} the addresses that the accounts of every store among the checkers of
+    C{portal} own. Addresses of other checkers' accounts are learned when their users call.
 
-    @param clock: stores may have thousands of accounts, which are gone through in slices.
-    @return: fires when that is done, or couldn't be, which is logged.
+    @param clock: for slices, since stores may have thousands of accounts.
+    @return: fires when that is done or has failed; a failure is logged.
     """
     asked = [
         checker.store.accounts().addCallbacks(

@@ -1,11 +1,10 @@
 """
-Seats: who among the callers that have proven themselves may have a session, and whose session ends
-for it.
+Seats: which authenticated callers may have a session, and which sessions end for a newer call.
 
-A session may stand in the way of a newer call: its user may have no more, or it has the address
-that the newer call's account owns. Then its caller is asked first whether it is still there. One
-that doesn't answer (L{pptpgw.ppp.probe}) makes room: a caller that has lost its line, and dials
-again, isn't kept out by its own session, which would take minutes to notice.
+A session may keep a newer call out: its user may have no more sessions, or it has the address that
+the newer call's account owns. Then its caller is probed first (L{pptpgw.ppp.probe}), and the
+session ends if there is no answer. So a caller that has lost its line and dials again isn't kept
+out by its own session, which would take minutes to notice the loss.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pptpgw.session.session import Session
 
 class Seating:
     """
-    Gives callers their seats.
+    Gives authenticated callers their seats.
     """
 
     def __init__(
@@ -38,9 +37,9 @@ class Seating:
         now: Callable[[], float],
     ) -> None:
         """
-        @param lines: gives the callers of now.
-        @param addresses: which session has what address.
-        @param now: the time, in seconds since 1970.
+        @param lines: gives the current callers.
+        @param addresses: maps addresses to sessions.
+        @param now: gives the time of day, in seconds since 1970.
         """
         self._lines = lines
         self._admission = admission
@@ -54,7 +53,7 @@ class Seating:
 
         @return: fires when the addresses of the sessions that end for it are free; fails with
             L{Refused}, or L{pptpgw.error.Exhausted}.
-        @raise Refused: it may not have one.
+        @raise Refused: the user may not have a session.
         """
         permit(profile, line.call.peerAddress, self._now())
         rivals = self._rivals(line, profile)
@@ -64,13 +63,13 @@ class Seating:
 
     def _rivals(self, line: Line, profile: Profile) -> list[Line]:
         """
-        Those that keep C{line} from a session, unless they must go anyhow.
+        The callers that keep C{line} from a session, without those that must go anyhow.
         """
         rivals, leaving = self._admission.rivals(line, line.identity, profile)
         own = [one.network_address for one in profile.addresses or () if one.prefixlen == 32]
         holders = [self._addresses.exact.get(one.packed) for one in own]
         if None in holders or len(own) < len(profile.addresses or ()):
-            # There is an address left.
+            # An address of the account's is left.
             holders = []
         if profile.prefix is not None:
             holders.append(self._addresses.lookup(profile.prefix.network_address.packed))
@@ -95,7 +94,7 @@ class Seating:
 
     def _seat(self, line: Line, profile: Profile, gone: Collection[str] = ()) -> Deferred[None]:
         """
-        @param gone: the users whose sessions ended for it.
+        @param gone: the users whose sessions have ended for it.
         """
         for other in self._admission.seat(line, line.identity, profile):
             text = f"a newer call of the same user, from {line.call.peerAddress}, takes its place"

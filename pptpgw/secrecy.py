@@ -1,5 +1,5 @@
 """
-Files that hold secrets: only their owner may read or write them.
+Files with secrets, which only their owner may read or write.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pptpgw.error import ConfigurationError
 
 def assertPrivate(path: str) -> None:
     """
-    Make sure that only its owner may read and write the file at C{path}.
+    Check that only its owner may read and write the file at C{path}.
 
     @raise ConfigurationError: others may, or there is no such file.
     """

@@ -1,6 +1,5 @@
 """
-Long work in slices: whoever has thousands of things to do does some of them at a time, so that
-packets and timers have their turn between.
+Long work in slices, with pauses between them in which packets and timers are served.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from pptpgw.timer import cancelled
 
 SECONDS = 0.004
 """
-How long one slice may take. The last step that begins in it may take longer.
+Seconds after which a slice begins no further step.
 """
 
 
 PAUSE = SECONDS
 """
-How long the loop is left to others before the next slice. What was done for thousands of sessions
-has timers of its own, which are due as close together as it was done: they need room as well.
+Seconds between two slices. Work on thousands of sessions often starts timers, which then are due as
+close together as the steps were: they run in these pauses.
 """
 
 
 class Slices:
     """
-    One piece of work, of which each step of an iterator does a part.
+    One piece of work, an iterator of which each step does a part.
 
-    The first slice is done at once. What a step raises ends the work.
+    The first slice is done at once. An exception that a step raises ends the work.
 
     @ivar done: fires when the iterator ends, or fails with what it raised; cancelling it leaves the
         rest undone.
@@ -67,14 +66,14 @@ class Slices:
 
 GAP = 0.001
 """
-What comes this many seconds after the last is no longer of the same burst.
+Seconds without a new request after which a burst is over.
 """
 
 
 class Burst:
     """
-    Things to do of which thousands may be asked for in one go: as many as one slice holds are done
-    at once, the others in later turns, in order.
+    Calls that may be requested by the thousand in one moment: as many as fit in one slice are made
+    at once, the others in later turns of the reactor, in order.
     """
 
     _log = Logger()
@@ -113,6 +112,8 @@ class Burst:
 
 def inSlices(clock: IReactorTime, steps: Iterator[object]) -> Deferred[None]:
     """
-    Do all of C{steps} in slices; see L{Slices.done} for what is returned.
+    Do all of C{steps} in slices.
+
+    @return: see L{Slices.done}.
     """
     return Slices(clock, steps).done

@@ -1,5 +1,5 @@
 """
-How parts of the gateway are stopped: each has its time, and none keeps another from being stopped.
+Stopping the parts of the gateway: each has a deadline, and none keeps another from being stopped.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pptpgw.log import Logger
 
 STOP_SECONDS = 12.0
 """
-How long a part may take that says nothing else: longer than the limits that parts have of their
-own, so that these come first.
+The default deadline of a part, in seconds. It is longer than the limits that the parts have of
+their own, so that these expire first.
 """
 
 _log = Logger()
@@ -26,10 +26,11 @@ def stopPart(
     clock: IReactorTime, name: str, stop: Callable[[], object], seconds: float = STOP_SECONDS
 ) -> Deferred[None]:
     """
-    Call C{stop}, and cancel the Deferred that it returned, if any, after C{seconds}.
+    Call C{stop}, and cancel the Deferred that it returned, if any, after C{seconds}. A failure, or
+    a part that takes too long, is logged once.
 
-    @param name: what is stopped, for the log, which is told once if that fails or takes too long.
-    @return: fires when it is stopped, or won't be; never fails.
+    @param name: the name of the part, for the log.
+    @return: fires when the part is stopped, has failed to stop or is out of time; never fails.
     """
 
     def failed(failure: Failure) -> None:

@@ -1,20 +1,20 @@
 """
-Who is let in: how many calls and sessions there may be at a time.
+The limits on calls and sessions at a time.
 
 The rules:
 
- - A call is counted from its request to its end. Until its first network protocol is open it is
-   being set up; from the moment that its caller has proven who it is it has a seat.
- - A call that is requested while no seat is left is refused then and there, which costs next to
-   nothing. So is one that is requested while too many are being set up, unless it can have the
-   place of one whose caller hasn't proven anything yet, by the rules of L{pptpgw.session.places}.
-   What is refused so is refused for now; the peer may call again.
- - Seats are counted once more when one is taken, for several callers may prove themselves at a
+ - A call is counted from its request to its end. It is being set up until its first network
+   protocol is open, and has a seat from the moment that its caller has authenticated.
+ - A call that is requested while no seat is left is refused at once, which costs next to nothing.
+   A call that is requested while too many are being set up is refused too, unless it displaces one
+   whose caller hasn't authenticated, by the rules of L{pptpgw.session.places}. The caller of a
+   refused call may call again.
+ - Seats are counted once more when one is taken, since several callers may authenticate at the same
    time.
- - Where a user has as many seats as it may, the next caller is refused, or those that have sat
-   longest must go.
+ - When a user has as many seats as it may have, its next caller is refused, or its oldest seats
+   must go, as C{[limits] per-user} says.
 
-It counts, and does nothing: whoever must go is ended by whoever asked.
+L{Admission} only counts; its user ends the calls that must go.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ A call, whatever stands for it.
 
 class _Place:
     """
-    What is known of one call.
+    The state of one call.
 
-    @ivar user: the identity of whose seat it has; None: none yet.
+    @ivar user: the identity of the user whose seat it has; None if it has no seat yet.
     """
 
     __slots__ = ("setup", "source", "user")
@@ -79,9 +79,9 @@ class _Tally:
 
     def fault(self, source: str, limit: int, sourceLimit: int, what: str, key: str) -> str:
         """
-        Which limit is reached for one more of C{what} from C{source}; empty: none.
+        Say which limit prevents one more of C{what} from C{source}; empty if none does.
 
-        @param key: of C{limit}; with C{-per-source} that of C{sourceLimit}.
+        @param key: the key of C{limit}; with C{-per-source} added, that of C{sourceLimit}.
         """
         if _reached(self.total, limit):
             return f"there are {limit} {what}, see [limits] {key}"
@@ -97,8 +97,8 @@ class Admission(Generic[C]):
 
     def __init__(self, limits: Limits, seconds: Callable[[], float], known: Known) -> None:
         """
-        @param seconds: the time, for durations.
-        @param known: the sources whose callers' places are kept.
+        @param seconds: the monotonic time, in seconds.
+        @param known: the sources for which half of the places are kept.
         """
         self._limits = limits
         self._unproven: Places[C] = Places(seconds, known)
@@ -112,8 +112,8 @@ class Admission(Generic[C]):
         """
         Make room for a call from the address C{source}.
 
-        @return: the calls that must be ended for it, which L{leave} then is told of.
-        @raise Exhausted: there is none.
+        @return: the calls that must be ended for it; L{leave} must be called for them.
+        @raise Exhausted: there is no room.
         """
         full = self._full(source)
         if full:
@@ -133,7 +133,7 @@ class Admission(Generic[C]):
 
     def begin(self, call: C, source: str) -> None:
         """
-        C{call}, which L{room} was made for, begins to be set up.
+        Count C{call}, for which L{room} has made room, as being set up.
         """
         self._places[call] = _Place(source)
         self._unproven.add(call, source)
@@ -141,10 +141,10 @@ class Admission(Generic[C]):
 
     def rivals(self, call: C, user: str, profile: Profile) -> tuple[list[C], list[C]]:
         """
-        The other calls of a user that has as many seats as it may: those that keep C{call} from
-        one, and those that must go for it. One or the other is empty.
+        The other calls of a user that has as many seats as it may have: those that keep C{call}
+        from a seat, and those that must go for it. At least one of the lists is empty.
 
-        @param user: its identity: what its name is compared by.
+        @param user: the user's identity, see L{pptpgw.interfaces.Claim.identity}.
         """
         own = [one for one in self._users.get(user, ()) if one != call]
         allowed = self._allowed(profile)
@@ -156,13 +156,13 @@ class Admission(Generic[C]):
 
     def seat(self, call: C, user: str, profile: Profile) -> list[C]:
         """
-        Give C{call}, which L{begin} knows, a seat as the user of C{profile}, instead of one that it
-        has.
+        Give C{call}, which L{begin} has counted, a seat as the user of C{profile}. It replaces a
+        seat that the call already has.
 
-        @param user: its identity.
-        @return: the calls that must be ended for it, which L{leave} then is told of.
-        @raise Refused: the user may have no more.
-        @raise Exhausted: all are taken.
+        @param user: the user's identity.
+        @return: the calls that must be ended for it; L{leave} must be called for them.
+        @raise Refused: the user may have no more seats.
+        @raise Exhausted: all seats are taken.
         """
         self.unseat(call)
         place = self._places[call]
@@ -216,7 +216,7 @@ class Admission(Generic[C]):
 
     def _allowed(self, profile: Profile) -> int:
         """
-        How many seats the user of C{profile} may have; 0: as many as it likes.
+        How many seats the user of C{profile} may have; 0 for any number.
         """
         limit = self._limits.maxSessionsPerUser
         return limit if profile.sessions is None else profile.sessions

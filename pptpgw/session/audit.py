@@ -1,24 +1,24 @@
 """
-The audit: what happens to sessions and callers, an event each, as lines of JSON.
+The audit: events of sessions and callers as lines of JSON.
 
 The rules:
 
- - An event is one JSON object on one line, of ASCII characters: nothing that a peer says of itself
-   can break a line or begin another. Keys that mean nothing for an event are left out.
+ - An event is one JSON object on one line of ASCII characters: no text of a peer's can break a line
+   or begin another. Keys without a meaning for an event are left out.
  - Every event has C{time} (ISO 8601, UTC) and C{event}: C{started}, C{changed}, C{opened},
    C{closed}, C{ended}, C{refused} or C{lockedOut}. Those of a session have C{session}, C{user} and
    C{source}, the address that it calls from.
  - Octets and packets are those of the network packets, seen from the gateway: received from the
    user, sent to it.
- - There is no secret in it: no password, no key, no challenge.
- - Anybody can have themselves refused, so refusals and lockouts have a rate; those above it are
-   counted, and the next one says how many were C{omitted}.
- - Sessions that a run before left open, because it was killed for one, are C{ended} by the next,
-   with what the store knows of them, or else this file. Of how long they took and what they
-   carried only the store knows anything.
+ - No event contains a password, key or challenge.
+ - Anybody can cause refusals, so refusals and lockouts have a rate limit. Those beyond it are
+   counted, and the next event says how many were C{omitted}.
+ - Sessions that an earlier run left open, because it was killed for example, get their C{ended}
+   from the next run, with the data of the store or, without a store, of this file. Duration and
+   figures are known only to the store.
 
 The events go through L{twisted.logger}, in the namespace C{pptpgw.audit}, to an observer of their
-own: each has its object as C{audit}.
+own; the JSON object is the value C{audit} of each.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _plain(value: object) -> object:
 
 def _recorded(record: SessionRecord) -> dict[str, object]:
     """
-    What the store knows of a session that a run before left open.
+    The values that the store has for a session that an earlier run left open.
     """
     return {
         "user": record.user,
@@ -138,8 +138,8 @@ class Audit(SessionObserver):
         self, clock: IReactorTime, observer: ILogObserver, now: Callable[[], float] = time
     ) -> None:
         """
-        @param observer: who is given the events.
-        @param now: the time, in seconds since 1970.
+        @param observer: gets the events.
+        @param now: gives the time of day, in seconds since 1970.
         """
         self._now = now
         self._log = Logger(namespace="pptpgw.audit", observer=observer)
@@ -213,9 +213,9 @@ class Audit(SessionObserver):
 
     def endEarlier(self, earlier: Earlier, records: Iterable[SessionRecord]) -> None:
         """
-        Tell the end of each session that a run before left open.
+        Write the end of each session that an earlier run left open.
 
-        @param records: as the store has ended them.
+        @param records: those that the store has ended.
         """
         for record in records:
             if record.identifier not in earlier.ended:

@@ -1,15 +1,15 @@
 """
-Who may connect: how many control connections there may be at a time.
+The limits on control connections.
 
 The rules:
 
- - Connections are counted in all, from each address, and, as long as they have sent no whole
-   message, apart.
- - Where there are too many in all, the newest gets the place of a connection on which no caller has
-   proven who it is; where there are too many silent ones, that of a silent one. The rules of
-   L{pptpgw.session.places} say which, or that the newest is refused.
+ - Connections are counted in all and from each address. Silent connections, which haven't sent a
+   whole message yet, are also counted separately.
+ - When there are too many in all, a new connection displaces one on which no caller has
+   authenticated; when there are too many silent ones, it displaces a silent one. The rules of
+   L{pptpgw.session.places} say which one, or that the new connection is refused.
 
-L{Door} only counts: the connection that must go is closed by whoever asked.
+L{Door} only counts; its user closes the connection that must go.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ TOO_MANY_SILENT = "too many control connections without a message"
 
 C = TypeVar("C")
 """
-A connection, whatever stands for it.
+The type that represents a connection.
 """
 
 
 class Door(Generic[C]):
     """
-    The connections of now, counted.
+    Counts the control connections that are open.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Door(Generic[C]):
         """
         @param seconds: the time, for durations.
         @param known: the addresses whose connections' places are kept.
-        @param isProven: whether one has, or had, a caller who has proven who it is.
+        @param isProven: whether a connection has, or had, a caller that has authenticated.
         """
         self._maxConnections = maxConnections
         self._maxPerHost = maxPerHost
@@ -59,8 +59,10 @@ class Door(Generic[C]):
 
     def refusal(self, host: str) -> tuple[str, C | None]:
         """
-        Why one more from C{host} can't be let in, empty where it can; and the connection that must
-        be closed for it, if any. L{closed} need not be called for that one.
+        Find out whether there is room for a connection from C{host}.
+
+        @return: why it must be refused, or an empty text; and the connection that must be closed
+            for it, if any. L{closed} need not be called for that one.
         """
         if self._hosts[host] >= self._maxPerHost:
             return TOO_MANY_FROM_ONE, None
@@ -77,7 +79,7 @@ class Door(Generic[C]):
 
     def opened(self, connection: C, host: str) -> None:
         """
-        One more, from C{host}.
+        Count a new connection from C{host}.
         """
         self._connections[connection] = host
         self._hosts[host] += 1
@@ -86,13 +88,14 @@ class Door(Generic[C]):
 
     def heard(self, connection: C) -> None:
         """
-        A whole message came; harmless the second time.
+        Count C{connection}, which has sent a whole message, as silent no longer. Calling this again
+        does nothing.
         """
         self._silent.remove(connection)
 
     def closed(self, connection: C) -> None:
         """
-        It is gone; harmless the second time.
+        Forget C{connection}, which is closed. Calling this again does nothing.
         """
         host = self._connections.pop(connection, None)
         if host is not None:

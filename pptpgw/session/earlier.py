@@ -1,10 +1,9 @@
 """
-Sessions of a run before this one that nobody saw the end of, as the end of the audit's file has
-them.
+Sessions that an earlier run left open, found in the last part of the audit's file.
 
-The gateway was killed, or the machine lost its power: these sessions began and did not end. One
-that began before the part of the file that is looked at isn't found here, but in the store, where
-there is one.
+When the gateway is killed or the machine loses its power, the file has no end for the sessions that
+were open. A session that began before the part of the file that is read isn't found here, but only
+in the store, if there is one.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from pptpgw.cause import Cause, Termination
 
 BROKEN_OFF = Cause("the gateway's run broke off", Termination.NAS_REBOOT)
 """
-Why they ended.
+The cause that such sessions are ended with.
 """
 
 
 class Earlier:
     """
-    What lines of the audit say of sessions.
+    The sessions that lines of the audit mention.
 
-    @ivar open: by the identifiers of those that did not end, what their C{ended} can say.
-    @ivar ended: the identifiers of those that did.
+    @ivar open: the values for the C{ended} of each session that has none, by its identifier.
+    @ivar ended: the identifiers of the sessions that ended.
     """
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
         """
-        @param lines: what is no event of a session is passed over.
+        @param lines: lines of the audit; those that are no event of a session are skipped.
         """
         self.open: dict[str, dict[str, Any]] = {}
         self.ended: set[str] = set()

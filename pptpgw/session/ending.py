@@ -54,8 +54,11 @@ class Endings:
         self, user: str, reports: Sequence[Deferred[object]], release: Callable[[], None]
     ) -> None:
         """
-        A session of C{user}, an identity, is over; call C{release} once all C{reports} have fired,
-        none of which fails, or when that takes too long.
+        Call C{release} for a session that is over, once all C{reports} have fired, or after
+        L{REPORT_SECONDS}.
+
+        @param user: the identity of the session's user.
+        @param reports: never fail.
         """
         ending = _Ending(user, release)
         self._endings[ending] = None
@@ -64,7 +67,9 @@ class Endings:
 
     def over(self, users: Collection[str]) -> Deferred[None]:
         """
-        Fires when what the sessions of C{users}, identities, had that are over by now is free.
+        Fires when the addresses of sessions of C{users} that are over by now have been released.
+
+        @param users: identities.
         """
         free: Deferred[None] = succeed(None)
         for ending in self._endings:

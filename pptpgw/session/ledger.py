@@ -3,17 +3,16 @@ The ledger: a row of the store for each session, while it goes on and when it is
 
 The rules:
 
- - A row says everything about its session, so that only the latest of each is ever kept waiting.
-   What changes within L{DELAY} seconds is one row; so is a session that is shorter.
- - Every session that goes on is written again now and then, so that a crash costs little of its
-   figures. What a run before this one left open is closed before anything else is written.
- - A store that doesn't answer is asked again, and rows wait: L{MOST_WAITING} of them; beyond that
-   the oldest are lost, and counted. It is logged when it begins and when it is over. So long
-   nobody waits for the end of a session to be written.
- - A row's times go by the machine's clock at the beginning of its session: where that is set
-   meanwhile, durations stay right, and no row looks older than the one before.
- - Only a few rows are on their way at a time: whoever else asks the store, for passwords, gets a
-   turn.
+ - A row has all figures of its session, so only the latest row of each session waits to be written.
+   Changes within L{DELAY} seconds make one row, and so does a session that is shorter than that.
+ - Every session that goes on is written again at intervals, so that a crash costs little of its
+   figures. Sessions that an earlier run left open are closed before anything else is written.
+ - When the store doesn't answer, it is asked again and up to L{MOST_WAITING} rows wait; beyond that
+   the oldest are lost, and counted. The beginning and the end of this are logged. Meanwhile nobody
+   waits for the end of a session to be written.
+ - The times of a row are the time of day at which its session began plus durations. So when the
+   machine's clock is set, durations stay right, and no row looks older than the one before.
+ - Only a few rows are written at a time, so that other queries to the store get their turn.
 """
 
 from __future__ import annotations
@@ -80,8 +79,9 @@ class Ledger(SessionObserver):
         """
         @param gateway: the gateway's name, no other's that shares the store.
         @param interim: seconds between two rows of a session in which nothing changes.
-        @param now: the time, in seconds since 1970.
-        @param brokenOff: told of the sessions that a run before left open, once they are closed.
+        @param now: gives the time of day, in seconds since 1970.
+        @param brokenOff: called with the sessions that an earlier run left open, once they are
+            closed.
         """
         self._clock = clock
         self._now = now

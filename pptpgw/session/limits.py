@@ -49,7 +49,7 @@ class SessionLimits(SessionObserver):
         self, clock: IReactorTime, limits: Limits, now: Callable[[], float] = time
     ) -> None:
         """
-        @param now: the time, in seconds since 1970, for the hours.
+        @param now: gives the time of day, in seconds since 1970, for the hours.
         """
         self._clock = clock
         self._limits = limits

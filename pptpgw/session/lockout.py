@@ -3,23 +3,23 @@ Limits on guessing: claims that are found false, counted by user and by source.
 
 The rules:
 
- - A claim counts against the user that it names, whether there is one or not, and against the
-   address that it came from, unless it is found true or nobody can judge it. So one that is taken
-   back before its verdict counts as a false one does. C{[limits] lockout} seconds forget as many as
-   are allowed, evenly; a claim found true forgets the user's at once, and nothing of the source's,
-   for who guesses may have an account too.
- - Names of one user are told apart neither by case nor by a Windows domain (L{Claim.identity}).
-   Where somebody else converses with the peer (L{Claim.relayed}), the user that is proven may be
-   another than the one that was named: a lockout of either holds, and only the one that is proven
-   begins anew.
- - The answer to a false claim comes L{FIRST_SECONDS} to L{LAST_SECONDS} after the claim, the later
-   the more there were. That is counted from the claim's arrival, so it doesn't show how long
-   judging it took: an unknown user's is answered as late as one with a wrong password.
- - Where there were as many as are allowed the user, or the source, is locked out: for C{lockout}
-   seconds every claim is answered as a false one, the true ones too, and nobody is asked. Claims
-   that were being judged then fare no better, so to make many at once gains nothing.
- - What comes during a lockout isn't counted: it doesn't prolong that, and who keeps calling for a
-   user that is locked out, or from a source, does no harm to the other.
+ - A claim counts against the user that it names, whether that user exists or not, and against the
+   address that it came from, unless it is found true or nobody can judge it. So a claim that is
+   withdrawn before its verdict counts as a false one. Counts decay evenly, by the number that is
+   allowed in C{[limits] lockout} seconds. A true claim clears the user's count, but not the
+   source's, since a guesser may have an account too.
+ - Names that differ only in case or in a Windows domain are one user (L{Claim.identity}). When
+   another server converses with the peer (L{Claim.relayed}), the user that is authenticated may
+   differ from the one that the peer named: a lockout of either holds, and only the count of the
+   authenticated user is cleared.
+ - The answer to a false claim comes L{FIRST_SECONDS} to L{LAST_SECONDS} after the claim's arrival;
+   the delay grows with the count. So it doesn't show how long judging took, and an unknown user is
+   answered as late as a wrong password.
+ - When the count reaches the limit, the user or the source is locked out: for C{lockout} seconds
+   every claim, true or false, is answered as a false one without being judged. That holds for
+   claims that are being judged at that time too, so making many at once gains nothing.
+ - Claims during a lockout aren't counted. They don't prolong it, and claims for a user that is
+   locked out don't count against the source, nor the other way round.
  - Each table has L{SUBJECTS} subjects at most, and forgets the one that was quiet longest.
 """
 
@@ -40,13 +40,14 @@ from pptpgw.section import Limits
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
 SUBJECTS = 10_000
-# How long a claim may be judged: [radius] deadline is less, and how long exchanges wait is more.
+# The seconds that judging a claim may take: more than [radius] deadline may be, and less than
+# exchanges wait.
 JUDGING_SECONDS = 28.0
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 Told = Callable[[str, str, int, float], None]
 """
-Called with a kind, a subject, the number of failures and the seconds that the lockout takes.
+Called with a kind, a subject, the number of failures and the seconds that the lockout lasts.
 """
 
 
@@ -102,7 +103,7 @@ class FailureTable:
         """
         Count a failure of C{subject}, unless it is locked out.
 
-        @return: how near to a lockout C{subject} is, from 0 to 1.
+        @return: how close C{subject} is to a lockout, from 0 to 1.
         """
         if not self._allowed:
             return 0.0
@@ -154,10 +155,10 @@ class Lockout:
         """
         Have C{claim}, from the address C{source}, judged by C{authenticate}.
 
-        @param excused: whether it is judged even during a lockout, for which its maker isn't to
-            blame. What it comes to is counted all the same.
-        @return: fails with L{Unproven}; with L{Unavailable} where it takes too long; or as
-            C{authenticate} does.
+        @param excused: whether to judge the claim even during a lockout, because its caller already
+            has a session. The verdict is counted all the same.
+        @return: the grant; fails with L{Unproven}, with L{Unavailable} when judging takes too long,
+            or as C{authenticate} does.
         """
         user, arrived = claim.identity(), self._clock.seconds()
         pending = True
@@ -173,7 +174,7 @@ class Lockout:
             proved = claim.identity(grant.name)
             if locked(user, proved):
                 return self._deny(user, source, arrived)
-            # What a relayed claim named first isn't proven by its success.
+            # The success of a relayed claim doesn't prove the name that the peer gave first.
             for one in {proved} if claim.relayed else {user, proved}:
                 self._users.forget(one)
             return grant
@@ -188,7 +189,7 @@ class Lockout:
             if hidden or failure.check(Unproven) is not None:
                 return self._deny(user, source, arrived, excused)
             if claim.relayed and failure.check(Unavailable) is None:
-                # The peer broke the conversation off, at what may have been a wrong password.
+                # The peer broke the conversation off, perhaps after a wrong password.
                 self._count(user, source, excused)
             return failure
 
@@ -210,7 +211,7 @@ class Lockout:
 
     def refuse(self, claim: Claim, source: str) -> Deferred[Grant]:
         """
-        Have C{claim} answered, and counted, as a false one, and ask nobody.
+        Answer and count C{claim} as a false one, without having it judged.
         """
         return self._deny(claim.identity(), source, self._clock.seconds())
 
@@ -219,9 +220,9 @@ class Lockout:
 
     def _count(self, user: str, source: str, excused: bool) -> float:
         """
-        Count a claim that wasn't found true, unless it wasn't judged because of a lockout.
+        Count a claim that wasn't found true, unless a lockout was the reason.
 
-        @return: how near to a lockout user or source is, from 0 to 1.
+        @return: how close to a lockout the user or the source is, from 0 to 1, whichever is closer.
         """
         if self._locked(user, source) and not excused:
             return 1.0
@@ -240,7 +241,7 @@ class Lockout:
 
 def _late(result: object, seconds: float) -> object:
     """
-    What becomes of a claim that nobody judged in time.
+    Fail a claim that wasn't judged in time.
     """
     raise Unavailable("there was no verdict in time")
 

@@ -69,7 +69,7 @@ class SessionObserver:
 
 def verified(observer: ISessionObserver) -> ISessionObserver:
     """
-    C{observer}, which can be told everything.
+    Check that C{observer} provides all of L{ISessionObserver}, and return it.
 
     @raise ConfigurationError: it lacks something; the text says what.
     """
@@ -87,11 +87,11 @@ def tell(
     observers: Iterable[ISessionObserver], event: str, *arguments: object
 ) -> list[Deferred[object]]:
     """
-    Tell C{observers}, in turn; what one raises is logged, and what it logs meanwhile carries the
-    identifier of the session that it is told of.
+    Call a method of C{observers}, one after the other. An exception is logged. Lines that an
+    observer logs meanwhile have the session's identifier.
 
     @param event: the name of a method of L{ISessionObserver}.
-    @return: of those who take their time, what fires when they are done; it doesn't fail.
+    @return: a Deferred for each observer that returned one; none of them fails.
     """
     reports: list[Deferred[object]] = []
     session: str = getattr(arguments[0], "identifier", "") if arguments else ""

@@ -1,9 +1,9 @@
 """
-Outages, as the log tells of them: when one begins and why, when it is over, and how many claims it
-touched.
+Reports of outages to the log: when one begins and why, when it is over, and how many claims it
+affected.
 
-It is over when somebody is served again, and for L{QUIET_SECONDS} nobody is turned away: one that
-comes and goes is told of once, so callers can't fill the log with it.
+An outage is over when a caller is served again and no caller is turned away for L{QUIET_SECONDS}.
+So an outage that comes and goes is reported once, and callers can't fill the log with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ QUIET_SECONDS = 10.0
 
 class Outage:
     """
-    That of a gateway, if there is one.
+    The outage of a gateway, if there is one.
     """
 
     _log = Logger()
@@ -29,13 +29,14 @@ class Outage:
         self._clock = clock
         self._began = 0.0
         self._served = 0.0
-        # 0: there is none.
+        # 0 while there is no outage.
         self._touched = 0
         self._quiet: IDelayedCall | None = None
 
     def touched(self, failure: Failure) -> None:
         """
-        A claim couldn't be judged, or its caller not be served, for the reason in C{failure}.
+        Count a claim that couldn't be judged, or whose caller couldn't be served, because of
+        C{failure}; report the outage if it is the first one.
         """
         self._touched += 1
         self._disarm()
@@ -51,7 +52,7 @@ class Outage:
 
     def served(self) -> None:
         """
-        Somebody was judged and is served.
+        Note that a caller was judged and is served.
         """
         if self._touched and self._quiet is None:
             self._served = self._clock.seconds()
@@ -59,7 +60,7 @@ class Outage:
 
     def stop(self) -> None:
         """
-        Say what there is to say of it, and forget it.
+        Report the end of an outage, if there is one.
         """
         self._disarm()
         if self._touched:

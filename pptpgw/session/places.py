@@ -1,17 +1,20 @@
 """
-The places of callers that haven't proven who they are, and who loses one when they are short.
+The places of callers that haven't authenticated, and which caller loses its place to a newcomer.
+
+A place is one of a limited number of calls being set up, or of control connections.
 
 The rules:
 
  - A newcomer gets the place of the oldest caller of the source (the address) that has the most
    places, provided that these are more than the newcomer's source will have. So a source that takes
    all places loses them to the others one by one, and can't take any from a source that has few.
- - Where no source has more, a newcomer gets a place that was held for L{GRACE} seconds or longer:
-   an honest caller has usually proven itself by then. A place that was held for less isn't taken
-   away, because honest callers that are more than there are places would throw each other out.
- - Half of the places are kept for sources from which somebody has logged in lately (L{Known}).
-   While these hold less than half, a newcomer of theirs gets the place of another source's caller
-   without further conditions, and newcomers from other sources get none of theirs.
+ - If no source has more, a newcomer gets a place that was held for L{GRACE} seconds or longer: an
+   honest caller has usually authenticated by then. A younger place isn't taken away, because honest
+   callers would displace each other when they are more than there are places.
+ - Half of the places are kept for known sources, from which somebody has logged in lately
+   (L{Known}). While known sources hold less than half, a newcomer from one of them displaces a
+   caller of another source without further conditions, and newcomers from other sources displace no
+   caller of a known one.
  - A newcomer that gets no place by these rules is refused.
 """
 
@@ -22,12 +25,12 @@ from typing import Generic, TypeVar
 
 GRACE = 5.0
 """
-Seconds for which a place can't be taken away only because somebody wants it.
+Seconds for which a caller keeps its place although no source has more places than the newcomer's.
 """
 
 LATELY = 86400.0
 """
-Seconds that a source is known after somebody logged in from there.
+Seconds for which a source is known after a log-in from there.
 """
 
 T = TypeVar("T")
@@ -41,8 +44,8 @@ class Known:
     def __init__(self, seconds: Callable[[], float], limit: int) -> None:
         """
         @param seconds: the time, for durations.
-        @param limit: how many are remembered; of more those are forgotten whose last login is the
-            longest ago.
+        @param limit: how many sources are remembered. Beyond that, the source with the oldest last
+            log-in is forgotten.
         """
         self._seconds = seconds
         self._limit = limit
@@ -57,7 +60,7 @@ class Known:
 
     def add(self, source: str) -> None:
         """
-        Somebody has logged in from there.
+        Remember C{source}, from which somebody has logged in.
         """
         self._logins.pop(source, None)
         self._logins[source] = self._seconds()
@@ -67,30 +70,30 @@ class Known:
 
 class _Crowd(Generic[T]):
     """
-    Those of one kind of sources.
+    The callers from one kind of sources, known or other.
 
-    @ivar total: how many they are.
+    @ivar total: the number of callers.
     """
 
     __slots__ = ("_byCount", "_most", "_sources", "total")
 
     def __init__(self) -> None:
         self.total = 0
-        # Since when each is there, the oldest first, by source.
+        # By source: the time since when each caller has its place, the oldest first.
         self._sources: dict[str, dict[T, float]] = {}
-        # The sources that have so many.
+        # By number of callers: the sources that have as many.
         self._byCount: dict[int, dict[str, None]] = {}
         self._most = 0
 
     def count(self, source: str) -> int:
         """
-        How many there are from C{source}.
+        The number of callers from C{source}.
         """
         return len(self._sources.get(source, ()))
 
     def add(self, item: T, source: str, now: float) -> None:
         """
-        One more.
+        Add a caller.
         """
         self._move(source, self.count(source), 1)
         self._sources.setdefault(source, {})[item] = now
@@ -98,7 +101,7 @@ class _Crowd(Generic[T]):
 
     def remove(self, item: T, source: str) -> None:
         """
-        One less.
+        Remove a caller.
         """
         self._move(source, self.count(source), -1)
         own = self._sources[source]
@@ -109,8 +112,8 @@ class _Crowd(Generic[T]):
 
     def oldestOfMost(self) -> tuple[T, float, int]:
         """
-        The oldest of the source that has the most, since when it is there, and how many the source
-        has.
+        The oldest caller of the source that has the most, the time since when it has its place, and
+        the number of callers from that source.
         """
         source = next(iter(self._byCount[self._most]))
         item, since = next(iter(self._sources[source].items()))
@@ -118,7 +121,7 @@ class _Crowd(Generic[T]):
 
     def oldestOf(self, source: str) -> tuple[T, float] | None:
         """
-        The oldest of this source, and since when it is there.
+        The oldest caller from C{source}, and the time since when it has its place.
         """
         return next(iter(self._sources.get(source, {}).items()), None)
 
@@ -137,7 +140,7 @@ class _Crowd(Generic[T]):
 
 class Places(Generic[T]):
     """
-    The places of those who have yet to prove themselves.
+    The places of callers that haven't authenticated yet.
     """
 
     def __init__(
@@ -147,13 +150,13 @@ class Places(Generic[T]):
         isProven: Callable[[T], bool] = lambda item: False,
     ) -> None:
         """
-        @param isProven: whether one has proven itself without L{remove} having been called.
+        @param isProven: whether a caller has authenticated although L{remove} wasn't called for it.
         """
         self._seconds = seconds
         self._known = known
         self._isProven = isProven
         self._crowds: tuple[_Crowd[T], _Crowd[T]] = _Crowd(), _Crowd()
-        # The source and the crowd of each.
+        # The source and the crowd of each caller.
         self._items: dict[T, tuple[str, _Crowd[T]]] = {}
 
     def __len__(self) -> int:
@@ -161,7 +164,7 @@ class Places(Generic[T]):
 
     def add(self, item: T, source: str) -> None:
         """
-        C{item}, which comes from C{source}, has a place.
+        Give C{item}, which comes from C{source}, a place.
         """
         crowd = self._crowds[source in self._known]
         crowd.add(item, source, self._seconds())
@@ -169,7 +172,7 @@ class Places(Generic[T]):
 
     def remove(self, item: T) -> None:
         """
-        C{item} has none any more, or has proven itself; harmless the second time.
+        Remove C{item}, which is gone or has authenticated. Calling this again does nothing.
         """
         source, crowd = self._items.pop(item, ("", None))
         if crowd is not None:
@@ -177,9 +180,10 @@ class Places(Generic[T]):
 
     def displace(self, source: str, limit: int) -> T | None:
         """
-        Find who loses its place to a newcomer from C{source}, and remove it; None: nobody does.
+        Remove the caller that loses its place to a newcomer from C{source}.
 
         @param limit: how many places there are.
+        @return: that caller; None if the newcomer gets no place.
         """
         strangers, known = self._crowds
         isKnown, half = source in self._known, limit / 2
@@ -199,8 +203,10 @@ class Places(Generic[T]):
 
     def displaceOwn(self, source: str) -> T | None:
         """
-        Find who loses its place to a newcomer from the same C{source}, because it has held it for
-        L{GRACE} seconds, and remove it; None: nobody does.
+        Remove the caller that loses its place to a newcomer from the same C{source}, after L{GRACE}
+        seconds at least.
+
+        @return: that caller; None if the newcomer gets no place.
         """
         for crowd in self._crowds:
             while (found := crowd.oldestOf(source)) is not None and self._isHeldLong(found[1]):

@@ -4,16 +4,16 @@ Addresses for subscribers.
 The rules:
 
  - A user whose account names single addresses gets the first of them that is free, whether or not
-   a pool holds it; from then on, or from L{AddressPool.reserve}, no pool gives them to others.
+   a pool holds it. The account owns these addresses: from then on, or from L{AddressPool.reserve},
+   no pool gives them to others. Owners are recorded only for addresses of the pools, which limits
+   the room that they take. Of two accounts that name the same address the later owns it. Addresses
+   that are added to a pool have no owners until these call or are reserved again.
  - A user whose account names networks gets the first free address of a pool that lies in one of
-   them. Where the pools and the networks have no address in common, it gets the first free host
+   them. If the pools and the networks have no address in common, it gets the first free host
    address of the networks. Such an account owns no address.
  - The gateway's own addresses are never given.
-   Kept is only whose the addresses of the pools are, so that never takes more room than these have:
-   of two accounts that name the same one the later owns it, and when a pool comes to hold more,
-   they have no owners until these call or are reserved again.
- - Every other user gets one from the pool that its account names, or from the default one; where
-   that is used up, from the pool that is named to come next, and so on.
+ - Every other user gets an address from the pool that its account names, or from the default pool;
+   when that is used up, from the pool that is named to come next, and so on.
  - Nothing is given twice before it is released. The address that has been free longest is given
    first, so that a caller's traffic doesn't reach the next caller by mistake.
  - Pools may change while they are used: who has an address keeps it, in a pool or not.
@@ -49,14 +49,14 @@ class _Pool:
 
     def __init__(self, pool: PoolRanges, freed: Iterable[str] = ()) -> None:
         self.ranges = pool.ranges
-        # The same as numbers, for a quick comparison.
+        # The same addresses as numbers, which compare faster.
         self._bounds = [(int(first), int(last)) for first, last in pool.ranges]
         self.next = pool.next
         self.freed = OrderedDict.fromkeys(one for one in freed if one in self)
         self.fresh = self._enumerate()
 
     def __contains__(self, address: str) -> bool:
-        # This is asked for every address at once when the pools change.
+        # This is called for every address when the pools change.
         a, b, c, d = map(int, address.split("."))
         wanted = a << 24 | b << 16 | c << 8 | d
         return any(first <= wanted <= last for first, last in self._bounds)
@@ -214,7 +214,7 @@ class AddressPool:
 
     def _fromNetworks(self, user: str, networks: Sequence[IPv4Network]) -> str:
         """
-        An address of those that the account names.
+        A free address of C{networks}, which the account names.
 
         @raise Refused: it names none, or none of them is free.
         """
@@ -231,7 +231,7 @@ class AddressPool:
 
     def _candidates(self, networks: Sequence[IPv4Network]) -> Iterator[int]:
         """
-        The addresses, as numbers, that an account that names C{networks} may have, in order.
+        The addresses, as numbers, that a session of an account with C{networks} may get, in order.
         """
         runs = [hostsOf(network) for network in networks]
         if not ownedOf(networks):
@@ -249,8 +249,8 @@ class AddressPool:
 
 def ownedOf(networks: Sequence[IPv4Network] | None) -> list[str]:
     """
-    The addresses, dotted, that an account owns that names C{networks}: where it names single
-    addresses alone.
+    The addresses, dotted, that an account with C{networks} owns: those networks if all of them are
+    single addresses, otherwise none.
     """
     if networks is None or any(one.prefixlen < one.max_prefixlen for one in networks):
         return []

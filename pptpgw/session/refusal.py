@@ -1,5 +1,5 @@
 """
-Refusals: what the log and the observers are told of callers that the gateway turns away.
+Reports of callers that the gateway turns away, to the log and to session observers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pptpgw.session.outage import Outage
 
 class Refusals:
     """
-    Those of a gateway. Callers can't fill the log with them.
+    Reports the refusals of a gateway, within a L{Quota} so that callers can't fill the log.
     """
 
     _log = Logger()
@@ -34,10 +34,10 @@ class Refusals:
         now: Callable[[], float],
     ) -> None:
         """
-        @param quota: how many lines there may be.
+        @param quota: limits the lines of the log.
         @param counters: where calls that are refused before they began are counted.
-        @param tell: tells the observers of the event that is named first.
-        @param now: the time, in seconds since 1970.
+        @param tell: calls the observers' method that its first argument names.
+        @param now: gives the time of day, in seconds since 1970.
         """
         self._quota = quota
         self._counters = counters
@@ -47,7 +47,7 @@ class Refusals:
 
     def call(self, source: str, reason: str) -> None:
         """
-        A call that C{source} asked for is refused before it began.
+        Report a call from C{source} that is refused before it began.
         """
         self._counters.discard("call refused")
         if self._quota.allows("refused calls", source):
@@ -61,11 +61,11 @@ class Refusals:
 
     def claim(self, claim: Claim, source: str, failure: Failure, inSession: bool) -> None:
         """
-        C{claim}, from the address C{source}, was found false, or nothing can be done for its maker:
-        C{failure} is L{Refused} or L{Exhausted}; C{CancelledError} where the claim was taken back;
-        anything else is an outage.
+        Report C{claim}, from the address C{source}: it was false, or its caller can't be served.
 
-        @param inSession: whether its maker has a session, which an outage doesn't end.
+        @param failure: L{Refused} or L{Exhausted}; C{CancelledError} if the claim was withdrawn,
+            which isn't reported; any other exception is an outage.
+        @param inSession: whether the caller has a session, which an outage doesn't end.
         """
         if failure.check(CancelledError) is not None:
             return
@@ -88,14 +88,14 @@ class Refusals:
 
     def served(self, grant: Grant) -> Grant:
         """
-        A claim was found true, and its maker has what it needs.
+        Note that a claim was true and its caller is served, which may end an outage.
         """
         self._outage.served()
         return grant
 
     def lockedOut(self, kind: str, subject: str, failures: int, seconds: float) -> None:
         """
-        A user, or a source, is locked out for so many seconds, after so many failures.
+        Report that a user, or a source, is locked out.
         """
         until = self._now() + seconds
         if self._quota.allows("lockouts", subject):
@@ -110,6 +110,6 @@ class Refusals:
 
     def stop(self) -> None:
         """
-        Say what there is to say of an outage.
+        Report the end of an outage, if there is one.
         """
         self._outage.stop()

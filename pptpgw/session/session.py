@@ -18,10 +18,10 @@ from pptpgw.profile import Profile
 
 class Session:
     """
-    What is known of a session.
+    A session: what is known of one authenticated call.
 
     @ivar number: its number, unique while the gateway runs.
-    @ivar identifier: a text that no other session has, of other runs neither.
+    @ivar identifier: a text that no other session has, not even one of another run.
     @ivar profile: what its user's account allows it now.
     @ivar user: the user's name, as the account has it.
     @ivar caller: the address (dotted) that the call came from; C{called}: ours that it went to.
@@ -90,7 +90,7 @@ class Session:
     @property
     def duration(self) -> float:
         """
-        How many seconds it has gone on, whatever was done to the machine's clock meanwhile.
+        The seconds since it began, by a monotonic clock.
         """
         return self._seconds() - self._began
 
