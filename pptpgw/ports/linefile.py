@@ -1,18 +1,18 @@
 """
-A file that lines are added to while others, logrotate for one, move it away.
+A file to which lines are appended, and which other programs such as logrotate may move away.
 
 The rules:
 
- - A line is written whole, by one system call at the end of the file. After one that was cut short
-   (the disk was full) the next begins on a line of its own.
- - Before each line it is asked whether the file is still where it was; if it isn't, a new one is
-   opened. Where that can't be done the old one is written to, and the log says so.
- - Only its owner can read a file that is made here. One that was there before must be a file, and
-   none that everybody can read.
- - An error of writing is logged once until all is well again, with how many lines it cost.
- - L{QueuedLines} has a thread write, so that a disk that hangs doesn't hold up the reactor. Up to
-   L{LIMIT} lines wait for it. When there is no room for one, it and all after it are lost until
-   those that wait are written; that too is logged, with how many they were.
+ - A line is written whole, by one system call at the end of the file. After a line that was cut
+   short (the disk was full) the next begins on a line of its own.
+ - Before each line the path is checked: if it no longer leads to the open file, a new file is
+   opened. If that fails the old file is written to, and the log says so.
+ - A file that is made here can be read by its owner only. A path that exists must be a regular
+   file that not everybody can read.
+ - An error of writing is logged once until writing works again, then with the number of lines lost.
+ - L{QueuedLines} writes by a thread, so that a disk that hangs doesn't block the reactor. Up to
+   L{LIMIT} lines wait for it. When there is no room for a line, it and all after it are lost until
+   those that wait are written; the log says how many they were.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ Write = Callable[[int, bytes], int]
 
 LIMIT = 32768
 """
-Lines that wait for the disk, at most.
+The most lines that wait for the disk.
 """
 
 
 def lastLines(path: str, octets: int) -> list[str]:
     """
-    The lines that are whole in the last C{octets} of the file at C{path}; none where it can't be
-    read.
+    The complete lines in the last C{octets} of the file at C{path}; none if it can't be read.
     """
     try:
         with open(path, "rb") as file:
@@ -94,10 +93,10 @@ class LineFile:
 
     def write(self, line: str, missing: int = 0) -> None:
         """
-        Add C{line}, which ends with its newline and has no other. Nothing happens while it isn't
-        open.
+        Append C{line}; nothing happens while the file isn't open.
 
-        @param missing: how many lines before this one were lost on the way here.
+        @param line: ends with a newline, and has no other.
+        @param missing: the number of lines before this one that were lost on the way here.
         """
         if self._descriptor < 0:
             return
@@ -174,7 +173,7 @@ class LineFile:
 
 class QueuedLines:
     """
-    Has a thread add lines to the file at C{path}.
+    Appends lines to the file at C{path} by a thread.
     """
 
     _log = Logger()
@@ -192,9 +191,9 @@ class QueuedLines:
 
     def open(self) -> None:
         """
-        Open the file; harmless where it is open.
+        Open the file, if it isn't open.
 
-        @raise ConfigurationError: it can't be; the text says why.
+        @raise ConfigurationError: it can't be opened; the text says why.
         """
         if self._file is None:
             file = LineFile(self._path, self._write)
@@ -204,7 +203,7 @@ class QueuedLines:
 
     def write(self, line: str) -> None:
         """
-        Have C{line} added, as by L{LineFile.write}.
+        Append C{line}, as L{LineFile.write} does.
         """
         file, worker = self._file, self._worker
         if file is None or worker is None:
@@ -223,7 +222,7 @@ class QueuedLines:
 
     def close(self) -> Deferred[None]:
         """
-        Close the file; harmless where it isn't open.
+        Close the file, if it is open.
 
         @return: fires when all lines that wait are written.
         """

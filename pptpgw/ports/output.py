@@ -1,15 +1,15 @@
 """
-Where the log goes, without holding up the reactor: a pipe whose reader stalls, a terminal that is
-stopped, a full or hanging disk take lines when they can.
+Writing the log by a thread, so that a pipe whose reader stalls, a stopped terminal, or a full or
+hanging disk doesn't block the reactor.
 
 The rules:
 
- - From L{Output.start} on a thread writes, in order. Up to L{LIMIT} lines wait for it; while there
-   is no room further ones are counted, and left out. The next line that there is room for comes
-   after one that says how many are missing.
- - From L{Output.finish} on, at the end of the process, whoever logs waits until all is written,
-   L{FINISH_SECONDS} in all and no longer.
- - What an observer raises, a broken pipe for one, costs the line and nothing else.
+ - From L{Output.start} on a thread writes the lines, in order. Up to L{LIMIT} lines wait for it;
+   beyond that lines are counted and left out. When there is room again, a line says how many are
+   missing.
+ - From L{Output.finish} on, at the end of the process, logging blocks until all lines are written,
+   for L{FINISH_SECONDS} in all at most.
+ - An exception of the observer, such as a broken pipe, loses the line and has no other effect.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from pptpgw.ports.worker import Worker
 
 LIMIT = 4096
 """
-Lines that wait to be written, at most.
+The most lines that wait to be written.
 """
 
 FINISH_SECONDS = 2.0
 """
-Seconds that whoever reads the log is given at the end.
+Seconds that the end of the process waits for the log to be written.
 """
 
 _STDOUT = 1
@@ -51,19 +51,19 @@ _STDOUT = 1
 
 class _StandardOutput(io.TextIOBase):
     """
-    Standard output as a file without a buffer: a thread that is stuck in it holds no lock of
-    Python's, which the end of the process would wait for.
+    Standard output as a file without a buffer. A thread that is stuck in its C{write} holds no lock
+    that the end of the process would wait for, as C{sys.stdout} has.
     """
 
     encoding = "utf-8"
 
     def write(self, text: str) -> int:
         """
-        Write all of it.
+        Write all of C{text}.
         """
         octets = text.encode("utf-8", "backslashreplace")
         while octets:
-            # It may have been made non-blocking by whoever shares it.
+            # Another process that shares it may have made it non-blocking.
             select.select([], [_STDOUT], [])
             octets = octets[os.write(_STDOUT, octets) :]
         return len(text)
@@ -71,7 +71,7 @@ class _StandardOutput(io.TextIOBase):
 
 def standardOutput() -> IO[str]:
     """
-    Standard output, for what a thread writes.
+    Standard output, for writing by a thread.
     """
     return cast(IO[str], _StandardOutput())
 
@@ -79,12 +79,13 @@ def standardOutput() -> IO[str]:
 @implementer(ILogObserver)
 class Output:
     """
-    A log observer that has another one called by a thread.
+    A log observer that calls another one in a thread.
     """
 
     def __init__(self, observer: ILogObserver, limit: int = LIMIT) -> None:
         """
-        @param observer: it is called by whoever logs until L{start}, and then by the thread.
+        @param observer: the observer that writes. It is called directly until L{start}, and then
+            by the thread.
         """
         self._observer = observer
         self._limit = limit
@@ -94,20 +95,20 @@ class Output:
 
     def __call__(self, event: LogEvent) -> None:
         """
-        Have an event written.
+        Pass an event to the observer, by the thread if there is one.
         """
         self.do(partial(self._observer, event))
 
     def start(self) -> None:
         """
-        Let the thread write, from now on; a process that forks does so before.
+        Start the thread. A process that forks must do so before.
         """
         if self._worker is None:
             self._worker = Worker("log", self._limit)
 
     def finish(self) -> None:
         """
-        The process is about to end.
+        Write what is left, at the end of the process.
         """
         self._deadline = monotonic() + FINISH_SECONDS
         self._wait()
@@ -116,7 +117,7 @@ class Output:
 
     def do(self, job: Callable[[], object]) -> None:
         """
-        Have something else done, in its turn among the lines.
+        Do a job of another kind, in its turn among the lines.
         """
         worker = self._worker
         if worker is None:
@@ -141,7 +142,7 @@ class Output:
         if not self._lost or self._worker is None:
             return
         event: LogEvent = {
-            "log_format": "{count} lines are missing here: what takes the log didn't take them",
+            "log_format": "{count} lines are missing here, as the log could not be written in time",
             "log_level": LogLevel.warn,
             "log_namespace": __name__,
             "log_time": time(),
@@ -153,11 +154,11 @@ class Output:
 
 def outputOf(options: Mapping[str, Any]) -> Output:
     """
-    What writes the log where C{options}, those of C{twistd}, want it.
+    Make the L{Output} that writes the log as C{options}, those of C{twistd}, say.
     """
     path = options.get("logfile") or ("-" if options.get("nodaemon") else "twistd.log")
     if options.get("syslog"):
-        # It takes a library that some systems lack.
+        # Imported here, since some systems lack a library that it needs.
         from twisted.python.syslog import SyslogObserver
 
         observer: Any = SyslogObserver(options.get("prefix", "")).emit
@@ -169,6 +170,6 @@ def outputOf(options: Mapping[str, Any]) -> Output:
     file = LogFile.fromFullPath(path)
     output = Output(textFileLogObserver(file))
     if not signal.getsignal(signal.SIGUSR1):
-        # As twistd does: the file of now is moved away, and another one begun.
+        # As twistd does: the current file is moved away, and another one begun.
         signal.signal(signal.SIGUSR1, lambda number, frame: output.do(file.rotate))
     return output

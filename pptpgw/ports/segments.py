@@ -1,17 +1,17 @@
 """
-Files that are only ever appended to, one after another in a folder: what a spool lies in.
+Files that are only ever appended to, one after another in a folder: the storage of a spool.
 
 The rules:
 
- - A thread of its own writes, with one fsync for all that came meanwhile: a slow disk doesn't hold
-   up the reactor.
- - What a full or broken disk doesn't take is kept, in order, and tried again every
-   L{RETRY_SECONDS}. Half of a write that failed is cut off again.
- - Up to L{LIMIT} pieces wait for a disk that takes nothing. Those beyond are left out of the files,
-   counted and told; whoever appends them has them in memory still, and only a crash before the end
-   loses them, or has those sent again whose answer wasn't written.
+ - A thread writes, with one fsync for all pieces that came meanwhile, so that a slow disk doesn't
+   block the reactor.
+ - Pieces that a full or broken disk doesn't take are kept, in order, and tried again every
+   L{RETRY_SECONDS}. The first part of a write that failed is cut off again.
+ - Up to L{LIMIT} pieces wait for a disk that takes nothing. Those beyond are left out of the files;
+   the log says how many they are. The spool still has them in memory: only a crash loses records,
+   or sends records again whose answers weren't written.
  - A file that is there at the start is read and never appended to: its end may be torn.
- - Only its owner can read a file, and only one process at a time has the folder.
+ - Files can be read by their owner only, and one process at a time uses the folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Seconds until what the disk didn't take is tried again.
 
 LIMIT = 131072
 """
-Pieces that wait for the disk, at most.
+The most pieces that wait for the disk.
 """
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -65,7 +65,7 @@ class Writer:
 
     def __init__(self, folder: Path, lock: int, write: Write) -> None:
         """
-        @param lock: the descriptor of the folder; it is closed when nothing more is to be done.
+        @param lock: the descriptor of the folder; it is closed after the last job.
         """
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.error: OSError | None = None
@@ -96,7 +96,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """
-        How many jobs aren't done yet.
+        The number of jobs that aren't done yet.
         """
         return self.jobs.qsize() + len(self._owed)
 
@@ -197,7 +197,7 @@ class Segments:
     @property
     def isSafe(self) -> bool:
         """
-        Whether the disk takes what is appended.
+        Whether everything that was appended is, or soon will be, on the disk.
         """
         return self._writer is not None and self._writer.error is None and not self._missing
 
@@ -254,7 +254,7 @@ class Segments:
 
     def stop(self) -> Deferred[None]:
         """
-        Write what is left and let the folder go; harmless the second time.
+        Write what is left and release the folder. Calling this again does nothing.
 
         @return: fires when that is done.
         """

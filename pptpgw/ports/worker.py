@@ -1,13 +1,14 @@
 """
-A thread that does what could hold up the reactor: writing to pipes, terminals and disks, which may
-stall for as long as they like.
+A thread for work that could block the reactor: writing to pipes, terminals and disks, any of which
+may stall.
 
 The rules:
 
  - Jobs are done one after another, in the order in which they were put.
- - So many wait and no more. Whoever puts one is told where there is no room, and counts it.
- - The end of the process doesn't wait for the thread: whoever wants a job done by then waits,
-   with a deadline.
+ - The queue is bounded. L{Worker.put} returns False if there is no room, and its caller counts the
+   loss.
+ - The end of the process doesn't wait for the thread. Code that wants its jobs done by then waits
+   for them, with a deadline.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ Job = Callable[[], object]
 
 POLL = 0.01
 """
-Seconds between two looks at whether all is done.
+Seconds between two checks of whether all jobs are done.
 """
 
 
 def until(clock: IReactorTime, condition: Callable[[], bool]) -> Deferred[None]:
     """
-    Fires when C{condition}, of what a thread does, holds; whoever can't wait for that cancels it.
+    Wait for C{condition}, which depends on a thread.
+
+    @return: fires when C{condition} holds; cancelling it ends the waiting.
     """
     timer: IDelayedCall | None = None
 
@@ -53,14 +56,14 @@ def until(clock: IReactorTime, condition: Callable[[], bool]) -> Deferred[None]:
 
 class Worker:
     """
-    The thread and its queue.
+    A thread with a bounded queue of jobs.
     """
 
     _log = Logger()
 
     def __init__(self, name: str, limit: int) -> None:
         """
-        @param limit: how many jobs wait at most, the one that is being done included.
+        @param limit: the most jobs that may wait, including the one that is being done.
         """
         self._name = name
         self._limit = limit
@@ -71,7 +74,9 @@ class Worker:
 
     def put(self, job: Job) -> bool:
         """
-        Have C{job} done; false: there is no room, or L{stop} was called. What it raises is logged.
+        Have the thread do C{job}. An exception that it raises is logged.
+
+        @return: False if there is no room, or L{stop} was called.
         """
         with self._changed:
             if len(self._jobs) >= self._limit or self._stopping:
@@ -82,7 +87,7 @@ class Worker:
 
     def stop(self, last: Job | None = None) -> None:
         """
-        Take no more jobs; the thread ends when those that wait, and C{last}, are done.
+        Take no more jobs. The thread ends when those that wait, and C{last}, are done.
         """
         with self._changed:
             if last is not None and not self._stopping:
@@ -93,20 +98,24 @@ class Worker:
     @property
     def waiting(self) -> int:
         """
-        How many jobs aren't done yet.
+        The number of jobs that aren't done yet.
         """
         return len(self._jobs)
 
     def wait(self, seconds: float) -> bool:
         """
-        Wait until everything is done, for so long at most; whether it is. This blocks.
+        Block until all jobs are done, or for C{seconds}.
+
+        @return: whether all jobs are done.
         """
         with self._changed:
             return self._changed.wait_for(lambda: not self._jobs, seconds)
 
     def finished(self, clock: IReactorTime) -> Deferred[None]:
         """
-        Fires when everything is done; whoever can't wait for that cancels it.
+        Wait until all jobs are done, without blocking.
+
+        @return: fires when they are; cancelling it ends the waiting.
         """
         return until(clock, lambda: not self._jobs)
 
