@@ -46,6 +46,8 @@ class Endings:
         self._clock = clock
         # In the order in which they came.
         self._endings: dict[_Ending, None] = {}
+        # The same by user.
+        self._users: dict[str, dict[_Ending, None]] = {}
 
     def __len__(self) -> int:
         return len(self._endings)
@@ -62,6 +64,7 @@ class Endings:
         """
         ending = _Ending(user, release)
         self._endings[ending] = None
+        self._users.setdefault(user, {})[ending] = None
         ending.late = self._clock.callLater(REPORT_SECONDS, self._over, ending)
         DeferredList(reports).addCallback(lambda _: self._over(ending))
 
@@ -72,8 +75,8 @@ class Endings:
         @param users: identities.
         """
         free: Deferred[None] = succeed(None)
-        for ending in self._endings:
-            if ending.user in users:
+        for user in users:
+            for ending in self._users.get(user, ()):
                 one: Deferred[None] = Deferred()
                 ending.waiting.append(one)
                 free.addCallback(_then, one)
@@ -90,6 +93,10 @@ class Endings:
         if ending not in self._endings:
             return
         del self._endings[ending]
+        others = self._users[ending.user]
+        del others[ending]
+        if not others:
+            del self._users[ending.user]
         ending.late = cancelled(ending.late)
         ending.release()
         for one in ending.waiting:

@@ -122,7 +122,7 @@ class Switch:
         self._spanningTree = spanningTree
         self._copies = Bucket(clock.seconds, (COPIES, COPIES))
         self._bpduCopies = Bucket(clock.seconds, (BPDU_COPIES, BPDU_COPIES))
-        self._ports: tuple[Port, ...] = ()
+        self._ports: dict[Port, None] = {}
         self._where: dict[bytes, Port] = {}
         # How many of these are callers'.
         self._learnt = 0
@@ -139,14 +139,14 @@ class Switch:
             limit, rate = self._limit, rate * DEVICE_SHARE
         floods = Bucket(self._seconds, (rate, rate))
         port = Port(send, user, limit, floods, Bucket(self._seconds, (BPDUS, BPDUS)))
-        self._ports += (port,)
+        self._ports[port] = None
         return port
 
     def leave(self, port: Port) -> None:
         """
         Remove a port with what is there; harmless the second time.
         """
-        self._ports = tuple(other for other in self._ports if other is not port)
+        self._ports.pop(port, None)
         for address in list(port.addresses):
             self._forget(port, address)
 
@@ -194,11 +194,11 @@ class Switch:
         """
         Send a frame everywhere but to C{port}.
         """
-        ports = self._ports
-        if not own.take() or not all_.take(min(len(ports) - 1, most)):
+        if not own.take() or not all_.take(min(len(self._ports) - 1, most)):
             self._counters.discard(STORM)
             return
-        for other in ports:
+        # Who gets a frame may leave for it.
+        for other in tuple(self._ports):
             if other is not port:
                 other.send(frame)
 

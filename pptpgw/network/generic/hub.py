@@ -13,8 +13,6 @@ The rules:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counters import Counters
@@ -29,11 +27,6 @@ Copies a second, at most, that a hub makes over and above the first of each pack
 MULTIPLIED = "more copies than a caller may cause in a hub"
 
 
-class _Member(NamedTuple):
-    outlet: HubOutlet
-    protocol: GenericProtocol
-
-
 class Hub:
     """
     The hub of one protocol.
@@ -42,7 +35,7 @@ class Hub:
     def __init__(self, clock: IReactorTime, counters: Counters) -> None:
         self.clock = clock
         self.counters = counters
-        self.members: tuple[_Member, ...] = ()
+        self.members: dict[HubOutlet, GenericProtocol] = {}
 
     def start(self) -> None:
         """
@@ -72,14 +65,13 @@ class HubOutlet:
         """
         Get what others send.
         """
-        self._hub.members += (_Member(self, protocol),)
+        self._hub.members[self] = protocol
 
     def closed(self, protocol: GenericProtocol) -> None:
         """
         Get nothing more.
         """
-        hub = self._hub
-        hub.members = tuple(member for member in hub.members if member.outlet is not self)
+        self._hub.members.pop(self, None)
 
     def received(self, number: int, packet: bytes) -> None:
         """
@@ -91,7 +83,8 @@ class HubOutlet:
         if copies > 0 and not self._may(copies, COPIES / len(members)):
             hub.counters.discard(MULTIPLIED)
             return
-        for outlet, protocol in members:
+        # Who gets a packet may leave for it.
+        for outlet, protocol in tuple(members.items()):
             if outlet is not self:
                 protocol.link.sendPacket(number, packet)
 
