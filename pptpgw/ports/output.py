@@ -142,7 +142,7 @@ class Output:
         if not self._lost or self._worker is None:
             return
         event: LogEvent = {
-            "log_format": "{count} lines are missing here, as the log could not be written in time",
+            "log_format": "{count} lines are missing here: the log could not be written in time",
             "log_level": LogLevel.warn,
             "log_namespace": __name__,
             "log_time": time(),

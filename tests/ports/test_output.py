@@ -87,7 +87,7 @@ def test_whatIsMissingIsCounted(reader: Reader) -> None:
         "0",
         "1",
         "2",
-        "2 lines are missing here, as the log could not be written in time",
+        "2 lines are missing here: the log could not be written in time",
         "later",
     ]
 
