@@ -1,8 +1,8 @@
 """
-Giving up what the gateway doesn't need, for a process that was started with everything (sudo).
+Giving up the capabilities that the gateway doesn't need, in a process that was started as root.
 
-Capabilities belong to threads: this is done before there is a second one, which then has no more
-than the first.
+Capabilities belong to threads. So they must be given up before a second thread is started, which
+then has no more than the first.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 
 NEEDED = frozenset({NET_ADMIN, NET_RAW})
 """
-What raw sockets, and network devices with their addresses and routes, take.
+The capabilities for raw sockets, and for network devices with their addresses and routes.
 """
 _FILES = frozenset({_DAC_OVERRIDE, _FOWNER})
 
 
 def effective() -> int:
     """
-    The capabilities of this thread, a bit each.
+    The effective capabilities of this thread, one bit each.
     """
     status = Path("/proc/thread-self/status").read_text(encoding="ascii")
     (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
@@ -40,16 +40,16 @@ def effective() -> int:
 
 def drop(path: Path, device: Path) -> None:
     """
-    Keep what the gateway needs of the capabilities that there are, for good: no program that is
-    started has others either.
+    Give up all capabilities but L{NEEDED} for good, also for programs that this process starts.
 
-    Root becomes the owner of the folder that it keeps its files in, who else could not use them.
-    Where that user may not read the program or open the TUN device it stays root, and may use files
-    that are others'.
+    The process changes from root to the user that owns the folder of the gateway's files, because
+    root without capabilities couldn't use files of another user. If that user may not read the
+    program or open the TUN device, the process stays root and keeps the capability to use files of
+    other users.
 
     @param path: the folder; it may be missing.
     @param device: the TUN device.
-    @raise NotPermitted: the kernel won't.
+    @raise NotPermitted: the kernel refuses.
     """
     found, wanted = effective(), NEEDED
     owner = _nearest(path).stat()
@@ -83,8 +83,8 @@ def drop(path: Path, device: Path) -> None:
             os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
         except OSError as error:
             raise NotPermitted(
-                f"root can't become the owner of {path}, user {owner.st_uid}: {error.strerror}; "
-                "name a folder of its own with --state"
+                f"the process can't change from root to user {owner.st_uid}, who owns {path}: "
+                f"{error.strerror}; name a folder of root's with --state"
             ) from error
     bits = found & sum(1 << number for number in wanted)
     # Effective, permitted and inheritable, the lower 32 and the higher.
@@ -95,8 +95,8 @@ def drop(path: Path, device: Path) -> None:
 
 def _mayUse(path: Path, user: int, bits: int) -> bool:
     """
-    Whether the user of this number owns C{path}, or everybody may do with it what C{bits} of its
-    mode say, and the same for the way there.
+    Whether C{user} owns C{path}, or everybody has the permissions C{bits} of its mode, and whether
+    the same is true of the folders that lead to it.
     """
 
     def allows(one: Path, bits: int) -> bool:
@@ -108,7 +108,7 @@ def _mayUse(path: Path, user: int, bits: int) -> bool:
 
 def _nearest(path: Path) -> Path:
     """
-    C{path}, or the folder that it would be in.
+    C{path}, or the nearest folder above it that exists.
     """
     path = path.absolute()
     return next(one for one in (path, *path.parents) if one.exists())

@@ -1,5 +1,5 @@
 """
-Whether somebody sets the machine's clock.
+Noticing that the machine's clock was set.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class _Times(ctypes.Structure):
 @implementer(IReadDescriptor)
 class ClockWatch:
     """
-    Tells a L{Steady} when the machine's clock was set: by a timer of the kernel's that never
-    expires, and is cancelled then.
+    Calls L{Steady.clockWasSet} when the machine's clock was set. It uses a timer of the kernel's
+    (timerfd_create(2)) that never expires, but is cancelled when the clock is set.
     """
 
     def __init__(self, reactor: Any) -> None:
         """
-        @param reactor: where it is no L{Steady} there is nothing to tell, and none to watch for.
+        @param reactor: a L{Steady}; with any other reactor nothing is watched.
         """
         self._reactor = reactor
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -53,7 +53,7 @@ class ClockWatch:
 
     def start(self) -> None:
         """
-        Watch; on a kernel without such timers there is nothing to watch with.
+        Begin to watch, if the kernel has such timers.
         """
         if not isinstance(self._reactor, Steady):
             return
@@ -64,7 +64,7 @@ class ClockWatch:
 
     def stop(self) -> None:
         """
-        Watch no longer. Harmless the second time.
+        Watch no longer. Calling this again does nothing.
         """
         if self._descriptor >= 0:
             self._reactor.removeReader(self)
@@ -85,7 +85,7 @@ class ClockWatch:
 
     def doRead(self) -> None:
         """
-        It was set, or the kernel thinks so.
+        Report that the clock was set, and arm the timer again.
         """
         try:
             os.read(self._descriptor, 8)

@@ -1,6 +1,6 @@
 """
-A TUN or TAP device that the gateway has made and configured, and that is put right when somebody
-else deletes it, brings it down, or takes addresses or routes from it.
+A TUN or TAP device that the gateway makes and configures, and restores when another program deletes
+it, brings it down, or removes its addresses or routes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pptpgw.ports.watch import Watch
 @implementer(IHealth)
 class Device(TUNPort):
     """
-    The device itself, and what the kernel knows about it.
+    A TUN or TAP device with its configuration.
 
-    @ivar kernel: the latter.
+    @ivar kernel: the port for the device's addresses and routes.
     @ivar mtu: in octets.
     """
 
@@ -39,7 +39,7 @@ class Device(TUNPort):
         kernel: NetlinkPort | None = None,
     ) -> None:
         """
-        @raise ConfigurationError: the name is no name for an interface.
+        @raise ConfigurationError: the name can't be an interface's.
         """
         super().__init__(reactor, name, counters, system=system, ethernet=ethernet, key=key)
         self.mtu = mtu
@@ -58,7 +58,7 @@ class Device(TUNPort):
         """
         Open the device and configure it.
 
-        @raise pptpgw.error.PPTPGWError: the text says why it can't be; nothing is left open.
+        @raise pptpgw.error.PPTPGWError: that failed; the text says why, and nothing is left open.
         """
         self.startReading()
         try:
@@ -72,7 +72,7 @@ class Device(TUNPort):
 
     def stop(self) -> Deferred[None]:
         """
-        Undo what was done and close the device; harmless the second time.
+        Undo the configuration and close the device. Calling this again does nothing.
         """
         self._upkeep.stop()
         self._watch.stop()
@@ -81,13 +81,14 @@ class Device(TUNPort):
 
     def prepare(self) -> None:
         """
-        Do what else the device needs once it is up; done again whenever it is put right.
+        Do what else the device needs once it is up, for subclasses to override. This is called
+        again whenever the device is restored.
 
         @raise pptpgw.error.PPTPGWError: it can't be done.
         """
 
     def _restore(self) -> Deferred[None]:
-        # What we do to the device ourselves needn't be announced.
+        # Our own changes to the device needn't be announced.
         self._watch.stop()
         self.reopen()
         self.kernel.restore()

@@ -1,9 +1,11 @@
 """
-Protocol 47: two raw sockets a local address, one that reads and one that keeps the kernel quiet.
+GRE, IP protocol 47: for each local address two raw sockets, one that reads and one that keeps the
+kernel from sending ICMP errors.
 
-Linux answers a packet that no raw socket takes with ICMP 'protocol unreachable', and since 6.18 at
-the latest a socket whose queue is full doesn't count. pptp-linux hangs up on that message. The
-second socket takes every packet and has a filter that keeps none, so its queue is never full.
+Linux answers a packet that no raw socket accepts with ICMP 'protocol unreachable', on which
+pptp-linux hangs up. Since 6.18 at the latest a socket whose queue is full doesn't accept packets in
+that sense. The second socket accepts every packet and has a filter that keeps none, so its queue is
+never full.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFERS = ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE))
 _SO_ATTACH_FILTER = 26
-# A classic BPF program, BPF_RET of 0 octets: the kernel frees what it filters.
+# A classic BPF program, BPF_RET of 0 octets: the kernel keeps nothing of a packet.
 _KEEP_NOTHING = Struct("HBBI").pack(0x06, 0, 0, 0)
 # The kernel's struct sock_fprog: how many instructions, and where they are.
 _PROGRAM = Struct("HP")
@@ -78,7 +80,7 @@ def _enlarge(opened: socket.socket) -> None:
     """
     for option, forced in _BUFFERS:
         try:
-            # Beyond the system's limit, as CAP_NET_ADMIN permits.
+            # CAP_NET_ADMIN permits more than the system's limit.
             opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
         except PermissionError:
             opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
@@ -86,7 +88,7 @@ def _enlarge(opened: socket.socket) -> None:
 
 def _silence(opened: socket.socket) -> None:
     """
-    Let a socket keep nothing of what it takes.
+    Attach the filter that keeps nothing to a socket.
     """
     program = array("B", _KEEP_NOTHING)
     address, _ = program.buffer_info()
@@ -98,8 +100,8 @@ class GREPort:
     """
     The raw sockets for enhanced GRE, bound to one local address or to every one.
 
-    Demultiplexes by peer address and our call id. What belongs to nobody is counted and silently
-    discarded; so is what can't be sent.
+    Packets are given to calls by peer address and our call id. Packets that belong to no call, and
+    packets that can't be sent, are counted and silently discarded.
 
     @ivar address: the local address, dotted; empty for every address.
     @ivar counters: strays and errors, of this port alone.
@@ -123,7 +125,7 @@ class GREPort:
         self._silencer: socket.socket | None = None
         self._raw = raw
         self._channels: dict[int, Receive] = {}
-        # What was read, and had no time yet: its turn comes when the timer runs out.
+        # Packets that were read, and wait for the timer.
         self._waiting: list[Run] = []
         self._next: IDelayedCall | None = None
         what = f"the socket for GRE at {address or 'every address'}"
@@ -138,10 +140,10 @@ class GREPort:
 
     def startListening(self) -> None:
         """
-        Open the sockets and read from one.
+        Open both sockets and read from the first.
 
-        @raise NotPermitted: without CAP_NET_RAW.
-        @raise OSError: the address isn't ours.
+        @raise NotPermitted: the process lacks CAP_NET_RAW.
+        @raise OSError: the address isn't one of this machine's.
         """
         self._socket = self._open(_enlarge)
         try:
@@ -154,7 +156,7 @@ class GREPort:
 
     def _open(self, prepare: Callable[[socket.socket], None]) -> socket.socket:
         """
-        A raw socket that doesn't block; C{prepare} sees it before it takes packets of our address.
+        Open a non-blocking raw socket. C{prepare} is called with it before it is bound.
         """
         try:
             opened = self._system.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
@@ -175,7 +177,7 @@ class GREPort:
 
     def stopListening(self) -> Deferred[None]:
         """
-        Close the sockets, after every call; harmless the second time.
+        Close the sockets, after all calls have ended. Calling this again does nothing.
         """
         self._upkeep.stop()
         self._waiting = []
@@ -238,16 +240,15 @@ class GREPort:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor gave the descriptor up, or is stopping. The socket stays open until it is opened
-        again, or until L{stopListening}: calls still send by its number.
+        Note that the reactor gave the descriptor up, or is stopping. The socket stays open until it
+        is opened again or until L{stopListening}, since calls still send by its number.
         """
         self._reactor.removeReader(self)
         self._upkeep.lost("it failed")
 
     def doRead(self) -> None:
         """
-        Take what has arrived, up to L{pptpgw.ports.raw.BATCH} packets, once calls have what was
-        taken before.
+        Read up to L{pptpgw.ports.raw.BATCH} packets, unless earlier ones still wait for calls.
         """
         opened = self._socket
         if opened is None or self._waiting:
@@ -259,14 +260,14 @@ class GREPort:
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self.counters.discard(f"GRE not read: {name}")
             if error.errno == errno.ECONNABORTED:
-                # Somebody closed it under our hands, and nothing comes to it any more.
+                # Other code has closed the descriptor.
                 self._upkeep.lost("it was closed by somebody else")
             return
         self._give(runs)
 
     def _goOn(self) -> None:
         """
-        Give calls what had no time before.
+        Give calls the packets that were left for this turn.
         """
         self._next = None
         runs, self._waiting = self._waiting, []
@@ -274,7 +275,7 @@ class GREPort:
 
     def _give(self, runs: list[Run]) -> None:
         """
-        Give as much of it to calls as one slice holds, and the rest in the next turn.
+        Give calls as many packets as fit in one slice, and the rest in the next turn.
         """
         seconds = self._reactor.seconds
         end = seconds() + SECONDS
@@ -287,14 +288,14 @@ class GREPort:
             except Exception:
                 self._log.failure("A call failed on a packet")
             if seconds() > end and place < len(runs):
-                # Links that end take as long as hundreds of packets.
+                # A packet that ends a link takes as long as hundreds of others.
                 self._waiting = runs[place:]
                 self._next = self._reactor.callLater(0, self._goOn)
                 return
 
     def _restore(self) -> None:
         """
-        Open the socket again. It keeps its number, by which calls send.
+        Open the socket again, with the same number, by which calls send.
         """
         if self._socket is not None:
             opened = self._open(_enlarge)

@@ -1,5 +1,5 @@
 """
-Putting right what the gateway made in the kernel, when somebody else has taken part of it away.
+Restoring what the gateway made in the kernel, when another program has taken part of it away.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from pptpgw.timer import cancelled
 
 SOON = 0.1
 """
-Seconds from a loss to the first try: whoever restarts a network service takes several things away
-in one go.
+Seconds from a loss to the first try, since a restart of a network service takes several things away
+at once.
 """
 
 LONGEST = 10.0
 """
-Seconds between two tries, at most.
+The most seconds between two tries.
 """
 
 QUIET = 60.0
 """
-Seconds without a loss, after which the next one is put right L{SOON} again. What is lost time and
-again waits longer each time, so that two programs don't undo each other's work for ever.
+Seconds without a loss after which the next loss is restored after L{SOON} again. Before that each
+loss waits longer than the one before, so that two programs don't undo each other's work for ever.
 """
 
 
 class Upkeep:
     """
-    Keeps one thing as the gateway made it. A loss is logged once, and so is its end.
+    Keeps one thing as the gateway made it. The beginning and the end of a loss are logged once.
 
-    @ivar fault: why it isn't as it should be, after a try that failed; empty: it is, or will be in
-        a moment.
+    @ivar fault: why the thing couldn't be restored, after a try that failed; empty if it is in
+        order, or about to be restored.
     """
 
     _log = Logger()
@@ -47,8 +47,8 @@ class Upkeep:
         self, clock: IReactorTime, what: Callable[[], str], mend: Callable[[], object]
     ) -> None:
         """
-        @param what: what it is, in words.
-        @param mend: puts it right; may return a Deferred. Where nothing is wrong it does no harm.
+        @param what: gives the thing's name, for the log.
+        @param mend: restores the thing; may return a Deferred. Does nothing if nothing is wrong.
         """
         self.fault = ""
         self._clock = clock
@@ -58,14 +58,14 @@ class Upkeep:
         self._quietAt = 0.0
         self._timer: IDelayedCall | None = None
         self._mending: Deferred[Any] | None = None
-        # Whether something more was lost while it was being put right.
+        # Whether something more was lost while the thing was being restored.
         self._again = False
 
     def lost(self, why: str) -> None:
         """
-        Something was taken away: put it right soon.
+        Restore the thing soon, part of which was taken away.
 
-        @param why: what was seen, in words.
+        @param why: what was noticed, for the log.
         """
         if self._mending is not None:
             self._again = True
@@ -77,7 +77,7 @@ class Upkeep:
 
     def stop(self) -> None:
         """
-        It needn't be kept any longer; harmless the second time.
+        Keep the thing no longer. Calling this again does nothing.
         """
         self._timer = cancelled(self._timer)
         mending, self._mending = self._mending, None

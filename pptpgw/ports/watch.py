@@ -1,6 +1,6 @@
 """
-What the kernel announces of changes to devices, addresses, routes and nftables' tables: whoever
-made something there hears when somebody else takes it away.
+Watching the kernel's announcements of changes to devices, addresses, routes and nftables' tables,
+to notice when another program takes away what the gateway made.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ The protocol of netfilter, and its group for nftables.
 
 BATCH = 128
 """
-Announcements that are read in one turn, at most.
+The most announcements that are read in one turn of the reactor.
 """
 
 # From linux/netlink.h.
@@ -40,15 +40,15 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 
 Announced = Callable[[int, int, bytes], str]
 """
-Takes the type of a message, who asked for the change, and what follows the header; what it says
-was taken from whoever watches, in words, or nothing.
+Judges an announcement: takes its type, the netlink port of the program that made the change, and
+its body; returns in words what was taken away, or an empty text.
 """
 
 
 @implementer(IReadDescriptor)
 class Watch:
     """
-    One socket that joins groups of a netlink protocol.
+    A socket that joins groups of a netlink protocol and reads their announcements.
     """
 
     _log = Logger()
@@ -63,8 +63,8 @@ class Watch:
     ) -> None:
         """
         @param announced: judges each message.
-        @param lost: called with what it says; and where messages were lost, which may have said
-            anything.
+        @param lost: called with what C{announced} returned, unless that is empty; and when messages
+            were lost, with words for that.
         """
         self._reactor = reactor
         self._announced = announced
@@ -75,7 +75,7 @@ class Watch:
 
     def start(self) -> None:
         """
-        Open the socket and read from it what is announced from now on; harmless the second time.
+        Open the socket and read announcements from now on. Calling this again does nothing.
         """
         if self._socket is not None:
             return
@@ -90,9 +90,10 @@ class Watch:
                 opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         except OSError as error:
             opened.close()
-            # Without this part of the kernel there is nothing of ours in it that could be taken.
+            # Where the kernel lacks this part, nothing of ours is in it that could be taken away.
             self._log.warn(
-                "changes by others aren't noticed, as the kernel tells nobody of them: {error}",
+                "changes by other programs won't be noticed, as the kernel can't announce them: "
+                "{error}",
                 error=error.strerror,
             )
             return
@@ -101,7 +102,7 @@ class Watch:
 
     def stop(self) -> None:
         """
-        Close it; harmless the second time.
+        Close the socket. Calling this again does nothing.
         """
         opened, self._socket = self._socket, None
         if opened is not None:
@@ -122,7 +123,7 @@ class Watch:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor gave the descriptor up, or is stopping: open another.
+        Open another socket, after the reactor gave the descriptor up or while it stops.
         """
         if self._socket is not None:
             self.stop()
@@ -131,7 +132,7 @@ class Watch:
 
     def doRead(self) -> None:
         """
-        Read what was announced.
+        Read announcements.
         """
         for _ in range(BATCH):
             if self._socket is None:
@@ -141,7 +142,7 @@ class Watch:
             except BlockingIOError:
                 return
             except OSError as error:
-                # More was announced than there was room for, and any of it may concern us.
+                # The socket's queue overflowed; lost announcements may concern us.
                 name = errno.errorcode.get(error.errno or 0, "unknown")
                 self._lost(f"announcements of the kernel were lost ({name})")
                 return
