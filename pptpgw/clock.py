@@ -15,6 +15,7 @@ example, stay the reactor's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from heapq import heapify, heappop, heappush
 from time import monotonic
 from typing import Any
@@ -154,4 +155,13 @@ def steady(reactor: Any) -> Any:
     @return: a L{Steady}; or C{reactor} itself if its clock isn't the time of day, such as a
         L{twisted.internet.task.Clock} or a L{Steady}.
     """
-    return Steady(reactor) if reactor.seconds is timeOfDay else reactor
+    return _around(reactor) if reactor.seconds is timeOfDay else reactor
+
+
+@cache
+def _around(reactor: Any) -> Steady:
+    """
+    The one L{Steady} that there is around C{reactor}: whoever notices that the machine's clock was
+    set tells one for all.
+    """
+    return Steady(reactor)

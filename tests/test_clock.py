@@ -35,6 +35,14 @@ def test_aReactor() -> None:
     assert steady(made) is made
 
 
+def test_oneIsToldForAll() -> None:
+    """
+    Whoever asks for a steady clock, a store for one, has the gateway's, which hears that the
+    machine's clock was set.
+    """
+    assert steady(reactor) is steady(reactor)
+
+
 class Machine:
     """
     A machine whose clock can be set: what really passes, and a reactor that goes by the time of
