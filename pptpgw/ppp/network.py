@@ -351,8 +351,9 @@ class NetworkPhase:
             self._log.failure(
                 "network protocol {name} failed in {what}", name=network.name, what=what
             )
-            del self._networks[network.control]
-            self._abandon(network)
+            # One that failed after it had finished is gone already.
+            if self._networks.pop(network.control, None) is not None:
+                self._abandon(network)
 
     def _abandon(self, network: INetworkProtocol) -> None:
         """

@@ -82,6 +82,10 @@ class FaultyProtocol(NetworkProtocol):
         self._may("layerDown")
         super().layerDown(protocol)
 
+    def layerFinished(self, protocol: Any, reason: str) -> None:
+        super().layerFinished(protocol, reason)
+        self._may("layerFinished")
+
     def attachment(self) -> Attachment:
         self._may("attachment")
         return Attachment(receive=self._packet)
@@ -222,13 +226,14 @@ def test_aProtocolThatRaises(at: str, worlds: list[World], loggedFailures: list[
     assertGivenBack(world, before, alive)
 
 
+@pytest.mark.parametrize("at", ("rejected", "layerFinished"))
 def test_aProtocolThatRaisesAsItIsRejected(
-    worlds: list[World], loggedFailures: list[Failure]
+    at: str, worlds: list[World], loggedFailures: list[Failure]
 ) -> None:
     """
     The Protocol-Reject of a peer that doesn't know it is enough of an end.
     """
-    world = made(worlds, more=[FaultyNetwork("rejected")])
+    world = made(worlds, more=[FaultyNetwork(at)])
     Honest(world).assertServed()
     assert takeFaults(world, loggedFailures) == 2
     assert networksOf(world, "alice") == set(world.networks)
