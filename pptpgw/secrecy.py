@@ -4,9 +4,18 @@ Files with secrets, which only their owner may read or write.
 
 from __future__ import annotations
 
-from twisted.python.filepath import FilePath
+from pathlib import Path
 
 from pptpgw.error import ConfigurationError
+
+
+def exposure(path: str | Path, mode: int) -> str:
+    """
+    Why a file of this C{mode}, as L{os.stat} has it, can't hold secrets; empty: it can.
+    """
+    if mode & 0o066:
+        return f"{path}: others than its owner may read or write it; chmod 600 {path}"
+    return ""
 
 
 def assertPrivate(path: str) -> None:
@@ -16,10 +25,8 @@ def assertPrivate(path: str) -> None:
     @raise ConfigurationError: others may, or there is no such file.
     """
     try:
-        permissions = FilePath(path).getPermissions()
+        fault = exposure(path, Path(path).stat().st_mode)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    if any(one.read or one.write for one in (permissions.group, permissions.other)):
-        raise ConfigurationError(
-            f"{path}: others than its owner may read or write it; chmod 600 {path}"
-        )
+    if fault:
+        raise ConfigurationError(fault)

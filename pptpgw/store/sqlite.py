@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from stat import S_IMODE
 from time import monotonic, sleep
 
+from pptpgw.secrecy import exposure
 from pptpgw.store.error import StoreError
 
 apilevel = sqlite3.apilevel
@@ -85,15 +85,15 @@ def check(path: Path) -> None:
     @raise StoreError: it isn't there, or others may read or write it.
     """
     try:
-        mode = S_IMODE(path.stat().st_mode)
+        fault = exposure(path, path.stat().st_mode)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no store; pptpgw user add makes one") from error
     except PermissionError as error:
         raise _denied(path) from error
     except OSError as error:
         raise StoreError(f"{error.filename or path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise StoreError(f"{path}: others than its owner may read or write it; chmod 600 {path}")
+    if fault:
+        raise StoreError(fault)
 
 
 def connect(file: File, seconds: float) -> Connection:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from pathlib import Path
 from secrets import token_bytes
-from stat import S_IMODE
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pptpgw.secrecy import exposure
 from pptpgw.store.error import StoreError
 
 _KEY_OCTETS = 32
@@ -74,10 +74,8 @@ class Vault:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 path.touch(mode=0o600)
                 path.write_text(b64encode(token_bytes(_KEY_OCTETS)).decode() + "\n")
-            if S_IMODE(path.stat().st_mode) & 0o077:
-                raise StoreError(
-                    f"{path}: others than its owner may read or write it; chmod 600 {path}"
-                )
+            if fault := exposure(path, path.stat().st_mode):
+                raise StoreError(fault)
             key = b64decode(path.read_text().strip(), validate=True)
         except OSError as error:
             raise StoreError(
