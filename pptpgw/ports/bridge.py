@@ -32,11 +32,11 @@ class _Bridged(NetlinkPort):
 
     def join(self, bridge: str, address: bytes) -> None:
         """
-        Join the bridge of this name; harmless the second time.
+        Join the bridge of this name. Calling this again does nothing.
 
-        @param address: the interface's Ethernet address there.
-        @raise ConfigurationError: there is none, or the kernel won't have it.
-        @raise NotPermitted: without CAP_NET_ADMIN.
+        @param address: the Ethernet address that the interface gets.
+        @raise ConfigurationError: there is no such bridge, or the kernel refuses.
+        @raise NotPermitted: the process lacks CAP_NET_ADMIN.
         """
         assert self._kernel is not None
         found = _find(self._kernel, bridge)
@@ -65,20 +65,20 @@ class _Bridged(NetlinkPort):
 
 def _find(kernel: Kernel, bridge: str) -> Link:
     """
-    The bridge of this name.
+    Find the bridge of this name.
 
     @raise ConfigurationError: there is none.
     """
     found = kernel.link(bridge)
     if found is None:
         raise ConfigurationError(
-            f'[bridge] bridge = "{bridge}": there is no such interface; it is made by ip link '
-            f"add {bridge} type bridge, and brought up by ip link set {bridge} up"
+            f'[bridge] bridge = "{bridge}": there is no such interface; ip link add {bridge} '
+            f"type bridge makes it, and ip link set {bridge} up brings it up"
         )
     if found.kind != "bridge":
         raise ConfigurationError(
-            f'[bridge] bridge = "{bridge}": that interface is no bridge; a bridge has it for a '
-            f"port once ip link set {bridge} master BRIDGE was done: name BRIDGE"
+            f'[bridge] bridge = "{bridge}": that interface is no bridge; make it a port of one '
+            f"with ip link set {bridge} master BRIDGE, and name BRIDGE here"
         )
     return found
 
@@ -132,4 +132,4 @@ class BridgePort(Device):
         except ConfigurationError as error:
             yield str(error)
         except OSError as error:
-            yield f'[bridge] bridge = "{self._bridge}": {error.strerror}, when the kernel was asked'
+            yield f'[bridge] bridge = "{self._bridge}": the kernel says {error.strerror}'

@@ -75,7 +75,7 @@ class Writer:
 
     def do(self, job: Job) -> None:
         """
-        Do something with the files, unless an error has ended the capture.
+        Do a job on the files, unless an error has ended the capture.
         """
         if self.error is None:
             try:
@@ -164,7 +164,7 @@ class CaptureFile:
             ) from error
         self._writer = writer
         self._failed = False
-        # Besides chunks there are rotations, which must find room.
+        # The queue also holds rotations, which must find room.
         self._worker = Worker("capture", 2 * QUEUE_LIMIT)
         self._log.warn(
             "EVERYTHING THAT CALLERS SEND AND RECEIVE IS WRITTEN TO {path}, DECRYPTED: their "
@@ -174,7 +174,7 @@ class CaptureFile:
 
     def stop(self) -> Deferred[None]:
         """
-        Write what is left and close; harmless the second time.
+        Write what is left and close the file. Calling this again does nothing.
 
         @return: fires when that is done.
         """

@@ -1,10 +1,10 @@
 """
 Control connections over TCP: the server's port 1723 and the client's side.
 
-What a peer can make us hold is bounded. Of its octets we keep less than one message. Of what it has
-us send and doesn't read we keep L{QUEUE} octets, and L{QUEUE_PER_CALL} more for each call that it
-may have; a peer for which more than that waits is cut off, and so is one that reads nothing for
-L{STALL_TIMEOUT} seconds. While a peer doesn't read, we don't read what it sends either.
+The memory for each peer is bounded. At most one incomplete message of a peer is kept. Up to
+L{QUEUE} octets, and L{QUEUE_PER_CALL} more for each call that the peer may have, wait to be sent to
+it. A peer that lets more than that wait, or reads nothing for L{STALL_TIMEOUT} seconds, is
+disconnected. While a peer doesn't read, nothing that it sends is read either.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 class TCPTransport(ControlTransport, TypingProtocol):
     """
-    What this module needs of Twisted's TCP transport.
+    The parts of Twisted's TCP transport that this module uses.
 
-    @ivar bufferSize: octets that wait to be sent, beyond which the producer is paused.
+    @ivar bufferSize: the number of octets waiting to be sent at which the producer is paused.
     """
 
     bufferSize: int
@@ -65,8 +65,8 @@ class TCPTransport(ControlTransport, TypingProtocol):
 @implementer(IPushProducer)
 class ControlProtocol(Protocol):
     """
-    Carries one L{ControlConnection}, whose transport it is; it is the producer of what the peer has
-    to read.
+    Carries one L{ControlConnection}, of which it is the transport. It is also the producer of the
+    octets that the peer has to read.
 
     @ivar connection: the control connection, once the TCP connection is made.
     """
@@ -76,9 +76,9 @@ class ControlProtocol(Protocol):
     def __init__(self, factory: ConnectionFactory) -> None:
         self._factory = factory
         self._stalled: IDelayedCall | None = None
-        # What is sent while octets are acted on goes out together.
+        # Collects what is sent while received octets are handled, to be written at once.
         self._gathered: list[bytes] | None = None
-        # Octets that were sent, at least since the peer had read everything last.
+        # Octets that were sent, at least those since the peer had last read everything.
         self._unread = 0
         self._limit = QUEUE + QUEUE_PER_CALL * factory.settings.maximumCalls
 
@@ -93,7 +93,7 @@ class ControlProtocol(Protocol):
         tcp = self._tcp
         tcp.setTcpNoDelay(True)
         tcp.setTcpKeepAlive(True)
-        # Else the kernel keeps some MiB for a peer that doesn't read.
+        # By default the kernel keeps some MiB for a peer that doesn't read.
         tcp.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limit)
         tcp.bufferSize = QUEUE
         tcp.registerProducer(self, True)
@@ -103,7 +103,7 @@ class ControlProtocol(Protocol):
 
     def displace(self) -> None:
         """
-        Give the place up for a newer connection.
+        Close the connection, to make room for a newer one.
         """
         self.connection.end(DISPLACED)
         self._tcp.abortConnection()
@@ -127,7 +127,7 @@ class ControlProtocol(Protocol):
 
     def write(self, octets: bytes) -> None:
         """
-        Send, in order; what is beyond the limit isn't sent, since that ends the connection.
+        Send octets, in order. Octets beyond the limit end the connection instead.
         """
         self._unread += len(octets)
         if self._unread > self._limit:
@@ -156,7 +156,7 @@ class ControlProtocol(Protocol):
         if gathered:
             self._tcp.write(b"".join(gathered))
         if self._stalled is None:
-            # The transport has less than its buffer holds.
+            # Less than bufferSize waits in the transport.
             self._unread = 0
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -258,7 +258,7 @@ class ConnectionFactory(Factory):
 
     def heard(self, protocol: ControlProtocol) -> None:
         """
-        Messages came from the peer.
+        Note that a message came from the peer.
         """
 
     def closed(self, protocol: ControlProtocol) -> None:
@@ -285,14 +285,14 @@ _KEYS = {
     TOO_MANY_SILENT: ", see [listen] max-silent-connections",
 }
 """
-The key that each of these comes from, for the log.
+The configuration key of each of these limits, for the log.
 """
 
 
 class ControlFactory(ConnectionFactory, ServerFactory):
     """
-    For a listening port: each connection is a control connection that a client opens, as PNS of
-    ours, the PAC; those beyond the limits are closed at once, counted and logged.
+    The factory of a listening port. Each connection is a control connection that a client, the PNS,
+    opens to us, the PAC. Connections beyond the limits are closed at once, counted and logged.
 
     @ivar clients: the networks that may connect; empty: everyone may.
     """
@@ -359,7 +359,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def heard(self, protocol: ControlProtocol) -> None:
         """
-        It isn't silent any more.
+        Count the connection as silent no longer.
         """
         self._door.heard(protocol)
 

@@ -1,5 +1,5 @@
 """
-UDP ports that hear one peer alone, and stay open when the peer's host says that nobody listens.
+UDP ports that receive from one peer only, and stay open after ICMP errors from its host.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from twisted.internet.udp import Port
 
 class ConnectedPort(Port):
     """
-    A UDP port of whose socket an error is no end.
+    A UDP port that survives errors of its socket.
 
-    Reactors take an ICMP error that comes alone for the end of the port. Here the protocol is told
-    C{connectionRefused}, as where packets come with the error, and the port goes on: one for each
-    packet that a dead server gets would make two lines of the log for each.
+    Twisted's reactors close a port when an ICMP error comes without a packet. This port calls the
+    protocol's C{connectionRefused} instead, as Twisted does when the error comes with a packet, and
+    stays open. A new port for each packet to a dead server would also log two lines for each.
     """
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -34,9 +34,9 @@ class ConnectedPort(Port):
 
 def connectedUDP(reactor: Any, protocol: DatagramProtocol, host: str, port: int) -> None:
     """
-    Open a port that hears and asks the port at C{host} alone.
+    Open a port that sends to, and receives from, C{port} at C{host} only.
 
-    @raise CannotListenError: none can be opened.
+    @raise CannotListenError: it can't be opened.
     """
     make: Any = ConnectedPort
     opened = make(0, protocol, "::" if ":" in host else "", 8192, reactor)

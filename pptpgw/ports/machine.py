@@ -1,5 +1,5 @@
 """
-What this machine has of what a configuration names.
+Checks of whether this machine has what a configuration names.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import socket
 
 def lackingAddress(address: str) -> str:
     """
-    Why nothing can be served at the IPv4 address C{address} (dotted; empty or 0.0.0.0: every one);
-    empty: it can.
+    Say why nothing can be served at the IPv4 address C{address}; an empty text if it can.
+
+    @param address: dotted; empty or 0.0.0.0 for every address.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -24,7 +25,7 @@ def lackingAddress(address: str) -> str:
 
 def lackingFile(path: str) -> str:
     """
-    Why the file at C{path} can't be made or written; empty: it can.
+    Say why the file at C{path} can't be made or written; an empty text if it can.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
@@ -38,8 +39,8 @@ def lackingFile(path: str) -> str:
 
 def lackingFolder(path: str) -> str:
     """
-    Why files can't be made in the folder at C{path}, which comes into being with its first file;
-    empty: they can.
+    Say why files can't be made in the folder at C{path}, which need not exist; an empty text if
+    they can.
     """
     if os.path.isdir(path):
         return lackingFile(os.path.join(path, "file"))

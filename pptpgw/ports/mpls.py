@@ -47,7 +47,7 @@ class MPLSPort(Device):
         @param name: the device's name.
         @param mtu: the largest packet, its label stack included, in octets.
         @param sysctl: the folder of the kernel's switches.
-        @raise ConfigurationError: the name is no name for an interface.
+        @raise ConfigurationError: the name can't be an interface's.
         """
         super().__init__(reactor, name, mtu, counters, ethernet=True, key="[mpls] interface")
         self.address = bytes(6)
@@ -89,7 +89,7 @@ class MPLSPort(Device):
 
     def prepare(self) -> None:
         """
-        Have the kernel take labelled packets from the device.
+        Let the kernel accept labelled packets from the device.
         """
         self.address = _hardwareAddress(self.name)
         self._switchOn(self._sysctl / "conf" / self.name / "input")

@@ -21,19 +21,19 @@ from pptpgw.ports import rtnetlink
 from pptpgw.ports.rtnetlink import Interface, Kernel, Message, Network, RequestSocket
 from pptpgw.slices import Burst, inSlices
 
-# Routes that are looked after in one step of long work.
+# How many routes are handled in one step of long work.
 _STEP = 64
-# The device is gone or down: what is asked for now comes with it, when it is put right.
+# The device is gone or down: what is requested now is done when the device is restored.
 _ABSENT = (errno.ENODEV, errno.ENETDOWN)
 
 
 @implementer(IKernelInterface)
 class NetlinkPort:
     """
-    One interface and what we added to it.
+    One interface, with the addresses and routes that the gateway adds to it.
 
-    Each request is answered at once: the kernel does it within microseconds. Where there are many,
-    they are asked in slices.
+    Requests are blocking, since the kernel answers within microseconds. Many requests are made in
+    slices.
 
     @ivar name: the interface.
     """
@@ -51,13 +51,13 @@ class NetlinkPort:
         self._index = 0
         self._mtu = 0
         self._addresses: list[Interface] = []
-        # How often each network was asked for.
+        # How many requests there are for each network.
         self._wanted: Counter[Network] = Counter()
-        # The networks that have a route, each with those within it that need none because of it;
-        # and for each of the latter the former.
+        # The networks that have a route, each with the networks within it that need none because of
+        # it; and for each of these the network that has the route.
         self._routes: dict[Network, dict[Network, None]] = {}
         self._covers: dict[Network, Network] = {}
-        # How many routes that are wanted have this version and length of the prefix.
+        # By IP version and prefix length: the number of routes that are wanted.
         self._lengths: Counter[tuple[int, int]] = Counter()
 
     def configure(self, mtu: int) -> None:
@@ -139,8 +139,8 @@ class NetlinkPort:
 
     def restore(self) -> None:
         """
-        Have the interface, perhaps another one of its name by now, up and with its addresses again;
-        harmless where nothing is missing.
+        Bring the interface up and add its addresses again. It may be a new interface of the same
+        name. If nothing is missing this does nothing.
 
         @raise NotPermitted: as L{configure} does.
         @raise ConfigurationError: as L{configure} does.
@@ -152,16 +152,17 @@ class NetlinkPort:
 
     def restoreRoutes(self) -> Deferred[None]:
         """
-        Have every route again.
+        Add every route again.
 
-        @return: fires when the last one is there; fails with L{PPTPGWError}.
+        @return: fires when the last one has been added; fails with L{PPTPGWError}.
         """
         return inSlices(self._clock, self._leadAgain())
 
     def isTaken(self, kind: int, sender: int, body: bytes) -> str:
         """
-        What a message of the kernel's says was taken from the interface by somebody else, in words;
-        empty: nothing.
+        Say what another program took from the interface, by a message of the kernel's.
+
+        @return: in words; an empty text if nothing was taken.
         """
         if self._kernel is None or sender == self._kernel.port:
             return ""
@@ -199,7 +200,7 @@ class NetlinkPort:
 
     def _lead(self, network: Network) -> None:
         """
-        Have C{network} led to the interface, by a wider route that is there or by its own.
+        Lead C{network} to the interface, by a wider route that exists or by a route of its own.
         """
         wide = self._around(network)
         if wide is not None:
@@ -213,7 +214,7 @@ class NetlinkPort:
 
     def _around(self, network: Network) -> Network | None:
         """
-        A wider network that has a route and keeps it.
+        A network around C{network} that has a route and keeps it; None if there is none.
         """
         version, own = _length(network)
         for other, length in self._lengths:
@@ -247,7 +248,7 @@ class NetlinkPort:
 
     def _leadAgain(self) -> Iterator[None]:
         """
-        Add every route that should be there.
+        Add every route that is wanted.
         """
         networks = list(self._routes)
         for place in range(0, len(networks), _STEP):
@@ -262,10 +263,10 @@ class NetlinkPort:
 
     def _ask(self, what: str, request: bytes, *harmless: int) -> None:
         """
-        Have one thing done.
+        Make one request.
 
-        @param what: what, for errors.
-        @param harmless: errors that are none.
+        @param what: words for the request, for errors.
+        @param harmless: error numbers to ignore.
         """
         if self._kernel is None:
             raise NotPermitted(f"interface {self.name} isn't open")
@@ -275,21 +276,21 @@ class NetlinkPort:
 
     def _error(self, what: str, code: int) -> PPTPGWError:
         """
-        What to raise where the kernel refuses something.
+        Make the exception for a request that the kernel refused.
         """
         text = f"{what} interface {self.name}"
         if code in (errno.EPERM, errno.EACCES):
             return NotPermitted(f"{text}: {errno.errorcode[code]}; it needs CAP_NET_ADMIN")
         if code == errno.EEXIST:
             return ConfigurationError(
-                f"{text}: there is one already, which isn't ours: a pool, or a user's own address, "
-                "belongs to another network of this machine"
+                f"{text}: the machine has such a route already; don't give callers addresses (a "
+                "pool, a user's own) that belong to another network of this machine"
             )
         return ConfigurationError(f"the kernel refuses {text}: {os.strerror(code)}")
 
 
 def _length(network: Network) -> tuple[int, int]:
     """
-    Version and length of the prefix.
+    IP version and prefix length.
     """
     return network.version, network.prefixlen

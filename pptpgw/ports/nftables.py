@@ -1,14 +1,14 @@
 """
 Masquerading: packets of the peers leave by the default route's interface, with its address.
 
-A table of our own in nftables, and the kernel's switch for forwarding; both are put back at stop.
-The program C{nft} does the former: it speaks the protocol, and checks every word. A firewall in
-another table that drops forwarded packets drops these too: no table can overrule another's drop.
+The gateway makes a table of its own in nftables, by the program C{nft}, and turns on the kernel's
+switch for forwarding; it undoes both when it stops. A firewall in another table that drops
+forwarded packets drops these too: no table can overrule another's drop.
 
-Where the switch is turned on here, the table has an empty chain whose name says what it was before.
-A run that is killed leaves both, and the next one learns from the chain what to put back at its own
-end. The table is gone with what the switch belongs to: this boot of the machine, this network
-namespace.
+If the gateway turns the switch on, the table has an empty chain whose name says what the switch was
+before. A run that is killed leaves both, and the next run reads from the chain what to restore at
+its end. The table doesn't outlive the boot of the machine, or the network namespace, that the
+switch belongs to.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Masquerade:
         self._interface = interface
         self._system: System = system or RealSystem()
         self._started = False
-        # What the switch was before us; empty: on.
+        # The value of the switch before us; empty if it was on.
         self._forwarding = ""
         what = f"nftables' table {self.table}"
         self._upkeep = Upkeep(clock, lambda: what, self._setUpAgain)
@@ -135,7 +135,7 @@ class Masquerade:
             out = self._defaultInterface()
         except ConfigurationError:
             return fail()
-        # What refuses to list a table refuses to make one, or there is none.
+        # If listing fails there is no table, or making one fails too and says why.
         listed = self._run(f"list table ip {self.table}\n").addErrback(_nothing)
         return listed.addCallback(self._make, out)
 
@@ -149,13 +149,15 @@ class Masquerade:
         self._upkeep.stop()
         self._watch.stop()
         failure = self._restore()
-        # Somebody may have removed it: what is added first can be deleted.
+        # Adding the table first makes deleting it succeed even if it was removed before.
         removed = self._run(f"add table ip {self.table}\ndelete table ip {self.table}\n")
         return removed.addCallback(lambda _: failure)
 
     def _restore(self) -> Failure | None:
         """
-        Put the switch back, if nobody else has turned it meanwhile; why that can't be done.
+        Restore the switch, unless another program has changed it meanwhile.
+
+        @return: a failure that says why that can't be done.
         """
         before, self._forwarding = self._forwarding, ""
         try:
@@ -164,7 +166,7 @@ class Masquerade:
         except OSError as error:
             return Failure(
                 NotPermitted(
-                    f"{FORWARDING} can't be set back to {before} ({error.strerror}): do it with "
+                    f"{FORWARDING} can't be set back to {before} ({error.strerror}): set it with "
                     f"sysctl net.ipv4.ip_forward={before}"
                 )
             )
@@ -172,7 +174,9 @@ class Masquerade:
 
     def _make(self, listed: str, out: str) -> Deferred[None]:
         """
-        Make the table, in the place of the one that was C{listed}, if any.
+        Make the table, replacing an old one.
+
+        @param listed: what C{nft} printed of the old one; empty if there is none.
         """
         left = re.search(rf"{_BEFORE}(\d+)", listed)
         before = left[1] if left else self._system.read(FORWARDING).strip()
@@ -198,7 +202,7 @@ class Masquerade:
         """
         Set the table up again.
         """
-        # What our own program does to the table needn't be announced.
+        # Changes by our own nft process needn't be announced.
         self._watch.stop()
         done = self._run(self._script(self._defaultInterface()))
         return done.addCallback(lambda ignored: self._watch.start())
@@ -251,7 +255,9 @@ class Masquerade:
 
     def _run(self, script: str) -> Deferred[str]:
         """
-        Have nft do this; what it prints.
+        Run C{nft} with a script.
+
+        @return: fires with what it printed.
         """
         programs = self._system.which("nft")
         if not programs:
@@ -269,7 +275,7 @@ class Masquerade:
 
 def _nothing(failure: Failure) -> str:
     """
-    Nothing is listed.
+    An empty listing, for a table that can't be listed.
     """
     failure.trap(_Complaint)
     return ""
@@ -285,7 +291,7 @@ def _explain(failure: Failure) -> str:
 
 class _Complaint(NotPermitted):
     """
-    nft says that something is wrong.
+    C{nft} has reported an error.
     """
 
 
@@ -293,7 +299,7 @@ class _Run(ProcessProtocol):
     """
     One run of nft.
 
-    @ivar ended: fires with what it printed when it has done its work; fails with L{NotPermitted}.
+    @ivar ended: fires with what C{nft} printed when it has succeeded; fails with L{NotPermitted}.
     """
 
     def __init__(self, script: str) -> None:
@@ -312,7 +318,7 @@ class _Run(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """
-        Keep what it prints.
+        Collect the output.
         """
         self._output = (self._output + data)[:_OUTPUT_LIMIT]
 

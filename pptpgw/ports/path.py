@@ -155,9 +155,9 @@ class CapturingDataPath(PortDataPath, SessionObserver):
 
     def stop(self) -> Deferred[None]:
         """
-        Close it.
+        Close the data path.
 
-        @return: fires when what was captured is written.
+        @return: fires when everything that was captured is written.
         """
         super().stop()
         return self._file.stop()

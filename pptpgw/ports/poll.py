@@ -1,8 +1,8 @@
 """
-How many descriptors a reactor serves in one turn.
+A limit on the descriptors that a reactor serves in one turn.
 
-Twisted's epoll reactor takes all that are ready, and timers wait until each was served: where
-thousands of callers hang up in one moment, a power cut for one, that is half a second.
+Twisted's epoll reactor serves all descriptors that are ready before it runs timers. When thousands
+of callers hang up in one moment, because of a power cut for example, that takes half a second.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 MOST = 16
 """
-Descriptors in one turn. The others are ready still in the next one.
+The most descriptors in one turn. The others are still ready in the next turn.
 """
 
 
 class _Poller:
     """
-    An C{epoll} object of whose events few are taken at once.
+    An C{epoll} object that returns few events at once.
     """
 
     def __init__(self, poller: Any, most: int) -> None:
@@ -38,9 +38,9 @@ class _Poller:
 
 def serveFew(reactor: Any, most: int = MOST) -> None:
     """
-    Have an epoll reactor serve at most so many descriptors in one turn; others, which have no such
-    poller, stay as they are. It is for a process of the gateway's own: all who use the reactor are
-    concerned.
+    Have an epoll reactor serve at most C{most} descriptors in one turn. Other reactors stay as they
+    are. This affects all users of the reactor, so it is for processes that run nothing but the
+    gateway, or applications that choose it.
     """
     poller = getattr(reactor, "_poller", None)
     if isinstance(poller, epoll):

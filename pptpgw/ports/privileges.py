@@ -89,10 +89,11 @@ def acquire(module: str = "pptpgw", apart: bool = False) -> None:
 
 def drop(path: str) -> None:
     """
-    Keep nothing but what the gateway needs; in the only thread that there is.
+    Give up all privileges but those that the gateway needs. Call this while the process has only
+    one thread.
 
-    @param path: the folder that it keeps its files in; root becomes the owner of that.
-    @raise NotPermitted: the kernel won't.
+    @param path: the folder of the gateway's files; root changes to the user that owns it.
+    @raise NotPermitted: the kernel refuses.
     """
     capabilities.drop(Path(path), Path(TUN_DEVICE))
 

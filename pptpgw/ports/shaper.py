@@ -61,13 +61,16 @@ class Devices(Protocol):
 
     def addIFB(self, name: str) -> None:
         """
-        Make an IFB, in place of one of this name that a gateway left which was killed; raises
-        OSError.
+        Make an IFB device, in place of one of this name that a killed gateway left behind.
+
+        @raise OSError: the kernel refuses.
         """
 
     def remove(self, name: str) -> None:
         """
-        Remove it, if it is an IFB; raises OSError.
+        Remove the device of this name, if it is an IFB.
+
+        @raise OSError: the kernel refuses.
         """
 
 
@@ -128,7 +131,7 @@ class Shaper(SessionObserver):
         self._receive = _Way(self._makeReceive)
         self._index = 0
         self._second = ""
-        # Those that are limited, by their numbers.
+        # The sessions that are limited, by their numbers.
         self._sessions: dict[int, Session] = {}
         self._reactor = reactor
         self._upkeep = Upkeep(reactor, lambda: "rate limits", self._restore)
@@ -192,7 +195,7 @@ class Shaper(SessionObserver):
 
     def _forget(self) -> None:
         """
-        Nothing is made.
+        Forget everything that was made in the kernel.
         """
         self._second = ""
         self._send = _Way(self._makeSend)
@@ -208,14 +211,14 @@ class Shaper(SessionObserver):
         if link.name == self._second and (kind == Message.DELETE_LINK or not link.up):
             return f"device {link.name} was taken away"
         if link.index == self._index and kind == Message.DELETE_LINK:
-            return f"device {link.name} was taken away, and they with it"
+            return f"device {link.name} was taken away, and its rate limits with it"
         return ""
 
     def _restore(self) -> Deferred[None]:
         """
         Make everything again, for each session that is limited.
         """
-        # What we do to the devices ourselves needn't be announced.
+        # Our own changes to the devices needn't be announced.
         self._watch.stop()
         if self._kernel is not None:
             self._kernel.ask(traffic.clear(self._index))
@@ -235,7 +238,7 @@ class Shaper(SessionObserver):
 
     def _rates(self, session: Session) -> tuple[tuple[_Way, int | None], ...]:
         """
-        What each direction of a session is limited to.
+        The rate of each direction of a session; None for no limit.
         """
         profile = session.profile
         return (self._send, profile.sendRate), (self._receive, profile.receiveRate)
@@ -246,10 +249,10 @@ class Shaper(SessionObserver):
 
     def _keep(self, way: _Way, session: Session, rate: int | None) -> None:
         """
-        Limit one direction of a session, or not.
+        Set or remove the limit of one direction of a session.
 
         @raise NotShaped: the kernel refuses.
-        @raise OSError: a device isn't there.
+        @raise OSError: a device is missing.
         """
         networks = [network for some in session.networks.values() for network in some]
         if not rate or not networks:

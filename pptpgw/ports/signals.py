@@ -1,5 +1,5 @@
 """
-Signals that an operator sends to the process.
+Handling signals that an operator sends to the process.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 class Signals:
     """
-    Calls back for each signal that the process gets, in the reactor's turn.
+    Calls a function for each signal that the process gets, in a turn of the reactor.
 
-    What is ignored, as C{nohup} does with SIGHUP, stays so, and so does what has a handler already:
-    with a log file, C{twistd} lets SIGUSR1 rotate that.
+    A signal that is ignored, as SIGHUP under C{nohup}, stays ignored. A signal that has a handler
+    keeps it: with a log file, C{twistd} handles SIGUSR1 and rotates the file.
     """
 
     def __init__(
         self, reactor: IReactorFromThreads, calls: Mapping[str, Callable[[], object]]
     ) -> None:
         """
-        @param calls: what to call, by the signal's name.
+        @param calls: the function to call for each signal, by the signal's name.
         """
         self._reactor = reactor
         self._calls = {signal.Signals[name]: call for name, call in calls.items()}
@@ -30,7 +30,7 @@ class Signals:
 
     def start(self) -> None:
         """
-        From now on; in the main thread only.
+        Install the handlers; in the main thread only.
         """
         for number in self._calls:
             if signal.getsignal(number) is signal.SIG_DFL:
@@ -39,7 +39,7 @@ class Signals:
 
     def stop(self) -> None:
         """
-        No longer. Harmless the second time.
+        Remove the handlers. Calling this again does nothing.
         """
         while self._handled:
             signal.signal(self._handled.pop(), signal.SIG_DFL)

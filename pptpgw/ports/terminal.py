@@ -1,5 +1,5 @@
 """
-Signals that come from a terminal and from pipes: whom Ctrl-C is for, and what ends a command.
+Signals of terminals and pipes: which processes Ctrl-C reaches, and what ends a command.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def onInterrupt(then: Callable[[int], object]) -> Iterator[None]:
 
 def endWithReader() -> None:
     """
-    From now on this process ends, silently, by SIGPIPE when it prints to a pipe that nobody reads
-    any more, as other commands do. Python ignores SIGPIPE otherwise and raises BrokenPipeError.
+    Let SIGPIPE end this process silently when it prints to a pipe that nobody reads any more, as
+    other commands do. By default Python ignores SIGPIPE and raises BrokenPipeError.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 

@@ -83,7 +83,7 @@ def setRoot(index: int) -> bytes:
 
 def clear(index: int) -> list[bytes]:
     """
-    Take everything from a device; what isn't there is an error of its own.
+    Remove all qdiscs from a device. Each request for one that isn't there fails by itself.
     """
     return [
         _message(Request.DELETE_QDISC, index, QDISC, ROOT, 0),

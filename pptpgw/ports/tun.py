@@ -197,8 +197,8 @@ class TUNPort:
 
     def reopen(self) -> None:
         """
-        Make the device again where somebody deleted it. The descriptor keeps its number, by which
-        sessions write to the device.
+        Make the device again, after another program deleted it. The descriptor keeps its number, by
+        which sessions write to the device.
 
         @raise NotPermitted: as L{startReading} does.
         @raise ConfigurationError: as L{startReading} does.
@@ -214,7 +214,7 @@ class TUNPort:
 
     def _open(self) -> int:
         """
-        Open the device; its descriptor.
+        Open the device, and return its descriptor.
         """
         try:
             descriptor = self._system.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -265,11 +265,12 @@ class TUNPort:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor gave the descriptor up: somebody deleted the device; or it is stopping.
+        Note that the reactor gave the descriptor up, because the device was deleted or the reactor
+        is stopping.
 
-        The descriptor stays open until L{stop}, or until the device is made again. Sessions hold
-        C{write}, and a number that was free again could be another's: a packet would be written
-        into whatever opens next.
+        The descriptor stays open until L{stop}, or until the device is made again. Sessions keep
+        writing to its number, and if that were free, their packets would go to the next file that
+        is opened.
         """
         self._reactor.removeReader(self)
 

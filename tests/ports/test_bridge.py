@@ -128,7 +128,7 @@ def test_aKernelThatCantBeAsked() -> None:
     port, _ = made(MemoryKernel(), "br0")
     port._netlink = fails
     assert list(port.lacking()) == [
-        '[bridge] bridge = "br0": Operation not permitted, when the kernel was asked'
+        '[bridge] bridge = "br0": the kernel says Operation not permitted'
     ]
 
 
