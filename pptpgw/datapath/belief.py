@@ -1,20 +1,24 @@
 """
-What is believed of a frame that doesn't come in order; L{pptpgw.pptp.window} says why it matters.
+Rules for believing that a frame with an unexpected sequence number is the peer's, and not forged.
+L{pptpgw.pptp.window} says why that matters.
 
- - A frame that is encrypted, where its plaintext makes sense under the key that its numbers lead to
-   (L{pptpgw.datapath.recovery}). It must begin with the number of IPv4 or IPv6, which peers send
-   before they are open here too, or of another protocol that is open; one of L{COMMON} will do
-   where GRE had the frame in order. An IPv4 packet must have a true checksum over its header and a
-   length that fits, an IPv6 packet a length that fits. Under a wrong key a frame is noise, which
-   looks like IPv4 less than once in 2**32 frames, and like IPv6 less than once in 2**16. Of other
-   protocols nothing but the number is known: one frame in 256 has it.
- - A packet in clear of a network that may come in clear, and a control frame that can't end what is
-   open, where it follows a gap that isn't wide (L{REACH}): any frame while no network is open, and
-   later those of the control protocols of networks that aren't.
- - An answer to an Echo-Request that can only be the peer's, whatever its number; and anything
-   where the peer was asked for one in vain.
- - No other control frame, not even when its turn comes after it was early: control protocols repeat
-   what isn't answered.
+These frames are believed:
+
+ - An encrypted frame whose plaintext makes sense under the key that its numbers lead to
+   (L{pptpgw.datapath.recovery}). It must begin with the protocol number of IPv4 or IPv6, which
+   peers may send before these are open here, or of another open protocol; if GRE had the frame in
+   order, one of L{COMMON} suffices. An IPv4 packet must have a correct header checksum and a
+   fitting length, an IPv6 packet a fitting length. Under a wrong key a frame is noise, which looks
+   like IPv4 less than once in 2**32 frames, and like IPv6 less than once in 2**16. Other protocols
+   are known by their number alone, which one frame in 256 has.
+ - After a gap of less than L{REACH}: a packet in clear of a network that may come in clear, and a
+   control frame that can't end anything that is open. That is any frame while no network is open,
+   and later frames of the control protocols of networks that aren't open.
+ - An answer to our Echo-Request that only the peer can have made, whatever its number; and any
+   frame after the peer was asked for such an answer in vain.
+
+No other control frame is believed, not even one that came early and whose turn comes later: control
+protocols repeat packets that aren't answered.
 """
 
 from __future__ import annotations
@@ -35,10 +39,10 @@ The numbers of control protocols, LCP and authentication begin here (RFC 1661 se
 
 COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_MULTICAST))
 """
-What callers are known to send before our side is open.
+The protocols of which callers are known to send packets before our side is open.
 """
 
-# A control protocol has the number of its network's packets, and the bit that isn't here.
+# Masks off the bit that distinguishes the number of a control protocol from its network's.
 _NETWORK = 0x7FFF
 
 
@@ -46,10 +50,10 @@ def canFollowGap(
     protocol: int, gap: int, opened: Mapping[int, Network], inClear: Container[int]
 ) -> bool:
     """
-    Whether a frame in clear may follow a gap.
+    Whether a frame in clear is believed after a gap.
 
-    @param gap: how many of GRE's numbers are missing before it, 0 where it follows none.
-    @param opened: the networks that are open.
+    @param gap: the number of sequence numbers missing before it; 0 if it follows no gap.
+    @param opened: the protocol numbers of the networks that are open.
     @param inClear: those of them whose packets may come in clear.
     """
     if not 0 < gap < REACH:
@@ -62,9 +66,10 @@ def canFollowGap(
 
 def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
     """
-    Whether a plaintext makes sense, where the networks C{opened} are open.
+    Whether a plaintext makes sense.
 
-    @param inOrder: whether GRE had the frame in order, so that a number of L{COMMON} will do.
+    @param opened: the protocol numbers of the networks that are open.
+    @param inOrder: whether GRE had the frame in order, so that a number of L{COMMON} suffices.
     """
     start = 1 if plain[0] & 1 else 2
     protocol = int.from_bytes(plain[:start], "big")
@@ -78,7 +83,7 @@ def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
 
 def _isIPv4(packet: bytes) -> bool:
     """
-    Whether this is an IPv4 packet (RFC 791 section 3.1).
+    Whether C{packet} is an IPv4 packet (RFC 791 section 3.1).
     """
     if len(packet) < HEADER or packet[0] >> 4 != 4:
         return False
@@ -89,7 +94,7 @@ def _isIPv4(packet: bytes) -> bool:
 
 def _isIPv6(packet: bytes) -> bool:
     """
-    Whether this is an IPv6 packet (RFC 8200 section 3).
+    Whether C{packet} is an IPv6 packet (RFC 8200 section 3).
     """
     if len(packet) < IPV6_HEADER or packet[0] >> 4 != 6:
         return False

@@ -134,7 +134,7 @@ class Capture:
     ) -> None:
         """
         @param size: octets after which a section is full.
-        @param now: the time, in seconds since 1970.
+        @param now: gives the time of day, in seconds since 1970.
         """
         self.section = 0
         self._time = now
@@ -259,7 +259,7 @@ class RecordingDecryptor:
 
     def copy(self) -> DecryptorType:
         """
-        See L{DecryptorType}. What somebody tries on the copy isn't recorded.
+        See L{DecryptorType}. Frames that are tried on the copy aren't recorded.
         """
         return self._decryptor.copy()
 

@@ -134,7 +134,7 @@ class Channel:
 
     def _isProven(self) -> None:
         """
-        MPPE or a network opens: let frames come in without a limit, by the shorter way.
+        Remove the limit on frames, since MPPE or a network opens.
         """
         if self._early is not None:
             self._early = None
@@ -144,9 +144,9 @@ class Channel:
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
-        PPP frames of this call with one protocol number, 0 where they had none that makes sense.
-        C{sequence} is that of the first, and the others follow; it is -1 where there was no frame
-        but an acknowledgement alone, which tells nothing: anybody can guess its number.
+        Receive PPP frames of this call with one protocol number, or 0 if they have no valid one.
+        C{sequence} is the first one's number, the others follow; it is -1 for an acknowledgement
+        without a frame, which proves nothing, since anybody can guess its number.
         """
         window = self._window
         network = self._inClear.get(protocol)
@@ -185,13 +185,13 @@ class Channel:
 
     def _mayWait(self, protocol: int) -> bool:
         """
-        Whether a frame that came early may be delivered when its turn comes.
+        Whether a frame that came early may be held until its turn comes.
         """
         return protocol == _MPPE or canFollowGap(protocol, 1, self._networks, self._inClear)
 
     def _believes(self, protocol: int, information: bytes, gap: int, silent: bool) -> bool:
         """
-        Whether a frame out of turn is the peer's; one that is encrypted can be decrypted next then.
+        Whether a frame out of turn is believed. If so, the decryptor is ready for an encrypted one.
         """
         if silent or self._owner.confirms(protocol, information):
             if self._recovery is not None and self._decryptor is not None:
@@ -203,8 +203,8 @@ class Channel:
 
     def _follow(self, frame: bytes, gap: int = 0) -> DecryptorType | None:
         """
-        Bring the decryptor to where C{frame}, before which C{gap} numbers are missing, is the next
-        one, and give it; None: that can't be.
+        Bring the decryptor to the state in which C{frame}, before which C{gap} numbers are missing,
+        is the next one, and return it; None if there is no such state.
         """
         decryptor, recovery = self._decryptor, self._recovery
         if decryptor is None or recovery is None:

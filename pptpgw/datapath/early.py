@@ -1,8 +1,8 @@
 """
-How much a caller may have looked at before it has proven anything.
+A limit on the frames of a call before MPPE or a network opens.
 
-Until MPPE or a network opens a caller needs few frames. Whoever sends more, each out of order to
-make it costly, would take the processor from everybody else.
+Until then an honest caller needs few frames. A stranger that sends many, out of order so that each
+costs much, would take the processor from all other callers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pptpgw.datapath.edges import Receive
 
 LIMIT = 100, 200
 """
-Frames a second, and at once: so many of control protocols, and as many others, so that a peer whose
-packets come early keeps nobody from hearing what it negotiates.
+Frames a second, and frames at once. Control protocols and other protocols have a limit of this size
+each, so that packets that a peer sends early don't use up the limit of its negotiation.
 """
 
 EARLY = "too many before MPPE or a network opened"
@@ -25,14 +25,14 @@ EARLY = "too many before MPPE or a network opened"
 
 class Early:
     """
-    Takes the frames of one call at first.
+    Receives the frames of one call until MPPE or a network opens.
     """
 
     __slots__ = ("_control", "_counters", "_others", "_receive")
 
     def __init__(self, clock: IReactorTime, counters: Counters, receive: Receive) -> None:
         """
-        @param receive: gets the frames that are within the limit.
+        @param receive: called with the frames that are within the limit.
         """
         self._counters = counters
         self._receive = receive

@@ -1,9 +1,10 @@
 """
-rtnetlink(7): requests about devices, their addresses and routes, the socket that carries requests,
-and the messages in which the kernel tells of changes.
+rtnetlink(7): requests about devices, their addresses and routes, the socket that carries them, and
+the messages in which the kernel announces changes.
 
-A gateway may add a route for each session, thousands at a time; so the octets are made here, and
-many requests go in one system call. The kernel does what they say before that call returns.
+A gateway may add a route for each session, thousands at a time. So this module encodes requests
+itself, and sends many of them in one system call. The kernel has done them before that call
+returns.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ class Message(IntEnum):
 
 HEADER = Struct("=IHHII")
 """
-Length, type, flags, sequence number and sender of every netlink message.
+The header of every netlink message: length, type, flags, sequence number and sender.
 """
 
 ERROR = 2
 """
-The type of the answer to a request, which holds the number of an error.
+The type of the answer to a request, which holds an error number.
 """
 
 REQUEST, ACKNOWLEDGE, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
@@ -70,7 +71,7 @@ _ROUTE_DESTINATION, _ROUTE_DEVICE = 1, 4
 _MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST = 254, 4, 0, 255, 1
 # From linux/netlink.h: acknowledgements don't repeat the request.
 _SOL_NETLINK, _CAP_ACK = 270, 10
-# Requests in one system call: their answers must fit into the socket's buffer.
+# The most requests in one system call: their answers must fit into the socket's buffer.
 _AT_ONCE = 64
 _READ_SIZE = 65536
 
@@ -81,8 +82,8 @@ class Link:
     A device.
 
     @ivar up: whether it was brought up.
-    @ivar master: the index of the bridge that it is a port of; 0: none.
-    @ivar kind: what kind of device it is, as C{bridge}; empty: none of those made by software.
+    @ivar master: the index of the bridge that it is a port of; 0 for none.
+    @ivar kind: the kind of a virtual device, such as C{bridge}; empty for others.
     """
 
     index: int
@@ -94,9 +95,9 @@ class Link:
 
 class Kernel(Protocol):
     """
-    What answers requests; L{RequestSocket}.
+    The interface of L{RequestSocket}, for tests to replace it.
 
-    @ivar port: what the kernel says who asked for a change that was asked for here.
+    @ivar port: the sender in the kernel's announcements of changes that were requested here.
     """
 
     port: int
@@ -130,7 +131,7 @@ def setLink(
     @param mtu: in octets.
     @param up: whether to bring it up.
     @param address: its Ethernet address.
-    @param master: the index of the bridge to join; 0: leave the one that it is in.
+    @param master: the index of the bridge to join; 0 to leave its bridge.
     """
     body = _link.pack(0, 0, index, UP if up else 0, UP if up else 0)
     if mtu is not None:
@@ -144,9 +145,9 @@ def setLink(
 
 def addLink(name: str, kind: str, queue: int) -> bytes:
     """
-    Make a device of software, and bring it up.
+    Make a virtual device, and bring it up.
 
-    @param queue: the packets that may wait in it.
+    @param queue: the number of packets that may wait in it.
     """
     body = _link.pack(0, 0, 0, UP, UP) + option(_LINK_NAME, name.encode() + b"\0")
     body += option(_LINK_QUEUE, pack("=I", queue))
@@ -186,14 +187,14 @@ def addRoute(index: int, network: Network) -> bytes:
 
 def removeRoute(index: int, network: Network) -> bytes:
     """
-    Lead a network to a device no more.
+    Remove the route that leads a network to a device.
     """
     return _routeRequest(Message.DELETE_ROUTE, 0, index, network, (0, _NOWHERE, 0))
 
 
 def request(kind: int, flags: int, body: bytes) -> bytes:
     """
-    A request to be answered; its sequence number is set when it is sent.
+    A request, to which the kernel sends an answer. Its sequence number is set when it is sent.
     """
     size = HEADER.size + len(body)
     return HEADER.pack(size, kind, REQUEST | ACKNOWLEDGE | flags, 0, 0) + body
@@ -201,14 +202,14 @@ def request(kind: int, flags: int, body: bytes) -> bytes:
 
 def option(number: int, value: bytes) -> bytes:
     """
-    An attribute, padded to fours.
+    An attribute, padded to a multiple of four octets.
     """
     return _attribute.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
 
 
 def messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:
     """
-    The messages that came in one read: type, sender, and what follows the header.
+    The messages of one read: the type, the sender and the body of each.
     """
     place = 0
     while place + HEADER.size <= len(octets):
@@ -221,7 +222,7 @@ def messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 def options(octets: bytes) -> dict[int, bytes]:
     """
-    The attributes of a message; of those with the same number the last.
+    The attributes of a message by their numbers; the last one of those with the same number.
     """
     found = {}
     place = 0
@@ -229,7 +230,7 @@ def options(octets: bytes) -> dict[int, bytes]:
         length, number = _attribute.unpack_from(octets, place)
         if length < 4:
             break
-        # The highest bits say how the value is made.
+        # The two highest bits are flags about the encoding of the value.
         found[number & 0x3FFF] = octets[place + 4 : place + length]
         place += (length + 3) & ~3
     return found
@@ -237,7 +238,7 @@ def options(octets: bytes) -> dict[int, bytes]:
 
 def readLink(body: bytes) -> Link:
     """
-    The device that a message is about.
+    Decode a message about a device.
     """
     _, _, index, flags, _ = _link.unpack_from(body)
     found = options(body[_link.size :])
@@ -252,7 +253,7 @@ def readLink(body: bytes) -> Link:
 
 def readAddress(body: bytes) -> tuple[int, bytes]:
     """
-    The index of the device and the address, packed, that a message is about.
+    Decode a message about an address: the index of its device, and the address, packed.
     """
     index: int = _address.unpack_from(body)[4]
     found = options(body[_address.size :])
@@ -261,8 +262,8 @@ def readAddress(body: bytes) -> tuple[int, bytes]:
 
 def readRoute(body: bytes) -> tuple[int, bytes, int]:
     """
-    The index of the device that a route of the main table leads to, or 0, and its network: the
-    address, packed, and the length of the prefix.
+    Decode a message about a route: the index of the device that a route of the main table leads to,
+    or 0; and its network as the address, packed, and the prefix length.
     """
     family, length, _, _, table, _, _, _, _ = _route.unpack_from(body)
     found = options(body[_route.size :])
@@ -289,9 +290,9 @@ def _routeRequest(
 
 class RequestSocket:
     """
-    Asks the kernel.
+    A socket for requests to the kernel.
 
-    @ivar port: what the kernel says who asked, when it tells others of a change.
+    @ivar port: the sender in the kernel's announcements of changes that were requested here.
     """
 
     def __init__(self) -> None:
@@ -307,9 +308,9 @@ class RequestSocket:
 
     def ask(self, requests: Sequence[bytes]) -> list[int]:
         """
-        Have all of C{requests} done, in order; one that fails doesn't keep those after it.
+        Make all of C{requests}, in order. A request that fails doesn't prevent those after it.
 
-        @return: for each the number of the error, as in L{errno}; 0: it was done.
+        @return: for each request its error number, see L{errno}; 0 for success.
         @raise OSError: they couldn't be sent, or the kernel doesn't answer.
         """
         results: list[int] = []
@@ -366,7 +367,7 @@ class RequestSocket:
         )
         results: dict[int, int] = {}
         while len(results) < len(requests):
-            # The answers are there already: the kernel gave them while it was asked.
+            # The answers are there already: the kernel made them during the send.
             answers = self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)
             place = 0
             while place < len(answers):

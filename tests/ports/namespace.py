@@ -237,7 +237,7 @@ def netlink() -> None:
     try:
         other.addRoute(IPv4Network("10.78.0.0/16"))
     except ConfigurationError as error:
-        assert "10.78.0.0/16" in str(error) and "one already" in str(error)
+        assert "10.78.0.0/16" in str(error) and "such a route already" in str(error)
     else:
         raise AssertionError("the same route twice")
     other.remove()
