@@ -19,7 +19,7 @@ Seconds after which a slice begins no further step.
 """
 
 
-PAUSE = SECONDS
+PAUSE = 2 * SECONDS
 """
 Seconds between two slices. Work on thousands of sessions often starts timers, which then are due as
 close together as the steps were: they run in these pauses.
