@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port
 
@@ -36,9 +37,14 @@ def connectedUDP(reactor: Any, protocol: DatagramProtocol, host: str, port: int)
     """
     Open a port that sends to, and receives from, C{port} at C{host} only.
 
-    @raise CannotListenError: it can't be opened.
+    @raise CannotListenError: it can't be opened, or nothing can be sent to C{host}.
     """
     make: Any = ConnectedPort
     opened = make(0, protocol, "::" if ":" in host else "", 8192, reactor)
     opened.startListening()
-    opened.connect(host, port)
+    try:
+        opened.connect(host, port)
+    except OSError as error:
+        # There is no route, or a firewall.
+        opened.stopListening()
+        raise CannotListenError(host, port, error) from error

@@ -8,6 +8,7 @@ from twisted.internet import reactor as globalReactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
@@ -201,6 +202,23 @@ class TestAsking:
         assert [line.partition(" starting")[0] for line in lines] == [
             f"RADIUS 127.0.0.1, port {number}"
         ]
+
+    async def test_noWayThere(self) -> None:
+        """
+        Where the kernel has no route to the server, or doesn't let us send there, another one is
+        asked, and the port is closed.
+        """
+        reactor: Any = globalReactor
+        before = set(reactor.getReaders())
+        # Nobody may send to that without having asked for it.
+        server = Server("255.255.255.255", secret=SECRET.decode())
+        transport = UDPTransport(
+            reactor, server, Service.AUTHENTICATION, 6.0, Counters(), Random(1)
+        )
+        with pytest.raises(Unanswered, match="Permission denied"):
+            await transport.ask(ACCESS_REQUEST, fill)
+        await deferLater(reactor, 0, lambda: None)
+        assert set(reactor.getReaders()) == before
 
     def test_stopping(self) -> None:
         world = World()
