@@ -130,8 +130,9 @@ class Records:
         return self._file.close() if self._file is not None else succeed(None)
 
     def _endEarlier(self, records: Sequence[SessionRecord]) -> None:
+        earlier, self._earlier = self._earlier, Earlier()
         if self._audit is not None:
-            self._audit.endEarlier(self._earlier, records)
+            self._audit.endEarlier(earlier, records)
 
 
 def _store(reactor: Any, configuration: Configuration, portal: Portal) -> IStore | None:

@@ -9,6 +9,11 @@ from typing import Generic, TypeVar
 
 Target = TypeVar("Target")
 
+Place = tuple[int, int, int]
+"""
+A network: octets of an address, bits that don't count, and the prefix as a number.
+"""
+
 
 class RouteTable(Generic[Target]):
     """
@@ -27,36 +32,35 @@ class RouteTable(Generic[Target]):
         self._tables: dict[tuple[int, int], dict[int, Target]] = {}
         # The same tables by octets of an address, longest prefix first.
         self._prefixes: dict[int, list[tuple[int, dict[int, Target]]]] = {4: [], 16: []}
-        # Every target of the networks that more than one claims, in the order of adding; a network
-        # by octets of an address, bits that don't count, and prefix.
-        self._claims: dict[tuple[int, int, int], dict[Target, None]] = {}
+        # Every target of the networks that more than one claims, in the order of adding.
+        self._claims: dict[Place, dict[Target, None]] = {}
 
     def add(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
         Lead C{network} to C{target}.
         """
-        current = self._current(network)
-        place = self._split(network)
+        place = _place(network)
+        current = self._current(place)
         claims = self._claims.get(place)
         if claims is not None:
             claims.pop(target, None)
             claims[target] = None
         elif current is not None and current != target:
             self._claims[place] = {current: None, target: None}
-        self._lead(network, target)
+        self._lead(place, target)
 
     def remove(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
         Take back the route to C{target}; harmless where there is none.
         """
-        place = self._split(network)
+        place = _place(network)
         claims = self._claims.get(place)
         if claims is None:
-            if self._current(network) == target:
-                self._forget(network)
+            if self._current(place) == target:
+                self._forget(place)
             return
         claims.pop(target, None)
-        self._lead(network, next(reversed(claims)))
+        self._lead(place, next(reversed(claims)))
         if len(claims) == 1:
             del self._claims[place]
 
@@ -91,48 +95,41 @@ class RouteTable(Generic[Target]):
                     break
         return found == target or target in self._claims.get(place, ())
 
-    def _current(self, network: IPv4Network | IPv6Network) -> Target | None:
+    def _current(self, place: Place) -> Target | None:
         """
         Where exactly this network leads.
         """
-        octets, free, prefix = self._split(network)
+        octets, free, prefix = place
         if free == 0:
-            return self.exact.get(network.network_address.packed)
+            return self.exact.get(prefix.to_bytes(octets, "big"))
         return self._tables.get((octets, free), {}).get(prefix)
 
-    def _lead(self, network: IPv4Network | IPv6Network, target: Target) -> None:
+    def _lead(self, place: Place, target: Target) -> None:
         """
         Have look-ups in this network find C{target}.
         """
-        octets, free, prefix = self._split(network)
+        octets, free, prefix = place
         if free == 0:
-            self.exact[network.network_address.packed] = target
+            self.exact[prefix.to_bytes(octets, "big")] = target
             return
         if (octets, free) not in self._tables:
             self._tables[octets, free] = {}
             self._sort()
         self._tables[octets, free][prefix] = target
 
-    def _forget(self, network: IPv4Network | IPv6Network) -> None:
+    def _forget(self, place: Place) -> None:
         """
         Have look-ups in this network find nothing.
         """
-        octets, free, prefix = self._split(network)
+        octets, free, prefix = place
         if free == 0:
-            del self.exact[network.network_address.packed]
+            del self.exact[prefix.to_bytes(octets, "big")]
             return
         table = self._tables[octets, free]
         del table[prefix]
         if not table:
             del self._tables[octets, free]
             self._sort()
-
-    def _split(self, network: IPv4Network | IPv6Network) -> tuple[int, int, int]:
-        """
-        Octets of an address, bits that don't count, and the prefix as a number.
-        """
-        free = network.max_prefixlen - network.prefixlen
-        return network.max_prefixlen // 8, free, int(network.network_address) >> free
 
     def _sort(self) -> None:
         """
@@ -143,3 +140,8 @@ class RouteTable(Generic[Target]):
                 ((free, table) for (size, free), table in self._tables.items() if size == octets),
                 key=lambda entry: entry[0],
             )
+
+
+def _place(network: IPv4Network | IPv6Network) -> Place:
+    free = network.max_prefixlen - network.prefixlen
+    return network.max_prefixlen // 8, free, int(network.network_address) >> free

@@ -223,7 +223,6 @@ class Audit(SessionObserver):
                 self._endEarlier(record.identifier, _recorded(record))
         for identifier, found in earlier.open.items():
             self._endEarlier(identifier, found)
-        earlier.open.clear()
 
     def _endEarlier(self, identifier: str, found: Mapping[str, object]) -> None:
         cause = {"cause": str(BROKEN_OFF), "code": int(BROKEN_OFF.code)}
