@@ -246,6 +246,20 @@ class TestForgery:
         assert all(peer.send(10))
 
 
+def assertRecovers(peer: Peer, lost: int) -> None:
+    """
+    After so many lost packets the session goes on, by what C{peer} is asked for.
+    """
+    assert all(peer.send(3))
+    peer.lose(lost)
+    while not all(peer.send(10)[-1:]):
+        assert peer.sent < lost + 1000
+        peer.wait(HELD_TIME)
+        peer.answer()
+    assert peer.owner.failures == []
+    assert all(peer.send(600))
+
+
 class TestGaps:
     """
     What honest peers lose.
@@ -276,15 +290,7 @@ class TestGaps:
         """
         The peer begins anew when it is asked to.
         """
-        peer = Peer(stateful=True)
-        assert all(peer.send(3))
-        peer.lose(lost)
-        while not all(peer.send(10)[-1:]):
-            assert peer.sent < lost + 1000
-            peer.wait(HELD_TIME)
-            peer.answer()
-        assert peer.owner.failures == []
-        assert all(peer.send(600))
+        assertRecovers(Peer(stateful=True), lost)
 
     def test_mostOfWhatIsSent(self) -> None:
         """
@@ -389,14 +395,7 @@ class TestGaps:
         """
         What it lost until then isn't forgotten.
         """
-        assert all(peer.send(3))
-        peer.lose(lost)
-        while not all(peer.send(10)[-1:]):
-            assert peer.sent < lost + 1000
-            peer.wait(HELD_TIME)
-            peer.answer()
-        assert peer.owner.failures == []
-        assert all(peer.send(600))
+        assertRecovers(peer, lost)
 
     def test_whatCanNotBeReadEndsTheSession(self) -> None:
         """

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -72,19 +71,28 @@ def negotiateAnew(caller: Caller) -> None:
     caller.hangUp()
 
 
-@contextmanager
-def garbage() -> Iterator[Counter[type]]:
+def forget(caller: Caller) -> None:
     """
-    The types of what becomes garbage in the block, and isn't freed by itself.
+    Have nothing left of it.
     """
-    found: Counter[type] = Counter()
+    caller.drop()
+    caller.world.rest(70)
+    # A call of the client's keeps its protocols for whoever placed it.
+    caller.call.protocols.clear()
+
+
+def leftBy(call: Callable[[], None]) -> Counter[type]:
+    """
+    The types of what C{call} leaves to the collector, the second time.
+    """
+    call()
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        yield found
+        call()
         gc.collect()
-        found.update(map(type, gc.garbage))
+        return Counter(map(type, gc.garbage))
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -119,13 +127,9 @@ def test_oneWhoseEndIsAccountedForIsFreed(seconds: float) -> None:
     def call() -> None:
         caller = Caller(world, b"eve", ipv4(world))
         world.run(0.1)
-        caller.drop()
-        world.rest(70)
-        caller.call.protocols.clear()
+        forget(caller)
 
-    call()
-    with garbage() as found:
-        call()
+    found = leftBy(call)
     world.stop()
     assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
 
@@ -156,14 +160,9 @@ def test_anEndedSessionIsFreed(
         if caller.isThere():
             end(caller)
             world.run(0.2)
-        caller.drop()
-        world.rest(70)
-        # A call of the client's keeps its protocols for whoever placed it.
-        caller.call.protocols.clear()
+        forget(caller)
 
-    call()
-    with garbage() as found:
-        call()
+    found = leftBy(call)
     world.stop()
     if protocols is ipv4:
         # The client's side is of the same types.
