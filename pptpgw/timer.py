@@ -1,5 +1,5 @@
 """
-Timers that may have run out already.
+Cancelling timers that may have fired already.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from twisted.internet.interfaces import IDelayedCall
 
 def cancelled(call: IDelayedCall | None) -> IDelayedCall | None:
     """
-    Cancel C{call} if it is still to come.
+    Cancel C{call}, if it hasn't fired yet.
 
-    @return: what to put in its place: nothing. A timer that has run out keeps what it called, which
-        may be whoever has the timer.
+    @return: None, to replace the reference to C{call}. A timer that has fired still refers to the
+        function that it called, and so perhaps to the object that holds the timer.
     """
     if call is not None and call.active():
         call.cancel()

@@ -15,15 +15,15 @@ FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the c
    flushed too, and RC4 runs on between them. After a loss everything is refused until a flushed
    packet.
 
-A decryptor takes the packet whose count is the next one and no other, so that whoever forges
-packets can't make it lose its place. What to do about another count is for its owner to find out,
-who may try on a copy: L{DecryptorType.skip} leaves packets out that were lost.
+A decryptor accepts only the packet with the next count, so that forged packets can't make it lose
+its place. Its owner handles packets with other counts, on a copy: L{DecryptorType.skip} leaves out
+packets that were lost.
 
-What C{reset()} does answers a CCP Reset-Request. By the RFC the next packet is flushed, its tables
-set up anew from the same key; Linux changes the key for it. Both agree about flag packets: so the
-count moves on to the next one, which to the receiver looks like more packets lost. On the receiving
-side a flushed packet that is no flag packet is read by the RFC, and the way of Linux, with up to
-L{RESETS} changes, where that gives no IP packet but this does.
+C{reset()} answers a CCP Reset-Request. By RFC 3078 the next packet is flushed, with tables set up
+anew from the same key; Linux changes the key for it. Both agree about flag packets. So the count
+moves on to the next flag packet, which to the receiver looks like more packets lost. The receiving
+side reads a flushed packet that is no flag packet by the RFC; if that gives no IP packet, it tries
+Linux's way, with up to L{RESETS} key changes.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ C{decrypt} refused: too short, not encrypted, compressed, or not flushed though 
 
 SKIPPED = 2
 """
-C{decrypt} refused: the count isn't the next one.
+C{decrypt} refused a frame: its count isn't the next one.
 """
 
 LOST = 3
 """
-C{decrypt} refused: packets before it were left out, and a flushed one is needed (stateful).
+C{decrypt} refused a frame: packets before it were left out, and a flushed one is needed (stateful).
 """
 
 RESETS = 8
@@ -58,7 +58,7 @@ Reset-Request that it answers, and flushed packets may be lost too.
 
 SHORTEST = 3
 """
-Octets that a frame has at least: the header and one more.
+The fewest octets of a frame: the header and one more.
 """
 
 FLUSHED = 0x8000
@@ -117,18 +117,20 @@ class DecryptorType(Protocol):
 
     def decrypt(self, frame: bytes, /) -> bytes | int:
         """
-        The plaintext, protocol number first, of an MPPE frame: at least one octet; or L{MALFORMED},
-        L{SKIPPED} or L{LOST}, and then the frame has changed nothing.
+        Decrypt an MPPE frame.
+
+        @return: the plaintext, of at least one octet, protocol number first; or L{MALFORMED},
+            L{SKIPPED} or L{LOST}, and then nothing has changed.
         """
 
     def skip(self, packets: int, /) -> None:
         """
-        Leave out the next C{packets} packets, with the key changes that they bring about.
+        Skip the next C{packets} packets, and make the key changes that they bring.
         """
 
     def copy(self) -> DecryptorType:
         """
-        Another in the same state. Stateful, it takes a flushed packet only.
+        Make another decryptor in the same state. If it is stateful, it needs a flushed packet next.
         """
 
 
@@ -345,7 +347,7 @@ def _looksLikeIP(plain: bytes) -> bool:
 Encryptor: EncryptorFactory = PythonEncryptor
 Decryptor: DecryptorFactory = PythonDecryptor
 implementation = "Python, RC4 from the cryptography package"
-# About a tenth of a processor's time.
+# This takes about a tenth of a processor's time.
 rekeysPerSecond = 1 << 14
 
 try:

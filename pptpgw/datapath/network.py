@@ -251,7 +251,7 @@ class IPv6(Network):
 
     def _mayCome(self, packet: bytes) -> bool:
         """
-        Whether the source of this packet is an address of the peer's.
+        Whether the peer may send from the source address of this packet.
         """
         return self._sources.permit(packet[8:24], self.transmit)
 

@@ -1,19 +1,19 @@
 """
-What becomes of MPPE frames that aren't the next one: followed, answered, counted, at last fatal.
+Recovery from lost MPPE frames.
 
-MPPE's coherency count has 12 bits, too few to tell how many packets were lost; the sequence numbers
-of GRE have 32 bits and do. They count control frames too, which aren't encrypted, and a peer may
-drop a packet between encrypting it and numbering it, as Linux does while it has no route. So the
-number of packets that the key has to skip is the one nearest to GRE's distance that the coherency
-count agrees with: the two may differ by up to 2,047.
+MPPE's coherency count has 12 bits, too few to tell how many packets were lost. The sequence numbers
+of GRE have 32 bits, but they count control frames too, which aren't encrypted; and a peer may drop
+a packet after encrypting it and before numbering it, as Linux does while it has no route. So the
+number of packets to skip is the one nearest to the gap in GRE's numbers that agrees with the
+coherency count. The two may differ by up to 2,047.
 
-A frame that skips packets is decrypted on a copy of the cipher's state. The copy takes over only
-where the plaintext makes sense (L{pptpgw.datapath.belief}), so whoever forges frames changes
-nothing. Should noise make sense by chance, the next frame in order goes back.
+A frame that skips packets is decrypted with a copy of the cipher's state. The copy replaces the
+state only if the plaintext makes sense (L{pptpgw.datapath.belief}), so forged frames change
+nothing. If noise made sense by chance, the next frame in order restores the former state.
 
-Key changes cost time, and a gap may ask for any number of them. So there is an allowance a second:
-one frame may use L{SHARE} of it, and those that follow go on where that one stopped. Where the peer
-has confirmed its numbering the rest is done without them.
+Key changes take time, and a gap may need any number of them. So there is an allowance a second: one
+frame may use L{SHARE} of it, and the frames that follow continue where that one stopped. After the
+peer has confirmed its numbering, the rest is done without frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pptpgw.timer import cancelled
 
 FAILURE_LIMIT = 256
 """
-So many frames in a row that are in order and can't be read end the channel.
+The number of frames in a row, in order and not readable, that ends the channel.
 """
 
 RESYNC_INTERVAL = 0.5
@@ -42,27 +42,27 @@ Seconds from one request to resynchronise to the next for the same loss.
 
 RESYNC_LIMIT = 20
 """
-So many in vain, the last for a frame in order, end the channel.
+The number of Reset-Requests in vain, the last one for a frame in order, that ends the channel.
 """
 
 BURST = 1 / 8
 """
-The part of a second's key changes (L{mppe.rekeysPerSecond}) that gaps may cost at once.
+The fraction of a second's key changes (L{mppe.rekeysPerSecond}) that gaps may cost at once.
 """
 
 SHARE = 1 / 32
 """
-The part of them that one frame may cost.
+The fraction of a second's key changes that one frame may cost.
 """
 
 PAUSE = 0.01
 """
-Seconds between two such parts that no frame has asked for.
+Seconds between two such fractions that are done without a frame.
 """
 
 CONTROL = 64
 """
-So many of the frames that were lost may have been control frames, which MPPE doesn't count.
+How many of the lost frames may have been control frames, which MPPE doesn't count.
 """
 
 UNKNOWN = "decrypted to nothing known"
@@ -74,9 +74,10 @@ CAPPED = "MPPE: too many key changes"
 
 class Recovery:
     """
-    For the receiving direction of one channel, from when its MPPE is set.
+    Recovery for the receiving direction of one channel, while MPPE is on.
 
-    @ivar failures: frames in order, in a row, that were no use; whoever reads one sets it to zero.
+    @ivar failures: the number of unreadable frames in order, in a row. The channel sets it to zero
+        when it has read a frame.
     """
 
     __slots__ = (
@@ -118,17 +119,17 @@ class Recovery:
         most = mppe.rekeysPerSecond
         self._budget = Bucket(clock.seconds, (most, most * BURST))
         self._perFrame = int(most * SHARE)
-        # What is noted here is about the decryptor in this state: its count and key changes.
+        # The state of the decryptor, its count and key changes, that the notes below belong to.
         self._base = (-1, -1)
-        # GRE's numbers that have passed since, without a frame that was read.
+        # The number of GRE's numbers that have passed since, without a frame that was read.
         self._missing = 0
-        # A copy of the decryptor that has skipped so many packets.
+        # A copy of the decryptor, and the number of packets that it has skipped.
         self._trial: DecryptorType | None = None
         self._advanced = 0
         self._timer: IDelayedCall | None = None
         self._resync = float("-inf")
         self._resyncs = 0
-        # The state before the last frame that was believed, until another one is read, and the
+        # The state before the last frame that was believed, until another frame is read; and the
         # count of that frame.
         self._before: DecryptorType | None = None
         self._believed = -1
@@ -136,7 +137,7 @@ class Recovery:
 
     def passed(self, decryptor: DecryptorType, numbers: int) -> None:
         """
-        GRE goes on after C{numbers} numbers, the frames of which will never be read.
+        Note that GRE has gone on past C{numbers} numbers whose frames will never be read.
         """
         self._look(decryptor)
         self._missing += numbers
@@ -145,23 +146,23 @@ class Recovery:
 
     def close(self) -> None:
         """
-        Stop what was begun.
+        Stop skipping packets.
         """
         self._timer = cancelled(self._timer)
 
     def follow(self, decryptor: DecryptorType, frame: bytes, gap: int) -> DecryptorType | None:
         """
-        Find the state in which C{frame} is the next one, though C{decryptor} refuses it.
+        Find the state in which C{frame}, which C{decryptor} refuses, is the next one.
 
-        @param gap: how many of GRE's numbers are missing before it, besides those that L{passed}; 0
-            means that it is in order, and so the peer's.
-        @return: a decryptor in that state; None: there is none, and the frame is counted.
+        @param gap: the number of GRE's numbers missing before it, besides those given to L{passed};
+            0 if the frame is in order, and so the peer's.
+        @return: a decryptor in that state; None if there is none, and the frame is counted.
         """
         self._look(decryptor)
         reason = self._try(decryptor, frame, self._missing + gap + 1, not gap)
         found, before = self._trial, self._before
         if reason in (LATE, UNKNOWN) and not gap and before is not None:
-            # Perhaps what was believed last wasn't the peer's: try from where that was.
+            # Perhaps the frame that was believed last wasn't the peer's: try the state before it.
             self._trial = None
             if not self._try(before, frame, 1, True):
                 reason, found, decryptor = "", self._trial, before
@@ -181,8 +182,10 @@ class Recovery:
 
     def _try(self, decryptor: DecryptorType, frame: bytes, distance: int, inOrder: bool) -> str:
         """
-        Bring the copy to where C{frame}, which by GRE's numbers is C{distance} ahead, is the next
-        one, and try; why it is no use, empty where it makes sense.
+        Bring the copy to the state in which C{frame} is the next one, and try to decrypt it.
+
+        @param distance: how far ahead the frame is by GRE's numbers.
+        @return: why the frame is no use; an empty text if it makes sense.
         """
         step = (int.from_bytes(frame[:2], "big") - decryptor.count) % COUNTS
         packets = distance + (step - distance + COUNTS // 2) % COUNTS - COUNTS // 2
@@ -200,7 +203,7 @@ class Recovery:
 
     def misread(self) -> None:
         """
-        The plaintext of a frame in order, and with the next count, made no sense.
+        Count a frame in order, with the next count, whose plaintext made no sense.
         """
         self._counters.discard(UNKNOWN)
         if self._stateful:
@@ -209,7 +212,7 @@ class Recovery:
 
     def _goAhead(self, decryptor: DecryptorType) -> None:
         """
-        Skip before the next frame comes most of what it will ask for, one share after the other.
+        Skip most of the packets before the next frame comes, one L{SHARE} after the other.
         """
         self._timer = None
         packets = self._missing - CONTROL
@@ -220,7 +223,7 @@ class Recovery:
 
     def _look(self, decryptor: DecryptorType) -> None:
         """
-        Forget what was noted if frames have been read since.
+        Discard the notes if frames have been read since.
         """
         base = decryptor.count, decryptor.rekeys
         if base != self._base:
@@ -234,8 +237,9 @@ class Recovery:
 
     def _skip(self, decryptor: DecryptorType, packets: int) -> DecryptorType | None:
         """
-        The copy, where it has skipped C{packets}; None where that takes more key changes than are
-        allowed now.
+        Skip C{packets} on the copy.
+
+        @return: the copy; None if that takes more key changes than are allowed now.
         """
         if self._trial is None or self._advanced > packets:
             self._trial = decryptor.copy()
@@ -251,7 +255,7 @@ class Recovery:
 
     def _failed(self, reason: str) -> None:
         """
-        A frame in order was no use; say so once when they are too many.
+        Count a frame in order that was no use, and report once when they are too many.
         """
         self.failures += 1
         if self.failures == FAILURE_LIMIT:

@@ -17,8 +17,8 @@ A network: octets of an address, bits that don't count, and the prefix as a numb
 
 class RouteTable(Generic[Target]):
     """
-    Routes of both address families. Several targets may claim one network: it leads to the one that
-    was added last, and when that is removed, to the one that was added before it.
+    Routes of both address families. Several targets may have the same network: it leads to the
+    target that was added last, and when that is removed, to the one that was added before it.
 
     @ivar exact: targets of single addresses, by the 4 or 16 octets: what nearly every session has,
         for a look-up without a call.
@@ -51,7 +51,7 @@ class RouteTable(Generic[Target]):
 
     def remove(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
-        Take back the route to C{target}; harmless where there is none.
+        Remove the route to C{target}, if there is one.
         """
         place = _place(network)
         claims = self._claims.get(place)
@@ -80,8 +80,8 @@ class RouteTable(Generic[Target]):
 
     def leadsTo(self, address: bytes, target: Target) -> bool:
         """
-        Whether the narrowest network that holds the address (4 or 16 octets) leads to C{target}, or
-        would if nobody had claimed it later.
+        Whether C{target} has the narrowest network that holds the address (4 or 16 octets), even if
+        that network leads to a later target.
         """
         size = len(address)
         number = int.from_bytes(address, "big")
@@ -97,7 +97,7 @@ class RouteTable(Generic[Target]):
 
     def _current(self, place: Place) -> Target | None:
         """
-        Where exactly this network leads.
+        The target of exactly this network; None if there is none.
         """
         octets, free, prefix = place
         if free == 0:
@@ -106,7 +106,7 @@ class RouteTable(Generic[Target]):
 
     def _lead(self, place: Place, target: Target) -> None:
         """
-        Have look-ups in this network find C{target}.
+        Let look-ups in this network find C{target}.
         """
         octets, free, prefix = place
         if free == 0:
@@ -119,7 +119,7 @@ class RouteTable(Generic[Target]):
 
     def _forget(self, place: Place) -> None:
         """
-        Have look-ups in this network find nothing.
+        Let look-ups in this network find nothing.
         """
         octets, free, prefix = place
         if free == 0:

@@ -15,9 +15,9 @@ _FIRST_HALF = 0xFFFFFFFFFFFFFFFF << 64
 
 class Sources:
     """
-    The addresses that a peer may send from: those of its attachment, but for those that another
-    peer has, as its own or in a narrower network. A network in this process that names none takes
-    every one.
+    The addresses that a peer may send from: those of its attachment, without those that another
+    peer has, as its own or in a narrower network. An attachment to a network in this process that
+    names no addresses permits all.
     """
 
     __slots__ = ("_networks", "_routes")
@@ -29,7 +29,7 @@ class Sources:
         routes: RouteTable[Deliver] | None,
     ) -> None:
         """
-        @param routes: where addresses lead; None where that is not the data path's matter.
+        @param routes: the routes of the data path; None if it doesn't route this network.
         """
         self._routes = routes
         self._networks: tuple[tuple[int, int], ...] | None = None
@@ -44,7 +44,7 @@ class Sources:
         """
         Whether a packet may come from C{address}.
 
-        @param peer: where the routes to this peer lead.
+        @param peer: the target of this peer's routes.
         """
         if self._networks is None:
             return True

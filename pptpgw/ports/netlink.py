@@ -226,7 +226,7 @@ class NetlinkPort:
 
     def _leadApart(self, network: Network, one: Network) -> None:
         """
-        Have C{one}, which is led by the route for C{network}, led otherwise, as that one goes.
+        Lead C{one} by another route than the one for C{network}, which is about to be removed.
         """
         within = self._routes.get(network, {})
         if self._kernel is None or network in self._wanted or one not in within:
@@ -240,7 +240,7 @@ class NetlinkPort:
 
     def _drop(self, network: Network) -> None:
         """
-        Remove a route that nobody wants any more.
+        Remove the route for C{network}, unless it is wanted again.
         """
         if self._kernel is not None and network not in self._wanted:
             self._routes.pop(network, None)
