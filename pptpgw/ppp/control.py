@@ -143,8 +143,8 @@ class ControlProtocol(Automaton):
 
     def detach(self) -> None:
         """
-        Let go of whoever it belongs to, after the last use: it is freed with the last who has it,
-        and leaves nothing to the garbage collector.
+        Drop the references to the owner, after the last use, so that the protocol is freed without
+        the garbage collector.
         """
         self._perform(self._detach, None)
 

@@ -34,7 +34,7 @@ class Layer(TypingProtocol):
 
 class Nobody:
     """
-    A L{Layer}, and what sends, in place of those of a control protocol that won't be used any more.
+    Replaces the L{Layer} and the sender of a control protocol that won't be used any more.
     """
 
     def layerUp(self, protocol: ControlProtocol) -> None:

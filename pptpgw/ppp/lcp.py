@@ -47,11 +47,11 @@ MAX_LOOPS = 5
 # How many identifiers there are.
 _IDENTIFIERS = 256
 
-# How the packets begin that answer a Configure-Request, and those that answer an Echo-Request.
+# The codes of packets that answer a Configure-Request, and of those that answer an Echo-Request.
 _REPLIES = (b"\x02", b"\x03", b"\x04")
 _ECHO_REPLY = b"\x0a"
 
-# So many octets nobody guesses.
+# The length of the random data of a challenge, in octets.
 _CHALLENGE_OCTETS = 8
 
 
@@ -132,7 +132,7 @@ class LCP(ControlProtocol):
         self._loops = 0
         self._echoIdentifier = 0
         self._echoSent = 0.0
-        # Echo-Requests of every kind since the last reply.
+        # The number of Echo-Requests of every kind since the last reply.
         self._echoesOut = 0
         self._challenge = b""
         self.echoesUnanswered = 0
@@ -216,8 +216,8 @@ class LCP(ControlProtocol):
 
     def challenge(self) -> None:
         """
-        Ask the peer for an Echo-Reply that nobody can make who doesn't see the request; only in
-        Opened. One that isn't answered doesn't count in C{echoesUnanswered}.
+        Send an Echo-Request with random data, so that only a peer that has seen it can reply. This
+        does nothing in states other than Opened, and doesn't count in C{echoesUnanswered}.
         """
         if self.opened:
             self._challenge = self._challenge or self._random(_CHALLENGE_OCTETS)
@@ -225,8 +225,8 @@ class LCP(ControlProtocol):
 
     def answersChallenge(self, packet: bytes) -> bool:
         """
-        Whether C{packet} is an Echo-Reply with the identifier of a request that is unanswered, the
-        peer's magic number and the data of L{challenge}.
+        Whether C{packet} is an Echo-Reply to an unanswered request, with the peer's magic number
+        and the data of L{challenge}.
         """
         if not self._challenge or packet[:1] != _ECHO_REPLY or len(packet) < HEADER_OCTETS:
             return False

@@ -23,7 +23,8 @@ MAGIC_NUMBER = 5
 PFC = 7
 ACFC = 8
 
-# The smallest MRU that either end may have, as in pppd: one packet would become very many.
+# The smallest MRU that either end may have, in octets, as in pppd. With less, one packet would
+# become very many.
 LEAST_MRU = 128
 
 _AUTHENTICATION_NAMES = {

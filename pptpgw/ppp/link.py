@@ -116,7 +116,7 @@ class Link:
         # The minute that they are counted in, and how many there were.
         self._openings = (0.0, 0)
         self._cause = ""
-        # Whether encryption was on in a network phase that is over.
+        # Whether encryption was on in an earlier network phase.
         self._encrypted = False
         self._ended = False
         self.lcp = LCP(
@@ -141,7 +141,7 @@ class Link:
     @property
     def authenticating(self) -> bool:
         """
-        Whether the peer's claims are of use: LCP is open, and demands that it proves itself.
+        Whether LCP is open and requires the peer to authenticate.
         """
         return self._authenticator is not None
 
@@ -182,7 +182,7 @@ class Link:
 
     def probe(self) -> Deferred[bool]:
         """
-        Ask the peer whether it is still there; fires within two seconds.
+        Probe whether the peer is still there; the Deferred fires within two seconds.
         """
         channel = self._channel
         if channel is None:
@@ -219,13 +219,13 @@ class Link:
 
     def confirmationNeeded(self) -> None:
         """
-        Ask the peer by an Echo-Request, to which nobody else knows the answer.
+        See L{IChannelOwner}: send an Echo-Request that only the peer can answer.
         """
         self.lcp.challenge()
 
     def confirms(self, protocol: int, information: bytes) -> bool:
         """
-        Whether a frame is the peer's answer to that.
+        See L{IChannelOwner}: whether a frame is the answer to that Echo-Request.
         """
         return protocol == ppp.LCP and self.lcp.answersChallenge(information)
 
@@ -287,7 +287,7 @@ class Link:
         LCP left Opened: whatever stands on it falls.
         """
         exchanges, self._exchanges = self._exchanges, []
-        # Before they are stopped: what they had judged is of no use, and whoever judges may ask.
+        # Before the exchanges are stopped, since checkers may ask L{authenticating}.
         self._authenticator = self._peer = None
         for _, exchange in exchanges:
             exchange.stop()
@@ -443,7 +443,7 @@ class Link:
         self.lcp.protocolRejected = None
         self.lcp.detach()
         owner = self._owner
-        # From now on nobody is told anything, and none of the two keeps the other.
+        # The owner is told nothing more, and the reference cycle is broken.
         del self._owner
         owner.linkEnded(self._cause or cause)
         if self._probe is not None:

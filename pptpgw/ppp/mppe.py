@@ -23,7 +23,7 @@ from pptpgw.interfaces import IKeys, MPPEParameters
 
 MPPE_OVERHEAD = 4
 """
-Octets that encryption takes from the peer's MRU: MPPE's header, and the protocol number.
+The octets that MPPE takes from the peer's MRU: two of its header and two of the protocol number.
 """
 
 # What replaces the first octets of a session key, by its bits.

@@ -135,7 +135,7 @@ class Negotiator(Generic[Owner]):
 
     def detach(self) -> None:
         """
-        Negotiate no more, and let go of the owner.
+        Negotiate no more, and drop the reference to the owner.
         """
         self._kinds = {}
         del self._owner

@@ -1,8 +1,8 @@
 """
-A probe: whether the peer of a link is still there, found out by Echo-Requests in quick succession.
+Probing whether the peer of a link is still there, by LCP Echo-Requests in quick succession.
 
-The Echo-Requests that keep a link alive (L{pptpgw.ppp.link}) take minutes for that, so as to bear
-with a line that is down for a while. A probe is for when somebody waits for the answer.
+The Echo-Requests that watch a link (L{pptpgw.ppp.link}) take minutes to find that out, so that a
+link survives a line that is down for a while. A probe is for callers that wait for the answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pptpgw.timer import cancelled
 
 PROBE_SECONDS = 2.0
 """
-How long a peer has: a path around the world and back takes less, a lost packet or two included.
+Seconds that a peer has to answer. That is enough for a path around the world and a lost packet or
+two.
 """
 
 _ECHOES = 8
@@ -25,7 +26,7 @@ _ECHOES = 8
 
 class Probe:
     """
-    One probe, which as many as like may wait for.
+    One probe, for which any number of users may wait.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Probe:
     ) -> None:
         """
         @param sendEcho: sends an Echo-Request.
-        @param counters: those of the peer: any frame that it sends is a sign of life.
+        @param counters: the figures of the call: any frame received is a sign of life.
         """
         self._clock = clock
         self._sendEcho = sendEcho
@@ -46,7 +47,9 @@ class Probe:
 
     def wait(self) -> Deferred[bool]:
         """
-        Fires with whether the peer is there.
+        Wait for the result.
+
+        @return: fires with whether the peer is there.
         """
         waiting: Deferred[bool] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
@@ -55,13 +58,13 @@ class Probe:
     @property
     def over(self) -> bool:
         """
-        Whether it is decided.
+        Whether the probe has a result.
         """
         return self._timer is None
 
     def end(self, lives: bool) -> None:
         """
-        Decide it; harmless where it is decided.
+        End the probe with a result. If it has one already this does nothing.
         """
         self._timer = cancelled(self._timer)
         waiting, self._waiting = self._waiting, []

@@ -39,12 +39,11 @@ class ControlConnection:
     """
     One control connection.
 
-    @ivar calls: the living calls by our call id.
-    @ivar peerHostName: as the peer named itself, fit for a log; so is C{peerVendorName}.
+    @ivar calls: the current calls by our call id.
+    @ivar peerHostName: the peer's name for itself, fit for a log; so is C{peerVendorName}.
     @ivar closeReason: why it was closed, once it is.
-    @ivar counters: where discards are counted.
-    @ivar isProven: whether a caller on it has proven who it is; C{hadCall} whether there was a
-        call.
+    @ivar counters: counts discards.
+    @ivar isProven: whether a caller on it has authenticated; C{hadCall}: whether there was a call.
     """
 
     __slots__ = (

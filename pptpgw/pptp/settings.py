@@ -17,7 +17,7 @@ class ConnectionSettings:
     @ivar maximumCalls: on one control connection.
     @ivar handshakeTimeout: from the TCP connection to Start-Control-Connection done.
     @ivar firstCallTimeout: how long a PAC keeps a connection that has had no call yet.
-    @ivar callTimeout: how long it keeps one that has no call any more.
+    @ivar callTimeout: how long a PAC keeps a connection that has no call any more.
     @ivar answerTimeout: how long our owner may take to accept or refuse a call.
     @ivar replyTimeout: how long, as PNS, we wait for an Outgoing-Call-Reply.
     @ivar echoInterval: of silence, before an Echo-Request.

@@ -4,23 +4,23 @@ The GRE sequence numbers of one call (RFC 2637 sections 4.2 to 4.4): order, loss
 Rules:
 
  - The first packet may have any sequence number; peers begin with 0 or with 1.
- - Packets are delivered in order. One that is ahead is held, at most L{HELD_LIMIT} of them and at
-   most L{HELD_TIME} seconds; then the gap is given up and counted as lost. 0.1 s is well below
+ - Packets are delivered in order. A packet that is ahead is held, at most L{HELD_LIMIT} of them and
+   at most L{HELD_TIME} seconds; then the gap is given up and counted as lost. 0.1 s is well below
    the 0.2 s after which a TCP sender retransmits everything, and far above the reordering of real
    paths; the 0.3 s of other implementations turns each lost packet into such a pause.
- - What C{mayWait} doesn't let wait is judged at once: somebody else may have guessed a number that
-   the peer's own packets are about to reach.
- - Duplicates and packets behind what was delivered are dropped.
- - Whoever can send packets in the peer's name, but sees none, doesn't know the number that is
-   expected. So a packet is delivered after a gap only where C{judge} believes it, which knows what
-   the peer alone can have sent. Nothing else moves C{expected}: an unbelieved packet is counted and
-   dropped, and the peer's own packets go on where they were.
+ - A packet that C{mayWait} doesn't permit to be held is judged at once: it may be forged, with a
+   guessed number that the peer's own packets are about to reach.
+ - Duplicates, and packets older than the last one delivered, are dropped.
+ - An attacker who can send packets in the peer's name, but sees none, doesn't know the number that
+   is expected. So a packet after a gap is delivered only if C{judge} believes that only the peer
+   can have sent it. Nothing else moves C{expected}: an unbelieved packet is counted and dropped,
+   and the peer's own packets go on where they were.
  - After a gap was given up in vain, packets that are ahead are judged at once instead of held. The
-   peer is asked for a packet that can be believed, by C{ask}, up to L{ASKS} times.
- - Where it was asked so often, and nothing in order came, C{judge} may believe anything: such a
-   peer can't answer, or is about to end the call.
- - What was received is acknowledged in the next packet sent, or alone: after L{ACKNOWLEDGE_TIME}
-   seconds, or once half of L{RECEIVE_WINDOW} waits for it.
+   peer is asked, by C{ask}, for a packet that can be believed, up to L{ASKS} times.
+ - If nothing in order comes after that, C{judge} may believe any packet: such a peer can't answer,
+   or is about to end the call.
+ - Received packets are acknowledged in the next packet sent, or in a packet of their own: after
+   L{ACKNOWLEDGE_TIME} seconds, or once half of L{RECEIVE_WINDOW} waits for it.
  - Sending never waits for acknowledgements. The RFC's sliding window is flow control over a path
    that loses packets on its own, on top of protocols that have theirs; no widespread peer enforces
    it, Windows ignores it, and the Linux kernel acknowledges only when it happens to send. Packets
@@ -28,9 +28,9 @@ Rules:
 
 A timer runs only while a packet is held, an acknowledgement may be due or the peer is asked.
 
-The packet in order is the data path's own fast path: it compares with C{expected} and C{held},
-moves C{expected} on (to L{NUMBERS} after the last one, which the next call here puts right), and
-calls L{Window.acknowledgementDue} at C{due}. All else is L{Window.arrived}.
+Packets in order take a fast path in the data path: it compares with C{expected} and C{held}, moves
+C{expected} on (to L{NUMBERS} after the last number, which the next call here corrects), and calls
+L{Window.acknowledgementDue} at C{due}. All other packets go to L{Window.arrived}.
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ GAPS_KNOWN = 4
 
 REACH = 1 << 16
 """
-How far ahead a packet may be that is held.
+How far ahead a packet may be to be held.
 """
 
 FARTHEST = 1 << 22
 """
-A believed number this far ahead, or behind, isn't one after a gap: the peer numbers anew.
+A believed number that is this far ahead or behind doesn't follow a gap: the peer numbers anew.
 """
 
 ASKS = 4
 ASK_INTERVAL = 0.5
 """
-Seconds from one question to the next.
+Seconds between two requests to the peer.
 """
 
 REPETITIONS = 3
 """
-So many packets with old numbers, while none is in order, are no duplicates made on the way.
+How many packets with old numbers, while none is in order, can't be duplicates made on the way.
 """
 
 ACKNOWLEDGE_TIME = 0.5
@@ -96,15 +96,15 @@ Takes a PPP frame in order: protocol number and information field.
 
 Judge = Callable[[int, bytes, int, bool], bool]
 """
-Whether a PPP frame out of turn can be believed to be the peer's: protocol number, information
-field, how many numbers are missing before it, 0 where it doesn't follow a gap, and whether the peer
-was asked in vain.
+Decides whether a PPP frame out of turn is believed to be the peer's. It gets the protocol number,
+the information field, the number of packets missing before it (0 if it follows no gap), and whether
+the peer was asked in vain.
 """
 
 
 def _nobody(*arguments: object) -> bool:
     """
-    Stands for everybody whom a window calls, once it is closed.
+    Replaces all functions that a window calls, once it is closed.
     """
     return False
 
@@ -156,11 +156,11 @@ class Window:
         acknowledge: Callable[[], object],
     ) -> None:
         """
-        @param deliver: gets each packet that L{arrived} found to be its turn.
+        @param deliver: called with each packet from L{arrived} when its turn has come.
         @param mayWait: whether a frame with this protocol number may be held until its turn comes.
-        @param judge: is asked before a packet is delivered out of turn.
+        @param judge: decides whether a packet is delivered out of turn.
         @param ask: asks the peer for a packet that C{judge} believes whatever its number is.
-        @param acknowledge: sends an acknowledgement alone, by way of L{acknowledging}.
+        @param acknowledge: sends an acknowledgement without a frame, by way of L{acknowledging}.
         """
         self._clock = clock
         self._counters = counters
@@ -175,12 +175,12 @@ class Window:
         # The last gaps given up, each as first number and length.
         self._gaps: tuple[tuple[int, int], ...] = ()
         self._closed = False
-        # What was expected when a gap was given up in vain.
+        # The number that was expected when a gap was given up in vain.
         self._vainAt = NEVER
-        # What was expected when the peer began to be asked, and how often it was.
+        # The number that was expected when the peer was first asked, and how often it was asked.
         self._doubtedAt = NEVER
         self._asked = 0
-        # What was expected when packets with old numbers came, and how many.
+        # The number that was expected when packets with old numbers came, and how many came.
         self._repeated = (NEVER, 0)
         self.expected = NEVER
         # A dict keeps the order of arrival, so the first value is the one held longest.
@@ -250,7 +250,7 @@ class Window:
         self._dropHeld()
         self._acknowledgeTimer = cancelled(self._acknowledgeTimer)
         self._askTimer = cancelled(self._askTimer)
-        # Who has the window would be kept by it.
+        # These refer to the owner of the window: this breaks the cycle.
         self._deliver = self._acknowledge = self._ask = self._mayWait = self._judge = _nobody
 
     def _begin(self, sequence: int) -> None:
@@ -300,7 +300,7 @@ class Window:
 
     def _giveUpGap(self) -> None:
         """
-        Go on with the first packet held that is believed; what is held before it is dropped.
+        Continue with the first held packet that is believed, and drop those before it.
         """
         expected = self.expected
         while self.held:
@@ -316,21 +316,21 @@ class Window:
 
     def _drop(self, reason: str) -> None:
         """
-        A packet came that isn't the peer's, or came twice: it is no sign that the peer lives.
+        Count a packet that isn't the peer's, or came twice. It is no sign that the peer is there.
         """
         self._counters.discard(reason)
         self._counters.framesReceived -= 1
 
     def _believes(self, ahead: int, protocol: int, information: bytes) -> bool:
         """
-        Whether the packet so far ahead is the peer's.
+        Whether the packet that is C{ahead} of the expected one is believed.
         """
         gap = ahead if ahead < FARTHEST else 0
         return self._judge(protocol, information, gap, self._isPeerSilent())
 
     def _goOn(self, ahead: int) -> None:
         """
-        Expect the packet so far ahead.
+        Move C{expected} to the packet that is C{ahead} of it.
         """
         expected = self.expected
         following = (expected + ahead) & _MASK
@@ -361,7 +361,7 @@ class Window:
 
     def _countRepetition(self) -> None:
         """
-        A packet has an old number: by itself it was only doubled on the way, or late.
+        Count a packet with an old number. A single one may be a duplicate, or late.
         """
         number, count = self._repeated
         count = count + 1 if number == self.expected else 1
@@ -371,7 +371,7 @@ class Window:
 
     def _doubt(self) -> None:
         """
-        A packet wasn't believed: have the peer asked until something comes in order.
+        Ask the peer, after a packet wasn't believed, until a packet comes in order.
         """
         if self._doubtedAt != self.expected:
             self._doubtedAt = self.expected
@@ -381,7 +381,7 @@ class Window:
 
     def _askAgain(self) -> None:
         """
-        Ask the peer, unless it has sent something in order since, or was asked often enough.
+        Ask the peer once more, unless a packet came in order since, or it was asked often enough.
         """
         self._askTimer = None
         if self.expected & _MASK == self._doubtedAt and self._asked < ASKS:
@@ -391,7 +391,7 @@ class Window:
 
     def _isPeerSilent(self) -> bool:
         """
-        Whether the peer was asked as often as it ever is, and has had time to answer.
+        Whether the peer was asked L{ASKS} times, and has had time to answer.
         """
         return self.expected == self._doubtedAt and self._asked == ASKS and self._askTimer is None
 
