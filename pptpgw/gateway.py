@@ -166,8 +166,6 @@ class Gateway:
         @return: fires when no call is left and the networks have taken back what they gave, or
             after C{timeout} seconds.
         """
-        self.quota.tell()
-        self.refusals.stop()
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         late = self.clock.callLater(timeout, self._abandon)

@@ -366,8 +366,7 @@ class GatewayService(Service):
     def _open(self) -> None:
         configuration, reactor = self._configuration, self._reactor
         listen = configuration.listen
-        lacking = mschap.selfTest()
-        if lacking:
+        if lacking := mschap.selfTest():
             raise ConfigurationError(
                 f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
                 "encryption need: reinstall pycryptodome and cryptography"
@@ -421,6 +420,7 @@ class GatewayService(Service):
         """
         self._opened = False
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("what the log has of callers", self.gateway.refusals.stop),
             *([("RADIUS", self.radius.stop)] if self.radius is not None else ()),
             ("records of sessions", self._records.close),
             ("traffic shaping", self._shaper.stop),

@@ -170,5 +170,6 @@ def test_stop(make: Made) -> None:
     world.call(b"bob")
     world.gateway.stop(1)
     world.run(2, 0.05)
+    world.gateway.refusals.stop()
     assert outages(world)[1].endswith(" s: 1 claims were turned away")
     assert not world.gateway.lines

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.cred.portal import Portal
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -20,6 +21,7 @@ from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IDataPath, INetwork, ISubscriber
+from pptpgw.log import PER_SOURCE
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.nftables import Masquerade
@@ -29,8 +31,11 @@ from pptpgw.radius.services import RADIUSServices
 from pptpgw.records import Records
 from pptpgw.service import GatewayService
 from pptpgw.session.ledger import Ledger
+from pptpgw.session.refusal import Refusals
 from pptpgw.stopping import STOP_SECONDS
+from pptpgw.wire.pptp import StartControlConnectionRequest, encode
 from tests.hostile.world import checker
+from tests.ports.test_control import TCP
 
 
 class Fault(Exception):
@@ -114,6 +119,7 @@ PARTS: tuple[tuple[type, str], ...] = (
     (Hooks, "stop"),
     (Ledger, "stop"),
     (RADIUSServices, "stop"),
+    (Refusals, "stop"),
     (RADIUSClient, "stop"),
     (Records, "close"),
     (Shaper, "stop"),
@@ -203,3 +209,29 @@ def test_partsThatHang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: lis
     # The calls', the control connections', the scripts' and what is closed at last.
     assert seconds == 5 + 10 + 4 * STOP_SECONDS
     assert len([line for line in log if "did not stop in" in line]) == len(PARTS)
+
+
+def test_whatWasLeftOutOfTheLogIsSaidAtTheEnd(log: list[str]) -> None:
+    """
+    What the end itself leaves out is among it, and no timer stays.
+    """
+    reactor = MemoryReactorClock()
+    portal = Portal(SubscriberRealm(), [checker()])
+    service = GatewayService(reactor, parse('[network]\nprotocols = ["ipx"]', "x.toml"), portal)
+    service.dataPath = NoDataPath()
+    service.startService()
+    factory = reactor.tcpServers[0][1]
+    number = round(PER_SOURCE[1]) + 5
+    protocols = [factory.buildProtocol(IPv4Address("TCP", "192.0.2.7", 9)) for _ in range(number)]
+    for protocol in protocols:
+        protocol.makeConnection(TCP(peerAddress=IPv4Address("TCP", "192.0.2.7", 9)))
+        protocol.dataReceived(encode(StartControlConnectionRequest()))
+    ended: list[object] = []
+    service.stopService().addCallback(ended.append)
+    for protocol in protocols:
+        protocol.connectionLost()
+    reactor.advance(1)
+    assert ended == [None]
+    (line,) = [line for line in log if "were left out" in line]
+    assert f"{2 * number - PER_SOURCE[1]:.0f} more lines on control connections" in line
+    assert reactor.getDelayedCalls() == []
