@@ -220,11 +220,12 @@ def test_whatWasLeftOutOfTheLogIsSaidAtTheEnd(log: list[str]) -> None:
     service = GatewayService(reactor, parse('[network]\nprotocols = ["ipx"]', "x.toml"), portal)
     service.dataPath = NoDataPath()
     service.startService()
-    factory = reactor.tcpServers[0][1]
+    factory: Any = reactor.tcpServers[0][1]
+    transport: Any = TCP
     number = round(PER_SOURCE[1]) + 5
     protocols = [factory.buildProtocol(IPv4Address("TCP", "192.0.2.7", 9)) for _ in range(number)]
     for protocol in protocols:
-        protocol.makeConnection(TCP(peerAddress=IPv4Address("TCP", "192.0.2.7", 9)))
+        protocol.makeConnection(transport(peerAddress=IPv4Address("TCP", "192.0.2.7", 9)))
         protocol.dataReceived(encode(StartControlConnectionRequest()))
     ended: list[object] = []
     service.stopService().addCallback(ended.append)
