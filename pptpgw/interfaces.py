@@ -103,14 +103,14 @@ class IChannelOwner(Interface):
 
     def confirmationNeeded() -> None:
         """
-        Frames came in the peer's name with sequence numbers that can't be believed: ask the peer
-        for something that L{confirms} where that is possible now.
+        Ask the peer, if possible, for a frame that L{confirms}, because frames came with sequence
+        numbers that can't be believed.
         """
 
     def confirms(protocol: int, information: bytes) -> bool:
         """
-        Whether a frame answers L{confirmationNeeded}, so that only the peer can have sent it; it is
-        delivered by L{frameReceived} nevertheless.
+        Whether a frame answers L{confirmationNeeded}, so that only the peer can have sent it. The
+        frame is also delivered by L{frameReceived}.
         """
 
     def channelFailed(reason: str) -> None:
@@ -225,9 +225,9 @@ class IDataPath(Interface):
 
     def stop() -> Deferred[None] | None:
         """
-        Every call is over: close everything. Harmless the second time.
+        Close everything, after every call has ended. Calling this again does nothing.
 
-        @return: None, or a Deferred that fires when it is closed.
+        @return: None, or a Deferred that fires when everything is closed.
         """
 
     def openChannel(tunnel: Tunnel, owner: IChannelOwner) -> IChannel:
@@ -238,13 +238,13 @@ class IDataPath(Interface):
 
 class IHealth(Interface):
     """
-    What a data path, a network or an observer provides that may lose what it needs while the
-    gateway runs, a device that somebody deletes for one.
+    Provided by a data path, network or observer that may lose something it needs while the gateway
+    runs, such as a device that another program deletes.
     """
 
     fault = Attribute(
-        "Why it can't serve just now, in words, for the log; empty: it can. Meanwhile the gateway "
-        "takes no calls."
+        "Why it can't serve at present, in words, for the log; empty if it can. The gateway takes "
+        "no calls while this isn't empty."
     )
 
 
@@ -363,7 +363,9 @@ class INetworkEnvironment(Interface):
     interface = Attribute("The data path's L{IKernelInterface}; None where it has none.")
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no session.")
     filters = Attribute("The L{pptpgw.session.gate.Filters} that accounts may name.")
-    addresses = Attribute("Where it is called, a tuple of IPv4Address: [listen] addresses.")
+    addresses = Attribute(
+        "The addresses that callers dial, a tuple of IPv4Address: [listen] addresses."
+    )
 
 
 class INetwork(Interface):
@@ -387,34 +389,35 @@ class INetwork(Interface):
 
     def makeProtocol(subscriber: ISubscriber) -> Deferred[Any]:
         """
-        Get the L{INetworkProtocol} of one session ready, with what it gives the caller. It comes
-        before the caller hears that it is let in; None: this session goes without.
+        Prepare the L{INetworkProtocol} of one session, with the addresses that it gives the caller.
+        The caller is told that it is let in only afterwards.
 
-        Fails with L{pptpgw.error.Refused}, where this caller has nothing to expect; with
-        L{pptpgw.error.Exhausted} where there is nothing left; with anything else, such as
-        L{pptpgw.error.Unavailable}, where there is an outage. The caller is turned away, and but
-        for the first told to dial again.
+        @return: fires with the protocol, or with None if this session goes without. It fails with
+            L{pptpgw.error.Refused} if this caller is refused for good; with
+            L{pptpgw.error.Exhausted} if there is nothing left to give; and with any other
+            exception, such as L{pptpgw.error.Unavailable}, in an outage. The caller is turned away
+            then, and told to dial again unless it is refused.
         """
 
     def release(protocol: Any) -> Deferred[Any] | None:
         """
-        The session that had C{protocol}, of L{makeProtocol}, is over: take back what it was given.
+        Take back C{protocol}, which L{makeProtocol} made, after its session has ended.
 
-        @return: where that takes time, what fires when it is done: a gateway that stops waits for
+        @return: None, or a Deferred that fires when that is done. A gateway that stops waits for
             it, within C{[listen] drain-timeout}.
         """
 
 
 class IPreparable(Interface):
     """
-    A network, a data path or a session observer that can say beforehand whether it could start:
+    A network, data path or session observer that can say in advance whether it could start.
     C{--check-config} asks it.
     """
 
     def lacking() -> Iterable[str]:
         """
-        What a start would fail for want of: a line each, which names the key and says what to do.
-        Nothing is changed, and nothing stays open.
+        Say what is missing for a start, one line each, which names the configuration key and says
+        what to do. This changes nothing, and leaves nothing open.
         """
 
 
@@ -484,15 +487,16 @@ class IAddressPool(Interface):
 
     def allocate(subscriber: ISubscriber) -> Deferred[str]:
         """
-        An address (dotted) for this subscriber, not in use by another; fails as
-        L{INetwork.makeProtocol} does.
+        Give an address to this subscriber that no other session uses.
+
+        @return: fires with the address, dotted; fails as L{INetwork.makeProtocol} does.
         """
 
     def release(address: str) -> Deferred[Any] | None:
         """
-        The session that had C{address} is over.
+        Take back C{address}, after its session has ended.
 
-        @return: where that takes time, what fires when it is done, as of L{INetwork.release}.
+        @return: see L{INetwork.release}.
         """
 
 
@@ -522,10 +526,10 @@ class IAddressPools(IAddressPool):
 
     def change(pools: Mapping[str, PoolRanges], gateway: Collection[str]) -> None:
         """
-        These are the pools from now on, by name, L{DEFAULT_POOL} among them. Addresses that are in
-        use stay so until they are released.
+        Replace the pools. Addresses that are in use stay so until they are released.
 
-        @param gateway: the gateway's own addresses (dotted), which are never given; the pools have
+        @param pools: the new pools by name, L{DEFAULT_POOL} among them.
+        @param gateway: the gateway's own addresses, dotted, which are never given. The pools have
             none of them.
         """
 
@@ -624,12 +628,12 @@ class ISessionObserver(Interface):
 
     def lockedOut(kind: str, subject: str, failures: int, until: float) -> None:
         """
-        Nobody is believed any more who says it is the user C{subject}, or calls from the address
-        C{subject}.
+        A lockout begins: no claim for the user C{subject}, or from the address C{subject}, is
+        believed until it ends.
 
         @param kind: C{"user"} or C{"source"}.
-        @param failures: how often a claim was found false.
-        @param until: when it ends, in seconds since 1970.
+        @param failures: the number of false claims.
+        @param until: the end of the lockout, in seconds since 1970.
         """
 
 
@@ -704,16 +708,17 @@ class Caller:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """
-    A peer says that it is C{name}. A protocol whose claims need more derives a class from this one.
+    A peer's claim to be the user C{name}. A protocol whose claims need more derives a class from
+    this one.
 
     @ivar method: the protocol that carried it.
     @ivar identifier: the identifier of the exchange's packet.
-    @ivar challenge: what we sent; empty where the peer begins.
-    @ivar response: what the peer answered: a password, the value field of a CHAP Response.
-    @ivar caller: who makes it, where that is known; exchanges leave it out, and the line adds it.
+    @ivar challenge: the challenge that we sent; empty if the peer begins.
+    @ivar response: the peer's answer: a password, or the value field of a CHAP Response.
+    @ivar caller: the caller, if known. Exchanges leave it out, and the line adds it.
     @cvar domain: whether a Windows domain may stand before a name.
-    @cvar relayed: whether somebody else holds the conversation with the peer: C{name} is then only
-        what the peer said first, and judging the claim takes as long as the peer does.
+    @cvar relayed: whether a server converses with the peer through us. C{name} is then only the
+        name that the peer gave first, and judging the claim takes as long as the peer does.
     """
 
     domain: ClassVar[bool] = True
@@ -735,8 +740,9 @@ class Claim:
 
     def identity(self, name: str | None = None) -> str:
         """
-        Whom the claim is about, or whom C{name}, which it was found true of, means: the same for
-        every way to write the name of one user.
+        The identity of the user, which is the same for all names of one user.
+
+        @param name: the name that the checker found the claim true for; None for C{self.name}.
         """
         octets = self.name
         if name is not None and name not in (nameOf(octets), nameOf(self.account)):
@@ -853,8 +859,8 @@ class IVerdicts(Interface):
 
     def refused(reason: str) -> None:
         """
-        The exchange failed for good, and the peer has been told; or it didn't answer; or nobody can
-        judge it now, which it isn't told by the exchange.
+        The exchange failed for good. The peer has been told; or it didn't answer; or nobody can
+        judge its claim now, which the exchange doesn't tell it.
         """
 
 
@@ -918,11 +924,11 @@ class IAuthenticationProtocol(IPlugin):
     A protocol of several round trips, such as EAP (RFC 3748), is one of these as well. Its exchange
     may call C{authenticate} as often as something has to be judged, each claim by itself; it tells
     C{granted} at the first success that the peer is to hear of, and C{authenticated} however many
-    packets later the peer knows. Where whoever judges must ask the peer for more (a RADIUS server's
-    Access-Challenge), the way to do so travels with the claim: the claim is of a class of the
-    protocol's own, and its L{credentials} let the checker send a request and wait for the response,
-    all within one login. Such a claim is L{Claim.relayed}, and is given more time than
-    L{pptpgw.session.lockout.JUDGING_SECONDS}, which is for those that a checker judges alone.
+    packets later the peer knows. If the checker must ask the peer for more (a RADIUS server's
+    Access-Challenge), the protocol's claims are of a class of its own, whose L{credentials} let the
+    checker send a request to the peer and wait for the response, all within one login. Such a claim
+    is L{Claim.relayed}, and may take longer than L{pptpgw.session.lockout.JUDGING_SECONDS}, which
+    is for claims that a checker judges alone.
     """
 
     name = Attribute("What it is chosen by: C{mschapv2}.")
@@ -951,8 +957,8 @@ class IAuthenticationProtocol(IPlugin):
 
         @param send: sends a packet of L{number}, at most 1020 octets (RFC 3748 section 3.1).
         @param name: ours, never empty.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, and with
-            L{pptpgw.error.Unavailable} where that can't be done.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, or with
+            L{pptpgw.error.Unavailable} if that can't be done.
         @param rechallenge: seconds until a peer that has proven itself is asked again, where the
             protocol can; 0: never.
         """

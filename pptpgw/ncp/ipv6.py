@@ -4,17 +4,17 @@ IPv6 and its control protocol, IPV6CP (RFC 5072).
 The rules:
 
  - Each end has an interface identifier, eight octets that make its link-local address. Ours is
-   random unless the settings name one, its universal/local bit zero, as is that of every one that
-   we suggest; eight zeros ask the peer for one.
- - A peer that asks for zeros, or for the same as we do, is given another in a Nak; where both are
-   zeros there is none to be had, and the option is rejected (section 4.1).
- - A Nak is followed, unless it names what is in use on the link or what we suggested to the peer:
-   then both ends chose alike, and we choose anew.
- - A peer that won't hear our identifier needn't know it. One whose identifier the settings demand
-   gets no other; if it never asks for any it is told once.
+   random unless the settings name one. Its universal/local bit is zero, also in identifiers that we
+   suggest; eight zeros ask the peer for an identifier.
+ - A peer that asks for zeros, or for the same identifier as ours, is given another one in a Nak. If
+   both are zeros, no identifier can be found, and the option is rejected (RFC 5072 section 4.1).
+ - A Nak is followed, unless it names an identifier that is in use on the link or that we suggested
+   to the peer: then both ends chose alike, and we choose anew.
+ - A peer that rejects our identifier needn't know it. A peer whose identifier the settings demand
+   gets no other; if it never asks for one it is told once.
  - IPv6-Compression-Protocol (option 2, RFC 5172) is rejected.
- - A peer whose MRU is below L{LEAST_MRU} can't have IPv6: packets of 1280 octets must fit (RFC 8200
-   section 5) when they are encrypted too, as no Packet Too Big may name less.
+ - A peer whose MRU is below L{LEAST_MRU} can't have IPv6. Packets of 1280 octets must fit (RFC 8200
+   section 5), encrypted ones too, because no Packet Too Big may name a smaller size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pptpgw.wire.ipv6 import MINIMUM_MTU
 
 LEAST_MRU = MINIMUM_MTU + MPPE_OVERHEAD
 """
-The smallest MRU of a link that carries IPv6.
+The smallest MRU of a link that carries IPv6, in octets.
 """
 
 # Option type (RFC 5072 section 4.1).

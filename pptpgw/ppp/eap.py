@@ -8,15 +8,15 @@ The rules:
  - One Request is out at a time.  It is repeated as it was, identifier included, until it is
    answered; a Response with another identifier, of another method, or to a Request that has been
    answered is silently discarded (sections 4.1 and 4.3).
- - A Nak, legacy or expanded, counts as the answer to the first Request of a method only; then the
-   next method of ours that it names is tried, and each only once.  Where it names none of them, and
-   somebody else judges the methods that we don't know, the conversation is passed on to him.
+ - A Nak, legacy or expanded, counts as the answer to the first Request of a method only. Then the
+   next method of ours that it names is tried, each only once.  If it names none of them, and a
+   RADIUS server judges the methods that we don't know, the conversation is passed on to the server.
  - We never send a Nak, and answer no Request (section 5.3).
  - A method asks at most so often that there are L{ROUNDS} Requests in all.
  - During a session the peer may be asked again.  Then a false claim ends the exchange, and so does
    a true one under another name.
- - What becomes of a claim that nobody could judge is said in L{pptpgw.ppp.exchange}: the peer is
-   sent no Failure.
+ - A claim that nobody could judge is handled as L{pptpgw.ppp.exchange} says: the peer is sent no
+   Failure.
  - Nothing that arrives raises.
 
 A method is a coroutine: it asks, has the link judge a claim, and returns the L{Grant} or raises
@@ -174,7 +174,7 @@ class EAPAuthenticator(Exchange):
         self._requests = 0
         self._transmissions = 0
         self._judging: Deferred[Grant] | None = None
-        # Why the conversation was broken off; None: it wasn't.
+        # Why the conversation was broken off; None if it wasn't.
         self._late: Cause | None = None
         # Whom the peer has proven to be, and how it was told.
         self._grantedName: str | None = None

@@ -53,7 +53,7 @@ class CertifiedClaim(Claim):
     @ivar keys: what this earns once the account is found good.
     """
 
-    # Whoever signed it chose the name as a whole: of C{PARTNER\\alice} there is no C{alice}.
+    # The signer of the certificate chose the whole name: C{PARTNER\\alice} doesn't mean C{alice}.
     domain: ClassVar[bool] = False
     keys: IKeys
 

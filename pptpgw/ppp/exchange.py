@@ -1,20 +1,21 @@
 """
-What the authentication exchanges have in common, whatever the packets.
+The common part of all authentication exchanges.
 
 The authenticator's rules:
 
  - One claim is verified at a time, and for L{VERIFICATION_SECONDS} at most.
- - A claim that is found true is told with L{IVerdicts.granted} before the peer hears of it, which
-   may still turn it down, and with L{IVerdicts.authenticated} after.
- - A claim that is found false may be followed by another, L{TRIES} in all, where the method and
-   whoever judged allow it; the last one ends the exchange with L{IVerdicts.refused}.
- - A claim of somebody whose password has expired may be followed by a change of it, once.
- - During a session the peer may be asked again.  Then a false claim ends the exchange at once, and
-   so does a true one under another name.
+ - For a true claim L{IVerdicts.granted} is called before the peer is told, and may still refuse it;
+   L{IVerdicts.authenticated} is called afterwards.
+ - A false claim may be followed by another, L{TRIES} in all, if the method and the checker allow
+   it.  The last one ends the exchange with L{IVerdicts.refused}.
+ - A claim with a password that has expired may be followed by a change of the password, once.
+ - During a session the peer may be challenged again.  Then a false claim ends the exchange at once,
+   and so does a true one under another name.
  - A claim that nobody could judge ends the exchange with L{IVerdicts.refused} and the cause
-   L{OUTAGE}, without a verdict for the peer, who would take it for its own fault.  A peer that has
-   proven itself before is kept, and asked again soon.
- - Nothing that arrives raises.  What has no place is counted in C{discards} and silently discarded.
+   L{OUTAGE}, without a verdict for the peer, which would take it for its own fault.  A peer that
+   has authenticated before is kept, and challenged again soon.
+ - No input raises an exception.  Unexpected packets are counted in C{discards} and silently
+   discarded.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from pptpgw.timer import cancelled
 # Seconds between two transmissions, and how many there are (pppd's defaults).
 RESTART_SECONDS = 3.0
 TRANSMISSIONS = 10
-# How long a claim may be under verification, a little longer than whoever judges takes; some peers
-# wait as long for an answer.
+# Seconds that the verification of a claim may take: a little longer than checkers are given, and as
+# long as some peers wait for an answer.
 VERIFICATION_SECONDS = 30.0
 # How long a peer whose user must type the password again may take.
 RETRY_SECONDS = 60.0
@@ -44,8 +45,8 @@ RETRY_SECONDS = 60.0
 CHANGE_SECONDS = 120.0
 # How many claims may be found false, the first included.
 TRIES = 3
-# When a peer that nobody could judge again is asked once more: so long after its last answer, for
-# some hang up when they have waited for 30 seconds; and so long after judging failed, at least.
+# When a peer is challenged again after an outage: seconds after its last answer, since some peers
+# hang up after 30 seconds of waiting; and the least seconds after judging failed.
 OUTAGE_SECONDS = 20.0
 PAUSE_SECONDS = 1.0
 
@@ -54,7 +55,7 @@ OUTAGE = Cause(
     Termination.SERVICE_UNAVAILABLE,
 )
 """
-What the peer is told then; the log knows more.
+The cause that the peer is told in an outage; the log says more.
 """
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
@@ -74,7 +75,7 @@ class Exchange:
         self._clock = clock
         self._send = send
         self._stopped = False
-        # When the last claim was made.
+        # The time of the last claim.
         self._claimedAt = 0.0
         self._timer: IDelayedCall | None = None
 
@@ -96,7 +97,7 @@ class Exchange:
         """
         Call C{ask} after an outage.
 
-        @param rechallenge: after how many seconds it would be called without one.
+        @param rechallenge: the seconds after which it would be called without an outage.
         """
         due = self._claimedAt + min(rechallenge, OUTAGE_SECONDS) - self._clock.seconds()
         self._arm(max(PAUSE_SECONDS, due), ask)
@@ -132,9 +133,9 @@ class AuthenticatorExchange(Exchange):
         verdicts: IVerdicts,
     ) -> None:
         """
-        @param method: whose claims these are.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, and with
-            L{pptpgw.error.Unavailable} where that can't be done.
+        @param method: the protocol of the claims.
+        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, or with
+            L{pptpgw.error.Unavailable} if that can't be done.
         """
         Exchange.__init__(self, clock, send)
         self._method = method
@@ -193,7 +194,7 @@ class AuthenticatorExchange(Exchange):
 
     def _askLater(self) -> None:
         """
-        Ask a peer that has proven itself once more, soon; nothing where the protocol can't.
+        Challenge an authenticated peer again soon, if the protocol can.
         """
 
     # What it uses
@@ -265,7 +266,7 @@ class AuthenticatorExchange(Exchange):
 
     def _lacking(self, failure: Failure) -> None:
         """
-        Nobody could judge the claim, or take in the peer.
+        Handle an outage: the claim couldn't be judged, or the peer not be served.
         """
         if failure.check(Unavailable, DeferredTimeout) is None:
             self._log.failure("a claim could not be verified", failure)

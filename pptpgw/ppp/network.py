@@ -7,13 +7,13 @@ The rules:
  - While encryption is required, or preferred and still undecided, the network control protocols are
    held: their packets are kept, none is answered and none is sent. They are let go the moment that
    MPPE opens, with what was kept.
- - Whether it is required may depend on the account of the peer (L{LinkSettings.forProfile}).
- - Encryption that was on and ends, ends the link: nothing falls back to clear text. So it is
-   required from then on, even after the peer has negotiated LCP anew.
- - A protocol that nobody here knows gets a Protocol-Reject (section 5.7).
- - Of two with the same number the first is served, and the other is left out.
- - A network control protocol that finishes is forgotten, and its end is its alone; the link ends
-   with the last one. One that raises is over as well, whoever wrote it, and the others go on.
+ - The account of the peer may decide whether encryption is required (L{LinkSettings.forProfile}).
+ - When encryption was on and ends, the link ends: nothing falls back to clear text. So encryption
+   that was on is required from then on, even after the peer has negotiated LCP anew.
+ - An unknown protocol gets a Protocol-Reject (RFC 1661 section 5.7).
+ - Of two protocols with the same number the first is served, and the other is left out.
+ - A network control protocol that finishes is removed, and the others go on; the link ends with the
+   last one. A protocol that raises an exception is removed in the same way.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ LISTEN_SECONDS = 0.5
 @implementer(INetworkLink)
 class NetworkPhase:
     """
-    What lives on a link from the moment that LCP opens until it leaves Opened.
+    The network control protocols and CCP of a link, from the moment that LCP opens until it leaves
+    Opened.
 
     @ivar begun: whether authentication is done, and negotiation allowed.
     @ivar encrypted: whether encryption was on at any time of the link.
@@ -95,10 +96,10 @@ class NetworkPhase:
     ) -> None:
         """
         @param opened: called when a network protocol opens.
-        @param unheard: called when something is sent for the second time, and the peer has sent
-            nothing of this phase: perhaps it doesn't know that it has begun.
+        @param unheard: called when a packet is repeated while the peer has sent nothing of this
+            phase: perhaps it doesn't know that the phase has begun.
         @param close: ends the link, for the cause given.
-        @param encrypted: whether encryption was on in a network phase before this one.
+        @param encrypted: whether encryption was on in an earlier network phase.
         """
         self.clock = clock
         self.begun = False
@@ -222,7 +223,7 @@ class NetworkPhase:
         self._kept = []
         for network in tuple(self._networks.values()):
             self._tell(network, "lowerDown")
-            # A protocol that failed there is forgotten by now, and detached.
+            # A protocol that failed there has been removed and detached.
             if network.control in self._networks and isinstance(network, ControlProtocol):
                 network.detach()
         self._networks = {}
@@ -334,7 +335,7 @@ class NetworkPhase:
 
     def _failEncryption(self, reason: str) -> None:
         """
-        End the link, which may not go on without encryption.
+        End the link, since it may not go on without encryption.
         """
         what = "encryption ended" if self.encrypted else "encryption is required"
         self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR))

@@ -110,8 +110,8 @@ class LinkOwner(TypingProtocol):
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         """
-        Judge a claim; fails with L{pptpgw.error.Refused}, and with L{pptpgw.error.Unavailable}
-        where that can't be done.
+        Judge a claim; fails with L{pptpgw.error.Refused}, or with L{pptpgw.error.Unavailable} if
+        that can't be done.
         """
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
