@@ -122,6 +122,7 @@ class Gateway:
         self._withoutPAP = replace(
             settings, methods=tuple(one for one in settings.methods if one.number != PAP)
         )
+        self._onlyPAP = bool(settings.usableMethods) and not self._withoutPAP.usableMethods
         self._endings = Endings(clock)
         self._hangUps = Burst(clock)
         self.returns = Returns(self._settle)
@@ -196,7 +197,7 @@ class Gateway:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
             return
         source = call.peerAddress
-        if self.settings.usableMethods and not self.settingsFor(source).usableMethods:
+        if self._onlyPAP and self.settingsFor(source) is self._withoutPAP:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
             self.refusals.call(source, "nothing but PAP is permitted, and not from there")
             return

@@ -164,7 +164,7 @@ class GatewayService(Service):
         self._opened = False
         self._listening: list[Any] = []
         self.callIDs = CallIDs(reactor)
-        self._masquerade = Masquerade(reactor, reactor, network.interface)
+        self._masquerade = Masquerade(reactor, network.interface)
         self._masqueraded: Deferred[None] = succeed(None)
         counters = Counters()
         name, argument = plugin.specification(configuration.plugins.dataPath)

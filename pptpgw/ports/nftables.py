@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
 from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.python.procutils import which
@@ -95,26 +94,19 @@ class Masquerade:
     @ivar table: the name of the table, one for each TUN device.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        clock: IReactorTime,
-        interface: str,
-        system: System | None = None,
-    ) -> None:
+    def __init__(self, reactor: Any, interface: str, system: System | None = None) -> None:
         """
         @param interface: the TUN device, whose packets are hidden, whatever address they have.
         """
         self.table = "pptpgw_" + re.sub(r"\W", "_", interface, flags=re.ASCII)
         self._reactor = reactor
-        self._clock = clock
         self._interface = interface
         self._system: System = system or RealSystem()
         self._started = False
         # The value of the switch before us; empty if it was on.
         self._forwarding = ""
         what = f"nftables' table {self.table}"
-        self._upkeep = Upkeep(clock, lambda: what, self._setUpAgain)
+        self._upkeep = Upkeep(reactor, lambda: what, self._setUpAgain)
         self._watch = Watch(reactor, self._isTaken, self._upkeep.lost, TABLE_GROUPS, NETFILTER)
 
     @property
@@ -269,7 +261,7 @@ class Masquerade:
             )
         run = _Run(script)
         self._reactor.spawnProcess(run, programs[0], ["nft", "-f", "-"], env={"LC_ALL": "C"})
-        run.ended.addTimeout(TIMEOUT, self._clock)
+        run.ended.addTimeout(TIMEOUT, self._reactor)
         return run.ended.addErrback(_explain)
 
 

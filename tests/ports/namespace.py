@@ -419,7 +419,7 @@ def nftables() -> None:
         ).stdout
 
     async def course() -> None:
-        masquerade = Masquerade(reactor, reactor, "pptp-0")
+        masquerade = Masquerade(reactor, "pptp-0")
         # What an earlier run left behind is replaced.
         left = f"table ip {masquerade.table} {{ chain left {{ }}; }}"
         subprocess.run(["nft", "-f", "-"], input=left, text=True, check=True)

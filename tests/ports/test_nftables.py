@@ -12,9 +12,8 @@ from typing import Any, cast
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IProcessTransport, IReactorProcess
+from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError, NotPermitted
@@ -106,14 +105,8 @@ class Fixture:
 
     def __init__(self) -> None:
         self.reactor = Reactor()
-        self.clock = Clock()
         self.system = MemorySystem()
-        self.masquerade = Masquerade(
-            cast(IReactorProcess, self.reactor),
-            self.clock,
-            "pptp-0",
-            self.system,
-        )
+        self.masquerade = Masquerade(self.reactor, "pptp-0", self.system)
 
     def fails(self, deferred: Deferred[None], kind: type[Exception]) -> str:
         failures: list[Failure] = []
@@ -172,7 +165,7 @@ class TestMasquerade:
         assert stopped == [None]
         assert result(path.masquerade.stop()) == [None]
         assert len(path.reactor.runs) == 3
-        assert path.clock.getDelayedCalls() == []
+        assert path.reactor.getDelayedCalls() == []
 
     def test_afterARunThatWasKilled(self, path: Fixture) -> None:
         """
@@ -242,7 +235,7 @@ class TestMasquerade:
 
     def test_tooSlow(self, path: Fixture) -> None:
         started = path.masquerade.start()
-        path.clock.advance(TIMEOUT)
+        path.reactor.advance(TIMEOUT)
         assert path.reactor.runs[0][1].signals == ["KILL"]
         assert "10 seconds" in path.fails(started, NotPermitted)
         path.reactor.end(b"killed")
