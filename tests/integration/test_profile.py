@@ -184,6 +184,9 @@ def test_rates(gateway: Profiled, world: World, client: Start, tmp_path: Path) -
         """
         flood = ("iperf3", "-J", "-u", "-b", "20M", "-l", "1200", "-t", "1.5", "-c", INSIDE)
         report = json.loads(world.caller.run(*flood, *options))
+        if "error" in report:
+            # iperf3's own connection has the limited rate too: the flood may have held it up.
+            report = json.loads(world.caller.run(*flood, *options))
         received = report["end"]["sum_received"]
         return float(received["bits_per_second"]) * 1228 / 1200
 
