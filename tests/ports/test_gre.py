@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import importlib
 import socket
-from itertools import count
 from types import ModuleType
 from typing import Any, cast
 
@@ -16,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IReactorFDSet
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pptpgw.counters import Counters
@@ -26,6 +24,7 @@ from pptpgw.ports.gre import MALFORMED, STRAY, GREPort
 from pptpgw.ports.raw import BATCH, RECEIVE_SIZE, CompiledRaw, PythonRaw
 from pptpgw.wire.gre import encode
 from tests.ports.namespace import inNamespace
+from tests.ticking import Ticking
 
 compiled: ModuleType | None
 try:
@@ -107,7 +106,7 @@ class MemorySystem:
         return cast(socket.socket, opened)
 
 
-class Readers(Clock):
+class Readers(Ticking):
     """
     The parts of a reactor that read and wait.
     """
@@ -122,15 +121,6 @@ class Readers(Clock):
     def removeReader(self, reader: object) -> None:
         # As harmless for one that isn't there as a reactor's.
         self.readers[:] = [other for other in self.readers if other is not reader]
-
-    def turn(self) -> None:
-        """
-        Call what is due, but for what that adds, as a reactor does.
-        """
-        due, self.calls = self.calls, []
-        for call in due:
-            call.called = 1
-            call.func(*call.args, **call.kw)
 
 
 class Fixture:
@@ -253,15 +243,11 @@ class TestReceiving:
         assert path.received == [(5, 0xC021, b"abc"), (6, 0x21, b"abc")]
         assert path.counters.discards == {}
 
-    def test_whatTakesLongComesInTheNextTurn(
-        self, path: Fixture, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_whatTakesLongComesInTheNextTurn(self, path: Fixture) -> None:
         """
         Calls that take their time over what they get, as those do that end, don't hold up a turn.
         """
         path.register()
-        now = count()
-        monkeypatch.setattr(path.reactor, "seconds", lambda: next(now) / 1024)
         # Frames that follow each other with one protocol number would be one run.
         numbers = range(0, 40, 2)
         path.arrive(*(HEAD + encode(7, b"\xff\x03\xc0\x21abc", number) for number in numbers))
@@ -275,12 +261,8 @@ class TestReceiving:
         path.port.doRead()
         assert [number for number, _, _ in path.received] == [*numbers, 41]
 
-    def test_nothingIsLeftOfWhatTookLong(
-        self, path: Fixture, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_nothingIsLeftOfWhatTookLong(self, path: Fixture) -> None:
         path.register()
-        now = count()
-        monkeypatch.setattr(path.reactor, "seconds", lambda: next(now) / 1024)
         path.arrive(*(HEAD + encode(7, b"\xff\x03\xc0\x21abc", 2 * one) for one in range(20)))
         path.port.stopListening()
         assert not path.reactor.getDelayedCalls()
@@ -350,6 +332,7 @@ class TestReceiving:
     def test_noMoreThanABatch(self, path: Fixture) -> None:
         path.register()
         path.arrive(*[HEAD + encode(7, b"\x21abc", 5)] * (BATCH + 1))
+        path.reactor.finish()
         assert len(path.received) == BATCH
         path.arrive()
         assert len(path.received) == BATCH + 1
