@@ -94,11 +94,11 @@ class Accounting(SessionObserver):
         now: Callable[[], float] = time,
     ) -> None:
         """
-        @param makeSpool: makes the spool of what sends a record.
-        @param nas: what we are called.
-        @param interval: seconds between interim updates; 0: none.
+        @param makeSpool: makes the spool, given the function that sends a record.
+        @param nas: the gateway's name and address.
+        @param interval: seconds between interim updates; 0 for none.
         @param deadline: seconds that a request may take.
-        @param now: the time, in seconds since 1970.
+        @param now: gives the time of day, in seconds since 1970.
         """
         self.clock = clock
         self.interval = interval
@@ -143,7 +143,9 @@ class Accounting(SessionObserver):
 
     def close(self) -> Deferred[None]:
         """
-        Close the spool; fires when it is written. Harmless the second time.
+        Close the spool. Calling this again does nothing.
+
+        @return: fires when everything is written.
         """
         return self._spool.close()
 
@@ -182,9 +184,9 @@ class Accounting(SessionObserver):
 
     def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
         """
-        The last of it.
+        See L{pptpgw.interfaces.ISessionObserver.sessionEnded}: send a Stop.
 
-        @return: fires when a server has the Stop, or it is on the disk and nobody answers.
+        @return: fires when a server has the Stop, or when it is on the disk and no server answers.
         """
         account = self._accounts.pop(session.number, None)
         if account is None:

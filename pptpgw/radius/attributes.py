@@ -1,17 +1,16 @@
 """
-From the attributes of a RADIUS packet to what a session is allowed.
+Converting the attributes of a RADIUS packet to a profile.
 
-L{applied} serves an Access-Accept and a CoA-Request alike: what a packet doesn't say stays as it
-was.
+L{applied} serves Access-Accepts and CoA-Requests: what a packet doesn't mention stays as it was.
 
 The rules:
 
- - An attribute that restricts (L{RESTRICTING}) must be obeyed. Where one can't be read, asks for
-   what can't be done, or is there twice with different values, the whole packet can't be obeyed.
- - An attribute that only grants is passed over with a warning where it can't be read; of one that
-   may be there only once the first is taken.
- - Framed-IP-Netmask says nothing: servers send a mask by habit, and a link to one user needs none.
-   Networks behind a user are those of Framed-Route.
+ - An attribute that restricts (L{RESTRICTING}) must be obeyed. If one can't be read, asks for
+   something impossible, or is there twice with different values, the whole packet is refused.
+ - An attribute that only grants something is skipped with a warning if it can't be read. If it may
+   be there only once, the first one is taken.
+ - Framed-IP-Netmask is ignored: servers send a mask by habit, and a link to one user needs none.
+   Framed-Route names the networks behind a user.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ Attributes of a L{Profile} and their values.
 
 def applied(packet: Packet, profile: Profile) -> Profile:
     """
-    C{profile}, changed as C{packet} says.
+    Change C{profile} as C{packet} says, and return the result.
 
     @raise Malformed: an attribute that restricts can't be obeyed; the text names it.
     """
@@ -301,7 +300,7 @@ RESTRICTING = frozenset(
     )
 )
 """
-The attributes that hold a user to something: nobody may have more because one can't be read.
+The attributes that restrict a user. None of them may be skipped because it can't be read.
 """
 
 
@@ -322,9 +321,10 @@ def _placeBehind(packet: Packet, changes: Changes) -> None:
 
 def nameIn(packet: Packet, name: str) -> str:
     """
-    The name that the server has for the user C{name} (RFC 2865 section 5.1): whose limits hold.
+    The user's name in the server's answer (RFC 2865 section 5.1), whose limits hold; C{name} if the
+    answer has none.
 
-    @raise Malformed: it is another one, which can't be read.
+    @raise Malformed: the answer's name can't be read.
     """
     for octets in packet.octets("User-Name")[:1]:
         if octets == name.encode("utf-8", "surrogateescape"):

@@ -1,21 +1,22 @@
 """
-Has RADIUS servers judge claims: C{--auth radius}.
+A checker that lets RADIUS servers judge claims: C{--auth radius}.
 
 The rules:
 
- - Every claim is judged by its own means: what the peer sent goes to the server, which does the
-   arithmetic. EAP is passed on round by round, to the server that began it (RFC 3579).
- - An Access-Reject is a no like any other. What MS-CHAP-Error says the peer hears, but for a wrong
-   password: that is told as everybody tells it, or a lockout could be told from it.
- - Where a server says that the password has expired (MS-CHAP-Error with 648) the caller may change
-   it, and the server is asked to (RFC 2548 section 2.3.4): the password isn't known here.
- - Where no server answers, nobody is judged, and no checker after this one is asked: an outage must
-   not pass for a wrong password.
- - An Access-Accept lets nobody in that lacks the server's proof (MS-CHAPv2), whose keys can't be
-   read, that says of EAP what isn't Success, is for another service than a framed one (RFC 2865
-   section 5.6), or restricts the session in a way that can't be obeyed
-   (L{pptpgw.radius.attributes}). Nor does an Access-Challenge to anything but EAP: PPP has no way
-   to pass it on.
+ - The peer's response goes to the server, which verifies it. EAP is passed on round by round, to
+   the server that began the conversation (RFC 3579).
+ - An Access-Reject refuses the claim. The peer is sent the text of MS-CHAP-Error, except for a
+   wrong password, which is answered like any other, so that it can't be told from a lockout.
+ - When a server says that the password has expired (MS-CHAP-Error with 648) the caller may change
+   it, and the change is sent to the server (RFC 2548 section 2.3.4), as the gateway doesn't know
+   the password.
+ - When no server answers, the claim fails with L{Unavailable}, and no checker after this one is
+   asked: an outage must not look like a wrong password.
+ - An Access-Accept is refused if it lacks the server's proof (MS-CHAPv2), if its keys can't be
+   read, if its EAP-Message isn't Success, if it is for another service than a framed one (RFC 2865
+   section 5.6), or if it restricts the session in a way that can't be obeyed
+   (L{pptpgw.radius.attributes}). So is an Access-Challenge to anything but EAP, since PPP can't
+   pass it on.
 """
 
 from __future__ import annotations
@@ -115,8 +116,10 @@ class RADIUSChecker:
 
     def requestAvatarId(self, credentials: ClaimCredentials) -> Deferred[bytes | tuple[()]]:
         """
-        The L{AvatarID} of the account, with the profile that the server gives; fails with
-        L{Rejection} where it says no, and with L{Unavailable} where there is no answer.
+        Have a server judge C{credentials}.
+
+        @return: the L{AvatarID} of the account, with the profile that the server gives; fails with
+            L{Rejection} if the server refuses, and with L{Unavailable} if there is no answer.
         """
         if isinstance(credentials, RelayedCredentials):
             return Deferred.fromCoroutine(self._converse(credentials))

@@ -1,20 +1,20 @@
 """
-Requests to RADIUS servers: which server is asked, and which one after it.
+Requests to RADIUS servers, and the choice of a server for each.
 
 The rules:
 
- - A live server is chosen by chance, by the weights; one of weight 0 where no other is free. A dead
-   one is chosen only where no live one, free or busy, is left to ask: it would most likely cost the
-   request the whole time that a server has to answer.
- - A server that leaves a request unanswered has had its turn, and the next one is asked. Once each
-   has had it, all get another, L{PAUSE} later, until the request's deadline.
- - A server that left a request unanswered, and was silent for half of that time or more, is dead,
-   and so is one whose machine says that nobody is there. It lives again when it answers a request,
-   or L{PROBES} Status-Server packets in a row (RFC 5997); one that isn't sent these, when its dead
+ - A live server is chosen at random, by the weights; one of weight 0 only if no other is free. A
+   dead server is chosen only if no live one, free or busy, is left to ask, because it would most
+   likely cost the request the whole time that a server has to answer.
+ - When a server leaves a request unanswered, the next one is asked. After all have been asked, they
+   are asked again, L{PAUSE} later, until the request's deadline.
+ - A server is dead if it left a request unanswered and was silent for at least half of that time,
+   or if its host reports that the port is closed. It is alive again when it answers a request, or
+   L{PROBES} Status-Server packets in a row (RFC 5997); or, if it isn't sent these, when its dead
    time is over.
- - Where every server that could be asked has all the requests it may have, a request waits for a
-   place, in the order of arrival, or for a dead server to come back; L{LONGEST_QUEUE} requests do
-   at most.
+ - When every server that could be asked has as many requests as it may have, a request waits for a
+   place, in the order of arrival, or for a dead server to come back. At most L{LONGEST_QUEUE}
+   requests wait.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ class RADIUSClient:
 
     def placeFree(self) -> None:
         """
-        A server has a place, since a request is over or a dead server is back: whoever waits for
-        one has it.
+        Give a place to a request that waits for one, after a request has finished or a dead server
+        has come back.
         """
         if self._placing:
             return

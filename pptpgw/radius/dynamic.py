@@ -3,18 +3,19 @@ Dynamic authorization (RFC 5176): a RADIUS server ends sessions, or changes what
 
 The rules:
 
- - Whoever isn't known by its address, or doesn't know the secret of that address, is not answered;
-   nor is what is malformed or has a Message-Authenticator that is wrong (section 2.3, RFC 5080).
- - A request says when it was made (Event-Timestamp), and isn't older or newer than the window
-   (section 6.3). What was answered within that is remembered: a duplicate, from the same port with
-   the same identifier, has the same answer again, and nothing is done twice; a copy of it from
-   somewhere else is a replay, and not answered.
- - A request's time is compared with the time of day; how long it is remembered is measured by a
-   clock that nobody sets. Where the machine's clock is set back by more than the window, requests
-   of the time before can be replayed once more.
+ - A request is not answered if its sender's address isn't configured, if it isn't signed with the
+   secret of that address, if it is malformed, or if its Message-Authenticator is wrong (section
+   2.3, RFC 5080).
+ - A request says when it was made (Event-Timestamp), and must not be older or newer than the window
+   (section 6.3). Answered requests are remembered for that time. A duplicate, from the same port
+   with the same identifier, gets the same answer again, and nothing is done twice; a copy from
+   another address or port is a replay, and not answered.
+ - The time of a request is compared with the time of day, but how long it is remembered is measured
+   by a monotonic clock. When the machine's clock is set back by more than the window, earlier
+   requests can be replayed once more.
  - When L{REMEMBERED} requests are remembered, others are not answered until one is forgotten.
- - A request is obeyed whole: either all is done, to all that are meant (L{pptpgw.radius.meaning}),
-   or nothing (sections 2.3 and 3.5).
+ - A request is obeyed as a whole: either everything is done, to all sessions that are meant
+   (L{pptpgw.radius.meaning}), or nothing (sections 2.3 and 3.5).
 """
 
 from __future__ import annotations
@@ -99,11 +100,11 @@ class DynamicAuthorization:
     ) -> None:
         """
         @param secrets: the secret of each address that requests may come from.
-        @param sessions: gives the sessions of now.
+        @param sessions: gives the current sessions.
         @param window: seconds by which a request may be older or newer than now.
         @param timestamps: whether a request without Event-Timestamp is discarded.
-        @param filters: the names of those that there are.
-        @param now: the time, in seconds since 1970.
+        @param filters: the names of the configured filters.
+        @param now: gives the time of day, in seconds since 1970.
         """
         self._clock = clock
         self._secrets = dict(secrets)
@@ -226,9 +227,9 @@ class DynamicAuthorization:
 
 def _applied(packet: Packet, session: Session) -> Profile:
     """
-    The profile that C{packet} makes of that of C{session}.
+    Change the profile of C{session} as C{packet} says, and return the result.
 
-    @raise Refusal: it can't be obeyed.
+    @raise Refusal: the packet can't be obeyed.
     """
     try:
         return applied(packet, session.profile)

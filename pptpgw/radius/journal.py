@@ -40,7 +40,7 @@ class Files(Protocol):
     @property
     def isSafe(self) -> bool:
         """
-        Whether what is appended survives the end of this process.
+        Whether everything that was appended survives the end of this process.
         """
 
     def start(self) -> list[tuple[int, bytes]]:
@@ -175,7 +175,9 @@ class Journal:
 
     def stop(self) -> Deferred[None]:
         """
-        Write what is left; fires when that is done. Harmless the second time.
+        Write what is left. Calling this again does nothing.
+
+        @return: fires when that is done.
         """
         return self._files.stop()
 

@@ -68,10 +68,9 @@ _WRONG = "the shared secret isn't the same at both ends, or somebody else answer
 
 class NotSure(Malformed):
     """
-    A packet is right in form, but whoever made it doesn't know the shared secret, or doesn't show
-    it.
+    A well-formed packet that doesn't prove that its sender knows the shared secret.
 
-    @ivar cure: what to do about it, for the log.
+    @ivar cure: what the operator can do about it, for the log.
     """
 
     def __init__(self, text: str, cure: str) -> None:

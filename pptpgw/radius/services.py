@@ -154,7 +154,9 @@ class RADIUSServices:
 
     def close(self) -> Deferred[None]:
         """
-        Close the port and the spool; fires when that is written. Harmless the second time.
+        Close the port and the spool. Calling this again does nothing.
+
+        @return: fires when the spool is written.
         """
         port, self._port = self._port, None
         if port is not None:

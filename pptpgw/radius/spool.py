@@ -104,7 +104,7 @@ class Spool:
         self._counters = counters
         self._waiting: dict[int, Record] = {}
         self._sessions: dict[bytes, int] = {}
-        # By session, who waits until its records are accounted for.
+        # By session: the Deferreds that wait until its records are accounted for.
         self._waiters: dict[bytes, list[Deferred[None]]] = {}
         self._answers = 0
         self._inFlight: dict[int, Deferred[None]] = {}
@@ -158,8 +158,10 @@ class Spool:
 
     def accounted(self, session: bytes) -> Deferred[None]:
         """
-        Fires when all records of this session are accounted for: a server has them, or they are
-        given up, or nobody answers and they are on the disk.
+        Wait until all records of this session are accounted for.
+
+        @return: fires when a server has them, when they are given up, or when they are on the disk
+            and no server answers.
         """
         if session not in self._sessions or self._isKept:
             return succeed(None)
@@ -190,8 +192,9 @@ class Spool:
 
     def close(self) -> Deferred[None]:
         """
-        Send nothing more, and keep what is left; fires when that is written. Harmless the second
-        time.
+        Send nothing more, and write what is left. Calling this again does nothing.
+
+        @return: fires when everything is written.
         """
         self._running = False
         self._drained = None
@@ -207,7 +210,7 @@ class Spool:
     @property
     def _isKept(self) -> bool:
         """
-        Whether nobody answers, and records wait on the disk for somebody who does.
+        Whether no server answers, and all records that wait are on the disk.
         """
         return self._resumed is not None and self._journal.isSafe
 

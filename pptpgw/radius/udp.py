@@ -170,7 +170,7 @@ class _Port(DatagramProtocol):
 
     def logPrefix(self) -> str:
         """
-        What Twisted's log calls it.
+        The name for Twisted's log.
         """
         return f"RADIUS {self.owner.address[0]}, port {self.owner.address[1]}"
 

@@ -4,12 +4,13 @@ A SQL database: SQLite in a file, or PostgreSQL.
     - Statements are the same for both: placeholders are question marks, changed where the database
       writes them otherwise.  What differs else is in L{pptpgw.store.sqlite} and
       L{pptpgw.store.postgresql}.
-    - Every query runs in a thread of a pool (L{twisted.enterprise.adbapi}), as one transaction.  It
-      has a deadline. One whose deadline passes while it waits for a thread, or that is cancelled
-      then, is never begun.
-    - What writes takes SQLite's one write lock first, so that what it reads stays true.
-    - A connection that the server has lost is made anew, and the query begun again, if it hadn't
-      come to its commit.
+    - Every query runs in a thread of a pool (L{twisted.enterprise.adbapi}), as one transaction, and
+      has a deadline. A query whose deadline passes while it waits for a thread, or that is
+      cancelled then, is never begun.
+    - A transaction that writes takes SQLite's one write lock first, so that what it reads stays
+      true.
+    - When the server has closed a connection, a new one is made, and the query is begun again
+      unless it had come to its commit.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ How long it waits for locks, and for a connection.
 
 CLOSE_SECONDS = 6.0
 """
-How long the end waits for queries that run: longer than they may wait for a server or for locks.
+Seconds that closing waits for queries that run: longer than they may wait for a server or for
+locks.
 """
 
 MOST_QUERIES = 4096
@@ -123,15 +125,15 @@ class _Pool(adbapi.ConnectionPool):
     def __init__(self, *arguments: object, **named: object) -> None:
         base: Any = super()
         base.__init__(*arguments, **named)
-        # One that hangs (its file is on a server that does) doesn't keep the process.
+        # Daemon threads, so that one that hangs (with a file on a server) doesn't keep the process.
         threads: Any = self.threadpool
         threads.threadFactory = partial(Thread, daemon=True)
 
     def connect(self) -> Any:
         """
-        The connection of this thread.
+        The connection of this thread, made if there is none.
 
-        @raise StoreError: there is none, and can't be or mustn't: the threads are to end.
+        @raise StoreError: it can't be made, or the pool is closed.
         """
         base: Any = super()
         if self._isClosing and base.threadID() not in self.connections:
@@ -144,8 +146,7 @@ class _Pool(adbapi.ConnectionPool):
 
     def finalClose(self) -> None:
         """
-        Wait for the threads, which takes as long as a query that runs may take, and
-        L{CLOSE_SECONDS} at most.
+        Wait until the threads have ended, after the queries that run, for L{CLOSE_SECONDS} at most.
         """
         self._isClosing = True
         base: Any = super()
@@ -153,7 +154,9 @@ class _Pool(adbapi.ConnectionPool):
         closing.start()
         closing.join(CLOSE_SECONDS)
         if closing.is_alive():
-            _log.error("a query still runs after {seconds:g} s: it is left", seconds=CLOSE_SECONDS)
+            _log.error(
+                "a query still runs after {seconds:g} s; it is abandoned", seconds=CLOSE_SECONDS
+            )
 
 
 # adbapi has no types.
@@ -222,8 +225,8 @@ class Database:
 
     def close(self) -> None:
         """
-        Let the queries that run come to their end, and forget the connections; harmless the second
-        time, and where the reactor has closed the pool as it stopped.
+        Let the queries that run finish, and close the connections. Calling this again does nothing,
+        nor does it after the reactor has closed the pool as it stopped.
         """
         if not self._closed:
             self._closed = True

@@ -165,8 +165,10 @@ class IStore(Interface):
 
     def endSessions(gateway: str, cause: str, code: int) -> Deferred[Sequence[SessionRecord]]:
         """
-        End every session of C{gateway} that goes on, as of its last record: what a gateway that
-        starts finds of a run that broke off. Their records, as they are then.
+        End every open session of C{gateway} as of its last record. A gateway calls this at its
+        start, for sessions that an earlier run left open.
+
+        @return: the records of these sessions, after they were ended.
         """
 
     def sessions(user: str | None = None, limit: int = 100) -> Deferred[Sequence[SessionRecord]]:

@@ -1,8 +1,8 @@
 """
 PostgreSQL by psycopg, as a DB-API module whose connections don't wait for ever.
 
-The server is told how long a statement may take. One that hangs doesn't keep to that: a connection
-whose server has said nothing for L{SPARE_SECONDS} longer is closed, so that its thread is free.
+The server is told how long a statement may take. A server that hangs doesn't obey that: a
+connection whose server is silent for L{SPARE_SECONDS} longer is closed, so that its thread is free.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ The SQLSTATEs of a server that ends the connection.
 
 SPARE_SECONDS = 1.0
 """
-How much longer than a statement may take the server is waited for.
+Seconds to wait for the server beyond the time that a statement may take.
 """
 
 
@@ -46,16 +46,17 @@ class NoAnswer(psycopg.OperationalError):
 
 class Connection(psycopg.Connection[tuple[object, ...]]):
     """
-    One that doesn't wait for ever.
+    A connection that doesn't wait for ever.
 
-    @ivar patience: seconds that the server may be silent; None: for ever.
+    @ivar patience: seconds that the server may be silent; None for any time.
     """
 
     patience: float | None = None
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """
-        See psycopg: run C{gen}, which says what of the socket it waits for, to its end.
+        See psycopg: run the generator C{gen}, which yields what it waits for on the socket, to its
+        end.
 
         @raise NoAnswer: the server was silent for too long; the connection is closed.
         """
@@ -113,7 +114,7 @@ def connect(url: str, seconds: float) -> Connection:
 
 def isCurrent(connection: Connection) -> bool:
     """
-    Whether C{connection} leads to where it did: it does, or fails.
+    Whether C{connection} still leads to its database. It always does, as it fails otherwise.
     """
     return True
 

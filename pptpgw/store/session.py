@@ -60,7 +60,7 @@ def put(transaction: Transaction, record: SessionRecord) -> None:
 
 def end(transaction: Transaction, gateway: str, cause: str, code: int) -> list[SessionRecord]:
     """
-    End what goes on of a gateway, as of each last record; the records.
+    End every open session of C{gateway} as of its last record, and return the records.
     """
     rows = transaction.rows(
         f"SELECT {_COLUMNS} FROM sessions WHERE gateway = ? AND ended IS NULL", gateway

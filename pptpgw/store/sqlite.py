@@ -2,8 +2,8 @@
 SQLite, as a DB-API module whose files only their owner can read.
 
 Files are in WAL mode, so that readers don't wait for a writer; a power failure may lose the last
-commits, but breaks nothing. A file that is removed or replaced while it is in use isn't written to
-any more: the next query opens what is there instead, or fails.
+commits, but damages nothing. A file that is removed or replaced while it is in use isn't written to
+any more: the next query opens the file that is in its place, or fails.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ EXISTS = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 _BACKUP_PAGES = 1000
 """
-How much is copied in one go: a writer has to wait so long.
+The number of pages that a backup copies at a time, while writers wait.
 """
 
 
 class File:
     """
-    A file that is opened once for each thread.
+    A database file, which each thread opens once.
 
-    @ivar create: whether to make it, and its folder, where it isn't there at first.
-    @ivar used: whether it was opened before.
+    @ivar create: whether to make the file and its folder if they are missing at first.
+    @ivar used: whether the file was opened before.
     """
 
     def __init__(self, path: Path, create: bool) -> None:
@@ -48,10 +48,10 @@ class File:
 
 class Connection(sqlite3.Connection):
     """
-    One that knows its file again.
+    A connection that can tell whether its file was replaced.
 
-    @ivar file: the L{File} that it is for.
-    @ivar identity: which file that was, as L{_identity} has it.
+    @ivar file: the L{File} that was opened.
+    @ivar identity: the L{_identity} of the file when it was opened.
     """
 
     file: File
@@ -60,7 +60,7 @@ class Connection(sqlite3.Connection):
 
 def examine(path: Path) -> None:
     """
-    Look through the whole file for damage. One that is locked is left to L{connect}.
+    Check the whole file for damage. A file that is locked isn't checked.
 
     @raise StoreError: it is damaged, or this user can't open it; the text says what to do.
     """
@@ -73,8 +73,8 @@ def examine(path: Path) -> None:
         found = str(error)
     if found != "ok":
         raise StoreError(
-            f"{path}: the store is damaged ({found.splitlines()[0]}): put a copy of it in its "
-            f"place, or what can be saved of it by sqlite3 {path} .recover | sqlite3 NEWFILE"
+            f"{path}: the store is damaged ({found.splitlines()[0]}): replace it by a backup, or "
+            f"recover what is left with sqlite3 {path} .recover | sqlite3 NEWFILE"
         )
 
 
@@ -121,7 +121,8 @@ def connect(file: File, seconds: float) -> Connection:
     identity = _identity(path)
     with _mayOpen(path):
         connection = sqlite3.connect(
-            # One connection a thread, but the pool closes all of them in the reactor's.
+            # Each thread has its connection, but the pool closes all of them in the reactor's
+            # thread.
             path,
             timeout=seconds,
             isolation_level=None,
@@ -144,9 +145,9 @@ def connect(file: File, seconds: float) -> Connection:
 def backup(path: Path, copy: Path) -> None:
     """
     Copy the database in a file, as it is at one moment, to another file, which only its owner can
-    read. What is in the place of the copy is replaced when the new one is complete.
+    read. A file at C{copy} is replaced when the copy is complete.
 
-    @raise StoreError: the database can't be used, see L{check}, or the copy not be written.
+    @raise StoreError: the database can't be used, see L{check}; or the copy can't be written.
     """
     check(path)
     growing = copy.with_name(copy.name + ".new")
@@ -177,7 +178,7 @@ def isCurrent(connection: Connection) -> bool:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """
-    The device of a file and its number there; None: there is none.
+    The device and inode numbers of a file; None if there is no such file.
     """
     try:
         found = path.stat()
@@ -212,9 +213,10 @@ def isLost(error: BaseException) -> bool:
 @contextmanager
 def _mayOpen(path: Path) -> Iterator[None]:
     """
-    Where SQLite may not open the file, write to it or make files beside it, say what to do.
+    Explain errors of SQLite that mean that this user may not open the file, write to it or make
+    files beside it.
 
-    @raise StoreError: so it is.
+    @raise StoreError: one of these happened; the text says what to do.
     """
     try:
         yield

@@ -175,7 +175,7 @@ class TestClose:
         asked = made.read(hang)
         begun.wait(10)
         made.close()
-        assert log == ["a query still runs after 0.1 s: it is left"]
+        assert log == ["a query still runs after 0.1 s; it is abandoned"]
         released.set()
         await asked
 
