@@ -166,10 +166,10 @@ class Call:
         """
         if self.role is not Role.PAC or self.owner is not None:
             raise CallError(f"{self!r} can't be accepted")
-        self.owner = owner
         if self.state is CallState.ENDED:
             tell(owner.callEnded, self, self.cause)
             return
+        self.owner = owner
         self._cancel()
         self.state = CallState.ESTABLISHED
         settings = self.connection.settings
