@@ -46,7 +46,7 @@ from pptpgw.store.store import Store
 USER = "caller"
 METHODS = ("mschapv2", "mschap", "chap", "pap")
 """
-What may be dialled with: all that a client to be tried may speak.
+The authentication protocols that are permitted: all that a client may want to try.
 """
 
 
@@ -106,7 +106,7 @@ async def passwordIn(store: Store, new: bool) -> str:
 
 def log() -> Output:
     """
-    What writes the log to standard output, a line an event.
+    Make the L{Output} that writes the log to standard output, one line for each event.
     """
 
     def line(event: LogEvent) -> str | None:
@@ -189,7 +189,7 @@ def serve(state: FilePath[str]) -> None:
     service = GatewayService(reactor, Configuration(link=Link(authentication=METHODS)), [checker])
     faults: list[PPTPGWError] = []
     nothing = partial(say, "SIGUSR1 and SIGUSR2 do nothing; SIGTERM, or Ctrl-C, ends the gateway.")
-    # With its terminal a program in the foreground ends; this one in order.
+    # SIGHUP, from a terminal that is closed, stops this program in order.
     signals = Signals(reactor, {"SIGUSR1": nothing, "SIGUSR2": nothing, "SIGHUP": reactor.stop})
 
     async def begin() -> None:

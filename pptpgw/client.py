@@ -102,7 +102,7 @@ class ClientCall:
 
     def callEstablished(self, call: Call) -> None:
         """
-        The gateway took the call.
+        The gateway took the call: open its channel.
         """
         try:
             self.channel = self._dataPath.openChannel(call.tunnel, self.link)
@@ -180,7 +180,7 @@ class ClientCall:
             self._call.hangUp(cause)
 
     def _cancelled(self, opened: Deferred[ClientCall]) -> None:
-        # Before the link is closed, whose end would make it fail with CallError.
+        # First, because the end of the link would make the Deferred fail with CallError.
         opened.errback(CancelledError())
         self.link.close("cancelled")
 
@@ -235,7 +235,9 @@ class ClientConnection:
 
     def connected(self, protocol: ControlProtocol) -> Deferred[ClientConnection]:
         """
-        The TCP connection is there; fires when the handshake is done.
+        Take the control connection of a TCP connection that is open.
+
+        @return: fires with this when the handshake is done.
         """
         self._control = protocol.connection
         return self.opened
@@ -265,7 +267,7 @@ class ClientConnection:
         self.closed.callback(reason)
 
     def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
-        # Before the connection is closed, whose end would make it fail with CallError.
+        # First, because the end of the connection would make the Deferred fail with CallError.
         opened.errback(CancelledError())
         if self._control is not None:
             self._control.end("cancelled")

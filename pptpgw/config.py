@@ -148,7 +148,7 @@ def parse(text: str, source: str) -> Configuration:
     if faults:
         raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
     if configuration.eap != EAP() and "authentication" not in document.get("link", {}):
-        # Who sets up EAP wants it used.
+        # A configuration that sets up EAP wants it used.
         link = configuration.link
         link = replace(link, authentication=("eap", *link.authentication))
         configuration = replace(configuration, link=link)

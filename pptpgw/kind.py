@@ -101,11 +101,11 @@ def seconds(low: int, high: int) -> Kind:
 
 def orZero(kind: Kind) -> Kind:
     """
-    0, which stands for none, or what C{kind} allows.
+    Make a kind that allows 0, which means none, and the values of C{kind}.
     """
 
     def convert(value: object) -> object:
-        # False equals 0, and isn't a number.
+        # False equals 0, but isn't a number.
         return 0.0 if value == 0 and not isinstance(value, bool) else kind.convert(value)
 
     return Kind(f"0, or {kind.allowed}", convert)
@@ -156,7 +156,7 @@ def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> Kind:
 
 def _address(value: object) -> IPv4Address:
     """
-    An address that a machine can have, loopback included.
+    Convert an address that a machine can have, loopback included.
     """
     address = IPv4Address(_exactly(str, value))
     _require(address.is_loopback or isUnicast(IPv4Network(address)))
@@ -173,8 +173,8 @@ def isUnicast(network: IPv4Network) -> bool:
 
 def hostsOf(network: IPv4Network) -> AddressRange:
     """
-    The first and the last address of C{network} that a host can have: of one with more than two
-    addresses not the network's own, and not that of its broadcasts.
+    The first and the last address of C{network} that a host can have. A network with more than two
+    addresses has two that no host has: its own and the broadcast address.
     """
     spare = 1 if network.prefixlen < 31 else 0
     return network[spare], network[-1 - spare]
@@ -182,7 +182,7 @@ def hostsOf(network: IPv4Network) -> AddressRange:
 
 def _unicast(value: object) -> IPv4Address:
     """
-    An address that others can reach a machine at.
+    Convert an address at which other machines can reach a host.
     """
     address = _address(value)
     _require(not address.is_loopback)

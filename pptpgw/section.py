@@ -62,7 +62,7 @@ class Listen:
     @ivar maxSilentConnections: control connections at a time that have sent no message yet.
     @ivar handshakeTimeout: seconds from the TCP connection to its
         Start-Control-Connection-Request.
-    @ivar callTimeout: seconds that a control connection has from there to its first call.
+    @ivar callTimeout: seconds from that request to the first call.
     @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
     """
 
@@ -335,21 +335,21 @@ class RADIUS:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    C{[limits]}: how many may call, how long they may stay, and how often they may guess. What an
-    account says goes before; where a number is 0 there is no limit.
+    C{[limits]}: how many may call, how long they may stay, and how often they may guess. Limits of
+    an account take precedence; 0 is no limit.
 
     @ivar maxSessions: sessions at a time, in all.
     @ivar maxSessionsPerSource: sessions at a time of callers at one address.
     @ivar maxSessionsPerUser: the same, of one user.
-    @ivar perUser: what becomes of a call beyond that: it is denied, or replaces the user's oldest.
+    @ivar perUser: whether a call beyond that is denied, or replaces the user's oldest session.
     @ivar maxSetups: calls at a time that have no network protocol open yet.
     @ivar maxSetupsPerSource: the same, from one address.
-    @ivar knownSources: addresses that are remembered because somebody has logged in from there.
+    @ivar knownSources: how many addresses are remembered from which somebody has logged in.
     @ivar sessionTimeout: seconds that a session may last.
     @ivar idleTimeout: seconds that it may last without a packet from its user.
     @ivar volume: octets that it may carry, both ways together.
-    @ivar maxFailures: how often a user may fail to prove itself, until it is locked out.
-    @ivar maxFailuresPerSource: how often callers at one address may, together.
+    @ivar maxFailures: false claims for a user, until it is locked out.
+    @ivar maxFailuresPerSource: false claims from one address, until it is locked out.
     @ivar lockout: seconds that a lockout lasts, and after which as many failures are forgotten.
     @ivar papClients: the networks that PAP is offered to; empty: everyone.
     """

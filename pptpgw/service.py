@@ -148,11 +148,11 @@ class GatewayService(Service):
     ) -> None:
         """
         @param users: the checkers that judge callers, in the order in which they are asked; or a
-            portal of a realm that gives an L{pptpgw.interfaces.ISubscriber}, which has one checker
+            portal to a realm that gives an L{pptpgw.interfaces.ISubscriber}, which has one checker
             for each kind of credentials. Checkers that are L{IConfigurable} are configured.
-        @param observers: besides those that the configuration names.
-        @raise ConfigurationError: a plugin that the configuration names isn't there, or can't use
-            what it is told; so for a checker; or an observer lacks something.
+        @param observers: observers besides those that the configuration names.
+        @raise ConfigurationError: a plugin that the configuration names isn't installed, a plugin
+            or checker can't use its configuration, or an observer lacks something.
         """
         self._reactor = reactor = steady(reactor)
         self._clockWatch = ClockWatch(reactor)
@@ -236,7 +236,7 @@ class GatewayService(Service):
 
     def lacking(self) -> list[str]:
         """
-        What a start would fail for want of: a line each. Nothing is opened.
+        Say what is missing for a start, one line each. Nothing is opened.
         """
         parts = (self.dataPath, *self.networks.values(), *self.gateway.observers)
         preparable = dict.fromkeys(one for one in parts if IPreparable.providedBy(one))
@@ -323,8 +323,8 @@ class GatewayService(Service):
 
     def clientEndpoint(self, host: str) -> PPTPClientEndpoint:
         """
-        An endpoint to call ourselves through: it shares our GRE port, and so calls from an address
-        of ours.
+        An endpoint by which the gateway calls itself. It shares the gateway's GRE port, and so
+        calls from one of its addresses.
         """
         ours = host if host in self._addresses else self._addresses[0]
         return PPTPClientEndpoint(
@@ -416,7 +416,7 @@ class GatewayService(Service):
 
     def _close(self) -> Deferred[Any]:
         """
-        Close what is open, whatever of it there is; the last that was opened first.
+        Close everything that is open, in the reverse order of opening.
         """
         self._opened = False
         parts: list[tuple[str, Callable[[], object]]] = [

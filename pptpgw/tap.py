@@ -80,8 +80,8 @@ class Options(usage.Options, AuthOptionMixin):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Parse the words of the command line. What is wrong with them ends the process with status 1:
-        before its version 26.10 C{twistd} takes a L{usage.UsageError} for a good end.
+        Parse the words of the command line. An error ends the process with status 1, since
+        C{twistd} before version 26.10 ends with status 0 for a L{usage.UsageError}.
         """
         try:
             usage.Options.parseOptions(self, options)
@@ -266,10 +266,10 @@ class NotStarted(SystemExit, Exception):
 
 class CommandService(GatewayService):
     """
-    The gateway as C{twistd} runs it: what keeps it from starting is a line of its log, not a
-    traceback; nothing that takes the log holds it up; with SIGHUP it reads its configuration again,
-    and no other signal that operators send to daemons ends it but SIGTERM and SIGINT. As the
-    process is its own, so are the garbage collector and the turns of the reactor.
+    The gateway as C{twistd} runs it. A fault at the start is logged as a line, without a traceback.
+    A thread writes the log. SIGHUP reads the configuration again, SIGTERM and SIGINT stop the
+    gateway, SIGUSR1 and SIGUSR2 do nothing. As the process runs nothing else, the garbage collector
+    and the turns of the reactor are adjusted too.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
@@ -289,7 +289,7 @@ class CommandService(GatewayService):
 
     def setServiceParent(self, parent: Any) -> None:
         """
-        Where the parent is the application that C{twistd} makes for us, write its log.
+        Write the log by a thread, if the parent is the application that C{twistd} makes.
         """
         service: Any = super()
         service.setServiceParent(parent)

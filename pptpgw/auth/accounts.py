@@ -147,9 +147,9 @@ class AccountsChecker:
 
     def _proves(self, credentials: Any, account: Account) -> bool:
         """
-        Whether C{credentials} were made by somebody who knows the account's password.
+        Whether C{credentials} prove knowledge of the account's password.
 
-        @raise pptpgw.store.error.StoreError: the password is sealed, and can't be opened.
+        @raise pptpgw.store.error.StoreError: the password is encrypted, and can't be decrypted.
         """
         right: bool
         if IUsernamePassword.providedBy(credentials):

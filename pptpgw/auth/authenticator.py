@@ -27,8 +27,7 @@ class Authenticator:
     Turns a L{Claim} into a L{Grant}, or into L{Refused}.
 
     A name that may have a Windows domain before it is looked up as it is first, then without the
-    domain.
-    Nothing in the text of a refusal tells an unknown user from a wrong password.
+    domain. The text of a refusal is the same for unknown users and wrong passwords.
     """
 
     def __init__(self, portal: Portal) -> None:
@@ -44,7 +43,8 @@ class Authenticator:
         """
         Judge C{claim}.
 
-        @return: fails with L{Refused}; with anything else where the claim couldn't be judged.
+        @return: fires with the grant; fails with L{Refused}, or with another exception if the claim
+            couldn't be judged.
         """
         judged = self._login(claim, claim.name)
         account = claim.account

@@ -20,7 +20,8 @@ from pptpgw.auth.rejection import WRONG_PASSWORD, Rejection
 
 def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:
     """
-    A portal to our realm that asks several checkers in their order; a portal is what it is.
+    Make a portal to our realm that asks several checkers in their order. A portal is returned
+    unchanged.
     """
     if isinstance(users, Portal):
         return users

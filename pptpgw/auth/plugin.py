@@ -22,8 +22,8 @@ Users from a file in the format of pppd's chap-secrets:
 client is the user's name and server the gateway's own name (link.name in the
 configuration); * stands for any.  The secret is the password.  addresses are
 what the user may have: none or * for any from the pool, - for none at all, an
-address or a network such as 192.0.2.8/29; ! before one excludes it.  Where the
-pools have addresses of the networks, one of those is given.
+address or a network such as 192.0.2.8/29; ! before one excludes it.  If the
+pools hold addresses of a network, one of these is given.
 
 The file must be readable by its owner alone (chmod 600).  It is read again
 whenever it has changed; one that has become wrong is reported in the log, and

@@ -122,8 +122,8 @@ def _secrets(content: bytes, name: str) -> Iterator[Secret]:
 def _addresses(words: list[bytes], where: str) -> tuple[IPv4Network, ...] | None:
     """
     The networks that a list of address words allows.  As in pppd the first word that an address
-    fits decides, so an exclusion holds for what stands behind it. C{*} stands for what can be a
-    host's address.
+    fits decides, so an exclusion holds for the words behind it. C{*} stands for every address that
+    a host can have.
     """
     if not words or words[0] == WILDCARD:
         return None

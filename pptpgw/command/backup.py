@@ -21,9 +21,9 @@ class Backup(Named):
 
     synopsis = "COPY [options]"
     longdesc = (
-        "Copies an SQLite store to the file COPY, which only its owner can read; gateways may go "
-        "on. Whoever has the copy can log in as every user: keep it as safe as the store. The key "
-        "of passwords, [accounts] key, is no part of it. For PostgreSQL there is pg_dump."
+        "Copies an SQLite store to the file COPY, which only its owner can read, while gateways "
+        "run. The copy is enough to log in as every user: keep it as safe as the store. It doesn't "
+        "contain the key of recoverable passwords, [accounts] key. For PostgreSQL use pg_dump."
     )
 
     async def perform(self, store: IStore) -> None:
@@ -32,7 +32,7 @@ class Backup(Named):
         """
         scheme, _, path = self.url.partition(":")
         if scheme != "sqlite":
-            raise ConfigurationError(f"{scheme}: only an SQLite store is copied; use pg_dump")
+            raise ConfigurationError(f"{scheme}: only SQLite stores can be copied; use pg_dump")
         # Copying blocks the reactor, whose own signal handlers would do nothing meanwhile.
         with onInterrupt(sys.exit):
             sqlite.backup(Path(path), Path(self.name))

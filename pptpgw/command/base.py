@@ -128,9 +128,10 @@ class Attributed(Named):
     @property
     def attributes(self) -> dict[str, str | None]:
         """
-        Those that were given, as the store takes them; None: to be taken away.
+        The attributes on the command line, as the store takes them; None removes one.
 
-        @raise pptpgw.error.ConfigurationError: one isn't allowed, or isn't in the configuration.
+        @raise pptpgw.error.ConfigurationError: a value isn't allowed, or isn't in the
+            configuration.
         """
         given: dict[str, str] = {name: self[name] for name in ATTRIBUTES if self[name] is not None}
         attributes = {name: check(name, text) if text else None for name, text in given.items()}

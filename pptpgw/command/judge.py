@@ -1,5 +1,5 @@
 """
-What the gateway's configuration has to say about the profile of an account.
+Checking the profile of an account against the gateway's configuration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pptpgw.session.pool import AddressPoolFactory, ownedOf
 
 def judge(configuration: Configuration, profile: Profile) -> None:
     """
-    Judge whether a gateway of this configuration could give what C{profile} names.
+    Check that a gateway of this configuration could give a session what C{profile} names.
 
     @raise ConfigurationError: an address is the gateway's own, or there is no such pool or filter.
     """
@@ -27,7 +27,7 @@ def judge(configuration: Configuration, profile: Profile) -> None:
                 f"address {address}: it is the gateway's own, by [ipv4] local or [listen] "
                 "addresses; choose another one"
             )
-    # What another allocator calls its pools isn't known here.
+    # The names of another allocator's pools aren't known here.
     if profile.pool and ipv4.allocator == AddressPoolFactory.name:
         _known("pool", profile.pool, "[[ipv4.pools]]", ipv4.allPools([]))
     if profile.filter:

@@ -95,5 +95,5 @@ def main() -> NoReturn:
     endWithReader()
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(perform()))
     reactor.run()
-    # What interrupted the command counts, not what the command came to afterwards.
+    # A signal decides the status, not the result that the command had afterwards.
     sys.exit(statuses[0])

@@ -38,7 +38,7 @@ class Password(Options):
 
     def password(self, name: str) -> bytes:
         """
-        The new password of C{name}, from where it was said that it comes.
+        Get the new password of C{name}, from the source that the command line names.
 
         @raise ConfigurationError: there is none, it is empty, or two that were typed differ.
         @raise SystemExit: SIGINT or SIGTERM came instead.
@@ -65,13 +65,13 @@ class Password(Options):
 
 def _typed(name: str) -> bytes:
     """
-    What is typed at the terminal, twice the same.
+    Ask for a password at the terminal, twice.
     """
     try:
         password = getpass(f"Password of {name}: ")
         again = getpass("Again: ")
     except EOFError as error:
-        # The prompt's line has no end yet.
+        # The line of the prompt needs an end.
         print(file=sys.stderr)
         raise ConfigurationError(
             "no password was typed; nothing is changed. --stdin reads it from standard input, "

@@ -1,10 +1,11 @@
 """
-Networks behind users: what an account's routes lead to a session.
+Networks behind users: the networks that an account's routes lead to its sessions.
 
-A network isn't given that holds an address of the gateway's own, overlaps what callers get
-addresses from, or is another user's; sessions of one user may share one. What isn't given is
-logged, and the session goes on without it. A network may lie around others' addresses and networks:
-these are theirs, and whoever has the larger one can't send from them (L{pptpgw.datapath.source}).
+A network is refused if it holds an address of the gateway's own, overlaps the ranges that callers
+get addresses from, or belongs to another user; sessions of one user may share a network. A refusal
+is logged, and the session goes on without the network. A network may surround addresses and
+networks of other users, which keep them: a session with the larger network can't send from them
+(L{pptpgw.datapath.source}).
 """
 
 from __future__ import annotations
@@ -32,23 +33,24 @@ class NetworksBehind(Generic[N]):
     def __init__(self, family: type[N], gateway: Collection[Address], length: int) -> None:
         """
         @param gateway: the gateway's own addresses.
-        @param length: bits of the prefix that a link has.
+        @param length: the prefix length of a link's own network, in bits.
         """
         self._family: type[N] = family
         self._gateway = tuple(gateway)
         self._length = length
-        # Whose each is, and how many sessions have it; sessions' own networks too.
+        # By network, those that sessions have for themselves included: the user, and the number of
+        # sessions that have it.
         self._owners: dict[N, str] = {}
         self._sharing: Counter[N] = Counter()
-        # Those that are narrower than a link.
+        # The networks that are narrower than a link's.
         self._narrow: dict[N, None] = {}
 
     def give(self, profile: Profile, own: Sequence[N], pools: Iterable[N]) -> tuple[N, ...]:
         """
         The networks behind the user for one session of C{profile}.
 
-        @param own: the networks that the session has for itself, that of its link first.
-        @param pools: what callers get addresses from.
+        @param own: the networks that the session has for itself, the one of its link first.
+        @param pools: the ranges that callers get addresses from.
         @raise Refused: one of C{own} leads to another user.
         """
         user = profile.name
@@ -77,7 +79,7 @@ class NetworksBehind(Generic[N]):
 
     def release(self, networks: Iterable[N]) -> None:
         """
-        A session that had C{networks}, its own and those behind its user, is over.
+        Release C{networks}, its own and those behind its user, of a session that has ended.
         """
         for network in networks:
             self._sharing[network] -= 1
@@ -93,8 +95,8 @@ class NetworksBehind(Generic[N]):
 
     def _other(self, network: N, user: str) -> str:
         """
-        The name of another user that C{network} leads to, whose link C{network} is a part of, or
-        that a part of C{network} leads to where that is a link's; empty: there is none.
+        The name of another user that C{network} leads to, or whose link's network holds C{network},
+        or, if C{network} is a link's, that a part of it leads to; empty if there is none.
         """
         near: list[N] = [network]
         if network.prefixlen > self._length:

@@ -59,15 +59,15 @@ from pptpgw.session.gate import Gate
 @dataclass(frozen=True, slots=True)
 class IPv4:
     """
-    C{[ipv4]}: the addresses that IPCP deals in.
+    C{[ipv4]}: the addresses that IPCP negotiates.
 
     @ivar local: the gateway's end of every link.
-    @ivar pool: what callers are given, in this order, the gateway's own never; may be empty where
-        every user has an address of their own.
-    @ivar pools: other pools, by the names that accounts choose them by.
+    @ivar pool: the addresses for callers, in this order, without the gateway's own. It may be empty
+        if every user has an address of its own.
+    @ivar pools: other pools by name, which accounts choose.
     @ivar unknownPool: whether a caller whose account names a pool that isn't there is turned away,
         or gets an address of the default pool.
-    @ivar allocator: the plugin that gives them.
+    @ivar allocator: the plugin that gives addresses.
     @ivar dns: at most two name servers.
     @ivar wins: at most two NetBIOS name servers.
     """
@@ -84,7 +84,7 @@ class IPv4:
 
     def allPools(self, gateway: Iterable[IPv4Address]) -> dict[str, PoolRanges]:
         """
-        Every pool by its name, without the addresses of the gateway's own.
+        Every pool by its name, without the gateway's own addresses.
         """
         pools = {DEFAULT_POOL: PoolRanges(self.pool), **dict(self.pools)}
         for address in gateway:
@@ -200,7 +200,7 @@ class IPv4Network:
         settings, own = self._settings, Subnet(address)
         try:
             if own.network_address in self._gateway or not isUnicast(own):
-                # Of another allocator than our own: ours gives no such address.
+                # Another allocator than ours gave it: ours gives no such address.
                 raise Refused(f"{address} can't be a caller's address", retry=False)
             behind = self._behind.give(profile, (own,), self.pool.networks)
         except Refused:
@@ -254,7 +254,7 @@ def gatewaysOwn(settings: IPv4, called: Iterable[IPv4Address]) -> tuple[IPv4Addr
     """
     The gateway's own addresses, which no caller can have.
 
-    @param called: where it is called, C{[listen] addresses}.
+    @param called: the addresses that callers dial, C{[listen] addresses}.
     """
     return tuple(dict.fromkeys((settings.local, *called)))
 

@@ -77,7 +77,7 @@ class Run(ProcessProtocol):
 
     def __init__(self, reactor: Any, path: str, deadline: float, session: str = "") -> None:
         """
-        @param session: the identifier of the session that it is run for.
+        @param session: the identifier of the session that the script is run for.
         """
         self._session = session
         self.over: Deferred[None] = Deferred()

@@ -19,9 +19,8 @@ def readable(octets: bytes) -> str:
 
 def escape(text: str) -> str:
     """
-    C{text} as something that a line of the log, an argument or a variable can be: what can't be
-    printed, control characters and line separators among it, becomes an escape sequence of
-    Python's.
+    Make C{text} fit for a line of the log, an argument or a variable. Characters that can't be
+    printed, such as control characters and line separators, become escape sequences of Python's.
     """
     if text.isprintable():
         return text

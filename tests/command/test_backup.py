@@ -63,7 +63,7 @@ class TestBackup:
         done = run("backup", f"{tmp_path}/copy", "--store", "postgresql:///accounts")
         assert (done.returncode, done.stderr) == (
             1,
-            "pptpgw: postgresql: only an SQLite store is copied; use pg_dump\n",
+            "pptpgw: postgresql: only SQLite stores can be copied; use pg_dump\n",
         )
 
 

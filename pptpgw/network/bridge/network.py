@@ -119,7 +119,7 @@ class Device(Protocol):
 
 def _ignore(frame: bytes) -> None:
     """
-    What receives the frames of a session that is over.
+    Receive, and ignore, the frames of a session that has ended.
     """
 
 
@@ -260,7 +260,7 @@ class BridgeNetwork:
         See L{INetwork.release}.
         """
         protocol.leave()
-        # The settings give the session its frames, so one of them has to let go of the other.
+        # The settings refer to the session: this breaks the cycle.
         protocol.settings = replace(protocol.settings, receive=_ignore)
 
     def _fromDevice(self, frame: bytes) -> None:

@@ -257,7 +257,7 @@ class IPv6Sessions:
         """
         if protocol.dhcp is not None:
             protocol.dhcp.close()
-            # Its leases tell the protocol, so one of the two has to let go of the other.
+            # The leases refer to the protocol: this breaks the cycle.
             protocol.dhcp = None
         protocol.giveBack()
 

@@ -29,11 +29,11 @@ _ADDRESS = bytes.fromhex("02ffffffffff")
 
 class LabelSwitch:
     """
-    Stands where the kernel's device would: what is written to it comes back with another label.
+    Replaces the kernel's device: a frame that is written to it comes back with another label.
 
     @ivar receive: called with each Ethernet frame for a session.
     @ivar address: its own Ethernet address.
-    @cvar fault: nothing of it can be taken away.
+    @cvar fault: always empty, since nothing of it can be taken away.
     """
 
     fault = ""

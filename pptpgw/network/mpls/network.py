@@ -208,7 +208,7 @@ class MPLSNetwork(SessionObserver):
         See L{INetwork.release}.
         """
         neighbour = self._neighbours.pop(protocol)
-        # The protocol gives the neighbour its packets, so one of them has to let go of the other.
+        # The protocol refers to the neighbour: this breaks the cycle.
         del neighbour.protocol
 
     # ISessionObserver
