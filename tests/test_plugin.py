@@ -474,6 +474,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.log",
         "pptpgw.naming",
         "pptpgw.plugin",
+        "pptpgw.timer",
         "pptpgw.wire",
         "pptpgw.wire.text",
     }
