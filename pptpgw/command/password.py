@@ -5,8 +5,9 @@ Where a new password comes from: never from the command line, which everybody ca
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
-from getpass import getpass
+from getpass import GetPassWarning, getpass
 from secrets import token_urlsafe
 
 from twisted.python import usage
@@ -65,14 +66,18 @@ class Password(Options):
 
 def _typed(name: str) -> bytes:
     """
-    Ask for a password at the terminal, twice.
+    The password that is typed at the terminal, twice the same; it is not shown there.
     """
     try:
-        password = getpass(f"Password of {name}: ")
-        again = getpass("Again: ")
-    except EOFError as error:
-        # The line of the prompt needs an end.
-        print(file=sys.stderr)
+        with warnings.catch_warnings():
+            # Without a terminal getpass would read standard input, and warn that it is shown.
+            warnings.simplefilter("error", GetPassWarning)
+            password = getpass(f"Password of {name}: ")
+            again = getpass("Again: ")
+    except (EOFError, GetPassWarning) as error:
+        if isinstance(error, EOFError):
+            # The prompt's line has no end yet.
+            print(file=sys.stderr)
         raise ConfigurationError(
             "no password was typed; nothing is changed. --stdin reads it from standard input, "
             "--generate makes one"

@@ -94,8 +94,8 @@ class TestPrompt:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith("pptpgw: no password was typed")
-        assert "Traceback" not in done.stderr
+        [said] = done.stderr.splitlines()
+        assert said.startswith("pptpgw: no password was typed")
 
     @pytest.mark.parametrize("words", [("user", "add", "bob", "--stdin"), ("import", "-")])
     def test_standardInput(
