@@ -161,7 +161,7 @@ def steady(reactor: Any) -> Any:
 @cache
 def _around(reactor: Any) -> Steady:
     """
-    The one L{Steady} that there is around C{reactor}: whoever notices that the machine's clock was
-    set tells one for all.
+    The only L{Steady} around C{reactor}, so that one call of L{Steady.clockWasSet} serves all
+    users.
     """
     return Steady(reactor)

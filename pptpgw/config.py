@@ -100,7 +100,7 @@ def load(path: str | Path) -> Configuration:
             assertPrivate(str(path))
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"{error}, for a secret is in it, or name a secret-file instead"
+                f"{error}, since it holds a secret, or name a secret-file instead"
             ) from error
     return configuration
 

@@ -199,7 +199,7 @@ class Gateway:
         source = call.peerAddress
         if self._onlyPAP and self.settingsFor(source) is self._withoutPAP:
             call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
-            self.refusals.call(source, "nothing but PAP is permitted, and not from there")
+            self.refusals.call(source, "only PAP is permitted, but not from there (pap-clients)")
             return
         try:
             self._assertWell()

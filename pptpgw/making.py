@@ -75,7 +75,7 @@ class Making:
         self._abandoned = True
         silent = [one for place, one in enumerate(self._networks) if place not in self._answers]
         _log.warn(
-            "{user} is not waited for any longer: no answer from {networks}",
+            "the login of {user} ended before these networks had answered: {networks}",
             session=self._session,
             user=self._subscriber.name,
             networks=", ".join(type(network).__name__ for network in silent),
@@ -119,8 +119,8 @@ class Returns:
         """
         if self._pending:
             _log.warn(
-                "{count} network protocols of sessions are not taken back yet, and aren't waited "
-                "for: the gateway stops",
+                "the gateway stops although networks have yet to take back {count} network "
+                "protocols of sessions",
                 count=len(self._pending),
             )
             self._pending.clear()

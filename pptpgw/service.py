@@ -298,8 +298,8 @@ class GatewayService(Service):
 
     def reload(self, configuration: Configuration) -> None:
         """
-        Be what C{configuration} says, as far as that goes without a new start; the log says which
-        parts are. Sessions stay as they are.
+        Apply C{configuration}, as far as that is possible without a restart; the log says which
+        parts were applied. Sessions stay as they are.
 
         @raise pptpgw.error.ConfigurationError: it can't be used; nothing was changed.
         """
@@ -307,11 +307,11 @@ class GatewayService(Service):
         self._configuration = reloaded.configuration
         self._reserve()
         self._log.info(
-            "the configuration was read again, and is what sessions to come get: {done}",
+            "the configuration was read again; new for sessions from now on: {done}",
             done=", ".join(reloaded.done) or "nothing is different",
         )
         if reloaded.kept:
-            self._log.warn("it takes a new start to change {kept}", kept=", ".join(reloaded.kept))
+            self._log.warn("these changes need a restart: {kept}", kept=", ".join(reloaded.kept))
 
     @property
     def port(self) -> int:
@@ -420,7 +420,7 @@ class GatewayService(Service):
         """
         self._opened = False
         parts: list[tuple[str, Callable[[], object]]] = [
-            ("what the log has of callers", self.gateway.refusals.stop),
+            ("reports of callers", self.gateway.refusals.stop),
             *([("RADIUS", self.radius.stop)] if self.radius is not None else ()),
             ("records of sessions", self._records.close),
             ("traffic shaping", self._shaper.stop),

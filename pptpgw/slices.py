@@ -106,7 +106,7 @@ class Burst:
             try:
                 what(*arguments)
             except Exception:
-                self._log.failure("What was put off failed")
+                self._log.failure("a call that was put off failed")
             yield
 
 

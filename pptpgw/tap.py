@@ -102,8 +102,8 @@ class Options(usage.Options, AuthOptionMixin):
             AuthOptionMixin.addChecker(self, factory.generateChecker(argument))
         except UnsupportedInterfaces as error:
             raise usage.UsageError(
-                f"--auth {description}: it judges nothing that callers show; --help-auth lists "
-                "what does"
+                f"--auth {description}: it can't judge the credentials of callers; --help-auth "
+                "lists those that can"
             ) from error
         except (InvalidAuthArgumentString, PPTPGWError) as error:
             sys.exit(f"--auth {description}: {error}")
@@ -346,7 +346,7 @@ class CommandService(GatewayService):
             self.reload(self._options.load())
         except PPTPGWError as error:
             for line in str(error).splitlines():
-                self._log.error("the configuration stays what it was: {why}", why=line)
+                self._log.error("the configuration is unchanged: {why}", why=line)
 
 
 def makeService(options: Options) -> GatewayService:

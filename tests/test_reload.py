@@ -76,12 +76,11 @@ def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
     settings = given(service).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.78.0.10")
     assert settings.dns == ("192.0.2.53",)
-    kept = "it takes a new start to change [listen] port, [ipv4] local, [ipv6] dns"
+    kept = "these changes need a restart: [listen] port, [ipv4] local, [ipv6] dns"
     assert log == [
-        "the configuration was read again, and is what sessions to come get: [ipv4] pool, "
-        "[ipv4] dns",
+        "the configuration was read again; new for sessions from now on: [ipv4] pool, [ipv4] dns",
         kept,
-        "the configuration was read again, and is what sessions to come get: nothing is different",
+        "the configuration was read again; new for sessions from now on: nothing is different",
         kept,
     ]
 
@@ -89,9 +88,7 @@ def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
 def test_whatTheFileSaysNoMoreIsTheDefault(log: list[str]) -> None:
     service = started()
     service.reload(parse(START.partition("[ipv4]")[0], "test"))
-    assert log == [
-        "the configuration was read again, and is what sessions to come get: [ipv4] pool"
-    ]
+    assert log == ["the configuration was read again; new for sessions from now on: [ipv4] pool"]
     addresses = [given(service).settings.peerAddress for _ in range(2)]
     assert addresses == ["10.77.0.10", "10.77.0.11"]
 
@@ -163,7 +160,6 @@ def test_theCommandReadsItsFileAgain(tmp_path: Path, log: list[str]) -> None:
     path.write_text('[ipv4]\npol = ["10.79.0.10"]\n')
     service._readAgain()
     assert log == [
-        "the configuration was read again, and is what sessions to come get: [ipv4] pool",
-        f"the configuration stays what it was: {path}: unknown key pol in [ipv4]: did you mean "
-        "pool?",
+        "the configuration was read again; new for sessions from now on: [ipv4] pool",
+        f"the configuration is unchanged: {path}: unknown key pol in [ipv4]: did you mean pool?",
     ]

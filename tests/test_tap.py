@@ -238,7 +238,7 @@ class TestCheckers:
 
     def test_oneThatJudgesNothingOfOurs(self, site: Site) -> None:
         self.install(site)
-        assert "it judges nothing that callers show" in complaint("--auth", "anonymous")
+        assert "it can't judge the credentials of callers" in complaint("--auth", "anonymous")
 
     def test_aTypingError(self, site: Site) -> None:
         self.install(site)

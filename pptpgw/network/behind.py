@@ -56,7 +56,7 @@ class NetworksBehind(Generic[N]):
         user = profile.name
         for network in own:
             if owner := self._other(network, user):
-                raise Refused(f"{network} leads to {owner}, as a network behind it", retry=False)
+                raise Refused(f"{network} leads to {owner}, whose network holds it", retry=False)
         for network in own:
             self._hold(network, user)
         given = []

@@ -221,7 +221,7 @@ class IPv4Network:
         )
 
     def _notReleased(self, failure: Failure, address: str) -> None:
-        self._log.failure("{address} isn't taken back", failure=failure, address=address)
+        self._log.failure("the pools failed to take back {address}", failure, address=address)
 
 
 @implementer(INetworkFactory)

@@ -70,7 +70,7 @@ class Upkeep:
         if self._mending is not None:
             self._again = True
         elif self._timer is None:
-            self._log.warn("{what}: {why}; putting it right", what=self._what(), why=why)
+            self._log.warn("{what}: {why}; restoring it", what=self._what(), why=why)
             if self._clock.seconds() >= self._quietAt:
                 self._delay = SOON
             self._later()
@@ -103,7 +103,7 @@ class Upkeep:
             return
         self.fault = ""
         self._quietAt = self._clock.seconds() + QUIET
-        self._log.info("{what}: it is as it should be again", what=self._what())
+        self._log.info("{what}: it is restored", what=self._what())
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) and self._mending is None:
@@ -112,10 +112,10 @@ class Upkeep:
         fault = f"{self._what()}: {failure.getErrorMessage()}"
         if not self.fault:
             if failure.check(PPTPGWError, OSError) is None:
-                self._log.failure("{what} failed to be put right", failure, what=self._what())
+                self._log.failure("{what} could not be restored", failure, what=self._what())
             self._log.error(
-                "{fault}; no calls are taken until that is put right, which is tried every "
-                "{seconds:g} s at least",
+                "{fault}; no calls are taken until that is restored, which is tried at least every "
+                "{seconds:g} s",
                 fault=fault,
                 seconds=LONGEST,
             )

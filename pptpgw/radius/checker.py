@@ -165,7 +165,7 @@ class RADIUSChecker:
         self, fill: Callable[[Request], None], server: Server | None = None
     ) -> Reply:
         if self.client is None:
-            raise Unavailable("there is no RADIUS server: [[radius.server]] names them")
+            raise Unavailable("no RADIUS server is configured: add a [[radius.server]]")
         return await self.client.request(ACCESS_REQUEST, fill, self.deadline, server)
 
     def _judge(self, reply: Reply, credentials: ClaimCredentials) -> AvatarID:

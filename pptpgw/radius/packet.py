@@ -61,9 +61,9 @@ _EXPECTED = {
 _UNSIGNED = (
     "either the server doesn't send it (FreeRADIUS does from 3.0.27 and 3.2.5 on): update it, have "
     "it send one, or set require-message-authenticator = false in its [[radius.server]]; or "
-    'somebody else answers in its name: keep the way to it private, or use transport = "tls"'
+    'the reply is forged: reach the server by a private network, or use transport = "tls"'
 )
-_WRONG = "the shared secret isn't the same at both ends, or somebody else answers in its name"
+_WRONG = "the shared secret isn't the same at both ends, or the reply is forged"
 
 
 class NotSure(Malformed):

@@ -77,8 +77,8 @@ def verified(observer: ISessionObserver) -> ISessionObserver:
         verifyObject(ISessionObserver, observer)
     except Invalid as error:
         raise ConfigurationError(
-            f"the session observer {observer!r} can't be told everything, "
-            f"pptpgw.session.observer.SessionObserver is one to derive from: {error}"
+            f"the session observer {observer!r} doesn't provide all of ISessionObserver; derive "
+            f"its class from pptpgw.session.observer.SessionObserver: {error}"
         ) from error
     return observer
 

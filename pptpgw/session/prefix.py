@@ -62,11 +62,11 @@ class PrefixPool:
                 raise ValueError(f"{network} has no prefixes of {length} bits")
         self._fresh = self._enumerate(self.networks)
         self._freed: OrderedDict[IPv6Network, None] = OrderedDict()
-        # What is in use, by its length in bits.
+        # The prefixes in use, by their length in bits.
         self._used: dict[int, set[IPv6Network]] = {}
-        # The same as numbers, sorted, to find what lies within a larger one.
+        # The same prefixes as numbers, sorted, to find those within a larger one.
         self._places: dict[int, list[int]] = {}
-        # What lay within a larger prefix while that was in use.
+        # Prefixes that were skipped because they lie in a larger one that was in use.
         self._passed: dict[IPv6Network, Iterator[IPv6Network]] = {}
 
     @property
@@ -163,8 +163,8 @@ class PrefixPool:
 
     def _enumerate(self, networks: Iterable[IPv6Network]) -> Iterator[IPv6Network]:
         """
-        Those in C{networks} that are free, in order; from one that lies in a larger prefix it goes
-        to the end of that.
+        The free prefixes in C{networks}, in order. When a prefix lies in a larger one that is in
+        use, the rest of the larger one is skipped.
         """
         for network in networks:
             place, end = int(network[0]), int(network[-1])

@@ -108,7 +108,7 @@ def connect(file: File, seconds: float) -> Connection:
         if file.used and not path.exists():
             raise StoreError(
                 f"{path}: the store was removed while it is in use; remove {path.name}-wal and "
-                f"{path.name}-shm too, then put a copy of it in its place"
+                f"{path.name}-shm too, then put a backup in its place"
             )
         if file.create and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -79,8 +79,8 @@ class Vault:
             key = b64decode(path.read_text().strip(), validate=True)
         except OSError as error:
             raise StoreError(
-                f"{path}: {error.strerror}; it has the key of passwords, and belongs to the "
-                "user that the gateway and pptpgw run as"
+                f"{path}: {error.strerror}; it holds the key of recoverable passwords, and must "
+                "belong to the user that the gateway and pptpgw run as"
             ) from error
         except ValueError as error:
             raise StoreError(f"{path}: this is no key of passwords") from error

@@ -229,7 +229,7 @@ class TestAccounts:
         """
         await store.addAccount("bob", b"x", recoverable=True)
         store.vault = type(store.vault)(tmp_path / "none")
-        with pytest.raises(StoreError, match="it has the key of passwords"):
+        with pytest.raises(StoreError, match="it holds the key of recoverable passwords"):
             await authenticator(claim(CHAP, b"bob", b"x"))
         assert (await authenticator(claim(PAP, b"bob", b"x"))).name == "bob"
 

@@ -27,7 +27,7 @@ Start = Callable[[], Client]
 INTERVAL = 0.05
 PIDFD_GETFD = 438
 IP_RECVERR = 11
-RIGHT = "interface pptp0: it is as it should be again"
+RIGHT = "interface pptp0: it is restored"
 
 
 class Pinging:
@@ -87,7 +87,7 @@ def test_theTUNDevice(
     assert pinging.gap() < 1
     assert caller.ask("ping", calls[1]["number"]) == {}
     assert devices(world.gateway) == before
-    assert gateway.text.count("putting it right") == gateway.text.count(RIGHT) == 2
+    assert gateway.text.count("restoring it") == gateway.text.count(RIGHT) == 2
     caller.dial(ALICE)
 
 
@@ -146,7 +146,7 @@ def test_theGRESocket(serve: Serve, world: World, client: Start) -> None:
         for one in sockets:
             one.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         sockets[0].sendto(bytes(8), (INSIDE, 0))
-        gateway.waitFor("the socket for GRE at every address: it is as it should be again")
+        gateway.waitFor("the socket for GRE at every address: it is restored")
     finally:
         for one in sockets:
             one.close()
@@ -178,7 +178,7 @@ def test_theBridge(bridge: None, serve: Serve, world: World, client: Start) -> N
     The TAP device joins its bridge again; while there is none, no calls are taken.
     """
     gateway: Served = serve(network={"protocols": ["ipv4", "bridge"]}, bridge={"bridge": "br0"})
-    right = "interface pptptap0: it is as it should be again"
+    right = "interface pptptap0: it is restored"
     for count, command in enumerate(("link del pptptap0", "link set pptptap0 nomaster"), 1):
         world.gateway.ip(command)
         gateway.waitFor(rf"(?s)({right}.*){{{count}}}")
@@ -218,7 +218,7 @@ def test_rates(taken: str, world: World, client: Start, tmp_path: Path) -> None:
     before = limits()
     assert "htb" in before[0] and "mirred" in before[2] and "htb" in before[3]
     world.gateway.ip(f"link del {taken}")
-    gateway.waitFor("rate limits: it is as it should be again")
+    gateway.waitFor("rate limits: it is restored")
     assert limits() == before
     assert pinging.gap() < 1
     assert gateway.interrupt() == 0, gateway.text
@@ -239,7 +239,7 @@ def test_theTable(defaultRoute: None, serve: Serve, world: World, client: Start)
     while "masquerade" not in (before := ruleset()):
         assert time.monotonic() < deadline, gateway.text
         time.sleep(0.02)
-    right = "nftables' table pptpgw_pptp0: it is as it should be again"
+    right = "nftables' table pptpgw_pptp0: it is restored"
     for count, command in enumerate(("ruleset", "table ip pptpgw_pptp0"), 1):
         began = time.monotonic()
         world.gateway.run("nft", "flush", *command.split())
@@ -257,4 +257,4 @@ def test_theTable(defaultRoute: None, serve: Serve, world: World, client: Start)
     world.gateway.run("nft", "add", "table", "ip", "other")
     world.gateway.run("nft", "delete", "table", "ip", "other")
     client().dial(METER)
-    assert gateway.text.count("putting it right") == 3
+    assert gateway.text.count("restoring it") == 3

@@ -54,8 +54,8 @@ def test_losses(log: list[str]) -> None:
     thing.wait(20)
     assert [round(one, 1) for one in thing.tried] == [SOON]
     assert log == [
-        "a thing: a part was taken; putting it right",
-        "a thing: it is as it should be again",
+        "a thing: a part was taken; restoring it",
+        "a thing: it is restored",
     ]
     assert thing.upkeep.fault == ""
 
@@ -78,7 +78,7 @@ def test_whatCannotBePutRight(log: list[str]) -> None:
     assert [line.partition(";")[0] for line in log] == [
         "a thing: it was taken",
         "a thing: it needs more",
-        "a thing: it is as it should be again",
+        "a thing: it is restored",
     ]
 
 

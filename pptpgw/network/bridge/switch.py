@@ -197,7 +197,7 @@ class Switch:
         if not own.take() or not all_.take(min(len(self._ports) - 1, most)):
             self._counters.discard(STORM)
             return
-        # Who gets a frame may leave for it.
+        # A copy, since a receiver may leave while it gets the frame.
         for other in tuple(self._ports):
             if other is not port:
                 other.send(frame)
