@@ -26,7 +26,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger, about
-from pptpgw.making import Made, Making, given
+from pptpgw.making import Made, Making, given, untraced
 from pptpgw.ppp.link import Link
 from pptpgw.pptp.call import Call
 from pptpgw.session.session import Session
@@ -255,21 +255,22 @@ class Line:
         making = Making(networks, subscriber, self.caller.session, giveBack)
         return making.done.addCallback(self._ready, networks, grant)
 
-    def _ready(self, answers: list[Any], networks: Sequence[INetwork], grant: Grant) -> Grant:
+    def _ready(
+        self, answers: list[Any], networks: Sequence[INetwork], grant: Grant
+    ) -> Grant | Failure:
         made = given(zip(networks, answers, strict=True))
-        try:
-            for answer in answers:
-                if isinstance(answer, Failure):
-                    if isinstance(answer.value, Refused):
-                        # The password was right, so trying another one wouldn't help.
-                        answer.value.retry = False
-                    answer.raiseException()
-            self._assertCalling()
-            if not made:
-                raise Refused("no network protocol has anything for this user", retry=False)
-        except Exception:
+        failure = next((one for one in answers if isinstance(one, Failure)), None)
+        if failure is None and not made:
+            reason = "no network protocol has anything for this user"
+            failure = Failure(Refused(reason, retry=False))
+        if failure is None and self not in self._gateway.lines:
+            failure = Failure(Refused("the call ended meanwhile", retry=False))
+        if failure is not None:
+            if isinstance(failure.value, Refused):
+                # The password was right, so trying another one wouldn't help.
+                failure.value.retry = False
             self._gateway.returns.give(made)
-            raise
+            return failure
         # Of another user, before there was a session.
         self.release()
         self._made = made
@@ -288,7 +289,7 @@ class Line:
         if failure.check(Refused, Unavailable, CancelledError) is None:
             # The failure itself is in the log.
             failure = Failure(Unavailable(failure.getErrorMessage()))
-        return failure
+        return untraced(failure)
 
     @property
     def _silent(self) -> bool:

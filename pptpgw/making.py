@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import INetwork, INetworkProtocol, ISubscriber
 from pptpgw.log import Logger, about
 
@@ -65,7 +66,7 @@ class Making:
                 maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
 
     def _came(self, answer: Any, place: int) -> None:
-        self._answers[place] = answer
+        self._answers[place] = untraced(answer) if isinstance(answer, Failure) else answer
         if self._abandoned:
             self._giveBack()
         elif len(self._answers) == len(self._networks):
@@ -128,6 +129,16 @@ class Returns:
     def _over(self, _: object, taken: Deferred[Any]) -> None:
         self._pending.discard(taken)
         self._changed()
+
+
+def untraced(failure: Failure) -> Failure:
+    """
+    C{failure} without its traceback, unless it is a bug. The frames there have those who waited for
+    it; if one of them kept it, only the garbage collector would free them.
+    """
+    if failure.check(PPTPGWError) is None:
+        return failure
+    return Failure(failure.value.with_traceback(None))
 
 
 def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:

@@ -236,7 +236,8 @@ class AuthenticatorExchange(Exchange):
         try:
             self._verdicts.granted(grant)
         except Refused as refusal:
-            self._refusal = refusal
+            # We are in its traceback.
+            self._refusal = refusal.with_traceback(None)
             self._refuse(str(refusal))
         except Exception:
             self._lacking(Failure())

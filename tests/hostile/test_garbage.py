@@ -8,17 +8,20 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
 
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
+from pptpgw.interfaces import INetworkProtocol, ISubscriber
 from pptpgw.line import Line
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
+from pptpgw.section import Limits
 from pptpgw.session.ending import REPORT_SECONDS
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
@@ -69,6 +72,13 @@ def negotiateAnew(caller: Caller) -> None:
     lcp.lowerUp()
     caller.world.run(0.1)
     caller.hangUp()
+
+
+def stay(caller: Caller) -> None:
+    """
+    Until whoever is refused has heard so.
+    """
+    caller.world.rest(20)
 
 
 def forget(caller: Caller) -> None:
@@ -134,8 +144,56 @@ def test_oneWhoseEndIsAccountedForIsFreed(seconds: float) -> None:
     assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
 
 
+@pytest.mark.parametrize("fault", [Refused, Exhausted, Unavailable])
+def test_oneWhomANetworkTurnsAwayIsFreed(fault: type[PPTPGWError]) -> None:
+    """
+    Whatever the reason.
+    """
+    world = World()
+
+    def refuse(subscriber: ISubscriber) -> Deferred[Any]:
+        try:
+            raise fault("no")
+        except PPTPGWError:
+            return fail()
+
+    world.networks["ipv4"].makeProtocol = refuse
+
+    def call() -> None:
+        caller = Caller(world, b"eve", ipv4(world))
+        world.rest(20)
+        assert not caller.isThere()
+        forget(caller)
+
+    found = leftBy(call)
+    world.stop()
+    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+
+
+def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When its answer has come.
+    """
+    world = World()
+    monkeypatch.setitem(USERS, b"stranger", b"a guess")
+
+    def call() -> None:
+        caller = Caller(world, b"stranger", ipv4(world))
+        stay(caller)
+        forget(caller)
+
+    for _ in range(2 * Limits().maxFailures):
+        caller = Caller(world, b"stranger", ipv4(world))
+        world.rest(9)
+        caller.drop()
+    assert world.gateway.lockout._users.locked("stranger")
+    found = leftBy(call)
+    world.stop()
+    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+
+
 @pytest.mark.parametrize("encryption", ["require", "refused"])
-@pytest.mark.parametrize("end", [vanish, hangUp, beHungUp, terminate, negotiateAnew])
+@pytest.mark.parametrize("end", [vanish, hangUp, beHungUp, terminate, negotiateAnew, stay])
 @pytest.mark.parametrize("protocols", [ipv4, everything])
 @pytest.mark.parametrize("user", [b"eve", b"stranger"])
 def test_anEndedSessionIsFreed(
