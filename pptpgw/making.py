@@ -136,9 +136,8 @@ def untraced(failure: Failure) -> Failure:
     C{failure} without its traceback, unless it is a bug. The frames there have those who waited for
     it; if one of them kept it, only the garbage collector would free them.
     """
-    if failure.check(PPTPGWError) is None:
-        return failure
-    return Failure(failure.value.with_traceback(None))
+    error = failure.value
+    return Failure(error.with_traceback(None)) if isinstance(error, PPTPGWError) else failure
 
 
 def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:
