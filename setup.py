@@ -62,7 +62,31 @@ setup(
         # Where RC4 and DES are in hazmat.decrepit.
         "cryptography >= 43",
     ],
-    entry_points={"console_scripts": ["pptpgw = pptpgw.command.main:main"]},
+    entry_points={
+        "console_scripts": ["pptpgw = pptpgw.command.main:main"],
+        "pptpgw.network": [
+            "appletalk = pptpgw.network.generic.shipped:appletalk",
+            "bridge = pptpgw.network.bridge.network:factory",
+            "decnet = pptpgw.network.generic.shipped:decnet",
+            "ipv4 = pptpgw.network.ipv4:factory",
+            "ipv6 = pptpgw.network.ipv6.network:factory",
+            "ipx = pptpgw.network.ipx.network:factory",
+            "mpls = pptpgw.network.mpls.network:factory",
+            "netbios = pptpgw.network.generic.shipped:netbios",
+            "osi = pptpgw.network.generic.shipped:osi",
+            "vines = pptpgw.network.generic.shipped:vines",
+            "xns = pptpgw.network.generic.shipped:xns",
+        ],
+        "pptpgw.authentication": [
+            "chap = pptpgw.auth.protocols:CHAP",
+            "eap = pptpgw.auth.eap:EAP",
+            "mschap = pptpgw.auth.protocols:MSCHAP",
+            "mschapv2 = pptpgw.auth.protocols:MSCHAPV2",
+            "pap = pptpgw.auth.protocols:PAP",
+        ],
+        "pptpgw.pool": ["ranges = pptpgw.session.pool:factory"],
+        "pptpgw.datapath": ["python = pptpgw.ports.path:factory"],
+    },
     extras_require={
         "fuzz": ["atheris >= 3"],
         "postgresql": ["psycopg[binary] >= 3.1.8"],

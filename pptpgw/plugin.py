@@ -5,8 +5,7 @@ Plugins of every kind: those of Twisted's drop-ins, and those of entry points.
       C{twisted/plugins} with the plugin as an attribute, which L{twisted.plugin.getPlugins} finds
       too, or an entry point in the group of its kind (L{KINDS}) with the plugin's name.
     - Lazily: L{find} imports what is called as asked for, and the drop-ins, which say only then
-      what they hold; one that is costly to import names its plugin as L{Lazy} does. L{installed}
-      imports all of one kind.
+      what they hold. L{installed} imports all of one kind.
     - In any order: neither that of installation nor that of imports makes a difference.
     - Verified: a plugin provides its kind, has everything that the kind asks for, and is called
       what it was found by.
@@ -21,14 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import twisted.plugins
 from twisted.cred.strcred import ICheckerFactory
 from twisted.plugin import IPlugin
 from twisted.python.modules import PythonModule, getModule
-from twisted.python.reflect import namedAny
-from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import ConfigurationError
@@ -42,7 +41,7 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
+    from importlib.metadata import Distribution
 
 T = TypeVar("T")
 
@@ -84,41 +83,10 @@ Every kind of plugin, by the interface that its plugins provide.
 
 _BUILT_IN = "twisted.plugins.pptpgw_plugin"
 
-
-class Lazy:
-    """
-    A plugin whose module is imported when something is asked of it that isn't known before, for
-    drop-ins: every run of C{twistd} imports those. What is found here is the plugin itself.
-    """
-
-    def __init__(self, kind: type, path: str, **known: object) -> None:
-        """
-        @param kind: the interface that the plugin provides.
-        @param path: its dotted name, or that of its class, which is called without arguments.
-        @param known: attributes of it, its name first of all.
-        """
-        self._kind: Any = kind
-        self._path = path
-        self._plugin: object = None
-        vars(self).update(known)
-        directlyProvides(self, kind, IPlugin)
-
-    def __getattr__(self, name: str) -> Any:
-        """
-        What the plugin has, if its kind asks for it; Twisted asks every plugin for other things.
-        """
-        if name.startswith("_") or name not in self._kind:
-            raise AttributeError(name)
-        return getattr(self.load(), name)
-
-    def load(self) -> object:
-        """
-        The plugin itself.
-        """
-        if self._plugin is None:
-            named = namedAny(self._path)
-            self._plugin = named() if isinstance(named, type) else named
-        return self._plugin
+_SETUP = Path(__file__).resolve().parent.parent / "setup.py"
+"""
+Where pptpgw runs from its source, this names its entry points, some perhaps since it was installed.
+"""
 
 
 def installed(kind: type[T]) -> dict[str, T]:
@@ -149,6 +117,11 @@ def find(kind: type[T], name: str) -> T:
     """
     found = _found(kind)
     if name not in found:
+        if _SETUP.is_file() and f'"{name} = pptpgw.' in _SETUP.read_text(encoding="utf-8"):
+            raise ConfigurationError(
+                f'the {KINDS[kind].words} "{name}" can\'t be used: the installation of pptpgw '
+                f'doesn\'t name it yet; run "pip install -e ." in {_SETUP.parent}'
+            )
         from difflib import get_close_matches
 
         near = get_close_matches(name, found, n=1)
@@ -235,8 +208,6 @@ def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
     for one in found:
         try:
             plugin: Any = one.load()
-            if isinstance(plugin, Lazy):
-                plugin = plugin.load()
             verifyObject(kind, plugin)
             label = KINDS[kind].label
             if getattr(plugin, label) != name:
@@ -289,12 +260,9 @@ def _entryPoints(group: str) -> Iterator[tuple[str, _Found]]:
     Names and places of the plugins that are entry points in C{group}.
     """
     for distribution in _distributions(group):
+        ours = distribution.metadata["Name"] == "pptpgw"
         for point in distribution.entry_points.select(group=group):
-            yield point.name, _entryPoint(point, distribution)
-
-
-def _entryPoint(point: EntryPoint, distribution: Distribution) -> _Found:
-    return _Found(point.load, lambda: _title(distribution))
+            yield point.name, _Found(point.load, partial(_title, distribution), ours)
 
 
 def _distributions(group: str) -> Iterable[Distribution]:

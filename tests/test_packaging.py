@@ -118,6 +118,13 @@ class Environment:
         assert "web" in listing
         return any(line.split()[:1] == ["pptpgw"] for line in listing.splitlines())
 
+    def offersPlugins(self) -> bool:
+        """
+        Whether the gateway has plugins of its own of each kind that it can't be without.
+        """
+        words = self.twistd("pptpgw", "--help-plugins").split()
+        return {"ipv4", "mschapv2", "ranges", "python", "chap-secrets"} <= set(words)
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -180,7 +187,7 @@ def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
     environment: Environment, unpack: Callable[[], Path]
 ) -> None:
     environment.install(str(unpack()))
-    assert environment.offersGateway()
+    assert environment.offersGateway() and environment.offersPlugins()
     added = environment.files("twisted") - environment.whole
     assert [path.name for path in added] == ["pptpgw_plugin.py"]
     assert (environment.packages / "pptpgw/py.typed").exists()
@@ -211,11 +218,11 @@ def test_withoutACompilerTheGatewayInstallsAllTheSame(
     assert environment.offersGateway()
 
 
-def test_theDropInShowsAfterAnEditableInstallation(
+def test_anEditableInstallationGivesTheSame(
     environment: Environment, unpack: Callable[[], Path]
 ) -> None:
     source = unpack()
     environment.install("--editable", str(source))
     where = environment.run("-c", "import pptpgw; print(pptpgw.__file__)")
     assert Path(where.strip()) == source / "pptpgw/__init__.py"
-    assert environment.offersGateway()
+    assert environment.offersGateway() and environment.offersPlugins()

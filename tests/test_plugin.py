@@ -4,21 +4,19 @@ Finding plugins, in distributions that are made for the test and put where Pytho
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import subprocess
 import sys
 from itertools import permutations
 from textwrap import dedent
-from typing import cast
 
 import pytest
 from twisted.cred.strcred import ICheckerFactory
-from twisted.plugin import CachedDropin, IPlugin, getPlugins
-from zope.interface.verify import verifyObject
+from twisted.plugin import CachedDropin, getPlugins
 
-from pptpgw import plugin
+from pptpgw import __version__, plugin
+from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAddressPoolFactory,
@@ -27,9 +25,9 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
+from pptpgw.network import ipv4
 from pptpgw.plugin import (
     KINDS,
-    Lazy,
     NotInstalled,
     choose,
     find,
@@ -37,7 +35,7 @@ from pptpgw.plugin import (
     specification,
 )
 from tests import distribution
-from tests.distribution import OBSERVER, Site, observer
+from tests.distribution import Site, observer
 
 site = pytest.fixture(distribution.site, name="site")
 
@@ -78,11 +76,10 @@ def test_anotherKindsEntryPointIsNoneOfThisKind(site: Site) -> None:
     assert "quote" not in installed(ISessionObserverFactory)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_theDropInsAreThoseThatTwistedFinds(kind: type) -> None:
-    label = KINDS[kind].label
-    names = [getattr(one, label) for one in getPlugins(cast(type[IPlugin], kind))]
-    assert sorted(installed(kind)) == sorted(names)
+def test_theCheckersAreThoseThatTwistedFinds() -> None:
+    names = [one.authType for one in getPlugins(ICheckerFactory)]
+    assert {"accounts", "chap-secrets", "radius"} < set(names)
+    assert list(installed(ICheckerFactory)) == sorted(names)
 
 
 # Lazily, in any order
@@ -282,6 +279,15 @@ def test_ofTwoVersionsThatCountsWhichPythonWouldImport(site: Site) -> None:
     assert site.warnings == []
 
 
+def test_aBuiltInEntryPointStaysBeforeOthers(site: Site) -> None:
+    site.install("pptpgw-ipv4", {"mine.py": "raise OSError"}, "ipv4 = mine:x", "pptpgw.network")
+    assert find(INetworkFactory, "ipv4").settings is ipv4.IPv4
+    [warning] = site.warnings
+    assert warning == (
+        f'the network protocol "ipv4" of pptpgw-ipv4 1.0 is left out: pptpgw {__version__} has one'
+    )
+
+
 @pytest.mark.parametrize("name", ["chap-secrets", "memory"])
 @pytest.mark.parametrize("dropIn", [False, True])
 def test_aBuiltInOneStaysBeforeOthers(site: Site, name: str, dropIn: bool) -> None:
@@ -338,6 +344,22 @@ def test_anUnknownNameIsToldWhatThereIs(site: Site) -> None:
         find(ISessionObserverFactory, "")
 
 
+def test_whatTheInstallationLacksOfTheSourceIsToldHowToHave(site: Site) -> None:
+    """
+    As after C{git pull}, where a plugin has come since C{pip install -e .}.
+    """
+    site.install("pptpgw", {}, "ipv6 = pptpgw.network.ipv6.network:factory", "pptpgw.network")
+    advice = r'yet; run "pip install -e \." in '
+    for kind, name in [(INetworkFactory, "ipv4"), (IAuthenticationProtocol, "mschapv2")]:
+        with pytest.raises(ConfigurationError, match=f'"{name}" can\'t be used.*{advice}'):
+            find(kind, name)
+    with pytest.raises(NotInstalled, match="did you mean ipv6"):
+        find(INetworkFactory, "ipv66")
+    with pytest.raises(ConfigurationError, match=advice):
+        Configuration().link.methods()
+    assert parse("[ipv4]\n", "x.toml")
+
+
 def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, IPlugged, plugin.Kind("plug", "--plug", "pptpgw.plug"))
     with pytest.raises(
@@ -375,84 +397,7 @@ def test_nothingIsWritten(site: Site) -> None:
     assert sorted(place.rglob("*")) == before
 
 
-# Lazy
-
-
-LAZY = """
-from pptpgw.interfaces import ISessionObserverFactory
-from pptpgw.plugin import Lazy
-
-lazy = Lazy(ISessionObserverFactory, "costly.Costly", name="costly")
-"""
-COSTLY = OBSERVER + dedent(
-    """
-    class Costly(Factory):
-        name = "costly"
-        other = "nobody's"
-        def __init__(self): pass
-    """
-)
-
-
-def test_aLazyPluginIsImportedWhenItIsUsed(site: Site) -> None:
-    site.install("costly", {"twisted/plugins/lazily.py": LAZY, "costly.py": COSTLY})
-    site.install("other", {"other.py": observer("other")}, "other = other:plugin")
-    assert find(ISessionObserverFactory, "other")
-    assert "costly" not in sys.modules
-    found = find(ISessionObserverFactory, "costly")
-    assert found.description == "For a test."
-    assert type(found).__name__ == "Costly"
-
-
-def test_whatTwistedFindsOfALazyPluginIsOneToo(site: Site) -> None:
-    site.install("costly", {"twisted/plugins/lazily.py": LAZY, "costly.py": COSTLY})
-    plugins = [one for one in getPlugins(ISessionObserverFactory) if one.name == "costly"]
-    assert "costly" not in sys.modules
-    assert verifyObject(ISessionObserverFactory, plugins[0])
-    assert plugins[0].description == "For a test."
-    assert plugins[0].makeObserver("", None) is None
-
-
-def test_aLazyPluginMayBeNamedByItself(site: Site) -> None:
-    text = LAZY.replace("costly.Costly", "costly.plugin")
-    site.install("costly", {"twisted/plugins/lazily.py": text, "costly.py": observer("costly")})
-    assert find(ISessionObserverFactory, "costly") is sys.modules["costly"].plugin
-
-
-def test_aLazyPluginThatIsAnEntryPointTooIsOnePlugin(site: Site) -> None:
-    text = LAZY.replace("costly.Costly", "costly.plugin")
-    modules = {"twisted/plugins/lazily.py": text, "costly.py": observer("costly")}
-    site.install("costly", modules, "costly = costly:plugin")
-    assert find(ISessionObserverFactory, "costly") is sys.modules["costly"].plugin
-
-
-def test_aLazyPluginShowsWhatItsKindHasAlone(site: Site) -> None:
-    site.install("costly", {"costly.py": COSTLY})
-    lazy = Lazy(ISessionObserverFactory, "costly.Costly", name="costly")
-    for name in ("other", "__conform__", "_private"):
-        assert not hasattr(lazy, name)
-    assert "costly" not in sys.modules
-    assert lazy.description == "For a test."
-    assert not hasattr(lazy, "other")
-
-
-@pytest.mark.parametrize(
-    "text", ["raise OSError", OBSERVER, OBSERVER + "class Costly:\n    name = 'costly'\n"]
-)
-def test_aLazyPluginThatIsBrokenIsNamed(site: Site, text: str) -> None:
-    site.install("costly", {"twisted/plugins/lazily.py": LAZY, "costly.py": text})
-    assert "costly" not in installed(ISessionObserverFactory)
-    [warning] = site.warnings
-    assert '"costly" of costly 1.0 can\'t be used' in warning
-
-
-def test_whatTheDropInSaysOfABuiltInPluginIsTrue() -> None:
-    dropIn = importlib.import_module("twisted.plugins.pptpgw_plugin")
-    for lazy in vars(dropIn).values():
-        if isinstance(lazy, Lazy):
-            known = {name: one for name, one in vars(lazy).items() if name[0] != "_"}
-            real = lazy.load()
-            assert known == {name: getattr(real, name) for name in known}
+# Our own
 
 
 def test_theDropInIsCheapToImport() -> None:
@@ -467,16 +412,10 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw",
         "pptpgw.auth",
         "pptpgw.auth.plugin",
-        "pptpgw.bucket",
-        "pptpgw.counters",
-        "pptpgw.error",
         "pptpgw.interfaces",
-        "pptpgw.log",
         "pptpgw.naming",
-        "pptpgw.plugin",
-        "pptpgw.timer",
-        "pptpgw.wire",
-        "pptpgw.wire.text",
+        "pptpgw.radius",
+        "pptpgw.radius.plugin",
     }
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.interfaces import IReactorTime
-from twisted.plugin import IPlugin
 from zope.interface import Interface, implementer
 
 from pptpgw.auth import eaptls
@@ -59,7 +58,7 @@ _JUDGED_AS: dict[str, type[Interface]] = {
 _PASSWORDS: dict[str, ServerMethod] = {"mschapv2": MSCHAPV2Method(), "md5": MD5Method()}
 
 
-@implementer(IConfiguredProtocol, IPlugin)
+@implementer(IConfiguredProtocol)
 @dataclass(frozen=True)
 class EAPProtocol:
     """

@@ -1,8 +1,8 @@
 """
 The authentication protocols of our own: the exchanges of L{pptpgw.ppp}, judged by twisted.cred.
 
-They come by the door that a third party's come by: each is named in a drop-in, and the link knows
-what L{IAuthenticationProtocol} says of it.
+They are plugins like a third party's: each is an entry point, in setup.py, and the link knows what
+L{IAuthenticationProtocol} says of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from pptpgw.auth.credentials import (
@@ -33,7 +32,7 @@ from pptpgw.wire import ppp
 Send = Callable[[bytes], None]
 
 
-@implementer(IAuthenticationProtocol, IPlugin)
+@implementer(IAuthenticationProtocol)
 class PAPProtocol:
     """
     A name and a password in clear.
@@ -77,7 +76,7 @@ class PAPProtocol:
         return PAPCredentials(claim, username)
 
 
-@implementer(IAuthenticationProtocol, IPlugin)
+@implementer(IAuthenticationProtocol)
 @dataclass(frozen=True)
 class CHAPProtocol:
     """

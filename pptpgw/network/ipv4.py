@@ -250,6 +250,9 @@ class IPv4Factory:
         return network
 
 
+factory = IPv4Factory()
+
+
 def gatewaysOwn(settings: IPv4, called: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
     """
     The gateway's own addresses, which no caller can have.

@@ -221,3 +221,6 @@ class PythonDataPathFactory:
         if not capture.file:
             return PortDataPath(*arguments)
         return CapturingDataPath(*arguments, Path(capture.file), capture.size << 20, capture.files)
+
+
+factory = PythonDataPathFactory()

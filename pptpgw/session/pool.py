@@ -275,3 +275,6 @@ class AddressPoolFactory:
                 f'[ipv4] allocator = "ranges:{argument}": it takes no argument'
             )
         return AddressPool(ranges)
+
+
+factory = AddressPoolFactory()

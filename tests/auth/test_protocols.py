@@ -130,7 +130,7 @@ def test_repeatBeforeTheEnd(method: IAuthenticationProtocol) -> None:
 
 def test_builtIn() -> None:
     """
-    Our own are drop-ins like any other's, found by name; the strongest that needs nothing but a
+    Our own are plugins like any other's, found by name; the strongest that needs nothing but a
     password is the default.
     """
     found = plugin.installed(IAuthenticationProtocol)

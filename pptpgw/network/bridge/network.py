@@ -302,3 +302,6 @@ class BridgeFactory:
             environment.counters,
         )
         return BridgeNetwork(settings, environment, device)
+
+
+factory = BridgeFactory()

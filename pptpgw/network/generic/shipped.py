@@ -1,5 +1,5 @@
 """
-The factories of the protocols that come declared (C{protocols.toml}), for the plugins' drop-in.
+The factories of the protocols that come declared (C{protocols.toml}): entry points.
 """
 
 from __future__ import annotations

@@ -337,6 +337,9 @@ class IPv6Factory:
         return IPv6Sessions(settings, environment)
 
 
+factory = IPv6Factory()
+
+
 def _judge(settings: IPv6, mru: int) -> None:
     """
     Judge what no key can judge alone.

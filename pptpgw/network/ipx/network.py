@@ -212,3 +212,6 @@ class IPXFactory:
         See L{INetworkFactory.makeNetwork}.
         """
         return IPXNetwork(settings, environment)
+
+
+factory = IPXFactory()

@@ -360,3 +360,6 @@ class MPLSFactory:
                 environment.counters,
             )
         return MPLSNetwork(settings, environment, device)
+
+
+factory = MPLSFactory()
