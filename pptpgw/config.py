@@ -162,6 +162,9 @@ def _networkSection(name: str, faults: list[str]) -> type | None:
     """
     try:
         section: type = plugin.find(INetworkFactory, name).settings
+    except plugin.Outdated as error:
+        faults.append(str(error))
+        return None
     except plugin.NotInstalled:
         pass
     except ConfigurationError:

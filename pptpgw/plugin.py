@@ -108,6 +108,12 @@ class NotInstalled(ConfigurationError):
     """
 
 
+class Outdated(NotInstalled):
+    """
+    A plugin of pptpgw's own is in the source, but was not when pptpgw was installed from it.
+    """
+
+
 def find(kind: type[T], name: str) -> T:
     """
     The plugin of C{kind} that is called C{name}.
@@ -118,7 +124,7 @@ def find(kind: type[T], name: str) -> T:
     found = _found(kind)
     if name not in found:
         if _SETUP.is_file() and f'"{name} = pptpgw.' in _SETUP.read_text(encoding="utf-8"):
-            raise ConfigurationError(
+            raise Outdated(
                 f'the {KINDS[kind].words} "{name}" can\'t be used: the installation of pptpgw '
                 f'doesn\'t name it yet; run "pip install -e ." in {_SETUP.parent}'
             )

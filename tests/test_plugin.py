@@ -16,7 +16,7 @@ from twisted.cred.strcred import ICheckerFactory
 from twisted.plugin import CachedDropin, getPlugins
 
 from pptpgw import __version__, plugin
-from pptpgw.config import Configuration, parse
+from pptpgw.config import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAddressPoolFactory,
@@ -351,13 +351,14 @@ def test_whatTheInstallationLacksOfTheSourceIsToldHowToHave(site: Site) -> None:
     site.install("pptpgw", {}, "ipv6 = pptpgw.network.ipv6.network:factory", "pptpgw.network")
     advice = r'yet; run "pip install -e \." in '
     for kind, name in [(INetworkFactory, "ipv4"), (IAuthenticationProtocol, "mschapv2")]:
-        with pytest.raises(ConfigurationError, match=f'"{name}" can\'t be used.*{advice}'):
+        with pytest.raises(NotInstalled, match=f'"{name}" can\'t be used.*{advice}'):
             find(kind, name)
     with pytest.raises(NotInstalled, match="did you mean ipv6"):
         find(INetworkFactory, "ipv66")
-    with pytest.raises(ConfigurationError, match=advice):
-        Configuration().link.methods()
-    assert parse("[ipv4]\n", "x.toml")
+    with pytest.raises(NotInstalled, match=advice):
+        choose(INetworkFactory, ["ipv6", "ipv4"])
+    with pytest.raises(ConfigurationError, match=f"^x.toml: the network protocol.*{advice}.*$"):
+        parse("[ipv4]\n", "x.toml")
 
 
 def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None:
