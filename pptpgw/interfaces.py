@@ -43,7 +43,7 @@ class Tunnel:
 @dataclass(frozen=True, slots=True)
 class MPPEParameters:
     """
-    What one direction of MPPE needs (RFC 3078, RFC 3079).
+    The parameters of MPPE in one direction (RFC 3078, RFC 3079).
 
     @ivar startKey: the start key of this direction: 8 octets for 40 and 56 bits, 16 for 128.
     @ivar bits: 40, 56 or 128.
@@ -58,7 +58,7 @@ class MPPEParameters:
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """
-    What a network protocol is joined to, not how to reach it.
+    The network that a network protocol is attached to. It doesn't say how packets get there.
 
     @ivar addresses: the networks that the peer may send from and that lead to it.
     @ivar mtu: the largest packet, in octets, that may be sent to the peer.
@@ -67,8 +67,8 @@ class Attachment:
     @ivar local: for IPv6 on the data path's own network: called with each packet that concerns the
         link alone, its source or destination link-local or its destination multicast (RFC 4291
         sections 2.5.6 and 2.7); without it they are counted and silently discarded.
-    @ivar permits: for IPv4 and IPv6: asked whether a packet may pass, either way; what concerns
-        the link alone passes without; None: all may.
+    @ivar permits: for IPv4 and IPv6: says whether a packet may pass, either way. It isn't called
+        for packets that concern the link alone; None permits all.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -80,14 +80,14 @@ class Attachment:
 
 Attachments = Mapping[int, Attachment]
 """
-What a network protocol is joined to, by the PPP protocol number of its packets: MPLS, for one, has
-two.
+The attachments of a network protocol by the PPP protocol number of its packets. MPLS for example
+has two numbers.
 """
 
 
 class IChannelOwner(Interface):
     """
-    What a data path tells the link whose frames it carries.
+    The methods by which a data path calls the link whose frames it carries.
     """
 
     def frameReceived(protocol: int, information: bytes) -> None:
@@ -115,7 +115,7 @@ class IChannelOwner(Interface):
 
     def channelFailed(reason: str) -> None:
         """
-        The channel can't be saved (coherency errors past the threshold): the link must end.
+        The channel failed for good, with too many coherency errors: the link must end.
         """
 
 
@@ -133,8 +133,8 @@ class IChannel(Interface):
 
     def sendPacket(protocol: int, packet: bytes) -> None:
         """
-        Send a network packet of a protocol that is open, encrypted where that is on: how a network
-        that is served inside this process sends.
+        Send a network packet of an open protocol, encrypted if encryption is on. Networks that are
+        served inside this process send by this.
         """
 
     def setFraming(acfc: bool, pfc: bool) -> None:
@@ -169,12 +169,12 @@ class IChannel(Interface):
 
     def closeNetwork(protocol: int) -> None:
         """
-        Stop carrying C{protocol}; harmless where it isn't open.
+        Stop carrying C{protocol}, if it is open.
         """
 
     def close() -> None:
         """
-        The call is over: forget everything. Harmless the second time.
+        Forget everything, since the call is over. Calling this again does nothing.
         """
 
 
@@ -183,34 +183,34 @@ class IKernelInterface(Interface):
     The interface by which a data path's own network reaches the kernel of this machine.
     """
 
-    name = Attribute("Its name, as C{ip link} has it.")
+    name = Attribute("Its name, as C{ip link} shows it.")
 
     def addAddress(address: IPv4Interface | IPv6Interface) -> None:
         """
-        Give it an address of ours; it goes with the interface.
+        Give the interface an address, which is removed with it.
 
-        @raise pptpgw.error.PPTPGWError: the kernel won't have it; the text says why.
+        @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
         """
 
     def addRoute(network: IPv4Network | IPv6Network) -> None:
         """
-        Lead C{network} to it, unless a wider one leads there already; each time is taken back by
-        one L{removeRoute}, or with the interface.
+        Route C{network} to the interface, unless a wider route leads there already. Each call is
+        undone by one call of L{removeRoute}, or with the interface.
 
-        @raise pptpgw.error.PPTPGWError: the kernel won't have it; the text says why.
+        @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
         """
 
     def removeRoute(network: IPv4Network | IPv6Network) -> None:
         """
-        Take that back; harmless where there was nothing to do.
+        Undo one call of L{addRoute}, if there was one.
         """
 
 
 class IDataPath(Interface):
     """
-    The way that packets go, for the whole gateway.
+    The data path of the whole gateway, which carries packets between GRE and networks.
 
-    One that provides L{ISessionObserver} too is told of sessions, as observers are.
+    A data path that also provides L{ISessionObserver} is told of sessions, as observers are.
     """
 
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no call.")
@@ -218,7 +218,7 @@ class IDataPath(Interface):
 
     def start() -> None:
         """
-        Open what it needs, while the process has its privileges.
+        Open the devices and sockets that it needs, while the process has its privileges.
 
         @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
         """
@@ -250,7 +250,7 @@ class IHealth(Interface):
 
 class INetworkLink(Interface):
     """
-    What a link gives a network protocol that is attached to it.
+    A link as a network protocol that is attached to it sees it.
     """
 
     clock = Attribute("The L{twisted.internet.interfaces.IReactorTime} to take timers from.")
@@ -263,8 +263,8 @@ class INetworkLink(Interface):
 
     def sendPacket(number: int, packet: bytes) -> None:
         """
-        Send a packet of a protocol that is open, under its PPP protocol number: how a network that
-        is served inside this process sends. What is larger than the attachment's MTU is counted and
+        Send a packet of an open protocol, under its PPP protocol number. Networks that are served
+        inside this process send by this. A packet larger than the attachment's MTU is counted and
         discarded.
         """
 
@@ -275,7 +275,7 @@ class INetworkLink(Interface):
 
     def networkChanged(protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        While it is open: it has other addresses from now on, for one.
+        The attachments of a protocol that is open changed, its addresses for example.
         """
 
     def networkClosed(protocol: INetworkProtocol) -> None:
@@ -291,7 +291,7 @@ class INetworkLink(Interface):
 
 class INetworkProtocol(Interface):
     """
-    One network control protocol on one link: what pppd calls a protent.
+    One network control protocol on one link. pppd calls this a protent.
 
     The link calls, in this order: attach; open and lowerUp when its network phase begins; received
     for each packet; rejected where the peer's Protocol-Reject names it; close and lowerDown at the
@@ -355,7 +355,7 @@ class ISubscriber(Interface):
 
 class INetworkEnvironment(Interface):
     """
-    What the gateway gives a network.
+    The gateway as a network sees it.
     """
 
     reactor = Attribute("The reactor.")
@@ -370,21 +370,21 @@ class INetworkEnvironment(Interface):
 
 class INetwork(Interface):
     """
-    One network that the gateway serves: what its sessions share.
+    One network that the gateway serves, which its sessions share.
 
-    One that provides L{ISessionObserver} too is told of sessions, as observers are.
+    A network that also provides L{ISessionObserver} is told of sessions, as observers are.
     """
 
     def start() -> None:
         """
-        Open what it needs (devices, addresses), while the process has its privileges.
+        Open devices and set addresses, while the process has its privileges.
 
         @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
         """
 
     def stop() -> None:
         """
-        Every session is over: close everything. Harmless the second time.
+        Close everything, after every session has ended. Calling this again does nothing.
         """
 
     def makeProtocol(subscriber: ISubscriber) -> Deferred[Any]:
@@ -442,10 +442,10 @@ class INetworkFactory(IPlugin):
 
 class IPacketSession(Interface):
     """
-    One session with a declared protocol, as an L{IPacketService} is given it.
+    One session with a declared protocol, as an L{IPacketService} sees it.
     """
 
-    subscriber = Attribute("Whose session it is, an L{ISubscriber}.")
+    subscriber = Attribute("The user of the session, an L{ISubscriber}.")
     mtu = Attribute("The largest packet, in octets, that may be sent to it.")
 
     def send(number: int, packet: bytes) -> None:
@@ -458,8 +458,8 @@ class IPacketSession(Interface):
 class IPacketService(Interface):
     """
     An object in this process that takes the packets of a declared protocol: C{to =
-    "object:DOTTED.NAME"} in C{[[network.generic]]} names one, or a callable that makes one of the
-    reactor. What it raises is logged and goes no further.
+    "object:DOTTED.NAME"} in C{[[network.generic]]} names one, or a callable that makes one, given
+    the reactor. Exceptions that it raises are logged and go no further.
     """
 
     def sessionOpened(session: IPacketSession) -> None:
@@ -480,7 +480,7 @@ class IPacketService(Interface):
 
 class IAddressPool(Interface):
     """
-    Where IPv4 addresses for subscribers come from.
+    A source of IPv4 addresses for subscribers.
     """
 
     networks = Attribute("The networks that cover its addresses, a tuple of IPv4Network.")
@@ -502,17 +502,17 @@ class IAddressPool(Interface):
 
 DEFAULT_POOL = "default"
 """
-What the pool of those users is called whose accounts name none: C{[ipv4] pool}.
+The name of the pool for users whose accounts name none: C{[ipv4] pool}.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PoolRanges:
     """
-    What a pool consists of.
+    The addresses of a pool.
 
     @ivar ranges: the first and the last address of each run of addresses; no two pools share one.
-    @ivar next: the name of the pool to take from where this one is used up; empty: none.
+    @ivar next: the name of the pool to take from when this one is used up; empty for none.
     """
 
     ranges: tuple[tuple[IPv4Address, IPv4Address], ...]
@@ -535,8 +535,8 @@ class IAddressPools(IAddressPool):
 
     def reserve(user: str, addresses: Sequence[str]) -> None:
         """
-        The account of C{user} owns these addresses (dotted): no pool gives them to anybody else.
-        They replace those that it owned before; none: it owns none any more.
+        Record that the account of C{user} owns C{addresses}, dotted, so that no pool gives them to
+        another user. They replace those that it owned before.
         """
 
 
@@ -554,9 +554,9 @@ class IReloadable(Interface):
 
     def reload(settings: Any) -> Sequence[str]:
         """
-        Be what C{settings}, of the same type as before, say from now on; sessions stay.
+        Apply C{settings}, of the same type as before; sessions stay.
 
-        @return: the keys (as the file has them) that are not what they were and need a new start.
+        @return: the keys, as the file names them, whose changes need a restart.
         """
 
 
@@ -582,7 +582,7 @@ class IAddressPoolFactory(IPlugin):
 
 class ISessionObserver(Interface):
     """
-    Somebody who is told what happens to sessions. What it raises is logged and goes no further.
+    An observer of sessions. Exceptions that it raises are logged and go no further.
 
     L{pptpgw.session.observer.SessionObserver} is an implementation to derive from.
     """
@@ -604,26 +604,29 @@ class ISessionObserver(Interface):
 
     def networksChanged(session: Any) -> None:
         """
-        A network protocol that is open has other networks: a prefix was delegated, for one.
+        The networks of an open network protocol changed: a prefix was delegated, for example.
         """
 
     def sessionChanged(session: Any) -> None:
         """
-        What the session is allowed has changed: C{session.profile} is another one.
+        The session has another C{profile}, since an operator or a server changed it.
         """
 
     def sessionEnded(session: Any, cause: str) -> Deferred[Any] | None:
         """
         The session is over; L{pptpgw.cause.codeOf} gives the code of the cause.
 
-        @return: where that takes time, what fires when it is accounted for: so long, but no longer
-            than L{pptpgw.session.ending.REPORT_SECONDS}, nobody else gets what the session had.
+        @return: None, or a Deferred that fires when the end is accounted for. The addresses of the
+            session aren't given again before that, or before
+            L{pptpgw.session.ending.REPORT_SECONDS} have passed.
         """
 
     def callerRefused(caller: str, name: str, method: str, reason: str) -> None:
         """
-        Somebody at the address C{caller} who says it is C{name}, by the authentication protocol
-        C{method}, is turned away; both are empty where the call itself was refused.
+        A caller at the address C{caller} was turned away.
+
+        @param name: the user that it claimed to be; empty if the call itself was refused.
+        @param method: the authentication protocol; empty if the call itself was refused.
         """
 
     def lockedOut(kind: str, subject: str, failures: int, until: float) -> None:
@@ -681,22 +684,22 @@ class IKeys(Interface):
 
     def send(bits: int, stateful: bool) -> MPPEParameters:
         """
-        For what this end encrypts.
+        The parameters for packets that this end encrypts.
         """
 
     def receive(bits: int, stateful: bool) -> MPPEParameters:
         """
-        For what this end decrypts.
+        The parameters for packets that this end decrypts.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    Whose claim it is.
+    The caller that makes a claim.
 
-    @ivar address: the address (dotted) that it calls from; C{called}: the one that it called.
-    @ivar port: the number of its session, if it gets one; C{session} the session's identifier.
+    @ivar address: the address (dotted) that it calls from; C{called}: the address that it called.
+    @ivar port: the number of its session, if it gets one; C{session}: the session's identifier.
     """
 
     address: str
@@ -753,7 +756,7 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    A claim was found true.
+    The verdict that a claim is true.
 
     @ivar name: the user's name as the authenticator knows it.
     @ivar message: what the peer is told with its success; C{S=...} of MS-CHAPv2 begins it.
@@ -769,34 +772,34 @@ class Grant:
 
 class IConfigurable(Interface):
     """
-    A credentials checker that the configuration concerns.
+    A credentials checker that needs the configuration.
     """
 
     def configure(configuration: Any) -> None:
         """
-        Before anybody is checked: the whole L{pptpgw.config.Configuration}.
+        Take the whole L{pptpgw.config.Configuration}. This is called before any claim is checked.
 
-        @raise pptpgw.error.PPTPGWError: it is of no use; the text says why.
+        @raise pptpgw.error.PPTPGWError: it can't be used; the text says why.
         """
 
 
 class IClaimCredentials(ICredentials):
     """
     A claim as twisted.cred judges it: the L{ICredentials} of the kind that the checkers look for
-    (C{IUsernamePassword}, C{IUsernameHashedPassword}), with what a checker's yes leaves behind.
+    (C{IUsernamePassword}, C{IUsernameHashedPassword}), with the results of a successful check.
 
     L{pptpgw.auth.credentials.ClaimCredentials} is an implementation to derive from.
     """
 
-    username = Attribute("Whom the claim is checked as, bytes.")
+    username = Attribute("The name of the account to check against, bytes.")
     message = Attribute("Once found true: L{Grant.message}.")
     keys = Attribute("Once found true: L{Grant.keys}.")
 
 
 class ICertifiedName(IClaimCredentials):
     """
-    The name in a certificate that has been verified already, chain, times and possession of its
-    key (RFC 5216 section 5.3): what is left to a checker is whether there is such an account, and
+    The name in a certificate whose chain, times and possession of the key have been verified
+    already (RFC 5216 section 5.3). A checker only decides whether there is such an account, and
     whether it may be used.
     """
 
@@ -805,51 +808,54 @@ class ICertifiedName(IClaimCredentials):
 
 class IChangedPassword(IClaimCredentials):
     """
-    A caller who knows its password, which has expired, and says what it is from now on (RFC 2759
-    section 7).
+    A caller's request to change its password, which has expired (RFC 2759 section 7).
 
-    A checker that says yes has changed it. One that does so raises, of a right password that has
-    expired, L{pptpgw.auth.rejection.Rejection} with the error 648: that is what asks for the new
-    one.
+    A checker that accepts the credentials has changed the password. Such a checker fails with
+    L{pptpgw.auth.rejection.Rejection} and the error 648 for a right password that has expired: that
+    asks the caller for the new one.
     """
 
     def changed(oldHash: bytes) -> bytes | None:
         """
-        The new password, in UTF-16 little-endian, if the caller knows the old one, whose NT hash
-        C{oldHash} is, and the new one; None: it doesn't. It may be empty.
+        The new password, in UTF-16 little-endian, which may be empty; None if the caller doesn't
+        know the old and the new one.
+
+        @param oldHash: the NT hash of the old password.
         """
 
 
 class IEAPCredentials(IClaimCredentials):
     """
-    A caller who speaks EAP, for a checker that has somebody else judge it (a pass-through
+    A caller that speaks EAP, for a checker that lets a server judge it (a pass-through
     authenticator, RFC 3748 section 2.3, such as RFC 3579 describes for RADIUS).
 
-    Before it says yes, the checker sets C{keys} to what the conversation earned, an L{IKeys}, or
-    leaves it None. It says no as to all credentials; the caller is told with an EAP Failure either
-    way, which the checker needn't pass on.
+    Before it accepts the credentials, the checker sets C{keys} to the keys that the conversation
+    earned, an L{IKeys}, or leaves it None. It refuses them like all credentials; the caller is sent
+    an EAP Failure then, which the checker needn't pass on.
     """
 
-    response = Attribute("The caller's EAP Response that the judge begins with: its identity.")
+    response = Attribute("The caller's first EAP Response for the server: its identity.")
 
     def converse(request: bytes) -> Deferred[bytes]:
         """
-        Send the judge's EAP Request, of whatever method, to the caller as it is; fires with the
-        caller's EAP Response, as it came. It fails where the caller is silent, where the link ends,
-        or where C{request} is no EAP Request of at most 1500 octets; only one at a time is allowed.
-        Cancelling it ends the conversation.
+        Send an EAP Request of the server's, of any method, to the caller unchanged. Only one at a
+        time is allowed.
+
+        @return: fires with the caller's EAP Response, unchanged. It fails if the caller is silent,
+            if the link ends, or if C{request} is no EAP Request of at most 1500 octets. Cancelling
+            it ends the conversation.
         """
 
 
 class IVerdicts(Interface):
     """
-    Whom the authenticator's side of an exchange tells.
+    The owner of the authenticator's side of an exchange, which is told the results.
     """
 
     def granted(grant: Grant) -> None:
         """
-        The peer is who it says, and hasn't been told yet: get ready. L{pptpgw.error.Refused} turns
-        it down after all, and for good.
+        The peer's claim is true, but the peer hasn't been told yet: prepare its session. Failing
+        with L{pptpgw.error.Refused} refuses the peer after all, and for good.
         """
 
     def authenticated(grant: Grant) -> None:
@@ -866,17 +872,17 @@ class IVerdicts(Interface):
 
 class IPeerResults(Interface):
     """
-    Whom the peer's side of an exchange tells.
+    The owner of the peer's side of an exchange, which is told the results.
     """
 
     def proven(keys: IKeys | None) -> None:
         """
-        The authenticator believes us, told once; the keys that this earned.
+        The authenticator has accepted us. This is called once, with the keys that were earned.
         """
 
     def refused(reason: str) -> None:
         """
-        It doesn't, it is silent, or it failed to prove itself.
+        The authenticator has refused us, is silent, or failed to authenticate itself.
         """
 
 
@@ -893,8 +899,8 @@ class IExchange(Interface):
 
     def received(packet: bytes) -> None:
         """
-        The information field of a frame of the protocol's number. Nothing that arrives raises; what
-        has no place is silently discarded.
+        Handle the information field of a frame with the protocol's number. No input raises an
+        exception; unexpected packets are silently discarded.
         """
 
     def stop() -> None:
@@ -910,8 +916,8 @@ class IAuthenticatorExchange(IExchange):
 
     def repeat() -> None:
         """
-        The peer seems not to have heard that it is believed: tell it again, unless it is a peer of
-        this protocol that asks again.
+        Tell the peer its success once more, since it seems not to have heard of it; unless peers of
+        this protocol ask again by themselves.
         """
 
 
@@ -940,8 +946,8 @@ class IAuthenticationProtocol(IPlugin):
     )
     earnsKeys = Attribute("Whether success earns keys for MPPE.")
     strength = Attribute(
-        "What is stronger is offered first: a password in clear has 100, a hash of it 200, MS-CHAP "
-        "300, and MS-CHAPv2, where both ends prove themselves, 400."
+        "Stronger protocols are offered first: a password in clear has 100, a hash 200, MS-CHAP "
+        "300, and MS-CHAPv2, where both ends authenticate, 400."
     )
 
     def makeAuthenticator(
@@ -953,14 +959,14 @@ class IAuthenticationProtocol(IPlugin):
         rechallenge: float,
     ) -> IAuthenticatorExchange:
         """
-        The exchange by which the peer proves itself to us.
+        Make the exchange by which the peer authenticates to us.
 
         @param send: sends a packet of L{number}, at most 1020 octets (RFC 3748 section 3.1).
-        @param name: ours, never empty.
+        @param name: our name, never empty.
         @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, or with
             L{pptpgw.error.Unavailable} if that can't be done.
-        @param rechallenge: seconds until a peer that has proven itself is asked again, where the
-            protocol can; 0: never.
+        @param rechallenge: seconds until an authenticated peer is challenged again, if the protocol
+            can do that; 0 for never.
         """
 
     def makePeer(
@@ -971,14 +977,14 @@ class IAuthenticationProtocol(IPlugin):
         results: IPeerResults,
     ) -> IExchange:
         """
-        The exchange by which we prove ourselves to the peer.
+        Make the exchange by which we authenticate to the peer.
 
         @param send: as for L{makeAuthenticator}.
         """
 
     def credentials(claim: Claim, username: bytes) -> IClaimCredentials:
         """
-        A claim of this protocol's as credentials, for any checker that judges their kind.
+        Make credentials of a claim of this protocol's, for any checker that judges their kind.
 
         @param username: the account to check against; C{claim.name}, or that without its Windows
             domain.
@@ -994,7 +1000,7 @@ class IConfiguredProtocol(IAuthenticationProtocol):
         configuration: Any, judged: Container[type[Interface]]
     ) -> IAuthenticationProtocol:
         """
-        The protocol as C{configuration} wants it, files read.
+        Make the protocol with the settings of C{configuration}, and read the files that it names.
 
         @param configuration: the whole L{pptpgw.config.Configuration}.
         @param judged: the kinds of credentials that there is a checker for.

@@ -2,7 +2,7 @@
 Claims as twisted.cred credentials.
 
 PAP's is an L{IUsernamePassword}, the others are L{IUsernameHashedPassword}s: a checker that knows
-the password calls C{checkPassword} with it, whoever wrote the checker.  What succeeds leaves behind
+the password calls C{checkPassword} with it, as every checker does.  What succeeds leaves behind
 the message of the Success and the MPPE keys that were earned.
 """
 

@@ -170,7 +170,7 @@ class Capture:
 
     def close(self, counters: Counters) -> None:
         """
-        A call is over; harmless the second time.
+        A call is over. Calling this again does nothing.
         """
         recorder = self._recorders.pop(counters, None)
         if recorder is not None:

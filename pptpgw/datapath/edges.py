@@ -39,7 +39,7 @@ class GRE(Protocol):
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         """
-        Take that back; harmless the second time.
+        Take that back. Calling this again does nothing.
         """
 
     def sender(self, localAddress: str, peerAddress: str) -> Send:

@@ -136,7 +136,7 @@ class Network:
         failures: Bucket,
     ) -> None:
         """
-        @param failures: how often a failure of whoever takes the packets may be logged.
+        @param failures: limits how often a failure of the receiver of packets is logged.
         """
         self.protocol = protocol
         self.field = protocol.to_bytes(2, "big")

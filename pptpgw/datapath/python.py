@@ -74,12 +74,12 @@ class PythonDataPath:
 
     def start(self) -> None:
         """
-        The ports are opened by whoever gave them.
+        Do nothing: the code that passed the ports opens them.
         """
 
     def stop(self) -> Deferred[None] | None:
         """
-        The ports are closed by whoever gave them.
+        Do nothing: the code that passed the ports closes them.
         """
         return None
 

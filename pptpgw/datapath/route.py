@@ -1,5 +1,5 @@
 """
-Longest-prefix lookup from a destination address to whoever leads there.
+Longest-prefix lookup from a destination address to the target of its route.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class _Identifier(Option["IPV6CP"]):
         return owner.suggested
 
     def missing(self, owner: IPV6CP) -> bytes | None:
-        # Whoever doesn't ask after that doesn't know the option (section 4.1).
+        # A peer that doesn't ask after that doesn't know the option (section 4.1).
         return owner.settings.peerIdentifier if owner.negotiator.naks == 0 else None
 
     def stalled(self, owner: IPV6CP, value: bytes) -> None:

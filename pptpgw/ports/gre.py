@@ -202,7 +202,7 @@ class GREPort:
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         """
-        Take that back; harmless the second time.
+        Take that back. Calling this again does nothing.
         """
         self._channels.pop(_key(peerAddress, localCallID), None)
 

@@ -73,7 +73,7 @@ class LineFile:
 
     def open(self) -> None:
         """
-        Open it; harmless where it is open.
+        Open the file, if it isn't open.
 
         @raise ConfigurationError: it can't be; the text says why.
         """
@@ -85,7 +85,7 @@ class LineFile:
 
     def close(self) -> None:
         """
-        Close it; harmless where it isn't open.
+        Close the file, if it is open.
         """
         if self._descriptor >= 0:
             os.close(self._descriptor)

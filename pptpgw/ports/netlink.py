@@ -85,8 +85,8 @@ class NetlinkPort:
 
     def remove(self) -> None:
         """
-        Undo what was done; harmless the second time. What is gone already, with the interface
-        perhaps, is left at that.
+        Undo what was done. Calling this again does nothing. What is gone already, with the
+        interface perhaps, is left at that.
         """
         kernel, self._kernel = self._kernel, None
         if kernel is None:

@@ -133,7 +133,8 @@ class Masquerade:
 
     def stop(self) -> Deferred[None]:
         """
-        Remove the table and put the switch back; harmless the second time, or without a start.
+        Remove the table and restore the switch. Calling this again, or without a start, does
+        nothing.
         """
         if not self._started:
             return succeed(None)

@@ -110,7 +110,7 @@ class Run(ProcessProtocol):
 
     def kill(self) -> None:
         """
-        Kill it and all that it started; harmless where it is over.
+        Kill the script and all that it started, if it still runs.
         """
         if self._killed or self.over.called or self.transport is None:
             return

@@ -178,7 +178,7 @@ class Shaper(SessionObserver):
 
     def stop(self) -> None:
         """
-        Every session is over: remove what was made. Harmless the second time.
+        Every session is over: remove what was made. Calling this again does nothing.
         """
         self._upkeep.stop()
         self._watch.stop()

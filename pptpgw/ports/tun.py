@@ -242,7 +242,7 @@ class TUNPort:
 
     def stop(self) -> Deferred[None]:
         """
-        Close the device, after every session; harmless the second time.
+        Close the device, after every session. Calling this again does nothing.
         """
         if self._descriptor >= 0:
             self._reactor.removeReader(self)

@@ -267,7 +267,7 @@ class EAPAuthenticator(Exchange):
         if self._grantedName is None:
             self._verdicts.granted(grant)
             if self._stopped:
-                # Whoever was told has ended the link.
+                # The owner was told, and has ended the link.
                 raise CancelledError
         elif grant.name != self._grantedName:
             raise Refused("the peer took another name when it was asked again", retry=False)
@@ -333,7 +333,7 @@ class EAPAuthenticator(Exchange):
         self._end()
 
     def _end(self) -> None:
-        # Whoever judges may wait for a Response in turn.
+        # The checker may wait for a Response in turn.
         awaited = self._judging or self._waiting
         if awaited is not None:
             awaited.cancel()

@@ -141,7 +141,7 @@ class MSCHAPV2Method:
 
 class RelayedMethod:
     """
-    All methods that whoever judges knows: RADIUS, for one (RFC 3579).
+    All methods that the checker knows, such as a RADIUS server (RFC 3579).
     """
 
     name = "radius"

@@ -291,7 +291,7 @@ class Call:
 
     def finish(self, cause: str) -> None:
         """
-        The call is over, nothing more is sent for it.  Harmless the second time.
+        The call is over, nothing more is sent for it. Calling this again does nothing.
         """
         if self.state is CallState.ENDED:
             return

@@ -1,7 +1,7 @@
 """
 Sessions that are over and whose end is being accounted for: what they had is nobody else's so long.
 
-Whoever accounts may be slow, or never answer; L{REPORT_SECONDS} is the limit.
+Accounting may be slow, or never finish; L{REPORT_SECONDS} is the limit.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class FailureTable:
 
 class Lockout:
     """
-    Stands before whoever judges claims.
+    Wraps the judging of claims: it refuses claims during a lockout, and counts false ones.
     """
 
     def __init__(self, clock: IReactorTime, limits: Limits, told: Told) -> None:

@@ -38,7 +38,7 @@ class Prefixes(Protocol):
 
     def release(self, prefix: IPv6Network) -> None:
         """
-        Take C{prefix} back; harmless where it isn't in use.
+        Take C{prefix} back, if it is in use.
         """
 
 

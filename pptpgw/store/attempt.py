@@ -11,7 +11,7 @@ from pptpgw.store.record import Attempts
 
 MOST_SUBJECTS = 65536
 """
-How many subjects are kept: whoever dials can name as many as it likes.
+How many subjects are kept at most, since strangers can name any number of users.
 """
 
 _COLUMNS = "kind, subject, failures, last, until"

@@ -25,7 +25,7 @@ class IStore(Interface):
 
     def open() -> Deferred[None]:
         """
-        Connect, and bring the tables to the form of this version; harmless when repeated.
+        Connect, and bring the tables to the form of this version. Calling this again does nothing.
         """
 
     def close() -> None:
@@ -143,7 +143,7 @@ class IStore(Interface):
 
     def forgetAttempts(kind: str, subject: str) -> Deferred[None]:
         """
-        Let the subject begin anew; harmless where nothing is known.
+        Forget the failures of the subject, if there are any.
         """
 
     # Sessions

@@ -91,7 +91,7 @@ def change(
 
     @raise Unknown: there is no such user, or no such profile to share.
     """
-    # Whoever else writes waits from here on.
+    # Other writers wait from here on.
     _must(transaction.execute("UPDATE users SET name = name WHERE name = ?", name), name)
     if disabled is not None:
         transaction.execute("UPDATE users SET disabled = ? WHERE name = ?", int(disabled), name)

@@ -113,7 +113,7 @@ class Device(Protocol):
 
     def stop(self) -> object:
         """
-        Close it; harmless the second time.
+        Close it. Calling this again does nothing.
         """
 
 
@@ -171,7 +171,7 @@ class BridgedSession(BCP):
 
     def leave(self) -> None:
         """
-        Leave the switch; harmless the second time.
+        Leave the switch. Calling this again does nothing.
         """
         port, self._port = self._port, None
         if port is not None:

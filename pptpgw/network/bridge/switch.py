@@ -144,7 +144,7 @@ class Switch:
 
     def leave(self, port: Port) -> None:
         """
-        Remove a port with what is there; harmless the second time.
+        Remove a port with what is there. Calling this again does nothing.
         """
         self._ports.pop(port, None)
         for address in list(port.addresses):

@@ -147,7 +147,7 @@ class Router:
 
     def stop(self) -> None:
         """
-        Advertise no longer; harmless where it never began.
+        Stop advertising, if it has begun.
         """
         self._timer = cancelled(self._timer)
 

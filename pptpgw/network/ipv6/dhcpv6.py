@@ -180,7 +180,8 @@ class DHCPv6Server:
 
     def close(self) -> None:
         """
-        The session is over: give everything back, and answer no more. Harmless the second time.
+        The session is over: give everything back, and answer no more. Calling this again does
+        nothing.
         """
         self._closed = True
         self._leases.close()

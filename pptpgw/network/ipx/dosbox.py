@@ -129,7 +129,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def stop(self) -> None:
         """
-        Close it; harmless the second time.
+        Close it. Calling this again does nothing.
         """
         if self._port is not None:
             self._quota.tell()

@@ -119,7 +119,7 @@ class Device(Protocol):
 
     def stop(self) -> object:
         """
-        Close it; harmless the second time.
+        Close it. Calling this again does nothing.
         """
 
 
