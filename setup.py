@@ -59,7 +59,7 @@ setup(
         "pyrad >= 2.6",
         "pycryptodome >= 3.10.1",
         "pyopenssl >= 24.3",
-        # Where RC4 and DES are in hazmat.decrepit.
+        # From this version on RC4 and DES are in hazmat.decrepit.
         "cryptography >= 43",
     ],
     entry_points={

@@ -854,8 +854,8 @@ class IVerdicts(Interface):
 
     def granted(grant: Grant) -> None:
         """
-        The peer's claim is true, but the peer hasn't been told yet: prepare its session. Failing
-        with L{pptpgw.error.Refused} refuses the peer after all, and for good.
+        The peer's claim is true, but the peer hasn't been told yet: prepare its session. Raising
+        L{pptpgw.error.Refused} refuses the peer after all, and for good.
         """
 
     def authenticated(grant: Grant) -> None:

@@ -125,7 +125,7 @@ typedef struct {
     uint8_t start[16], session[16];
     uint8_t length, bits;
     uint8_t stateful;
-    /* Sending: the next packet has to be flushed. Receiving: no other is taken. */
+    /* Sending: the next packet must be flushed. Receiving: only a flushed packet is accepted. */
     uint8_t pending;
     uint16_t count;
     unsigned int rekeys;
