@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from pptpgw.error import PPTPGWError
@@ -137,7 +137,9 @@ def untraced(failure: Failure) -> Failure:
     it; if one of them kept it, only the garbage collector would free them.
     """
     error = failure.value
-    return Failure(error.with_traceback(None)) if isinstance(error, PPTPGWError) else failure
+    if isinstance(error, PPTPGWError | CancelledError):
+        failure.tb = error.__traceback__ = None
+    return failure
 
 
 def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:

@@ -377,11 +377,14 @@ class EAPAuthenticator(Exchange):
         self._send(self._result)
 
     def _failed(self, failure: Failure) -> None:
+        problem = failure.value
+        if problem is not None:
+            # The failure that was thrown into the coroutine is in the traceback, and so are we.
+            problem.__traceback__ = None
         if self._stopped:
             return
         self._waiting = None
         self._disarm()
-        problem = failure.value
         reason: str = OUTAGE
         if self._late is not None:
             reason = self._late

@@ -5,8 +5,6 @@ that has much to look through stops the gateway for as long, and what is frozen 
 
 from __future__ import annotations
 
-import gc
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +19,13 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
+from pptpgw.ppp.link import Link
 from pptpgw.section import Limits
 from pptpgw.session.ending import REPORT_SECONDS
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.wire import ppp
+from tests.garbage import leftBy
 from tests.hostile.callers import KINDS, Caller
 from tests.hostile.world import USERS, World
 
@@ -89,24 +89,6 @@ def forget(caller: Caller) -> None:
     caller.world.rest(70)
     # A call of the client's keeps its protocols for whoever placed it.
     caller.call.protocols.clear()
-
-
-def leftBy(call: Callable[[], None]) -> Counter[type]:
-    """
-    The types of what C{call} leaves to the collector, the second time.
-    """
-    call()
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        call()
-        gc.collect()
-        return Counter(map(type, gc.garbage))
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 class Accountant(SessionObserver):
@@ -187,6 +169,26 @@ def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
         world.rest(9)
         caller.drop()
     assert world.gateway.lockout._users.locked("stranger")
+    found = leftBy(call)
+    world.stop()
+    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+
+
+def test_oneThatHangsUpWhileAnotherIsProbedIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    That is, while it waits for the answer of the session that has its user's address.
+    """
+    world = World()
+    Caller(world, b"alice", ipv4(world))
+    world.rest(1)
+    monkeypatch.setattr(Link, "probe", lambda link: Deferred())
+
+    def call() -> None:
+        caller = Caller(world, b"alice", ipv4(world))
+        world.rest(1)
+        assert caller.isThere()
+        forget(caller)
+
     found = leftBy(call)
     world.stop()
     assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,7 +29,7 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp import mschap
-from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, ServerMethod
+from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, EAPAuthenticator, ServerMethod
 from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedMethod
 from pptpgw.ppp.eappeer import EAPPeer, MD5Peer, MSCHAPV2Peer, PeerMethod
 from pptpgw.ppp.exchange import (
@@ -41,6 +41,7 @@ from pptpgw.ppp.exchange import (
 )
 from pptpgw.wire import chap, eap
 from pptpgw.wire.eap import Method
+from tests.garbage import leftBy
 
 PASSWORD = b"sesame"
 MD5, MSCHAPV2, RADIUS = MD5Method(), MSCHAPV2Method(), RelayedMethod()
@@ -250,6 +251,55 @@ class Pipe:
         """
         found = [packet[4] for packet in self.packets if packet[0] == eap.Request.CODE]
         return [one for index, one in enumerate(found) if index == 0 or found[index - 1] != one]
+
+
+def vanish(scene: Scene) -> None:
+    """
+    Before it says who it is.
+    """
+
+
+def vanishWhileJudged(scene: Scene) -> None:
+    """
+    Before there is a verdict.
+    """
+    scene.judge = lambda claim: Deferred()
+    scene.identify()
+    scene.md5()
+
+
+def beWrong(scene: Scene) -> None:
+    """
+    With a wrong password.
+    """
+    scene.judge = lambda claim: deferLater(scene.clock, 1, judge, claim)
+    scene.identify()
+    scene.md5(b"wrong")
+    scene.clock.advance(1)
+
+
+def beSilent(scene: Scene) -> None:
+    """
+    Until the authenticator has asked often enough.
+    """
+    for _ in range(TRANSMISSIONS):
+        scene.clock.advance(RESTART_SECONDS)
+
+
+@pytest.mark.parametrize("end", [vanish, vanishWhileJudged, beWrong, beSilent])
+def test_anEndedConversationIsFreed(end: Callable[[Scene], None]) -> None:
+    """
+    Nothing of it is left to the garbage collector.
+    """
+
+    def converse() -> None:
+        scene = Scene()
+        end(scene)
+        scene.authenticator.stop()
+        # It has the authenticator, which calls it.
+        vars(scene).clear()
+
+    assert leftBy(converse)[EAPAuthenticator] == 0
 
 
 def keysMatch(ours: IKeys | None, theirs: IKeys | None) -> bool:
