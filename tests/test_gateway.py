@@ -357,7 +357,7 @@ def test_stopWaitsForThePool(
         loggedFailures.clear()
     else:
         world.run(4.1, 0.01)
-        assert any("1 network protocols of sessions are not taken back" in line for line in log)
+        assert any("have yet to take back 1 network protocols" in line for line in log)
     assert stopped
 
 
