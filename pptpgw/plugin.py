@@ -1,19 +1,21 @@
 """
-Plugins of every kind: those of Twisted's drop-ins, and those of entry points.
+Finding plugins of every kind, as drop-ins of Twisted or as entry points.
 
-    - Either way makes a package's plugin known as soon as the package is installed: a module in
-      C{twisted/plugins} with the plugin as an attribute, which L{twisted.plugin.getPlugins} finds
-      too, or an entry point in the group of its kind (L{KINDS}) with the plugin's name.
-    - Lazily: L{find} imports what is called as asked for, and the drop-ins, which say only then
-      what they hold. L{installed} imports all of one kind.
-    - In any order: neither that of installation nor that of imports makes a difference.
-    - Verified: a plugin provides its kind, has everything that the kind asks for, and is called
-      what it was found by.
-    - One that is broken is left out, which is logged once, with the distribution that it belongs
-      to. So are two of one name; but pptpgw's own, or Twisted's, stays before a third party's. What
-      is a drop-in and an entry point at once is one plugin.
-    - Nothing is kept in files. The C{dropin.cache} of C{getPlugins} would be out of date where a
-      package keeps the times of its files, and a complaint in the log where it can't be written.
+The rules:
+
+    - A package makes its plugin known either by a drop-in, a module in C{twisted/plugins} with the
+      plugin as an attribute, which L{twisted.plugin.getPlugins} finds too; or by an entry point
+      with the plugin's name, in the group of its kind (L{KINDS}).
+    - L{find} imports the plugin that is asked for, and all drop-ins, since only importing shows
+      what they hold. L{installed} imports all plugins of one kind.
+    - The order of installation or of imports makes no difference.
+    - Plugins are verified: each provides the interface of its kind completely, and has the name by
+      which it was found.
+    - A broken plugin is left out, and logged once with its distribution. So are two plugins with
+      one name, unless one of them is pptpgw's or Twisted's own, which then is used. A plugin that
+      is both a drop-in and an entry point counts once.
+    - Nothing is cached in files. The C{dropin.cache} of C{getPlugins} would be out of date if a
+      package keeps the times of its files, and would cause lines of the log if it can't be written.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-What C{twistd} and Twisted's own C{--auth} find of pptpgw: the command and the checkers. Other
-plugins of pptpgw are entry points, in setup.py. Every run of C{twistd} imports this module.
+The plugins of pptpgw for Twisted: the command for C{twistd}, and the checkers for C{--auth}. The
+other plugins of pptpgw are entry points, in setup.py. Every run of C{twistd} imports this module.
 """
 
 from twisted.application.service import ServiceMaker
