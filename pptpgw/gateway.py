@@ -361,7 +361,7 @@ class Gateway:
         self._admission.leave(line)
         counters = line.channel.counters
         self.counters.retire(counters)
-        # The session can end its line, so one of them has to let go of the other.
+        # The session refers to its line: this breaks the cycle.
         session, line.session = line.session, None
         if session is None:
             if self.quota.allows("calls without a session", line.call.peerAddress):

@@ -33,7 +33,7 @@ class Calls(SessionObserver):
 
 class Yourself(Resource):
     """
-    What the gateway knows of whoever asks.
+    A page with what the gateway knows about the caller that requests it.
     """
 
     isLeaf = True

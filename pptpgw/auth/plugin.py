@@ -20,7 +20,7 @@ Users from a file in the format of pppd's chap-secrets:
     client  server  secret  [addresses...]
 
 client is the user's name and server the gateway's own name (link.name in the
-configuration); * stands for any.  The secret is the password.  addresses are
+configuration); * means any.  The secret is the password.  addresses are
 what the user may have: none or * for any from the pool, - for none at all, an
 address or a network such as 192.0.2.8/29; ! before one excludes it.  If the
 pools hold addresses of a network, one of these is given.
