@@ -4,6 +4,9 @@ The exceptions of pptpgw, one tree.
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+
 
 class PPTPGWError(Exception):
     """
@@ -79,3 +82,14 @@ class NotPermitted(PPTPGWError):
     The operating system refused what the gateway needs; the text says what is missing and how to
     grant it.
     """
+
+
+def untraced(failure: Failure) -> Failure:
+    """
+    C{failure} without its traceback, unless it is a bug. The frames there have those who waited for
+    it; if one of them kept it, only the garbage collector would free them.
+    """
+    error = failure.value
+    if isinstance(error, PPTPGWError | CancelledError):
+        failure.tb = error.__traceback__ = None
+    return failure

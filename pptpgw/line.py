@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Cause, Termination, codeOf
-from pptpgw.error import Refused, Unavailable
+from pptpgw.error import Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Attachments,
     Claim,
@@ -26,7 +26,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger, about
-from pptpgw.making import Made, Making, given, untraced
+from pptpgw.making import Made, Making, given
 from pptpgw.ppp.link import Link
 from pptpgw.pptp.call import Call
 from pptpgw.session.session import Session

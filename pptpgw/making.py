@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from pptpgw.error import PPTPGWError
+from pptpgw.error import untraced
 from pptpgw.interfaces import INetwork, INetworkProtocol, ISubscriber
 from pptpgw.log import Logger, about
 
@@ -129,17 +129,6 @@ class Returns:
     def _over(self, _: object, taken: Deferred[Any]) -> None:
         self._pending.discard(taken)
         self._changed()
-
-
-def untraced(failure: Failure) -> Failure:
-    """
-    C{failure} without its traceback, unless it is a bug. The frames there have those who waited for
-    it; if one of them kept it, only the garbage collector would free them.
-    """
-    error = failure.value
-    if isinstance(error, PPTPGWError | CancelledError):
-        failure.tb = error.__traceback__ = None
-    return failure
 
 
 def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:

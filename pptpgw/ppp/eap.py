@@ -35,7 +35,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.error import Malformed, Refused, Unavailable
+from pptpgw.error import Malformed, Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Claim,
     Grant,
@@ -377,10 +377,7 @@ class EAPAuthenticator(Exchange):
         self._send(self._result)
 
     def _failed(self, failure: Failure) -> None:
-        problem = failure.value
-        if problem is not None:
-            # The failure that was thrown into the coroutine is in the traceback, and so are we.
-            problem.__traceback__ = None
+        problem = untraced(failure).value
         if self._stopped:
             return
         self._waiting = None

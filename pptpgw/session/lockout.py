@@ -33,7 +33,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from pptpgw.error import Refused, Unavailable, Unproven
+from pptpgw.error import Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.section import Limits
 
@@ -202,7 +202,7 @@ class Lockout:
 
         if locked(user):
             return self._deny(user, source, arrived)
-        judged: Deferred[Grant] = maybeDeferred(authenticate, claim)
+        judged: Deferred[Grant] = maybeDeferred(authenticate, claim).addErrback(untraced)
         if not claim.relayed:
             judged.addTimeout(JUDGING_SECONDS, self._clock, _late)
         answer: Deferred[Grant] = Deferred(withdrawn)

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
 
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
-from pptpgw.interfaces import INetworkProtocol, ISubscriber
+from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
 from pptpgw.line import Line
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.bridge.network import BridgedSession
@@ -185,6 +185,29 @@ def test_oneThatHangsUpWhileAnotherIsProbedIsFreed(monkeypatch: pytest.MonkeyPat
 
     def call() -> None:
         caller = Caller(world, b"alice", ipv4(world))
+        world.rest(1)
+        assert caller.isThere()
+        forget(caller)
+
+    found = leftBy(call)
+    world.stop()
+    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+
+
+def test_oneThatHangsUpWhileItIsJudgedIsFreed() -> None:
+    """
+    By a checker that is a coroutine, as that of RADIUS is.
+    """
+    world = World()
+
+    async def hang() -> Grant:
+        await Deferred[None]()
+        raise AssertionError
+
+    world.gateway.authenticate = lambda claim: Deferred.fromCoroutine(hang())
+
+    def call() -> None:
+        caller = Caller(world, b"eve", ipv4(world))
         world.rest(1)
         assert caller.isThere()
         forget(caller)
