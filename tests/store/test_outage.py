@@ -107,6 +107,7 @@ async def test_sessionsStayAndCallersHearIt(
     assert again.call is not None, again.failure
     assert set(sessions) < set(world.gateway.sessions) and not world.observer.ended
     await world.gateway.stop(5)
+    world.gateway.refusals.stop()
     told = [line for line in log if "outage" in line]
     assert len(told) == 2 and "postgresql://" in told[0], told
     assert "claims were turned away" in told[1]
