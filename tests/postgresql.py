@@ -90,7 +90,8 @@ class Server:
         try:
             yield
         finally:
-            for process in processes:
+            # The first one last: it would bury those that ended before they were stopped.
+            for process in reversed(processes):
                 os.kill(process, signal.SIGCONT)
 
     def remove(self) -> None:
