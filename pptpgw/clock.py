@@ -7,9 +7,10 @@ seconds count from an arbitrary moment. The time of day, for people and records,
 and is passed separately.
 
 L{Steady} keeps the timers itself, and has one timer of the reactor's, for the earliest of them.
-When the machine's clock is set, L{pptpgw.ports.clockwatch.ClockWatch} calls L{Steady.clockWasSet},
-which sets that timer anew. Timers that Twisted makes for itself, for connection timeouts for
-example, stay the reactor's.
+Thousands of timers may be due in one moment: they are called in slices, one in each turn of the
+reactor. When the machine's clock is set, L{pptpgw.ports.clockwatch.ClockWatch} calls
+L{Steady.clockWasSet}, which sets that timer anew. Timers that Twisted makes for itself, for
+connection timeouts for example, stay the reactor's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from heapq import heapify, heappop, heappush
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -26,12 +28,23 @@ from twisted.python.runtime import seconds as timeOfDay
 from zope.interface import directlyProvides, providedBy
 
 from pptpgw.log import Logger
+from pptpgw.slices import SECONDS
 from pptpgw.timer import cancelled
 
 _FEW = 50
 """
-How many cancelled timers may stay in the heap, however few others there are.
+How many outdated entries may stay in the heap, however few others there are.
 """
+
+
+class _Timer(DelayedCall):
+    """
+    A timer of L{Steady}'s.
+
+    @ivar entry: the number of its entry in the heap.
+    """
+
+    entry = 0
 
 
 class Steady:
@@ -44,9 +57,12 @@ class Steady:
     def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
         self.seconds = seconds
         self._reactor = reactor
-        # A heap, ordered by time; it may hold cancelled timers.
-        self._timers: list[DelayedCall] = []
-        self._cancelled = 0
+        # The pending timers, by the numbers of their entries in the heap.
+        self._timers: dict[int, _Timer] = {}
+        # When an entry's timer is due, and the entry's number. An entry is outdated when its timer
+        # was cancelled or moved. Timers themselves would take ten times as long to put in order.
+        self._heap: list[tuple[float, int]] = []
+        self._numbers = count()
         # The reactor's timer, and when it is due by our clock.
         self._alarm: IDelayedCall | None = None
         self._due = 0.0
@@ -63,12 +79,8 @@ class Steady:
         """
         assert delay >= 0, f"{delay} seconds are not greater than or equal to 0"
         seconds = self.seconds
-        timer = DelayedCall(
-            seconds() + delay, callable, args, kw, self._cancel, self._sooner, seconds
-        )
-        heappush(self._timers, timer)
-        if self._alarm is None or timer.time < self._due:
-            self._wind()
+        timer = _Timer(seconds() + delay, callable, args, kw, self._cancel, self._sooner, seconds)
+        self._push(timer)
         return timer
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
@@ -76,7 +88,7 @@ class Steady:
         See L{twisted.internet.interfaces.IReactorTime.getDelayedCalls}.
         """
         others = [one for one in self._reactor.getDelayedCalls() if one is not self._alarm]
-        return [timer for timer in self._timers if not timer.cancelled] + others
+        return [*self._timers.values(), *others]
 
     def clockWasSet(self) -> None:
         """
@@ -85,11 +97,21 @@ class Steady:
         if self._timers:
             self._wind()
 
+    def _push(self, timer: _Timer) -> None:
+        """
+        Give C{timer} an entry.
+        """
+        timer.entry = next(self._numbers)
+        self._timers[timer.entry] = timer
+        heappush(self._heap, (timer.time, timer.entry))
+        if self._alarm is None or timer.time < self._due:
+            self._wind()
+
     def _wind(self) -> None:
         """
         Set the reactor's timer for the earliest of our timers.
         """
-        self._due = self._timers[0].time
+        self._due = self._heap[0][0]
         left = max(0.0, self._due - self.seconds())
         if self._alarm is None:
             self._alarm = self._reactor.callLater(left, self._run)
@@ -98,25 +120,28 @@ class Steady:
 
     def _run(self) -> None:
         """
-        Call the timers that are due. Timers that are added meanwhile wait for the next call.
+        Call as many of the timers that are due as fit in one slice. The others wait for the next
+        turn, and so do timers that are added meanwhile.
         """
         self._alarm = None
-        now, timers = self.seconds(), self._timers
+        now, heap = self.seconds(), self._heap
+        end = now + SECONDS
         try:
-            while timers and timers[0].time <= now:
-                timer = heappop(timers)
-                if timer.cancelled:
-                    self._cancelled -= 1
-                elif timer.delayed_time > 0:
-                    timer.activate_delay()
-                    heappush(timers, timer)
-                else:
-                    self._call(timer)
+            while heap and heap[0][0] <= now:
+                _, entry = heappop(heap)
+                timer = self._timers.pop(entry, None)
+                if timer is not None:
+                    if timer.delayed_time > 0:
+                        timer.activate_delay()
+                        self._push(timer)
+                    else:
+                        self._call(timer)
+                if self.seconds() >= end:
+                    break
         finally:
-            if timers:
-                self._wind()
+            self._settle()
 
-    def _call(self, timer: DelayedCall) -> None:
+    def _call(self, timer: _Timer) -> None:
         timer.called = 1
         try:
             timer.func(*timer.args, **timer.kw)
@@ -125,27 +150,34 @@ class Steady:
 
     def _sooner(self, timer: DelayedCall) -> None:
         """
-        Restore the order after C{timer} was moved to an earlier time.
+        Replace the entry of C{timer}, which was moved to an earlier time.
         """
-        heapify(self._timers)
-        if self._timers[0].time < self._due:
-            self._wind()
+        assert isinstance(timer, _Timer)
+        del self._timers[timer.entry]
+        self._push(timer)
 
     def _cancel(self, timer: DelayedCall) -> None:
         """
-        Count a timer that is being cancelled, and remove cancelled timers when they are many.
+        Forget a timer that is being cancelled, and remove outdated entries when they are many.
         """
-        self._cancelled += 1
-        timers = self._timers
-        if self._cancelled == len(timers):
-            timers.clear()
-            self._alarm = cancelled(self._alarm)
-        elif self._cancelled > _FEW and self._cancelled > len(timers) // 2:
-            timers[:] = [one for one in timers if not one.cancelled and one is not timer]
-            heapify(timers)
+        assert isinstance(timer, _Timer)
+        timers, heap = self._timers, self._heap
+        del timers[timer.entry]
+        if not timers:
+            self._settle()
+        elif len(heap) > 2 * len(timers) + _FEW:
+            heap[:] = [one for one in heap if one[1] in timers]
+            heapify(heap)
+
+    def _settle(self) -> None:
+        """
+        Have a timer of the reactor's if there is any of ours.
+        """
+        if self._timers:
+            self._wind()
         else:
-            return
-        self._cancelled = 0
+            self._heap.clear()
+            self._alarm = cancelled(self._alarm)
 
 
 def steady(reactor: Any) -> Any:

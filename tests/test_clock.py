@@ -20,6 +20,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.clock import Steady, steady
 from pptpgw.config import Configuration
 from pptpgw.service import GatewayService
+from tests.ticking import Ticking
 
 reactor: Any = installed
 
@@ -95,6 +96,44 @@ def test_aTimerThatFails(loggedFailures: list[Failure]) -> None:
     assert fired == [1, 3]
     assert [one.type for one in loggedFailures] == [ValueError]
     loggedFailures.clear()
+
+
+def test_manyAtOnce() -> None:
+    """
+    Each turn of the reactor has a few of them, in order, and others have their turns in between.
+    """
+    reactor = Ticking()
+    made = Steady(reactor, reactor.seconds)
+    fired: list[int] = []
+    now = reactor.seconds()
+    for number in range(100):
+        made.callLater(now + 1 - reactor.rightNow, fired.append, number)
+    reactor.rightNow += 1
+    turns = 0
+    while len(fired) < 100:
+        before = len(fired)
+        assert reactor.turn()
+        assert 0 < len(fired) - before < 10
+        turns += 1
+    assert turns > 10
+    assert fired == list(range(100))
+    assert reactor.getDelayedCalls() == []
+
+
+def test_whatIsOutdatedDoesNotPileUp() -> None:
+    """
+    A timer that is cancelled, or moved to an earlier time, leaves an entry of the heap for a while.
+    """
+    machine = Machine()
+    kept = machine.steady.callLater(1000, lambda: None)
+    for _ in range(1000):
+        machine.steady.callLater(2000, lambda: None).cancel()
+    assert len(machine.steady._heap) < 100
+    for number in range(1000):
+        kept.reset(900 - number / 2)
+    machine.steady.callLater(2000, lambda: None).cancel()
+    assert len(machine.steady._heap) < 100
+    assert machine.steady.getDelayedCalls() == [kept]
 
 
 STEPS = st.lists(

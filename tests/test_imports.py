@@ -19,7 +19,8 @@ LAYERS = [
     {"profile"},
     {"wire"},
     {"log"},
-    {"clock", "slices"},
+    {"slices"},
+    {"clock"},
     {"pptp", "ppp"},
     {
         "declaration",
