@@ -75,8 +75,8 @@ class Collector(Service):
         self._freeze()
 
     def _look(self) -> None:
-        young, middle, old = gc.get_count()
-        if young + YOUNG * (middle + 10 * old) >= STEP:
+        # Not by gc.get_count, which subtracts old objects that are freed.
+        if sum(len(gc.get_objects(generation)) for generation in range(3)) >= STEP:
             self._freeze()
         else:
             self._later()

@@ -75,6 +75,24 @@ def test_steps(clock: Clock) -> None:
     one.stopService()
 
 
+def test_newObjectsWhileOldOnesAreFreed(clock: Clock) -> None:
+    """
+    New ones are frozen as well, though there aren't more objects than before.
+    """
+    old: list[list[object]] = [[] for _ in range(2 * STEP)]
+    one = Collector(clock)
+    one.startService()
+    clock.advance(0)
+    kept: list[list[object]] = []
+    for _ in range(2 * STEP):
+        old.pop()
+        kept.append([])
+    assert len(gc.get_objects(0)) > STEP
+    clock.advance(INTERVAL)
+    assert len(gc.get_objects(0)) < STEP
+    one.stopService()
+
+
 @pytest.mark.parametrize("kind", [service.GatewayService, tap.CommandService])
 async def test_whoHasOne(
     kind: type[service.GatewayService], clock: Clock, monkeypatch: pytest.MonkeyPatch
