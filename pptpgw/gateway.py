@@ -47,7 +47,7 @@ from pptpgw.session.observer import tell, verified
 from pptpgw.session.places import Known
 from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
-from pptpgw.slices import Burst, inSlices
+from pptpgw.slices import Burst, inSlices, oneByOne
 from pptpgw.timer import cancelled
 from pptpgw.wire.ppp import PAP
 from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
@@ -405,7 +405,7 @@ class Gateway:
         """
         End every line, one in each step.
         """
-        for line in tuple(self.lines):
+        for line in oneByOne(self.lines):
             if line in self.lines:
                 try:
                     end(line, _STOPPING)

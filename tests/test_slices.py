@@ -4,13 +4,14 @@ Tests of L{pptpgw.slices}.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.slices import Burst, inSlices
+from pptpgw.slices import Burst, inSlices, oneByOne
 from tests.ticking import Ticking
 
 
@@ -97,7 +98,7 @@ def test_fewThingsAreDoneAtOnce() -> None:
     for number in range(100):
         asked.ask([number])
         assert asked.done[-1] == number
-        asked.clock.rightNow += 1
+        asked.clock.turn()
     assert asked.clock.getDelayedCalls() == []
 
 
@@ -114,6 +115,40 @@ def test_aBurst() -> None:
     assert asked.clock.finish() > 5
     assert before < 30
     assert asked.done == list(range(101))
+
+
+def test_aBurstOfAProcessThatIsHeldUp() -> None:
+    """
+    A turn has one slice of it, however long other processes have the processor meanwhile.
+    """
+    asked = Asked()
+    for number in range(20):
+        asked.ask([number])
+        asked.clock.rightNow += 1
+    assert asked.done == [0]
+    asked.clock.finish()
+    assert asked.done == list(range(20))
+
+
+class Thing:
+    """
+    Something that is freed.
+    """
+
+
+def test_oneByOne() -> None:
+    """
+    Each is freed as soon as the next one comes, if nobody else has it.
+    """
+    things = {Thing() for _ in range(10)}
+    gone: list[int] = []
+    for thing in things:
+        weakref.finalize(thing, gone.append, 1)
+    del thing
+    each = oneByOne(things)
+    for count in range(10):
+        things.discard(next(each))
+        assert len(gone) == count + 1
 
 
 def test_oneOfABurstThatFails(loggedFailures: list[Failure]) -> None:

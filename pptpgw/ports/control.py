@@ -32,7 +32,7 @@ from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
 from pptpgw.session.places import Known
-from pptpgw.slices import inSlices
+from pptpgw.slices import inSlices, oneByOne
 from pptpgw.timer import cancelled
 
 STALL_TIMEOUT = 30.0
@@ -390,7 +390,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         return stopped
 
     def _stopEach(self, reason: str) -> Iterator[None]:
-        for protocol in tuple(self.connections):
+        for protocol in oneByOne(self.connections):
             try:
                 protocol.connection.stop(reason)
             except Exception:
