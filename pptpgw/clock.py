@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -33,7 +33,12 @@ from pptpgw.timer import cancelled
 
 _FEW = 50
 """
-How many outdated entries may stay in the heap, however few others there are.
+How many outdated entries may stay, however few others there are.
+"""
+
+_SWEPT = 4
+"""
+How many entries each cancelled timer has looked at while outdated ones are being removed.
 """
 
 
@@ -57,11 +62,13 @@ class Steady:
     def __init__(self, reactor: Any, seconds: Callable[[], float] = monotonic) -> None:
         self.seconds = seconds
         self._reactor = reactor
-        # The pending timers, by the numbers of their entries in the heap.
+        # The pending timers, by the numbers of their entries.
         self._timers: dict[int, _Timer] = {}
-        # When an entry's timer is due, and the entry's number. An entry is outdated when its timer
-        # was cancelled or moved. Timers themselves would take ten times as long to put in order.
+        # Two heaps of entries: when a timer is due, and the entry's number. An entry is outdated
+        # when its timer was cancelled or moved. While outdated entries are being removed, the
+        # others move from the second heap to the first, a few at a time; else the second is empty.
         self._heap: list[tuple[float, int]] = []
+        self._swept: list[tuple[float, int]] = []
         self._numbers = count()
         # The reactor's timer, and when it is due by our clock.
         self._alarm: IDelayedCall | None = None
@@ -111,7 +118,7 @@ class Steady:
         """
         Set the reactor's timer for the earliest of our timers.
         """
-        self._due = self._heap[0][0]
+        self._due = self._earliest()[0][0]
         left = max(0.0, self._due - self.seconds())
         if self._alarm is None:
             self._alarm = self._reactor.callLater(left, self._run)
@@ -124,10 +131,10 @@ class Steady:
         turn, and so do timers that are added meanwhile.
         """
         self._alarm = None
-        now, heap = self.seconds(), self._heap
+        now = self.seconds()
         end = now + SECONDS
         try:
-            while heap and heap[0][0] <= now:
+            while (heap := self._earliest()) and heap[0][0] <= now:
                 _, entry = heappop(heap)
                 timer = self._timers.pop(entry, None)
                 if timer is not None:
@@ -158,16 +165,34 @@ class Steady:
 
     def _cancel(self, timer: DelayedCall) -> None:
         """
-        Forget a timer that is being cancelled, and remove outdated entries when they are many.
+        Forget a timer that is being cancelled.
         """
         assert isinstance(timer, _Timer)
-        timers, heap = self._timers, self._heap
-        del timers[timer.entry]
-        if not timers:
+        del self._timers[timer.entry]
+        if self._timers:
+            self._sweep()
+        else:
             self._settle()
-        elif len(heap) > 2 * len(timers) + _FEW:
-            heap[:] = [one for one in heap if one[1] in timers]
-            heapify(heap)
+
+    def _sweep(self) -> None:
+        """
+        Remove a few outdated entries, if many are. To remove thousands in one go takes long.
+        """
+        if not self._swept:
+            if len(self._heap) <= 2 * len(self._timers) + _FEW:
+                return
+            self._heap, self._swept = self._swept, self._heap
+        for _ in range(min(_SWEPT, len(self._swept))):
+            # A heap without its last entry is a heap still.
+            entry = self._swept.pop()
+            if entry[1] in self._timers:
+                heappush(self._heap, entry)
+
+    def _earliest(self) -> list[tuple[float, int]]:
+        """
+        The heap that begins with the earliest entry; an empty one if there is none.
+        """
+        return min(filter(None, (self._heap, self._swept)), default=self._heap)
 
     def _settle(self) -> None:
         """
@@ -177,6 +202,7 @@ class Steady:
             self._wind()
         else:
             self._heap.clear()
+            self._swept.clear()
             self._alarm = cancelled(self._alarm)
 
 
