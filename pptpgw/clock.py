@@ -46,7 +46,7 @@ class _Timer(DelayedCall):
     """
     A timer of L{Steady}'s.
 
-    @ivar entry: the number of its entry in the heap.
+    @ivar entry: the number of its entry in a heap.
     """
 
     entry = 0

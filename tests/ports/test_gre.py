@@ -302,6 +302,7 @@ class TestReceiving:
             HEAD + encode(7, b"\x21abc", 5)[:-1],
             HEAD + b"\x00\x00\x08\x00" + bytes(20),
         )
+        path.reactor.finish()
         assert path.counters.discards == {MALFORMED: 4}
 
     def test_oneCallAPeerAndID(self, path: Fixture) -> None:
