@@ -170,6 +170,8 @@ class World:
         No call is left, no timer, and no route.
         """
         self.assertNoCall()
+        # The turn of the reactor comes to its end.
+        self.clock.advance(0)
         assert not self.clock.getDelayedCalls()
         before = dict(self.gateway.dataPath.counters.discards)
         self.tun.receive(packet(BEHIND, "10.77.0.10"))

@@ -428,7 +428,7 @@ class TestMistakes:
         (tmp_path / "accounts.sqlite").write_text("something else entirely " * 50)
         done = await pptpgw("user", "list")
         assert done.status == 1
-        assert "the store is damaged (file is not a database): put a copy" in done.error
+        assert "the store is damaged (file is not a database): replace it" in done.error
 
     async def test_aPasswordInTheURL(self, pptpgw: Command) -> None:
         for url in ("postgresql://me:hidden@host/db", "postgresql://host/db?password=hidden"):
