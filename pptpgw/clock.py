@@ -106,7 +106,7 @@ class Steady:
 
     def _push(self, timer: _Timer) -> None:
         """
-        Give C{timer} an entry.
+        Enter C{timer} into the heap under a new number, and set the alarm if it is the first.
         """
         timer.entry = next(self._numbers)
         self._timers[timer.entry] = timer

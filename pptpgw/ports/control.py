@@ -147,7 +147,7 @@ class ControlProtocol(Protocol):
 
     def abortConnection(self) -> None:
         """
-        Close at once.
+        Close the TCP connection at once. Messages that wait to be sent are dropped.
         """
         self._tcp.abortConnection()
 

@@ -311,7 +311,7 @@ class _Run(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """
-        Collect the output.
+        Collect the standard output of nft, up to a limit.
         """
         self._output = (self._output + data)[:_OUTPUT_LIMIT]
 

@@ -91,6 +91,15 @@ def forget(caller: Caller) -> None:
     caller.call.protocols.clear()
 
 
+def assertFreed(world: World, call: Callable[[], None]) -> None:
+    """
+    Assert that C{call} leaves nothing of ours in C{world} to the collector, and stop the world.
+    """
+    found = leftBy(call)
+    world.stop()
+    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+
+
 class Accountant(SessionObserver):
     """
     Has a session's end wait for a while, or for as long as it can.
@@ -121,9 +130,7 @@ def test_oneWhoseEndIsAccountedForIsFreed(seconds: float) -> None:
         world.run(0.1)
         forget(caller)
 
-    found = leftBy(call)
-    world.stop()
-    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+    assertFreed(world, call)
 
 
 @pytest.mark.parametrize("fault", [Refused, Exhausted, Unavailable])
@@ -147,9 +154,7 @@ def test_oneWhomANetworkTurnsAwayIsFreed(fault: type[PPTPGWError]) -> None:
         assert not caller.isThere()
         forget(caller)
 
-    found = leftBy(call)
-    world.stop()
-    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+    assertFreed(world, call)
 
 
 def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +174,7 @@ def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
         world.rest(9)
         caller.drop()
     assert world.gateway.lockout._users.locked("stranger")
-    found = leftBy(call)
-    world.stop()
-    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+    assertFreed(world, call)
 
 
 def test_oneThatHangsUpWhileAnotherIsProbedIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +192,7 @@ def test_oneThatHangsUpWhileAnotherIsProbedIsFreed(monkeypatch: pytest.MonkeyPat
         assert caller.isThere()
         forget(caller)
 
-    found = leftBy(call)
-    world.stop()
-    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+    assertFreed(world, call)
 
 
 def test_oneThatHangsUpWhileItIsJudgedIsFreed() -> None:
@@ -212,9 +213,7 @@ def test_oneThatHangsUpWhileItIsJudgedIsFreed() -> None:
         assert caller.isThere()
         forget(caller)
 
-    found = leftBy(call)
-    world.stop()
-    assert not [kind for kind in found if kind.__module__.startswith("pptpgw")]
+    assertFreed(world, call)
 
 
 @pytest.mark.parametrize("encryption", ["require", "refused"])
