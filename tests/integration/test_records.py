@@ -48,11 +48,13 @@ def scripts(folder: Path, *names: str) -> dict[str, object]:
 
 def events(path: Path, wanted: str, count: int = 1, timeout: float = 10.0) -> list[dict[str, Any]]:
     """
-    Every event that was written, once there are so many of the wanted one.
+    Every event that was written, once there are so many of the wanted one. The file itself may
+    come late too, since a thread writes it.
     """
     deadline = time.monotonic() + timeout
     while True:
-        found = [json.loads(line) for line in path.read_text().splitlines()]
+        text = path.read_text() if path.exists() else ""
+        found = [json.loads(line) for line in text.splitlines()]
         if sum(one["event"] == wanted for one in found) >= count:
             return found
         assert time.monotonic() < deadline, found
