@@ -169,18 +169,16 @@ class Steady:
         """
         assert isinstance(timer, _Timer)
         del self._timers[timer.entry]
-        if self._timers:
-            self._sweep()
-        else:
+        if not self._timers:
             self._settle()
+        elif self._swept or len(self._heap) > 2 * len(self._timers) + _FEW:
+            self._sweep()
 
     def _sweep(self) -> None:
         """
-        Remove a few outdated entries, if many are. To remove thousands in one go takes long.
+        Remove a few of many outdated entries. To remove thousands in one go takes long.
         """
         if not self._swept:
-            if len(self._heap) <= 2 * len(self._timers) + _FEW:
-                return
             self._heap, self._swept = self._swept, self._heap
         for _ in range(min(_SWEPT, len(self._swept))):
             # A heap without its last entry is a heap still.

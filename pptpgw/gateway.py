@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from time import time
@@ -124,7 +123,7 @@ class Gateway:
         )
         self._onlyPAP = bool(settings.usableMethods) and not self._withoutPAP.usableMethods
         self._endings = Endings(clock)
-        self._hangUps = Burst(clock)
+        self.hangUps = Burst(clock)
         self.returns = Returns(self._settle)
         self.counters = Totals(self._living, Counters() if counters is None else counters)
         self.quota = Quota(clock, self.counters.own)
@@ -287,7 +286,7 @@ class Gateway:
             line.call.peerAddress,
             self._now(),
             line.channel.counters,
-            partial(self._hangUps.do, line.hangUp),
+            line.hangUpInTurn,
             self._changed,
             self.clock.seconds,
         )

@@ -168,7 +168,12 @@ def isUnicast(network: IPv4Network) -> bool:
     Whether every address of C{network} can be a host's on some network: it has none of 0.0.0.0/8,
     127.0.0.0/8 (loopback), 224.0.0.0/4 (multicast) and 240.0.0.0/4 (class E, broadcast).
     """
-    return not any(network.overlaps(other) for other in NO_UNICAST)
+    first = int(network.network_address)
+    return _areHosts(first, first | int(network.hostmask))
+
+
+def _areHosts(first: int, last: int) -> bool:
+    return not any(first <= end and start <= last for start, end in _NO_HOSTS)
 
 
 def hostsOf(network: IPv4Network) -> AddressRange:
@@ -230,7 +235,7 @@ def _addressRange(value: object) -> AddressRange:
         first = IPv4Address(start.strip())
         last = IPv4Address(end.strip()) if dash else first
     _require(first <= last)
-    _require(not any(first <= other[-1] and other[0] <= last for other in NO_UNICAST))
+    _require(_areHosts(int(first), int(last)))
     return first, last
 
 
@@ -316,6 +321,8 @@ def _udpAddress(value: object) -> str:
 
 
 NO_UNICAST = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
+# The first and the last address of each.
+_NO_HOSTS = tuple((int(one[0]), int(one[-1])) for one in NO_UNICAST)
 """
 The networks whose addresses no host can have on a network.
 """

@@ -66,7 +66,7 @@ class Line:
         "_made",
         "_madeFor",
         "_missed",
-        "_names",
+        "_named",
         "_since",
         "call",
         "caller",
@@ -81,8 +81,8 @@ class Line:
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
         self._madeFor: str | None = None
-        # What claims of the session's user may be: (whether relayed, identity).
-        self._names: set[tuple[bool, str]] = set()
+        # The first claim of the session's user: whether it was relayed, and whom it named.
+        self._named = (False, "")
         # Whether its last claim was false, or withdrawn.
         self._doubted = False
         self.identity = ""
@@ -108,6 +108,12 @@ class Line:
         End the link, then the call, both in order.
         """
         self.link.close(cause)
+
+    def hangUpInTurn(self, cause: str) -> None:
+        """
+        The same; where thousands hang up in one moment, after those before it.
+        """
+        self._gateway.hangUps.do(self.hangUp, cause)
 
     def drop(self, cause: str) -> None:
         """
@@ -152,7 +158,7 @@ class Line:
         claim = replace(claim, caller=self.caller)
         gateway, source = self._gateway, self.call.peerAddress
         with about(self.caller.session):
-            if self.session is not None and (claim.relayed, claim.identity()) not in self._names:
+            if self.session is not None and not self._isOwn(claim):
                 judged = gateway.lockout.refuse(claim, source)
             else:
                 # A caller in its session isn't locked out because of others' guesses.
@@ -219,6 +225,13 @@ class Line:
         self._gateway.lineEnded(self, cause)
         self.call.hangUp(cause, *_CODES.get(codeOf(cause), ()))
 
+    def _isOwn(self, claim: Claim) -> bool:
+        """
+        Whether C{claim} names the session's user.
+        """
+        named = claim.identity()
+        return named == self.identity or (claim.relayed, named) == self._named
+
     def _judged(self, verdict: Grant | Failure) -> Grant | Failure:
         """
         Remember whether the last claim was found true. One that couldn't be judged changes nothing.
@@ -232,8 +245,7 @@ class Line:
     def _admit(self, grant: Grant, claim: Claim) -> Grant | Deferred[Grant]:
         if self.session is None:
             self.identity = claim.identity(grant.name)
-            self._names = {(claim.relayed, claim.identity())}
-            self._names.update((relayed, self.identity) for relayed in (False, True))
+            self._named = claim.relayed, claim.identity()
         if self._madeFor == grant.name:
             return grant
         if self.session is not None:

@@ -16,8 +16,6 @@ Twisted's own loggers stay as they are, as the process may belong to another app
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from twisted import logger
@@ -50,16 +48,22 @@ LEFT_OUT = "line of the log left out"
 _session: ContextVar[str] = ContextVar("session", default="")
 
 
-@contextmanager
-def about(session: str) -> Iterator[None]:
+class about:
     """
-    Give the lines that are logged inside the block the identifier of a session.
+    A context manager that gives the lines that are logged inside its block the identifier of a
+    session.
     """
-    before = _session.set(session)
-    try:
-        yield
-    finally:
-        _session.reset(before)
+
+    __slots__ = ("_before", "_identifier")
+
+    def __init__(self, session: str) -> None:
+        self._identifier = session
+
+    def __enter__(self) -> None:
+        self._before = _session.set(self._identifier)
+
+    def __exit__(self, *raised: object) -> None:
+        _session.reset(self._before)
 
 
 class Escaped(str):

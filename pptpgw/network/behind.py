@@ -10,7 +10,6 @@ networks of other users, which keep them: a session with the larger network can'
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Generic, TypeVar
@@ -21,6 +20,20 @@ from pptpgw.profile import Profile
 
 Address = IPv4Address | IPv6Address
 N = TypeVar("N", IPv4Network, IPv6Network)
+
+
+class _Owner:
+    """
+    Whom a network leads to.
+
+    @ivar sessions: the number of the user's sessions that have the network.
+    """
+
+    __slots__ = ("sessions", "user")
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.sessions = 0
 
 
 class NetworksBehind(Generic[N]):
@@ -38,10 +51,8 @@ class NetworksBehind(Generic[N]):
         self._family: type[N] = family
         self._gateway = tuple(gateway)
         self._length = length
-        # By network, those that sessions have for themselves included: the user, and the number of
-        # sessions that have it.
-        self._owners: dict[N, str] = {}
-        self._sharing: Counter[N] = Counter()
+        # By network, those that sessions have for themselves included.
+        self._owners: dict[N, _Owner] = {}
         # The networks that are narrower than a link's.
         self._narrow: dict[N, None] = {}
 
@@ -82,14 +93,17 @@ class NetworksBehind(Generic[N]):
         Release C{networks}, its own and those behind its user, of a session that has ended.
         """
         for network in networks:
-            self._sharing[network] -= 1
-            if not self._sharing[network]:
-                del self._sharing[network], self._owners[network]
+            owner = self._owners[network]
+            owner.sessions -= 1
+            if not owner.sessions:
+                del self._owners[network]
                 self._narrow.pop(network, None)
 
     def _hold(self, network: N, user: str) -> None:
-        self._owners[network] = user
-        self._sharing[network] += 1
+        owner = self._owners.get(network)
+        if owner is None:
+            owner = self._owners[network] = _Owner(user)
+        owner.sessions += 1
         if network.prefixlen > self._length:
             self._narrow[network] = None
 
@@ -103,8 +117,11 @@ class NetworksBehind(Generic[N]):
             near.append(network.supernet(new_prefix=self._length))
         elif network.prefixlen == self._length:
             near += [one for one in self._narrow if one.subnet_of(network)]
-        owners = (self._owners.get(one, user) for one in near)
-        return next((owner for owner in owners if owner != user), "")
+        for one in near:
+            owner = self._owners.get(one)
+            if owner is not None and owner.user != user:
+                return owner.user
+        return ""
 
     def _fault(self, network: N, user: str, pools: tuple[Any, ...]) -> str:
         """

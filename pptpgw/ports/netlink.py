@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
@@ -52,13 +51,14 @@ class NetlinkPort:
         self._mtu = 0
         self._addresses: list[Interface] = []
         # How many requests there are for each network.
-        self._wanted: Counter[Network] = Counter()
+        self._wanted: dict[Network, int] = {}
         # The networks that have a route, each with the networks within it that need none because of
         # it; and for each of these the network that has the route.
         self._routes: dict[Network, dict[Network, None]] = {}
         self._covers: dict[Network, Network] = {}
-        # By IP version and prefix length: the number of routes that are wanted.
-        self._lengths: Counter[tuple[int, int]] = Counter()
+        # The networks that have a route and are wanted: by IP version and prefix length, then by
+        # the prefix as a number.
+        self._leading: dict[tuple[int, int], dict[int, Network]] = {}
 
     def configure(self, mtu: int) -> None:
         """
@@ -97,7 +97,7 @@ class NetlinkPort:
         kernel.ask(requests)
         kernel.close()
         self._addresses.clear()
-        for kept in (self._wanted, self._routes, self._covers, self._lengths):
+        for kept in (self._wanted, self._routes, self._covers, self._leading):
             kept.clear()
 
     def addRoute(self, network: IPv4Network | IPv6Network) -> None:
@@ -106,32 +106,35 @@ class NetlinkPort:
         """
         if self._kernel is None:
             return
-        if network not in self._wanted:
+        requests = self._wanted.get(network, 0)
+        if not requests:
             if network in self._routes:
                 # It was about to be removed.
-                self._lengths[_length(network)] += 1
+                self._keep(network)
             else:
                 self._lead(network)
-        self._wanted[network] += 1
+        self._wanted[network] = requests + 1
 
     def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
         """
         See L{IKernelInterface.removeRoute}.
         """
-        if self._kernel is None or network not in self._wanted:
+        requests = self._wanted.get(network, 0)
+        if self._kernel is None or not requests:
             return
-        self._wanted[network] -= 1
-        if self._wanted[network]:
+        if requests > 1:
+            self._wanted[network] = requests - 1
             return
         del self._wanted[network]
         wide = self._covers.pop(network, None)
         if wide is not None:
             del self._routes[wide][network]
             return
-        length = _length(network)
-        self._lengths[length] -= 1
-        if not self._lengths[length]:
-            del self._lengths[length]
+        length, prefix = _place(network)
+        same = self._leading[length]
+        del same[prefix]
+        if not same:
+            del self._leading[length]
         # Those within it get routes of their own first, wider ones before narrower ones.
         for one in sorted(self._routes[network], key=lambda one: one.prefixlen):
             self._removals.do(self._leadApart, network, one)
@@ -210,18 +213,25 @@ class NetlinkPort:
         request = rtnetlink.addRoute(self._index, network)
         self._ask(f"a route for {network} to", request, *_ABSENT)
         self._routes[network] = {}
-        self._lengths[_length(network)] += 1
+        self._keep(network)
+
+    def _keep(self, network: Network) -> None:
+        """
+        Let the route for C{network} lead the networks within it too.
+        """
+        length, prefix = _place(network)
+        self._leading.setdefault(length, {})[prefix] = network
 
     def _around(self, network: Network) -> Network | None:
         """
         A network around C{network} that has a route and keeps it; None if there is none.
         """
-        version, own = _length(network)
-        for other, length in self._lengths:
+        (version, own), prefix = _place(network)
+        for (other, length), wide in self._leading.items():
             if other == version and length < own:
-                wide: Network = network.supernet(new_prefix=length)
-                if wide in self._routes and wide in self._wanted:
-                    return wide
+                found = wide.get(prefix >> own - length)
+                if found is not None:
+                    return found
         return None
 
     def _leadApart(self, network: Network, one: Network) -> None:
@@ -289,8 +299,9 @@ class NetlinkPort:
         return ConfigurationError(f"the kernel refuses {text}: {os.strerror(code)}")
 
 
-def _length(network: Network) -> tuple[int, int]:
+def _place(network: Network) -> tuple[tuple[int, int], int]:
     """
-    IP version and prefix length.
+    IP version and prefix length, and the prefix as a number.
     """
-    return network.version, network.prefixlen
+    free = network.max_prefixlen - network.prefixlen
+    return (network.version, network.prefixlen), int(network.network_address) >> free

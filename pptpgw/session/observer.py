@@ -95,18 +95,18 @@ def tell(
     """
     reports: list[Deferred[object]] = []
     session: str = getattr(arguments[0], "identifier", "") if arguments else ""
-    for observer in observers:
-        try:
-            with about(session):
+    with about(session):
+        for observer in observers:
+            try:
                 told = getattr(observer, event)(*arguments)
-        except Exception:
-            _failed(Failure(), observer, event, session)
-        else:
-            if isinstance(told, Deferred):
-                done: list[object] = []
-                told.addErrback(_failed, observer, event, session).addCallback(done.append)
-                if not done:
-                    reports.append(told)
+            except Exception:
+                _failed(Failure(), observer, event, session)
+            else:
+                if isinstance(told, Deferred):
+                    done: list[object] = []
+                    told.addErrback(_failed, observer, event, session).addCallback(done.append)
+                    if not done:
+                        reports.append(told)
     return reports
 
 

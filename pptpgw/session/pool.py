@@ -91,30 +91,20 @@ class _Pool:
 class AddressPool:
     """
     The addresses of some ranges, both ends included: of the default pool, and of named ones.
+
+    @ivar networks: the pools as the fewest networks that cover each range and nothing else.
     """
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         """
         @param ranges: those of the default pool.
         """
-        self._pools = {DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))}
+        self._have({DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))})
         self._gateway: frozenset[str] = frozenset()
         self._used: set[str] = set()
         self._owners: dict[str, str] = {}
         # The addresses of each owner.
         self._owned: dict[str, set[str]] = {}
-
-    @property
-    def networks(self) -> tuple[IPv4Network, ...]:
-        """
-        The pools as the fewest networks that cover each range and nothing else.
-        """
-        return tuple(
-            network
-            for pool in self._pools.values()
-            for first, last in pool.ranges
-            for network in summarize_address_range(first, last)
-        )
 
     @property
     def used(self) -> int:
@@ -132,7 +122,7 @@ class AddressPool:
         """
         self._gateway = frozenset(gateway)
         freed = [address for pool in self._pools.values() for address in pool.freed]
-        self._pools = {name: _Pool(pool, freed) for name, pool in pools.items()}
+        self._have({name: _Pool(pool, freed) for name, pool in pools.items()})
         for address in [one for one in self._owners if one not in self]:
             self._disown(address)
 
@@ -179,6 +169,15 @@ class AddressPool:
                     # One that its account had may stand there from before.
                     pool.freed.pop(address, None)
                     pool.freed[address] = None
+
+    def _have(self, pools: dict[str, _Pool]) -> None:
+        self._pools = pools
+        self.networks: tuple[IPv4Network, ...] = tuple(
+            network
+            for pool in pools.values()
+            for first, last in pool.ranges
+            for network in summarize_address_range(first, last)
+        )
 
     def _disown(self, address: str) -> None:
         """

@@ -1,10 +1,11 @@
 """
 What a session costs the server process: CPU time to set it up, memory while it is idle.
 
-The server process is the whole gateway, with its real ports, a chap-secrets file, MPPE required and
-the log of C{twistd} in a file, in a network namespace of its own; our own client calls it from
-another at the other end of a veth pair. Each session has a control connection of its own: a set-up
-is TCP, control connection, call, LCP, MS-CHAPv2, CCP with MPPE-128, and IPCP to Opened.
+The server process is the whole gateway as C{twistd} runs it, with its real ports and its settings
+of the garbage collector, a chap-secrets file, MPPE required and the log in a file, in a network
+namespace of its own; our own client calls it from another at the other end of a veth pair. Each
+session has a control connection of its own: a set-up is TCP, control connection, call, LCP,
+MS-CHAPv2, CCP with MPPE-128, and IPCP to Opened.
 
  - CPU time is user and system of the server process from the first set-up of a run to the last. It
    doesn't hold the hanging up, which is shown for itself.
@@ -114,6 +115,7 @@ def serve(folder: Path) -> None:
     from twisted.python.logfile import LogFile
 
     from pptpgw.auth.checkers import ChapSecretsChecker
+    from pptpgw.collector import Collector
     from pptpgw.config import load
     from pptpgw.service import GatewayService
 
@@ -123,6 +125,7 @@ def serve(folder: Path) -> None:
     loop: Any = reactor
     service = GatewayService(loop, load(str(folder / "pptpgw.toml")), [checker])
     service.startService()
+    Collector(loop).startService()
 
     async def answer(words: list[str]) -> object:
         if words[0] == "memory":
