@@ -75,6 +75,14 @@ def _packed(address: str) -> bytes:
     return IPv4Address(address).packed
 
 
+@lru_cache(maxsize=1024)
+def networkOf(address: str) -> IPv4Network:
+    """
+    The network of one address. The parts of the gateway that have it for one session share it.
+    """
+    return IPv4Network(address)
+
+
 def _dotted(octets: bytes) -> str:
     try:
         return str(IPv4Address(octets))
@@ -201,7 +209,7 @@ class IPCP(NetworkProtocol):
         The peer's address and the networks behind it.
         """
         peer = self.peerAddress
-        own = (IPv4Network(peer),) if peer is not None else ()
+        own = (networkOf(peer),) if peer is not None else ()
         return Attachment(
             addresses=own + self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),

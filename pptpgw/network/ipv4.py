@@ -50,7 +50,7 @@ from pptpgw.kind import (
     key,
 )
 from pptpgw.log import Logger
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile
 from pptpgw.session.gate import Gate
@@ -192,12 +192,12 @@ class IPv4Network:
         """
         settings = protocol.settings
         assert settings.peerAddress is not None
-        self._behind.release((Subnet(settings.peerAddress), *settings.addresses))
+        self._behind.release((networkOf(settings.peerAddress), *settings.addresses))
         released: Deferred[Any] | None = self.pool.release(settings.peerAddress)
         return released
 
     def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
-        settings, own = self._settings, Subnet(address)
+        settings, own = self._settings, networkOf(address)
         try:
             if own.network_address in self._gateway or not isUnicast(own):
                 # Another allocator than ours gave it: ours gives no such address.
