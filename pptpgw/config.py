@@ -80,6 +80,12 @@ SECTIONS: Mapping[str, type] = {
 The sections that are always there, by name.
 """
 
+MOVED: dict[str, str] = {}
+"""
+The keys that once stood in one of L{SECTIONS} and now stand elsewhere, and where, as in
+C{"[listen] port": "[pptp] port"}. A file that has such a key is refused, and told where it went.
+"""
+
 
 def load(path: str | Path) -> Configuration:
     """
@@ -139,7 +145,7 @@ def parse(text: str, source: str) -> Configuration:
     others: dict[str, Any] = {}
     for name, table in document.items():
         if name in SECTIONS:
-            own[name] = SECTIONS[name](**sectionOf(name, SECTIONS[name], table, faults))
+            own[name] = SECTIONS[name](**sectionOf(name, SECTIONS[name], table, faults, MOVED))
         else:
             section = _networkSection(name, faults)
             if section is not None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pptpgw.declared import Fault
@@ -55,9 +56,18 @@ def known(what: str, name: str, names: Mapping[str, object], faults: list[str]) 
     return False
 
 
-def sectionOf(section: str, type_: type, table: object, faults: list[str]) -> dict[str, Any]:
+def sectionOf(
+    section: str,
+    type_: type,
+    table: object,
+    faults: list[str],
+    moved: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """
     The attributes that the table of C{section} sets; what is wrong goes to C{faults}.
+
+    @param moved: the keys that once stood in a section and now stand elsewhere, and where, as in
+        C{{"[listen] port": "[pptp] port"}}.
     """
     if not isinstance(table, dict):
         faults.append(f"{section} = {shown(table)}: must be a section, [{section}]")
@@ -65,6 +75,10 @@ def sectionOf(section: str, type_: type, table: object, faults: list[str]) -> di
     values = {}
     keys = keysOf(type_)
     for name, value in table.items():
+        place = f"[{section}] {name}"
+        if place in moved:
+            faults.append(f"{place} is now {moved[place]}")
+            continue
         if not known(f"key {name} in [{section}]", name, keys, faults):
             continue
         key = keys[name]
@@ -73,7 +87,7 @@ def sectionOf(section: str, type_: type, table: object, faults: list[str]) -> di
         except Fault as fault:
             faults.append(f"[[{section}.{name}]] {fault}")
         except (ValueError, TypeError):
-            faults.append(f"[{section}] {name} = {shown(value)}: must be {key.kind.allowed}")
+            faults.append(f"{place} = {shown(value)}: must be {key.kind.allowed}")
     return values
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw import plugin
-from pptpgw.config import SECTIONS, Configuration, load, parse
+from pptpgw.config import MOVED, SECTIONS, Configuration, load, parse
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.filter import ALLOWED
@@ -285,6 +285,17 @@ class TestErrors:
         assert (
             text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, pools, "
             "unknown-pool, allocator, dns, wins"
+        )
+
+    def test_aKeyThatMovedIsNamedWithItsNewPlace(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The new place is said, whatever the value, also where a key of the old name still exists.
+        """
+        monkeypatch.setitem(MOVED, "[listen] socket", "[link] name")
+        monkeypatch.setitem(MOVED, "[listen] port", "[pptp] port")
+        text = fault("[listen]\nsocket = 1723\nport = -1\nclients = []")
+        assert text == (
+            "x.toml: [listen] socket is now [link] name\nx.toml: [listen] port is now [pptp] port"
         )
 
     def test_aDeclarationIsNamedByItsPlace(self) -> None:
