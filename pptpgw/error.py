@@ -30,6 +30,22 @@ class ConfigurationError(PPTPGWError):
     """
 
 
+PASSWORD_EXPIRED = 648
+"""
+MS-CHAP's error for a right password that has expired: it may only be changed.
+"""
+
+WRONG_PASSWORD = 691
+"""
+MS-CHAP's error for a user that doesn't exist, and for a wrong password.
+"""
+
+NOT_CHANGED = 709
+"""
+MS-CHAP's error for a new password that can't be used; the old one is right.
+"""
+
+
 class Refused(PPTPGWError):
     """
     A peer's request, right in form, is turned down; the text is the reason, fit for a log.
@@ -40,7 +56,7 @@ class Refused(PPTPGWError):
     """
 
     def __init__(
-        self, reason: str, retry: bool = True, error: int = 691, text: bytes = b""
+        self, reason: str, retry: bool = True, error: int = WRONG_PASSWORD, text: bytes = b""
     ) -> None:
         super().__init__(reason)
         self.retry = retry

@@ -811,8 +811,8 @@ class IChangedPassword(IClaimCredentials):
     A caller's request to change its password, which has expired (RFC 2759 section 7).
 
     A checker that accepts the credentials has changed the password. Such a checker fails with
-    L{pptpgw.auth.rejection.Rejection} and the error 648 for a right password that has expired: that
-    asks the caller for the new one.
+    L{pptpgw.auth.rejection.Rejection} and the error L{pptpgw.error.PASSWORD_EXPIRED} for a right
+    password that has expired: that asks the caller for the new one.
     """
 
     def changed(oldHash: bytes) -> bytes | None:

@@ -22,8 +22,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
-from pptpgw.auth.rejection import NOT_CHANGED, PASSWORD_EXPIRED, Rejection
+from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
+from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf

@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
 
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.auth.rejection import WRONG_PASSWORD, Rejection
+from pptpgw.auth.rejection import Rejection
+from pptpgw.error import WRONG_PASSWORD
 
 
 def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:

@@ -1,37 +1,22 @@
 """
-A no that says how the peer is to be told.
-
-The errors are those of RFC 2759 section 6.
+The refusal of a claim that says what the peer is told.
 """
 
 from __future__ import annotations
 
 from twisted.cred.error import UnauthorizedLogin
 
-PASSWORD_EXPIRED = 648
-"""
-The password is right, and may only be changed.
-"""
-
-WRONG_PASSWORD = 691
-"""
-No such user, or a wrong password.
-"""
-
-NOT_CHANGED = 709
-"""
-The old password is right, but the new one won't do.
-"""
+from pptpgw.error import WRONG_PASSWORD
 
 
 class Rejection(UnauthorizedLogin):
     """
-    The claim was found false by somebody who has more to say on it; or, where the error isn't
-    L{WRONG_PASSWORD}, true, but of no use.
+    A checker refuses a claim and says what the peer is told. The claim is false if C{error} is
+    L{WRONG_PASSWORD}; otherwise it may be true, and is refused for another reason.
 
-    @ivar error: the reason's number.
+    @ivar error: how MS-CHAP numbers the reason, as in L{pptpgw.error.Refused}.
     @ivar retry: whether the peer may try again.
-    @ivar text: for the human reader at the other end.
+    @ivar text: what the peer's user is told, in UTF-8.
     """
 
     def __init__(self, error: int = WRONG_PASSWORD, retry: bool = False, text: bytes = b"") -> None:

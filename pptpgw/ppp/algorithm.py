@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol as TypingProtocol
 
+from pptpgw.error import WRONG_PASSWORD
 from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
 from pptpgw.wire import chap
 
-PASSWORD_EXPIRED = 648
-WRONG_PASSWORD = 691
 _FAILED = b"Authentication failed"
 
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Malformed
+from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED, WRONG_PASSWORD, Malformed
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
@@ -39,7 +39,7 @@ from pptpgw.interfaces import (
     IPeerResults,
     IVerdicts,
 )
-from pptpgw.ppp.algorithm import PASSWORD_EXPIRED, Algorithm, Answer
+from pptpgw.ppp.algorithm import Algorithm, Answer
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,
@@ -55,8 +55,8 @@ ERRORS = {
     647: "the account is disabled",
     PASSWORD_EXPIRED: "the password has expired",
     649: "the account may not dial in",
-    691: "no such user or wrong password",
-    709: "the password could not be changed",
+    WRONG_PASSWORD: "no such user or wrong password",
+    NOT_CHANGED: "the password could not be changed",
 }
 
 Random = Callable[[int], bytes]

@@ -33,6 +33,7 @@ from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.network.bridge.switch import Port, Switch
 from pptpgw.ports.bridge import BridgePort
 from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.wire import bridge
 
 NOT_TAKEN = "frame not taken by the TAP device"
@@ -42,8 +43,6 @@ ETHERNET_MTU = 1500
 Octets of payload that a frame has at most.
 """
 
-# What encryption takes of a call's largest packet.
-_MPPE_OCTETS = 4
 # The first octet of the addresses that callers are given: locally administered, of one station.
 _LOCAL = b"\x02"
 
@@ -80,7 +79,7 @@ class Bridge:
         """
         tag = bridge.TAG_OCTETS * self.tagged
         fcs = bridge.FCS_OCTETS * self.checksum
-        around = _MPPE_OCTETS + bridge.HEADER_OCTETS + bridge.FRAME_HEADER + tag + fcs
+        around = MPPE_OVERHEAD + bridge.HEADER_OCTETS + bridge.FRAME_HEADER + tag + fcs
         return min(ETHERNET_MTU, mru - around)
 
 
