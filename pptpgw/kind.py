@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import MISSING, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
@@ -34,24 +34,6 @@ An MPLS label that comes, the one that goes, and the address of the session that
 """
 
 
-class Kind(NamedTuple):
-    """
-    A kind of value: what is allowed, in words, and how what TOML gave becomes the typed value.
-
-    @ivar convert: takes what TOML gave; raises ValueError or TypeError where it isn't allowed.
-    """
-
-    allowed: str
-    convert: Callable[[Any], Any]
-
-
-def key(kind: Kind, default: object) -> Any:
-    """
-    A row of a section: an attribute of a frozen dataclass, C{maxCalls} for the key C{max-calls}.
-    """
-    return field(default=default, metadata={"kind": kind})
-
-
 def shown(value: object) -> str:
     """
     C{value} as errors quote it.
@@ -59,47 +41,84 @@ def shown(value: object) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _require(condition: bool) -> None:
+class Fault(ValueError):
+    """
+    What is wrong with a value that consists of many: a line for each fault, which names the part.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ValueKind(NamedTuple):
+    """
+    A kind of value that a key can have.
+
+    @ivar allowed: what is allowed, in words.
+    @ivar convert: makes the typed value of what TOML gave. It raises L{Fault} if it says itself
+        what is wrong, and another ValueError or a TypeError for anything else that isn't allowed.
+    @ivar show: makes the text by which an error quotes a value that isn't allowed.
+    """
+
+    allowed: str
+    convert: Callable[[Any], Any]
+    show: Callable[[Any], str] = shown
+
+
+def key(kind: ValueKind, default: object = MISSING) -> Any:
+    """
+    A row of a section: an attribute of a frozen dataclass, C{maxCalls} for the key C{max-calls}.
+
+    @param default: the typed value where the file has none; without it the key is required.
+    """
+    return field(default=default, metadata={"kind": kind})
+
+
+def require(condition: bool) -> None:
+    """
+    Raise ValueError unless C{condition} is true.
+    """
     if not condition:
         raise ValueError
 
 
-def _exactly(type_: type[T], value: object) -> T:
+def exactly(type_: type[T], value: object) -> T:
     """
-    C{value} if it is a C{type_}; True and False are no numbers.
+    C{value} if it is a C{type_}, otherwise ValueError. True and False are no numbers.
     """
-    _require(isinstance(value, type_) and (type_ is bool or not isinstance(value, bool)))
+    require(isinstance(value, type_) and (type_ is bool or not isinstance(value, bool)))
     assert isinstance(value, type_)
     return value
 
 
-def whole(low: int, high: int) -> Kind:
+def whole(low: int, high: int) -> ValueKind:
     """
     A whole number, both bounds allowed.
     """
 
     def convert(value: object) -> int:
-        number = _exactly(int, value)
-        _require(low <= number <= high)
+        number = exactly(int, value)
+        require(low <= number <= high)
         return number
 
-    return Kind(f"a whole number from {low} to {high}", convert)
+    return ValueKind(f"a whole number from {low} to {high}", convert)
 
 
-def seconds(low: int, high: int) -> Kind:
+def seconds(low: int, high: int) -> ValueKind:
     """
     A time in seconds, whole or not, made a float.
     """
 
     def convert(value: object) -> float:
-        number = _exactly(int, value) if isinstance(value, int) else _exactly(float, value)
-        _require(low <= number <= high)
+        number = exactly(int, value) if isinstance(value, int) else exactly(float, value)
+        require(low <= number <= high)
         return float(number)
 
-    return Kind(f"a number of seconds from {low} to {high}", convert)
+    return ValueKind(f"a number of seconds from {low} to {high}", convert)
 
 
-def orZero(kind: Kind) -> Kind:
+def orZero(kind: ValueKind) -> ValueKind:
     """
     Make a kind that allows 0, which means none, and the values of C{kind}.
     """
@@ -108,58 +127,62 @@ def orZero(kind: Kind) -> Kind:
         # False equals 0, but isn't a number.
         return 0.0 if value == 0 and not isinstance(value, bool) else kind.convert(value)
 
-    return Kind(f"0, or {kind.allowed}", convert)
+    return ValueKind(f"0, or {kind.allowed}", convert)
 
 
-def _text(allowed: str, pattern: str) -> Kind:
+def matching(allowed: str, pattern: str) -> ValueKind:
+    """
+    A text that C{pattern} matches as a whole.
+    """
+
     def convert(value: object) -> str:
-        text = _exactly(str, value)
-        _require(re.fullmatch(pattern, text) is not None)
+        text = exactly(str, value)
+        require(re.fullmatch(pattern, text) is not None)
         return text
 
-    return Kind(allowed, convert)
+    return ValueKind(allowed, convert)
 
 
-def choice(*allowed: str) -> Kind:
+def choice(*allowed: str) -> ValueKind:
     """
-    One of these words.
+    One of the words C{allowed}.
     """
-    return _text("one of " + ", ".join(f'"{one}"' for one in allowed), "|".join(allowed))
+    return matching("one of " + ", ".join(f'"{one}"' for one in allowed), "|".join(allowed))
 
 
-def _listOf(allowed: str, convert: Callable[[Any], object]) -> Kind:
+def _listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
     """
     A list of distinct values, in the order given.
     """
 
     def convertAll(value: object) -> tuple[object, ...]:
-        values = tuple(convert(one) for one in _exactly(list, value))
-        _require(len(set(values)) == len(values))
+        values = tuple(convert(one) for one in exactly(list, value))
+        require(len(set(values)) == len(values))
         return values
 
-    return Kind("a list of " + allowed, convertAll)
+    return ValueKind("a list of " + allowed, convertAll)
 
 
-def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> Kind:
+def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> ValueKind:
     """
     Some of C{members}, at least one; the order is that of C{members}, whatever the file's.
     """
 
     def convertAll(value: object) -> tuple[T, ...]:
-        chosen = [convert(one) for one in _exactly(list, value)]
-        _require(bool(chosen) and all(one in members for one in chosen))
+        chosen = [convert(one) for one in exactly(list, value)]
+        require(bool(chosen) and all(one in members for one in chosen))
         return tuple(member for member in members if member in chosen)
 
     names = ", ".join(json.dumps(getattr(member, "value", member)) for member in members)
-    return Kind(f"a list of one or more of {names}", convertAll)
+    return ValueKind(f"a list of one or more of {names}", convertAll)
 
 
 def _address(value: object) -> IPv4Address:
     """
     Convert an address that a machine can have, loopback included.
     """
-    address = IPv4Address(_exactly(str, value))
-    _require(address.is_loopback or isUnicast(IPv4Network(address)))
+    address = IPv4Address(exactly(str, value))
+    require(address.is_loopback or isUnicast(IPv4Network(address)))
     return address
 
 
@@ -190,36 +213,36 @@ def _unicast(value: object) -> IPv4Address:
     Convert an address at which other machines can reach a host.
     """
     address = _address(value)
-    _require(not address.is_loopback)
+    require(not address.is_loopback)
     return address
 
 
 def _network(value: object) -> IPv4Network:
-    return IPv4Network(_exactly(str, value))
+    return IPv4Network(exactly(str, value))
 
 
 def _unicastNetwork(value: object) -> IPv4Network:
     network = _network(value)
-    _require(isUnicast(network))
+    require(isUnicast(network))
     return network
 
 
 def _prefix(value: object) -> IPv6Network:
-    network = IPv6Network(_exactly(str, value))
-    _require(network.prefixlen <= _PREFIX_BITS)
-    _require(not any(network.overlaps(other) for other in _NO_PREFIXES))
+    network = IPv6Network(exactly(str, value))
+    require(network.prefixlen <= _PREFIX_BITS)
+    require(not any(network.overlaps(other) for other in _NO_PREFIXES))
     return network
 
 
 def _ipv6Address(value: object) -> IPv6Address:
-    address = IPv6Address(_exactly(str, value))
-    _require(address.scope_id is None and not any(address in other for other in _NO_PREFIXES))
+    address = IPv6Address(exactly(str, value))
+    require(address.scope_id is None and not any(address in other for other in _NO_PREFIXES))
     return address
 
 
 def _domain(value: object) -> str:
-    name = _exactly(str, value)
-    _require(isName(name))
+    name = exactly(str, value)
+    require(isName(name))
     return name
 
 
@@ -227,48 +250,48 @@ def _addressRange(value: object) -> AddressRange:
     """
     C{"a-b"}, one address, or the host addresses of a network.
     """
-    text = _exactly(str, value)
+    text = exactly(str, value)
     if "/" in text:
         first, last = hostsOf(IPv4Network(text))
     else:
         start, dash, end = text.partition("-")
         first = IPv4Address(start.strip())
         last = IPv4Address(end.strip()) if dash else first
-    _require(first <= last)
-    _require(_areHosts(int(first), int(last)))
+    require(first <= last)
+    require(_areHosts(int(first), int(last)))
     return first, last
 
 
 def _ranges(value: object) -> tuple[AddressRange, ...]:
-    ranges = tuple(_addressRange(one) for one in _exactly(list, value))
+    ranges = tuple(_addressRange(one) for one in exactly(list, value))
     ascending = sorted(ranges)
-    _require(all(a[1] < b[0] for a, b in pairwise(ascending)))
+    require(all(a[1] < b[0] for a, b in pairwise(ascending)))
     return ranges
 
 
 def _poolName(value: object) -> str:
-    text = _exactly(str, value)
-    _require(re.fullmatch(r"[!-~]{0,63}", text) is not None)
+    text = exactly(str, value)
+    require(re.fullmatch(r"[!-~]{0,63}", text) is not None)
     return text
 
 
 def _pool(value: object) -> tuple[str, PoolRanges]:
-    table = _exactly(dict, value)
-    _require({"name", "ranges"} <= table.keys() <= {"name", "ranges", "next"})
+    table = exactly(dict, value)
+    require({"name", "ranges"} <= table.keys() <= {"name", "ranges", "next"})
     name = _poolName(table["name"])
-    _require(name not in ("", DEFAULT_POOL))
+    require(name not in ("", DEFAULT_POOL))
     return name, PoolRanges(_ranges(table["ranges"]), _poolName(table.get("next", "")))
 
 
 def _pools(value: object) -> tuple[tuple[str, PoolRanges], ...]:
-    pools = tuple(_pool(table) for table in _exactly(list, value))
-    _require(len(dict(pools)) == len(pools))
+    pools = tuple(_pool(table) for table in exactly(list, value))
+    require(len(dict(pools)) == len(pools))
     return pools
 
 
 def _label(text: str) -> int:
     label = int(text)
-    _require(UNRESERVED <= label <= LARGEST)
+    require(UNRESERVED <= label <= LARGEST)
     return label
 
 
@@ -276,17 +299,17 @@ def _labelRange(value: object) -> LabelRange:
     """
     C{"a-b"}, or one label.
     """
-    match = re.fullmatch(r"(\d{1,7})(?: *- *(\d{1,7}))?", _exactly(str, value), re.ASCII)
-    _require(match is not None)
+    match = re.fullmatch(r"(\d{1,7})(?: *- *(\d{1,7}))?", exactly(str, value), re.ASCII)
+    require(match is not None)
     assert match is not None
     first, last = _label(match[1]), _label(match[2] or match[1])
-    _require(first <= last)
+    require(first <= last)
     return first, last
 
 
 def _labels(value: object) -> tuple[LabelRange, ...]:
-    ranges = tuple(_labelRange(one) for one in _exactly(list, value))
-    _require(all(a[1] < b[0] for a, b in pairwise(sorted(ranges))))
+    ranges = tuple(_labelRange(one) for one in exactly(list, value))
+    require(all(a[1] < b[0] for a, b in pairwise(sorted(ranges))))
     return ranges
 
 
@@ -294,15 +317,15 @@ def _labelRoute(value: object) -> LabelRoute:
     """
     C{"a as b via c"}.
     """
-    match = re.fullmatch(r"(\d{1,7}) as (\d{1,7}) via (\S+)", _exactly(str, value), re.ASCII)
-    _require(match is not None)
+    match = re.fullmatch(r"(\d{1,7}) as (\d{1,7}) via (\S+)", exactly(str, value), re.ASCII)
+    require(match is not None)
     assert match is not None
     return _label(match[1]), _label(match[2]), _unicast(match[3])
 
 
 def _labelRoutes(value: object) -> tuple[LabelRoute, ...]:
-    routes = tuple(_labelRoute(one) for one in _exactly(list, value))
-    _require(len({label for label, _, _ in routes}) == len(routes))
+    routes = tuple(_labelRoute(one) for one in exactly(list, value))
+    require(len({label for label, _, _ in routes}) == len(routes))
     return routes
 
 
@@ -312,10 +335,10 @@ _NO_PREFIXES = tuple(map(IPv6Network, ("::/8", "fe80::/10", "ff00::/8")))
 
 
 def _udpAddress(value: object) -> str:
-    text = _exactly(str, value)
+    text = exactly(str, value)
     if text:
         host, _, port = text.rpartition(":")
-        _require(re.fullmatch("[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535)
+        require(re.fullmatch("[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535)
         IPv4Address(host)
     return text
 
@@ -327,52 +350,57 @@ _NO_HOSTS = tuple((int(one[0]), int(one[-1])) for one in NO_UNICAST)
 The networks whose addresses no host can have on a network.
 """
 _NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
-BOOLEAN = Kind("true or false", lambda value: _exactly(bool, value))
-ADDRESS = Kind(f'an IPv4 address of one host, as in "192.0.2.1"{_NO_UNICAST}', _unicast)
+BOOLEAN = ValueKind("true or false", lambda value: exactly(bool, value))
+ADDRESS = ValueKind(f'an IPv4 address of one host, as in "192.0.2.1"{_NO_UNICAST}', _unicast)
 ADDRESSES = _listOf("distinct IPv4 addresses of hosts", _address)
-TWO_ADDRESSES = Kind(
+TWO_ADDRESSES = ValueKind(
     f"a list of at most two distinct IPv4 addresses of hosts{_NO_UNICAST}",
     lambda value: _listOf("", _unicast).convert(value if len(value) <= 2 else None),
 )
 NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
-CALLERS_NETWORKS = Kind(f"{NETWORKS.allowed}{_NO_UNICAST}", _listOf("", _unicastNetwork).convert)
-RANGES = Kind(
+CALLERS_NETWORKS = ValueKind(
+    f"{NETWORKS.allowed}{_NO_UNICAST}", _listOf("", _unicastNetwork).convert
+)
+RANGES = ValueKind(
     f'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another{_NO_UNICAST}',
     _ranges,
 )
-POOLS = Kind(
+POOLS = ValueKind(
     'tables of a name (of 1 to 63 printable characters without space, each once, not "default"), '
     "ranges (a list as that of pool) and, if another pool follows, its name as next",
     _pools,
 )
 _PREFIX = 'IPv6 network of at most 64 bits without host bits, as in "2001:db8:1::/48"'
 _PREFIXES = _listOf("distinct ones", _prefix)
-PREFIXES = Kind(
+PREFIXES = ValueKind(
     f"an {_PREFIX}, or {_PREFIXES.allowed}",
     lambda value: _PREFIXES.convert([value] if isinstance(value, str) else value),
 )
 IPV6_ADDRESSES = _listOf("distinct IPv6 addresses, not link-local", _ipv6Address)
 DOMAINS = _listOf('distinct domain names, as in "example.net"', _domain)
-LABELS = Kind(
+LABELS = ValueKind(
     f'a list of labels and ranges "FIRST-LAST" of them, from {UNRESERVED} to {LARGEST}, none '
     "overlapping another",
     _labels,
 )
-LABEL_ROUTES = Kind(
+LABEL_ROUTES = ValueKind(
     f'a list of routes "LABEL as LABEL via IPV4-ADDRESS", labels from {UNRESERVED} to {LARGEST}, '
     "one route for a label",
     _labelRoutes,
 )
-BITS = _subset((128, 56, 40), lambda value: _exactly(int, value))
-NAME = _text(
+BITS = _subset((128, 56, 40), lambda value: exactly(int, value))
+NAME = matching(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
 )
-_PLUGIN = "[a-z][a-z0-9-]{0,31}"
-PROTOCOLS = Kind(
+PLUGIN_NAME = "[a-z][a-z0-9-]{0,31}"
+"""
+The pattern of the names of plugins.
+"""
+PROTOCOLS = ValueKind(
     "a list of one or more distinct names of network protocols; --help-network lists them",
-    lambda value: _listOf("names", _text("a name", _PLUGIN).convert).convert(value or None),
+    lambda value: _listOf("names", matching("a name", PLUGIN_NAME).convert).convert(value or None),
 )
-METHODS = Kind(
+METHODS = ValueKind(
     "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
     PROTOCOLS.convert,
 )
@@ -381,36 +409,36 @@ EAP_METHODS = _listOf(
     "distinct ones of " + ", ".join(f'"{one}"' for one in _EAP_METHODS),
     choice(*_EAP_METHODS).convert,
 )
-SPECIFICATION = _text(
+SPECIFICATION = matching(
     "the name of a plugin, NAME:ARGUMENT where it takes one; --help-plugins lists them",
-    f"(?s){_PLUGIN}(:.*)?",
+    f"(?s){PLUGIN_NAME}(:.*)?",
 )
 SPECIFICATIONS = _listOf(
     "distinct names of plugins, NAME:ARGUMENT where one takes it; --help-plugins lists them",
     SPECIFICATION.convert,
 )
-ROUTER_NAME = _text(
+ROUTER_NAME = matching(
     "empty, or 1 to 47 upper-case letters, digits, underscores, hyphens and at signs",
     "[A-Z0-9_@-]{0,47}",
 )
 _INTERFACE = r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}"
-FILE = _text('the absolute path of a file, "" for none', r"(?s)(/[^\0]*[^/\0])?")
-STORE = _text(
+FILE = matching('the absolute path of a file, "" for none', r"(?s)(/[^\0]*[^/\0])?")
+STORE = matching(
     'sqlite:PATH with an absolute path, or "postgresql://HOST/DATABASE" in the manner of libpq',
     r"(?s)sqlite:/[^\0]*[^/\0]|postgres(ql)?://[^\0]*",
 )
-STORE_OR_NONE = _text(
+STORE_OR_NONE = matching(
     STORE.allowed + '; or "" for none', r"(?s)(sqlite:/[^\0]*[^/\0]|postgres(ql)?://[^\0]*)?"
 )
-INTERFACE = _text(
+INTERFACE = matching(
     "1 to 15 letters, digits, dots, hyphens and underscores, not . or ..",
     _INTERFACE,
 )
-INTERFACE_OR_NONE = _text(f'{INTERFACE.allowed}; or "" for none', rf"{_INTERFACE}|")
-UDP_ADDRESS = Kind(
+INTERFACE_OR_NONE = matching(f'{INTERFACE.allowed}; or "" for none', rf"{_INTERFACE}|")
+UDP_ADDRESS = ValueKind(
     'empty, or an IPv4 address of this machine, or 0.0.0.0, and a port, as in "0.0.0.0:213"',
     _udpAddress,
 )
-TEXTS = Kind(
-    "a list of texts", lambda value: tuple(_exactly(str, one) for one in _exactly(list, value))
+TEXTS = ValueKind(
+    "a list of texts", lambda value: tuple(exactly(str, one) for one in exactly(list, value))
 )

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pptpgw import plugin
 from pptpgw.declaration import Declaration
-from pptpgw.declared import GENERIC, Fault
+from pptpgw.declared import GENERIC
 from pptpgw.error import ConfigurationError
 from pptpgw.filter import ALLOWED, Filter
 from pptpgw.interfaces import IAuthenticationProtocol
@@ -36,7 +36,8 @@ from pptpgw.kind import (
     STORE_OR_NONE,
     TEXTS,
     UDP_ADDRESS,
-    Kind,
+    Fault,
+    ValueKind,
     choice,
     key,
     orZero,
@@ -45,7 +46,7 @@ from pptpgw.kind import (
     whole,
 )
 from pptpgw.servers import IDENTIFIER, DynamicClient, Server
-from pptpgw.table import tablesOf
+from pptpgw.table import tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,25 @@ class Accounts:
     key: str = key(FILE, "/etc/pptpgw/accounts.key")
 
 
+def _rules(value: object) -> tuple[str, ...]:
+    rules: tuple[str, ...] = TEXTS.convert(value)
+    faults = []
+    for number, rule in enumerate(rules, 1):
+        try:
+            Filter([rule])
+        except ValueError:
+            faults.append(f"rule {number}, {shown(rule)}: must be {ALLOWED}")
+    if faults:
+        raise Fault(*faults)
+    return rules
+
+
+RULES = ValueKind(TEXTS.allowed, _rules)
+"""
+The rules of a filter.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class NamedFilter:
     """
@@ -188,32 +208,11 @@ class NamedFilter:
     @ivar rules: its rules, as L{pptpgw.filter} has them.
     """
 
-    name: str = key(NAME, "")
-    rules: tuple[str, ...] = key(TEXTS, ())
+    name: str = key(NAME)
+    rules: tuple[str, ...] = key(RULES)
 
 
-def _filters(value: object) -> tuple[NamedFilter, ...]:
-    filters: tuple[NamedFilter, ...] = tablesOf(
-        "network.filter", NamedFilter, value, ("name", "rules")
-    )
-    faults = []
-    names: set[str] = set()
-    for index, one in enumerate(filters, 1):
-        entry = f'entry {index}, "{one.name}":'
-        if one.name in names:
-            faults.append(f"{entry} there is one of this name already")
-        names.add(one.name)
-        for number, rule in enumerate(one.rules, 1):
-            try:
-                Filter([rule])
-            except ValueError:
-                faults.append(f"{entry} rule {number}, {shown(rule)}: must be {ALLOWED}")
-    if faults:
-        raise Fault("\n".join(faults))
-    return filters
-
-
-FILTERS = Kind("tables, [[network.filter]], each of which describes a filter", _filters)
+FILTERS = tables("network.filter", "describes a filter", NamedFilter, unique=True)
 """
 A list of filters.
 """
@@ -268,25 +267,13 @@ class Capture:
     files: int = key(whole(1, 1000), 10)
 
 
-SERVERS = Kind(
-    "tables, [[radius.server]], each of which describes a server",
-    lambda value: tablesOf("radius.server", Server, value, ("host",)),
-)
+SERVERS = tables("radius.server", "describes a server", Server)
 """
 A list of RADIUS servers.
 """
 
 
-def _clients(value: object) -> tuple[DynamicClient, ...]:
-    clients: tuple[DynamicClient, ...] = tablesOf("radius.client", DynamicClient, value, ("host",))
-    hosts = [one.host for one in clients]
-    for index, host in enumerate(hosts):
-        if host in hosts[:index]:
-            raise Fault(f"entry {index + 1}: there is one for {host} already")
-    return clients
-
-
-CLIENTS = Kind("tables, [[radius.client]], each of which describes a client", _clients)
+CLIENTS = tables("radius.client", "describes a client", DynamicClient, unique=True)
 """
 A list of those who may end and change sessions.
 """

@@ -10,9 +10,8 @@ from typing import Literal
 
 from twisted.python.filepath import FilePath
 
-from pptpgw.declared import Fault
 from pptpgw.error import ConfigurationError
-from pptpgw.kind import BOOLEAN, FILE, Kind, choice, key, whole
+from pptpgw.kind import BOOLEAN, FILE, ValueKind, choice, exactly, key, matching, require, whole
 from pptpgw.secrecy import assertPrivate
 
 _LONGEST_SECRET = 1024
@@ -24,41 +23,33 @@ The shared secret where TLS protects the packets (RFC 6614 section 2.3).
 
 
 def _host(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    address = ip_address(value)
-    if address.is_unspecified or address.is_multicast:
-        raise ValueError
-    return value
+    text = exactly(str, value)
+    address = ip_address(text)
+    require(not address.is_unspecified and not address.is_multicast)
+    return text
 
 
 def _secret(value: object) -> str:
-    # What it is must not be shown, as other values are that aren't allowed.
-    if not isinstance(value, str) or not 0 < len(value.encode()) <= _LONGEST_SECRET:
-        raise Fault(f"must be a text of 1 to {_LONGEST_SECRET} octets")
-    return value
+    text = exactly(str, value)
+    require(0 < len(text.encode()) <= _LONGEST_SECRET)
+    return text
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable() or len(value) > 253:
-        raise ValueError
-    return value
+    text = exactly(str, value)
+    require(text.isprintable() and len(text) <= 253)
+    return text
 
 
-TLS_NAME = Kind("a domain name or an address", _name)
-
-
-def _identifier(value: object) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        raise ValueError
-    if len(value) > 253:
-        raise ValueError
-    return value
-
-
-IDENTIFIER = Kind("at most 253 printable ASCII characters", _identifier)
-HOST = Kind('an IPv4 or IPv6 address, as in "192.0.2.1"', _host)
-SECRET = Kind("a shared secret", _secret)
+TLS_NAME = ValueKind("a domain name or an address", _name)
+IDENTIFIER = matching("at most 253 printable ASCII characters", "[ -~]{0,253}")
+HOST = ValueKind('an IPv4 or IPv6 address, as in "192.0.2.1"', _host)
+SECRET = ValueKind(
+    f"a text of 1 to {_LONGEST_SECRET} octets", _secret, show=lambda value: "(not shown)"
+)
+"""
+A shared secret, which errors don't quote.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ class Server:
     @ivar statusServer: whether a Status-Server packet asks a dead one if it is back (RFC 5997).
     """
 
-    host: str = key(HOST, "")
+    host: str = key(HOST)
     authPort: int = key(whole(0, 65535), 1812)
     acctPort: int = key(whole(0, 65535), 1813)
     tlsPort: int = key(whole(1, 65535), 2083)
@@ -130,7 +121,7 @@ class DynamicClient:
     @ivar secret: the secret shared with it; of C{secretFile}'s first line where that is named.
     """
 
-    host: str = key(HOST, "")
+    host: str = key(HOST)
     secret: str = field(default="", repr=False, metadata={"kind": SECRET})
     secretFile: str = key(FILE, "")
 

@@ -300,10 +300,15 @@ class TestErrors:
 
     def test_aDeclarationIsNamedByItsPlace(self) -> None:
         text = fault('[[network.generic]]\nname = "xns"\n[[network.generic]]\nname = "x"\nto = 1')
-        assert text == (
-            'x.toml: [[network.generic]] entry 2, "x": to = 1: must be "hub", "unix:/PATH", '
+        place = 'x.toml: [[network.generic]] entry 2, "x": '
+        assert text.splitlines()[0] == (
+            f'{place}to = 1: must be "hub", "unix:/PATH", '
             '"udp:ADDRESS:PORT" (an IPv6 address in brackets) or "object:DOTTED.NAME"'
         )
+        assert [line.partition(" is missing")[0] for line in text.splitlines()[1:]] == [
+            f"{place}control",
+            f"{place}data",
+        ]
 
     def test_filters(self) -> None:
         """
@@ -315,9 +320,9 @@ class TestErrors:
         found = fault(f'{text}, "permit all"]\n{text}]')
         assert found == (
             'x.toml: [[network.filter]] entry 1, "office": rule 2, "permit all": must be '
-            f'{ALLOWED}\nentry 2, "office": there is one of this name already'
+            f'{ALLOWED}\nx.toml: [[network.filter]] entry 2, "office": name is another entry\'s'
         )
-        assert "entry 1: rules is missing" in fault('[[network.filter]]\nname = "office"')
+        assert 'entry 1, "office": rules is missing' in fault('[[network.filter]]\nname = "office"')
         assert "entry 1: name is missing" in fault("[[network.filter]]\nrules = []")
         assert "a list of texts" in fault('[[network.filter]]\nname = "a"\nrules = [1]')
 

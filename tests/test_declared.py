@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.declaration import HUB, Declaration, Destination, Rule
-from pptpgw.declared import GENERIC, Fault, shipped
+from pptpgw.declared import GENERIC, shipped
+from pptpgw.kind import Fault
 
 
 def declare(text: str) -> tuple[Declaration, ...]:
@@ -131,21 +132,21 @@ class TestFaults:
             ("control = 0x8028", "control = 0x8028: must be a number from 0x8000"),
             ("control = 0x8129", "control = 0x8129: must be a number from 0x8000"),
             ("control = 0xc021", "control = 0xc021: must be a number from 0x8000"),
-            ("control = 0x80fd", "and no other protocol's; 0x80fd is MPPE's"),
-            ("control = 0x8021", "0x8021 is IPv4's"),
-            ("control = 0x8057", "0x8057 is IPv6's"),
-            ("control = 0x8031", "0x8031 is Ethernet's"),
-            ("control = 0x8281", "0x8281 is MPLS's"),
-            ("control = 0x802b", "0x802b is IPX's"),
+            ("control = 0x80fd", "0x80fd (MPPE's): must be a number from"),
+            ("control = 0x8021", "0x8021 (IPv4's): must be a number from"),
+            ("control = 0x8057", "0x8057 (IPv6's): must be a number from"),
+            ("control = 0x8031", "0x8031 (Ethernet's): must be a number from"),
+            ("control = 0x8281", "0x8281 (MPLS's): must be a number from"),
+            ("control = 0x802b", "0x802b (IPX's): must be a number from"),
             ("control = true", "control = true: must be a number"),
             ('control = "0x80c3"', 'control = "0x80c3": must be a number'),
             ("data = 0x80c3", "data = 0x80c3: must be a number from 0x0001 to 0x3fff, its"),
             ("data = 0x4021", "data = 0x4021: must be"),
             ("data = 0x00ff", "data = 0x00ff: must be"),
-            ("data = 0x0001", "0x0001 is padding's"),
-            ("data = 0x0201", "0x0201 is Ethernet's"),
+            ("data = 0x0001", "0x0001 (padding's): must be a number from"),
+            ("data = 0x0201", "0x0201 (Ethernet's): must be a number from"),
             ("data = []", "data = []: must be"),
-            ("data = [0x00c3, 0x0021]", "data = [0x00c3, 0x0021]: must be"),
+            ("data = [0x00c3, 0x0021]", "data = [0x00c3, 0x0021 (IPv4's)]: must be"),
             ("data = [0x00c3, 0x00c3]", "a list of up to eight distinct ones"),
             ('name = "Controller"', 'name = "Controller": must be 1 to 32 lower-case letters'),
             ("name = 7", "name = 7: must be"),
@@ -177,7 +178,10 @@ class TestFaults:
             ('options = { 1 = { assign = "01" } }', "two values of one length in hexadecimal"),
             ('options = { 1 = { assign = "01-0002" } }', "two values of one length"),
             ('options = { 1 = { assign = "02-01" } }', "two values of one length"),
-            ('options = { 1 = { take = "01" } }', "unknown key options.1.take: there are accept"),
+            (
+                'options = { 1 = { take = "01" } }',
+                "unknown key take in options.1: there are accept",
+            ),
             (
                 'options = { 1 = { fixed = "01", accept = "any" } }',
                 "must have one of accept, fixed",

@@ -24,7 +24,7 @@ from pptpgw.kind import (
     PREFIXES,
     PROTOCOLS,
     TWO_ADDRESSES,
-    Kind,
+    ValueKind,
     choice,
     seconds,
     whole,
@@ -67,14 +67,14 @@ class Attribute:
     write: Callable[[Any], str]
 
 
-def _one(option: str, field: str, words: str, kind: Kind) -> Attribute:
+def _one(option: str, field: str, words: str, kind: ValueKind) -> Attribute:
     """
     A text.
     """
     return Attribute(option, field, words, kind.allowed, kind.convert, str)
 
 
-def _number(option: str, field: str, words: str, kind: Kind) -> Attribute:
+def _number(option: str, field: str, words: str, kind: ValueKind) -> Attribute:
     def read(text: str) -> Any:
         return kind.convert(int(text))
 
@@ -82,7 +82,7 @@ def _number(option: str, field: str, words: str, kind: Kind) -> Attribute:
 
 
 def _several(
-    option: str, field: str, words: str, kind: Kind, member: Callable[[str], Any] = str
+    option: str, field: str, words: str, kind: ValueKind, member: Callable[[str], Any] = str
 ) -> Attribute:
     """
     A list, parted by commas.
@@ -125,17 +125,17 @@ def _identifier(text: str) -> bytes:
     return identifier
 
 
-_HOURS = Kind('days, times or both, as in "Mo-Fr 08:00-18:00, Sa"', _hours)
-_ROUTES = Kind("a list of IPv4 and IPv6 networks without host bits", _networks)
-_PREFIX = Kind(
+_HOURS = ValueKind('days, times or both, as in "Mo-Fr 08:00-18:00, Sa"', _hours)
+_ROUTES = ValueKind("a list of IPv4 and IPv6 networks without host bits", _networks)
+_PREFIX = ValueKind(
     'an IPv6 network of at most 64 bits, as in "2001:db8:1::/48"',
     lambda text: PREFIXES.convert(text)[0],
 )
-_CLASS = Kind(
+_CLASS = ValueKind(
     "a list of octets in hexadecimal",
     lambda texts: tuple(bytes.fromhex(one) for one in texts),
 )
-_NAMES = Kind(PROTOCOLS.allowed, lambda names: frozenset(PROTOCOLS.convert(names)))
+_NAMES = ValueKind(PROTOCOLS.allowed, lambda names: frozenset(PROTOCOLS.convert(names)))
 _TIME = seconds(0, _YEAR)
 _RATE = whole(1000, 1 << 40)
 
