@@ -84,6 +84,12 @@ setup(
             "mschapv2 = pptpgw.auth.protocols:MSCHAPV2",
             "pap = pptpgw.auth.protocols:PAP",
         ],
+        "pptpgw.eap": [
+            "md5 = pptpgw.auth.eapmethod:MD5",
+            "mschapv2 = pptpgw.auth.eapmethod:MSCHAPV2",
+            "radius = pptpgw.auth.eapmethod:RELAYED",
+            "tls = pptpgw.auth.eaptls:TLS",
+        ],
         "pptpgw.pool": ["ranges = pptpgw.session.pool:factory"],
         "pptpgw.datapath": ["python = pptpgw.ports.path:factory"],
     },

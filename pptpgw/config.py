@@ -2,20 +2,20 @@
 The configuration: a TOML file over the defaults makes one typed, frozen value, L{Configuration}.
 
 The dataclasses of L{pptpgw.section} are the table of the keys. A network protocol has the section
-of its name, and its plugin has the table of that.
+of its name, and a method of EAP has C{[eap.NAME]}; their plugins have the tables of these.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pptpgw import plugin
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import INetworkFactory
+from pptpgw.interfaces import IEAPMethod, INetworkFactory
 from pptpgw.secrecy import assertPrivate
 from pptpgw.section import (
     EAP,
@@ -31,7 +31,7 @@ from pptpgw.section import (
     Plugins,
 )
 from pptpgw.servers import SECRET
-from pptpgw.table import known, sectionOf
+from pptpgw.table import keysOf, known, sectionOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Configuration:
     """
     Everything that can be configured; C{Configuration()} is the defaults.
 
-    @ivar sections: those of network protocols, by name; of the plugins' own types.
+    @ivar sections: those of network protocols, by name, and of EAP methods, by C{eap.} and name; of
+        the plugins' own types.
     """
 
     listen: Listen = field(default_factory=Listen)
@@ -55,12 +56,14 @@ class Configuration:
     radius: RADIUS = field(default_factory=RADIUS)
     sections: Mapping[str, Any] = field(default_factory=dict)
 
-    def section(self, factory: INetworkFactory) -> Any:
+    def section(self, of: INetworkFactory | IEAPMethod) -> Any:
         """
-        The section of a network protocol, its defaults where the file has none.
+        The section of a network protocol or an EAP method, its defaults where the file has none.
         """
-        name: str = factory.name
-        return self.sections[name] if name in self.sections else factory.settings()
+        if of.settings is EAP:
+            return self.eap
+        name = f"eap.{of.name}" if IEAPMethod.providedBy(of) else of.name
+        return self.sections[name] if name in self.sections else of.settings()
 
 
 SECTIONS: Mapping[str, type] = {
@@ -143,11 +146,12 @@ def parse(text: str, source: str) -> Configuration:
     faults: list[str] = []
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
-    for name, table in document.items():
-        if name in SECTIONS:
+    for kind, prefix, name, table in _tables(document):
+        if kind is None:
             own[name] = SECTIONS[name](**sectionOf(name, SECTIONS[name], table, faults, MOVED))
         else:
-            section = _networkSection(name, faults)
+            section = _pluginSection(kind, prefix, name, faults)
+            name = prefix + name
             if section is not None:
                 others[name] = section(**sectionOf(name, section, table, faults))
     configuration = Configuration(**own, sections=others)
@@ -161,13 +165,31 @@ def parse(text: str, source: str) -> Configuration:
     return configuration
 
 
-def _networkSection(name: str, faults: list[str]) -> type | None:
+def _tables(document: Mapping[str, Any]) -> Iterator[tuple[type | None, str, str, object]]:
     """
-    What describes the section of the network protocol of this name; None where there is no such
+    The sections in C{document}: the kind of plugin that each belongs to, None if it is always
+    there; what stands before the plugin's name; the name; and the table.
+    """
+    for name, table in document.items():
+        within: dict[str, object] = {}
+        if name == "eap" and isinstance(table, dict):
+            keys = keysOf(EAP)
+            for key, value in table.items():
+                if isinstance(value, dict) and key not in keys:
+                    within[key] = value
+            table = {key: value for key, value in table.items() if key not in within}
+        yield None if name in SECTIONS else INetworkFactory, "", name, table
+        for key, value in within.items():
+            yield IEAPMethod, "eap.", key, value
+
+
+def _pluginSection(kind: type, prefix: str, name: str, faults: list[str]) -> type | None:
+    """
+    What describes the section of the plugin of this kind and name; None where there is no such
     section, which is a fault, or where its plugin can't be used, which is told where it is chosen.
     """
     try:
-        section: type = plugin.find(INetworkFactory, name).settings
+        section: type = plugin.find(kind, name).settings
     except plugin.Outdated as error:
         faults.append(str(error))
         return None
@@ -176,9 +198,21 @@ def _networkSection(name: str, faults: list[str]) -> type | None:
     except ConfigurationError:
         return None
     else:
-        if fields(section):
+        if _hasSection(section):
             return section
-    factories = plugin.installed(INetworkFactory).items()
-    others = {other: factory.settings for other, factory in factories if fields(factory.settings)}
+    installed: Mapping[str, Any] = plugin.installed(kind)
+    others = {
+        prefix + other: one.settings
+        for other, one in installed.items()
+        if _hasSection(one.settings)
+    }
+    name = prefix + name
     known(f"section [{name}]", name, {**SECTIONS, **others}, faults)
     return None
+
+
+def _hasSection(settings: type) -> bool:
+    """
+    Whether a plugin with these settings has a section of its own.
+    """
+    return bool(fields(settings)) and settings is not EAP

@@ -37,6 +37,7 @@ from pptpgw.interfaces import (
     IAddressPoolFactory,
     IAuthenticationProtocol,
     IDataPathFactory,
+    IEAPMethod,
     INetworkFactory,
     ISessionObserverFactory,
 )
@@ -72,6 +73,7 @@ KINDS: dict[type, Kind] = {
     IAuthenticationProtocol: Kind(
         "authentication protocol", "[link] authentication", "pptpgw.authentication"
     ),
+    IEAPMethod: Kind("EAP method", "[eap] methods", "pptpgw.eap"),
     IAddressPoolFactory: Kind("address pool", "[ipv4] allocator", "pptpgw.pool"),
     ISessionObserverFactory: Kind("session observer", "[plugins] observers", "pptpgw.observer"),
     IDataPathFactory: Kind("data path", "[plugins] data-path", "pptpgw.datapath"),

@@ -149,10 +149,11 @@ def strongestFirst(
 @dataclass(frozen=True, slots=True)
 class EAP:
     """
-    C{[eap]}: what C{"eap"} in C{[link] authentication} means.
+    C{[eap]}: what C{"eap"} in C{[link] authentication} means. All but the first are those of the
+    method C{"tls"}.
 
-    @ivar methods: the methods permitted, in the order in which they are tried; none: all that can
-        be.
+    @ivar methods: the methods permitted, by the names of their plugins, in the order in which they
+        are tried; none: all of our own that can be.
     @ivar certificate: the file of our certificate, and of those between it and a root.
     @ivar ca: that of the certificates that callers' must lead to.
     @ivar identity: what in a caller's certificate is its account's name.

@@ -355,12 +355,14 @@ class GatewayService(Service):
             mppe=mppe.implementation,
             encryption=self._configuration.link.encryption,
         )
+        named = {*self.networks, *(f"eap.{name}" for name in self._configuration.eap.methods)}
         for name in self._configuration.sections:
-            if name not in self.networks:
+            if name not in named:
                 self._log.warn(
-                    "[{name}] stands in the configuration, but [network] protocols doesn't name "
-                    "{name}",
+                    "[{name}] stands in the configuration, but {choice} doesn't name {plugin}",
                     name=name,
+                    choice="[eap] methods" if "." in name else "[network] protocols",
+                    plugin=name.removeprefix("eap."),
                 )
 
     def _open(self) -> None:

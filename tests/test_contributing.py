@@ -128,7 +128,7 @@ def test_networkProtocol() -> None:
     assert received == [b"Festina lente."] * 3
 
 
-@pytest.mark.parametrize("name", ["setup.py", "pptpgwquote.py"])
+@pytest.mark.parametrize("name", ["setup.py", "pptpgwquote.py", "pptpgwgtc.py"])
 def test_theGuideWalksThroughTheExampleAsItIs(name: str) -> None:
     rest = (ROOT / "tests" / "example" / name).read_text()
     for hunk in hunks(name):

@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.layers import eap as scapy
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.internet.task import Clock
 from twisted.python import usage
+from twisted.python.filepath import FilePath
+from zope.interface.verify import verifyObject
 
 from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.eap import EAP, EAPProtocol
+from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
@@ -25,7 +31,12 @@ from pptpgw.config import Configuration, parse
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
-from pptpgw.interfaces import IAddressPoolFactory, INetworkFactory, ISessionObserverFactory
+from pptpgw.interfaces import (
+    IAddressPoolFactory,
+    IEAPMethod,
+    INetworkFactory,
+    ISessionObserverFactory,
+)
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.environment import Environment
 from pptpgw.plugin import find, specification
@@ -36,13 +47,20 @@ from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.tap import Options
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
-from tests import distribution
+from pptpgw.wire.eap import Method
+from tests import distribution, test_gateway
 from tests.distribution import Site
+from tests.ppp.test_eap import Pipe, Scene
+from tests.test_gateway import World as Gate
+from tests.test_gateway import failureOf, resultOf
 
 SOURCE = Path(__file__).parent / "example"
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
 
+PASSWORDS = (IUsernamePassword, IUsernameHashedPassword)
+
 site = pytest.fixture(distribution.site, name="site")
+secrets = test_gateway.secrets
 
 
 @pytest.fixture
@@ -127,8 +145,10 @@ class World:
 
 def test_itIsSmall() -> None:
     files = list(SOURCE.rglob("*.py"))
-    assert {file.name for file in files} == {"setup.py", "pptpgwquote.py"}
-    assert sum(len(file.read_text().splitlines()) for file in files) < 150
+    lines = {file.name: len(file.read_text().splitlines()) for file in files}
+    assert set(lines) == {"setup.py", "pptpgwquote.py", "pptpgwgtc.py"}
+    assert lines["pptpgwgtc.py"] < 60
+    assert lines["pptpgwquote.py"] < 140
 
 
 def test_everyPartOfIt(quotes: Any, tmp_path: Path) -> None:
@@ -210,6 +230,7 @@ def test_itsSectionIsJudgedLikeOurs(quotes: Any) -> None:
         ("--help-network", "quote "),
         ("--help-plugins", "journal "),
         ("--help-plugins", "sticky "),
+        ("--help-plugins", "gtc "),
     ],
 )
 def test_itIsListed(
@@ -218,3 +239,104 @@ def test_itIsListed(
     with pytest.raises(SystemExit):
         usage.Options.parseOptions(Options(), [option])
     assert f"\n  {line}" in capsys.readouterr().out
+
+
+GTC = Method(6)
+
+
+@pytest.fixture
+def gtc(quotes: Any) -> Any:
+    """
+    Its EAP method, as C{[eap] methods} chooses it.
+    """
+    section = '[eap]\nmethods = ["gtc"]\n[eap.gtc]\nprompt = "Token?"'
+    chosen = parse(f'{section}\n[link]\nencryption = "off"', "test")
+    (method,) = EAP.configured(chosen, PASSWORDS).methods
+    assert verifyObject(IEAPMethod, method)
+    return method
+
+
+class TestMethod:
+    """
+    Its EAP method.
+    """
+
+    def test_aCall(self, gtc: Any, secrets: FilePath[str]) -> None:
+        """
+        From LCP's offer to the session.
+        """
+        protocol = EAPProtocol((gtc,))
+        world = Gate(secrets, methods=(protocol,), encryption="off")
+        call = resultOf(world.call(world.connect(), methods=(protocol,), encryption="off"))
+        assert call.link.encryption == "not encrypted"
+        (session,) = world.gateway.sessions
+        assert (session.user, session.authentication) == ("alice", "eap")
+
+    def test_aWrongPassword(self, gtc: Any, secrets: FilePath[str]) -> None:
+        protocol = EAPProtocol((gtc,))
+        world = Gate(secrets, methods=(protocol,), encryption="off")
+        arguments: dict[str, Any] = {"methods": (protocol,), "encryption": "off"}
+        placed = world.call(world.connect(), b"alice", b"wrong", **arguments)
+        world.run(10, 0.01)
+        assert "does not believe us" in failureOf(placed)
+        assert not world.gateway.sessions
+
+    def test_packets(self, gtc: Any) -> None:
+        """
+        As scapy reads them.
+        """
+        pipe = Pipe([gtc], [gtc]).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.theirs.events == ["proven"] and pipe.ours.keys is None
+        packets = [scapy.EAP(packet) for packet in pipe.packets]
+        assert [(one.code, one.type) for one in packets[:4]] == [(1, 1), (2, 1), (1, 6), (2, 6)]
+        assert bytes(packets[2])[5:] == b"Token?"
+        assert bytes(packets[3])[5:] == b"sesame"
+        assert packets[4].code == scapy.EAP.SUCCESS
+
+    def test_aPeerWithoutIt(self, gtc: Any) -> None:
+        """
+        The method that it has is taken instead.
+        """
+        pipe = Pipe([gtc, EAP_MSCHAPV2], [EAP_MSCHAPV2]).run()
+        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.methods == [1, 6, 26]
+
+    @pytest.mark.parametrize("size", [0, 129, 1000])
+    def test_aTokenThatIsNone(self, gtc: Any, size: int) -> None:
+        scene = Scene(gtc)
+        scene.identify()
+        assert scene.asked.method == GTC
+        scene.answer(bytes(size))
+        assert scene.events == [
+            "Failure",
+            f"refused: what the peer sent can't be read: a token of {size} octets",
+        ]
+        assert not scene.claims
+
+    def test_itIsNotPermittedByItsInstallation(self, quotes: Any) -> None:
+        chosen = parse('[link]\nauthentication = ["eap"]\nencryption = "off"', "test")
+        names = [method.name for method in EAP.configured(chosen, PASSWORDS).methods]
+        assert names == ["mschapv2", "md5"]
+
+    def test_itIsNotFitWhereEncryptionIsRequired(self, quotes: Any) -> None:
+        chosen = parse('[eap]\nmethods = ["gtc"]', "test")
+        with pytest.raises(ConfigurationError, match='methods has "gtc": it earns no keys'):
+            EAP.configured(chosen, PASSWORDS)
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("[eap.gtc]\nprompt = 7", r"test: \[eap\.gtc\] prompt = 7: must be 1 to 63 print"),
+            ("[eap.gtc]\npromt = 7", r"unknown key promt in \[eap\.gtc\]: did you mean prompt"),
+            ("[eap.gct]", r"unknown section \[eap\.gct\]: did you mean eap\.gtc"),
+            ("[eap.md5]", r"unknown section \[eap\.md5\]"),
+            ("[eap.tls]", r"unknown section \[eap\.tls\]"),
+            ("[eap]\ngtc = 7", r"unknown key gtc in \[eap\]"),
+            ("[eap.certificate]", r"\[eap\] certificate = .*: must be the absolute path"),
+            ('["eap.gtc"]', r"unknown section \[eap\.gtc\]"),
+        ],
+    )
+    def test_itsSectionIsJudgedLikeOurs(self, quotes: Any, text: str, fault: str) -> None:
+        with pytest.raises(ConfigurationError, match=fault):
+            parse(text, "test")

@@ -15,9 +15,9 @@ MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 LAYERS = [
     {"error", "counters", "bucket", "naming", "secrecy", "timer"},
+    {"wire"},
     {"cause", "interfaces"},
     {"profile"},
-    {"wire"},
     {"log"},
     {"slices"},
     {"clock"},

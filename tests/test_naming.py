@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pptpgw.auth.eap import EAP
+from pptpgw.auth.eaptls import TLS, CertifiedClaim
 from pptpgw.auth.protocols import PAP
 from pptpgw.interfaces import Claim
 from pptpgw.naming import nameOf
-from pptpgw.ppp.eaptls import CertifiedClaim
 
 
 def password(name: bytes) -> Claim:
@@ -40,7 +40,7 @@ def test_whatIsNoUTF8(name: bytes) -> None:
 
 def test_aCertificatesNameHasNoDomain() -> None:
     keys: Any = None
-    claim = CertifiedClaim(EAP, b"PARTNER\\Alice", 1, b"", b"", keys)
+    claim = CertifiedClaim(EAP, b"PARTNER\\Alice", 1, b"", b"", TLS, keys)
     assert claim.identity() == claim.identity("PARTNER\\alice") == "partner\\alice"
     assert claim.account == b"PARTNER\\Alice"
 

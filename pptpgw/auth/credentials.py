@@ -16,16 +16,12 @@ from zope.interface import implementer, implementer_only
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Claim,
-    ICertifiedName,
     IChangedPassword,
     IClaimCredentials,
-    IEAPCredentials,
     IKeys,
 )
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.chap import ChangeClaim
-from pptpgw.ppp.eapmethod import RelayedClaim
-from pptpgw.ppp.eaptls import CertifiedClaim
 from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 _WELCOME = b"Welcome"
@@ -185,31 +181,3 @@ class ChangeCredentials(MSCHAPV2Credentials):
         expected = mschap.encryptPasswordHash(oldHash, newHash)
         known = hmac.compare_digest(expected, change.encryptedHash)
         return password if self.checkNTHash(newHash) and known else None
-
-
-@implementer(ICertifiedName)
-class CertifiedCredentials(ClaimCredentials):
-    """
-    A name in a certificate that has been verified.
-
-    @ivar certificate: in DER.
-    """
-
-    def __init__(self, claim: CertifiedClaim, username: bytes) -> None:
-        ClaimCredentials.__init__(self, claim, username)
-        self.certificate = claim.response
-        self.keys = claim.keys
-
-
-@implementer(IEAPCredentials)
-class RelayedCredentials(ClaimCredentials):
-    """
-    A caller whose EAP somebody else judges.
-
-    @ivar response: the EAP Response to begin with.
-    """
-
-    def __init__(self, claim: RelayedClaim, username: bytes) -> None:
-        ClaimCredentials.__init__(self, claim, username)
-        self.response = claim.response
-        self.converse = claim.converse

@@ -8,54 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 
-from twisted.cred.credentials import IUsernameHashedPassword
-from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, implementer
 
-from pptpgw.auth import eaptls
-from pptpgw.auth.credentials import (
-    CertifiedCredentials,
-    CHAPCredentials,
-    ClaimCredentials,
-    MSCHAPV2Credentials,
-    RelayedCredentials,
-)
+from pptpgw import plugin
+from pptpgw.auth.eapmethod import MD5, MSCHAPV2
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Claim,
-    ICertifiedName,
+    EAPClaim,
+    IClaimCredentials,
     IConfiguredProtocol,
     IEAPCredentials,
+    IEAPMethod,
     IPeerResults,
     IVerdicts,
 )
-from pptpgw.ppp.eap import EAPAuthenticator, ServerMethod
-from pptpgw.ppp.eapmethod import (
-    MD5Claim,
-    MD5Method,
-    MSCHAPV2Claim,
-    MSCHAPV2Method,
-    RelayedClaim,
-    RelayedMethod,
-)
-from pptpgw.ppp.eappeer import EAPPeer, MD5Peer, MSCHAPV2Peer, PeerMethod
-from pptpgw.ppp.eaptls import CertifiedClaim
+from pptpgw.ppp.eap import EAPAuthenticator
+from pptpgw.ppp.eappeer import EAPPeer
 from pptpgw.ppp.exchange import Authenticate
 from pptpgw.wire import ppp
 
 Send = Callable[[bytes], None]
 
-# What judges each method; in the order in which those that can be used are tried where the
-# configuration says nothing.
-_JUDGED_AS: dict[str, type[Interface]] = {
-    "radius": IEAPCredentials,
-    "tls": ICertifiedName,
-    "mschapv2": IUsernameHashedPassword,
-    "md5": IUsernameHashedPassword,
-}
-_PASSWORDS: dict[str, ServerMethod] = {"mschapv2": MSCHAPV2Method(), "md5": MD5Method()}
+# What is tried, in this order, where the configuration names nothing. A third party's method is
+# permitted only by its name.
+_DEFAULT = ("tls", "mschapv2", "md5")
 
 
 @implementer(IConfiguredProtocol)
@@ -64,12 +43,10 @@ class EAPProtocol:
     """
     EAP with these methods.
 
-    @ivar servers: the methods that the peer may prove itself with, in the order of trying.
-    @ivar peers: those that we prove ourselves with, the best liked first.
+    @ivar methods: the methods by which either end may prove itself, in the order of trying.
     """
 
-    servers: tuple[ServerMethod, ...]
-    peers: tuple[PeerMethod, ...]
+    methods: tuple[IEAPMethod, ...]
     name: str = "eap"
     description: str = "EAP: certificates, passwords, or what RADIUS judges, by [eap] (RFC 3748)."
     number: int = ppp.EAP
@@ -80,14 +57,15 @@ class EAPProtocol:
         """
         Whether one of the methods does.
         """
-        return any(method.earnsKeys for method in self.servers)
+        return any(method.earnsKeys for method in self.methods)
 
     @property
     def strength(self) -> int:
         """
         That of the strongest method.
         """
-        return max(method.strength for method in self.servers)
+        strongest: int = max(method.strength for method in self.methods)
+        return strongest
 
     def configured(
         self, configuration: Configuration, judged: Container[type[Interface]]
@@ -97,14 +75,14 @@ class EAPProtocol:
         fit for use. Where it names none there are those that are; but where somebody else judges
         EAP it is all his.
         """
-        servers = tuple(_methods(configuration, judged))
-        if not servers:
+        methods = tuple(_methods(configuration, judged))
+        if not methods:
             raise ConfigurationError(
                 '[link] authentication has "eap", and no method is fit for use: [eap] has no '
                 "certificate, and nothing that --auth names judges passwords by MS-CHAPv2, or EAP "
                 "as a whole"
             )
-        return replace(self, servers=servers)
+        return replace(self, methods=methods)
 
     def makeAuthenticator(
         self,
@@ -119,7 +97,7 @@ class EAPProtocol:
         See L{IConfiguredProtocol.makeAuthenticator}.
         """
         return EAPAuthenticator(
-            clock, send, self, self.servers, name, authenticate, verdicts, rechallenge
+            clock, send, self, self.methods, name, authenticate, verdicts, rechallenge
         )
 
     def makePeer(
@@ -128,68 +106,47 @@ class EAPProtocol:
         """
         See L{IConfiguredProtocol.makePeer}.
         """
-        return EAPPeer(clock, send, self.peers, name, password, results)
+        return EAPPeer(clock, send, self.methods, name, password, results)
 
-    def credentials(self, claim: Claim, username: bytes) -> ClaimCredentials:
+    def credentials(self, claim: Claim, username: bytes) -> IClaimCredentials:
         """
-        An C{IUsernameHashedPassword}, an L{ICertifiedName} or an L{IEAPCredentials}.
-
-        @raise UnauthorizedLogin: a conversation that was judged is to be judged again.
+        Those that the method makes of its claim.
         """
-        if isinstance(claim, RelayedClaim):
-            if username != claim.name:
-                # Its user, without a domain, would have to say everything anew.
-                raise UnauthorizedLogin
-            return RelayedCredentials(claim, username)
-        if isinstance(claim, CertifiedClaim):
-            return CertifiedCredentials(claim, username)
-        return _PASSWORD_CREDENTIALS[type(claim)](claim, username)
-
-
-_PASSWORD_CREDENTIALS: dict[type[Claim], type[ClaimCredentials]] = {
-    MD5Claim: CHAPCredentials,
-    MSCHAPV2Claim: MSCHAPV2Credentials,
-}
+        assert isinstance(claim, EAPClaim)
+        return claim.within.credentials(claim, username)
 
 
 def _methods(
     configuration: Configuration, judged: Container[type[Interface]]
-) -> Iterator[ServerMethod]:
+) -> Iterator[IEAPMethod]:
     """
     The methods to try, in their order.
 
     @raise ConfigurationError: one that the configuration names isn't fit for use.
     """
-    settings = configuration.eap
-    names = settings.methods
-    if not names and IEAPCredentials in judged:
-        names = ("radius",)
-    for name in names or tuple(_JUDGED_AS):
-        fault = _fault(name, configuration, judged)
+    named = configuration.eap.methods
+    if not named and IEAPCredentials in judged:
+        named = ("radius",)
+    for name, method in plugin.choose(IEAPMethod, named or _DEFAULT).items():
+        settings = configuration.section(method)
+        fault = _fault(method, configuration, judged) or method.lacking(settings)
         if not fault:
-            yield _make(name, configuration)
-        elif names:
+            yield method.configured(settings)
+        elif named:
             raise ConfigurationError(f'[eap] methods has "{name}": {fault}')
 
 
-def _fault(name: str, configuration: Configuration, judged: Container[type[Interface]]) -> str:
+def _fault(
+    method: IEAPMethod, configuration: Configuration, judged: Container[type[Interface]]
+) -> str:
     """
-    Why a method isn't fit for use; empty: it is.
+    Why a method isn't fit for use, whatever its settings; empty: it is.
     """
-    settings = configuration.eap
-    if _JUDGED_AS[name] not in judged:
+    if method.judgedAs not in judged:
         return "nothing that --auth names judges it"
-    if name == "tls" and not (settings.certificate and settings.key and settings.ca):
-        return "it needs certificate, key and ca"
-    if name == "md5" and configuration.link.encryption == "require":
+    if not method.earnsKeys and configuration.link.encryption == "require":
         return 'it earns no keys, which [link] encryption = "require" needs'
     return ""
 
 
-def _make(name: str, configuration: Configuration) -> ServerMethod:
-    if name == "radius":
-        return RelayedMethod()
-    return eaptls.method(configuration.eap) if name == "tls" else _PASSWORDS[name]
-
-
-EAP = EAPProtocol(tuple(_PASSWORDS.values()), (MSCHAPV2Peer(), MD5Peer()))
+EAP = EAPProtocol((MSCHAPV2, MD5))

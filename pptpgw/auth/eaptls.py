@@ -1,21 +1,44 @@
 """
-EAP-TLS as it is configured: the files of certificates, and the account's name in one.
+EAP-TLS (RFC 5216, and RFC 9190 for TLS 1.3): both ends of the method, the files of certificates,
+and the account's name in a certificate.
+
+The rules:
+
+ - A message of TLS is cut in fragments; each but the last is answered with an empty packet (RFC
+   5216 section 2.1.5).
+ - Before the account in the certificate is found good, the peer gets no Finished (TLS 1.2) and no
+   protected success (TLS 1.3).
+ - An alert is sent, and answered, before the Failure (RFC 5216 section 2.1.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from zope.interface import implementer
 
-from pptpgw.error import ConfigurationError, Refused
-from pptpgw.ppp.eaptls import TLSMethod
+from pptpgw.auth.credentials import ClaimCredentials
+from pptpgw.auth.eapmethod import EAPMethod
+from pptpgw.error import ConfigurationError, Malformed, Refused
+from pptpgw.interfaces import (
+    EAPClaim,
+    Grant,
+    ICertifiedName,
+    IEAPConversation,
+    IEAPPeer,
+    IKeys,
+)
+from pptpgw.ppp.eaptls import Reassembly, TLSSession, fragments
 from pptpgw.secrecy import assertPrivate
 from pptpgw.section import EAP
+from pptpgw.wire import eap
+from pptpgw.wire.eap import Fragment
 
 T = TypeVar("T")
 
@@ -28,14 +51,190 @@ _UTF8_STRING = 0x0C
 _LONG_FORM = 0x80
 
 
-def method(settings: EAP) -> TLSMethod:
+@dataclass(frozen=True, slots=True)
+class CertifiedClaim(EAPClaim):
     """
-    EAP-TLS, the authenticator's end.
+    A certificate that was verified; C{response} is it, in DER.
 
-    @raise ConfigurationError: a file can't be used; the text says which and why.
+    @ivar keys: what this earns once the account is found good.
     """
-    context = makeContext(settings.certificate, settings.key, settings.ca, isServer=True)
-    return TLSMethod(context, partial(nameIn, kind=settings.identity))
+
+    # The signer of the certificate chose the whole name: C{PARTNER\\alice} doesn't mean C{alice}.
+    domain: ClassVar[bool] = False
+    keys: IKeys
+
+
+@implementer(ICertifiedName)
+class CertifiedCredentials(ClaimCredentials):
+    """
+    A name in a certificate that has been verified.
+
+    @ivar certificate: in DER.
+    """
+
+    def __init__(self, claim: CertifiedClaim, username: bytes) -> None:
+        ClaimCredentials.__init__(self, claim, username)
+        self.certificate = claim.response
+        self.keys = claim.keys
+
+
+@implementer(IEAPPeer)
+class TLSPeer:
+    """
+    The peer's end.
+    """
+
+    def __init__(self, context: SSL.Context) -> None:
+        self.done = False
+        self.failure = ""
+        self._session = TLSSession(context, isServer=False)
+        self._message = Reassembly()
+        self._fragments: Iterator[Fragment] = iter(())
+
+    def answer(self, request: eap.Request) -> bytes:
+        """
+        See L{IEAPPeer.answer}.
+        """
+        asked = Fragment.decode(request.content)
+        fragment = next(self._fragments, None)
+        if fragment is not None:
+            if asked != Fragment():
+                raise Refused("a fragment was answered, and not acknowledged", retry=False)
+        else:
+            octets = b""
+            if not asked.start:
+                whole = self._message.add(request.content)
+                if whole is None:
+                    return Fragment().encode()
+                octets, self._message = whole, Reassembly()
+            self._fragments = fragments(self._session.received(octets))
+            fragment = next(self._fragments)
+            session = self._session
+            self.done = session.established and not fragment.octets and session.committed
+            if session.failure:
+                self.failure = f"TLS failed: {session.failure}"
+                if not octets and not fragment.octets:
+                    raise Refused(self.failure, retry=False)
+        return fragment.encode()
+
+    def keys(self) -> IKeys | None:
+        """
+        See L{IEAPPeer.keys}.
+        """
+        return self._session.keys(isServer=False)
+
+
+class TLSMethod(EAPMethod):
+    """
+    EAP-TLS. The plugin itself has no certificate; L{configured} gives a method that has.
+    """
+
+    name = "tls"
+    description = "Certificates of both ends, TLS 1.2 and 1.3 (RFC 5216, RFC 9190)."
+    number = eap.TLS
+    earnsKeys = True
+    strength = 500
+    judgedAs = ICertifiedName
+    settings = EAP
+    makeCredentials = CertifiedCredentials
+
+    def __init__(self, context: SSL.Context | None = None, kind: str = "common-name") -> None:
+        """
+        @param context: of one end, as L{makeContext} makes it: with our certificate, and with the
+            CAs that the other end's must lead to.
+        @param kind: what in a peer's certificate is its account's name, as C{[eap] identity}.
+        """
+        self._context = context
+        self._kind = kind
+
+    def lacking(self, settings: EAP) -> str:
+        """
+        See L{IEAPMethod.lacking}.
+        """
+        complete = settings.certificate and settings.key and settings.ca
+        return "" if complete else "it needs certificate, key and ca"
+
+    def configured(self, settings: EAP) -> TLSMethod:
+        """
+        See L{IEAPMethod.configured}.
+        """
+        context = makeContext(settings.certificate, settings.key, settings.ca, isServer=True)
+        return TLSMethod(context, settings.identity)
+
+    def begin(self, name: bytes, password: bytes) -> TLSPeer:
+        """
+        See L{IEAPMethod.begin}; a password isn't needed.
+        """
+        return TLSPeer(self._required())
+
+    def _required(self) -> SSL.Context:
+        if self._context is None:
+            raise Refused("EAP-TLS has no certificate", retry=False)
+        return self._context
+
+    async def authenticate(self, conversation: IEAPConversation) -> Grant:
+        """
+        Shake hands, and have the account in the certificate judged.
+        """
+        session = TLSSession(self._required(), isServer=True)
+        response = await conversation.ask(eap.TLS, Fragment(start=True).encode())
+        while True:
+            output = session.received(await _read(conversation, response))
+            if session.failure:
+                if output:
+                    await _write(conversation, output)
+                raise Refused(f"TLS failed: {session.failure}", retry=False)
+            if session.established:
+                break
+            response = await _write(conversation, output)
+        grant = await self._judge(conversation, session)
+        response = await _write(conversation, output + session.commit())
+        session.received(await _read(conversation, response))
+        if refusal := session.refusal():
+            raise Refused(f"TLS failed: {refusal}", retry=False)
+        return grant
+
+    async def _judge(self, conversation: IEAPConversation, session: TLSSession) -> Grant:
+        try:
+            certificate = session.certificate
+            name = nameIn(certificate, self._kind) if certificate is not None else b""
+        except ValueError:
+            # OpenSSL reads certificates less closely.
+            certificate = None
+        if certificate is None:
+            raise Refused("the peer has no certificate that can be read", retry=False)
+        return await conversation.judge(
+            CertifiedClaim(
+                conversation.protocol,
+                name,
+                conversation.identifier,
+                b"",
+                certificate.public_bytes(Encoding.DER),
+                self,
+                session.keys(isServer=True),
+            )
+        )
+
+
+async def _read(conversation: IEAPConversation, response: eap.Response) -> bytes:
+    """
+    The message that C{response} begins.
+    """
+    message = Reassembly()
+    while (whole := message.add(response.content)) is None:
+        response = await conversation.ask(eap.TLS, Fragment().encode())
+    return whole
+
+
+async def _write(conversation: IEAPConversation, message: bytes) -> eap.Response:
+    """
+    Send a message; gives the Response to its last fragment.
+    """
+    for fragment in fragments(message):
+        response = await conversation.ask(eap.TLS, fragment.encode())
+        if fragment.more and Fragment.decode(response.content) != Fragment():
+            raise Malformed("a fragment was answered, and not acknowledged")
+    return response
 
 
 def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Context:
@@ -144,3 +343,6 @@ _NAMES: dict[str, Callable[[x509.Certificate], list[bytes]]] = {
     "dns": _domains,
     "upn": _principals,
 }
+
+
+TLS = TLSMethod()

@@ -19,15 +19,14 @@ The rules:
    Failure.
  - Nothing that arrives raises.
 
-A method is a coroutine: it asks, has the link judge a claim, and returns the L{Grant} or raises
-L{Refused}.  Whatever has to end all of it cancels what it waits for.
+A method is a coroutine (L{IEAPMethod.authenticate}): it asks, has the link judge a claim, and
+returns the L{Grant} or raises L{Refused}.  Whatever has to end all of it cancels what it waits for.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -41,6 +40,8 @@ from pptpgw.interfaces import (
     Grant,
     IAuthenticationProtocol,
     IAuthenticatorExchange,
+    IEAPConversation,
+    IEAPMethod,
     IVerdicts,
 )
 from pptpgw.log import Logger
@@ -76,35 +77,7 @@ class Unwanted(Exception):
         self.nak = nak
 
 
-class ServerMethod(TypingProtocol):
-    """
-    An authentication method, the authenticator's end. It has no state.
-
-    @ivar name: what it is chosen by.
-    @ivar method: its type; None: every type, since somebody else judges.
-    @ivar earnsKeys: whether success earns keys for MPPE, or may do so.
-    @ivar strength: as L{IAuthenticationProtocol.strength}.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def method(self) -> eap.Method | None: ...
-    @property
-    def earnsKeys(self) -> bool: ...
-    @property
-    def strength(self) -> int: ...
-
-    async def authenticate(self, conversation: EAPAuthenticator) -> Grant:
-        """
-        Have the peer prove itself: ask, and have a claim judged.
-
-        What it raises: L{Refused}; what L{EAPAuthenticator.ask} and C{judge} raise; and
-        L{Malformed}, which ends the exchange as well.
-        """
-
-
-@implementer(IAuthenticatorExchange)
+@implementer(IAuthenticatorExchange, IEAPConversation)
 class EAPAuthenticator(Exchange):
     """
     We ask the peer to prove who it is.
@@ -143,7 +116,7 @@ class EAPAuthenticator(Exchange):
         clock: IReactorTime,
         send: Callable[[bytes], None],
         protocol: IAuthenticationProtocol,
-        methods: Sequence[ServerMethod],
+        methods: Sequence[IEAPMethod],
         name: bytes,
         authenticate: Authenticate,
         verdicts: IVerdicts,
@@ -274,6 +247,13 @@ class EAPAuthenticator(Exchange):
         return grant
 
     @property
+    def username(self) -> bytes:
+        """
+        The name in the identity, without the options that may stand behind a zero octet.
+        """
+        return self.identity.partition(b"\0")[0]
+
+    @property
     def mayRetry(self) -> bool:
         """
         Whether a peer that isn't believed may be given another try.
@@ -352,7 +332,7 @@ class EAPAuthenticator(Exchange):
         if first:
             self._verdicts.authenticated(grant)
 
-    async def _try(self, methods: list[ServerMethod]) -> Grant:
+    async def _try(self, methods: list[IEAPMethod]) -> Grant:
         """
         One method after the other, until the peer takes one.
         """
@@ -363,9 +343,9 @@ class EAPAuthenticator(Exchange):
                 return await method.authenticate(self)
             except Unwanted as unwanted:
                 wanted = unwanted.nak.wanted
-            able = [one for one in methods if one.method in wanted]
+            able = [one for one in methods if one.number in wanted]
             if wanted:
-                able += [one for one in methods if one.method is None]
+                able += [one for one in methods if one.number is None]
             if not able:
                 tried = ", ".join(map(str, (number for number, _ in wanted))) or "none"
                 raise Refused(f"the peer wants EAP method {tried}, which isn't ours", retry=False)

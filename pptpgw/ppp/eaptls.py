@@ -1,30 +1,23 @@
 """
-EAP-TLS (RFC 5216, and RFC 9190 for TLS 1.3), either end, with the octets of TLS in memory.
+TLS within EAP (RFC 5216, and RFC 9190 for TLS 1.3), its octets in memory.
 
 The rules:
 
- - A message of TLS has at most L{MESSAGE_OCTETS}, whatever it announces.  It is cut in fragments;
-   each but the last is answered with an empty packet (section 2.1.5).
- - Before the account in the certificate is found good, the peer gets no Finished (TLS 1.2) and no
-   protected success (TLS 1.3).
- - An alert is sent, and answered, before the Failure (section 2.1.3).
+ - A message of TLS has at most L{MESSAGE_OCTETS}, whatever it announces.  It is cut in fragments
+   (RFC 5216 section 2.1.5).
  - The keys are the first octets of the halves of the Master Session Key (RFC 5216 section 2.3, RFC
    9190 section 2.3, RFC 3079 section 4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Iterator
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
-from pptpgw.error import Malformed, Refused
-from pptpgw.interfaces import Claim, Grant, IKeys
-from pptpgw.ppp.eap import PACKET_OCTETS, EAPAuthenticator
+from pptpgw.error import Malformed
+from pptpgw.ppp.eap import PACKET_OCTETS
 from pptpgw.ppp.mppe import StartKeys
 from pptpgw.wire import eap
 from pptpgw.wire.eap import Fragment
@@ -43,19 +36,6 @@ _HALF = 32
 _LONG, _SHORT = 16, 8
 # RFC 9190 section 2.1.1: what the server sends once it has nothing more to object.
 _COMMITMENT = b"\0"
-
-
-@dataclass(frozen=True, slots=True)
-class CertifiedClaim(Claim):
-    """
-    A certificate that was verified; C{response} is it, in DER.
-
-    @ivar keys: what this earns once the account is found good.
-    """
-
-    # The signer of the certificate chose the whole name: C{PARTNER\\alice} doesn't mean C{alice}.
-    domain: ClassVar[bool] = False
-    keys: IKeys
 
 
 class Reassembly:
@@ -217,87 +197,6 @@ def startKeys(material: bytes, isServer: bool) -> StartKeys:
     peers, ours = material[:_HALF], material[_HALF : 2 * _HALF]
     send, receive = (ours, peers) if isServer else (peers, ours)
     return StartKeys(send[:_LONG], receive[:_LONG], send[:_SHORT], receive[:_SHORT])
-
-
-@dataclass(frozen=True, slots=True)
-class TLSMethod:
-    """
-    The authenticator's end.
-
-    @ivar context: with our certificate, and with the CAs that the peers' must lead to.
-    @ivar nameOf: the account's name in a certificate; raises L{Refused} where there is none, and
-        ValueError where it can't be read.
-    """
-
-    context: SSL.Context
-    nameOf: Callable[[x509.Certificate], bytes]
-    name: str = field(default="tls", init=False)
-    method: eap.Method | None = field(default=eap.TLS, init=False)
-    earnsKeys: bool = field(default=True, init=False)
-    strength: int = field(default=500, init=False)
-
-    async def authenticate(self, conversation: EAPAuthenticator) -> Grant:
-        """
-        Shake hands, and have the account in the certificate judged.
-        """
-        session = TLSSession(self.context, isServer=True)
-        response = await conversation.ask(eap.TLS, Fragment(start=True).encode())
-        while True:
-            output = session.received(await _read(conversation, response))
-            if session.failure:
-                if output:
-                    await _write(conversation, output)
-                raise Refused(f"TLS failed: {session.failure}", retry=False)
-            if session.established:
-                break
-            response = await _write(conversation, output)
-        grant = await self._judge(conversation, session)
-        response = await _write(conversation, output + session.commit())
-        session.received(await _read(conversation, response))
-        if refusal := session.refusal():
-            raise Refused(f"TLS failed: {refusal}", retry=False)
-        return grant
-
-    async def _judge(self, conversation: EAPAuthenticator, session: TLSSession) -> Grant:
-        try:
-            certificate = session.certificate
-            name = self.nameOf(certificate) if certificate is not None else b""
-        except ValueError:
-            # OpenSSL reads certificates less closely.
-            certificate = None
-        if certificate is None:
-            raise Refused("the peer has no certificate that can be read", retry=False)
-        return await conversation.judge(
-            CertifiedClaim(
-                conversation.protocol,
-                name,
-                conversation.identifier,
-                b"",
-                certificate.public_bytes(Encoding.DER),
-                session.keys(isServer=True),
-            )
-        )
-
-
-async def _read(conversation: EAPAuthenticator, response: eap.Response) -> bytes:
-    """
-    The message that C{response} begins.
-    """
-    message = Reassembly()
-    while (whole := message.add(response.content)) is None:
-        response = await conversation.ask(eap.TLS, Fragment().encode())
-    return whole
-
-
-async def _write(conversation: EAPAuthenticator, message: bytes) -> eap.Response:
-    """
-    Send a message; gives the Response to its last fragment.
-    """
-    for fragment in fragments(message):
-        response = await conversation.ask(eap.TLS, fragment.encode())
-        if fragment.more and Fragment.decode(response.content) != Fragment():
-            raise Malformed("a fragment was answered, and not acknowledged")
-    return response
 
 
 def _reason(error: SSL.Error) -> str:

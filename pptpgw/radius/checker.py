@@ -29,12 +29,8 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pptpgw.auth.credentials import (
-    ClaimCredentials,
-    MSCHAPCredentials,
-    MSCHAPV2Credentials,
-    RelayedCredentials,
-)
+from pptpgw.auth.credentials import ClaimCredentials, MSCHAPCredentials, MSCHAPV2Credentials
+from pptpgw.auth.eapmethod import RelayedCredentials
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration

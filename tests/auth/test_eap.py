@@ -25,9 +25,17 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
-from pptpgw.auth.credentials import CertifiedCredentials, RelayedCredentials
 from pptpgw.auth.eap import EAP, EAPProtocol
-from pptpgw.auth.eaptls import makeContext, nameIn
+from pptpgw.auth.eapmethod import MD5, RELAYED, RelayedClaim, RelayedCredentials
+from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
+from pptpgw.auth.eaptls import (
+    TLS,
+    CertifiedClaim,
+    CertifiedCredentials,
+    TLSMethod,
+    makeContext,
+    nameIn,
+)
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, parse
@@ -40,9 +48,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.ppp.eap import EAPAuthenticator
-from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedClaim, RelayedMethod
-from pptpgw.ppp.eappeer import MD5Peer, MSCHAPV2Peer, TLSPeer
-from pptpgw.ppp.eaptls import CertifiedClaim, TLSMethod, startKeys
+from pptpgw.ppp.eaptls import startKeys
 from pptpgw.service import linkSettings
 from pptpgw.wire import eap, ppp
 from tests import test_gateway
@@ -84,7 +90,7 @@ def methods(
     judged: Sequence[type[Interface]], encryption: str = "require", **section: object
 ) -> list[str]:
     configured = EAP.configured(configuration({"encryption": encryption}, **section), judged)
-    return [method.name for method in configured.servers]
+    return [method.name for method in configured.methods]
 
 
 class TestConfigured:
@@ -147,9 +153,14 @@ class TestConfigured:
         with pytest.raises(ConfigurationError, match="no method is fit for use"):
             methods([IUsernamePassword])
 
-    @pytest.mark.parametrize(
-        "names", ['["peap"]', '["tls", "tls"]', '"tls"', "[1]", '["TLS"]'], ids=str
-    )
+    def test_whatIsNotInstalled(self) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            methods(LOCAL, methods=["peap"])
+        assert str(caught.value) == (
+            '[eap] methods: no EAP method is called "peap": there are md5, mschapv2, radius, tls'
+        )
+
+    @pytest.mark.parametrize("names", ['["tls", "tls"]', '"tls"', "[1]", '["TLS"]'], ids=str)
     def test_whatIsNoMethod(self, names: str) -> None:
         with pytest.raises(ConfigurationError, match=r"\[eap\] methods"):
             parse(f"[eap]\nmethods = {names}", "x.toml")
@@ -170,7 +181,7 @@ class TestConfigured:
         assert [method.name for method in settings.usableMethods] == names
 
     def test_thatOfMD5AloneIsNotOfferedWhereKeysAreNeeded(self) -> None:
-        md5 = EAPProtocol((MD5Method(),), ())
+        md5 = EAPProtocol((MD5,))
         assert not md5.earnsKeys and md5.strength < MSCHAPV2.strength
         settings = linkSettings(configuration({"encryption": "off"}), LOCAL)
         required = replace(settings, methods=(md5, MSCHAPV2), encryption="require")
@@ -255,7 +266,7 @@ class TestNames:
 
 
 def certified(name: bytes) -> CertifiedClaim:
-    return CertifiedClaim(EAP, name, 1, b"", b"DER", startKeys(bytes(64), isServer=True))
+    return CertifiedClaim(EAP, name, 1, b"", b"DER", TLS, startKeys(bytes(64), isServer=True))
 
 
 class TestJudging:
@@ -313,12 +324,12 @@ class TestJudging:
             Clock(),
             lambda packet: None,
             EAP,
-            (RelayedMethod(),),
+            (RELAYED,),
             b"",
             lambda claim: Deferred(),
             Recorder(),
         )
-        claim = RelayedClaim(EAP, b"NT\\alice", 1, b"", b"response", conversation)
+        claim = RelayedClaim(EAP, b"NT\\alice", 1, b"", b"response", RELAYED, conversation)
         reasons: list[str] = []
         judged = Authenticator(Portal(SubscriberRealm(), [No()]))(claim)
         judged.addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
@@ -333,14 +344,13 @@ class TestCalls:
 
     def _tls(self, authority: Authority, files: dict[str, str]) -> EAPProtocol:
         context = makeContext(files["certificate"], files["key"], files["ca"], isServer=True)
-        method = TLSMethod(context, lambda certificate: nameIn(certificate, "common-name"))
-        return EAPProtocol((method, MSCHAPV2Method(), MD5Method()), (MSCHAPV2Peer(), MD5Peer()))
+        return EAPProtocol((TLSMethod(context), EAP_MSCHAPV2, MD5))
 
     def test_TLS(self, secrets: FilePath[str], authority: Authority, files: dict[str, str]) -> None:
         world = World(secrets, methods=(self._tls(authority, files),))
         certificate, key = authority.issue("bob")
         context = makeContext(str(certificate), str(key), files["ca"], isServer=False)
-        client = EAPProtocol((), (TLSPeer(context),))
+        client = EAPProtocol((TLSMethod(context),))
         placed = world.call(world.connect(), b"whoever", b"", methods=(client,))
         world.run(0.3)
         call = resultOf(placed)
@@ -358,7 +368,7 @@ class TestCalls:
         world = World(secrets, methods=(self._tls(authority, files),))
         certificate, key = authority.issue(name)
         context = makeContext(str(certificate), str(key), files["ca"], isServer=False)
-        client = EAPProtocol((), (TLSPeer(context),))
+        client = EAPProtocol((TLSMethod(context),))
         placed = world.call(world.connect(), b"whoever", b"", methods=(client,))
         world.run(10, 0.01)
         failureOf(placed)
@@ -379,12 +389,12 @@ class TestCalls:
         """
         Where encryption is required after all, the link ends.
         """
-        md5 = EAPProtocol((MSCHAPV2Method(), MD5Method()), (MD5Peer(),))
-        world = World(secrets, methods=(md5,))
+        md5 = EAPProtocol((MD5,))
+        world = World(secrets, methods=(EAP,))
         placed = world.call(world.connect(), methods=(md5,))
         world.run(10, 0.01)
         assert "encryption is required" in failureOf(placed)
-        world = World(secrets, methods=(md5,), encryption="off")
+        world = World(secrets, methods=(EAP,), encryption="off")
         call = resultOf(world.call(world.connect(), methods=(md5,), encryption="off"))
         assert call.link.encryption == "not encrypted"
 

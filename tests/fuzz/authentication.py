@@ -15,18 +15,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from pptpgw.auth.eap import EAPProtocol
-from pptpgw.auth.eaptls import makeContext, nameIn
+from pptpgw.auth.eapmethod import MD5, RELAYED
+from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
+from pptpgw.auth.eaptls import TLSMethod, makeContext
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IEAPCredentials
-from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedMethod
-from pptpgw.ppp.eappeer import MD5Peer, MSCHAPV2Peer, TLSPeer
-from pptpgw.ppp.eaptls import TLSMethod
 from pptpgw.wire import eap
 from tests.certificates import SERVER, Authority
 from tests.fuzz.reader import Reader, Target
@@ -48,9 +46,9 @@ _ENDS = ("authenticated", "refused")
 
 
 @cache
-def _certificates() -> tuple[SSL.Context, SSL.Context]:
+def _tls() -> tuple[TLSMethod, TLSMethod]:
     """
-    What the gateway and a caller use of TLS.
+    TLS as the gateway has it, and as a caller has it.
     """
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
@@ -60,11 +58,7 @@ def _certificates() -> tuple[SSL.Context, SSL.Context]:
         makeContext(str(pair[0]), str(pair[1]), str(authority.certificate), isServer)
         for pair, isServer in ((server, True), (client, False))
     )
-    return ours, theirs
-
-
-def _tls() -> TLSMethod:
-    return TLSMethod(_certificates()[0], lambda found: nameIn(found, "common-name"))
+    return TLSMethod(ours), TLSMethod(theirs)
 
 
 class _Judge:
@@ -220,10 +214,11 @@ def _between(octets: bytes) -> None:
     reader = Reader(octets)
     with unfailing():
         if reader.number() & 1:
-            pipe = _Altered([_tls()], [TLSPeer(_certificates()[1])], judge=judgeName)
+            ours, theirs = _tls()
+            pipe = _Altered([ours], [theirs], judge=judgeName)
         else:
-            methods = MSCHAPV2Method(), MD5Method()
-            pipe = _Altered(methods, [MSCHAPV2Peer(), MD5Peer()], judge=judge)
+            methods = EAP_MSCHAPV2, MD5
+            pipe = _Altered(methods, methods, judge=judge)
         pipe.reader = reader
         pipe.run()
         pipe.server.stop()
@@ -233,12 +228,11 @@ def _between(octets: bytes) -> None:
 
 
 def _withTLS(octets: bytes) -> None:
-    authenticator(EAPProtocol((_tls(), MSCHAPV2Method(), MD5Method()), ()))(octets)
+    authenticator(EAPProtocol((_tls()[0], EAP_MSCHAPV2, MD5)))(octets)
 
 
 def _peerWithTLS(octets: bytes) -> None:
-    peers = TLSPeer(_certificates()[1]), MSCHAPV2Peer(), MD5Peer()
-    peer(EAPProtocol((), peers))(octets)
+    peer(EAPProtocol((_tls()[1], EAP_MSCHAPV2, MD5)))(octets)
 
 
 TARGETS: dict[str, Target] = {
@@ -247,7 +241,7 @@ TARGETS: dict[str, Target] = {
     "eap": _withTLS,
     "eap-between": _between,
     "eap-peer": _peerWithTLS,
-    "eap-relayed": authenticator(EAPProtocol((RelayedMethod(), MD5Method()), ())),
+    "eap-relayed": authenticator(EAPProtocol((RELAYED, MD5))),
     "mschap": authenticator(MSCHAP),
     "mschap-peer": peer(MSCHAP),
     "mschapv2": authenticator(MSCHAPV2),

@@ -10,28 +10,30 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.auth.credentials import MSCHAPV2Credentials
+from pptpgw.auth.credentials import ClaimCredentials, MSCHAPV2Credentials
 from pptpgw.auth.eap import EAP, EAPProtocol
+from pptpgw.auth.eapmethod import MD5, MSCHAPV2, EAPMethod
+from pptpgw.auth.eapmethod import RELAYED as RADIUS
 from pptpgw.cause import Termination, codeOf
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import (
     Claim,
     Grant,
+    IEAPConversation,
     IEAPCredentials,
+    IEAPMethod,
     IKeys,
     IPeerResults,
     IVerdicts,
 )
 from pptpgw.ppp import mschap
-from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, EAPAuthenticator, ServerMethod
-from pptpgw.ppp.eapmethod import MD5Method, MSCHAPV2Method, RelayedMethod
-from pptpgw.ppp.eappeer import EAPPeer, MD5Peer, MSCHAPV2Peer, PeerMethod
+from pptpgw.ppp.eap import IDENTITY_OCTETS, RELAYED_OCTETS, ROUNDS, EAPAuthenticator
+from pptpgw.ppp.eappeer import EAPPeer
 from pptpgw.ppp.exchange import (
     OUTAGE,
     OUTAGE_SECONDS,
@@ -44,7 +46,6 @@ from pptpgw.wire.eap import Method
 from tests.garbage import leftBy
 
 PASSWORD = b"sesame"
-MD5, MSCHAPV2, RADIUS = MD5Method(), MSCHAPV2Method(), RelayedMethod()
 OTHER = Method(77)
 
 Judge = Callable[[Claim], "Grant | Deferred[Grant]"]
@@ -56,7 +57,7 @@ def judge(claim: Claim) -> Grant:
     """
     assert isinstance(claim.method, EAPProtocol)
     credentials = claim.method.credentials(claim, claim.name)
-    assert IUsernameHashedPassword.providedBy(credentials)
+    assert isinstance(credentials, ClaimCredentials)
     if not credentials.checkPassword(PASSWORD):
         raise Refused("wrong password")
     return Grant(claim.name.decode(), credentials.message, credentials.keys, None)
@@ -114,15 +115,13 @@ class Scene:
     An authenticator, and by hand what a peer would send.
     """
 
-    def __init__(
-        self, *methods: ServerMethod, judge: Judge = judge, rechallenge: float = 0
-    ) -> None:
+    def __init__(self, *methods: IEAPMethod, judge: Judge = judge, rechallenge: float = 0) -> None:
         self.clock = Clock()
         self.recorder = Recorder()
         self.packets: list[eap.Packet] = []
         self.claims: list[Claim] = []
         self.judge = judge
-        self.protocol = EAPProtocol(methods or (MD5, MSCHAPV2), (MD5Peer(),))
+        self.protocol = EAPProtocol(methods or (MD5, MSCHAPV2))
         self.authenticator = self.protocol.makeAuthenticator(
             self.clock, self._sent, b"gateway", self._authenticate, self.recorder, rechallenge
         )
@@ -194,8 +193,8 @@ class Pipe:
 
     def __init__(
         self,
-        servers: Sequence[ServerMethod],
-        peers: Sequence[PeerMethod],
+        servers: Sequence[IEAPMethod],
+        peers: Sequence[IEAPMethod],
         password: bytes = PASSWORD,
         fates: Sequence[int] = (),
         judge: Judge = judge,
@@ -206,8 +205,7 @@ class Pipe:
         self.fates = deque(fates)
         self.packets: list[bytes] = []
         self.flying: deque[tuple[Callable[[bytes], None], bytes]] = deque()
-        protocol = EAPProtocol(tuple(servers), tuple(peers))
-        self.server = protocol.makeAuthenticator(
+        self.server = EAPProtocol(tuple(servers)).makeAuthenticator(
             self.clock,
             lambda packet: self._send(self.peer.received, packet),
             b"gateway",
@@ -215,7 +213,7 @@ class Pipe:
             self.ours,
             0,
         )
-        self.peer = protocol.makePeer(
+        self.peer = EAPProtocol(tuple(peers)).makePeer(
             self.clock,
             lambda packet: self._send(self.server.received, packet),
             name,
@@ -318,14 +316,14 @@ def keysMatch(ours: IKeys | None, theirs: IKeys | None) -> bool:
 
 class TestSuccess:
     def test_MD5(self) -> None:
-        pipe = Pipe([MD5], [MD5Peer()]).run()
+        pipe = Pipe([MD5], [MD5]).run()
         assert pipe.ours.events == ["granted alice", "authenticated"]
         assert pipe.theirs.events == ["proven"]
         assert pipe.ours.keys is None and pipe.theirs.keys is None
         assert pipe.methods == [1, 4]
 
     def test_MSCHAPv2(self) -> None:
-        pipe = Pipe([MSCHAPV2], [MSCHAPV2Peer()]).run()
+        pipe = Pipe([MSCHAPV2], [MSCHAPV2]).run()
         assert pipe.ours.events == ["granted alice", "authenticated"]
         assert pipe.theirs.events == ["proven"]
         assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
@@ -360,7 +358,7 @@ class TestSuccess:
         assert scene.claims[0].name == b"alice"
 
     def test_theNameOfAnMSCHAPv2ClaimIsTheOneHashed(self) -> None:
-        pipe = Pipe([MSCHAPV2], [MSCHAPV2Peer()], name=b"NT\\carol").run()
+        pipe = Pipe([MSCHAPV2], [MSCHAPV2], name=b"NT\\carol").run()
         assert pipe.ours.events[0] == "granted NT\\carol"
 
     def test_aSuccessThatWasLostIsRepeated(self) -> None:
@@ -413,9 +411,9 @@ class TestPeer:
     Our own client, by hand.
     """
 
-    def _peer(self, *methods: PeerMethod) -> tuple[EAPPeer, Recorder, list[eap.Packet]]:
+    def _peer(self, *methods: IEAPMethod) -> tuple[EAPPeer, Recorder, list[eap.Packet]]:
         recorder, packets = Recorder(), list[eap.Packet]()
-        peer = EAPProtocol((), methods).makePeer(
+        peer = EAPProtocol(methods).makePeer(
             Clock(), lambda packet: packets.append(eap.decode(packet)), b"a", PASSWORD, recorder
         )
         return peer, recorder, packets
@@ -424,7 +422,7 @@ class TestPeer:
         """
         Section 4.2: a method that isn't done isn't ended by a Success, which anybody can send.
         """
-        peer, recorder, packets = self._peer(MSCHAPV2Peer())
+        peer, recorder, packets = self._peer(MSCHAPV2)
         challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
         for packet in (
             eap.Success(0),
@@ -444,17 +442,17 @@ class TestPeer:
         """
         Section 5.3: a Nak in the form of the Request, with all that it has.
         """
-        peer, _, packets = self._peer(MSCHAPV2Peer(), MD5Peer())
+        peer, _, packets = self._peer(MSCHAPV2, MD5)
         peer.received(eap.Request(7, method).encode())
         assert packets == [eap.Nak(7, (eap.MSCHAPV2, eap.MD5_CHALLENGE), expanded)]
 
     def test_aNotificationIsAnswered(self) -> None:
-        peer, _, packets = self._peer(MD5Peer())
+        peer, _, packets = self._peer(MD5)
         peer.received(eap.Request(7, eap.NOTIFICATION, b"soon").encode())
         assert packets == [eap.Response(7, eap.NOTIFICATION)]
 
     def test_anotherMethodInBetween(self) -> None:
-        peer, _, packets = self._peer(MSCHAPV2Peer(), MD5Peer())
+        peer, _, packets = self._peer(MSCHAPV2, MD5)
         challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
         peer.received(eap.Request(2, eap.MSCHAPV2, challenge).encode())
         peer.received(eap.Request(3, eap.MD5_CHALLENGE, b"\1x").encode())
@@ -467,7 +465,7 @@ class TestPeer:
         assert recorder.events == ["refused: the authenticator is silent"]
 
     def test_anAuthenticatorWithoutAnEnd(self) -> None:
-        peer, recorder, packets = self._peer(MD5Peer())
+        peer, recorder, packets = self._peer(MD5)
         for number in range(ROUNDS + 5):
             peer.received(eap.Request(number & 0xFF, eap.IDENTITY).encode())
         assert recorder.events == [f"refused: no result after {ROUNDS} requests"]
@@ -475,15 +473,13 @@ class TestPeer:
 
 
 class TestFailure:
-    @pytest.mark.parametrize(
-        ("server", "peer"), [(MD5, MD5Peer()), (MSCHAPV2, MSCHAPV2Peer())], ids=["md5", "mschapv2"]
-    )
-    def test_aWrongPassword(self, server: ServerMethod, peer: PeerMethod) -> None:
-        pipe = Pipe([server], [peer], b"wrong").run()
+    @pytest.mark.parametrize("method", [MD5, MSCHAPV2], ids=lambda method: method.name)
+    def test_aWrongPassword(self, method: IEAPMethod) -> None:
+        pipe = Pipe([method], [method], b"wrong").run()
         assert pipe.ours.events == ["refused: wrong password"]
         why = (
             "the authenticator does not believe us"
-            if server is MD5
+            if method is MD5
             else "no such user or wrong password: 'Authentication failed'"
         )
         assert pipe.theirs.events == [f"refused: {why}"]
@@ -529,7 +525,7 @@ class TestFailure:
         assert scene.events == ["Failure", "refused: wrong password"]
 
     def _respond(self, scene: Scene, challenge: chap.Challenge, password: bytes) -> None:
-        conversation = MSCHAPV2Peer().begin(b"alice", password)
+        conversation = MSCHAPV2.begin(b"alice", password)
         request = eap.Request(0, eap.MSCHAPV2, challenge.encode())
         scene.answer(conversation.answer(request))
 
@@ -553,7 +549,7 @@ class TestFailure:
         def believe(claim: Claim) -> Grant:
             return Grant("alice", b"S=" + b"0" * 40, None, None)
 
-        pipe = Pipe([MSCHAPV2], [MSCHAPV2Peer()], judge=believe).run()
+        pipe = Pipe([MSCHAPV2], [MSCHAPV2], judge=believe).run()
         assert pipe.theirs.events == [
             "refused: the authenticator did not prove that it knows the password"
         ]
@@ -726,14 +722,13 @@ class TestRepetition:
     @settings(deadline=None, max_examples=60)
     @given(
         st.lists(st.sampled_from([0, 1, 1, 2]), max_size=24),
-        st.sampled_from([(MD5, MD5Peer()), (MSCHAPV2, MSCHAPV2Peer())]),
+        st.sampled_from([MD5, MSCHAPV2]),
     )
-    def test_losses(self, fates: list[int], methods: tuple[ServerMethod, PeerMethod]) -> None:
+    def test_losses(self, fates: list[int], method: IEAPMethod) -> None:
         """
         Whatever is lost or comes twice, both ends find that they are right.
         """
-        server, peer = methods
-        pipe = Pipe([server], [peer], fates=fates).run()
+        pipe = Pipe([method], [method], fates=fates).run()
         assert pipe.ours.events == ["granted alice", "authenticated"]
         assert pipe.theirs.events == ["proven"]
 
@@ -750,7 +745,7 @@ class TestNak:
         assert scene.asked.method == eap.MSCHAPV2
 
     def test_bothEndsFindTheOneThatBothHave(self) -> None:
-        pipe = Pipe([MSCHAPV2, MD5], [MD5Peer()]).run()
+        pipe = Pipe([MSCHAPV2, MD5], [MD5]).run()
         assert pipe.ours.events == ["granted alice", "authenticated"]
         assert pipe.methods == [1, 26, 4]
 
@@ -799,27 +794,24 @@ class TestNak:
         assert len(scene.packets) == before and scene.authenticator.discards == 1
 
 
-class _Never:
+class _Never(EAPMethod):
     """
     A method that no peer has.
     """
 
     name = "never"
-    method = Method(200)
-    earnsKeys = True
+    number = Method(200)
     strength = 1
 
-    async def authenticate(self, conversation: object) -> Grant:
-        assert hasattr(conversation, "ask")
-        await conversation.ask(self.method)
+    async def authenticate(self, conversation: IEAPConversation) -> Grant:
+        await conversation.ask(self.number)
         raise Refused("it has")
 
 
 class _Endless(_Never):
-    async def authenticate(self, conversation: object) -> Grant:
-        assert hasattr(conversation, "ask")
+    async def authenticate(self, conversation: IEAPConversation) -> Grant:
         while True:
-            await conversation.ask(self.method)
+            await conversation.ask(self.number)
 
 
 class TestLimits:
@@ -850,7 +842,7 @@ class TestLimits:
             peer = EAP.makePeer(Clock(), sent.append, b"alice", PASSWORD, recorder)
             for packet in packets:
                 peer.received(packet)
-                peer.received(eap.Request(1, methods[0].method, packet).encode())
+                peer.received(eap.Request(1, methods[0].number, packet).encode())
             assert "proven" not in recorder.events
 
 

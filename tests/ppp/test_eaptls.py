@@ -15,22 +15,20 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from pptpgw.auth.eap import EAPProtocol
-from pptpgw.auth.eaptls import makeContext, nameIn
+from pptpgw.auth.eapmethod import MD5
+from pptpgw.auth.eaptls import CertifiedClaim, TLSMethod, TLSPeer, makeContext
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Claim, Grant, ICertifiedName, IKeys
-from pptpgw.ppp.eappeer import MD5Peer, TLSPeer, _TLSConversation
 from pptpgw.ppp.eaptls import (
     MESSAGE_OCTETS,
-    CertifiedClaim,
     Reassembly,
-    TLSMethod,
     fragments,
     startKeys,
 )
 from pptpgw.wire import eap
 from pptpgw.wire.eap import Fragment
 from tests.certificates import SERVER, Authority
-from tests.ppp.test_eap import MD5, Pipe, Scene, keysMatch
+from tests.ppp.test_eap import Pipe, Scene, keysMatch
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -52,7 +50,7 @@ class Pki:
         context = makeContext(
             str(certificate), str(key), str(self.authority.certificate), isServer=True
         )
-        return TLSMethod(context, lambda found: nameIn(found, "common-name"))
+        return TLSMethod(context)
 
     def context(
         self, client: tuple[Path, Path] | None = None, authority: Authority | None = None
@@ -94,7 +92,7 @@ def shake(
     if context.get_app_data() != version:
         context.set_max_proto_version(VERSIONS[version])
         context.set_app_data(version)
-    pipe = Pipe([method or pki.method()], [TLSPeer(context)], fates=fates, judge=judge, name=name)
+    pipe = Pipe([method or pki.method()], [TLSMethod(context)], fates=fates, judge=judge, name=name)
     return pipe.run()
 
 
@@ -318,8 +316,8 @@ class TestFailure:
         context.set_max_proto_version(VERSIONS[version])
         scene = Scene(pki.method(), judge=judge)
         scene.identify()
-        conversation = TLSPeer(context).begin(b"alice", b"")
-        assert isinstance(conversation, _TLSConversation)
+        conversation = TLSMethod(context).begin(b"alice", b"")
+        assert isinstance(conversation, TLSPeer)
         while isinstance(scene.last, eap.Request):
             content = conversation.answer(scene.asked)
             if conversation.done:
@@ -334,7 +332,7 @@ class TestFailure:
         ]
 
     def test_aPeerWithoutIt(self, pki: Pki) -> None:
-        pipe = Pipe([pki.method(), MD5], [MD5Peer()], judge=_password).run()
+        pipe = Pipe([pki.method(), MD5], [MD5], judge=_password).run()
         assert pipe.ours.events == ["granted alice", "authenticated"]
         assert pipe.methods == [1, 13, 4]
 
@@ -418,7 +416,7 @@ class TestFragments:
     def test_dataInPlaceOfAnAcknowledgement(self, pki: Pki) -> None:
         scene = Scene(pki.method(), judge=judge)
         scene.identify()
-        conversation = TLSPeer(pki.context()).begin(b"alice", b"")
+        conversation = TLSMethod(pki.context()).begin(b"alice", b"")
         while not Fragment.decode(scene.asked.content).more:
             scene.answer(conversation.answer(scene.asked))
         scene.answer(Fragment(b"x").encode())
@@ -435,7 +433,7 @@ class TestFragments:
         """
         scene = Scene(pki.method(), judge=judge)
         scene.identify()
-        conversation = TLSPeer(pki.context()).begin(b"alice", b"")
+        conversation = TLSMethod(pki.context()).begin(b"alice", b"")
         for number in range(200):
             if not isinstance(scene.last, eap.Request):
                 break
@@ -455,7 +453,7 @@ class TestFragments:
 def test_whatIsSecretIsNotShown(pki: Pki) -> None:
     scene = Scene(pki.method(), judge=judge)
     scene.identify()
-    conversation = TLSPeer(pki.context()).begin(b"alice", b"")
+    conversation = TLSMethod(pki.context()).begin(b"alice", b"")
     while isinstance(scene.last, eap.Request):
         scene.answer(conversation.answer(scene.asked))
     keys = conversation.keys()

@@ -17,7 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
-from pptpgw.auth.credentials import ClaimCredentials, RelayedCredentials
+from pptpgw.auth.credentials import ClaimCredentials
+from pptpgw.auth.eapmethod import RELAYED, RelayedClaim, RelayedCredentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
@@ -25,7 +26,6 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
-from pptpgw.ppp.eapmethod import RelayedClaim
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
@@ -123,7 +123,7 @@ class Conversation:
 
 
 def relayed(peer: Any) -> RelayedCredentials:
-    claim = RelayedClaim(PAP, b"vera", 5, b"", IDENTITY, peer, caller=CALLER)
+    claim = RelayedClaim(PAP, b"vera", 5, b"", IDENTITY, RELAYED, peer, caller=CALLER)
     return RelayedCredentials(claim, b"vera")
 
 

@@ -13,11 +13,11 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from pptpgw.auth.eap import EAP
+from pptpgw.auth.eapmethod import RELAYED, RelayedClaim
+from pptpgw.auth.eaptls import TLS, CertifiedClaim
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.error import Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Claim, Grant
-from pptpgw.ppp.eapmethod import RelayedClaim
-from pptpgw.ppp.eaptls import CertifiedClaim
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import lockout
@@ -359,7 +359,7 @@ class TestRelayed:
 
     def judge(self, world: World, verdict: object, outer: bytes = b"outer") -> list[object]:
         conversation: Any = None
-        relayed = RelayedClaim(EAP, outer, 1, b"", b"", conversation)
+        relayed = RelayedClaim(EAP, outer, 1, b"", b"", RELAYED, conversation)
         answers: list[object] = []
 
         def authenticate(claim: Claim) -> Any:
@@ -404,7 +404,9 @@ class TestRelayed:
             self.judge(world, problem)
         assert [subject for _, subject, _, _ in world.told] == ["outer"]
         judged = world.lockout.judge(
-            RelayedClaim(EAP, b"x", 1, b"", b"", cast(Any, None)), HERE, lambda _: Deferred()
+            RelayedClaim(EAP, b"x", 1, b"", b"", RELAYED, cast(Any, None)),
+            HERE,
+            lambda _: Deferred(),
         )
         world.clock.advance(10 * JUDGING_SECONDS)
         assert not judged.called
@@ -416,7 +418,7 @@ def test_aCertificatesNameHasNoDomain() -> None:
     """
     world = World(maxFailures=1)
     keys: Any = None
-    certified = CertifiedClaim(EAP, b"PARTNER\\Alice", 1, b"", b"", keys)
+    certified = CertifiedClaim(EAP, b"PARTNER\\Alice", 1, b"", b"", TLS, keys)
     world.lockout.judge(certified, HERE, lambda _: fail(Unproven()))
     assert [subject for _, subject, _, _ in world.told] == ["partner\\alice"]
 
