@@ -1,6 +1,5 @@
 """
-What is kept of sessions, and who else is told: the audit, the ledger and the scripts, as far as the
-configuration has them.
+The records of sessions in the audit's file, and the ends of sessions that an earlier run left open.
 """
 
 from __future__ import annotations
@@ -8,142 +7,81 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
-from pptpgw.auth.chain import checkersOf
-from pptpgw.config import Configuration
-from pptpgw.interfaces import ISessionObserver
-from pptpgw.ports.hooks import Hooks
+from pptpgw.interfaces import IPreparable
 from pptpgw.ports.linefile import QueuedLines, lastLines
 from pptpgw.ports.machine import lackingFile
 from pptpgw.session.audit import Audit, LineObserver
 from pptpgw.session.earlier import Earlier
-from pptpgw.session.ledger import Ledger
-from pptpgw.stopping import STOP_SECONDS, stopPart
-from pptpgw.store.interface import IStore
 from pptpgw.store.record import SessionRecord
 
 # Octets at the end of the audit's file that are searched for sessions without an end.
 _LOOKED_AT = 1 << 24
 
 
-class Records:
+@implementer(IPreparable)
+class AuditFile(Service):
     """
-    All of them, of one gateway.
+    The file of the audit, which is open while this service runs.
 
-    @ivar observers: those who are to be told of sessions.
+    @ivar audit: the observer that writes to it.
     """
 
-    def __init__(self, reactor: Any, configuration: Configuration, portal: Portal) -> None:
+    def __init__(self, reactor: IReactorTime, path: str, ledger: bool) -> None:
         """
-        @param portal: where the users come from; a store of accounts among its checkers keeps the
-            sessions too, unless the configuration names another.
-        @raise pptpgw.error.PPTPGWError: the configuration names a store that is of no use.
+        @param ledger: whether a ledger calls L{endEarlier}, once the store has ended the sessions
+            that an earlier run left open. Otherwise they end when this service starts.
         """
-        audit, hooks = configuration.audit, configuration.hooks
-        self._reactor = reactor
-        self._deadline = hooks.deadline
-        self.observers: list[ISessionObserver] = []
-        self._file: QueuedLines | None = None
-        self._ledger: Ledger | None = None
-        self._hooks: Hooks | None = None
-        self._audit: Audit | None = None
-        self._path = audit.file
+        Service.setName(self, "the audit's file")
+        self._path = path
+        self._ledger = ledger
+        self._file = QueuedLines(reactor, path)
         self._earlier = Earlier()
-        if audit.file:
-            self._file = QueuedLines(reactor, audit.file)
-            self._audit = Audit(reactor, LineObserver(self._file.write))
-            self.observers.append(self._audit)
-        store = _store(reactor, configuration, portal)
-        if store is not None:
-            self._ledger = Ledger(
-                reactor,
-                store,
-                configuration.link.name,
-                audit.interim,
-                brokenOff=self._endEarlier,
-            )
-            self.observers.append(self._ledger)
-        scripts = {
-            "auth-up": hooks.authUp,
-            "auth-down": hooks.authDown,
-            "ip-up": hooks.ipUp,
-            "ip-down": hooks.ipDown,
-            "ipv6-up": hooks.ipv6Up,
-            "ipv6-down": hooks.ipv6Down,
-        }
-        if any(scripts.values()):
-            interface = configuration.network.interface
-            self._hooks = Hooks(reactor, scripts, interface, hooks.deadline, hooks.processes)
-            self.observers.append(self._hooks)
+        self.audit = Audit(reactor, LineObserver(self._file.write))
 
     def lacking(self) -> Iterator[str]:
         """
-        See L{pptpgw.interfaces.IPreparable.lacking}.
+        See L{IPreparable.lacking}.
         """
-        if self._path and (fault := lackingFile(self._path)):
+        if fault := lackingFile(self._path):
             yield f"[audit] file = {fault}"
-        if self._hooks is not None:
-            yield from self._hooks.lacking()
 
-    def open(self) -> None:
+    def privilegedStartService(self) -> None:
         """
-        Open the file and look at the scripts, while the process has its privileges.
+        Open the file.
 
-        @raise pptpgw.error.ConfigurationError: one can't be used; the text says why.
+        @raise pptpgw.error.ConfigurationError: that isn't possible; the text says why.
         """
-        if self._file is not None:
-            self._file.open()
-            self._earlier = Earlier(lastLines(self._path, _LOOKED_AT))
-        if self._hooks is not None:
-            self._hooks.start()
+        Service.privilegedStartService(self)
+        self._file.open()
+        self._earlier = Earlier(lastLines(self._path, _LOOKED_AT))
 
-    def start(self) -> None:
+    def startService(self) -> None:
         """
-        Begin to write to the store, which needs no privileges, and end sessions that an earlier run
-        left open.
+        Write the ends of earlier sessions, unless the ledger has more to say on them.
         """
-        if self._ledger is not None:
-            self._ledger.start()
-        else:
-            self._endEarlier(())
+        Service.startService(self)
+        if not self._ledger:
+            self.endEarlier(())
 
-    def stop(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[Any]:
         """
-        Every session is over: fires when that is written, and scripts are done, or won't be.
-        """
-        stops: list[Deferred[None]] = []
-        if self._hooks is not None:
-            seconds = self._deadline + STOP_SECONDS
-            stops.append(stopPart(self._reactor, "scripts", self._hooks.stop, seconds))
-        if self._ledger is not None:
-            stops.append(stopPart(self._reactor, "sessions in the store", self._ledger.stop))
-        return DeferredList(stops)
+        Close the file.
 
-    def close(self) -> Deferred[None]:
+        @return: a Deferred that fires when everything is written.
         """
-        Close the file. Calling this again does nothing.
+        Service.stopService(self)
+        return self._file.close()
 
-        @return: fires when everything is written.
+    def endEarlier(self, records: Sequence[SessionRecord]) -> None:
         """
-        return self._file.close() if self._file is not None else succeed(None)
+        Write the end of each session that an earlier run left open.
 
-    def _endEarlier(self, records: Sequence[SessionRecord]) -> None:
+        @param records: the sessions that the store has ended.
+        """
         earlier, self._earlier = self._earlier, Earlier()
-        if self._audit is not None:
-            self._audit.endEarlier(earlier, records)
-
-
-def _store(reactor: Any, configuration: Configuration, portal: Portal) -> IStore | None:
-    if configuration.audit.store:
-        # A gateway without it doesn't need SQL.
-        from pptpgw.store.store import Store
-
-        accounts = configuration.accounts
-        return IStore(Store(reactor, configuration.audit.store, accounts.key, create=True))
-    for checker in checkersOf(portal):
-        store = getattr(checker, "store", None)
-        if IStore.providedBy(store):
-            return IStore(store)
-    return None
+        self.audit.endEarlier(earlier, records)

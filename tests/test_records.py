@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.records}.
+Tests of L{pptpgw.records}, and of the observers that keep records.
 """
 
 from __future__ import annotations
@@ -7,45 +7,59 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from twisted.cred.portal import Portal
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.chain import CheckerChain
-from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.build import GatewayParts, build
 from pptpgw.config import parse
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import ISessionObserver
+from pptpgw.lifecycle import Stages
 from pptpgw.ports.hooks import Hooks
-from pptpgw.records import Records
 from pptpgw.session.audit import Audit
 from pptpgw.session.ledger import Ledger
 from pptpgw.store.store import Store
 
+NAMES = ("the audit's file", "reports of ended sessions")
 
-def records(text: str = "", portal: Portal | None = None) -> Records:
+
+def built(text: str = "", *checkers: ICredentialsChecker) -> GatewayParts:
     """
-    Those of a configuration.
+    The parts of a configuration.
     """
-    return Records(
-        MemoryReactorClock(), parse(text, "test"), portal or Portal(SubscriberRealm(), [])
-    )
+    return build(MemoryReactorClock(), parse(text, "test"), checkers)
 
 
-def kinds(found: Records) -> list[type]:
-    return [type(one) for one in found.observers]
+def kinds(found: GatewayParts) -> list[type[ISessionObserver]]:
+    """
+    The observers that keep records.
+    """
+    return [type(one) for one in found.gateway.observers if isinstance(one, Audit | Ledger | Hooks)]
 
 
-def test_byDefaultNothingIsKept(tmp_path: Path) -> None:
-    found = records()
+def services(found: GatewayParts) -> Stages:
+    """
+    The services of the records alone.
+    """
+    stages = Stages(MemoryReactorClock())
+    for service in found.services:
+        if service.name in NAMES:
+            service.setServiceParent(stages)
+    return stages
+
+
+def test_byDefaultNothingIsKept() -> None:
+    found = built()
     assert kinds(found) == []
-    found.open()
-    found.start()
-    assert found.stop().called
-    found.close()
+    (reports,) = services(found)
+    assert list(reports) == []
 
 
 def test_whatTheConfigurationNames(tmp_path: Path) -> None:
-    found = records(
+    found = built(
         f"""
         [audit]
         file = "{tmp_path}/audit"
@@ -55,17 +69,17 @@ def test_whatTheConfigurationNames(tmp_path: Path) -> None:
         """
     )
     assert kinds(found) == [Audit, Ledger, Hooks]
-    found.open()
+    stages = services(found)
+    stages.privilegedStartService()
     assert (tmp_path / "audit").exists()
-    found.close()
+    stages.stopService()
 
 
 def test_theStoreOfTheAccountsKeepsSessionsToo(tmp_path: Path) -> None:
     reactor = MemoryReactorClock()
     store = Store(reactor, f"sqlite:{tmp_path}/accounts.sqlite", "", create=True)
     checker = AccountsChecker(lambda settings: store)
-    portal = Portal(SubscriberRealm(), [CheckerChain([checker])])
-    assert kinds(records("", portal)) == [Ledger]
+    assert kinds(built("", CheckerChain([checker]))) == [Ledger]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +90,11 @@ def test_theStoreOfTheAccountsKeepsSessionsToo(tmp_path: Path) -> None:
         ('[hooks]\nauth-down = "/etc/passwd"', r"\[hooks\] auth-down: .*can't be executed"),
     ],
 )
-def test_whatCannotBeUsedIsAnErrorAtTheStart(text: str, why: str) -> None:
+def test_whatCannotBeUsedIsAnErrorAtTheStart(
+    text: str, why: str, loggedFailures: list[Failure]
+) -> None:
+    found = built(text)
     with pytest.raises(ConfigurationError, match=why):
-        records(text).open()
+        services(found).privilegedStartService()
+    assert list(found.preparable[-1].lacking()) != []
+    assert not loggedFailures

@@ -19,12 +19,13 @@ from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import PAP
 from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.build import linkSettings, networkFactories
 from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import Claim, ISessionObserver
 from pptpgw.ppp import mschap
 from pptpgw.radius.checker import RADIUSChecker
-from pptpgw.service import GatewayService, linkSettings, networkFactories
+from pptpgw.service import GatewayService
 
 
 def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:

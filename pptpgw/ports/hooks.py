@@ -25,9 +25,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol, IPreparable
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.ncp.ipv6 import IPV6CP
@@ -87,6 +88,7 @@ class Queue:
             self.tasks.append(task)
 
 
+@implementer(IPreparable)
 class Hooks(SessionObserver):
     """
     Runs the scripts.

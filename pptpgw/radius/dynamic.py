@@ -91,7 +91,7 @@ class DynamicAuthorization:
         clock: IReactorTime,
         secrets: Mapping[str, bytes],
         nas: NAS,
-        sessions: Callable[[], Iterable[Session]],
+        sessions: Iterable[Session],
         window: float,
         timestamps: bool,
         counters: Counters,
@@ -100,7 +100,7 @@ class DynamicAuthorization:
     ) -> None:
         """
         @param secrets: the secret of each address that requests may come from.
-        @param sessions: gives the current sessions.
+        @param sessions: the sessions of now.
         @param window: seconds by which a request may be older or newer than now.
         @param timestamps: whether a request without Event-Timestamp is discarded.
         @param filters: the names of the configured filters.
@@ -192,7 +192,7 @@ class DynamicAuthorization:
         """
         try:
             check(packet, keys, self._nas)
-            sessions = find(packet, self._sessions())
+            sessions = find(packet, self._sessions)
             if packet.code == COA_REQUEST:
                 profiles = [(session, _applied(packet, session)) for session in sessions]
                 for _, profile in profiles:

@@ -1,21 +1,23 @@
 """
-What C{[radius]} asks for besides judging callers: accounting, and dynamic authorization.
+Accounting and dynamic authorization, as C{[radius]} asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.application.service import Service as TwistedService
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from zope.interface import implementer
 
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ISessionObserver
+from pptpgw.interfaces import IPreparable
 from pptpgw.ports.machine import lackingAddress, lackingFolder
 from pptpgw.ports.segments import Segments
 from pptpgw.radius.accounting import Accounting
@@ -30,135 +32,153 @@ from pptpgw.session.session import Session
 _MEBIBYTE = 1 << 20
 
 
-class RADIUSServices:
+def makeAccounting(
+    reactor: Any, configuration: Configuration, client: RADIUSClient | None, counters: Counters
+) -> Accounting | None:
     """
-    Both, as far as the configuration has them.
+    Make the observer that tells the servers of sessions; None if no server is to be told.
+
+    @param client: asks the servers; None if there are none.
+    """
+    radius = configuration.radius
+    if not radius.accounting or client is None or not client.serves(Service.ACCOUNTING):
+        return None
+    files = Segments(reactor, Path(radius.spool)) if radius.spool else NoFiles()
+    journal = Journal(files, radius.spoolSize * _MEBIBYTE, counters)
+    return Accounting(
+        reactor,
+        client.request,
+        partial(Spool, reactor, journal, counters=counters),
+        _nas(configuration),
+        radius.interim,
+        radius.deadline,
+        counters,
+    )
+
+
+def _nas(configuration: Configuration) -> NAS:
+    radius = configuration.radius
+    return NAS(
+        (radius.nasIdentifier or configuration.link.name).encode(),
+        radius.nasAddress or configuration.listen.addresses,
+    )
+
+
+@implementer(IPreparable)
+class AccountingSpool(TwistedService):
+    """
+    The spool of accounting, which is open while this service runs.
+    """
+
+    def __init__(self, accounting: Accounting, folder: str) -> None:
+        """
+        @param folder: the folder of the spool; empty for none.
+        """
+        TwistedService.setName(self, "the spool of RADIUS accounting")
+        self._accounting = accounting
+        self._folder = folder
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        if self._folder and (fault := lackingFolder(self._folder)):
+            yield f"[radius] spool = {fault}"
+
+    def privilegedStartService(self) -> None:
+        """
+        Take up what an earlier run left.
+
+        @raise ConfigurationError: the spool can't be used; the text says why.
+        """
+        TwistedService.privilegedStartService(self)
+        self._accounting.open()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Close the spool.
+
+        @return: a Deferred that fires when everything is written.
+        """
+        TwistedService.stopService(self)
+        return self._accounting.close()
+
+
+@implementer(IPreparable)
+class DynamicService(TwistedService):
+    """
+    The UDP port of dynamic authorization, which is open while this service runs.
     """
 
     def __init__(
         self,
         reactor: Any,
         configuration: Configuration,
-        client: RADIUSClient | None,
-        sessions: Callable[[], Iterable[Session]],
+        sessions: Iterable[Session],
         counters: Counters,
     ) -> None:
         """
-        @param client: asks the servers; None: there are none.
-        @param sessions: gives the sessions of now.
-        @raise ConfigurationError: a secret is missing.
+        @param sessions: the sessions of now.
+        @raise ConfigurationError: nobody may send requests, or a secret is missing.
         """
-        self._reactor = reactor
-        self._dynamic = configuration.radius.dynamic
-        self._spool = configuration.radius.spool
-        self._port: Any = None
-        self._rules: DynamicAuthorization | None = None
-        self._accounting: Accounting | None = None
         radius = configuration.radius
-        nas = NAS(
-            (radius.nasIdentifier or configuration.link.name).encode(),
-            radius.nasAddress or configuration.listen.addresses,
+        if not radius.client:
+            raise ConfigurationError(
+                "[radius] dynamic: nobody may send requests there; a [[radius.client]] names "
+                "somebody"
+            )
+        TwistedService.setName(self, "RADIUS dynamic authorization")
+        self._reactor = reactor
+        self._host, _, port = radius.dynamic.rpartition(":")
+        self._number = int(port)
+        self._port: Any = None
+        self._rules = DynamicAuthorization(
+            reactor,
+            {one.host: one.sharedSecret() for one in radius.client},
+            _nas(configuration),
+            sessions,
+            radius.dynamicWindow,
+            radius.requireEventTimestamp,
+            counters,
+            [one.name for one in configuration.network.filter],
         )
-        if radius.accounting and client is not None and client.serves(Service.ACCOUNTING):
-            self._accounting = Accounting(
-                reactor,
-                client.request,
-                partial(
-                    Spool,
-                    reactor,
-                    Journal(
-                        Segments(reactor, Path(radius.spool)) if radius.spool else NoFiles(),
-                        radius.spoolSize * _MEBIBYTE,
-                        counters,
-                    ),
-                    counters=counters,
-                ),
-                nas,
-                radius.interim,
-                radius.deadline,
-                counters,
-            )
-        if radius.dynamic:
-            if not radius.client:
-                raise ConfigurationError(
-                    "[radius] dynamic: nobody may send requests there; a [[radius.client]] names "
-                    "somebody"
-                )
-            self._rules = DynamicAuthorization(
-                reactor,
-                {one.host: one.sharedSecret() for one in radius.client},
-                nas,
-                sessions,
-                radius.dynamicWindow,
-                radius.requireEventTimestamp,
-                counters,
-                [one.name for one in configuration.network.filter],
-            )
 
     @property
-    def observers(self) -> list[ISessionObserver]:
+    def port(self) -> int:
         """
-        Who wants to be told of sessions.
-        """
-        return [self._accounting] if self._accounting is not None else []
-
-    @property
-    def dynamicPort(self) -> int:
-        """
-        The UDP port of dynamic authorization.
+        The number of the UDP port, once it is open.
         """
         port: int = self._port.getHost().port
         return port
 
     def lacking(self) -> Iterator[str]:
         """
-        See L{pptpgw.interfaces.IPreparable.lacking}.
+        See L{IPreparable.lacking}.
         """
-        if self._accounting is not None and self._spool and (fault := lackingFolder(self._spool)):
-            yield f"[radius] spool = {fault}"
-        if self._rules is not None and (fault := lackingAddress(self._dynamic.rpartition(":")[0])):
+        if fault := lackingAddress(self._host):
             yield f"[radius] dynamic = {fault}"
 
-    def open(self) -> None:
+    def privilegedStartService(self) -> None:
         """
-        Open the spool and the port.
+        Open the port.
 
-        @raise ConfigurationError: one can't be opened; the text says why.
+        @raise ConfigurationError: that isn't possible; the text says why.
         """
-        if self._accounting is not None:
-            self._accounting.open()
-        if self._rules is not None:
-            host, _, port = self._dynamic.rpartition(":")
-            try:
-                self._port = self._reactor.listenUDP(
-                    int(port), DynamicPort(self._rules), interface=host
-                )
-            except CannotListenError as error:
-                raise ConfigurationError(
-                    f"[radius] dynamic: can't listen on {self._dynamic}: "
-                    f"{error.socketError.strerror}"
-                ) from error
+        TwistedService.privilegedStartService(self)
+        try:
+            self._port = self._reactor.listenUDP(
+                self._number, DynamicPort(self._rules), interface=self._host
+            )
+        except CannotListenError as error:
+            raise ConfigurationError(
+                f"[radius] dynamic: can't listen on {self._host}:{self._number}: "
+                f"{error.socketError.strerror}"
+            ) from error
 
-    def start(self) -> None:
+    def stopService(self) -> Any:
         """
-        Tell the servers that we are here.
+        Close the port.
         """
-        if self._accounting is not None:
-            self._accounting.start()
-
-    def stop(self) -> Deferred[None]:
-        """
-        Tell them that we are gone; fires when they know, or have had the time for it.
-        """
-        return self._accounting.stop() if self._accounting is not None else succeed(None)
-
-    def close(self) -> Deferred[None]:
-        """
-        Close the port and the spool. Calling this again does nothing.
-
-        @return: fires when the spool is written.
-        """
+        TwistedService.stopService(self)
         port, self._port = self._port, None
-        if port is not None:
-            port.stopListening()
-        return self._accounting.close() if self._accounting is not None else succeed(None)
+        return port.stopListening() if port is not None else None

@@ -38,6 +38,7 @@ from pptpgw.auth.eaptls import (
 )
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.build import linkSettings
 from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.interfaces import (
@@ -49,7 +50,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
-from pptpgw.service import linkSettings
 from pptpgw.wire import eap, ppp
 from tests import test_gateway
 from tests.certificates import SERVER, Authority

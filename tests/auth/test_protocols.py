@@ -17,6 +17,7 @@ from zope.interface.verify import verifyObject
 from pptpgw import plugin
 from pptpgw.auth.eap import EAP
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
+from pptpgw.build import linkSettings
 from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -31,7 +32,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
 from pptpgw.section import Link
-from pptpgw.service import linkSettings
 from pptpgw.testing import Frame
 from pptpgw.wire import ppp
 from tests import distribution, test_gateway

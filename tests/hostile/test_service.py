@@ -16,23 +16,26 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw import build
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config import parse
+from pptpgw.config import Configuration, parse
 from pptpgw.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IDataPath, INetwork, ISubscriber
+from pptpgw.lifecycle import STOP_SECONDS
 from pptpgw.log import PER_SOURCE
+from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.hooks import Hooks
+from pptpgw.ports.linefile import QueuedLines
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
+from pptpgw.ports.tcp import TCPPort
+from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
-from pptpgw.radius.services import RADIUSServices
-from pptpgw.records import Records
 from pptpgw.service import GatewayService
 from pptpgw.session.ledger import Ledger
 from pptpgw.session.refusal import Refusals
-from pptpgw.stopping import STOP_SECONDS
 from pptpgw.wire.pptp import StartControlConnectionRequest, encode
 from tests.hostile.world import checker
 from tests.ports.test_control import TCP
@@ -88,17 +91,30 @@ class NoDataPath:
         raise Fault("nobody calls")
 
 
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """
+    Have gateways be made with other networks, and without a data path.
+    """
+
+    def use(**networks: FaultyNetwork) -> None:
+        monkeypatch.setattr(build, "makeNetworks", lambda *arguments: networks)
+        monkeypatch.setattr(build, "makeDataPath", lambda *arguments: NoDataPath())
+
+    return use
+
+
 @pytest.mark.parametrize("at", ("start", "stop"))
-def test_aNetworkThatDoesNotStartOrStop(at: str, loggedFailures: list[Failure]) -> None:
+def test_aNetworkThatDoesNotStartOrStop(
+    at: str, faulty: Callable[..., None], loggedFailures: list[Failure]
+) -> None:
     """
-    Those beside it are stopped all the same.
+    What was opened is stopped all the same, the one that failed too.
     """
+    first, bad, last = FaultyNetwork(), FaultyNetwork(at), FaultyNetwork()
+    faulty(first=first, faulty=bad, last=last)
     portal = Portal(SubscriberRealm(), [checker()])
-    configuration = parse('[network]\nprotocols = ["ipx"]', "x.toml")
-    service = GatewayService(MemoryReactorClock(), configuration, portal)
-    first, faulty, last = FaultyNetwork(), FaultyNetwork(at), FaultyNetwork()
-    service.networks = {"first": first, "faulty": faulty, "last": last}
-    service.dataPath = NoDataPath()
+    service = GatewayService(MemoryReactorClock(), Configuration(), portal)
     if at == "start":
         with pytest.raises(Fault):
             service.privilegedStartService()
@@ -109,47 +125,66 @@ def test_aNetworkThatDoesNotStartOrStop(at: str, loggedFailures: list[Failure]) 
         (failure,) = loggedFailures
         assert failure.check(Fault)
         loggedFailures.clear()
-    assert [one.stops for one in (first, faulty, last)] == [1, 1, 1]
+    assert [one.stops for one in (first, bad, last)] == [1, 1, int(at == "stop")]
+    service.stopService()
+    assert first.stops == 1
 
 
 PARTS: tuple[tuple[type, str], ...] = (
+    (TCPPort, "stopService"),
     (Gateway, "stop"),
     (ControlFactory, "stop"),
     (Masquerade, "stop"),
     (Hooks, "stop"),
     (Ledger, "stop"),
-    (RADIUSServices, "stop"),
+    (Accounting, "stop"),
     (Refusals, "stop"),
     (RADIUSClient, "stop"),
-    (Records, "close"),
     (Shaper, "stop"),
     (FaultyNetwork, "stop"),
+    (QueuedLines, "close"),
+    (Accounting, "close"),
     (NoDataPath, "stop"),
-    (RADIUSServices, "close"),
+    (ClockWatch, "stop"),
 )
+"""
+The parts in the order in which they are stopped, each with its method that does so.
+"""
+
+TOGETHER = 4
+"""
+How many of them, the masquerading and what reports the ends of sessions, are stopped at once.
+"""
 
 
-def everything(folder: Path) -> tuple[MemoryReactorClock, GatewayService]:
+def everything(
+    folder: Path, faulty: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> tuple[MemoryReactorClock, GatewayService]:
     """
-    A gateway with each of L{PARTS}, whose ports are open.
+    A gateway with each of L{PARTS}, which runs.
     """
     configuration = parse(
         f"""
         [audit]
+        file = "{folder}/audit"
         store = "sqlite:{folder}/sessions.sqlite"
         [hooks]
         ip-up = "/bin/true"
+        [network]
+        masquerade = true
         [[radius.server]]
         host = "192.0.2.1"
-        secret = "{folder}/secret"
+        secret = "a secret of the tests"
         """,
         "x.toml",
     )
+    for kind in (Masquerade, Ledger, Accounting):
+        monkeypatch.setattr(kind, "start", lambda self: succeed(None))
+    faulty(ipv4=FaultyNetwork())
     reactor = MemoryReactorClock()
     service = GatewayService(reactor, configuration, Portal(SubscriberRealm(), [checker()]))
-    service.networks = {"ipv4": FaultyNetwork()}
-    service.dataPath = NoDataPath()
     service.privilegedStartService()
+    service.startService()
     return reactor, service
 
 
@@ -176,13 +211,16 @@ def raises() -> object:
 
 
 def test_everyPartIsStopped(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loggedFailures: list[Failure]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    faulty: Callable[..., None],
+    loggedFailures: list[Failure],
 ) -> None:
     """
     Whatever becomes of the others; what goes wrong is logged once.
     """
-    _, service = everything(tmp_path)
     called = spoil(monkeypatch, raises)
+    _, service = everything(tmp_path, faulty, monkeypatch)
     ended: list[object] = []
     service.stopService().addCallback(ended.append)
     assert called == [f"{kind.__name__}.{name}" for kind, name in PARTS]
@@ -191,13 +229,15 @@ def test_everyPartIsStopped(
     loggedFailures.clear()
 
 
-def test_partsThatHang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: list[str]) -> None:
+def test_partsThatHang(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faulty: Callable[..., None], log: list[str]
+) -> None:
     """
     Each is given up after its time, and its Deferred cancelled; the end comes all the same.
     """
-    reactor, service = everything(tmp_path)
     cancelled: list[object] = []
     called = spoil(monkeypatch, lambda: Deferred(cancelled.append))
+    reactor, service = everything(tmp_path, faulty, monkeypatch)
     ended: list[object] = []
     service.stopService().addCallback(ended.append)
     seconds = 0
@@ -206,19 +246,41 @@ def test_partsThatHang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: lis
         seconds += 1
     assert called == [f"{kind.__name__}.{name}" for kind, name in PARTS]
     assert len(cancelled) == len(PARTS)
-    # The calls', the control connections', the scripts' and what is closed at last.
-    assert seconds == 5 + 10 + 4 * STOP_SECONDS
+    # The calls' drain-timeout is 5 s, the scripts' deadline 10 s.
+    alone = len(PARTS) - TOGETHER
+    assert seconds == 5 + 10 + (alone + 1) * STOP_SECONDS
     assert len([line for line in log if "did not stop in" in line]) == len(PARTS)
 
 
-def test_whatWasLeftOutOfTheLogIsSaidAtTheEnd(log: list[str]) -> None:
+@pytest.mark.parametrize("privileged", (False, True))
+def test_theSameServiceAgain(
+    privileged: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faulty: Callable[..., None]
+) -> None:
+    """
+    A service that was stopped starts again, and stops again.
+    """
+    called = spoil(monkeypatch, lambda: None)
+    reactor, service = everything(tmp_path, faulty, monkeypatch)
+    for runs in (1, 2):
+        assert len(reactor.tcpServers) == runs
+        assert service.running
+        service.stopService()
+        assert called == [f"{kind.__name__}.{name}" for kind, name in PARTS] * runs
+        if privileged:
+            service.privilegedStartService()
+        service.startService()
+
+
+def test_whatWasLeftOutOfTheLogIsSaidAtTheEnd(
+    monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
     """
     What the end itself leaves out is among it, and no timer stays.
     """
     reactor = MemoryReactorClock()
     portal = Portal(SubscriberRealm(), [checker()])
+    monkeypatch.setattr(build, "makeDataPath", lambda *arguments: NoDataPath())
     service = GatewayService(reactor, parse('[network]\nprotocols = ["ipx"]', "x.toml"), portal)
-    service.dataPath = NoDataPath()
     service.startService()
     factory: Any = reactor.tcpServers[0][1]
     transport: Any = TCP

@@ -20,6 +20,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.build import networkFactories
 from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
@@ -29,7 +30,6 @@ from pptpgw.network.bridge.network import BridgeNetwork
 from pptpgw.network.environment import Environment
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.service import networkFactories
 from tests.hostile.wire import DELAY, Device, Kernel, MemoryGRE, Wire
 
 SERVER = "192.0.2.1"

@@ -62,7 +62,7 @@ class World:
             self.clock,
             {HOST: SECRET, "2001:db8::9": b"another"},
             NAS(b"gate", (IPv4Address("192.0.2.1"),)),
-            lambda: self.sessions,
+            self.sessions,
             WINDOW,
             self.timestamps,
             self.counters,

@@ -23,6 +23,7 @@ from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.gateway import Gateway
+from pptpgw.lifecycle import Part, Stages
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
@@ -32,8 +33,9 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
-from pptpgw.radius.services import RADIUSServices
+from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
 from pptpgw.radius.setup import makeClient
+from pptpgw.session.current import Sessions
 from pptpgw.session.gate import Filters
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
@@ -61,7 +63,8 @@ class Served:
 
     @ivar client: which asks the servers.
     @ivar pool: its callers' addresses.
-    @ivar services: its accounting and dynamic authorization.
+    @ivar parts: what of RADIUS is opened and started.
+    @ivar dynamic: its dynamic authorization, if there is any.
     """
 
     def __init__(self, reactor: Any, configuration: Configuration) -> None:
@@ -69,9 +72,20 @@ class Served:
         self.wire = MemoryNetwork(reactor)
         self.counters = Counters()
         self.client = makeClient(reactor, configuration, self.counters)
-        self.services = RADIUSServices(
-            reactor, configuration, self.client, lambda: self.gateway.sessions, self.counters
-        )
+        sessions = Sessions()
+        accounting = makeAccounting(reactor, configuration, self.client, self.counters)
+        self.parts = parts = Stages(reactor)
+        if configuration.radius.dynamic:
+            self.dynamic = DynamicService(reactor, configuration, sessions, self.counters)
+            parts.addService(self.dynamic)
+        if accounting is not None:
+            spool = AccountingSpool(accounting, configuration.radius.spool)
+            parts.addService(spool)
+        client = Part("client", start=self.client.start, stop=self.client.stop)
+        parts.addService(client)
+        if accounting is not None:
+            told = Part("accounting", start=accounting.start, stop=accounting.stop)
+            parts.addService(told)
         checker = RADIUSChecker(self.client)
         checker.configure(configuration)
         filters = Filters({one.name: one.rules for one in configuration.network.filter})
@@ -83,7 +97,7 @@ class Served:
             [IPv4Network(IPv4(), environment, self.pool)],
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
-            [filters, *self.services.observers],
+            [sessions, filters, *([accounting] if accounting is not None else ())],
             self.counters,
         )
         self.callIDs = CallIDs(reactor)
@@ -102,18 +116,15 @@ class Served:
         """
         Open and start what RADIUS needs, as the service does.
         """
-        self.services.open()
-        self.client.start()
-        self.services.start()
+        self.parts.privilegedStartService()
+        self.parts.startService()
 
     async def stop(self) -> None:
         """
         Stop, in the order in which the service does.
         """
         await self.gateway.stop(5)
-        await self.services.stop()
-        self.client.stop()
-        self.services.close()
+        await self.parts.stopService()
         await self._caller.close()
 
     async def dial(self, name: str, password: str) -> ClientCall:

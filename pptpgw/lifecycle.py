@@ -1,0 +1,205 @@
+"""
+The life of the gateway's parts: services that are started in order and stopped in reverse, each
+within a deadline. None keeps another from being stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    TimeoutError,
+    inlineCallbacks,
+    maybeDeferred,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw.error import PPTPGWError
+from pptpgw.log import Logger
+
+STOP_SECONDS = 12.0
+"""
+The default deadline of a part, in seconds. It is longer than the limits that the parts have of
+their own, so that these expire first.
+"""
+
+
+class Part(Service):
+    """
+    One part of the gateway, as functions that open, start and stop it.
+
+    @ivar stopSeconds: the seconds that the part may take to stop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open: Callable[[], object] | None = None,
+        start: Callable[[], object] = lambda: None,
+        stop: Callable[[], object] = lambda: None,
+        stopSeconds: float = STOP_SECONDS,
+    ) -> None:
+        """
+        @param name: the name of the part, for the log too.
+        @param open: opens what needs privileges.
+        @param start: starts what needs none.
+        @param stop: stops the part, and may return a Deferred. It is called after C{open} or
+            C{start}, and if one of these fails.
+        """
+        Service.setName(self, name)
+        self.stopSeconds = stopSeconds
+        self._open, self._start, self._stop = open, start, stop
+        self._begun = False
+
+    def privilegedStartService(self) -> None:
+        """
+        Open the part.
+        """
+        Service.privilegedStartService(self)
+        if self._open is not None:
+            self._begun = True
+            self._open()
+
+    def startService(self) -> None:
+        """
+        Start the part.
+        """
+        Service.startService(self)
+        self._begun = True
+        self._start()
+
+    def stopService(self) -> Any:
+        """
+        Stop the part.
+        """
+        Service.stopService(self)
+        begun, self._begun = self._begun, False
+        return self._stop() if begun else None
+
+
+class Stages(MultiService):
+    """
+    Services that are started in order. They are stopped in reverse, each once the one after it is
+    stopped, has failed to stop or is out of time.
+
+    A service may have an attribute C{stopSeconds}, the seconds that it may take to stop, or None if
+    it has deadlines of its own. Without it, the limit is L{STOP_SECONDS}.
+
+    @cvar stopSeconds: None, as each service in here has a deadline.
+    """
+
+    stopSeconds = None
+
+    def __init__(self, clock: IReactorTime, name: str = "", together: bool = False) -> None:
+        """
+        @param clock: measures the deadlines.
+        @param name: the name of these services as one; empty for none.
+        @param together: whether all are stopped at once, because each may need most of its time.
+        """
+        MultiService.__init__(self)
+        if name:
+            Service.setName(self, name)
+        self._clock = clock
+        self._together = together
+        # The services that have something to stop, in the order in which they were started.
+        self._begun: list[Any] = []
+
+    @property
+    def begun(self) -> bool:
+        """
+        Whether a service in here was opened or started, and not stopped since.
+        """
+        return bool(self._begun)
+
+    def addService(self, service: Any) -> None:
+        """
+        Add C{service} as the last one, and start it if these services are running.
+        """
+        if self.running:
+            self._begun.append(service)
+        MultiService.addService(self, service)
+
+    def removeService(self, service: Any) -> Any:
+        """
+        Remove C{service}, and stop it if these services are running.
+        """
+        if service in self._begun:
+            self._begun.remove(service)
+        return MultiService.removeService(self, service)
+
+    def privilegedStartService(self) -> None:
+        """
+        Open every service. If one fails, it and those before it are stopped.
+        """
+        Service.privilegedStartService(self)
+        self._begin(lambda service: service.privilegedStartService())
+
+    def startService(self) -> None:
+        """
+        Start every service. If one fails, all that were opened are stopped.
+        """
+        Service.startService(self)
+        self._begin(lambda service: service.startService())
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """
+        Stop every service that was opened or started. Calling this again does nothing.
+
+        @return: a Deferred that fires when that is done, and never fails.
+        """
+        Service.stopService(self)
+        begun, self._begun = self._begun, []
+        if self._together:
+            yield self._stopAll(begun)
+        else:
+            for service in reversed(begun):
+                yield stopPart(self._clock, service)
+
+    def _begin(self, begin: Callable[[Any], object]) -> None:
+        for service in tuple(self.services):
+            if service not in self._begun:
+                self._begun.append(service)
+            try:
+                begin(service)
+            except BaseException:
+                Service.stopService(self)
+                begun, self._begun = self._begun, []
+                # The process may end without another turn of the reactor.
+                self._stopAll(begun)
+                raise
+
+    def _stopAll(self, services: Iterable[Any]) -> Deferred[Any]:
+        return DeferredList([stopPart(self._clock, one) for one in reversed(list(services))])
+
+
+_log = Logger()
+
+
+def stopPart(clock: IReactorTime, service: IService) -> Deferred[None]:
+    """
+    Stop C{service}, and cancel the Deferred that it returned, if any, at the end of its time. A
+    failure, or a service that takes too long, is logged once.
+
+    @return: fires when the service is stopped, has failed to stop or is out of time; never fails.
+    """
+    name = getattr(service, "name", None) or type(service).__name__
+    seconds: float | None = getattr(service, "stopSeconds", STOP_SECONDS)
+
+    def failed(failure: Failure) -> None:
+        if failure.check(TimeoutError):
+            _log.error("{name} did not stop in {seconds:g} s", name=name, seconds=seconds)
+        elif failure.check(PPTPGWError):
+            _log.error("{name} did not stop: {why}", name=name, why=failure.getErrorMessage())
+        else:
+            _log.failure("{name} did not stop", failure=failure, name=name)
+
+    stopped: Deferred[object] = maybeDeferred(service.stopService)
+    if seconds is not None:
+        stopped.addTimeout(seconds, clock)
+    return stopped.addCallbacks(lambda _: None, failed)
