@@ -141,7 +141,7 @@ def build(
     gateway = Gateway(
         reactor,
         linkSettings(configuration, portal.listCredentialsInterfaces()),
-        tuple(networks.values()),
+        networks,
         dataPath,
         Authenticator(portal),
         [
@@ -154,7 +154,6 @@ def build(
         ],
         counters,
         configuration.limits,
-        tuple(networks),
     )
     if configuration.network.masquerade:
         masquerade = Masquerade(reactor, configuration.network.interface)

@@ -4,7 +4,7 @@ The gateway: what its callers have in common, and whom it tells of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
@@ -77,24 +77,22 @@ class Gateway:
         self,
         clock: IReactorTime,
         settings: LinkSettings,
-        networks: Sequence[INetwork],
+        networks: Mapping[str, INetwork],
         dataPath: IDataPath,
         authenticate: Authenticate,
         observers: Iterable[ISessionObserver] = (),
         counters: Counters | None = None,
         limits: Limits | None = None,
-        names: Sequence[str] = (),
         now: Callable[[], float] = time,
     ) -> None:
         """
         @param clock: measures durations.
         @param settings: the settings of each link.
-        @param networks: the networks that callers are offered, in the order of negotiation.
+        @param networks: the networks that callers are offered, by the names of their protocols, in
+            the order of negotiation.
         @param authenticate: judges claims.
         @param counters: the figures of the ports, for what belongs to no call.
         @param limits: the limits; None for the defaults.
-        @param names: the names of the networks' protocols, in the same order. A profile that
-            permits some protocols permits none that has no name.
         @param observers: are told of sessions.
         @param now: gives the time of day, in seconds since 1970.
         @raise pptpgw.error.ConfigurationError: an observer lacks something.
@@ -103,16 +101,17 @@ class Gateway:
         self.clock = clock
         self._now = now
         self.settings = settings
-        self.networks = tuple(networks)
-        self.names = tuple(names)
+        self.networks = dict(networks)
         self.dataPath = dataPath
         self.authenticate = authenticate
         # What is ours and wants to know of sessions knows before everybody else.
-        ours = [one for one in (dataPath, *networks) if ISessionObserver.providedBy(one)]
+        ours = [one for one in (dataPath, *networks.values()) if ISessionObserver.providedBy(one)]
         every = (*ours, SessionLimits(clock, limits, now), *observers)
         self.observers: list[ISessionObserver] = [verified(one) for one in every]
         self.health: list[IHealth] = [
-            one for one in (dataPath, *networks, *self.observers) if IHealth.providedBy(one)
+            one
+            for one in (dataPath, *networks.values(), *self.observers)
+            if IHealth.providedBy(one)
         ]
         self.lines: set[Line] = set()
         self.known = Known(clock.seconds, limits.knownSources)

@@ -257,10 +257,12 @@ class Line:
     def _make(self, grant: Grant) -> Deferred[Grant]:
         self._assertCalling()
         subscriber = ISubscriber(grant.subscriber)
-        networks, permitted = self._gateway.networks, subscriber.profile.protocols
-        if permitted is not None:
-            named = zip(self._gateway.names, networks, strict=False)
-            networks = tuple(network for name, network in named if name in permitted)
+        permitted = subscriber.profile.protocols
+        networks = tuple(
+            network
+            for name, network in self._gateway.networks.items()
+            if permitted is None or name in permitted
+        )
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
         giveBack = self._gateway.returns.give

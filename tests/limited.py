@@ -126,12 +126,11 @@ class World:
         self.gateway = Gateway(
             self.clock,
             replace(settings, **options),
-            tuple(networks.values()),
+            networks,
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [self.checker])),
             [self.observer],
             limits=limits,
-            names=tuple(networks),
             now=self.clock.seconds,
         )
         self.log: list[str] = []

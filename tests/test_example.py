@@ -108,7 +108,7 @@ class World:
         self.gateway = Gateway(
             clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            [one.makeNetwork(chosen.section(one), environment) for one in factories],
+            {one.name: one.makeNetwork(chosen.section(one), environment) for one in factories},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [checker])),
             [

@@ -124,7 +124,7 @@ class World:
         self.gateway = Gateway(
             self.clock,
             replace(settings, **options),
-            [network.IPv4Network(network.IPv4(), environment, self.pool)],
+            {"ipv4": network.IPv4Network(network.IPv4(), environment, self.pool)},
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
             [self.observer],
@@ -340,7 +340,7 @@ def test_stopWaitsForThePool(
     Until it has taken everything back, or can't, but not for ever.
     """
     pool = SlowPool()
-    (ipv4,) = world.gateway.networks
+    (ipv4,) = world.gateway.networks.values()
     assert isinstance(ipv4, network.IPv4Network)
     ipv4.pool = pool
     resultOf(world.call(world.connect()))
@@ -419,9 +419,9 @@ def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
 
     connection = world.connect()
     working = world.gateway.networks
-    world.gateway.networks = (*working, Network(succeed(None)))
+    world.gateway.networks = {**working, "other": Network(succeed(None))}
     assert ipv4(resultOf(world.call(connection))).localAddress == "10.77.0.10"
-    world.gateway.networks = (*working, Network(fail(ValueError("broken network"))))
+    world.gateway.networks = {**working, "other": Network(fail(ValueError("broken network")))}
     failed = world.call(connection)
     world.run(10, 0.01)
     failureOf(failed)

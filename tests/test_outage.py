@@ -149,7 +149,7 @@ def test_nothingIsLeftToGive(make: Made) -> None:
     A caller is told no different where a network has nothing for it; that is no outage.
     """
     world = make()
-    network = world.gateway.networks[0]
+    network = world.gateway.networks["ipv4"]
     allocate = network.pool.allocate
     network.pool.allocate = lambda subscriber: fail(Exhausted("the address pool is used up"))
     placed = world.call(b"alice")

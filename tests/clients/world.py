@@ -123,9 +123,9 @@ class World:
         self.callIDs = CallIDs(self.clock)
         ipv4 = IPv4(dns=(IPv4Address("10.77.0.53"),))
         environment = Environment(self.clock, settings.mru, None, Counters())
-        networks: list[INetwork] = [IPv4Network(ipv4, environment, self.pool)]
+        networks: dict[str, INetwork] = {"ipv4": IPv4Network(ipv4, environment, self.pool)}
         if ipv6:
-            networks.append(IPv6Sessions(IPv6(), environment))
+            networks["ipv6"] = IPv6Sessions(IPv6(), environment)
         self.gateway = Gateway(
             self.clock,
             settings,

@@ -146,7 +146,7 @@ class World:
                 mru=MRU,
                 **{"echoFailures": 0, **options},
             ),
-            (*self.networks.values(), *more),
+            {**self.networks, **{f"more{place}": one for place, one in enumerate(more)}},
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [checker()])),
             observers,

@@ -94,7 +94,7 @@ class Served:
         self.gateway = Gateway(
             reactor,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            [IPv4Network(IPv4(), environment, self.pool)],
+            {"ipv4": IPv4Network(IPv4(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
             [sessions, filters, *([accounting] if accounting is not None else ())],

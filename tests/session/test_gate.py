@@ -137,10 +137,10 @@ class World:
         self.gateway = Gateway(
             self.clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            (
-                IPv4Network(IPv4(), environment, self.pool),
-                IPv6Sessions(IPv6(), environment),
-            ),
+            {
+                "ipv4": IPv4Network(IPv4(), environment, self.pool),
+                "ipv6": IPv6Sessions(IPv6(), environment),
+            },
             PythonDataPath(self.clock, lambda local: self.ports[-1], self.tun),
             Authenticator(Portal(SubscriberRealm(), [self.checker])),
             [self.filters],

@@ -67,7 +67,7 @@ def world(tmp_path: object) -> Iterator[World]:
     world = World(secrets)
     environment = Environment(world.clock, 1400, None, Counters())
     for declaration in (APPLETALK, declare(0x00C3, 0x02C3)):
-        world.gateway.networks += (GenericNetwork(declaration, environment),)
+        world.gateway.networks[declaration.name] = GenericNetwork(declaration, environment)
     yield world
 
 
@@ -98,7 +98,7 @@ def test_aNodeIsGivenBack(world: World) -> None:
     world.run(0.01)
     assert callers[2].packets == [(0x0029, b"still here")]
     assert callers[0].packets == []
-    network = world.gateway.networks[1]
+    network = list(world.gateway.networks.values())[1]
     assert isinstance(network, GenericNetwork)
     values: list[GenericProtocol | None] = []
     for _ in range(252):

@@ -274,7 +274,7 @@ class World:
         self.gateway = Gateway(
             self.clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            [ipv4.makeNetwork(ipv4.settings(), environment), self.network],
+            {"ipv4": ipv4.makeNetwork(ipv4.settings(), environment), "ipv6": self.network},
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
         )

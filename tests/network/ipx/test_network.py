@@ -109,7 +109,7 @@ class IPXWorld(World):
         self.network.lose = self._seen
         self.ipx = made(text, self.clock)
         self.ipx.start()
-        self.gateway.networks += (self.ipx,)
+        self.gateway.networks["ipx"] = self.ipx
 
     def _seen(self, frame: Frame) -> bool:
         self.frames.append(frame)
