@@ -2,7 +2,8 @@
 Our own client as a program: a command a line comes in, an answer a line goes out, both in JSON.
 
 C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU, METHOD]}: a
-call on it, by MS-CHAPv2 where no other is named; C{["ping", NUMBER]}: echo to the gateway through
+call on it, by MS-CHAPv2 where no other is named (C{"eap:NAME"} is EAP by one method alone);
+C{["ping", NUMBER]}: echo to the gateway through
 that call; C{["kernel", NUMBER]}: give it a TUN device, C{tunNUMBER}, and the route to the networks
 of the tests; C{["ended", NUMBER]}: wait for its end, and say why it came. C{["bridge", USER,
 PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and nothing else, between the gateway and a TAP
@@ -25,13 +26,14 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from pptpgw import plugin
+from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
-from pptpgw.interfaces import IAuthenticationProtocol
+from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
@@ -169,9 +171,13 @@ class Commands(LineOnlyReceiver):
         assert self._connection is not None
         placed = Placed(len(self._calls))
         self._calls.append(placed)
-        methods = (plugin.find(IAuthenticationProtocol, method),)
-        identity = Identity(user.encode(), password.encode(), methods)
-        settings = LinkSettings(identity=identity, mru=mru)
+        name, _, within = method.partition(":")
+        protocol = plugin.find(IAuthenticationProtocol, name)
+        if within:
+            protocol = EAPProtocol((plugin.find(IEAPMethod, within),))
+        identity = Identity(user.encode(), password.encode(), (protocol,))
+        encryption: Literal["require", "off"] = "require" if protocol.earnsKeys else "off"
+        settings = LinkSettings(identity=identity, mru=mru, encryption=encryption)
         placed.call = call = await self._connection.placeCall(settings, [placed.ipv4])
         return {
             "number": placed.number,

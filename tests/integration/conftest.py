@@ -82,14 +82,14 @@ def serve(world: World, tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def client(world: World) -> Iterator[Callable[[], Client]]:
+def client(world: World) -> Iterator[Callable[..., Client]]:
     """
-    Start a client on the caller's host.
+    Start a client on the caller's host; the arguments are those of L{Client} behind that.
     """
     clients: list[Client] = []
 
-    def start() -> Client:
-        clients.append(Client(world.caller))
+    def start(*path: Path) -> Client:
+        clients.append(Client(world.caller, *path))
         return clients[-1]
 
     yield start

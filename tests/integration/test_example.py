@@ -8,11 +8,12 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from tests.integration.test_twistd import FOREGROUND, SERVES
-from tests.integration.world import ALICE, GATEWAY, ROOT, SECRETS, Program, World
+from tests.integration.world import ALICE, GATEWAY, ROOT, SECRETS, Client, Program, World
 from tests.lab.server import Sections, toml
 
 
@@ -72,3 +73,35 @@ def test_aCallUsesAllOfIt(world: World, tmp_path: Path, example: Path) -> None:
     assert sorted(events[1:3]) == [["opened", "ipv4"], ["opened", "quote"]]
     assert sorted(events[3:5]) == [["closed", "ipv4"], ["closed", "quote"]]
     assert [event[0] for event in events[5:]] == ["end"]
+
+
+def test_itsEAPMethod(
+    world: World, tmp_path: Path, example: Path, client: Callable[..., Client]
+) -> None:
+    """
+    At either end, between two programs.
+    """
+    path = tmp_path / "pptpgw.toml"
+    path.write_text(
+        '[link]\nencryption = "off"\nauthentication = ["eap"]\n'
+        '[eap]\nmethods = ["gtc"]\n[eap.gtc]\nprompt = "Say friend"\n'
+    )
+    secrets = tmp_path / "chap-secrets"
+    secrets.touch(0o600)
+    secrets.write_text(SECRETS)
+    program = Program(
+        world.gateway,
+        tmp_path / "twistd.log",
+        *("env", f"PYTHONPATH={example}", *FOREGROUND, "--auth", f"chap-secrets:{secrets}"),
+        *("--config", str(path)),
+    )
+    program.waitFor(SERVES)
+    calling = client(example)
+    call = calling.ask("call", *ALICE, 1400, "eap:gtc")
+    assert call["encryption"] == "not encrypted"
+    assert calling.ask("ping", call["number"]) == {}
+    assert "error" in calling.ask("call", ALICE[0], "wrong", 1400, "eap:gtc")
+    program.waitFor("'alice' is refused, by eap: no such user or wrong password")
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert "Traceback" not in program.text
+    assert ALICE[1] not in program.text

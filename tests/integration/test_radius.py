@@ -30,6 +30,9 @@ EAP = """
     timer_expire = 60
     mschapv2 {
     }
+    gtc {
+        auth_type = PAP
+    }
 """
 
 
@@ -125,6 +128,29 @@ def test_EAPPassedThrough(
     assert call["encryption"] == "MPPE 128 bit stateless"
     assert call["address"] == "10.77.0.77"
     assert calling.ask("ping", call["number"]) == {}
+
+
+def test_aMethodOfAThirdParty(
+    radius: Callable[[], FreeRADIUS],
+    serve: Serve,
+    client: Callable[..., Client],
+    tmp_path: Path,
+    example: Path,
+) -> None:
+    """
+    The EAP-GTC of tests/example, the caller's end, convinces the server with the right password
+    alone, after a Nak of the method that the server begins with.
+    """
+    serve(
+        auth="radius",
+        eap={"methods": ["radius"]},
+        **sections(radius(), tmp_path, authentication=["eap"], encryption="off"),
+    )
+    calling = client(example)
+    call = calling.ask("call", "vera", "open sesame", 1400, "eap:gtc")
+    assert (call["address"], call["encryption"]) == ("10.77.0.77", "not encrypted")
+    assert calling.ask("ping", call["number"]) == {}
+    assert "error" in calling.ask("call", "vera", "open barley", 1400, "eap:gtc")
 
 
 @pytest.mark.parametrize("method", ["mschapv2", "eap"])

@@ -174,9 +174,13 @@ class Client:
     C{caller.py}: our own client in a namespace.
     """
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, *path: Path) -> None:
+        """
+        @param path: where Python looks for modules besides.
+        """
+        program = [sys.executable, str(Path(__file__).parent / "caller.py"), GATEWAY]
         self.process = subprocess.Popen(
-            namespace.command(sys.executable, str(Path(__file__).parent / "caller.py"), GATEWAY),
+            namespace.command("env", f"PYTHONPATH={':'.join(map(str, (ROOT, *path)))}", *program),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
