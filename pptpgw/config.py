@@ -22,6 +22,7 @@ from pptpgw.section import (
     RADIUS,
     Accounts,
     Audit,
+    Auth,
     Capture,
     Hooks,
     Limits,
@@ -39,12 +40,17 @@ class Configuration:
     """
     Everything that can be configured; C{Configuration()} is the defaults.
 
-    @ivar sections: those of network protocols, by name, and of EAP methods, by C{eap.} and name; of
-        the plugins' own types.
+    L{load} and L{fromDict} judge every value. The constructors, those of sections too, judge
+    nothing: they are for values that the program itself is sure of, of the types that the
+    attributes have (C{Listen(clients=(IPv4Network("192.0.2.0/24"),))}).
+
+    @ivar sections: the sections of network protocols, by name, and of EAP methods, by C{eap.} and
+        name, of the types that their plugins have.
     """
 
     listen: Listen = field(default_factory=Listen)
     link: Link = field(default_factory=Link)
+    auth: Auth = field(default_factory=Auth)
     eap: EAP = field(default_factory=EAP)
     accounts: Accounts = field(default_factory=Accounts)
     network: Network = field(default_factory=Network)
@@ -55,6 +61,22 @@ class Configuration:
     limits: Limits = field(default_factory=Limits)
     radius: RADIUS = field(default_factory=RADIUS)
     sections: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def fromDict(cls, mapping: Mapping[str, Any]) -> Configuration:
+        """
+        Make a configuration of what C{tomllib} would give for a file: a dict of sections, each a
+        dict from the names that keys have in the file (C{max-connections}) to text, numbers, bools,
+        lists and dicts.
+
+        @raise ConfigurationError: with a line for each thing that is wrong: where, what, and what
+            is allowed.
+        """
+        faults: list[str] = []
+        configuration = _read(mapping, faults)
+        if faults:
+            raise ConfigurationError("\n".join(faults))
+        return configuration
 
     def section(self, of: INetworkFactory | IEAPMethod) -> Any:
         """
@@ -69,6 +91,7 @@ class Configuration:
 SECTIONS: Mapping[str, type] = {
     "listen": Listen,
     "link": Link,
+    "auth": Auth,
     "eap": EAP,
     "accounts": Accounts,
     "network": Network,
@@ -144,6 +167,18 @@ def parse(text: str, source: str) -> Configuration:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source}: {error}") from error
     faults: list[str] = []
+    configuration = _read(document, faults)
+    if faults:
+        raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
+    return configuration
+
+
+def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
+    """
+    The configuration that C{document}, which has the form that C{tomllib} gives, makes. A line is
+    added to C{faults} for each thing that is wrong; if there is any, the configuration is of no
+    use.
+    """
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for kind, prefix, name, table in _tables(document):
@@ -156,7 +191,7 @@ def parse(text: str, source: str) -> Configuration:
                 others[name] = section(**sectionOf(name, section, table, faults))
     configuration = Configuration(**own, sections=others)
     if faults:
-        raise ConfigurationError("\n".join(f"{source}: {fault}" for fault in faults))
+        return configuration
     if configuration.eap != EAP() and "authentication" not in document.get("link", {}):
         # A configuration that sets up EAP wants it used.
         link = configuration.link

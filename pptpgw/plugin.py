@@ -78,7 +78,7 @@ KINDS: dict[type, Kind] = {
     ISessionObserverFactory: Kind("session observer", "[plugins] observers", "pptpgw.observer"),
     IDataPathFactory: Kind("data path", "[plugins] data-path", "pptpgw.datapath"),
     ICheckerFactory: Kind(
-        "credentials checker", "--auth", "pptpgw.checker", "authType", "argStringFormat"
+        "credentials checker", "[auth] checkers", "pptpgw.checker", "authType", "argStringFormat"
     ),
 }
 """

@@ -147,6 +147,19 @@ def strongestFirst(
 
 
 @dataclass(frozen=True, slots=True)
+class Auth:
+    """
+    C{[auth]}: who judges callers.
+
+    @ivar checkers: the credentials checkers in the order in which they are asked, each as
+        C{--auth} takes it: C{NAME} or C{NAME:ARGUMENT}. C{--auth} replaces all of them; if there
+        are none, C{--auth} must name some.
+    """
+
+    checkers: tuple[str, ...] = key(SPECIFICATIONS, ())
+
+
+@dataclass(frozen=True, slots=True)
 class EAP:
     """
     C{[eap]}: what C{"eap"} in C{[link] authentication} means. All but the first are those of the

@@ -10,13 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import (
     AuthOptionMixin,
     ICheckerFactory,
-    InvalidAuthArgumentString,
-    UnsupportedInterfaces,
     notSupportedWarning,
 )
 from twisted.logger import ILogObserver
@@ -25,12 +22,12 @@ from twisted.python.components import Componentized
 from twisted.python.filepath import FilePath
 
 from pptpgw import __version__, plugin
-from pptpgw.auth.chain import portalOf
+from pptpgw.auth.chain import JUDGED, configuredCheckers, makeChecker, portalOf
 from pptpgw.collector import Collector
 from pptpgw.config import Configuration, load
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
-from pptpgw.interfaces import ICertifiedName, IEAPCredentials, INetworkFactory
+from pptpgw.interfaces import INetworkFactory
 from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.ports.output import Output, outputOf
 from pptpgw.ports.poll import serveFew
@@ -43,12 +40,7 @@ class Options(usage.Options, AuthOptionMixin):
     The command line.
     """
 
-    supportedInterfaces = (
-        IUsernamePassword,
-        IUsernameHashedPassword,
-        ICertifiedName,
-        IEAPCredentials,
-    )
+    supportedInterfaces = JUDGED
     synopsis = "[--config FILE] [--network NAME,...] [--auth SPEC ...]"
     longdesc = (
         "A PPTP gateway: answers the calls of PPTP clients, authenticates them, encrypts, gives "
@@ -91,22 +83,16 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_auth(self, description: str) -> None:
         """
-        Who may call, as in chap-secrets:PATH; may be named several times.
+        Who may call, as in chap-secrets:PATH; may be named several times. Instead of [auth]
+        checkers.
         """
-        name, argument = plugin.specification(description)
         try:
-            factory = plugin.find(ICheckerFactory, name)
+            AuthOptionMixin.addChecker(self, makeChecker(description))
+        except plugin.NotInstalled as error:
+            raise usage.UsageError(f"--auth {description}: {error}") from error
         except ConfigurationError as error:
-            raise usage.UsageError(str(error)) from error
-        try:
-            AuthOptionMixin.addChecker(self, factory.generateChecker(argument))
-        except UnsupportedInterfaces as error:
-            raise usage.UsageError(
-                f"--auth {description}: it can't judge the credentials of callers; --help-auth "
-                "lists those that can"
-            ) from error
-        except (InvalidAuthArgumentString, PPTPGWError) as error:
             sys.exit(f"--auth {description}: {error}")
+        self.setdefault("auth", []).append(description)
 
     def opt_help_auth(self) -> NoReturn:
         """
@@ -114,7 +100,10 @@ class Options(usage.Options, AuthOptionMixin):
         """
         factories = plugin.installed(ICheckerFactory)
         able = {name: one for name, one in factories.items() if self._takes(one)}
-        print("--auth NAME:ARGUMENT; --help-auth-type NAME says more on one of them.\n")
+        print(
+            "--auth NAME:ARGUMENT, or [auth] checkers in the configuration; --help-auth-type NAME "
+            "says more on one of them.\n"
+        )
         _list(ICheckerFactory, able)
         _endOfHelp()
 
@@ -167,6 +156,9 @@ class Options(usage.Options, AuthOptionMixin):
         """
         try:
             self.configuration = self.load()
+            if "auth" not in self:
+                for checker in configuredCheckers(self.configuration):
+                    AuthOptionMixin.addChecker(self, checker)
         except PPTPGWError as error:
             # No fault of the command line's: how to use that would only hide what is wrong.
             sys.exit(str(error))
@@ -181,7 +173,8 @@ class Options(usage.Options, AuthOptionMixin):
         if not self.get("credCheckers"):
             raise usage.UsageError(
                 "nobody could log in: name at least one --auth, "
-                "as in --auth chap-secrets:/etc/ppp/chap-secrets"
+                "as in --auth chap-secrets:/etc/ppp/chap-secrets, or [auth] checkers in the "
+                "configuration"
             )
 
     def load(self) -> Configuration:
@@ -195,6 +188,9 @@ class Options(usage.Options, AuthOptionMixin):
         if self["network"] is not None:
             network = replace(configuration.network, protocols=_protocols(self["network"]))
             configuration = replace(configuration, network=network)
+        if "auth" in self:
+            auth = replace(configuration.auth, checkers=tuple(self["auth"]))
+            configuration = replace(configuration, auth=auth)
         if self["pcap"] is not None:
             capture = replace(configuration.capture, file=_file(self["pcap"]))
             configuration = replace(configuration, capture=capture)

@@ -345,6 +345,29 @@ class TestErrors:
         assert "line 2" in fault("[listen]\nport = = 3")
 
 
+class TestDictionary:
+    def test_itMakesWhatTheFileMakes(self) -> None:
+        text = """
+        listen = { port = 7, clients = ["192.0.2.0/24"], handshake-timeout = 2 }
+        eap = { methods = ["md5"] }
+        ipv4 = { dns = ["192.0.2.53"] }
+        radius = { server = [{ host = "192.0.2.1", secret = "x" }] }
+        """
+        made = Configuration.fromDict(tomllib.loads(text))
+        assert made == parse(text, "x.toml")
+        assert made.listen.handshakeTimeout == 2.0
+        assert made.link.authentication == ("eap", "mschapv2")
+        assert Configuration.fromDict({}) == Configuration()
+
+    def test_itsErrorsAreThoseOfTheFileWithoutIt(self) -> None:
+        text = 'listen = { port = -1, prt = 2 }\nwhat = {}\nlink = 3\neap = { methods = ["md5"] }'
+        with pytest.raises(ConfigurationError) as caught:
+            Configuration.fromDict(tomllib.loads(text))
+        lines = [f"x.toml: {line}" for line in str(caught.value).splitlines()]
+        assert lines == fault(text).splitlines()
+        assert len(lines) == 4
+
+
 class TestMethods:
     """
     What the names of C{[link] authentication} stand for.

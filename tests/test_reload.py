@@ -70,13 +70,15 @@ def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
     dns = ["192.0.2.53"]
     [ipv6]
     dns = ["2001:db8::53"]
+    [auth]
+    checkers = ["accounts"]
     """
     for _ in range(2):
         service.reload(parse(again, "test"))
     settings = given(service).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.78.0.10")
     assert settings.dns == ("192.0.2.53",)
-    kept = "these changes need a restart: [listen] port, [ipv4] local, [ipv6] dns"
+    kept = "these changes need a restart: [listen] port, [auth] checkers, [ipv4] local, [ipv6] dns"
     assert log == [
         "the configuration was read again; new for sessions from now on: [ipv4] pool, [ipv4] dns",
         kept,

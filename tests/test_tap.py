@@ -238,16 +238,89 @@ class TestCheckers:
 
     def test_oneThatJudgesNothingOfOurs(self, site: Site) -> None:
         self.install(site)
-        assert "it can't judge the credentials of callers" in complaint("--auth", "anonymous")
+        with pytest.raises(SystemExit, match=r"^--auth anonymous: it can't judge the credentials"):
+            options("--auth", "anonymous")
 
     def test_aTypingError(self, site: Site) -> None:
         self.install(site)
         assert complaint("--auth", "chap-secret:x") == (
-            '--auth: no credentials checker is called "chap-secret": did you mean chap-secrets?'
+            "--auth chap-secret:x: [auth] checkers: no credentials checker is called "
+            '"chap-secret": did you mean chap-secrets?'
         )
         assert "there are accounts, anonymous, certificates, chap-secrets, " in complaint(
             "--auth", "xyzzy"
         )
+
+    def configured(self, folder: Path, checkers: str, *arguments: str) -> Options:
+        """
+        The options of a file with these checkers, C{--auth} or not.
+        """
+        path = folder / "pptpgw.toml"
+        path.write_text(f"[auth]\ncheckers = {checkers}\n")
+        made = Options()
+        usage.Options.parseOptions(made, ["--config", str(path), *arguments])
+        return made
+
+    def test_theConfigurations(self, site: Site, tmp_path: Path) -> None:
+        """
+        Without C{--auth} they are those of the file, in its order, each with its argument.
+        """
+        self.install(site)
+        made = self.configured(tmp_path, '["one:bob:secret", "eap", "memory:a:b"]')
+        first, second, third = made["credCheckers"]
+        assert (first.users, third.users) == ({b"bob": b"secret"}, {"a": "b"})
+        assert type(second).__name__ == "Other"
+
+    def test_theCommandLineReplacesThem(self, site: Site, tmp_path: Path) -> None:
+        """
+        Those of the file aren't even made, and are none of the differences that a reload names.
+        """
+        self.install(site)
+        made = self.configured(tmp_path, '["one:bob"]', "--auth", "memory:a:b", "--auth", "eap")
+        assert [type(one).__name__ for one in made["credCheckers"]] == [
+            "InMemoryUsernamePasswordDatabaseDontUse",
+            "Other",
+        ]
+        assert (
+            made.load().auth.checkers == made.configuration.auth.checkers == ("memory:a:b", "eap")
+        )
+
+    @pytest.mark.parametrize("more", [(), ("--check-config",)])
+    @pytest.mark.parametrize(
+        ("checkers", "said"),
+        [
+            (
+                '["chap-secret:x"]',
+                '[auth] checkers: no credentials checker is called "chap-secret": did you mean '
+                "chap-secrets?",
+            ),
+            ('["memory:a:b", "one:bob"]', "[auth] checkers: one:bob: a password is missing"),
+            (
+                '["anonymous"]',
+                "[auth] checkers: anonymous: it can't judge the credentials of callers; "
+                "--help-auth lists those that can",
+            ),
+        ],
+    )
+    def test_aFaultOfTheConfigurations(
+        self, site: Site, tmp_path: Path, checkers: str, said: str, more: tuple[str, ...]
+    ) -> None:
+        self.install(site)
+        with pytest.raises(SystemExit) as ended:
+            self.configured(tmp_path, checkers, *more)
+        assert ended.value.code == said
+
+    def test_noneAtAll(self, tmp_path: Path) -> None:
+        """
+        An empty list is none.
+        """
+        with pytest.raises(usage.UsageError, match=r"nobody could log in: .* or \[auth\] checkers"):
+            self.configured(tmp_path, "[]")
+
+    @pytest.mark.parametrize("checkers", ['"eap"', '["eap", "eap"]', "[1]", '[":x"]'])
+    def test_whatIsNoListOfCheckers(self, tmp_path: Path, checkers: str) -> None:
+        with pytest.raises(SystemExit, match=r"\[auth\] checkers = .*: must be a list of distinct"):
+            self.configured(tmp_path, checkers)
 
     def test_theList(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         self.install(site)

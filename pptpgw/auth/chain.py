@@ -1,5 +1,5 @@
 """
-Several checkers as one.
+The checkers that judge callers: several as one, and those that the configuration names.
 """
 
 from __future__ import annotations
@@ -8,15 +8,63 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
+from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
 
+from pptpgw import plugin
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
-from pptpgw.error import WRONG_PASSWORD
+from pptpgw.config import Configuration
+from pptpgw.error import WRONG_PASSWORD, ConfigurationError, PPTPGWError
+from pptpgw.interfaces import ICertifiedName, IEAPCredentials
+
+JUDGED = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName, IEAPCredentials)
+"""
+The kinds of credentials that callers have. A checker must judge one of them.
+"""
+
+
+def configuredCheckers(configuration: Configuration) -> list[ICredentialsChecker]:
+    """
+    Make the checkers that C{[auth] checkers} names, in their order.
+
+    @raise ConfigurationError: one isn't installed, or can't be used; the text says why.
+    """
+    checkers = []
+    for one in configuration.auth.checkers:
+        try:
+            checkers.append(makeChecker(one))
+        except plugin.NotInstalled:
+            raise
+        except ConfigurationError as error:
+            raise ConfigurationError(f"[auth] checkers: {one}: {error}") from error
+    return checkers
+
+
+def makeChecker(specification: str) -> ICredentialsChecker:
+    """
+    Make the checker of C{NAME} or C{NAME:ARGUMENT}.
+
+    @raise pptpgw.plugin.NotInstalled: there is none of this name.
+    @raise ConfigurationError: it can't be used; the text says why.
+    """
+    name, argument = plugin.specification(specification)
+    try:
+        checker: ICredentialsChecker = plugin.find(ICheckerFactory, name).generateChecker(argument)
+    except plugin.NotInstalled:
+        raise
+    except (InvalidAuthArgumentString, PPTPGWError) as error:
+        raise ConfigurationError(str(error)) from error
+    if not any(one in JUDGED for one in checker.credentialInterfaces):
+        raise ConfigurationError(
+            "it can't judge the credentials of callers; --help-auth lists those that can"
+        )
+    return checker
 
 
 def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:

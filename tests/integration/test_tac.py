@@ -98,14 +98,8 @@ def test_theApplicationOfREADME(world: World, tmp_path: Path, client: Callable[[
     secrets = tmp_path / "chap-secrets"
     secrets.touch(0o600)
     secrets.write_text('alice gate "open sesame" *\n')
-    for what, instead in (
-        ("/etc/ppp/chap-secrets", str(secrets)),
-        ("import Configuration", "import parse"),
-        ("Configuration()", "parse('[link]\\nname = \"gate\"', 'test')"),
-    ):
-        assert what in text
-        text = text.replace(what, instead)
-    (tmp_path / "readme.tac").write_text(text)
+    assert "/etc/ppp/chap-secrets" in text
+    (tmp_path / "readme.tac").write_text(text.replace("/etc/ppp/chap-secrets", str(secrets)))
     arguments = (*TWISTD, "--pidfile=", "-noy", str(tmp_path / "readme.tac"))
     program = Program(world.gateway, tmp_path / "twistd.log", *arguments)
     program.waitFor(SERVES)
