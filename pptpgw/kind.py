@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from pptpgw.interfaces import DEFAULT_POOL, PoolRanges
+from pptpgw.interfaces import DEFAULT_POOL
 from pptpgw.wire.domain import isName
 from pptpgw.wire.mpls import LARGEST, UNRESERVED
 
@@ -269,26 +269,6 @@ def _ranges(value: object) -> tuple[AddressRange, ...]:
     return ranges
 
 
-def _poolName(value: object) -> str:
-    text = exactly(str, value)
-    require(re.fullmatch(r"[!-~]{0,63}", text) is not None)
-    return text
-
-
-def _pool(value: object) -> tuple[str, PoolRanges]:
-    table = exactly(dict, value)
-    require({"name", "ranges"} <= table.keys() <= {"name", "ranges", "next"})
-    name = _poolName(table["name"])
-    require(name not in ("", DEFAULT_POOL))
-    return name, PoolRanges(_ranges(table["ranges"]), _poolName(table.get("next", "")))
-
-
-def _pools(value: object) -> tuple[tuple[str, PoolRanges], ...]:
-    pools = tuple(_pool(table) for table in exactly(list, value))
-    require(len(dict(pools)) == len(pools))
-    return pools
-
-
 def _label(text: str) -> int:
     label = int(text)
     require(UNRESERVED <= label <= LARGEST)
@@ -365,11 +345,11 @@ RANGES = ValueKind(
     f'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another{_NO_UNICAST}',
     _ranges,
 )
-POOLS = ValueKind(
-    'tables of a name (of 1 to 63 printable characters without space, each once, not "default"), '
-    "ranges (a list as that of pool) and, if another pool follows, its name as next",
-    _pools,
+POOL_NAME = matching(
+    f'1 to 63 printable ASCII characters without space, not "{DEFAULT_POOL}"',
+    f"(?!{DEFAULT_POOL}$)[!-~]{{1,63}}",
 )
+POOL_OR_NONE = matching('the name of a pool; "" for none', "[!-~]{0,63}")
 _PREFIX = 'IPv6 network of at most 64 bits without host bits, as in "2001:db8:1::/48"'
 _PREFIXES = _listOf("distinct ones", _prefix)
 PREFIXES = ValueKind(

@@ -40,7 +40,8 @@ from pptpgw.interfaces import (
 )
 from pptpgw.kind import (
     ADDRESS,
-    POOLS,
+    POOL_NAME,
+    POOL_OR_NONE,
     RANGES,
     SPECIFICATION,
     TWO_ADDRESSES,
@@ -54,6 +55,28 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile
 from pptpgw.session.gate import Gate
+from pptpgw.table import tables
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPool:
+    """
+    C{[[ipv4.pools]]}: a pool that accounts choose by its name.
+
+    @ivar name: what they call it.
+    @ivar ranges: its addresses.
+    @ivar next: the pool to take from when this one is used up; empty for none.
+    """
+
+    name: str = key(POOL_NAME)
+    ranges: tuple[AddressRange, ...] = key(RANGES)
+    next: str = key(POOL_OR_NONE, "")
+
+
+POOLS = tables("ipv4.pools", "describes a pool", NamedPool, unique=True)
+"""
+A list of pools.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +99,7 @@ class IPv4:
     pool: tuple[AddressRange, ...] = key(
         RANGES, ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
     )
-    pools: tuple[tuple[str, PoolRanges], ...] = key(POOLS, ())
+    pools: tuple[NamedPool, ...] = key(POOLS, ())
     unknownPool: str = key(choice("refuse", "default"), "refuse")
     allocator: str = key(SPECIFICATION, "ranges")
     dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
@@ -86,7 +109,8 @@ class IPv4:
         """
         Every pool by its name, without the gateway's own addresses.
         """
-        pools = {DEFAULT_POOL: PoolRanges(self.pool), **dict(self.pools)}
+        pools = {DEFAULT_POOL: PoolRanges(self.pool)}
+        pools |= {one.name: PoolRanges(one.ranges, one.next) for one in self.pools}
         for address in gateway:
             for name, pool in pools.items():
                 ranges = (part for run in pool.ranges for part in _without(run, address))
