@@ -22,9 +22,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv" / "floors"
-# With Twisted 24 a claim that fails may leave objects to the garbage collector.
-GARBAGE = "hostile/test_garbage.py"
-LEFT_OUT = ("bench", "demo", "fuzz", "integration", "lab", "test_packaging.py", GARBAGE)
+LEFT_OUT = ("bench", "demo", "fuzz", "integration", "lab", "test_packaging.py")
 BESIDES = ("tests/integration/test_twistd.py", "tests/integration/test_tac.py")
 PARTS = min(2, os.cpu_count() or 1)
 
