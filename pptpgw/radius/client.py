@@ -23,7 +23,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -175,11 +175,13 @@ class RADIUSClient:
         if self._placing:
             return
         self._placing = True
-        for queue in self._queues.values():
-            while queue and (pending := next(iter(queue))).hasPlace():
-                del queue[pending]
-                pending.next()
-        self._placing = False
+        try:
+            for queue in self._queues.values():
+                while queue and (pending := next(iter(queue))).hasPlace():
+                    del queue[pending]
+                    pending.next()
+        finally:
+            self._placing = False
 
     def fillProbe(self, request: Request) -> None:
         """
@@ -347,7 +349,8 @@ class _Pending:
             client.wait(self)
             return
         self._asked.append(home)
-        self._asking = asking = home.ask(self._code, self._fill)
+        # An exception fails this request alone; others wait for the place that is free.
+        self._asking = asking = maybeDeferred(home.ask, self._code, self._fill)
         asking.addCallbacks(self._answered, self._unanswered)
 
     def giveUp(self, when: str) -> None:

@@ -14,7 +14,7 @@ from pptpgw.counters import Counters
 from pptpgw.radius import client as module
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
-from pptpgw.radius.transport import Service, Unanswered
+from pptpgw.radius.transport import Fill, Service, Unanswered
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
@@ -471,6 +471,25 @@ class TestPlaces:
         port = world.wire.ports[0]
         port.deliver(answer(port.sent[1]))
         assert third[0].code == 2
+
+    def test_whoFailsLeavesThePlaceToOthers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World(server(1, maxInFlight=1))
+        world.serve(1, None)
+        first, second, third, fourth = (world.request()[1] for _ in range(4))
+        ask = UDPTransport.ask
+        faults = [ValueError("a fault of the transport's")]
+
+        def faulty(transport: UDPTransport, code: int, fill: Fill) -> Deferred[Reply]:
+            if faults:
+                raise faults.pop()
+            return ask(transport, code, fill)
+
+        monkeypatch.setattr(UDPTransport, "ask", faulty)
+        port = world.wire.ports[0]
+        for done, results in enumerate((first, third, fourth)):
+            port.deliver(answer(port.sent[done]))
+            assert results[0].code == 2
+            assert isinstance(second[0], ValueError)
 
     def test_theQueueHasAnEnd(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "LONGEST_QUEUE", 5)
