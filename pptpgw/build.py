@@ -173,13 +173,14 @@ def build(
     services = [
         Part("the watch of the clock", clockWatch.start, stop=clockWatch.stop),
         Part("the data path", dataPath.start, stop=dataPath.stop),
+        # Before the spool, which sends what an earlier run left as soon as it is open.
+        *([Part("RADIUS", radius.start, stop=radius.stop)] if radius is not None else ()),
         *reporting.files,
         *(
             Part(f"network {name}", network.start, stop=network.stop)
             for name, network in networks.items()
         ),
         Part("traffic shaping", stop=shaper.stop),
-        *([Part("RADIUS", start=radius.start, stop=radius.stop)] if radius is not None else ()),
         Part("reports of callers", stop=gateway.refusals.stop),
         reports,
         # The calls end before their control connections do.

@@ -21,6 +21,7 @@ import pytest
 from tests.integration.conftest import Serve
 from tests.integration.world import CALLER, LOCAL, SECRETS, Client, Program, Served, World
 from tests.lab.server import toml
+from tests.radius.freeradius import SECRET, freePort
 
 Start = Callable[[], Client]
 
@@ -218,3 +219,20 @@ def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
         assert len((folder / "open" / "audit.1").read_text().splitlines()) == 2
         gateway.interrupt()
         assert "Traceback" not in gateway.text, gateway.text
+
+
+def test_accountingAfterARestart(serve: Serve, tmp_path: Path) -> None:
+    """
+    When the gateway starts again in the same process, it sends the records that it kept.
+    """
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text(SECRET)
+    one = {"host": "127.0.0.1", "acct-port": freePort(), "secret-file": str(secret)}
+    radius = {"spool": str(tmp_path / "spool"), "timeout": 1.0, "deadline": 2.0}
+    served = serve(**{"radius": radius, "[radius.server]": one})
+    served.waitFor("accounting waits")
+    served.restart()
+    served.waitFor("2 accounting records of an earlier run are to be sent")
+    served.waitFor("(?s)(accounting waits.*){2}")
+    assert "there is no RADIUS server" not in served.text
