@@ -19,7 +19,7 @@ LAYERS = [
     {"cause", "interfaces"},
     {"profile"},
     {"log"},
-    {"slices"},
+    {"slices", "compiled"},
     {"clock"},
     {"pptp", "ppp"},
     {

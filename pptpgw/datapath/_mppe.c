@@ -14,6 +14,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* As in compiled.py. */
+#define INTERFACE 1
+
 #define COUNTS 4096
 #define FLUSHED 0x8000
 #define ENCRYPTED 0x1000
@@ -452,7 +455,7 @@ execute(PyObject *module)
         if (failed < 0)
             return -1;
     }
-    return 0;
+    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 
 static PyModuleDef_Slot MODULE_SLOTS[] = {

@@ -1,3 +1,5 @@
+INTERFACE: int
+
 class Encryptor:
     rekeys: int
     def __init__(self, startKey: bytes, bits: int, stateful: bool = False) -> None: ...

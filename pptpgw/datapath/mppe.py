@@ -2,8 +2,9 @@
 MPPE packets (RFC 3078) and how their keys change (RFC 3079 sections 2 and 3): one object a
 direction, one call a packet.
 
-L{Encryptor} and L{Decryptor} are the compiled ones where the extension was built, and otherwise
-their twins here, which give the same octets. C{implementation} says which, in a word for a log.
+L{Encryptor} and L{Decryptor} are the compiled ones where the extension fits (L{pptpgw.compiled}),
+and otherwise their twins here, which give the same octets. C{implementation} says which, in a word
+for a log.
 
 A frame is two octets of header and the ciphertext of protocol number and packet. The header holds
 FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the compression bits
@@ -34,6 +35,8 @@ from typing import Protocol
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+
+from pptpgw.compiled import fits
 
 MALFORMED = 1
 """
@@ -355,7 +358,8 @@ try:
 except ImportError:
     pass
 else:
-    Encryptor = _mppe.Encryptor
-    Decryptor = _mppe.Decryptor
-    implementation = "compiled"
-    rekeysPerSecond = 1 << 17
+    if fits(_mppe):
+        Encryptor = _mppe.Encryptor
+        Decryptor = _mppe.Decryptor
+        implementation = "compiled"
+        rekeysPerSecond = 1 << 17

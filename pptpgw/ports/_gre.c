@@ -17,6 +17,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* As in compiled.py. */
+#define INTERFACE 1
+
 /* As in raw.py. */
 #define RECEIVE_SIZE 4096
 #define LIMIT 128
@@ -295,7 +298,14 @@ static PyMethodDef METHODS[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int
+execute(PyObject *module)
+{
+    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
+}
+
 static PyModuleDef_Slot SLOTS[] = {
+    {Py_mod_exec, execute},
     {0, NULL},
 };
 

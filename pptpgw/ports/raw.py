@@ -1,7 +1,7 @@
 """
-Reading GRE packets from a raw socket and writing them to it: in C where the extension was built,
-and otherwise in Python, which gives the same. C{fastest} is the one to use, C{implementation} its
-name.
+Reading GRE packets from a raw socket and writing them to it: in C where the extension fits
+(L{pptpgw.compiled}), and otherwise in Python, which gives the same. C{fastest} is the one to use,
+C{implementation} its name.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import socket
 from struct import Struct
 from typing import Protocol
 
+from pptpgw.compiled import fits
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
@@ -149,5 +150,6 @@ try:
 except ImportError:
     pass
 else:
-    fastest = CompiledRaw()
-    implementation = "compiled"
+    if fits(_gre):
+        fastest = CompiledRaw()
+        implementation = "compiled"

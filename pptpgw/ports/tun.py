@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw.compiled import fits
 from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
@@ -130,7 +131,8 @@ try:
 except ImportError:
     pass
 else:
-    fastest = CompiledSystem
+    if fits(_gre):
+        fastest = CompiledSystem
 
 
 def _closed(packet: bytes) -> int:

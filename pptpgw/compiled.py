@@ -1,0 +1,36 @@
+"""
+Compiled modules, and whether they fit the Python code that uses them.
+
+Every compiled module has a twin in Python, which does the same, slower. The twin is used where the
+module isn't built, and where it was built from other source than the Python code beside it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+
+from pptpgw.log import Logger
+
+INTERFACE = 1
+"""
+The number that every compiled module has as its C{INTERFACE}. It is raised, here and in all of
+them, when the functions or types of one change.
+"""
+
+_log = Logger()
+
+
+@cache
+def fits(module: ModuleType) -> bool:
+    """
+    Whether C{module} may be used. The first time that it may not, a warning is logged.
+    """
+    if getattr(module, "INTERFACE", None) == INTERFACE:
+        return True
+    _log.warn(
+        "{module} isn't used, but its slower twin in Python: it was compiled from other source "
+        "than the rest of pptpgw. Compile it again: pip install -e . in the folder of the source",
+        module=module.__name__,
+    )
+    return False
