@@ -27,6 +27,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger, about
 from pptpgw.making import Made, Making, given
+from pptpgw.ports.control import DISPLACED
 from pptpgw.ppp.link import Link
 from pptpgw.pptp.call import Call
 from pptpgw.session.session import Session
@@ -61,6 +62,7 @@ class Line:
     """
 
     __slots__ = (
+        "_displaced",
         "_doubted",
         "_gateway",
         "_made",
@@ -85,6 +87,8 @@ class Line:
         self._named = (False, "")
         # Whether its last claim was false, or withdrawn.
         self._doubted = False
+        # Whether the gateway ended it to make room.
+        self._displaced = False
         self.identity = ""
         self._missed: IDelayedCall | None = None
         self._since = gateway.clock.seconds()
@@ -119,6 +123,7 @@ class Line:
         """
         End both at once: the peer is told, and not waited for.
         """
+        self._displaced = True
         self.link.close(cause)
         self.link.lowerDown(cause)
 
@@ -142,6 +147,7 @@ class Line:
         """
         The call is over, and with it the link.
         """
+        self._displaced |= cause is DISPLACED
         self.link.lowerDown(cause)
 
     def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
@@ -163,7 +169,9 @@ class Line:
             else:
                 # A caller in its session isn't locked out because of others' guesses.
                 excused = self.session is not None and not self._doubted
-                judged = gateway.lockout.judge(claim, source, gateway.authenticate, excused)
+                judged = gateway.lockout.judge(
+                    claim, source, gateway.authenticate, excused, lambda: self._displaced
+                )
         judged.addBoth(self._judged)
         judged.addCallback(self._admit, claim)
         return judged.addCallbacks(gateway.refusals.served, self._refused, errbackArgs=(claim,))

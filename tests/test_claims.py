@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.ppp.settings import Identity
 from pptpgw.profile import Profile
+from pptpgw.session.places import GRACE
 from pptpgw.wire import chap, ppp
 from tests.limited import Made, Placed, World, worlds
 
@@ -165,6 +166,49 @@ class TestTakenBack:
             ("source", MALLORY)
         ]
         assert len(judging) == 20
+
+
+class TestDisplaced:
+    """
+    Whoever loses its place to a newer call while it waits for its verdict.
+    """
+
+    @pytest.mark.parametrize(
+        ("passwords", "before", "after"),
+        [
+            ((b"alice",), [], []),
+            ((b"wrong",), [], ["alice"]),
+            ((b"alice", b"alice"), ["alice"], ["alice"]),
+        ],
+        ids=["right", "wrong", "two"],
+    )
+    def test_itsVerdictCounts(
+        self, make: Made, passwords: tuple[bytes, ...], before: list[str], after: list[str]
+    ) -> None:
+        """
+        A right password isn't counted, a wrong one is. Of those that one source displaces, a second
+        one is counted as one that is taken back.
+        """
+        world = make(maxFailures=1, maxSetupsPerSource=1)
+        checker: Any = world.checker
+        judging: list[tuple[Deferred[Any], Any]] = []
+
+        def slow(credentials: Any) -> Deferred[Any]:
+            judging.append((Deferred(), credentials))
+            return judging[-1][0]
+
+        checker.requestAvatarId, judge = slow, checker._judge
+        connection = world.connect(MALLORY)
+        for password in (*passwords, b"newer"):
+            world.place(connection, b"alice", password)
+            world.run(GRACE + 0.1, 0.01)
+        users = [subject for kind, subject, *_ in world.observer.lockouts if kind == "user"]
+        assert users == before
+        verdict, credentials = judging[0]
+        maybeDeferred(judge, credentials).chainDeferred(verdict)
+        world.run(10, 0.1)
+        users = [subject for kind, subject, *_ in world.observer.lockouts if kind == "user"]
+        assert users == after
 
 
 class TestNames:

@@ -8,6 +8,11 @@ The rules:
    withdrawn before its verdict counts as a false one. Counts decay evenly, by the number that is
    allowed in C{[limits] lockout} seconds. A true claim clears the user's count, but not the
    source's, since a guesser may have an account too.
+ - When a call loses its place to a newer one, its claim is judged to the end, and counts by the
+   verdict. This applies to one claim of a source at a time and to L{DISPLACED_LIMIT} in all, so
+   that displacing one's own calls doesn't get any number of claims judged at once. It doesn't apply
+   to a relayed claim, whose peer may know already that its password is wrong. All others count as
+   withdrawn.
  - Names that differ only in case or in a Windows domain are one user (L{Claim.identity}). When
    another server converses with the peer (L{Claim.relayed}), the user that is authenticated may
    differ from the one that the peer named: a lockout of either holds, and only the count of the
@@ -43,6 +48,8 @@ SUBJECTS = 10_000
 # The seconds that judging a claim may take: more than [radius] deadline may be, and less than
 # exchanges wait.
 JUDGING_SECONDS = 28.0
+# How many claims of displaced calls are judged at a time.
+DISPLACED_LIMIT = 256
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 Told = Callable[[str, str, int, float], None]
@@ -148,15 +155,24 @@ class Lockout:
         self._sources = FailureTable(
             "source", limits.maxFailuresPerSource, limits.lockout, clock, told
         )
+        # The sources with a claim that is judged after its call has lost its place.
+        self._displaced: set[str] = set()
 
     def judge(
-        self, claim: Claim, source: str, authenticate: Authenticate, excused: bool = False
+        self,
+        claim: Claim,
+        source: str,
+        authenticate: Authenticate,
+        excused: bool = False,
+        isDisplaced: Callable[[], bool] = lambda: False,
     ) -> Deferred[Grant]:
         """
         Have C{claim}, from the address C{source}, judged by C{authenticate}.
 
         @param excused: whether to judge the claim even during a lockout, because its caller already
             has a session. The verdict is counted all the same.
+        @param isDisplaced: whether the caller has lost its place to a newer one; asked when the
+            answer is cancelled.
         @return: the grant; fails with L{Unproven}, with L{Unavailable} when judging takes too long,
             or as C{authenticate} does.
         """
@@ -195,6 +211,10 @@ class Lockout:
 
         def withdrawn(_: Deferred[Grant]) -> None:
             nonlocal pending
+            if pending and isDisplaced() and self._goesOn(claim, source):
+                self._displaced.add(source)
+                judged.addBoth(lambda _: self._displaced.discard(source))
+                return
             if pending:
                 pending = False
                 self._count(user, source, excused)
@@ -206,7 +226,7 @@ class Lockout:
         if not claim.relayed:
             judged.addTimeout(JUDGING_SECONDS, self._clock, _late)
         answer: Deferred[Grant] = Deferred(withdrawn)
-        judged.addCallbacks(proven, refuted).addCallbacks(answer.callback, answer.errback)
+        judged.addCallbacks(proven, refuted).addBoth(_tell, answer)
         return answer
 
     def refuse(self, claim: Claim, source: str) -> Deferred[Grant]:
@@ -214,6 +234,13 @@ class Lockout:
         Answer and count C{claim} as a false one, without having it judged.
         """
         return self._deny(claim.identity(), source, self._clock.seconds())
+
+    def _goesOn(self, claim: Claim, source: str) -> bool:
+        """
+        Whether C{claim}, of a displaced call, is judged to the end.
+        """
+        displaced = self._displaced
+        return not claim.relayed and source not in displaced and len(displaced) < DISPLACED_LIMIT
 
     def _locked(self, user: str, source: str) -> bool:
         return self._users.locked(user) or self._sources.locked(source)
@@ -244,6 +271,14 @@ def _late(result: object, seconds: float) -> object:
     Fail a claim that wasn't judged in time.
     """
     raise Unavailable("there was no verdict in time")
+
+
+def _tell(verdict: Grant | Failure, answer: Deferred[Grant]) -> None:
+    """
+    Give C{answer} the verdict, unless its caller has lost its place meanwhile.
+    """
+    if not answer.called:
+        answer.callback(verdict)
 
 
 def _unproven() -> Grant:

@@ -22,6 +22,7 @@ from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import lockout
 from pptpgw.session.lockout import (
+    DISPLACED_LIMIT,
     FIRST_SECONDS,
     JUDGING_SECONDS,
     LAST_SECONDS,
@@ -306,6 +307,51 @@ def test_whoTakesItBack(stubborn: bool) -> None:
         assert isinstance(answer, Failure) and answer.check(CancelledError)
     assert [verdict.called for verdict in verdicts] == [True, True]
     assert len(world.told) == 1
+    assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("relayed", [False, True])
+def test_whoIsDisplaced(relayed: bool) -> None:
+    """
+    It is judged to the end, and counts by the verdict; but what is relayed can't be.
+    """
+    world = World(maxFailures=1)
+    made = claim(b"alice", WRONG)
+    if relayed:
+        made = RelayedClaim(EAP, b"alice", 1, b"", b"", RELAYED, cast(Any, None))
+    verdict: Deferred[Grant] = Deferred()
+    answers: list[object] = []
+    judged = world.lockout.judge(made, HERE, lambda _: verdict, isDisplaced=lambda: True)
+    judged.addBoth(answers.append)
+    judged.cancel()
+    (answer,) = answers
+    assert isinstance(answer, Failure) and answer.check(CancelledError)
+    assert len(world.told) == relayed
+    assert verdict.called is relayed
+    if not relayed:
+        verdict.errback(Unproven())
+        assert len(world.told) == 1
+        world.clock.advance(LAST_SECONDS)
+    assert len(answers) == 1
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_manyWhoAreDisplaced() -> None:
+    """
+    A second one from an address, and those beyond the limit, count as withdrawn.
+    """
+    world = World(maxFailures=1)
+    made = [(b"a", HERE), (b"b", HERE)]
+    made += [(b"%d" % number, f"198.51.100.{number}") for number in range(DISPLACED_LIMIT)]
+    for name, source in made:
+        judged = world.lockout.judge(
+            claim(name, WRONG), source, lambda _: Deferred(), isDisplaced=lambda: True
+        )
+        judged.addErrback(lambda failure: failure.trap(CancelledError))
+        judged.cancel()
+    assert [subject for _, subject, _, _ in world.told] == ["b", str(DISPLACED_LIMIT - 1)]
+    world.clock.advance(JUDGING_SECONDS)
+    assert len(world.told) == 2
     assert world.clock.getDelayedCalls() == []
 
 
