@@ -2,26 +2,34 @@
 Our own client as a program: a command a line comes in, an answer a line goes out, both in JSON.
 
 C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU, METHOD]}: a
-call on it, by MS-CHAPv2 where no other is named (C{"eap:NAME"} is EAP by one method alone);
-C{["ping", NUMBER]}: echo to the gateway through
-that call; C{["kernel", NUMBER]}: give it a TUN device, C{tunNUMBER}, and the route to the networks
-of the tests; C{["ended", NUMBER]}: wait for its end, and say why it came. C{["bridge", USER,
-PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and nothing else, between the gateway and a TAP
-device of its own. C{["declared", USER, PASSWORD]}: one with AppleTalk alone; C{["ask", NUMBER,
-TEXT]}: send a packet through that, and wait for one.
+call on it, by MS-CHAPv2 where no other is named (C{"eap:NAME"} is EAP by one method alone), with
+stateful MPPE where C{true} follows that; C{["ping", NUMBER]}: echo to the gateway through that
+call; C{["datagrams", FIRST, LAST, RATE]}: through every call, numbered datagrams to the host behind
+the gateway, so many a second; C{["kernel", NUMBER]}: give it a TUN device, C{tunNUMBER}, and the
+route to the networks of the tests; C{["ended", NUMBER]}: wait for its end, and say why it came.
+C{["bridge", USER, PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and nothing else, between the
+gateway and a TAP device of its own. C{["declared", USER, PASSWORD]}: one with AppleTalk alone;
+C{["ask", NUMBER, TEXT]}: send a packet through that, and wait for one.
 """
 
 import json
 import os
+import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from ipaddress import IPv4Address
 from typing import Any, Literal
 
 from twisted.internet import reactor
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.stdio import StandardIO
+from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
@@ -39,11 +47,14 @@ from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ports.tun import TUNPort
+from pptpgw.ppp import ccp
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import echoRequest, isEchoReply
+from pptpgw.wire.checksum import checksum
 
 assert isinstance(reactor, ReactorBase)
 BEHIND = "198.51.100.0/24"
+INSIDE = IPv4Address("198.51.100.2")
 
 
 class Placed:
@@ -122,6 +133,25 @@ class Declared(Placed):
             waiting.callback(packet)
 
 
+def datagram(source: IPv4Address, number: int) -> bytes:
+    """
+    A UDP datagram from C{source} to the host behind the gateway that holds both, and their digest.
+    """
+    said = source.packed + number.to_bytes(4, "big")
+    said += sha256(said).digest() * 16
+    udp = struct.pack("!HHHH", 9, 9, 8 + len(said), 0) + said
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0)
+    head += source.packed + INSIDE.packed
+    return head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + udp
+
+
+def _statefulOption(option: Callable[[int, bool], bytes], bits: int, stateful: bool) -> bytes:
+    """
+    Stateful, whatever was meant.
+    """
+    return option(bits, True)
+
+
 def why(failure: Failure) -> dict[str, str]:
     """
     The answer to a command that failed.
@@ -164,11 +194,19 @@ class Commands(LineOnlyReceiver):
         return {}
 
     async def do_call(
-        self, user: str, password: str, mru: int, method: str = "mschapv2"
+        self,
+        user: str,
+        password: str,
+        mru: int,
+        method: str = "mschapv2",
+        stateful: bool = False,
     ) -> dict[str, Any]:
         if self._connection is None:
             await self.do_connect()
         assert self._connection is not None
+        if stateful:
+            # The client itself never insists on it.
+            ccp.mppeOption = partial(_statefulOption, ccp.mppeOption)
         placed = Placed(len(self._calls))
         self._calls.append(placed)
         name, _, within = method.partition(":")
@@ -177,7 +215,9 @@ class Commands(LineOnlyReceiver):
             protocol = EAPProtocol((plugin.find(IEAPMethod, within),))
         identity = Identity(user.encode(), password.encode(), (protocol,))
         encryption: Literal["require", "off"] = "require" if protocol.earnsKeys else "off"
-        settings = LinkSettings(identity=identity, mru=mru, encryption=encryption)
+        settings = LinkSettings(
+            identity=identity, mru=mru, encryption=encryption, stateful=stateful
+        )
         placed.call = call = await self._connection.placeCall(settings, [placed.ipv4])
         return {
             "number": placed.number,
@@ -224,6 +264,19 @@ class Commands(LineOnlyReceiver):
         waiting = placed.waiting = Deferred()
         placed.protocol.sendPacket(text.encode())
         return {"answer": (await waiting.addTimeout(3, reactor)).decode()}
+
+    async def do_datagrams(self, first: int, last: int, rate: int) -> dict[str, str]:
+        begun, number = time.monotonic(), first
+        while number <= last:
+            due = min(last + 1, first + int((time.monotonic() - begun) * rate))
+            # A slow machine sends no bursts that its queues couldn't take.
+            for each in range(number, min(due, number + 200)):
+                for placed in self._calls:
+                    source = IPv4Address(placed.ipv4.localAddress)
+                    placed.ipv4.sendPacket(datagram(source, each))
+            number = min(due, number + 200)
+            await deferLater(reactor, 0.001)
+        return {}
 
     async def do_ping(self, number: int) -> dict[str, str]:
         placed = self._calls[number]

@@ -37,8 +37,17 @@ pool: AddressPool = ipv4.pool
 
 def state() -> None:
     """
-    Print how much there is of whatever could leak.
+    Print the figures of each session, and how much there is of whatever could leak.
     """
+    sessions = [
+        {
+            "addresses": [str(one) for one in session.networks.get("ipv4", ())],
+            "encryption": session.encryption,
+            **session.counters.asDict(),
+        }
+        for session in service.gateway.sessions
+    ]
+    print("SESSIONS " + json.dumps(sessions), flush=True)
     gc.collect()
     calls = [call for call in service.gateway.clock.getDelayedCalls() if call.active()]
     held = {

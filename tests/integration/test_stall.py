@@ -4,6 +4,7 @@ A gateway that stands still for a while, with more packets on the way to it than
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,13 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
 from pptpgw.wire import gre, ppp
-from tests.integration.world import GATEWAY, INSIDE, Client, Served, World
+from tests.integration.world import ALICE, GATEWAY, INSIDE, Client, Served, World
 from tests.lab.peers import Process
 
 FLAG, ESCAPE = 0x7E, 0x7D
@@ -34,6 +37,46 @@ opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 end = time.monotonic() + float(sys.argv[2])
 while time.monotonic() < end:
     opened.sendto(bytes(1200), (sys.argv[1], 9))
+"""
+
+# Takes datagrams of caller.py. At its end it says how many came from each address, and how many of
+# all weren't what the caller sent, or out of order.
+TAKEN = """
+import json, signal, socket, sys
+from hashlib import sha256
+opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+opened.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)
+opened.bind(("", 9))
+taken, last, wrong = {}, {}, 0
+def end(*arguments):
+    print(json.dumps([taken, wrong]), flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("takes", flush=True)
+while True:
+    said, (address, _) = opened.recvfrom(2048)
+    number = int.from_bytes(said[4:8], "big")
+    taken[address] = taken.get(address, 0) + 1
+    whole = said[:4] == socket.inet_aton(address) and said[8:] == sha256(said[:8]).digest() * 16
+    wrong += not whole or number <= last.get(address, 0)
+    last[address] = number
+"""
+# Frames in the name of calls, with numbers from where those of the callers are.
+NOISE = """
+import os, random, socket, sys, time
+from pptpgw.wire import gre, ppp
+opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
+while True:
+    for call in sys.argv[3:]:
+        header = random.choice((0x9000, 0x1000)) + random.randrange(4096)
+        frame = ppp.encodeFrame(0xFD, header.to_bytes(2, "big") + os.urandom(540))
+        number = random.randrange(int(sys.argv[2]))
+        opened.sendto(gre.encode(int(call), frame, number), (sys.argv[1], 0))
+    time.sleep(0.004)
+"""
+OFFERED, PORTION, RATE = 12_000, 2_000, 10_000
+"""
+Datagrams of each session, how many of them the client is asked for at once, and how many a second.
 """
 
 
@@ -65,6 +108,25 @@ def standingStill(gateway: Served) -> Iterator[None]:
         yield
     finally:
         os.kill(gateway.pid, signal.SIGCONT)
+
+
+def carries(gateway: Served, client: Client, first: int, count: int) -> bool:
+    """
+    Have C{client} send C{count} datagrams through each call; whether all of them, and nothing else,
+    reach the gateway's network.
+    """
+    before = gateway.sessions()
+    client.ask("datagrams", first, first + count - 1, 1000)
+    deadline = time.monotonic() + 0.5
+    while True:
+        after = gateway.sessions()
+        assert after.keys() == before.keys(), gateway.text
+        more = [after[one]["packetsReceived"] - before[one]["packetsReceived"] for one in after]
+        if more == [count] * len(more):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
 
 
 @pytest.mark.skipif(shutil.which("pptp") is None, reason="needs the program pptp")
@@ -135,4 +197,68 @@ def test_aSessionSurvivesWhatItLost(
     while not world.caller.reaches(INSIDE):
         assert time.monotonic() < deadline, gateway.text
     world.caller.ping(INSIDE)
+    assert "ended" not in gateway.text
+
+
+@pytest.mark.parametrize("kind", ["stateless", "stateful"])
+def test_sessionsSurviveMoreThanTheGatewayCanTake(
+    world: World,
+    serve: Callable[..., Served],
+    client: Callable[[], Client],
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    """
+    Two sessions at once lose most of their packets, as the gateway has a fraction of the time that
+    they take, while noise comes in the callers' names. Both go on under MPPE, and nothing is let
+    through but what their callers sent.
+    """
+    stateful = kind == "stateful"
+    gateway = serve(link={"encryption-stateful": stateful})
+    dialling = client()
+    calls = [dialling.ask("call", *ALICE, 1400, "mschapv2", stateful) for _ in range(2)]
+    encryptions = [one["encryption"] for one in gateway.sessions().values()]
+    assert encryptions == [f"MPPE 128 bit {kind}"] * 2
+    command = world.inside.command(sys.executable, "-c", TAKEN)
+    taking = Process(command, tmp_path / "taken.log")
+    taking.waitFor("takes")
+    command = [sys.executable, "-c", NOISE, GATEWAY, str(OFFERED)]
+    command += [str(call["callID"]) for call in calls]
+    noise = Process(world.caller.command(*command), tmp_path / "noise.log")
+
+    def offer() -> None:
+        for first in range(1, OFFERED, PORTION):
+            dialling.ask("datagrams", first, first + PORTION - 1, RATE)
+
+    with ThreadPoolExecutor(1) as pool:
+        offering = pool.submit(offer)
+        stalls = chain((0.6, 0.4), repeat(0.05))
+        while not offering.done():
+            with standingStill(gateway):
+                time.sleep(next(stalls))
+            time.sleep(0.003)
+    offering.result()
+    # What waits in the kernel is read, then what comes after the gap at the end.
+    first, deadline = OFFERED + 1, time.monotonic() + 10
+    while not carries(gateway, dialling, first, 20):
+        first += 20
+        assert time.monotonic() < deadline, gateway.text
+    noise.stop(signal.SIGKILL)
+    # What is held of the noise may have the number of a frame to come.
+    time.sleep(0.3)
+    assert carries(gateway, dialling, first + 20, 200)
+
+    sessions = gateway.sessions()
+    taking.stop()
+    taken, wrong = json.loads(taking.text.splitlines()[-1])
+    assert wrong == 0
+    assert taken == {address: one["packetsReceived"] for address, one in sessions.items()}
+    for one in sessions.values():
+        lost = one["discards"].pop("lost before it reached us")
+        assert lost > OFFERED / 4
+        # The noise.
+        assert sum(one["discards"].values()) > 0
+        assert OFFERED / 50 < one["packetsReceived"] < OFFERED * 3 / 4
+    for call in calls:
+        assert dialling.ask("ping", call["number"]) == {}
     assert "ended" not in gateway.text

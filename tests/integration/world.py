@@ -151,6 +151,15 @@ class Served(Program):
         found: dict[str, int] = json.loads(line.removeprefix("STATE "))
         return found
 
+    def sessions(self) -> dict[str, dict[str, Any]]:
+        """
+        The figures of its sessions, by address: see C{served.py}.
+        """
+        self.state()
+        (line,) = [line for line in self.text.splitlines() if line.startswith("SESSIONS ")][-1:]
+        found = json.loads(line.removeprefix("SESSIONS "))
+        return {one["addresses"][0].removesuffix("/32"): one for one in found}
+
     def restart(self) -> None:
         """
         Stop its service and start it again.
