@@ -139,11 +139,11 @@ PARTS: tuple[tuple[type, str], ...] = (
     (Ledger, "stop"),
     (Accounting, "stop"),
     (Refusals, "stop"),
-    (RADIUSClient, "stop"),
     (Shaper, "stop"),
     (FaultyNetwork, "stop"),
     (QueuedLines, "close"),
     (Accounting, "close"),
+    (RADIUSClient, "stop"),
     (NoDataPath, "stop"),
     (ClockWatch, "stop"),
 )
