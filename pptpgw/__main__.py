@@ -38,7 +38,7 @@ from pptpgw.ports.output import Output, standardOutput
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.section import Link
+from pptpgw.section import LinkSection
 from pptpgw.selfcall import callOurselves
 from pptpgw.service import GatewayService
 from pptpgw.store.store import Store
@@ -50,7 +50,7 @@ The authentication protocols that are permitted: all that a client may want to t
 """
 
 
-class Options(usage.Options):
+class RunOptions(usage.Options):
     """
     The command line.
     """
@@ -154,7 +154,7 @@ def main(argv: list[str]) -> int:
     """
     Run until interrupted; the exit status.
     """
-    options = Options()
+    options = RunOptions()
     try:
         usage.Options.parseOptions(options, argv)
     except usage.UsageError as error:
@@ -186,7 +186,9 @@ def serve(state: FilePath[str]) -> None:
     store, new = storeIn(reactor, state)
     checker = AccountsChecker(lambda _: store)
     addresses = privileges.hostAddresses()
-    service = GatewayService(reactor, Configuration(link=Link(authentication=METHODS)), [checker])
+    service = GatewayService(
+        reactor, Configuration(link=LinkSection(authentication=METHODS)), [checker]
+    )
     faults: list[PPTPGWError] = []
     nothing = partial(say, "SIGUSR1 and SIGUSR2 do nothing; SIGTERM, or Ctrl-C, ends the gateway.")
     # SIGHUP, from a terminal that is closed, stops this program in order.

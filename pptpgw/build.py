@@ -207,7 +207,7 @@ def linkSettings(
     Make what C{configuration} wants of each link.
 
     @param judged: the kinds of credentials that there is a checker for.
-    @raise ConfigurationError: as L{pptpgw.section.Link.methods} does, and
+    @raise ConfigurationError: as L{pptpgw.section.LinkSection.methods} does, and
         L{IConfiguredProtocol.configured}.
     """
     link = configuration.link

@@ -1,8 +1,10 @@
 """
-The configuration: a TOML file over the defaults makes one typed, frozen value, L{Configuration}.
+The configuration as one typed, frozen value, L{Configuration}, made of a TOML file and of the
+defaults of all keys that the file leaves out.
 
-The dataclasses of L{pptpgw.section} are the table of the keys. A network protocol has the section
-of its name, and a method of EAP has C{[eap.NAME]}; their plugins have the tables of these.
+The keys are the attributes of the dataclasses in L{pptpgw.section}. A network protocol has a
+section of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to the
+plugins.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ from pptpgw.section import (
     EAP,
     RADIUS,
     Accounts,
-    Audit,
+    AuditSection,
     Auth,
-    Capture,
-    Hooks,
+    CaptureSection,
+    HooksSection,
     Limits,
-    Link,
+    LinkSection,
     Listen,
-    Network,
+    NetworkSection,
     Plugins,
 )
 from pptpgw.servers import SECRET
@@ -49,15 +51,15 @@ class Configuration:
     """
 
     listen: Listen = field(default_factory=Listen)
-    link: Link = field(default_factory=Link)
+    link: LinkSection = field(default_factory=LinkSection)
     auth: Auth = field(default_factory=Auth)
     eap: EAP = field(default_factory=EAP)
     accounts: Accounts = field(default_factory=Accounts)
-    network: Network = field(default_factory=Network)
+    network: NetworkSection = field(default_factory=NetworkSection)
     plugins: Plugins = field(default_factory=Plugins)
-    capture: Capture = field(default_factory=Capture)
-    audit: Audit = field(default_factory=Audit)
-    hooks: Hooks = field(default_factory=Hooks)
+    capture: CaptureSection = field(default_factory=CaptureSection)
+    audit: AuditSection = field(default_factory=AuditSection)
+    hooks: HooksSection = field(default_factory=HooksSection)
     limits: Limits = field(default_factory=Limits)
     radius: RADIUS = field(default_factory=RADIUS)
     sections: Mapping[str, Any] = field(default_factory=dict)
@@ -90,15 +92,15 @@ class Configuration:
 
 SECTIONS: Mapping[str, type] = {
     "listen": Listen,
-    "link": Link,
+    "link": LinkSection,
     "auth": Auth,
     "eap": EAP,
     "accounts": Accounts,
-    "network": Network,
+    "network": NetworkSection,
     "plugins": Plugins,
-    "capture": Capture,
-    "audit": Audit,
-    "hooks": Hooks,
+    "capture": CaptureSection,
+    "audit": AuditSection,
+    "hooks": HooksSection,
     "limits": Limits,
     "radius": RADIUS,
 }

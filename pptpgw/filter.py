@@ -1,15 +1,17 @@
 """
-Filters: lists of rules by which IP packets pass, or don't.
+Filters, which are lists of rules that decide which IP packets pass.
 
 The rules:
 
- - A rule reads C{ACTION PROTOCOL from NETWORK [port PORTS] to NETWORK [port PORTS]}. The first that
-   a packet matches decides; what matches none is denied. There is no memory of earlier packets.
- - What isn't a whole IP packet is denied, and so is what would go somewhere else than where its
-   header says (IPv4 source routes, IPv6 routing headers with segments left).
+ - A rule reads C{ACTION PROTOCOL from NETWORK [port PORTS] to NETWORK [port PORTS]}. The first rule
+   that a packet matches decides. A packet that matches no rule is denied. Earlier packets make no
+   difference.
+ - Octets that aren't a whole IP packet are denied, and so is a packet that would go somewhere else
+   than to the destination in its header (IPv4 source routes, IPv6 routing headers with segments
+   left).
  - A fragment that isn't the first has no ports, and in IPv6 no protocol: it matches only rules that
-   ask for none. A first one without the header that has them is denied, and so is one that could
-   lie over that (RFC 1858 sections 3 and 4).
+   ask for none. A first fragment that lacks the header with the ports is denied, and so is a later
+   one that could overlap that header (RFC 1858 sections 3 and 4).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ ALLOWED = (
     "and udp ports from 0 to 65535, as in 80,8000-8100"
 )
 """
-What a rule may be, in words.
+The form of a rule, in words.
 """
 
 _RULE = re.compile(
@@ -41,16 +43,17 @@ _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _NUMBERS = {"tcp": _TCP, "udp": _UDP}
 _HAVE_PORTS = (_TCP, _UDP)
 _ANY = -1
-# What a later fragment of IPv6 holds isn't known, and no rule can name it.
+# The protocol of an IPv6 fragment that isn't the first isn't known, and no rule can name it.
 _UNKNOWN = -2
 
 # IPv4 (RFC 791): the shortest header, and options that are source routes.
 _IPV4_HEADER = 20
 _SOURCE_ROUTES = b"\x83", b"\x89"
-# A first fragment has at least the flags of TCP (RFC 1858 section 3.1), or UDP's header.
+# The octets that a first fragment must have of TCP, as far as the flags (RFC 1858 section 3.1), and
+# of UDP, its whole header.
 _LEAST = {_TCP: 16, _UDP: 8}
 
-# IPv6 (RFC 8200 section 4): headers ahead of the upper layer, and how many are looked into.
+# IPv6 (RFC 8200 section 4): extension headers, and how many of them are read.
 _ROUTING, _FRAGMENT = 43, 44
 _EXTENSIONS = frozenset((0, _ROUTING, _FRAGMENT, 60))
 _EXTENSION_LIMIT = 6
@@ -61,9 +64,9 @@ The first and the last port of each range; empty: no port is asked for.
 """
 
 
-class _Rule(NamedTuple):
+class _FamilyRule(NamedTuple):
     """
-    A rule for one family, networks as numbers.
+    A rule for packets of one address family, with networks as numbers.
     """
 
     permit: bool
@@ -78,7 +81,9 @@ class _Rule(NamedTuple):
 
 class _Packet(NamedTuple):
     """
-    What rules look at; ports are None where there are none.
+    The parts of a packet that rules look at.
+
+    @ivar ports: the source and the destination port; None if the packet has no ports.
     """
 
     protocol: int
@@ -89,7 +94,7 @@ class _Packet(NamedTuple):
 
 class Filter:
     """
-    A list of rules, ready to judge packets.
+    A list of rules in the form in which packets are judged.
     """
 
     __slots__ = ("_ipv4", "_ipv6")
@@ -104,7 +109,7 @@ class Filter:
 
     def permits(self, packet: bytes) -> bool:
         """
-        Whether C{packet}, of any octets, may pass.
+        Whether C{packet}, which may consist of any octets, may pass.
         """
         version = packet[0] >> 4 if packet else 0
         if version == 4:
@@ -135,9 +140,9 @@ def _within(port: int, ranges: Ports) -> bool:
     return any(first <= port <= last for first, last in ranges)
 
 
-def _read(text: str) -> tuple[_Rule | None, _Rule | None]:
+def _read(text: str) -> tuple[_FamilyRule | None, _FamilyRule | None]:
     """
-    The rule for IPv4 and that for IPv6, as far as it is for them.
+    Read a rule: the form for IPv4 and that for IPv6, None if the rule isn't for that family.
     """
     match = _RULE.fullmatch(text)
     if match is None:
@@ -145,7 +150,7 @@ def _read(text: str) -> tuple[_Rule | None, _Rule | None]:
     action, protocol, source, sourcePorts, destination, destinationPorts = match.groups()
     ports = _ports(sourcePorts), _ports(destinationPorts)
     networks = _network(source), _network(destination)
-    made: list[_Rule | None] = []
+    made: list[_FamilyRule | None] = []
     for family, icmp in ((IPv4Network, _ICMP), (IPv6Network, _ICMPV6)):
         if protocol == "ip":
             number = _ANY
@@ -155,7 +160,9 @@ def _read(text: str) -> tuple[_Rule | None, _Rule | None]:
             raise ValueError(text)
         if all(one is None or isinstance(one, family) for one in networks):
             made.append(
-                _Rule(action == "permit", number, *_pair(networks[0]), *_pair(networks[1]), *ports)
+                _FamilyRule(
+                    action == "permit", number, *_pair(networks[0]), *_pair(networks[1]), *ports
+                )
             )
         else:
             made.append(None)
@@ -192,7 +199,7 @@ def _ports(text: str | None) -> Ports:
 
 def _ipv4(packet: bytes) -> _Packet | None:
     """
-    What rules look at in IPv4; None: it is denied whatever they say.
+    Take an IPv4 packet apart; None if it is denied whatever the rules say.
     """
     if len(packet) < _IPV4_HEADER:
         return None
@@ -223,7 +230,7 @@ def _ipv4(packet: bytes) -> _Packet | None:
 
 def _ipv6(packet: bytes) -> _Packet | None:
     """
-    The same in IPv6.
+    Take an IPv6 packet apart; None if it is denied whatever the rules say.
     """
     if len(packet) < IPV6_HEADER:
         return None
@@ -262,7 +269,7 @@ def _ipv6(packet: bytes) -> _Packet | None:
 
 def _portsAt(packet: bytes, number: int, at: int, end: int) -> tuple[int, int] | None:
     """
-    Both ports of the header at C{at}; None where it isn't there.
+    Both ports of the header at C{at}; None if the header isn't whole before C{end}.
     """
     if end < at + _LEAST[number]:
         return None

@@ -1,5 +1,6 @@
 """
-Kinds of value that a configuration key can have: how what TOML gave becomes a typed value.
+The kinds of value that a configuration key can have. Each says in words what is allowed, and makes
+a typed value of what TOML gave.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ The first and the last of a run of MPLS labels.
 
 LabelRoute = tuple[int, int, IPv4Address]
 """
-An MPLS label that comes, the one that goes, and the address of the session that it goes to.
+The label of an MPLS packet that arrives, the label that replaces it, and the address of the session
+that the packet goes to.
 """
 
 
@@ -94,7 +96,7 @@ def exactly(type_: type[T], value: object) -> T:
 
 def whole(low: int, high: int) -> ValueKind:
     """
-    A whole number, both bounds allowed.
+    A whole number from C{low} to C{high}.
     """
 
     def convert(value: object) -> int:
@@ -107,7 +109,7 @@ def whole(low: int, high: int) -> ValueKind:
 
 def seconds(low: int, high: int) -> ValueKind:
     """
-    A time in seconds, whole or not, made a float.
+    A number of seconds from C{low} to C{high}, whole or not, as a float.
     """
 
     def convert(value: object) -> float:
@@ -120,7 +122,7 @@ def seconds(low: int, high: int) -> ValueKind:
 
 def orZero(kind: ValueKind) -> ValueKind:
     """
-    Make a kind that allows 0, which means none, and the values of C{kind}.
+    The kind that allows 0, which stands for none, and the values of C{kind}.
     """
 
     def convert(value: object) -> object:
@@ -152,7 +154,9 @@ def choice(*allowed: str) -> ValueKind:
 
 def _listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
     """
-    A list of distinct values, in the order given.
+    A list of distinct values, each made by C{convert}, in the order of the file.
+
+    @param allowed: what the values are, in words.
     """
 
     def convertAll(value: object) -> tuple[object, ...]:
@@ -165,7 +169,7 @@ def _listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
 
 def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> ValueKind:
     """
-    Some of C{members}, at least one; the order is that of C{members}, whatever the file's.
+    A list of one or more of C{members}, in the order of C{members}.
     """
 
     def convertAll(value: object) -> tuple[T, ...]:
@@ -179,7 +183,7 @@ def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> ValueKind:
 
 def _address(value: object) -> IPv4Address:
     """
-    Convert an address that a machine can have, loopback included.
+    Convert an address that a host can have, loopback included.
     """
     address = IPv4Address(exactly(str, value))
     require(address.is_loopback or isUnicast(IPv4Network(address)))
@@ -324,11 +328,12 @@ def _udpAddress(value: object) -> str:
 
 
 NO_UNICAST = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
-# The first and the last address of each.
-_NO_HOSTS = tuple((int(one[0]), int(one[-1])) for one in NO_UNICAST)
 """
 The networks whose addresses no host can have on a network.
 """
+
+# The first and the last address of each.
+_NO_HOSTS = tuple((int(one[0]), int(one[-1])) for one in NO_UNICAST)
 _NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
 BOOLEAN = ValueKind("true or false", lambda value: exactly(bool, value))
 ADDRESS = ValueKind(f'an IPv4 address of one host, as in "192.0.2.1"{_NO_UNICAST}', _unicast)

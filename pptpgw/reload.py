@@ -1,9 +1,9 @@
 """
-Another configuration while the gateway runs.
+The change to another configuration while the gateway runs.
 
-It is judged whole before anything changes. Networks that can (L{IReloadable}) are then what it
-says, for sessions to come; those that are there keep what they have. Whatever else is different
-needs a new start, and is named.
+The whole new configuration is judged before anything changes. Networks that provide L{IReloadable}
+then follow it for new sessions; sessions that are open keep what they have. All other differences
+need a restart, and are named.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pptpgw.table import keysOf
 @dataclass(frozen=True, slots=True)
 class Reloaded:
     """
-    What became of a configuration; keys as in C{[ipv4] pool}.
+    The result of a reload. Keys are named as in C{[ipv4] pool}.
 
-    @ivar configuration: what the gateway goes by now.
-    @ivar done: the keys that were changed.
-    @ivar kept: the keys that are different, and are not what the gateway goes by.
+    @ivar configuration: the configuration that is in force now.
+    @ivar done: the keys whose new values are in force.
+    @ivar kept: the keys whose new values need a restart.
     """
 
     configuration: Configuration
@@ -34,9 +34,10 @@ class Reloaded:
 
 def reload(old: Configuration, new: Configuration, networks: Mapping[str, INetwork]) -> Reloaded:
     """
-    Let C{networks}, by name, be what C{new} says.
+    Put C{new} in force, as far as C{networks} can follow it.
 
-    @param old: what the gateway goes by.
+    @param old: the configuration that is in force.
+    @param networks: the networks of the gateway by name.
     @raise pptpgw.error.ConfigurationError: C{new} can't be used; nothing was changed.
     """
     named = dict.fromkeys((*networks, *old.sections, *new.sections))
@@ -78,7 +79,7 @@ def _section(name: str, configuration: Configuration, other: Configuration) -> A
 
 def _different(name: str, one: object, other: object) -> Iterator[str]:
     """
-    The keys of the section C{name} that are different.
+    The keys that have different values in two values of the section C{name}.
     """
     for key in keysOf(type(one)).values():
         if getattr(one, key.attribute) != getattr(other, key.attribute):

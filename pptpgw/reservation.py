@@ -1,5 +1,5 @@
 """
-Addresses that accounts own: told to the address pools before the first caller comes.
+The reservation of addresses that accounts own, before the first caller comes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 The sections of the configuration, one dataclass each.
 
-They are the table of the keys: an attribute is a key of the file (C{maxConnections} is
-C{max-connections} there), and its row says which values are allowed and which one is meant where
-the file says nothing. A new key is one row here and one in C{tap/pptpgw.toml}.
+Each attribute is a key of the file (C{maxConnections} is C{max-connections} there). Its row says
+which values are allowed, and which one is used if the file has none. A new key is one row here and
+one in C{tap/pptpgw.toml}.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkSection:
     """
     C{[link]}: PPP, from LCP to encryption.
 
-    @ivar authentication: the methods permitted, by the names of their plugins. Where the file has
-        no such key, but sets one of C{[eap]}, EAP is permitted too.
+    @ivar authentication: the methods permitted, by the names of their plugins. If the file doesn't
+        have this key, but has one of C{[eap]}, EAP is permitted too.
     @ivar name: the authenticator's name.
     @ivar rechallenge: seconds between challenges during a session; 0: none.
     @ivar encryption: whether MPPE must open, may open, or stays off.
@@ -114,10 +114,10 @@ class Link:
 
     def methods(self) -> tuple[IAuthenticationProtocol, ...]:
         """
-        The methods permitted, strongest first.
+        Find the methods permitted, strongest first.
 
-        @raise ConfigurationError: one isn't installed, two are the same to callers, or none earns
-            the keys that encryption needs.
+        @raise ConfigurationError: one isn't installed, callers can't tell two of them from each
+            other, or none earns the keys that encryption needs.
         """
         found = strongestFirst(plugin.choose(IAuthenticationProtocol, self.authentication).values())
         setting = f"[link] authentication = {shown(self.authentication)}"
@@ -141,7 +141,8 @@ def strongestFirst(
     methods: Iterable[IAuthenticationProtocol],
 ) -> tuple[IAuthenticationProtocol, ...]:
     """
-    C{methods} in the order in which they are offered; equals in that of their names.
+    Sort C{methods} in the order in which they are offered: by strength, and by name if they are of
+    the same strength.
     """
     return tuple(sorted(methods, key=lambda method: (-method.strength, method.name)))
 
@@ -162,14 +163,14 @@ class Auth:
 @dataclass(frozen=True, slots=True)
 class EAP:
     """
-    C{[eap]}: what C{"eap"} in C{[link] authentication} means. All but the first are those of the
-    method C{"tls"}.
+    C{[eap]}: the settings of EAP, which C{"eap"} in C{[link] authentication} permits. All keys but
+    C{methods} are for the method C{"tls"}.
 
     @ivar methods: the methods permitted, by the names of their plugins, in the order in which they
-        are tried; none: all of our own that can be.
-    @ivar certificate: the file of our certificate, and of those between it and a root.
-    @ivar ca: that of the certificates that callers' must lead to.
-    @ivar identity: what in a caller's certificate is its account's name.
+        are tried; empty: all of our own that the other keys and the checkers make possible.
+    @ivar certificate: the file of our certificate, followed by the intermediate ones.
+    @ivar ca: the file of the certificates of the authorities that issue callers' certificates.
+    @ivar identity: the part of a caller's certificate that is the name of its account.
     @ivar key: the file of our certificate's private key.
     """
 
@@ -177,7 +178,7 @@ class EAP:
     certificate: str = key(FILE, "")
     ca: str = key(FILE, "")
     identity: str = key(choice("common-name", "email", "upn", "dns"), "common-name")
-    # The last one: from here on this is what the word means in here.
+    # The last one, because from here on in this class the name no longer means the function.
     key: str = key(FILE, "")
 
 
@@ -186,8 +187,8 @@ class Accounts:
     """
     C{[accounts]}: the embedded account store.
 
-    @ivar store: where it is.
-    @ivar key: the file with the key of passwords that can be had back.
+    @ivar store: the URL of its database.
+    @ivar key: the file with the key that encrypts recoverable passwords.
     """
 
     store: str = key(STORE, "sqlite:/var/lib/pptpgw/accounts.sqlite")
@@ -216,10 +217,10 @@ The rules of a filter.
 @dataclass(frozen=True, slots=True)
 class NamedFilter:
     """
-    C{[[network.filter]]}: which packets pass for accounts that name it.
+    C{[[network.filter]]}: rules that decide which packets pass, for accounts that name them.
 
-    @ivar name: what they call it.
-    @ivar rules: its rules, as L{pptpgw.filter} has them.
+    @ivar name: the name by which accounts choose the filter.
+    @ivar rules: the rules, each of the form L{pptpgw.filter.ALLOWED}.
     """
 
     name: str = key(NAME)
@@ -233,7 +234,7 @@ A list of filters.
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NetworkSection:
     """
     C{[network]}: how callers' packets reach the rest of the world.
 
@@ -256,10 +257,10 @@ class Network:
 @dataclass(frozen=True, slots=True)
 class Plugins:
     """
-    C{[plugins]}: what else is chosen by name; behind a colon stands what the plugin is told.
+    C{[plugins]}: plugins that no other section names, each as C{NAME} or C{NAME:ARGUMENT}.
 
-    @ivar dataPath: the data path.
-    @ivar observers: the session observers.
+    @ivar dataPath: the data path, which carries packets.
+    @ivar observers: the session observers, which are told of sessions.
     """
 
     dataPath: str = key(SPECIFICATION, "python")
@@ -267,13 +268,13 @@ class Plugins:
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
+class CaptureSection:
     """
-    C{[capture]}: what passes, decrypted, in files.
+    C{[capture]}: files with all frames that pass, decrypted.
 
-    @ivar file: where to; none: nothing is captured.
-    @ivar size: how large a file becomes before another begins, in MiB.
-    @ivar files: how many are kept.
+    @ivar file: the path of the first file; empty: nothing is captured.
+    @ivar size: how large a file becomes before the next one begins, in MiB.
+    @ivar files: how many files are kept.
     """
 
     file: str = key(FILE, "")
@@ -289,7 +290,7 @@ A list of RADIUS servers.
 
 CLIENTS = tables("radius.client", "describes a client", DynamicClient, unique=True)
 """
-A list of those who may end and change sessions.
+A list of clients that may end and change sessions (RFC 5176).
 """
 
 
@@ -299,21 +300,21 @@ class RADIUS:
     C{[radius]}: the servers that judge callers, and how they are asked.
 
     @ivar server: the servers; none: RADIUS can't be used.
-    @ivar nasIdentifier: what the gateway calls itself to them; empty: [link] name.
-    @ivar nasAddress: the address that it calls its own to them; none: the one that was called.
+    @ivar nasIdentifier: the NAS-Identifier that they are sent; empty: C{[link] name}.
+    @ivar nasAddress: the NAS-IP-Address that they are sent; empty: the address that was called.
     @ivar timeout: seconds that a server has to answer before the next one is asked.
-    @ivar deadline: seconds that a caller's request may take, whatever servers there are.
+    @ivar deadline: seconds that a request for a caller may take, however many servers there are.
     @ivar deadTime: seconds that a dead server without C{status-server} is left alone.
     @ivar probeInterval: seconds between Status-Server packets to a dead server.
-    @ivar accounting: whether the servers that take accounting are told of sessions.
+    @ivar accounting: whether accounting records are sent to the servers that take them.
     @ivar interim: seconds between interim updates, where an account says nothing; 0: none.
-    @ivar spool: the folder that keeps records until a server has them; none: they are kept in
+    @ivar spool: the folder that keeps records until a server has them; empty: they are kept in
         memory, and lost when the gateway stops.
-    @ivar spoolSize: how large it becomes, in MiB.
+    @ivar spoolSize: how large the spool may become, in MiB.
     @ivar dynamic: the address and UDP port of dynamic authorization; empty: none.
     @ivar client: who may send requests there.
-    @ivar dynamicWindow: seconds by which a request there may be older or newer than now.
-    @ivar requireEventTimestamp: whether one that doesn't say when it was made is discarded.
+    @ivar dynamicWindow: seconds by which the time in a request there may differ from ours.
+    @ivar requireEventTimestamp: whether a request there without Event-Timestamp is discarded.
     """
 
     server: tuple[Server, ...] = key(SERVERS, ())
@@ -342,15 +343,16 @@ class Limits:
     @ivar maxSessions: sessions at a time, in all.
     @ivar maxSessionsPerSource: sessions at a time of callers at one address.
     @ivar maxSessionsPerUser: the same, of one user.
-    @ivar perUser: whether a call beyond that is denied, or replaces the user's oldest session.
+    @ivar perUser: whether a user's call beyond C{maxSessionsPerUser} is denied, or replaces the
+        user's oldest session.
     @ivar maxSetups: calls at a time that have no network protocol open yet.
     @ivar maxSetupsPerSource: the same, from one address.
     @ivar knownSources: how many addresses are remembered from which somebody has logged in.
     @ivar sessionTimeout: seconds that a session may last.
-    @ivar idleTimeout: seconds that it may last without a packet from its user.
-    @ivar volume: octets that it may carry, both ways together.
-    @ivar maxFailures: false claims for a user, until it is locked out.
-    @ivar maxFailuresPerSource: false claims from one address, until it is locked out.
+    @ivar idleTimeout: seconds that a session may last without a packet from its user.
+    @ivar volume: octets that a session may carry, both ways together.
+    @ivar maxFailures: wrong passwords for one user that lead to its lockout.
+    @ivar maxFailuresPerSource: wrong passwords from one address that lead to its lockout.
     @ivar lockout: seconds that a lockout lasts, and after which as many failures are forgotten.
     @ivar papClients: the networks that PAP is offered to; empty: everyone.
     """
@@ -372,13 +374,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class AuditSection:
     """
-    C{[audit]}: what is kept of sessions.
+    C{[audit]}: the records that are kept of sessions.
 
-    @ivar file: where a line is written for each event; none: nowhere.
-    @ivar store: the store where sessions have a row each; none: that of C{--auth accounts}, if any.
-    @ivar interim: seconds between two rows of a session that goes on.
+    @ivar file: the path of a file with a line for each event; empty: no file.
+    @ivar store: the store where each session has a row; empty: that of the checker C{accounts}, if
+        it is used.
+    @ivar interim: seconds after which the row of a session that goes on is brought up to date.
     """
 
     file: str = key(FILE, "")
@@ -387,18 +390,18 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class HooksSection:
     """
-    C{[hooks]}: scripts that are run in the manner of pppd; none: nothing is run.
+    C{[hooks]}: paths of scripts that are run in the manner of pppd; empty: nothing is run.
 
-    @ivar authUp: when a caller has been authenticated.
-    @ivar authDown: when its session is over.
-    @ivar ipUp: when IPv4 opens.
-    @ivar ipDown: when it closes.
-    @ivar ipv6Up: when IPv6 opens.
-    @ivar ipv6Down: when it closes.
-    @ivar deadline: seconds that a script has.
-    @ivar processes: how many run at a time.
+    @ivar authUp: the script for a caller that has been authenticated.
+    @ivar authDown: the script for a session that is over.
+    @ivar ipUp: the script for IPv4 that opens.
+    @ivar ipDown: the script for IPv4 that closes.
+    @ivar ipv6Up: the script for IPv6 that opens.
+    @ivar ipv6Down: the script for IPv6 that closes.
+    @ivar deadline: seconds after which a script is killed.
+    @ivar processes: how many scripts run at a time.
     """
 
     authUp: str = key(FILE, "")

@@ -1,5 +1,5 @@
 """
-RADIUS servers, as C{[radius]} and its C{[[radius.server]]} tables describe them.
+The RADIUS servers and clients that tables of C{[radius]} describe, and the files of their secrets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST_SECRET = 1024
 
 RADSEC_SECRET = b"radsec"
 """
-The shared secret where TLS protects the packets (RFC 6614 section 2.3).
+The shared secret of a server that is reached by TLS (RFC 6614 section 2.3).
 """
 
 
@@ -55,24 +55,27 @@ A shared secret, which errors don't quote.
 @dataclass(frozen=True, slots=True)
 class Server:
     """
-    One server.
+    C{[[radius.server]]}: a server.
 
-    @ivar host: its IPv4 or IPv6 address.
-    @ivar authPort: the UDP port that judges callers; C{acctPort} the one of accounting; 0: it
-        doesn't do that.
-    @ivar tlsPort: the TCP port of both where C{transport} is C{tls}.
-    @ivar tlsName: the name, or address, that its certificate must have; empty: C{host}.
-    @ivar tlsAuthority: the file of the authorities that its certificate must come from, in PEM.
-    @ivar tlsCertificate: the file of our certificate, and those between it and the authority's.
-    @ivar tlsKey: the file of its key, which nobody else may read.
-    @ivar secret: the shared secret; of C{secretFile}'s first line where that is named.
+    @ivar host: the server's IPv4 or IPv6 address.
+    @ivar authPort: the UDP port of authentication; 0: the server doesn't judge callers.
+    @ivar acctPort: the UDP port of accounting; 0: the server takes no accounting.
+    @ivar tlsPort: the TCP port of both, if C{transport} is C{tls}.
+    @ivar tlsName: the name, or address, that the server's certificate must have; empty: C{host}.
+    @ivar tlsAuthority: the file of the certificates of the authorities that may issue the server's
+        certificate, in PEM.
+    @ivar tlsCertificate: the file of our certificate, followed by the intermediate ones.
+    @ivar tlsKey: the file of our certificate's private key, which only its owner may read.
+    @ivar secret: the shared secret, if C{secretFile} is empty.
+    @ivar secretFile: the file whose first line is the shared secret.
     @ivar transport: C{udp}, or C{tls} (RadSec, RFC 6614).
-    @ivar weight: its share of the requests, beside the others' weights; 0: only where all others
-        are dead or busy.
-    @ivar maxInFlight: requests that wait for its answers at a time.
+    @ivar weight: the server's share of the requests, in proportion to the weights of the others; 0:
+        it is asked only if all others are dead or busy.
+    @ivar maxInFlight: how many requests may wait for the server's answers at a time.
     @ivar requireMessageAuthenticator: whether an answer to an Access-Request without
         Message-Authenticator is discarded (CVE-2024-3596).
-    @ivar statusServer: whether a Status-Server packet asks a dead one if it is back (RFC 5997).
+    @ivar statusServer: whether a server that was dead is asked by Status-Server packets if it is
+        back (RFC 5997).
     """
 
     host: str = key(HOST)
@@ -93,7 +96,7 @@ class Server:
 
     def serves(self, accounting: bool) -> bool:
         """
-        Whether it is one for accounting, or for authentication.
+        Whether the server takes accounting records, or, if C{accounting} is false, judges callers.
         """
         return self.transport == "tls" or bool(self.acctPort if accounting else self.authPort)
 
@@ -115,10 +118,11 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class DynamicClient:
     """
-    Who may end and change sessions (RFC 5176's dynamic authorization client).
+    C{[[radius.client]]}: a client that may end and change sessions (RFC 5176).
 
-    @ivar host: its IPv4 or IPv6 address.
-    @ivar secret: the secret shared with it; of C{secretFile}'s first line where that is named.
+    @ivar host: the client's IPv4 or IPv6 address.
+    @ivar secret: the secret shared with the client, if C{secretFile} is empty.
+    @ivar secretFile: the file whose first line is the shared secret.
     """
 
     host: str = key(HOST)
@@ -140,7 +144,7 @@ class DynamicClient:
 
 def secretIn(path: str) -> bytes:
     """
-    The secret that is the first line of the file at C{path}.
+    Read a secret, which is the first line of the file at C{path}.
 
     @raise ConfigurationError: there is none, or others than its owner may read it.
     """

@@ -1,5 +1,5 @@
 """
-What C{twistd pptpgw} is told on the command line, and the service that it makes of it.
+The command line of C{twistd pptpgw}, and the service that it makes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pptpgw.service import GatewayService
 
 class Options(usage.Options, AuthOptionMixin):
     """
-    The command line.
+    The options of C{twistd pptpgw}.
     """
 
     supportedInterfaces = JUDGED
@@ -96,7 +96,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_help_auth(self) -> NoReturn:
         """
-        List what --auth can name, and exit.
+        List the checkers that --auth can name, and exit.
         """
         factories = plugin.installed(ICheckerFactory)
         able = {name: one for name, one in factories.items() if self._takes(one)}
@@ -109,7 +109,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_help_auth_type(self, name: str) -> NoReturn:
         """
-        Say more on one that --auth can name, and exit.
+        Say more on one of the checkers that --auth can name, and exit.
         """
         try:
             factory = plugin.find(ICheckerFactory, name)
@@ -152,7 +152,9 @@ class Options(usage.Options, AuthOptionMixin):
 
     def postOptions(self) -> None:
         """
-        Read the configuration; there must be somebody to judge users.
+        Read the configuration, and make the checkers that it names unless C{--auth} named some.
+
+        @raise usage.UsageError: there is no checker.
         """
         try:
             self.configuration = self.load()
@@ -160,10 +162,10 @@ class Options(usage.Options, AuthOptionMixin):
                 for checker in configuredCheckers(self.configuration):
                     AuthOptionMixin.addChecker(self, checker)
         except PPTPGWError as error:
-            # No fault of the command line's: how to use that would only hide what is wrong.
+            # The command line is right, so its help would only hide what is wrong.
             sys.exit(str(error))
         if self["check-config"]:
-            # It is made, but opens nothing.
+            # The service is only made, so it opens nothing.
             lacking = makeService(self).lacking()
             source = self["config"] or "the default configuration"
             if lacking:
@@ -179,9 +181,9 @@ class Options(usage.Options, AuthOptionMixin):
 
     def load(self) -> Configuration:
         """
-        The configuration of the file, with what the command line says instead.
+        Read the configuration file, and replace what the command line says otherwise.
 
-        @raise ConfigurationError: it can't be used.
+        @raise ConfigurationError: the file can't be used.
         """
         path = self["config"]
         configuration = load(path) if path is not None else Configuration()
@@ -198,7 +200,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def portal(self) -> Portal:
         """
-        The portal of the checkers that were named.
+        Make a portal of the checkers that were named.
         """
         return portalOf(self.get("credCheckers", []))
 
@@ -220,7 +222,7 @@ def _protocols(text: str) -> tuple[str, ...]:
 
 def _file(text: str) -> str:
     """
-    The path that C{--pcap} names, absolute: a daemon's folder is another one.
+    The path that C{--pcap} names, made absolute, since a daemon runs in another folder.
     """
     try:
         path: str = FILE.convert(FilePath(text).path if text else None)
@@ -231,7 +233,7 @@ def _file(text: str) -> str:
 
 def _list(kind: type, plugins: Mapping[str, object]) -> None:
     """
-    Print plugins of C{kind}, a line each.
+    Print a line for each of C{plugins}, which are of C{kind}.
     """
     width = max(map(len, plugins), default=0)
     for name, one in plugins.items():
@@ -242,7 +244,7 @@ def _list(kind: type, plugins: Mapping[str, object]) -> None:
 
 def _endOfHelp() -> NoReturn:
     """
-    Say which plugins could not be listed: there is no log yet that would.
+    Print which plugins could not be listed, since there is no log yet, and exit.
     """
     for fault in plugin.faults:
         print(fault, file=sys.stderr)
@@ -307,7 +309,7 @@ class CommandService(GatewayService):
 
     def startService(self) -> None:
         """
-        Serve.
+        Take calls, and write the log by a thread once the reactor runs.
         """
         super().startService()
         if self._output is not None:
@@ -325,7 +327,7 @@ class CommandService(GatewayService):
 
     def _stopped(self, _: object) -> None:
         self._signals.stop()
-        # Sessions end until now, and much is freed.
+        # Sessions end until now, so the collector's settings are needed until now.
         self._collector.stopService()
 
     def _ignored(self, name: str) -> None:
@@ -347,7 +349,7 @@ class CommandService(GatewayService):
 
 def makeService(options: Options) -> GatewayService:
     """
-    The service that C{options} ask for.
+    Make the service that C{options} describe.
     """
     from twisted.internet import reactor
 

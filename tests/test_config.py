@@ -20,7 +20,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.filter import ALLOWED
 from pptpgw.interfaces import INetworkFactory
 from pptpgw.network.ipv4 import IPv4Factory
-from pptpgw.section import Link, NamedFilter
+from pptpgw.section import LinkSection, NamedFilter
 from pptpgw.table import keysOf
 
 ROOT = Path(__file__).parent.parent
@@ -375,12 +375,12 @@ class TestMethods:
 
     @pytest.mark.parametrize("names", list(permutations(["pap", "chap", "mschap", "mschapv2"])))
     def test_strongestFirst(self, names: tuple[str, ...]) -> None:
-        methods = Link(authentication=names).methods()
+        methods = LinkSection(authentication=names).methods()
         assert [method.name for method in methods] == ["mschapv2", "mschap", "chap", "pap"]
 
     def test_oneThatIsNotInstalledIsNamedWithThoseThatAre(self) -> None:
         with pytest.raises(ConfigurationError) as caught:
-            Link(authentication=("mschapv2", "zzz")).methods()
+            LinkSection(authentication=("mschapv2", "zzz")).methods()
         assert str(caught.value) == (
             '[link] authentication: no authentication protocol is called "zzz": '
             "there are chap, eap, mschap, mschapv2, pap"
@@ -388,7 +388,7 @@ class TestMethods:
 
     def test_requiredEncryptionNeedsOneThatEarnsKeys(self) -> None:
         with pytest.raises(ConfigurationError) as caught:
-            Link(authentication=("pap", "chap")).methods()
+            LinkSection(authentication=("pap", "chap")).methods()
         assert str(caught.value) == (
             '[link] authentication = ["pap", "chap"]: encryption = "require" needs one that earns '
             "MPPE keys: eap, mschap, mschapv2"

@@ -19,7 +19,7 @@ from pptpgw.store.attribute import ATTRIBUTES, check, profileOf
 from pptpgw.store.interface import IStore
 
 
-class Options(usage.Options):
+class BaseOptions(usage.Options):
     """
     What every part of the command line derives from: the whole, a group of commands, a command.
     """
@@ -38,7 +38,7 @@ class Options(usage.Options):
         sys.exit(0)
 
 
-class Command(Options):
+class Command(BaseOptions):
     """
     One command. Options may stand before and behind the names that it is given.
 
@@ -53,7 +53,7 @@ class Command(Options):
     ]
 
     def __init__(self) -> None:
-        Options.__init__(self)
+        BaseOptions.__init__(self)
         self.configuration = Configuration()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:

@@ -13,18 +13,18 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from pptpgw.command.backup import Backup
-from pptpgw.command.base import Command, Options
+from pptpgw.command.base import BaseOptions, Command
 from pptpgw.command.chapsecrets import Import
 from pptpgw.command.lockouts import Lockouts
-from pptpgw.command.profile import Profile
+from pptpgw.command.profile import ProfileCommands
 from pptpgw.command.usage import Usage
-from pptpgw.command.user import User
+from pptpgw.command.user import UserCommands
 from pptpgw.error import PPTPGWError
 from pptpgw.ports.terminal import endWithReader, onInterrupt
 from pptpgw.store.store import Store
 
 
-class PPTPGW(Options):
+class PPTPGW(BaseOptions):
     """
     The command line: a command a line.
     """
@@ -32,8 +32,8 @@ class PPTPGW(Options):
     synopsis = "Usage: pptpgw"
     longdesc = "Keeps the accounts of a PPTP gateway. pptpgw COMMAND --help says more on one."
     subCommands = [
-        ["user", None, User, "Users: add, set, list, show, disable, enable, remove."],
-        ["profile", None, Profile, "Attributes that users share: add, set, list, remove."],
+        ["user", None, UserCommands, "Users: add, set, list, show, disable, enable, remove."],
+        ["profile", None, ProfileCommands, "Attributes that users share: add, set, list, remove."],
         ["lockouts", None, Lockouts, "Who is locked out for wrong passwords, and until when."],
         ["import", None, Import, "Take over the users of a chap-secrets file."],
         ["backup", None, Backup, "Copy the store to a file."],

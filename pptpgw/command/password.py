@@ -12,14 +12,14 @@ from secrets import token_urlsafe
 
 from twisted.python import usage
 
-from pptpgw.command.base import Options
+from pptpgw.command.base import BaseOptions
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
 
 _OCTETS = 12
 
 
-class Password(Options):
+class Password(BaseOptions):
     """
     The options that say where it comes from, and how it is kept.
     """

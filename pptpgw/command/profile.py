@@ -4,7 +4,16 @@ C{pptpgw profile}.
 
 from __future__ import annotations
 
-from pptpgw.command.base import Attributed, Command, Named, Options, present, shown, summary, table
+from pptpgw.command.base import (
+    Attributed,
+    BaseOptions,
+    Command,
+    Named,
+    present,
+    shown,
+    summary,
+    table,
+)
 from pptpgw.store.interface import IStore
 
 
@@ -69,7 +78,7 @@ class Remove(Named):
         print(f"Profile {shown(self.name)} is removed.")
 
 
-class Profile(Options):
+class ProfileCommands(BaseOptions):
     """
     C{pptpgw profile}.
     """

@@ -12,9 +12,9 @@ from twisted.python import usage
 
 from pptpgw.command.base import (
     Attributed,
+    BaseOptions,
     Command,
     Named,
-    Options,
     moment,
     present,
     shown,
@@ -209,7 +209,7 @@ class Show(Named):
         print(table(_rows(await _find(store, self.name))))
 
 
-class User(Options):
+class UserCommands(BaseOptions):
     """
     C{pptpgw user}.
     """

@@ -31,7 +31,7 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
-from pptpgw.section import Link
+from pptpgw.section import LinkSection
 from pptpgw.testing import Frame
 from pptpgw.wire import ppp
 from tests import distribution, test_gateway
@@ -289,7 +289,9 @@ class TestConfigured:
         """
         monkeypatch.setattr("tests.whisper.WHISPER", Whisper(strength=strength))
         self.install(site)
-        methods = Link(authentication=("whisper", "pap", "chap", "mschap", "mschapv2")).methods()
+        methods = LinkSection(
+            authentication=("whisper", "pap", "chap", "mschap", "mschapv2")
+        ).methods()
         assert self.names(methods).index("whisper") == place
 
     def test_notByDefault(self, site: Site) -> None:
@@ -307,7 +309,7 @@ class TestConfigured:
         with pytest.raises(
             ConfigurationError, match="there are chap, eap, mschap, mschapv2, pap, whi"
         ):
-            Link(authentication=("kerberos",)).methods()
+            LinkSection(authentication=("kerberos",)).methods()
 
     def test_twoOfOneOption(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """
@@ -316,9 +318,9 @@ class TestConfigured:
         twin = replace(MSCHAPV2, name="whisper")
         monkeypatch.setattr("tests.whisper.WHISPER", twin)
         self.install(site)
-        assert Link(authentication=("whisper", "pap")).methods() == (twin, PAP)
+        assert LinkSection(authentication=("whisper", "pap")).methods() == (twin, PAP)
         with pytest.raises(ConfigurationError) as caught:
-            Link(authentication=("mschapv2", "whisper")).methods()
+            LinkSection(authentication=("mschapv2", "whisper")).methods()
         assert str(caught.value) == (
             '[link] authentication = ["mschapv2", "whisper"]: callers can\'t tell mschapv2 from '
             "whisper, so it is either"
@@ -331,7 +333,7 @@ class TestConfigured:
         Required encryption is content with it if it earns keys, and not otherwise.
         """
         self.install(site)
-        assert Link(authentication=("whisper",)).methods() == (WHISPER,)
+        assert LinkSection(authentication=("whisper",)).methods() == (WHISPER,)
         monkeypatch.setattr("tests.whisper.WHISPER", HUSHED)
         with pytest.raises(ConfigurationError, match=r"earns MPPE keys: eap, mschap, mschapv2$"):
-            Link(authentication=("whisper",)).methods()
+            LinkSection(authentication=("whisper",)).methods()
