@@ -319,6 +319,22 @@ class TestMethod:
         names = [method.name for method in EAP.configured(chosen, PASSWORDS).methods]
         assert names == ["mschapv2", "md5"]
 
+    def test_twoOfOneType(self, quotes: Any, site: Site) -> None:
+        """
+        The Type alone tells methods apart, so two that have the same are an error.
+        """
+        text = (
+            "from pptpgwgtc import GTC, Settings\n"
+            "class Twin(GTC):\n    name = 'twin'\nplugin = Twin(Settings())\n"
+        )
+        site.install("twin", {"twin.py": text}, "twin = twin:plugin", group="pptpgw.eap")
+        chosen = parse('[eap]\nmethods = ["twin", "gtc"]\n[link]\nencryption = "off"', "test")
+        with pytest.raises(ConfigurationError) as caught:
+            EAP.configured(chosen, PASSWORDS)
+        assert str(caught.value) == (
+            "[eap] methods: callers can't tell twin from gtc, so it is either"
+        )
+
     def test_itIsNotFitWhereEncryptionIsRequired(self, quotes: Any) -> None:
         chosen = parse('[eap]\nmethods = ["gtc"]', "test")
         with pytest.raises(ConfigurationError, match='methods has "gtc": it earns no keys'):

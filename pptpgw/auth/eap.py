@@ -122,12 +122,19 @@ def _methods(
     """
     The methods to try, in their order.
 
-    @raise ConfigurationError: one that the configuration names isn't fit for use.
+    @raise ConfigurationError: one that the configuration names isn't fit for use, or two have the
+        same Type.
     """
     named = configuration.eap.methods
     if not named and IEAPCredentials in judged:
         named = ("radius",)
+    names: dict[object, str] = {}
     for name, method in plugin.choose(IEAPMethod, named or _DEFAULT).items():
+        same = names.setdefault(method.number, name)
+        if same != name:
+            raise ConfigurationError(
+                f"[eap] methods: callers can't tell {same} from {name}, so it is either"
+            )
         settings = configuration.section(method)
         fault = _fault(method, configuration, judged) or method.lacking(settings)
         if not fault:

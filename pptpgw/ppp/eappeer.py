@@ -11,20 +11,25 @@ The rules:
    itself if the method has it so; a Failure always (section 4.2).
  - An Identity Request may come at any time: it begins everything anew, and so it does during a
    session.
+ - Nothing that arrives raises. A method that fails, as a third party's may, ends the exchange.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import IEAPMethod, IEAPPeer, IExchange, IKeys, IPeerResults
+from pptpgw.log import Logger
 from pptpgw.ppp.eap import ROUNDS
 from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, Exchange
 from pptpgw.wire import eap
+
+T = TypeVar("T")
 
 
 @implementer(IEAPPeer)
@@ -69,6 +74,8 @@ class EAPPeer(Exchange):
         "_requests",
         "_results",
     )
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -144,14 +151,28 @@ class EAPPeer(Exchange):
             ours = self._methods.get(method)
             if ours is None:
                 return eap.Nak(identifier, tuple(self._methods), expanded=bool(method.vendor))
-            conversation = ours.begin(self._name, self._password)
+            conversation = self._of(ours.begin, self._name, self._password)
         elif method != self._method or self._conversation is None:
             raise Malformed("another method has begun")
         else:
             conversation = self._conversation
-        content = conversation.answer(request)
+        content = self._of(conversation.answer, request)
         self._method, self._conversation = method, conversation
         return eap.Response(identifier, method, content)
+
+    def _of(self, function: Callable[..., T], *arguments: object) -> T:
+        """
+        What a method says.
+
+        @raise Refused: it fails by anything but what it may raise, which is logged.
+        """
+        try:
+            return function(*arguments)
+        except (Malformed, Refused):
+            raise
+        except Exception:
+            self._log.failure("an EAP method failed")
+            raise Refused("the EAP method failed", retry=False) from None
 
     def _succeeded(self) -> None:
         conversation = self._conversation
@@ -162,9 +183,10 @@ class EAPPeer(Exchange):
         self._conversation = None
         self._requests = 0
         if not self._proven:
+            keys = self._of(conversation.keys)
             self._proven = True
             self._disarm()
-            self._results.proven(conversation.keys())
+            self._results.proven(keys)
 
     def _await(self) -> None:
         self._arm(RESTART_SECONDS * TRANSMISSIONS, self._refused, "the authenticator is silent")

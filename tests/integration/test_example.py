@@ -39,6 +39,7 @@ def test_aCallUsesAllOfIt(world: World, tmp_path: Path, example: Path) -> None:
         "ipv4": {"allocator": "sticky:10.88.0.0/24"},
         "plugins": {"observers": [f"journal:{journal}"]},
         "quote": {"text": "Empty vessels make the most noise."},
+        "eap.gtc": {"prompt": "Nobody asks."},
     }
     path.write_text(toml(sections))
     secrets = tmp_path / "chap-secrets"
@@ -51,6 +52,9 @@ def test_aCallUsesAllOfIt(world: World, tmp_path: Path, example: Path) -> None:
         *("--config", str(path), "--network", "ipv4,quote"),
     )
     program.waitFor(SERVES)
+    program.waitFor(
+        r"\[eap.gtc\] stands in the configuration, but \[eap\] methods doesn't name gtc"
+    )
     caller = [sys.executable, str(Path(__file__).parent / "quoting.py"), GATEWAY, *ALICE]
     done = subprocess.run(
         world.caller.command("env", f"PYTHONPATH={ROOT}:{example}", *caller),

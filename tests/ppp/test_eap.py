@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from pptpgw.auth.credentials import ClaimCredentials, MSCHAPV2Credentials
 from pptpgw.auth.eap import EAP, EAPProtocol
-from pptpgw.auth.eapmethod import MD5, MSCHAPV2, EAPMethod
+from pptpgw.auth.eapmethod import MD5, MSCHAPV2, EAPMethod, MD5Method, MD5Peer
 from pptpgw.auth.eapmethod import RELAYED as RADIUS
 from pptpgw.cause import Termination, codeOf
 from pptpgw.error import Refused, Unavailable
@@ -457,6 +457,32 @@ class TestPeer:
         peer.received(eap.Request(2, eap.MSCHAPV2, challenge).encode())
         peer.received(eap.Request(3, eap.MD5_CHALLENGE, b"\1x").encode())
         assert len(packets) == 1 and peer.discards == 1
+
+    @pytest.mark.parametrize("failing", ["begin", "answer", "keys"])
+    def test_aMethodThatFails(
+        self, failing: str, monkeypatch: pytest.MonkeyPatch, loggedFailures: list[Failure]
+    ) -> None:
+        """
+        Which a third party's may: it is logged, and the exchange ends.
+        """
+
+        def fail(*arguments: object) -> None:
+            raise ZeroDivisionError
+
+        class Method(MD5Method):
+            pass
+
+        class Peer(MD5Peer):
+            pass
+
+        monkeypatch.setattr(Method, "makePeer", Peer)
+        monkeypatch.setattr(Method if failing == "begin" else Peer, failing, fail, raising=True)
+        peer, recorder, _ = self._peer(Method())
+        peer.received(eap.Request(1, eap.MD5_CHALLENGE, b"\1x").encode())
+        peer.received(eap.Success(1).encode())
+        assert recorder.events == ["refused: the EAP method failed"]
+        assert [failure.type for failure in loggedFailures] == [ZeroDivisionError]
+        loggedFailures.clear()
 
     def test_aSilentAuthenticator(self) -> None:
         clock, recorder = Clock(), Recorder()
