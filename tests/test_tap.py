@@ -310,6 +310,13 @@ class TestCheckers:
             self.configured(tmp_path, checkers, *more)
         assert ended.value.code == said
 
+    def test_theConfigurationsAreConfigured(self, tmp_path: Path) -> None:
+        """
+        C{--check-config} finds that the configuration isn't enough for one of them.
+        """
+        with pytest.raises(SystemExit, match="the configuration names no server"):
+            self.configured(tmp_path, '["radius"]', "--check-config")
+
     def test_noneAtAll(self, tmp_path: Path) -> None:
         """
         An empty list is none.

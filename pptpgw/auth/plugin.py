@@ -1,5 +1,5 @@
 """
-What C{--auth} finds: one strcred factory for each checker of ours.
+The strcred factories of our own checkers, which C{--auth} and C{[auth] checkers} find by name.
 
 Every run of twistd imports this, so it imports the rest only when asked for a checker.
 """
@@ -44,7 +44,7 @@ CHAP needs the password itself, which is kept, encrypted under the key in
 @implementer(ICheckerFactory, IPlugin)
 class ChapSecretsCheckerFactory:
     """
-    Makes checkers for C{--auth chap-secrets:PATH}.
+    Makes checkers for C{chap-secrets:PATH}.
     """
 
     authType = "chap-secrets"
@@ -71,7 +71,7 @@ class ChapSecretsCheckerFactory:
 @implementer(ICheckerFactory, IPlugin)
 class AccountsCheckerFactory:
     """
-    Makes checkers for C{--auth accounts} and C{--auth accounts:URL}.
+    Makes checkers for C{accounts} and C{accounts:URL}.
     """
 
     authType = "accounts"

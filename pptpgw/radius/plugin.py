@@ -1,5 +1,5 @@
 """
-What C{--auth} finds.
+The strcred factory of the RADIUS checker, which C{--auth} and C{[auth] checkers} find by name.
 
 It imports the rest when asked for a checker: listing what there is must be cheap.
 """
@@ -26,7 +26,7 @@ addresses, limits and rates that the server's answer names.
 @implementer(ICheckerFactory, IPlugin)
 class RADIUSCheckerFactory:
     """
-    Makes checkers for C{--auth radius}.
+    Makes checkers for C{radius}.
     """
 
     authType = "radius"

@@ -228,9 +228,20 @@ class TestService:
     def test_oneAddressOfSeveral(
         self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
     ) -> None:
+        """
+        The file names the addresses, and the checker too.
+        """
         path = tmp_path / "pptpgw.toml"
-        path.write_text(f'[listen]\naddresses = ["{GATEWAY}", "127.0.0.1"]\n')
-        program = self.run(world, tmp_path, auth, "--config", str(path))
+        path.write_text(
+            toml(
+                {
+                    "listen": {"addresses": [GATEWAY, "127.0.0.1"]},
+                    "auth": {"checkers": [auth]},
+                }
+            )
+        )
+        command = (*FOREGROUND, "--config", str(path))
+        program = Program(world.gateway, tmp_path / "twistd.log", *command)
         program.waitFor(f"answers on {GATEWAY}, 127.0.0.1")
         dialling = client()
         assert dialling.ask("ping", dialling.dial()["number"]) == {}
