@@ -91,6 +91,7 @@ setup(
             "tls = pptpgw.auth.eaptls:TLS",
         ],
         "pptpgw.pool": ["ranges = pptpgw.session.pool:factory"],
+        "pptpgw.tunnel": ["pptp = pptpgw.tunnels.pptp.tunnel:factory"],
         "pptpgw.datapath": ["python = pptpgw.ports.path:factory"],
     },
     extras_require={

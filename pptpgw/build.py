@@ -28,26 +28,25 @@ from pptpgw.interfaces import (
     IConfiguredProtocol,
     IDataPath,
     IDataPathFactory,
+    IHealth,
     INetwork,
     INetworkEnvironment,
     INetworkFactory,
     IPreparable,
     ISessionObserver,
     ISessionObserverFactory,
+    ITunnel,
+    ITunnelFactory,
 )
 from pptpgw.lifecycle import STOP_SECONDS, Part, Stages
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ports.clockwatch import ClockWatch
-from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.masquerading import Masquerading
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
-from pptpgw.ports.tcp import TCPPort
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
@@ -58,8 +57,7 @@ from pptpgw.session.current import Sessions
 from pptpgw.session.gate import Filters
 from pptpgw.session.ledger import Ledger
 from pptpgw.store.interface import IStore
-
-EVERY_ADDRESS = ""
+from pptpgw.tunnels.environment import TunnelEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,7 @@ class GatewayParts:
     @ivar portal: judges callers.
     @ivar radius: asks the RADIUS servers; None if the configuration names none.
     @ivar networks: the networks by the names of their protocols.
-    @ivar callIDs: the call ids in use.
-    @ivar ports: the TCP ports, one for each address.
+    @ivar tunnels: the tunnels by the names of their plugins.
     @ivar services: everything that is opened or started, in this order.
     @ivar preparable: the parts that can say what they lack for a start.
     """
@@ -81,8 +78,7 @@ class GatewayParts:
     radius: RADIUSClient | None
     dataPath: IDataPath
     networks: Mapping[str, INetwork]
-    callIDs: CallIDs
-    ports: Sequence[TCPPort]
+    tunnels: Mapping[str, ITunnel]
     services: Sequence[IService]
     preparable: Sequence[IPreparable]
 
@@ -161,10 +157,8 @@ def build(
         reporting.reports.append(Masquerading(masquerade))
     if configuration.radius.dynamic:
         reporting.files.append(DynamicService(reactor, configuration, sessions, counters))
-    callIDs = CallIDs(reactor)
-    control = makeControl(reactor, configuration, callIDs, gateway)
-    addresses = [str(one) for one in listen.addresses] or [EVERY_ADDRESS]
-    ports = [TCPPort(reactor, address, listen.port, control) for address in addresses]
+    tunnels = makeTunnels(reactor, configuration, gateway)
+    gateway.health += [IHealth(one) for one in tunnels.values() if IHealth.providedBy(one)]
     clockWatch = ClockWatch(reactor)
     # Each of these may take most of its time to stop.
     reports = Stages(reactor, "reports of ended sessions", together=True)
@@ -183,21 +177,25 @@ def build(
         Part("traffic shaping", stop=shaper.stop),
         Part("reports of callers", stop=gateway.refusals.stop),
         reports,
-        # The calls end before their control connections do.
-        Part("control connections", stop=control.stop),
+        # No more calls come, then the calls end, and at last the tunnels do.
+        *(
+            Part(f"tunnel {name}", tunnel.start, stop=tunnel.stop)
+            for name, tunnel in tunnels.items()
+        ),
         Part(
             "calls",
             start=gateway.start,
             stop=partial(gateway.stop, listen.drainTimeout),
             stopSeconds=listen.drainTimeout + STOP_SECONDS,
         ),
-        *ports,
+        *(
+            Part(f"the ports of tunnel {name}", stop=tunnel.stopListening)
+            for name, tunnel in tunnels.items()
+        ),
     ]
-    parts = (dataPath, *networks.values(), *gateway.observers, *services)
+    parts = (*tunnels.values(), dataPath, *networks.values(), *gateway.observers, *services)
     preparable = [one for one in dict.fromkeys(parts) if IPreparable.providedBy(one)]
-    return GatewayParts(
-        gateway, portal, radius, dataPath, networks, callIDs, ports, services, preparable
-    )
+    return GatewayParts(gateway, portal, radius, dataPath, networks, tunnels, services, preparable)
 
 
 def linkSettings(
@@ -284,30 +282,20 @@ def makeObservers(reactor: Any, configuration: Configuration) -> Iterator[ISessi
             yield factories[name].makeObserver(argument, reactor)
 
 
-def makeControl(
-    reactor: Any, configuration: Configuration, callIDs: CallIDs, gateway: Gateway
-) -> ControlFactory:
+def makeTunnels(reactor: Any, configuration: Configuration, gateway: Gateway) -> dict[str, ITunnel]:
     """
-    Make the factory of control connections, whose calls C{gateway} takes.
+    Make the tunnels that C{configuration} names, whose calls C{gateway} takes, by name.
+
+    @raise ConfigurationError: a plugin isn't installed, or its section can't be used.
     """
     listen = configuration.listen
-    return ControlFactory(
-        reactor,
-        ConnectionSettings(
-            maximumCalls=listen.maxCallsPerConnection,
-            handshakeTimeout=listen.handshakeTimeout,
-            firstCallTimeout=listen.callTimeout,
-        ),
-        callIDs,
-        gateway,
-        listen.clients,
-        listen.maxConnections,
-        listen.maxConnectionsPerHost,
-        gateway.counters.own,
-        gateway.quota,
-        listen.maxSilentConnections,
-        gateway.known,
+    environment = TunnelEnvironment(
+        reactor, listen, gateway, gateway.counters.own, gateway.quota, gateway.known
     )
+    return {
+        name: factory.makeTunnel(configuration.section(factory), environment)
+        for name, factory in plugin.choose(ITunnelFactory, listen.tunnels).items()
+    }
 
 
 def _addAccounting(

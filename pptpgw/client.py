@@ -4,7 +4,7 @@ A PPTP client (PNS) in the shape of a Twisted endpoint: places calls and hands o
 The network protocols of a call are served inside this process: each hands its packets to a callable
 and sends what it is given.
 C{
-endpoint = PPTPClientEndpoint(reactor, "192.0.2.1", dataPath=dataPath)
+endpoint = PPTPClientEndpoint(reactor, "192.0.2.1", dataPath=dataPath, channels=gre.channels)
 connection = await endpoint.connect()
 ipv4 = IPCP(IPv4Settings.client(receive=print))
 call = await connection.placeCall(settings, [ipv4])
@@ -21,6 +21,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from pptpgw.clock import steady
 from pptpgw.error import CallError, PPTPGWError
@@ -28,9 +29,12 @@ from pptpgw.interfaces import (
     Attachments,
     Claim,
     Grant,
+    ICall,
+    ICallOwner,
     IChannel,
     IDataPath,
     INetworkProtocol,
+    Refusal,
 )
 from pptpgw.ports.control import ControlClientFactory, ControlProtocol
 from pptpgw.ppp.link import Link
@@ -38,10 +42,11 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.owner import Channels
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.wire.pptpcode import OutgoingCallResult
 
 
+@implementer(ICallOwner)
 class ClientCall:
     """
     One call that we placed.
@@ -98,30 +103,25 @@ class ClientCall:
         self.link.close(cause)
         return self.ended
 
-    # pptp.call.CallOwner
+    # ICallOwner
 
-    def callEstablished(self, call: Call) -> None:
+    def callEstablished(self, call: ICall) -> None:
         """
         The gateway took the call: open its channel.
         """
         try:
-            self.channel = self._dataPath.openChannel(call.tunnel, self.link)
+            self.channel = self._dataPath.openChannel(call, self.link)
         except (PPTPGWError, ValueError) as error:
             self.link.close(str(error))
         else:
             self.link.lowerUp(self.channel)
 
-    def callEnded(self, call: Call, cause: str) -> None:
+    def callEnded(self, call: ICall, cause: str) -> None:
         """
         The call is over.
         """
         self.link.lowerDown(cause)
         self.ended.callback(self._cause or cause)
-
-    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
-        """
-        Of no account.
-        """
 
     # ppp.link.LinkOwner
 
@@ -255,7 +255,7 @@ class ClientConnection:
         """
         Gateways don't call us.
         """
-        call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
+        call.refuse(Refusal.FORBIDDEN)
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
         """
@@ -286,13 +286,17 @@ class PPTPClientEndpoint:
         *,
         dataPath: IDataPath,
         callIDs: CallIDs | None = None,
+        channels: Channels | None = None,
         settings: ConnectionSettings | None = None,
         bindAddress: str | None = None,
         timeout: float = 30,
     ) -> None:
         """
         @param dataPath: carries the calls' packets; may be one that a gateway uses as well, if
-            they share C{callIDs} too.
+            they share C{callIDs} and C{channels} too.
+        @param channels: opens the channels of calls, as
+            L{pptpgw.tunnels.pptp.tunnel.GREPorts.channels} does; None for a data path that needs
+            nothing of the kind.
         @param timeout: seconds for the control connection to open, from TCP to the end of the
             handshake, and for each call.
         """
@@ -301,6 +305,7 @@ class PPTPClientEndpoint:
         self._port = port
         self._dataPath = dataPath
         self._callIDs = callIDs if callIDs is not None else CallIDs(reactor)
+        self._channels = channels
         self._settings = settings if settings is not None else ConnectionSettings()
         self._bindAddress = bindAddress
         self._timeout = timeout
@@ -320,6 +325,8 @@ class PPTPClientEndpoint:
             timeout=self._timeout + 1,
             bindAddress=(self._bindAddress, 0) if self._bindAddress else None,
         )
-        factory = ControlClientFactory(self._reactor, self._settings, self._callIDs, owner)
+        factory = ControlClientFactory(
+            self._reactor, self._settings, self._callIDs, owner, channels=self._channels
+        )
         connecting: Deferred[Any] = endpoint.connect(factory)
         return connecting.addCallback(owner.connected).addTimeout(self._timeout, self._reactor)

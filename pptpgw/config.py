@@ -2,9 +2,9 @@
 The configuration as one typed, frozen value, L{Configuration}, made of a TOML file and of the
 defaults of all keys that the file leaves out.
 
-The keys are the attributes of the dataclasses in L{pptpgw.section}. A network protocol has a
-section of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to the
-plugins.
+The keys are the attributes of the dataclasses in L{pptpgw.section}. A tunnel or network protocol
+has a section of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to
+the plugins.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pptpgw import plugin
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IEAPMethod, INetworkFactory
+from pptpgw.interfaces import IEAPMethod, INetworkFactory, ITunnelFactory
 from pptpgw.secrecy import assertPrivate
 from pptpgw.section import (
     EAP,
@@ -46,8 +46,8 @@ class Configuration:
     nothing: they are for values that the program itself is sure of, of the types that the
     attributes have (C{Listen(clients=(IPv4Network("192.0.2.0/24"),))}).
 
-    @ivar sections: the sections of network protocols, by name, and of EAP methods, by C{eap.} and
-        name, of the types that their plugins have.
+    @ivar sections: the sections of tunnels and network protocols, by name, and of EAP methods, by
+        C{eap.} and name, of the types that their plugins have.
     """
 
     listen: Listen = field(default_factory=Listen)
@@ -80,9 +80,10 @@ class Configuration:
             raise ConfigurationError("\n".join(faults))
         return configuration
 
-    def section(self, of: INetworkFactory | IEAPMethod) -> Any:
+    def section(self, of: ITunnelFactory | INetworkFactory | IEAPMethod) -> Any:
         """
-        The section of a network protocol or an EAP method, its defaults where the file has none.
+        The section of a tunnel, a network protocol or an EAP method, its defaults where the file
+        has none.
         """
         if of.settings is EAP:
             return self.eap
@@ -108,11 +109,24 @@ SECTIONS: Mapping[str, type] = {
 The sections that are always there, by name.
 """
 
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "[listen] port": "[pptp] port",
+    "[listen] max-calls-per-connection": "[pptp] max-calls-per-connection",
+    "[listen] handshake-timeout": "[pptp] handshake-timeout",
+    "[listen] call-timeout": "[pptp] call-timeout",
+}
 """
 The keys that once stood in one of L{SECTIONS} and now stand elsewhere, and where, as in
 C{"[listen] port": "[pptp] port"}. A file that has such a key is refused, and told where it went.
 """
+
+
+Kinds = tuple[Any, ...]
+"""
+Interfaces of kinds of plugin.
+"""
+
+_CARRIERS: Kinds = (ITunnelFactory, INetworkFactory)
 
 
 def load(path: str | Path) -> Configuration:
@@ -183,11 +197,11 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
     """
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
-    for kind, prefix, name, table in _tables(document):
-        if kind is None:
+    for kinds, prefix, name, table in _tables(document):
+        if not kinds:
             own[name] = SECTIONS[name](**sectionOf(name, SECTIONS[name], table, faults, MOVED))
         else:
-            section = _pluginSection(kind, prefix, name, faults)
+            section = _pluginSection(kinds, prefix, name, faults)
             name = prefix + name
             if section is not None:
                 others[name] = section(**sectionOf(name, section, table, faults))
@@ -202,9 +216,9 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
     return configuration
 
 
-def _tables(document: Mapping[str, Any]) -> Iterator[tuple[type | None, str, str, object]]:
+def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, object]]:
     """
-    The sections in C{document}: the kind of plugin that each belongs to, None if it is always
+    The sections in C{document}: the kinds of plugin that each may belong to, none if it is always
     there; what stands before the plugin's name; the name; and the table.
     """
     for name, table in document.items():
@@ -215,32 +229,33 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[type | None, str, str
                 if isinstance(value, dict) and key not in keys:
                     within[key] = value
             table = {key: value for key, value in table.items() if key not in within}
-        yield None if name in SECTIONS else INetworkFactory, "", name, table
+        yield () if name in SECTIONS else _CARRIERS, "", name, table
         for key, value in within.items():
-            yield IEAPMethod, "eap.", key, value
+            yield (IEAPMethod,), "eap.", key, value
 
 
-def _pluginSection(kind: type, prefix: str, name: str, faults: list[str]) -> type | None:
+def _pluginSection(kinds: Kinds, prefix: str, name: str, faults: list[str]) -> type | None:
     """
-    What describes the section of the plugin of this kind and name; None where there is no such
-    section, which is a fault, or where its plugin can't be used, which is told where it is chosen.
+    What describes the section of the plugin of this name and of one of C{kinds}; None where there
+    is no such section, which is a fault, or where its plugin can't be used, which is told where it
+    is chosen.
     """
-    try:
-        section: type = plugin.find(kind, name).settings
-    except plugin.Outdated as error:
-        faults.append(str(error))
-        return None
-    except plugin.NotInstalled:
-        pass
-    except ConfigurationError:
-        return None
-    else:
+    for kind in kinds:
+        try:
+            section: type = plugin.find(kind, name).settings
+        except plugin.Outdated as error:
+            faults.append(str(error))
+            return None
+        except plugin.NotInstalled:
+            continue
+        except ConfigurationError:
+            return None
         if _hasSection(section):
             return section
-    installed: Mapping[str, Any] = plugin.installed(kind)
     others = {
         prefix + other: one.settings
-        for other, one in installed.items()
+        for kind in kinds
+        for other, one in plugin.installed(kind).items()
         if _hasSection(one.settings)
     }
     name = prefix + name

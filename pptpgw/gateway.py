@@ -13,6 +13,7 @@ from time import time
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters, Totals
@@ -22,19 +23,20 @@ from pptpgw.interfaces import (
     Caller,
     Claim,
     Grant,
+    ICall,
+    ICallTaker,
     IDataPath,
     IHealth,
     INetwork,
     INetworkProtocol,
     ISessionObserver,
     ISubscriber,
+    Refusal,
 )
 from pptpgw.line import Line
 from pptpgw.log import Logger, Quota
 from pptpgw.making import Returns
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.connection import ControlConnection
 from pptpgw.profile import Profile
 from pptpgw.seating import Seating
 from pptpgw.section import Limits
@@ -49,7 +51,6 @@ from pptpgw.session.session import Session
 from pptpgw.slices import Burst, inSlices, oneByOne
 from pptpgw.timer import cancelled
 from pptpgw.wire.ppp import PAP
-from pptpgw.wire.pptpcode import CauseCode, OutgoingCallResult
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 
@@ -57,6 +58,7 @@ _DISPLACED = Cause("a newer call needs its place", Termination.SERVICE_UNAVAILAB
 _STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
 
 
+@implementer(ICallTaker)
 class Gateway:
     """
     The gateway: everything that its callers share.
@@ -173,38 +175,25 @@ class Gateway:
         self._settle()
         return stopped
 
-    # pptp.connection.ConnectionOwner
+    # ICallTaker
 
-    def connectionOpened(self, connection: ControlConnection) -> None:
+    def callRequested(self, call: ICall) -> None:
         """
-        A control connection is past its handshake.
-        """
-        if self.quota.allows("control connections", connection.peerAddress):
-            self._log.info(
-                "{peer}: control connection from {host!r}, {vendor!r}",
-                peer=connection.peerAddress,
-                host=connection.peerHostName,
-                vendor=connection.peerVendorName,
-            )
-
-    def callRequested(self, call: Call) -> None:
-        """
-        Take the call.
+        Take the call, or refuse it.
         """
         if self._stopped is not None:
-            call.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
+            call.refuse(Refusal.STOPPING)
             return
-        source = call.peerAddress
+        source = call.caller
         if self._onlyPAP and self.settingsFor(source) is self._withoutPAP:
-            call.refuse(OutgoingCallResult.DO_NOT_ACCEPT, cause=CauseCode.CALL_REJECTED)
+            call.refuse(Refusal.FORBIDDEN)
             self.refusals.call(source, "only PAP is permitted, but not from there (pap-clients)")
             return
         try:
             self._assertWell()
             leaving = self._admission.room(source)
         except Unavailable as reason:
-            # Clients dial a busy line again.
-            call.refuse(OutgoingCallResult.BUSY, cause=CauseCode.RESOURCE_UNAVAILABLE)
+            call.refuse(Refusal.BUSY)
             self.refusals.call(source, str(reason))
             return
         for other in leaving:
@@ -215,26 +204,22 @@ class Gateway:
         self._admission.begin(line, source)
         call.accept(line)
 
-    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
-        """
-        A control connection is over, its calls before it.
-        """
-        if self.quota.allows("control connections", connection.peerAddress):
-            self._log.info(
-                "{peer}: control connection closed: {reason}",
-                peer=connection.peerAddress,
-                reason=reason,
-            )
-
     # What lines ask
 
     def settingsFor(self, source: str) -> LinkSettings:
         """
-        What the link of a caller at the address C{source} wants.
+        What the link of a caller at the address C{source}, a text, wants.
         """
-        if not self._papClients or any(ip_address(source) in one for one in self._papClients):
+        if not self._papClients:
             return self.settings
-        return self._withoutPAP
+        try:
+            address = ip_address(source)
+        except ValueError:
+            # Of a tunnel that knows no IP addresses: nothing says that it may.
+            return self._withoutPAP
+        return (
+            self.settings if any(address in one for one in self._papClients) else self._withoutPAP
+        )
 
     def admit(self, line: Line, profile: Profile) -> Deferred[None]:
         """
@@ -264,13 +249,17 @@ class Gateway:
         for network in session.networks.pop(protocol, ()):
             self._addresses.remove(network, session)
 
-    def callerOf(self, call: Call) -> Caller:
+    def callerOf(self, call: ICall) -> Caller:
         """
         Who calls, with the number and the identifier that its session will have.
         """
         self._calls += 1
         return Caller(
-            call.peerAddress, call.localAddress, self._calls, f"{self._run}{self._calls:08x}"
+            call.caller,
+            call.called,
+            self._calls,
+            f"{self._run}{self._calls:08x}",
+            call.tunnel,
         )
 
     def sessionStarted(self, line: Line, grant: Grant) -> Session:
@@ -282,16 +271,17 @@ class Gateway:
             caller.port,
             caller.session,
             ISubscriber(grant.subscriber),
-            line.call.peerAddress,
+            caller.address,
             self._now(),
             line.channel.counters,
             line.hangUpInTurn,
             self._changed,
             self.clock.seconds,
         )
-        self.known.add(line.call.peerAddress)
-        line.call.connection.isProven = True
-        session.called = line.call.localAddress
+        self.known.add(caller.address)
+        line.call.authenticated(grant)
+        session.called = caller.called
+        session.tunnel = caller.tunnel
         session.authentication = line.authentication
         self._tell("sessionStarted", session)
         return session
@@ -302,7 +292,7 @@ class Gateway:
         """
         if line.session is None and line in self.lines:
             self._admission.unseat(line)
-        self.refusals.claim(claim, line.call.peerAddress, failure, line.session is not None)
+        self.refusals.claim(claim, line.caller.address, failure, line.session is not None)
 
     def protocolOpened(
         self, line: Line, session: Session, protocol: INetworkProtocol, took: float
@@ -362,11 +352,11 @@ class Gateway:
         # The session refers to its line: this breaks the cycle.
         session, line.session = line.session, None
         if session is None:
-            if self.quota.allows("calls without a session", line.call.peerAddress):
+            if self.quota.allows("calls without a session", line.caller.address):
                 self._log.info(
                     "{caller}: call ended without a session: {cause}",
                     session=line.caller.session,
-                    caller=line.call.peerAddress,
+                    caller=line.caller.address,
                     cause=cause,
                 )
         else:
@@ -387,11 +377,11 @@ class Gateway:
                 return
         line.release()
 
-    def greMissed(self, line: Line, text: str) -> None:
+    def framesMissed(self, line: Line, text: str) -> None:
         """
-        Report that the caller of C{line} has sent no GRE packet yet.
+        Report that the caller of C{line} has sent no frame yet, and what may be wrong.
         """
-        if self.quota.allows("calls without GRE", line.call.peerAddress):
+        if self.quota.allows("calls without a frame", line.caller.address):
             self._log.warn("{text}", session=line.caller.session, text=text)
 
     def _assertWell(self) -> None:

@@ -1,14 +1,14 @@
 """
 Every interface that a plugin implements or is given.
 
-Values that cross these interfaces (L{Tunnel}, L{Attachment}, L{Claim}) stand here too, so that a
-plugin needs this module alone.
+Values that cross these interfaces (L{TunnelKind}, L{Attachment}, L{Claim}) stand here too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,22 +25,44 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Tunnel:
+class TunnelKind:
     """
-    The two ends of one call's GRE tunnel (RFC 2637 section 4.1).
+    The names of a kind of tunnel.
 
-    @ivar localAddress: our IPv4 address, dotted.
-    @ivar peerAddress: the peer's IPv4 address, dotted.
-    @ivar localCallID: the call id in the GRE packets that we receive.
-    @ivar peerCallID: the call id to put into those that we send.
-    @ivar peerWindow: the peer's receive window in packets, 0 where it named none.
+    @ivar name: the name of its plugin, which is also that of its section: C{pptp}.
+    @ivar title: the name in texts for people, and in RADIUS's Connect-Info: C{PPTP}.
+    @ivar type: RADIUS's Tunnel-Type (RFC 2868 section 3.1), 1 for PPTP; 0 if RADIUS has no number
+        for it: then no attribute of a tunnel is sent.
+    @ivar medium: RADIUS's Tunnel-Medium-Type (RFC 2868 section 3.2), 1 for IPv4.
+    @ivar portType: RADIUS's NAS-Port-Type (RFC 2865 section 5.41), 5 for Virtual, 0 for Async.
     """
 
-    localAddress: str
-    peerAddress: str
-    localCallID: int
-    peerCallID: int
-    peerWindow: int = 0
+    name: str
+    title: str
+    type: int = 0
+    medium: int = 0
+    portType: int = 5
+
+
+class Refusal(Enum):
+    """
+    Why the gateway refuses a call, in terms that every tunnel has codes of its own for.
+    """
+
+    BUSY = "busy"
+    """
+    There is no room now, or something is out of order: the caller may dial again.
+    """
+
+    FORBIDDEN = "not permitted"
+    """
+    This caller may not call.
+    """
+
+    STOPPING = "the gateway is stopping"
+    """
+    The gateway takes no calls any more.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +162,17 @@ class IChannel(Interface):
         served inside this process send by this.
         """
 
-    def setFraming(acfc: bool, pfc: bool) -> None:
+    def setFraming(acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
-        Compress the address and control fields (acfc), the protocol field (pfc) of packets sent.
+        Frame packets as LCP has negotiated. Control frames aren't compressed all the same.
+
+        @param acfc: whether to compress the address and control fields of packets sent.
+        @param pfc: whether to compress the protocol field of packets sent.
+        @param sendACCM: the Async-Control-Character-Map (RFC 1662 section 7.1) of what is sent: bit
+            n stands for the control character n, which must be escaped. It is of use only where
+            frames are escaped (L{ICall.accm} isn't None).
+        @param receiveACCM: the same map for what is received: the peer escapes these characters, so
+            that unescaped ones were inserted on the way.
         """
 
     def setSendMPPE(parameters: MPPEParameters | None) -> None:
@@ -209,9 +239,214 @@ class IKernelInterface(Interface):
         """
 
 
+class ICallOwner(Interface):
+    """
+    The owner of a call, which is told what becomes of it.
+    """
+
+    def callEstablished(call: ICall) -> None:
+        """
+        The call can carry frames. It may have been told so by L{ICall.accept} itself.
+        """
+
+    def callEnded(call: ICall, cause: str) -> None:
+        """
+        The call is over; L{pptpgw.cause.codeOf} gives the code of the cause. This is called exactly
+        once for each call that was accepted or placed.
+        """
+
+
+class ICall(Interface):
+    """
+    A call that a tunnel offers to the gateway, or that it has placed.
+    """
+
+    tunnel = Attribute("What the tunnel is called, a L{TunnelKind}.")
+    caller = Attribute("The address of the end that calls, in text: dotted, for IPv4.")
+    called = Attribute("The address of the end that is called, in text.")
+    headStart = Attribute(
+        "Seconds that LCP waits for the peer's first frame before it sends its own; 0 for none."
+    )
+    encrypted = Attribute(
+        "Whether the tunnel encrypts already: then [link] encryption is satisfied without MPPE."
+    )
+    accm = Attribute(
+        "For a tunnel that escapes control characters in frames: those that LCP asks the peer to "
+        "escape, an Async-Control-Character-Map (RFC 1662 section 7.1); otherwise None."
+    )
+    silence = Attribute(
+        "What may be wrong if no frame has come from the peer since the call was established, in "
+        "words for the log; empty if nothing can be said."
+    )
+
+    def accept(owner: ICallOwner) -> None:
+        """
+        Take a call that was offered. If it has ended meanwhile, C{owner} is told so at once.
+        """
+
+    def refuse(reason: Refusal) -> None:
+        """
+        Turn down a call that was offered. This does nothing if the call has ended.
+        """
+
+    def hangUp(cause: str) -> None:
+        """
+        End the call. This does nothing if the call is over or ending.
+
+        @param cause: why; L{pptpgw.cause.codeOf} gives its code, from which the tunnel chooses
+            codes of its own.
+        """
+
+    def authenticated(grant: Grant) -> None:
+        """
+        Take note that the caller has proved who it is, at the beginning of its session.
+        """
+
+    def openChannel(owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
+        """
+        Begin to carry frames through this process, for a data path in Python.
+
+        @raise pptpgw.error.PPTPGWError: the tunnel has no port for this call; the text says why.
+        @raise ValueError: another call has the same addresses and identifiers.
+        """
+
+
+class ICallTaker(Interface):
+    """
+    The gateway as a tunnel sees it.
+    """
+
+    def callRequested(call: ICall) -> None:
+        """
+        Decide on a call that was offered: accept or refuse it, now or later.
+        """
+
+
+class ITunnelEnvironment(Interface):
+    """
+    The gateway as a tunnel plugin sees it.
+    """
+
+    reactor = Attribute("The reactor.")
+    listen = Attribute("What all tunnels share, the section [listen]: L{pptpgw.section.Listen}.")
+    calls = Attribute("The L{ICallTaker} that calls are offered to.")
+    counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no call.")
+    quota = Attribute("The L{pptpgw.log.Quota} of lines of the log that peers can cause.")
+    known = Attribute(
+        "The addresses from which somebody has logged in lately, a "
+        "L{pptpgw.session.places.Known}: a tunnel that limits connections keeps theirs."
+    )
+
+
+class ITunnel(Interface):
+    """
+    One tunnel protocol of the gateway: it listens, and offers calls. It may also provide
+    L{IPreparable} and L{IHealth}.
+    """
+
+    places = Attribute("Where it listens, a tuple of texts for the log.")
+
+    def start() -> None:
+        """
+        Open the ports, while the process has its privileges.
+
+        @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
+        """
+
+    def stopListening() -> Deferred[Any]:
+        """
+        Take no more connections; those that there are stay. Calling this again does nothing.
+
+        @return: fires when the ports are closed.
+        """
+
+    def stop() -> Deferred[Any]:
+        """
+        Close everything, after every call has ended, or a start has failed halfway. Calling this
+        again does nothing.
+
+        @return: fires when everything is closed.
+        """
+
+
+class ITunnelFactory(IPlugin):
+    """
+    A plugin that makes a tunnel, chosen by C{[listen] tunnels}.
+    """
+
+    name = Attribute("What it is chosen by, and its section of the configuration: C{pptp}.")
+    description = Attribute("One line on what it is, with its RFC.")
+    settings = Attribute(
+        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section."
+    )
+
+    def makeTunnel(settings: Any, environment: ITunnelEnvironment) -> ITunnel:
+        """
+        Make the tunnel; nothing is opened yet.
+
+        @param settings: an instance of L{settings}, as the configuration has it.
+        @raise pptpgw.error.ConfigurationError: the settings can't be used; the text says why.
+        """
+
+
+class IChannelHost(Interface):
+    """
+    A data path in Python as the channels on it see it.
+    """
+
+    clock = Attribute("The L{twisted.internet.interfaces.IReactorTime} to take timers from.")
+
+    def channelClass(plain: type[Any]) -> type[Any]:
+        """
+        The class to make a channel of: C{plain}, a L{pptpgw.datapath.channel.Channel}, or one
+        derived from it that records frames.
+        """
+
+    def networkOpened(channel: Any, protocol: int, attachment: Attachment) -> Any:
+        """
+        Make the L{pptpgw.datapath.network.Network} of a protocol that opens, with its routes.
+        """
+
+    def networkClosed(network: Any) -> None:
+        """
+        Take back the routes of a network.
+        """
+
+
+class IFrameSender(Interface):
+    """
+    A transport of PPP frames without sequence numbers, below a
+    L{pptpgw.datapath.framed.FramedChannel}: of a serial line, or of a tunnel over TCP. It gives
+    each frame that comes to that channel's C{received}.
+    """
+
+    full = Attribute(
+        "Whether so much waits to be sent that network packets are discarded. Control frames are "
+        "sent all the same."
+    )
+
+    def send(frame: bytes) -> None:
+        """
+        Send a frame: address, control, protocol and information, each as it is to appear.
+
+        @raise OSError: the system refuses it; the frame is counted as not sent.
+        """
+
+    def setACCM(send: int, receive: int) -> None:
+        """
+        Use these Async-Control-Character-Maps: see L{IChannel.setFraming}. LCP's own frames are
+        sent with every control character escaped whatever the map is (RFC 1662 section 7.1).
+        """
+
+    def disconnected() -> None:
+        """
+        The channel is closed: give it no more frames.
+        """
+
+
 class IDataPath(Interface):
     """
-    The data path of the whole gateway, which carries packets between GRE and networks.
+    The data path of the whole gateway, which carries packets between calls and networks.
 
     A data path that also provides L{ISessionObserver} is told of sessions, as observers are.
     """
@@ -233,9 +468,12 @@ class IDataPath(Interface):
         @return: None, or a Deferred that fires when everything is closed.
         """
 
-    def openChannel(tunnel: Tunnel, owner: IChannelOwner) -> IChannel:
+    def openChannel(call: ICall, owner: IChannelOwner) -> IChannel:
         """
-        Begin to carry the frames of a call that is set up.
+        Begin to carry the frames of a call that is set up, or about to be. A data path in Python
+        asks the call for its channel (L{ICall.openChannel}); another one looks at what the call is.
+
+        @raise pptpgw.error.PPTPGWError: it can't carry the frames of this call.
         """
 
 
@@ -701,14 +939,18 @@ class Caller:
     """
     The caller that makes a claim.
 
-    @ivar address: the address (dotted) that it calls from; C{called}: the address that it called.
-    @ivar port: the number of its session, if it gets one; C{session}: the session's identifier.
+    @ivar address: the address, in text, that it calls from.
+    @ivar called: the address that it called.
+    @ivar port: the number of its session, if it gets one.
+    @ivar session: the identifier of that session.
+    @ivar tunnel: the tunnel that it came by.
     """
 
     address: str
     called: str
     port: int
     session: str
+    tunnel: TunnelKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -385,6 +385,13 @@ PROTOCOLS = ValueKind(
     "a list of one or more distinct names of network protocols; --help-network lists them",
     lambda value: _listOf("names", matching("a name", PLUGIN_NAME).convert).convert(value or None),
 )
+TUNNELS = ValueKind(
+    "a list of one or more distinct names of tunnels; --help-plugins lists them", PROTOCOLS.convert
+)
+ENDPOINTS = _listOf(
+    'distinct server endpoint strings of Twisted, as in "tcp:1723:interface=192.0.2.1"',
+    matching("an endpoint string", r"[a-z0-9]+:.*").convert,
+)
 METHODS = ValueKind(
     "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
     PROTOCOLS.convert,

@@ -1,6 +1,6 @@
 """
 A line: joins a call to a link and both to a session. With L{pptpgw.gateway}, whose lines they are,
-it is all that knows both halves, the tunnel's (L{pptpgw.pptp}) and the link's (L{pptpgw.ppp}).
+it is all that knows both halves: calls, whatever tunnel they came by, and links (L{pptpgw.ppp}).
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination, codeOf
+from pptpgw.cause import Cause, codeOf
 from pptpgw.error import Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Attachments,
     Claim,
     Grant,
+    ICall,
+    ICallOwner,
     IChannel,
     INetwork,
     INetworkProtocol,
@@ -29,31 +32,19 @@ from pptpgw.log import Logger, about
 from pptpgw.making import Made, Making, given
 from pptpgw.ports.control import DISPLACED
 from pptpgw.ppp.link import Link
-from pptpgw.pptp.call import Call
 from pptpgw.session.session import Session
 from pptpgw.timer import cancelled
-from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError
 
 if TYPE_CHECKING:
     from pptpgw.gateway import Gateway
 
 _log = Logger()
 
-# Seconds after the set-up of a call until a missing first GRE packet is logged.
-GRE_SECONDS = 5.0
-# Seconds that LCP waits so that the Outgoing-Call-Reply, which the reactor writes in its next turn,
-# arrives first: most clients lose GRE packets that come before it.
-HEAD_START = 0.002
-# The result codes of a Call-Disconnect-Notify for causes other than the gateway's decision.
-_CODES = {
-    Termination.SERVICE_UNAVAILABLE: (
-        DisconnectResult.GENERAL_ERROR,
-        GeneralError.NO_RESOURCE,
-        CauseCode.RESOURCE_UNAVAILABLE,
-    ),
-}
+# Seconds after the set-up of a call until it is logged that no frame has come.
+SILENCE_SECONDS = 5.0
 
 
+@implementer(ICallOwner)
 class Line:
     """
     One caller: its call, its link and, once it is authenticated, its session.
@@ -78,7 +69,7 @@ class Line:
         "session",
     )
 
-    def __init__(self, gateway: Gateway, call: Call) -> None:
+    def __init__(self, gateway: Gateway, call: ICall) -> None:
         self._gateway = gateway
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
@@ -95,9 +86,12 @@ class Line:
         self.call = call
         self.caller = gateway.callerOf(call)
         self.session: Session | None = None
-        self.link = Link(gateway.clock, gateway.settingsFor(call.peerAddress), self)
+        settings = gateway.settingsFor(call.caller)
+        if call.encrypted or call.accm is not None:
+            settings = replace(settings, encrypted=call.encrypted, accm=call.accm)
+        self.link = Link(gateway.clock, settings, self)
         # The peer may send before it has read our reply.
-        self.channel: IChannel = gateway.dataPath.openChannel(call.tunnel, self.link)
+        self.channel: IChannel = gateway.dataPath.openChannel(call, self.link)
 
     @property
     def authentication(self) -> str:
@@ -134,26 +128,21 @@ class Line:
         made, self._made = self._made, ()
         self._gateway.returns.give(made)
 
-    # pptp.call.CallOwner
+    # ICallOwner
 
-    def callEstablished(self, call: Call) -> None:
+    def callEstablished(self, call: ICall) -> None:
         """
         The reply is on its way: begin with LCP.
         """
-        self._missed = self._gateway.clock.callLater(GRE_SECONDS, self._missGRE)
-        self.link.lowerUp(self.channel, HEAD_START)
+        self._missed = self._gateway.clock.callLater(SILENCE_SECONDS, self._missFrames)
+        self.link.lowerUp(self.channel, call.headStart)
 
-    def callEnded(self, call: Call, cause: str) -> None:
+    def callEnded(self, call: ICall, cause: str) -> None:
         """
         The call is over, and with it the link.
         """
         self._displaced |= cause is DISPLACED
         self.link.lowerDown(cause)
-
-    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
-        """
-        Of no account: nothing is escaped on a tunnel without asynchronous framing.
-        """
 
     # ppp.link.LinkOwner
 
@@ -162,7 +151,7 @@ class Line:
         Judge the claim, and get the network protocols ready for whom it is true of.
         """
         claim = replace(claim, caller=self.caller)
-        gateway, source = self._gateway, self.call.peerAddress
+        gateway, source = self._gateway, self.caller.address
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):
                 judged = gateway.lockout.refuse(claim, source)
@@ -227,11 +216,11 @@ class Line:
         Give everything back.
         """
         self._missed = cancelled(self._missed)
-        if self._silent and self._gateway.clock.seconds() - self._since >= GRE_SECONDS:
-            cause = Cause(f"{cause}; {self._noGRE()}", codeOf(cause))
+        if self._silent and self._gateway.clock.seconds() - self._since >= SILENCE_SECONDS:
+            cause = Cause("; ".join(filter(None, (cause, self.call.silence))), codeOf(cause))
         self.channel.close()
         self._gateway.lineEnded(self, cause)
-        self.call.hangUp(cause, *_CODES.get(codeOf(cause), ()))
+        self.call.hangUp(cause)
 
     def _isOwn(self, claim: Claim) -> bool:
         """
@@ -317,15 +306,9 @@ class Line:
     def _silent(self) -> bool:
         return not self.channel.counters.framesReceived
 
-    def _noGRE(self) -> str:
-        return (
-            f"no GRE from {self.call.peerAddress} since the call was set up: "
-            "is protocol 47 blocked between us?"
-        )
-
-    def _missGRE(self) -> None:
-        if self._silent:
-            self._gateway.greMissed(self, self._noGRE())
+    def _missFrames(self) -> None:
+        if self._silent and self.call.silence:
+            self._gateway.framesMissed(self, self.call.silence)
 
 
 def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...]:

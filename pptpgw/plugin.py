@@ -40,6 +40,7 @@ from pptpgw.interfaces import (
     IEAPMethod,
     INetworkFactory,
     ISessionObserverFactory,
+    ITunnelFactory,
 )
 from pptpgw.log import Logger
 
@@ -69,6 +70,7 @@ class Kind:
 
 
 KINDS: dict[type, Kind] = {
+    ITunnelFactory: Kind("tunnel", "[listen] tunnels", "pptpgw.tunnel"),
     INetworkFactory: Kind("network protocol", "[network] protocols", "pptpgw.network"),
     IAuthenticationProtocol: Kind(
         "authentication protocol", "[link] authentication", "pptpgw.authentication"
@@ -127,7 +129,7 @@ def find(kind: type[T], name: str) -> T:
     """
     found = _found(kind)
     if name not in found:
-        if _SETUP.is_file() and f'"{name} = pptpgw.' in _SETUP.read_text(encoding="utf-8"):
+        if _SETUP.is_file() and f'"{name} = pptpgw.' in _ownEntryPoints(KINDS[kind].group):
             raise Outdated(
                 f'the {KINDS[kind].words} "{name}" can\'t be used: the installation of pptpgw '
                 f'doesn\'t name it yet; run "pip install -e ." in {_SETUP.parent}'
@@ -140,6 +142,14 @@ def find(kind: type[T], name: str) -> T:
         words, chosen = KINDS[kind].words, KINDS[kind].chosen
         raise NotInstalled(f'{chosen}: no {words} is called "{name}": {hint}')
     return _chosen(kind, name, found[name])
+
+
+def _ownEntryPoints(group: str) -> str:
+    """
+    The entry points of C{group}, as setup.py has them.
+    """
+    _, _, found = _SETUP.read_text(encoding="utf-8").partition(f'"{group}": [')
+    return found.partition("]")[0]
 
 
 def choose(kind: type[T], names: Iterable[str], least: int = 1) -> dict[str, T]:

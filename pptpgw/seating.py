@@ -55,7 +55,7 @@ class Seating:
             L{Refused}, or L{pptpgw.error.Exhausted}.
         @raise Refused: the user may not have a session.
         """
-        permit(profile, line.call.peerAddress, self._now())
+        permit(profile, line.caller.address, self._now())
         rivals = self._rivals(line, profile)
         if not rivals:
             return self._seat(line, profile)
@@ -84,7 +84,7 @@ class Seating:
         gone = set()
         for one, lives in asked:
             if not await lives:
-                source = line.call.peerAddress
+                source = line.caller.address
                 text = f"its caller doesn't answer; a newer call, from {source}, takes its place"
                 one.drop(Cause(text, Termination.LOST_CARRIER))
                 gone.add(one.identity)
@@ -97,6 +97,6 @@ class Seating:
         @param gone: the users whose sessions have ended for it.
         """
         for other in self._admission.seat(line, line.identity, profile):
-            text = f"a newer call of the same user, from {line.call.peerAddress}, takes its place"
+            text = f"a newer call of the same user, from {line.caller.address}, takes its place"
             other.drop(Cause(text, Termination.PORT_PREEMPTED))
         return self._endings.over({line.identity, *gone})

@@ -35,6 +35,7 @@ from pptpgw.kind import (
     STORE,
     STORE_OR_NONE,
     TEXTS,
+    TUNNELS,
     UDP_ADDRESS,
     Fault,
     ValueKind,
@@ -52,30 +53,23 @@ from pptpgw.table import tables
 @dataclass(frozen=True, slots=True)
 class Listen:
     """
-    C{[listen]}: who may connect, and the limits of the control connection.
+    C{[listen]}: what callers may arrive by, and what all tunnels have in common.
 
-    @ivar addresses: where TCP and GRE are served; empty: every address.
-    @ivar port: the TCP port; 0: any free one, for tests.
+    @ivar tunnels: the tunnels, by the names of their plugins.
+    @ivar addresses: where they are served; empty: every address.
     @ivar clients: the networks that may connect; empty: everyone.
-    @ivar maxConnections: control connections at a time, in all.
+    @ivar maxConnections: connections at a time by which calls arrive, in all.
     @ivar maxConnectionsPerHost: the same, from one address.
-    @ivar maxCallsPerConnection: calls at a time on one control connection.
-    @ivar maxSilentConnections: control connections at a time that have sent no message yet.
-    @ivar handshakeTimeout: seconds from the TCP connection to its
-        Start-Control-Connection-Request.
-    @ivar callTimeout: seconds from that request to the first call.
+    @ivar maxSilentConnections: such connections at a time that have sent no message yet.
     @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
     """
 
+    tunnels: tuple[str, ...] = key(TUNNELS, ("pptp",))
     addresses: tuple[IPv4Address, ...] = key(ADDRESSES, ())
-    port: int = key(whole(0, 65535), 1723)
     clients: tuple[IPv4Network, ...] = key(NETWORKS, ())
     maxConnections: int = key(whole(1, 65535), 4096)
     maxConnectionsPerHost: int = key(whole(1, 65535), 512)
-    maxCallsPerConnection: int = key(whole(1, 65535), 64)
     maxSilentConnections: int = key(whole(1, 65535), 2048)
-    handshakeTimeout: float = key(seconds(1, 300), 10.0)
-    callTimeout: float = key(seconds(1, 300), 10.0)
     drainTimeout: float = key(seconds(0, 300), 5.0)
 
 

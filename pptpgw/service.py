@@ -13,14 +13,14 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 
-from pptpgw import __version__
+from pptpgw import __version__, plugin
 from pptpgw.build import build
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.config import Configuration
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IAddressPools, ISessionObserver
+from pptpgw.interfaces import IAddressPools, ISessionObserver, ITunnelFactory
 from pptpgw.lifecycle import Stages
 from pptpgw.log import Logger
 from pptpgw.network.ipv4 import IPv4Network
@@ -28,6 +28,7 @@ from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.reload import reload
 from pptpgw.reservation import reserve
+from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
 
 # Files that are open besides those of control connections: ports, logs, libraries.
 _OTHER_FILES = 64
@@ -40,7 +41,7 @@ class GatewayService(Stages):
     @ivar gateway: the L{pptpgw.gateway.Gateway}: callers, sessions, counters.
     @ivar dataPath: its L{pptpgw.interfaces.IDataPath}.
     @ivar networks: its L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
-    @ivar callIDs: the call ids in use.
+    @ivar tunnels: its L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
     @ivar radius: the L{pptpgw.radius.client.RADIUSClient}; None where the configuration names no
         server.
     """
@@ -69,10 +70,9 @@ class GatewayService(Stages):
         self.gateway = parts.gateway
         self.dataPath = parts.dataPath
         self.networks = parts.networks
-        self.callIDs = parts.callIDs
+        self.tunnels = parts.tunnels
         self.radius = parts.radius
         self._portal = parts.portal
-        self._ports = parts.ports
         self._preparable = parts.preparable
         for service in parts.services:
             service.setServiceParent(self)
@@ -85,7 +85,7 @@ class GatewayService(Stages):
 
     def privilegedStartService(self) -> None:
         """
-        Open the ports: the TUN device, GRE, TCP.
+        Open the ports: of the data path, the networks and the tunnels.
 
         @raise pptpgw.error.PPTPGWError: one can't be opened; the text says why and what to do, and
             what was opened is closed again.
@@ -127,26 +127,31 @@ class GatewayService(Stages):
             self._log.warn("these changes need a restart: {kept}", kept=", ".join(reloaded.kept))
 
     @property
-    def port(self) -> int:
+    def pptp(self) -> PPTPTunnel:
         """
-        The TCP port that is listened on.
+        The PPTP tunnel.
+
+        @raise KeyError: [listen] tunnels doesn't name it.
         """
-        return self._ports[0].number
+        tunnel = self.tunnels["pptp"]
+        assert isinstance(tunnel, PPTPTunnel)
+        return tunnel
 
     def clientEndpoint(self, host: str) -> PPTPClientEndpoint:
         """
         An endpoint by which the gateway calls itself. It shares the gateway's GRE port, and so
         calls from one of its addresses.
         """
-        addresses = [one.address for one in self._ports]
-        ours = host if host in addresses else addresses[0]
+        addresses = [str(one) for one in self._configuration.listen.addresses]
+        pptp = self.pptp
         return PPTPClientEndpoint(
             self._reactor,
             host,
-            self.port,
+            pptp.port,
             dataPath=self.dataPath,
-            callIDs=self.callIDs,
-            bindAddress=ours or None,
+            callIDs=pptp.gre.callIDs,
+            channels=pptp.gre.channels,
+            bindAddress=host if host in addresses else next(iter(addresses), None),
         )
 
     def _reserve(self) -> None:
@@ -159,22 +164,28 @@ class GatewayService(Stages):
             # Stopped before it came to that.
             return
         self._log.info(
-            "pptpgw {version} answers on {addresses}, port {port}; {networks}; MPPE: {mppe}; "
+            "pptpgw {version} answers on {places}; {networks}; MPPE: {mppe}; "
             "encryption: {encryption}",
             version=__version__,
-            addresses=", ".join(one.address or "every address" for one in self._ports),
-            port=self.port,
+            places=", ".join(place for one in self.tunnels.values() for place in one.places),
             networks=", ".join(self.networks),
             mppe=mppe.implementation,
             encryption=self._configuration.link.encryption,
         )
-        named = {*self.networks, *(f"eap.{name}" for name in self._configuration.eap.methods)}
+        named = {
+            *self.tunnels,
+            *self.networks,
+            *(f"eap.{name}" for name in self._configuration.eap.methods),
+        }
         for name in self._configuration.sections:
             if name not in named:
+                choice = "[eap] methods" if "." in name else "[network] protocols"
+                if name in plugin.installed(ITunnelFactory):
+                    choice = "[listen] tunnels"
                 self._log.warn(
                     "[{name}] stands in the configuration, but {choice} doesn't name {plugin}",
                     name=name,
-                    choice="[eap] methods" if "." in name else "[network] protocols",
+                    choice=choice,
                     plugin=name.removeprefix("eap."),
                 )
 

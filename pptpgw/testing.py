@@ -14,15 +14,19 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
+from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Attachment,
+    ICall,
     IChannel,
     IChannelOwner,
     IDataPath,
     MPPEParameters,
-    Tunnel,
 )
+from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.owner import Ends
+from pptpgw.tunnels.pptp.tunnel import Answering
 
 Frame = tuple[int, bytes]
 DELAY = 0.001
@@ -47,25 +51,25 @@ class MemoryNetwork:
         """
         Let C{channel} receive.
         """
-        tunnel = channel.tunnel
-        self._channels[tunnel.localAddress, tunnel.peerAddress, tunnel.localCallID] = channel
+        ends = channel.ends
+        self._channels[ends.localAddress, ends.peerAddress, ends.localCallID] = channel
 
     def leave(self, channel: MemoryChannel) -> None:
         """
         C{channel} receives no longer.
         """
-        tunnel = channel.tunnel
-        self._channels.pop((tunnel.localAddress, tunnel.peerAddress, tunnel.localCallID), None)
+        ends = channel.ends
+        self._channels.pop((ends.localAddress, ends.peerAddress, ends.localCallID), None)
 
-    def carry(self, tunnel: Tunnel, protocol: int, information: bytes) -> None:
+    def carry(self, ends: Ends, protocol: int, information: bytes) -> None:
         """
-        Take a frame to the other end of C{tunnel}.
+        Take a frame to the other one of C{ends}.
         """
         if not self.lose((protocol, information)):
-            self.clock.callLater(DELAY, self._deliver, tunnel, protocol, information)
+            self.clock.callLater(DELAY, self._deliver, ends, protocol, information)
 
-    def _deliver(self, tunnel: Tunnel, protocol: int, information: bytes) -> None:
-        other = self._channels.get((tunnel.peerAddress, tunnel.localAddress, tunnel.peerCallID))
+    def _deliver(self, ends: Ends, protocol: int, information: bytes) -> None:
+        other = self._channels.get((ends.peerAddress, ends.localAddress, ends.peerCallID))
         if other is not None:
             other.received(protocol, information)
 
@@ -80,9 +84,9 @@ class MemoryChannel:
     @ivar sendMPPE: the parameters in force, or None; so C{receiveMPPE}.
     """
 
-    def __init__(self, network: MemoryNetwork, tunnel: Tunnel, owner: IChannelOwner) -> None:
+    def __init__(self, network: MemoryNetwork, ends: Ends, owner: IChannelOwner) -> None:
         self.counters = Counters()
-        self.tunnel = tunnel
+        self.ends = ends
         self.sent: list[Frame] = []
         self.networks: dict[int, Attachment] = {}
         self.sendMPPE: MPPEParameters | None = None
@@ -114,7 +118,7 @@ class MemoryChannel:
         """
         self.counters.framesSent += 1
         self.sent.append((protocol, information))
-        self._network.carry(self.tunnel, protocol, information)
+        self._network.carry(self.ends, protocol, information)
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
@@ -124,7 +128,7 @@ class MemoryChannel:
         self.counters.octetsSent += len(packet)
         self.sendFrame(protocol, packet)
 
-    def setFraming(self, acfc: bool, pfc: bool) -> None:
+    def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
         See L{IChannel.setFraming}.
         """
@@ -198,11 +202,12 @@ class MemoryDataPath:
         There is nothing to close.
         """
 
-    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> MemoryChannel:
+    def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
         """
-        See L{IDataPath.openChannel}.
+        See L{IDataPath.openChannel}. It carries the frames of PPTP calls alone.
         """
-        channel = MemoryChannel(self._network, tunnel, owner)
+        assert isinstance(call, Call)
+        channel = MemoryChannel(self._network, call.ends, owner)
         self.channels.append(channel)
         return channel
 
@@ -247,6 +252,13 @@ class MemoryTransport:
                     self._clock.callLater(DELAY, end.connectionLost, "the connection was closed")
 
     abortConnection = loseConnection
+
+
+def answering(gateway: Gateway) -> Answering:
+    """
+    The owner of control connections that offers their calls to C{gateway}.
+    """
+    return Answering(gateway, gateway.quota)
 
 
 def joined(clock: Clock, one: ControlConnection, other: ControlConnection) -> None:

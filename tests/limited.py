@@ -43,7 +43,7 @@ from pptpgw.section import Limits
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 
 SERVER = "192.0.2.1"
 JUDGING_SECONDS = 0.01
@@ -157,7 +157,7 @@ class World:
             self.clock, settings, CallIDs(self.clock), caller, Role.PNS, address, SERVER
         )
         pac = ControlConnection(
-            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, address
+            self.clock, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, address
         )
         joined(self.clock, pns, pac)
         return caller

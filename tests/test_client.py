@@ -18,9 +18,10 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.error import CallError, Exhausted
-from pptpgw.interfaces import IChannelOwner, Tunnel
+from pptpgw.interfaces import ICall, IChannelOwner
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.call import Call
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.testing import MemoryChannel, MemoryDataPath, MemoryNetwork
 from tests.ports.test_control import TCP
@@ -109,8 +110,9 @@ class NoDataPath(MemoryDataPath):
     One that carries nothing.
     """
 
-    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> MemoryChannel:
-        raise ValueError(f"call id {tunnel.localCallID} is in use")
+    def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
+        assert isinstance(call, Call)
+        raise ValueError(f"call id {call.localCallID} is in use")
 
 
 def test_noChannel(world: World) -> None:

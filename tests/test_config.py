@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError, fields
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,19 +19,28 @@ from pptpgw.config import MOVED, SECTIONS, Configuration, load, parse
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.filter import ALLOWED
-from pptpgw.interfaces import INetworkFactory
+from pptpgw.interfaces import INetworkFactory, ITunnelFactory
 from pptpgw.network.ipv4 import IPv4Factory
 from pptpgw.section import LinkSection, NamedFilter
 from pptpgw.table import keysOf
+from pptpgw.tunnels.pptp.tunnel import PPTPTunnelFactory
 
 ROOT = Path(__file__).parent.parent
 
+
+FACTORIES: dict[str, Any] = {
+    **plugin.installed(ITunnelFactory),
+    **plugin.installed(INetworkFactory),
+}
+"""
+The plugins that have sections, by name.
+"""
 
 KEYS = {
     section: keysOf(type_)
     for section, type_ in {
         **SECTIONS,
-        **{name: one.settings for name, one in plugin.installed(INetworkFactory).items()},
+        **{name: one.settings for name, one in FACTORIES.items()},
     }.items()
     if fields(type_)
 }
@@ -75,7 +85,7 @@ class TestDefaults:
 
     def test_theValueIsFrozen(self) -> None:
         with pytest.raises(FrozenInstanceError):
-            setattr(Configuration().listen, "port", 1)
+            setattr(Configuration().listen, "drainTimeout", 1)
 
 
 def _asTOML(value: object) -> object:
@@ -97,13 +107,15 @@ class TestParse:
             """
             [listen]
             addresses = ["192.0.2.1", "192.0.2.2"]
-            port = 0
             clients = ["192.0.2.0/24", "198.51.100.7"]
             max-connections = 5
             max-connections-per-host = 4
+            drain-timeout = 0
+            [pptp]
+            port = 0
             max-calls-per-connection = 3
             handshake-timeout = 2.5
-            drain-timeout = 0
+            endpoints = ["systemd:domain=INET:index=0"]
             [link]
             authentication = ["pap", "chap", "mschapv2"]
             name = "gate way"
@@ -135,11 +147,12 @@ class TestParse:
         listen, link = configuration.listen, configuration.link
         ipv4 = configuration.section(IPv4Factory())
         assert listen.addresses == (address("192.0.2.1"), address("192.0.2.2"))
-        assert listen.port == 0
         assert listen.clients == (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32"))
         assert (listen.maxConnections, listen.maxConnectionsPerHost) == (5, 4)
-        assert listen.maxCallsPerConnection == 3
-        assert (listen.handshakeTimeout, listen.drainTimeout) == (2.5, 0.0)
+        assert listen.drainTimeout == 0.0
+        pptp = configuration.section(PPTPTunnelFactory())
+        assert (pptp.port, pptp.maxCallsPerConnection, pptp.handshakeTimeout) == (0, 3, 2.5)
+        assert pptp.endpoints == ("systemd:domain=INET:index=0",)
         assert link.authentication == ("pap", "chap", "mschapv2")
         assert (link.name, link.rechallenge) == ("gate way", 300.0)
         assert (link.encryption, link.encryptionBits) == ("prefer", (128, 56, 40))
@@ -210,14 +223,16 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("section", "line", "allowed"),
         [
-            ("listen", "port = 65536", "a whole number from 0 to 65535"),
-            ("listen", "port = true", "a whole number from 0 to 65535"),
+            ("pptp", "port = 65536", "a whole number from 0 to 65535"),
+            ("pptp", "port = true", "a whole number from 0 to 65535"),
             ("listen", "max-connections = 0", "a whole number from 1 to 65535"),
             ("listen", 'addresses = ["0.0.0.0"]', "distinct IPv4 addresses"),
             ("listen", 'addresses = ["::1"]', "distinct IPv4 addresses"),
             ("listen", 'addresses = ["192.0.2.1", "192.0.2.1"]', "distinct IPv4 addresses"),
             ("listen", 'clients = ["192.0.2.1/24"]', "networks without host bits"),
-            ("listen", "handshake-timeout = nan", "a number of seconds from 1 to 300"),
+            ("pptp", "handshake-timeout = nan", "a number of seconds from 1 to 300"),
+            ("pptp", 'endpoints = ["1723"]', "endpoint strings"),
+            ("listen", "tunnels = []", "names of tunnels"),
             ("link", "authentication = []", "one or more distinct names of authentication"),
             ("link", 'authentication = ["pap", "pap"]', "one or more distinct names"),
             ("link", 'authentication = "pap"', "a list of one or more"),
@@ -292,11 +307,22 @@ class TestErrors:
         The new place is said, whatever the value, also where a key of the old name still exists.
         """
         monkeypatch.setitem(MOVED, "[listen] socket", "[link] name")
-        monkeypatch.setitem(MOVED, "[listen] port", "[pptp] port")
-        text = fault("[listen]\nsocket = 1723\nport = -1\nclients = []")
+        monkeypatch.setitem(MOVED, "[listen] clients", "[pptp] clients")
+        text = fault("[listen]\nsocket = 1723\nclients = -1\naddresses = []")
         assert text == (
-            "x.toml: [listen] socket is now [link] name\nx.toml: [listen] port is now [pptp] port"
+            "x.toml: [listen] socket is now [link] name\n"
+            "x.toml: [listen] clients is now [pptp] clients"
         )
+
+    def test_everyKeyThatMovedIsThere(self) -> None:
+        """
+        What was a key once is refused, and stands where the text says.
+        """
+        for old, new in MOVED.items():
+            section, _, key = old.partition(" ")
+            assert fault(f"{section}\n{key} = 1") == f"x.toml: {old} is now {new}"
+            section, _, key = new.partition(" ")
+            parse(f"{section}\n{key} = 1", "x.toml")
 
     def test_aDeclarationIsNamedByItsPlace(self) -> None:
         text = fault('[[network.generic]]\nname = "xns"\n[[network.generic]]\nname = "x"\nto = 1')
@@ -333,29 +359,29 @@ class TestErrors:
         assert fault("link = 3") == "x.toml: link = 3: must be a section, [link]"
 
     def test_allFaultsAreReportedTogether(self) -> None:
-        text = fault('[listen]\nport = -1\nprt = 2\n[link]\nmru = "x"\n[what]')
+        text = fault('[pptp]\nport = -1\nprt = 2\n[link]\nmru = "x"\n[what]')
         assert [line.split(":")[1].strip() for line in text.splitlines()] == [
-            "[listen] port = -1",
-            "unknown key prt in [listen]",
+            "[pptp] port = -1",
+            "unknown key prt in [pptp]",
             '[link] mru = "x"',
             "unknown section [what]",
         ]
 
     def test_whatIsNoTOMLIsNamedWithItsPlace(self) -> None:
-        assert "line 2" in fault("[listen]\nport = = 3")
+        assert "line 2" in fault("[pptp]\nport = = 3")
 
 
 class TestDictionary:
     def test_itMakesWhatTheFileMakes(self) -> None:
         text = """
-        listen = { port = 7, clients = ["192.0.2.0/24"], handshake-timeout = 2 }
+        listen = { clients = ["192.0.2.0/24"], drain-timeout = 2 }
         eap = { methods = ["md5"] }
         ipv4 = { dns = ["192.0.2.53"] }
         radius = { server = [{ host = "192.0.2.1", secret = "x" }] }
         """
         made = Configuration.fromDict(tomllib.loads(text))
         assert made == parse(text, "x.toml")
-        assert made.listen.handshakeTimeout == 2.0
+        assert made.listen.drainTimeout == 2.0
         assert made.link.authentication == ("eap", "mschapv2")
         assert Configuration.fromDict({}) == Configuration()
 
@@ -401,8 +427,8 @@ class TestMethods:
 class TestLoad:
     def test_aFile(self, tmp_path: Path) -> None:
         path = tmp_path / "x.toml"
-        path.write_text("[listen]\nport = 2000\n")
-        assert load(path).listen.port == 2000
+        path.write_text("[listen]\nmax-connections = 2000\n")
+        assert load(path).listen.maxConnections == 2000
         assert load(str(path)) == load(path)
 
     def test_aFileThatIsMissing(self, tmp_path: Path) -> None:
@@ -438,7 +464,7 @@ class TestExample:
         configuration = parse(uncommented, "tap/pptpgw.toml")
         for section in SECTIONS:
             assert getattr(configuration, section) == getattr(Configuration(), section)
-        for factory in plugin.installed(INetworkFactory).values():
+        for factory in FACTORIES.values():
             assert configuration.section(factory) == Configuration().section(factory)
 
 
@@ -446,8 +472,7 @@ def test_everyKeyIsDocumented() -> None:
     """
     Each section's docstring says what each of its attributes means.
     """
-    networks = plugin.installed(INetworkFactory).values()
-    for class_ in (*SECTIONS.values(), *(factory.settings for factory in networks)):
+    for class_ in (*SECTIONS.values(), *(one.settings for one in FACTORIES.values())):
         for one in fields(class_):
             assert f"@ivar {one.name}: " in (class_.__doc__ or ""), one.name
 

@@ -46,7 +46,7 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.tap import Options
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 from pptpgw.wire.eap import Method
 from tests import distribution, test_gateway
 from tests.distribution import Site
@@ -129,7 +129,7 @@ class World:
         settings, ids = ConnectionSettings(), CallIDs(self.clock)
         pns = ControlConnection(self.clock, settings, ids, caller, Role.PNS, CALLER, SERVER)
         pac = ControlConnection(
-            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, CALLER
+            self.clock, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, CALLER
         )
         joined(self.clock, pns, pac)
         self.run(0.02)

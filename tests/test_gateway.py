@@ -33,12 +33,13 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
-from pptpgw.line import GRE_SECONDS
+from pptpgw.line import SILENCE_SECONDS
 from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
 from pptpgw.network.environment import Environment
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
@@ -46,7 +47,7 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, answering, joined
 from pptpgw.wire import ppp
 from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptp import (
@@ -137,7 +138,7 @@ class World:
         settings = ConnectionSettings()
         pns = ControlConnection(self.clock, settings, ids, caller, Role.PNS, address, SERVER)
         pac = ControlConnection(
-            self.clock, settings, self.callIDs, self.gateway, Role.PAC, SERVER, address
+            self.clock, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, address
         )
         joined(self.clock, pns, pac)
         self.run(0.02)
@@ -276,6 +277,7 @@ def test_connectionLost(world: World) -> None:
     connection = world.connect()
     resultOf(world.call(connection))
     (line,) = world.gateway.lines
+    assert isinstance(line.call, Call)
     line.call.connection.connectionLost("Connection was closed cleanly.")
     assert not world.gateway.lines and world.pool.used == 0
 
@@ -495,7 +497,7 @@ def test_aStormOfCalls(world: World) -> None:
         world.clock,
         ConnectionSettings(),
         world.callIDs,
-        world.gateway,
+        answering(world.gateway),
         Role.PAC,
         SERVER,
         "192.0.2.66",
@@ -546,6 +548,7 @@ def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
     (line,) = world.gateway.lines
     assert len(judging) == 1
     if end == "hang up":
+        assert isinstance(line.call, Call)
         line.call.connection.connectionLost("Connection was closed cleanly.")
     elif end == "negotiate anew":
         line.link.frameReceived(ppp.LCP, ppp.encodePacket(ppp.CONFIGURE_REQUEST, 99, b""))
@@ -566,7 +569,7 @@ def test_noGRE(world: World) -> None:
     connection = world.connect()
     world.network.lose = lambda frame: True
     failed = world.call(connection)
-    world.run(GRE_SECONDS + 1, 0.1)
+    world.run(SILENCE_SECONDS + 1, 0.1)
     text = "no GRE from 192.0.2.7 since the call was set up: is protocol 47 blocked between us?"
     assert world.log[-1].endswith(f"] {text}")
     world.run(120, 0.5)

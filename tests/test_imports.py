@@ -37,6 +37,7 @@ LAYERS = [
     {"auth", "session", "store", "datapath"},
     {"ports"},
     {"network", "radius"},
+    {"tunnels"},
     {
         "line",
         "making",

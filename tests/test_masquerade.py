@@ -30,6 +30,7 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import echoRequest, isEchoReply
+from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.lab.peers import Namespace
 from tests.lab.server import ALICE, Gateway
 
@@ -172,7 +173,7 @@ async def ping(gateway: str, address: str) -> None:
     port = GREPort(reactor, "", Counters())
     port.startListening()
     endpoint = PPTPClientEndpoint(
-        reactor, gateway, dataPath=PythonDataPath(reactor, lambda local: port)
+        reactor, gateway, dataPath=PythonDataPath(reactor), channels=GREChannels(lambda local: port)
     )
     connection = await endpoint.connect()
     user, password = (text.encode() for text in ALICE)

@@ -25,7 +25,7 @@ from pptpgw.service import GatewayService
 from pptpgw.tap import CommandService, Options
 
 START = """
-[listen]
+[pptp]
 port = 1000
 [network]
 protocols = ["ipv4", "ipv6"]
@@ -60,7 +60,7 @@ def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
     service = started()
     assert given(service).settings.peerAddress == "10.77.0.10"
     again = """
-    [listen]
+    [pptp]
     port = 1001
     [network]
     protocols = ["ipv4", "ipv6"]
@@ -78,7 +78,7 @@ def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
     settings = given(service).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.78.0.10")
     assert settings.dns == ("192.0.2.53",)
-    kept = "these changes need a restart: [listen] port, [auth] checkers, [ipv4] local, [ipv6] dns"
+    kept = "these changes need a restart: [auth] checkers, [ipv4] local, [ipv6] dns, [pptp] port"
     assert log == [
         "the configuration was read again; new for sessions from now on: [ipv4] pool, [ipv4] dns",
         kept,

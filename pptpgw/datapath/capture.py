@@ -18,17 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import Protocol
-
-from twisted.internet.interfaces import IReactorTime
+from typing import Any, Protocol
 
 from pptpgw import __version__
 from pptpgw.counters import Counters
 from pptpgw.datapath.channel import Channel
-from pptpgw.datapath.edges import GRE
 from pptpgw.datapath.mppe import DecryptorType
-from pptpgw.datapath.network import Network, Networks
-from pptpgw.interfaces import IChannelOwner, Tunnel
+from pptpgw.datapath.network import Network
 from pptpgw.wire.pcapng import (
     RECEIVED,
     SENT,
@@ -264,38 +260,21 @@ class RecordingDecryptor:
         return self._decryptor.copy()
 
 
-class CapturingChannel(Channel):
+class Capturing(Channel):
     """
-    A channel whose frames are recorded.
+    What records the frames of a channel; L{capturing} adds it to the channels of a tunnel.
     """
 
-    __slots__ = ("_capture", "_recorder")
+    direct = False
 
-    def __init__(
-        self,
-        capture: Capture,
-        clock: IReactorTime,
-        tunnel: Tunnel,
-        owner: IChannelOwner,
-        gre: GRE,
-        dataPath: Networks,
-    ) -> None:
+    def captureBy(self, capture: Capture, name: str) -> None:
         """
-        @raise ValueError: the call's id is in use with this peer.
+        Record what passes from now on, before the first frame.
+
+        @param name: the name of the call until its user is known.
         """
-        super().__init__(clock, tunnel, owner, gre, dataPath)
         self._capture = capture
-        self._recorder = capture.open(tunnel.peerAddress, self.counters)
-
-    def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
-        """
-        See L{Channel.framesReceived}: those that are in order go straight to their network.
-        """
-        window = self._window
-        if protocol in self._inClear and sequence == window.expected and not window.held:
-            for information in frames:
-                self._record(RECEIVED, protocol, information)
-        super().framesReceived(sequence, protocol, frames)
+        self._recorder = capture.open(name, self.counters)
 
     def transmit(self, network: Network, packet: bytes) -> None:
         """
@@ -322,7 +301,7 @@ class CapturingChannel(Channel):
 
     def _frame(self, protocol: int, information: bytes) -> None:
         """
-        See L{Channel._frame}: every other frame.
+        See L{Channel._frame}. Encrypted frames are recorded by the decryptor.
         """
         if protocol not in (0, MPPE):
             self._record(RECEIVED, protocol, information)
@@ -339,3 +318,15 @@ class CapturingChannel(Channel):
     def _record(self, way: int, protocol: int, information: bytes) -> None:
         frame = b"%b%b%b" % (ADDRESS_CONTROL, protocol.to_bytes(2, "big"), information)
         self._recorder.record(way, frame)
+
+
+_derived: dict[type[Any], type[Any]] = {}
+
+
+def capturing(plain: type[Any]) -> type[Any]:
+    """
+    The class of channels that are like those of the class C{plain}, with their frames recorded.
+    """
+    if plain not in _derived:
+        _derived[plain] = type(f"Capturing{plain.__name__}", (Capturing, plain), {})
+    return _derived[plain]

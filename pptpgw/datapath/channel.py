@@ -1,5 +1,6 @@
 """
-The data path of one call in Python: GRE in and out, MPPE, and the PPP header between them.
+The data path of one call in Python: MPPE, and the PPP header around it. How frames travel is a
+matter of the tunnel, which derives its class of channels from L{Channel}.
 
 What is carried here and what goes up to the link: packets of an open network protocol go to its
 network; every other frame goes to the owner, except encrypted ones, and network packets in clear
@@ -12,23 +13,22 @@ encrypt, as pppd has it.
 
 from __future__ import annotations
 
-from struct import Struct
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
-from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON, canFollowGap
+from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.early import Early
-from pptpgw.datapath.edges import GRE
+from pptpgw.datapath.edges import Receive
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
-from pptpgw.datapath.network import Network, Networks
+from pptpgw.datapath.network import Network
 from pptpgw.datapath.recovery import Recovery
-from pptpgw.interfaces import Attachment, IChannel, IChannelOwner, MPPEParameters, Tunnel
+from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
-from pptpgw.pptp.window import Window
-from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
 
 STRANGER_LIMIT = 10
 """
@@ -42,20 +42,13 @@ NO_MPPE = "encrypted before MPPE was open"
 NOT_OPEN = "network protocol not open"
 NOT_SENT = "not sent by the system"
 
-_MASK = NUMBERS - 1
-_MPPE = 0x00FD
-_NONE: dict[int, Network] = {}
-_UNCOMPRESSED = b"\xff\x03"
-_DATA = DATA << 16 | PROTOCOL_TYPE
-_BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
-
-# GRE header and the beginning of the PPP frame, packed in one go, by the latter's length.
-_ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
-_TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
+MPPE = 0x00FD
+UNCOMPRESSED = b"\xff\x03"
+NOTHING: dict[int, Network] = {}
 
 
 @implementer(IChannel)
-class Channel:
+class Channel(ABC):
     """
     See L{IChannel}.
     """
@@ -64,55 +57,35 @@ class Channel:
         "_acfc",
         "_clock",
         "_closed",
-        "_dataPath",
         "_decryptor",
         "_early",
         "_encryptor",
-        "_gre",
+        "_host",
         "_inClear",
         "_known",
         "_mppePrefix",
         "_networks",
         "_owner",
-        "_peerCallID",
         "_pfc",
         "_recovery",
         "_required",
-        "_send",
         "_strangers",
-        "_tunnel",
-        "_window",
         "counters",
     )
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        tunnel: Tunnel,
-        owner: IChannelOwner,
-        gre: GRE,
-        dataPath: Networks,
-    ) -> None:
+    direct: ClassVar[bool] = True
+    """
+    Whether packets may go to their network in another way than by L{_frame}, several at once.
+    """
+
+    def __init__(self, host: IChannelHost, owner: IChannelOwner) -> None:
         """
-        @raise ValueError: the call's id is in use with this peer.
+        @param host: the data path that it belongs to.
         """
         self.counters = Counters()
-        self._clock = clock
-        self._tunnel = tunnel
+        self._clock: IReactorTime = host.clock
         self._owner = owner
-        self._gre = gre
-        self._dataPath = dataPath
-        self._window = Window(
-            clock,
-            self.counters,
-            self._frame,
-            self._mayWait,
-            self._believes,
-            owner.confirmationNeeded,
-            self._acknowledge,
-        )
-        self._send = gre.sender(tunnel.localAddress, tunnel.peerAddress)
-        self._peerCallID = tunnel.peerCallID
+        self._host = host
         self._networks: dict[int, Network] = {}
         # The numbers that packets have which make sense.
         self._known = COMMON
@@ -125,12 +98,20 @@ class Channel:
         # Those networks whose packets may come in clear: all, or none.
         self._inClear = self._networks
         self._closed = False
-        self._strangers = Bucket(clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
-        self._early: Early | None = Early(clock, self.counters, self.framesReceived)
+        self._strangers = Bucket(self._clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
+        self._early: Early | None = None
         self._recompute()
-        gre.register(tunnel.peerAddress, tunnel.localCallID, self._early.framesReceived)
 
     # From the peer.
+
+    def _limited(self, receive: Receive) -> Receive:
+        """
+        Limit the frames that come to C{receive} until MPPE or a network opens.
+
+        @return: what takes frames until then: until L{_unlimit} is called.
+        """
+        self._early = Early(self._clock, self.counters, receive)
+        return self._early.framesReceived
 
     def _isProven(self) -> None:
         """
@@ -138,38 +119,13 @@ class Channel:
         """
         if self._early is not None:
             self._early = None
-            call = self._tunnel.peerAddress, self._tunnel.localCallID
-            self._gre.unregister(*call)
-            self._gre.register(*call, self.framesReceived)
+            self._unlimit()
 
-    def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
+    @abstractmethod
+    def _unlimit(self) -> None:
         """
-        Receive PPP frames of this call with one protocol number, or 0 if they have no valid one.
-        C{sequence} is the first one's number, the others follow; it is -1 for an acknowledgement
-        without a frame, which proves nothing, since anybody can guess its number.
+        Take frames without a limit from now on. This is called once at most.
         """
-        window = self._window
-        network = self._inClear.get(protocol)
-        count = len(frames)
-        if network is not None and sequence == window.expected and not window.held:
-            self.counters.framesReceived += count
-            # Beyond the last number it equals none, and the window finds where to go on.
-            window.expected = following = sequence + count
-            if sequence <= window.due < following:
-                window.acknowledgementDue()
-            network.received(frames)
-        elif sequence >= 0:
-            self.counters.framesReceived += count
-            # One by one, as what one does can concern the next.
-            for information in frames:
-                if sequence != window.expected or window.held:
-                    window.arrived(sequence, protocol, information)
-                else:
-                    window.expected = sequence + 1
-                    if sequence == window.due:
-                        window.acknowledgementDue()
-                    self._frame(protocol, information)
-                sequence += 1
 
     def _frame(self, protocol: int, information: bytes) -> None:
         """
@@ -178,28 +134,10 @@ class Channel:
         network = self._inClear.get(protocol)
         if network is not None:
             network.received((information,))
-        elif protocol == _MPPE:
+        elif protocol == MPPE:
             self._encrypted(information)
         else:
             self._other(protocol, information)
-
-    def _mayWait(self, protocol: int) -> bool:
-        """
-        Whether a frame that came early may be held until its turn comes.
-        """
-        return protocol == _MPPE or canFollowGap(protocol, 1, self._networks, self._inClear)
-
-    def _believes(self, protocol: int, information: bytes, gap: int, silent: bool) -> bool:
-        """
-        Whether a frame out of turn is believed. If so, the decryptor is ready for an encrypted one.
-        """
-        if silent or self._owner.confirms(protocol, information):
-            if self._recovery is not None and self._decryptor is not None:
-                self._recovery.passed(self._decryptor, gap)
-            return True
-        if protocol == _MPPE:
-            return gap > 0 and self._follow(information, gap) is not None
-        return canFollowGap(protocol, gap, self._networks, self._inClear)
 
     def _follow(self, frame: bytes, gap: int = 0) -> DecryptorType | None:
         """
@@ -265,52 +203,13 @@ class Channel:
         """
         Send one packet of C{network}, which fits.
         """
-        encryptor = self._encryptor
-        if encryptor is None:
-            if self._required:
-                self.counters.discard(NOT_ENCRYPTED)
-                return
-            prefix = network.prefix
-            length = len(prefix) + len(packet)
-        else:
-            prefix = self._mppePrefix
-            length = len(prefix) + len(packet) + MPPE_OVERHEAD
-        window = self._window
-        sequence = window.sending
-        window.sending = sequence + 1 & _MASK
-        expected = window.expected
-        if expected == window.acknowledged:
-            header = _ONE_NUMBER[len(prefix)](_DATA, length, self._peerCallID, sequence, prefix)
-        else:
-            window.acknowledged = expected
-            header = _TWO_NUMBERS[len(prefix)](
-                _BOTH, length, self._peerCallID, sequence, expected - 1 & _MASK, prefix
-            )
-        counters = self.counters
-        try:
-            if encryptor is None:
-                self._send(header + packet)
-            else:
-                self._send(encryptor.encrypt(header, network.field, packet))
-        except OSError as error:
-            counters.discard(NOT_SENT)
-            self._gre.sendFailed(error)
-            return
-        counters.framesSent += 1
-        counters.packetsSent += 1
-        counters.octetsSent += len(packet)
+        raise NotImplementedError
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
         See L{IChannel.sendFrame}.
         """
-        if self._closed:
-            return
-        window = self._window
-        sequence = window.sending
-        window.sending = sequence + 1 & _MASK
-        payload = _UNCOMPRESSED + protocol.to_bytes(2, "big") + information
-        self._sendOther(encode(self._peerCallID, payload, sequence, window.acknowledging()))
+        raise NotImplementedError
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
@@ -322,29 +221,9 @@ class Channel:
         else:
             network.transmit(packet)
 
-    def _acknowledge(self) -> None:
-        """
-        Acknowledge, with nothing to send besides.
-        """
-        acknowledgement = self._window.acknowledging()
-        if acknowledgement is not None:
-            self._sendOther(encode(self._peerCallID, acknowledgement=acknowledgement))
-
-    def _sendOther(self, octets: bytes) -> None:
-        """
-        Send a GRE packet that holds no network packet.
-        """
-        try:
-            self._send(octets)
-        except OSError as error:
-            self.counters.discard(NOT_SENT)
-            self._gre.sendFailed(error)
-        else:
-            self.counters.framesSent += 1
-
     # From the link.
 
-    def setFraming(self, acfc: bool, pfc: bool) -> None:
+    def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
         See L{IChannel.setFraming}.
         """
@@ -403,7 +282,7 @@ class Channel:
             return
         self.closeNetwork(protocol)
         self._isProven()
-        self._networks[protocol] = self._dataPath.networkOpened(self, protocol, attachment)
+        self._networks[protocol] = self._host.networkOpened(self, protocol, attachment)
         self._known |= {protocol}
         self._recompute()
 
@@ -414,7 +293,7 @@ class Channel:
         network = self._networks.pop(protocol, None)
         if network is not None:
             network.close()
-            self._dataPath.networkClosed(network)
+            self._host.networkClosed(network)
 
     def close(self) -> None:
         """
@@ -424,11 +303,16 @@ class Channel:
             return
         self._closed = True
         self.setReceiveMPPE(None)
-        self._gre.unregister(self._tunnel.peerAddress, self._tunnel.localCallID)
-        self._window.close()
+        self._disconnect()
         for protocol in list(self._networks):
             self.closeNetwork(protocol)
         self._encryptor = self._early = None
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """
+        Take no more frames.
+        """
 
     def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
         self._decryptor = decryptor
@@ -437,11 +321,11 @@ class Channel:
         """
         What follows from framing and encryption for every packet.
         """
-        begin = b"" if self._acfc else _UNCOMPRESSED
+        begin = b"" if self._acfc else UNCOMPRESSED
         self._mppePrefix = begin + (b"\xfd" if self._pfc else b"\x00\xfd")
         self._inClear = self._networks
         if self._required or self._decryptor is not None:
-            self._inClear = _NONE
+            self._inClear = NOTHING
         for network in self._networks.values():
             compressed = self._pfc and network.field[0] == 0
             network.prefix = begin + (network.field[1:] if compressed else network.field)

@@ -88,22 +88,6 @@ class Carrier(Protocol):
         """
 
 
-class Networks(Protocol):
-    """
-    What a channel needs of the data path that it belongs to.
-    """
-
-    def networkOpened(self, channel: Carrier, protocol: int, attachment: Attachment) -> Network:
-        """
-        Make the network for C{protocol}, with its routes.
-        """
-
-    def networkClosed(self, network: Network) -> None:
-        """
-        Take back the routes.
-        """
-
-
 class Network:
     """
     A protocol of which nothing is known but its number.

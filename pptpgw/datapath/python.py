@@ -5,8 +5,8 @@ routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -14,8 +14,7 @@ from zope.interface import implementer
 
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
-from pptpgw.datapath.channel import Channel
-from pptpgw.datapath.edges import GRE, TUN, Deliver
+from pptpgw.datapath.edges import TUN, Deliver
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.network import (
     ERROR_LIMIT,
@@ -29,13 +28,21 @@ from pptpgw.datapath.network import (
 )
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
-from pptpgw.interfaces import Attachment, IChannelOwner, IDataPath, IKernelInterface, Tunnel
+from pptpgw.interfaces import (
+    Attachment,
+    ICall,
+    IChannel,
+    IChannelHost,
+    IChannelOwner,
+    IDataPath,
+    IKernelInterface,
+)
 from pptpgw.log import Logger
 
 NO_ROUTE = "no session has the destination"
 
 
-@implementer(IDataPath)
+@implementer(IDataPath, IChannelHost)
 class PythonDataPath:
     """
     See L{IDataPath}.
@@ -46,13 +53,11 @@ class PythonDataPath:
     def __init__(
         self,
         clock: IReactorTime,
-        gre: Callable[[str], GRE],
         tun: TUN | None = None,
         mssClamp: bool = True,
         interface: IKernelInterface | None = None,
     ) -> None:
         """
-        @param gre: the GRE port for a local address.
         @param tun: the network of every attachment that names none itself; None where there is no
             such attachment. Its C{receive} is set here.
         @param mssClamp: whether to clamp the MSS of TCP, both ways.
@@ -60,8 +65,7 @@ class PythonDataPath:
             they are seen to.
         """
         self.counters = Counters()
-        self._clock = clock
-        self._gre = gre
+        self.clock = clock
         self._tun = tun
         self._mssClamp = mssClamp
         self.interface = interface
@@ -83,13 +87,20 @@ class PythonDataPath:
         """
         return None
 
-    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
+    def openChannel(self, call: ICall, owner: IChannelOwner) -> IChannel:
         """
         See L{IDataPath.openChannel}.
 
-        @raise ValueError: the call's id is in use with this peer.
+        @raise ValueError: the call's identifiers are in use with this peer.
         """
-        return Channel(self._clock, tunnel, owner, self._gre(tunnel.localAddress), self)
+        channel: IChannel = call.openChannel(owner, self)
+        return channel
+
+    def channelClass(self, plain: type[Any]) -> type[Any]:
+        """
+        See L{IChannelHost.channelClass}.
+        """
+        return plain
 
     def packetReceived(self, packet: bytes) -> None:
         """
@@ -122,7 +133,7 @@ class PythonDataPath:
             raise ValueError(f"no network takes packets of protocol 0x{protocol:04x}")
         failures = self._failures.get(protocol)
         if failures is None:
-            failures = self._failures[protocol] = Bucket(self._clock.seconds, FAILURE_LIMIT)
+            failures = self._failures[protocol] = Bucket(self.clock.seconds, FAILURE_LIMIT)
         shared = protocol, attachment, channel, deliver, failures
         network: Network
         filtered = attachment.permits is not None
@@ -130,7 +141,7 @@ class PythonDataPath:
         if protocol == IPV4:
             network = (FilteredIPv4 if filtered else IPv4)(*shared, routes, self._mssClamp)
         elif protocol == IPV6:
-            errors = Bucket(self._clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
+            errors = Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
             kind = FilteredIPv6 if filtered else IPv6
             network = kind(*shared, routes, self._mssClamp, errors)
         else:

@@ -27,7 +27,7 @@ from pptpgw.counters import Counters
 from pptpgw.log import Logger, Quota
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.owner import ConnectionOwner, ControlTransport
+from pptpgw.pptp.owner import Channels, ConnectionOwner, ControlTransport
 from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
@@ -221,12 +221,17 @@ class ConnectionFactory(Factory):
         callIDs: CallIDs,
         owner: ConnectionOwner,
         counters: Counters | None = None,
+        channels: Channels | None = None,
     ) -> None:
+        """
+        @param channels: opens the channels of calls; None where no data path in Python needs it.
+        """
         self.clock = clock
         self.settings = settings
         self.callIDs = callIDs
         self.owner = owner
         self.counters = Counters() if counters is None else counters
+        self.channels = channels
         self.connections: set[ControlProtocol] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:
@@ -248,6 +253,7 @@ class ConnectionFactory(Factory):
             localAddress,
             peerAddress,
             self.counters,
+            self.channels,
         )
 
     def opened(self, protocol: ControlProtocol) -> None:
@@ -313,8 +319,9 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         quota: Quota | None = None,
         maxSilent: int = 2048,
         known: Known | None = None,
+        channels: Channels | None = None,
     ) -> None:
-        super().__init__(clock, settings, callIDs, owner, counters)
+        super().__init__(clock, settings, callIDs, owner, counters, channels)
         self._quota = Quota(clock, self.counters) if quota is None else quota
         self.clients = tuple(clients)
         self._door: Door[ControlProtocol] = Door(

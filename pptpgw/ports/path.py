@@ -1,11 +1,11 @@
 """
-The Python data path with its ports: GRE sockets, one TUN device, and what the kernel is told of it;
-and with the files of a capture, where that is configured.
+The Python data path with its own ports: one TUN device, and what the kernel is told of it; and with
+the files of a capture, where that is configured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +14,47 @@ from zope.interface import implementer
 
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
-from pptpgw.datapath.capture import Capture, CapturingChannel
-from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.capture import Capture, Capturing, capturing
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
+    ICall,
+    IChannel,
     IChannelOwner,
     IDataPathFactory,
     IHealth,
     INetworkProtocol,
     IPreparable,
-    Tunnel,
 )
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.device import Device
-from pptpgw.ports.gre import GREPort
-from pptpgw.ports.machine import lackingAddress, lackingFile
+from pptpgw.ports.machine import lackingFile
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 
-EVERY_ADDRESS = ""
 
-
-@implementer(IPreparable, IHealth)
+@implementer(IHealth)
 class PortDataPath(PythonDataPath):
     """
     A L{PythonDataPath} that opens its own ports.
     """
 
-    def __init__(
-        self, reactor: Any, addresses: Sequence[str], interface: str, mtu: int, mssClamp: bool
-    ) -> None:
+    def __init__(self, reactor: Any, interface: str, mtu: int, mssClamp: bool) -> None:
         """
-        @param addresses: where GRE is served, dotted; none: every address.
         @param interface: the name of the TUN device.
         @param mtu: its MTU, in octets.
         """
         counters = Counters()
-        self._ports = {
-            address: GREPort(reactor, address, counters)
-            for address in addresses or (EVERY_ADDRESS,)
-        }
         self._device = Device(reactor, interface, mtu, counters)
-        super().__init__(reactor, self._portFor, self._device, mssClamp, self._device.kernel)
+        super().__init__(reactor, self._device, mssClamp, self._device.kernel)
         self.counters = counters
-
-    def lacking(self) -> Iterator[str]:
-        """
-        See L{IPreparable.lacking}.
-        """
-        for address in self._ports:
-            if fault := lackingAddress(address):
-                yield f"[listen] addresses: {fault}"
 
     def start(self) -> None:
         """
-        Open GRE and the TUN device.
+        Open the TUN device.
 
         @raise pptpgw.error.PPTPGWError: the text says why it can't be and what to do.
         """
-        for address, port in self._ports.items():
-            try:
-                port.startListening()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"can't receive GRE at {address}: {error.strerror}; [listen] addresses are "
-                    "addresses of this machine"
-                ) from error
         self._device.start()
 
     @property
@@ -88,27 +62,17 @@ class PortDataPath(PythonDataPath):
         """
         See L{IHealth}.
         """
-        faults = [self._device.fault, *(port.fault for port in self._ports.values())]
-        return next(filter(None, faults), "")
+        return self._device.fault
 
     def stop(self) -> Deferred[None] | None:
         """
-        Close them.
+        Close it.
         """
         self._device.stop()
-        for port in self._ports.values():
-            port.stopListening()
         return None
 
-    def _portFor(self, localAddress: str) -> GREPort:
-        port = self._ports.get(localAddress) or self._ports.get(EVERY_ADDRESS)
-        if port is None:
-            raise ConfigurationError(
-                f"no GRE is received at {localAddress}, which isn't among [listen] addresses"
-            )
-        return port
 
-
+@implementer(IPreparable)
 class CapturingDataPath(PortDataPath, SessionObserver):
     """
     A L{PortDataPath} whose calls are captured.
@@ -117,7 +81,6 @@ class CapturingDataPath(PortDataPath, SessionObserver):
     def __init__(
         self,
         reactor: Any,
-        addresses: Sequence[str],
         interface: str,
         mtu: int,
         mssClamp: bool,
@@ -130,7 +93,7 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         @param size: the octets after which it is full.
         @param files: how many are kept, this one included.
         """
-        super().__init__(reactor, addresses, interface, mtu, mssClamp)
+        super().__init__(reactor, interface, mtu, mssClamp)
         self._path = str(file)
         self._file = CaptureFile(reactor, file, files, self.counters)
         self._capture = Capture(self._file, size, self.counters)
@@ -139,7 +102,6 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         """
         See L{IPreparable.lacking}.
         """
-        yield from super().lacking()
         if fault := lackingFile(self._path):
             yield f"[capture] file = {fault}"
 
@@ -162,15 +124,20 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         super().stop()
         return self._file.stop()
 
-    def openChannel(self, tunnel: Tunnel, owner: IChannelOwner) -> Channel:
+    def openChannel(self, call: ICall, owner: IChannelOwner) -> IChannel:
         """
         See L{pptpgw.interfaces.IDataPath.openChannel}.
-
-        @raise ConfigurationError: no GRE is received at the tunnel's local address.
-        @raise ValueError: the call's id is in use with this peer.
         """
-        port = self._portFor(tunnel.localAddress)
-        return CapturingChannel(self._capture, self._clock, tunnel, owner, port, self)
+        channel = super().openChannel(call, owner)
+        assert isinstance(channel, Capturing)
+        channel.captureBy(self._capture, call.caller)
+        return channel
+
+    def channelClass(self, plain: type[Any]) -> type[Any]:
+        """
+        See L{pptpgw.interfaces.IChannelHost.channelClass}.
+        """
+        return capturing(plain)
 
     # ISessionObserver
 
@@ -198,7 +165,7 @@ class PythonDataPathFactory:
     """
 
     name = "python"
-    description = "In this process, by raw sockets and one TUN device; it takes no argument."
+    description = "In this process, by one TUN device; it takes no argument."
 
     def makeDataPath(
         self, argument: str, reactor: Any, configuration: Configuration
@@ -213,7 +180,6 @@ class PythonDataPathFactory:
         network, capture = configuration.network, configuration.capture
         arguments = (
             reactor,
-            [str(one) for one in configuration.listen.addresses],
             network.interface,
             configuration.link.mru,
             network.mssClamp,

@@ -66,6 +66,8 @@ class LCPSettings:
     @ivar pfc: the same for the protocol field.
     @ivar authentication: what the peer may prove itself with, strongest first; empty: nothing.
     @ivar answers: what we prove ourselves with if the peer demands it, strongest first.
+    @ivar accm: the control characters that the peer is asked to escape, as a map (RFC 1662 section
+        7.1); None where nothing is escaped.
     """
 
     mru: int = 1400
@@ -74,6 +76,7 @@ class LCPSettings:
     pfc: bool = True
     authentication: tuple[IAuthenticationProtocol, ...] = ()
     answers: tuple[IAuthenticationProtocol, ...] = ()
+    accm: int | None = None
 
 
 class LCP(ControlProtocol):
@@ -191,6 +194,14 @@ class LCP(ControlProtocol):
         The characters that the peer wants escaped on an asynchronous line (RFC 1662 section 7.1).
         """
         value = self.negotiator.allowed.get(ACCM)
+        return 0xFFFFFFFF if value is None else int.from_bytes(value, "big")
+
+    @property
+    def receiveACCM(self) -> int:
+        """
+        The characters that the peer escapes on an asynchronous line.
+        """
+        value = self.negotiator.granted.get(ACCM)
         return 0xFFFFFFFF if value is None else int.from_bytes(value, "big")
 
     def _magic(self) -> bytes:

@@ -85,10 +85,19 @@ class _MRU(Option["LCP"]):
 
 class _ACCM(Option["LCP"]):
     """
-    Nothing is escaped inside GRE, so any map will do.
+    Where nothing is escaped none is asked for, and the peer's, whatever it is, changes nothing.
     """
 
     __slots__ = ()
+
+    def wanted(self, owner: LCP) -> bytes | None:
+        accm = owner.settings.accm
+        return None if accm is None else accm.to_bytes(4, "big")
+
+    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+        # The peer has to escape these besides (RFC 1662 section 7.1).
+        both = int.from_bytes(current, "big") | int.from_bytes(suggested[:4], "big")
+        return both.to_bytes(4, "big")
 
     def judge(self, owner: LCP, value: bytes) -> bytes | None:
         return value if len(value) == 4 else b"\0\0\0\0"

@@ -127,6 +127,7 @@ class Link:
                 mru=settings.mru,
                 authentication=settings.usableMethods,
                 answers=settings.identity.methods if settings.identity is not None else (),
+                accm=settings.accm,
             ),
         )
         self.lcp.protocolRejected = self._protocolRejected
@@ -243,7 +244,8 @@ class Link:
         """
         channel, settings = self._channel, self.settings
         assert channel is not None
-        channel.setFraming(self.lcp.sendACFC, self.lcp.sendPFC)
+        lcp = self.lcp
+        channel.setFraming(lcp.sendACFC, lcp.sendPFC, lcp.sendACCM, lcp.receiveACCM)
         self.phase = Phase.AUTHENTICATE
         self._network = NetworkPhase(
             self.clock,

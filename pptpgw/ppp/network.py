@@ -127,6 +127,8 @@ class NetworkPhase:
         What is encrypted and how, in words.
         """
         ccp = self._ccp
+        if self._settings.encrypted:
+            return "encrypted by the tunnel"
         if ccp is None or not ccp.opened or not ccp.receiveBits:
             return "not encrypted"
         return f"MPPE {ccp.receiveBits} bit {'stateful' if ccp.receiveStateful else 'stateless'}"
@@ -162,9 +164,11 @@ class NetworkPhase:
         settings = self._settings
         self.begun = True
         bits: tuple[int, ...] = ()
+        if settings.encrypted:
+            keys = None
         if keys is not None and settings.encryption != "off":
             bits = tuple(one for one in settings.bits if one in keys.bits)
-        if settings.encryption == "require":
+        if settings.encryption == "require" and not settings.encrypted:
             self._channel.requireMPPE()
             if not bits:
                 text = "this authentication earns no keys for it"

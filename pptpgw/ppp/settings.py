@@ -52,6 +52,10 @@ class LinkSettings:
     @ivar echoFailures: unanswered Echo-Requests that end the link; 0: it is never asked.
     @ivar setupTimeout: how long it may take until the first network protocol opens.
     @ivar identity: what this end proves itself with; None: it won't.
+    @ivar encrypted: whether what carries the link encrypts already: then there is no MPPE, and
+        encryption that is required is there.
+    @ivar accm: the control characters that the peer is asked to escape, as a map (RFC 1662 section
+        7.1); None where nothing is escaped.
     @ivar authenticating: the PPP protocol numbers of everything that authenticates, those of the
         methods among them.
     """
@@ -68,6 +72,8 @@ class LinkSettings:
     echoFailures: int = 3
     setupTimeout: float = 60
     identity: Identity | None = None
+    encrypted: bool = False
+    accm: int | None = None
     authenticating: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,10 +85,9 @@ class LinkSettings:
     @property
     def usableMethods(self) -> tuple[IAuthenticationProtocol, ...]:
         """
-        The methods that are offered: those that earn no MPPE keys aren't while encryption is
-        required.
+        The methods that are offered: those that earn no MPPE keys aren't while MPPE is required.
         """
-        if self.encryption != "require":
+        if self.encryption != "require" or self.encrypted:
             return self.methods
         return tuple(method for method in self.methods if method.earnsKeys)
 
@@ -92,6 +97,8 @@ class LinkSettings:
         fewer key lengths, and do without what isn't required here; only with L{relaxable} without
         what is.
         """
+        if self.encrypted:
+            return self
         encryption = profile.encryption or self.encryption
         if self.encryption == "require" and not self.relaxable:
             encryption = "require"

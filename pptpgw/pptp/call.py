@@ -25,11 +25,21 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
+from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination
+from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.error import CallError
-from pptpgw.interfaces import Tunnel
-from pptpgw.pptp.owner import CallOwner, tell
+from pptpgw.interfaces import (
+    Grant,
+    ICall,
+    ICallOwner,
+    IChannel,
+    IChannelHost,
+    IChannelOwner,
+    Refusal,
+    TunnelKind,
+)
+from pptpgw.pptp.owner import Ends, tell
 from pptpgw.pptp.rules import Role
 from pptpgw.timer import cancelled
 from pptpgw.wire.pptp import (
@@ -37,7 +47,6 @@ from pptpgw.wire.pptp import (
     CallDisconnectNotify,
     OutgoingCallReply,
     OutgoingCallRequest,
-    SetLinkInfo,
 )
 from pptpgw.wire.pptpcode import (
     CauseCode,
@@ -49,6 +58,37 @@ from pptpgw.wire.pptpcode import (
 
 if TYPE_CHECKING:
     from pptpgw.pptp.connection import ControlConnection
+
+PPTP = TunnelKind("pptp", "PPTP", type=1, medium=1)
+
+HEAD_START = 0.002
+"""
+Seconds that LCP waits so that the Outgoing-Call-Reply, which the reactor writes in its next turn,
+arrives first: most clients lose GRE packets that come before it.
+"""
+
+_REFUSALS = {
+    Refusal.BUSY: (OutgoingCallResult.BUSY, CauseCode.RESOURCE_UNAVAILABLE),
+    Refusal.FORBIDDEN: (OutgoingCallResult.DO_NOT_ACCEPT, CauseCode.CALL_REJECTED),
+    Refusal.STOPPING: (OutgoingCallResult.DO_NOT_ACCEPT, 0),
+}
+"""
+Result and cause code of an Outgoing-Call-Reply (RFC 2637 section 2.8). Clients dial a busy line
+again.
+"""
+
+_GENERAL = DisconnectResult.ADMIN_SHUTDOWN, GeneralError.NONE, CauseCode.NORMAL_CALL_CLEARING
+_CODES = {
+    Termination.SERVICE_UNAVAILABLE: (
+        DisconnectResult.GENERAL_ERROR,
+        GeneralError.NO_RESOURCE,
+        CauseCode.RESOURCE_UNAVAILABLE,
+    ),
+}
+"""
+Result, error and cause code of a Call-Disconnect-Notify (RFC 2637 section 2.13), by the code of the
+cause; L{_GENERAL} for all others.
+"""
 
 
 class CallState(Enum):
@@ -63,9 +103,10 @@ class CallState(Enum):
     ENDED = "ended"
 
 
+@implementer(ICall)
 class Call:
     """
-    One call.
+    See L{ICall}.
 
     @ivar connection: the control connection that it belongs to.
     @ivar localCallID: the call id that we assigned: in the GRE packets that we receive.
@@ -88,12 +129,17 @@ class Call:
         "state",
     )
 
+    tunnel = PPTP
+    headStart = HEAD_START
+    encrypted = False
+    accm = None
+
     def __init__(
         self,
         connection: ControlConnection,
         localCallID: int,
         request: OutgoingCallRequest,
-        owner: CallOwner | None = None,
+        owner: ICallOwner | None = None,
     ) -> None:
         self.connection = connection
         self.localCallID = localCallID
@@ -137,16 +183,39 @@ class Call:
         return self.request.phoneNumber
 
     @property
-    def tunnel(self) -> Tunnel:
+    def caller(self) -> str:
+        """
+        The PNS's IPv4 address, dotted.
+        """
+        return self.peerAddress if self.role is Role.PAC else self.localAddress
+
+    @property
+    def called(self) -> str:
+        """
+        The PAC's IPv4 address, dotted.
+        """
+        return self.localAddress if self.role is Role.PAC else self.peerAddress
+
+    @property
+    def silence(self) -> str:
+        """
+        See L{ICall}.
+        """
+        return (
+            f"no GRE from {self.peerAddress} since the call was set up: "
+            "is protocol 47 blocked between us?"
+        )
+
+    @property
+    def ends(self) -> Ends:
         """
         The ends of its GRE tunnel, once the peer has named its call id.
         """
-        return Tunnel(
+        return Ends(
             self.localAddress,
             self.peerAddress,
             self.localCallID,
             self.peerCallID,
-            self.peerWindow,
         )
 
     def __repr__(self) -> str:
@@ -157,7 +226,7 @@ class Call:
 
     # The owner's side.
 
-    def accept(self, owner: CallOwner) -> None:
+    def accept(self, owner: ICallOwner) -> None:
         """
         As PAC: take the call that was asked for.  Where it ended in the meantime, C{owner} is told
         so at once.
@@ -182,30 +251,20 @@ class Call:
         if self.isEstablished:
             tell(owner.callEstablished, self)
 
-    def refuse(self, result: int, error: int = GeneralError.NONE, cause: int = 0) -> None:
+    def refuse(self, reason: Refusal) -> None:
         """
-        As PAC: turn the call down, in the codes of section 2.8.  Harmless where it has ended.
+        As PAC: turn the call down.  Harmless where it has ended.
 
         @raise CallError: it has been accepted, or isn't ours to refuse.
         """
-        if self.state is CallState.ENDED:
-            return
-        if self.role is not Role.PAC or self.owner is not None:
-            raise CallError(f"{self!r} can't be refused")
-        self._reply(result, error, cause)
-        self.finish(f"refused: {describe(OutgoingCallResult, result)}")
+        result, cause = _REFUSALS[reason]
+        self._turnDown(result, cause)
 
-    def hangUp(
-        self,
-        cause: str,
-        result: int = DisconnectResult.ADMIN_SHUTDOWN,
-        error: int = GeneralError.NONE,
-        causeCode: int = CauseCode.NORMAL_CALL_CLEARING,
-    ) -> None:
+    def hangUp(self, cause: str) -> None:
         """
-        End the call: the PAC sends a Call-Disconnect-Notify with these codes, and the call is over;
-        the PNS sends a Call-Clear-Request, and it is over with the peer's notification or soon
-        after.  Harmless where the call is over or ending.
+        End the call: the PAC sends a Call-Disconnect-Notify, and the call is over; the PNS sends a
+        Call-Clear-Request, and it is over with the peer's notification or soon after.  Harmless
+        where the call is over or ending.
         """
         if self.role is Role.PNS:
             if self.state in (CallState.WAIT_REPLY, CallState.ESTABLISHED):
@@ -215,10 +274,25 @@ class Call:
                 self.wait(self.connection.within(clear), self._notNotified)
                 self.connection.send(clear)
         elif self.owner is None:
-            self.refuse(OutgoingCallResult.DO_NOT_ACCEPT)
+            self.refuse(Refusal.STOPPING)
         elif self.isEstablished:
-            self._notify(result, error, causeCode)
+            self._notify(*_CODES.get(codeOf(cause), _GENERAL))
             self.finish(cause)
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        See L{ICall.authenticated}: the control connection keeps its place from now on.
+        """
+        self.connection.isProven = True
+
+    def openChannel(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
+        """
+        See L{ICall.openChannel}.
+        """
+        channels = self.connection.channels
+        if channels is None:
+            raise CallError(f"{self!r} has no GRE port")
+        return channels.open(self, owner, dataPath)
 
     # The control connection's side.
 
@@ -282,13 +356,6 @@ class Call:
         code = Termination.LOST_CARRIER if lost else Termination.USER_REQUEST
         self.finish(self.cause or Cause(text, code))
 
-    def linkInfoSet(self, message: SetLinkInfo) -> None:
-        """
-        A Set-Link-Info came.
-        """
-        if self.owner is not None and self.isEstablished:
-            tell(self.owner.linkInfoSet, self, message.sendACCM, message.receiveACCM)
-
     def finish(self, cause: str) -> None:
         """
         The call is over, nothing more is sent for it. Calling this again does nothing.
@@ -313,8 +380,16 @@ class Call:
     def _cancel(self) -> None:
         self._timer = cancelled(self._timer)
 
+    def _turnDown(self, result: int, cause: int = 0) -> None:
+        if self.state is CallState.ENDED:
+            return
+        if self.role is not Role.PAC or self.owner is not None:
+            raise CallError(f"{self!r} can't be refused")
+        self._reply(result, cause=cause)
+        self.finish(f"refused: {describe(OutgoingCallResult, result)}")
+
     def _notAnswered(self) -> None:
-        self.refuse(OutgoingCallResult.TIME_OUT)
+        self._turnDown(OutgoingCallResult.TIME_OUT)
 
     def _notReplied(self) -> None:
         text = "the peer didn't answer the Outgoing-Call-Request"

@@ -14,10 +14,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
+from pptpgw.interfaces import ICallOwner
 from pptpgw.pptp import messages
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.owner import CallOwner, ConnectionOwner, ControlTransport, tell
+from pptpgw.pptp.owner import Channels, ConnectionOwner, ControlTransport, tell
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.timer import cancelled
@@ -57,6 +58,7 @@ class ControlConnection:
         "_transport",
         "callIDs",
         "calls",
+        "channels",
         "clock",
         "closeReason",
         "counters",
@@ -83,7 +85,12 @@ class ControlConnection:
         localAddress: str,
         peerAddress: str,
         counters: Counters | None = None,
+        channels: Channels | None = None,
     ) -> None:
+        """
+        @param channels: opens the channels of calls, for a data path in Python; None where there is
+            none.
+        """
         self.clock = clock
         self.settings = settings
         self.callIDs = callIDs
@@ -92,6 +99,7 @@ class ControlConnection:
         self.localAddress = localAddress
         self.peerAddress = peerAddress
         self.counters = Counters() if counters is None else counters
+        self.channels = channels
         self.calls: dict[int, Call] = {}
         self.hadCall = False
         self.isProven = False
@@ -168,7 +176,7 @@ class ControlConnection:
 
     # The owner's side.
 
-    def placeCall(self, owner: CallOwner, calledNumber: bytes = b"") -> Call:
+    def placeCall(self, owner: ICallOwner, calledNumber: bytes = b"") -> Call:
         """
         As PNS: ask the peer for a call; C{owner} is told what becomes of it.
 

@@ -197,12 +197,8 @@ def pptp_WAN_ERROR_NOTIFY(connection: ControlConnection, message: Message) -> No
 
 def pptp_SET_LINK_INFO(connection: ControlConnection, message: SetLinkInfo) -> None:
     """
-    The peer's ACCMs, which mean nothing without asynchronous framing; also for calls that are
-    over.
+    The peer's ACCMs, which mean nothing without asynchronous framing.
     """
-    call = connection.calls.get(message.peerCallID) or _callOfPeer(connection, message.peerCallID)
-    if call is not None:
-        call.linkInfoSet(message)
 
 
 def _callOfPeer(connection: ControlConnection, callID: int) -> Call | None:

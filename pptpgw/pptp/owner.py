@@ -6,9 +6,11 @@ transport below them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec
 from typing import Protocol as TypingProtocol
 
+from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.log import Logger
 
 if TYPE_CHECKING:
@@ -19,24 +21,31 @@ _log = Logger()
 _P = ParamSpec("_P")
 
 
-class CallOwner(TypingProtocol):
+@dataclass(frozen=True, slots=True)
+class Ends:
     """
-    Whose call it is.
+    The two ends of one call's GRE tunnel (RFC 2637 section 4.1).
+
+    @ivar localAddress: our IPv4 address, dotted.
+    @ivar peerAddress: the peer's IPv4 address, dotted.
+    @ivar localCallID: the call id in the GRE packets that we receive.
+    @ivar peerCallID: the call id to put into those that we send.
     """
 
-    def callEstablished(self, call: Call) -> None:
-        """
-        Both call ids are known: the tunnel can carry packets.
-        """
+    localAddress: str
+    peerAddress: str
+    localCallID: int
+    peerCallID: int
 
-    def callEnded(self, call: Call, cause: str) -> None:
-        """
-        The call is over; told exactly once for each call that was accepted or placed.
-        """
 
-    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
+class Channels(TypingProtocol):
+    """
+    What opens the channels of calls.
+    """
+
+    def open(self, call: Call, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
         """
-        The peer sent a Set-Link-Info (section 2.15).
+        See L{pptpgw.interfaces.ICall.openChannel}.
         """
 
 

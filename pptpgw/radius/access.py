@@ -15,6 +15,7 @@ from pptpgw.auth.credentials import (
 )
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Caller
+from pptpgw.radius.nas import ipv4
 from pptpgw.radius.packet import LONGEST_VALUE, Request
 from pptpgw.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
 
@@ -28,11 +29,8 @@ _CHUNK_OCTETS = 243
 What of an encrypted password fits into one MS-CHAP-NT-Enc-PW.
 """
 
-_VIRTUAL = 5
 _FRAMED = 2
 _PPP = 1
-_PPTP = 1
-_IPV4 = 1
 
 
 def describe(request: Request, caller: Caller | None, identifier: str, address: str) -> None:
@@ -44,22 +42,24 @@ def describe(request: Request, caller: Caller | None, identifier: str, address: 
     """
     request.add("NAS-Identifier", identifier)
     if caller is not None:
-        address = address or caller.called
+        address = address or ipv4(caller.called)
     if address:
         request.add("NAS-IP-Address", address)
-    request.add("NAS-Port-Type", _VIRTUAL)
     request.add("Service-Type", _FRAMED)
     request.add("Framed-Protocol", _PPP)
-    request.add("Tunnel-Type", _PPTP)
-    request.add("Tunnel-Medium-Type", _IPV4)
     if caller is not None:
+        tunnel = caller.tunnel
+        request.add("NAS-Port-Type", tunnel.portType)
+        if tunnel.type:
+            request.add("Tunnel-Type", tunnel.type)
+            request.add("Tunnel-Medium-Type", tunnel.medium)
+            request.add("Tunnel-Client-Endpoint", caller.address)
+            request.add("Tunnel-Server-Endpoint", caller.called)
         request.add("NAS-Port", caller.port)
         request.add("Calling-Station-Id", caller.address)
         request.add("Called-Station-Id", caller.called)
-        request.add("Tunnel-Client-Endpoint", caller.address)
-        request.add("Tunnel-Server-Endpoint", caller.called)
         request.add("Acct-Session-Id", caller.session)
-        request.add("Connect-Info", "PPTP")
+        request.add("Connect-Info", tunnel.title)
 
 
 def prove(request: Request, credentials: ClaimCredentials) -> None:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from struct import Struct, error
 
 from pptpgw.error import Malformed
-from pptpgw.radius.nas import NAS
+from pptpgw.radius.nas import NAS, ipv4
 from pptpgw.radius.packet import LONGEST_VALUE, Request
 from pptpgw.session.session import Session
 
@@ -39,9 +39,7 @@ The networks of a session by the names of its network protocols.
 
 _TIME = Struct(">Q")
 _LENGTHS = Struct(">BB")
-_VIRTUAL, _FRAMED, _PPP = 5, 2, 1
-# Untagged: RFC 2868 sections 3.1 and 3.2.
-_PPTP = _IPV4 = b"\0\0\0\x01"
+_FRAMED, _PPP = 2, 1
 
 
 def general(nas: NAS, run: bytes, status: int) -> Attributes:
@@ -63,7 +61,7 @@ def _identity(nas: NAS, called: str) -> Attributes:
     """
     Who we are; where no address is ours by name, the one that was called.
     """
-    addresses = [str(address) for address in nas.addresses] or [called]
+    addresses = [str(address) for address in nas.addresses] or [ipv4(called)]
     return (
         ("NAS-Identifier", nas.identifier),
         *(("NAS-IP-Address", IPv4Address(one).packed) for one in addresses[:1] if one),
@@ -83,17 +81,29 @@ def describe(nas: NAS, session: Session, networks: Networks, status: int) -> Att
         ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
         *_identity(nas, session.called),
         ("NAS-Port", integer(session.number)),
-        ("NAS-Port-Type", integer(_VIRTUAL)),
+        ("NAS-Port-Type", integer(session.tunnel.portType)),
         ("Service-Type", integer(_FRAMED)),
         ("Framed-Protocol", integer(_PPP)),
         ("Calling-Station-Id", session.caller.encode()),
-        ("Tunnel-Type", _PPTP),
-        ("Tunnel-Medium-Type", _IPV4),
         ("Called-Station-Id", session.called.encode()),
-        ("Tunnel-Client-Endpoint", session.caller.encode()),
-        ("Tunnel-Server-Endpoint", session.called.encode()),
+        *_tunnel(session),
         *_addresses(networks),
         *(("Class", one) for one in session.profile.accountingClass),
+    )
+
+
+def _tunnel(session: Session) -> Attributes:
+    """
+    The attributes of its tunnel, untagged (RFC 2868 section 3), where RADIUS has a number for it.
+    """
+    tunnel = session.tunnel
+    if not tunnel.type:
+        return ()
+    return (
+        ("Tunnel-Type", integer(tunnel.type)),
+        ("Tunnel-Medium-Type", integer(tunnel.medium)),
+        ("Tunnel-Client-Endpoint", session.caller.encode()),
+        ("Tunnel-Server-Endpoint", session.called.encode()),
     )
 
 

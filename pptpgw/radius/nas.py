@@ -8,6 +8,16 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 
+def ipv4(address: str) -> str:
+    """
+    C{address} if it is an IPv4 address, dotted, and otherwise an empty text.
+    """
+    try:
+        return str(IPv4Address(address))
+    except ValueError:
+        return ""
+
+
 class NAS(NamedTuple):
     """
     The network access server that we are.

@@ -12,8 +12,13 @@ from ipaddress import IPv4Network, IPv6Network
 from time import monotonic
 
 from pptpgw.counters import Counters
-from pptpgw.interfaces import ISubscriber
+from pptpgw.interfaces import ISubscriber, TunnelKind
 from pptpgw.profile import Profile
+
+UNKNOWN = TunnelKind("", "")
+"""
+The tunnel of a session that isn't of a call.
+"""
 
 
 class Session:
@@ -24,7 +29,8 @@ class Session:
     @ivar identifier: a text that no other session has, not even one of another run.
     @ivar profile: what its user's account allows it now.
     @ivar user: the user's name, as the account has it.
-    @ivar caller: the address (dotted) that the call came from; C{called}: ours that it went to.
+    @ivar caller: the address, in text, that the call came from; C{called}: ours that it went to.
+    @ivar tunnel: what tunnel it came by.
     @ivar since: when it began, in seconds since 1970, for people and records; L{duration} says for
         how long it has gone on.
     @ivar authentication: the name of the method that proved it, C{mschapv2} for one.
@@ -48,6 +54,7 @@ class Session:
         "number",
         "profile",
         "since",
+        "tunnel",
     )
 
     def __init__(
@@ -72,6 +79,7 @@ class Session:
         self.since = since
         self.counters = counters
         self.called = ""
+        self.tunnel = UNKNOWN
         self.authentication = "none"
         self.encryption = "not encrypted"
         self.networks: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {}

@@ -164,13 +164,21 @@ def call() -> None:
     from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
     from pptpgw.ports.gre import GREPort
     from pptpgw.ppp.settings import Identity, LinkSettings
+    from pptpgw.tunnels.pptp.channel import GREChannels
 
     ports = {source: GREPort(reactor, source, Counters()) for source in SOURCES}
     for port in ports.values():
         port.startListening()
-    path = PythonDataPath(reactor, lambda address: ports[address])
+    path = PythonDataPath(reactor)
     endpoints = [
-        PPTPClientEndpoint(reactor, SERVER, dataPath=path, bindAddress=source) for source in SOURCES
+        PPTPClientEndpoint(
+            reactor,
+            SERVER,
+            dataPath=path,
+            channels=GREChannels(lambda address: ports[address]),
+            bindAddress=source,
+        )
+        for source in SOURCES
     ]
     settings = [
         LinkSettings(identity=Identity(f"caller{number}".encode(), PASSWORD.encode(), (MSCHAPV2,)))

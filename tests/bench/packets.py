@@ -65,10 +65,12 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
 
     from pptpgw.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
-    from pptpgw.interfaces import IChannelOwner, MPPEParameters, Tunnel
+    from pptpgw.interfaces import IChannelOwner, MPPEParameters
     from pptpgw.network.environment import Environment
     from pptpgw.ports.gre import GREPort
     from pptpgw.ports.tun import TUNPort
+    from pptpgw.pptp.owner import Ends
+    from pptpgw.tunnels.pptp.channel import GREChannel
     from tests.bench.case import CASES, LARGEST, TUN, Server
 
     @implementer(IChannelOwner)
@@ -91,12 +93,12 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
     counters = Counters()
     port = GREPort(reactor, "", counters)
     tun = TUNPort(reactor, TUN, counters)
-    dataPath = PythonDataPath(reactor, lambda address: port, tun)
+    dataPath = PythonDataPath(reactor, tun)
     port.startListening()
     tun.startReading()
     subprocess.run(["ip", "link", "set", TUN, "mtu", "1500", "up"], check=True)
-    tunnels = Tunnel(SERVER, PEER, CALL, 9), Tunnel(GATE, BEYOND, CALL, 9)
-    channels = [dataPath.openChannel(tunnel, Owner()) for tunnel in tunnels]
+    calls = Ends(SERVER, PEER, CALL, 9), Ends(GATE, BEYOND, CALL, 9)
+    channels = [GREChannel(dataPath, Owner(), ends, port) for ends in calls]
     for channel in channels:
         channel.setFraming(True, True)
         if encrypted:

@@ -160,11 +160,15 @@ def call() -> None:
     from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
     from pptpgw.ports.gre import GREPort
     from pptpgw.ppp.settings import Identity, LinkSettings
+    from pptpgw.tunnels.pptp.channel import GREChannels
 
     port = GREPort(reactor, "", Counters())
     port.startListening()
     endpoint = PPTPClientEndpoint(
-        reactor, SERVER, dataPath=PythonDataPath(reactor, lambda address: port)
+        reactor,
+        SERVER,
+        dataPath=PythonDataPath(reactor),
+        channels=GREChannels(lambda address: port),
     )
     settings = [
         LinkSettings(identity=Identity(f"caller{number}".encode(), PASSWORD.encode(), (MSCHAPV2,)))

@@ -16,8 +16,8 @@ from struct import Struct
 
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.interfaces import IKeys
-from pptpgw.line import HEAD_START
 from pptpgw.ppp import mppe, mschap
+from pptpgw.pptp.call import HEAD_START
 from pptpgw.wire.gre import decode
 from tests.clients.world import BEHIND, World, packet
 

@@ -8,8 +8,8 @@ import pytest
 
 from pptpgw.auth import protocols
 from pptpgw.interfaces import IAuthenticationProtocol, IKeys
-from pptpgw.line import HEAD_START
 from pptpgw.ppp.lcpoption import optionOf
+from pptpgw.pptp.call import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,

@@ -31,6 +31,8 @@ from pptpgw.pptp.owner import ControlTransport
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.pool import AddressPool
+from pptpgw.testing import answering
+from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
@@ -130,7 +132,7 @@ class World:
             self.clock,
             settings,
             networks,
-            PythonDataPath(self.clock, lambda address: self.gre, self.tun),
+            PythonDataPath(self.clock, self.tun),
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
         )
 
@@ -142,10 +144,11 @@ class World:
             self.clock,
             ConnectionSettings(),
             self.callIDs,
-            self.gateway,
+            answering(self.gateway),
             Role.PAC,
             SERVER,
             address,
+            channels=GREChannels(lambda address: self.gre),
         )
         connection.connectionMade(transport)
         return connection

@@ -23,13 +23,14 @@ from pptpgw.datapath.capture import (
     LEFT_OUT,
     WAITING_LIMIT,
     Capture,
-    CapturingChannel,
     RecordingDecryptor,
+    capturing,
 )
-from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.mppe import Decryptor, Encryptor
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.interfaces import Attachment, IChannel, MPPEParameters, Tunnel
+from pptpgw.interfaces import Attachment, IChannel, MPPEParameters
+from pptpgw.pptp.owner import Ends
+from pptpgw.tunnels.pptp.channel import GREChannel
 from tests.datapath.test_python import KEY, LOCAL, PEER, MemoryGRE, MemoryTUN, Owner, packet
 
 IN, OUT = b"\0", b"\1"
@@ -82,7 +83,7 @@ class World:
         self.clock.advance(BEGAN)
         self.gre = MemoryGRE()
         self.tun = MemoryTUN()
-        self.dataPath = PythonDataPath(self.clock, lambda address: self.gre, self.tun)
+        self.dataPath = PythonDataPath(self.clock, self.tun)
         self.sink = MemorySink()
         self.counters = Counters()
         self.capture = Capture(self.sink, size, self.counters, self.clock.seconds)
@@ -113,11 +114,11 @@ class Call:
         self.gre = world.gre
         self.number = number
         self.sequence = 0
-        tunnel = Tunnel(LOCAL, PEER, number, number + 1)
         self.owner = Owner()
-        self.channel = CapturingChannel(
-            world.capture, world.clock, tunnel, self.owner, world.gre, world.dataPath
-        )
+        kind: Any = capturing(GREChannel)
+        ends = Ends(LOCAL, PEER, number, number + 1)
+        self.channel = kind(world.dataPath, self.owner, ends, world.gre)
+        self.channel.captureBy(world.capture, PEER)
 
     def arrive(self, protocol: int, *frames: bytes, sequence: int | None = None) -> None:
         """
@@ -151,15 +152,13 @@ def frames(world: World) -> list[bytes]:
 
 def test_interface(call: Call) -> None:
     assert verifyObject(IChannel, call.channel)
-    assert not hasattr(call.channel, "__dict__")
 
 
 def test_offItCostsNothing(world: World) -> None:
     """
     A channel that isn't captured is the plain one: no method of it asks.
     """
-    channel = world.dataPath.openChannel(Tunnel(LOCAL, PEER, 7, 8), Owner())
-    assert type(channel) is Channel
+    assert world.dataPath.channelClass(GREChannel) is GREChannel
 
 
 class TestReceived:

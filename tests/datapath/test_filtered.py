@@ -34,7 +34,7 @@ class Fixture:
         self.sent: list[bytes] = []
         self.local: list[bytes] = []
         self.tun = MemoryTUN()
-        self.path = PythonDataPath(Clock(), lambda address: pytest.fail(address), self.tun)
+        self.path = PythonDataPath(Clock(), self.tun)
         self.attachment = Attachment(
             (ip_network(ENDS[protocol][0]),), local=self.local.append, permits=gate
         )

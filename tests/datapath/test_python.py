@@ -16,7 +16,6 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import recovery
-from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.edges import Receive
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.datapath.network import NOT_DELIVERED, SPOOFED, TOO_BIG
@@ -27,16 +26,17 @@ from pptpgw.interfaces import (
     IChannelOwner,
     IDataPath,
     MPPEParameters,
-    Tunnel,
 )
+from pptpgw.pptp.owner import Ends
 from pptpgw.pptp.window import DUPLICATE
+from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.wire.checksum import checksum
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
 LOCAL = "192.0.2.1"
 PEER = "192.0.2.2"
-TUNNEL = Tunnel(LOCAL, PEER, 7, 9)
+ENDS = Ends(LOCAL, PEER, 7, 9)
 SUBSCRIBER = IPv4Network("10.77.0.10/32")
 KEY = bytes(range(16))
 ANOTHER = bytes(range(16, 32))
@@ -129,9 +129,15 @@ class Fixture:
         self.gre = MemoryGRE()
         self.tun = MemoryTUN()
         self.owner = Owner()
-        self.dataPath = PythonDataPath(self.clock, lambda address: self.gre, self.tun, mssClamp)
-        self.channel: Channel = self.dataPath.openChannel(TUNNEL, self.owner)
+        self.dataPath = PythonDataPath(self.clock, self.tun, mssClamp)
+        self.channel = self.opened(ENDS, self.owner)
         self.sequence = 0
+
+    def opened(self, ends: Ends, owner: Owner) -> GREChannel:
+        """
+        Open the channel of a call between C{ends}.
+        """
+        return GREChannel(self.dataPath, owner, ends, self.gre)
 
     def open(self, mtu: int = 1400) -> None:
         self.channel.openNetwork(0x21, Attachment((SUBSCRIBER,), mtu))
@@ -256,9 +262,9 @@ class TestReceiving:
         """
         network = IPv4Network("10.77.0.0/16")
         path.channel.openNetwork(0x21, Attachment((IPv4Network("10.9.0.1"), network)))
-        sharing = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.3", 8, 10), Owner())
+        sharing = path.opened(Ends(LOCAL, "192.0.2.3", 8, 10), Owner())
         sharing.openNetwork(0x21, Attachment((IPv4Network("10.9.0.2"), network)))
-        other = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.4", 9, 11), Owner())
+        other = path.opened(Ends(LOCAL, "192.0.2.4", 9, 11), Owner())
         other.openNetwork(0x21, Attachment((SUBSCRIBER, IPv4Network("10.77.8.0/24"))))
         for source in ("10.77.0.10", "10.77.8.1"):
             path.arrive(b"\x21" + packet(source=source))
@@ -551,7 +557,7 @@ class TestSending:
         assert path.clock.getDelayedCalls() == []
 
     def test_routes(self, path: Fixture) -> None:
-        other = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.3", 8, 10), Owner())
+        other = path.opened(Ends(LOCAL, "192.0.2.3", 8, 10), Owner())
         path.open()
         other.openNetwork(0x21, Attachment((IPv4Network("10.77.0.0/16"),)))
         path.tun.receive(packet(destination="10.77.0.10"))
@@ -813,7 +819,7 @@ class TestClosing:
 
     def test_theNewerSessionKeepsItsRoute(self, path: Fixture) -> None:
         path.open()
-        newer = path.dataPath.openChannel(Tunnel(LOCAL, "192.0.2.3", 8, 10), Owner())
+        newer = path.opened(Ends(LOCAL, "192.0.2.3", 8, 10), Owner())
         newer.openNetwork(0x21, Attachment((SUBSCRIBER,)))
         path.channel.close()
         path.tun.receive(packet(destination="10.77.0.10"))
@@ -821,6 +827,6 @@ class TestClosing:
 
     def test_noNetworkToDeliverTo(self) -> None:
         gre = MemoryGRE()
-        channel = PythonDataPath(Clock(), lambda address: gre).openChannel(TUNNEL, Owner())
+        channel = GREChannel(PythonDataPath(Clock()), Owner(), ENDS, gre)
         with pytest.raises(ValueError):
             channel.openNetwork(0x21, Attachment((SUBSCRIBER,)))

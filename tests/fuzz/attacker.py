@@ -27,6 +27,7 @@ from pptpgw.error import CallError
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire import ppp
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
@@ -189,7 +190,8 @@ class Attackers:
         endpoint = PPTPClientEndpoint(
             self._reactor,
             GATEWAY,
-            dataPath=PythonDataPath(self._reactor, lambda address: self._port),
+            dataPath=PythonDataPath(self._reactor),
+            channels=GREChannels(lambda address: self._port),
             bindAddress=ADDRESS,
             timeout=CALL_SECONDS,
         )

@@ -8,10 +8,10 @@ lost every call ends, and nothing is left.
 from __future__ import annotations
 
 from pptpgw.error import CallError, Exhausted
+from pptpgw.interfaces import Refusal
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.rules import Role, State
 from pptpgw.wire.pptp import CONTROL_MESSAGE, LONGEST, MAGIC_COOKIE, MESSAGES, encode
-from pptpgw.wire.pptpcode import OutgoingCallResult
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
 from tests.pptp.test_connection import SETTINGS, Bench
@@ -41,7 +41,7 @@ def _run(bench: Bench, reader: Reader) -> None:
     def decide(call: Call) -> None:
         choice = (decision >> 2 * (len(bench.requested) % 4)) & 3
         if choice == 0:
-            call.refuse(OutgoingCallResult.BUSY)
+            call.refuse(Refusal.BUSY)
         elif choice == 1:
             undecided.append(call)
         else:
@@ -105,7 +105,7 @@ def _act(bench: Bench, reader: Reader, undecided: list[Call], took: list[Call]) 
     elif kind == 2 and living:
         reader.choose(living).hangUp("enough")
     elif kind == 3 and undecided:
-        undecided.pop().refuse(OutgoingCallResult.BUSY)
+        undecided.pop().refuse(Refusal.BUSY)
     elif kind == 4:
         bench.connection.stop("enough")
 

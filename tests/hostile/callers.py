@@ -35,7 +35,8 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.session import Session
-from pptpgw.testing import joined
+from pptpgw.testing import answering, joined
+from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire import ppp
 from tests.hostile.wire import MemoryGRE
 from tests.hostile.world import CONFIGURATION, MRU, SERVER, USERS, World
@@ -55,13 +56,27 @@ class Caller:
         self.address = address = world.address()
         clock = world.clock
         gre = MemoryGRE(world.wire, address)
-        owner = ClientConnection(clock, PythonDataPath(clock, lambda address: gre), 3600)
+        owner = ClientConnection(clock, PythonDataPath(clock), 3600)
         settings = ConnectionSettings()
         self.pns = ControlConnection(
-            clock, settings, CallIDs(clock, rest=0), owner, Role.PNS, address, SERVER
+            clock,
+            settings,
+            CallIDs(clock, rest=0),
+            owner,
+            Role.PNS,
+            address,
+            SERVER,
+            channels=GREChannels(lambda address: gre),
         )
         self.pac = ControlConnection(
-            clock, settings, world.callIDs, world.gateway, Role.PAC, SERVER, address
+            clock,
+            settings,
+            world.callIDs,
+            answering(world.gateway),
+            Role.PAC,
+            SERVER,
+            address,
+            channels=world.channels,
         )
         joined(clock, self.pns, self.pac)
         world.run(0.004)
@@ -77,8 +92,9 @@ class Caller:
         owner.opened.addBoth(lambda result: None)
         owner.placeCall(link, protocols).addBoth(lambda result: None)
         (call,) = self.pns.calls.values()
-        assert isinstance(call.owner, ClientCall)
-        self.call = call.owner
+        placed: Any = call.owner
+        assert isinstance(placed, ClientCall)
+        self.call = placed
 
     @property
     def line(self) -> Line:
@@ -86,7 +102,7 @@ class Caller:
         The gateway's end, while there is one.
         """
         for line in self.world.gateway.lines:
-            if line.call.peerAddress == self.address:
+            if line.caller.address == self.address:
                 return line
         raise AssertionError("the call is over")
 
@@ -112,7 +128,7 @@ class Caller:
         """
         Whether the gateway has the call still.
         """
-        return any(line.call.peerAddress == self.address for line in self.world.gateway.lines)
+        return any(line.caller.address == self.address for line in self.world.gateway.lines)
 
     def say(self, protocol: int, information: bytes) -> None:
         """

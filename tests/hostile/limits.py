@@ -110,7 +110,7 @@ LIMITS_PER_CALL = {
     "Negotiator.granted": 20,
     "Negotiator.allowed": 14 * 256,
     "NetworkPhase._networks": 12,
-    "Channel._networks": 15,
+    "GREChannel._networks": 15,
     "Hub.members": 14,
     "MPLSNetwork._neighbours": 1,
     "MPLSNetwork._open": 1,

@@ -13,6 +13,7 @@ import pytest
 
 from pptpgw.datapath.early import EARLY, LIMIT
 from pptpgw.ppp.automaton import RESTART_SECONDS
+from pptpgw.pptp.call import Call
 from pptpgw.pptp.window import REACH
 from pptpgw.wire import gre, ppp
 from tests.hostile.callers import Caller, Honest
@@ -41,7 +42,9 @@ class Blind:
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
         self.wire = caller.world.wire
-        self.callID = caller.line.call.localCallID
+        call = caller.line.call
+        assert isinstance(call, Call)
+        self.callID = call.localCallID
         self.random = Random(37)
 
     def send(self, number: int, protocol: int = ppp.LCP, information: bytes = TERMINATE) -> None:

@@ -25,17 +25,16 @@ from pptpgw.interfaces import IDataPath, INetwork, ISubscriber
 from pptpgw.lifecycle import STOP_SECONDS
 from pptpgw.log import PER_SOURCE
 from pptpgw.ports.clockwatch import ClockWatch
-from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.linefile import QueuedLines
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
-from pptpgw.ports.tcp import TCPPort
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.service import GatewayService
 from pptpgw.session.ledger import Ledger
 from pptpgw.session.refusal import Refusals
+from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPTunnel
 from pptpgw.wire.pptp import StartControlConnectionRequest, encode
 from tests.hostile.world import checker
 from tests.ports.test_control import TCP
@@ -94,12 +93,13 @@ class NoDataPath:
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """
-    Have gateways be made with other networks, and without a data path.
+    Have gateways be made with other networks, and without a data path and GRE.
     """
 
     def use(**networks: FaultyNetwork) -> None:
         monkeypatch.setattr(build, "makeNetworks", lambda *arguments: networks)
         monkeypatch.setattr(build, "makeDataPath", lambda *arguments: NoDataPath())
+        monkeypatch.setattr(GREPorts, "start", lambda self: None)
 
     return use
 
@@ -131,9 +131,9 @@ def test_aNetworkThatDoesNotStartOrStop(
 
 
 PARTS: tuple[tuple[type, str], ...] = (
-    (TCPPort, "stopService"),
+    (PPTPTunnel, "stopListening"),
     (Gateway, "stop"),
-    (ControlFactory, "stop"),
+    (PPTPTunnel, "stop"),
     (Masquerade, "stop"),
     (Hooks, "stop"),
     (Ledger, "stop"),

@@ -30,6 +30,7 @@ from pptpgw.network.bridge.network import BridgeNetwork
 from pptpgw.network.environment import Environment
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.hostile.wire import DELAY, Device, Kernel, MemoryGRE, Wire
 
 SERVER = "192.0.2.1"
@@ -137,7 +138,8 @@ class World:
             else:
                 self.networks[name] = factory.makeNetwork(section, environment)
         gre = MemoryGRE(self.wire, SERVER)
-        self.dataPath = PythonDataPath(clock, lambda address: gre, self.kernel)
+        self.channels = GREChannels(lambda address: gre)
+        self.dataPath = PythonDataPath(clock, self.kernel)
         self.gateway = Gateway(
             clock,
             LinkSettings(

@@ -50,6 +50,7 @@ from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import echoRequest, isEchoReply
+from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.checksum import checksum
 
 assert isinstance(reactor, ReactorBase)
@@ -169,8 +170,14 @@ class Commands(LineOnlyReceiver):
     def __init__(self, host: str) -> None:
         gre = GREPort(reactor, "", Counters())
         gre.startListening()
-        dataPath = PythonDataPath(reactor, lambda address: gre)
-        self._endpoint = PPTPClientEndpoint(reactor, host, dataPath=dataPath, timeout=8)
+        dataPath = PythonDataPath(reactor)
+        self._endpoint = PPTPClientEndpoint(
+            reactor,
+            host,
+            dataPath=dataPath,
+            channels=GREChannels(lambda address: gre),
+            timeout=8,
+        )
         self._connection: ClientConnection | None = None
         self._calls: list[Placed] = []
 

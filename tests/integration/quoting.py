@@ -19,6 +19,7 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.selfcall import echoRequest, isEchoReply
+from pptpgw.tunnels.pptp.channel import GREChannels
 
 TIMEOUT = 5
 
@@ -30,7 +31,11 @@ async def call(reactor: Any, host: str, user: str, password: str) -> None:
     gre = GREPort(reactor, "", Counters())
     gre.startListening()
     endpoint = PPTPClientEndpoint(
-        reactor, host, dataPath=PythonDataPath(reactor, lambda address: gre), timeout=TIMEOUT
+        reactor,
+        host,
+        dataPath=PythonDataPath(reactor),
+        channels=GREChannels(lambda address: gre),
+        timeout=TIMEOUT,
     )
     quoted: Deferred[bytes] = Deferred()
     pong: Deferred[bytes] = Deferred()

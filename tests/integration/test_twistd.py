@@ -76,12 +76,12 @@ class TestCommandLine:
         Everything that is wrong in it is said, and nothing else.
         """
         path = tmp_path / "bad.toml"
-        path.write_text("[listen]\nport = 70000\nprot = 3\n[lnk]\n")
+        path.write_text("[pptp]\nport = 70000\nprot = 3\n[lnk]\n")
         done = twistd("--config", str(path), "--check-config")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            f"{path}: [listen] port = 70000: must be a whole number from 0 to 65535\n"
-            f"{path}: unknown key prot in [listen]: did you mean port?\n"
+            f"{path}: [pptp] port = 70000: must be a whole number from 0 to 65535\n"
+            f"{path}: unknown key prot in [pptp]: did you mean port?\n"
             f"{path}: unknown section [lnk]: did you mean link?\n"
         )
 

@@ -26,6 +26,7 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.tunnels.pptp.channel import GREChannels
 
 
 def say(*words: str) -> None:
@@ -72,8 +73,14 @@ async def call(reactor: Any, host: str, user: str, password: str) -> None:
     """
     gre = GREPort(reactor, "", Counters())
     gre.startListening()
-    dataPath = PythonDataPath(reactor, lambda address: gre)
-    endpoint = PPTPClientEndpoint(reactor, host, dataPath=dataPath, timeout=20)
+    dataPath = PythonDataPath(reactor)
+    endpoint = PPTPClientEndpoint(
+        reactor,
+        host,
+        dataPath=dataPath,
+        channels=GREChannels(lambda address: gre),
+        timeout=20,
+    )
     connection = await endpoint.connect()
     ipcp = IPCP(IPv4Settings.client(printing(0x0021)))
     mplscp = MPLSCP(MPLSSettings(printing(0x0281), printing(0x0283)))

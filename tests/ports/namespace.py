@@ -144,10 +144,12 @@ def packets() -> None:
     """
     from pptpgw.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
-    from pptpgw.interfaces import Attachment, Tunnel
+    from pptpgw.interfaces import Attachment
     from pptpgw.ports.gre import GREPort
     from pptpgw.ports.netlink import NetlinkPort
     from pptpgw.ports.tun import TUNPort
+    from pptpgw.pptp.owner import Ends
+    from pptpgw.tunnels.pptp.channel import GREChannel
     from pptpgw.wire.checksum import checksum
     from pptpgw.wire.gre import decode, encode
     from tests.datapath.test_python import Owner
@@ -156,14 +158,14 @@ def packets() -> None:
     reactor = cast(Any, Readers())
     port, tun = GREPort(reactor, HERE, Counters()), TUNPort(reactor, "test%d", Counters())
     netlink = NetlinkPort(reactor, "")
-    dataPath = PythonDataPath(Clock(), lambda address: port, tun, interface=netlink)
+    dataPath = PythonDataPath(Clock(), tun, interface=netlink)
     port.startListening()
     tun.startReading()
     assert tun.name == "test0"
     netlink.name = tun.name
     netlink.configure(1400)
     netlink.addAddress(IPv4Interface(GATEWAY))
-    channel = dataPath.openChannel(Tunnel(HERE, PEER, 7, 9), Owner())
+    channel = GREChannel(dataPath, Owner(), Ends(HERE, PEER, 7, 9), port)
     channel.openNetwork(0x21, Attachment((IPv4Network(SUBSCRIBER),), 600))
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.settimeout(5)

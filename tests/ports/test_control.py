@@ -19,7 +19,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 
+from pptpgw.interfaces import ICallOwner
 from pptpgw.log import INTERVAL, PER_SOURCE
 from pptpgw.ports import control
 from pptpgw.ports.control import (
@@ -76,6 +78,7 @@ class TCP(StringTransport):
         self.reading = True
 
 
+@implementer(ICallOwner)
 class Owner:
     """
     Accepts every call, and remembers what it is told.
@@ -100,17 +103,14 @@ class Owner:
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
         self.closed.append(reason)
 
-    def callEstablished(self, call: Call) -> None:
+    def callEstablished(self, call: Any) -> None:
         if not self.established.called:
             self.established.callback(call)
 
-    def callEnded(self, call: Call, cause: str) -> None:
+    def callEnded(self, call: Any, cause: str) -> None:
         self.ended.append(cause)
         if not self.over.called:
             self.over.callback(cause)
-
-    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
-        pass
 
 
 class Port:

@@ -81,7 +81,7 @@ class PipeChannel:
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         self.sent.append((protocol, packet))
 
-    def setFraming(self, acfc: bool, pfc: bool) -> None:
+    def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         self.framing = (acfc, pfc)
 
     def setSendMPPE(self, parameters: MPPEParameters | None) -> None:

@@ -5,6 +5,7 @@ Tests of L{pptpgw.pptp.connection}, with L{pptpgw.pptp.rules} and L{pptpgw.pptp.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from zope.interface import implementer
 
 from pptpgw.error import CallError, Exhausted
+from pptpgw.interfaces import ICallOwner, Refusal
 from pptpgw.pptp import messages, owner
 from pptpgw.pptp.call import Call, CallState
 from pptpgw.pptp.callid import CallIDs
@@ -66,6 +68,7 @@ class Log:
         self.events.append(event)
 
 
+@implementer(ICallOwner)
 class Bench:
     """
     A control connection between a transport and an owner that remember what they are told.
@@ -82,7 +85,6 @@ class Bench:
         self.requested: list[Call] = []
         self.established: list[Call] = []
         self.ended: list[tuple[Call, str]] = []
-        self.linkInfo: list[tuple[Call, int, int]] = []
         self.decide: Callable[[Call], object] = lambda call: call.accept(self)
         self.connection = ControlConnection(
             self.clock, SETTINGS, self.callIDs, self, role, "192.0.2.1", "192.0.2.9"
@@ -120,14 +122,11 @@ class Bench:
         assert not connection.calls
         self.closed.append(reason)
 
-    def callEstablished(self, call: Call) -> None:
+    def callEstablished(self, call: Any) -> None:
         self.established.append(call)
 
-    def callEnded(self, call: Call, cause: str) -> None:
+    def callEnded(self, call: Any, cause: str) -> None:
         self.ended.append((call, cause))
-
-    def linkInfoSet(self, call: Call, sendACCM: int, receiveACCM: int) -> None:
-        self.linkInfo.append((call, sendACCM, receiveACCM))
 
     @property
     def discards(self) -> dict[str, int]:
@@ -789,7 +788,7 @@ def test_fuzz(
             accepted.append(call)
             call.accept(bench)
         elif decision == "refuse":
-            call.refuse(OutgoingCallResult.BUSY)
+            call.refuse(Refusal.BUSY)
 
     bench.decide = decide
     connection = bench.connection

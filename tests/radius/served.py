@@ -39,7 +39,7 @@ from pptpgw.session.current import Sessions
 from pptpgw.session.gate import Filters
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
 P = ParamSpec("P")
@@ -108,7 +108,7 @@ class Served:
             reactor, settings, self._ids, self._caller, Role.PNS, CALLER, SERVER
         )
         pac = ControlConnection(
-            reactor, settings, self.callIDs, self.gateway, Role.PAC, SERVER, CALLER
+            reactor, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, CALLER
         )
         joined(reactor, pns, pac)
 

@@ -26,6 +26,7 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
+from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
@@ -37,7 +38,7 @@ from pptpgw.wire import chap
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
 IDENTITY = b"\2\5\0\x09\1vera"
-CALLER = Caller("198.51.100.7", "203.0.113.1", 5, "abc00000005")
+CALLER = Caller("198.51.100.7", "203.0.113.1", 5, "abc00000005", PPTP)
 PROOF = b"\x09S=" + b"0123456789ABCDEF" * 2 + b"01234567"
 KEY = bytes(range(16))
 Answer = Callable[[bytes], bytes]

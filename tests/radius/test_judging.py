@@ -25,6 +25,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
 from pptpgw.ppp.algorithm import Answer
+from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.setup import makeClient
@@ -55,7 +56,7 @@ schlüssel Cleartext-Password := "wörter"
 router Cleartext-Password := "open sesame"
     Service-Type = Administrative-User
 """
-CALLER = Caller("198.51.100.7", "203.0.113.1", 5, "abc00000005")
+CALLER = Caller("198.51.100.7", "203.0.113.1", 5, "abc00000005", PPTP)
 METHODS = (PAP, CHAP, MSCHAP, MSCHAPV2)
 Method = CHAPProtocol | PAPProtocol
 

@@ -41,7 +41,8 @@ from pptpgw.profile import Profile
 from pptpgw.session.gate import Filters
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
-from pptpgw.testing import joined
+from pptpgw.testing import answering, joined
+from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.clients.world import BEHIND, SERVER, MemoryGRE, MemoryTUN, packet
 
 RULES = {
@@ -97,14 +98,28 @@ class Caller:
         wire, far = Wire(world.clock, address), Wire(world.clock, SERVER)
         wire.other, far.other = far, wire
         world.ports.append(far)
-        path = PythonDataPath(world.clock, lambda local: wire)
+        path = PythonDataPath(world.clock)
         caller = ClientConnection(world.clock, path, 60)
         settings = ConnectionSettings()
         pns = ControlConnection(
-            world.clock, settings, CallIDs(world.clock), caller, Role.PNS, address, SERVER
+            world.clock,
+            settings,
+            CallIDs(world.clock),
+            caller,
+            Role.PNS,
+            address,
+            SERVER,
+            channels=GREChannels(lambda local: wire),
         )
         pac = ControlConnection(
-            world.clock, settings, world.callIDs, world.gateway, Role.PAC, SERVER, address
+            world.clock,
+            settings,
+            world.callIDs,
+            answering(world.gateway),
+            Role.PAC,
+            SERVER,
+            address,
+            channels=GREChannels(lambda local: far),
         )
         joined(world.clock, pns, pac)
         world.run(0.02)
@@ -141,7 +156,7 @@ class World:
                 "ipv4": IPv4Network(IPv4(), environment, self.pool),
                 "ipv6": IPv6Sessions(IPv6(), environment),
             },
-            PythonDataPath(self.clock, lambda local: self.ports[-1], self.tun),
+            PythonDataPath(self.clock, self.tun),
             Authenticator(Portal(SubscriberRealm(), [self.checker])),
             [self.filters],
         )

@@ -55,7 +55,8 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.profile import Profile
-from pptpgw.testing import joined
+from pptpgw.testing import answering, joined
+from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 
@@ -194,13 +195,27 @@ class Caller:
 
     def __init__(self, world: World, address: str) -> None:
         gre = MemoryGRE(world.clock, world.wire, address)
-        connection = ClientConnection(
-            world.clock, PythonDataPath(world.clock, lambda address: gre), 30
-        )
+        connection = ClientConnection(world.clock, PythonDataPath(world.clock), 30)
         ids, settings = CallIDs(world.clock), ConnectionSettings()
-        pns = ControlConnection(world.clock, settings, ids, connection, Role.PNS, address, SERVER)
+        pns = ControlConnection(
+            world.clock,
+            settings,
+            ids,
+            connection,
+            Role.PNS,
+            address,
+            SERVER,
+            channels=GREChannels(lambda address: gre),
+        )
         pac = ControlConnection(
-            world.clock, settings, world.callIDs, world.gateway, Role.PAC, SERVER, address
+            world.clock,
+            settings,
+            world.callIDs,
+            answering(world.gateway),
+            Role.PAC,
+            SERVER,
+            address,
+            channels=world.channels,
         )
         joined(world.clock, pns, pac)
         world.run(0.02)
@@ -266,7 +281,8 @@ class World:
         self.written: list[bytes] = []
         gre = MemoryGRE(self.clock, self.wire, SERVER)
         self.tun = TUN()
-        self.dataPath = PythonDataPath(self.clock, lambda address: gre, self.tun)
+        self.channels = GREChannels(lambda address: gre)
+        self.dataPath = PythonDataPath(self.clock, self.tun)
         self.callIDs = CallIDs(self.clock)
         self.network = made(text, clock=self.clock)
         ipv4 = IPv4Factory()

@@ -1,0 +1,113 @@
+"""
+The channel of a call whose tunnel carries PPP frames in order and without sequence numbers: over a
+serial line, or over a stream.
+
+Frames may be lost all the same, and over datagrams they may come in another order. MPPE then goes
+by its coherency count alone (RFC 3078 section 3.1): of the states in which a frame could be the
+next one the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.recovery}).
+"""
+
+from __future__ import annotations
+
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, UNCOMPRESSED, Channel
+from pptpgw.datapath.edges import Receive
+from pptpgw.datapath.network import Network
+from pptpgw.error import Malformed
+from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
+from pptpgw.wire.ppp import decodeFrame
+
+FULL = "not sent: the transport is full"
+
+
+def _discard(sequence: int, protocol: int, frames: list[bytes]) -> None:
+    """
+    Take the frames of a channel that is closed.
+    """
+
+
+class FramedChannel(Channel):
+    """
+    A channel over an L{IFrameSender}.
+    """
+
+    __slots__ = ("_receive", "_sender")
+
+    def __init__(self, host: IChannelHost, owner: IChannelOwner, sender: IFrameSender) -> None:
+        super().__init__(host, owner)
+        self._sender = sender
+        self._receive: Receive = self._limited(self._framesReceived)
+
+    def received(self, frame: bytes) -> None:
+        """
+        Receive one PPP frame: protocol and information, with address and control before them unless
+        these were compressed.
+        """
+        try:
+            protocol, information = decodeFrame(frame)
+        except Malformed:
+            protocol, information = 0, frame
+        self._receive(0, protocol, [information])
+
+    def _framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
+        for information in frames:
+            self.counters.framesReceived += 1
+            self._frame(protocol, information)
+
+    def _unlimit(self) -> None:
+        """
+        See L{Channel._unlimit}.
+        """
+        self._receive = self._framesReceived
+
+    def transmit(self, network: Network, packet: bytes) -> None:
+        """
+        See L{Channel.transmit}. A packet that finds the transport full is counted and discarded,
+        before it is encrypted, so that the peer needn't recover from its loss.
+        """
+        counters = self.counters
+        encryptor = self._encryptor
+        if encryptor is None and self._required:
+            counters.discard(NOT_ENCRYPTED)
+            return
+        if self._sender.full:
+            counters.discard(FULL)
+            return
+        try:
+            if encryptor is None:
+                self._sender.send(network.prefix + packet)
+            else:
+                self._sender.send(encryptor.encrypt(self._mppePrefix, network.field, packet))
+        except OSError:
+            counters.discard(NOT_SENT)
+            return
+        counters.framesSent += 1
+        counters.packetsSent += 1
+        counters.octetsSent += len(packet)
+
+    def sendFrame(self, protocol: int, information: bytes) -> None:
+        """
+        See L{pptpgw.interfaces.IChannel.sendFrame}.
+        """
+        if self._closed:
+            return
+        try:
+            self._sender.send(UNCOMPRESSED + protocol.to_bytes(2, "big") + information)
+        except OSError:
+            self.counters.discard(NOT_SENT)
+        else:
+            self.counters.framesSent += 1
+
+    def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
+        """
+        See L{pptpgw.interfaces.IChannel.setFraming}.
+        """
+        super().setFraming(acfc, pfc)
+        self._sender.setACCM(sendACCM, receiveACCM)
+
+    def _disconnect(self) -> None:
+        """
+        See L{Channel._disconnect}.
+        """
+        # This breaks the cycle of references.
+        self._receive = _discard
+        self._sender.disconnected()

@@ -1,0 +1,3 @@
+"""
+Tunnels: the ways by which callers arrive, one folder each.
+"""

@@ -1,0 +1,31 @@
+"""
+The gateway as tunnels see it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.interfaces import ICallTaker, ITunnelEnvironment
+from pptpgw.log import Quota
+from pptpgw.section import Listen
+from pptpgw.session.places import Known
+
+
+@implementer(ITunnelEnvironment)
+@dataclass(frozen=True, slots=True)
+class TunnelEnvironment:
+    """
+    See L{ITunnelEnvironment}.
+    """
+
+    reactor: Any
+    listen: Listen
+    calls: ICallTaker
+    counters: Counters
+    quota: Quota
+    known: Known

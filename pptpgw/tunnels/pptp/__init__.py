@@ -1,0 +1,3 @@
+"""
+PPTP as a tunnel of the gateway (RFC 2637).
+"""

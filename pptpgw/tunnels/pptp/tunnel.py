@@ -1,0 +1,332 @@
+"""
+The plugin of the PPTP tunnel: it listens for control connections on TCP, and for GRE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    ICallTaker,
+    IHealth,
+    IPreparable,
+    ITunnel,
+    ITunnelEnvironment,
+    ITunnelFactory,
+)
+from pptpgw.kind import ENDPOINTS, key, seconds, whole
+from pptpgw.log import Logger, Quota
+from pptpgw.ports.control import ControlFactory
+from pptpgw.ports.gre import GREPort
+from pptpgw.ports.machine import lackingAddress
+from pptpgw.pptp.call import PPTP, Call
+from pptpgw.pptp.callid import CallIDs
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.channel import GREChannels
+
+EVERY_ADDRESS = ""
+
+BACKLOG = 4096
+"""
+How many callers may wait to be accepted. Where more call at once than fit, the kernel drops what
+completes their connections: they believe to be connected, and wait for answers.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PPTPSettings:
+    """
+    C{[pptp]}: where PPTP is served, and the limits of a control connection.
+
+    @ivar port: the TCP port; 0: any free one, for tests.
+    @ivar endpoints: where control connections are accepted, as Twisted's server endpoint strings;
+        empty: at C{port} of each of C{[listen] addresses}.
+    @ivar maxCallsPerConnection: calls at a time on one control connection.
+    @ivar handshakeTimeout: seconds from the TCP connection to its
+        Start-Control-Connection-Request.
+    @ivar callTimeout: seconds from that request to the first call.
+    """
+
+    port: int = key(whole(0, 65535), 1723)
+    endpoints: tuple[str, ...] = key(ENDPOINTS, ())
+    maxCallsPerConnection: int = key(whole(1, 65535), 64)
+    handshakeTimeout: float = key(seconds(1, 300), 10.0)
+    callTimeout: float = key(seconds(1, 300), 10.0)
+
+
+class Answering:
+    """
+    The owner of the control connections that callers open: a L{pptpgw.pptp.owner.ConnectionOwner}
+    that offers their calls to the gateway.
+    """
+
+    _log = Logger()
+
+    def __init__(self, calls: ICallTaker, quota: Quota) -> None:
+        """
+        @param quota: limits the lines of the log.
+        """
+        self._calls = calls
+        self._quota = quota
+
+    def connectionOpened(self, connection: ControlConnection) -> None:
+        """
+        A control connection is past its handshake.
+        """
+        if self._quota.allows("control connections", connection.peerAddress):
+            self._log.info(
+                "{peer}: control connection from {host!r}, {vendor!r}",
+                peer=connection.peerAddress,
+                host=connection.peerHostName,
+                vendor=connection.peerVendorName,
+            )
+
+    def callRequested(self, call: Call) -> None:
+        """
+        Offer the call to the gateway.
+        """
+        self._calls.callRequested(call)
+
+    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
+        """
+        A control connection is over, its calls before it.
+        """
+        if self._quota.allows("control connections", connection.peerAddress):
+            self._log.info(
+                "{peer}: control connection closed: {reason}",
+                peer=connection.peerAddress,
+                reason=reason,
+            )
+
+
+@implementer(IHealth)
+class GREPorts:
+    """
+    The GRE ports of some local addresses, and the call ids that are in use on them.
+
+    @ivar callIDs: the call ids.
+    @ivar channels: opens the channels of calls on these ports.
+    """
+
+    def __init__(self, reactor: Any, addresses: Sequence[str], counters: Counters) -> None:
+        """
+        @param addresses: where GRE is served, dotted; none: every address.
+        @param counters: counts strays and errors.
+        """
+        self._ports = {
+            address: GREPort(reactor, address, counters)
+            for address in addresses or (EVERY_ADDRESS,)
+        }
+        self.callIDs = CallIDs(reactor)
+        self.channels = GREChannels(self._portFor)
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        for address in self._ports:
+            if fault := lackingAddress(address):
+                yield f"[listen] addresses: {fault}"
+
+    def start(self) -> None:
+        """
+        Open the ports.
+
+        @raise pptpgw.error.PPTPGWError: the text says why they can't be and what to do.
+        """
+        for address, port in self._ports.items():
+            try:
+                port.startListening()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"can't receive GRE at {address}: {error.strerror}; [listen] addresses are "
+                    "addresses of this machine"
+                ) from error
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return next(filter(None, (port.fault for port in self._ports.values())), "")
+
+    def stop(self) -> None:
+        """
+        Close the ports. Calling this again does nothing.
+        """
+        for port in self._ports.values():
+            port.stopListening()
+
+    def _portFor(self, localAddress: str) -> GREPort:
+        port = self._ports.get(localAddress) or self._ports.get(EVERY_ADDRESS)
+        if port is None:
+            raise ConfigurationError(
+                f"no GRE is received at {localAddress}, which isn't among [listen] addresses"
+            )
+        return port
+
+
+@implementer(ITunnel, IPreparable, IHealth)
+class PPTPTunnel:
+    """
+    PPTP, served: a PPTP Access Concentrator (RFC 2637 section 1.1).
+
+    @ivar gre: its GRE ports.
+    """
+
+    def __init__(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> None:
+        listen = environment.listen
+        self._reactor = environment.reactor
+        self._settings = settings
+        self._addresses = [str(one) for one in listen.addresses]
+        counters: Counters = environment.counters
+        self.gre = GREPorts(self._reactor, self._addresses, counters)
+        self._control = ControlFactory(
+            self._reactor,
+            ConnectionSettings(
+                maximumCalls=settings.maxCallsPerConnection,
+                handshakeTimeout=settings.handshakeTimeout,
+                firstCallTimeout=settings.callTimeout,
+            ),
+            self.gre.callIDs,
+            Answering(environment.calls, environment.quota),
+            listen.clients,
+            listen.maxConnections,
+            listen.maxConnectionsPerHost,
+            counters,
+            environment.quota,
+            listen.maxSilentConnections,
+            environment.known,
+            self.gre.channels,
+        )
+        self._listening: list[IListeningPort] = []
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """
+        See L{ITunnel}.
+        """
+        if self._settings.endpoints:
+            return self._settings.endpoints
+        return (f"{', '.join(self._addresses) or 'every address'}, port {self.port}",)
+
+    @property
+    def port(self) -> int:
+        """
+        The TCP port that is listened on.
+        """
+        if not self._listening:
+            return self._settings.port
+        host: Any = self._listening[0].getHost()
+        port: int = host.port
+        return port
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self.gre.fault
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        return self.gre.lacking()
+
+    def start(self) -> None:
+        """
+        Open GRE and TCP.
+
+        @raise pptpgw.error.PPTPGWError: the text says why they can't be and what to do.
+        """
+        self.gre.start()
+        for place, endpoint in self._endpoints():
+            refused: list[Failure] = []
+            # It has fired when it is returned: nothing needs to be waited for to listen.
+            listening: Deferred[Any] = maybeDeferred(endpoint.listen, self._control)
+            listening.addCallbacks(self._listening.append, refused.append)
+            if refused:
+                raise ConfigurationError(self._refusal(place, refused[0]))
+
+    def stopListening(self) -> Deferred[Any]:
+        """
+        See L{ITunnel.stopListening}.
+        """
+        listening, self._listening = self._listening, []
+        return DeferredList([maybeDeferred(one.stopListening) for one in listening])
+
+    def stop(self) -> Deferred[Any]:
+        """
+        See L{ITunnel.stop}.
+        """
+        return self.stopListening().addCallback(lambda _: self._control.stop()).addBoth(self._close)
+
+    def _close(self, result: Any) -> Any:
+        self.gre.stop()
+        return result
+
+    def _endpoints(self) -> Iterator[tuple[str, IStreamServerEndpoint]]:
+        """
+        Where to listen, each with its name in messages.
+
+        @raise ConfigurationError: an endpoint can't be used.
+        """
+        port = self._settings.port
+        for text in self._settings.endpoints:
+            try:
+                yield text, serverFromString(self._reactor, text)
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                raise ConfigurationError(f"[pptp] endpoints: {text}: {error}") from error
+        for address in () if self._settings.endpoints else self._addresses or [EVERY_ADDRESS]:
+            place = f"{address or 'any address'}, TCP port {port}"
+            yield place, TCP4ServerEndpoint(self._reactor, port, BACKLOG, address)
+
+    def _refusal(self, place: str, failure: Failure) -> str:
+        """
+        Why it can't be listened at C{place}, and what to do.
+        """
+        error = failure.value
+        if not isinstance(error, CannotListenError):
+            return f"can't listen on {place}: {failure.getErrorMessage()}"
+        text = f"can't listen on {place}: {error.socketError.strerror}"
+        if self._settings.endpoints:
+            return f"{text}. [pptp] endpoints chooses others"
+        port = self._settings.port
+        return (
+            f"{text}. Is another PPTP server running (ss -ltnp sport = {port} shows it)? "
+            "[listen] addresses and [pptp] port choose others"
+        )
+
+
+@implementer(IPlugin, ITunnelFactory)
+class PPTPTunnelFactory:
+    """
+    See L{ITunnelFactory}.
+    """
+
+    name = PPTP.name
+    description = "PPTP (RFC 2637): control connections over TCP, packets over GRE."
+    settings = PPTPSettings
+
+    def makeTunnel(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> PPTPTunnel:
+        """
+        See L{ITunnelFactory.makeTunnel}.
+        """
+        return PPTPTunnel(settings, environment)
+
+
+factory = PPTPTunnelFactory()
