@@ -79,8 +79,7 @@ class EAPProtocol:
         if not methods:
             raise ConfigurationError(
                 '[link] authentication has "eap", and no method is fit for use: [eap] has no '
-                "certificate, and nothing that --auth names judges passwords by MS-CHAPv2, or EAP "
-                "as a whole"
+                "certificate, and no checker judges passwords by MS-CHAPv2, or EAP as a whole"
             )
         return replace(self, methods=methods)
 
@@ -150,7 +149,7 @@ def _fault(
     Why a method isn't fit for use, whatever its settings; empty: it is.
     """
     if method.judgedAs not in judged:
-        return "nothing that --auth names judges it"
+        return "no checker judges it"
     if not method.earnsKeys and configuration.link.encryption == "require":
         return 'it earns no keys, which [link] encryption = "require" needs'
     return ""

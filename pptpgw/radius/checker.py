@@ -102,8 +102,8 @@ class RADIUSChecker:
         radius = configuration.radius
         if not any(server.serves(accounting=False) for server in radius.server):
             raise ConfigurationError(
-                "--auth radius: the configuration names no server: it needs a [[radius.server]] "
-                "with an auth-port"
+                'the checker "radius" can\'t be used: the configuration names no server; it needs '
+                "a [[radius.server]] with an auth-port"
             )
         self.identifier = radius.nasIdentifier or configuration.link.name
         addresses = radius.nasAddress or configuration.listen.addresses

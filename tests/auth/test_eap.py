@@ -135,10 +135,10 @@ class TestConfigured:
     @pytest.mark.parametrize(
         ("name", "judged", "encryption", "reason"),
         [
-            ("radius", LOCAL, "off", "nothing that --auth names judges it"),
-            ("tls", PASSWORDS, "off", "nothing that --auth names judges it"),
+            ("radius", LOCAL, "off", "no checker judges it"),
+            ("tls", PASSWORDS, "off", "no checker judges it"),
             ("tls", LOCAL, "off", "it needs certificate, key and ca"),
-            ("mschapv2", [IUsernamePassword], "off", "nothing that --auth names judges it"),
+            ("mschapv2", [IUsernamePassword], "off", "no checker judges it"),
             ("md5", LOCAL, "require", "it earns no keys"),
         ],
     )
