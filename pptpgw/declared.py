@@ -26,7 +26,7 @@ def shipped() -> Mapping[str, Declaration]:
 
 def _kind(known: Mapping[str, Declaration]) -> ValueKind:
     return tables(
-        "network.generic", "declares a network protocol", Declaration, unique=True, known=known
+        "network.generic", "declares a network protocol", Declaration, unique=True, complete=known
     )
 
 

@@ -72,7 +72,8 @@ def key(kind: ValueKind, default: object = MISSING) -> Any:
     """
     A row of a section: an attribute of a frozen dataclass, C{maxCalls} for the key C{max-calls}.
 
-    @param default: the typed value where the file has none; without it the key is required.
+    @param default: the typed value if the file has none. Without a default the key is required;
+        only the tables of a list may have such keys, since a section may be left out.
     """
     return field(default=default, metadata={"kind": kind})
 

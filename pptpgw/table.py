@@ -107,8 +107,8 @@ def valuesOf(
             try:
                 values[keys[name].attribute] = kind.convert(value)
             except Fault as fault:
-                tables = f"[[{place.strip('[] ')}.{name}]] " if place else ""
-                faults += [tables + one for one in fault.faults]
+                heading = f"[[{place.strip('[] ')}.{name}]] " if place else ""
+                faults += [heading + one for one in fault.faults]
             except (ValueError, TypeError):
                 faults.append(f"{place}{name} = {kind.show(value)}: must be {kind.allowed}")
     return values
@@ -119,7 +119,7 @@ def tables(
     what: str,
     type_: type,
     unique: bool = False,
-    known: Mapping[Any, Any] = _NOTHING,
+    complete: Mapping[Any, Any] = _NOTHING,
 ) -> ValueKind:
     """
     A list of tables, C{[[name]]}, each of which makes a C{type_}. Errors name a table by the value
@@ -127,8 +127,8 @@ def tables(
 
     @param what: what a table does, in words, as in C{describes a server}.
     @param unique: whether no two tables may have the same value of the first key.
-    @param known: complete values, by those of their first key. A table whose first key has one of
-        these needs to give only what is different.
+    @param complete: values by their first key. A table whose first key is one of these needs to
+        give only what is different.
     """
     keys = keysOf(type_).values()
     first = next(iter(keys))
@@ -139,10 +139,10 @@ def tables(
             return None
         values = valuesOf("", type_, table, faults)
         label = values.get(first.attribute)
-        if unique and label in taken:
+        if unique and label is not None and label in taken:
             faults.append(f"{first.name} is another entry's")
         taken.add(label)
-        base = known.get(label)
+        base = complete.get(label)
         if base is None:
             faults += [
                 f"{key.name} is missing: must be {key.kind.allowed}"

@@ -349,7 +349,10 @@ class TestErrors:
             f'{ALLOWED}\nx.toml: [[network.filter]] entry 2, "office": name is another entry\'s'
         )
         assert 'entry 1, "office": rules is missing' in fault('[[network.filter]]\nname = "office"')
-        assert "entry 1: name is missing" in fault("[[network.filter]]\nrules = []")
+        nameless = fault("[[network.filter]]\nrules = []\n" * 2)
+        assert [line.partition(": must")[0] for line in nameless.splitlines()] == [
+            f"x.toml: [[network.filter]] entry {index}: name is missing" for index in (1, 2)
+        ]
         assert "a list of texts" in fault('[[network.filter]]\nname = "a"\nrules = [1]')
 
     def test_anUnknownSection(self) -> None:
