@@ -2,7 +2,8 @@
 # make demo    every network protocol over two calls to itself, in a network of its own
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
-# make check   ruff, mypy and the import rule
+# make check   ruff, mypy, the import rule, the news fragments, the API reference and the coverage
+# make docs    the API reference, in build/api
 # make floors  the native tests with the lowest and the newest versions of all dependencies
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and how memory, files and timers grow with them; root only
@@ -20,7 +21,7 @@ COUNT ?= 20000
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
 
-.PHONY: run demo test lab check floors fuzz soak bench clean packages
+.PHONY: run demo test lab check docs coverage floors fuzz soak bench clean packages
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m pptpgw
@@ -41,6 +42,14 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+	$(BIN)/towncrier build --draft >/dev/null
+	@$(MAKE) --no-print-directory docs coverage
+
+docs: $(VENV)/.test
+	$(BIN)/python -m pydoctor
+
+coverage: $(VENV)/.test
+	@tests/coverage
 
 floors: $(VENV)/.test
 	$(BIN)/python -m tests.floors $(FLOORS)
@@ -60,7 +69,7 @@ bench: $(VENV)/.test
 	$(BIN)/python tests/bench/accounts.py
 
 clean:
-	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp
+	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp .coverage*
 	rm -f twisted/plugins/dropin.cache pptpgw/*/*.so twistd.pid
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

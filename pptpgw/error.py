@@ -1,5 +1,7 @@
 """
-The exceptions of pptpgw, one tree.
+The exceptions that parts of pptpgw raise for each other and for programs and plugins.
+
+An exception that one module raises and catches itself is defined there.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from twisted.python.failure import Failure
 
 class PPTPGWError(Exception):
     """
-    The root of every exception that pptpgw itself raises.
+    The base class of the exceptions that a caller of pptpgw may want to catch.
+
+    A wrong argument, which is a bug in the calling code, raises C{ValueError} or C{TypeError}.
     """
 
 

@@ -1,7 +1,9 @@
 """
 Every interface that a plugin implements or is given.
 
-Values that cross these interfaces (L{TunnelKind}, L{Attachment}, L{Claim}) stand here too.
+The values that cross these interfaces (L{TunnelKind}, L{Attachment}, L{Claim}) are defined here
+too. Base classes for plugins are in other modules, such as L{pptpgw.ncp.base} and
+L{pptpgw.session.observer}.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import tomllib
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,7 +90,7 @@ Every kind of plugin, by the interface that its plugins provide.
 
 _BUILT_IN = "twisted.plugins.pptpgw_plugin"
 
-_SETUP = Path(__file__).resolve().parent.parent / "setup.py"
+_PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 """
 Where pptpgw runs from its source, this names its entry points, some perhaps since it was installed.
 """
@@ -129,10 +130,10 @@ def find(kind: type[T], name: str) -> T:
     """
     found = _found(kind)
     if name not in found:
-        if _SETUP.is_file() and f'"{name} = pptpgw.' in _ownEntryPoints(KINDS[kind].group):
+        if _PROJECT.is_file() and name in _ownEntryPoints(KINDS[kind].group):
             raise Outdated(
                 f'the {KINDS[kind].words} "{name}" can\'t be used: the installation of pptpgw '
-                f'doesn\'t name it yet; run "pip install -e ." in {_SETUP.parent}'
+                f'doesn\'t name it yet; run "pip install -e ." in {_PROJECT.parent}'
             )
         from difflib import get_close_matches
 
@@ -144,12 +145,13 @@ def find(kind: type[T], name: str) -> T:
     return _chosen(kind, name, found[name])
 
 
-def _ownEntryPoints(group: str) -> str:
+def _ownEntryPoints(group: str) -> Container[str]:
     """
-    The entry points of C{group}, as setup.py has them.
+    The names of the entry points of C{group}, as pyproject.toml has them.
     """
-    _, _, found = _SETUP.read_text(encoding="utf-8").partition(f'"{group}": [')
-    return found.partition("]")[0]
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
+    found: Container[str] = project["entry-points"].get(group, {})
+    return found
 
 
 def choose(kind: type[T], names: Iterable[str], least: int = 1) -> dict[str, T]:

@@ -254,7 +254,7 @@ def _endOfHelp() -> NoReturn:
 class NotStarted(SystemExit, Exception):
     """
     Ends the process with status 1 and no traceback; a C{twistd} that becomes a daemon catches it as
-    an L{Exception}, and tells a parent process that waits for the start.
+    an C{Exception}, and tells a parent process that waits for the start.
     """
 
     def __init__(self, why: str) -> None:

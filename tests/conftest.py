@@ -126,14 +126,15 @@ def log() -> Iterator[list[str]]:
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The folder in which C{tests/example}, a third party's package, is installed by its C{setup.py}.
+    The folder in which the packages of C{tests/example}, a third party's, are installed by pip.
     """
     folder = tmp_path_factory.mktemp("example")
     ignored = shutil.ignore_patterns("__pycache__")
     source = shutil.copytree(Path(__file__).parent / "example", folder / "source", ignore=ignored)
+    packages = [str(path) for path in source.iterdir() if path.is_dir()]
     command = "install --quiet --no-build-isolation --no-index --no-deps --target"
     subprocess.run(
-        [sys.executable, "-m", "pip", *command.split(), str(folder / "installed"), str(source)],
+        [sys.executable, "-m", "pip", *command.split(), str(folder / "installed"), *packages],
         env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
         check=True,
         timeout=300,

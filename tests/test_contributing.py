@@ -130,7 +130,7 @@ def test_networkProtocol() -> None:
 
 @pytest.mark.parametrize("name", ["setup.py", "pptpgwquote.py", "pptpgwgtc.py"])
 def test_theGuideWalksThroughTheExampleAsItIs(name: str) -> None:
-    rest = (ROOT / "tests" / "example" / name).read_text()
+    rest = (ROOT / "tests" / "example" / "quote" / name).read_text()
     for hunk in hunks(name):
         _, found, rest = rest.partition(hunk + "\n")
         assert found, hunk

@@ -1,11 +1,12 @@
 """
-A third party's plugins (C{tests/example}), installed by their own C{setup.py}, in a gateway and a
-caller in memory; tests/integration has them in the whole program.
+The packages of a third party's in C{tests/example}, installed by pip, in a gateway and a caller in
+memory. C{tests/integration/test_example.py} has them in the whole program.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -13,9 +14,18 @@ from typing import Any
 
 import pytest
 from scapy.layers import eap as scapy
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.checkers import (
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from twisted.cred.credentials import (
+    IUsernameHashedPassword,
+    IUsernamePassword,
+    UsernamePassword,
+)
+from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
+from twisted.cred.strcred import ICheckerFactory
 from twisted.internet.task import Clock
 from twisted.python import usage
 from twisted.python.filepath import FilePath
@@ -29,7 +39,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import Configuration, parse
 from pptpgw.counters import Counters
-from pptpgw.error import ConfigurationError
+from pptpgw.error import ConfigurationError, Unavailable
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     IAddressPoolFactory,
@@ -56,6 +66,7 @@ from tests.test_gateway import failureOf, resultOf
 
 SOURCE = Path(__file__).parent / "example"
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
+USERS = InMemoryUsernamePasswordDatabaseDontUse(alice=b"x", bob=b"y")
 
 PASSWORDS = (IUsernamePassword, IUsernameHashedPassword)
 
@@ -66,7 +77,7 @@ secrets = test_gateway.secrets
 @pytest.fixture
 def quotes(site: Site, example: Path) -> Iterator[Any]:
     """
-    The package's module.
+    The module of the package C{quote}.
     """
     site.add(example)
     yield importlib.import_module("pptpgwquote")
@@ -97,14 +108,13 @@ class World:
     A gateway of a configuration, and callers.
     """
 
-    def __init__(self, chosen: Configuration) -> None:
+    def __init__(self, chosen: Configuration, checker: ICredentialsChecker = USERS) -> None:
         self.clock = clock = Clock()
         self.wire = MemoryNetwork(clock)
         self.callIDs = CallIDs(clock)
         environment = Environment(clock, 1400, None, Counters())
         factories = [find(INetworkFactory, name) for name in chosen.network.protocols]
         observers = [specification(text) for text in chosen.plugins.observers]
-        checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"x", bob=b"y")
         self.gateway = Gateway(
             clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
@@ -143,11 +153,12 @@ class World:
         return ipv4, calls[0]
 
 
-def test_itIsSmall() -> None:
+def test_theyAreSmall() -> None:
     files = list(SOURCE.rglob("*.py"))
     lines = {file.name: len(file.read_text().splitlines()) for file in files}
-    assert set(lines) == {"setup.py", "pptpgwquote.py", "pptpgwgtc.py"}
+    assert set(lines) == {"setup.py", "pptpgwquote.py", "pptpgwgtc.py", "pptpgwjson.py"}
     assert lines["pptpgwgtc.py"] < 60
+    assert lines["pptpgwjson.py"] < 70
     assert lines["pptpgwquote.py"] < 140
 
 
@@ -231,6 +242,7 @@ def test_itsSectionIsJudgedLikeOurs(quotes: Any) -> None:
         ("--help-plugins", "journal "),
         ("--help-plugins", "sticky "),
         ("--help-plugins", "gtc "),
+        ("--help-plugins", "json "),
     ],
 )
 def test_itIsListed(
@@ -356,3 +368,59 @@ class TestMethod:
     def test_itsSectionIsJudgedLikeOurs(self, quotes: Any, text: str, fault: str) -> None:
         with pytest.raises(ConfigurationError, match=fault):
             parse(text, "test")
+
+
+@pytest.fixture
+def users(site: Site, example: Path, tmp_path: Path) -> Iterator[Path]:
+    """
+    The file of the users, with the package C{checker} installed.
+    """
+    site.add(example)
+    path = tmp_path / "users.json"
+    path.write_text(
+        '{"alice": {"password": "x", "address": "10.99.0.7"}, "bob": {"password": "y"}}'
+    )
+    yield path
+    assert site.warnings == []
+
+
+def test_aUserOfTheFileCalls(users: Path, quotes: Any) -> None:
+    """
+    A user of the file is let in by MS-CHAPv2, with the address that the file gives.
+    """
+    checker = find(ICheckerFactory, "json").generateChecker(str(users))
+    world = World(parse('[network]\nprotocols = ["ipv4", "quote"]', "test"), checker)
+    ipv4, _ = world.dial(b"alice", b"x", quotes.QuoteCP(b""))
+    assert ipv4.localAddress == "10.99.0.7"
+    other, _ = world.dial(b"bob", b"y", quotes.QuoteCP(b""))
+    assert other.localAddress.startswith("10.77.")
+
+
+def test_whomTheCheckerRefuses(users: Path) -> None:
+    """
+    A wrong password, an unknown user and a file that can't be read are refused, the last as an
+    outage.
+    """
+    checker = find(ICheckerFactory, "json").generateChecker(str(users))
+    results: list[Any] = []
+
+    def ask(name: bytes, password: bytes) -> None:
+        asked = checker.requestAvatarId(UsernamePassword(name, password))
+        asked.addCallbacks(results.append, lambda failure: results.append(failure.type))
+
+    ask(b"alice", b"x")
+    ask(b"alice", b"y")
+    ask(b"carol", b"x")
+    ask(b"\xff", b"x")
+    users.write_text(json.dumps({"alice": {"password": "y"}}))
+    ask(b"alice", b"y")
+    users.write_text("{")
+    ask(b"alice", b"y")
+    users.unlink()
+    ask(b"alice", b"y")
+    assert results == [
+        b"alice",
+        *[UnauthorizedLogin] * 3,
+        b"alice",
+        *[Unavailable] * 2,
+    ]

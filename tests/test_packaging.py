@@ -16,12 +16,21 @@ from pathlib import Path
 
 import pytest
 
+from pptpgw import __version__
 from tests.floors import floors
 
 ROOT = Path(__file__).parent.parent
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "state", "*.egg-info", "*.so", "__pycache__", ".*_cache"
 )
+METADATA = """
+from importlib.metadata import metadata
+found = metadata("pptpgw")
+for name in ("Version", "License-Expression", "Requires-Python"):
+    print(found[name])
+print(found.get_all("License-File"))
+print("twisted[tls]>=24.3" in found.get_all("Requires-Dist"))
+"""
 TWISTED = distribution("Twisted")
 TWISTD = next(path for path in TWISTED.files or () if path.name == "twistd")
 
@@ -31,7 +40,7 @@ def test_everythingNeededHasALowestVersion() -> None:
     C{make floors} tries these.
     """
     needed = {name for name, _, version in (one.partition("==") for one in floors()) if version}
-    assert {"twisted", "cryptography", "psycopg"} <= needed
+    assert {"twisted", "service-identity", "pyopenssl", "cryptography", "psycopg"} <= needed
 
 
 class Environment:
@@ -170,6 +179,9 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
     for name in (
         "LICENSE",
         "Makefile",
+        "noxfile.py",
+        "pyproject.toml",
+        "setup.py",
         "README.md",
         "pptpgw/datapath/_mppe.c",
         "pptpgw/ports/_gre.c",
@@ -193,6 +205,10 @@ def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
     assert (environment.packages / "pptpgw/py.typed").exists()
     assert not (environment.packages / "tap").exists()
     assert not (environment.packages / "tests").exists()
+    assert not (environment.packages / "pptpgw/newsfragments").exists()
+    assert not list((environment.packages / "pptpgw").rglob("*.c"))
+    metadata = environment.run("-c", METADATA).splitlines()
+    assert metadata == [__version__, "MIT", ">=3.11", "['LICENSE']", "True"]
 
     environment.pip("uninstall", "--yes", "pptpgw")
     assert environment.files("twisted") == environment.whole

@@ -2,7 +2,7 @@
 EAP's methods of passwords: MD5-Challenge (RFC 3748 section 5.4) and MS-CHAPv2
 (draft-kamath-pppext-eap-mschapv2); the passing on of all methods; and what methods derive from.
 
-They are plugins like a third party's: each is an entry point, in setup.py.
+They are plugins like a third party's: each is an entry point, in pyproject.toml.
 
 Within an EAP-MSCHAPv2 packet stands what CHAP has too, code, identifier, length and all, but for
 the peer's word that it heard of success or failure, which is the code alone.

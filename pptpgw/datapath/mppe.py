@@ -2,7 +2,7 @@
 MPPE packets (RFC 3078) and how their keys change (RFC 3079 sections 2 and 3): one object a
 direction, one call a packet.
 
-L{Encryptor} and L{Decryptor} are the compiled ones where the extension fits (L{pptpgw.compiled}),
+C{Encryptor} and C{Decryptor} are the compiled ones where the extension fits (L{pptpgw.compiled}),
 and otherwise their twins here, which give the same octets. C{implementation} says which, in a word
 for a log.
 

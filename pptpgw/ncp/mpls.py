@@ -66,6 +66,6 @@ class MPLSCP(NetworkProtocol):
 
     def sendMulticast(self, packet: bytes) -> None:
         """
-        Send a multicast packet to the peer, as L{sendPacket} does a unicast one.
+        Send a multicast packet to the peer, as L{NetworkProtocol.sendPacket} does a unicast one.
         """
         self.link.sendPacket(ppp.MPLS_MULTICAST, packet)

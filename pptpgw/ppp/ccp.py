@@ -247,7 +247,7 @@ class CCP(ControlProtocol):
 
     def foresee(self, packet: bytes) -> None:
         """
-        Learn from the peer's first packet, before anything was sent, what it wants; L{received}
+        Learn from the peer's first packet, before anything was sent, what it wants; C{received}
         takes the packet as always.
         """
         try:

@@ -1,5 +1,6 @@
 """
-The third party's package of C{tests/example} in the whole program, over a wire and two kernels.
+The packages of a third party's in C{tests/example} in the whole program, over a wire and two
+kernels.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from tests.integration.test_twistd import FOREGROUND, SERVES
-from tests.integration.world import ALICE, GATEWAY, ROOT, SECRETS, Client, Program, World
+from tests.integration.world import ALICE, GATEWAY, METER, ROOT, SECRETS, Client, Program, World
 from tests.lab.server import Sections, toml
 
 
@@ -109,3 +110,27 @@ def test_itsEAPMethod(
     assert program.interrupt() in (0, -signal.SIGINT)
     assert "Traceback" not in program.text
     assert ALICE[1] not in program.text
+
+
+def test_usersInAFileOfJSON(
+    world: World, tmp_path: Path, example: Path, client: Callable[[], Client]
+) -> None:
+    """
+    C{--auth json:FILE} lets its users in, with their addresses, and nobody else.
+    """
+    users = {ALICE[0]: {"password": ALICE[1], "address": "10.99.0.8"}}
+    (tmp_path / "users.json").write_text(json.dumps(users))
+    program = Program(
+        world.gateway,
+        tmp_path / "twistd.log",
+        *("env", f"PYTHONPATH={example}", *FOREGROUND, "--auth", f"json:{tmp_path}/users.json"),
+    )
+    program.waitFor(SERVES)
+    dialling = client()
+    assert "error" in dialling.ask("call", *METER, 1400)
+    program.waitFor("'meter' is refused")
+    call = dialling.dial()
+    assert call["address"] == "10.99.0.8"
+    assert dialling.ask("ping", call["number"]) == {}
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert "Traceback" not in program.text

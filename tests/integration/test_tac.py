@@ -4,11 +4,13 @@ The C{.tac} files of C{tap}, run as they stand but for their paths.
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +108,45 @@ def test_theApplicationOfREADME(world: World, tmp_path: Path, client: Callable[[
     dialling = client()
     assert dialling.ask("ping", dialling.dial()["number"]) == {}
     assert program.interrupt() in (0, -signal.SIGINT)
+
+
+def test_theSessionsAsJSON(
+    world: World, run: Callable[[str], Program], client: Callable[[], Client]
+) -> None:
+    """
+    The sessions are listed, and each is found by its caller's address; callers reach no such site.
+    """
+    program = run("sessions.tac")
+    dialling = client()
+    assert fetch(world.gateway, "") == (200, [])
+    calls = [dialling.dial(who) for who in (ALICE, METER)]
+    status, listed = fetch(world.gateway, "")
+    assert status == 200
+    assert sorted(one["user"] for one in listed) == ["alice", "meter"]
+    for call, (name, _) in zip(calls, (ALICE, METER), strict=True):
+        dialling.ask("ping", call["number"])
+        status, found = fetch(world.gateway, call["address"])
+        assert (status, found["user"], found["caller"]) == (200, name, CALLER)
+        assert found["networks"] == {"ipv4": [f"{call['address']}/32"]}
+        assert found["octetsReceived"] >= 28
+    for address in ("192.0.2.200", "..%2Fetc", "10.77.0.10/x", "%FF"):
+        status, answer = fetch(world.gateway, address)
+        assert (status, list(answer)) == (404, ["error"])
+    assert "cause" in dialling.ask("hangUp", calls[0]["number"])
+    assert [one["user"] for one in fetch(world.gateway, "")[1]] == ["meter"]
+    listening = world.gateway.run("ss", "-Hltn", "sport = 8723").split()
+    assert listening[3] == "127.0.0.1:8723"
+    assert program.interrupt() in (0, -signal.SIGINT)
+    assert "Traceback" not in program.text
+
+
+def fetch(namespace: Namespace, path: str) -> tuple[int, Any]:
+    """
+    The status, and what the API says in JSON of C{path}.
+    """
+    script = GET.replace(f"http://{LOCAL}/", f"http://127.0.0.1:8723/{path}")
+    status, text = namespace.run(sys.executable, "-c", script).split("\n", 1)
+    return int(status), json.loads(text)
 
 
 def get(namespace: Namespace) -> tuple[int, dict[str, str]]:

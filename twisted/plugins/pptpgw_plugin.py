@@ -1,6 +1,7 @@
 """
 The plugins of pptpgw for Twisted: the command for C{twistd}, and the checkers for C{--auth}. The
-other plugins of pptpgw are entry points, in setup.py. Every run of C{twistd} imports this module.
+other plugins of pptpgw are entry points, in pyproject.toml. Every run of C{twistd} imports this
+module.
 """
 
 from twisted.application.service import ServiceMaker

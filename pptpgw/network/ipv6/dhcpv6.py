@@ -80,7 +80,7 @@ class DHCPv6Settings:
 
     @ivar dns: name servers.
     @ivar search: domain names to search.
-    @ivar preferredLifetime: of leases, in seconds; L{INFINITY} has no end.
+    @ivar preferredLifetime: of leases, in seconds; C{INFINITY} has no end.
     @ivar validLifetime: of leases, in seconds; at least as long.
     @ivar rapidCommit: whether a Solicit that asks for it gets a Reply at once.
     """
