@@ -2,8 +2,9 @@
 Try the lowest and the newest versions of what C{pyproject.toml} asks for.
 
 Each has a virtual environment of its own, in C{.venv/floors}: the lowest with every version that
-C{pyproject.toml} names, the newest with what the index has today. C{pip check} must find no fault there,
-and the native tests that need no real client must pass; what only tests need is the newest in both.
+C{pyproject.toml} names, the newest with what the index has today. C{pip check} must find no fault
+there, and the native tests that need no real client must pass; what only tests need is the newest
+in both.
 
 Run it as C{python -m tests.floors}, or with one of C{lowest} and C{newest}.
 """

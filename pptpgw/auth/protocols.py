@@ -1,8 +1,8 @@
 """
 The authentication protocols of our own: the exchanges of L{pptpgw.ppp}, judged by twisted.cred.
 
-They are plugins like a third party's: each is an entry point, in pyproject.toml, and the link uses only
-L{IAuthenticationProtocol}.
+They are plugins like a third party's: each is an entry point, in pyproject.toml, and the link uses
+only L{IAuthenticationProtocol}.
 """
 
 from __future__ import annotations
