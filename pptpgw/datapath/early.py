@@ -41,7 +41,7 @@ class Early:
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
-        See L{pptpgw.datapath.channel.Channel.framesReceived}.
+        Take C{frames} of one protocol, as C{framesReceived} of the call's channel does later.
         """
         bucket = self._control if protocol >= BEYOND_NETWORKS else self._others
         if bucket.take(len(frames)):
