@@ -30,7 +30,6 @@ from pptpgw.interfaces import (
     IDataPathFactory,
     IHealth,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     IPreparable,
     ISessionObserver,
@@ -47,16 +46,14 @@ from pptpgw.ports.masquerading import Masquerading
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
 from pptpgw.radius.setup import makeClient
 from pptpgw.records import AuditFile
+from pptpgw.reservation import Reservation
 from pptpgw.section import strongestFirst
-from pptpgw.session.current import Sessions
-from pptpgw.session.gate import Filters
 from pptpgw.session.ledger import Ledger
-from pptpgw.store.interface import IStore
+from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.tunnels.environment import TunnelEnvironment
 
 
@@ -65,19 +62,21 @@ class GatewayParts:
     """
     The parts of a gateway.
 
-    @ivar portal: judges callers.
+    @ivar environment: what plugins were given.
     @ivar radius: asks the RADIUS servers; None if the configuration names none.
     @ivar networks: the networks by the names of their protocols.
+    @ivar reservation: reserves the addresses that accounts own.
     @ivar tunnels: the tunnels by the names of their plugins.
     @ivar services: everything that is opened or started, in this order.
     @ivar preparable: the parts that can say what they lack for a start.
     """
 
     gateway: Gateway
-    portal: Portal
+    environment: Environment
     radius: RADIUSClient | None
     dataPath: IDataPath
     networks: Mapping[str, INetwork]
+    reservation: Reservation
     tunnels: Mapping[str, ITunnel]
     services: Sequence[IService]
     preparable: Sequence[IPreparable]
@@ -112,41 +111,34 @@ def build(
     @raise ConfigurationError: see L{pptpgw.service.GatewayService}.
     """
     portal = portalOf(users)
-    listen, counters, sessions = configuration.listen, Counters(), Sessions()
-    dataPath = makeDataPath(reactor, configuration)
+    listen, counters = configuration.listen, Counters()
     radius = makeClient(reactor, configuration, counters) if configuration.radius.server else None
-    for checker in checkersOf(portal):
-        if IConfigurable.providedBy(checker):
-            IConfigurable(checker).configure(configuration)
-        if isinstance(checker, RADIUSChecker):
-            checker.client = radius
-    filters = Filters({one.name: one.rules for one in configuration.network.filter})
-    environment = Environment(
-        reactor,
-        configuration.link.mru,
-        dataPath.interface,
-        counters,
-        filters,
-        listen.addresses,
-    )
-    networks = makeNetworks(configuration, environment)
+    environment = Environment.of(reactor, configuration, counters, radius)
+    checkers = tuple(checkersOf(portal))
+    stores = configureCheckers(checkers, environment)
+    environment.store = _store(reactor, configuration) or next(iter(stores), None)
+    dataPath = makeDataPath(environment)
+    environment.interface = dataPath.interface
+    networks = makeNetworks(environment)
+    observers, chosen = tuple(observers), tuple(makeObservers(environment))
     shaper = Shaper(reactor, dataPath.interface)
     reporting = _Reporting()
     _addAccounting(reporting, reactor, configuration, radius, counters)
-    _addRecords(reporting, reactor, configuration, _store(reactor, configuration, portal))
+    _addRecords(reporting, reactor, configuration, environment.store)
+    settings = linkSettings(environment, portal.listCredentialsInterfaces())
     gateway = Gateway(
         reactor,
-        linkSettings(configuration, portal.listCredentialsInterfaces()),
+        settings,
         networks,
         dataPath,
         Authenticator(portal),
         [
-            sessions,
-            filters,
+            environment.sessions,
+            environment.filters,
             shaper,
             *observers,
             *reporting.observers,
-            *makeObservers(reactor, configuration),
+            *chosen,
         ],
         counters,
         configuration.limits,
@@ -156,30 +148,36 @@ def build(
         gateway.health.append(masquerade)
         reporting.reports.append(Masquerading(masquerade))
     if configuration.radius.dynamic:
+        sessions = environment.sessions
         reporting.files.append(DynamicService(reactor, configuration, sessions, counters))
-    tunnels = makeTunnels(reactor, configuration, gateway)
+    tunnels = makeTunnels(environment, gateway)
     gateway.health += [IHealth(one) for one in tunnels.values() if IHealth.providedBy(one)]
     clockWatch = ClockWatch(reactor)
+    reservation = Reservation(reactor, stores, networks.values())
     # Each of these may take most of its time to stop.
     reports = Stages(reactor, "reports of ended sessions", together=True)
     for report in reporting.reports:
         report.setServiceParent(reports)
     services = [
         Part("the watch of the clock", clockWatch.start, stop=clockWatch.stop),
-        Part("the data path", dataPath.start, stop=dataPath.stop),
+        *lives(reactor, "checker", checkers),
+        *lives(reactor, "authentication protocol", settings.methods),
+        withLife(Part("the data path", dataPath.start, stop=dataPath.stop), reactor, dataPath),
         # Before the spool, which sends what an earlier run left as soon as it is open.
         *([Part("RADIUS", radius.start, stop=radius.stop)] if radius is not None else ()),
         *reporting.files,
         *(
-            Part(f"network {name}", network.start, stop=network.stop)
+            withLife(Part(f"network {name}", network.start, stop=network.stop), reactor, network)
             for name, network in networks.items()
         ),
+        *lives(reactor, "observer", (*observers, *chosen)),
+        reservation,
         Part("traffic shaping", stop=shaper.stop),
         Part("reports of callers", stop=gateway.refusals.stop),
         reports,
         # No more calls come, then the calls end, and at last the tunnels do.
         *(
-            Part(f"tunnel {name}", tunnel.start, stop=tunnel.stop)
+            withLife(Part(f"tunnel {name}", tunnel.start, stop=tunnel.stop), reactor, tunnel)
             for name, tunnel in tunnels.items()
         ),
         Part(
@@ -195,23 +193,83 @@ def build(
     ]
     parts = (*tunnels.values(), dataPath, *networks.values(), *gateway.observers, *services)
     preparable = [one for one in dict.fromkeys(parts) if IPreparable.providedBy(one)]
-    return GatewayParts(gateway, portal, radius, dataPath, networks, tunnels, services, preparable)
+    return GatewayParts(
+        gateway,
+        environment,
+        radius,
+        dataPath,
+        networks,
+        reservation,
+        tunnels,
+        services,
+        preparable,
+    )
 
 
-def linkSettings(
-    configuration: Configuration, judged: Container[type[Interface]] = ()
-) -> LinkSettings:
+def withLife(part: Part, reactor: Any, plugin: object) -> IService:
     """
-    Make what C{configuration} wants of each link.
+    Give C{part} together with the service that the plugin itself is, if it is one. That is started
+    before C{part} and stopped after it.
+    """
+    if not _isAlone(plugin):
+        return part
+    stages = Stages(reactor, str(part.name))
+    IService(plugin).setServiceParent(stages)
+    IService(part).setServiceParent(stages)
+    return stages
+
+
+def lives(reactor: Any, what: str, plugins: Iterable[object]) -> Iterator[IService]:
+    """
+    Give the services among C{plugins}.
+
+    @param what: what the plugins are; part of the services' names.
+    """
+    alone = filter(_isAlone, plugins)
+    for number, one in enumerate(alone, 1):
+        stages = Stages(reactor, f"{what} {number}")
+        IService(one).setServiceParent(stages)
+        yield stages
+
+
+def _isAlone(plugin: object) -> bool:
+    """
+    Whether a plugin is a service, and nobody else starts and stops it.
+    """
+    return IService.providedBy(plugin) and IService(plugin).parent is None
+
+
+def configureCheckers(
+    checkers: Iterable[ICredentialsChecker], environment: Environment
+) -> tuple[IStore, ...]:
+    """
+    Configure the checkers that are L{IConfigurable}.
+
+    @return: the stores of the checkers' accounts.
+    """
+    stores = []
+    for checker in checkers:
+        if IConfigurable.providedBy(checker):
+            IConfigurable(checker).configure(environment.settings(checker), environment)
+        if IStoreOwner.providedBy(checker):
+            stores.append(IStore(IStoreOwner(checker).store))
+    return tuple(stores)
+
+
+def linkSettings(environment: Environment, judged: Container[type[Interface]] = ()) -> LinkSettings:
+    """
+    Make what the configuration wants of each link.
 
     @param judged: the kinds of credentials that there is a checker for.
     @raise ConfigurationError: as L{pptpgw.section.LinkSection.methods} does, and
         L{IConfiguredProtocol.configured}.
     """
-    link = configuration.link
+    link = environment.configuration.link
     # What it is configured to may be of another strength.
     methods = strongestFirst(
-        one.configured(configuration, judged) if IConfiguredProtocol.providedBy(one) else one
+        one.configured(environment.settings(one), environment, judged)
+        if IConfiguredProtocol.providedBy(one)
+        else one
         for one in link.methods()
     )
     return LinkSettings(
@@ -229,13 +287,13 @@ def linkSettings(
     )
 
 
-def makeDataPath(reactor: Any, configuration: Configuration) -> IDataPath:
+def makeDataPath(environment: Environment) -> IDataPath:
     """
-    Make the data path that C{configuration} names.
+    Make the data path that the configuration names.
     """
-    name, argument = plugin.specification(configuration.plugins.dataPath)
+    name, argument = plugin.specification(environment.configuration.plugins.dataPath)
     factory = plugin.find(IDataPathFactory, name)
-    return factory.makeDataPath(argument, reactor, configuration)
+    return factory.makeDataPath(argument, environment.settings(factory), environment)
 
 
 def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]:
@@ -259,41 +317,47 @@ def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]
     return factories
 
 
-def makeNetworks(
-    configuration: Configuration, environment: INetworkEnvironment
-) -> dict[str, INetwork]:
+def makeNetworks(environment: Environment) -> dict[str, INetwork]:
     """
-    Make the networks that C{configuration} names and declares, by name.
+    Make the networks that the configuration names and declares, by name.
     """
     return {
-        name: factory.makeNetwork(configuration.section(factory), environment)
-        for name, factory in networkFactories(configuration).items()
+        name: factory.makeNetwork(environment.settings(factory), environment)
+        for name, factory in networkFactories(environment.configuration).items()
     }
 
 
-def makeObservers(reactor: Any, configuration: Configuration) -> Iterator[ISessionObserver]:
+def makeObservers(environment: Environment) -> Iterator[ISessionObserver]:
     """
-    Make the observers that C{configuration} names.
+    Make the observers that the configuration names.
     """
-    chosen = [plugin.specification(one) for one in configuration.plugins.observers]
+    named = environment.configuration.plugins.observers
+    chosen = [plugin.specification(one) for one in named]
     factories = plugin.choose(ISessionObserverFactory, [name for name, _ in chosen], 0)
     for name, argument in chosen:
         if name in factories:
-            yield factories[name].makeObserver(argument, reactor)
+            factory = factories[name]
+            yield factory.makeObserver(argument, environment.settings(factory), environment)
 
 
-def makeTunnels(reactor: Any, configuration: Configuration, gateway: Gateway) -> dict[str, ITunnel]:
+def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel]:
     """
-    Make the tunnels that C{configuration} names, whose calls C{gateway} takes, by name.
+    Make the tunnels that the configuration names, whose calls C{gateway} takes, by name.
 
     @raise ConfigurationError: a plugin isn't installed, or its section can't be used.
     """
-    listen = configuration.listen
-    environment = TunnelEnvironment(
-        reactor, listen, gateway, gateway.counters.own, gateway.quota, gateway.known
+    listen = environment.configuration.listen
+    given = TunnelEnvironment(
+        environment.reactor,
+        listen,
+        gateway,
+        gateway.counters.own,
+        gateway.quota,
+        gateway.known,
+        environment,
     )
     return {
-        name: factory.makeTunnel(configuration.section(factory), environment)
+        name: factory.makeTunnel(environment.settings(factory), given)
         for name, factory in plugin.choose(ITunnelFactory, listen.tunnels).items()
     }
 
@@ -353,15 +417,11 @@ def _addRecords(
         )
 
 
-def _store(reactor: Any, configuration: Configuration, portal: Portal) -> IStore | None:
+def _store(reactor: Any, configuration: Configuration) -> IStore | None:
     if configuration.audit.store:
         # A gateway without it doesn't need SQL.
         from pptpgw.store.store import Store
 
         accounts = configuration.accounts
         return IStore(Store(reactor, configuration.audit.store, accounts.key, create=True))
-    for checker in checkersOf(portal):
-        store = getattr(checker, "store", None)
-        if IStore.providedBy(store):
-            return IStore(store)
     return None

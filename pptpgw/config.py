@@ -2,9 +2,8 @@
 The configuration as one typed, frozen value, L{Configuration}, made of a TOML file and of the
 defaults of all keys that the file leaves out.
 
-The keys are the attributes of the dataclasses in L{pptpgw.section}. A tunnel or network protocol
-has a section of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to
-the plugins.
+The keys are the attributes of the dataclasses in L{pptpgw.section}. A plugin has a section
+of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to the plugins.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from typing import Any
 
 from pptpgw import plugin
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IEAPMethod, INetworkFactory, ITunnelFactory
+from pptpgw.interfaces import IEAPMethod
+from pptpgw.kind import NoSettings
 from pptpgw.secrecy import assertPrivate
 from pptpgw.section import (
     EAP,
@@ -46,8 +46,7 @@ class Configuration:
     nothing: they are for values that the program itself is sure of, of the types that the
     attributes have (C{Listen(clients=(IPv4Network("192.0.2.0/24"),))}).
 
-    @ivar sections: the sections of tunnels and network protocols, by name, and of EAP methods, by
-        C{eap.} and name, of the types that their plugins have.
+    @ivar sections: the sections of plugins, by L{sectionName}, of the types that the plugins have.
     """
 
     listen: Listen = field(default_factory=Listen)
@@ -80,15 +79,33 @@ class Configuration:
             raise ConfigurationError("\n".join(faults))
         return configuration
 
-    def section(self, of: ITunnelFactory | INetworkFactory | IEAPMethod) -> Any:
+    def section(self, of: Any) -> Any:
         """
-        The section of a tunnel, a network protocol or an EAP method, its defaults where the file
-        has none.
+        Give the section of a plugin, with the defaults if the file has none.
+
+        @param of: the plugin, with attributes C{name} and C{settings}.
+        @raise ConfigurationError: a plugin of another kind has the section of this name.
         """
         if of.settings is EAP:
             return self.eap
-        name = f"eap.{of.name}" if IEAPMethod.providedBy(of) else of.name
-        return self.sections[name] if name in self.sections else of.settings()
+        name = sectionName(of)
+        if name not in self.sections or not _hasSection(of.settings):
+            return of.settings()
+        found = self.sections[name]
+        if not isinstance(found, of.settings):
+            raise ConfigurationError(
+                f"[{name}] belongs to one of two plugins that are called {name}, and both are "
+                "used: only one of them can be"
+            )
+        return found
+
+
+def sectionName(plugin: Any) -> str:
+    """
+    Give the name of the section of C{plugin}.
+    """
+    name: str = plugin.name
+    return f"eap.{name}" if IEAPMethod.providedBy(plugin) else name
 
 
 SECTIONS: Mapping[str, type] = {
@@ -126,7 +143,7 @@ Kinds = tuple[Any, ...]
 Interfaces of kinds of plugin.
 """
 
-_CARRIERS: Kinds = (ITunnelFactory, INetworkFactory)
+_KINDS: Kinds = tuple(kind for kind in plugin.KINDS if kind is not IEAPMethod)
 
 
 def load(path: str | Path) -> Configuration:
@@ -229,38 +246,57 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, obje
                 if isinstance(value, dict) and key not in keys:
                     within[key] = value
             table = {key: value for key, value in table.items() if key not in within}
-        yield () if name in SECTIONS else _CARRIERS, "", name, table
+        yield () if name in SECTIONS else _KINDS, "", name, table
         for key, value in within.items():
             yield (IEAPMethod,), "eap.", key, value
 
 
 def _pluginSection(kinds: Kinds, prefix: str, name: str, faults: list[str]) -> type | None:
     """
-    What describes the section of the plugin of this name and of one of C{kinds}; None where there
-    is no such section, which is a fault, or where its plugin can't be used, which is told where it
-    is chosen.
+    The type of the section of the plugin of this name and of one of C{kinds}; None where there is
+    no such section, which is a fault, or where its plugin can't be used, which is told where it is
+    chosen.
     """
     for kind in kinds:
         try:
-            section: type = plugin.find(kind, name).settings
+            section = _settingsOf(plugin.find(kind, name))
         except plugin.Outdated as error:
             faults.append(str(error))
             return None
         except plugin.NotInstalled:
-            continue
+            pass
         except ConfigurationError:
             return None
-        if _hasSection(section):
-            return section
-    others = {
-        prefix + other: one.settings
-        for kind in kinds
-        for other, one in plugin.installed(kind).items()
-        if _hasSection(one.settings)
-    }
+        else:
+            if _hasSection(section):
+                return section
+    others = dict(SECTIONS)
+    for kind in kinds:
+        installed: Mapping[str, object] = plugin.installed(kind)
+        for other, one in installed.items():
+            if _hasSection(_settingsOf(one)):
+                others[prefix + other] = _settingsOf(one)
     name = prefix + name
-    known(f"section [{name}]", name, {**SECTIONS, **others}, faults)
+    known(f"section [{name}]", name, others, faults)
     return None
+
+
+def choiceOf(name: str, section: object) -> str:
+    """
+    Say where the plugin with this section is chosen, as in C{[network] protocols}.
+    """
+    kinds = (IEAPMethod,) if name.startswith("eap.") else _KINDS
+    for kind in kinds:
+        one: Any = plugin.installed(kind).get(name.removeprefix("eap."))
+        if one is not None and isinstance(section, _settingsOf(one)):
+            return plugin.KINDS[kind].chosen
+    return "the configuration"
+
+
+def _settingsOf(plugin: Any) -> type:
+    # Factories of checkers and authentication protocols without a section need no such attribute.
+    settings: type = getattr(plugin, "settings", NoSettings)
+    return settings
 
 
 def _hasSection(settings: type) -> bool:

@@ -338,6 +338,7 @@ class ITunnelEnvironment(Interface):
         "The addresses from which somebody has logged in lately, a "
         "L{pptpgw.session.places.Known}: a tunnel that limits connections keeps theirs."
     )
+    environment = Attribute("The L{IEnvironment} that plugins of every kind are given.")
 
 
 class ITunnel(Interface):
@@ -596,19 +597,43 @@ class ISubscriber(Interface):
     profile = Attribute("The whole of what its account allows, a L{pptpgw.profile.Profile}.")
 
 
-class INetworkEnvironment(Interface):
+class IEnvironment(Interface):
     """
-    The gateway as a network sees it.
+    The gateway as its plugins see it. All plugins of one gateway are given the same environment.
     """
 
-    reactor = Attribute("The reactor.")
-    mru = Attribute("The largest packet, in octets, that may be sent to a caller: [link] mru.")
-    interface = Attribute("The data path's L{IKernelInterface}; None where it has none.")
+    reactor = Attribute("The reactor, with a monotonic clock.")
+    configuration = Attribute("The whole L{pptpgw.config.Configuration}.")
     counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no session.")
+    sessions = Attribute(
+        "The current sessions, an iterable of L{pptpgw.session.session.Session} with a length."
+    )
+    radius = Attribute(
+        "The L{pptpgw.radius.client.RADIUSClient} that asks the servers of C{[radius]}; None if "
+        "there are none."
+    )
+    store = Attribute(
+        "The L{pptpgw.store.interface.IStore} that keeps sessions: C{[audit] store}, or that of "
+        "the first checker which has one; None if there is none, and until the checkers are "
+        "configured."
+    )
+    mru = Attribute("The largest packet, in octets, that may be sent to a caller: [link] mru.")
+    interface = Attribute(
+        "The data path's L{IKernelInterface}; None if it has none, and until the data path is made."
+    )
     filters = Attribute("The L{pptpgw.session.gate.Filters} that accounts may name.")
     addresses = Attribute(
         "The addresses that callers dial, a tuple of IPv4Address: [listen] addresses."
     )
+
+    def settings(plugin: Any) -> Any:
+        """
+        Give the section of C{plugin}, which has attributes C{name} and C{settings}: an instance of
+        its C{settings}, with the defaults if the file has no such section. This is for a plugin
+        that chooses other plugins, as IPv4 chooses an address pool.
+
+        @raise pptpgw.error.ConfigurationError: a plugin of another kind has the section.
+        """
 
 
 class INetwork(Interface):
@@ -664,6 +689,20 @@ class IPreparable(Interface):
         """
 
 
+class IReserving(Interface):
+    """
+    A network that keeps addresses for the accounts that own them.
+    """
+
+    def reserve(user: str, addresses: tuple[IPv4Network, ...] | None) -> None:
+        """
+        Keep what the account of C{user} owns of C{addresses}, so that no other user gets it. This
+        replaces what was kept for it before.
+
+        @param addresses: as L{ISubscriber.addresses}.
+        """
+
+
 class INetworkFactory(IPlugin):
     """
     A plugin that makes a network, chosen by C{--network} or C{[network] protocols}.
@@ -672,12 +711,15 @@ class INetworkFactory(IPlugin):
     name = Attribute("What it is chosen by, and the section of the configuration: C{ipv6}.")
     description = Attribute("One line on what it is, with its control protocol and RFC.")
     settings = Attribute(
-        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section."
+        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section, "
+        "which has the name of the plugin; L{pptpgw.kind.NoSettings} if there are none."
     )
 
-    def makeNetwork(settings: Any, environment: INetworkEnvironment) -> INetwork:
+    def makeNetwork(settings: Any, environment: IEnvironment) -> INetwork:
         """
-        Make the network; nothing is opened yet.
+        Make the network; nothing is opened yet. A network that provides
+        L{twisted.application.service.IService} is started before its L{INetwork.start} is called,
+        and stopped after its L{INetwork.stop}.
 
         @param settings: an instance of L{settings}, as the configuration has it.
         """
@@ -811,14 +853,21 @@ class IAddressPoolFactory(IPlugin):
     name = Attribute("What it is chosen by.")
     description = Attribute("One line on what it is, and on its argument where it takes one.")
 
+    settings = Attribute("The type of its section, as for L{INetworkFactory}.")
+
     def makePool(
-        argument: str, ranges: Sequence[tuple[IPv4Address, IPv4Address]], reactor: Any
+        argument: str,
+        ranges: Sequence[tuple[IPv4Address, IPv4Address]],
+        settings: Any,
+        environment: IEnvironment,
     ) -> IAddressPool:
         """
-        Make the pool; it must not open anything yet.
+        Make the pool; it must not open anything yet. A pool that provides
+        L{twisted.application.service.IService} is started and stopped with the gateway.
 
         @param argument: what stands behind C{NAME:} in the configuration.
         @param ranges: those of C{[ipv4] pool}, first and last addresses, for pools that take them.
+        @param settings: an instance of L{settings}, as the configuration has it.
         @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
         """
 
@@ -891,11 +940,15 @@ class ISessionObserverFactory(IPlugin):
     name = Attribute("What it is chosen by.")
     description = Attribute("One line on what it is, and on its argument where it takes one.")
 
-    def makeObserver(argument: str, reactor: Any) -> ISessionObserver:
+    settings = Attribute("The type of its section, as for L{INetworkFactory}.")
+
+    def makeObserver(argument: str, settings: Any, environment: IEnvironment) -> ISessionObserver:
         """
-        Make the observer.
+        Make the observer; nothing is opened yet. An observer that provides
+        L{twisted.application.service.IService} is started and stopped with the gateway.
 
         @param argument: what stands behind C{NAME:} in the configuration.
+        @param settings: an instance of L{settings}, as the configuration has it.
         @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
         """
 
@@ -908,12 +961,16 @@ class IDataPathFactory(IPlugin):
     name = Attribute("What it is chosen by.")
     description = Attribute("One line on what it is, and on its argument where it takes one.")
 
-    def makeDataPath(argument: str, reactor: Any, configuration: Any) -> IDataPath:
+    settings = Attribute("The type of its section, as for L{INetworkFactory}.")
+
+    def makeDataPath(argument: str, settings: Any, environment: IEnvironment) -> IDataPath:
         """
-        Make the data path; nothing is opened yet.
+        Make the data path; nothing is opened yet. A data path that provides
+        L{twisted.application.service.IService} is started before its L{IDataPath.start} is called,
+        and stopped after its L{IDataPath.stop}.
 
         @param argument: what stands behind C{NAME:} in the configuration.
-        @param configuration: the whole L{pptpgw.config.Configuration}.
+        @param settings: an instance of L{settings}, as the configuration has it.
         @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
         """
 
@@ -1019,14 +1076,22 @@ class Grant:
 
 class IConfigurable(Interface):
     """
-    A credentials checker that needs the configuration.
+    A credentials checker with a section of the configuration, or one that needs the environment.
+
+    The factory of a checker with a section has the same C{settings}. A checker that provides
+    L{twisted.application.service.IService} is started and stopped with the gateway, configurable or
+    not.
     """
 
-    def configure(configuration: Any) -> None:
-        """
-        Take the whole L{pptpgw.config.Configuration}. This is called before any claim is checked.
+    name = Attribute("The C{authType} of its factory, and the name of its section.")
+    settings = Attribute("The type of its section, as for L{INetworkFactory}.")
 
-        @raise pptpgw.error.PPTPGWError: it can't be used; the text says why.
+    def configure(settings: Any, environment: IEnvironment) -> None:
+        """
+        Take the settings and the environment. This is called before any claim is checked.
+
+        @param settings: an instance of L{settings}, as the configuration has it.
+        @raise pptpgw.error.PPTPGWError: they can't be used; the text says why.
         """
 
 
@@ -1386,13 +1451,16 @@ class IConfiguredProtocol(IAuthenticationProtocol):
     An authentication protocol with a section of the configuration.
     """
 
+    settings = Attribute("The type of its section, as for L{INetworkFactory}.")
+
     def configured(
-        configuration: Any, judged: Container[type[Interface]]
+        settings: Any, environment: IEnvironment, judged: Container[type[Interface]]
     ) -> IAuthenticationProtocol:
         """
-        Make the protocol with the settings of C{configuration}, and read the files that it names.
+        Make the protocol with C{settings}, and read the files that they name. A protocol that
+        provides L{twisted.application.service.IService} is started and stopped with the gateway.
 
-        @param configuration: the whole L{pptpgw.config.Configuration}.
+        @param settings: an instance of L{settings}, as the configuration has it.
         @param judged: the kinds of credentials that there is a checker for.
         @raise pptpgw.error.ConfigurationError: it can't be used; the text says why.
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, field
+from dataclasses import MISSING, dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
@@ -434,3 +434,10 @@ UDP_ADDRESS = ValueKind(
 TEXTS = ValueKind(
     "a list of texts", lambda value: tuple(exactly(str, one) for one in exactly(list, value))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """
+    The settings of a plugin without a section.
+    """

@@ -13,21 +13,19 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 
-from pptpgw import __version__, plugin
+from pptpgw import __version__
 from pptpgw.build import build
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
-from pptpgw.config import Configuration
+from pptpgw.config import Configuration, choiceOf
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IAddressPools, ISessionObserver, ITunnelFactory
+from pptpgw.interfaces import ISessionObserver
 from pptpgw.lifecycle import Stages
 from pptpgw.log import Logger
-from pptpgw.network.ipv4 import IPv4Network
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.reload import reload
-from pptpgw.reservation import reserve
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
 
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -72,7 +70,8 @@ class GatewayService(Stages):
         self.networks = parts.networks
         self.tunnels = parts.tunnels
         self.radius = parts.radius
-        self._portal = parts.portal
+        self._environment = parts.environment
+        self._reservation = parts.reservation
         self._preparable = parts.preparable
         for service in parts.services:
             service.setServiceParent(self)
@@ -105,7 +104,6 @@ class GatewayService(Stages):
         if not self.begun:
             self.privilegedStartService()
         super().startService()
-        self._reserve()
         # Until the reactor runs nobody is answered.
         self._reactor.callLater(0, self._announce)
 
@@ -118,7 +116,7 @@ class GatewayService(Stages):
         """
         reloaded = reload(self._configuration, configuration, self.networks)
         self._configuration = reloaded.configuration
-        self._reserve()
+        self._reservation.reserve()
         self._log.info(
             "the configuration was read again; new for sessions from now on: {done}",
             done=", ".join(reloaded.done) or "nothing is different",
@@ -154,11 +152,6 @@ class GatewayService(Stages):
             bindAddress=host if host in addresses else next(iter(addresses), None),
         )
 
-    def _reserve(self) -> None:
-        for network in self.networks.values():
-            if isinstance(network, IPv4Network) and IAddressPools.providedBy(network.pool):
-                reserve(self._reactor, self._portal, network.pool)
-
     def _announce(self) -> None:
         if not self.running:
             # Stopped before it came to that.
@@ -172,20 +165,14 @@ class GatewayService(Stages):
             mppe=mppe.implementation,
             encryption=self._configuration.link.encryption,
         )
-        named = {
-            *self.tunnels,
-            *self.networks,
-            *(f"eap.{name}" for name in self._configuration.eap.methods),
-        }
-        for name in self._configuration.sections:
-            if name not in named:
-                choice = "[eap] methods" if "." in name else "[network] protocols"
-                if name in plugin.installed(ITunnelFactory):
-                    choice = "[listen] tunnels"
+        methods = (f"eap.{name}" for name in self._configuration.eap.methods)
+        used = self._environment.used.union(methods)
+        for name, section in self._configuration.sections.items():
+            if name not in used:
                 self._log.warn(
                     "[{name}] stands in the configuration, but {choice} doesn't name {plugin}",
                     name=name,
-                    choice=choice,
+                    choice=choiceOf(name, section),
                     plugin=name.removeprefix("eap."),
                 )
 

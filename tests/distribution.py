@@ -20,16 +20,18 @@ OBSERVER = """
 from zope.interface import implementer
 
 from pptpgw.interfaces import ISessionObserverFactory
+from pptpgw.kind import NoSettings
 
 
 @implementer(ISessionObserverFactory)
 class Factory:
     description = "For a test."
+    settings = NoSettings
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def makeObserver(self, argument, reactor):
+    def makeObserver(self, argument, settings, environment):
         return None
 """
 

@@ -102,7 +102,7 @@ async def test_whoHasOne(
     """
     started: list[Collector] = []
     monkeypatch.setattr(collector.Collector, "startService", lambda self: started.append(self))
-    for name in ("privilegedStartService", "_reserve", "_announce"):
+    for name in ("privilegedStartService", "_announce"):
         monkeypatch.setattr(service.GatewayService, name, lambda self: None)
     options = tap.Options()
     made = tap.makeService(options)

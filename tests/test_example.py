@@ -38,7 +38,6 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import Configuration, parse
-from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Unavailable
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -47,6 +46,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
+from pptpgw.kind import NoSettings
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.environment import Environment
 from pptpgw.plugin import find, specification
@@ -112,18 +112,24 @@ class World:
         self.clock = clock = Clock()
         self.wire = MemoryNetwork(clock)
         self.callIDs = CallIDs(clock)
-        environment = Environment(clock, 1400, None, Counters())
+        environment = Environment.of(clock, chosen)
         factories = [find(INetworkFactory, name) for name in chosen.network.protocols]
-        observers = [specification(text) for text in chosen.plugins.observers]
+        observers = [
+            (find(ISessionObserverFactory, name), argument)
+            for name, argument in map(specification, chosen.plugins.observers)
+        ]
         self.gateway = Gateway(
             clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            {one.name: one.makeNetwork(chosen.section(one), environment) for one in factories},
+            {
+                one.name: one.makeNetwork(environment.settings(one), environment)
+                for one in factories
+            },
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [checker])),
             [
-                find(ISessionObserverFactory, name).makeObserver(argument, clock)
-                for name, argument in observers
+                factory.makeObserver(argument, environment.settings(factory), environment)
+                for factory, argument in observers
             ],
         )
 
@@ -210,7 +216,9 @@ def test_aUserHasTheSameAddressEachTime(quotes: Any, tmp_path: Path) -> None:
 
 
 def test_aPoolThatIsUsedUp(quotes: Any) -> None:
-    pool = find(IAddressPoolFactory, "sticky").makePool("10.88.0.0/30", (), None)
+    pool = find(IAddressPoolFactory, "sticky").makePool(
+        "10.88.0.0/30", (), NoSettings(), Environment.of(Clock(), Configuration())
+    )
     subscriber = type("Subscriber", (), {"name": "alice"})()
     results: list[object] = []
     for _ in range(3):
@@ -221,7 +229,9 @@ def test_aPoolThatIsUsedUp(quotes: Any) -> None:
 
 def test_anArgumentThatIsNoNetwork(quotes: Any) -> None:
     with pytest.raises(ConfigurationError, match=r'\[ipv4\] allocator = "sticky:10\.88\.0\.1/28"'):
-        find(IAddressPoolFactory, "sticky").makePool("10.88.0.1/28", (), None)
+        find(IAddressPoolFactory, "sticky").makePool(
+            "10.88.0.1/28", (), NoSettings(), Environment.of(Clock(), Configuration())
+        )
 
 
 def test_itsSectionIsJudgedLikeOurs(quotes: Any) -> None:
@@ -256,6 +266,14 @@ def test_itIsListed(
 GTC = Method(6)
 
 
+def eap(chosen: Configuration) -> EAPProtocol:
+    """
+    What a configuration makes of EAP, where checkers judge passwords.
+    """
+    environment = Environment.of(Clock(), chosen)
+    return EAP.configured(environment.settings(EAP), environment, PASSWORDS)
+
+
 @pytest.fixture
 def gtc(quotes: Any) -> Any:
     """
@@ -263,7 +281,7 @@ def gtc(quotes: Any) -> Any:
     """
     section = '[eap]\nmethods = ["gtc"]\n[eap.gtc]\nprompt = "Token?"'
     chosen = parse(f'{section}\n[link]\nencryption = "off"', "test")
-    (method,) = EAP.configured(chosen, PASSWORDS).methods
+    (method,) = eap(chosen).methods
     assert verifyObject(IEAPMethod, method)
     return method
 
@@ -328,7 +346,7 @@ class TestMethod:
 
     def test_itIsNotPermittedByItsInstallation(self, quotes: Any) -> None:
         chosen = parse('[link]\nauthentication = ["eap"]\nencryption = "off"', "test")
-        names = [method.name for method in EAP.configured(chosen, PASSWORDS).methods]
+        names = [method.name for method in eap(chosen).methods]
         assert names == ["mschapv2", "md5"]
 
     def test_twoOfOneType(self, quotes: Any, site: Site) -> None:
@@ -342,7 +360,7 @@ class TestMethod:
         site.install("twin", {"twin.py": text}, "twin = twin:plugin", group="pptpgw.eap")
         chosen = parse('[eap]\nmethods = ["twin", "gtc"]\n[link]\nencryption = "off"', "test")
         with pytest.raises(ConfigurationError) as caught:
-            EAP.configured(chosen, PASSWORDS)
+            eap(chosen)
         assert str(caught.value) == (
             "[eap] methods: callers can't tell twin from gtc, so it is either"
         )
@@ -350,7 +368,7 @@ class TestMethod:
     def test_itIsNotFitWhereEncryptionIsRequired(self, quotes: Any) -> None:
         chosen = parse('[eap]\nmethods = ["gtc"]', "test")
         with pytest.raises(ConfigurationError, match='methods has "gtc": it earns no keys'):
-            EAP.configured(chosen, PASSWORDS)
+            eap(chosen)
 
     @pytest.mark.parametrize(
         ("text", "fault"),

@@ -19,7 +19,7 @@ LAYERS = [
     {"cause", "interfaces"},
     {"profile"},
     {"log"},
-    {"slices", "compiled"},
+    {"compiled", "lifecycle", "slices"},
     {"clock"},
     {"pptp", "ppp"},
     {
@@ -43,7 +43,6 @@ LAYERS = [
         "making",
         "gateway",
         "client",
-        "lifecycle",
         "records",
         "seating",
         "selfcall",

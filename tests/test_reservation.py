@@ -8,15 +8,14 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from pptpgw.auth.accounts import AccountsChecker
-from pptpgw.auth.chain import CheckerChain
-from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config import Configuration
+from pptpgw.network.environment import Environment
+from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.profile import Profile
-from pptpgw.reservation import reserve
+from pptpgw.reservation import Reservation
 from pptpgw.session.pool import AddressPool
 from pptpgw.store.error import StoreError
 from pptpgw.store.record import Account
@@ -47,11 +46,11 @@ def reserved(error: Exception | None = None) -> AddressPool:
     A pool of three addresses, what is owned of them reserved.
     """
     store: Any = Accounts(error)
-    checker = AccountsChecker(lambda accounts: store)
     pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
     results: list[object] = []
-    portal = Portal(SubscriberRealm(), [CheckerChain([checker])])
-    reserve(Clock(), portal, pool).addCallback(results.append)
+    environment = Environment.of(Clock(), Configuration())
+    network = IPv4Network(IPv4(), environment, pool)
+    Reservation(Clock(), [store], [object(), network]).reserve().addCallback(results.append)
     assert results
     return pool
 

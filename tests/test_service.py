@@ -11,6 +11,7 @@ import pytest
 from twisted.application.service import MultiService
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.filepath import FilePath
 from zope.interface import directlyProvides
@@ -23,6 +24,7 @@ from pptpgw.build import linkSettings, networkFactories
 from pptpgw.config import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import Claim, ISessionObserver
+from pptpgw.network.environment import Environment
 from pptpgw.ppp import mschap
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.service import GatewayService
@@ -122,8 +124,10 @@ def test_linkSettings() -> None:
     Every key of the section reaches the link.
     """
     settings = linkSettings(
-        parse(
-            """
+        Environment.of(
+            Clock(),
+            parse(
+                """
             [link]
             authentication = ["pap", "mschapv2"]
             name = "here"
@@ -136,7 +140,8 @@ def test_linkSettings() -> None:
             echo-failures = 5
             setup-timeout = 20
             """,
-            "test",
+                "test",
+            ),
         )
     )
     assert [method.name for method in settings.methods] == ["mschapv2", "pap"]

@@ -23,14 +23,14 @@ from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
-from pptpgw.config import Configuration
 from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED
-from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable
+from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable, IEnvironment
+from pptpgw.kind import NoSettings
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.section import Accounts
-from pptpgw.store.interface import IStore
+from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.store.record import Account
 
 _NOBODY = token_bytes(16)
@@ -48,12 +48,14 @@ class PasswordExpired(Rejection):
         self.account = account
 
 
-@implementer(ICredentialsChecker, IConfigurable)
+@implementer(ICredentialsChecker, IConfigurable, IStoreOwner)
 class AccountsChecker:
     """
     Checks against a store.
     """
 
+    name = "accounts"
+    settings = NoSettings
     credentialInterfaces = (
         IUsernamePassword,
         IUsernameHashedPassword,
@@ -74,13 +76,13 @@ class AccountsChecker:
         self._made: IStore | None = None
         self._now = now
 
-    def configure(self, configuration: Configuration) -> None:
+    def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
-        Where the store is.
+        See L{IConfigurable.configure}: make the store.
 
         @raise pptpgw.error.PPTPGWError: it can't be used; the text says why.
         """
-        self._made = self._makeStore(configuration.accounts)
+        self._made = self._makeStore(environment.configuration.accounts)
 
     @property
     def store(self) -> IStore:
@@ -88,8 +90,7 @@ class AccountsChecker:
         The store.
         """
         if self._made is None:
-            self.configure(Configuration())
-        assert self._made is not None
+            self._made = self._makeStore(Accounts())
         return self._made
 
     def requestAvatarId(

@@ -13,9 +13,9 @@ from zope.interface import implementer
 
 from pptpgw.auth import secrets
 from pptpgw.auth.realm import AvatarID
-from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ICertifiedName, IConfigurable
+from pptpgw.interfaces import ICertifiedName, IConfigurable, IEnvironment
+from pptpgw.kind import NoSettings
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf
 from pptpgw.profile import Profile
@@ -40,6 +40,8 @@ class ChapSecretsChecker:
     @ivar serverName: our own name, which the server column is matched against.
     """
 
+    name = "chap-secrets"
+    settings = NoSettings
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName)
 
     _log = Logger()
@@ -53,11 +55,11 @@ class ChapSecretsChecker:
         self._seen = self._look()
         self._secrets = self._read()
 
-    def configure(self, configuration: Configuration) -> None:
+    def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
-        Our name.
+        See L{IConfigurable.configure}: take over our name.
         """
-        self.serverName = configuration.link.name.encode()
+        self.serverName = environment.configuration.link.name.encode()
 
     def requestAvatarId(
         self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName

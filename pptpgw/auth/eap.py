@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, implementer
@@ -22,12 +23,14 @@ from pptpgw.interfaces import (
     IConfiguredProtocol,
     IEAPCredentials,
     IEAPMethod,
+    IEnvironment,
     IPeerResults,
     IVerdicts,
 )
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eappeer import EAPPeer
 from pptpgw.ppp.exchange import Authenticate
+from pptpgw.section import EAP as EAPSection
 from pptpgw.wire import ppp
 
 Send = Callable[[bytes], None]
@@ -45,6 +48,8 @@ class EAPProtocol:
 
     @ivar methods: the methods by which either end may prove itself, in the order of trying.
     """
+
+    settings: ClassVar[type] = EAPSection
 
     methods: tuple[IEAPMethod, ...]
     name: str = "eap"
@@ -68,14 +73,14 @@ class EAPProtocol:
         return strongest
 
     def configured(
-        self, configuration: Configuration, judged: Container[type[Interface]]
+        self, settings: EAPSection, environment: IEnvironment, judged: Container[type[Interface]]
     ) -> EAPProtocol:
         """
         See L{IConfiguredProtocol.configured}. The methods that the configuration names must all be
         fit for use. Where it names none there are those that are; but where somebody else judges
         EAP it is all his.
         """
-        methods = tuple(_methods(configuration, judged))
+        methods = tuple(_methods(settings, environment, judged))
         if not methods:
             raise ConfigurationError(
                 '[link] authentication has "eap", and no method is fit for use: [eap] has no '
@@ -116,7 +121,7 @@ class EAPProtocol:
 
 
 def _methods(
-    configuration: Configuration, judged: Container[type[Interface]]
+    own: EAPSection, environment: IEnvironment, judged: Container[type[Interface]]
 ) -> Iterator[IEAPMethod]:
     """
     The methods to try, in their order.
@@ -124,7 +129,7 @@ def _methods(
     @raise ConfigurationError: one that the configuration names isn't fit for use, or two have the
         same Type.
     """
-    named = configuration.eap.methods
+    named = own.methods
     if not named and IEAPCredentials in judged:
         named = ("radius",)
     names: dict[object, str] = {}
@@ -134,8 +139,8 @@ def _methods(
             raise ConfigurationError(
                 f"[eap] methods: callers can't tell {same} from {name}, so it is either"
             )
-        settings = configuration.section(method)
-        fault = _fault(method, configuration, judged) or method.lacking(settings)
+        settings = environment.settings(method)
+        fault = _fault(method, environment.configuration, judged) or method.lacking(settings)
         if not fault:
             yield method.configured(settings)
         elif named:

@@ -29,19 +29,13 @@ from pptpgw.interfaces import (
     IEAPPeer,
     IKeys,
 )
+from pptpgw.kind import NoSettings
 from pptpgw.ppp import algorithm
 from pptpgw.ppp.algorithm import Answer
 from pptpgw.ppp.chap import explain
 from pptpgw.ppp.eappeer import MethodPeer
 from pptpgw.ppp.exchange import TRIES
 from pptpgw.wire import chap, eap
-
-
-@dataclass(frozen=True, slots=True)
-class NoSettings:
-    """
-    The settings of a method without keys in the configuration.
-    """
 
 
 @implementer(IEAPMethod)

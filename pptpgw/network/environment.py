@@ -1,5 +1,5 @@
 """
-What the gateway gives its networks.
+What the gateway gives its plugins.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from typing import Any
 
 from zope.interface import implementer
 
+from pptpgw.config import Configuration, sectionName
 from pptpgw.counters import Counters
-from pptpgw.interfaces import IKernelInterface, INetworkEnvironment
+from pptpgw.interfaces import IEnvironment, IKernelInterface
+from pptpgw.session.current import Sessions
 from pptpgw.session.gate import Filters
+from pptpgw.store.interface import IStore
 
 
-@implementer(INetworkEnvironment)
-@dataclass(frozen=True, slots=True)
+@implementer(IEnvironment)
+@dataclass(slots=True)
 class Environment:
     """
-    See L{INetworkEnvironment}.
+    See L{IEnvironment}.
+
+    @ivar used: the names of the sections that plugins were given.
     """
 
     reactor: Any
@@ -28,3 +33,38 @@ class Environment:
     counters: Counters
     filters: Filters = field(default_factory=Filters)
     addresses: tuple[IPv4Address, ...] = ()
+    configuration: Configuration = field(default_factory=Configuration)
+    sessions: Sessions = field(default_factory=Sessions)
+    radius: Any = None
+    store: IStore | None = None
+    used: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls,
+        reactor: Any,
+        configuration: Configuration,
+        counters: Counters | None = None,
+        radius: Any = None,
+    ) -> Environment:
+        """
+        Make the environment that C{configuration} describes, still without the interface of a data
+        path and without a store.
+        """
+        return cls(
+            reactor,
+            configuration.link.mru,
+            None,
+            Counters() if counters is None else counters,
+            Filters({one.name: one.rules for one in configuration.network.filter}),
+            configuration.listen.addresses,
+            configuration,
+            radius=radius,
+        )
+
+    def settings(self, plugin: Any) -> Any:
+        """
+        See L{IEnvironment.settings}.
+        """
+        self.used.add(sectionName(plugin))
+        return self.configuration.section(plugin)

@@ -20,6 +20,7 @@ from ipaddress import IPv4Network as Subnet
 from itertools import pairwise
 from typing import Any
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -31,10 +32,11 @@ from pptpgw.interfaces import (
     IAddressPool,
     IAddressPoolFactory,
     IAddressPools,
+    IEnvironment,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     IReloadable,
+    IReserving,
     ISubscriber,
     PoolRanges,
 )
@@ -50,11 +52,13 @@ from pptpgw.kind import (
     isUnicast,
     key,
 )
+from pptpgw.lifecycle import Stages
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile
 from pptpgw.session.gate import Gate
+from pptpgw.session.pool import ownedOf
 from pptpgw.table import tables
 
 
@@ -118,20 +122,21 @@ class IPv4:
         return pools
 
 
-@implementer(INetwork, IReloadable)
-class IPv4Network:
+@implementer(INetwork, IReloadable, IReserving)
+class IPv4Network(Stages):
     """
-    See L{INetwork}.
+    See L{INetwork}. As a service, it starts and stops the pool, if that is a service too.
 
     @ivar pool: where the callers' addresses come from.
     """
 
     _log = Logger()
 
-    def __init__(
-        self, settings: IPv4, environment: INetworkEnvironment, pool: IAddressPool
-    ) -> None:
+    def __init__(self, settings: IPv4, environment: IEnvironment, pool: IAddressPool) -> None:
+        super().__init__(environment.reactor)
         self.pool = pool
+        if IService.providedBy(pool):
+            IService(pool).setServiceParent(self)
         self._settings = settings
         self._environment = environment
         self._gateway = gatewaysOwn(settings, environment.addresses)
@@ -152,6 +157,13 @@ class IPv4Network:
         """
         Address and routes go with the interface.
         """
+
+    def reserve(self, user: str, addresses: tuple[Subnet, ...] | None) -> None:
+        """
+        See L{IReserving.reserve}.
+        """
+        if IAddressPools.providedBy(self.pool) and (own := ownedOf(addresses)):
+            self.pool.reserve(user, own)
 
     def judge(self, settings: IPv4) -> None:
         """
@@ -258,7 +270,7 @@ class IPv4Factory:
     description = "IPv4 (IPCP, RFC 1332), each caller with an address from a pool"
     settings = IPv4
 
-    def makeNetwork(self, settings: IPv4, environment: INetworkEnvironment) -> IPv4Network:
+    def makeNetwork(self, settings: IPv4, environment: IEnvironment) -> IPv4Network:
         """
         See L{INetworkFactory.makeNetwork}.
         """
@@ -266,7 +278,9 @@ class IPv4Factory:
         factory = plugin.find(IAddressPoolFactory, name)
         gateway = gatewaysOwn(settings, environment.addresses)
         pools = settings.allPools(gateway)
-        pool = factory.makePool(argument, pools[DEFAULT_POOL].ranges, environment.reactor)
+        pool = factory.makePool(
+            argument, pools[DEFAULT_POOL].ranges, environment.settings(factory), environment
+        )
         network = IPv4Network(settings, environment, pool)
         network.judge(settings)
         if IAddressPools.providedBy(pool):

@@ -22,10 +22,12 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelOwner,
     IDataPathFactory,
+    IEnvironment,
     IHealth,
     INetworkProtocol,
     IPreparable,
 )
+from pptpgw.kind import NoSettings
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.device import Device
 from pptpgw.ports.machine import lackingFile
@@ -165,10 +167,11 @@ class PythonDataPathFactory:
     """
 
     name = "python"
+    settings = NoSettings
     description = "In this process, by one TUN device; it takes no argument."
 
     def makeDataPath(
-        self, argument: str, reactor: Any, configuration: Configuration
+        self, argument: str, settings: NoSettings, environment: IEnvironment
     ) -> PortDataPath:
         """
         See L{IDataPathFactory.makeDataPath}.
@@ -177,9 +180,10 @@ class PythonDataPathFactory:
             raise ConfigurationError(
                 f'[plugins] data-path = "python:{argument}": it takes no argument'
             )
+        configuration: Configuration = environment.configuration
         network, capture = configuration.network, configuration.capture
         arguments = (
-            reactor,
+            environment.reactor,
             network.interface,
             configuration.link.mru,
             network.mssClamp,

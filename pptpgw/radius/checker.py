@@ -35,7 +35,8 @@ from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable
-from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials
+from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials, IEnvironment
+from pptpgw.kind import NoSettings
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf
 from pptpgw.profile import Profile
@@ -67,11 +68,13 @@ class RADIUSChecker:
     """
     Checks by asking servers.
 
-    @ivar client: which asks them; the gateway's service sets it.
+    @ivar client: which asks them.
     @ivar identifier: what we are called; C{address} where we are, empty: where we were called.
     @ivar deadline: seconds that a request may take.
     """
 
+    name = "radius"
+    settings = NoSettings
     credentialInterfaces = (
         IUsernamePassword,
         IUsernameHashedPassword,
@@ -93,18 +96,20 @@ class RADIUSChecker:
         self.address = address
         self.deadline = deadline
 
-    def configure(self, configuration: Configuration) -> None:
+    def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
-        Take over C{[radius]}.
+        See L{IConfigurable.configure}: take over C{[radius]} and the client.
 
         @raise ConfigurationError: it names no server that judges callers.
         """
+        configuration: Configuration = environment.configuration
         radius = configuration.radius
         if not any(server.serves(accounting=False) for server in radius.server):
             raise ConfigurationError(
                 'the checker "radius" can\'t be used: the configuration names no server; it needs '
                 "a [[radius.server]] with an auth-port"
             )
+        self.client = environment.radius
         self.identifier = radius.nasIdentifier or configuration.link.name
         addresses = radius.nasAddress or configuration.listen.addresses
         self.address = str(addresses[0]) if addresses else ""

@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
@@ -34,10 +33,11 @@ from pptpgw.interfaces import (
     DEFAULT_POOL,
     IAddressPoolFactory,
     IAddressPools,
+    IEnvironment,
     ISubscriber,
     PoolRanges,
 )
-from pptpgw.kind import hostsOf
+from pptpgw.kind import NoSettings, hostsOf
 
 Range = tuple[IPv4Address, IPv4Address]
 
@@ -263,9 +263,16 @@ class AddressPoolFactory:
     """
 
     name = "ranges"
+    settings = NoSettings
     description = "The addresses of [ipv4] pool and pools, or the account's own; no argument."
 
-    def makePool(self, argument: str, ranges: Sequence[Range], reactor: Any) -> AddressPool:
+    def makePool(
+        self,
+        argument: str,
+        ranges: Sequence[Range],
+        settings: NoSettings,
+        environment: IEnvironment,
+    ) -> AddressPool:
         """
         See L{IAddressPoolFactory.makePool}.
         """

@@ -188,3 +188,11 @@ class IStore(Interface):
         @param since: only sessions that ended since, or go on; it counts from the beginning of its
             day, in UTC.
         """
+
+
+class IStoreOwner(Interface):
+    """
+    A credentials checker whose accounts are in a store.
+    """
+
+    store = Attribute("The L{IStore}, once the checker is configured.")

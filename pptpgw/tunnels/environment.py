@@ -10,7 +10,7 @@ from typing import Any
 from zope.interface import implementer
 
 from pptpgw.counters import Counters
-from pptpgw.interfaces import ICallTaker, ITunnelEnvironment
+from pptpgw.interfaces import ICallTaker, IEnvironment, ITunnelEnvironment
 from pptpgw.log import Quota
 from pptpgw.section import Listen
 from pptpgw.session.places import Known
@@ -29,3 +29,4 @@ class TunnelEnvironment:
     counters: Counters
     quota: Quota
     known: Known
+    environment: IEnvironment

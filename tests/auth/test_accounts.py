@@ -16,6 +16,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import ICheckerFactory
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -37,6 +38,8 @@ from pptpgw.interfaces import (
     IConfigurable,
     ISubscriber,
 )
+from pptpgw.kind import NoSettings
+from pptpgw.network.environment import Environment
 from pptpgw.ppp import mschap
 from pptpgw.section import Accounts
 from pptpgw.store.error import StoreError
@@ -280,7 +283,9 @@ class TestPlugin:
             factory.generateChecker(f"sqlite:{tmp_path}/none")
         checker = factory.generateChecker("")
         with pytest.raises(PPTPGWError, match="there is no store; pptpgw user add makes one"):
-            IConfigurable(checker).configure(configuration(tmp_path))
+            IConfigurable(checker).configure(
+                NoSettings(), Environment.of(Clock(), configuration(tmp_path))
+            )
 
     def test_noURL(self) -> None:
         with pytest.raises(ConfigurationError, match=r"must be sqlite:PATH or postgresql://"):
@@ -289,7 +294,9 @@ class TestPlugin:
     async def test_theConfigurationSaysWhere(self, store: Store, tmp_path: Path) -> None:
         await store.addAccount("bob", b"x", recoverable=True)
         checker = AccountsCheckerFactory().generateChecker("")
-        IConfigurable(checker).configure(configuration(tmp_path))
+        IConfigurable(checker).configure(
+            NoSettings(), Environment.of(Clock(), configuration(tmp_path))
+        )
         assert isinstance(checker, AccountsChecker)
         try:
             credentials: Any = CHAP.credentials(claim(CHAP, b"bob", b"x"), b"bob")

@@ -48,6 +48,7 @@ from pptpgw.interfaces import (
     IEAPCredentials,
     ISubscriber,
 )
+from pptpgw.network.environment import Environment
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
 from pptpgw.wire import eap, ppp
@@ -89,7 +90,8 @@ def _keys(keys: dict[str, Any]) -> list[str]:
 def methods(
     judged: Sequence[type[Interface]], encryption: str = "require", **section: object
 ) -> list[str]:
-    configured = EAP.configured(configuration({"encryption": encryption}, **section), judged)
+    environment = Environment.of(Clock(), configuration({"encryption": encryption}, **section))
+    configured = EAP.configured(environment.settings(EAP), environment, judged)
     return [method.name for method in configured.methods]
 
 
@@ -109,7 +111,7 @@ class TestConfigured:
         ],
     )
     def test_itIsOfferedByDefaultWhereItIsSetUp(self, text: str, offered: list[str]) -> None:
-        settings = linkSettings(parse(text, "test"), LOCAL)
+        settings = linkSettings(Environment.of(Clock(), parse(text, "test")), LOCAL)
         assert [method.name for method in settings.methods] == offered
 
     def test_whatIsFitForUse(self, files: dict[str, str]) -> None:
@@ -176,14 +178,18 @@ class TestConfigured:
     def test_itIsOfferedByItsStrongestMethod(
         self, section: dict[str, object], names: list[str]
     ) -> None:
-        settings = linkSettings(configuration({"encryption": "off"}, **section), LOCAL)
+        settings = linkSettings(
+            Environment.of(Clock(), configuration({"encryption": "off"}, **section)), LOCAL
+        )
         assert [method.name for method in settings.methods] == names
         assert [method.name for method in settings.usableMethods] == names
 
     def test_thatOfMD5AloneIsNotOfferedWhereKeysAreNeeded(self) -> None:
         md5 = EAPProtocol((MD5,))
         assert not md5.earnsKeys and md5.strength < MSCHAPV2.strength
-        settings = linkSettings(configuration({"encryption": "off"}), LOCAL)
+        settings = linkSettings(
+            Environment.of(Clock(), configuration({"encryption": "off"})), LOCAL
+        )
         required = replace(settings, methods=(md5, MSCHAPV2), encryption="require")
         assert required.usableMethods == (MSCHAPV2,)
 

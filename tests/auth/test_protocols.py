@@ -30,6 +30,7 @@ from pptpgw.interfaces import (
     IPeerResults,
     IVerdicts,
 )
+from pptpgw.network.environment import Environment
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
 from pptpgw.section import LinkSection
 from pptpgw.testing import Frame
@@ -272,7 +273,7 @@ class TestConfigured:
         """
         self.install(site)
         text = '[link]\nauthentication = ["pap", "chap", "whisper", "mschapv2"]'
-        settings = linkSettings(parse(text, "x.toml"))
+        settings = linkSettings(Environment.of(Clock(), parse(text, "x.toml")))
         assert self.names(settings.methods) == ["whisper", "mschapv2", "chap", "pap"]
         assert self.names(settings.usableMethods) == ["whisper", "mschapv2"]
         assert settings.authenticating > {NUMBER, ppp.PAP, ppp.CHAP}

@@ -23,6 +23,7 @@ from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.gateway import Gateway
+from pptpgw.kind import NoSettings
 from pptpgw.lifecycle import Part, Stages
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.environment import Environment
@@ -35,8 +36,6 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
 from pptpgw.radius.setup import makeClient
-from pptpgw.session.current import Sessions
-from pptpgw.session.gate import Filters
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
@@ -72,7 +71,8 @@ class Served:
         self.wire = MemoryNetwork(reactor)
         self.counters = Counters()
         self.client = makeClient(reactor, configuration, self.counters)
-        sessions = Sessions()
+        environment = Environment.of(reactor, configuration, self.counters, self.client)
+        sessions = environment.sessions
         accounting = makeAccounting(reactor, configuration, self.client, self.counters)
         self.parts = parts = Stages(reactor)
         if configuration.radius.dynamic:
@@ -86,10 +86,8 @@ class Served:
         if accounting is not None:
             told = Part("accounting", start=accounting.start, stop=accounting.stop)
             parts.addService(told)
-        checker = RADIUSChecker(self.client)
-        checker.configure(configuration)
-        filters = Filters({one.name: one.rules for one in configuration.network.filter})
-        environment = Environment(reactor, 1400, None, self.counters, filters)
+        checker = RADIUSChecker()
+        checker.configure(NoSettings(), environment)
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.gateway = Gateway(
             reactor,
@@ -97,7 +95,7 @@ class Served:
             {"ipv4": IPv4Network(IPv4(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
-            [sessions, filters, *([accounting] if accounting is not None else ())],
+            [sessions, environment.filters, *([accounting] if accounting is not None else ())],
             self.counters,
         )
         self.callIDs = CallIDs(reactor)

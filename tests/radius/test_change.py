@@ -17,6 +17,8 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
+from pptpgw.kind import NoSettings
+from pptpgw.network.environment import Environment
 from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.radius import access
@@ -55,8 +57,8 @@ def authenticator(server: FreeRADIUS) -> Iterator[Authenticator]:
     one = Server("127.0.0.1", server.authPort, 0, secret=SECRET)
     configuration = Configuration(radius=RADIUS(server=(one,)))
     client = makeClient(reactor, configuration, Counters())
-    checker = RADIUSChecker(client)
-    checker.configure(configuration)
+    checker = RADIUSChecker()
+    checker.configure(NoSettings(), Environment.of(reactor, configuration, radius=client))
     client.start()
     yield Authenticator(Portal(SubscriberRealm(), [checker]))
     client.stop()

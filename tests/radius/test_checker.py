@@ -14,6 +14,7 @@ import pytest
 from pyrad import packet as pyrad
 from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
@@ -26,6 +27,8 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
+from pptpgw.kind import NoSettings
+from pptpgw.network.environment import Environment
 from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
@@ -389,19 +392,23 @@ class TestConfiguration:
         checker = RADIUSCheckerFactory().generateChecker("")
         assert isinstance(checker, RADIUSChecker)
         radius = RADIUS((server(),), "gate", (IPv4Address("192.0.2.9"),), deadline=9.0)
-        checker.configure(Configuration(radius=radius))
+        checker.configure(NoSettings(), Environment.of(Clock(), Configuration(radius=radius)))
         assert (checker.identifier, checker.address, checker.deadline) == ("gate", "192.0.2.9", 9.0)
 
     def test_orThoseOfTheGateway(self) -> None:
         checker = RADIUSChecker()
         listen = Listen(addresses=(IPv4Address("192.0.2.1"),))
-        checker.configure(Configuration(listen, radius=RADIUS((server(),))))
+        checker.configure(
+            NoSettings(), Environment.of(Clock(), Configuration(listen, radius=RADIUS((server(),))))
+        )
         assert (checker.identifier, checker.address) == ("pptpgw", "192.0.2.1")
 
     @pytest.mark.parametrize("servers", [(), (Server("192.0.2.1", 0, 1813, secret="x"),)])
     def test_thereMustBeAServer(self, servers: tuple[Server, ...]) -> None:
         with pytest.raises(ConfigurationError, match=r"radius\.server"):
-            RADIUSChecker().configure(Configuration(radius=RADIUS(servers)))
+            RADIUSChecker().configure(
+                NoSettings(), Environment.of(Clock(), Configuration(radius=RADIUS(servers)))
+            )
 
     def test_withoutAClientNobodyGetsIn(self) -> None:
         failed: list[Any] = []

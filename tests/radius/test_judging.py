@@ -24,6 +24,8 @@ from pptpgw.config import Configuration
 from pptpgw.counters import Counters
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
+from pptpgw.kind import NoSettings
+from pptpgw.network.environment import Environment
 from pptpgw.ppp.algorithm import Answer
 from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import RADIUSChecker
@@ -80,8 +82,9 @@ class World:
         configuration = Configuration(radius=radius)
         self.counters = Counters()
         self.client: RADIUSClient = makeClient(reactor, configuration, self.counters)
-        self.checker = RADIUSChecker(self.client)
-        self.checker.configure(configuration)
+        self.checker = RADIUSChecker()
+        environment = Environment.of(reactor, configuration, radius=self.client)
+        self.checker.configure(NoSettings(), environment)
         self.answer: Answer | None = None
 
     def claim(self, method: Method, name: str, password: str) -> ClaimCredentials:
@@ -220,8 +223,8 @@ async def test_oneOfTwoEndsInMidLoad(tmp_path: Path, how: signal.Signals) -> Non
     )
     configuration = Configuration(radius=radius)
     client = makeClient(reactor, configuration, Counters())
-    checker = RADIUSChecker(client)
-    checker.configure(configuration)
+    checker = RADIUSChecker()
+    checker.configure(NoSettings(), Environment.of(reactor, configuration, radius=client))
     granted: list[Any] = []
     others: list[Deferred[Any]] = []
 

@@ -20,9 +20,9 @@ from zope.interface import implementer
 
 from pptpgw.datapath.edges import Deliver
 from pptpgw.interfaces import (
+    IEnvironment,
     IHealth,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     IPreparable,
     ISubscriber,
@@ -130,7 +130,7 @@ class BridgedSession(BCP):
     __slots__ = ("_port", "_switch", "_user")
 
     def __init__(
-        self, switch: Switch, user: str, settings: Bridge, environment: INetworkEnvironment
+        self, switch: Switch, user: str, settings: Bridge, environment: IEnvironment
     ) -> None:
         super().__init__(
             BridgeSettings(
@@ -187,7 +187,7 @@ class BridgeNetwork:
 
     _log = Logger()
 
-    def __init__(self, settings: Bridge, environment: INetworkEnvironment, device: Device) -> None:
+    def __init__(self, settings: Bridge, environment: IEnvironment, device: Device) -> None:
         """
         @param device: its C{receive} is set here.
         """
@@ -289,7 +289,7 @@ class BridgeFactory:
     description = "Ethernet (BCP, RFC 3518), callers on one LAN with a TAP device"
     settings = Bridge
 
-    def makeNetwork(self, settings: Bridge, environment: INetworkEnvironment) -> BridgeNetwork:
+    def makeNetwork(self, settings: Bridge, environment: IEnvironment) -> BridgeNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """

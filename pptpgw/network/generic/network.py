@@ -12,8 +12,8 @@ from zope.interface import implementer
 
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import (
+    IEnvironment,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     ISubscriber,
 )
@@ -73,7 +73,7 @@ class GenericNetwork:
 
     _log = Logger()
 
-    def __init__(self, declaration: Declaration, environment: INetworkEnvironment) -> None:
+    def __init__(self, declaration: Declaration, environment: IEnvironment) -> None:
         self.declaration = declaration
         self._environment = environment
         self._protocol = protocolFor(declaration)
@@ -133,7 +133,7 @@ class GenericNetwork:
             self._values[type_].release(value)
 
 
-def _outlets(declaration: Declaration, environment: INetworkEnvironment) -> Outlets:
+def _outlets(declaration: Declaration, environment: IEnvironment) -> Outlets:
     reactor, counters = environment.reactor, environment.counters
     match declaration.to.scheme:
         case "unix":
@@ -159,7 +159,7 @@ class GenericFactory:
         self.description = declaration.description or f"declared, to {declaration.to}"
         self._declaration = declaration
 
-    def makeNetwork(self, settings: Generic, environment: INetworkEnvironment) -> GenericNetwork:
+    def makeNetwork(self, settings: Generic, environment: IEnvironment) -> GenericNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """

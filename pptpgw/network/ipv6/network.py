@@ -32,8 +32,8 @@ from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Attachment,
+    IEnvironment,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     ISubscriber,
 )
@@ -184,7 +184,7 @@ class IPv6Sessions:
 
     _log = Logger()
 
-    def __init__(self, settings: IPv6, environment: INetworkEnvironment) -> None:
+    def __init__(self, settings: IPv6, environment: IEnvironment) -> None:
         """
         @raise pptpgw.error.Exhausted: there is no prefix even for the gateway itself.
         """
@@ -329,7 +329,7 @@ class IPv6Factory:
     description = "IPv6 (IPV6CP, RFC 5072), each caller with a prefix, by RA and DHCPv6"
     settings = IPv6
 
-    def makeNetwork(self, settings: IPv6, environment: INetworkEnvironment) -> IPv6Sessions:
+    def makeNetwork(self, settings: IPv6, environment: IEnvironment) -> IPv6Sessions:
         """
         See L{INetworkFactory.makeNetwork}.
         """

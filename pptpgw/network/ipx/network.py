@@ -22,8 +22,8 @@ from zope.interface import implementer
 
 from pptpgw.interfaces import (
     Attachment,
+    IEnvironment,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     IPreparable,
     ISubscriber,
@@ -127,7 +127,7 @@ class IPXNetwork:
     @ivar router: the router.
     """
 
-    def __init__(self, settings: IPX, environment: INetworkEnvironment) -> None:
+    def __init__(self, settings: IPX, environment: IEnvironment) -> None:
         self._settings = settings
         self._mtu: int = environment.mru
         self.router = Router(
@@ -207,7 +207,7 @@ class IPXFactory:
     description = "IPX among callers, and DOSBox, with RIP, SAP and NetBIOS (IPXCP, RFC 1552)"
     settings = IPX
 
-    def makeNetwork(self, settings: IPX, environment: INetworkEnvironment) -> IPXNetwork:
+    def makeNetwork(self, settings: IPX, environment: IEnvironment) -> IPXNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """

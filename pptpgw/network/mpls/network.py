@@ -29,9 +29,9 @@ from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
+    IEnvironment,
     IHealth,
     INetwork,
-    INetworkEnvironment,
     INetworkFactory,
     INetworkProtocol,
     ISubscriber,
@@ -158,7 +158,7 @@ class MPLSNetwork(SessionObserver):
     @ivar device: the way to the kernel.
     """
 
-    def __init__(self, settings: MPLS, environment: INetworkEnvironment, device: Device) -> None:
+    def __init__(self, settings: MPLS, environment: IEnvironment, device: Device) -> None:
         self._labels = settings.labels
         self._mtu: int = environment.mru
         self._counters: Counters = environment.counters
@@ -339,7 +339,7 @@ class MPLSFactory:
     description = "labelled packets to and from the kernel's MPLS router (MPLSCP, RFC 3032)"
     settings = MPLS
 
-    def makeNetwork(self, settings: MPLS, environment: INetworkEnvironment) -> MPLSNetwork:
+    def makeNetwork(self, settings: MPLS, environment: IEnvironment) -> MPLSNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """

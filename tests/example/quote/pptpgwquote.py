@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from pptpgw import interfaces
 from pptpgw.error import ConfigurationError, Exhausted
-from pptpgw.kind import NAME, key
+from pptpgw.kind import NAME, NoSettings, key
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import Option
 from pptpgw.session.observer import SessionObserver
@@ -80,9 +80,10 @@ class QuoteFactory:
 class Journal(SessionObserver):
     path: str = ""
     name = "journal"
+    settings = NoSettings
     description = "A line for each event of a session, in the file of journal:PATH"
 
-    def makeObserver(self, argument: str, reactor: Any) -> "Journal":
+    def makeObserver(self, argument: str, settings: Any, environment: Any) -> "Journal":
         return Journal(argument)
 
     def sessionStarted(self, session: Any) -> None:
@@ -123,9 +124,10 @@ class StickyPool:
 @implementer(interfaces.IAddressPoolFactory)
 class StickyPoolFactory:
     name = "sticky"
+    settings = NoSettings
     description = "The same address for a user each time, from the network of sticky:NETWORK"
 
-    def makePool(self, argument: str, ranges: Any, reactor: Any) -> StickyPool:
+    def makePool(self, argument: str, ranges: Any, settings: Any, environment: Any) -> StickyPool:
         try:
             return StickyPool(IPv4Network(argument))
         except ValueError as error:
