@@ -134,7 +134,8 @@ MOVED: dict[str, str] = {
 }
 """
 The keys that once stood in one of L{SECTIONS} and now stand elsewhere, and where, as in
-C{"[listen] port": "[pptp] port"}. A file that has such a key is refused, and told where it went.
+C{"[listen] port": "[pptp] port"}. A file with such a key is refused, with an error that names the
+new place.
 """
 
 
@@ -148,7 +149,7 @@ _KINDS: Kinds = tuple(kind for kind in plugin.KINDS if kind is not IEAPMethod)
 
 def load(path: str | Path) -> Configuration:
     """
-    The configuration in the file at C{path}.
+    Read the configuration in the file at C{path}.
 
     @raise ConfigurationError: the file can't be read, L{parse} refuses it, or it holds secrets that
         others may read.
@@ -172,8 +173,8 @@ def load(path: str | Path) -> Configuration:
 
 def holdsSecrets(value: object) -> bool:
     """
-    Whether a key of the kind L{SECRET} is set in C{value}, which is a configuration, a section, or
-    what these consist of.
+    Whether a key of the kind L{SECRET} is set in C{value}, which is a configuration, a section or
+    any value in one.
     """
     if isinstance(value, Mapping):
         value = tuple(value.values())
@@ -190,8 +191,9 @@ def holdsSecrets(value: object) -> bool:
 
 def parse(text: str, source: str) -> Configuration:
     """
-    The configuration that C{text}, a TOML document, makes; C{source} names it in errors.
+    Make the configuration that C{text}, a TOML document, describes.
 
+    @param source: the name of the document in errors.
     @raise ConfigurationError: with a line for each thing that is wrong: where, what, and what is
         allowed.
     """
@@ -208,9 +210,9 @@ def parse(text: str, source: str) -> Configuration:
 
 def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
     """
-    The configuration that C{document}, which has the form that C{tomllib} gives, makes. A line is
-    added to C{faults} for each thing that is wrong; if there is any, the configuration is of no
-    use.
+    Make the configuration that C{document} describes, which has the form that C{tomllib} gives. A
+    line is added to C{faults} for each thing that is wrong; the configuration can be used only if
+    there is none.
     """
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
@@ -235,8 +237,9 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
 
 def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, object]]:
     """
-    The sections in C{document}: the kinds of plugin that each may belong to, none if it is always
-    there; what stands before the plugin's name; the name; and the table.
+    The sections in C{document}. Each is a tuple of the kinds of plugin that it may belong to (empty
+    for one of L{SECTIONS}), the part of its name before the plugin's, the plugin's name, and the
+    table.
     """
     for name, table in document.items():
         within: dict[str, object] = {}
@@ -253,9 +256,9 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, obje
 
 def _pluginSection(kinds: Kinds, prefix: str, name: str, faults: list[str]) -> type | None:
     """
-    The type of the section of the plugin of this name and of one of C{kinds}; None where there is
-    no such section, which is a fault, or where its plugin can't be used, which is told where it is
-    chosen.
+    Find the type of the section of the plugin of this name and of one of C{kinds}. It is None if
+    there is no such section, which is added to C{faults}, and if the plugin can't be used, which is
+    an error only if the plugin is chosen.
     """
     for kind in kinds:
         try:
