@@ -655,10 +655,12 @@ class INetwork(Interface):
         Close everything, after every session has ended. Calling this again does nothing.
         """
 
-    def makeProtocol(subscriber: ISubscriber) -> Deferred[Any]:
+    def makeProtocol(subscriber: ISubscriber, caller: Caller) -> Deferred[Any]:
         """
         Prepare the L{INetworkProtocol} of one session, with the addresses that it gives the caller.
         The caller is told that it is let in only afterwards.
+
+        @param caller: who calls, with the number and the identifier of the session.
 
         @return: fires with the protocol, or with None if this session goes without. It fails with
             L{pptpgw.error.Refused} if this caller is refused for good; with
@@ -770,9 +772,11 @@ class IAddressPool(Interface):
 
     networks = Attribute("The networks that cover its addresses, a tuple of IPv4Network.")
 
-    def allocate(subscriber: ISubscriber) -> Deferred[str]:
+    def allocate(subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
         """
         Give an address to this subscriber that no other session uses.
+
+        @param caller: who calls, with the number and the identifier of the session.
 
         @return: fires with the address, dotted; fails as L{INetwork.makeProtocol} does.
         """

@@ -263,7 +263,7 @@ class Line:
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
         giveBack = self._gateway.returns.give
-        making = Making(networks, subscriber, self.caller.session, giveBack)
+        making = Making(networks, subscriber, self.caller, giveBack)
         return making.done.addCallback(self._ready, networks, grant)
 
     def _ready(

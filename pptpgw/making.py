@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from pptpgw.error import untraced
-from pptpgw.interfaces import INetwork, INetworkProtocol, ISubscriber
+from pptpgw.interfaces import Caller, INetwork, INetworkProtocol, ISubscriber
 from pptpgw.log import Logger, about
 
 _log = Logger()
@@ -47,23 +47,23 @@ class Making:
         self,
         networks: Sequence[INetwork],
         subscriber: ISubscriber,
-        session: str,
+        caller: Caller,
         giveBack: Callable[[Made], None],
     ) -> None:
         """
-        @param session: the identifier of the session that this is for.
+        @param caller: who calls, with the identifier of the session that this is for.
         @param giveBack: gives back protocols after C{done} was cancelled.
         """
         self._return = giveBack
-        self._session = session
+        self._session = caller.session
         self._abandoned = False
         self._answers: dict[int, Any] = {}
         self._networks = networks
         self._subscriber = subscriber
         self.done: Deferred[list[Any]] = Deferred(self._abandon)
-        with about(session):
+        with about(caller.session):
             for place, network in enumerate(networks):
-                maybeDeferred(network.makeProtocol, subscriber).addBoth(self._came, place)
+                maybeDeferred(network.makeProtocol, subscriber, caller).addBoth(self._came, place)
 
     def _came(self, answer: Any, place: int) -> None:
         self._answers[place] = untraced(answer) if isinstance(answer, Failure) else answer

@@ -17,13 +17,14 @@ from pptpgw.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Attachment,
+    Caller,
     ICall,
     IChannel,
     IChannelOwner,
     IDataPath,
     MPPEParameters,
 )
-from pptpgw.pptp.call import Call
+from pptpgw.pptp.call import PPTP, Call
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import Ends
 from pptpgw.tunnels.pptp.tunnel import Answering
@@ -32,6 +33,11 @@ Frame = tuple[int, bytes]
 DELAY = 0.001
 """
 Seconds that anything takes to the other end.
+"""
+
+CALLER = Caller("192.0.2.7", "192.0.2.1", 1, "0000000100000001", PPTP)
+"""
+A caller, for networks and pools that are used without a gateway.
 """
 
 

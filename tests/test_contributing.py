@@ -32,6 +32,7 @@ from pptpgw.interfaces import (
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.plugin import KINDS
+from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 from tests.auth.test_authenticator import Call, authenticator
 from tests.network.generic.declared import Session
@@ -109,7 +110,7 @@ def test_networkProtocol() -> None:
     network = factory.makeNetwork(factory.settings(), None)
     verifyObject(INetwork, network)
     protocols: list[Any] = []
-    network.makeProtocol(None).addCallback(protocols.append)
+    network.makeProtocol(None, CALLER).addCallback(protocols.append)
     received: list[bytes] = []
     wants = {made["LONGEST"]: b"\x10", made["COUNT"]: b"\x07"}
     ends = [*protocols, made["QuoteCP"](b"", wants, received.append)]

@@ -56,6 +56,7 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.tap import Options
+from pptpgw.testing import CALLER as SOMEBODY
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 from pptpgw.wire.eap import Method
 from tests import distribution, test_gateway
@@ -222,7 +223,7 @@ def test_aPoolThatIsUsedUp(quotes: Any) -> None:
     subscriber = type("Subscriber", (), {"name": "alice"})()
     results: list[object] = []
     for _ in range(3):
-        pool.allocate(subscriber).addBoth(results.append)
+        pool.allocate(subscriber, SOMEBODY).addBoth(results.append)
     assert sorted(map(str, results[:2])) == ["10.88.0.1", "10.88.0.2"]
     assert "every address is in use" in str(results[2])
 

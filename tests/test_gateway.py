@@ -28,6 +28,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import CallError, PPTPGWError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
+    Caller,
     IAuthenticationProtocol,
     INetwork,
     INetworkProtocol,
@@ -363,6 +364,25 @@ def test_stopWaitsForThePool(
     assert stopped
 
 
+def test_aPoolIsToldWhoCalls(world: World) -> None:
+    """
+    The caller that a pool is told of has the identifier of the session to be.
+    """
+    told: list[tuple[str, Caller]] = []
+    allocate = world.pool.allocate
+
+    def telling(subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
+        told.append((subscriber.name, caller))
+        return allocate(subscriber, caller)
+
+    setattr(world.pool, "allocate", telling)
+    resultOf(world.call(world.connect()))
+    (session,) = world.gateway.sessions
+    ((name, caller),) = told
+    assert (name, caller.session, caller.port) == ("alice", session.identifier, session.number)
+    assert (caller.address, caller.called) == (session.caller, session.called)
+
+
 def test_poolUsedUp(world: World) -> None:
     """
     The fourth caller of three addresses is told so; the address of one that left is given again.
@@ -413,7 +433,7 @@ def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
 
         stop = start
 
-        def makeProtocol(self, subscriber: ISubscriber) -> Deferred[None]:
+        def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[None]:
             return self.answer
 
         def release(self, protocol: object) -> None:

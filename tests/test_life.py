@@ -124,7 +124,7 @@ class Shelf(Living):
     def __init__(self, *given):
         self.given = given
 
-    def allocate(self, subscriber):
+    def allocate(self, subscriber, caller):
         return succeed(f"10.66.0.{self.given[1].last}")
 
     def release(self, address):

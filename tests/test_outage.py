@@ -151,7 +151,9 @@ def test_nothingIsLeftToGive(make: Made) -> None:
     world = make()
     network = world.gateway.networks["ipv4"]
     allocate = network.pool.allocate
-    network.pool.allocate = lambda subscriber: fail(Exhausted("the address pool is used up"))
+    network.pool.allocate = lambda subscriber, caller: fail(
+        Exhausted("the address pool is used up")
+    )
     placed = world.call(b"alice")
     assert placed.failure == f"the peer terminated LCP: {OUTAGE}"
     assert not outages(world)

@@ -23,6 +23,7 @@ from pptpgw.ports.signals import Signals
 from pptpgw.profile import Profile
 from pptpgw.service import GatewayService
 from pptpgw.tap import CommandService, Options
+from pptpgw.testing import CALLER
 
 START = """
 [pptp]
@@ -49,7 +50,7 @@ def given(service: GatewayService) -> Any:
     network = service.networks["ipv4"]
     assert isinstance(network, IPv4Network)
     results: list[Any] = []
-    network.makeProtocol(Profile("alice")).addBoth(results.append)
+    network.makeProtocol(Profile("alice"), CALLER).addBoth(results.append)
     return results[0]
 
 

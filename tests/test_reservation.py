@@ -19,6 +19,7 @@ from pptpgw.reservation import Reservation
 from pptpgw.session.pool import AddressPool
 from pptpgw.store.error import StoreError
 from pptpgw.store.record import Account
+from pptpgw.testing import CALLER
 
 ACCOUNTS = [
     Account("alice", bytes(16), own='{"address": "10.0.0.1"}'),
@@ -60,7 +61,7 @@ def given(pool: AddressPool, user: str) -> str:
     What C{user} gets of it.
     """
     results: list[str] = []
-    pool.allocate(Profile(user)).addCallback(results.append)
+    pool.allocate(Profile(user), CALLER).addCallback(results.append)
     return results[0]
 
 

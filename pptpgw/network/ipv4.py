@@ -29,6 +29,7 @@ from pptpgw import plugin
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
+    Caller,
     IAddressPool,
     IAddressPoolFactory,
     IAddressPools,
@@ -205,7 +206,7 @@ class IPv4Network(Stages):
                     interface.removeRoute(network)
         return kept
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[IPCP]:
+    def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[IPCP]:
         """
         Find an address for C{subscriber}.
         """
@@ -219,7 +220,7 @@ class IPv4Network(Stages):
                 user=profile.name,
             )
             subscriber = replace(profile, pool="")
-        allocated: Deferred[str] = self.pool.allocate(subscriber)
+        allocated: Deferred[str] = self.pool.allocate(subscriber, caller)
         return allocated.addCallback(self._protocol, profile, gate)
 
     def release(self, protocol: IPCP) -> Deferred[Any] | None:

@@ -31,6 +31,7 @@ from zope.interface import implementer
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
+    Caller,
     IAddressPoolFactory,
     IAddressPools,
     IEnvironment,
@@ -138,7 +139,7 @@ class AddressPool:
                 self._owners[address] = user
                 self._owned.setdefault(user, set()).add(address)
 
-    def allocate(self, subscriber: ISubscriber) -> Deferred[str]:
+    def allocate(self, subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
         """
         An address for C{subscriber}; fails with L{Exhausted} where none is free, with L{Refused}
         where the account allows none or names a pool that isn't there.

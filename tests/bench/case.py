@@ -34,6 +34,7 @@ from pptpgw.network.ipx.network import IPX, IPXFactory
 from pptpgw.network.mpls.network import MPLS, MPLSFactory
 from pptpgw.profile import Profile
 from pptpgw.session.session import Session
+from pptpgw.testing import CALLER
 from pptpgw.wire import bridge, ipx, mpls
 from pptpgw.wire.checksum import checksum
 from tests.bench.namespaces import BEYOND, run
@@ -234,7 +235,7 @@ class EthernetCase(Case):
             f"ip neighbor replace {STATION} lladdr {STATION_ADDRESS} dev {TAP}",
         )
         peer = BCP(BridgeSettings(receive=lambda frame: None, mtu=LARGEST))
-        made = network.makeProtocol(Profile("bench"))
+        made = network.makeProtocol(Profile("bench"), CALLER)
         session: BridgedSession = join(made, peer, server, server.first)
         # Where the station is the switch learns from a frame of its own.
         session.frameReceived(self._frame(bytes(46)))
@@ -267,7 +268,7 @@ class MPLSCase(Case):
         for address, channel in zip(addresses, (server.first, server.second), strict=True):
             peer = MPLSCP(MPLSSettings(lambda packet: None, lambda packet: None, LARGEST))
             user = Profile("bench")
-            protocol = join(network.makeProtocol(user), peer, server, channel)
+            protocol = join(network.makeProtocol(user, CALLER), peer, server, channel)
             session = Session(
                 1,
                 "1",
@@ -299,7 +300,7 @@ class IPXCase(Case):
         self._peers = []
         for channel in (server.first, server.second):
             peer = IPXCP(IPXSettings(receive=lambda packet: None, mtu=LARGEST))
-            join(network.makeProtocol(Profile("bench")), peer, server, channel)
+            join(network.makeProtocol(Profile("bench"), CALLER), peer, server, channel)
             self._peers.append(peer)
 
     def packet(self, size: int) -> tuple[int, bytes]:
@@ -323,7 +324,7 @@ class HubCase(Case):
         for channel in (server.first, server.second):
             settings = GenericSettings(lambda number, packet: None, mtu=LARGEST)
             peer = protocolFor(declaration)(settings)
-            join(network.makeProtocol(Profile("bench")), peer, server, channel)
+            join(network.makeProtocol(Profile("bench"), CALLER), peer, server, channel)
 
     def packet(self, size: int) -> tuple[int, bytes]:
         return 0x00C3, bytes(size)

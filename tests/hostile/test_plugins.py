@@ -112,7 +112,7 @@ class FaultyNetwork:
 
     def stop(self) -> None: ...
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[Any]:
+    def makeProtocol(self, subscriber: ISubscriber, caller: Any) -> Deferred[Any]:
         if self.at == "makeProtocol":
             raise Fault("makeProtocol")
         if self.answers is not None:

@@ -21,7 +21,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, parse
 from pptpgw.counters import Counters
 from pptpgw.gateway import Gateway
-from pptpgw.interfaces import IDataPath, INetwork, ISubscriber
+from pptpgw.interfaces import Caller, IDataPath, INetwork, ISubscriber
 from pptpgw.lifecycle import STOP_SECONDS
 from pptpgw.log import PER_SOURCE
 from pptpgw.ports.clockwatch import ClockWatch
@@ -67,7 +67,7 @@ class FaultyNetwork:
         if self.at == "stop":
             raise Fault
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[Any]:
+    def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[Any]:
         return succeed(None)
 
     def release(self, protocol: object) -> None: ...

@@ -17,6 +17,7 @@ from pptpgw.config import parse
 from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
+    Caller,
     IAddressPool,
     IKernelInterface,
     INetwork,
@@ -29,6 +30,7 @@ from pptpgw.network import ipv4
 from pptpgw.network.environment import Environment
 from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
+from pptpgw.testing import CALLER
 
 
 @implementer(IKernelInterface)
@@ -100,9 +102,9 @@ def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> 
     network = made(f'local = "10.0.0.4"\npool = ["{pool}"]')
     alice = Profile("alice")
     for address in left:
-        assert succeeded(network.makeProtocol(alice)).settings.peerAddress == address
+        assert succeeded(network.makeProtocol(alice, CALLER)).settings.peerAddress == address
     failures: list[object] = []
-    network.makeProtocol(alice).addErrback(lambda failure: failures.append(failure.value))
+    network.makeProtocol(alice, CALLER).addErrback(lambda failure: failures.append(failure.value))
     assert isinstance(failures[0], Exhausted)
 
 
@@ -115,11 +117,11 @@ def test_whereTheGatewayIsCalledIsNobodysAddress() -> None:
     network.reload(reloaded('dns = ["192.0.2.53"]\n' + text))
     network.reload(reloaded('pool = ["192.0.2.1-192.0.2.4"]'))
     alice = Profile("alice", routes=(IPv4Network("198.51.100.0/24"),))
-    settings = [succeeded(network.makeProtocol(alice)).settings for _ in range(3)]
+    settings = [succeeded(network.makeProtocol(alice, CALLER)).settings for _ in range(3)]
     assert [one.peerAddress for one in settings] == ["192.0.2.1", "192.0.2.3", "192.0.2.4"]
     assert [one.addresses for one in settings] == [()] * 3
     own = Profile("bob", (IPv4Network("198.51.100.1"),))
-    assert "is the gateway's own address" in refused(network.makeProtocol(own))
+    assert "is the gateway's own address" in refused(network.makeProtocol(own, CALLER))
 
 
 @pytest.mark.parametrize("pool", ["127.0.0.2", "0.0.0.1-10.0.0.1", "126.0.0.1-128.0.0.1"])
@@ -141,7 +143,7 @@ def test_whateverTheAllocatorGives(address: str) -> None:
     class Pool:
         networks = ()
 
-        def allocate(self, subscriber: Profile) -> Deferred[str]:
+        def allocate(self, subscriber: Profile, caller: Caller) -> Deferred[str]:
             return succeed(address)
 
         def release(self, address: str) -> None:
@@ -150,14 +152,16 @@ def test_whateverTheAllocatorGives(address: str) -> None:
     foreign: Any = Pool()
     network.pool = foreign
     failures: list[object] = []
-    network.makeProtocol(Profile("alice")).addErrback(lambda one: failures.append(one.value))
+    network.makeProtocol(Profile("alice"), CALLER).addErrback(
+        lambda one: failures.append(one.value)
+    )
     assert isinstance(failures[0], Refused) and "caller's address" in str(failures[0])
     assert released == [address]
 
 
 def test_whatACallerIsGiven() -> None:
     network = made('dns = ["192.0.2.53"]\nwins = ["192.0.2.54"]')
-    settings = succeeded(network.makeProtocol(Profile("alice"))).settings
+    settings = succeeded(network.makeProtocol(Profile("alice"), CALLER)).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.77.0.10")
     assert (settings.dns, settings.wins) == (("192.0.2.53",), ("192.0.2.54",))
     assert settings.mtu == 1300
@@ -166,7 +170,7 @@ def test_whatACallerIsGiven() -> None:
 def test_release() -> None:
     network = made('pool = ["10.0.0.5"]')
     assert isinstance(network.pool, AddressPool)
-    protocol = succeeded(network.makeProtocol(Profile("alice")))
+    protocol = succeeded(network.makeProtocol(Profile("alice"), CALLER))
     assert network.pool.used == 1
     network.release(protocol)
     assert network.pool.used == 0
@@ -220,15 +224,15 @@ def test_namedPools() -> None:
         "route 10.78.0.2/32",
     ]
     staff = Profile("s", pool="staff")
-    given = [succeeded(network.makeProtocol(staff)).settings.peerAddress for _ in range(3)]
+    given = [succeeded(network.makeProtocol(staff, CALLER)).settings.peerAddress for _ in range(3)]
     assert given == ["10.78.0.1", "10.78.0.2", "10.77.0.10"]
 
 
 def test_anUnknownPoolIsRefusedOrTheDefault() -> None:
     stray = Profile("s", pool="stuff")
-    assert refused(made(POOLS).makeProtocol(stray)) == "there is no address pool 'stuff'"
+    assert refused(made(POOLS).makeProtocol(stray, CALLER)) == "there is no address pool 'stuff'"
     network = made('unknown-pool = "default"' + POOLS)
-    assert succeeded(network.makeProtocol(stray)).settings.peerAddress == "10.77.0.10"
+    assert succeeded(network.makeProtocol(stray, CALLER)).settings.peerAddress == "10.77.0.10"
 
 
 @pytest.mark.parametrize(
@@ -267,12 +271,12 @@ def test_whatAnAccountGives() -> None:
         routes=(IPv4Network("192.168.7.0/24"), IPv6Network("2001:db8::/56")),
         mtu=1000,
     )
-    settings = succeeded(network.makeProtocol(profile)).settings
+    settings = succeeded(network.makeProtocol(profile, CALLER)).settings
     assert settings.dns == ("192.0.2.1", "192.0.2.2")
     assert settings.wins == ("192.0.2.3",)
     assert settings.addresses == (IPv4Network("192.168.7.0/24"),)
     assert settings.mtu == 1000
-    wide = succeeded(network.makeProtocol(Profile("bob", mtu=9000))).settings
+    wide = succeeded(network.makeProtocol(Profile("bob", mtu=9000), CALLER)).settings
     assert wide.mtu == 1300
 
 
@@ -285,7 +289,7 @@ def test_networksBehindUsersTakeNothingOfOthers() -> None:
 
     def given(user: str, *routes: str) -> IPCP:
         profile = Profile(user, routes=tuple(map(IPv4Network, routes)), pool="big")
-        return succeeded(network.makeProtocol(profile))
+        return succeeded(network.makeProtocol(profile, CALLER))
 
     everything = given("m", "0.0.0.0/0", "10.77.0.0/24", "10.78.0.2/32", "10.0.0.0/8")
     assert everything.settings.addresses == ()
@@ -306,17 +310,17 @@ def test_whatASessionHasLeadsToNobodyElse() -> None:
     assert isinstance(network.pool, AddressPool)
     route = (IPv4Network("192.0.2.6"),)
     router, owner = Profile("bob", routes=route), Profile("alice", route)
-    one = succeeded(network.makeProtocol(owner))
-    two = succeeded(network.makeProtocol(router))
+    one = succeeded(network.makeProtocol(owner, CALLER))
+    two = succeeded(network.makeProtocol(router, CALLER))
     assert two.settings.addresses == ()
     network.release(one)
     network.release(two)
-    two = succeeded(network.makeProtocol(router))
+    two = succeeded(network.makeProtocol(router, CALLER))
     assert two.settings.addresses == route
-    assert "192.0.2.6/32 leads to bob" in refused(network.makeProtocol(owner))
+    assert "192.0.2.6/32 leads to bob" in refused(network.makeProtocol(owner, CALLER))
     assert network.pool.used == 1
     network.release(two)
-    assert succeeded(network.makeProtocol(owner)).settings.peerAddress == "192.0.2.6"
+    assert succeeded(network.makeProtocol(owner, CALLER)).settings.peerAddress == "192.0.2.6"
 
 
 def reloaded(text: str) -> ipv4.IPv4:
@@ -337,15 +341,15 @@ def test_reload() -> None:
     verifyObject(IReloadable, network)
     network.start()
     interface.told.clear()
-    old = succeeded(network.makeProtocol(Profile("alice")))
+    old = succeeded(network.makeProtocol(Profile("alice"), CALLER))
     text = 'pool = ["10.79.0.1"]\ndns = ["192.0.2.9"]'
     assert network.reload(reloaded(text)) == []
     assert interface.told == ["route 10.79.0.1/32", "no route 10.77.0.10/32"]
-    new = succeeded(network.makeProtocol(Profile("bob"))).settings
+    new = succeeded(network.makeProtocol(Profile("bob"), CALLER)).settings
     assert (new.peerAddress, new.dns) == ("10.79.0.1", ("192.0.2.9",))
     assert old.settings.peerAddress == "10.77.0.10"
     network.release(old)
-    assert "used up" in refused(network.makeProtocol(Profile("carol")))
+    assert "used up" in refused(network.makeProtocol(Profile("carol"), CALLER))
     assert network.reload(reloaded('local = "10.0.0.9"\nallocator = "other"\n' + text)) == [
         "local",
         "allocator",
@@ -367,7 +371,7 @@ def test_anotherAllocatorHasNoNamedPools() -> None:
     class Fixed:
         networks = ()
 
-        def allocate(self, subscriber: ISubscriber) -> Deferred[str]:
+        def allocate(self, subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
             raise AssertionError("nobody calls")
 
         def release(self, address: str) -> None:

@@ -41,7 +41,7 @@ from pptpgw.profile import Profile
 from pptpgw.session.gate import Filters
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
-from pptpgw.testing import answering, joined
+from pptpgw.testing import CALLER, answering, joined
 from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.clients.world import BEHIND, SERVER, MemoryGRE, MemoryTUN, packet
 
@@ -245,10 +245,10 @@ def test_bothFamiliesHaveGates(family: str) -> None:
             else IPv6Sessions(IPv6(), environment)
         )
         made: list[Any] = []
-        network.makeProtocol(Profile("alice")).addCallback(made.append)
+        network.makeProtocol(Profile("alice"), CALLER).addCallback(made.append)
         gates.append(made[0].settings.permits)
         with pytest.raises(Refused, match="there is no filter 'office'"):
-            network.makeProtocol(Profile("alice", filter="office"))
+            network.makeProtocol(Profile("alice", filter="office"), CALLER)
     assert gates[0] is not None and gates[0](b"anything")
     assert gates[1] is None
 

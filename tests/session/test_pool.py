@@ -14,6 +14,7 @@ from pptpgw.error import Exhausted, PPTPGWError, Refused
 from pptpgw.interfaces import DEFAULT_POOL, IAddressPools, PoolRanges
 from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
+from pptpgw.testing import CALLER
 
 ANY = Profile("any", None)
 
@@ -38,7 +39,7 @@ def allocate(addresses: AddressPool, subscriber: Profile = ANY) -> str:
     """
     results: list[str] = []
     failures: list[BaseException] = []
-    addresses.allocate(subscriber).addCallbacks(
+    addresses.allocate(subscriber, CALLER).addCallbacks(
         results.append, lambda failure: failures.append(failure.value)
     )
     if failures:

@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from pptpgw.datapath.edges import Deliver
 from pptpgw.interfaces import (
+    Caller,
     IEnvironment,
     IHealth,
     INetwork,
@@ -246,7 +247,7 @@ class BridgeNetwork:
             self.switch.leave(port)
         self._device.stop()
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[BridgedSession]:
+    def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[BridgedSession]:
         """
         Every user may bridge.
         """

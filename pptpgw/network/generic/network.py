@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import (
+    Caller,
     IEnvironment,
     INetwork,
     INetworkFactory,
@@ -95,7 +96,9 @@ class GenericNetwork:
         What was opened was the sessions', and went with them.
         """
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[GenericProtocol | None]:
+    def makeProtocol(
+        self, subscriber: ISubscriber, caller: Caller
+    ) -> Deferred[GenericProtocol | None]:
         """
         See L{INetwork.makeProtocol}. Where nothing is left to assign, the session goes without.
         """

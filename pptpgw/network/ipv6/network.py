@@ -32,6 +32,7 @@ from pptpgw.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Attachment,
+    Caller,
     IEnvironment,
     INetwork,
     INetworkFactory,
@@ -232,7 +233,9 @@ class IPv6Sessions:
         Address and routes go with the interface.
         """
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[RoutedIPV6CP | None]:
+    def makeProtocol(
+        self, subscriber: ISubscriber, caller: Caller
+    ) -> Deferred[RoutedIPV6CP | None]:
         """
         Find a prefix for a session.
         """

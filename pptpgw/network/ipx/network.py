@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from pptpgw import interfaces
 from pptpgw.interfaces import (
     Attachment,
     IEnvironment,
@@ -171,7 +172,7 @@ class IPXNetwork:
         if self._dosbox is not None:
             self._dosbox.stop()
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[IPXCP]:
+    def makeProtocol(self, subscriber: ISubscriber, caller: interfaces.Caller) -> Deferred[IPXCP]:
         """
         See L{INetwork.makeProtocol}.
         """

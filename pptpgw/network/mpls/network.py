@@ -29,6 +29,7 @@ from pptpgw.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
+    Caller,
     IEnvironment,
     IHealth,
     INetwork,
@@ -195,7 +196,7 @@ class MPLSNetwork(SessionObserver):
         """
         self.device.stop()
 
-    def makeProtocol(self, subscriber: ISubscriber) -> Deferred[MPLSCP]:
+    def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[MPLSCP]:
         """
         See L{INetwork.makeProtocol}.
         """

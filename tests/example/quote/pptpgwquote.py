@@ -61,7 +61,7 @@ class Quote:
     def stop(self) -> None: ...
     def release(self, protocol: QuoteCP) -> None: ...
 
-    def makeProtocol(self, subscriber: interfaces.ISubscriber) -> Deferred[Any]:
+    def makeProtocol(self, subscriber: interfaces.ISubscriber, caller: Any) -> Deferred[Any]:
         return succeed(QuoteCP(self.text.encode()))
 
 
@@ -109,7 +109,7 @@ class StickyPool:
         self.networks, self.used = (network,), set[str]()
         self.hosts = [str(host) for host in network.hosts()]
 
-    def allocate(self, subscriber: interfaces.ISubscriber) -> Deferred[str]:
+    def allocate(self, subscriber: interfaces.ISubscriber, caller: Any) -> Deferred[str]:
         first = int.from_bytes(subscriber.name.encode()) % len(self.hosts)
         for host in self.hosts[first:] + self.hosts[:first]:
             if host not in self.used:

@@ -32,6 +32,7 @@ from pptpgw.network.bridge.switch import ELSEWHERE, TOO_MANY
 from pptpgw.network.environment import Environment
 from pptpgw.ports.bridge import BridgePort
 from pptpgw.profile import Profile
+from pptpgw.testing import CALLER
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -128,7 +129,7 @@ class Caller:
 
     def __init__(self, gateway: Gateway, user: str, mru: int = 1600, **settings: Any) -> None:
         self.frames: list[bytes] = []
-        made = gateway.network.makeProtocol(Profile(user, None))
+        made = gateway.network.makeProtocol(Profile(user, None), CALLER)
         sessions: list[BridgedSession] = []
         made.addCallback(sessions.append)
         (self.session,) = sessions

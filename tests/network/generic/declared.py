@@ -12,6 +12,7 @@ from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.profile import Profile
+from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 
 
@@ -37,7 +38,7 @@ class Session:
         self.sent: list[bytes] = []
         self.attachments: Attachments = {}
         made: list[GenericProtocol | None] = []
-        network.makeProtocol(Profile(name)).addCallback(made.append)
+        network.makeProtocol(Profile(name), CALLER).addCallback(made.append)
         protocol = made[0]
         assert protocol is not None
         self.protocol = protocol

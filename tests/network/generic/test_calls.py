@@ -23,6 +23,7 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 from tests.network.generic.declared import declare
 from tests.test_gateway import SECRETS, World, resultOf
@@ -102,7 +103,7 @@ def test_aNodeIsGivenBack(world: World) -> None:
     assert isinstance(network, GenericNetwork)
     values: list[GenericProtocol | None] = []
     for _ in range(252):
-        network.makeProtocol(world.gateway.sessions[0].profile).addCallback(values.append)
+        network.makeProtocol(world.gateway.sessions[0].profile, CALLER).addCallback(values.append)
     given = [one.settings.assigned[1][3] if one is not None else None for one in values]
     assert given == [*range(4, 254), 1, None]
 

@@ -21,6 +21,7 @@ from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import Generic, GenericFactory, GenericNetwork, Values
 from pptpgw.profile import Profile
+from pptpgw.testing import CALLER
 from tests.network.generic.declared import declare, opened
 
 
@@ -34,7 +35,7 @@ def protocols(network: GenericNetwork, count: int) -> list[GenericProtocol | Non
     """
     made: list[GenericProtocol | None] = []
     for number in range(count):
-        network.makeProtocol(Profile(f"user{number}")).addCallback(made.append)
+        network.makeProtocol(Profile(f"user{number}"), CALLER).addCallback(made.append)
     return made
 
 

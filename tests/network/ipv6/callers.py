@@ -55,7 +55,7 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.profile import Profile
-from pptpgw.testing import answering, joined
+from pptpgw.testing import CALLER, answering, joined
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
@@ -84,7 +84,7 @@ def protocolOf(network: IPv6Sessions, profile: Profile = ALICE) -> RoutedIPV6CP:
     """
     What a session gets, which is something.
     """
-    protocol = resultOf(network.makeProtocol(profile))
+    protocol = resultOf(network.makeProtocol(profile, CALLER))
     assert isinstance(protocol, RoutedIPV6CP)
     return protocol
 

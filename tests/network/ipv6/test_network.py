@@ -38,6 +38,7 @@ from pptpgw.interfaces import (
 from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions
 from pptpgw.ports import sysctl
 from pptpgw.profile import Profile
+from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 from tests.network.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
 
@@ -128,7 +129,7 @@ class TestNetwork:
         interface = Interface()
         network = made(interface=interface)
         network.start()
-        assert resultOf(network.makeProtocol(Profile("alice"))) is None
+        assert resultOf(network.makeProtocol(Profile("alice"), CALLER)) is None
         assert interface.told == []
         assert len(log) == 1 and "disable_ipv6=0" in log[0]
 
@@ -154,7 +155,7 @@ class TestNetwork:
         """
         network = made('prefixes = "fc00:0:1::/63"')
         protocol = protocolOf(network)
-        assert resultOf(network.makeProtocol(Profile("bob"))) is None
+        assert resultOf(network.makeProtocol(Profile("bob"), CALLER)) is None
         assert log == ["bob goes without IPv6: all IPv6 prefixes of 64 bits are in use"]
         network.release(protocol)
         protocolOf(network)
@@ -167,11 +168,11 @@ class TestNetwork:
         static = Profile("bob", prefix=IPv6Network("fc00:0:1:2::/64"))
         protocol = protocolOf(network, static)
         assert str(protocol.prefix) == "fc00:0:1:2::/64"
-        assert resultOf(network.makeProtocol(static)) is None
+        assert resultOf(network.makeProtocol(static, CALLER)) is None
         assert log == ["bob goes without IPv6: fc00:0:1:2::/64 is in use"]
         pooled = [str(protocolOf(network).prefix) for _ in range(2)]
         assert pooled == ["fc00:0:1:1::/64", "fc00:0:1:3::/64"]
-        assert resultOf(network.makeProtocol(Profile("carol"))) is None
+        assert resultOf(network.makeProtocol(Profile("carol"), CALLER)) is None
         network.release(protocol)
         assert protocolOf(network, static).prefix == protocol.prefix
 
@@ -182,7 +183,7 @@ class TestNetwork:
         network = made()
         for prefix in ("2001:db8::/80", "fc00:0:1::/48", "::/0"):
             profile = Profile("bob", prefix=IPv6Network(prefix))
-            assert resultOf(network.makeProtocol(profile)) is None
+            assert resultOf(network.makeProtocol(profile, CALLER)) is None
         assert log == [
             "bob goes without IPv6: its own prefix, 2001:db8::/80, is longer than 64",
             "bob goes without IPv6: fc00:0:1::/48 is in use",
@@ -449,7 +450,7 @@ class TestProtocol:
         two = Link(network, clock, router)
         assert IPv6Network(narrow) in two.told[-1].addresses
         results: list[object] = []
-        network.makeProtocol(owner).addCallback(results.append)
+        network.makeProtocol(owner, CALLER).addCallback(results.append)
         assert results == [None]
         assert "2001:db8:1::/64 leads to bob" in log[-1]
         network.release(two.protocol)

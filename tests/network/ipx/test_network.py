@@ -38,7 +38,7 @@ from pptpgw.network.ipx.routing import UPDATE_SECONDS
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.profile import Profile
-from pptpgw.testing import Frame
+from pptpgw.testing import CALLER, Frame
 from pptpgw.wire import ipx, ppp
 from pptpgw.wire.ipx import Address, Route, SAPQuery, SAPResponse, Service
 from tests.test_gateway import SECRETS, World, resultOf
@@ -143,7 +143,7 @@ def test_settings() -> None:
     made_ = made('network = 0xC0FFEE\nname = "ATTIC"')
     protocols: list[IPXCP] = []
     for _ in range(2):
-        made_.makeProtocol(Profile("alice")).addCallback(protocols.append)
+        made_.makeProtocol(Profile("alice"), CALLER).addCallback(protocols.append)
     settings = protocols[0].settings
     assert (settings.network, settings.shared, settings.name) == (0xC0FFEE, True, "ATTIC")
     assert settings.mtu == 1400
@@ -252,7 +252,7 @@ class Session:
         self.sent: list[bytes] = []
         self.node = node
         protocols: list[IPXCP] = []
-        ipxNetwork.makeProtocol(Profile("alice")).addCallback(protocols.append)
+        ipxNetwork.makeProtocol(Profile("alice"), CALLER).addCallback(protocols.append)
         self.ipxcp = protocols[0]
         self.ipxcp.attach(self)
         self.ipxcp.open()

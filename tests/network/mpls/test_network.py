@@ -38,6 +38,7 @@ from pptpgw.network.mpls.labels import NO_ROUTE
 from pptpgw.ports.mpls import MPLSPort
 from pptpgw.profile import Profile
 from pptpgw.session.session import Session
+from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 from pptpgw.wire.mpls import DEPTH_LIMIT, Entry, encode
 
@@ -177,7 +178,7 @@ class Caller:
             lambda session: None,
         )
         self.link = Link()
-        self.mplscp = made(world.network.makeProtocol(subscriber))
+        self.mplscp = made(world.network.makeProtocol(subscriber, CALLER))
         self.mplscp.attach(self.link)
         self.ipcp = IPCP(IPv4Settings("10.77.0.1", TEN))
         self.network.sessionStarted(self.session)
