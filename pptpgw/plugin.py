@@ -1,13 +1,14 @@
 """
-Finding plugins of every kind, as drop-ins of Twisted or as entry points.
+Finding plugins of every kind by their entry points.
 
 The rules:
 
-    - A package makes its plugin known either by a drop-in, a module in C{twisted/plugins} with the
-      plugin as an attribute, which L{twisted.plugin.getPlugins} finds too; or by an entry point
-      with the plugin's name, in the group of its kind (L{KINDS}).
-    - L{find} imports the plugin that is asked for, and all drop-ins, since only importing shows
-      what they hold. L{installed} imports all plugins of one kind.
+    - A package makes its plugin known by an entry point with the plugin's name, in the group of its
+      kind (L{KINDS}).
+    - Credentials checkers may also be drop-ins: attributes of modules in C{twisted/plugins}, where
+      C{--auth} of other programs finds them by L{twisted.plugin.getPlugins}.
+    - L{find} imports the plugin that is asked for. Where drop-ins count, it imports all of them,
+      since only importing shows what they hold. L{installed} imports all plugins of one kind.
     - The order of installation or of imports makes no difference.
     - Plugins are verified: each provides the interface of its kind completely, and has the name by
       which it was found.
@@ -61,6 +62,7 @@ class Kind:
     @ivar group: the group of its entry points.
     @ivar label: the attribute that holds a plugin's name.
     @ivar line: the attribute that says what it is, in one line.
+    @ivar dropIns: whether it may be a drop-in of Twisted.
     """
 
     words: str
@@ -68,6 +70,7 @@ class Kind:
     group: str
     label: str = "name"
     line: str = "description"
+    dropIns: bool = False
 
 
 KINDS: dict[type, Kind] = {
@@ -81,7 +84,12 @@ KINDS: dict[type, Kind] = {
     ISessionObserverFactory: Kind("session observer", "[plugins] observers", "pptpgw.observer"),
     IDataPathFactory: Kind("data path", "[plugins] data-path", "pptpgw.datapath"),
     ICheckerFactory: Kind(
-        "credentials checker", "[auth] checkers", "pptpgw.checker", "authType", "argStringFormat"
+        "credentials checker",
+        "[auth] checkers",
+        "pptpgw.checker",
+        "authType",
+        "argStringFormat",
+        True,
     ),
 }
 """
@@ -206,7 +214,8 @@ def _found(kind: type) -> dict[str, list[_Found]]:
     Where plugins of C{kind} are to be had, by name.
     """
     found: dict[str, list[_Found]] = {}
-    for name, one in (*_dropIns(kind), *_entryPoints(KINDS[kind].group)):
+    dropIns = _dropIns(kind) if KINDS[kind].dropIns else ()
+    for name, one in (*dropIns, *_entryPoints(KINDS[kind].group)):
         found.setdefault(name, []).append(one)
     return found
 

@@ -36,6 +36,32 @@ class Factory:
 """
 
 
+CHECKER = """
+from twisted.cred.strcred import ICheckerFactory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+
+@implementer(ICheckerFactory, IPlugin)
+class Factory:
+    authHelp = argStringFormat = "For a test."
+    credentialInterfaces = ()
+
+    def __init__(self, name: str) -> None:
+        self.authType = name
+
+    def generateChecker(self, argstring):
+        return None
+"""
+
+
+def checker(name: str) -> str:
+    """
+    A module whose C{plugin} is a factory of credentials checkers of this name.
+    """
+    return f'{CHECKER}\n\nplugin = Factory("{name}")\n'
+
+
 def observer(name: str) -> str:
     """
     A module whose C{plugin} is an observer factory of this name.

@@ -35,7 +35,7 @@ from pptpgw.plugin import (
     specification,
 )
 from tests import distribution
-from tests.distribution import Site, observer
+from tests.distribution import Site, checker, observer
 
 site = pytest.fixture(distribution.site, name="site")
 
@@ -52,11 +52,20 @@ def test_anEntryPointIsFound(site: Site) -> None:
 
 
 def test_aDropInIsFound(site: Site) -> None:
-    site.install("quote", {"twisted/plugins/quote_plugin.py": observer("quote")})
-    found = find(ISessionObserverFactory, "quote")
+    site.install("quote", {"twisted/plugins/quote_plugin.py": checker("quote")})
+    found = find(ICheckerFactory, "quote")
     assert found is sys.modules["twisted.plugins.quote_plugin"].plugin
-    assert installed(ISessionObserverFactory)["quote"] is found
+    assert installed(ICheckerFactory)["quote"] is found
     assert site.warnings == []
+
+
+def test_dropInsAreCheckers(site: Site) -> None:
+    """
+    What is of another kind is known by its entry point alone.
+    """
+    site.install("quote", {"twisted/plugins/quote_plugin.py": observer("quote")})
+    assert "quote" not in installed(ISessionObserverFactory)
+    assert "twisted.plugins.quote_plugin" not in sys.modules
 
 
 def test_eachKindHasItsGroup() -> None:
@@ -97,15 +106,16 @@ def test_findImportsWhatIsAskedForAlone(site: Site) -> None:
 def test_theOrderOfInstallationMakesNoDifference(site: Site, order: tuple[str, ...]) -> None:
     for name in order:
         module = f"module{name}"
-        text = observer(name)
+        text = checker(name)
         if name == "two":
             site.install(name, {f"twisted/plugins/{module}.py": text})
         else:
-            site.install(name, {f"{module}.py": text}, f"{name} = {module}:plugin")
-    found = list(installed(ISessionObserverFactory))
+            point = f"{name} = {module}:plugin"
+            site.install(name, {f"{module}.py": text}, point, "pptpgw.checker")
+    found = list(installed(ICheckerFactory))
     assert found == sorted(found)
     assert {"one", "two", "three"} <= set(found)
-    assert find(ISessionObserverFactory, order[-1]).name == order[-1]
+    assert find(ICheckerFactory, order[-1]).authType == order[-1]
 
 
 # Broken ones
@@ -138,16 +148,16 @@ def test_aModuleThatFailsIsNamedAndLeftOut(site: Site, text: str, reason: str) -
 @pytest.mark.parametrize(("text", "reason"), ERRORS)
 def test_aDropInThatFailsIsNamedAndLeftOut(site: Site, text: str, reason: str) -> None:
     site.install("bad", {"twisted/plugins/bad.py": text})
-    site.install("good", {"twisted/plugins/good.py": observer("good")})
-    assert find(ISessionObserverFactory, "good")
-    assert "good" in installed(ISessionObserverFactory)
+    site.install("good", {"twisted/plugins/good.py": checker("good")})
+    assert find(ICheckerFactory, "good")
+    assert "good" in installed(ICheckerFactory)
     [warning] = site.warnings
     assert warning.startswith(f"the drop-in twisted.plugins.bad of bad 1.0 is left out: {reason}")
 
 
 def test_aDropInOfNoDistributionIsNamedByItsPath(site: Site) -> None:
     place = site.install("bad", {"twisted/plugins/bad.py": "raise OSError"}, record=False)
-    installed(ISessionObserverFactory)
+    installed(ICheckerFactory)
     [warning] = site.warnings
     assert f" of {place}/twisted/plugins/bad.py is left out" in warning
 
@@ -157,7 +167,7 @@ def test_oneFaultIsLoggedOnce(site: Site) -> None:
     site.install("worse", {"twisted/plugins/worse.py": "raise OSError"})
     for _ in range(3):
         installed(ISessionObserverFactory)
-        installed(INetworkFactory)
+        installed(ICheckerFactory)
     assert len(site.warnings) == 2
     assert plugin.faults == site.warnings
 
@@ -194,11 +204,11 @@ def test_whatIsNoPluginOfItsKindIsLeftOut(site: Site, text: str, point: str, rea
 
 
 def test_aDropInThatIsNoPluginOfItsKindIsLeftOut(site: Site) -> None:
-    text = observer("bad") + 'del Factory.makeObserver\nfine = Factory("fine")\n'
-    text += "Factory.makeObserver = lambda self: 0\n"
+    text = checker("bad") + 'del Factory.generateChecker\nfine = Factory("fine")\n'
+    text += "Factory.generateChecker = lambda self: 0\n"
     site.install("bad", {"twisted/plugins/bad.py": text})
-    site.install("good", {"twisted/plugins/good.py": observer("good")})
-    assert {"bad", "fine", "good"} & set(installed(ISessionObserverFactory)) == {"good"}
+    site.install("good", {"twisted/plugins/good.py": checker("good")})
+    assert {"bad", "fine", "good"} & set(installed(ICheckerFactory)) == {"good"}
     assert len(site.warnings) == 2
     assert all("of bad 1.0 can't be used" in warning for warning in site.warnings)
 
@@ -239,17 +249,19 @@ def test_anOlderVersionsEntryPointsDoNotCount(site: Site) -> None:
 def test_ofTwoOfOneNameNeitherIsUsed(site: Site, order: tuple[str, ...], dropIn: bool) -> None:
     for name in order:
         if dropIn and name == "two":
-            site.install(name, {f"twisted/plugins/{name}.py": observer("quote")})
+            site.install(name, {f"twisted/plugins/{name}.py": checker("quote")})
         else:
-            site.install(name, {f"{name}.py": observer("quote")}, f"quote = {name}:plugin")
+            site.install(
+                name, {f"{name}.py": checker("quote")}, f"quote = {name}:plugin", "pptpgw.checker"
+            )
     both = (
-        'the session observer "quote" can\'t be used: one 1.0 and two 1.0 each have one; '
+        'the credentials checker "quote" can\'t be used: one 1.0 and two 1.0 each have one; '
         "uninstall one"
     )
     with pytest.raises(ConfigurationError) as caught:
-        find(ISessionObserverFactory, "quote")
+        find(ICheckerFactory, "quote")
     assert str(caught.value) == both
-    assert "quote" not in installed(ISessionObserverFactory)
+    assert "quote" not in installed(ICheckerFactory)
     assert site.warnings == [both]
 
 
@@ -264,10 +276,11 @@ def test_ofTwoOfOneNameTheOneThatWorksIsUsed(site: Site) -> None:
 def test_aDropInThatIsAnEntryPointTooIsOnePlugin(site: Site) -> None:
     site.install(
         "quote",
-        {"quote.py": observer("quote"), "twisted/plugins/quoted.py": "from quote import plugin"},
+        {"quote.py": checker("quote"), "twisted/plugins/quoted.py": "from quote import plugin"},
         "quote = quote:plugin",
+        "pptpgw.checker",
     )
-    assert find(ISessionObserverFactory, "quote") is sys.modules["quote"].plugin
+    assert find(ICheckerFactory, "quote") is sys.modules["quote"].plugin
     assert site.warnings == []
 
 
@@ -380,21 +393,21 @@ class IPlugged(INetworkFactory):
 
 
 def test_aStaleCacheOfTwistedMakesNoDifference(site: Site) -> None:
-    place = site.install("quote", {"twisted/plugins/quoted.py": observer("quote")})
+    place = site.install("quote", {"twisted/plugins/quoted.py": checker("quote")})
     cache = place / "twisted" / "plugins" / "dropin.cache"
     stale = pickle.dumps({"quoted": CachedDropin("twisted.plugins.quoted", None)})
     cache.write_bytes(stale)
     later = cache.stat().st_mtime + 3600
     os.utime(cache, (later, later))
-    assert find(ISessionObserverFactory, "quote")
+    assert find(ICheckerFactory, "quote")
     assert cache.read_bytes() == stale
 
 
 def test_nothingIsWritten(site: Site) -> None:
-    place = site.install("quote", {"twisted/plugins/quoted.py": observer("quote")})
+    place = site.install("quote", {"twisted/plugins/quoted.py": checker("quote")})
     site.monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = sorted(place.rglob("*"))
-    assert find(ISessionObserverFactory, "quote")
+    assert find(ICheckerFactory, "quote")
     assert sorted(place.rglob("*")) == before
 
 
