@@ -40,7 +40,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.profile import Profile
 from pptpgw.seating import Seating
 from pptpgw.section import Limits
-from pptpgw.session.admission import Admission
+from pptpgw.session.admission import Admission, isWithin
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits
 from pptpgw.session.lockout import Lockout
@@ -210,16 +210,9 @@ class Gateway:
         """
         What the link of a caller at the address C{source}, a text, wants.
         """
-        if not self._papClients:
+        if not self._papClients or isWithin(source, self._papClients):
             return self.settings
-        try:
-            address = ip_address(source)
-        except ValueError:
-            # Of a tunnel that knows no IP addresses: nothing says that it may.
-            return self._withoutPAP
-        return (
-            self.settings if any(address in one for one in self._papClients) else self._withoutPAP
-        )
+        return self._withoutPAP
 
     def admit(self, line: Line, profile: Profile) -> Deferred[None]:
         """

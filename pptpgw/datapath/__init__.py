@@ -1,3 +1,3 @@
 """
-Packets: from GRE to the network and back.
+Packets: from calls to the network and back.
 """

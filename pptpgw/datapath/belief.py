@@ -6,11 +6,11 @@ These frames are believed:
 
  - An encrypted frame whose plaintext makes sense under the key that its numbers lead to
    (L{pptpgw.datapath.recovery}). It must begin with the protocol number of IPv4 or IPv6, which
-   peers may send before these are open here, or of another open protocol; if GRE had the frame in
-   order, one of L{COMMON} suffices. An IPv4 packet must have a correct header checksum and a
-   fitting length, an IPv6 packet a fitting length. Under a wrong key a frame is noise, which looks
-   like IPv4 less than once in 2**32 frames, and like IPv6 less than once in 2**16. Other protocols
-   are known by their number alone, which one frame in 256 has.
+   peers may send before these are open here, or of another open protocol; if the tunnel had the
+   frame in order, one of L{COMMON} suffices. An IPv4 packet must have a correct header checksum and
+   a fitting length, an IPv6 packet a fitting length. Under a wrong key a frame is noise, which
+   looks like IPv4 less than once in 2**32 frames, and like IPv6 less than once in 2**16. Other
+   protocols are known by their number alone, which one frame in 256 has.
  - After a gap of less than L{REACH}: a packet in clear of a network that may come in clear, and a
    control frame that can't end anything that is open. That is any frame while no network is open,
    and later frames of the control protocols of networks that aren't open.
@@ -69,7 +69,8 @@ def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
     Whether a plaintext makes sense.
 
     @param opened: the protocol numbers of the networks that are open.
-    @param inOrder: whether GRE had the frame in order, so that a number of L{COMMON} suffices.
+    @param inOrder: whether the tunnel had the frame in order, so that a number of L{COMMON}
+        suffices.
     """
     start = 1 if plain[0] & 1 else 2
     protocol = int.from_bytes(plain[:start], "big")

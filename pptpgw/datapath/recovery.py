@@ -1,11 +1,12 @@
 """
 Recovery from lost MPPE frames.
 
-MPPE's coherency count has 12 bits, too few to tell how many packets were lost. The sequence numbers
-of GRE have 32 bits, but they count control frames too, which aren't encrypted; and a peer may drop
-a packet after encrypting it and before numbering it, as Linux does while it has no route. So the
-number of packets to skip is the one nearest to the gap in GRE's numbers that agrees with the
-coherency count. The two may differ by up to 2,047.
+MPPE's coherency count has 12 bits, too few to tell how many packets were lost. A tunnel may number
+its frames, as PPTP does with 32 bits, but these numbers count control frames too, which aren't
+encrypted; and a peer may drop a packet after encrypting it and before numbering it, as Linux does
+while it has no route. So the number of packets to skip is the one nearest to the gap in the
+tunnel's numbers that agrees with the coherency count. The two may differ by up to 2,047. Without
+such numbers every gap is taken for 0, and the coherency count decides.
 
 A frame that skips packets is decrypted with a copy of the cipher's state. The copy replaces the
 state only if the plaintext makes sense (L{pptpgw.datapath.belief}), so forged frames change
@@ -121,7 +122,7 @@ class Recovery:
         self._perFrame = int(most * SHARE)
         # The state of the decryptor, its count and key changes, that the notes below belong to.
         self._base = (-1, -1)
-        # The number of GRE's numbers that have passed since, without a frame that was read.
+        # The number of the tunnel's numbers that have passed since, without a frame that was read.
         self._missing = 0
         # A copy of the decryptor, and the number of packets that it has skipped.
         self._trial: DecryptorType | None = None
@@ -137,7 +138,7 @@ class Recovery:
 
     def passed(self, decryptor: DecryptorType, numbers: int) -> None:
         """
-        Note that GRE has gone on past C{numbers} numbers whose frames will never be read.
+        Note that the tunnel has gone on past C{numbers} numbers whose frames will never be read.
         """
         self._look(decryptor)
         self._missing += numbers
@@ -154,8 +155,8 @@ class Recovery:
         """
         Find the state in which C{frame}, which C{decryptor} refuses, is the next one.
 
-        @param gap: the number of GRE's numbers missing before it, besides those given to L{passed};
-            0 if the frame is in order, and so the peer's.
+        @param gap: the number of the tunnel's numbers missing before it, besides those given to
+            L{passed}; 0 if the frame is in order, and so the peer's.
         @return: a decryptor in that state; None if there is none, and the frame is counted.
         """
         self._look(decryptor)
@@ -184,7 +185,7 @@ class Recovery:
         """
         Bring the copy to the state in which C{frame} is the next one, and try to decrypt it.
 
-        @param distance: how far ahead the frame is by GRE's numbers.
+        @param distance: how far ahead the frame is by the tunnel's numbers.
         @return: why the frame is no use; an empty text if it makes sense.
         """
         step = (int.from_bytes(frame[:2], "big") - decryptor.count) % COUNTS

@@ -19,6 +19,7 @@ from twisted.internet.address import IPv4Address as TCPAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -95,7 +96,10 @@ class ControlProtocol(Protocol):
         tcp.setTcpKeepAlive(True)
         # By default the kernel keeps some MiB for a peer that doesn't read.
         tcp.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limit)
-        tcp.bufferSize = QUEUE
+        inner = tcp
+        while isinstance(inner, ProtocolWrapper):
+            inner = cast(TCPTransport, inner.transport)
+        inner.bufferSize = QUEUE
         tcp.registerProducer(self, True)
         self.connection = self._factory.buildConnection(tcp.getHost().host, tcp.getPeer().host)
         self._factory.opened(self)
@@ -115,6 +119,9 @@ class ControlProtocol(Protocol):
         if self._gathered is not None:
             self.connection.dataReceived(data)
             return
+        if self.connection.state is State.IDLE and not self._isAdmitted():
+            self._tcp.abortConnection()
+            return
         self._gathered = []
         try:
             self.connection.dataReceived(data)
@@ -122,6 +129,14 @@ class ControlProtocol(Protocol):
             self._send()
         if self.connection.state is not State.IDLE:
             self._factory.heard(self)
+
+    def _isAdmitted(self) -> bool:
+        """
+        Whether the peer may go on, now that its first octets are here. Before these, a transport
+        behind a proxy (PROXY protocol) doesn't know yet who the peer is.
+        """
+        here, peer = self._tcp.getHost().host, self._tcp.getPeer().host
+        return peer == self.connection.peerAddress or self._factory.named(self, here, peer)
 
     # pptp.owner.ControlTransport
 
@@ -262,6 +277,16 @@ class ConnectionFactory(Factory):
         """
         self.connections.add(protocol)
 
+    def named(self, protocol: ControlProtocol, here: str, peer: str) -> bool:
+        """
+        Give the connection the addresses of its two ends, which a proxy has told.
+
+        @return: whether the peer may go on.
+        """
+        protocol.connection.localAddress = here
+        protocol.connection.peerAddress = peer
+        return True
+
     def heard(self, protocol: ControlProtocol) -> None:
         """
         Note that a message came from the peer.
@@ -346,16 +371,33 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         A protocol for a client, or None where it isn't let in.
         """
         host: str = getattr(addr, "host", "")
+        return super().buildProtocol(addr) if self._admits(host) else None
+
+    def _admits(self, host: str) -> bool:
+        """
+        Whether there is room for a connection from C{host}; another one may be closed for it.
+        """
         reason, leaving = self._refusal(host), None
         if not reason:
             reason, leaving = self._door.refusal(host)
         if reason:
             self._refused(host, reason)
-            return None
+            return False
         if leaving is not None:
             self.counters.discard("control connection displaced by a newer one")
             leaving.displace()
-        return super().buildProtocol(addr)
+        return True
+
+    def named(self, protocol: ControlProtocol, here: str, peer: str) -> bool:
+        """
+        See L{ConnectionFactory.named}. What a proxy was permitted its client needs as well.
+        """
+        self._door.closed(protocol)
+        if not self._admits(peer):
+            return False
+        super().named(protocol, here, peer)
+        self._door.opened(protocol, peer)
+        return True
 
     def opened(self, protocol: ControlProtocol) -> None:
         """

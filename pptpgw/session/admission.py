@@ -19,8 +19,8 @@ L{Admission} only counts; its user ends the calls that must go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
 from pptpgw.error import ConfigurationError, Exhausted, Refused
@@ -228,6 +228,18 @@ class Admission(Generic[C]):
         )
 
 
+def isWithin(source: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """
+    Whether C{source} is an address in one of C{networks}. The source of a caller by a tunnel that
+    knows no IP addresses never is.
+    """
+    try:
+        address = ip_address(source)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
 def permit(profile: Profile, source: str, now: float) -> None:
     """
     Whether the user of C{profile} may call from the address C{source}, at the time C{now} in
@@ -235,10 +247,8 @@ def permit(profile: Profile, source: str, now: float) -> None:
 
     @raise Refused: it may not, or its hours can't be read.
     """
-    if profile.sources:
-        address = ip_address(source)
-        if not any(address in network for network in profile.sources):
-            raise Refused(f"{profile.name} may not call from {source}", retry=False)
+    if profile.sources and not isWithin(source, profile.sources):
+        raise Refused(f"{profile.name} may not call from {source}", retry=False)
     if profile.hours:
         try:
             left = hours.parse(profile.hours).left(now)

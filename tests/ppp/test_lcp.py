@@ -199,6 +199,31 @@ def test_pppd() -> None:
     assert (peer.lcp.peerMRU, peer.lcp.sendACCM) == (1500, 0)
 
 
+def test_controlCharacters() -> None:
+    """
+    On a line that escapes control characters we say which ones must be, and a peer that has to
+    escape more of them says so by a Configure-Nak (RFC 1662 section 7.1).
+    """
+    peer = Peer(LCPSettings(accm=0x00000001))
+    assert peer.asked()[2] == "00000001"
+    assert (peer.lcp.sendACCM, peer.lcp.receiveACCM) == (0xFFFFFFFF, 0xFFFFFFFF)
+    peer.answer(ppp.CONFIGURE_NAK, (2, "000a0000"))
+    assert peer.asked()[2] == "000a0001"
+    peer.open((2, "00000002"))
+    assert (peer.lcp.sendACCM, peer.lcp.receiveACCM) == (0x00000002, 0x000A0001)
+
+
+def test_aPeerWithoutControlCharacterMaps() -> None:
+    """
+    Where the peer rejects the option every control character is escaped.
+    """
+    peer = Peer(LCPSettings(accm=0))
+    peer.answer(ppp.CONFIGURE_REJECT, (2, "00000000"))
+    assert 2 not in peer.asked()
+    peer.open()
+    assert peer.lcp.receiveACCM == 0xFFFFFFFF
+
+
 def test_earlyRequestRepeated() -> None:
     """
     The first packet of the peer has our unanswered request sent again, the same, before the answer;

@@ -66,6 +66,7 @@ class PipeChannel:
         self.required = False
         self.resets = 0
         self.framing = (False, False)
+        self.maps: tuple[int, int] | None = None
         self.events: list[str] = []
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
@@ -83,6 +84,7 @@ class PipeChannel:
 
     def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         self.framing = (acfc, pfc)
+        self.maps = (sendACCM, receiveACCM)
 
     def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
         self.sendMPPE = parameters
@@ -501,6 +503,35 @@ def test_encryptionRefused() -> None:
     assert not pair.gateway.opened
     assert len(pair.gateway.causes) == 1
     assert "encryption is required" in pair.gateway.causes[0]
+
+
+@pytest.mark.parametrize("encryption", ["require", "prefer", "off"])
+def test_aTunnelThatEncrypts(encryption: Literal["require", "prefer", "off"]) -> None:
+    """
+    Where the tunnel encrypts there is no MPPE, encryption that is required is there, and methods
+    that earn no keys for MPPE will do.
+    """
+    settings = replace(SERVER, encryption=encryption, encrypted=True)
+    client = LinkSettings(identity=Identity(b"alice", b"secret", (CHAP,)), encrypted=True)
+    pair = Pair(settings, client)
+    pair.gateway.profile = Profile("alice", encryption="require")
+    pair.start()
+    pair.run(0.1)
+    assert pair.gateway.opened and not pair.gateway.causes
+    assert not pair.serverChannel.required and pair.serverChannel.sendMPPE is None
+    assert not any(protocol == ppp.CCP for protocol, _ in pair.serverChannel.sent)
+    assert pair.server.encryption == "encrypted by the tunnel"
+
+
+def test_controlCharactersReachTheChannel() -> None:
+    """
+    The channel is told which control characters each end wants escaped, once LCP has opened.
+    """
+    pair = Pair(replace(SERVER, accm=0x000A0000), replace(CLIENT, accm=0))
+    pair.start()
+    pair.run(0.1)
+    assert pair.serverChannel.maps == (0, 0x000A0000)
+    assert pair.clientChannel.maps == (0x000A0000, 0)
 
 
 def test_encryptionPreferred() -> None:

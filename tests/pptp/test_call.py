@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
+from pptpgw.cause import Cause, Termination
 from pptpgw.error import CallError, Exhausted
-from pptpgw.interfaces import ICallOwner, Refusal
+from pptpgw.interfaces import Grant, ICall, ICallOwner, Refusal, TunnelKind
 from pptpgw.pptp.call import Call, CallState
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
@@ -33,7 +35,7 @@ from pptpgw.wire.pptp import (
     decode,
     encode,
 )
-from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, OutgoingCallResult
+from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError, OutgoingCallResult
 
 
 @implementer(ICallOwner)
@@ -498,3 +500,62 @@ def test_callIDsExhausted() -> None:
         callIDs.allocate()
     clock.advance(60)
     assert callIDs.allocate() == 77
+
+
+def test_interfaces(pac: Line, pns: Line) -> None:
+    """
+    A call is what the gateway takes calls to be, whichever end placed it.
+    """
+    offered, placed = pac.incoming(), pns.placed()
+    verifyObject(ICall, offered)
+    verifyObject(ICallOwner, pac)
+    assert (offered.caller, offered.called) == ("192.0.2.9", "192.0.2.1")
+    assert (placed.caller, placed.called) == ("192.0.2.1", "192.0.2.9")
+    assert offered.tunnel == TunnelKind("pptp", "PPTP", type=1, medium=1, portType=5)
+
+
+@pytest.mark.parametrize(
+    ("reason", "result", "cause"),
+    [
+        (Refusal.BUSY, OutgoingCallResult.BUSY, CauseCode.RESOURCE_UNAVAILABLE),
+        (Refusal.FORBIDDEN, OutgoingCallResult.DO_NOT_ACCEPT, CauseCode.CALL_REJECTED),
+        (Refusal.STOPPING, OutgoingCallResult.DO_NOT_ACCEPT, 0),
+    ],
+)
+def test_everyRefusalHasItsCodes(pac: Line, reason: Refusal, result: int, cause: int) -> None:
+    pac.incoming(accept=False).refuse(reason)
+    (reply,) = pac.sent()
+    assert isinstance(reply, OutgoingCallReply)
+    assert (reply.result, reply.error, reply.cause) == (result, 0, cause)
+
+
+def test_aCallWithoutResourcesSaysSo(pac: Line) -> None:
+    """
+    The codes of a Call-Disconnect-Notify follow from the code of the cause.
+    """
+    call = pac.incoming()
+    call.hangUp(Cause("no address is left", Termination.SERVICE_UNAVAILABLE))
+    assert pac.sent() == [
+        CallDisconnectNotify(
+            call.localCallID,
+            DisconnectResult.GENERAL_ERROR,
+            GeneralError.NO_RESOURCE,
+            CauseCode.RESOURCE_UNAVAILABLE,
+        )
+    ]
+
+
+def test_aProvenCallerProvesItsControlConnection(pac: Line) -> None:
+    call = pac.incoming()
+    assert not call.connection.isProven
+    call.authenticated(Grant("alice", b"", None, None))
+    assert call.connection.isProven
+
+
+def test_aCallWithoutGRE(pac: Line) -> None:
+    """
+    A call that was made for another data path has no channel in this process.
+    """
+    call: Any = pac.incoming()
+    with pytest.raises(CallError, match="no GRE port"):
+        call.openChannel(None, None)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from pptpgw.counters import Counters
 from pptpgw.error import Malformed
+from pptpgw.interfaces import TunnelKind
+from pptpgw.pptp.call import PPTP
 from pptpgw.profile import Profile
 from pptpgw.radius.description import (
     INTERIM_UPDATE,
@@ -144,3 +146,29 @@ def test_anyRecord(octets: bytes) -> None:
         unpack(octets)
     except Malformed:
         pass
+
+
+def test_aTunnelOfPPTP() -> None:
+    """
+    A record tells of the tunnel what the call does (RFC 2868 section 3).
+    """
+    session = sessionOf()
+    session.tunnel = PPTP
+    record = dict(describe(NAMED, session, {}, START))
+    assert record["NAS-Port-Type"] == bytes((0, 0, 0, 5))
+    assert record["Tunnel-Type"] == record["Tunnel-Medium-Type"] == bytes((0, 0, 0, 1))
+    assert record["Tunnel-Client-Endpoint"] == b"198.51.100.1"
+    assert record["Tunnel-Server-Endpoint"] == b"192.0.2.5"
+
+
+def test_whatIsNoTunnelToRADIUS() -> None:
+    """
+    Where RADIUS has no number for a tunnel nothing is said of it; and a line's end is no address
+    that the gateway could have.
+    """
+    session = sessionOf()
+    session.tunnel = TunnelKind("hdlc", "a serial line", portType=0)
+    session.called = "/dev/ttyS0"
+    record = dict(describe(UNNAMED, session, {}, START))
+    assert record["NAS-Port-Type"] == bytes(4) and record["Called-Station-Id"] == b"/dev/ttyS0"
+    assert not {"Tunnel-Type", "Tunnel-Client-Endpoint", "NAS-IP-Address"} & record.keys()

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from pptpgw.error import Exhausted, Refused
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
-from pptpgw.session.admission import Admission, permit
+from pptpgw.session.admission import Admission, isWithin, permit
 from pptpgw.session.places import Known
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -238,3 +238,15 @@ class TestPermit:
         """
         with pytest.raises(Refused, match='the account of alice: hours "late"'):
             permit(Profile("alice", hours="late"), HERE, 0)
+
+
+def test_aCallerWithoutAnAddress() -> None:
+    """
+    The end of a serial line is in no network, so who may call from some networks can't from there.
+    """
+    networks = (IPv4Network("0.0.0.0/0"),)
+    assert isWithin("192.0.2.1", networks)
+    assert not isWithin("/dev/ttyS0", networks) and not isWithin("2001:db8::1", networks)
+    permit(Profile("alice"), "/dev/ttyS0", 0)
+    with pytest.raises(Refused, match="may not call from /dev/ttyS0"):
+        permit(Profile("alice", sources=networks), "/dev/ttyS0", 0)

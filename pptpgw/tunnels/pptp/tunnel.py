@@ -212,6 +212,7 @@ class PPTPTunnel:
             environment.known,
             self.gre.channels,
         )
+        self._endpoints = list(self._makeEndpoints())
         self._listening: list[IListeningPort] = []
 
     @property
@@ -254,7 +255,7 @@ class PPTPTunnel:
         @raise pptpgw.error.PPTPGWError: the text says why they can't be and what to do.
         """
         self.gre.start()
-        for place, endpoint in self._endpoints():
+        for place, endpoint in self._endpoints:
             refused: list[Failure] = []
             # It has fired when it is returned: nothing needs to be waited for to listen.
             listening: Deferred[Any] = maybeDeferred(endpoint.listen, self._control)
@@ -279,7 +280,7 @@ class PPTPTunnel:
         self.gre.stop()
         return result
 
-    def _endpoints(self) -> Iterator[tuple[str, IStreamServerEndpoint]]:
+    def _makeEndpoints(self) -> Iterator[tuple[str, IStreamServerEndpoint]]:
         """
         Where to listen, each with its name in messages.
 
@@ -289,7 +290,10 @@ class PPTPTunnel:
         for text in self._settings.endpoints:
             try:
                 yield text, serverFromString(self._reactor, text)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except (IndexError, KeyError) as error:
+                why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
+                raise ConfigurationError(f"[pptp] endpoints: {text}: {why}") from error
+            except (ValueError, TypeError) as error:
                 raise ConfigurationError(f"[pptp] endpoints: {text}: {error}") from error
         for address in () if self._settings.endpoints else self._addresses or [EVERY_ADDRESS]:
             place = f"{address or 'any address'}, TCP port {port}"
