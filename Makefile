@@ -69,7 +69,7 @@ bench: $(VENV)/.test
 	$(BIN)/python tests/bench/accounts.py
 
 clean:
-	rm -rf $(VENV) build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp .coverage*
+	rm -rf $(VENV) .nox build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp .coverage*
 	rm -f twisted/plugins/dropin.cache pptpgw/*/*.so twistd.pid
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
