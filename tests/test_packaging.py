@@ -21,7 +21,16 @@ from tests.floors import floors
 
 ROOT = Path(__file__).parent.parent
 NOT_SOURCE = shutil.ignore_patterns(
-    ".git", ".venv", ".nox", "build", "dist", "state", "*.egg-info", "*.so", "__pycache__", ".*_cache"
+    ".git",
+    ".venv",
+    ".nox",
+    "build",
+    "dist",
+    "state",
+    "*.egg-info",
+    "*.so",
+    "__pycache__",
+    ".*_cache",
 )
 METADATA = """
 from importlib.metadata import metadata
