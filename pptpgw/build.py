@@ -162,6 +162,12 @@ def build(
         Part("the watch of the clock", clockWatch.start, stop=clockWatch.stop),
         *lives(reactor, "checker", checkers),
         *lives(reactor, "authentication protocol", settings.methods),
+        *(
+            service
+            for one in settings.methods
+            if IConfiguredProtocol.providedBy(one)
+            for service in lives(reactor, f"method of {one.name}", one.methods)
+        ),
         withLife(Part("the data path", dataPath.start, stop=dataPath.stop), reactor, dataPath),
         # Before the spool, which sends what an earlier run left as soon as it is open.
         *([Part("RADIUS", radius.start, stop=radius.stop)] if radius is not None else ()),

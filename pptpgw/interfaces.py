@@ -1418,10 +1418,11 @@ class IEAPMethod(IPlugin):
         of the log.
         """
 
-    def configured(settings: Any) -> IEAPMethod:
+    def configured(settings: Any, environment: IEnvironment) -> IEAPMethod:
         """
         Make the method with C{settings}, an instance of L{settings}, and read the files that they
-        name.
+        name. A method that provides L{twisted.application.service.IService} is started and stopped
+        with the gateway.
 
         @raise pptpgw.error.ConfigurationError: they can't be used; the text says why.
         """
@@ -1456,6 +1457,10 @@ class IConfiguredProtocol(IAuthenticationProtocol):
     """
 
     settings = Attribute("The type of its section, as for L{INetworkFactory}.")
+    methods = Attribute(
+        "The plugins that the protocol consists of, such as EAP's methods; those that are services "
+        "are started and stopped with the gateway."
+    )
 
     def configured(
         settings: Any, environment: IEnvironment, judged: Container[type[Interface]]

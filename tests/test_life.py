@@ -180,6 +180,38 @@ class Desk(Living):
 plugin = Factory()
 """
 
+METHOD = """
+from common import *
+from pptpgw.auth.credentials import PAPCredentials
+from pptpgw.auth.eapmethod import EAPMethod
+from pptpgw.ppp.eappeer import MethodPeer
+from pptpgw.wire.eap import Method
+from twisted.cred.credentials import IUsernamePassword
+
+
+@dataclass(frozen=True)
+class Settings:
+    suit: str = key(NAME, "hearts")
+
+
+class Card(EAPMethod, Living):
+    kind = "method"
+    name = "card"
+    description = "For a test."
+    number = Method(200)
+    strength = 110
+    judgedAs, makeCredentials, makePeer = IUsernamePassword, PAPCredentials, MethodPeer
+    settings = Settings
+
+    def configured(self, settings, environment):
+        made = Card()
+        made.given = ("", settings, environment)
+        return made
+
+
+plugin = Card()
+"""
+
 TEXT = """
 [link]
 authentication = ["pap"]
@@ -340,6 +372,23 @@ def test_oneThatDoesNotStart(site: Site, tmp_path: Path, monkeypatch: pytest.Mon
     assert not house.service.running
     assert house.reactor.tcpServers == []
     assert house.events[-2:] == [("stopped", "pool"), ("stopped", "checker")]
+
+
+def test_methodsOfEAP(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A method of EAP has its section, the environment and a life too.
+    """
+    site.install("card", {"card.py": METHOD}, "card = card:plugin", "pptpgw.eap")
+    text = TEXT.replace('["pap"]', '["eap"]')
+    text += '[eap]\nmethods = ["card"]\n[eap.card]\nsuit = "spades"\n'
+    house = House(site, tmp_path, monkeypatch, text)
+    _, settings, environment = house.plugins["method"].given
+    assert settings.suit == "spades"
+    assert environment is house.plugins["checker"].given[2]
+    house.service.startService()
+    assert ("opened", "method") in house.events and ("started", "method") in house.events
+    house.service.stopService()
+    assert house.events[-2:] == [("stopped", "method"), ("stopped", "checker")]
 
 
 def test_oneThatTheProgramStarts(

@@ -142,7 +142,7 @@ def _methods(
         settings = environment.settings(method)
         fault = _fault(method, environment.configuration, judged) or method.lacking(settings)
         if not fault:
-            yield method.configured(settings)
+            yield method.configured(settings, environment)
         elif named:
             raise ConfigurationError(f'[eap] methods has "{name}": {fault}')
 

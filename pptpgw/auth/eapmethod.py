@@ -27,6 +27,7 @@ from pptpgw.interfaces import (
     IEAPCredentials,
     IEAPMethod,
     IEAPPeer,
+    IEnvironment,
     IKeys,
 )
 from pptpgw.kind import NoSettings
@@ -64,7 +65,7 @@ class EAPMethod:
         """
         return ""
 
-    def configured(self, settings: Any) -> IEAPMethod:
+    def configured(self, settings: Any, environment: IEnvironment) -> IEAPMethod:
         """
         See L{IEAPMethod.configured}; this method itself.
         """

@@ -32,6 +32,7 @@ from pptpgw.interfaces import (
     ICertifiedName,
     IEAPConversation,
     IEAPPeer,
+    IEnvironment,
     IKeys,
 )
 from pptpgw.ppp.eaptls import Reassembly, TLSSession, fragments
@@ -154,7 +155,7 @@ class TLSMethod(EAPMethod):
         complete = settings.certificate and settings.key and settings.ca
         return "" if complete else "it needs certificate, key and ca"
 
-    def configured(self, settings: EAP) -> TLSMethod:
+    def configured(self, settings: EAP, environment: IEnvironment) -> TLSMethod:
         """
         See L{IEAPMethod.configured}.
         """

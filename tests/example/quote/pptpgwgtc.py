@@ -9,7 +9,7 @@ from twisted.cred.credentials import IUsernamePassword
 from pptpgw.auth.credentials import PAPCredentials
 from pptpgw.auth.eapmethod import EAPMethod
 from pptpgw.error import Malformed
-from pptpgw.interfaces import EAPClaim, Grant, IEAPConversation
+from pptpgw.interfaces import EAPClaim, Grant, IEAPConversation, IEnvironment
 from pptpgw.kind import NAME, key
 from pptpgw.ppp.eappeer import MethodPeer
 from pptpgw.wire.eap import Method, Request
@@ -37,7 +37,7 @@ class GTC(EAPMethod):
     def __init__(self, settings: Settings) -> None:
         self.prompt = settings.prompt.encode()
 
-    def configured(self, settings: Settings) -> "GTC":
+    def configured(self, settings: Settings, environment: IEnvironment) -> "GTC":
         return GTC(settings)
 
     async def authenticate(self, conversation: IEAPConversation) -> Grant:
