@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
@@ -30,6 +31,8 @@ from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Caller,
     IAuthenticationProtocol,
+    ICallOwner,
+    ICallTaker,
     INetwork,
     INetworkProtocol,
     ISubscriber,
@@ -580,6 +583,16 @@ def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
     world.gateway.stop(0)
     world.run(1, 0.01)
     failed.addErrback(lambda failure: None)
+
+
+def test_interfaces(world: World) -> None:
+    """
+    The gateway takes calls, and its lines own them.
+    """
+    assert verifyObject(ICallTaker, world.gateway)
+    resultOf(world.call(world.connect()))
+    (line,) = world.gateway.lines
+    assert verifyObject(ICallOwner, line)
 
 
 def test_noGRE(world: World) -> None:

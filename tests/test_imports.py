@@ -56,7 +56,7 @@ LAYERS = [
 The parts of pptpgw: each imports only what stands before it here and, but for L{APART}, its equals.
 """
 
-APART = [{"pptp", "ppp"}]
+APART = [{"pptp", "ppp"}, {"pptp", "datapath"}, {"pptp", "session"}, {"pptp", "radius"}]
 """
 Parts that never import each other.
 """

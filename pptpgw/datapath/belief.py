@@ -1,33 +1,22 @@
 """
-Rules for believing that a frame with an unexpected sequence number is the peer's, and not forged.
-L{pptpgw.pptp.window} says why that matters.
+Rules for believing that the plaintext of an encrypted frame makes sense, so that the frame is the
+peer's, and not forged or misread. A frame that skips numbers is decrypted under the key that its
+numbers lead to (L{pptpgw.datapath.recovery}).
 
-These frames are believed:
-
- - An encrypted frame whose plaintext makes sense under the key that its numbers lead to
-   (L{pptpgw.datapath.recovery}). It must begin with the protocol number of IPv4 or IPv6, which
-   peers may send before these are open here, or of another open protocol; if the tunnel had the
-   frame in order, one of L{COMMON} suffices. An IPv4 packet must have a correct header checksum and
-   a fitting length, an IPv6 packet a fitting length. Under a wrong key a frame is noise, which
-   looks like IPv4 less than once in 2**32 frames, and like IPv6 less than once in 2**16. Other
-   protocols are known by their number alone, which one frame in 256 has.
- - After a gap of less than L{REACH}: a packet in clear of a network that may come in clear, and a
-   control frame that can't end anything that is open. That is any frame while no network is open,
-   and later frames of the control protocols of networks that aren't open.
- - An answer to our Echo-Request that only the peer can have made, whatever its number; and any
-   frame after the peer was asked for such an answer in vain.
-
-No other control frame is believed, not even one that came early and whose turn comes later: control
-protocols repeat packets that aren't answered.
+It must begin with the protocol number of IPv4 or IPv6, which peers may send before these are open
+here, or of another open protocol; if the tunnel had the frame in order, one of L{COMMON} suffices.
+An IPv4 packet must have a correct header checksum and a fitting length, an IPv6 packet a fitting
+length. Under a wrong key a frame is noise, which looks like IPv4 less than once in 2**32 frames,
+and like IPv6 less than once in 2**16. Other protocols are known by their number alone, which one
+frame in 256 has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 
 from pptpgw.datapath.ip import HEADER
-from pptpgw.datapath.network import IPV4, IPV6, Network
-from pptpgw.pptp.window import REACH
+from pptpgw.datapath.network import IPV4, IPV6
 from pptpgw.wire import ppp
 from pptpgw.wire.checksum import checksum
 from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
@@ -41,27 +30,6 @@ COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_
 """
 The protocols of which callers are known to send packets before our side is open.
 """
-
-# Masks off the bit that distinguishes the number of a control protocol from its network's.
-_NETWORK = 0x7FFF
-
-
-def canFollowGap(
-    protocol: int, gap: int, opened: Mapping[int, Network], inClear: Container[int]
-) -> bool:
-    """
-    Whether a frame in clear is believed after a gap.
-
-    @param gap: the number of sequence numbers missing before it; 0 if it follows no gap.
-    @param opened: the protocol numbers of the networks that are open.
-    @param inClear: those of them whose packets may come in clear.
-    """
-    if not 0 < gap < REACH:
-        return False
-    if not opened or protocol in inClear:
-        return True
-    ofNetworks = BEYOND_NETWORKS <= protocol < ppp.LCP and protocol != ppp.CCP
-    return ofNetworks and protocol & _NETWORK not in opened
 
 
 def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Protocol
 
-from pptpgw.datapath.belief import canFollowGap
 from pptpgw.datapath.channel import MPPE, NOT_ENCRYPTED, NOT_SENT, NOTHING, UNCOMPRESSED, Channel
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.network import Network
@@ -17,6 +16,7 @@ from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.owner import Ends
 from pptpgw.pptp.window import Window
+from pptpgw.tunnels.pptp.belief import canFollowGap
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
 
 _MASK = NUMBERS - 1
