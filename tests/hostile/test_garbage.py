@@ -140,7 +140,7 @@ def test_oneWhomANetworkTurnsAwayIsFreed(fault: type[PPTPGWError]) -> None:
     """
     world = World()
 
-    def refuse(subscriber: ISubscriber) -> Deferred[Any]:
+    def refuse(subscriber: ISubscriber, caller: object) -> Deferred[Any]:
         try:
             raise fault("no")
         except PPTPGWError:
