@@ -253,8 +253,10 @@ class ICallOwner(Interface):
 
     def callEnded(call: ICall, cause: str) -> None:
         """
-        The call is over; L{pptpgw.cause.codeOf} gives the code of the cause. This is called exactly
-        once for each call that was accepted or placed.
+        The call is over. This is called exactly once for each call that was accepted or placed.
+
+        @param cause: why; L{pptpgw.cause.codeOf} gives its code, which is C{PORT_PREEMPTED} only
+            where the tunnel itself ended the call to make room for a newer caller.
         """
 
 

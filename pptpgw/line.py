@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, codeOf
+from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.error import Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Attachments,
@@ -30,7 +30,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger, about
 from pptpgw.making import Made, Making, given
-from pptpgw.ports.control import DISPLACED
 from pptpgw.ppp.link import Link
 from pptpgw.session.session import Session
 from pptpgw.timer import cancelled
@@ -141,7 +140,7 @@ class Line:
         """
         The call is over, and with it the link.
         """
-        self._displaced |= cause is DISPLACED
+        self._displaced |= codeOf(cause) is Termination.PORT_PREEMPTED
         self.link.lowerDown(cause)
 
     # ppp.link.LinkOwner

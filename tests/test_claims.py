@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.cause import Cause, Termination
 from pptpgw.ppp.settings import Identity
 from pptpgw.profile import Profile
 from pptpgw.session.places import GRACE
@@ -209,6 +210,33 @@ class TestDisplaced:
         world.run(10, 0.1)
         users = [subject for kind, subject, *_ in world.observer.lockouts if kind == "user"]
         assert users == after
+
+    def test_byItsTunnel(self, make: Made) -> None:
+        """
+        A right password isn't counted either where the tunnel has ended the call to make room, and
+        is where it has ended it for another reason.
+        """
+        for code, locked in (
+            (Termination.PORT_PREEMPTED, []),
+            (Termination.LOST_CARRIER, ["alice"]),
+        ):
+            world = make(maxFailures=1)
+            judging: list[Deferred[Any]] = []
+            checker: Any = world.checker
+
+            def slow(credentials: Any, judging: list[Deferred[Any]] = judging) -> Deferred[Any]:
+                judging.append(Deferred())
+                return judging[-1]
+
+            checker.requestAvatarId = slow
+            world.place(world.connect(MALLORY), b"alice")
+            world.run(0.1)
+            (line,) = world.gateway.lines
+            call: Any = line.call
+            call.connection.end(Cause("a newer connection needs its place", code))
+            assert not world.gateway.lines and len(judging) == 1
+            users = [subject for kind, subject, *_ in world.observer.lockouts if kind == "user"]
+            assert users == locked
 
 
 class TestNames:
