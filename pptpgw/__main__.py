@@ -16,16 +16,7 @@ from secrets import token_urlsafe
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
-from twisted.logger import (
-    FileLogObserver,
-    FilteringLogObserver,
-    LogEvent,
-    LogLevel,
-    LogLevelFilterPredicate,
-    formatEvent,
-    formatTime,
-    globalLogBeginner,
-)
+from twisted.logger import globalLogBeginner
 from twisted.python import usage
 from twisted.python.filepath import FilePath
 
@@ -34,7 +25,7 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config import Configuration
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
-from pptpgw.ports.output import Output, standardOutput
+from pptpgw.ports.output import lines, standardOutput
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -104,30 +95,7 @@ async def passwordIn(store: Store, new: bool) -> str:
     return store.vault.open(USER, account.sealed).decode(errors="replace")
 
 
-def log() -> Output:
-    """
-    Make the L{Output} that writes the log to standard output, one line for each event.
-    """
-
-    def line(event: LogEvent) -> str | None:
-        text = formatEvent(event)
-        if not text:
-            return None
-        failure = event.get("log_failure")
-        if failure is not None:
-            text += "\n" + failure.getTraceback()
-        time = formatTime(event["log_time"], "%H:%M:%S")
-        level = "" if event["log_level"] is LogLevel.info else event["log_level"].name + ": "
-        return f"{time} {level}{text}\n"
-
-    wanted = LogLevelFilterPredicate(LogLevel.info)
-    # Twisted's own tidings of ports and factories say nothing that ours don't.
-    wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
-    wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
-    return Output(FilteringLogObserver(FileLogObserver(standardOutput(), line), [wanted]))
-
-
-output = log()
+output = lines(standardOutput())
 
 
 def say(text: str) -> None:

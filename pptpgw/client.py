@@ -70,7 +70,7 @@ class ClientCall:
         self.opened: Deferred[ClientCall] = Deferred(self._cancelled)
         self.channel: IChannel | None = None
         self._dataPath = dataPath
-        self._call: Call | None = None
+        self._call: ICall | None = None
         self._cause = ""
         self.protocols = {protocol.name: protocol for protocol in protocols}
         self._waiting: dict[str, list[Deferred[None]]] = {}
@@ -109,6 +109,7 @@ class ClientCall:
         """
         The gateway took the call: open its channel.
         """
+        self._call = call
         try:
             self.channel = self._dataPath.openChannel(call, self.link)
         except (PPTPGWError, ValueError) as error:

@@ -430,6 +430,9 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.naming",
         "pptpgw.radius",
         "pptpgw.radius.plugin",
+        "pptpgw.tunnels",
+        "pptpgw.tunnels.hdlc",
+        "pptpgw.tunnels.hdlc.endpoint",
     }
 
 

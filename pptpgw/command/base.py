@@ -17,6 +17,7 @@ from pptpgw.command.judge import judge
 from pptpgw.config import Configuration, load
 from pptpgw.store.attribute import ATTRIBUTES, check, profileOf
 from pptpgw.store.interface import IStore
+from pptpgw.store.store import Store
 
 
 class BaseOptions(usage.Options):
@@ -36,6 +37,24 @@ class BaseOptions(usage.Options):
         """
         print(f"pptpgw {__version__}")
         sys.exit(0)
+
+
+def optionsFirst(options: usage.Options, words: Sequence[str]) -> list[str]:
+    """
+    The words of a command line with the options before the names, among which they may stand.
+
+    @raise usage.UsageError: there is an option that C{options} don't know.
+    """
+    try:
+        found, names = gnu_getopt(list(words), options.shortOpt, options.longOpt)
+    except GetoptError as error:
+        raise usage.UsageError(str(error)) from error
+    takes = {name.removesuffix("=") for name in options.longOpt if name.endswith("=")}
+    ordered = [
+        f"{option}={value}" if option.removeprefix("--") in takes else option + value
+        for option, value in found
+    ]
+    return [*ordered, "--", *names]
 
 
 class Command(BaseOptions):
@@ -60,17 +79,7 @@ class Command(BaseOptions):
         """
         Parse options and names in any order.
         """
-        given = list(options or ())
-        try:
-            found, names = gnu_getopt(given, self.shortOpt, self.longOpt)
-        except GetoptError as error:
-            raise usage.UsageError(str(error)) from error
-        takes = {name.removesuffix("=") for name in self.longOpt if name.endswith("=")}
-        ordered = [
-            f"{option}={value}" if option.removeprefix("--") in takes else option + value
-            for option, value in found
-        ]
-        usage.Options.parseOptions(self, [*ordered, "--", *names])
+        usage.Options.parseOptions(self, optionsFirst(self, options or ()))
 
     def postOptions(self) -> None:
         """
@@ -88,6 +97,20 @@ class Command(BaseOptions):
         """
         url: str | None = self["store"]
         return self.configuration.accounts.store if url is None else url
+
+    async def run(self, reactor: Any) -> int:
+        """
+        Open the store and do it.
+
+        @return: the exit status.
+        @raise pptpgw.error.PPTPGWError: it can't be done; the text says why.
+        """
+        store = Store(reactor, self.url, self.configuration.accounts.key, create=self.creates)
+        try:
+            await self.perform(store)
+        finally:
+            store.close()
+        return 0
 
     async def perform(self, store: IStore) -> None:
         """

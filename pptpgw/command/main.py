@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from pptpgw.command.backup import Backup
-from pptpgw.command.base import BaseOptions, Command
+from pptpgw.command.base import BaseOptions
 from pptpgw.command.chapsecrets import Import
 from pptpgw.command.lockouts import Lockouts
 from pptpgw.command.profile import ProfileCommands
@@ -21,7 +21,13 @@ from pptpgw.command.usage import Usage
 from pptpgw.command.user import UserCommands
 from pptpgw.error import PPTPGWError
 from pptpgw.ports.terminal import endWithReader, onInterrupt
-from pptpgw.store.store import Store
+
+
+def _ppp() -> usage.Options:
+    # The gateway, which the other commands needn't load.
+    from pptpgw.command.ppp import PPP
+
+    return PPP()
 
 
 class PPTPGW(BaseOptions):
@@ -30,7 +36,10 @@ class PPTPGW(BaseOptions):
     """
 
     synopsis = "Usage: pptpgw"
-    longdesc = "Keeps the accounts of a PPTP gateway. pptpgw COMMAND --help says more on one."
+    longdesc = (
+        "Keeps the accounts of a PPTP gateway, and speaks PPP on a line. pptpgw COMMAND --help "
+        "says more on one."
+    )
     subCommands = [
         ["user", None, UserCommands, "Users: add, set, list, show, disable, enable, remove."],
         ["profile", None, ProfileCommands, "Attributes that users share: add, set, list, remove."],
@@ -38,6 +47,7 @@ class PPTPGW(BaseOptions):
         ["import", None, Import, "Take over the users of a chap-secrets file."],
         ["backup", None, Backup, "Copy the store to a file."],
         ["usage", None, Usage, "What the sessions of users come to."],
+        ["ppp", None, _ppp, "PPP on a line: standard input and output, a serial line, a socket."],
     ]
 
 
@@ -52,20 +62,14 @@ async def run(reactor: Any, argv: Sequence[str]) -> int:
             if options.subCommand is None:
                 raise usage.UsageError("a command is missing; --help lists them")
             options = options.subOptions
-        assert isinstance(options, Command)
-        accounts = options.configuration.accounts
-        store = Store(reactor, options.url, accounts.key, create=options.creates)
-        try:
-            await options.perform(store)
-        finally:
-            store.close()
+        status: int = await options.run(reactor)
     except usage.UsageError as error:
         print(f"pptpgw: {error}", file=sys.stderr)
         return 2
     except PPTPGWError as error:
         print(f"pptpgw: {error}", file=sys.stderr)
         return 1
-    return 0
+    return status
 
 
 def main() -> NoReturn:

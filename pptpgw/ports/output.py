@@ -25,10 +25,15 @@ from time import monotonic, time
 from typing import IO, Any, cast
 
 from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
     ILogObserver,
     LegacyLogObserverWrapper,
     LogEvent,
     LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    formatTime,
     textFileLogObserver,
 )
 from twisted.python.logfile import LogFile
@@ -46,16 +51,19 @@ FINISH_SECONDS = 2.0
 Seconds that the end of the process waits for the log to be written.
 """
 
-_STDOUT = 1
+_STDOUT, _STDERR = 1, 2
 
 
-class _StandardOutput(io.TextIOBase):
+class _Standard(io.TextIOBase):
     """
-    Standard output as a file without a buffer. A thread that is stuck in its C{write} holds no lock
-    that the end of the process would wait for, as C{sys.stdout} has.
+    Standard output, or standard error, as a file without a buffer. A thread that is stuck in its
+    C{write} holds no lock that the end of the process would wait for, as C{sys.stdout} has.
     """
 
     encoding = "utf-8"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def write(self, text: str) -> int:
         """
@@ -64,8 +72,8 @@ class _StandardOutput(io.TextIOBase):
         octets = text.encode("utf-8", "backslashreplace")
         while octets:
             # Another process that shares it may have made it non-blocking.
-            select.select([], [_STDOUT], [])
-            octets = octets[os.write(_STDOUT, octets) :]
+            select.select([], [self._descriptor], [])
+            octets = octets[os.write(self._descriptor, octets) :]
         return len(text)
 
 
@@ -73,7 +81,14 @@ def standardOutput() -> IO[str]:
     """
     Standard output, for writing by a thread.
     """
-    return cast(IO[str], _StandardOutput())
+    return cast(IO[str], _Standard(_STDOUT))
+
+
+def standardError() -> IO[str]:
+    """
+    Standard error, for writing by a thread.
+    """
+    return cast(IO[str], _Standard(_STDERR))
 
 
 @implementer(ILogObserver)
@@ -150,6 +165,30 @@ class Output:
         }
         if self._worker.put(partial(self._try, partial(self._observer, event))):
             self._lost = 0
+
+
+def lines(file: IO[str]) -> Output:
+    """
+    Make the L{Output} that writes the log to C{file} as people read it in the foreground: one line
+    for each event, with the time of day, and without what Twisted itself has to say.
+    """
+
+    def line(event: LogEvent) -> str | None:
+        text = formatEvent(event)
+        if not text:
+            return None
+        failure = event.get("log_failure")
+        if failure is not None:
+            text += "\n" + failure.getTraceback()
+        time = formatTime(event["log_time"], "%H:%M:%S")
+        level = "" if event["log_level"] is LogLevel.info else event["log_level"].name + ": "
+        return f"{time} {level}{text}\n"
+
+    wanted = LogLevelFilterPredicate(LogLevel.info)
+    # Twisted's own events of ports and factories say nothing that ours don't.
+    wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
+    wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
+    return Output(FilteringLogObserver(FileLogObserver(file, line), [wanted]))
 
 
 def outputOf(options: Mapping[str, Any]) -> Output:

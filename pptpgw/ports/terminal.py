@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import os
 import signal
+import termios
+import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 _TERMINAL = "/dev/tty"
+_STDIN = 0
 
 
 @contextmanager
@@ -37,6 +40,31 @@ def endWithReader() -> None:
     other commands do. By default Python ignores SIGPIPE and raises BrokenPipeError.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def outliveReader() -> None:
+    """
+    Undo L{endWithReader}: writing to a pipe that nobody reads raises BrokenPipeError.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+@contextmanager
+def rawInput() -> Iterator[None]:
+    """
+    While this context lasts, standard input passes every octet unchanged, if it is a terminal.
+    """
+    if not os.isatty(_STDIN):
+        yield
+        return
+    before = termios.tcgetattr(_STDIN)
+    tty.setraw(_STDIN)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            # The other end may have hung up.
+            termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
 
 
 class Foreground:

@@ -31,6 +31,7 @@ from pptpgw.ppp.lcpoption import (
     ACCM,
     ACFC,
     AUTHENTICATION_PROTOCOL,
+    DEFAULT_ACCM,
     LCP_KINDS,
     MAGIC_NUMBER,
     MRU,
@@ -194,7 +195,7 @@ class LCP(ControlProtocol):
         The characters that the peer wants escaped on an asynchronous line (RFC 1662 section 7.1).
         """
         value = self.negotiator.allowed.get(ACCM)
-        return 0xFFFFFFFF if value is None else int.from_bytes(value, "big")
+        return DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
 
     @property
     def receiveACCM(self) -> int:
@@ -202,7 +203,7 @@ class LCP(ControlProtocol):
         The characters that the peer escapes on an asynchronous line.
         """
         value = self.negotiator.granted.get(ACCM)
-        return 0xFFFFFFFF if value is None else int.from_bytes(value, "big")
+        return DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
 
     def _magic(self) -> bytes:
         return self.negotiator.granted.get(MAGIC_NUMBER, b"\0\0\0\0")

@@ -27,6 +27,11 @@ ACFC = 8
 # become very many.
 LEAST_MRU = 128
 
+DEFAULT_ACCM = 0xFFFFFFFF
+"""
+The Async-Control-Character-Map that holds unless LCP has negotiated another (RFC 1662 section 7.1).
+"""
+
 _AUTHENTICATION_NAMES = {
     ppp.PAP: "PAP",
     ppp.SPAP: "SPAP",

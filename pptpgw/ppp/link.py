@@ -39,6 +39,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, LCPSettings
+from pptpgw.ppp.lcpoption import DEFAULT_ACCM
 from pptpgw.ppp.network import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
@@ -299,6 +300,9 @@ class Link:
         if network is not None:
             self._encrypted = network.encrypted
             network.end()
+        if self._channel is not None and self.settings.accm is not None:
+            # What was agreed holds no longer (RFC 1662 section 7.1).
+            self._channel.setFraming(False, False, DEFAULT_ACCM, DEFAULT_ACCM)
         if self.phase is not Phase.TERMINATE:
             # The peer negotiates LCP anew, or has asked to terminate.
             self._establish()

@@ -49,6 +49,7 @@ from pptpgw.ports.gre import GREPort
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.call import Call
 from pptpgw.selfcall import echoRequest, isEchoReply
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.checksum import checksum
@@ -230,7 +231,7 @@ class Commands(LineOnlyReceiver):
             "number": placed.number,
             "address": placed.ipv4.localAddress,
             "encryption": call.link.encryption,
-            "callID": 0 if call._call is None else call._call.peerCallID,
+            "callID": call._call.peerCallID if isinstance(call._call, Call) else 0,
         }
 
     async def do_bridge(

@@ -286,8 +286,16 @@ class Host(Namespace):
         """
         Dial the gateway with pppd and pptp; C{options} are pppd's.
         """
+        tunnel = f"pptp {GATEWAY_ADDRESS} --nolaunchpppd --loglevel 0"
+        return self.callBy(["pty", tunnel], user, password, *options)
+
+    def callBy(self, line: Sequence[str], user: str, password: str, *options: str) -> Caller:
+        """
+        Dial with pppd over another line; C{line} are the options of pppd that name it.
+        """
         self._calls += 1
-        return Caller(self, user, password, options, self.runFolder / f"pppd-{self._calls}.log")
+        log = self.runFolder / f"pppd-{self._calls}.log"
+        return Caller(self, line, user, password, options, log)
 
     def redial(self, timeout: float, user: str, password: str, *options: str) -> Caller:
         """
@@ -342,18 +350,23 @@ class Host(Namespace):
 
 class Caller(Process):
     """
-    One call of a real client: Debian's pppd, over Debian's pptp.
+    One call of a real client: Debian's pppd, over Debian's pptp or another line.
     """
 
     def __init__(
-        self, host: Host, user: str, password: str, options: Sequence[str], log: Path
+        self,
+        host: Host,
+        line: Sequence[str],
+        user: str,
+        password: str,
+        options: Sequence[str],
+        log: Path,
     ) -> None:
         # The folders of a host's own are mounted where its programs look for them.
         mounted = f'mount --bind {host.runFolder} /run/pptp && exec "$@"'
         command = ["unshare", "--mount", "sh", "-c", mounted, "sh", "pppd"]
-        tunnel = f"pptp {GATEWAY_ADDRESS} --nolaunchpppd --loglevel 0"
         own = ["nodetach", "debug", "noauth", "noipdefault", "user", user, "password", password]
-        super().__init__(host.command(*command, "pty", tunnel, *own, *options), log)
+        super().__init__(host.command(*command, *line, *own, *options), log)
         self.host = host
 
     def up(self, timeout: float = 20.0) -> Caller:

@@ -532,6 +532,9 @@ def test_controlCharactersReachTheChannel() -> None:
     pair.run(0.1)
     assert pair.serverChannel.maps == (0, 0x000A0000)
     assert pair.clientChannel.maps == (0x000A0000, 0)
+    # Until LCP has been negotiated anew every one is escaped again.
+    pair.server.lcp.lowerDown()
+    assert pair.serverChannel.maps == (0xFFFFFFFF, 0xFFFFFFFF)
 
 
 def test_encryptionPreferred() -> None:

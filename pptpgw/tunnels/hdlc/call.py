@@ -1,0 +1,126 @@
+"""
+A call over a line: it lasts as long as the connection, and one connection carries one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface import implementer
+
+from pptpgw.cause import Cause, Termination
+from pptpgw.datapath.framed import FramedChannel
+from pptpgw.interfaces import (
+    Grant,
+    ICall,
+    ICallOwner,
+    IChannel,
+    IChannelHost,
+    IChannelOwner,
+    Refusal,
+    TunnelKind,
+)
+from pptpgw.tunnels.hdlc.framer import Framer
+
+HDLC = TunnelKind("hdlc", "HDLC", portType=0)
+
+
+@implementer(ICall)
+class HDLCCall:
+    """
+    See L{ICall}.
+
+    @ivar proven: whether its caller has authenticated.
+    """
+
+    tunnel = HDLC
+    headStart = 0.0
+    encrypted = False
+
+    def __init__(
+        self,
+        caller: str,
+        called: str,
+        framer: Framer,
+        accm: int,
+        close: Callable[[], object],
+    ) -> None:
+        """
+        @param accm: the ACCM that is asked for.
+        @param close: closes the connection once everything has been sent.
+        """
+        self.caller = caller
+        self.called = called
+        self.accm = accm
+        self.proven = False
+        self.channel: IChannel | None = None
+        self._framer = framer
+        self._close = close
+        self._owner: ICallOwner | None = None
+        self._cause: str | None = None
+
+    @property
+    def silence(self) -> str:
+        """
+        See L{ICall}.
+        """
+        return (
+            f"no PPP frame from {self.caller} since the line is connected: does the other end "
+            "speak PPP, and at the same speed?"
+        )
+
+    def __repr__(self) -> str:
+        return f"<HDLCCall of {self.caller}>"
+
+    def accept(self, owner: ICallOwner) -> None:
+        """
+        See L{ICall.accept}.
+        """
+        if self._cause is not None:
+            owner.callEnded(self, self._cause)
+        else:
+            self._owner = owner
+            owner.callEstablished(self)
+
+    def refuse(self, reason: Refusal) -> None:
+        """
+        See L{ICall.refuse}. PPP has no word for it before LCP: the connection is closed.
+        """
+        self.hangUp(f"refused: {reason.value}")
+
+    def hangUp(self, cause: str) -> None:
+        """
+        See L{ICall.hangUp}.
+        """
+        if self._cause is None:
+            self._end(cause)
+            self._close()
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        See L{ICall.authenticated}.
+        """
+        self.proven = True
+
+    def openChannel(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
+        """
+        See L{ICall.openChannel}.
+        """
+        kind = dataPath.channelClass(FramedChannel)
+        channel: FramedChannel = kind(dataPath, owner, self._framer)
+        self._framer.receive = channel.received
+        self.channel = channel
+        return channel
+
+    def lost(self, reason: str) -> None:
+        """
+        The connection is gone.
+        """
+        if self._cause is None:
+            self._end(Cause(f"the line was disconnected: {reason}", Termination.LOST_CARRIER))
+
+    def _end(self, cause: str) -> None:
+        self._cause = cause
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.callEnded(self, cause)

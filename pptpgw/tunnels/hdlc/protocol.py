@@ -1,0 +1,157 @@
+"""
+Connections that carry PPP frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.timer import cancelled
+from pptpgw.tunnels.hdlc.call import HDLCCall
+from pptpgw.tunnels.hdlc.framer import Framer
+
+CLOSE_SECONDS = 5.0
+"""
+Seconds that the last frames have to be sent when a connection is closed.
+"""
+
+
+def addressText(address: object) -> str:
+    """
+    An address in text: of a TCP connection the IP address; of a Unix socket its path, of a serial
+    line or pseudoterminal the path of the device; C{stdio} of anything else.
+    """
+    name = getattr(address, "host", None) or getattr(address, "name", None) or "stdio"
+    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
+
+
+class ConnectionOwner(TypingProtocol):
+    """
+    The owner of connections that carry calls.
+    """
+
+    def opened(self, protocol: HDLCProtocol) -> None:
+        """
+        There is a connection, and a call.
+        """
+
+    def closed(self, protocol: HDLCProtocol) -> None:
+        """
+        The connection is gone. This is called once for each connection that was opened.
+        """
+
+    def discard(self, reason: str) -> None:
+        """
+        Count a frame that was discarded while the call had no channel.
+        """
+
+
+@implementer(IPushProducer)
+class HDLCProtocol(Protocol):
+    """
+    A connection, which carries one call.
+
+    @ivar caller: the address of the end that calls, in text.
+    @ivar call: the L{HDLCCall}, once there is a connection.
+    """
+
+    call: HDLCCall
+
+    def __init__(self, clock: IReactorTime, caller: str, accm: int, owner: ConnectionOwner) -> None:
+        """
+        @param accm: the ACCM that is asked for.
+        """
+        self.caller = caller
+        self._clock = clock
+        self._accm = accm
+        self._owner = owner
+        self._framer: Framer | None = None
+        self._closing: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """
+        There is a connection: offer its call.
+        """
+        transport: Any = self.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        self._framer = framer = Framer(self._clock, transport.write, self._discard)
+        called = addressText(transport.getHost())
+        self.call = HDLCCall(self.caller, called, framer, self._accm, self.close)
+        transport.registerProducer(self, True)
+        self._owner.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Octets came.
+        """
+        if self._framer is not None:
+            self._framer.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        self._closing = cancelled(self._closing)
+        self._framer = None
+        self.connected = 0
+        self.call.lost(reason.getErrorMessage())
+        self._owner.closed(self)
+
+    def close(self) -> None:
+        """
+        Close the connection once everything has been sent, or after L{CLOSE_SECONDS}.
+        """
+        transport: Any = self.transport
+        if self._closing is None and self._framer is not None:
+            self._closing = self._clock.callLater(CLOSE_SECONDS, self.abort)
+            transport.unregisterProducer()
+            transport.loseConnection()
+
+    def abort(self) -> None:
+        """
+        Close the connection at once.
+        """
+        transport: Any = self.transport
+        self._closing = cancelled(self._closing)
+        abort = getattr(transport, "abortConnection", None) or transport.loseConnection
+        abort()
+
+    def _discard(self, reason: str) -> None:
+        channel = self.call.channel
+        if channel is None:
+            self._owner.discard(reason)
+        else:
+            channel.counters.discard(reason)
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """
+        The transport has much to send: no packets until it has sent them.
+        """
+        if self._framer is not None:
+            self._framer.paused(True)
+
+    def resumeProducing(self) -> None:
+        """
+        The transport has sent all.
+        """
+        if self._framer is not None:
+            self._framer.paused(False)
+
+    def stopProducing(self) -> None:
+        """
+        The transport closes: there is nothing to do, since L{connectionLost} follows.
+        """

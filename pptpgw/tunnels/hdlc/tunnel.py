@@ -1,0 +1,258 @@
+"""
+The plugin of the HDLC tunnel: it answers calls on lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.protocol import ServerFactory
+from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.cause import Cause, Termination
+from pptpgw.counters import Counters
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import ITunnel, ITunnelEnvironment, ITunnelFactory
+from pptpgw.kind import ENDPOINTS, key, whole
+from pptpgw.log import Logger
+from pptpgw.session.door import Door
+from pptpgw.tunnels.hdlc.call import HDLC
+from pptpgw.tunnels.hdlc.port import DeviceAddress
+from pptpgw.tunnels.hdlc.protocol import HDLCProtocol, addressText
+
+NOT_PERMITTED = "line from a client that isn't permitted"
+STOPPING = "line while the gateway stops"
+DISPLACED = Cause("a newer call needs its place", Termination.PORT_PREEMPTED)
+SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
+
+
+@dataclass(frozen=True, slots=True)
+class HDLCSettings:
+    """
+    C{[hdlc]}: the lines that are answered.
+
+    @ivar endpoints: where, as Twisted's server endpoint strings; C{serial:} and C{pty:} besides.
+    @ivar accm: the control characters that callers are asked to escape, as a map of bits (RFC 1662
+        section 7.1): 0 for none, 0x000a0000 for XON and XOFF, 0xffffffff for all.
+    """
+
+    endpoints: tuple[str, ...] = key(ENDPOINTS, ())
+    accm: int = key(whole(0, 0xFFFFFFFF), 0)
+
+
+class HDLCFactory(ServerFactory):
+    """
+    The factory of the lines that are answered. Lines beyond the limits are closed at once, counted
+    and logged.
+
+    @ivar connections: the protocols that are connected.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> None:
+        listen = environment.listen
+        reactor = environment.reactor
+        self.connections: set[HDLCProtocol] = set()
+        self._stopping = False
+        self._clients = listen.clients
+        self._accm = settings.accm
+        self._environment = environment
+        self._counters: Counters = environment.counters
+        self._door: Door[HDLCProtocol] = Door(
+            reactor.seconds,
+            environment.known,
+            lambda protocol: protocol.call.proven,
+            listen.maxConnections,
+            listen.maxConnectionsPerHost,
+            listen.maxSilentConnections,
+        )
+        self._emptied: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> HDLCProtocol | None:
+        """
+        A protocol for a caller, or None if it isn't let in.
+        """
+        caller, leaving = addressText(addr), None
+        reason = self._refusal(caller)
+        if not reason:
+            reason, leaving = self._door.refusal(caller)
+        if reason:
+            self._counters.discard(reason)
+            if self._environment.quota.allows("refused lines", caller):
+                self._log.warn(
+                    "refused {caller}: {reason} ({count} so far)",
+                    caller=caller,
+                    reason=reason,
+                    count=self._counters.discards[reason],
+                )
+            return None
+        if leaving is not None:
+            self._counters.discard(DISPLACED)
+            leaving.call.hangUp(DISPLACED)
+            leaving.abort()
+        return HDLCProtocol(self._environment.reactor, caller, self._accm, self)
+
+    # protocol.ConnectionOwner
+
+    def opened(self, protocol: HDLCProtocol) -> None:
+        """
+        A line is connected: offer its call.
+        """
+        self.connections.add(protocol)
+        self._door.opened(protocol, protocol.caller)
+        # There is nothing to say on a line before its call begins.
+        self._door.heard(protocol)
+        self._environment.calls.callRequested(protocol.call)
+
+    def closed(self, protocol: HDLCProtocol) -> None:
+        """
+        A line is disconnected.
+        """
+        self.connections.discard(protocol)
+        self._door.closed(protocol)
+        if not self.connections:
+            emptied, self._emptied = self._emptied, []
+            for deferred in emptied:
+                deferred.callback(None)
+
+    def discard(self, reason: str) -> None:
+        """
+        Count a frame that was discarded on a line without a channel.
+        """
+        self._counters.discard(reason)
+
+    def whenEmpty(self) -> Deferred[None]:
+        """
+        Fires when no line is connected.
+        """
+        if not self.connections:
+            return succeed(None)
+        emptied: Deferred[None] = Deferred()
+        self._emptied.append(emptied)
+        return emptied
+
+    def stop(self) -> Deferred[None]:
+        """
+        Let nobody in any more, and disconnect every line.
+
+        @return: fires when the last one is disconnected.
+        """
+        self._stopping = True
+        for protocol in tuple(self.connections):
+            protocol.call.hangUp(SHUT_DOWN)
+            protocol.close()
+        return self.whenEmpty()
+
+    def startFactory(self) -> None:
+        """
+        A port is opened: let callers in, after a L{stop} too.
+        """
+        self._stopping = False
+
+    def _refusal(self, caller: str) -> str:
+        if self._stopping:
+            return STOPPING
+        if not self._clients:
+            return ""
+        try:
+            address = ip_address(caller)
+        except ValueError:
+            # Who may open a device or a socket of the file system is decided there.
+            return ""
+        return "" if any(address in network for network in self._clients) else NOT_PERMITTED
+
+
+@implementer(ITunnel)
+class HDLCTunnel:
+    """
+    PPP on lines, answered.
+
+    @ivar factory: the factory of its lines.
+    """
+
+    def __init__(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> None:
+        self.factory = HDLCFactory(settings, environment)
+        self._reactor = environment.reactor
+        self._settings = settings
+        self._listening: list[IListeningPort] = []
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """
+        See L{ITunnel}.
+        """
+        if not self._settings.endpoints:
+            return ("standard input and output",)
+        # A pseudoterminal's path is known once it is made.
+        return tuple(
+            host.name if isinstance(host := port.getHost(), DeviceAddress) else text
+            for text, port in zip(self._settings.endpoints, self._listening, strict=False)
+        )
+
+    def start(self) -> None:
+        """
+        Open every line that is to be answered.
+
+        @raise ConfigurationError: one can't be; the text says why.
+        """
+        for text in self._settings.endpoints:
+            refused: list[Failure] = []
+            # It has fired when it is returned: nothing needs to be waited for to listen.
+            listening: Deferred[Any] = maybeDeferred(self._endpoint(text).listen, self.factory)
+            listening.addCallbacks(self._listening.append, refused.append)
+            if refused:
+                why = refused[0].getErrorMessage()
+                error = refused[0].value
+                if isinstance(error, CannotListenError):
+                    why = str(getattr(error.socketError, "strerror", "") or error.socketError)
+                raise ConfigurationError(f"[hdlc] endpoints: {text}: {why}")
+
+    def stopListening(self) -> Deferred[Any]:
+        """
+        See L{ITunnel.stopListening}.
+        """
+        listening, self._listening = self._listening, []
+        return DeferredList([maybeDeferred(one.stopListening) for one in listening])
+
+    def stop(self) -> Deferred[Any]:
+        """
+        See L{ITunnel.stop}.
+        """
+        return self.stopListening().addCallback(lambda _: self.factory.stop())
+
+    def _endpoint(self, text: str) -> IStreamServerEndpoint:
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise ConfigurationError(f"[hdlc] endpoints: {text}: {error}") from error
+        return endpoint
+
+
+@implementer(IPlugin, ITunnelFactory)
+class HDLCTunnelFactory:
+    """
+    See L{ITunnelFactory}.
+    """
+
+    name = HDLC.name
+    description = "PPP over lines (RFC 1662): serial ones, pseudoterminals, TCP and Unix sockets."
+    settings = HDLCSettings
+
+    def makeTunnel(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> HDLCTunnel:
+        """
+        See L{ITunnelFactory.makeTunnel}.
+        """
+        return HDLCTunnel(settings, environment)
+
+
+factory = HDLCTunnelFactory()

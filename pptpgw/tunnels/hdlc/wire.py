@@ -1,0 +1,192 @@
+"""
+The asynchronous framing of RFC 1662 section 4: frames between flags, with octet stuffing and the
+16-bit FCS.
+
+Every step works on whole frames by methods of C{bytes}, since a loop in Python over each octet
+would cost a hundred times as much.
+
+The FCS is the CRC of L{binascii.crc_hqx}, except that it takes the lowest bit of each octet first.
+So it is computed from octets whose bits have been reversed.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from collections.abc import Callable, Iterator
+
+FLAG = b"\x7e"
+ESCAPE = b"\x7d"
+DEFAULT_ACCM = 0xFFFFFFFF
+"""
+The ACCM in force until another one has been negotiated (RFC 1662 section 7.1). LCP frames are
+always sent with this one.
+"""
+
+FCS_OCTETS = 2
+SHORTEST = 4
+"""
+The length in octets of the shortest valid frame, its FCS included (RFC 1662 section 3.1).
+"""
+
+# Reasons to discard a frame.
+BAD_FCS = "bad FCS"
+TOO_SHORT = "frame too short"
+TOO_LONG = "frame too long"
+ABORTED = "frame aborted"
+
+_REVERSED = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
+_UNESCAPED = [bytes([octet ^ 0x20]) for octet in range(256)]
+# The CRC of a valid frame with its FCS, before the complement (RFC 1662 appendix C.2), reversed.
+_GOOD = 0x1D0F
+
+Escapes = tuple[tuple[bytes, bytes], ...]
+"""
+The octets to escape, each with the two octets that are sent instead of it.
+"""
+
+
+def escapesOf(accm: int) -> Escapes:
+    """
+    The octets that a sender escapes for a peer with this ACCM: the flag, the escape octet itself,
+    and every control character whose bit is set.
+    """
+    octets = [ESCAPE[0], FLAG[0], *(octet for octet in range(32) if accm >> octet & 1)]
+    # The escape octet comes first: the others' replacements hold it.
+    return tuple((bytes([octet]), bytes([ESCAPE[0], octet ^ 0x20])) for octet in octets)
+
+
+def insertedOf(accm: int) -> bytes:
+    """
+    The control characters that the line may have inserted if we asked for this ACCM: a receiver
+    removes them (RFC 1662 section 4.2).
+    """
+    return bytes(octet for octet in range(32) if accm >> octet & 1)
+
+
+DEFAULT_ESCAPES = escapesOf(DEFAULT_ACCM)
+
+
+def fcsOf(frame: bytes) -> bytes:
+    """
+    The two octets of the FCS that follow C{frame}.
+    """
+    crc = crc_hqx(frame.translate(_REVERSED), 0xFFFF) ^ 0xFFFF
+    return crc.to_bytes(2, "big").translate(_REVERSED)
+
+
+def encode(frame: bytes, escapes: Escapes = DEFAULT_ESCAPES) -> bytes:
+    """
+    C{frame} with its FCS, stuffed, and the flag that ends it. The flag that begins it is the one
+    that ended the frame before.
+    """
+    octets = frame + fcsOf(frame)
+    for octet, replacement in escapes:
+        octets = octets.replace(octet, replacement)
+    return octets + FLAG
+
+
+def unstuffed(octets: bytes) -> bytes | None:
+    """
+    What stood in a frame before it was stuffed; None if the frame was aborted, which is an escape
+    octet before its flag (RFC 1662 section 4.3).
+    """
+    if ESCAPE not in octets:
+        return octets
+    parts = octets.split(ESCAPE)
+    plain = [parts[0]]
+    escaped = True
+    for part in parts[1:]:
+        if not escaped:
+            # Behind an escape octet that was escaped itself.
+            plain.append(part)
+            escaped = True
+        elif part:
+            plain.append(_UNESCAPED[part[0]])
+            plain.append(part[1:])
+        else:
+            plain.append(_UNESCAPED[ESCAPE[0]])
+            escaped = False
+    # An escape octet at the very end looks like an escaped one, of which nothing came.
+    return b"".join(plain) if escaped else None
+
+
+class Decoder:
+    """
+    Finds the frames in a stream of octets.
+
+    No input raises an exception, and what is kept between calls is bounded: octets beyond the
+    longest possible frame are thrown away up to the next flag. Nothing before the first flag is
+    taken for a frame, since modems and log-ins speak before PPP begins.
+
+    @ivar inserted: control characters that are removed from frames, see L{insertedOf}.
+    @ivar longest: the length in octets of the longest frame that is taken, without FCS.
+    """
+
+    __slots__ = ("_begun", "_buffer", "_discard", "_overflowed", "inserted", "longest")
+
+    def __init__(self, longest: int, discard: Callable[[str], None]) -> None:
+        """
+        @param discard: called with the reason for each frame that is discarded.
+        """
+        self.longest = longest
+        self.inserted = insertedOf(DEFAULT_ACCM)
+        self._discard = discard
+        self._buffer = bytearray()
+        self._begun = self._overflowed = False
+
+    def feed(self, octets: bytes) -> Iterator[bytes]:
+        """
+        Take more of the stream.
+
+        @return: gives each valid frame, without FCS, as soon as it is asked for. C{inserted} may be
+            changed between two frames.
+        """
+        *ended, rest = octets.split(FLAG)
+        for part in ended:
+            if self._buffer:
+                self._keep(part)
+                part = bytes(self._buffer)
+                self._buffer.clear()
+            begun, self._begun = self._begun, True
+            overflowed, self._overflowed = self._overflowed, False
+            if overflowed:
+                self._discard(TOO_LONG)
+            elif begun and part:
+                frame = self._valid(part)
+                if frame is not None:
+                    yield frame
+        if self._begun and rest:
+            self._keep(rest)
+
+    def _keep(self, octets: bytes) -> None:
+        """
+        Keep octets of a frame that hasn't ended, unless it is too long already.
+        """
+        if self._overflowed:
+            return
+        self._buffer += octets
+        # Each octet of the frame may have been escaped, and the line may insert some.
+        if len(self._buffer) > 2 * (self.longest + FCS_OCTETS) + self.longest:
+            self._overflowed = True
+            self._buffer.clear()
+
+    def _valid(self, octets: bytes) -> bytes | None:
+        """
+        The frame that C{octets} stand for, without FCS; None if it is invalid, which is counted.
+        """
+        if self.inserted:
+            octets = octets.translate(None, self.inserted)
+            if not octets:
+                return None
+        plain = unstuffed(octets)
+        if plain is None:
+            self._discard(ABORTED)
+        elif len(plain) < SHORTEST:
+            self._discard(TOO_SHORT)
+        elif len(plain) > self.longest + FCS_OCTETS:
+            self._discard(TOO_LONG)
+        elif crc_hqx(plain.translate(_REVERSED), 0xFFFF) != _GOOD:
+            self._discard(BAD_FCS)
+        else:
+            return plain[:-FCS_OCTETS]
+        return None

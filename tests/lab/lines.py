@@ -1,0 +1,177 @@
+"""
+Lines between programs of the lab: null modems, good and bad, and pppd as the end that answers.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+import tty
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tests.lab.peers import Host, Process
+
+PPTPGW = Path(sys.executable).parent / "pptpgw"
+
+SECRETS = """\
+carol * "battery staple" *
+"""
+"""
+The users of pppd where it answers.
+"""
+
+CAROL = ("carol", "battery staple")
+
+# Accepts one TCP connection, which then is the standard input and output of a command.
+_ACCEPT = """\
+import os, socket, sys
+listener = socket.create_server(("", int(sys.argv[1])))
+print("listening", file=sys.stderr, flush=True)
+connection, _ = listener.accept()
+os.dup2(connection.fileno(), 0)
+os.dup2(connection.fileno(), 1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+Damage = Callable[[bytes], bytes]
+
+
+def unchanged(octets: bytes) -> bytes:
+    return octets
+
+
+def nothing(octets: bytes) -> bytes:
+    return b""
+
+
+class Spoiler:
+    """
+    Changes every so many octets of those that pass.
+
+    @ivar done: how often.
+    """
+
+    def __init__(self, every: int, change: Damage) -> None:
+        self.done = 0
+        self._every = every
+        self._change = change
+        self._passed = 0
+
+    def __call__(self, octets: bytes) -> bytes:
+        spoiled = bytearray()
+        for octet in octets:
+            self._passed += 1
+            one = bytes([octet])
+            if self._passed % self._every == 0:
+                self.done += 1
+                one = self._change(one)
+            spoiled += one
+        return bytes(spoiled)
+
+
+def dropped(octet: bytes) -> bytes:
+    return b""
+
+
+def doubled(octet: bytes) -> bytes:
+    return octet + octet
+
+
+def flipped(octet: bytes) -> bytes:
+    return bytes([octet[0] ^ 0x10])
+
+
+class NullModem:
+    """
+    Two serial devices whose lines are crossed. There is no carrier: neither end notices when the
+    other closes its device.
+
+    @ivar devices: their paths.
+    @ivar damage: what becomes of octets on their way from the first to the second, and back.
+    """
+
+    def __init__(self) -> None:
+        self.damage: list[Damage] = [unchanged, unchanged]
+        self.devices: list[str] = []
+        self._ends: list[int] = []
+        for _ in range(2):
+            end, device = os.openpty()
+            tty.setraw(device)
+            self.devices.append(os.ttyname(device))
+            os.close(device)
+            os.set_blocking(end, False)
+            self._ends.append(end)
+        self._stopped, self._stop = os.pipe()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            ready, _, _ = select.select([*self._ends, self._stopped], [], [])
+            if self._stopped in ready:
+                return
+            for way, end in enumerate(self._ends):
+                if end in ready:
+                    try:
+                        octets = os.read(end, 4096)
+                    except OSError:
+                        # Nobody has opened this device.
+                        time.sleep(0.01)
+                        continue
+                    with suppress(BlockingIOError):
+                        # What nobody reads is lost.
+                        os.write(self._ends[1 - way], self.damage[way](octets))
+
+    def close(self) -> None:
+        """
+        Cut it.
+        """
+        os.write(self._stop, b".")
+        self._thread.join()
+        for descriptor in (*self._ends, self._stopped, self._stop):
+            os.close(descriptor)
+
+
+def ppp(host: Host, *words: str, log: str = "pptpgw.log") -> Process:
+    """
+    Run C{pptpgw ppp} on C{host}.
+    """
+    return Process(host.command(str(PPTPGW), "ppp", *words), host.runFolder / log)
+
+
+def passwordFile(host: Host, password: str) -> str:
+    """
+    A file with a password.
+    """
+    path = host.runFolder / "password"
+    path.touch(0o600)
+    path.write_text(f"{password}\n")
+    return str(path)
+
+
+def answering(host: Host, line: Sequence[str], *options: str, port: int = 0) -> Process:
+    """
+    pppd as the end that answers, as a server of L{CAROL}.
+
+    @param line: its options that name the line.
+    @param port: the TCP port that it waits at; 0 for none.
+    """
+    folder = host.runFolder / "etc"
+    folder.mkdir(exist_ok=True)
+    (folder / "options").touch()
+    for name in ("chap-secrets", "pap-secrets"):
+        (folder / name).touch(0o600)
+        (folder / name).write_text(SECRETS)
+    mounted = f'mount --bind {folder} /etc/ppp && exec "$@"'
+    accept = [sys.executable, "-c", _ACCEPT, str(port)] if port else []
+    own = ["nodetach", "debug", "logfd", "2", "auth", "name", "server", "10.9.0.1:10.9.0.2"]
+    command = ["unshare", "--mount", "sh", "-c", mounted, "sh", *accept, "pppd", *line, *own]
+    answerer = Process(host.command(*command, *options), host.runFolder / "answering.log")
+    if port:
+        answerer.waitFor("listening")
+    return answerer
