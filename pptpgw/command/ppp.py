@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,14 @@ from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.device import Device
 from pptpgw.ports.output import lines, standardError
+from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import onInterrupt, outliveReader, rawInput
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.secrecy import assertPrivate
 from pptpgw.section import NetworkSection, strongestFirst
 from pptpgw.service import GatewayService
 from pptpgw.session.observer import SessionObserver
-from pptpgw.tunnels.hdlc.chat import parseChat
+from pptpgw.tunnels.hdlc.chat import Step, parseChat
 from pptpgw.tunnels.hdlc.client import ChatEndpoint, HDLCClientFactory
 from pptpgw.tunnels.hdlc.port import PseudoterminalPort
 from pptpgw.tunnels.hdlc.tunnel import HDLCTunnel
@@ -95,6 +97,7 @@ class PPP(tap.Options):
         super().__init__()
         self.endpoint = ""
         self._password = b""
+        self._script: tuple[Step, ...] = ()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -128,6 +131,7 @@ class PPP(tap.Options):
                 raise usage.UsageError("--user and --password-file go together")
             if self["chat"] is not None and not self.endpoint:
                 raise usage.UsageError("--chat is for an endpoint: a serial line, for example")
+            self._script = parseChat(self["chat"] or "")
         else:
             for option in ("user", "password-file", "chat"):
                 if self[option] is not None:
@@ -170,6 +174,9 @@ class PPP(tap.Options):
             working.cancel()
 
         terminal = rawInput() if self._isStandard else nullcontext()
+        # Of the terminal, if that is closed.
+        signals = Signals(reactor, {"SIGHUP": partial(interrupt, 128 + 1)})
+        signals.start()
         try:
             with onInterrupt(lambda status: reactor.callFromThread(interrupt, status)), terminal:
                 return await working
@@ -180,6 +187,7 @@ class PPP(tap.Options):
                 f"{error}. By that interface IP packets of the line reach the kernel"
             ) from error
         finally:
+            signals.stop()
             output.finish()
 
     @property
@@ -198,9 +206,13 @@ class PPP(tap.Options):
         network = configuration.network
         if network.interface == NetworkSection().interface and not network.masquerade:
             network = replace(network, interface=INTERFACE)
+        listen = replace(configuration.listen, tunnels=(hdlc.name,))
+        if self["pty"] or self._isStandard:
+            # There is one at a time.
+            listen = replace(listen, maxConnections=1)
         return replace(
             configuration,
-            listen=replace(configuration.listen, tunnels=(hdlc.name,)),
+            listen=listen,
             network=network,
             sections={**configuration.sections, hdlc.name: settings},
         )
@@ -321,8 +333,8 @@ class PPP(tap.Options):
                 print(port.getHost().name, flush=True)
                 return port
             endpoint = clientFromString(reactor, self.endpoint)
-            if self["chat"] is not None:
-                endpoint = ChatEndpoint(reactor, endpoint, parseChat(self["chat"]))
+            if self._script:
+                endpoint = ChatEndpoint(reactor, endpoint, self._script)
             await endpoint.connect(factory)
         except PPTPGWError:
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from pptpgw.datapath import ip
@@ -16,6 +17,7 @@ from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.filter import Filter
 from pptpgw.ppp.eaptls import Reassembly
+from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.wire import (
     arp,
     bridge,
@@ -116,6 +118,34 @@ def _stream(octets: bytes) -> None:
         return found
 
     assert messages([*sizes, len(stream)]) == messages([len(stream)])
+
+
+def _line(octets: bytes) -> None:
+    """
+    The octets of a line: however they are cut, the frames are the same, and so are the reasons to
+    discard others; a frame that was found is found again.
+    """
+    reader = Reader(octets)
+    sizes = [1 + reader.number() for _ in range(4)]
+    stream = reader.rest()
+
+    def found(*pieces: bytes) -> list[bytes | str]:
+        events: list[bytes | str] = []
+        decoder = hdlc.Decoder(1504, events.append)
+        decoder.inserted = hdlc.insertedOf(0x000A0000)
+        for piece in pieces:
+            events += decoder.feed(piece)
+        return events
+
+    ends = [*accumulate(sizes), len(stream)]
+    pieces = [stream[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    events = found(stream)
+    frames = [event for event in events if isinstance(event, bytes)]
+    cut = found(*pieces)
+    assert [event for event in cut if isinstance(event, bytes)] == frames
+    assert sorted(map(str, cut)) == sorted(map(str, events))
+    again = hdlc.FLAG + b"".join(hdlc.encode(frame) for frame in frames)
+    assert found(again) == frames
 
 
 def _bridged(octets: bytes) -> None:
@@ -263,6 +293,7 @@ TARGETS: dict[str, Target] = {
     "eap-fragments": _fragments,
     "filter": _filtered,
     "gre": decoder(gre.decode, lambda value: gre.encode(*value)),
+    "hdlc": _line,
     "icmpv6": _icmp,
     "ipv4-path": _ipv4,
     "ipv6": decoder(ipv6.decode, ipv6.encode),
