@@ -9,7 +9,7 @@ The rules:
  - After a reply to a Configure-Request is accepted, nothing is outstanding, so a doubled reply
    does no harm.
  - What happens while something else is being done (a layer that opens, closes or receives in the
-   middle of L{pptpgw.ppp.layer.Layer.layerUp}) waits until that is finished.
+   middle of L{Layer.layerUp}) waits until that is finished.
  - Nothing sent is larger than the peer receives: Naks and Rejects are cut between options, the
    rest to size.  A Configure-Ack can't be cut, so a request whose Ack doesn't fit is discarded.
  - An end always has a reason that can be read, and what the peer did is a L{Cause}: it terminated
@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
+from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import Automaton, Event, State
-from pptpgw.ppp.layer import NOBODY, Layer
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.wire.ppp import (
     CODE_REJECT,
@@ -47,6 +47,57 @@ DEFAULT_MRU = 1500
 
 # States in which a Configure-Request isn't judged, because the answer doesn't depend on it.
 _UNINTERESTED = frozenset((State.CLOSED, State.CLOSING, State.STOPPING))
+
+
+class Layer(TypingProtocol):
+    """
+    The layer above a control protocol, which it tells how far it is: the link stands on LCP and
+    CCP, a network protocol on its own control protocol.
+    """
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        This-Layer-Up: it reached Opened.
+        """
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        This-Layer-Down: it left Opened.
+        """
+
+    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
+        """
+        This-Layer-Finished: it gave up or was ended, and won't open again by itself.
+        """
+
+
+class Nobody:
+    """
+    Replaces the L{Layer} and the sender of a control protocol that won't be used any more.
+    """
+
+    def layerUp(self, protocol: ControlProtocol) -> None:
+        """
+        Nobody is told.
+        """
+
+    def layerDown(self, protocol: ControlProtocol) -> None:
+        """
+        Nobody is told.
+        """
+
+    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
+        """
+        Nobody is told.
+        """
+
+    def send(self, protocol: int, packet: bytes) -> None:
+        """
+        Nothing is sent.
+        """
+
+
+NOBODY = Nobody()
 
 
 class ControlProtocol(Automaton):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hmac import compare_digest
 from typing import ClassVar
 
@@ -25,8 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.automaton import Event, State
-from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol
-from pptpgw.ppp.layer import Layer
+from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer
 from pptpgw.ppp.lcpoption import (
     ACCM,
     ACFC,
@@ -36,6 +34,7 @@ from pptpgw.ppp.lcpoption import (
     MAGIC_NUMBER,
     MRU,
     PFC,
+    LCPSettings,
     methodOf,
 )
 from pptpgw.ppp.option import GiveUp
@@ -54,30 +53,6 @@ _ECHO_REPLY = b"\x0a"
 
 # The length of the random data of a challenge, in octets.
 _CHALLENGE_OCTETS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class LCPSettings:
-    """
-    What this end asks for and allows.
-
-    @ivar mru: the largest information field that we receive, in octets.
-    @ivar magic: whether we use a magic number.
-    @ivar acfc: whether address and control field compression is asked for and allowed.
-    @ivar pfc: the same for the protocol field.
-    @ivar authentication: what the peer may prove itself with, strongest first; empty: nothing.
-    @ivar answers: what we prove ourselves with if the peer demands it, strongest first.
-    @ivar accm: the control characters that the peer is asked to escape, as a map (RFC 1662 section
-        7.1); None where nothing is escaped.
-    """
-
-    mru: int = 1400
-    magic: bool = True
-    acfc: bool = True
-    pfc: bool = True
-    authentication: tuple[IAuthenticationProtocol, ...] = ()
-    answers: tuple[IAuthenticationProtocol, ...] = ()
-    accm: int | None = None
 
 
 class LCP(ControlProtocol):

@@ -5,15 +5,14 @@ The kinds of option that LCP knows (RFC 1661 section 6, RFC 1662 section 7.1).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
+from typing import Protocol as TypingProtocol
 
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.control import DEFAULT_MRU
-from pptpgw.ppp.option import GiveUp, Option
+from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.wire import ppp
-
-if TYPE_CHECKING:
-    from pptpgw.ppp.lcp import LCP
 
 # Option types.
 MRU = 1
@@ -72,82 +71,125 @@ def methodOf(
     return next((method for method in methods if optionOf(method) == value), None)
 
 
-class _MRU(Option["LCP"]):
+@dataclass(frozen=True, slots=True)
+class LCPSettings:
+    """
+    What this end asks for and allows.
+
+    @ivar mru: the largest information field that we receive, in octets.
+    @ivar magic: whether we use a magic number.
+    @ivar acfc: whether address and control field compression is asked for and allowed.
+    @ivar pfc: the same for the protocol field.
+    @ivar authentication: what the peer may prove itself with, strongest first; empty: nothing.
+    @ivar answers: what we prove ourselves with if the peer demands it, strongest first.
+    @ivar accm: the control characters that the peer is asked to escape, as a map (RFC 1662 section
+        7.1); None where nothing is escaped.
+    """
+
+    mru: int = 1400
+    magic: bool = True
+    acfc: bool = True
+    pfc: bool = True
+    authentication: tuple[IAuthenticationProtocol, ...] = ()
+    answers: tuple[IAuthenticationProtocol, ...] = ()
+    accm: int | None = None
+
+
+class Negotiating(TypingProtocol):
+    """
+    What the options need of the LCP that negotiates them.
+    """
+
+    settings: LCPSettings
+    negotiator: Negotiator[Any]
+
+    def newMagicNumber(self) -> bytes:
+        """
+        Make another magic number for this end.
+        """
+
+    def looped(self) -> None:
+        """
+        Count a request with our own magic number.
+        """
+
+
+class _MRU(Option[Negotiating]):
     __slots__ = ()
 
-    def wanted(self, owner: LCP) -> bytes | None:
+    def wanted(self, owner: Negotiating) -> bytes | None:
         return owner.settings.mru.to_bytes(2, "big")
 
-    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+    def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
         fits = len(suggested) == 2 and LEAST_MRU <= int.from_bytes(suggested, "big") <= DEFAULT_MRU
         return suggested if fits else current
 
-    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         if len(value) != 2:
             return DEFAULT_MRU.to_bytes(2, "big")
         return max(int.from_bytes(value, "big"), LEAST_MRU).to_bytes(2, "big")
 
 
-class _ACCM(Option["LCP"]):
+class _ACCM(Option[Negotiating]):
     """
     Where nothing is escaped none is asked for, and the peer's, whatever it is, changes nothing.
     """
 
     __slots__ = ()
 
-    def wanted(self, owner: LCP) -> bytes | None:
+    def wanted(self, owner: Negotiating) -> bytes | None:
         accm = owner.settings.accm
         return None if accm is None else accm.to_bytes(4, "big")
 
-    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+    def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
         # The peer has to escape these besides (RFC 1662 section 7.1).
         both = int.from_bytes(current, "big") | int.from_bytes(suggested[:4], "big")
         return both.to_bytes(4, "big")
 
-    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         return value if len(value) == 4 else b"\0\0\0\0"
 
 
-class _AuthenticationProtocol(Option["LCP"]):
+class _AuthenticationProtocol(Option[Negotiating]):
     __slots__ = ()
 
-    def wanted(self, owner: LCP) -> bytes | None:
+    def wanted(self, owner: Negotiating) -> bytes | None:
         methods = owner.settings.authentication
         return optionOf(methods[0]) if methods else None
 
-    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+    def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
         if methodOf(suggested, owner.settings.authentication) is not None:
             return suggested
         raise GiveUp(f"the peer proposes {authenticationName(suggested)}, which isn't permitted")
 
-    def rejected(self, owner: LCP, current: bytes) -> None:
+    def rejected(self, owner: Negotiating, current: bytes) -> None:
         methods = ", ".join(method.name for method in owner.settings.authentication)
         raise GiveUp(f"the peer refuses to authenticate with any of {methods}")
 
-    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         answers = owner.settings.answers
         if not answers:
             return None
         return value if methodOf(value, answers) is not None else optionOf(answers[0])
 
 
-class _MagicNumber(Option["LCP"]):
+class _MagicNumber(Option[Negotiating]):
     __slots__ = ()
 
-    def wanted(self, owner: LCP) -> bytes | None:
+    def wanted(self, owner: Negotiating) -> bytes | None:
         return owner.newMagicNumber() if owner.settings.magic else None
 
-    def naked(self, owner: LCP, current: bytes, suggested: bytes) -> bytes | None:
+    def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
         return owner.newMagicNumber()
 
-    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         if value == owner.negotiator.wanted.get(MAGIC_NUMBER):
             owner.looped()
             return owner.newMagicNumber()
         return value if len(value) == 4 and any(value) else owner.newMagicNumber()
 
 
-class _Compression(Option["LCP"]):
+class _Compression(Option[Negotiating]):
     """
     PFC or ACFC, which have no value.
 
@@ -159,10 +201,10 @@ class _Compression(Option["LCP"]):
     def __init__(self, setting: str) -> None:
         self._setting = setting
 
-    def wanted(self, owner: LCP) -> bytes | None:
+    def wanted(self, owner: Negotiating) -> bytes | None:
         return b"" if getattr(owner.settings, self._setting) else None
 
-    def judge(self, owner: LCP, value: bytes) -> bytes | None:
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         return b"" if getattr(owner.settings, self._setting) else None
 
 

@@ -38,8 +38,8 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp.control import ControlProtocol
-from pptpgw.ppp.lcp import LCP, LCPSettings
-from pptpgw.ppp.lcpoption import DEFAULT_ACCM
+from pptpgw.ppp.lcp import LCP
+from pptpgw.ppp.lcpoption import DEFAULT_ACCM, LCPSettings
 from pptpgw.ppp.network import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings

@@ -20,7 +20,8 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.automaton import MAX_CONFIGURE, RESTART_SECONDS, TIMED, State
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
-from pptpgw.ppp.lcp import LCP, LCPSettings
+from pptpgw.ppp.lcp import LCP
+from pptpgw.ppp.lcpoption import LCPSettings
 from pptpgw.wire import ppp
 
 

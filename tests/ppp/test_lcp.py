@@ -13,8 +13,8 @@ from pptpgw.auth import protocols
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2
 from pptpgw.ppp.automaton import RESTART_SECONDS, State
 from pptpgw.ppp.control import ControlProtocol
-from pptpgw.ppp.lcp import LCP, MAX_LOOPS, LCPSettings
-from pptpgw.ppp.lcpoption import authenticationName
+from pptpgw.ppp.lcp import LCP, MAX_LOOPS
+from pptpgw.ppp.lcpoption import LCPSettings, authenticationName
 from pptpgw.wire import ppp
 
 Options = Sequence[tuple[int, str]]
