@@ -39,10 +39,9 @@ from pptpgw.interfaces import (
 from pptpgw.ports.control import ControlClientFactory, ControlProtocol
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.call import Call
+from pptpgw.pptp.call import Call, Channels
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.owner import Channels
 from pptpgw.pptp.settings import ConnectionSettings
 
 

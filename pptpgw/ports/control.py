@@ -26,9 +26,10 @@ from zope.interface import implementer
 from pptpgw.cause import Cause, Termination
 from pptpgw.counters import Counters
 from pptpgw.log import Logger, Quota
+from pptpgw.pptp.call import Channels
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.owner import Channels, ConnectionOwner, ControlTransport
+from pptpgw.pptp.connection import ConnectionOwner, ControlConnection
+from pptpgw.pptp.owner import ControlTransport
 from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol as TypingProtocol
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination, codeOf
+from pptpgw.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Grant,
@@ -40,11 +42,13 @@ from pptpgw.interfaces import (
     TunnelKind,
 )
 from pptpgw.pptp.owner import Ends, tell
-from pptpgw.pptp.rules import Role
+from pptpgw.pptp.rules import Role, State
+from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.timer import cancelled
 from pptpgw.wire.pptp import (
     CallClearRequest,
     CallDisconnectNotify,
+    Message,
     OutgoingCallReply,
     OutgoingCallRequest,
 )
@@ -53,11 +57,9 @@ from pptpgw.wire.pptpcode import (
     DisconnectResult,
     GeneralError,
     OutgoingCallResult,
+    StopReason,
     describe,
 )
-
-if TYPE_CHECKING:
-    from pptpgw.pptp.connection import ControlConnection
 
 PPTP = TunnelKind("pptp", "PPTP", type=1, medium=1)
 
@@ -103,6 +105,52 @@ class CallState(Enum):
     ENDED = "ended"
 
 
+class Channels(TypingProtocol):
+    """
+    What opens the channels of calls.
+    """
+
+    def open(self, call: Call, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
+        """
+        See L{pptpgw.interfaces.ICall.openChannel}.
+        """
+
+
+class CallConnection(TypingProtocol):
+    """
+    What a call, and what the messages do, need of the control connection.
+
+    L{pptpgw.pptp.connection.ControlConnection} is one.
+    """
+
+    calls: dict[int, Call]
+    channels: Channels | None
+    clock: IReactorTime
+    closeReason: str
+    counters: Counters
+    echoIdentifier: int
+    isProven: bool
+    localAddress: str
+    peerAddress: str
+    peerHostName: str
+    peerVendorName: str
+    role: Role
+    settings: ConnectionSettings
+    state: State
+
+    def connectionLost(self, reason: str) -> None: ...
+    def send(self, message: Message) -> None: ...
+    def within(self, message: Message) -> float: ...
+    def allocate(self) -> int: ...
+    def addCall(self, call: Call) -> None: ...
+    def callAsked(self, call: Call) -> None: ...
+    def callFinished(self, call: Call) -> None: ...
+    def open(self) -> None: ...
+    def askToStop(self, reason: str, code: StopReason) -> None: ...
+    def end(self, reason: str) -> None: ...
+    def stop(self, reason: str = ..., code: StopReason = ...) -> Deferred[None]: ...
+
+
 @implementer(ICall)
 class Call:
     """
@@ -136,7 +184,7 @@ class Call:
 
     def __init__(
         self,
-        connection: ControlConnection,
+        connection: CallConnection,
         localCallID: int,
         request: OutgoingCallRequest,
         owner: ICallOwner | None = None,

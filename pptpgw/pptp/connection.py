@@ -8,6 +8,8 @@ transport below and the owner above.
 
 from __future__ import annotations
 
+from typing import Protocol as TypingProtocol
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -16,9 +18,9 @@ from pptpgw.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.interfaces import ICallOwner
 from pptpgw.pptp import messages
-from pptpgw.pptp.call import Call
+from pptpgw.pptp.call import Call, Channels
 from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.owner import Channels, ConnectionOwner, ControlTransport, tell
+from pptpgw.pptp.owner import ControlTransport, tell
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.timer import cancelled
@@ -34,6 +36,27 @@ from pptpgw.wire.pptp import (
     encode,
 )
 from pptpgw.wire.pptpcode import StopReason, nameOf
+
+
+class ConnectionOwner(TypingProtocol):
+    """
+    Whose control connection it is.
+    """
+
+    def connectionOpened(self, connection: ControlConnection) -> None:
+        """
+        Start-Control-Connection is done: calls can be requested (PAC) or placed (PNS).
+        """
+
+    def callRequested(self, call: Call) -> None:
+        """
+        As PAC: C{call.accept} or C{call.refuse} it, now or within C{answerTimeout}.
+        """
+
+    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
+        """
+        It is over, and so are its calls; told exactly once for each that got a transport.
+        """
 
 
 class ControlConnection:
@@ -259,6 +282,12 @@ class ControlConnection:
         self.calls[call.localCallID] = call
         self.hadCall = True
         self._stopIdling()
+
+    def callAsked(self, call: Call) -> None:
+        """
+        Tell the owner that the peer asks for C{call}.
+        """
+        tell(self.owner.callRequested, call)
 
     def callFinished(self, call: Call) -> None:
         """

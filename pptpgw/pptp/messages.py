@@ -6,12 +6,9 @@ One function a message: C{pptp_NAME} takes it, C{refuse_NAME} answers with a ref
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pptpgw.cause import Cause, Termination
 from pptpgw.error import Exhausted
-from pptpgw.pptp.call import Call, CallState
-from pptpgw.pptp.owner import tell
+from pptpgw.pptp.call import Call, CallConnection, CallState
 from pptpgw.wire.pptp import (
     PROTOCOL_VERSION,
     CallClearRequest,
@@ -39,12 +36,9 @@ from pptpgw.wire.pptpcode import (
 )
 from pptpgw.wire.text import readable
 
-if TYPE_CHECKING:
-    from pptpgw.pptp.connection import ControlConnection
-
 
 def pptp_START_CONTROL_CONNECTION_REQUEST(
-    connection: ControlConnection, message: StartControlConnectionRequest
+    connection: CallConnection, message: StartControlConnectionRequest
 ) -> None:
     """
     The peer opens the control connection.
@@ -58,9 +52,7 @@ def pptp_START_CONTROL_CONNECTION_REQUEST(
         connection.open()
 
 
-def refuse_START_CONTROL_CONNECTION_REQUEST(
-    connection: ControlConnection, message: Message
-) -> None:
+def refuse_START_CONTROL_CONNECTION_REQUEST(connection: CallConnection, message: Message) -> None:
     """
     There is one already: this one.
     """
@@ -68,7 +60,7 @@ def refuse_START_CONTROL_CONNECTION_REQUEST(
 
 
 def pptp_START_CONTROL_CONNECTION_REPLY(
-    connection: ControlConnection, message: StartControlConnectionReply
+    connection: CallConnection, message: StartControlConnectionReply
 ) -> None:
     """
     The peer agrees, or not.  Some send 0 for success.
@@ -89,7 +81,7 @@ def pptp_START_CONTROL_CONNECTION_REPLY(
 
 
 def pptp_STOP_CONTROL_CONNECTION_REQUEST(
-    connection: ControlConnection, message: StopControlConnectionRequest
+    connection: CallConnection, message: StopControlConnectionRequest
 ) -> None:
     """
     The peer closes the control connection.
@@ -99,21 +91,21 @@ def pptp_STOP_CONTROL_CONNECTION_REQUEST(
     connection.end(connection.closeReason or Cause(text, Termination.USER_REQUEST))
 
 
-def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: ControlConnection, message: Message) -> None:
+def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: CallConnection, message: Message) -> None:
     """
     The peer agrees that the control connection closes; it closes too where it doesn't.
     """
     connection.end(connection.closeReason)
 
 
-def pptp_ECHO_REQUEST(connection: ControlConnection, message: EchoRequest) -> None:
+def pptp_ECHO_REQUEST(connection: CallConnection, message: EchoRequest) -> None:
     """
     The peer asks whether we live.
     """
     connection.send(EchoReply(message.identifier))
 
 
-def pptp_ECHO_REPLY(connection: ControlConnection, message: EchoReply) -> None:
+def pptp_ECHO_REPLY(connection: CallConnection, message: EchoReply) -> None:
     """
     The peer lives, as any message shows.
     """
@@ -121,7 +113,7 @@ def pptp_ECHO_REPLY(connection: ControlConnection, message: EchoReply) -> None:
         connection.counters.discard("Echo-Reply to no request")
 
 
-def pptp_OUTGOING_CALL_REQUEST(connection: ControlConnection, message: OutgoingCallRequest) -> None:
+def pptp_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCallRequest) -> None:
     """
     The PNS asks for a call.  Its call id may be any, also one that it uses already.
     """
@@ -133,20 +125,18 @@ def pptp_OUTGOING_CALL_REQUEST(connection: ControlConnection, message: OutgoingC
         return
     call = Call(connection, callID, message)
     connection.addCall(call)
-    tell(connection.owner.callRequested, call)
+    connection.callAsked(call)
     call.requested()
 
 
-def refuse_OUTGOING_CALL_REQUEST(
-    connection: ControlConnection, message: OutgoingCallRequest
-) -> None:
+def refuse_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCallRequest) -> None:
     """
     We are the PNS: nobody dials out here.
     """
     _refuseCall(connection, message, OutgoingCallResult.DO_NOT_ACCEPT)
 
 
-def pptp_OUTGOING_CALL_REPLY(connection: ControlConnection, message: OutgoingCallReply) -> None:
+def pptp_OUTGOING_CALL_REPLY(connection: CallConnection, message: OutgoingCallReply) -> None:
     """
     The PAC answers a call that we placed.
     """
@@ -155,9 +145,7 @@ def pptp_OUTGOING_CALL_REPLY(connection: ControlConnection, message: OutgoingCal
         connection.counters.discard("Outgoing-Call-Reply to no request")
 
 
-def refuse_INCOMING_CALL_REQUEST(
-    connection: ControlConnection, message: IncomingCallRequest
-) -> None:
+def refuse_INCOMING_CALL_REQUEST(connection: CallConnection, message: IncomingCallRequest) -> None:
     """
     Incoming calls aren't taken; none of our call ids is given to one.
     """
@@ -168,7 +156,7 @@ def refuse_INCOMING_CALL_REQUEST(
     )
 
 
-def pptp_CALL_CLEAR_REQUEST(connection: ControlConnection, message: CallClearRequest) -> None:
+def pptp_CALL_CLEAR_REQUEST(connection: CallConnection, message: CallClearRequest) -> None:
     """
     The PNS ends a call.
     """
@@ -177,9 +165,7 @@ def pptp_CALL_CLEAR_REQUEST(connection: ControlConnection, message: CallClearReq
         call.cleared()
 
 
-def pptp_CALL_DISCONNECT_NOTIFY(
-    connection: ControlConnection, message: CallDisconnectNotify
-) -> None:
+def pptp_CALL_DISCONNECT_NOTIFY(connection: CallConnection, message: CallDisconnectNotify) -> None:
     """
     The PAC ended a call; some PNSs say it so, too.
     """
@@ -188,20 +174,20 @@ def pptp_CALL_DISCONNECT_NOTIFY(
         call.disconnected(message)
 
 
-def pptp_WAN_ERROR_NOTIFY(connection: ControlConnection, message: Message) -> None:
+def pptp_WAN_ERROR_NOTIFY(connection: CallConnection, message: Message) -> None:
     """
     Errors on a line of the PAC's that we can do nothing about.
     """
     connection.counters.discard("WAN-Error-Notify")
 
 
-def pptp_SET_LINK_INFO(connection: ControlConnection, message: SetLinkInfo) -> None:
+def pptp_SET_LINK_INFO(connection: CallConnection, message: SetLinkInfo) -> None:
     """
     The peer's ACCMs, which mean nothing without asynchronous framing.
     """
 
 
-def _callOfPeer(connection: ControlConnection, callID: int) -> Call | None:
+def _callOfPeer(connection: CallConnection, callID: int) -> Call | None:
     """
     The call that the peer names by its own call id, or else by ours.
     """
@@ -223,14 +209,14 @@ def _callOfPeer(connection: ControlConnection, callID: int) -> Call | None:
 
 
 def _peerIs(
-    connection: ControlConnection,
+    connection: CallConnection,
     message: StartControlConnectionRequest | StartControlConnectionReply,
 ) -> None:
     connection.peerHostName = readable(message.hostName)
     connection.peerVendorName = readable(message.vendorName)
 
 
-def _startReply(connection: ControlConnection, result: StartResult) -> None:
+def _startReply(connection: CallConnection, result: StartResult) -> None:
     settings = connection.settings
     connection.send(
         StartControlConnectionReply(
@@ -246,7 +232,7 @@ def _startReply(connection: ControlConnection, result: StartResult) -> None:
 
 
 def _refuseCall(
-    connection: ControlConnection,
+    connection: CallConnection,
     request: OutgoingCallRequest,
     result: OutgoingCallResult,
     error: GeneralError = GeneralError.NONE,

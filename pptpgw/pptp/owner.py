@@ -1,21 +1,16 @@
 """
-The edges of the tunnel half: who is told what becomes of calls and control connections, and the
-transport below them.
+The edges of the tunnel half: the transport below it, and how the owners of calls and control
+connections are told what becomes of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec
+from typing import ParamSpec
 from typing import Protocol as TypingProtocol
 
-from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.log import Logger
-
-if TYPE_CHECKING:
-    from pptpgw.pptp.call import Call
-    from pptpgw.pptp.connection import ControlConnection
 
 _log = Logger()
 _P = ParamSpec("_P")
@@ -36,38 +31,6 @@ class Ends:
     peerAddress: str
     localCallID: int
     peerCallID: int
-
-
-class Channels(TypingProtocol):
-    """
-    What opens the channels of calls.
-    """
-
-    def open(self, call: Call, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
-        """
-        See L{pptpgw.interfaces.ICall.openChannel}.
-        """
-
-
-class ConnectionOwner(TypingProtocol):
-    """
-    Whose control connection it is.
-    """
-
-    def connectionOpened(self, connection: ControlConnection) -> None:
-        """
-        Start-Control-Connection is done: calls can be requested (PAC) or placed (PNS).
-        """
-
-    def callRequested(self, call: Call) -> None:
-        """
-        As PAC: C{call.accept} or C{call.refuse} it, now or within C{answerTimeout}.
-        """
-
-    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
-        """
-        It is over, and so are its calls; told exactly once for each that got a transport.
-        """
 
 
 class ControlTransport(TypingProtocol):

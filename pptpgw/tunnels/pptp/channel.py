@@ -232,7 +232,7 @@ class GREChannel(Channel):
 
 class GREChannels:
     """
-    Opens the channels of calls over GRE ports: L{pptpgw.pptp.owner.Channels}.
+    Opens the channels of calls over GRE ports: L{pptpgw.pptp.call.Channels}.
     """
 
     def __init__(self, portFor: Callable[[str], GRE]) -> None:

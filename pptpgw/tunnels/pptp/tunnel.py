@@ -69,8 +69,8 @@ class PPTPSettings:
 
 class Answering:
     """
-    The owner of the control connections that callers open: a L{pptpgw.pptp.owner.ConnectionOwner}
-    that offers their calls to the gateway.
+    The owner of the control connections that callers open: a
+    L{pptpgw.pptp.connection.ConnectionOwner} that offers their calls to the gateway.
     """
 
     _log = Logger()
