@@ -5,13 +5,14 @@ it is all that knows both halves: calls, whatever tunnel they came by, and links
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,28 +20,68 @@ from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.error import Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Attachments,
+    Caller,
     Claim,
     Grant,
     ICall,
     ICallOwner,
     IChannel,
+    IDataPath,
     INetwork,
     INetworkProtocol,
     ISubscriber,
 )
 from pptpgw.log import Logger, about
-from pptpgw.making import Made, Making, given
+from pptpgw.making import Made, Making, Returns, given
 from pptpgw.ppp.link import Link
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.profile import Profile
+from pptpgw.session.lockout import Lockout
+from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
+from pptpgw.slices import Burst
 from pptpgw.timer import cancelled
-
-if TYPE_CHECKING:
-    from pptpgw.gateway import Gateway
 
 _log = Logger()
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
 SILENCE_SECONDS = 5.0
+
+
+class LineOwner(TypingProtocol):
+    """
+    What a line needs of the gateway that it belongs to.
+    """
+
+    authenticate: Callable[[Claim], Deferred[Grant]]
+    clock: IReactorTime
+    dataPath: IDataPath
+    hangUps: Burst
+    lines: set[Line]
+    lockout: Lockout
+    networks: dict[str, INetwork]
+    refusals: Refusals
+    returns: Returns
+
+    def callerOf(self, call: ICall) -> Caller: ...
+    def settingsFor(self, source: str) -> LinkSettings: ...
+    def admit(self, line: Line, profile: Profile) -> Deferred[None]: ...
+    def attach(
+        self, session: Session, protocol: str, networks: tuple[IPv4Network | IPv6Network, ...]
+    ) -> None: ...
+    def detach(self, session: Session, protocol: str) -> None: ...
+    def sessionStarted(self, line: Line, grant: Grant) -> Session: ...
+    def refused(self, line: Line, claim: Claim, failure: Failure) -> None: ...
+    def protocolOpened(
+        self, line: Line, session: Session, protocol: INetworkProtocol, seconds: float
+    ) -> None: ...
+    def networksChanged(self, session: Session) -> None: ...
+    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None: ...
+    def protocolFinished(
+        self, session: Session, protocol: INetworkProtocol, reason: str
+    ) -> None: ...
+    def lineEnded(self, line: Line, cause: str) -> None: ...
+    def framesMissed(self, line: Line, text: str) -> None: ...
 
 
 @implementer(ICallOwner)
@@ -68,7 +109,7 @@ class Line:
         "session",
     )
 
-    def __init__(self, gateway: Gateway, call: ICall) -> None:
+    def __init__(self, gateway: LineOwner, call: ICall) -> None:
         self._gateway = gateway
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
