@@ -25,7 +25,6 @@ from twisted.python.failure import Failure
 from pptpgw.bucket import Bucket
 from pptpgw.counters import Counters
 from pptpgw.timer import cancelled
-from pptpgw.wire.text import escape
 
 PER_SOURCE = (1 / 6, 20.0)
 """
@@ -46,6 +45,31 @@ How many sources a L{Quota} remembers.
 LEFT_OUT = "line of the log left out"
 
 _session: ContextVar[str] = ContextVar("session", default="")
+
+
+# Enough of it for one line of a log.
+LONGEST = 80
+
+
+def readable(octets: bytes) -> str:
+    """
+    A peer's text as something that can be logged whatever its octets are: at most L{LONGEST}
+    printable characters.
+    """
+    text = octets[:LONGEST].decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "?")
+    return "".join(one if one.isprintable() else "?" for one in text).strip()
+
+
+def escape(text: str) -> str:
+    """
+    Make C{text} fit for a line of the log, an argument or a variable. Characters that can't be
+    printed, such as control characters and line separators, become escape sequences of Python's.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 class about:

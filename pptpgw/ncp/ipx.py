@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
+from pptpgw.log import readable
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.wire import ppp
 from pptpgw.wire.ipx import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS
-from pptpgw.wire.text import readable
 
 # Option types (RFC 1552 section 3).
 NETWORK_NUMBER = 1

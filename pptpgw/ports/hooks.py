@@ -29,14 +29,13 @@ from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkProtocol, IPreparable
-from pptpgw.log import Logger
+from pptpgw.log import Logger, escape
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.ncp.ipv6 import IPV6CP
 from pptpgw.ports.script import Run, check
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
 from pptpgw.timer import cancelled
-from pptpgw.wire.text import escape
 
 _DEVICE = "none"
 _SPEED = "0"

@@ -26,6 +26,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.error import Malformed
+from pptpgw.log import readable
 from pptpgw.ppp.automaton import Automaton, Event, State
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.wire.ppp import (
@@ -40,7 +41,6 @@ from pptpgw.wire.ppp import (
     decodePacket,
     encodePacket,
 )
-from pptpgw.wire.text import readable
 
 # What every peer receives as long as nothing else is known (section 6.1).
 DEFAULT_MRU = 1500

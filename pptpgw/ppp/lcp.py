@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IAuthenticationProtocol
+from pptpgw.log import readable
 from pptpgw.ppp.automaton import Event, State
 from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer
 from pptpgw.ppp.lcpoption import (
@@ -40,7 +41,6 @@ from pptpgw.ppp.lcpoption import (
 from pptpgw.ppp.option import GiveUp
 from pptpgw.wire import ppp
 from pptpgw.wire.ppp import HEADER_OCTETS
-from pptpgw.wire.text import readable
 
 # Requests with our own magic number until the line counts as looped back.
 MAX_LOOPS = 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pptpgw.cause import Cause, Termination
 from pptpgw.error import Exhausted
+from pptpgw.log import readable
 from pptpgw.pptp.call import Call, CallConnection, CallState
 from pptpgw.wire.pptp import (
     PROTOCOL_VERSION,
@@ -34,7 +35,6 @@ from pptpgw.wire.pptpcode import (
     StopReason,
     describe,
 )
-from pptpgw.wire.text import readable
 
 
 def pptp_START_CONTROL_CONNECTION_REQUEST(

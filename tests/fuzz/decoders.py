@@ -16,6 +16,7 @@ from pptpgw.datapath import ip
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.filter import Filter
+from pptpgw.log import LONGEST, readable
 from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.wire import (
@@ -35,7 +36,6 @@ from pptpgw.wire import (
     pap,
     ppp,
     pptp,
-    text,
 )
 from tests.fuzz.reader import Reader, Target
 
@@ -238,8 +238,8 @@ def _readable(octets: bytes) -> None:
     """
     A peer's text for a log.
     """
-    line = text.readable(octets)
-    assert line.isprintable() and len(line) <= text.LONGEST
+    line = readable(octets)
+    assert line.isprintable() and len(line) <= LONGEST
 
 
 def _ipv4(octets: bytes) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.wire.text import LONGEST, escape, readable
+from pptpgw.log import LONGEST, escape, readable
 
 
 def test_readable() -> None:
