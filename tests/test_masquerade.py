@@ -26,10 +26,10 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.selfcall import echoRequest, isEchoReply
 from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.lab.peers import Namespace
 from tests.lab.server import ALICE, Gateway

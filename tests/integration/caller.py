@@ -41,6 +41,7 @@ from pptpgw.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
+from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
@@ -50,7 +51,6 @@ from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.call import Call
-from pptpgw.selfcall import echoRequest, isEchoReply
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.checksum import checksum
 

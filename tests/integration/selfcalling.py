@@ -13,8 +13,8 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config import load
+from pptpgw.demo.selfcall import callOurselves
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.selfcall import callOurselves
 from pptpgw.service import GatewayService
 
 
