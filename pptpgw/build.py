@@ -19,7 +19,7 @@ from pptpgw import plugin
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import checkersOf, portalOf
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declared import shipped
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
@@ -37,7 +37,6 @@ from pptpgw.interfaces import (
     ITunnel,
     ITunnelFactory,
 )
-from pptpgw.lifecycle import STOP_SECONDS, Part, Stages
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ports.clockwatch import ClockWatch
@@ -54,6 +53,7 @@ from pptpgw.reservation import Reservation
 from pptpgw.section import strongestFirst
 from pptpgw.session.ledger import Ledger
 from pptpgw.store.interface import IStore, IStoreOwner
+from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages
 from pptpgw.tunnels.environment import TunnelEnvironment
 
 

@@ -28,8 +28,8 @@ from twisted.python.runtime import seconds as timeOfDay
 from zope.interface import directlyProvides, providedBy
 
 from pptpgw.log import Logger
-from pptpgw.slices import SECONDS
-from pptpgw.timer import cancelled
+from pptpgw.timing.slices import SECONDS
+from pptpgw.timing.timer import cancelled
 
 _FEW = 50
 """

@@ -22,7 +22,7 @@ import gc
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 YOUNG = 2000
 """

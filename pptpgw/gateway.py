@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.counters import Counters, Totals
+from pptpgw.counting.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import Unavailable
 from pptpgw.interfaces import (
@@ -48,8 +48,8 @@ from pptpgw.session.observer import tell, verified
 from pptpgw.session.places import Known
 from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
-from pptpgw.slices import Burst, inSlices, oneByOne
-from pptpgw.timer import cancelled
+from pptpgw.timing.slices import Burst, inSlices, oneByOne
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.ppp import PAP
 
 Authenticate = Callable[[Claim], Deferred[Grant]]

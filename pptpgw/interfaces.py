@@ -151,7 +151,7 @@ class IChannel(Interface):
     The data path of one call.
     """
 
-    counters = Attribute("The L{pptpgw.counters.Counters} of this call.")
+    counters = Attribute("The L{pptpgw.counting.counters.Counters} of this call.")
 
     def sendFrame(protocol: int, information: bytes) -> None:
         """
@@ -334,7 +334,7 @@ class ITunnelEnvironment(Interface):
     reactor = Attribute("The reactor.")
     listen = Attribute("What all tunnels share, the section [listen]: L{pptpgw.section.Listen}.")
     calls = Attribute("The L{ICallTaker} that calls are offered to.")
-    counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no call.")
+    counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no call.")
     quota = Attribute("The L{pptpgw.log.Quota} of lines of the log that peers can cause.")
     known = Attribute(
         "The addresses from which somebody has logged in lately, a "
@@ -456,7 +456,7 @@ class IDataPath(Interface):
     A data path that also provides L{ISessionObserver} is told of sessions, as observers are.
     """
 
-    counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no call.")
+    counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no call.")
     interface = Attribute("The L{IKernelInterface}; None where no kernel takes part.")
 
     def start() -> None:
@@ -606,7 +606,7 @@ class IEnvironment(Interface):
 
     reactor = Attribute("The reactor, with a monotonic clock.")
     configuration = Attribute("The whole L{pptpgw.config.Configuration}.")
-    counters = Attribute("The L{pptpgw.counters.Counters} of what belongs to no session.")
+    counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no session.")
     sessions = Attribute(
         "The current sessions, an iterable of L{pptpgw.session.session.Session} with a length."
     )

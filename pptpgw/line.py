@@ -39,8 +39,8 @@ from pptpgw.profile import Profile
 from pptpgw.session.lockout import Lockout
 from pptpgw.session.refusal import Refusals
 from pptpgw.session.session import Session
-from pptpgw.slices import Burst
-from pptpgw.timer import cancelled
+from pptpgw.timing.slices import Burst
+from pptpgw.timing.timer import cancelled
 
 _log = Logger()
 

@@ -22,9 +22,9 @@ from twisted import logger
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
-from pptpgw.timer import cancelled
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
+from pptpgw.timing.timer import cancelled
 
 PER_SOURCE = (1 / 6, 20.0)
 """

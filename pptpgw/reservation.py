@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IReserving
 from pptpgw.log import Logger
-from pptpgw.slices import inSlices
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account
+from pptpgw.timing.slices import inSlices
 
 
 class Reservation(Service):

@@ -21,11 +21,11 @@ from pptpgw.config import Configuration, choiceOf
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
-from pptpgw.lifecycle import Stages
 from pptpgw.log import Logger
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.reload import reload
+from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
 
 # Files that are open besides those of control connections: ports, logs, libraries.

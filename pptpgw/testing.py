@@ -13,7 +13,7 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Attachment,

@@ -24,7 +24,7 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.cause import Termination, codeOf
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declared import shipped
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway

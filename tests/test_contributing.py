@@ -19,7 +19,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config import parse
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     Attachment,
     Attachments,

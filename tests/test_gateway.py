@@ -25,7 +25,7 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, PPTPGWError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (

@@ -19,9 +19,9 @@ from pptpgw.auth.protocols import PAP
 from pptpgw.config import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import Claim
-from pptpgw.lifecycle import STOP_SECONDS
 from pptpgw.service import GatewayService
 from pptpgw.tap import Options
+from pptpgw.timing.lifecycle import STOP_SECONDS
 from pptpgw.tunnels.pptp.tunnel import GREPorts
 from tests import distribution
 from tests.distribution import Site

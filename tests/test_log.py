@@ -26,7 +26,7 @@ from twisted.python import log as legacy
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.log import (
     IN_ALL,
     INTERVAL,

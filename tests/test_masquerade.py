@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PPTPClientEndpoint
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings

@@ -17,11 +17,11 @@ from pptpgw.build import GatewayParts, build
 from pptpgw.config import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
-from pptpgw.lifecycle import Stages
 from pptpgw.ports.hooks import Hooks
 from pptpgw.session.audit import Audit
 from pptpgw.session.ledger import Ledger
 from pptpgw.store.store import Store
+from pptpgw.timing.lifecycle import Stages
 
 NAMES = ("the audit's file", "reports of ended sessions")
 

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from pptpgw.config import Configuration, holdsSecrets, load, parse
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.kind import key
 from pptpgw.radius.setup import makeClient

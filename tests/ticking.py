@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from pptpgw.slices import PAUSE
+from pptpgw.timing.slices import PAUSE
 
 
 class Ticking(Clock):

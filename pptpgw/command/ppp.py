@@ -27,7 +27,7 @@ from pptpgw.client import ClientCall
 from pptpgw.clock import steady
 from pptpgw.command.base import optionsFirst
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IAuthenticationProtocol

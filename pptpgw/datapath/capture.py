@@ -21,7 +21,7 @@ from time import time
 from typing import Any, Protocol
 
 from pptpgw import __version__
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.mppe import DecryptorType
 from pptpgw.datapath.network import Network

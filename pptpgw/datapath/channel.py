@@ -19,8 +19,8 @@ from typing import ClassVar
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.early import Early
 from pptpgw.datapath.edges import Receive

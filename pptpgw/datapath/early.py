@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.belief import BEYOND_NETWORKS
 from pptpgw.datapath.edges import Receive
 

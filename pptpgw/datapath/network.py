@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath import ipv6
 from pptpgw.datapath.edges import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig

@@ -23,13 +23,13 @@ from collections.abc import Container
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath import mppe
 from pptpgw.datapath.belief import isPlausible
 from pptpgw.datapath.mppe import COUNTS, DecryptorType
 from pptpgw.interfaces import IChannelOwner
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 FAILURE_LIMIT = 256
 """

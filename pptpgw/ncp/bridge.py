@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Attachment, Attachments
 from pptpgw.ncp.base import NetworkProtocol

@@ -11,7 +11,7 @@ from typing import Any
 from zope.interface import implementer
 
 from pptpgw.config import Configuration, sectionName
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IEnvironment, IKernelInterface
 from pptpgw.session.current import Sessions
 from pptpgw.session.gate import Filters

@@ -53,7 +53,6 @@ from pptpgw.kind import (
     isUnicast,
     key,
 )
-from pptpgw.lifecycle import Stages
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
 from pptpgw.network.behind import NetworksBehind
@@ -61,6 +60,7 @@ from pptpgw.profile import Profile
 from pptpgw.session.gate import Gate
 from pptpgw.session.pool import ownedOf
 from pptpgw.table import tables
+from pptpgw.timing.lifecycle import Stages
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
 from pptpgw.ports.worker import Job, Worker
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.pcapng import SECTION_HEADER
 
 CHUNK = 65536

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger, Quota
 from pptpgw.pptp.call import Channels
 from pptpgw.pptp.callid import CallIDs
@@ -34,8 +34,8 @@ from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
 from pptpgw.session.places import Known
-from pptpgw.slices import inSlices, oneByOne
-from pptpgw.timer import cancelled
+from pptpgw.timing.slices import inSlices, oneByOne
+from pptpgw.timing.timer import cancelled
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IHealth
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.tun import System, TUNPort

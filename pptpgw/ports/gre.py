@@ -23,15 +23,15 @@ from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.raw import Raw, Run, fastest
 from pptpgw.ports.upkeep import Upkeep
-from pptpgw.slices import SECONDS
-from pptpgw.timer import cancelled
+from pptpgw.timing.slices import SECONDS
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.gre import decode
 from pptpgw.wire.ppp import decodeFrame
 

@@ -35,7 +35,7 @@ from pptpgw.ncp.ipv6 import IPV6CP
 from pptpgw.ports.script import Run, check
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 _DEVICE = "none"
 _SPEED = "0"

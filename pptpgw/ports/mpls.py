@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import NotPermitted
 from pptpgw.log import Logger
 from pptpgw.ports.device import Device

@@ -18,7 +18,7 @@ from pptpgw.interfaces import IKernelInterface
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.rtnetlink import Interface, Kernel, Message, Network, RequestSocket
-from pptpgw.slices import Burst, inSlices
+from pptpgw.timing.slices import Burst, inSlices
 
 # How many routes are handled in one step of long work.
 _STEP = 64

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture, Capturing, capturing
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import ConfigurationError

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 LINES = 50
 """

@@ -35,7 +35,7 @@ from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
-from pptpgw.slices import inSlices
+from pptpgw.timing.slices import inSlices
 
 SUFFIX = "-in"
 """

@@ -31,7 +31,7 @@ from pptpgw.cause import Cause, Termination
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 from pptpgw.log import Logger
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 # Seconds between two transmissions, and how many there are (pppd's defaults).
 RESTART_SECONDS = 3.0

@@ -43,7 +43,7 @@ from pptpgw.ppp.lcpoption import DEFAULT_ACCM, LCPSettings
 from pptpgw.ppp.network import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire import ppp
 
 # How often a minute all network protocols together may open: everybody is told each time.

@@ -39,7 +39,7 @@ from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 # How many packets of protocols that can't be served yet are kept.
 KEPT_PACKETS = 16

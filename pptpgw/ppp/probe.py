@@ -12,8 +12,8 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.counters import Counters
-from pptpgw.timer import cancelled
+from pptpgw.counting.counters import Counters
+from pptpgw.timing.timer import cancelled
 
 PROBE_SECONDS = 2.0
 """

@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination, codeOf
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Grant,
@@ -44,7 +44,7 @@ from pptpgw.interfaces import (
 from pptpgw.pptp.owner import Ends, tell
 from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.pptp import (
     CallClearRequest,
     CallDisconnectNotify,

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.interfaces import ICallOwner
 from pptpgw.pptp import messages
@@ -23,7 +23,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.owner import ControlTransport, tell
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.framing import Framing
 from pptpgw.wire.pptp import (
     EchoRequest,

@@ -39,8 +39,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.counters import Counters
-from pptpgw.timer import cancelled
+from pptpgw.counting.counters import Counters
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.gre import NUMBERS
 
 RECEIVE_WINDOW = 64

@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.cause import Termination, codeOf
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.log import Logger
@@ -53,7 +53,7 @@ from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 SHORTEST_INTERVAL = 60.0
 """

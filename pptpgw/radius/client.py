@@ -38,7 +38,7 @@ from pptpgw.radius.transport import (
     Unanswered,
 )
 from pptpgw.servers import Server
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 PAUSE = 1.0
 """

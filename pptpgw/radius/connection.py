@@ -26,7 +26,7 @@ from pptpgw.error import Malformed
 from pptpgw.radius.packet import HEADER_OCTETS, Reply, Request, lengthOf
 from pptpgw.radius.tls import reasonOf
 from pptpgw.radius.transport import Unanswered
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 IDENTIFIERS = 256
 

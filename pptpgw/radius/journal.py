@@ -19,7 +19,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger
 from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, Entry, entries
 

@@ -25,7 +25,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger
 from pptpgw.radius.connection import IDENTIFIERS, Asked, Connection
 from pptpgw.radius.packet import Reply, Request

@@ -15,7 +15,7 @@ from twisted.internet.error import CannotListenError
 from zope.interface import implementer
 
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPreparable
 from pptpgw.ports.machine import lackingAddress, lackingFolder

@@ -25,11 +25,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
 from pptpgw.radius.journal import Journal
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 WINDOW = 32
 """

@@ -27,8 +27,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
 from pptpgw.ports.datagram import connectedUDP
@@ -36,7 +36,7 @@ from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
 from pptpgw.radius.retransmission import waits
 from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered
 from pptpgw.servers import Server
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 IDENTIFIERS = 256
 """

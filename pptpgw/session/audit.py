@@ -34,8 +34,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogEvent, Logger
 from zope.interface import implementer
 
-from pptpgw.bucket import Bucket
 from pptpgw.cause import codeOf
+from pptpgw.counting.bucket import Bucket
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.profile import Profile
 from pptpgw.session.earlier import BROKEN_OFF, Earlier

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 REPORT_SECONDS = 5.0
 """

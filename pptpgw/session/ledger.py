@@ -34,7 +34,7 @@ from pptpgw.session.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Attempts, SessionRecord
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 DELAY = 1.0
 RETRY = 10.0

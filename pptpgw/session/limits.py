@@ -27,7 +27,7 @@ from pptpgw.section import Limits
 from pptpgw.session import hours
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 VOLUME_SECONDS = 2.0
 """

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 QUIET_SECONDS = 10.0
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Exhausted, Refused
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.log import Logger, Quota

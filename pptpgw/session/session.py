@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from time import monotonic
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISubscriber, TunnelKind
 from pptpgw.profile import Profile
 

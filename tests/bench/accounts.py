@@ -159,7 +159,7 @@ def call() -> None:
 
     from pptpgw.auth.protocols import MSCHAPV2
     from pptpgw.client import ClientConnection, PPTPClientEndpoint
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
     from pptpgw.ports.gre import GREPort
@@ -316,7 +316,7 @@ def spool(count: int) -> None:
     from twisted.internet.defer import Deferred
     from twisted.internet.task import deferLater
 
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.ports.segments import Segments
     from pptpgw.radius.journal import Journal, NoFiles
     from pptpgw.radius.spool import Spool

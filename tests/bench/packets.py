@@ -63,7 +63,7 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
     from twisted.internet.epollreactor import EPollReactor
     from zope.interface import implementer
 
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import IChannelOwner, MPPEParameters
     from pptpgw.network.environment import Environment

@@ -155,7 +155,7 @@ def call() -> None:
 
     from pptpgw.auth.protocols import MSCHAPV2
     from pptpgw.client import ClientConnection, PPTPClientEndpoint
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
     from pptpgw.ports.gre import GREPort

@@ -18,7 +18,7 @@ from scapy.utils import RawPcapReader
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import (
     LEFT_OUT,
     WAITING_LIMIT,

@@ -11,7 +11,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_RS, IPv6
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath import network
 from pptpgw.datapath.filtered import FILTERED, FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.network import IPV4, IPV6

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture, capturing
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT
 from pptpgw.datapath.early import EARLY, LIMIT

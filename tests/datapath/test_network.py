@@ -17,8 +17,8 @@ from scapy.packet import Raw
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath import network as module
 from pptpgw.datapath.network import ERROR_LIMIT, NOT_DELIVERED, SPOOFED, TOO_BIG
 from pptpgw.interfaces import Attachment

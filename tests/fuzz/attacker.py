@@ -21,7 +21,7 @@ from twisted.internet.protocol import Protocol
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.client import ClientConnection, PPTPClientEndpoint
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.ports.gre import GREPort

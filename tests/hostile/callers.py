@@ -13,9 +13,9 @@ from twisted.internet.defer import ensureDeferred
 from zope.interface import implementer
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.bucket import Bucket
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import parse
+from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.network import FAILURE_LIMIT, Network
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Declaration

@@ -19,10 +19,9 @@ from zope.interface import implementer
 from pptpgw import build
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration, parse
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import Caller, IDataPath, INetwork, ISubscriber
-from pptpgw.lifecycle import STOP_SECONDS
 from pptpgw.log import PER_SOURCE
 from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.hooks import Hooks
@@ -34,6 +33,7 @@ from pptpgw.radius.client import RADIUSClient
 from pptpgw.service import GatewayService
 from pptpgw.session.ledger import Ledger
 from pptpgw.session.refusal import Refusals
+from pptpgw.timing.lifecycle import STOP_SECONDS
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPTunnel
 from pptpgw.wire.pptp import StartControlConnectionRequest, encode
 from tests.hostile.world import checker

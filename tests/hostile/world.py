@@ -22,7 +22,7 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import networkFactories
 from pptpgw.config import parse
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory

@@ -37,7 +37,7 @@ from pptpgw import plugin
 from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped

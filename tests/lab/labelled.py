@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PPTPClientEndpoint
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings

@@ -16,7 +16,7 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import LLC, STP, Dot1AD, Dot1Q, Dot3, Ether
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS

@@ -91,7 +91,7 @@ def addresses() -> None:
     """
     GRE leaves from the address that the call came to, on every kind of port.
     """
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.ports.gre import GREPort
     from pptpgw.ports.raw import PythonRaw, fastest
 
@@ -111,7 +111,7 @@ def full() -> None:
     """
     A packet that finds the queue full is lost, and the kernel tells its sender nothing.
     """
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.ports.gre import GREPort
 
     peer = ends()
@@ -142,7 +142,7 @@ def packets() -> None:
     """
     From GRE through the TUN device to a socket and back, with an ICMP error on the way.
     """
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment
     from pptpgw.ports.gre import GREPort
@@ -266,7 +266,7 @@ def bridge() -> None:
     A TAP device joins a bridge, which keeps its own address, and is gone at the end; frames go
     through it both ways.
     """
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.error import ConfigurationError
     from pptpgw.ports.bridge import BridgePort
 
@@ -317,7 +317,7 @@ def labels() -> None:
     """
     from tempfile import TemporaryDirectory
 
-    from pptpgw.counters import Counters
+    from pptpgw.counting.counters import Counters
     from pptpgw.error import NotPermitted
     from pptpgw.ports.mpls import MPLSPort
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.tun import TUNPort

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports.bridge import BridgePort
 from tests.ports.kernel import MemoryKernel

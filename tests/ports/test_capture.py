@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.capture import CHUNK, DELAY, FAILED, QUEUE_LIMIT, CaptureFile

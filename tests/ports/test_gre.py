@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import NotPermitted
 from pptpgw.ports import gre
 from pptpgw.ports.gre import MALFORMED, STRAY, GREPort

@@ -22,7 +22,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings

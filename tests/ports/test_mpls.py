@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import NotPermitted
 from pptpgw.ports.mpls import MPLSPort
 from tests.ports.namespace import Readers, inNamespace

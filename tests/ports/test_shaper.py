@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IKernelInterface, ISessionObserver
 from pptpgw.ports import traffic
 from pptpgw.ports.classes import NotShaped, Numbers

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports.tun import BATCH, DEVICE, RealSystem, TUNPort, fastest

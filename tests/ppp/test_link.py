@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Attachment,

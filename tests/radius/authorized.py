@@ -12,7 +12,7 @@ from typing import Any
 from pyrad.packet import CoAPacket, Packet
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.profile import Profile
 from pptpgw.radius.dynamic import DynamicAuthorization
 from pptpgw.radius.nas import NAS

@@ -21,10 +21,9 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.kind import NoSettings
-from pptpgw.lifecycle import Part, Stages
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
@@ -39,6 +38,7 @@ from pptpgw.radius.setup import makeClient
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.timing.lifecycle import Part, Stages
 
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
 P = ParamSpec("P")

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.radius.journal import Journal
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Unanswered

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.cause import Cause, Termination
 from pptpgw.config import parse
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.profile import Profile
 from pptpgw.radius.accounting import SETTLING, UNANSWERED, Accounting

@@ -14,7 +14,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
 from pptpgw.kind import NoSettings

@@ -24,7 +24,7 @@ from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
 from pptpgw.kind import NoSettings

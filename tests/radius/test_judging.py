@@ -21,7 +21,7 @@ from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol, PAP
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
 from pptpgw.kind import NoSettings

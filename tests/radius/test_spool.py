@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.radius import spool as module
 from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.spool import GIVEN_UP, Spool

@@ -18,7 +18,7 @@ from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile

@@ -23,7 +23,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.filtered import FILTERED
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Refused

@@ -20,7 +20,7 @@ from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.profile import Profile
 from pptpgw.session import ledger

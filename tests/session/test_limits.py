@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pptpgw.cause import Cause, Termination, codeOf
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.profile import Profile
 from pptpgw.section import Limits
 from pptpgw.session import hours

@@ -27,8 +27,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.wire.bridge import SPANNING_TREE, isReserved
 
 Send = Callable[[bytes], object]

@@ -25,7 +25,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 
 from pptpgw.cause import Cause, Termination
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import ISubscriber
 from pptpgw.log import Logger

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISubscriber
 from pptpgw.ncp.generic import GenericProtocol
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession, ISubscriber

@@ -26,11 +26,11 @@ from random import uniform
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
 from pptpgw.wire.ipv6 import (
     ALL_NODES,

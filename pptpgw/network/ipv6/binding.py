@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.error import Exhausted
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.wire.dhcpv6 import INFINITY
 
 Client = tuple[bytes, int]

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.network.ipv6.binding import Client
 from pptpgw.network.ipv6.lease import Leases, makeStatus, named, without

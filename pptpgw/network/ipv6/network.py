@@ -28,7 +28,7 @@ from uuid import NAMESPACE_OID, uuid5
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Attachment,

@@ -26,8 +26,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.network.ipx.routing import Routing, Station
 from pptpgw.wire import ipx

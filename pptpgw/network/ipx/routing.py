@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from pptpgw.bucket import Bucket
-from pptpgw.counters import Counters
+from pptpgw.counting.bucket import Bucket
+from pptpgw.counting.counters import Counters
 from pptpgw.network.ipx.table import Table
 from pptpgw.wire import ipx
 from pptpgw.wire.ipx import Address, Header, Route, SAPQuery, SAPResponse, Service

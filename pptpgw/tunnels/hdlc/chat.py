@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.error import CallError, ConfigurationError
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 TIMEOUT = 45.0
 """

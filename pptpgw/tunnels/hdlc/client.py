@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ICallOwner
 from pptpgw.tunnels.hdlc.chat import Chat, Step
 from pptpgw.tunnels.hdlc.protocol import HDLCProtocol, addressText

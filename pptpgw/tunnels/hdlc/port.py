@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 LOOK_SECONDS = 0.1
 """

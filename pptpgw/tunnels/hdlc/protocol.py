@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.hdlc.call import HDLCCall
 from pptpgw.tunnels.hdlc.framer import Framer
 

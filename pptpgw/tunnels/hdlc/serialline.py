@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.log import Logger
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.hdlc.port import DeviceAddress
 
 QUEUE = 4096

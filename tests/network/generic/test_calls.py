@@ -13,7 +13,7 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Declaration, Rule
 from pptpgw.declared import shipped
 from pptpgw.error import CallError

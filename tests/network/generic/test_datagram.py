@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Destination
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.datagram import MALFORMED, NOT_SENT, STRANGER

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.network.environment import Environment
 from pptpgw.network.generic.hub import COPIES, MULTIPLIED
 from pptpgw.network.generic.network import GenericNetwork

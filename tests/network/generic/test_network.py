@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from pptpgw import plugin
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Destination, Rule
 from pptpgw.declared import shipped
 from pptpgw.interfaces import INetwork, INetworkFactory, INetworkProtocol

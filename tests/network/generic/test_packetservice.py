@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Destination
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession

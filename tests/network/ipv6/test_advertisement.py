@@ -25,7 +25,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.network.ipv6.advertisement import (
     LIMIT,
     MALFORMED,

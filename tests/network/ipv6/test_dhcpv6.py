@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.network.ipv6.dhcpv6 import (
     MAX_ANSWER_OCTETS,
     MAX_ASSOCIATIONS,

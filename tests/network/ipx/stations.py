@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.network.ipx.router import Router
 from pptpgw.network.ipx.routing import Station
 from pptpgw.wire import ipx

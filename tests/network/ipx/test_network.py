@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
 from pptpgw.config import parse
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachments,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.network.mpls.labels import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
 from pptpgw.wire.mpls import Entry, decode, encode
 

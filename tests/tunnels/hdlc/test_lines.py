@@ -18,7 +18,7 @@ from zope.interface import implementer
 from pptpgw.client import ClientCall
 from pptpgw.clock import steady
 from pptpgw.config import Configuration
-from pptpgw.counters import Counters
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.interfaces import ICallTaker

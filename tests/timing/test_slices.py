@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.slices}.
+Tests of L{pptpgw.timing.slices}.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.slices import Burst, inSlices, oneByOne
+from pptpgw.timing.slices import Burst, inSlices, oneByOne
 from tests.ticking import Ticking
 
 

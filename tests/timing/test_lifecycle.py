@@ -1,5 +1,6 @@
 """
-Tests of L{pptpgw.lifecycle}; tests/hostile/test_service.py has those of the gateway's own parts.
+Tests of L{pptpgw.timing.lifecycle}; tests/hostile/test_service.py has those of the gateway's own
+parts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.lifecycle import STOP_SECONDS, Part, Stages
+from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages
 
 
 class Scene:

@@ -1,10 +1,10 @@
 """
-Tests of L{pptpgw.counters}.
+Tests of L{pptpgw.counting.counters}.
 """
 
 from __future__ import annotations
 
-from pptpgw.counters import Counters, Totals
+from pptpgw.counting.counters import Counters, Totals
 
 
 def counted(number: int, reason: str) -> Counters:

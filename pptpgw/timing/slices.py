@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.log import Logger
-from pptpgw.timer import cancelled
+from pptpgw.timing.timer import cancelled
 
 T = TypeVar("T")
 

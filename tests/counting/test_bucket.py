@@ -1,12 +1,12 @@
 """
-Tests for L{pptpgw.bucket}.
+Tests for L{pptpgw.counting.bucket}.
 """
 
 from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from pptpgw.bucket import Bucket
+from pptpgw.counting.bucket import Bucket
 
 
 def test_burst() -> None:

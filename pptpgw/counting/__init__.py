@@ -1,0 +1,3 @@
+"""
+Counters, and how much of something is allowed in a time.
+"""
