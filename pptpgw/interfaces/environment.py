@@ -1,0 +1,48 @@
+"""
+The gateway as plugins of every kind see it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import Attribute, Interface
+
+
+class IEnvironment(Interface):
+    """
+    The gateway as its plugins see it. All plugins of one gateway are given the same environment.
+    """
+
+    reactor = Attribute("The reactor, with a monotonic clock.")
+    configuration = Attribute("The whole L{pptpgw.config.Configuration}.")
+    counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no session.")
+    sessions = Attribute(
+        "The current sessions, an iterable of L{pptpgw.session.session.Session} with a length."
+    )
+    radius = Attribute(
+        "The L{pptpgw.radius.client.RADIUSClient} that asks the servers of C{[radius]}; None if "
+        "there are none."
+    )
+    store = Attribute(
+        "The L{pptpgw.store.interface.IStore} that keeps sessions: C{[audit] store}, or that of "
+        "the first checker which has one; None if there is none, and until the checkers are "
+        "configured."
+    )
+    mru = Attribute("The largest packet, in octets, that may be sent to a caller: [link] mru.")
+    interface = Attribute(
+        "The data path's L{IKernelInterface}; None if it has none, and until the data path is made."
+    )
+    filters = Attribute("The L{pptpgw.session.gate.Filters} that accounts may name.")
+    addresses = Attribute(
+        "The addresses that callers dial, a tuple of IPv4Address: [listen] addresses."
+    )
+
+    def settings(plugin: Any) -> Any:
+        """
+        Give the section of C{plugin}, which has attributes C{name} and C{settings}: an instance of
+        its C{settings}, with the defaults if the file has no such section. This is for a plugin
+        that chooses other plugins, as IPv4 chooses an address pool.
+
+        @raise pptpgw.error.ConfigurationError: a plugin of another kind has the section.
+        """
