@@ -22,7 +22,8 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.section import LinkSection
 from pptpgw.demo.selfcall import callOurselves
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
@@ -30,7 +31,6 @@ from pptpgw.ports.output import lines, standardOutput
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.section import LinkSection
 from pptpgw.service import GatewayService
 from pptpgw.store.store import Store
 

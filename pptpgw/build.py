@@ -15,10 +15,12 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 from zope.interface import Interface
 
-from pptpgw import plugin
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import checkersOf, portalOf
-from pptpgw.config import Configuration
+from pptpgw.config import discovery as plugin
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.section import strongestFirst
 from pptpgw.counting.counters import Counters
 from pptpgw.declared import shipped
 from pptpgw.error import ConfigurationError
@@ -37,7 +39,6 @@ from pptpgw.interfaces import (
     ITunnel,
     ITunnelFactory,
 )
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.hooks import Hooks
@@ -50,7 +51,6 @@ from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounti
 from pptpgw.radius.setup import makeClient
 from pptpgw.records import AuditFile
 from pptpgw.reservation import Reservation
-from pptpgw.section import strongestFirst
 from pptpgw.session.ledger import Ledger
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages
@@ -267,7 +267,7 @@ def linkSettings(environment: Environment, judged: Container[type[Interface]] = 
     Make what the configuration wants of each link.
 
     @param judged: the kinds of credentials that there is a checker for.
-    @raise ConfigurationError: as L{pptpgw.section.LinkSection.methods} does, and
+    @raise ConfigurationError: as L{pptpgw.config.section.LinkSection.methods} does, and
         L{IConfiguredProtocol.configured}.
     """
     link = environment.configuration.link

@@ -24,7 +24,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
-from pptpgw.kind import (
+from pptpgw.config.kind import (
     BOOLEAN,
     PLUGIN_NAME,
     Fault,
@@ -36,7 +36,7 @@ from pptpgw.kind import (
     shown,
     whole,
 )
-from pptpgw.table import keysOf, valuesOf
+from pptpgw.config.table import keysOf, valuesOf
 from pptpgw.wire import ppp
 
 LONGEST_VALUE = 253

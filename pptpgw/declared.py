@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from pptpgw.config.kind import Fault, ValueKind
+from pptpgw.config.table import entry, tables
 from pptpgw.declaration import Declaration
-from pptpgw.kind import Fault, ValueKind
-from pptpgw.table import entry, tables
 
 
 @cache

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
+from pptpgw.config.section import Limits
 from pptpgw.counting.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import Unavailable
@@ -39,7 +40,6 @@ from pptpgw.making import Returns
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.profile import Profile
 from pptpgw.seating import Seating
-from pptpgw.section import Limits
 from pptpgw.session.admission import Admission, isWithin
 from pptpgw.session.ending import Endings
 from pptpgw.session.limits import SessionLimits

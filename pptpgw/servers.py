@@ -10,9 +10,19 @@ from typing import Literal
 
 from twisted.python.filepath import FilePath
 
+from pptpgw.config.kind import (
+    BOOLEAN,
+    FILE,
+    ValueKind,
+    choice,
+    exactly,
+    key,
+    matching,
+    require,
+    whole,
+)
+from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import ConfigurationError
-from pptpgw.kind import BOOLEAN, FILE, ValueKind, choice, exactly, key, matching, require, whole
-from pptpgw.secrecy import assertPrivate
 
 _LONGEST_SECRET = 1024
 

@@ -17,14 +17,14 @@ from pptpgw import __version__
 from pptpgw.build import build
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
-from pptpgw.config import Configuration, choiceOf
+from pptpgw.config.configuration import Configuration, choiceOf
+from pptpgw.config.reload import reload
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.log import Logger
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
-from pptpgw.reload import reload
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
 

@@ -21,14 +21,15 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.python.filepath import FilePath
 
-from pptpgw import __version__, plugin
+from pptpgw import __version__
 from pptpgw.auth.chain import JUDGED, configuredCheckers, makeChecker, portalOf
 from pptpgw.collector import Collector
-from pptpgw.config import Configuration, load
+from pptpgw.config import discovery
+from pptpgw.config.configuration import Configuration, load
+from pptpgw.config.kind import FILE, PROTOCOLS
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import INetworkFactory
-from pptpgw.kind import FILE, PROTOCOLS
 from pptpgw.ports.output import Output, outputOf
 from pptpgw.ports.poll import serveFew
 from pptpgw.ports.signals import Signals
@@ -88,7 +89,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         try:
             AuthOptionMixin.addChecker(self, makeChecker(description))
-        except plugin.NotInstalled as error:
+        except discovery.NotInstalled as error:
             raise usage.UsageError(f"--auth {description}: {error}") from error
         except ConfigurationError as error:
             sys.exit(f"--auth {description}: {error}")
@@ -98,7 +99,7 @@ class Options(usage.Options, AuthOptionMixin):
         """
         List the checkers that --auth can name, and exit.
         """
-        factories = plugin.installed(ICheckerFactory)
+        factories = discovery.installed(ICheckerFactory)
         able = {name: one for name, one in factories.items() if self._takes(one)}
         print(
             "--auth NAME:ARGUMENT, or [auth] checkers in the configuration; --help-auth-type NAME "
@@ -112,7 +113,7 @@ class Options(usage.Options, AuthOptionMixin):
         Say more on one of the checkers that --auth can name, and exit.
         """
         try:
-            factory = plugin.find(ICheckerFactory, name)
+            factory = discovery.find(ICheckerFactory, name)
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from error
         print(f"--auth {name}:ARGUMENT\n\nArgument: {factory.argStringFormat}\n")
@@ -130,16 +131,16 @@ class Options(usage.Options, AuthOptionMixin):
         List the network protocols that are installed, and exit.
         """
         print("--network NAME,..., or [network] protocols in the configuration.\n")
-        _list(INetworkFactory, plugin.installed(INetworkFactory))
+        _list(INetworkFactory, discovery.installed(INetworkFactory))
         _endOfHelp()
 
     def opt_help_plugins(self) -> NoReturn:
         """
         List every plugin that is installed, and where one is chosen, and exit.
         """
-        for kind, what in plugin.KINDS.items():
+        for kind, what in discovery.KINDS.items():
             print(f"{what.words.capitalize()}: {what.chosen}")
-            _list(kind, plugin.installed(kind))
+            _list(kind, discovery.installed(kind))
             print()
         _endOfHelp()
 
@@ -212,7 +213,7 @@ def _protocols(text: str) -> tuple[str, ...]:
     try:
         names: tuple[str, ...] = PROTOCOLS.convert(text.split(","))
         for name in names:
-            plugin.find(INetworkFactory, name)
+            discovery.find(INetworkFactory, name)
     except ValueError as error:
         raise usage.UsageError(f"--network {text}: must be {PROTOCOLS.allowed}") from error
     except ConfigurationError as error:
@@ -237,7 +238,7 @@ def _list(kind: type, plugins: Mapping[str, object]) -> None:
     """
     width = max(map(len, plugins), default=0)
     for name, one in plugins.items():
-        print(f"  {name:{width}}  {getattr(one, plugin.KINDS[kind].line)}")
+        print(f"  {name:{width}}  {getattr(one, discovery.KINDS[kind].line)}")
     if not plugins:
         print("  none is installed")
 
@@ -246,7 +247,7 @@ def _endOfHelp() -> NoReturn:
     """
     Print which plugins could not be listed, since there is no log yet, and exit.
     """
-    for fault in plugin.faults:
+    for fault in discovery.faults:
         print(fault, file=sys.stderr)
     sys.exit(0)
 

@@ -14,13 +14,13 @@ import twisted.plugins
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pptpgw import plugin
+from pptpgw.config import discovery
 
 OBSERVER = """
 from zope.interface import implementer
 
 from pptpgw.interfaces import ISessionObserverFactory
-from pptpgw.kind import NoSettings
+from pptpgw.config.kind import NoSettings
 
 
 @implementer(ISessionObserverFactory)
@@ -74,7 +74,7 @@ class Site:
     """
     Where a test installs distributions, each in a folder of its own on C{sys.path}.
 
-    @ivar warnings: what was logged by L{pptpgw.plugin}.
+    @ivar warnings: what was logged by L{pptpgw.config.discovery}.
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ class Site:
         importlib.invalidate_caches()
 
     def __call__(self, event: LogEvent) -> None:
-        if event["log_namespace"] == "pptpgw.plugin":
+        if event["log_namespace"] == "pptpgw.config.discovery":
             self.warnings.append(formatEvent(event))
 
 
@@ -135,7 +135,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """
     Of this, each module of tests that wants it makes a fixture.
     """
-    monkeypatch.setattr(plugin, "faults", [])
+    monkeypatch.setattr(discovery, "faults", [])
     before = set(sys.modules)
     made = Site(tmp_path, monkeypatch)
     globalLogPublisher.addObserver(made)

@@ -24,6 +24,8 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.cause import Termination, codeOf
 from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config.environment import Environment
+from pptpgw.config.section import Limits
 from pptpgw.counting.counters import Counters
 from pptpgw.declared import shipped
 from pptpgw.error import CallError
@@ -31,7 +33,6 @@ from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IAuthenticationProtocol, INetwork
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs
@@ -39,7 +40,6 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.profile import Profile
-from pptpgw.section import Limits
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.pool import AddressPool
 from pptpgw.session.session import Session

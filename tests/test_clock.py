@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.clock import Steady, steady
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
 from pptpgw.service import GatewayService
 from tests.ticking import Ticking
 

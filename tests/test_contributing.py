@@ -18,7 +18,9 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.discovery import KINDS
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     Attachment,
@@ -29,9 +31,7 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericNetwork
-from pptpgw.plugin import KINDS
 from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 from tests.auth.test_authenticator import Call, authenticator

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pptpgw.config.kind import Fault
 from pptpgw.declaration import HUB, Declaration, Destination, Rule
 from pptpgw.declared import GENERIC, shipped
-from pptpgw.kind import Fault
 
 
 def declare(text: str) -> tuple[Declaration, ...]:

@@ -37,7 +37,10 @@ from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config import Configuration, parse
+from pptpgw.config.configuration import Configuration, parse
+from pptpgw.config.discovery import find, specification
+from pptpgw.config.environment import Environment
+from pptpgw.config.kind import NoSettings
 from pptpgw.error import ConfigurationError, Unavailable
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -46,10 +49,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
-from pptpgw.kind import NoSettings
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network.environment import Environment
-from pptpgw.plugin import find, specification
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection

@@ -25,6 +25,7 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, PPTPGWError
 from pptpgw.gateway import Gateway
@@ -41,7 +42,6 @@ from pptpgw.line import SILENCE_SECONDS
 from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
-from pptpgw.network.environment import Environment
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs

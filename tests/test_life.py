@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from pptpgw import build
 from pptpgw.auth.protocols import PAP
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import Claim
 from pptpgw.service import GatewayService
@@ -37,7 +37,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from pptpgw import interfaces
-from pptpgw.kind import NAME, key, whole
+from pptpgw.config.kind import NAME, key, whole
 
 events = []
 

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.chain import CheckerChain
 from pptpgw.build import GatewayParts, build
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.hooks import Hooks

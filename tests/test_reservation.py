@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from pptpgw.config import Configuration
-from pptpgw.network.environment import Environment
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.profile import Profile
 from pptpgw.reservation import Reservation

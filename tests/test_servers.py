@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 
-from pptpgw.config import Configuration, holdsSecrets, load, parse
+from pptpgw.config.configuration import Configuration, holdsSecrets, load, parse
+from pptpgw.config.kind import key
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.kind import key
 from pptpgw.radius.setup import makeClient
 from pptpgw.radius.transport import Service
 from pptpgw.servers import SECRET, Server, secretIn

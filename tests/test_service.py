@@ -21,10 +21,10 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import linkSettings, networkFactories
-from pptpgw.config import Configuration, parse
+from pptpgw.config.configuration import Configuration, parse
+from pptpgw.config.environment import Environment
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import Claim, ISessionObserver
-from pptpgw.network.environment import Environment
 from pptpgw.ppp import mschap
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.service import GatewayService

@@ -23,13 +23,13 @@ from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.section import Accounts
 from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable, IEnvironment
-from pptpgw.kind import NoSettings
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf
 from pptpgw.ppp.mschap import ntPasswordHash
-from pptpgw.section import Accounts
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.store.record import Account
 

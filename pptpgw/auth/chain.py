@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
 
-from pptpgw import plugin
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
-from pptpgw.config import Configuration
+from pptpgw.config import discovery
+from pptpgw.config.configuration import Configuration
 from pptpgw.error import WRONG_PASSWORD, ConfigurationError, PPTPGWError
 from pptpgw.interfaces import ICertifiedName, IEAPCredentials
 
@@ -39,7 +39,7 @@ def configuredCheckers(configuration: Configuration) -> list[ICredentialsChecker
     for one in configuration.auth.checkers:
         try:
             checkers.append(makeChecker(one))
-        except plugin.NotInstalled:
+        except discovery.NotInstalled:
             raise
         except ConfigurationError as error:
             raise ConfigurationError(f"[auth] checkers: {one}: {error}") from error
@@ -50,13 +50,15 @@ def makeChecker(specification: str) -> ICredentialsChecker:
     """
     Make the checker of C{NAME} or C{NAME:ARGUMENT}.
 
-    @raise pptpgw.plugin.NotInstalled: there is none of this name.
+    @raise pptpgw.config.discovery.NotInstalled: there is none of this name.
     @raise ConfigurationError: it can't be used; the text says why.
     """
-    name, argument = plugin.specification(specification)
+    name, argument = discovery.specification(specification)
     try:
-        checker: ICredentialsChecker = plugin.find(ICheckerFactory, name).generateChecker(argument)
-    except plugin.NotInstalled:
+        checker: ICredentialsChecker = discovery.find(ICheckerFactory, name).generateChecker(
+            argument
+        )
+    except discovery.NotInstalled:
         raise
     except (InvalidAuthArgumentString, PPTPGWError) as error:
         raise ConfigurationError(str(error)) from error

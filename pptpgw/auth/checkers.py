@@ -13,13 +13,13 @@ from zope.interface import implementer
 
 from pptpgw.auth import secrets
 from pptpgw.auth.realm import AvatarID
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ICertifiedName, IConfigurable, IEnvironment
-from pptpgw.kind import NoSettings
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf
 from pptpgw.profile import Profile
-from pptpgw.secrecy import assertPrivate
 
 # The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
 # 20,000 users, takes it a fraction of a second, and only after it was changed.

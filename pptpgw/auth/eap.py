@@ -12,9 +12,10 @@ from typing import ClassVar
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, implementer
 
-from pptpgw import plugin
 from pptpgw.auth.eapmethod import MD5, MSCHAPV2
-from pptpgw.config import Configuration
+from pptpgw.config import discovery
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.section import EAP as EAPSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Claim,
@@ -30,7 +31,6 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eappeer import EAPPeer
 from pptpgw.ppp.exchange import Authenticate
-from pptpgw.section import EAP as EAPSection
 from pptpgw.wire import ppp
 
 Send = Callable[[bytes], None]
@@ -133,7 +133,7 @@ def _methods(
     if not named and IEAPCredentials in judged:
         named = ("radius",)
     names: dict[object, str] = {}
-    for name, method in plugin.choose(IEAPMethod, named or _DEFAULT).items():
+    for name, method in discovery.choose(IEAPMethod, named or _DEFAULT).items():
         same = names.setdefault(method.number, name)
         if same != name:
             raise ConfigurationError(

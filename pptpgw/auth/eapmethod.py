@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface, implementer
 
 from pptpgw.auth.credentials import CHAPCredentials, ClaimCredentials, MSCHAPV2Credentials
+from pptpgw.config.kind import NoSettings
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import (
     EAPClaim,
@@ -30,7 +31,6 @@ from pptpgw.interfaces import (
     IEnvironment,
     IKeys,
 )
-from pptpgw.kind import NoSettings
 from pptpgw.ppp import algorithm
 from pptpgw.ppp.algorithm import Answer
 from pptpgw.ppp.chap import explain

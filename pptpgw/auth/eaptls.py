@@ -25,6 +25,8 @@ from zope.interface import implementer
 
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.eapmethod import EAPMethod
+from pptpgw.config.secrecy import assertPrivate
+from pptpgw.config.section import EAP
 from pptpgw.error import ConfigurationError, Malformed, Refused
 from pptpgw.interfaces import (
     EAPClaim,
@@ -36,8 +38,6 @@ from pptpgw.interfaces import (
     IKeys,
 )
 from pptpgw.ppp.eaptls import Reassembly, TLSSession, fragments
-from pptpgw.secrecy import assertPrivate
-from pptpgw.section import EAP
 from pptpgw.wire import eap
 from pptpgw.wire.eap import Fragment
 

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
+from pptpgw.config.kind import NO_UNICAST, isUnicast
 from pptpgw.error import ConfigurationError
-from pptpgw.kind import NO_UNICAST, isUnicast
 
 WILDCARD = b"*"
 

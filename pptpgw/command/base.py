@@ -14,7 +14,7 @@ from twisted.python import usage
 
 from pptpgw import __version__
 from pptpgw.command.judge import judge
-from pptpgw.config import Configuration, load
+from pptpgw.config.configuration import Configuration, load
 from pptpgw.store.attribute import ATTRIBUTES, check, profileOf
 from pptpgw.store.interface import IStore
 from pptpgw.store.store import Store

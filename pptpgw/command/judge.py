@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.network.ipv4 import IPv4, IPv4Factory, gatewaysOwn
 from pptpgw.profile import Profile

@@ -21,12 +21,15 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner
 from twisted.python import usage
 
-from pptpgw import plugin, tap
+from pptpgw import tap
 from pptpgw.auth.chain import configuredCheckers
 from pptpgw.client import ClientCall
 from pptpgw.clock import steady
 from pptpgw.command.base import optionsFirst
-from pptpgw.config import Configuration
+from pptpgw.config import discovery
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.secrecy import assertPrivate
+from pptpgw.config.section import NetworkSection, strongestFirst
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, ConfigurationError, NotPermitted, PPTPGWError
@@ -38,8 +41,6 @@ from pptpgw.ports.output import lines, standardError
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import onInterrupt, outliveReader, rawInput
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.secrecy import assertPrivate
-from pptpgw.section import NetworkSection, strongestFirst
 from pptpgw.service import GatewayService
 from pptpgw.session.observer import SessionObserver
 from pptpgw.tunnels.hdlc.chat import Step, parseChat
@@ -301,7 +302,7 @@ class PPP(tap.Options):
         link, user = self.configuration.link, self["user"]
         identity = None
         if user is not None:
-            found = plugin.choose(IAuthenticationProtocol, link.authentication).values()
+            found = discovery.choose(IAuthenticationProtocol, link.authentication).values()
             methods = strongestFirst(found)
             identity = Identity(user.encode(), self._password, methods)
         return LinkSettings(

@@ -24,7 +24,7 @@ from twisted.logger import (
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
 from pptpgw.demo.probe import PROBES, TIMEOUT, Probe
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import INetworkProtocol

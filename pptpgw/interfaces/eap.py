@@ -121,8 +121,10 @@ class IEAPMethod(IPlugin):
     )
     judgedAs = Attribute("The kind of credentials, an interface, that a checker must know.")
     settings = Attribute(
-        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section, "
-        "C{[eap.NAME]}; or L{pptpgw.section.EAP}, for a method that goes by the keys of C{[eap]}."
+        "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of its "
+        "section, "
+        "C{[eap.NAME]}; or L{pptpgw.config.section.EAP}, for a method that goes by the keys of "
+        "C{[eap]}."
     )
 
     def lacking(settings: Any) -> str:

@@ -15,7 +15,7 @@ class IEnvironment(Interface):
     """
 
     reactor = Attribute("The reactor, with a monotonic clock.")
-    configuration = Attribute("The whole L{pptpgw.config.Configuration}.")
+    configuration = Attribute("The whole L{pptpgw.config.configuration.Configuration}.")
     counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no session.")
     sessions = Attribute(
         "The current sessions, an iterable of L{pptpgw.session.session.Session} with a length."

@@ -205,8 +205,9 @@ class INetworkFactory(IPlugin):
     name = Attribute("What it is chosen by, and the section of the configuration: C{ipv6}.")
     description = Attribute("One line on what it is, with its control protocol and RFC.")
     settings = Attribute(
-        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section, "
-        "which has the name of the plugin; L{pptpgw.kind.NoSettings} if there are none."
+        "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of its "
+        "section, "
+        "which has the name of the plugin; L{pptpgw.config.kind.NoSettings} if there are none."
     )
 
     def makeNetwork(settings: Any, environment: IEnvironment) -> INetwork:

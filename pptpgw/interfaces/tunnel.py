@@ -128,7 +128,9 @@ class ITunnelEnvironment(Interface):
     """
 
     reactor = Attribute("The reactor.")
-    listen = Attribute("What all tunnels share, the section [listen]: L{pptpgw.section.Listen}.")
+    listen = Attribute(
+        "What all tunnels share, the section [listen]: L{pptpgw.config.section.Listen}."
+    )
     calls = Attribute("The L{ICallTaker} that calls are offered to.")
     counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no call.")
     quota = Attribute("The L{pptpgw.log.Quota} of lines of the log that peers can cause.")
@@ -178,7 +180,8 @@ class ITunnelFactory(IPlugin):
     name = Attribute("What it is chosen by, and its section of the configuration: C{pptp}.")
     description = Attribute("One line on what it is, with its RFC.")
     settings = Attribute(
-        "A dataclass whose attributes are rows of L{pptpgw.kind.key}: the keys of its section."
+        "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of its "
+        "section."
     )
 
     def makeTunnel(settings: Any, environment: ITunnelEnvironment) -> ITunnel:

@@ -25,7 +25,20 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw import plugin
+from pptpgw.config import discovery
+from pptpgw.config.kind import (
+    ADDRESS,
+    POOL_NAME,
+    POOL_OR_NONE,
+    RANGES,
+    SPECIFICATION,
+    TWO_ADDRESSES,
+    AddressRange,
+    choice,
+    isUnicast,
+    key,
+)
+from pptpgw.config.table import tables
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
@@ -41,25 +54,12 @@ from pptpgw.interfaces import (
     ISubscriber,
     PoolRanges,
 )
-from pptpgw.kind import (
-    ADDRESS,
-    POOL_NAME,
-    POOL_OR_NONE,
-    RANGES,
-    SPECIFICATION,
-    TWO_ADDRESSES,
-    AddressRange,
-    choice,
-    isUnicast,
-    key,
-)
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.profile import Profile
 from pptpgw.session.gate import Gate
 from pptpgw.session.pool import ownedOf
-from pptpgw.table import tables
 from pptpgw.timing.lifecycle import Stages
 
 
@@ -275,8 +275,8 @@ class IPv4Factory:
         """
         See L{INetworkFactory.makeNetwork}.
         """
-        name, argument = plugin.specification(settings.allocator)
-        factory = plugin.find(IAddressPoolFactory, name)
+        name, argument = discovery.specification(settings.allocator)
+        factory = discovery.find(IAddressPoolFactory, name)
         gateway = gatewaysOwn(settings, environment.addresses)
         pools = settings.allPools(gateway)
         pool = factory.makePool(

@@ -12,7 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.kind import NoSettings
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture, Capturing, capturing
 from pptpgw.datapath.python import PythonDataPath
@@ -27,7 +28,6 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     IPreparable,
 )
-from pptpgw.kind import NoSettings
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.device import Device
 from pptpgw.ports.machine import lackingFile

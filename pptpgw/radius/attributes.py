@@ -21,8 +21,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
+from pptpgw.config.kind import isUnicast
 from pptpgw.error import Malformed
-from pptpgw.kind import isUnicast
 from pptpgw.log import Logger
 from pptpgw.profile import Profile
 from pptpgw.radius.packet import Packet, decode

@@ -33,10 +33,10 @@ from pptpgw.auth.credentials import ClaimCredentials, MSCHAPCredentials, MSCHAPV
 from pptpgw.auth.eapmethod import RelayedCredentials
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.kind import NoSettings
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable
 from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials, IEnvironment
-from pptpgw.kind import NoSettings
 from pptpgw.log import Logger
 from pptpgw.naming import nameOf
 from pptpgw.profile import Profile

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.radius.client import RADIUSClient

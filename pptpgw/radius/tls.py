@@ -30,8 +30,8 @@ from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
+from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import ConfigurationError
-from pptpgw.secrecy import assertPrivate
 from pptpgw.servers import Server
 
 _ERRORS = (SSL.Error, crypto.Error)

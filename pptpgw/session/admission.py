@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
+from pptpgw.config.section import Limits
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.profile import Profile
-from pptpgw.section import Limits
 from pptpgw.session import hours
 from pptpgw.session.places import Known, Places
 

@@ -22,8 +22,8 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.cause import Cause, Termination
+from pptpgw.config.section import Limits
 from pptpgw.error import ConfigurationError
-from pptpgw.section import Limits
 from pptpgw.session import hours
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session

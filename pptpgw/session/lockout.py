@@ -38,9 +38,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from pptpgw.config.section import Limits
 from pptpgw.error import Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant
-from pptpgw.section import Limits
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0

@@ -28,6 +28,7 @@ from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from pptpgw.config.kind import NoSettings, hostsOf
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
@@ -38,7 +39,6 @@ from pptpgw.interfaces import (
     ISubscriber,
     PoolRanges,
 )
-from pptpgw.kind import NoSettings, hostsOf
 
 Range = tuple[IPv4Address, IPv4Address]
 

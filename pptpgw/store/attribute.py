@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from pptpgw.error import ConfigurationError
-from pptpgw.kind import (
+from pptpgw.config.kind import (
     BITS,
     CALLERS_NETWORKS,
     IPV6_ADDRESSES,
@@ -29,6 +28,7 @@ from pptpgw.kind import (
     seconds,
     whole,
 )
+from pptpgw.error import ConfigurationError
 from pptpgw.profile import Profile
 from pptpgw.session import hours
 

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
-from pptpgw.secrecy import exposure
+from pptpgw.config.secrecy import exposure
 from pptpgw.store.error import StoreError
 
 apilevel = sqlite3.apilevel

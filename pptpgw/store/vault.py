@@ -13,7 +13,7 @@ from secrets import token_bytes
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pptpgw.secrecy import exposure
+from pptpgw.config.secrecy import exposure
 from pptpgw.store.error import StoreError
 
 _KEY_OCTETS = 32

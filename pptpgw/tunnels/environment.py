@@ -9,10 +9,10 @@ from typing import Any
 
 from zope.interface import implementer
 
+from pptpgw.config.section import Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ICallTaker, IEnvironment, ITunnelEnvironment
 from pptpgw.log import Quota
-from pptpgw.section import Listen
 from pptpgw.session.places import Known
 
 

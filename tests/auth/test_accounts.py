@@ -29,7 +29,10 @@ from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.plugin import AccountsCheckerFactory
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.section import Accounts
 from pptpgw.error import ConfigurationError, PPTPGWError, Refused
 from pptpgw.interfaces import (
     Claim,
@@ -38,10 +41,7 @@ from pptpgw.interfaces import (
     IConfigurable,
     ISubscriber,
 )
-from pptpgw.kind import NoSettings
-from pptpgw.network.environment import Environment
 from pptpgw.ppp import mschap
-from pptpgw.section import Accounts
 from pptpgw.store.error import StoreError
 from pptpgw.store.store import Store
 from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response

@@ -39,7 +39,8 @@ from pptpgw.auth.eaptls import (
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import linkSettings
-from pptpgw.config import Configuration, parse
+from pptpgw.config.configuration import Configuration, parse
+from pptpgw.config.environment import Environment
 from pptpgw.error import ConfigurationError, Refused
 from pptpgw.interfaces import (
     Grant,
@@ -48,7 +49,6 @@ from pptpgw.interfaces import (
     IEAPCredentials,
     ISubscriber,
 )
-from pptpgw.network.environment import Environment
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
 from pptpgw.wire import eap, ppp

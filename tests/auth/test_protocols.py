@@ -14,11 +14,13 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw import plugin
 from pptpgw.auth.eap import EAP
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.build import linkSettings
-from pptpgw.config import Configuration, parse
+from pptpgw.config import discovery
+from pptpgw.config.configuration import Configuration, parse
+from pptpgw.config.environment import Environment
+from pptpgw.config.section import LinkSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Claim,
@@ -30,9 +32,7 @@ from pptpgw.interfaces import (
     IPeerResults,
     IVerdicts,
 )
-from pptpgw.network.environment import Environment
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
-from pptpgw.section import LinkSection
 from pptpgw.testing import Frame
 from pptpgw.wire import ppp
 from tests import distribution, test_gateway
@@ -134,7 +134,7 @@ def test_builtIn() -> None:
     Our own are plugins like any other's, found by name; the strongest that needs nothing but a
     password is the default.
     """
-    found = plugin.installed(IAuthenticationProtocol)
+    found = discovery.installed(IAuthenticationProtocol)
     assert list(found) == ["chap", "eap", "mschap", "mschapv2", "pap"]
     assert tuple(found[method.name] for method in BUILT_IN) == BUILT_IN
     assert Configuration().link.methods() == (MSCHAPV2,)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.auth.secrets import Secret, parse
+from pptpgw.config.kind import NO_UNICAST
 from pptpgw.error import ConfigurationError
-from pptpgw.kind import NO_UNICAST
 
 
 def found(content: bytes, client: bytes = b"user", server: bytes = b"gw") -> Secret:

@@ -90,7 +90,7 @@ def serve(kind: str, folder: Path) -> None:
     from twisted.python.logfile import LogFile
 
     from pptpgw.auth.accounts import AccountsChecker
-    from pptpgw.config import load
+    from pptpgw.config.configuration import load
     from pptpgw.radius.checker import RADIUSChecker
     from pptpgw.service import GatewayService
     from pptpgw.store.store import Store

@@ -19,6 +19,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from pptpgw.config.environment import Environment
 from pptpgw.datapath.channel import Channel
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
@@ -28,7 +29,6 @@ from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.network.ipx.network import IPX, IPXFactory
 from pptpgw.network.mpls.network import MPLS, MPLSFactory

@@ -63,10 +63,10 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
     from twisted.internet.epollreactor import EPollReactor
     from zope.interface import implementer
 
+    from pptpgw.config.environment import Environment
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import IChannelOwner, MPPEParameters
-    from pptpgw.network.environment import Environment
     from pptpgw.ports.gre import GREPort
     from pptpgw.ports.tun import TUNPort
     from pptpgw.pptp.owner import Ends

@@ -116,7 +116,7 @@ def serve(folder: Path) -> None:
 
     from pptpgw.auth.checkers import ChapSecretsChecker
     from pptpgw.collector import Collector
-    from pptpgw.config import load
+    from pptpgw.config.configuration import load
     from pptpgw.service import GatewayService
 
     log = LogFile.fromFullPath(str(folder / "twistd.log"))

@@ -16,12 +16,12 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork
-from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pptpgw import config
 from pptpgw.auth import secrets
+from pptpgw.config import configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.filter import Filter
 from pptpgw.session import hours
@@ -22,7 +22,7 @@ def _configuration(octets: bytes) -> None:
     A configuration file.
     """
     try:
-        config.parse(octets.decode("utf-8", "replace"), "pptpgw.toml")
+        configuration.parse(octets.decode("utf-8", "replace"), "pptpgw.toml")
     except ConfigurationError as error:
         assert str(error).startswith("pptpgw.toml: ")
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
 from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.network import FAILURE_LIMIT, Network
 from pptpgw.datapath.python import PythonDataPath

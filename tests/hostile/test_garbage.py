@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
 
+from pptpgw.config.section import Limits
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
 from pptpgw.line import Line
@@ -20,7 +21,6 @@ from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
 from pptpgw.ppp.link import Link
-from pptpgw.section import Limits
 from pptpgw.session.ending import REPORT_SECONDS
 from pptpgw.session.observer import SessionObserver
 from pptpgw.session.session import Session

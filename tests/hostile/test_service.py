@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from pptpgw import build
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config import Configuration, parse
+from pptpgw.config.configuration import Configuration, parse
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import Caller, IDataPath, INetwork, ISubscriber

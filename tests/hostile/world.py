@@ -21,13 +21,13 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import networkFactories
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.network.bridge.network import BridgeNetwork
-from pptpgw.network.environment import Environment
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels

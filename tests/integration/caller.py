@@ -33,10 +33,10 @@ from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from pptpgw import plugin
 from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
+from pptpgw.config import discovery
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.declaration import Rule
@@ -218,9 +218,9 @@ class Commands(LineOnlyReceiver):
         placed = Placed(len(self._calls))
         self._calls.append(placed)
         name, _, within = method.partition(":")
-        protocol = plugin.find(IAuthenticationProtocol, name)
+        protocol = discovery.find(IAuthenticationProtocol, name)
         if within:
-            protocol = EAPProtocol((plugin.find(IEAPMethod, within),))
+            protocol = EAPProtocol((discovery.find(IEAPMethod, within),))
         identity = Identity(user.encode(), password.encode(), (protocol,))
         encryption: Literal["require", "off"] = "require" if protocol.earnsKeys else "off"
         settings = LinkSettings(

@@ -12,7 +12,7 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.config import load
+from pptpgw.config.configuration import load
 from pptpgw.demo.selfcall import callOurselves
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService

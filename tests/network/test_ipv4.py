@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
@@ -27,7 +28,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.network import ipv4
-from pptpgw.network.environment import Environment
 from pptpgw.profile import Profile
 from pptpgw.session.pool import AddressPool
 from pptpgw.testing import CALLER

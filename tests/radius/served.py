@@ -20,12 +20,12 @@ from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.kind import NoSettings
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
-from pptpgw.kind import NoSettings
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs

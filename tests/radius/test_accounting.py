@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.cause import Cause, Termination
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.profile import Profile

@@ -13,19 +13,19 @@ from twisted.internet import reactor
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.section import RADIUS
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
-from pptpgw.kind import NoSettings
-from pptpgw.network.environment import Environment
 from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.radius import access
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, Request
 from pptpgw.radius.setup import makeClient
-from pptpgw.section import RADIUS
 from pptpgw.servers import Server
 from pptpgw.wire import chap
 from tests.change import changePassword, ntHash

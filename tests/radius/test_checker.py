@@ -23,19 +23,19 @@ from pptpgw.auth.eapmethod import RELAYED, RelayedClaim, RelayedCredentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.section import RADIUS, Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
-from pptpgw.kind import NoSettings
-from pptpgw.network.environment import Environment
 from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.radius.transport import Service
 from pptpgw.radius.udp import UDPTransport
-from pptpgw.section import RADIUS, Listen
 from pptpgw.servers import Server
 from pptpgw.wire import chap
 from tests.radius.wire import SECRET, Port, Wire, answer, asked

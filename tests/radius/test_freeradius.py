@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from twisted.internet import reactor
 
-from pptpgw.config import Configuration, parse
+from pptpgw.config.configuration import Configuration, parse
 from pptpgw.radius import accounting
 from pptpgw.radius.spool import WINDOW
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS, freePort

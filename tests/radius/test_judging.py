@@ -20,18 +20,18 @@ from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol, PAPProtocol
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.section import RADIUS
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
-from pptpgw.kind import NoSettings
-from pptpgw.network.environment import Environment
 from pptpgw.ppp.algorithm import Answer
 from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.setup import makeClient
-from pptpgw.section import RADIUS
 from pptpgw.servers import Server
 from pptpgw.wire import chap
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from pptpgw.config import Configuration, parse
+from pptpgw.config.configuration import Configuration, parse
 from pptpgw.error import ConfigurationError
 from pptpgw.radius.tls import endpointFor
 from pptpgw.servers import Server

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from pptpgw.config.section import Limits
 from pptpgw.error import Exhausted, Refused
 from pptpgw.profile import Profile
-from pptpgw.section import Limits
 from pptpgw.session.admission import Admission, isWithin, permit
 from pptpgw.session.places import Known
 

@@ -23,13 +23,13 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.filtered import FILTERED
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Refused
 from pptpgw.gateway import Gateway
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import Identity, LinkSettings

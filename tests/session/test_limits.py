@@ -11,9 +11,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from pptpgw.cause import Cause, Termination, codeOf
+from pptpgw.config.section import Limits
 from pptpgw.counting.counters import Counters
 from pptpgw.profile import Profile
-from pptpgw.section import Limits
 from pptpgw.session import hours
 from pptpgw.session.limits import HOURS_SECONDS, VOLUME_SECONDS, SessionLimits
 from pptpgw.session.session import Session

@@ -16,10 +16,10 @@ from pptpgw.auth.eap import EAP
 from pptpgw.auth.eapmethod import RELAYED, RelayedClaim
 from pptpgw.auth.eaptls import TLS, CertifiedClaim
 from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.config.section import Limits
 from pptpgw.error import Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.profile import Profile
-from pptpgw.section import Limits
 from pptpgw.session import lockout
 from pptpgw.session.lockout import (
     DISPLACED_LIMIT,

@@ -14,9 +14,9 @@ from twisted.internet import reactor as globalReactor
 from twisted.internet.task import deferLater
 
 from pptpgw.auth.accounts import AccountsChecker
+from pptpgw.config.section import Limits
 from pptpgw.line import Line
 from pptpgw.ppp.exchange import OUTAGE
-from pptpgw.section import Limits
 from pptpgw.wire import chap, ppp
 from tests.limited import Placed, World
 from tests.postgresql import Server

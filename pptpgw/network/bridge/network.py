@@ -18,6 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
 from pptpgw.datapath.edges import Deliver
 from pptpgw.interfaces import (
     Caller,
@@ -28,7 +29,6 @@ from pptpgw.interfaces import (
     IPreparable,
     ISubscriber,
 )
-from pptpgw.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
 from pptpgw.log import Logger
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.network.bridge.switch import Port, Switch

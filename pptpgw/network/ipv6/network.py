@@ -28,6 +28,7 @@ from uuid import NAMESPACE_OID, uuid5
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
@@ -38,7 +39,6 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISubscriber,
 )
-from pptpgw.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv6 import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.network.behind import NetworksBehind

@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from pptpgw import interfaces
+from pptpgw.config.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, whole
 from pptpgw.interfaces import (
     Attachment,
     IEnvironment,
@@ -29,7 +30,6 @@ from pptpgw.interfaces import (
     IPreparable,
     ISubscriber,
 )
-from pptpgw.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, whole
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.network.ipx.dosbox import DOSBoxPort
 from pptpgw.network.ipx.router import Router

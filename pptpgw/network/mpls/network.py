@@ -25,6 +25,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute, key
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import Malformed
@@ -37,7 +38,6 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
-from pptpgw.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute, key
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.network.mpls.labels import LabelSwitch
 from pptpgw.ports.mpls import MPLSPort

@@ -18,10 +18,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.cause import Cause, Termination
+from pptpgw.config.kind import ENDPOINTS, key, whole
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ITunnel, ITunnelEnvironment, ITunnelFactory
-from pptpgw.kind import ENDPOINTS, key, whole
 from pptpgw.log import Logger
 from pptpgw.session.door import Door
 from pptpgw.tunnels.hdlc.call import HDLC

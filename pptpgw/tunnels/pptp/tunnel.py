@@ -16,6 +16,7 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw.config.kind import ENDPOINTS, key, seconds, whole
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -26,7 +27,6 @@ from pptpgw.interfaces import (
     ITunnelEnvironment,
     ITunnelFactory,
 )
-from pptpgw.kind import ENDPOINTS, key, seconds, whole
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.control import ControlFactory
 from pptpgw.ports.gre import GREPort

@@ -8,9 +8,9 @@ from twisted.cred.credentials import IUsernamePassword
 
 from pptpgw.auth.credentials import PAPCredentials
 from pptpgw.auth.eapmethod import EAPMethod
+from pptpgw.config.kind import NAME, key
 from pptpgw.error import Malformed
 from pptpgw.interfaces import EAPClaim, Grant, IEAPConversation, IEnvironment
-from pptpgw.kind import NAME, key
 from pptpgw.ppp.eappeer import MethodPeer
 from pptpgw.wire.eap import Method, Request
 

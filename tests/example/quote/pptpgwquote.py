@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from pptpgw import interfaces
+from pptpgw.config.kind import NAME, NoSettings, key
 from pptpgw.error import ConfigurationError, Exhausted
-from pptpgw.kind import NAME, NoSettings, key
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import Option
 from pptpgw.session.observer import SessionObserver

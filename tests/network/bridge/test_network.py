@@ -15,7 +15,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError
@@ -29,7 +30,6 @@ from pptpgw.interfaces import (
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory, BridgeNetwork
 from pptpgw.network.bridge.switch import ELSEWHERE, TOO_MANY
-from pptpgw.network.environment import Environment
 from pptpgw.ports.bridge import BridgePort
 from pptpgw.profile import Profile
 from pptpgw.testing import CALLER

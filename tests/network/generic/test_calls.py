@@ -13,6 +13,7 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Declaration, Rule
 from pptpgw.declared import shipped
@@ -20,7 +21,6 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.testing import CALLER

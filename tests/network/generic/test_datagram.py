@@ -16,9 +16,9 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Destination
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.datagram import MALFORMED, NOT_SENT, STRANGER
 from pptpgw.network.generic.network import GenericNetwork
 from tests.network.generic.declared import Session, declare, opened

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.hub import COPIES, MULTIPLIED
 from pptpgw.network.generic.network import GenericNetwork
 from tests.network.generic.declared import declare, opened

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pptpgw import plugin
+from pptpgw.config import discovery
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Destination, Rule
 from pptpgw.declared import shipped
 from pptpgw.interfaces import INetwork, INetworkFactory, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic.network import Generic, GenericFactory, GenericNetwork, Values
 from pptpgw.profile import Profile
 from pptpgw.testing import CALLER
@@ -141,7 +141,7 @@ class TestFactory:
         """
         What comes with the gateway is found as any plugin is.
         """
-        factory = plugin.find(INetworkFactory, name)
+        factory = discovery.find(INetworkFactory, name)
         assert factory.description == shipped()[name].description
         network = factory.makeNetwork(factory.settings(), environment())
         assert verifyObject(INetwork, network)

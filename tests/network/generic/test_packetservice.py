@@ -12,11 +12,11 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Destination
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession
-from pptpgw.network.environment import Environment
 from pptpgw.network.generic import packetservice
 from pptpgw.network.generic.network import GenericNetwork
 from tests.network.generic.declared import declare, opened

@@ -39,14 +39,14 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
-from pptpgw.network.environment import Environment
 from pptpgw.network.ipv4 import IPv4Factory
 from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.settings import Identity, LinkSettings

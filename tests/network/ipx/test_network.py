@@ -20,7 +20,8 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -32,7 +33,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
-from pptpgw.network.environment import Environment
 from pptpgw.network.ipx import network
 from pptpgw.network.ipx.routing import UPDATE_SECONDS
 from pptpgw.ppp.automaton import State

@@ -18,7 +18,8 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError
@@ -32,7 +33,6 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.mpls import MPLSCP
-from pptpgw.network.environment import Environment
 from pptpgw.network.mpls import network as mpls
 from pptpgw.network.mpls.labels import NO_ROUTE
 from pptpgw.ports.mpls import MPLSPort

@@ -17,16 +17,16 @@ from zope.interface import implementer
 
 from pptpgw.client import ClientCall
 from pptpgw.clock import steady
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.section import Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.interfaces import ICallTaker
 from pptpgw.log import Quota
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network.environment import Environment
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.section import Listen
 from pptpgw.session.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.hdlc.chat import parseChat

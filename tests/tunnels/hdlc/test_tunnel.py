@@ -14,7 +14,9 @@ from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config import Configuration
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.section import Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -27,8 +29,6 @@ from pptpgw.interfaces import (
     Refusal,
 )
 from pptpgw.log import Quota
-from pptpgw.network.environment import Environment
-from pptpgw.section import Listen
 from pptpgw.session.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.hdlc import wire

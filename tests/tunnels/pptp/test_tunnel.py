@@ -19,8 +19,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw import plugin
-from pptpgw.config import Configuration
+from pptpgw.config import discovery
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.config.section import Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -34,8 +36,6 @@ from pptpgw.interfaces import (
     Refusal,
 )
 from pptpgw.log import Quota
-from pptpgw.network.environment import Environment
-from pptpgw.section import Listen
 from pptpgw.session.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPSettings, PPTPTunnel
@@ -78,7 +78,7 @@ class World:
             Known(clock.seconds, 10),
             Environment.of(clock, Configuration()),
         )
-        factory = plugin.find(ITunnelFactory, "pptp")
+        factory = discovery.find(ITunnelFactory, "pptp")
         self.tunnel = factory.makeTunnel(PPTPSettings(**settings), self.environment)
         assert isinstance(self.tunnel, PPTPTunnel)
 
@@ -115,7 +115,7 @@ async def connected(port: int) -> Any:
 
 def test_interfaces() -> None:
     world = World(MemoryReactorClock())
-    assert verifyObject(ITunnelFactory, plugin.find(ITunnelFactory, "pptp"))
+    assert verifyObject(ITunnelFactory, discovery.find(ITunnelFactory, "pptp"))
     assert verifyObject(ITunnelEnvironment, world.environment)
     assert verifyObject(ICallTaker, world.calls)
     for interface in (ITunnel, IPreparable, IHealth):

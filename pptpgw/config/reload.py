@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pptpgw.config import SECTIONS, Configuration
+from pptpgw.config.configuration import SECTIONS, Configuration
+from pptpgw.config.table import keysOf
 from pptpgw.interfaces import INetwork, IReloadable
-from pptpgw.table import keysOf
 
 
 @dataclass(frozen=True, slots=True)

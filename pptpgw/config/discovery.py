@@ -98,7 +98,7 @@ Every kind of plugin, by the interface that its plugins provide.
 
 _BUILT_IN = "twisted.plugins.pptpgw_plugin"
 
-_PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 """
 Where pptpgw runs from its source, this names its entry points, some perhaps since it was installed.
 """

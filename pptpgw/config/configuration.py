@@ -2,7 +2,7 @@
 The configuration as one typed, frozen value, L{Configuration}, made of a TOML file and of the
 defaults of all keys that the file leaves out.
 
-The keys are the attributes of the dataclasses in L{pptpgw.section}. A plugin has a section
+The keys are the attributes of the dataclasses in L{pptpgw.config.section}. A plugin has a section
 of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to the plugins.
 """
 
@@ -14,12 +14,10 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pptpgw import plugin
-from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IEAPMethod
-from pptpgw.kind import NoSettings
-from pptpgw.secrecy import assertPrivate
-from pptpgw.section import (
+from pptpgw.config import discovery as plugin
+from pptpgw.config.kind import NoSettings
+from pptpgw.config.secrecy import assertPrivate
+from pptpgw.config.section import (
     EAP,
     RADIUS,
     Accounts,
@@ -33,8 +31,10 @@ from pptpgw.section import (
     NetworkSection,
     Plugins,
 )
+from pptpgw.config.table import keysOf, known, sectionOf
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import IEAPMethod
 from pptpgw.servers import SECRET
-from pptpgw.table import keysOf, known, sectionOf
 
 
 @dataclass(frozen=True, slots=True)

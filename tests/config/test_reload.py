@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.reload} and L{pptpgw.ports.signals}, and of the services that use them.
+Tests of L{pptpgw.config.reload} and L{pptpgw.ports.signals}, and of the services that use them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.testing import MemoryReactorClock
 
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config import parse
+from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.network.ipv4 import IPv4Network
 from pptpgw.ports.signals import Signals

@@ -15,8 +15,10 @@ import pytest
 from twisted.cred.strcred import ICheckerFactory
 from twisted.plugin import CachedDropin, getPlugins
 
-from pptpgw import __version__, plugin
-from pptpgw.config import parse
+from pptpgw import __version__
+from pptpgw.config import discovery
+from pptpgw.config.configuration import parse
+from pptpgw.config.discovery import KINDS, NotInstalled, choose, find, installed, specification
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAddressPoolFactory,
@@ -26,14 +28,6 @@ from pptpgw.interfaces import (
     ISessionObserverFactory,
 )
 from pptpgw.network import ipv4
-from pptpgw.plugin import (
-    KINDS,
-    NotInstalled,
-    choose,
-    find,
-    installed,
-    specification,
-)
 from tests import distribution
 from tests.distribution import Site, checker, observer
 
@@ -169,7 +163,7 @@ def test_oneFaultIsLoggedOnce(site: Site) -> None:
         installed(ISessionObserverFactory)
         installed(ICheckerFactory)
     assert len(site.warnings) == 2
-    assert plugin.faults == site.warnings
+    assert discovery.faults == site.warnings
 
 
 def test_anInterruptIsNoFaultOfAPlugin(site: Site) -> None:
@@ -375,7 +369,7 @@ def test_whatTheInstallationLacksOfTheSourceIsToldHowToHave(site: Site) -> None:
 
 
 def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, IPlugged, plugin.Kind("plug", "--plug", "pptpgw.plug"))
+    monkeypatch.setitem(KINDS, IPlugged, discovery.Kind("plug", "--plug", "pptpgw.plug"))
     with pytest.raises(
         ConfigurationError, match=r'^--plug: no plug is called "x": none is installed$'
     ):

@@ -1,6 +1,6 @@
 """
 The reader of TOML tables: it makes values of a dataclass whose attributes are rows of
-L{pptpgw.kind.key}, and says what is wrong with each key.
+L{pptpgw.config.kind.key}, and says what is wrong with each key.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pptpgw.kind import Fault, ValueKind, exactly, shown
+from pptpgw.config.kind import Fault, ValueKind, exactly, shown
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from pptpgw.config import Configuration, sectionName
+from pptpgw.config.configuration import Configuration, sectionName
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IEnvironment, IKernelInterface
 from pptpgw.session.current import Sessions

@@ -13,13 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from pptpgw import plugin
-from pptpgw.declaration import Declaration
-from pptpgw.declared import GENERIC
-from pptpgw.error import ConfigurationError
-from pptpgw.filter import ALLOWED, Filter
-from pptpgw.interfaces import IAuthenticationProtocol
-from pptpgw.kind import (
+from pptpgw.config import discovery
+from pptpgw.config.kind import (
     ADDRESSES,
     BITS,
     BOOLEAN,
@@ -46,8 +41,13 @@ from pptpgw.kind import (
     shown,
     whole,
 )
+from pptpgw.config.table import tables
+from pptpgw.declaration import Declaration
+from pptpgw.declared import GENERIC
+from pptpgw.error import ConfigurationError
+from pptpgw.filter import ALLOWED, Filter
+from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.servers import IDENTIFIER, DynamicClient, Server
-from pptpgw.table import tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,9 @@ class LinkSection:
         @raise ConfigurationError: one isn't installed, callers can't tell two of them from each
             other, or none earns the keys that encryption needs.
         """
-        found = strongestFirst(plugin.choose(IAuthenticationProtocol, self.authentication).values())
+        found = strongestFirst(
+            discovery.choose(IAuthenticationProtocol, self.authentication).values()
+        )
         setting = f"[link] authentication = {shown(self.authentication)}"
         options: dict[tuple[int, bytes], str] = {}
         for method in found:
@@ -123,7 +125,7 @@ class LinkSection:
                     f"{setting}: callers can't tell {same} from {method.name}, so it is either"
                 )
         if self.encryption == "require" and not any(method.earnsKeys for method in found):
-            every = plugin.installed(IAuthenticationProtocol).values()
+            every = discovery.installed(IAuthenticationProtocol).values()
             able = ", ".join(one.name for one in every if one.earnsKeys)
             raise ConfigurationError(
                 f'{setting}: encryption = "require" needs one that earns MPPE keys: {able}'

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.config} and L{pptpgw.kind}.
+Tests for L{pptpgw.config.configuration} and L{pptpgw.config.kind}.
 """
 
 import re
@@ -14,23 +14,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw import plugin
-from pptpgw.config import MOVED, SECTIONS, Configuration, load, parse
+from pptpgw.config import discovery
+from pptpgw.config.configuration import MOVED, SECTIONS, Configuration, load, parse
+from pptpgw.config.section import LinkSection, NamedFilter
+from pptpgw.config.table import keysOf
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.filter import ALLOWED
 from pptpgw.interfaces import INetworkFactory, ITunnelFactory
 from pptpgw.network.ipv4 import IPv4Factory
-from pptpgw.section import LinkSection, NamedFilter
-from pptpgw.table import keysOf
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnelFactory
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 FACTORIES: dict[str, Any] = {
-    **plugin.installed(ITunnelFactory),
-    **plugin.installed(INetworkFactory),
+    **discovery.installed(ITunnelFactory),
+    **discovery.installed(INetworkFactory),
 }
 """
 The plugins that have sections, by name.

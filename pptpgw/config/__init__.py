@@ -1,0 +1,3 @@
+"""
+The configuration: TOML to one typed value, and the plugins that it names.
+"""
