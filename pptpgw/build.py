@@ -49,9 +49,9 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
 from pptpgw.radius.setup import makeClient
-from pptpgw.records import AuditFile
-from pptpgw.reservation import Reservation
-from pptpgw.session.ledger import Ledger
+from pptpgw.sessions.ledger import Ledger
+from pptpgw.sessions.records import AuditFile
+from pptpgw.sessions.reservation import Reservation
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages
 from pptpgw.tunnels.environment import TunnelEnvironment

@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.config.section import Limits
 from pptpgw.counting.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
@@ -34,20 +33,21 @@ from pptpgw.interfaces import (
     ISubscriber,
     Refusal,
 )
-from pptpgw.line import Line
 from pptpgw.log import Logger, Quota
-from pptpgw.making import Returns
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.profile import Profile
-from pptpgw.seating import Seating
-from pptpgw.session.admission import Admission, isWithin
-from pptpgw.session.ending import Endings
-from pptpgw.session.limits import SessionLimits
-from pptpgw.session.lockout import Lockout
-from pptpgw.session.observer import tell, verified
-from pptpgw.session.places import Known
-from pptpgw.session.refusal import Refusals
-from pptpgw.session.session import Session
+from pptpgw.sessions.admission import Admission, isWithin
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.ending import Endings
+from pptpgw.sessions.limits import SessionLimits
+from pptpgw.sessions.line import Line
+from pptpgw.sessions.lockout import Lockout
+from pptpgw.sessions.making import Returns
+from pptpgw.sessions.observer import tell, verified
+from pptpgw.sessions.places import Known
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.refusal import Refusals
+from pptpgw.sessions.seating import Seating
+from pptpgw.sessions.session import Session
 from pptpgw.timing.slices import Burst, inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
 from pptpgw.wire.ppp import PAP

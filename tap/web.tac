@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from pptpgw.service import GatewayService
-from pptpgw.session.observer import SessionObserver
+from pptpgw.sessions.observer import SessionObserver
 from pptpgw.tap import Options
 
 LOCAL = "10.77.0.1"  # [ipv4] local

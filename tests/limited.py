@@ -22,7 +22,6 @@ from zope.interface import implementer
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
-from pptpgw.cause import Termination, codeOf
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.environment import Environment
 from pptpgw.config.section import Limits
@@ -39,10 +38,11 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.profile import Profile
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.pool import AddressPool
-from pptpgw.session.session import Session
+from pptpgw.sessions.cause import Termination, codeOf
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.pool import AddressPool
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 
 SERVER = "192.0.2.1"

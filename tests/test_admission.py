@@ -1,7 +1,7 @@
 """
-Tests of what L{pptpgw.gateway} and L{pptpgw.line} do with limits: storms of calls, users with too
-many sessions, guesses, sessions that end by themselves, and addresses that are given again. Callers
-and a gateway, in memory.
+Tests of what L{pptpgw.gateway} and L{pptpgw.sessions.line} do with limits: storms of calls, users
+with too many sessions, guesses, sessions that end by themselves, and addresses that are given
+again. Callers and a gateway, in memory.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from ipaddress import IPv4Network
 import pytest
 
 from pptpgw.auth.protocols import MSCHAPV2, PAP
-from pptpgw.cause import Termination
 from pptpgw.declared import shipped
 from pptpgw.log import PER_SOURCE
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.profile import Profile
-from pptpgw.session.ending import REPORT_SECONDS
+from pptpgw.sessions.cause import Termination
+from pptpgw.sessions.ending import REPORT_SECONDS
+from pptpgw.sessions.profile import Profile
 from tests.limited import Made, Placed, World, worlds
 
 make = pytest.fixture(worlds)

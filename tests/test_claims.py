@@ -12,10 +12,10 @@ import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.cause import Cause, Termination
 from pptpgw.ppp.settings import Identity
-from pptpgw.profile import Profile
-from pptpgw.session.places import GRACE
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.places import GRACE
+from pptpgw.sessions.profile import Profile
 from pptpgw.wire import chap, ppp
 from tests.limited import Made, Placed, World, worlds
 

@@ -38,7 +38,6 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
-from pptpgw.line import SILENCE_SECONDS
 from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
@@ -48,9 +47,10 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.pool import AddressPool
-from pptpgw.session.session import Session
+from pptpgw.sessions.line import SILENCE_SECONDS
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.pool import AddressPool
+from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, answering, joined
 from pptpgw.wire import ppp
 from pptpgw.wire.ppp import IPV4

@@ -32,7 +32,7 @@ What only ports and the data path may import: system calls are theirs.
 
 MAY_CALL_THE_SYSTEM = {"ports", "datapath"}
 
-LOGS_ITSELF = {"pptpgw.session.audit"}
+LOGS_ITSELF = {"pptpgw.sessions.audit"}
 """
 The audit's events go to its own observer, which writes JSON.
 """

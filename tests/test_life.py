@@ -67,7 +67,7 @@ class Living(Service):
 
 OBSERVER = """
 from common import *
-from pptpgw.session.observer import SessionObserver
+from pptpgw.sessions.observer import SessionObserver
 
 
 @dataclass(frozen=True)

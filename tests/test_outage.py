@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from pptpgw.error import Exhausted, Unavailable
 from pptpgw.ppp.exchange import OUTAGE, VERIFICATION_SECONDS
 from pptpgw.pptp.connection import ControlConnection
-from pptpgw.session.outage import QUIET_SECONDS
+from pptpgw.sessions.outage import QUIET_SECONDS
 from pptpgw.wire import ppp
 from pptpgw.wire.pptp import CallDisconnectNotify, Message
 from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError

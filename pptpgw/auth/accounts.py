@@ -28,8 +28,8 @@ from pptpgw.config.section import Accounts
 from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable, IEnvironment
 from pptpgw.log import Logger
-from pptpgw.naming import nameOf
 from pptpgw.ppp.mschap import ntPasswordHash
+from pptpgw.sessions.naming import nameOf
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.store.record import Account
 

@@ -18,8 +18,8 @@ from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ICertifiedName, IConfigurable, IEnvironment
 from pptpgw.log import Logger
-from pptpgw.naming import nameOf
-from pptpgw.profile import Profile
+from pptpgw.sessions.naming import nameOf
+from pptpgw.sessions.profile import Profile
 
 # The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
 # 20,000 users, takes it a fraction of a second, and only after it was changed.

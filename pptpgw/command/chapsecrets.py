@@ -12,9 +12,9 @@ from pptpgw.auth.secrets import WILDCARD, Secret, Secrets, parse
 from pptpgw.command.base import Named, shown
 from pptpgw.command.judge import judge
 from pptpgw.error import ConfigurationError
-from pptpgw.naming import nameOf
 from pptpgw.ports.terminal import onInterrupt
-from pptpgw.profile import Profile
+from pptpgw.sessions.naming import nameOf
+from pptpgw.sessions.profile import Profile
 from pptpgw.store.attribute import ATTRIBUTES
 from pptpgw.store.error import Taken
 from pptpgw.store.interface import IStore

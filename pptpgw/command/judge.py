@@ -9,8 +9,8 @@ from collections.abc import Collection
 from pptpgw.config.configuration import Configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.network.ipv4 import IPv4, IPv4Factory, gatewaysOwn
-from pptpgw.profile import Profile
-from pptpgw.session.pool import AddressPoolFactory, ownedOf
+from pptpgw.sessions.pool import AddressPoolFactory, ownedOf
+from pptpgw.sessions.profile import Profile
 
 
 def judge(configuration: Configuration, profile: Profile) -> None:

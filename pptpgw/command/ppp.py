@@ -42,7 +42,7 @@ from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import onInterrupt, outliveReader, rawInput
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
-from pptpgw.session.observer import SessionObserver
+from pptpgw.sessions.observer import SessionObserver
 from pptpgw.tunnels.hdlc.chat import Step, parseChat
 from pptpgw.tunnels.hdlc.client import ChatEndpoint, HDLCClientFactory
 from pptpgw.tunnels.hdlc.port import PseudoterminalPort

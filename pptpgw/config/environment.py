@@ -13,8 +13,8 @@ from zope.interface import implementer
 from pptpgw.config.configuration import Configuration, sectionName
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IEnvironment, IKernelInterface
-from pptpgw.session.current import Sessions
-from pptpgw.session.gate import Filters
+from pptpgw.sessions.current import Sessions
+from pptpgw.sessions.gate import Filters
 from pptpgw.store.interface import IStore
 
 

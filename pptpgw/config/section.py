@@ -45,9 +45,9 @@ from pptpgw.config.table import tables
 from pptpgw.declaration import Declaration
 from pptpgw.declared import GENERIC
 from pptpgw.error import ConfigurationError
-from pptpgw.filter import ALLOWED, Filter
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.servers import IDENTIFIER, DynamicClient, Server
+from pptpgw.sessions.filter import ALLOWED, Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class NamedFilter:
     C{[[network.filter]]}: rules that decide which packets pass, for accounts that name them.
 
     @ivar name: the name by which accounts choose the filter.
-    @ivar rules: the rules, each of the form L{pptpgw.filter.ALLOWED}.
+    @ivar rules: the rules, each of the form L{pptpgw.sessions.filter.ALLOWED}.
     """
 
     name: str = key(NAME)

@@ -31,7 +31,7 @@ from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ports import privileges
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
-from pptpgw.session.observer import SessionObserver
+from pptpgw.sessions.observer import SessionObserver
 
 CONFIGURATION = """
 [listen]

@@ -17,7 +17,7 @@ from pptpgw.interfaces.caller import Caller
 from pptpgw.interfaces.checker import IClaimCredentials
 from pptpgw.interfaces.environment import IEnvironment
 from pptpgw.interfaces.keys import IKeys
-from pptpgw.naming import accountName, folded, nameOf
+from pptpgw.sessions.naming import accountName, folded, nameOf
 
 
 class ISubscriber(Interface):
@@ -30,7 +30,9 @@ class ISubscriber(Interface):
         "The addresses that the user may have, a tuple of IPv4Network, the first one meant for it; "
         "None: any from the pool."
     )
-    profile = Attribute("The whole of what its account allows, a L{pptpgw.profile.Profile}.")
+    profile = Attribute(
+        "The whole of what its account allows, a L{pptpgw.sessions.profile.Profile}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ class IAuthenticationProtocol(IPlugin):
     packets later the peer knows. If the checker must ask the peer for more (a RADIUS server's
     Access-Challenge), the protocol's claims are of a class of its own, whose L{credentials} let the
     checker send a request to the peer and wait for the response, all within one login. Such a claim
-    is L{Claim.relayed}, and may take longer than L{pptpgw.session.lockout.JUDGING_SECONDS}, which
+    is L{Claim.relayed}, and may take longer than L{pptpgw.sessions.lockout.JUDGING_SECONDS}, which
     is for claims that a checker judges alone.
     """
 

@@ -18,7 +18,7 @@ class IEnvironment(Interface):
     configuration = Attribute("The whole L{pptpgw.config.configuration.Configuration}.")
     counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no session.")
     sessions = Attribute(
-        "The current sessions, an iterable of L{pptpgw.session.session.Session} with a length."
+        "The current sessions, an iterable of L{pptpgw.sessions.session.Session} with a length."
     )
     radius = Attribute(
         "The L{pptpgw.radius.client.RADIUSClient} that asks the servers of C{[radius]}; None if "
@@ -33,7 +33,7 @@ class IEnvironment(Interface):
     interface = Attribute(
         "The data path's L{IKernelInterface}; None if it has none, and until the data path is made."
     )
-    filters = Attribute("The L{pptpgw.session.gate.Filters} that accounts may name.")
+    filters = Attribute("The L{pptpgw.sessions.gate.Filters} that accounts may name.")
     addresses = Attribute(
         "The addresses that callers dial, a tuple of IPv4Address: [listen] addresses."
     )

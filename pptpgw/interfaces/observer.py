@@ -18,7 +18,7 @@ class ISessionObserver(Interface):
     """
     An observer of sessions. Exceptions that it raises are logged and go no further.
 
-    L{pptpgw.session.observer.SessionObserver} is an implementation to derive from.
+    L{pptpgw.sessions.observer.SessionObserver} is an implementation to derive from.
     """
 
     def sessionStarted(session: Any) -> None:
@@ -48,11 +48,11 @@ class ISessionObserver(Interface):
 
     def sessionEnded(session: Any, cause: str) -> Deferred[Any] | None:
         """
-        The session is over; L{pptpgw.cause.codeOf} gives the code of the cause.
+        The session is over; L{pptpgw.sessions.cause.codeOf} gives the code of the cause.
 
         @return: None, or a Deferred that fires when the end is accounted for. The addresses of the
             session aren't given again before that, or before
-            L{pptpgw.session.ending.REPORT_SECONDS} have passed.
+            L{pptpgw.sessions.ending.REPORT_SECONDS} have passed.
         """
 
     def callerRefused(caller: str, name: str, method: str, reason: str) -> None:

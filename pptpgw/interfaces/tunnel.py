@@ -51,8 +51,9 @@ class ICallOwner(Interface):
         """
         The call is over. This is called exactly once for each call that was accepted or placed.
 
-        @param cause: why; L{pptpgw.cause.codeOf} gives its code, which is C{PORT_PREEMPTED} only
-            where the tunnel itself ended the call to make room for a newer caller.
+        @param cause: why; L{pptpgw.sessions.cause.codeOf} gives its code, which is
+            C{PORT_PREEMPTED} only where the tunnel itself ended the call to make room for a newer
+            caller.
         """
 
 
@@ -93,8 +94,8 @@ class ICall(Interface):
         """
         End the call. This does nothing if the call is over or ending.
 
-        @param cause: why; L{pptpgw.cause.codeOf} gives its code, from which the tunnel chooses
-            codes of its own.
+        @param cause: why; L{pptpgw.sessions.cause.codeOf} gives its code, from which the tunnel
+            chooses codes of its own.
         """
 
     def authenticated(grant: Grant) -> None:
@@ -136,7 +137,7 @@ class ITunnelEnvironment(Interface):
     quota = Attribute("The L{pptpgw.log.Quota} of lines of the log that peers can cause.")
     known = Attribute(
         "The addresses from which somebody has logged in lately, a "
-        "L{pptpgw.session.places.Known}: a tunnel that limits connections keeps theirs."
+        "L{pptpgw.sessions.places.Known}: a tunnel that limits connections keeps theirs."
     )
     environment = Attribute("The L{IEnvironment} that plugins of every kind are given.")
 

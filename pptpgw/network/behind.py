@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from pptpgw.error import Refused
 from pptpgw.log import Logger
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 
 Address = IPv4Address | IPv6Address
 N = TypeVar("N", IPv4Network, IPv6Network)

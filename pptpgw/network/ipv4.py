@@ -6,7 +6,7 @@ The rules:
  - What an account names comes before what the configuration says: addresses, pool, name servers,
    a smaller MTU.
  - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
- - Where an account names a filter, L{pptpgw.session.gate} says what passes.
+ - Where an account names a filter, L{pptpgw.sessions.gate} says what passes.
  - The configuration may change while sessions last. New sessions get what it says then; an address
    that is in no pool any more stays its session's to the end.
 """
@@ -57,9 +57,9 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
 from pptpgw.network.behind import NetworksBehind
-from pptpgw.profile import Profile
-from pptpgw.session.gate import Gate
-from pptpgw.session.pool import ownedOf
+from pptpgw.sessions.gate import Gate
+from pptpgw.sessions.pool import ownedOf
+from pptpgw.sessions.profile import Profile
 from pptpgw.timing.lifecycle import Stages
 
 

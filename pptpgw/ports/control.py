@@ -23,7 +23,6 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger, Quota
 from pptpgw.pptp.call import Channels
@@ -32,8 +31,9 @@ from pptpgw.pptp.connection import ConnectionOwner, ControlConnection
 from pptpgw.pptp.owner import ControlTransport
 from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.session.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
-from pptpgw.session.places import Known
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
+from pptpgw.sessions.places import Known
 from pptpgw.timing.slices import inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
 

@@ -33,8 +33,8 @@ from pptpgw.log import Logger, escape
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.ncp.ipv6 import IPV6CP
 from pptpgw.ports.script import Run, check
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.session import Session
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
 
 _DEVICE = "none"

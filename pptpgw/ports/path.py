@@ -31,8 +31,8 @@ from pptpgw.interfaces import (
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.device import Device
 from pptpgw.ports.machine import lackingFile
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.session import Session
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.session import Session
 
 
 @implementer(IHealth)

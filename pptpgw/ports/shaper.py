@@ -33,8 +33,8 @@ from pptpgw.ports.classes import Direction, NotShaped, judge
 from pptpgw.ports.rtnetlink import Kernel, Message, RequestSocket, readLink
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.session import Session
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.session import Session
 from pptpgw.timing.slices import inSlices
 
 SUFFIX = "-in"

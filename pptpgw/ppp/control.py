@@ -24,11 +24,11 @@ from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.error import Malformed
 from pptpgw.log import readable
 from pptpgw.ppp.automaton import Automaton, Event, State
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.wire.ppp import (
     CODE_REJECT,
     CONFIGURE_ACK,

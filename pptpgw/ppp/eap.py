@@ -33,7 +33,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.error import Malformed, Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Claim,
@@ -53,6 +52,7 @@ from pptpgw.ppp.exchange import (
     Authenticate,
     Exchange,
 )
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.wire import eap
 
 # The longest name that RADIUS can carry (RFC 2865 section 5.1).

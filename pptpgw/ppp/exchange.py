@@ -27,10 +27,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 from pptpgw.log import Logger
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 
 # Seconds between two transmissions, and how many there are (pppd's defaults).

@@ -24,7 +24,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination, asCause
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Grant,
@@ -43,6 +42,7 @@ from pptpgw.ppp.lcpoption import DEFAULT_ACCM, LCPSettings
 from pptpgw.ppp.network import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.sessions.cause import Cause, Termination, asCause
 from pptpgw.timing.timer import cancelled
 from pptpgw.wire import ppp
 

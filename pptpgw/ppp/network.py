@@ -24,7 +24,6 @@ from dataclasses import replace
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.interfaces import (
     Attachments,
     Grant,
@@ -39,6 +38,7 @@ from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
 
 # How many packets of protocols that can't be served yet are kept.

@@ -18,7 +18,7 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     INetworkProtocol,
 )
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.wire import ppp
 
 

@@ -28,7 +28,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination, codeOf
 from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
@@ -44,6 +43,7 @@ from pptpgw.interfaces import (
 from pptpgw.pptp.owner import Ends, tell
 from pptpgw.pptp.rules import Role, State
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
 from pptpgw.wire.pptp import (
     CallClearRequest,

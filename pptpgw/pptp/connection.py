@@ -13,7 +13,6 @@ from typing import Protocol as TypingProtocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.interfaces import ICallOwner
@@ -23,6 +22,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.owner import ControlTransport, tell
 from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 from pptpgw.wire.framing import Framing
 from pptpgw.wire.pptp import (

@@ -6,10 +6,10 @@ One function a message: C{pptp_NAME} takes it, C{refuse_NAME} answers with a ref
 
 from __future__ import annotations
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.error import Exhausted
 from pptpgw.log import readable
 from pptpgw.pptp.call import Call, CallConnection, CallState
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.wire.pptp import (
     PROTOCOL_VERSION,
     CallClearRequest,

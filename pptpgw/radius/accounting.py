@@ -27,7 +27,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.cause import Termination, codeOf
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
@@ -51,8 +50,9 @@ from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import ACCOUNTING_REQUEST, Reply, Request
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.session import Session
+from pptpgw.sessions.cause import Termination, codeOf
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
 
 SHORTEST_INTERVAL = 60.0

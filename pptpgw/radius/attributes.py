@@ -24,8 +24,8 @@ from typing import Any
 from pptpgw.config.kind import isUnicast
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
-from pptpgw.profile import Profile
 from pptpgw.radius.packet import Packet, decode
+from pptpgw.sessions.profile import Profile
 
 SMALLEST_INTERIM = 60
 """

@@ -20,7 +20,7 @@ from struct import Struct, error
 from pptpgw.error import Malformed
 from pptpgw.radius.nas import NAS, ipv4
 from pptpgw.radius.packet import LONGEST_VALUE, Request
-from pptpgw.session.session import Session
+from pptpgw.sessions.session import Session
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
 """

@@ -31,12 +31,10 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
-from pptpgw.profile import Profile
 from pptpgw.radius.attributes import applied
 from pptpgw.radius.meaning import ErrorCause, Refusal, check, find
 from pptpgw.radius.nas import NAS
@@ -49,7 +47,9 @@ from pptpgw.radius.packet import (
     dictionary,
 )
 from pptpgw.radius.signature import reply, requestAuthenticator, signed
-from pptpgw.session.session import Session
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 
 REMEMBERED = 8192
 """

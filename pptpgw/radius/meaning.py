@@ -20,7 +20,7 @@ from typing import Any
 from pptpgw.radius.attributes import read
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import COA_REQUEST, Packet, decode, dictionary
-from pptpgw.session.session import Session
+from pptpgw.sessions.session import Session
 
 _FRAMED = 2
 

@@ -27,7 +27,7 @@ from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Service
-from pptpgw.session.session import Session
+from pptpgw.sessions.session import Session
 
 _MEBIBYTE = 1 << 20
 

@@ -29,8 +29,8 @@ from pptpgw.config.kind import (
     whole,
 )
 from pptpgw.error import ConfigurationError
-from pptpgw.profile import Profile
-from pptpgw.session import hours
+from pptpgw.sessions import hours
+from pptpgw.sessions.profile import Profile
 
 DEFAULT = "*"
 """

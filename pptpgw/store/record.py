@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.store.attribute import decode, profileOf
 
 
@@ -83,7 +83,7 @@ class SessionRecord:
     A session, as far as it has come: each call of the store's is given the whole of it, so that the
     order in which calls reach the database doesn't matter.
 
-    @ivar identifier: L{pptpgw.session.session.Session.identifier}.
+    @ivar identifier: L{pptpgw.sessions.session.Session.identifier}.
     @ivar user: the user's name.
     @ivar gateway: which gateway it is of, where several share a store.
     @ivar caller: the address that the call came from.
@@ -93,7 +93,7 @@ class SessionRecord:
     @ivar addresses: what the user has, as text: addresses, prefixes.
     @ivar octetsReceived: from the user; C{octetsSent} to it; packets likewise.
     @ivar ended: when it ended; None: it goes on.
-    @ivar cause: why it ended, in words, and C{code}, its L{pptpgw.cause.Termination}.
+    @ivar cause: why it ended, in words, and C{code}, its L{pptpgw.sessions.cause.Termination}.
     """
 
     identifier: str

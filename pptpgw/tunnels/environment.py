@@ -13,7 +13,7 @@ from pptpgw.config.section import Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ICallTaker, IEnvironment, ITunnelEnvironment
 from pptpgw.log import Quota
-from pptpgw.session.places import Known
+from pptpgw.sessions.places import Known
 
 
 @implementer(ITunnelEnvironment)

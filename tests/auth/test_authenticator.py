@@ -32,7 +32,7 @@ from pptpgw.interfaces import (
     ISubscriber,
     IVerdicts,
 )
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 
 METHODS = (MSCHAPV2, MSCHAP, CHAP, PAP)
 # What --auth calls; it has no types of its own.

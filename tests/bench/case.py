@@ -32,8 +32,8 @@ from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.network.ipx.network import IPX, IPXFactory
 from pptpgw.network.mpls.network import MPLS, MPLSFactory
-from pptpgw.profile import Profile
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
 from pptpgw.wire import bridge, ipx, mpls
 from pptpgw.wire.checksum import checksum

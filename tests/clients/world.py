@@ -30,7 +30,7 @@ from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import ControlTransport
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.session.pool import AddressPool
+from pptpgw.sessions.pool import AddressPool
 from pptpgw.testing import answering
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode

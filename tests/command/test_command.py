@@ -19,7 +19,7 @@ from twisted.internet import reactor
 
 from pptpgw.command.main import run
 from pptpgw.ppp.mschap import ntPasswordHash
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.store import database
 from pptpgw.store.attribute import ATTRIBUTES
 from pptpgw.store.record import Account

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pptpgw.command.main import run
-from pptpgw.session.ledger import Ledger
+from pptpgw.sessions.ledger import Ledger
 from pptpgw.store.store import Store
 from tests.ports.running import running
 

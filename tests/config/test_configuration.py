@@ -20,9 +20,9 @@ from pptpgw.config.section import LinkSection, NamedFilter
 from pptpgw.config.table import keysOf
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
-from pptpgw.filter import ALLOWED
 from pptpgw.interfaces import INetworkFactory, ITunnelFactory
 from pptpgw.network.ipv4 import IPv4Factory
+from pptpgw.sessions.filter import ALLOWED
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnelFactory
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError
 from pptpgw.network.ipv4 import IPv4Network
 from pptpgw.ports.signals import Signals
-from pptpgw.profile import Profile
 from pptpgw.service import GatewayService
+from pptpgw.sessions.profile import Profile
 from pptpgw.tap import CommandService, Options
 from pptpgw.testing import CALLER
 

@@ -16,9 +16,9 @@ from pptpgw.datapath import network
 from pptpgw.datapath.filtered import FILTERED, FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.network import IPV4, IPV6
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.filter import Filter
 from pptpgw.interfaces import Attachment
-from pptpgw.session.gate import Gate
+from pptpgw.sessions.filter import Filter
+from pptpgw.sessions.gate import Gate
 from tests.clients.world import MemoryTUN
 
 ENDS = {IPV4: ("10.77.0.10", "198.51.100.2"), IPV6: ("fc00:0:1:7::a", "2001:db8::1")}

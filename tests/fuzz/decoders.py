@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from pptpgw.datapath import ip
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
-from pptpgw.filter import Filter
 from pptpgw.log import LONGEST, readable
 from pptpgw.ppp.eaptls import Reassembly
+from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.wire import (
     arp,

@@ -11,9 +11,9 @@ from itertools import pairwise
 from pptpgw.auth import secrets
 from pptpgw.config import configuration
 from pptpgw.error import ConfigurationError
-from pptpgw.filter import Filter
-from pptpgw.session import hours
-from pptpgw.session.hours import Hours
+from pptpgw.sessions import hours
+from pptpgw.sessions.filter import Filter
+from pptpgw.sessions.hours import Hours
 from tests.fuzz.reader import Target
 
 

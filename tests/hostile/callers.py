@@ -27,14 +27,14 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.line import Line
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.session.session import Session
+from pptpgw.sessions.line import Line
+from pptpgw.sessions.session import Session
 from pptpgw.testing import answering, joined
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire import ppp

@@ -11,12 +11,12 @@ from functools import cache, partial
 from typing import Any
 
 from pptpgw.datapath.channel import Channel
-from pptpgw.line import Line
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.link import Link
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.connection import ControlConnection
-from pptpgw.session.session import Session
+from pptpgw.sessions.line import Line
+from pptpgw.sessions.session import Session
 from tests.hostile.world import World
 
 

@@ -15,15 +15,15 @@ from twisted.internet.task import Clock, deferLater
 from pptpgw.config.section import Limits
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
-from pptpgw.line import Line
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
 from pptpgw.ppp.link import Link
-from pptpgw.session.ending import REPORT_SECONDS
-from pptpgw.session.observer import SessionObserver
-from pptpgw.session.session import Session
+from pptpgw.sessions.ending import REPORT_SECONDS
+from pptpgw.sessions.line import Line
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.session import Session
 from pptpgw.wire import ppp
 from tests.garbage import leftBy
 from tests.hostile.callers import KINDS, Caller

@@ -13,8 +13,8 @@ from pptpgw.network.bridge import switch
 from pptpgw.network.generic import hub
 from pptpgw.network.ipv6 import advertisement, dhcpv6
 from pptpgw.network.ipx import router, routing, table
+from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.ppp.link import OPENINGS
-from pptpgw.session.prefix import RESTING
 from pptpgw.wire import bridge, ipv6, ipx, neighbor, ppp
 from pptpgw.wire.dhcpv6 import MessageType
 from tests.hostile import packets

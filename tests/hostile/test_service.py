@@ -31,8 +31,8 @@ from pptpgw.ports.shaper import Shaper
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.service import GatewayService
-from pptpgw.session.ledger import Ledger
-from pptpgw.session.refusal import Refusals
+from pptpgw.sessions.ledger import Ledger
+from pptpgw.sessions.refusal import Refusals
 from pptpgw.timing.lifecycle import STOP_SECONDS
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPTunnel
 from pptpgw.wire.pptp import StartControlConnectionRequest, encode

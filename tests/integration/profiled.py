@@ -20,7 +20,7 @@ from twisted.python import usage
 from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.tap import CommandService, Options
 
 assert isinstance(reactor, ReactorBase)

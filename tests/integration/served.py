@@ -17,10 +17,10 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 
-from pptpgw.line import Line
 from pptpgw.network.ipv4 import IPv4Network
 from pptpgw.service import GatewayService
-from pptpgw.session.pool import AddressPool
+from pptpgw.sessions.line import Line
+from pptpgw.sessions.pool import AddressPool
 from pptpgw.tap import Options
 
 assert isinstance(reactor, ReactorBase)

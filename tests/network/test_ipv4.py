@@ -28,8 +28,8 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ncp.ipv4 import IPCP
 from pptpgw.network import ipv4
-from pptpgw.profile import Profile
-from pptpgw.session.pool import AddressPool
+from pptpgw.sessions.pool import AddressPool
+from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
 
 

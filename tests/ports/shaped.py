@@ -23,8 +23,8 @@ from pptpgw.counting.counters import Counters
 from pptpgw.ports.netlink import NetlinkPort
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.tun import TUNPort
-from pptpgw.profile import Profile
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 from tests.ports.namespace import Readers
 
 PORT = 5001

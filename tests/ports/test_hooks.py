@@ -29,8 +29,8 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.ports.hooks import Hooks
-from pptpgw.profile import Profile
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 from tests.ports.running import running
 
 KINDS = ("auth", "ip", "ipv6")

@@ -23,8 +23,8 @@ from pptpgw.ports import traffic
 from pptpgw.ports.classes import NotShaped, Numbers
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.traffic import Request
-from pptpgw.profile import Profile
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 from tests.ports.namespace import Readers, inNamespace
 
 TUN, IFB = 5, 6

@@ -19,7 +19,6 @@ from pptpgw.auth.credentials import ClaimCredentials, MSCHAPV2Credentials
 from pptpgw.auth.eap import EAP, EAPProtocol
 from pptpgw.auth.eapmethod import MD5, MSCHAPV2, EAPMethod, MD5Method, MD5Peer
 from pptpgw.auth.eapmethod import RELAYED as RADIUS
-from pptpgw.cause import Termination, codeOf
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import (
     Claim,
@@ -41,6 +40,7 @@ from pptpgw.ppp.exchange import (
     TRANSMISSIONS,
     VERIFICATION_SECONDS,
 )
+from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.wire import chap, eap
 from pptpgw.wire.eap import Method
 from tests.garbage import leftBy

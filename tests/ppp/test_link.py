@@ -40,7 +40,7 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.wire import ppp
 
 Frame = tuple[int, bytes]

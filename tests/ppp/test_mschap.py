@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.naming import accountName
 from pptpgw.ppp import mschap
+from pptpgw.sessions.naming import accountName
 from pptpgw.wire import chap
 from tests.change import changePassword, ntHash
 

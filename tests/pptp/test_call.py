@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Grant, ICall, ICallOwner, Refusal, TunnelKind
 from pptpgw.pptp.call import Call, CallState
@@ -22,6 +21,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.wire.framing import Framing
 from pptpgw.wire.pptp import (
     CallClearRequest,

@@ -13,11 +13,11 @@ from pyrad.packet import CoAPacket, Packet
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.profile import Profile
 from pptpgw.radius.dynamic import DynamicAuthorization
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import COA_REQUEST, DISCONNECT_REQUEST, dictionary
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 
 HOST, SECRET = "192.0.2.9", b"the secret of tests"
 NOW = 1_700_000_000

@@ -35,8 +35,8 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
 from pptpgw.radius.setup import makeClient
-from pptpgw.session.pool import AddressPool
-from pptpgw.session.session import Session
+from pptpgw.sessions.pool import AddressPool
+from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 from pptpgw.timing.lifecycle import Part, Stages
 

@@ -15,18 +15,18 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.cause import Cause, Termination
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.profile import Profile
 from pptpgw.radius.accounting import SETTLING, UNANSWERED, Accounting
 from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Unanswered
 from pptpgw.service import GatewayService
-from pptpgw.session.session import Session
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 
 NOW = 1_700_000_000
 START, STOP, INTERIM, ON, OFF = 1, 2, 3, 7, 8

@@ -11,10 +11,10 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from pptpgw.error import Malformed
-from pptpgw.profile import Profile
 from pptpgw.radius import attributes
 from pptpgw.radius.attributes import applied, nameIn, rates
 from pptpgw.radius.packet import Packet, dictionary
+from pptpgw.sessions.profile import Profile
 
 VERA = Profile("vera")
 

@@ -14,7 +14,6 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import TunnelKind
 from pptpgw.pptp.call import PPTP
-from pptpgw.profile import Profile
 from pptpgw.radius.description import (
     INTERIM_UPDATE,
     ON,
@@ -28,7 +27,8 @@ from pptpgw.radius.description import (
     unpack,
 )
 from pptpgw.radius.nas import NAS
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 
 NAMED, UNNAMED = NAS(b"gate", (IPv4Address("192.0.2.1"),)), NAS(b"gate", ())
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.profile import Profile
 from pptpgw.radius import dynamic as module
 from pptpgw.radius.dynamic import DynamicPort
 from pptpgw.radius.packet import (
@@ -21,6 +20,7 @@ from pptpgw.radius.packet import (
     DISCONNECT_REQUEST,
 )
 from pptpgw.radius.signature import requestAuthenticator
+from pptpgw.sessions.profile import Profile
 from tests.radius.authorized import HOST, SECRET, WINDOW, World, assertDiscarded, refused
 
 # Changes

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pptpgw.cause import Termination, codeOf
 from pptpgw.radius.packet import (
     COA_ACK,
     COA_NAK,
@@ -17,6 +16,7 @@ from pptpgw.radius.packet import (
     DISCONNECT_NAK,
     DISCONNECT_REQUEST,
 )
+from pptpgw.sessions.cause import Termination, codeOf
 from tests.radius.authorized import World, refused
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.error import ConfigurationError
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.store.attribute import ATTRIBUTES, check, decode, encode, profileOf
 
 ALLOWED = {

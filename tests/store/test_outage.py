@@ -15,8 +15,8 @@ from twisted.internet.task import deferLater
 
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.config.section import Limits
-from pptpgw.line import Line
 from pptpgw.ppp.exchange import OUTAGE
+from pptpgw.sessions.line import Line
 from pptpgw.wire import chap, ppp
 from tests.limited import Placed, World
 from tests.postgresql import Server

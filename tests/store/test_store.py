@@ -13,9 +13,9 @@ import pytest
 from twisted.internet.defer import DeferredList
 from zope.interface.verify import verifyObject
 
-from pptpgw.cause import Termination
 from pptpgw.error import ConfigurationError
 from pptpgw.ppp.mschap import ntPasswordHash
+from pptpgw.sessions.cause import Termination
 from pptpgw.store import attempt
 from pptpgw.store.error import InUse, StoreError, Taken, Unknown
 from pptpgw.store.interface import IStore

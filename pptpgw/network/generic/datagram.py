@@ -24,12 +24,12 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.counting.counters import Counters
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import ISubscriber
 from pptpgw.log import Logger
 from pptpgw.ncp.generic import GenericProtocol
+from pptpgw.sessions.cause import Cause, Termination
 
 NOT_SENT = "not taken by the service"
 STRANGER = "datagram from elsewhere than the service"

@@ -25,7 +25,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.network.ipv6.binding import Client
 from pptpgw.network.ipv6.lease import Leases, makeStatus, named, without
-from pptpgw.session.prefix import Prefixes
+from pptpgw.networks.ipv6.prefix import Prefixes
 from pptpgw.wire.dhcpv6 import (
     Address,
     Association,

@@ -13,7 +13,7 @@ from itertools import islice
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.network.ipv6.binding import AddressSource, Bindings, Client
-from pptpgw.session.prefix import Prefixes
+from pptpgw.networks.ipv6.prefix import Prefixes
 from pptpgw.wire.dhcpv6 import (
     INFINITY,
     Address,

@@ -14,7 +14,7 @@ The rules:
    larger than a /64 the first /64 is the link's, and all of it leads there; with one that is
    smaller, or that another session has, a session goes without IPv6.
  - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
- - Where an account names a filter, L{pptpgw.session.gate} says what passes.
+ - Where an account names a filter, L{pptpgw.sessions.gate} says what passes.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from pptpgw.ncp.ipv6 import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.network.behind import NetworksBehind
 from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router
 from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
+from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
-from pptpgw.profile import Profile
-from pptpgw.session.gate import Gate
-from pptpgw.session.prefix import OwnPrefix, Prefixes, PrefixPool
+from pptpgw.sessions.gate import Gate
+from pptpgw.sessions.profile import Profile
 from pptpgw.wire.dhcpv6 import makeDUID
 from pptpgw.wire.ipv6 import HEADER, MINIMUM_MTU
 from pptpgw.wire.neighbor import Prefix, RouterAdvertisement

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.interfaces import (
     Grant,
@@ -20,6 +19,7 @@ from pptpgw.interfaces import (
     Refusal,
     TunnelKind,
 )
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.tunnels.hdlc.framer import Framer
 
 HDLC = TunnelKind("hdlc", "HDLC", portType=0)

@@ -17,13 +17,13 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.cause import Cause, Termination
 from pptpgw.config.kind import ENDPOINTS, key, whole
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ITunnel, ITunnelEnvironment, ITunnelFactory
 from pptpgw.log import Logger
-from pptpgw.session.door import Door
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.door import Door
 from pptpgw.tunnels.hdlc.call import HDLC
 from pptpgw.tunnels.hdlc.port import DeviceAddress
 from pptpgw.tunnels.hdlc.protocol import HDLCProtocol, addressText

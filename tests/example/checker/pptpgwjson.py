@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
 from pptpgw.error import Unavailable
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 
 
 @implementer(ICredentialsChecker)

@@ -15,7 +15,7 @@ from pptpgw.config.kind import NAME, NoSettings, key
 from pptpgw.error import ConfigurationError, Exhausted
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import Option
-from pptpgw.session.observer import SessionObserver
+from pptpgw.sessions.observer import SessionObserver
 
 LONGEST, COUNT = 1, 2  # How long a quote its sender takes, and how many of them to a question.
 

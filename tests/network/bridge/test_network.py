@@ -31,7 +31,7 @@ from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory, BridgeNetwork
 from pptpgw.network.bridge.switch import ELSEWHERE, TOO_MANY
 from pptpgw.ports.bridge import BridgePort
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))

@@ -11,7 +11,7 @@ from pptpgw.declaration import HUB, Declaration, Destination
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.generic.network import GenericNetwork
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 

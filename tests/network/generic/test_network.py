@@ -20,7 +20,7 @@ from pptpgw.declared import shipped
 from pptpgw.interfaces import INetwork, INetworkFactory, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.generic.network import Generic, GenericFactory, GenericNetwork, Values
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
 from tests.network.generic.declared import declare, opened
 

@@ -54,7 +54,7 @@ from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
 from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, answering, joined
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode

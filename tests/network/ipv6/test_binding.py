@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.network.ipv6 import binding
 from pptpgw.network.ipv6.binding import AddressSource, Bindings
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.networks.ipv6.prefix import PrefixPool
 
 LINK = IPv6Network("fc00:0:1:5::/64")
 ONE, TWO = (b"one", 1), (b"two", 2)

@@ -22,7 +22,7 @@ from pptpgw.network.ipv6.dhcpv6 import (
     DHCPv6Settings,
 )
 from pptpgw.network.ipv6.lease import MAX_ADDRESSES, MAX_PREFIXES, MAX_WITHDRAWN
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.networks.ipv6.prefix import PrefixPool
 from pptpgw.wire.dhcpv6 import (
     INFINITY,
     Address,

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pptpgw.network.ipv6.lease import MAX_WITHDRAWN, Leases, makeStatus, named, without
-from pptpgw.session.prefix import PrefixPool
+from pptpgw.networks.ipv6.prefix import PrefixPool
 from pptpgw.wire.dhcpv6 import (
     INFINITY,
     Address,

@@ -37,7 +37,7 @@ from pptpgw.network.ipx import network
 from pptpgw.network.ipx.routing import UPDATE_SECONDS
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.profile import Profile
+from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, Frame
 from pptpgw.wire import ipx, ppp
 from pptpgw.wire.ipx import Address, Route, SAPQuery, SAPResponse, Service

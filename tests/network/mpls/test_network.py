@@ -36,8 +36,8 @@ from pptpgw.ncp.mpls import MPLSCP
 from pptpgw.network.mpls import network as mpls
 from pptpgw.network.mpls.labels import NO_ROUTE
 from pptpgw.ports.mpls import MPLSPort
-from pptpgw.profile import Profile
-from pptpgw.session.session import Session
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
 from pptpgw.wire import ppp
 from pptpgw.wire.mpls import DEPTH_LIMIT, Entry, encode

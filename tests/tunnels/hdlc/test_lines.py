@@ -27,7 +27,7 @@ from pptpgw.interfaces import ICallTaker
 from pptpgw.log import Quota
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.session.places import Known
+from pptpgw.sessions.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.hdlc.chat import parseChat
 from pptpgw.tunnels.hdlc.client import ChatEndpoint, HDLCClientFactory

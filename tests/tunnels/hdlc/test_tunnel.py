@@ -29,7 +29,7 @@ from pptpgw.interfaces import (
     Refusal,
 )
 from pptpgw.log import Quota
-from pptpgw.session.places import Known
+from pptpgw.sessions.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.call import HDLCCall

@@ -36,7 +36,7 @@ from pptpgw.interfaces import (
     Refusal,
 )
 from pptpgw.log import Quota
-from pptpgw.session.places import Known
+from pptpgw.sessions.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPSettings, PPTPTunnel
 from pptpgw.wire.pptp import OutgoingCallRequest, StartControlConnectionRequest, encode

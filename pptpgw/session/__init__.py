@@ -1,3 +1,0 @@
-"""
-Sessions, and what they are given: addresses, limits.
-"""

@@ -1,0 +1,3 @@
+"""
+Sessions: who has one, what it is given, its limits, and what is recorded of it.
+"""

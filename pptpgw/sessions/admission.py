@@ -1,0 +1,264 @@
+"""
+The limits on calls and sessions at a time.
+
+The rules:
+
+ - A call is counted from its request to its end. It is being set up until its first network
+   protocol is open, and has a seat from the moment that its caller has authenticated.
+ - A call that is requested while no seat is left is refused at once, which costs next to nothing.
+   A call that is requested while too many are being set up is refused too, unless it displaces one
+   whose caller hasn't authenticated, by the rules of L{pptpgw.sessions.places}. The caller of a
+   refused call may call again.
+ - Seats are counted once more when one is taken, since several callers may authenticate at the same
+   time.
+ - When a user has as many seats as it may have, its next caller is refused, or its oldest seats
+   must go, as C{[limits] per-user} says.
+
+L{Admission} only counts; its user ends the calls that must go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Generic, TypeVar
+
+from pptpgw.config.section import Limits
+from pptpgw.error import ConfigurationError, Exhausted, Refused
+from pptpgw.sessions import hours
+from pptpgw.sessions.places import Known, Places
+from pptpgw.sessions.profile import Profile
+
+C = TypeVar("C")
+"""
+A call, whatever stands for it.
+"""
+
+
+class _Place:
+    """
+    The state of one call.
+
+    @ivar user: the identity of the user whose seat it has; None if it has no seat yet.
+    """
+
+    __slots__ = ("setup", "source", "user")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.setup = True
+        self.user: str | None = None
+
+
+class _Tally:
+    """
+    How many there are, in all and from each source.
+    """
+
+    __slots__ = ("sources", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.sources: dict[str, int] = {}
+
+    def add(self, source: str) -> None:
+        """
+        One more.
+        """
+        self.total += 1
+        self.sources[source] = self.sources.get(source, 0) + 1
+
+    def remove(self, source: str) -> None:
+        """
+        One less.
+        """
+        self.total -= 1
+        self.sources[source] -= 1
+        if not self.sources[source]:
+            del self.sources[source]
+
+    def fault(self, source: str, limit: int, sourceLimit: int, what: str, key: str) -> str:
+        """
+        Say which limit prevents one more of C{what} from C{source}; empty if none does.
+
+        @param key: the key of C{limit}; with C{-per-source} added, that of C{sourceLimit}.
+        """
+        if _reached(self.total, limit):
+            return f"there are {limit} {what}, see [limits] {key}"
+        if _reached(self.sources.get(source, 0), sourceLimit):
+            return f"there are {sourceLimit} {what} from there, see [limits] {key}-per-source"
+        return ""
+
+
+class Admission(Generic[C]):
+    """
+    The calls of now, counted.
+    """
+
+    def __init__(self, limits: Limits, seconds: Callable[[], float], known: Known) -> None:
+        """
+        @param seconds: the monotonic time, in seconds.
+        @param known: the sources for which half of the places are kept.
+        """
+        self._limits = limits
+        self._unproven: Places[C] = Places(seconds, known)
+        self._places: dict[C, _Place] = {}
+        self._setups = _Tally()
+        self._seats = _Tally()
+        # Of each user, in the order in which they were taken.
+        self._users: dict[str, dict[C, None]] = {}
+
+    def room(self, source: str) -> list[C]:
+        """
+        Make room for a call from the address C{source}.
+
+        @return: the calls that must be ended for it; L{leave} must be called for them.
+        @raise Exhausted: there is no room.
+        """
+        full = self._full(source)
+        if full:
+            raise Exhausted(full)
+        limits, setups = self._limits, self._setups
+        what = "calls being set up", "max-setups"
+        fault = setups.fault(source, 0, limits.maxSetupsPerSource, *what)
+        if fault:
+            found = self._unproven.displaceOwn(source)
+        elif fault := setups.fault(source, limits.maxSetups, 0, *what):
+            found = self._unproven.displace(source, limits.maxSetups)
+        else:
+            return []
+        if found is None:
+            raise Exhausted(fault)
+        return [found]
+
+    def begin(self, call: C, source: str) -> None:
+        """
+        Count C{call}, for which L{room} has made room, as being set up.
+        """
+        self._places[call] = _Place(source)
+        self._unproven.add(call, source)
+        self._setups.add(source)
+
+    def rivals(self, call: C, user: str, profile: Profile) -> tuple[list[C], list[C]]:
+        """
+        The other calls of a user that has as many seats as it may have: those that keep C{call}
+        from a seat, and those that must go for it. At least one of the lists is empty.
+
+        @param user: the user's identity, see L{pptpgw.interfaces.Claim.identity}.
+        """
+        own = [one for one in self._users.get(user, ()) if one != call]
+        allowed = self._allowed(profile)
+        if not _reached(len(own), allowed):
+            return [], []
+        if self._limits.perUser == "deny":
+            return own, []
+        return [], own[: len(own) - allowed + 1]
+
+    def seat(self, call: C, user: str, profile: Profile) -> list[C]:
+        """
+        Give C{call}, which L{begin} has counted, a seat as the user of C{profile}. It replaces a
+        seat that the call already has.
+
+        @param user: the user's identity.
+        @return: the calls that must be ended for it; L{leave} must be called for them.
+        @raise Refused: the user may have no more seats.
+        @raise Exhausted: all seats are taken.
+        """
+        self.unseat(call)
+        place = self._places[call]
+        standing, leaving = self.rivals(call, user, profile)
+        if standing:
+            allowed = self._allowed(profile)
+            text = f"{profile.name} has {len(standing)} sessions, and may have {allowed}"
+            raise Refused(text, retry=False)
+        if not leaving:
+            full = self._full(place.source)
+            if full:
+                raise Exhausted(full)
+        place.user = user
+        self._unproven.remove(call)
+        self._seats.add(place.source)
+        self._users.setdefault(user, {})[call] = None
+        return leaving
+
+    def unseat(self, call: C) -> None:
+        """
+        Take the seat of C{call} back, if it has one.
+        """
+        place = self._places[call]
+        if place.user is not None:
+            self._seats.remove(place.source)
+            own = self._users[place.user]
+            del own[call]
+            if not own:
+                del self._users[place.user]
+            place.user = None
+            if place.setup:
+                self._unproven.add(call, place.source)
+
+    def opened(self, call: C) -> None:
+        """
+        C{call} is set up.
+        """
+        place = self._places[call]
+        if place.setup:
+            place.setup = False
+            self._setups.remove(place.source)
+
+    def leave(self, call: C) -> None:
+        """
+        C{call} is over.
+        """
+        self.unseat(call)
+        self.opened(call)
+        self._unproven.remove(call)
+        del self._places[call]
+
+    def _allowed(self, profile: Profile) -> int:
+        """
+        How many seats the user of C{profile} may have; 0 for any number.
+        """
+        limit = self._limits.maxSessionsPerUser
+        return limit if profile.sessions is None else profile.sessions
+
+    def _full(self, source: str) -> str:
+        limits = self._limits
+        return self._seats.fault(
+            source, limits.maxSessions, limits.maxSessionsPerSource, "sessions", "max-sessions"
+        )
+
+
+def isWithin(source: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """
+    Whether C{source} is an address in one of C{networks}. The source of a caller by a tunnel that
+    knows no IP addresses never is.
+    """
+    try:
+        address = ip_address(source)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def permit(profile: Profile, source: str, now: float) -> None:
+    """
+    Whether the user of C{profile} may call from the address C{source}, at the time C{now} in
+    seconds since 1970.
+
+    @raise Refused: it may not, or its hours can't be read.
+    """
+    if profile.sources and not isWithin(source, profile.sources):
+        raise Refused(f"{profile.name} may not call from {source}", retry=False)
+    if profile.hours:
+        try:
+            left = hours.parse(profile.hours).left(now)
+        except ConfigurationError as error:
+            raise Refused(f"the account of {profile.name}: {error}", retry=False) from error
+        if not left:
+            raise Refused(
+                f"{profile.name} may call in its hours only: {profile.hours}", retry=False
+            )
+
+
+def _reached(count: int, limit: int) -> bool:
+    return 0 < limit <= count

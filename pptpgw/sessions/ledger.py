@@ -1,0 +1,350 @@
+"""
+The ledger: a row of the store for each session, while it goes on and when it is over.
+
+The rules:
+
+ - A row has all figures of its session, so only the latest row of each session waits to be written.
+   Changes within L{DELAY} seconds make one row, and so does a session that is shorter than that.
+ - Every session that goes on is written again at intervals, so that a crash costs little of its
+   figures. Sessions that an earlier run left open are closed before anything else is written.
+ - When the store doesn't answer, it is asked again and up to L{MOST_WAITING} rows wait; beyond that
+   the oldest are lost, and counted. The beginning and the end of this are logged. Meanwhile nobody
+   waits for the end of a session to be written.
+ - The times of a row are the time of day at which its session began plus durations. So when the
+   machine's clock is set, durations stay right, and no row looks older than the one before.
+ - Only a few rows are written at a time, so that other queries to the store get their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw.interfaces import INetworkProtocol
+from pptpgw.log import Logger
+from pptpgw.sessions.cause import codeOf
+from pptpgw.sessions.earlier import BROKEN_OFF
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.session import Session
+from pptpgw.store.error import StoreError
+from pptpgw.store.interface import IStore
+from pptpgw.store.record import Attempts, SessionRecord
+from pptpgw.timing.timer import cancelled
+
+DELAY = 1.0
+RETRY = 10.0
+MOST_WAITING = 10_000
+AT_ONCE = 2
+STOP_SECONDS = 10.0
+"""
+How long the gateway's end waits for what isn't written yet.
+"""
+
+
+class _Entry:
+    """
+    A session that goes on.
+
+    @ivar addresses: what it has, or had, by the names of the network protocols.
+    """
+
+    __slots__ = ("addresses", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.addresses: dict[str, tuple[str, ...]] = {}
+
+
+class Ledger(SessionObserver):
+    """
+    Keeps the rows of one gateway.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: IStore,
+        gateway: str,
+        interim: float,
+        now: Callable[[], float] = time,
+        brokenOff: Callable[[Sequence[SessionRecord]], object] = lambda records: None,
+    ) -> None:
+        """
+        @param gateway: the gateway's name, no other's that shares the store.
+        @param interim: seconds between two rows of a session in which nothing changes.
+        @param now: gives the time of day, in seconds since 1970.
+        @param brokenOff: called with the sessions that an earlier run left open, once they are
+            closed.
+        """
+        self._clock = clock
+        self._now = now
+        self._brokenOff = brokenOff
+        self._store = store
+        self._gateway = gateway
+        self._interim = interim
+        # Those that go on, by identifier, and those whose row is out of date.
+        self._entries: dict[str, _Entry] = {}
+        self._changed: set[str] = set()
+        # What is to be written, and who waits for that.
+        self._waiting: dict[str, SessionRecord] = {}
+        self._ended: dict[str, Deferred[None]] = {}
+        self._flying = 0
+        self._running = False
+        # Whether what a run before left open is closed.
+        self._recovered = False
+        self._failing = False
+        self._lost = 0
+        self._timers: dict[str, IDelayedCall] = {}
+        self._stopped: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """
+        Close what a run before left open, and begin to write.
+        """
+        self._running = True
+        self._recovered = False
+        self._recover()
+        self._later("interim", self._interim, self._again)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Every session is over: fires when all is written, or after L{STOP_SECONDS}.
+        """
+        self._cancel("interim")
+        self._flush()
+        if "retry" in self._timers:
+            self._retry()
+        if not self._waiting and not self._flying:
+            self._finish()
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        self._later("stop", STOP_SECONDS, self._abandon)
+        return stopped
+
+    # ISessionObserver
+
+    def sessionStarted(self, session: Session) -> None:
+        """
+        See L{ISessionObserver.sessionStarted}.
+        """
+        self._entries[session.identifier] = _Entry(session)
+        self._touch(session)
+
+    def sessionChanged(self, session: Session) -> None:
+        """
+        See L{ISessionObserver.sessionChanged}.
+        """
+        self._touch(session)
+
+    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+        """
+        See L{ISessionObserver.protocolOpened}.
+        """
+        name = protocol.name
+        entry = self._entries[session.identifier]
+        entry.addresses[name] = tuple(map(str, session.networks.get(name, ())))
+        self._touch(session)
+
+    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
+        """
+        See L{ISessionObserver.sessionEnded}.
+        """
+        identifier = session.identifier
+        record = self._record(self._entries.pop(identifier), cause)
+        self._changed.discard(identifier)
+        ended: Deferred[None] = Deferred()
+        if not self._failing:
+            self._ended[identifier] = ended
+        self._put(record)
+        self._next()
+        return None if self._failing else ended
+
+    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        """
+        See L{ISessionObserver.lockedOut}; C{pptpgw lockouts} reads it.
+        """
+        attempts = Attempts(kind, subject, failures, self._now(), until)
+        self._store.keepAttempts(attempts).addErrback(self._notKept)
+
+    # Rows
+
+    def _record(self, entry: _Entry, cause: str | None = None) -> SessionRecord:
+        session, over = entry.session, cause is not None
+        now = session.since + session.duration
+        counters = session.counters
+        return SessionRecord(
+            identifier=session.identifier,
+            user=_kept(session.user),
+            gateway=self._gateway,
+            caller=session.caller,
+            started=session.since,
+            changed=now,
+            authentication=session.authentication,
+            encryption=session.encryption,
+            addresses=tuple(one for all_ in entry.addresses.values() for one in all_),
+            octetsReceived=counters.octetsReceived,
+            octetsSent=counters.octetsSent,
+            packetsReceived=counters.packetsReceived,
+            packetsSent=counters.packetsSent,
+            ended=now if over else None,
+            cause=str(cause) if cause is not None else "",
+            code=int(codeOf(cause)) if cause is not None else 0,
+        )
+
+    def _touch(self, session: Session) -> None:
+        self._changed.add(session.identifier)
+        if "flush" not in self._timers:
+            self._later("flush", DELAY, self._flush)
+
+    def _again(self) -> None:
+        self._changed.update(self._entries)
+        self._flush()
+        self._later("interim", self._interim, self._again)
+
+    def _flush(self) -> None:
+        self._cancel("flush")
+        changed, self._changed = self._changed, set()
+        for identifier in changed:
+            self._put(self._record(self._entries[identifier]))
+        self._next()
+
+    def _put(self, record: SessionRecord) -> None:
+        self._waiting[record.identifier] = record
+        if len(self._waiting) > MOST_WAITING:
+            self._lost += 1
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            self._accounted(oldest)
+
+    # The store
+
+    def _recover(self) -> None:
+        self._cancel("retry")
+        self._flying += 1
+        ended: Deferred[Sequence[SessionRecord]] = self._store.endSessions(
+            self._gateway, str(BROKEN_OFF), int(BROKEN_OFF.code)
+        )
+        ended.addCallback(self._recoveredFrom).addErrback(self._notWritten, None)
+        ended.addCallback(self._landed)
+
+    def _recoveredFrom(self, records: Sequence[SessionRecord]) -> None:
+        self._recovered = True
+        self._well()
+        self._brokenOff(records)
+        if records:
+            self._log.warn(
+                "{count} sessions were open when the gateway ended last: {cause}",
+                count=len(records),
+                cause=str(BROKEN_OFF),
+            )
+
+    def _next(self) -> None:
+        while (
+            self._running
+            and self._recovered
+            and self._waiting
+            and self._flying < AT_ONCE
+            and "retry" not in self._timers
+        ):
+            identifier = next(iter(self._waiting))
+            record = self._waiting.pop(identifier)
+            put = self._store.sessionChanged if record.ended is None else self._store.sessionEnded
+            self._flying += 1
+            written: Deferred[Any] = put(record)
+            written.addCallback(self._written, record).addErrback(self._notWritten, record)
+            written.addCallback(self._landed)
+
+    def _landed(self, _: object) -> None:
+        self._flying -= 1
+        self._next()
+        if self._stopped is not None and not self._waiting and not self._flying:
+            self._finish()
+
+    def _written(self, _: object, record: SessionRecord) -> None:
+        self._well()
+        if record.ended is not None:
+            self._accounted(record.identifier)
+
+    def _notWritten(self, failure: Failure, record: SessionRecord | None) -> None:
+        if record is not None and failure.check(StoreError) is None:
+            self._log.failure("A session could not be written", failure=failure)
+            self._lost += 1
+            self._accounted(record.identifier)
+            return
+        if not self._running:
+            return
+        if not self._failing:
+            self._failing = True
+            self._log.error(
+                "sessions can't be written, and wait: {why}", why=failure.getErrorMessage()
+            )
+            for identifier in tuple(self._ended):
+                self._accounted(identifier)
+        if record is not None:
+            self._waiting.setdefault(record.identifier, record)
+        if "retry" not in self._timers:
+            self._later("retry", RETRY, self._retry)
+
+    def _notKept(self, failure: Failure) -> None:
+        if failure.check(StoreError) is None:
+            self._log.failure("A lockout could not be written", failure=failure)
+        else:
+            self._log.error("a lockout can't be written: {why}", why=failure.getErrorMessage())
+
+    def _retry(self) -> None:
+        self._cancel("retry")
+        if self._recovered:
+            self._next()
+        else:
+            self._recover()
+
+    def _well(self) -> None:
+        if self._failing or self._lost:
+            self._log.info("sessions are written again; {count} rows are lost", count=self._lost)
+            self._failing, self._lost = False, 0
+
+    def _accounted(self, identifier: str) -> None:
+        ended = self._ended.pop(identifier, None)
+        if ended is not None:
+            ended.callback(None)
+
+    # The end
+
+    def _abandon(self) -> None:
+        self._log.error(
+            "the ends of {count} sessions aren't written: the gateway stops",
+            count=len(self._waiting) + self._flying,
+        )
+        self._finish()
+
+    def _finish(self) -> None:
+        self._running = False
+        for name in tuple(self._timers):
+            self._cancel(name)
+        self._waiting.clear()
+        for identifier in tuple(self._ended):
+            self._accounted(identifier)
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.callback(None)
+
+    def _later(self, name: str, seconds: float, function: Any) -> None:
+        self._timers[name] = self._clock.callLater(seconds, function)
+
+    def _cancel(self, name: str) -> None:
+        cancelled(self._timers.pop(name, None))
+
+
+def _kept(name: str) -> str:
+    """
+    C{name} without what a database can't keep: NUL, and halves of surrogate pairs.
+    """
+    return name.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

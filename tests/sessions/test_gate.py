@@ -1,0 +1,263 @@
+"""
+Tests of L{pptpgw.sessions.gate}: sessions whose accounts name filters. A gateway and its callers,
+each with a data path of its own, and a wire between them, in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.client import ClientCall, ClientConnection
+from pptpgw.config.environment import Environment
+from pptpgw.counting.counters import Counters
+from pptpgw.datapath.filtered import FILTERED
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.error import Refused
+from pptpgw.gateway import Gateway
+from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.network.ipv4 import IPv4, IPv4Network
+from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.pptp.callid import CallIDs
+from pptpgw.pptp.connection import ControlConnection
+from pptpgw.pptp.rules import Role
+from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.sessions.gate import Filters
+from pptpgw.sessions.pool import AddressPool
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
+from pptpgw.testing import CALLER, answering, joined
+from pptpgw.tunnels.pptp.channel import GREChannels
+from tests.clients.world import BEHIND, SERVER, MemoryGRE, MemoryTUN, packet
+
+RULES = {
+    "none": (),
+    "out": (f"permit udp from any to {BEHIND}",),
+    "all": ("permit ip from any to any",),
+}
+
+
+@implementer(ICredentialsChecker)
+class Checker:
+    """
+    Knows users by their profiles; the password of each is its name.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
+
+    def __init__(self) -> None:
+        self.profiles: dict[bytes, Profile] = {}
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        profile = self.profiles.get(credentials.username)
+        if profile is None or not credentials.checkPassword(credentials.username):
+            raise UnauthorizedLogin
+        return succeed(AvatarID(profile))
+
+
+class Wire(MemoryGRE):
+    """
+    A GRE port of the host C{here}, with the port at the other end.
+    """
+
+    other: Wire
+
+    def __init__(self, clock: Clock, here: str) -> None:
+        super().__init__()
+        self._clock = clock
+        self._here = here
+
+    def _send(self, address: str, octets: bytes) -> None:
+        self._clock.callLater(0, self.other.arrive, self._here, octets)
+
+
+class Caller:
+    """
+    One call, and the packets that come by it.
+    """
+
+    def __init__(self, world: World, name: str, address: str) -> None:
+        self.packets: list[bytes] = []
+        self.calls: list[ClientCall] = []
+        self.failures: list[Failure] = []
+        wire, far = Wire(world.clock, address), Wire(world.clock, SERVER)
+        wire.other, far.other = far, wire
+        world.ports.append(far)
+        path = PythonDataPath(world.clock)
+        caller = ClientConnection(world.clock, path, 60)
+        settings = ConnectionSettings()
+        pns = ControlConnection(
+            world.clock,
+            settings,
+            CallIDs(world.clock),
+            caller,
+            Role.PNS,
+            address,
+            SERVER,
+            channels=GREChannels(lambda local: wire),
+        )
+        pac = ControlConnection(
+            world.clock,
+            settings,
+            world.callIDs,
+            answering(world.gateway),
+            Role.PAC,
+            SERVER,
+            address,
+            channels=GREChannels(lambda local: far),
+        )
+        joined(world.clock, pns, pac)
+        world.run(0.02)
+        identity = Identity(name.encode(), name.encode(), (MSCHAPV2,))
+        ipv4 = IPCP(IPv4Settings.client(self.packets.append))
+        caller.placeCall(LinkSettings(identity=identity), [ipv4]).addCallbacks(
+            self.calls.append, self.failures.append
+        )
+        world.run(0.3)
+        self.ipv4 = ipv4
+
+    def send(self, packet: bytes) -> None:
+        self.ipv4.sendPacket(packet)
+
+
+class World:
+    """
+    A gateway with IPv4 and IPv6.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.ports: list[Wire] = []
+        self.tun = MemoryTUN()
+        self.callIDs = CallIDs(self.clock)
+        self.checker = Checker()
+        self.filters = Filters(RULES)
+        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
+        environment = Environment(self.clock, 1400, None, Counters(), self.filters)
+        self.gateway = Gateway(
+            self.clock,
+            LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
+            {
+                "ipv4": IPv4Network(IPv4(), environment, self.pool),
+                "ipv6": IPv6Sessions(IPv6(), environment),
+            },
+            PythonDataPath(self.clock, self.tun),
+            Authenticator(Portal(SubscriberRealm(), [self.checker])),
+            [self.filters],
+        )
+
+    def call(self, name: str, filter: str) -> Caller:
+        self.checker.profiles[name.encode()] = Profile(name, filter=filter)
+        return Caller(self, name, f"192.0.2.{10 + len(self.ports)}")
+
+    def session(self, user: str) -> Session:
+        (found,) = (one for one in self.gateway.sessions if one.user == user)
+        return found
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds * 1000)):
+            self.clock.advance(0.001)
+
+
+def passes(world: World, user: str, caller: Caller) -> tuple[bool, bool]:
+    """
+    Whether a packet passes from a user to a host behind the gateway, and from there to it.
+    """
+    (network,) = world.session(user).networks["ipv4"]
+    ours = str(network.network_address)
+    out, back = packet(ours, BEHIND), packet(BEHIND, ours)
+    world.tun.written.clear()
+    caller.packets.clear()
+    caller.send(out)
+    world.tun.receive(back)
+    world.run(0.05)
+    return world.tun.written == [out], caller.packets == [back]
+
+
+def test_twoAccountsAndALiveChange() -> None:
+    """
+    One is filtered, the other isn't; then both are changed, and the next packet is judged by that.
+    """
+    world = World()
+    alice, bob = world.call("alice", "out"), world.call("bob", "")
+    assert alice.calls and bob.calls
+    assert passes(world, "alice", alice) == (True, False)
+    assert passes(world, "bob", bob) == (True, True)
+    session = world.session("alice")
+    assert session.counters.discards == {FILTERED: 1}
+    for name, expected in [("none", (False, False)), ("all", (True, True)), ("", (True, True))]:
+        session.change(replace(session.profile, filter=name))
+        assert passes(world, "alice", alice) == expected
+    assert passes(world, "bob", bob) == (True, True)
+    other = world.session("bob")
+    other.change(replace(other.profile, filter="none"))
+    assert passes(world, "bob", bob) == (False, False)
+    assert passes(world, "alice", alice) == (True, True)
+
+
+def test_aCallerWithAnUnknownFilterIsTurnedAway() -> None:
+    """
+    RFC 2865 section 1.1: what can't be honoured is a refusal, and nothing is kept for it.
+    """
+    world = World()
+    caller = world.call("alice", "office")
+    world.run(1)
+    assert caller.failures and not caller.calls
+    assert not world.gateway.sessions
+    assert world.pool.used == 0
+
+
+def test_aChangeToAnUnknownFilterLetsNothingPass(loggedFailures: list[Any]) -> None:
+    world = World()
+    alice = world.call("alice", "all")
+    session = world.session("alice")
+    session.change(replace(session.profile, filter="office"))
+    assert passes(world, "alice", alice) == (False, False)
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_bothFamiliesHaveGates(family: str) -> None:
+    """
+    Where there are filters every session has gates, open or not; elsewhere none has.
+    """
+    gates = []
+    for filters in (Filters(RULES), Filters()):
+        environment = Environment(Clock(), 1400, None, Counters(), filters)
+        pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
+        network: Any = (
+            IPv4Network(IPv4(), environment, pool)
+            if family == "ipv4"
+            else IPv6Sessions(IPv6(), environment)
+        )
+        made: list[Any] = []
+        network.makeProtocol(Profile("alice"), CALLER).addCallback(made.append)
+        gates.append(made[0].settings.permits)
+        with pytest.raises(Refused, match="there is no filter 'office'"):
+            network.makeProtocol(Profile("alice", filter="office"), CALLER)
+    assert gates[0] is not None and gates[0](b"anything")
+    assert gates[1] is None
+
+
+def test_anEndedSessionIsForgotten() -> None:
+    world = World()
+    alice = world.call("alice", "out")
+    assert len(world.filters._gates) == 1
+    alice.calls[0].hangUp()
+    world.run(1)
+    assert not world.gateway.sessions
+    assert not world.filters._gates

@@ -1,0 +1,79 @@
+"""
+Tests of L{pptpgw.sessions.reservation}.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment
+from pptpgw.network.ipv4 import IPv4, IPv4Network
+from pptpgw.sessions.pool import AddressPool
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.reservation import Reservation
+from pptpgw.store.error import StoreError
+from pptpgw.store.record import Account
+from pptpgw.testing import CALLER
+
+ACCOUNTS = [
+    Account("alice", bytes(16), own='{"address": "10.0.0.1"}'),
+    Account("bob", bytes(16)),
+    Account("carol", bytes(16), own='{"address": "192.0.2.0/24"}'),
+    Account("dave", bytes(16), own='{"address": "no address"}'),
+    Account("erin", bytes(16), inherited='{"address": "10.0.0.2"}'),
+]
+
+
+class Accounts:
+    """
+    A store that has accounts, or fails.
+    """
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def accounts(self) -> Deferred[list[Account]]:
+        return succeed(ACCOUNTS) if self.error is None else fail(self.error)
+
+
+def reserved(error: Exception | None = None) -> AddressPool:
+    """
+    A pool of three addresses, what is owned of them reserved.
+    """
+    store: Any = Accounts(error)
+    pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
+    results: list[object] = []
+    environment = Environment.of(Clock(), Configuration())
+    network = IPv4Network(IPv4(), environment, pool)
+    Reservation(Clock(), [store], [object(), network]).reserve().addCallback(results.append)
+    assert results
+    return pool
+
+
+def given(pool: AddressPool, user: str) -> str:
+    """
+    What C{user} gets of it.
+    """
+    results: list[str] = []
+    pool.allocate(Profile(user), CALLER).addCallback(results.append)
+    return results[0]
+
+
+def test_whatAccountsOwnIsGivenToNobodyElse(log: list[str]) -> None:
+    """
+    Be it their own or a shared profile that says so; one that can't be read does no harm.
+    """
+    assert given(reserved(), "bob") == "10.0.0.3"
+    assert [line for line in log if "dave" in line]
+
+
+@pytest.mark.parametrize("error", [StoreError("it is gone")])
+def test_aStoreThatFails(error: Exception, log: list[str]) -> None:
+    assert given(reserved(error), "bob") == "10.0.0.1"
+    assert log == ["no address is reserved for its account before that calls: it is gone"]
