@@ -37,7 +37,7 @@ from pptpgw.config.kind import (
     whole,
 )
 from pptpgw.config.table import keysOf, valuesOf
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 LONGEST_VALUE = 253
 """

@@ -35,6 +35,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger, Quota
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.ending import Endings
@@ -50,7 +51,6 @@ from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
 from pptpgw.timing.slices import Burst, inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.ppp import PAP
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
 

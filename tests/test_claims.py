@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.ppp.settings import Identity
+from pptpgw.ppp.wire import chap, ppp
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.places import GRACE
 from pptpgw.sessions.profile import Profile
-from pptpgw.wire import chap, ppp
 from tests.limited import Made, Placed, World, worlds
 
 make = pytest.fixture(worlds)

@@ -32,8 +32,8 @@ from pptpgw.interfaces import (
     INetworkProtocol,
 )
 from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER
-from pptpgw.wire import ppp
 from tests.auth.test_authenticator import Call, authenticator
 from tests.network.generic.declared import Session
 

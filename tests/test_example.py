@@ -51,6 +51,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire.eap import Method
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
@@ -58,7 +59,6 @@ from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.tap import Options
 from pptpgw.testing import CALLER as SOMEBODY
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
-from pptpgw.wire.eap import Method
 from tests import distribution, test_gateway
 from tests.distribution import Site
 from tests.ppp.test_eap import Pipe, Scene

@@ -42,6 +42,8 @@ from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
+from pptpgw.ppp.wire.ppp import IPV4
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
@@ -52,8 +54,6 @@ from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, answering, joined
-from pptpgw.wire import ppp
-from pptpgw.wire.ppp import IPV4
 from pptpgw.wire.pptp import (
     CallClearRequest,
     OutgoingCallRequest,

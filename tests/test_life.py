@@ -185,7 +185,7 @@ from common import *
 from pptpgw.auth.credentials import PAPCredentials
 from pptpgw.auth.eapmethod import EAPMethod
 from pptpgw.ppp.eappeer import MethodPeer
-from pptpgw.wire.eap import Method
+from pptpgw.ppp.wire.eap import Method
 from twisted.cred.credentials import IUsernamePassword
 
 

@@ -28,7 +28,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.exchange import Authenticate, AuthenticatorExchange, Exchange
 from pptpgw.ppp.mppe import StartKeys
-from pptpgw.wire.ppp import decodePacket, encodePacket
+from pptpgw.ppp.wire.ppp import decodePacket, encodePacket
 
 NUMBER = 0xC281
 ASK, NAME, CHALLENGE, PROOF, SUCCESS, FAILURE = range(1, 7)

@@ -22,7 +22,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.chap import ChangeClaim
-from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
+from pptpgw.ppp.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 _WELCOME = b"Welcome"
 

@@ -31,7 +31,7 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eappeer import EAPPeer
 from pptpgw.ppp.exchange import Authenticate
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 Send = Callable[[bytes], None]
 

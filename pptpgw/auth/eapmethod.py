@@ -36,7 +36,7 @@ from pptpgw.ppp.algorithm import Answer
 from pptpgw.ppp.chap import explain
 from pptpgw.ppp.eappeer import MethodPeer
 from pptpgw.ppp.exchange import TRIES
-from pptpgw.wire import chap, eap
+from pptpgw.ppp.wire import chap, eap
 
 
 @implementer(IEAPMethod)

@@ -38,8 +38,8 @@ from pptpgw.interfaces import (
     IKeys,
 )
 from pptpgw.ppp.eaptls import Reassembly, TLSSession, fragments
-from pptpgw.wire import eap
-from pptpgw.wire.eap import Fragment
+from pptpgw.ppp.wire import eap
+from pptpgw.ppp.wire.eap import Fragment
 
 T = TypeVar("T")
 

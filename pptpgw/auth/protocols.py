@@ -27,7 +27,7 @@ from pptpgw.ppp.algorithm import Algorithm
 from pptpgw.ppp.chap import ChangeClaim, CHAPAuthenticator, CHAPPeer
 from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 Send = Callable[[bytes], None]
 

@@ -17,7 +17,7 @@ from collections.abc import Container
 
 from pptpgw.datapath.ip import HEADER
 from pptpgw.datapath.network import IPV4, IPV6
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from pptpgw.wire.checksum import checksum
 from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
 

@@ -25,6 +25,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.mppe import DecryptorType
 from pptpgw.datapath.network import Network
+from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 from pptpgw.wire.pcapng import (
     RECEIVED,
     SENT,
@@ -32,7 +33,6 @@ from pptpgw.wire.pcapng import (
     interfaceDescription,
     sectionHeader,
 )
-from pptpgw.wire.ppp import ADDRESS_CONTROL, MPPE
 
 WAITING_LIMIT = 32
 """

@@ -14,7 +14,7 @@ from pptpgw.datapath.edges import Receive
 from pptpgw.datapath.network import Network
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
-from pptpgw.wire.ppp import decodeFrame
+from pptpgw.ppp.wire.ppp import decodeFrame
 
 FULL = "not sent: the transport is full"
 

@@ -17,7 +17,7 @@ from pptpgw.interfaces.environment import IEnvironment
 from pptpgw.interfaces.keys import IKeys
 
 if TYPE_CHECKING:
-    from pptpgw.wire import eap
+    from pptpgw.ppp.wire import eap
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class IEAPMethod(IPlugin):
     name = Attribute("What it is chosen by: C{tls}.")
     description = Attribute("One line on what it is, with its RFC.")
     number = Attribute(
-        "Its Type, a L{pptpgw.wire.eap.Method}; None: every Type, since somebody else judges."
+        "Its Type, a L{pptpgw.ppp.wire.eap.Method}; None: every Type, since somebody else judges."
     )
     earnsKeys = Attribute("Whether success earns keys for MPPE, or may do so.")
     strength = Attribute(

@@ -34,7 +34,8 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import Attachment, Attachments
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
-from pptpgw.wire import bridge, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import bridge
 
 # Option types (RFC 3518 section 5), those that we know how to answer.
 MAC_SUPPORT = 3

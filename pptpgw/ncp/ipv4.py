@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from pptpgw.interfaces import Attachment
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 # Option types (RFC 1332 section 3.3, RFC 1877 section 1).
 IP_ADDRESS = 3

@@ -29,7 +29,7 @@ from pptpgw.interfaces import Attachment
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.option import GiveUp, Option
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from pptpgw.wire.ipv6 import MINIMUM_MTU
 
 LEAST_MRU = MINIMUM_MTU + MPPE_OVERHEAD

@@ -29,7 +29,7 @@ from pptpgw.interfaces import Attachment
 from pptpgw.log import readable
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from pptpgw.wire.ipx import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS
 
 # Option types (RFC 1552 section 3).

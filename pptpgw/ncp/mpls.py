@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from pptpgw.interfaces import Attachment, Attachments
 from pptpgw.ncp.base import NetworkProtocol
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 
 @dataclass(frozen=True, slots=True)

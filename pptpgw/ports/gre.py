@@ -30,10 +30,10 @@ from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.raw import Raw, Run, fastest
 from pptpgw.ports.upkeep import Upkeep
+from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
 from pptpgw.wire.gre import decode
-from pptpgw.wire.ppp import decodeFrame
 
 BUFFER = 4 << 20
 """

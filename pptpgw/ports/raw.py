@@ -13,8 +13,8 @@ from typing import Protocol
 from pptpgw.compiled import fits
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed
+from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
-from pptpgw.wire.ppp import decodeFrame
 
 RECEIVE_SIZE = 4096
 """

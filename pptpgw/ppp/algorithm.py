@@ -15,7 +15,7 @@ from typing import Protocol as TypingProtocol
 from pptpgw.error import WRONG_PASSWORD
 from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
-from pptpgw.wire import chap
+from pptpgw.ppp.wire import chap
 
 _FAILED = b"Authentication failed"
 

@@ -29,7 +29,7 @@ from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol, Layer
 from pptpgw.ppp.option import MAX_FAILURE, GiveUp, Option
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 # The option type of MPPE and MPPC, and its bits (RFC 3078 section 2.1).
 MPPE = 18

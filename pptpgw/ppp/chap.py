@@ -47,7 +47,7 @@ from pptpgw.ppp.exchange import (
     AuthenticatorExchange,
     Exchange,
 )
-from pptpgw.wire import chap
+from pptpgw.ppp.wire import chap
 
 # What the errors of RFC 2759 section 6 mean.
 ERRORS = {

@@ -28,8 +28,7 @@ from pptpgw.error import Malformed
 from pptpgw.log import readable
 from pptpgw.ppp.automaton import Automaton, Event, State
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
-from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.wire.ppp import (
+from pptpgw.ppp.wire.ppp import (
     CODE_REJECT,
     CONFIGURE_ACK,
     CONFIGURE_NAK,
@@ -41,6 +40,7 @@ from pptpgw.wire.ppp import (
     decodePacket,
     encodePacket,
 )
+from pptpgw.sessions.cause import Cause, Termination
 
 # What every peer receives as long as nothing else is known (section 6.1).
 DEFAULT_MRU = 1500

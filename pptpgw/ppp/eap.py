@@ -52,8 +52,8 @@ from pptpgw.ppp.exchange import (
     Authenticate,
     Exchange,
 )
+from pptpgw.ppp.wire import eap
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.wire import eap
 
 # The longest name that RADIUS can carry (RFC 2865 section 5.1).
 IDENTITY_OCTETS = 253

@@ -27,7 +27,7 @@ from pptpgw.interfaces import IEAPMethod, IEAPPeer, IExchange, IKeys, IPeerResul
 from pptpgw.log import Logger
 from pptpgw.ppp.eap import ROUNDS
 from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, Exchange
-from pptpgw.wire import eap
+from pptpgw.ppp.wire import eap
 
 T = TypeVar("T")
 

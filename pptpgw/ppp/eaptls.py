@@ -19,8 +19,8 @@ from OpenSSL import SSL
 from pptpgw.error import Malformed
 from pptpgw.ppp.eap import PACKET_OCTETS
 from pptpgw.ppp.mppe import StartKeys
-from pptpgw.wire import eap
-from pptpgw.wire.eap import Fragment
+from pptpgw.ppp.wire import eap
+from pptpgw.ppp.wire.eap import Fragment
 
 MESSAGE_OCTETS = 1 << 16
 # What is left of a packet for TLS: without its header, type, flags and length.

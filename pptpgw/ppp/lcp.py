@@ -39,8 +39,8 @@ from pptpgw.ppp.lcpoption import (
     methodOf,
 )
 from pptpgw.ppp.option import GiveUp
-from pptpgw.wire import ppp
-from pptpgw.wire.ppp import HEADER_OCTETS
+from pptpgw.ppp.wire import ppp
+from pptpgw.ppp.wire.ppp import HEADER_OCTETS
 
 # Requests with our own magic number until the line counts as looped back.
 MAX_LOOPS = 5

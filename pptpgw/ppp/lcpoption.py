@@ -12,7 +12,7 @@ from typing import Protocol as TypingProtocol
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.control import DEFAULT_MRU
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 # Option types.
 MRU = 1

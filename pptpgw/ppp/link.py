@@ -39,12 +39,12 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.lcpoption import DEFAULT_ACCM, LCPSettings
-from pptpgw.ppp.network import NetworkPhase
+from pptpgw.ppp.phase import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import Cause, Termination, asCause
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire import ppp
 
 # How often a minute all network protocols together may open: everybody is told each time.
 OPENINGS = 120

@@ -23,14 +23,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
 from pptpgw.error import PPTPGWError
-from pptpgw.wire.ppp import (
+from pptpgw.ppp.wire.ppp import (
     CONFIGURE_ACK,
     CONFIGURE_NAK,
     CONFIGURE_REJECT,
     decodeOptions,
     encodeOptions,
 )
-from pptpgw.wire.ppp import Option as Octets
+from pptpgw.ppp.wire.ppp import Option as Octets
 
 # Max-Failure (RFC 1661 section 4.6).
 MAX_FAILURE = 5

@@ -38,7 +38,7 @@ from pptpgw.ppp.exchange import (
     AuthenticatorExchange,
     Exchange,
 )
-from pptpgw.wire import pap
+from pptpgw.ppp.wire import pap
 
 # How long the authenticator waits for the first request.
 WAIT_SECONDS = 30.0

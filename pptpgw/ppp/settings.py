@@ -18,8 +18,8 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     INetworkProtocol,
 )
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.wire import ppp
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from pptpgw.auth.credentials import (
 )
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Caller
+from pptpgw.ppp.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
 from pptpgw.radius.nas import ipv4
 from pptpgw.radius.packet import LONGEST_VALUE, Request
-from pptpgw.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
 
 LONGEST_PASSWORD = 128
 """

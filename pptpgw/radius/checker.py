@@ -38,6 +38,7 @@ from pptpgw.config.kind import NoSettings
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable
 from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials, IEnvironment
 from pptpgw.log import Logger
+from pptpgw.ppp.wire.chap import FailureMessage
 from pptpgw.radius import access, keys
 from pptpgw.radius.attributes import applied, nameIn
 from pptpgw.radius.client import RADIUSClient
@@ -52,7 +53,6 @@ from pptpgw.radius.packet import (
 from pptpgw.servers import Server
 from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
-from pptpgw.wire.chap import FailureMessage
 
 # Rounds of EAP; the exchange has its own limit too.
 ROUNDS = 200

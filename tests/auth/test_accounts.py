@@ -42,9 +42,9 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.ppp import mschap
+from pptpgw.ppp.wire.chap import MSCHAPResponse, MSCHAPV2Response
 from pptpgw.store.error import StoreError
 from pptpgw.store.store import Store
-from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 METHODS: list[IAuthenticationProtocol] = [PAP, CHAP, MSCHAP, MSCHAPV2]
 CHALLENGE = bytes(range(16))

@@ -30,8 +30,8 @@ from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IChangedPassword, IVerdicts
 from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
+from pptpgw.ppp.wire import chap
 from pptpgw.store.store import Store
-from pptpgw.wire import chap
 from tests.change import changePassword, ntHash
 
 CHALLENGE = bytes(range(16))

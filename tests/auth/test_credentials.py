@@ -16,7 +16,7 @@ from pptpgw.auth.credentials import ClaimCredentials, MSCHAPCredentials, MSCHAPV
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.interfaces import Claim, IAuthenticationProtocol, IClaimCredentials
 from pptpgw.ppp import mschap
-from pptpgw.wire.chap import MSCHAPResponse, MSCHAPV2Response
+from pptpgw.ppp.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 # RFC 2759 section 9.2.
 V2 = Claim(

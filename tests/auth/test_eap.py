@@ -51,7 +51,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
-from pptpgw.wire import eap, ppp
+from pptpgw.ppp.wire import eap, ppp
 from tests import test_gateway
 from tests.certificates import SERVER, Authority
 from tests.ppp.test_eap import Recorder

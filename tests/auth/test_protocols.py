@@ -33,8 +33,8 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
+from pptpgw.ppp.wire import ppp
 from pptpgw.testing import Frame
-from pptpgw.wire import ppp
 from tests import distribution, test_gateway
 from tests.distribution import Site
 from tests.test_gateway import World, failureOf, resultOf

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
+from pptpgw.ppp.wire.ppp import IPV6
 from pptpgw.wire import ipv6
 from pptpgw.wire.neighbor import (
     NEIGHBOR_SOLICITATION,
@@ -13,7 +14,6 @@ from pptpgw.wire.neighbor import (
     ROUTER_SOLICITATION,
     solicitedNode,
 )
-from pptpgw.wire.ppp import IPV6
 from tests.clients.conftest import StartGateway
 from tests.clients.script import ACK, CCP, IPCP, IPV6CP, NAK, REQUEST
 from tests.clients.test_windows import H_ALONE, MPPE_128, connect, dial, hangUp, openLCP

@@ -25,6 +25,7 @@ from pptpgw.interfaces import INetwork
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.owner import ControlTransport
@@ -34,7 +35,6 @@ from pptpgw.sessions.pool import AddressPool
 from pptpgw.testing import answering
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode
-from pptpgw.wire.ppp import decodeFrame
 
 SERVER = "192.0.2.1"
 BEHIND = "198.51.100.2"

@@ -21,7 +21,7 @@ from pptpgw.datapath.early import EARLY, LIMIT
 from pptpgw.datapath.framed import FULL, FramedChannel
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters
-from pptpgw.wire.ppp import IPV4, LCP
+from pptpgw.ppp.wire.ppp import IPV4, LCP
 from tests.datapath.test_capture import MemorySink, read
 from tests.datapath.test_python import KEY, SUBSCRIBER, MemoryTUN, Owner, packet
 

@@ -27,12 +27,12 @@ from pptpgw.interfaces import (
     IDataPath,
     MPPEParameters,
 )
+from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.pptp.owner import Ends
 from pptpgw.pptp.window import DUPLICATE
 from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.wire.checksum import checksum
 from pptpgw.wire.gre import decode
-from pptpgw.wire.ppp import decodeFrame
 
 LOCAL = "192.0.2.1"
 PEER = "192.0.2.2"

@@ -27,8 +27,8 @@ from pptpgw.error import CallError
 from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.wire import ppp
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
 from tests.integration.world import GATEWAY

@@ -25,7 +25,7 @@ from pptpgw.auth.eaptls import TLSMethod, makeContext
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IEAPCredentials
-from pptpgw.wire import eap
+from pptpgw.ppp.wire import eap
 from tests.certificates import SERVER, Authority
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import unfailing

@@ -17,24 +17,21 @@ from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
 from pptpgw.ppp.eaptls import Reassembly
+from pptpgw.ppp.wire import chap, eap, pap, ppp
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.wire import (
     arp,
     bridge,
-    chap,
     checksum,
     dhcpv6,
     domain,
-    eap,
     framing,
     gre,
     ipv6,
     ipx,
     mpls,
     neighbor,
-    pap,
-    ppp,
     pptp,
 )
 from tests.fuzz.reader import Reader, Target

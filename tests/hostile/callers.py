@@ -29,6 +29,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
@@ -37,7 +38,6 @@ from pptpgw.sessions.line import Line
 from pptpgw.sessions.session import Session
 from pptpgw.testing import answering, joined
 from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.wire import ppp
 from tests.hostile.wire import MemoryGRE
 from tests.hostile.world import CONFIGURATION, MRU, SERVER, USERS, World
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
-from pptpgw.wire import bridge, dhcpv6, dhcpv6option, ipv6, ipx, mpls, neighbor, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import bridge, dhcpv6, dhcpv6option, ipv6, ipx, mpls, neighbor
 from tests.hostile.callers import CONTROLLER, CONTROLS
 
 HERE = IPv6Address("fe80::bad")

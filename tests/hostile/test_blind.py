@@ -13,9 +13,10 @@ import pytest
 
 from pptpgw.datapath.early import EARLY, LIMIT
 from pptpgw.ppp.automaton import RESTART_SECONDS
+from pptpgw.ppp.wire import ppp
 from pptpgw.pptp.call import Call
 from pptpgw.pptp.window import REACH
-from pptpgw.wire import gre, ppp
+from pptpgw.wire import gre
 from tests.hostile.callers import Caller, Honest
 from tests.hostile.world import SERVER, World
 

@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from pptpgw.wire import bridge, ipx, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import bridge, ipx
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, KINDS, Caller, Honest, Hostile, raw
 from tests.hostile.limits import (

@@ -20,11 +20,11 @@ from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
 from pptpgw.ppp.link import Link
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.ending import REPORT_SECONDS
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.session import Session
-from pptpgw.wire import ppp
 from tests.garbage import leftBy
 from tests.hostile.callers import KINDS, Caller
 from tests.hostile.world import USERS, World

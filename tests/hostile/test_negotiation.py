@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from tests.hostile.callers import CONTROLS, Hostile
 from tests.hostile.ordeal import BOUNDED, ordeal
 

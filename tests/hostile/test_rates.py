@@ -15,7 +15,8 @@ from pptpgw.network.ipv6 import advertisement, dhcpv6
 from pptpgw.network.ipx import router, routing, table
 from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.ppp.link import OPENINGS
-from pptpgw.wire import bridge, ipv6, ipx, neighbor, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import bridge, ipv6, ipx, neighbor
 from pptpgw.wire.dhcpv6 import MessageType
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLLER, KINDS, Caller, Honest, Sending

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from pptpgw.wire.gre import decode
 
 # The bit in the first octet of a GRE header that says there is a sequence number (RFC 2637).

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from tests.integration.world import GATEWAY, Client, Served, World
 
 # Numbers from everywhere but where they could be in order, and far more of each than 66.

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw.wire import gre, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import gre
 from tests.integration.world import ALICE, GATEWAY, INSIDE, Client, Served, World
 from tests.lab.peers import Process
 
@@ -64,7 +65,8 @@ while True:
 # Frames in the name of calls, with numbers from where those of the callers are.
 NOISE = """
 import os, random, socket, sys, time
-from pptpgw.wire import gre, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import gre
 opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
 while True:
     for call in sys.argv[3:]:

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from pptpgw.declaration import Declaration, Rule
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.generic import GenericSettings, protocolFor
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 REQUEST, ACK, NAK, REJECT = (
     ppp.CONFIGURE_REQUEST,

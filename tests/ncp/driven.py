@@ -12,7 +12,7 @@ from zope.interface import implementer
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.automaton import RESTART_SECONDS
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 Driven = TypeVar("Driven", bound=NetworkProtocol)
 Options = list[tuple[int, str]]

@@ -20,7 +20,8 @@ from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
-from pptpgw.wire import bridge, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import bridge
 from tests.ncp.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT

@@ -15,7 +15,7 @@ from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ncp.generic import GenericSettings
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from tests.ncp.declared import ACK, NAK, REJECT, REQUEST, Link, Options, declare, options, up
 
 

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.ppp.automaton import RESTART_SECONDS
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 REQUEST, ACK, NAK, REJECT = (
     ppp.CONFIGURE_REQUEST,

@@ -12,7 +12,7 @@ import pytest
 
 from pptpgw.declaration import Declaration, Rule
 from pptpgw.declared import shipped
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 from tests.ncp.declared import ACK, NAK, REJECT, Options, pair, up
 
 APPLETALK = {1: bytes.fromhex("00ff0007")}

@@ -12,7 +12,7 @@ from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.ccp import CCP, CCPSettings, isStateful, keyLengths, mppeOption
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.option import MAX_FAILURE
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 H128, H56, H40, H = "01000040", "01000080", "01000020", "01000000"
 S128 = "00000040"

@@ -12,7 +12,7 @@ from pptpgw.error import Refused
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.exchange import CHANGE_SECONDS
-from pptpgw.wire import chap
+from pptpgw.ppp.wire import chap
 from tests.change import changePassword
 from tests.ppp.test_chap import Scene
 

@@ -20,7 +20,7 @@ from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.exchange import OUTAGE, PAUSE_SECONDS, VERIFICATION_SECONDS
-from pptpgw.wire import chap
+from pptpgw.ppp.wire import chap
 
 METHODS = (CHAP, MSCHAP, MSCHAPV2)
 PASSWORD = b"sesame"

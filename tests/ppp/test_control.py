@@ -22,7 +22,7 @@ from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.lcpoption import LCPSettings
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 
 @implementer(INetworkLink)

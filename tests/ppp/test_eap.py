@@ -40,9 +40,9 @@ from pptpgw.ppp.exchange import (
     TRANSMISSIONS,
     VERIFICATION_SECONDS,
 )
+from pptpgw.ppp.wire import chap, eap
+from pptpgw.ppp.wire.eap import Method
 from pptpgw.sessions.cause import Termination, codeOf
-from pptpgw.wire import chap, eap
-from pptpgw.wire.eap import Method
 from tests.garbage import leftBy
 
 PASSWORD = b"sesame"

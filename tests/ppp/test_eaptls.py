@@ -25,8 +25,8 @@ from pptpgw.ppp.eaptls import (
     fragments,
     startKeys,
 )
-from pptpgw.wire import eap
-from pptpgw.wire.eap import Fragment
+from pptpgw.ppp.wire import eap
+from pptpgw.ppp.wire.eap import Fragment
 from tests.certificates import SERVER, Authority
 from tests.ppp.test_eap import Pipe, Scene, keysMatch
 

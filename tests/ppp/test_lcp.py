@@ -15,7 +15,7 @@ from pptpgw.ppp.automaton import RESTART_SECONDS, State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, MAX_LOOPS
 from pptpgw.ppp.lcpoption import LCPSettings, authenticationName
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 Options = Sequence[tuple[int, str]]
 

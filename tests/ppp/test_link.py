@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ppp.link} and L{pptpgw.ppp.network}: a gateway's link and a client's, joined.
+Tests of L{pptpgw.ppp.link} and L{pptpgw.ppp.phase}: a gateway's link and a client's, joined.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.wire import ppp
 
 Frame = tuple[int, bytes]
 DELAY = 0.001

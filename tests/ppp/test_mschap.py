@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.ppp import mschap
+from pptpgw.ppp.wire import chap
 from pptpgw.sessions.naming import accountName
-from pptpgw.wire import chap
 from tests.change import changePassword, ntHash
 
 # RFC 2759 section 9.2.

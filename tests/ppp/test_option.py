@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS, GiveUp, Negotiator, Option
-from pptpgw.wire.ppp import (
+from pptpgw.ppp.wire.ppp import (
     CONFIGURE_ACK,
     CONFIGURE_NAK,
     CONFIGURE_REJECT,

@@ -17,7 +17,7 @@ from pptpgw.auth.protocols import PAP
 from pptpgw.error import Refused
 from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
 from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
-from pptpgw.wire import pap
+from pptpgw.ppp.wire import pap
 
 GRANT = Grant("user", b"Welcome", None, None)
 

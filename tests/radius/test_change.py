@@ -22,12 +22,12 @@ from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
 from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
+from pptpgw.ppp.wire import chap
 from pptpgw.radius import access
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, Request
 from pptpgw.radius.setup import makeClient
 from pptpgw.servers import Server
-from pptpgw.wire import chap
 from tests.change import changePassword, ntHash
 from tests.radius.freeradius import SECRET, FreeRADIUS
 

@@ -30,6 +30,7 @@ from pptpgw.config.section import RADIUS, Listen
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
+from pptpgw.ppp.wire import chap
 from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
@@ -37,7 +38,6 @@ from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.radius.transport import Service
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
-from pptpgw.wire import chap
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
 IDENTITY = b"\2\5\0\x09\1vera"

@@ -13,9 +13,9 @@ import pytest
 from pptpgw.auth.protocols import CHAP
 from pptpgw.ports.control import SHUT_DOWN
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.pptp.rules import Role
 from pptpgw.sessions.cause import Cause, Termination, asCause, codeOf
-from pptpgw.wire import ppp
 from pptpgw.wire.pptp import (
     CallClearRequest,
     CallDisconnectNotify,

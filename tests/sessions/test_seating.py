@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pptpgw.ppp.probe import PROBE_SECONDS
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import Termination
 from pptpgw.sessions.profile import Profile
-from pptpgw.wire import ppp
 from tests.limited import Made, Placed, World, worlds
 
 make = pytest.fixture(worlds)

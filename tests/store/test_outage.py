@@ -16,8 +16,8 @@ from twisted.internet.task import deferLater
 from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.config.section import Limits
 from pptpgw.ppp.exchange import OUTAGE
+from pptpgw.ppp.wire import chap, ppp
 from pptpgw.sessions.line import Line
-from pptpgw.wire import chap, ppp
 from tests.limited import Placed, World
 from tests.postgresql import Server
 from tests.store.conftest import MakeStore

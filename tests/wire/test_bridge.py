@@ -16,9 +16,9 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, LLC, STP, Dot3, Ether
 
 from pptpgw.error import Malformed
+from pptpgw.ppp.wire.ppp import BRIDGE, SPANNING_TREE_8021D, encodeFrame
 from pptpgw.wire import bridge
 from pptpgw.wire.bridge import CONTROL, FCS_PRESENT, LAN_ID, SHORTEST, ZERO_FILL
-from pptpgw.wire.ppp import BRIDGE, SPANNING_TREE_8021D, encodeFrame
 
 ONE = "02:00:00:00:00:01"
 OTHER = "02:00:00:00:00:02"

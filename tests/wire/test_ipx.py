@@ -18,7 +18,8 @@ from scapy.packet import Packet as Layer
 from scapy.packet import Raw, bind_layers
 
 from pptpgw.error import Malformed
-from pptpgw.wire import ipx, ppp
+from pptpgw.ppp.wire import ppp
+from pptpgw.wire import ipx
 from pptpgw.wire.ipx import Address, Header, RIPPacket, Route, SAPQuery, SAPResponse, Service
 
 ONE = Address(0x77000000, bytes.fromhex("f20000000001"), 0x4003)

@@ -42,9 +42,10 @@ from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.network.mpls.labels import LabelSwitch
 from pptpgw.ports.mpls import MPLSPort
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.session import Session
-from pptpgw.wire import arp, mpls, ppp
+from pptpgw.wire import arp, mpls
 
 ETHERTYPES = {ppp.MPLS: b"\x88\x47", ppp.MPLS_MULTICAST: b"\x88\x48"}
 """

@@ -21,8 +21,8 @@ from collections.abc import Container, Mapping
 
 from pptpgw.datapath.belief import BEYOND_NETWORKS
 from pptpgw.datapath.network import Network
+from pptpgw.ppp.wire import ppp
 from pptpgw.pptp.window import REACH
-from pptpgw.wire import ppp
 
 # Masks off the bit that distinguishes the number of a control protocol from its network's.
 _NETWORK = 0x7FFF

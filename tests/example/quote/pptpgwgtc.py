@@ -12,7 +12,7 @@ from pptpgw.config.kind import NAME, key
 from pptpgw.error import Malformed
 from pptpgw.interfaces import EAPClaim, Grant, IEAPConversation, IEnvironment
 from pptpgw.ppp.eappeer import MethodPeer
-from pptpgw.wire.eap import Method, Request
+from pptpgw.ppp.wire.eap import Method, Request
 
 
 @dataclass(frozen=True)

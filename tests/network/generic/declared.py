@@ -11,9 +11,9 @@ from pptpgw.declaration import HUB, Declaration, Destination
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol
 from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
-from pptpgw.wire import ppp
 
 
 def declare(*data: int, to: Destination = HUB) -> Declaration:

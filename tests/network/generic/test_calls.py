@@ -23,8 +23,8 @@ from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER
-from pptpgw.wire import ppp
 from tests.network.generic.declared import declare
 from tests.test_gateway import SECRETS, World, resultOf
 

@@ -50,6 +50,7 @@ from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
 from pptpgw.network.ipv4 import IPv4Factory
 from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.pptp.callid import CallIDs
 from pptpgw.pptp.connection import ControlConnection
 from pptpgw.pptp.rules import Role
@@ -58,7 +59,6 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, answering, joined
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.wire.gre import decode
-from pptpgw.wire.ppp import decodeFrame
 
 GATEWAY = "fc00:0:1::1"
 SERVER = "192.0.2.1"

@@ -37,9 +37,9 @@ from pptpgw.interfaces import (
 )
 from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions
 from pptpgw.ports import sysctl
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
-from pptpgw.wire import ppp
 from tests.network.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
 
 OWN = IPv6Network("2001:db8:1::/64")

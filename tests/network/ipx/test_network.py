@@ -37,9 +37,10 @@ from pptpgw.network.ipx import network
 from pptpgw.network.ipx.routing import UPDATE_SECONDS
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, Frame
-from pptpgw.wire import ipx, ppp
+from pptpgw.wire import ipx
 from pptpgw.wire.ipx import Address, Route, SAPQuery, SAPResponse, Service
 from tests.test_gateway import SECRETS, World, resultOf
 from tests.wire.test_ipx import IPX

@@ -36,10 +36,10 @@ from pptpgw.ncp.mpls import MPLSCP
 from pptpgw.network.mpls import network as mpls
 from pptpgw.network.mpls.labels import NO_ROUTE
 from pptpgw.ports.mpls import MPLSPort
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
-from pptpgw.wire import ppp
 from pptpgw.wire.mpls import DEPTH_LIMIT, Entry, encode
 
 KERNEL = "92:84:73:cf:11:be"

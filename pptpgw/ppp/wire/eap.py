@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from pptpgw.error import Malformed
-from pptpgw.wire.chap import checkIdentifier
-from pptpgw.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
+from pptpgw.ppp.wire.chap import checkIdentifier
+from pptpgw.ppp.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
 
 _EXPANDED = 254
 _NAK = 3

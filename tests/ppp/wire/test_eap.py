@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scapy.layers.eap import EAP, EAP_MD5, EAP_TLS
 
 from pptpgw.error import Malformed
-from pptpgw.wire import eap
-from pptpgw.wire.eap import Failure, Fragment, Method, Nak, Request, Response, Success
+from pptpgw.ppp.wire import eap
+from pptpgw.ppp.wire.eap import Failure, Fragment, Method, Nak, Request, Response, Success
 
 EXPANDED = Method(0x01020304, 0xABCDEF)
 

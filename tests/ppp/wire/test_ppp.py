@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.wire.ppp}.
+Tests for L{pptpgw.ppp.wire.ppp}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scapy.layers.ppp import (
 )
 
 from pptpgw.error import Malformed
-from pptpgw.wire import ppp
+from pptpgw.ppp.wire import ppp
 
 protocols = st.tuples(st.integers(0, 127), st.integers(0, 127)).map(
     lambda halves: halves[0] << 9 | halves[1] << 1 | 1

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pptpgw.error import Malformed
-from pptpgw.wire.chap import checkIdentifier
-from pptpgw.wire.ppp import decodePacket, encodePacket
+from pptpgw.ppp.wire.chap import checkIdentifier
+from pptpgw.ppp.wire.ppp import decodePacket, encodePacket
 
 
 @dataclass(frozen=True, slots=True)

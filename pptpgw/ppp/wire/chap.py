@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pptpgw.error import Malformed
-from pptpgw.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
+from pptpgw.ppp.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
 
 # The most that a packet holds behind its header.
 _MAXIMUM = 0xFFFF - HEADER_OCTETS

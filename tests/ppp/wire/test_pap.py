@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
-from pptpgw.wire import pap
+from pptpgw.ppp.wire import pap
 
 identifiers = st.integers(0, 255)
 fields = st.binary(max_size=255)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
-from pptpgw.wire import chap
+from pptpgw.ppp.wire import chap
 
 identifiers = st.integers(0, 255)
 values = st.binary(min_size=1, max_size=255)
