@@ -19,7 +19,7 @@ FLOORS ?= lowest newest
 COUNT ?= 20000
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
-SOURCES := setup.py pyproject.toml $(wildcard pptpgw/*/*.c)
+SOURCES := setup.py pyproject.toml $(shell find pptpgw -name '*.c')
 
 .PHONY: run demo test lab check docs coverage floors fuzz soak bench clean packages
 
@@ -70,7 +70,8 @@ bench: $(VENV)/.test
 
 clean:
 	rm -rf $(VENV) .nox build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp .coverage*
-	rm -f twisted/plugins/dropin.cache pptpgw/*/*.so twistd.pid
+	rm -f twisted/plugins/dropin.cache twistd.pid
+	find pptpgw -name '*.so' -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 packages:

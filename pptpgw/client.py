@@ -36,13 +36,13 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     Refusal,
 )
-from pptpgw.ports.control import ControlClientFactory, ControlProtocol
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.call import Call, Channels
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.call import Call, Channels
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.port.control import ControlClientFactory, ControlProtocol
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 
 @implementer(ICallOwner)
@@ -242,7 +242,7 @@ class ClientConnection:
         self._control = protocol.connection
         return self.opened
 
-    # pptp.connection.ConnectionOwner
+    # tunnels.pptp.connection.ConnectionOwner
 
     def connectionOpened(self, connection: ControlConnection) -> None:
         """

@@ -24,9 +24,9 @@ from pptpgw.interfaces import (
     IDataPath,
     MPPEParameters,
 )
-from pptpgw.pptp.call import PPTP, Call
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.owner import Ends
+from pptpgw.tunnels.pptp.call import PPTP, Call
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.tunnel import Answering
 
 Frame = tuple[int, bytes]

@@ -34,16 +34,16 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network import ipv4 as network
 from pptpgw.network.generic.network import GenericFactory
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 SERVER = "192.0.2.1"
 JUDGING_SECONDS = 0.01

@@ -21,11 +21,11 @@ from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICall, IChannelOwner
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.testing import MemoryChannel, MemoryDataPath, MemoryNetwork
-from tests.ports.test_control import TCP
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from tests.test_gateway import World
+from tests.tunnels.pptp.port.test_control import TCP
 
 SETTINGS = LinkSettings(identity=Identity(b"alice", b"open sesame", (MSCHAPV2,)))
 

@@ -12,7 +12,7 @@ import pytest
 
 from pptpgw import compiled
 
-NAMES = ("pptpgw.datapath._mppe", "pptpgw.ports._gre")
+NAMES = ("pptpgw.datapath._mppe", "pptpgw.tunnels.pptp.port._gre")
 PROGRAM = f"""
 import sys
 from types import ModuleType
@@ -21,7 +21,8 @@ for name in {NAMES}:
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__dict__.update(%s)
 from pptpgw.datapath import mppe
-from pptpgw.ports import raw, tun
+from pptpgw.ports import tun
+from pptpgw.tunnels.pptp.port import raw
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
 assert mppe.Decryptor is mppe.PythonDecryptor and mppe.Encryptor is mppe.PythonEncryptor
 assert mppe.rekeysPerSecond == 1 << 14 and mppe.implementation != "compiled"

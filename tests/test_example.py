@@ -52,13 +52,13 @@ from pptpgw.interfaces import (
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.eap import Method
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.tap import Options
 from pptpgw.testing import CALLER as SOMEBODY
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from tests import distribution, test_gateway
 from tests.distribution import Site
 from tests.ppp.test_eap import Pipe, Scene

@@ -44,17 +44,17 @@ from pptpgw.network import ipv4 as network
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.ppp.wire.ppp import IPV4
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.line import SILENCE_SECONDS
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, answering, joined
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     OutgoingCallRequest,
     StartControlConnectionRequest,

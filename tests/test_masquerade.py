@@ -28,9 +28,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.port.gre import GREPort
 from tests.lab.peers import Namespace
 from tests.lab.server import ALICE, Gateway
 

@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 from pptpgw.error import Exhausted, Unavailable
 from pptpgw.ppp.exchange import OUTAGE, VERIFICATION_SECONDS
 from pptpgw.ppp.wire import ppp
-from pptpgw.pptp.connection import ControlConnection
 from pptpgw.sessions.outage import QUIET_SECONDS
-from pptpgw.wire.pptp import CallDisconnectNotify, Message
-from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.wire.code import CauseCode, DisconnectResult, GeneralError
+from pptpgw.tunnels.pptp.wire.message import CallDisconnectNotify, Message
 from tests.limited import Made, World, worlds
 
 make = pytest.fixture(worlds)

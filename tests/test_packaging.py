@@ -193,7 +193,7 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
         "setup.py",
         "README.md",
         "pptpgw/datapath/_mppe.c",
-        "pptpgw/ports/_gre.c",
+        "pptpgw/tunnels/pptp/port/_gre.c",
         "tap/gateway.tac",
         "tap/pptpgw.service",
         "tap/pptpgw.toml",

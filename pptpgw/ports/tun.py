@@ -127,7 +127,7 @@ class CompiledSystem(RealSystem):
 fastest: type[RealSystem] = RealSystem
 
 try:
-    from pptpgw.ports import _gre
+    from pptpgw.tunnels.pptp.port import _gre
 except ImportError:
     pass
 else:

@@ -67,10 +67,10 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import IChannelOwner, MPPEParameters
-    from pptpgw.ports.gre import GREPort
     from pptpgw.ports.tun import TUNPort
-    from pptpgw.pptp.owner import Ends
     from pptpgw.tunnels.pptp.channel import GREChannel
+    from pptpgw.tunnels.pptp.owner import Ends
+    from pptpgw.tunnels.pptp.port.gre import GREPort
     from tests.bench.case import CASES, LARGEST, TUN, Server
 
     @implementer(IChannelOwner)

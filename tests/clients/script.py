@@ -17,8 +17,8 @@ from struct import Struct
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.interfaces import IKeys
 from pptpgw.ppp import mppe, mschap
-from pptpgw.pptp.call import HEAD_START
-from pptpgw.wire.gre import decode
+from pptpgw.tunnels.pptp.call import HEAD_START
+from pptpgw.tunnels.pptp.wire.gre import decode
 from tests.clients.world import BEHIND, World, packet
 
 CLIENT = "192.0.2.7"
@@ -100,7 +100,7 @@ class ScriptedConnection:
         self._unread = b""
         self._gateway = world.connect(self, address)
 
-    # pptp.owner.ControlTransport
+    # tunnels.pptp.owner.ControlTransport
 
     def write(self, octets: bytes, /) -> None:
         self._unread += octets

@@ -4,7 +4,7 @@ macOS up to 10.11 and iOS up to 9, whose PPP is Apple's pppd.
 
 from __future__ import annotations
 
-from pptpgw.pptp.call import HEAD_START
+from pptpgw.tunnels.pptp.call import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from pptpgw.pptp.call import HEAD_START
+from pptpgw.tunnels.pptp.call import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,

@@ -14,7 +14,7 @@ from pptpgw.auth.protocols import MSCHAP, MSCHAPV2
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.lcpoption import optionOf
-from pptpgw.pptp.call import HEAD_START
+from pptpgw.tunnels.pptp.call import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,

@@ -9,7 +9,7 @@ import pytest
 from pptpgw.auth import protocols
 from pptpgw.interfaces import IAuthenticationProtocol, IKeys
 from pptpgw.ppp.lcpoption import optionOf
-from pptpgw.pptp.call import HEAD_START
+from pptpgw.tunnels.pptp.call import HEAD_START
 from tests.clients.conftest import StartGateway
 from tests.clients.script import (
     ACK,

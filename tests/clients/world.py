@@ -26,15 +26,15 @@ from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.owner import ControlTransport
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.testing import answering
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.wire.gre import decode
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.owner import ControlTransport
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.gre import decode
 
 SERVER = "192.0.2.1"
 BEHIND = "198.51.100.2"

@@ -29,8 +29,8 @@ from pptpgw.datapath.capture import (
 from pptpgw.datapath.mppe import Decryptor, Encryptor
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, MPPEParameters
-from pptpgw.pptp.owner import Ends
 from pptpgw.tunnels.pptp.channel import GREChannel
+from pptpgw.tunnels.pptp.owner import Ends
 from tests.datapath.test_python import KEY, LOCAL, PEER, MemoryGRE, MemoryTUN, Owner, packet
 
 IN, OUT = b"\0", b"\1"

@@ -28,11 +28,11 @@ from pptpgw.interfaces import (
     MPPEParameters,
 )
 from pptpgw.ppp.wire.ppp import decodeFrame
-from pptpgw.pptp.owner import Ends
-from pptpgw.pptp.window import DUPLICATE
 from pptpgw.tunnels.pptp.channel import GREChannel
+from pptpgw.tunnels.pptp.owner import Ends
+from pptpgw.tunnels.pptp.window import DUPLICATE
+from pptpgw.tunnels.pptp.wire.gre import decode
 from pptpgw.wire.checksum import checksum
-from pptpgw.wire.gre import decode
 
 LOCAL = "192.0.2.1"
 PEER = "192.0.2.2"

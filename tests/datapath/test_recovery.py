@@ -14,7 +14,7 @@ from pptpgw.datapath import mppe, recovery
 from pptpgw.datapath.belief import isPlausible
 from pptpgw.datapath.mppe import Encryptor, PythonDecryptor
 from pptpgw.interfaces import Attachment, MPPEParameters
-from pptpgw.pptp.window import DUPLICATE, HELD_TIME, LATE, LOST, UNBELIEVABLE
+from pptpgw.tunnels.pptp.window import DUPLICATE, HELD_TIME, LATE, LOST, UNBELIEVABLE
 from tests.datapath.test_python import CONFIRMING, KEY, Fixture, packet
 
 MASK = (1 << 32) - 1

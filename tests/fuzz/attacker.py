@@ -24,11 +24,11 @@ from pptpgw.client import ClientConnection, PPTPClientEndpoint
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
-from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.port.gre import GREPort
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
 from tests.integration.world import GATEWAY

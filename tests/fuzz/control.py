@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.rules import Role, State
-from pptpgw.wire.pptp import CONTROL_MESSAGE, LONGEST, MAGIC_COOKIE, MESSAGES, encode
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.wire.message import (
+    CONTROL_MESSAGE,
+    LONGEST,
+    MAGIC_COOKIE,
+    MESSAGES,
+    encode,
+)
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
-from tests.pptp.test_connection import SETTINGS, Bench
+from tests.tunnels.pptp.test_connection import SETTINGS, Bench
 
 _HEADER = 12
 _SIZES = {kind.messageType: len(encode(kind())) for kind in MESSAGES}

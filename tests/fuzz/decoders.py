@@ -20,20 +20,9 @@ from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, pap, ppp
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
-from pptpgw.wire import (
-    arp,
-    bridge,
-    checksum,
-    dhcpv6,
-    domain,
-    framing,
-    gre,
-    ipv6,
-    ipx,
-    mpls,
-    neighbor,
-    pptp,
-)
+from pptpgw.tunnels.pptp.wire import framing, gre
+from pptpgw.tunnels.pptp.wire import message as pptp
+from pptpgw.wire import arp, bridge, checksum, dhcpv6, domain, ipv6, ipx, mpls, neighbor
 from tests.fuzz.reader import Reader, Target
 
 V = TypeVar("V")

@@ -11,8 +11,8 @@ from typing import Any
 
 from pptpgw.datapath import _mppe
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
-from pptpgw.ports import _gre
-from pptpgw.ports.raw import CompiledRaw, PythonRaw
+from pptpgw.tunnels.pptp.port import _gre
+from pptpgw.tunnels.pptp.port.raw import CompiledRaw, PythonRaw
 from tests.fuzz.reader import Reader, Target
 
 _PEER, _CALL_ID = 0xC6336401, 7

@@ -8,7 +8,7 @@ are carried before long, unless the end of the call was asked for.
 from __future__ import annotations
 
 from pptpgw.ppp.wire import ppp
-from pptpgw.pptp.window import HELD_LIMIT
+from pptpgw.tunnels.pptp.window import HELD_LIMIT
 from tests.datapath.test_python import CONFIRMING
 from tests.datapath.test_recovery import Peer
 from tests.fuzz.reader import Reader, Target

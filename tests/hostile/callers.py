@@ -30,14 +30,14 @@ from pptpgw.interfaces import (
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.session import Session
 from pptpgw.testing import answering, joined
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from tests.hostile.wire import MemoryGRE
 from tests.hostile.world import CONFIGURATION, MRU, SERVER, USERS, World
 

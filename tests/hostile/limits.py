@@ -13,10 +13,10 @@ from typing import Any
 from pptpgw.datapath.channel import Channel
 from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ppp.link import Link
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.connection import ControlConnection
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.session import Session
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.connection import ControlConnection
 from tests.hostile.world import World
 
 

@@ -14,9 +14,9 @@ import pytest
 from pptpgw.datapath.early import EARLY, LIMIT
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.wire import ppp
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.window import REACH
-from pptpgw.wire import gre
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.window import REACH
+from pptpgw.tunnels.pptp.wire import gre
 from tests.hostile.callers import Caller, Honest
 from tests.hostile.world import SERVER, World
 

@@ -35,9 +35,9 @@ from pptpgw.sessions.ledger import Ledger
 from pptpgw.sessions.refusal import Refusals
 from pptpgw.timing.lifecycle import STOP_SECONDS
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPTunnel
-from pptpgw.wire.pptp import StartControlConnectionRequest, encode
+from pptpgw.tunnels.pptp.wire.message import StartControlConnectionRequest, encode
 from tests.hostile.world import checker
-from tests.ports.test_control import TCP
+from tests.tunnels.pptp.port.test_control import TCP
 
 
 class Fault(Exception):

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire.gre import decode
+from pptpgw.tunnels.pptp.wire.gre import decode
 
 # The bit in the first octet of a GRE header that says there is a sequence number (RFC 2637).
 _NUMBERED = 0x10
@@ -99,7 +99,7 @@ class MemoryGRE:
 
     def arrived(self, address: str, octets: bytes) -> None:
         """
-        A packet came, as L{pptpgw.ports.gre.GREPort} has it.
+        A packet came, as L{pptpgw.tunnels.pptp.port.gre.GREPort} has it.
         """
         try:
             callID, payload, sequence, _ = decode(octets)

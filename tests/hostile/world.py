@@ -29,7 +29,7 @@ from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.network.bridge.network import BridgeNetwork
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.hostile.wire import DELAY, Device, Kernel, MemoryGRE, Wire
 

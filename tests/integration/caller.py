@@ -46,12 +46,12 @@ from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.ports.gre import GREPort
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.pptp.call import Call
+from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.wire.checksum import checksum
 
 assert isinstance(reactor, ReactorBase)

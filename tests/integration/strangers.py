@@ -14,7 +14,11 @@ import resource
 import sys
 from itertools import count
 
-from pptpgw.wire.pptp import OutgoingCallRequest, StartControlConnectionRequest, encode
+from pptpgw.tunnels.pptp.wire.message import (
+    OutgoingCallRequest,
+    StartControlConnectionRequest,
+    encode,
+)
 
 KIND, GATEWAY, *ADDRESSES = sys.argv[1:]
 HELLO = encode(

@@ -13,7 +13,7 @@ from tests.integration.world import GATEWAY, Client, Served, World
 # Numbers from everywhere but where they could be in order, and far more of each than 66.
 FORGE = """
 import socket, sys
-from pptpgw.wire import gre
+from pptpgw.tunnels.pptp.wire import gre
 opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
 payload = bytes.fromhex(sys.argv[3])
 for first in (1 << 16, 1 << 20, 1 << 28, 1 << 31, 0xF0000000, 0xFFFF0000):

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import gre
+from pptpgw.tunnels.pptp.wire import gre
 from tests.integration.world import ALICE, GATEWAY, INSIDE, Client, Served, World
 from tests.lab.peers import Process
 
@@ -66,7 +66,7 @@ while True:
 NOISE = """
 import os, random, socket, sys, time
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import gre
+from pptpgw.tunnels.pptp.wire import gre
 opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
 while True:
     for call in sys.argv[3:]:

@@ -24,9 +24,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
-from pptpgw.ports.gre import GREPort
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.port.gre import GREPort
 
 
 def say(*words: str) -> None:

@@ -92,8 +92,8 @@ def addresses() -> None:
     GRE leaves from the address that the call came to, on every kind of port.
     """
     from pptpgw.counting.counters import Counters
-    from pptpgw.ports.gre import GREPort
-    from pptpgw.ports.raw import PythonRaw, fastest
+    from pptpgw.tunnels.pptp.port.gre import GREPort
+    from pptpgw.tunnels.pptp.port.raw import PythonRaw, fastest
 
     peer = ends()
     for bound, raw in product(("", OTHER), (PythonRaw(), fastest)):
@@ -112,7 +112,7 @@ def full() -> None:
     A packet that finds the queue full is lost, and the kernel tells its sender nothing.
     """
     from pptpgw.counting.counters import Counters
-    from pptpgw.ports.gre import GREPort
+    from pptpgw.tunnels.pptp.port.gre import GREPort
 
     peer = ends()
     told = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -145,13 +145,13 @@ def packets() -> None:
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment
-    from pptpgw.ports.gre import GREPort
     from pptpgw.ports.netlink import NetlinkPort
     from pptpgw.ports.tun import TUNPort
-    from pptpgw.pptp.owner import Ends
     from pptpgw.tunnels.pptp.channel import GREChannel
+    from pptpgw.tunnels.pptp.owner import Ends
+    from pptpgw.tunnels.pptp.port.gre import GREPort
+    from pptpgw.tunnels.pptp.wire.gre import decode, encode
     from pptpgw.wire.checksum import checksum
-    from pptpgw.wire.gre import decode, encode
     from tests.datapath.test_python import Owner
 
     peer = ends()

@@ -28,10 +28,6 @@ from pptpgw.gateway import Gateway
 from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
 from pptpgw.radius.setup import makeClient
@@ -39,6 +35,10 @@ from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 from pptpgw.timing.lifecycle import Part, Stages
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
 P = ParamSpec("P")

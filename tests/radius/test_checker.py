@@ -31,13 +31,13 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
 from pptpgw.ppp.wire import chap
-from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.radius.transport import Service
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.servers import Server
+from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
 IDENTITY = b"\2\5\0\x09\1vera"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import TunnelKind
-from pptpgw.pptp.call import PPTP
 from pptpgw.radius.description import (
     INTERIM_UPDATE,
     ON,
@@ -29,6 +28,7 @@ from pptpgw.radius.description import (
 from pptpgw.radius.nas import NAS
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.tunnels.pptp.call import PPTP
 
 NAMED, UNNAMED = NAS(b"gate", (IPv4Address("192.0.2.1"),)), NAS(b"gate", ())
 

@@ -29,11 +29,11 @@ from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
 from pptpgw.ppp.algorithm import Answer
 from pptpgw.ppp.wire import chap
-from pptpgw.pptp.call import PPTP
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.setup import makeClient
 from pptpgw.servers import Server
+from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS
 from tests.radius.served import onTheReactor
 

@@ -11,20 +11,20 @@ from dataclasses import replace
 import pytest
 
 from pptpgw.auth.protocols import CHAP
-from pptpgw.ports.control import SHUT_DOWN
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
-from pptpgw.pptp.rules import Role
 from pptpgw.sessions.cause import Cause, Termination, asCause, codeOf
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp.port.control import SHUT_DOWN
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.wire.code import DisconnectResult
+from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
     Message,
     StopControlConnectionRequest,
 )
-from pptpgw.wire.pptpcode import DisconnectResult
 from tests.ppp.test_link import CLIENT, SERVER, Pair
-from tests.pptp.test_call import Line
+from tests.tunnels.pptp.test_call import Line
 
 
 class TestCause:

@@ -33,16 +33,16 @@ from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.ipv4 import IPv4, IPv4Network
 from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER, answering, joined
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from tests.clients.world import BEHIND, SERVER, MemoryGRE, MemoryTUN, packet
 
 RULES = {

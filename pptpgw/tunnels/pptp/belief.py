@@ -1,6 +1,6 @@
 """
 Rules for believing that a frame with an unexpected GRE sequence number is the peer's, and not
-forged. L{pptpgw.pptp.window} says why that matters.
+forged. L{pptpgw.tunnels.pptp.window} says why that matters.
 
 These frames are believed:
 
@@ -22,7 +22,7 @@ from collections.abc import Container, Mapping
 from pptpgw.datapath.belief import BEYOND_NETWORKS
 from pptpgw.datapath.network import Network
 from pptpgw.ppp.wire import ppp
-from pptpgw.pptp.window import REACH
+from pptpgw.tunnels.pptp.window import REACH
 
 # Masks off the bit that distinguishes the number of a control protocol from its network's.
 _NETWORK = 0x7FFF

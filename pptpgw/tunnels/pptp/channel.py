@@ -13,11 +13,11 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.network import Network
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.owner import Ends
-from pptpgw.pptp.window import Window
 from pptpgw.tunnels.pptp.belief import canFollowGap
-from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.owner import Ends
+from pptpgw.tunnels.pptp.window import Window
+from pptpgw.tunnels.pptp.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode
 
 _MASK = NUMBERS - 1
 _DATA = DATA << 16 | PROTOCOL_TYPE
@@ -232,7 +232,7 @@ class GREChannel(Channel):
 
 class GREChannels:
     """
-    Opens the channels of calls over GRE ports: L{pptpgw.pptp.call.Channels}.
+    Opens the channels of calls over GRE ports: L{pptpgw.tunnels.pptp.call.Channels}.
     """
 
     def __init__(self, portFor: Callable[[str], GRE]) -> None:

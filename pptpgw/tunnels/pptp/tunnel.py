@@ -28,14 +28,14 @@ from pptpgw.interfaces import (
     ITunnelFactory,
 )
 from pptpgw.log import Logger, Quota
-from pptpgw.ports.control import ControlFactory
-from pptpgw.ports.gre import GREPort
 from pptpgw.ports.machine import lackingAddress
-from pptpgw.pptp.call import PPTP, Call
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.call import PPTP, Call
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.port.control import ControlFactory
+from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 EVERY_ADDRESS = ""
 
@@ -70,7 +70,7 @@ class PPTPSettings:
 class Answering:
     """
     The owner of the control connections that callers open: a
-    L{pptpgw.pptp.connection.ConnectionOwner} that offers their calls to the gateway.
+    L{pptpgw.tunnels.pptp.connection.ConnectionOwner} that offers their calls to the gateway.
     """
 
     _log = Logger()

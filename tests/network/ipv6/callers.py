@@ -51,14 +51,14 @@ from pptpgw.network.ipv4 import IPv4Factory
 from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, answering, joined
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.wire.gre import decode
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.gre import decode
 
 GATEWAY = "fc00:0:1::1"
 SERVER = "192.0.2.1"

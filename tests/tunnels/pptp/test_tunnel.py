@@ -39,7 +39,11 @@ from pptpgw.log import Quota
 from pptpgw.sessions.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPSettings, PPTPTunnel
-from pptpgw.wire.pptp import OutgoingCallRequest, StartControlConnectionRequest, encode
+from pptpgw.tunnels.pptp.wire.message import (
+    OutgoingCallRequest,
+    StartControlConnectionRequest,
+    encode,
+)
 
 reactor: Any = globalReactor
 HELLO = encode(StartControlConnectionRequest())

@@ -1,5 +1,5 @@
 from pptpgw.datapath.edges import Deliver, Receive, Send
-from pptpgw.ports.raw import Run
+from pptpgw.tunnels.pptp.port.raw import Run
 
 INTERFACE: int
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from pptpgw.wire.pptpcode import MessageType, nameOf
+from pptpgw.tunnels.pptp.wire.code import MessageType, nameOf
 
 
 class Role(Enum):

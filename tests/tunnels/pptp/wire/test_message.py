@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.pptp} and L{pptpgw.wire.pptpcode}.
+Tests of L{pptpgw.tunnels.pptp.wire.message} and L{pptpgw.tunnels.pptp.wire.code}.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from scapy.layers import pptp as scapyPPTP
 
 from pptpgw.error import Malformed
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp.wire.code import (
+    CauseCode,
+    DisconnectResult,
+    MessageType,
+    OutgoingCallResult,
+    describe,
+    nameOf,
+)
+from pptpgw.tunnels.pptp.wire.message import (
     LONGEST,
     MESSAGES,
     CallClearRequest,
@@ -28,14 +36,6 @@ from pptpgw.wire.pptp import (
     UnknownMessage,
     decode,
     encode,
-)
-from pptpgw.wire.pptpcode import (
-    CauseCode,
-    DisconnectResult,
-    MessageType,
-    OutgoingCallResult,
-    describe,
-    nameOf,
 )
 
 

@@ -1,5 +1,5 @@
 """
-What each control message does, where L{pptpgw.pptp.rules} says that it is taken or refused.
+What each control message does, where L{pptpgw.tunnels.pptp.rules} says that it is taken or refused.
 
 One function a message: C{pptp_NAME} takes it, C{refuse_NAME} answers with a refusal.
 """
@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from pptpgw.error import Exhausted
 from pptpgw.log import readable
-from pptpgw.pptp.call import Call, CallConnection, CallState
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp.call import Call, CallConnection, CallState
+from pptpgw.tunnels.pptp.wire.code import (
+    GeneralError,
+    IncomingCallResult,
+    OutgoingCallResult,
+    StartResult,
+    StopReason,
+    describe,
+)
+from pptpgw.tunnels.pptp.wire.message import (
     PROTOCOL_VERSION,
     CallClearRequest,
     CallDisconnectNotify,
@@ -26,14 +34,6 @@ from pptpgw.wire.pptp import (
     StartControlConnectionRequest,
     StopControlConnectionReply,
     StopControlConnectionRequest,
-)
-from pptpgw.wire.pptpcode import (
-    GeneralError,
-    IncomingCallResult,
-    OutgoingCallResult,
-    StartResult,
-    StopReason,
-    describe,
 )
 
 

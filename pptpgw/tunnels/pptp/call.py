@@ -40,25 +40,25 @@ from pptpgw.interfaces import (
     Refusal,
     TunnelKind,
 )
-from pptpgw.pptp.owner import Ends, tell
-from pptpgw.pptp.rules import Role, State
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.pptp import (
-    CallClearRequest,
-    CallDisconnectNotify,
-    Message,
-    OutgoingCallReply,
-    OutgoingCallRequest,
-)
-from pptpgw.wire.pptpcode import (
+from pptpgw.tunnels.pptp.owner import Ends, tell
+from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,
     GeneralError,
     OutgoingCallResult,
     StopReason,
     describe,
+)
+from pptpgw.tunnels.pptp.wire.message import (
+    CallClearRequest,
+    CallDisconnectNotify,
+    Message,
+    OutgoingCallReply,
+    OutgoingCallRequest,
 )
 
 PPTP = TunnelKind("pptp", "PPTP", type=1, medium=1)
@@ -120,7 +120,7 @@ class CallConnection(TypingProtocol):
     """
     What a call, and what the messages do, need of the control connection.
 
-    L{pptpgw.pptp.connection.ControlConnection} is one.
+    L{pptpgw.tunnels.pptp.connection.ControlConnection} is one.
     """
 
     calls: dict[int, Call]

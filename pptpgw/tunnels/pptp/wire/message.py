@@ -4,7 +4,8 @@ The control messages of PPTP, octets to values and back (RFC 2637 section 2).
 Each message is a frozen dataclass whose fields stand in the order of their octets; the annotation
 of a field is its place on the wire, so L{encode} and L{decode} are written once for all fifteen.
 Reserved octets are sent as zero and ignored when received.  The codes that the fields hold stand in
-L{pptpgw.wire.pptpcode}, the cutting of the TCP stream into messages in L{pptpgw.wire.framing}.
+L{pptpgw.tunnels.pptp.wire.code}, the cutting of the TCP stream into messages in
+L{pptpgw.tunnels.pptp.wire.framing}.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from struct import Struct
 from typing import Annotated, ClassVar, NamedTuple, get_type_hints
 
 from pptpgw.error import Malformed
-from pptpgw.wire.pptpcode import (
+from pptpgw.tunnels.pptp.wire.code import (
     DisconnectResult,
     GeneralError,
     IncomingCallResult,

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.pptp.window}.
+Tests of L{pptpgw.tunnels.pptp.window}.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.pptp import window as module
-from pptpgw.pptp.window import (
+from pptpgw.tunnels.pptp import window as module
+from pptpgw.tunnels.pptp.window import (
     ACKNOWLEDGE_TIME,
     ASK_INTERVAL,
     ASKS,

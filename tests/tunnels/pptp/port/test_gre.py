@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.ports.gre}: over sockets in memory, the two ways to receive against each other,
-and over real sockets in a network namespace.
+Tests of L{pptpgw.tunnels.pptp.port.gre}: over sockets in memory, the two ways to receive against
+each other, and over real sockets in a network namespace.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import NotPermitted
-from pptpgw.ports import gre
-from pptpgw.ports.gre import MALFORMED, STRAY, GREPort
-from pptpgw.ports.raw import BATCH, RECEIVE_SIZE, CompiledRaw, PythonRaw
-from pptpgw.wire.gre import encode
+from pptpgw.tunnels.pptp.port import gre
+from pptpgw.tunnels.pptp.port.gre import MALFORMED, STRAY, GREPort
+from pptpgw.tunnels.pptp.port.raw import BATCH, RECEIVE_SIZE, CompiledRaw, PythonRaw
+from pptpgw.tunnels.pptp.wire.gre import encode
 from tests.ports.namespace import inNamespace
 from tests.ticking import Ticking
 
 compiled: ModuleType | None
 try:
-    compiled = importlib.import_module("pptpgw.ports._gre")
+    compiled = importlib.import_module("pptpgw.tunnels.pptp.port._gre")
 except ImportError:
     compiled = None
 

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.framing}.
+Tests of L{pptpgw.tunnels.pptp.wire.framing}.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
-from pptpgw.wire.framing import Framing
-from pptpgw.wire.pptp import LONGEST, MESSAGES, EchoRequest, encode
+from pptpgw.tunnels.pptp.wire.framing import Framing
+from pptpgw.tunnels.pptp.wire.message import LONGEST, MESSAGES, EchoRequest, encode
 
 OCTETS = [encode(kind()) for kind in MESSAGES]
 

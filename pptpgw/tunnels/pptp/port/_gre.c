@@ -311,7 +311,7 @@ static PyModuleDef_Slot SLOTS[] = {
 
 static PyModuleDef MODULE = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "pptpgw.ports._gre",
+    .m_name = "pptpgw.tunnels.pptp.port._gre",
     .m_doc = "GRE packets, compiled.",
     .m_size = 0,
     .m_methods = METHODS,

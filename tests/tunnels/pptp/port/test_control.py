@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.control}.
+Tests of L{pptpgw.tunnels.pptp.port.control}.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from zope.interface import implementer
 
 from pptpgw.interfaces import ICallOwner
 from pptpgw.log import INTERVAL, PER_SOURCE
-from pptpgw.ports import control
-from pptpgw.ports.control import (
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.port import control
+from pptpgw.tunnels.pptp.port.control import (
     QUEUE,
     QUEUE_PER_CALL,
     STALL_TIMEOUT,
     ControlClientFactory,
     ControlFactory,
 )
-from pptpgw.pptp.call import Call
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role, State
-from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.message import (
     EchoReply,
     EchoRequest,
     OutgoingCallRequest,

@@ -5,7 +5,7 @@ The TCP stream of a control connection, cut into its messages (RFC 2637 section 
 from __future__ import annotations
 
 from pptpgw.error import Malformed
-from pptpgw.wire.pptp import LONGEST, MAGIC_COOKIE, SHORTEST
+from pptpgw.tunnels.pptp.wire.message import LONGEST, MAGIC_COOKIE, SHORTEST
 
 _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 

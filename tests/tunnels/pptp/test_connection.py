@@ -1,5 +1,6 @@
 """
-Tests of L{pptpgw.pptp.connection}, with L{pptpgw.pptp.rules} and L{pptpgw.pptp.messages}.
+Tests of L{pptpgw.tunnels.pptp.connection}, with L{pptpgw.tunnels.pptp.rules} and
+L{pptpgw.tunnels.pptp.messages}.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ from zope.interface import implementer
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICallOwner, Refusal
-from pptpgw.pptp import messages, owner
-from pptpgw.pptp.call import Call, CallState
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
-from pptpgw.pptp.settings import ConnectionSettings
-from pptpgw.wire.framing import Framing
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp import messages, owner
+from pptpgw.tunnels.pptp.call import Call, CallState
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, Role, State
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.code import (
+    GeneralError,
+    IncomingCallResult,
+    MessageType,
+    OutgoingCallResult,
+    StopReason,
+    nameOf,
+)
+from pptpgw.tunnels.pptp.wire.framing import Framing
+from pptpgw.tunnels.pptp.wire.message import (
     MESSAGES,
     CallClearRequest,
     CallDisconnectNotify,
@@ -42,14 +51,6 @@ from pptpgw.wire.pptp import (
     StopControlConnectionRequest,
     decode,
     encode,
-)
-from pptpgw.wire.pptpcode import (
-    GeneralError,
-    IncomingCallResult,
-    MessageType,
-    OutgoingCallResult,
-    StopReason,
-    nameOf,
 )
 
 SETTINGS = ConnectionSettings(hostName=b"gateway", vendorName=b"vendor", maximumCalls=4)
@@ -272,7 +273,8 @@ def test_secondRequest() -> None:
 # Every message in every state.
 
 # What is seen outside.  drop: nothing is sent, and it is counted; quiet: nothing is sent, and
-# nothing is counted; end: the connection closes.  The columns are those of L{pptpgw.pptp.rules}.
+# nothing is counted; end: the connection closes.  The columns are those of
+# L{pptpgw.tunnels.pptp.rules}.
 SEEN = """
 Start-Control-Connection-Request  2    2    drop  end   2    drop
 Start-Control-Connection-Reply    end  drop drop  quiet drop drop

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.gre}.
+Tests of L{pptpgw.tunnels.pptp.wire.gre}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scapy.layers.l2 import GRE_PPTP
 
 from pptpgw.error import Malformed
-from pptpgw.wire.gre import decode, encode
+from pptpgw.tunnels.pptp.wire.gre import decode, encode
 
 NUMBER = st.integers(0, 0xFFFFFFFF)
 CALL_ID = st.integers(0, 0xFFFF)

@@ -2,9 +2,9 @@
 The enhanced GRE header of RFC 2637 section 4.1, encoded and decoded by functions.
 
 L{encode} and L{decode} are for single packets. C{pptpgw.datapath.channel} packs the header of a
-data packet together with the PPP header in one step, and C{pptpgw.ports.raw} reads it together with
-the IPv4 header, to save a function call and a tuple for each packet. They have structures of their
-own, made from the flags below.
+data packet together with the PPP header in one step, and C{pptpgw.tunnels.pptp.port.raw} reads it
+together with the IPv4 header, to save a function call and a tuple for each packet. They have
+structures of their own, made from the flags below.
 
 Where the RFC says that a bit is zero in PPTP (checksum, routing, strict source route, recursion
 control, the reserved flags), a header that has it set is malformed: its length can't be trusted.

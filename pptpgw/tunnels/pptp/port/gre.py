@@ -28,12 +28,12 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
-from pptpgw.ports.raw import Raw, Run, fastest
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.gre import decode
+from pptpgw.tunnels.pptp.port.raw import Raw, Run, fastest
+from pptpgw.tunnels.pptp.wire.gre import decode
 
 BUFFER = 4 << 20
 """
@@ -248,7 +248,8 @@ class GREPort:
 
     def doRead(self) -> None:
         """
-        Read up to L{pptpgw.ports.raw.BATCH} packets, unless earlier ones still wait for calls.
+        Read up to L{pptpgw.tunnels.pptp.port.raw.BATCH} packets, unless earlier ones still wait for
+        calls.
         """
         opened = self._socket
         if opened is None or self._waiting:

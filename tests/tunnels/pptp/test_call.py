@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.pptp.call}.
+Tests of L{pptpgw.tunnels.pptp.call}.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Grant, ICall, ICallOwner, Refusal, TunnelKind
-from pptpgw.pptp.call import Call, CallState
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ControlConnection
-from pptpgw.pptp.rules import Role
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.wire.framing import Framing
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp.call import Call, CallState
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.code import (
+    CauseCode,
+    DisconnectResult,
+    GeneralError,
+    OutgoingCallResult,
+)
+from pptpgw.tunnels.pptp.wire.framing import Framing
+from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
     Message,
@@ -35,7 +41,6 @@ from pptpgw.wire.pptp import (
     decode,
     encode,
 )
-from pptpgw.wire.pptpcode import CauseCode, DisconnectResult, GeneralError, OutgoingCallResult
 
 
 @implementer(ICallOwner)

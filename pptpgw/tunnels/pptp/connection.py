@@ -1,8 +1,8 @@
 """
 The control connection of PPTP (RFC 2637 section 3.1), apart from its TCP connection.
 
-What is legal when stands in L{pptpgw.pptp.rules}, what each message does in
-L{pptpgw.pptp.messages}; here are the connection's state, its timers and its two edges, the
+What is legal when stands in L{pptpgw.tunnels.pptp.rules}, what each message does in
+L{pptpgw.tunnels.pptp.messages}; here are the connection's state, its timers and its two edges, the
 transport below and the owner above.
 """
 
@@ -16,16 +16,17 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.interfaces import ICallOwner
-from pptpgw.pptp import messages
-from pptpgw.pptp.call import Call, Channels
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.owner import ControlTransport, tell
-from pptpgw.pptp.rules import ACTIONS, ANSWERS, Role, State
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.framing import Framing
-from pptpgw.wire.pptp import (
+from pptpgw.tunnels.pptp import messages
+from pptpgw.tunnels.pptp.call import Call, Channels
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.owner import ControlTransport, tell
+from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, Role, State
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.wire.code import StopReason, nameOf
+from pptpgw.tunnels.pptp.wire.framing import Framing
+from pptpgw.tunnels.pptp.wire.message import (
     EchoRequest,
     Message,
     OutgoingCallRequest,
@@ -35,7 +36,6 @@ from pptpgw.wire.pptp import (
     decode,
     encode,
 )
-from pptpgw.wire.pptpcode import StopReason, nameOf
 
 
 class ConnectionOwner(TypingProtocol):

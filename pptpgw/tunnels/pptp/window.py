@@ -41,7 +41,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.counting.counters import Counters
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.gre import NUMBERS
+from pptpgw.tunnels.pptp.wire.gre import NUMBERS
 
 RECEIVE_WINDOW = 64
 """

@@ -25,17 +25,17 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger, Quota
-from pptpgw.pptp.call import Channels
-from pptpgw.pptp.callid import CallIDs
-from pptpgw.pptp.connection import ConnectionOwner, ControlConnection
-from pptpgw.pptp.owner import ControlTransport
-from pptpgw.pptp.rules import Role, State
-from pptpgw.pptp.settings import ConnectionSettings
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
 from pptpgw.sessions.places import Known
 from pptpgw.timing.slices import inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.pptp.call import Channels
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
+from pptpgw.tunnels.pptp.owner import ControlTransport
+from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192
@@ -139,7 +139,7 @@ class ControlProtocol(Protocol):
         here, peer = self._tcp.getHost().host, self._tcp.getPeer().host
         return peer == self.connection.peerAddress or self._factory.named(self, here, peer)
 
-    # pptp.owner.ControlTransport
+    # tunnels.pptp.owner.ControlTransport
 
     def write(self, octets: bytes) -> None:
         """

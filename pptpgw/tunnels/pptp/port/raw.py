@@ -14,7 +14,7 @@ from pptpgw.compiled import fits
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire.ppp import decodeFrame
-from pptpgw.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
+from pptpgw.tunnels.pptp.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
 
 RECEIVE_SIZE = 4096
 """
@@ -146,7 +146,7 @@ fastest: Raw = PythonRaw()
 implementation = "Python"
 
 try:
-    from pptpgw.ports import _gre
+    from pptpgw.tunnels.pptp.port import _gre
 except ImportError:
     pass
 else:

@@ -1,3 +1,0 @@
-"""
-Tunnel state: the control connection, its calls, and the GRE window (RFC 2637).
-"""
