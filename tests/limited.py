@@ -30,9 +30,9 @@ from pptpgw.declared import shipped
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IAuthenticationProtocol, INetwork
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network import ipv4 as network
 from pptpgw.network.generic.network import GenericFactory
+from pptpgw.networks.ipv4 import plugin as network
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver

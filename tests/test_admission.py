@@ -16,7 +16,7 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.declared import shipped
 from pptpgw.log import PER_SOURCE
 from pptpgw.ncp.generic import GenericSettings, protocolFor
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.cause import Termination

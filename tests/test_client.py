@@ -19,7 +19,7 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICall, IChannelOwner
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.testing import MemoryChannel, MemoryDataPath, MemoryNetwork
 from pptpgw.tunnels.pptp.call import Call

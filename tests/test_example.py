@@ -49,7 +49,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.eap import Method
 from pptpgw.tap import Options

@@ -39,8 +39,8 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network import ipv4 as network
+from pptpgw.networks.ipv4 import plugin as network
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.ppp.wire.ppp import IPV4

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.error import ConfigurationError
-from pptpgw.network.ipv4 import IPv4, IPv4Factory, gatewaysOwn
+from pptpgw.networks.ipv4.plugin import IPv4, IPv4Factory, gatewaysOwn
 from pptpgw.sessions.pool import AddressPoolFactory, ownedOf
 from pptpgw.sessions.profile import Profile
 

@@ -35,7 +35,7 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.log import Logger
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.device import Device
 from pptpgw.ports.output import lines, standardError
 from pptpgw.ports.signals import Signals

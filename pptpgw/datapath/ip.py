@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 
 from pptpgw.datapath.tcp import clampSegment
-from pptpgw.wire.checksum import checksum
+from pptpgw.networks.wire.checksum import checksum
 
 HEADER = 20
 """

@@ -20,15 +20,15 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.clock import steady
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
-from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ncp.bridge import BCP, TINYGRAM_COMPRESSION, BridgeSettings
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.networks.wire.checksum import checksum
 from pptpgw.wire import ipv6, ipx, mpls
-from pptpgw.wire.checksum import checksum
 from pptpgw.wire.neighbor import ROUTER_ADVERTISEMENT
 
 Receive = Callable[[bytes], None]

@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.client import ClientCall, PPTPClientEndpoint
 from pptpgw.clock import steady
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.wire.checksum import checksum
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _ICMP = 1

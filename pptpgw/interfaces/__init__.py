@@ -3,7 +3,7 @@ Every interface that a plugin implements or is given, a module for each kind of 
 
 The values that cross these interfaces (L{TunnelKind}, L{Attachment}, L{Claim}) are defined here
 too. All of them can be imported from this package. Base classes for plugins are in other modules,
-such as L{pptpgw.ncp.base} and L{pptpgw.sessions.observer}.
+such as L{pptpgw.networks.protocol} and L{pptpgw.sessions.observer}.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class INetworkProtocol(Interface):
     for each packet; rejected where the peer's Protocol-Reject names it; close and lowerDown at the
     end. Where the peer negotiates LCP anew all of that comes again.
 
-    L{pptpgw.ncp.base.NetworkProtocol} is an implementation to derive from.
+    L{pptpgw.networks.protocol.NetworkProtocol} is an implementation to derive from.
     """
 
     name = Attribute("A short name, as in C{ipv4}.")

@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Attachment, Attachments
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 from pptpgw.wire import bridge

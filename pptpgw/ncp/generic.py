@@ -18,7 +18,7 @@ from functools import partial
 
 from pptpgw.declaration import Declaration, Rule
 from pptpgw.interfaces import Attachment, Attachments
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.option import GiveUp, Option
 

@@ -26,7 +26,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
 from pptpgw.log import readable
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 from pptpgw.wire.ipx import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pptpgw.interfaces import Attachment, Attachments
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.wire import ppp
 
 

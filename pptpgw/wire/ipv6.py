@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from struct import Struct
 
 from pptpgw.error import Malformed
-from pptpgw.wire.checksum import checksum
+from pptpgw.networks.wire.checksum import checksum
 
 HEADER = 40
 """

@@ -23,7 +23,6 @@ from pptpgw.config.environment import Environment
 from pptpgw.datapath.channel import Channel
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.base import NetworkProtocol
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
@@ -32,11 +31,12 @@ from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.network.ipx.network import IPX, IPXFactory
 from pptpgw.network.mpls.network import MPLS, MPLSFactory
+from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.networks.wire.checksum import checksum
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
 from pptpgw.wire import bridge, ipx, mpls
-from pptpgw.wire.checksum import checksum
 from tests.bench.namespaces import BEYOND, run
 
 TUN = "bench0"

@@ -157,7 +157,7 @@ def call() -> None:
     from pptpgw.client import ClientConnection, PPTPClientEndpoint
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
-    from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+    from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
     from pptpgw.ppp.settings import Identity, LinkSettings
     from pptpgw.tunnels.pptp.channel import GREChannels
     from pptpgw.tunnels.pptp.port.gre import GREPort

@@ -21,7 +21,7 @@ from pptpgw.config.table import keysOf
 from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkFactory, ITunnelFactory
-from pptpgw.network.ipv4 import IPv4Factory
+from pptpgw.networks.ipv4.plugin import IPv4Factory
 from pptpgw.sessions.filter import ALLOWED
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnelFactory
 

@@ -27,7 +27,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     ISessionObserverFactory,
 )
-from pptpgw.network import ipv4
+from pptpgw.networks.ipv4 import plugin
 from tests import distribution
 from tests.distribution import Site, checker, observer
 
@@ -288,7 +288,7 @@ def test_ofTwoVersionsThatCountsWhichPythonWouldImport(site: Site) -> None:
 
 def test_aBuiltInEntryPointStaysBeforeOthers(site: Site) -> None:
     site.install("pptpgw-ipv4", {"mine.py": "raise OSError"}, "ipv4 = mine:x", "pptpgw.network")
-    assert find(INetworkFactory, "ipv4").settings is ipv4.IPv4
+    assert find(INetworkFactory, "ipv4").settings is plugin.IPv4
     [warning] = site.warnings
     assert warning == (
         f'the network protocol "ipv4" of pptpgw-ipv4 1.0 is left out: pptpgw {__version__} has one'

@@ -18,7 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError
-from pptpgw.network.ipv4 import IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4Network
 from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService
 from pptpgw.sessions.profile import Profile

@@ -13,7 +13,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
 from scapy.packet import Raw
 
 from pptpgw.datapath.ip import clampMSS, fragment, mayFragment, tooBig
-from pptpgw.wire.checksum import checksum
+from pptpgw.networks.wire.checksum import checksum
 
 
 def ip(**fields: Any) -> Any:

@@ -27,12 +27,12 @@ from pptpgw.interfaces import (
     IDataPath,
     MPPEParameters,
 )
+from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.window import DUPLICATE
 from pptpgw.tunnels.pptp.wire.gre import decode
-from pptpgw.wire.checksum import checksum
 
 LOCAL = "192.0.2.1"
 PEER = "192.0.2.2"

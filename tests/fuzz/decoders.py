@@ -16,13 +16,14 @@ from pptpgw.datapath import ip
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
+from pptpgw.networks.wire import checksum
 from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, pap, ppp
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.tunnels.pptp.wire import framing, gre
 from pptpgw.tunnels.pptp.wire import message as pptp
-from pptpgw.wire import arp, bridge, checksum, dhcpv6, domain, ipv6, ipx, mpls, neighbor
+from pptpgw.wire import arp, bridge, dhcpv6, domain, ipv6, ipx, mpls, neighbor
 from tests.fuzz.reader import Reader, Target
 
 V = TypeVar("V")

@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import Any
 
 from pptpgw.datapath.channel import Channel
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.link import Link
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.session import Session

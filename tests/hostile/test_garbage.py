@@ -15,10 +15,10 @@ from twisted.internet.task import Clock, deferLater
 from pptpgw.config.section import Limits
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.bridge.network import BridgedSession
 from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.ending import REPORT_SECONDS

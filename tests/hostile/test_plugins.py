@@ -19,7 +19,7 @@ from pptpgw.interfaces import (
     ISessionObserver,
     ISubscriber,
 )
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.exchange import VERIFICATION_SECONDS
 from tests.hostile.callers import KINDS, Caller, Honest
 from tests.hostile.limits import assertGivenBack, living, rest

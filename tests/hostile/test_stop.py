@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.link import Phase
 from tests.hostile.callers import Caller
 from tests.hostile.world import World

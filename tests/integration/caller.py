@@ -45,14 +45,14 @@ from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
 from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.port.gre import GREPort
-from pptpgw.wire.checksum import checksum
 
 assert isinstance(reactor, ReactorBase)
 BEHIND = "198.51.100.0/24"

@@ -17,7 +17,7 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 
-from pptpgw.network.ipv4 import IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4Network
 from pptpgw.service import GatewayService
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.pool import AddressPool

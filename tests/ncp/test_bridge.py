@@ -22,7 +22,7 @@ from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
 from pptpgw.wire import bridge
-from tests.ncp.driven import DrivenLink, Options
+from tests.networks.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 

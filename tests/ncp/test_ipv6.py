@@ -15,7 +15,7 @@ from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
 from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings, randomIdentifier
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
-from tests.ncp.driven import DrivenLink, Options
+from tests.networks.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 

@@ -14,7 +14,7 @@ from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
-from tests.ncp.driven import DrivenLink, Options
+from tests.networks.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 

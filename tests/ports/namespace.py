@@ -145,13 +145,13 @@ def packets() -> None:
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment
+    from pptpgw.networks.wire.checksum import checksum
     from pptpgw.ports.netlink import NetlinkPort
     from pptpgw.ports.tun import TUNPort
     from pptpgw.tunnels.pptp.channel import GREChannel
     from pptpgw.tunnels.pptp.owner import Ends
     from pptpgw.tunnels.pptp.port.gre import GREPort
     from pptpgw.tunnels.pptp.wire.gre import decode, encode
-    from pptpgw.wire.checksum import checksum
     from tests.datapath.test_python import Owner
 
     peer = ends()

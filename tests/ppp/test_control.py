@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.automaton import MAX_CONFIGURE, RESTART_SECONDS, TIMED, State
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol

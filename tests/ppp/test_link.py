@@ -36,7 +36,7 @@ from pptpgw.interfaces import (
     IVerdicts,
     MPPEParameters,
 )
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings

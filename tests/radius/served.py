@@ -25,8 +25,8 @@ from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
-from pptpgw.network.ipv4 import IPv4, IPv4Network
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting

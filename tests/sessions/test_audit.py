@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISessionObserver
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.sessions.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
 from pptpgw.sessions.cause import Cause, Termination

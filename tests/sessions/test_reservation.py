@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
-from pptpgw.network.ipv4 import IPv4, IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.reservation import Reservation

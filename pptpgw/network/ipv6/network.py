@@ -13,7 +13,7 @@ The rules:
    interface identifier. Pools give nothing of its prefixes while it has them. Of a prefix that is
    larger than a /64 the first /64 is the link's, and all of it leads there; with one that is
    smaller, or that another session has, a session goes without IPv6.
- - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
+ - Networks behind a user lead to its session, as L{pptpgw.networks.routes} has it.
  - Where an account names a filter, L{pptpgw.sessions.gate} says what passes.
 """
 
@@ -41,10 +41,10 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.ncp.ipv6 import IPV6CP, LEAST_MRU, IPv6Settings
-from pptpgw.network.behind import NetworksBehind
 from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router
 from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
+from pptpgw.networks.routes import NetworksBehind
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol

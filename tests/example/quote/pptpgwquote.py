@@ -13,7 +13,7 @@ from zope.interface import implementer
 from pptpgw import interfaces
 from pptpgw.config.kind import NAME, NoSettings, key
 from pptpgw.error import ConfigurationError, Exhausted
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import Option
 from pptpgw.sessions.observer import SessionObserver
 

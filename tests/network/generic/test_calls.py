@@ -20,8 +20,8 @@ from pptpgw.declared import shipped
 from pptpgw.error import CallError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER

@@ -19,7 +19,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 
 from pptpgw.datapath.network import SPOOFED
-from pptpgw.ncp.ipv4 import IPCP
+from pptpgw.networks.ipv4.ipcp import IPCP
 from tests.network.ipv6.callers import Host, World
 
 

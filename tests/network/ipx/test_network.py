@@ -31,10 +31,10 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.network.ipx import network
 from pptpgw.network.ipx.routing import UPDATE_SECONDS
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp

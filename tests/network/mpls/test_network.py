@@ -31,10 +31,10 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISessionObserver,
 )
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
 from pptpgw.ncp.mpls import MPLSCP
 from pptpgw.network.mpls import network as mpls
 from pptpgw.network.mpls.labels import NO_ROUTE
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.mpls import MPLSPort
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile

@@ -25,7 +25,7 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.interfaces import ICallTaker
 from pptpgw.log import Quota
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment

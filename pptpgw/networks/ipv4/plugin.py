@@ -5,7 +5,7 @@ The rules:
 
  - What an account names comes before what the configuration says: addresses, pool, name servers,
    a smaller MTU.
- - Networks behind a user lead to its session, as L{pptpgw.network.behind} has it.
+ - Networks behind a user lead to its session, as L{pptpgw.networks.routes} has it.
  - Where an account names a filter, L{pptpgw.sessions.gate} says what passes.
  - The configuration may change while sessions last. New sessions get what it says then; an address
    that is in no pool any more stays its session's to the end.
@@ -55,8 +55,8 @@ from pptpgw.interfaces import (
     PoolRanges,
 )
 from pptpgw.log import Logger
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings, networkOf
-from pptpgw.network.behind import NetworksBehind
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings, networkOf
+from pptpgw.networks.routes import NetworksBehind
 from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.pool import ownedOf
 from pptpgw.sessions.profile import Profile

@@ -21,7 +21,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.base import NetworkProtocol
+from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.wire import ppp
 

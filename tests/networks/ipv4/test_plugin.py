@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.ipv4}.
+Tests of L{pptpgw.networks.ipv4.plugin}.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pptpgw.interfaces import (
     IReloadable,
     ISubscriber,
 )
-from pptpgw.ncp.ipv4 import IPCP
-from pptpgw.network import ipv4
+from pptpgw.networks.ipv4 import plugin
+from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
@@ -56,11 +56,11 @@ class Interface:
 
 def made(
     text: str, interface: Interface | None = None, called: tuple[str, ...] = ()
-) -> ipv4.IPv4Network:
+) -> plugin.IPv4Network:
     """
     The network that the section C{text} makes of a gateway that is called at these addresses.
     """
-    factory = ipv4.IPv4Factory()
+    factory = plugin.IPv4Factory()
     section = parse(f"[ipv4]\n{text}", "x.toml").section(factory)
     addresses = tuple(map(IPv4Address, called))
     environment = Environment(Clock(), 1300, interface, Counters(), addresses=addresses)
@@ -74,7 +74,7 @@ def succeeded(deferred: Deferred[IPCP]) -> IPCP:
 
 
 def test_interfaces() -> None:
-    verifyObject(INetworkFactory, ipv4.IPv4Factory())
+    verifyObject(INetworkFactory, plugin.IPv4Factory())
     verifyObject(INetwork, made(""))
 
 
@@ -187,7 +187,7 @@ def test_allocator(allocator: str, fault: str) -> None:
 
 
 def test_defaults() -> None:
-    section = ipv4.IPv4()
+    section = plugin.IPv4()
     assert section.local == IPv4Address("10.77.0.1")
     assert section.pool == ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
 
@@ -323,12 +323,12 @@ def test_whatASessionHasLeadsToNobodyElse() -> None:
     assert succeeded(network.makeProtocol(owner, CALLER)).settings.peerAddress == "192.0.2.6"
 
 
-def reloaded(text: str) -> ipv4.IPv4:
+def reloaded(text: str) -> plugin.IPv4:
     """
     The section C{text}.
     """
-    section = parse(f"[ipv4]\n{text}", "x.toml").section(ipv4.IPv4Factory())
-    assert isinstance(section, ipv4.IPv4)
+    section = parse(f"[ipv4]\n{text}", "x.toml").section(plugin.IPv4Factory())
+    assert isinstance(section, plugin.IPv4)
     return section
 
 
@@ -378,7 +378,7 @@ def test_anotherAllocatorHasNoNamedPools() -> None:
             raise AssertionError("nobody called")
 
     environment = Environment(Clock(), 1300, None, Counters())
-    network = ipv4.IPv4Network(reloaded(""), environment, Fixed())
+    network = plugin.IPv4Network(reloaded(""), environment, Fixed())
     with pytest.raises(ConfigurationError, match="knows no other pool"):
         network.judge(reloaded(POOLS))
     assert network.reload(reloaded('pool = ["10.79.0.1"]')) == ["pool"]

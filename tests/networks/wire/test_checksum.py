@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.checksum}.
+Tests of L{pptpgw.networks.wire.checksum}.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pptpgw.wire.checksum import checksum
+from pptpgw.networks.wire.checksum import checksum
 
 
 @settings(deadline=None)

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ncp.ipv4}.
+Tests for L{pptpgw.networks.ipv4.ipcp}.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from scapy.layers.ppp import (
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
-from pptpgw.ncp.ipv4 import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.option import MAX_FAILURE
 from pptpgw.ppp.wire import ppp
-from tests.ncp.driven import DrivenLink, Options
+from tests.networks.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 

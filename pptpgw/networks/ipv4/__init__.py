@@ -1,0 +1,3 @@
+"""
+IPv4: IPCP, and the addresses of the sessions.
+"""
