@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 from pptpgw.interfaces import DEFAULT_POOL
-from pptpgw.wire.domain import isName
+from pptpgw.networks.ipv6.wire.domain import isName
 from pptpgw.wire.mpls import LARGEST, UNRESERVED
 
 T = TypeVar("T")

@@ -17,9 +17,9 @@ from collections.abc import Container
 
 from pptpgw.datapath.ip import HEADER
 from pptpgw.datapath.network import IPV4, IPV6
+from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
 
 BEYOND_NETWORKS = 0x4000
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 
 from pptpgw.datapath.tcp import clampSegment
-from pptpgw.wire.ipv6 import (
+from pptpgw.networks.ipv6.wire.ipv6 import (
     HEADER,
     ICMP,
     MINIMUM_MTU,

@@ -18,7 +18,7 @@ from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
 from pptpgw.log import Logger
-from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
+from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 
 IPV4 = 0x0021
 IPV6 = 0x0057

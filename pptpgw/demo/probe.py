@@ -22,14 +22,15 @@ from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
 from pptpgw.ncp.bridge import BCP, TINYGRAM_COMPRESSION, BridgeSettings
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
-from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
+from pptpgw.networks.ipv6.wire import ipv6
+from pptpgw.networks.ipv6.wire.neighbor import ROUTER_ADVERTISEMENT
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
-from pptpgw.wire import ipv6, ipx, mpls
-from pptpgw.wire.neighbor import ROUTER_ADVERTISEMENT
+from pptpgw.wire import ipx, mpls
 
 Receive = Callable[[bytes], None]
 

@@ -30,8 +30,8 @@ from zope.interface import implementer
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkProtocol, IPreparable
 from pptpgw.log import Logger, escape
-from pptpgw.ncp.ipv6 import IPV6CP
 from pptpgw.networks.ipv4.ipcp import IPCP
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP
 from pptpgw.ports.script import Run, check
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.session import Session

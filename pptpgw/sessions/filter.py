@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
-from pptpgw.wire.ipv6 import HEADER as IPV6_HEADER
+from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 
 ALLOWED = (
     '"ACTION PROTOCOL from NETWORK [port PORTS] to NETWORK [port PORTS]": permit or deny; ip, tcp, '

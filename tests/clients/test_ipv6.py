@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
-from pptpgw.ppp.wire.ppp import IPV6
-from pptpgw.wire import ipv6
-from pptpgw.wire.neighbor import (
+from pptpgw.networks.ipv6.wire import ipv6
+from pptpgw.networks.ipv6.wire.neighbor import (
     NEIGHBOR_SOLICITATION,
     ROUTER_ADVERTISEMENT,
     ROUTER_SOLICITATION,
     solicitedNode,
 )
+from pptpgw.ppp.wire.ppp import IPV6
 from tests.clients.conftest import StartGateway
 from tests.clients.script import ACK, CCP, IPCP, IPV6CP, NAK, REQUEST
 from tests.clients.test_windows import H_ALONE, MPPE_128, connect, dial, hangUp, openLCP

@@ -22,8 +22,8 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork
-from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
+from pptpgw.networks.ipv6.plugin import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.pool import AddressPool

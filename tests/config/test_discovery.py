@@ -355,7 +355,7 @@ def test_whatTheInstallationLacksOfTheSourceIsToldHowToHave(site: Site) -> None:
     """
     As after C{git pull}, where a plugin has come since C{pip install -e .}.
     """
-    site.install("pptpgw", {}, "ipv6 = pptpgw.network.ipv6.network:factory", "pptpgw.network")
+    site.install("pptpgw", {}, "ipv6 = pptpgw.networks.ipv6.plugin:factory", "pptpgw.network")
     advice = r'yet; run "pip install -e \." in '
     for kind, name in [(INetworkFactory, "ipv4"), (IAuthenticationProtocol, "mschapv2")]:
         with pytest.raises(NotInstalled, match=f'"{name}" can\'t be used.*{advice}'):

@@ -16,6 +16,7 @@ from pptpgw.datapath import ip
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
+from pptpgw.networks.ipv6.wire import dhcpv6, domain, ipv6, neighbor
 from pptpgw.networks.wire import checksum
 from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, pap, ppp
@@ -23,7 +24,7 @@ from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.tunnels.pptp.wire import framing, gre
 from pptpgw.tunnels.pptp.wire import message as pptp
-from pptpgw.wire import arp, bridge, dhcpv6, domain, ipv6, ipx, mpls, neighbor
+from pptpgw.wire import arp, bridge, ipx, mpls
 from tests.fuzz.reader import Reader, Target
 
 V = TypeVar("V")

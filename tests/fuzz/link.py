@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pptpgw.networks.ipv6.wire import dhcpv6, ipv6
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import dhcpv6, ipv6
 from tests.fuzz.reader import Reader, Target
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, Caller, Hostile, Sending, raw

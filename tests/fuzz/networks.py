@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
-from pptpgw.network.ipv6.dhcpv6 import MAX_ANSWER_OCTETS
-from pptpgw.network.ipv6.lease import MAX_PREFIXES
 from pptpgw.network.ipx.dosbox import CLIENTS
-from pptpgw.wire import ipx
-from pptpgw.wire.dhcpv6 import (
+from pptpgw.networks.ipv6.dhcpv6 import MAX_ANSWER_OCTETS
+from pptpgw.networks.ipv6.lease import MAX_PREFIXES
+from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     AddressAssociation,
     Message,
@@ -23,7 +22,7 @@ from pptpgw.wire.dhcpv6 import (
     TemporaryAssociation,
     decode,
 )
-from pptpgw.wire.dhcpv6option import (
+from pptpgw.networks.ipv6.wire.dhcpv6option import (
     ClientID,
     ElapsedTime,
     Option,
@@ -31,10 +30,11 @@ from pptpgw.wire.dhcpv6option import (
     RapidCommit,
     ServerID,
 )
+from pptpgw.wire import ipx
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
-from tests.network.ipv6.test_dhcpv6 import DELEGATE, LINK, OURS, PEER, Link
 from tests.network.ipx import test_dosbox as dosbox
+from tests.networks.ipv6.test_dhcpv6 import DELEGATE, LINK, OURS, PEER, Link
 
 MESSAGES = 32
 """

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
+from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6, neighbor
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, dhcpv6, dhcpv6option, ipv6, ipx, mpls, neighbor
+from pptpgw.wire import bridge, ipx, mpls
 from tests.hostile.callers import CONTROLLER, CONTROLS
 
 HERE = IPv6Address("fe80::bad")

@@ -12,10 +12,11 @@ import pytest
 
 from pptpgw.datapath.channel import IN_CLEAR
 from pptpgw.network.bridge import switch
-from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server
 from pptpgw.network.ipx import router
+from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
+from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, dhcpv6, dhcpv6option, ipv6, ipx, mpls
+from pptpgw.wire import bridge, ipx, mpls
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, Caller, Honest, Hostile, Sending
 from tests.hostile.limits import containers

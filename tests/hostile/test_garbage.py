@@ -16,9 +16,9 @@ from pptpgw.config.section import Limits
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
 from pptpgw.network.bridge.network import BridgedSession
-from pptpgw.network.ipv6.network import RoutedIPV6CP
 from pptpgw.network.mpls.network import Neighbour
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv6.plugin import RoutedIPV6CP
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.ending import REPORT_SECONDS

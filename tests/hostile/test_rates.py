@@ -11,13 +11,14 @@ import pytest
 
 from pptpgw.network.bridge import switch
 from pptpgw.network.generic import hub
-from pptpgw.network.ipv6 import advertisement, dhcpv6
 from pptpgw.network.ipx import router, routing, table
+from pptpgw.networks.ipv6 import advertisement, dhcpv6
 from pptpgw.networks.ipv6.prefix import RESTING
+from pptpgw.networks.ipv6.wire import ipv6, neighbor
+from pptpgw.networks.ipv6.wire.dhcpv6 import MessageType
 from pptpgw.ppp.link import OPENINGS
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, ipv6, ipx, neighbor
-from pptpgw.wire.dhcpv6 import MessageType
+from pptpgw.wire import bridge, ipx
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLLER, KINDS, Caller, Honest, Sending
 from tests.hostile.limits import containers

@@ -29,9 +29,9 @@ from pptpgw.datapath.filtered import FILTERED
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Refused
 from pptpgw.gateway import Gateway
-from pptpgw.network.ipv6.network import IPv6, IPv6Sessions
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
+from pptpgw.networks.ipv6.plugin import IPv6, IPv6Sessions
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.pool import AddressPool

@@ -17,7 +17,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 from uuid import UUID
 
 from pptpgw.error import Malformed
-from pptpgw.wire.dhcpv6option import (
+from pptpgw.networks.ipv6.wire.dhcpv6option import (
     PLAIN,
     Option,
     Status,

@@ -12,16 +12,16 @@ from itertools import islice
 
 from twisted.internet.interfaces import IReactorTime
 
-from pptpgw.network.ipv6.binding import AddressSource, Bindings, Client
+from pptpgw.networks.ipv6.binding import AddressSource, Bindings, Client
 from pptpgw.networks.ipv6.prefix import Prefixes
-from pptpgw.wire.dhcpv6 import (
+from pptpgw.networks.ipv6.wire.dhcpv6 import (
     INFINITY,
     Address,
     Association,
     Prefix,
     RenewableAssociation,
 )
-from pptpgw.wire.dhcpv6option import Status, StatusCode
+from pptpgw.networks.ipv6.wire.dhcpv6option import Status, StatusCode
 
 MAX_ADDRESSES = 8
 MAX_PREFIXES = 4

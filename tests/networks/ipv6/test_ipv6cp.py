@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ncp.ipv6}.
+Tests for L{pptpgw.networks.ipv6.ipv6cp}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
-from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings, randomIdentifier
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings, randomIdentifier
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
 from tests.networks.driven import DrivenLink, Options

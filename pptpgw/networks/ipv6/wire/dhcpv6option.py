@@ -13,7 +13,7 @@ from struct import Struct
 from typing import ClassVar, Self
 
 from pptpgw.error import Malformed
-from pptpgw.wire.domain import decodeNames, encodeNames, isName
+from pptpgw.networks.ipv6.wire.domain import decodeNames, encodeNames, isName
 
 MAX_OPTIONS = 64
 """

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.neighbor}, with scapy for a second opinion.
+Tests of L{pptpgw.networks.ipv6.wire.neighbor}, with scapy for a second opinion.
 """
 
 from __future__ import annotations
@@ -25,8 +25,15 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 
 from pptpgw.error import Malformed
-from pptpgw.wire.ipv6 import ALL_NODES, Message, Packet, decode, decodeMessage, encodeMessage
-from pptpgw.wire.neighbor import (
+from pptpgw.networks.ipv6.wire.ipv6 import (
+    ALL_NODES,
+    Message,
+    Packet,
+    decode,
+    decodeMessage,
+    encodeMessage,
+)
+from pptpgw.networks.ipv6.wire.neighbor import (
     NeighborAdvertisement,
     Prefix,
     RouterAdvertisement,

@@ -29,10 +29,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
-from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server
-from pptpgw.timing.timer import cancelled
-from pptpgw.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
-from pptpgw.wire.ipv6 import (
+from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
+from pptpgw.networks.ipv6.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
+from pptpgw.networks.ipv6.wire.ipv6 import (
     ALL_NODES,
     ALL_ROUTERS,
     ECHO_REPLY,
@@ -49,7 +48,7 @@ from pptpgw.wire.ipv6 import (
     encodeDatagram,
     encodeMessage,
 )
-from pptpgw.wire.neighbor import (
+from pptpgw.networks.ipv6.wire.neighbor import (
     NEIGHBOR_SOLICITATION,
     ROUTER_SOLICITATION,
     NeighborAdvertisement,
@@ -58,6 +57,7 @@ from pptpgw.wire.neighbor import (
     neighborSolicited,
     solicitedNode,
 )
+from pptpgw.timing.timer import cancelled
 
 # Seconds: MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of
 # its section 10.

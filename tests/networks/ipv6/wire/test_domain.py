@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
-from pptpgw.wire.domain import decodeNames, encodeNames, isName
+from pptpgw.networks.ipv6.wire.domain import decodeNames, encodeNames, isName
 
 labels = st.text("abcXYZ019-_", min_size=1, max_size=63)
 names = st.lists(labels, min_size=1, max_size=5).map(".".join).filter(isName)

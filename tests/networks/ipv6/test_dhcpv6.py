@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.network.ipv6.dhcpv6 import (
+from pptpgw.networks.ipv6.dhcpv6 import (
     MAX_ANSWER_OCTETS,
     MAX_ASSOCIATIONS,
     MAX_MESSAGES,
@@ -21,9 +21,9 @@ from pptpgw.network.ipv6.dhcpv6 import (
     DHCPv6Server,
     DHCPv6Settings,
 )
-from pptpgw.network.ipv6.lease import MAX_ADDRESSES, MAX_PREFIXES, MAX_WITHDRAWN
+from pptpgw.networks.ipv6.lease import MAX_ADDRESSES, MAX_PREFIXES, MAX_WITHDRAWN
 from pptpgw.networks.ipv6.prefix import PrefixPool
-from pptpgw.wire.dhcpv6 import (
+from pptpgw.networks.ipv6.wire.dhcpv6 import (
     INFINITY,
     Address,
     AddressAssociation,
@@ -35,7 +35,7 @@ from pptpgw.wire.dhcpv6 import (
     TemporaryAssociation,
     decode,
 )
-from pptpgw.wire.dhcpv6option import (
+from pptpgw.networks.ipv6.wire.dhcpv6option import (
     ClientID,
     DomainList,
     ElapsedTime,

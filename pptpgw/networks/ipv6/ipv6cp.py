@@ -26,11 +26,11 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
+from pptpgw.networks.ipv6.wire.ipv6 import MINIMUM_MTU
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire.ipv6 import MINIMUM_MTU
 
 LEAST_MRU = MINIMUM_MTU + MPPE_OVERHEAD
 """

@@ -13,8 +13,8 @@ from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 
 from pptpgw.error import Malformed
-from pptpgw.wire.domain import encodeNames
-from pptpgw.wire.ipv6 import UNSPECIFIED, Message, Packet
+from pptpgw.networks.ipv6.wire.domain import encodeNames
+from pptpgw.networks.ipv6.wire.ipv6 import UNSPECIFIED, Message, Packet
 
 # Types of ICMPv6 messages.
 ROUTER_SOLICITATION = 133

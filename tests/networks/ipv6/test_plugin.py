@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.ipv6.network}: what the gateway has, and what one session is given. Scapy
+Tests of L{pptpgw.networks.ipv6.plugin}: what the gateway has, and what one session is given. Scapy
 reads the packets.
 """
 
@@ -35,12 +35,12 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions
+from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions
 from pptpgw.ports import sysctl
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
-from tests.network.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
+from tests.networks.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
 
 OWN = IPv6Network("2001:db8:1::/64")
 

@@ -45,10 +45,10 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
-from pptpgw.ncp.ipv6 import IPV6CP, IPv6Settings
-from pptpgw.network.ipv6.network import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Factory
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
+from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.profile import Profile

@@ -9,9 +9,9 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.network.ipv6.lease import MAX_WITHDRAWN, Leases, makeStatus, named, without
+from pptpgw.networks.ipv6.lease import MAX_WITHDRAWN, Leases, makeStatus, named, without
 from pptpgw.networks.ipv6.prefix import PrefixPool
-from pptpgw.wire.dhcpv6 import (
+from pptpgw.networks.ipv6.wire.dhcpv6 import (
     INFINITY,
     Address,
     AddressAssociation,
@@ -20,7 +20,7 @@ from pptpgw.wire.dhcpv6 import (
     PrefixAssociation,
     TemporaryAssociation,
 )
-from pptpgw.wire.dhcpv6option import Status, StatusCode
+from pptpgw.networks.ipv6.wire.dhcpv6option import Status, StatusCode
 
 LINK = IPv6Network("fc00:0:1:5::/64")
 SITE = IPv6Network("fc00:1::/56")

@@ -40,10 +40,13 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
-from pptpgw.ncp.ipv6 import IPV6CP, LEAST_MRU, IPv6Settings
-from pptpgw.network.ipv6.advertisement import MAX_INTERVAL, Router
-from pptpgw.network.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
+from pptpgw.networks.ipv6.advertisement import MAX_INTERVAL, Router
+from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
+from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
+from pptpgw.networks.ipv6.wire.ipv6 import HEADER, MINIMUM_MTU
+from pptpgw.networks.ipv6.wire.neighbor import Prefix, RouterAdvertisement
 from pptpgw.networks.routes import NetworksBehind
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
@@ -51,9 +54,6 @@ from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.profile import Profile
-from pptpgw.wire.dhcpv6 import makeDUID
-from pptpgw.wire.ipv6 import HEADER, MINIMUM_MTU
-from pptpgw.wire.neighbor import Prefix, RouterAdvertisement
 
 LENGTH = 64
 """

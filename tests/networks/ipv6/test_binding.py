@@ -10,8 +10,8 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.network.ipv6 import binding
-from pptpgw.network.ipv6.binding import AddressSource, Bindings
+from pptpgw.networks.ipv6 import binding
+from pptpgw.networks.ipv6.binding import AddressSource, Bindings
 from pptpgw.networks.ipv6.prefix import PrefixPool
 
 LINK = IPv6Network("fc00:0:1:5::/64")

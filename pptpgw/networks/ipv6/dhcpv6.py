@@ -23,10 +23,10 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
-from pptpgw.network.ipv6.binding import Client
-from pptpgw.network.ipv6.lease import Leases, makeStatus, named, without
+from pptpgw.networks.ipv6.binding import Client
+from pptpgw.networks.ipv6.lease import Leases, makeStatus, named, without
 from pptpgw.networks.ipv6.prefix import Prefixes
-from pptpgw.wire.dhcpv6 import (
+from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     Association,
     Message,
@@ -34,7 +34,7 @@ from pptpgw.wire.dhcpv6 import (
     Prefix,
     decode,
 )
-from pptpgw.wire.dhcpv6option import (
+from pptpgw.networks.ipv6.wire.dhcpv6option import (
     ClientID,
     DomainList,
     InformationRefreshTime,

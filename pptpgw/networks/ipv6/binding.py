@@ -18,8 +18,8 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.error import Exhausted
+from pptpgw.networks.ipv6.wire.dhcpv6 import INFINITY
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.dhcpv6 import INFINITY
 
 Client = tuple[bytes, int]
 """

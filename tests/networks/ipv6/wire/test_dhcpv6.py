@@ -14,7 +14,7 @@ from scapy.layers import dhcp6
 from scapy.packet import Packet
 
 from pptpgw.error import Malformed
-from pptpgw.wire.dhcpv6 import (
+from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     AddressAssociation,
     Message,
@@ -25,7 +25,7 @@ from pptpgw.wire.dhcpv6 import (
     decode,
     makeDUID,
 )
-from pptpgw.wire.dhcpv6option import (
+from pptpgw.networks.ipv6.wire.dhcpv6option import (
     MAX_OPTIONS,
     PLAIN,
     ClientID,

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.ipv6}, with scapy for a second opinion.
+Tests of L{pptpgw.networks.ipv6.wire.ipv6}, with scapy for a second opinion.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.packet import Raw
 
 from pptpgw.error import Malformed
-from pptpgw.wire.ipv6 import (
+from pptpgw.networks.ipv6.wire.ipv6 import (
     Datagram,
     Message,
     Packet,

@@ -20,7 +20,7 @@ from scapy.packet import Raw
 
 from pptpgw.datapath.network import SPOOFED
 from pptpgw.networks.ipv4.ipcp import IPCP
-from tests.network.ipv6.callers import Host, World
+from tests.networks.ipv6.callers import Host, World
 
 
 @pytest.fixture
