@@ -20,10 +20,10 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.clock import steady
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
-from pptpgw.ncp.bridge import BCP, TINYGRAM_COMPRESSION, BridgeSettings
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
+from pptpgw.networks.ethernet.bcp import BCP, TINYGRAM_COMPRESSION, BridgeSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.ipv6.wire import ipv6

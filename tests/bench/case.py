@@ -23,20 +23,21 @@ from pptpgw.config.environment import Environment
 from pptpgw.datapath.channel import Channel
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.ncp.ipx import IPXCP, IPXSettings
 from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
-from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory
 from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.network.ipx.network import IPX, IPXFactory
 from pptpgw.network.mpls.network import MPLS, MPLSFactory
+from pptpgw.networks.ethernet import wire
+from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
+from pptpgw.networks.ethernet.plugin import Bridge, BridgedSession, BridgeFactory
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
-from pptpgw.wire import bridge, ipx, mpls
+from pptpgw.wire import ipx, mpls
 from tests.bench.namespaces import BEYOND, run
 
 TUN = "bench0"
@@ -224,7 +225,7 @@ class EthernetCase(Case):
     name = "Ethernet"
     modes = ("in", "out")
     address = STATION
-    headers = bridge.HEADER_OCTETS + bridge.FRAME_HEADER + 28
+    headers = wire.HEADER_OCTETS + wire.FRAME_HEADER + 28
 
     def open(self, server: Server) -> None:
         settings = Bridge(interface=TAP)
@@ -248,9 +249,9 @@ class EthernetCase(Case):
         return kernel + station + b"\x08\x00" + payload
 
     def packet(self, size: int) -> tuple[int, bytes]:
-        inner = size - bridge.HEADER_OCTETS - bridge.FRAME_HEADER
+        inner = size - wire.HEADER_OCTETS - wire.FRAME_HEADER
         frame = self._frame(datagram(STATION, BEYOND, inner))
-        return 0x0031, bytes((0, bridge.ETHERNET)) + frame
+        return 0x0031, bytes((0, wire.ETHERNET)) + frame
 
 
 class MPLSCase(Case):

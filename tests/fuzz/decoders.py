@@ -16,6 +16,7 @@ from pptpgw.datapath import ip
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
+from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ipv6.wire import dhcpv6, domain, ipv6, neighbor
 from pptpgw.networks.wire import checksum
 from pptpgw.ppp.eaptls import Reassembly
@@ -24,7 +25,7 @@ from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.tunnels.pptp.wire import framing, gre
 from pptpgw.tunnels.pptp.wire import message as pptp
-from pptpgw.wire import arp, bridge, ipx, mpls
+from pptpgw.wire import arp, ipx, mpls
 from tests.fuzz.reader import Reader, Target
 
 V = TypeVar("V")
@@ -141,12 +142,12 @@ def _bridged(octets: bytes) -> None:
     A bridged frame, by each way to send it.
     """
     try:
-        frame = bridge.decode(octets)
+        frame = wire.decode(octets)
     except Malformed:
         return
     for compress in (False, True):
         for summed in (False, True):
-            assert bridge.decode(bridge.encode(frame, False, compress, summed)) == frame
+            assert wire.decode(wire.encode(frame, False, compress, summed)) == frame
 
 
 def _bpdu(octets: bytes) -> None:
@@ -154,12 +155,12 @@ def _bpdu(octets: bytes) -> None:
     A BPDU, without and with the frame that it has on a LAN.
     """
     try:
-        frame = bridge.decodeBPDU(octets, bytes(6))
+        frame = wire.decodeBPDU(octets, bytes(6))
     except Malformed:
         pass
     else:
-        assert bridge.encodeBPDU(frame) == octets
-    decoder(bridge.encodeBPDU)(octets)
+        assert wire.encodeBPDU(frame) == octets
+    decoder(wire.encodeBPDU)(octets)
 
 
 def _icmp(octets: bytes) -> None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
+from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6, neighbor
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, ipx, mpls
+from pptpgw.wire import ipx, mpls
 from tests.hostile.callers import CONTROLLER, CONTROLS
 
 HERE = IPv6Address("fe80::bad")
@@ -74,7 +75,7 @@ def bpdu() -> bytes:
     """
     A configuration BPDU, in the frame of a LAN.
     """
-    return bridge.decodeBPDU(bytes(35), STATION)
+    return wire.decodeBPDU(bytes(35), STATION)
 
 
 def ipxPacket(
@@ -145,10 +146,10 @@ VALID: tuple[tuple[int, bytes], ...] = (
             dhcpv6.PrefixAssociation(1, (dhcpv6.Prefix(IPv6Network("fc00:1::/56")),)),
         ),
     ),
-    (ppp.BRIDGE, bridge.encode(frame())),
-    (ppp.BRIDGE, bridge.encode(frame(UNICAST), compress=True, checksum=True)),
-    (ppp.BRIDGE, bridge.encode(frame(kind=b"\x81\x00"))),
-    (ppp.BRIDGE, bridge.encode(bpdu(), control=True)),
+    (ppp.BRIDGE, wire.encode(frame())),
+    (ppp.BRIDGE, wire.encode(frame(UNICAST), compress=True, checksum=True)),
+    (ppp.BRIDGE, wire.encode(frame(kind=b"\x81\x00"))),
+    (ppp.BRIDGE, wire.encode(bpdu(), control=True)),
     (ppp.SPANNING_TREE_8021D, bytes(35)),
     (ppp.MPLS, mpls.encode([mpls.Entry(100)], b"under")),
     (ppp.MPLS, mpls.encode([mpls.Entry(100, ttl=1), mpls.Entry(3)], b"under")),

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pptpgw.datapath.channel import IN_CLEAR
-from pptpgw.network.bridge import switch
 from pptpgw.network.ipx import router
+from pptpgw.networks.ethernet import switch, wire
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
 from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, ipx, mpls
+from pptpgw.wire import ipx, mpls
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, Caller, Honest, Hostile, Sending
 from tests.hostile.limits import containers
@@ -204,14 +204,14 @@ def test_stationsOfEthernet(plain: World) -> None:
     eve = Sending(plain)
     tap = Tap(plain, eve.caller.address)
     for victim in probe.stations:
-        eve.do_send((ppp.BRIDGE, bridge.encode(packets.frame(source=victim))), 5)
+        eve.do_send((ppp.BRIDGE, wire.encode(packets.frame(source=victim))), 5)
     assert plain.counters.discards[switch.ELSEWHERE] == 10
     honest.assertServed()
     assert not [one for one in tap.frames if one[0] == ppp.BRIDGE]
     for caller in honest.callers:
         caller.hangUp()
     plain.rest(8)
-    eve.do_send((ppp.BRIDGE, bridge.encode(packets.frame(source=probe.stations[0]))), 1)
+    eve.do_send((ppp.BRIDGE, wire.encode(packets.frame(source=probe.stations[0]))), 1)
     assert plain.counters.discards[switch.ELSEWHERE] == 10
 
 
@@ -301,7 +301,7 @@ def test_nothingPassesInClear(world: World) -> None:
     (own,) = eve.caller.session.networks["ipv4"]
     bodies = (
         packets.ipv4(own.network_address.packed),
-        bridge.encode(packets.frame()),
+        wire.encode(packets.frame()),
         mpls.encode([mpls.Entry(100)], b"hostile"),
         packets.ipxPacket(source=eve.caller.protocol("ipx").peerNode),
         packets.icmp(133, bytes(4)),

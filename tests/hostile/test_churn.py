@@ -9,8 +9,9 @@ from random import Random
 
 import pytest
 
+from pptpgw.networks.ethernet import wire
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, ipx
+from pptpgw.wire import ipx
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, KINDS, Caller, Honest, Hostile, raw
 from tests.hostile.limits import (
@@ -117,7 +118,7 @@ class Churn:
         hostile.do_send((ppp.IPV6, packets.solicit(self.random.randrange(9), rapid=True)), 1)
         for number in range(20):
             source = b"\x02" + self.random.randbytes(5)
-            hostile.do_send((ppp.BRIDGE, bridge.encode(packets.frame(source=source))), 1)
+            hostile.do_send((ppp.BRIDGE, wire.encode(packets.frame(source=source))), 1)
             told = packets.rip(ipx.RESPONSE, number + 1) if number % 2 else packets.sap(number)
             hostile.do_send((ppp.IPX, told[:22] + node + told[28:]), 1)
         return caller

@@ -9,16 +9,16 @@ from functools import partial
 
 import pytest
 
-from pptpgw.network.bridge import switch
 from pptpgw.network.generic import hub
 from pptpgw.network.ipx import router, routing, table
+from pptpgw.networks.ethernet import switch, wire
 from pptpgw.networks.ipv6 import advertisement, dhcpv6
 from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.networks.ipv6.wire import ipv6, neighbor
 from pptpgw.networks.ipv6.wire.dhcpv6 import MessageType
 from pptpgw.ppp.link import OPENINGS
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge, ipx
+from pptpgw.wire import ipx
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLLER, KINDS, Caller, Honest, Sending
 from tests.hostile.limits import containers
@@ -77,7 +77,7 @@ def test_ethernetForEverybody(world: World) -> None:
     A caller's frames that go to all are so many a second, and as many at once.
     """
     flood = Flood(world)
-    back, others = flood.send(ppp.BRIDGE, lambda one: bridge.encode(packets.frame()))
+    back, others = flood.send(ppp.BRIDGE, lambda one: wire.encode(packets.frame()))
     assert back == 0
     assert 100 * LISTENERS <= others <= 2 * 100 * LISTENERS + LISTENERS
 
@@ -88,7 +88,7 @@ def test_ethernetToNobodyKnown(world: World) -> None:
     """
     flood = Flood(world)
     back, others = flood.send(
-        ppp.BRIDGE, lambda one: bridge.encode(packets.frame(b"\x02" + one.to_bytes(5, "big")))
+        ppp.BRIDGE, lambda one: wire.encode(packets.frame(b"\x02" + one.to_bytes(5, "big")))
     )
     assert back == 0
     assert others <= 2 * 100 * LISTENERS + LISTENERS
@@ -103,7 +103,7 @@ def test_ethernetAddresses(world: World) -> None:
     flood = Flood(world, 1)
     _, others = flood.send(
         ppp.BRIDGE,
-        lambda one: bridge.encode(packets.frame(source=b"\x02\x99" + one.to_bytes(4, "big"))),
+        lambda one: wire.encode(packets.frame(source=b"\x02\x99" + one.to_bytes(4, "big"))),
     )
     # The honest ones get their copies as well.
     assert others <= 2 * 100 + 1
@@ -113,7 +113,7 @@ def test_ethernetAddresses(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("number", "packet"),
-    ((ppp.SPANNING_TREE_8021D, bytes(35)), (ppp.BRIDGE, bridge.encode(packets.bpdu()))),
+    ((ppp.SPANNING_TREE_8021D, bytes(35)), (ppp.BRIDGE, wire.encode(packets.bpdu()))),
 )
 def test_spanningTree(world: World, number: int, packet: bytes) -> None:
     """

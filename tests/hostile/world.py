@@ -27,7 +27,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory
-from pptpgw.network.bridge.network import BridgeNetwork
+from pptpgw.networks.ethernet.plugin import BridgeNetwork
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels

@@ -43,8 +43,8 @@ from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
-from pptpgw.ncp.bridge import BCP, BridgeSettings
 from pptpgw.ncp.generic import GenericSettings, protocolFor
+from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ports.tun import TUNPort

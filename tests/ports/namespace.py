@@ -268,7 +268,7 @@ def bridge() -> None:
     """
     from pptpgw.counting.counters import Counters
     from pptpgw.error import ConfigurationError
-    from pptpgw.ports.bridge import BridgePort
+    from pptpgw.networks.ethernet.port import BridgePort
 
     reactor = cast(Any, Readers())
     ip("link add br0 type bridge")

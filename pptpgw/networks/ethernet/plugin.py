@@ -30,12 +30,12 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
-from pptpgw.ncp.bridge import BCP, BridgeSettings
-from pptpgw.network.bridge.switch import Port, Switch
-from pptpgw.ports.bridge import BridgePort
+from pptpgw.networks.ethernet import wire as bridge
+from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
+from pptpgw.networks.ethernet.port import BridgePort
+from pptpgw.networks.ethernet.switch import Port, Switch
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
-from pptpgw.wire import bridge
 
 NOT_TAKEN = "frame not taken by the TAP device"
 

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.wire.bridge}.
+Tests for L{pptpgw.networks.ethernet.wire}.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, LLC, STP, Dot3, Ether
 
 from pptpgw.error import Malformed
+from pptpgw.networks.ethernet import wire
+from pptpgw.networks.ethernet.wire import CONTROL, FCS_PRESENT, LAN_ID, SHORTEST, ZERO_FILL
 from pptpgw.ppp.wire.ppp import BRIDGE, SPANNING_TREE_8021D, encodeFrame
-from pptpgw.wire import bridge
-from pptpgw.wire.bridge import CONTROL, FCS_PRESENT, LAN_ID, SHORTEST, ZERO_FILL
 
 ONE = "02:00:00:00:00:01"
 OTHER = "02:00:00:00:00:02"
@@ -59,12 +59,12 @@ def test_roundTrip(frame: bytes, control: bool, compress: bool, checksum: bool) 
     """
     What is encoded, whichever way, is decoded.
     """
-    assert bridge.decode(bridge.encode(frame, control, compress, checksum)) == frame
+    assert wire.decode(wire.encode(frame, control, compress, checksum)) == frame
 
 
 @given(frames, st.booleans(), st.booleans(), st.booleans())
 def test_everyFrameComesBack(frame: bytes, control: bool, compress: bool, checksum: bool) -> None:
-    assert bridge.decode(bridge.encode(frame, control, compress, checksum)) == frame
+    assert wire.decode(wire.encode(frame, control, compress, checksum)) == frame
 
 
 @given(st.binary(max_size=100), st.sampled_from([b"", b"\x00\x01", b"\xa0\x01", b"\xef\x01"]))
@@ -73,7 +73,7 @@ def test_arbitraryOctets(octets: bytes, start: bytes) -> None:
     They are a frame with a header, or malformed.
     """
     try:
-        frame = bridge.decode(start + octets)
+        frame = wire.decode(start + octets)
     except Malformed:
         return
     assert len(frame) >= 14
@@ -83,32 +83,32 @@ def test_plain() -> None:
     """
     No flag, and MAC type 1.
     """
-    assert bridge.encode(PING) == b"\x00\x01" + PING
+    assert wire.encode(PING) == b"\x00\x01" + PING
 
 
 def test_tinygram() -> None:
     """
     Only a frame of the shortest length is compressed, and never its header (RFC 3518 section 3.3).
     """
-    assert bridge.encode(QUESTION, compress=True) == b"\x20\x01" + QUESTION.rstrip(b"\x00")
-    assert len(bridge.encode(QUESTION, compress=True)) < SHORTEST
+    assert wire.encode(QUESTION, compress=True) == b"\x20\x01" + QUESTION.rstrip(b"\x00")
+    assert len(wire.encode(QUESTION, compress=True)) < SHORTEST
     longer = QUESTION + b"\x00"
-    assert bridge.encode(longer, compress=True) == b"\x00\x01" + longer
+    assert wire.encode(longer, compress=True) == b"\x00\x01" + longer
     shorter = QUESTION[:50]
-    assert bridge.encode(shorter, compress=True) == b"\x00\x01" + shorter
-    assert bridge.encode(bytes(SHORTEST), compress=True) == b"\x20\x01" + bytes(14)
+    assert wire.encode(shorter, compress=True) == b"\x00\x01" + shorter
+    assert wire.encode(bytes(SHORTEST), compress=True) == b"\x20\x01" + bytes(14)
 
 
 def test_tinygramIsRestoredToTheShortestLength() -> None:
-    assert bridge.decode(b"\x20\x01" + QUESTION[:42]) == QUESTION
-    assert bridge.decode(b"\x20\x01" + QUESTION) == QUESTION
+    assert wire.decode(b"\x20\x01" + QUESTION[:42]) == QUESTION
+    assert wire.decode(b"\x20\x01" + QUESTION) == QUESTION
 
 
 def test_fcsOfATinygramIsThatOfTheWholeFrame() -> None:
     """
     The zeros are left out between the frame and its FCS, which stays as it was.
     """
-    packet = bridge.encode(QUESTION, compress=True, checksum=True)
+    packet = wire.encode(QUESTION, compress=True, checksum=True)
     assert packet[0] == FCS_PRESENT | ZERO_FILL
     assert packet[-4:] == zlib.crc32(QUESTION).to_bytes(4, "little")
     assert packet[2:-4] == QUESTION.rstrip(b"\x00")
@@ -118,14 +118,14 @@ def test_fcs() -> None:
     """
     The well-known residue, as an Ethernet controller computes it over frame and FCS.
     """
-    assert zlib.crc32(PING + bridge.fcs(PING)) == 0x2144DF1C
+    assert zlib.crc32(PING + wire.fcs(PING)) == 0x2144DF1C
 
 
 def test_wrongFCS() -> None:
-    packet = bytearray(bridge.encode(PING, checksum=True))
+    packet = bytearray(wire.encode(PING, checksum=True))
     packet[20] ^= 1
     with pytest.raises(Malformed, match="FCS is wrong"):
-        bridge.decode(bytes(packet))
+        wire.decode(bytes(packet))
 
 
 @given(st.integers(0, 15), st.booleans())
@@ -133,9 +133,9 @@ def test_pads(count: int, checksum: bool) -> None:
     """
     As many octets as the flags count are stripped from the end, behind the FCS.
     """
-    packet = bridge.encode(PING, checksum=checksum)
+    packet = wire.encode(PING, checksum=checksum)
     padded = bytes((packet[0] | count,)) + packet[1:] + b"\xaa" * count
-    assert bridge.decode(padded) == PING
+    assert wire.decode(padded) == PING
 
 
 @pytest.mark.parametrize("flags", [0, ZERO_FILL, CONTROL])
@@ -144,9 +144,9 @@ def test_shortest(flags: int) -> None:
     A frame is at least its header, whatever the flags.
     """
     start = bytes((flags, 1))
-    assert bridge.decode(start + PING[:14])[:14] == PING[:14]
+    assert wire.decode(start + PING[:14])[:14] == PING[:14]
     with pytest.raises(Malformed):
-        bridge.decode(start + PING[:13])
+        wire.decode(start + PING[:13])
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_malformed(packet: bytes, text: str) -> None:
     Short, impossible, of another LAN, or as RFC 3518 does away with.
     """
     with pytest.raises(Malformed, match=text):
-        bridge.decode(packet)
+        wire.decode(packet)
 
 
 def test_reserved() -> None:
@@ -179,9 +179,9 @@ def test_reserved() -> None:
     """
     for last in range(256):
         address = bytes.fromhex("0180c20000") + bytes((last,))
-        assert bridge.isReserved(address) == (last < 16)
-    assert not bridge.isReserved(bytes.fromhex("0180c2000100"))
-    assert not bridge.isReserved(b"\xff" * 6)
+        assert wire.isReserved(address) == (last < 16)
+    assert not wire.isReserved(bytes.fromhex("0180c2000100"))
+    assert not wire.isReserved(b"\xff" * 6)
 
 
 class TestOldBPDU:
@@ -190,24 +190,24 @@ class TestOldBPDU:
     """
 
     def test_bothWays(self) -> None:
-        octets = bridge.encodeBPDU(HELLO.ljust(SHORTEST, b"\x00"))
+        octets = wire.encodeBPDU(HELLO.ljust(SHORTEST, b"\x00"))
         assert octets == bytes(STP())
         source = bytes.fromhex(ONE.replace(":", ""))
-        assert bridge.decodeBPDU(octets, source) == HELLO.ljust(SHORTEST, b"\x00")
+        assert wire.decodeBPDU(octets, source) == HELLO.ljust(SHORTEST, b"\x00")
 
     def test_topologyChange(self) -> None:
         """
         The shortest one that there is.
         """
-        frame = bridge.decodeBPDU(bytes.fromhex("00000080"), bytes(6))
+        frame = wire.decodeBPDU(bytes.fromhex("00000080"), bytes(6))
         assert len(frame) == SHORTEST
         assert frame[12:14] == b"\x00\x07"
-        assert bridge.encodeBPDU(frame) == bytes.fromhex("00000080")
+        assert wire.encodeBPDU(frame) == bytes.fromhex("00000080")
 
     @pytest.mark.parametrize("size", [0, 3, 1498])
     def test_impossibleSizes(self, size: int) -> None:
         with pytest.raises(Malformed):
-            bridge.decodeBPDU(bytes(size), bytes(6))
+            wire.decodeBPDU(bytes(size), bytes(6))
 
     @given(st.binary(min_size=14, max_size=80))
     def test_arbitraryFrames(self, frame: bytes) -> None:
@@ -215,7 +215,7 @@ class TestOldBPDU:
         They hold a BPDU of the size that they say, or none.
         """
         try:
-            octets = bridge.encodeBPDU(frame)
+            octets = wire.encodeBPDU(frame)
         except Malformed:
             return
         assert 4 <= len(octets) <= len(frame) - 17
@@ -234,11 +234,11 @@ class TestOldBPDU:
         Not LLC, cut, of SNAP as Cisco's PVST is, or too short.
         """
         with pytest.raises(Malformed):
-            bridge.encodeBPDU(frame)
+            wire.encodeBPDU(frame)
 
     @given(st.binary(min_size=4, max_size=1497), st.binary(min_size=6, max_size=6))
     def test_everyBPDUComesBack(self, octets: bytes, source: bytes) -> None:
-        assert bridge.encodeBPDU(bridge.decodeBPDU(octets, source)) == octets
+        assert wire.encodeBPDU(wire.decodeBPDU(octets, source)) == octets
 
 
 class TestShark:
@@ -252,10 +252,10 @@ class TestShark:
         reads with an FCS have a good one.
         """
         packets = [
-            bridge.encode(PING),
-            bridge.encode(QUESTION),
-            bridge.encode(PING, checksum=True),
-            bridge.encode(HELLO),
+            wire.encode(PING),
+            wire.encode(QUESTION),
+            wire.encode(PING, checksum=True),
+            wire.encode(HELLO),
         ]
         assert shown(
             tmp_path,
@@ -274,9 +274,9 @@ class TestShark:
         Each flag is the one that it takes it for.
         """
         packets = [
-            bridge.encode(QUESTION, compress=True),
-            bridge.encode(QUESTION, checksum=True),
-            bridge.encode(HELLO, control=True),
+            wire.encode(QUESTION, compress=True),
+            wire.encode(QUESTION, checksum=True),
+            wire.encode(HELLO, control=True),
             b"\x03\x01" + PING + bytes(3),
         ]
         names = ("flags.fcs_present", "flags.zeropad", "flags.bcontrol", "pads")
@@ -295,7 +295,7 @@ class TestShark:
         """
         It knows the number by its name.
         """
-        frame = encodeFrame(SPANNING_TREE_8021D, bridge.encodeBPDU(HELLO))
+        frame = encodeFrame(SPANNING_TREE_8021D, wire.encodeBPDU(HELLO))
         assert shown(tmp_path, frame, fields="ppp.protocol data.data") == [
             ["0x0201", bytes(STP()).hex()]
         ]

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ncp.bridge}.
+Tests for L{pptpgw.networks.ethernet.bcp}.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import INetworkProtocol
-from pptpgw.ncp.bridge import BCP, BridgeSettings
+from pptpgw.networks.ethernet import wire
+from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge
 from tests.networks.driven import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
@@ -310,7 +310,7 @@ class TestFrames:
         A frame is sent with its LAN FCS where that is wanted, and received with it anyway, if it is
         right.
         """
-        packet = b"\x80\x01" + FRAME + bridge.fcs(FRAME)
+        packet = b"\x80\x01" + FRAME + wire.fcs(FRAME)
         assert Link(checksum=True).opened().sending(FRAME) == (0x31, packet)
         link = Link().opened()
         link.bcp.packetReceived(packet)

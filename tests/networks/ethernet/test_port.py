@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ports.bridge}: over a kernel in memory, and the real one.
+Tests for L{pptpgw.networks.ethernet.port}: over a kernel in memory, and the real one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, NotPermitted
-from pptpgw.ports.bridge import BridgePort
+from pptpgw.networks.ethernet.port import BridgePort
 from tests.ports.kernel import MemoryKernel
 from tests.ports.namespace import Readers, inNamespace
 

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.bridge.network}: two callers, each with a BCP of its own, and the
+Tests for L{pptpgw.networks.ethernet.plugin}: two callers, each with a BCP of its own, and the
 kernel's side of the TAP device are here.
 """
 
@@ -27,10 +27,10 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.ncp.bridge import BCP, BridgeSettings
-from pptpgw.network.bridge.network import Bridge, BridgedSession, BridgeFactory, BridgeNetwork
-from pptpgw.network.bridge.switch import ELSEWHERE, TOO_MANY
-from pptpgw.ports.bridge import BridgePort
+from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
+from pptpgw.networks.ethernet.plugin import Bridge, BridgedSession, BridgeFactory, BridgeNetwork
+from pptpgw.networks.ethernet.port import BridgePort
+from pptpgw.networks.ethernet.switch import ELSEWHERE, TOO_MANY
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
 

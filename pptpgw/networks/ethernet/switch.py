@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.wire.bridge import SPANNING_TREE, isReserved
+from pptpgw.networks.ethernet.wire import SPANNING_TREE, isReserved
 
 Send = Callable[[bytes], object]
 

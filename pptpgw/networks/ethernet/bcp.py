@@ -32,10 +32,10 @@ from typing import Any, ClassVar
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Attachment, Attachments
+from pptpgw.networks.ethernet import wire
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import bridge
 
 # Option types (RFC 3518 section 5), those that we know how to answer.
 MAC_SUPPORT = 3
@@ -60,7 +60,7 @@ TAGGED = "tagged frame"
 NO_TREE = "BPDU without a spanning tree"
 RESERVED = "frame between bridges"
 
-_ETHERNET = bytes((bridge.ETHERNET,))
+_ETHERNET = bytes((wire.ETHERNET,))
 _ANY_ADDRESS = bytes(6)
 # What a BPDU of the old form is sent from, where the peer's bridge has no address that we know.
 _NAMELESS = bytes.fromhex("020000000000")
@@ -310,13 +310,13 @@ class BCP(NetworkProtocol):
         Send an Ethernet frame, of at least its header of 14 octets and without LAN FCS, to the
         peer, where it may have it. While this isn't open the frame is counted and discarded.
         """
-        if frame[0] & 1 and bridge.isReserved(frame[:6]):
+        if frame[0] & 1 and wire.isReserved(frame[:6]):
             self._sendReserved(frame)
-        elif frame[12:14] in bridge.TAGS and not self._sendTags:
+        elif frame[12:14] in wire.TAGS and not self._sendTags:
             self.settings.counters.discard(TAGGED)
         else:
             checksum = self.settings.checksum
-            packet = bridge.encode(frame, compress=self._compress, checksum=checksum)
+            packet = wire.encode(frame, compress=self._compress, checksum=checksum)
             self.link.sendPacket(ppp.BRIDGE, packet)
 
     def _sendReserved(self, frame: bytes) -> None:
@@ -324,14 +324,14 @@ class BCP(NetworkProtocol):
         Send a frame to an address that bridges keep for themselves: a BPDU, or none.
         """
         counters = self.settings.counters
-        if frame[:6] != bridge.SPANNING_TREE:
+        if frame[:6] != wire.SPANNING_TREE:
             counters.discard(RESERVED)
         elif self._inline:
-            packet = bridge.encode(frame, self._mark, self._compress, self.settings.checksum)
+            packet = wire.encode(frame, self._mark, self._compress, self.settings.checksum)
             self.link.sendPacket(ppp.BRIDGE, packet)
         elif self._old:
             try:
-                packet = bridge.encodeBPDU(frame)
+                packet = wire.encodeBPDU(frame)
             except Malformed:
                 counters.discard(RESERVED)
             else:
@@ -345,19 +345,19 @@ class BCP(NetworkProtocol):
         """
         settings = self.settings
         try:
-            frame = bridge.decode(packet)
+            frame = wire.decode(packet)
         except Malformed:
             settings.counters.discard(MALFORMED)
             return
-        longest = bridge.LONGEST
-        if frame[12:14] in bridge.TAGS:
+        longest = wire.LONGEST
+        if frame[12:14] in wire.TAGS:
             if not self._receiveTags:
                 settings.counters.discard(TAGGED)
                 return
-            longest += bridge.TAG_OCTETS
+            longest += wire.TAG_OCTETS
         if len(frame) > longest:
             settings.counters.discard(GIANT)
-        elif frame[0] & 1 and bridge.isReserved(frame[:6]) and not self._receiveInline:
+        elif frame[0] & 1 and wire.isReserved(frame[:6]) and not self._receiveInline:
             settings.counters.discard(RESERVED)
         else:
             settings.receive(frame)
@@ -372,7 +372,7 @@ class BCP(NetworkProtocol):
             return
         try:
             source = self.peerAddress or settings.peerAddress or _NAMELESS
-            frame = bridge.decodeBPDU(packet, source)
+            frame = wire.decodeBPDU(packet, source)
         except Malformed:
             settings.counters.discard(MALFORMED)
         else:

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.bridge.switch}.
+Tests for L{pptpgw.networks.ethernet.switch}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.network.bridge.switch import (
+from pptpgw.networks.ethernet.switch import (
     BPDU_COPIES,
     BPDUS,
     COPIES,
@@ -320,7 +320,7 @@ class TestLimits:
         """
         There may be more ports than copies: then a frame uses them all up.
         """
-        monkeypatch.setattr("pptpgw.network.bridge.switch.COPIES", 2)
+        monkeypatch.setattr("pptpgw.networks.ethernet.switch.COPIES", 2)
         sides = Sides()
         assert sides.sent("alice", frame(1, EVERYBODY)) == {"tap", "again", "bob"}
         assert sides.sent("alice", frame(1, EVERYBODY)) == set()
