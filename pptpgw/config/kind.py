@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pptpgw.interfaces import DEFAULT_POOL
 from pptpgw.networks.ipv6.wire.domain import isName
-from pptpgw.wire.mpls import LARGEST, UNRESERVED
+from pptpgw.networks.mpls.wire.mpls import LARGEST, UNRESERVED
 
 T = TypeVar("T")
 

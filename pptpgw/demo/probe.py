@@ -21,16 +21,17 @@ from pptpgw.clock import steady
 from pptpgw.declaration import Rule
 from pptpgw.declared import shipped
 from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
-from pptpgw.ncp.ipx import IPXCP, IPXSettings
-from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.networks.ethernet.bcp import BCP, TINYGRAM_COMPRESSION, BridgeSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.ipv6.wire import ipv6
 from pptpgw.networks.ipv6.wire.neighbor import ROUTER_ADVERTISEMENT
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
+from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
-from pptpgw.wire import ipx, mpls
 
 Receive = Callable[[bytes], None]
 
@@ -292,10 +293,10 @@ class IPXProbe(Probe):
 
     def packet(self, sender: int, text: bytes) -> bytes:
         source, destination = (
-            ipx.Address(self.ends[end].network, self.ends[end].node, 0x4000)
+            wire.Address(self.ends[end].network, self.ends[end].node, 0x4000)
             for end in (sender, 1 - sender)
         )
-        return ipx.encodePacket(ipx.UNKNOWN, destination, source, text)
+        return wire.encodePacket(wire.UNKNOWN, destination, source, text)
 
     def agreed(self) -> str:
         nodes = " and ".join(end.node.hex() for end in self.ends)

@@ -24,20 +24,21 @@ from pptpgw.datapath.channel import Channel
 from pptpgw.declaration import Declaration
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ncp.generic import GenericSettings, protocolFor
-from pptpgw.ncp.ipx import IPXCP, IPXSettings
-from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.network.generic.network import GenericNetwork
-from pptpgw.network.ipx.network import IPX, IPXFactory
-from pptpgw.network.mpls.network import MPLS, MPLSFactory
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.networks.ethernet.plugin import Bridge, BridgedSession, BridgeFactory
+from pptpgw.networks.ipx import wire as ipx
+from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.ipx.plugin import IPX, IPXFactory
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
+from pptpgw.networks.mpls.plugin import MPLS, MPLSFactory
+from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
-from pptpgw.wire import ipx, mpls
 from tests.bench.namespaces import BEYOND, run
 
 TUN = "bench0"

@@ -18,6 +18,8 @@ from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ipv6.wire import dhcpv6, domain, ipv6, neighbor
+from pptpgw.networks.ipx import wire as ipx
+from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.networks.wire import checksum
 from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, pap, ppp
@@ -25,7 +27,6 @@ from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.tunnels.pptp.wire import framing, gre
 from pptpgw.tunnels.pptp.wire import message as pptp
-from pptpgw.wire import arp, ipx, mpls
 from tests.fuzz.reader import Reader, Target
 
 V = TypeVar("V")

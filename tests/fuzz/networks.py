@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
-from pptpgw.network.ipx.dosbox import CLIENTS
 from pptpgw.networks.ipv6.dhcpv6 import MAX_ANSWER_OCTETS
 from pptpgw.networks.ipv6.lease import MAX_PREFIXES
 from pptpgw.networks.ipv6.wire.dhcpv6 import (
@@ -30,11 +29,12 @@ from pptpgw.networks.ipv6.wire.dhcpv6option import (
     RapidCommit,
     ServerID,
 )
-from pptpgw.wire import ipx
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.dosbox import CLIENTS
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
-from tests.network.ipx import test_dosbox as dosbox
 from tests.networks.ipv6.test_dhcpv6 import DELEGATE, LINK, OURS, PEER, Link
+from tests.networks.ipx import test_dosbox as dosbox
 
 MESSAGES = 32
 """
@@ -43,10 +43,10 @@ Messages of an input, at most.
 
 _NETWORKS = (0, 0x77000000, 0x12345678)
 _PLACES = tuple(
-    ipx.Address(network, node, socket)
+    wire.Address(network, node, socket)
     for network in _NETWORKS
-    for node in (ipx.ALL_NODES, bytes.fromhex(dosbox.CALLER), bytes.fromhex(dosbox.GATEWAY))
-    for socket in (0x453, 0x452, 0x455, 0x869B, ipx.ECHO_SOCKET)
+    for node in (wire.ALL_NODES, bytes.fromhex(dosbox.CALLER), bytes.fromhex(dosbox.GATEWAY))
+    for socket in (0x453, 0x452, 0x455, 0x869B, wire.ECHO_SOCKET)
 )
 
 
@@ -136,8 +136,8 @@ def _dosbox(octets: bytes) -> None:
             elif kind < 0xC0:
                 data = reader.chunk()
                 destination = reader.choose(_PLACES)
-                source = ipx.Address(reader.choose(_NETWORKS), world.port._nodeOf(host), 0x453)
-                packet = ipx.encodePacket(reader.number() & 0x15, destination, source, data)
+                source = wire.Address(reader.choose(_NETWORKS), world.port._nodeOf(host), 0x453)
+                packet = wire.encodePacket(reader.number() & 0x15, destination, source, data)
                 world.port.datagramReceived(packet, host)
             else:
                 world.port.datagramReceived(reader.chunk(), host)

@@ -8,8 +8,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6, neighbor
+from pptpgw.networks.ipx import wire as ipx
+from pptpgw.networks.mpls.wire import mpls
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import ipx, mpls
 from tests.hostile.callers import CONTROLLER, CONTROLS
 
 HERE = IPv6Address("fe80::bad")

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from pptpgw.datapath.channel import IN_CLEAR
-from pptpgw.network.ipx import router
 from pptpgw.networks.ethernet import switch, wire
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
 from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6
+from pptpgw.networks.ipx import router
+from pptpgw.networks.ipx import wire as ipx
+from pptpgw.networks.mpls.wire import mpls
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import ipx, mpls
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, Caller, Honest, Hostile, Sending
 from tests.hostile.limits import containers

@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from pptpgw.networks.ethernet import wire
+from pptpgw.networks.ipx import wire as ipx
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import ipx
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, KINDS, Caller, Honest, Hostile, raw
 from tests.hostile.limits import (

@@ -15,10 +15,10 @@ from twisted.internet.task import Clock, deferLater
 from pptpgw.config.section import Limits
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
-from pptpgw.network.mpls.network import Neighbour
 from pptpgw.networks.ethernet.plugin import BridgedSession
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.plugin import RoutedIPV6CP
+from pptpgw.networks.mpls.plugin import Neighbour
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.ending import REPORT_SECONDS

@@ -10,15 +10,15 @@ from functools import partial
 import pytest
 
 from pptpgw.network.generic import hub
-from pptpgw.network.ipx import router, routing, table
 from pptpgw.networks.ethernet import switch, wire
 from pptpgw.networks.ipv6 import advertisement, dhcpv6
 from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.networks.ipv6.wire import ipv6, neighbor
 from pptpgw.networks.ipv6.wire.dhcpv6 import MessageType
+from pptpgw.networks.ipx import router, routing, table
+from pptpgw.networks.ipx import wire as ipx
 from pptpgw.ppp.link import OPENINGS
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import ipx
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLLER, KINDS, Caller, Honest, Sending
 from tests.hostile.limits import containers

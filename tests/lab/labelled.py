@@ -22,8 +22,8 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.port.gre import GREPort

@@ -319,7 +319,7 @@ def labels() -> None:
 
     from pptpgw.counting.counters import Counters
     from pptpgw.error import NotPermitted
-    from pptpgw.ports.mpls import MPLSPort
+    from pptpgw.networks.mpls.port import MPLSPort
 
     with TemporaryDirectory() as folder:
         sysctl = Path(folder)

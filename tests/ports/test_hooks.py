@@ -25,9 +25,9 @@ from zope.interface.verify import verifyObject
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
-from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ports.hooks import Hooks
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session

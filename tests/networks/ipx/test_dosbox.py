@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.ipx.dosbox}: clients scripted octet by octet, as DOSBox 0.74-3 sends.
+Tests for L{pptpgw.networks.ipx.dosbox}: clients scripted octet by octet, as DOSBox 0.74-3 sends.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import PPTPGWError
-from pptpgw.network.ipx import dosbox
-from pptpgw.network.ipx import router as routers
-from pptpgw.network.ipx.dosbox import DOSBoxPort, Host
-from pptpgw.network.ipx.router import Router
+from pptpgw.networks.ipx import dosbox
+from pptpgw.networks.ipx import router as routers
+from pptpgw.networks.ipx.dosbox import DOSBoxPort, Host
+from pptpgw.networks.ipx.router import Router
 
 NETWORK = "77000000"
 GATEWAY = "f20000000000"

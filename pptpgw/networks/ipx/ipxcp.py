@@ -27,10 +27,10 @@ from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
 from pptpgw.log import readable
+from pptpgw.networks.ipx.wire import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire.ipx import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS
 
 # Option types (RFC 1552 section 3).
 NETWORK_NUMBER = 1

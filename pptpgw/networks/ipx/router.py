@@ -13,7 +13,7 @@ The rules, after Novell's IPX Router Specification (107-000029-001):
    one that has come through more than eight is discarded.
  - A broadcast is paid for: each station has so many a second, and so many copies a second are made
    altogether.
- - RIP and SAP end here (L{pptpgw.network.ipx.routing}), and so does IPXWAN (RFC 1634), which is of
+ - RIP and SAP end here (L{pptpgw.networks.ipx.routing}), and so does IPXWAN (RFC 1634), which is of
    one link and isn't answered: IPXCP has said all that it would (RFC 1552 section 2.4).
  - A checksum isn't verified: its receiver does that, and it doesn't cover what changes underway.
    Where the packet's source network is filled in it is taken out, as IPX allows.
@@ -29,9 +29,9 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
-from pptpgw.network.ipx.routing import Routing, Station
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Header
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.routing import Routing, Station
+from pptpgw.networks.ipx.wire import Header
 
 HOPS = 16
 """
@@ -106,7 +106,7 @@ class Router:
 
     def update(self) -> None:
         """
-        Tell the routers what is known; once every L{pptpgw.network.ipx.routing.UPDATE_SECONDS}.
+        Tell the routers what is known; once every L{pptpgw.networks.ipx.routing.UPDATE_SECONDS}.
         """
         self._routing.update(tuple(self._stations.values()))
 
@@ -115,7 +115,7 @@ class Router:
         A packet came from C{station}; what stands behind its length is padding.
         """
         try:
-            header = ipx.decodeHeader(packet)
+            header = wire.decodeHeader(packet)
             self._received(station, header, packet[: header.length])
         except Malformed:
             self._counters.discard(MALFORMED)
@@ -124,22 +124,22 @@ class Router:
         if not self._mayComeFrom(station, header):
             self._counters.discard(SPOOFED)
             return
-        broadcast = header.node == ipx.ALL_NODES
-        here = header.network in (ipx.THIS_NETWORK, self.network)
-        if not (here or (broadcast and header.network == ipx.ALL_NETWORKS)):
+        broadcast = header.node == wire.ALL_NODES
+        here = header.network in (wire.THIS_NETWORK, self.network)
+        if not (here or (broadcast and header.network == wire.ALL_NETWORKS)):
             self._route(station, header, packet)
         elif not broadcast and header.node != self.node:
             self._forward(station, self._stations.get(header.node), header, packet)
         elif self._routing.received(station, header, packet):
             pass
-        elif broadcast and header.socket != ipx.IPXWAN_SOCKET:
+        elif broadcast and header.socket != wire.IPXWAN_SOCKET:
             self._broadcast(station, header, packet)
-        elif header.socket != ipx.ECHO_SOCKET:
+        elif header.socket != wire.ECHO_SOCKET:
             # What comes to that socket is the answer to an echo, which needn't be more than heard.
             self._counters.discard(NOBODY_LISTENS)
 
     def _mayComeFrom(self, station: Station, header: Header) -> bool:
-        if header.sourceNetwork in (ipx.THIS_NETWORK, self.network):
+        if header.sourceNetwork in (wire.THIS_NETWORK, self.network):
             return header.sourceNode == station.node
         return self._routing.next(header.sourceNetwork) is station
 
@@ -147,10 +147,10 @@ class Router:
         """
         Take a packet of C{station} to another network.
         """
-        if header.sourceNetwork == ipx.THIS_NETWORK:
+        if header.sourceNetwork == wire.THIS_NETWORK:
             octets = bytearray(packet)
-            octets[ipx.CHECKSUM] = ipx.NO_CHECKSUM.to_bytes(2, "big")
-            octets[ipx.SOURCE_NETWORK] = self.network.to_bytes(4, "big")
+            octets[wire.CHECKSUM] = wire.NO_CHECKSUM.to_bytes(2, "big")
+            octets[wire.SOURCE_NETWORK] = self.network.to_bytes(4, "big")
             packet = bytes(octets)
         self._forward(station, self._routing.next(header.network), header, packet)
 
@@ -169,12 +169,12 @@ class Router:
         """
         Send a packet to all but C{station}.
         """
-        if header.hops > (ipx.NETBIOS_NETWORKS if header.type == ipx.NETBIOS else HOPS - 2):
+        if header.hops > (wire.NETBIOS_NETWORKS if header.type == wire.NETBIOS else HOPS - 2):
             self._counters.discard(TOO_FAR)
             return
-        if header.type != ipx.NETBIOS:
+        if header.type != wire.NETBIOS:
             packet = _passed(header, packet)
-        elif self.network in ipx.decodeNetworks(packet[ipx.HEADER_OCTETS :], header.hops):
+        elif self.network in wire.decodeNetworks(packet[wire.HEADER_OCTETS :], header.hops):
             self._counters.discard(CIRCLING)
             return
         copies = len(self._stations) - 1
@@ -191,5 +191,5 @@ def _passed(header: Header, packet: bytes) -> bytes:
     """
     The packet with one router more in its transport control.
     """
-    before, after = packet[: ipx.TRANSPORT_CONTROL], packet[ipx.TRANSPORT_CONTROL + 1 :]
+    before, after = packet[: wire.TRANSPORT_CONTROL], packet[wire.TRANSPORT_CONTROL + 1 :]
     return b"%b%c%b" % (before, header.hops + 1, after)

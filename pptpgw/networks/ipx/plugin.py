@@ -30,14 +30,14 @@ from pptpgw.interfaces import (
     IPreparable,
     ISubscriber,
 )
-from pptpgw.ncp.ipx import IPXCP, IPXSettings
-from pptpgw.network.ipx.dosbox import DOSBoxPort
-from pptpgw.network.ipx.router import Router
-from pptpgw.network.ipx.routing import UPDATE_SECONDS, Station
+from pptpgw.networks.ipx.dosbox import DOSBoxPort
+from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.ipx.router import Router
+from pptpgw.networks.ipx.routing import UPDATE_SECONDS, Station
+from pptpgw.networks.ipx.wire import DEFAULT_NETWORK, NODE_OCTETS
 from pptpgw.ports.machine import lackingAddress
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.option import GiveUp
-from pptpgw.wire.ipx import DEFAULT_NETWORK, NODE_OCTETS
 
 CALLER = b"\xf2"
 """

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.ipx.router}.
+Tests for L{pptpgw.networks.ipx.router}.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.network.ipx import router
-from pptpgw.network.ipx.router import HOPS
-from pptpgw.network.ipx.routing import BROADCASTS
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, Header, Route
-from tests.network.ipx.stations import (
+from pptpgw.networks.ipx import router, wire
+from pptpgw.networks.ipx.router import HOPS
+from pptpgw.networks.ipx.routing import BROADCASTS
+from pptpgw.networks.ipx.wire import Address, Header, Route
+from tests.networks.ipx.stations import (
     BEHIND,
     FURTHER,
     NETWORK,
@@ -36,7 +35,7 @@ def world() -> World:
 # Unicast
 
 
-@pytest.mark.parametrize("network", [NETWORK, ipx.THIS_NETWORK])
+@pytest.mark.parametrize("network", [NETWORK, wire.THIS_NETWORK])
 def test_unicast(world: World, network: int) -> None:
     """
     A packet goes to the station with the node, and to nobody else, one router farther.
@@ -50,7 +49,7 @@ def test_padding(world: World) -> None:
     """
     What stands behind a packet's length isn't passed on.
     """
-    packet = ipx.encodePacket(0, world.two.address(), world.one.address(), b"odd")
+    packet = wire.encodePacket(0, world.two.address(), world.one.address(), b"odd")
     world.router.received(world.one.station, packet + b"\0\0\0")
     assert world.two.got == [passed(packet)]
 
@@ -86,7 +85,7 @@ def test_nobody(world: World) -> None:
     """
     for destination in (
         Address(NETWORK, bytes.fromhex("f200000000ff"), 0x4000),
-        Address(BEHIND, ipx.ALL_NODES, 0x4000),
+        Address(BEHIND, wire.ALL_NODES, 0x4000),
         world.one.address(),
     ):
         world.one.send(destination)
@@ -104,11 +103,11 @@ def test_malformed(world: World, size: int) -> None:
     [
         Address(NETWORK, bytes.fromhex("f20000000002"), 0x4000),
         Address(NETWORK, ROUTER, 0x4000),
-        Address(NETWORK, ipx.ALL_NODES, 0x4000),
-        Address(NETWORK, ipx.NO_NODE, 0x4000),
+        Address(NETWORK, wire.ALL_NODES, 0x4000),
+        Address(NETWORK, wire.NO_NODE, 0x4000),
         Address(0, bytes.fromhex("f20000000002"), 0x4000),
         Address(BEHIND, bytes.fromhex("f20000000001"), 0x4000),
-        Address(ipx.ALL_NETWORKS, bytes.fromhex("f20000000001"), 0x4000),
+        Address(wire.ALL_NETWORKS, bytes.fromhex("f20000000001"), 0x4000),
     ],
 )
 @pytest.mark.parametrize("broadcast", [False, True])
@@ -140,7 +139,7 @@ def test_routerItself(world: World) -> None:
     """
     world.one.send(Address(NETWORK, ROUTER, 0x4000))
     world.nothing(router.NOBODY_LISTENS)
-    world.one.send(Address(0, ROUTER, ipx.ECHO_SOCKET))
+    world.one.send(Address(0, ROUTER, wire.ECHO_SOCKET))
     assert world.discarded() == {}
     assert world.two.got == []
 
@@ -148,7 +147,7 @@ def test_routerItself(world: World) -> None:
 # Broadcast
 
 
-@pytest.mark.parametrize("network", [NETWORK, ipx.THIS_NETWORK, ipx.ALL_NETWORKS])
+@pytest.mark.parametrize("network", [NETWORK, wire.THIS_NETWORK, wire.ALL_NETWORKS])
 def test_broadcast(world: World, network: int) -> None:
     """
     A broadcast goes to all but its sender.
@@ -161,7 +160,7 @@ def test_ipxwan(world: World) -> None:
     """
     IPXWAN is of one link: others don't hear of it.
     """
-    world.one.send(everybody(ipx.IPXWAN_SOCKET, 0), b"WASM" + bytes(100))
+    world.one.send(everybody(wire.IPXWAN_SOCKET, 0), b"WASM" + bytes(100))
     world.nothing(router.NOBODY_LISTENS)
 
 
@@ -216,7 +215,9 @@ def test_type20(world: World, networks: tuple[int, ...]) -> None:
     stand in it.
     """
     hops = len(networks)
-    packet = world.one.send(everybody(0x455, 0), propagated(*networks), type=ipx.NETBIOS, hops=hops)
+    packet = world.one.send(
+        everybody(0x455, 0), propagated(*networks), type=wire.NETBIOS, hops=hops
+    )
     assert (world.one.got, world.two.got, world.three.got) == ([], [packet], [packet])
 
 
@@ -225,10 +226,10 @@ def test_type20Circles(world: World) -> None:
     One that has been here comes back from behind another caller: that is the end.
     """
     data = propagated(BEHIND, NETWORK, FURTHER)
-    world.one.send(everybody(0x455), data, type=ipx.NETBIOS, hops=3)
+    world.one.send(everybody(0x455), data, type=wire.NETBIOS, hops=3)
     world.nothing(router.CIRCLING)
     # What stands behind the count is left over.
-    world.one.send(everybody(0x455), data, type=ipx.NETBIOS, hops=1)
+    world.one.send(everybody(0x455), data, type=wire.NETBIOS, hops=1)
     assert len(world.two.got) == 1
 
 
@@ -237,7 +238,7 @@ def test_type20TooFar(world: World, hops: int) -> None:
     """
     Eight networks are enough.
     """
-    world.one.send(everybody(0x455), propagated(), type=ipx.NETBIOS, hops=hops)
+    world.one.send(everybody(0x455), propagated(), type=wire.NETBIOS, hops=hops)
     world.nothing(router.TOO_FAR)
 
 
@@ -245,9 +246,9 @@ def test_type20Short(world: World) -> None:
     """
     One that has come through networks names them; one that hasn't needn't have room for them.
     """
-    world.one.send(everybody(0x455), bytes(7), type=ipx.NETBIOS, hops=2)
+    world.one.send(everybody(0x455), bytes(7), type=wire.NETBIOS, hops=2)
     world.nothing(router.MALFORMED)
-    world.one.send(everybody(0x455), b"", type=ipx.NETBIOS)
+    world.one.send(everybody(0x455), b"", type=wire.NETBIOS)
     assert len(world.two.got) == 1
 
 
@@ -255,7 +256,7 @@ def test_type20Unicast(world: World) -> None:
     """
     To one node it is a packet like any other.
     """
-    packet = world.one.send(world.two.address(0x455), propagated(), type=ipx.NETBIOS)
+    packet = world.one.send(world.two.address(0x455), propagated(), type=wire.NETBIOS)
     assert world.two.got == [passed(packet)]
 
 
@@ -266,7 +267,7 @@ def test_routed(world: World) -> None:
     """
     Packets go to and come from a network behind a caller; a broadcast there is the caller's.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     host = Address(BEHIND, bytes.fromhex("000000000001"), 0x451)
     packet = world.two.send(host, checksum=0x4711)
     assert world.one.got == [passed(packet)]
@@ -288,9 +289,9 @@ def test_sourceNetworkFilledIn(world: World) -> None:
     On another network nobody knows what the sender's own network is; a checksum wouldn't be right
     any more.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     host = Address(BEHIND, bytes.fromhex("000000000001"), 0x451)
-    world.two.send(host, source=world.two.address(0x4000, ipx.THIS_NETWORK), checksum=0x4711)
+    world.two.send(host, source=world.two.address(0x4000, wire.THIS_NETWORK), checksum=0x4711)
     header, data = parted(world.one.got[0])
     assert header == Header(0xFFFF, 34, 1, 4, *host, *world.two.address())
     assert data == b"data"
@@ -301,8 +302,8 @@ def test_defaultRoute(world: World) -> None:
     A caller that knows the rest of the world gets what nobody else does, and sends from there; not
     from where others are known to be.
     """
-    world.one.tell(ipx.RESPONSE, Route(ipx.DEFAULT_NETWORK, 1, 2))
-    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(wire.DEFAULT_NETWORK, 1, 2))
+    world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     host = Address(0x5555, bytes.fromhex("000000000001"), 0x451)
     packet = world.three.send(host)
     assert world.one.got == [passed(packet)]
@@ -314,9 +315,9 @@ def test_defaultRoute(world: World) -> None:
 
 @given(
     st.sampled_from([0, 1, 4, 20, 255]),
-    st.sampled_from([0, NETWORK, BEHIND, ipx.ALL_NETWORKS]),
-    st.sampled_from([ipx.ALL_NODES, ROUTER, bytes.fromhex("f20000000002"), ipx.NO_NODE]),
-    st.sampled_from([2, ipx.RIP_SOCKET, ipx.SAP_SOCKET, 0x455]),
+    st.sampled_from([0, NETWORK, BEHIND, wire.ALL_NETWORKS]),
+    st.sampled_from([wire.ALL_NODES, ROUTER, bytes.fromhex("f20000000002"), wire.NO_NODE]),
+    st.sampled_from([2, wire.RIP_SOCKET, wire.SAP_SOCKET, 0x455]),
     st.integers(0, 255),
     st.binary(max_size=70),
     st.binary(max_size=3),
@@ -334,8 +335,8 @@ def test_anything(
     Nothing that a station sends raises.
     """
     world = World()
-    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     packet = world.one.send(Address(network, node, socket), start + data, type=type, hops=hops)
     for size in range(0, len(packet), 7):
         world.router.received(world.one.station, packet[:size])
-    assert world.one.got == [] or socket in (ipx.RIP_SOCKET, ipx.SAP_SOCKET)
+    assert world.one.got == [] or socket in (wire.RIP_SOCKET, wire.SAP_SOCKET)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.mpls.network}: the sessions and the kernel that it stands
+Tests of L{pptpgw.networks.mpls.plugin}: the sessions and the kernel that it stands
 between are here.
 """
 
@@ -31,16 +31,16 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISessionObserver,
 )
-from pptpgw.ncp.mpls import MPLSCP
-from pptpgw.network.mpls import network as mpls
-from pptpgw.network.mpls.labels import NO_ROUTE
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.ports.mpls import MPLSPort
+from pptpgw.networks.mpls import plugin as mpls
+from pptpgw.networks.mpls.labels import NO_ROUTE
+from pptpgw.networks.mpls.mplscp import MPLSCP
+from pptpgw.networks.mpls.port import MPLSPort
+from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, Entry, encode
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER
-from pptpgw.wire.mpls import DEPTH_LIMIT, Entry, encode
 
 KERNEL = "92:84:73:cf:11:be"
 TEN, ELEVEN = "10.77.0.10", "10.77.0.11"

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ncp.ipx}.
+Tests for L{pptpgw.networks.ipx.ipxcp}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
-from pptpgw.ncp.ipx import IPXCP, IPXSettings
+from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp

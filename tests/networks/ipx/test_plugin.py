@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.ipx.network}: callers of our own and a whole gateway in memory,
+Tests for L{pptpgw.networks.ipx.plugin}: callers of our own and a whole gateway in memory,
 from LCP to IPX.
 """
 
@@ -31,29 +31,28 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.ncp.ipx import IPXCP, IPXSettings
-from pptpgw.network.ipx import network
-from pptpgw.network.ipx.routing import UPDATE_SECONDS
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipx import plugin, wire
+from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.ipx.routing import UPDATE_SECONDS
+from pptpgw.networks.ipx.wire import Address, Route, SAPQuery, SAPResponse, Service
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, Frame
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, Route, SAPQuery, SAPResponse, Service
+from tests.networks.ipx.test_wire import IPX
 from tests.test_gateway import SECRETS, World, resultOf
-from tests.wire.test_ipx import IPX
 
 NETWORK = 0x77000000
 BEHIND = 0x1A2B
 
 
-def made(text: str = "", reactor: object = None) -> network.IPXNetwork:
+def made(text: str = "", reactor: object = None) -> plugin.IPXNetwork:
     """
     The network that the section C{text} makes.
     """
-    factory = network.IPXFactory()
+    factory = plugin.IPXFactory()
     section = parse(f"[ipx]\n{text}", "x.toml").section(factory)
     return factory.makeNetwork(section, Environment(reactor or Clock(), 1400, None, Counters()))
 
@@ -82,11 +81,11 @@ class Caller:
     def address(self, socket: int = 0x4545) -> Address:
         return Address(self.ipxcp.network, self.ipxcp.node, socket)
 
-    def send(self, to: Address, data: bytes, type: int = ipx.PACKET_EXCHANGE) -> bytes:
+    def send(self, to: Address, data: bytes, type: int = wire.PACKET_EXCHANGE) -> bytes:
         """
         Send a packet from the socket that it is for; the packet as it arrives.
         """
-        packet = ipx.encodePacket(type, to, self.address(to.socket), data)
+        packet = wire.encodePacket(type, to, self.address(to.socket), data)
         self.ipxcp.sendPacket(packet)
         self.world.run(0.02)
         return packet[:4] + b"\1" + packet[5:]
@@ -129,11 +128,11 @@ def world(tmp_path: Path) -> Iterator[IPXWorld]:
 
 
 def everybody(socket: int) -> Address:
-    return Address(NETWORK, ipx.ALL_NODES, socket)
+    return Address(NETWORK, wire.ALL_NODES, socket)
 
 
 def test_interfaces() -> None:
-    verifyObject(INetworkFactory, network.IPXFactory())
+    verifyObject(INetworkFactory, plugin.IPXFactory())
     verifyObject(INetwork, made())
 
 
@@ -246,7 +245,7 @@ class Session:
     One session of the network's, whose peer is played by hand.
     """
 
-    def __init__(self, ipxNetwork: network.IPXNetwork, node: bytes) -> None:
+    def __init__(self, ipxNetwork: plugin.IPXNetwork, node: bytes) -> None:
         self.clock = Clock()
         self.peerMRU = 1400
         self.told: list[str] = []
@@ -338,7 +337,7 @@ def test_spoofed(world: IPXWorld) -> None:
     Nobody sends as somebody else.
     """
     one, two, three = (Caller(world) for _ in range(3))
-    one.ipxcp.sendPacket(ipx.encodePacket(0, two.address(), three.address()))
+    one.ipxcp.sendPacket(wire.encodePacket(0, two.address(), three.address()))
     world.run(0.02)
     assert two.got == []
 
@@ -351,25 +350,27 @@ def test_serverBehindACaller(world: IPXWorld) -> None:
     netware, client = Caller(world), Caller(world)
     core = Address(BEHIND, bytes.fromhex("000000000001"), 0x0451)
     netware.send(
-        everybody(ipx.RIP_SOCKET), ipx.encodeRIP(ipx.RESPONSE, [Route(BEHIND, 1, 2)]), ipx.RIP
+        everybody(wire.RIP_SOCKET), wire.encodeRIP(wire.RESPONSE, [Route(BEHIND, 1, 2)]), wire.RIP
     )
     service = Service(4, b"SALES", core, 1)
-    netware.send(everybody(ipx.SAP_SOCKET), ipx.encodeSAP(SAPResponse(ipx.RESPONSE, (service,))))
-    client.send(everybody(ipx.SAP_SOCKET), ipx.encodeSAP(SAPQuery(ipx.NEAREST_REQUEST, 4)))
+    netware.send(everybody(wire.SAP_SOCKET), wire.encodeSAP(SAPResponse(wire.RESPONSE, (service,))))
+    client.send(everybody(wire.SAP_SOCKET), wire.encodeSAP(SAPQuery(wire.NEAREST_REQUEST, 4)))
     (answer,) = client.taken()
-    assert ipx.decodeSAP(answer[30:]) == SAPResponse(
-        ipx.NEAREST_RESPONSE, (service._replace(hops=2),)
+    assert wire.decodeSAP(answer[30:]) == SAPResponse(
+        wire.NEAREST_RESPONSE, (service._replace(hops=2),)
     )
     request = client.send(core, b"\x11\x11", 17)
     assert netware.taken() == [request]
     other = Caller(world)
     other.send(
-        everybody(ipx.RIP_SOCKET), ipx.encodeRIP(ipx.RESPONSE, [Route(BEHIND + 1, 1, 2)]), ipx.RIP
+        everybody(wire.RIP_SOCKET),
+        wire.encodeRIP(wire.RESPONSE, [Route(BEHIND + 1, 1, 2)]),
+        wire.RIP,
     )
     world.run(UPDATE_SECONDS, 1)
     world.run(0.02)
     (update,) = netware.taken()
-    assert ipx.decodeRIP(update[30:]).routes == (Route(BEHIND + 1, 2, 3),)
+    assert wire.decodeRIP(update[30:]).routes == (Route(BEHIND + 1, 2, 3),)
     assert client.taken() == []
 
 
@@ -377,9 +378,9 @@ def test_announcementsForbidden(tmp_path: Path) -> None:
     ipxNetwork = made("announcements = false")
     got: list[bytes] = []
     station = ipxNetwork.router.join(bytes.fromhex("00000000000a"), got.append)
-    source = Address(NETWORK, station.node, ipx.RIP_SOCKET)
-    data = ipx.encodeRIP(ipx.RESPONSE, [Route(BEHIND, 1, 2)])
-    ipxNetwork.router.received(station, ipx.encodePacket(1, everybody(0x453), source, data))
+    source = Address(NETWORK, station.node, wire.RIP_SOCKET)
+    data = wire.encodeRIP(wire.RESPONSE, [Route(BEHIND, 1, 2)])
+    ipxNetwork.router.received(station, wire.encodePacket(1, everybody(0x453), source, data))
     ipxNetwork.router.update()
     assert got == []
 
@@ -447,8 +448,10 @@ def test_decoded(world: IPXWorld, tmp_path: Path) -> None:
     world.frames.clear()
     one.send(two.address(), b"request")
     two.send(one.address(), b"response")
-    one.send(everybody(0x0455), bytes(32) + b"NetBIOS", ipx.NETBIOS)
-    one.send(everybody(ipx.RIP_SOCKET), ipx.encodeRIP(ipx.REQUEST, [Route(NETWORK, 0, 0)]), ipx.RIP)
+    one.send(everybody(0x0455), bytes(32) + b"NetBIOS", wire.NETBIOS)
+    one.send(
+        everybody(wire.RIP_SOCKET), wire.encodeRIP(wire.REQUEST, [Route(NETWORK, 0, 0)]), wire.RIP
+    )
     capture = tmp_path / "ppp.pcap"
     written(world.frames, capture)
     fields = (
@@ -456,7 +459,7 @@ def test_decoded(world: IPXWorld, tmp_path: Path) -> None:
         *("ipx.packet_type", "ipx.hops", "ipxrip.hops", "_ws.malformed"),
     )
     first, second = colons(one.ipxcp.node), colons(two.ipxcp.node)
-    router, all = colons(world.ipx.router.node), colons(ipx.ALL_NODES)
+    router, all = colons(world.ipx.router.node), colons(wire.ALL_NODES)
     rows = shown(capture, "ipx", *fields)
     assert [[row[1], *row[3:]] for row in rows] == [
         [first, second, "0x4545", "0x04", "0", "", ""],

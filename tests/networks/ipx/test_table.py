@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.network.ipx.table}.
+Tests for L{pptpgw.networks.ipx.table}.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.network.ipx.table import LIFETIME, LIMIT, TOTAL, Table
+from pptpgw.networks.ipx.table import LIFETIME, LIMIT, TOTAL, Table
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.arp}, beside scapy.
+Tests of L{pptpgw.networks.mpls.wire.arp}, beside scapy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scapy.layers.l2 import ARP as ScapyARP
 
 from pptpgw.error import Malformed
-from pptpgw.wire import arp
+from pptpgw.networks.mpls.wire import arp
 
 hardware = st.binary(min_size=6, max_size=6)
 addresses = st.binary(min_size=4, max_size=4)

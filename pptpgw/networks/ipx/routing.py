@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.network.ipx.table import Table
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, Header, Route, SAPQuery, SAPResponse, Service
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.table import Table
+from pptpgw.networks.ipx.wire import Address, Header, Route, SAPQuery, SAPResponse, Service
 
 UPDATE_SECONDS = 60.0
 """
@@ -89,7 +89,7 @@ class Routing:
         self._counters = counters
         self._routes: Table[int, int, Station] = Table(seconds)
         self._services: Table[tuple[int, bytes], Address, Station] = Table(seconds)
-        self._protocols = {ipx.RIP_SOCKET: self._receivedRIP, ipx.SAP_SOCKET: self._receivedSAP}
+        self._protocols = {wire.RIP_SOCKET: self._receivedRIP, wire.SAP_SOCKET: self._receivedSAP}
 
     def received(self, station: Station, header: Header, packet: bytes) -> bool:
         """
@@ -103,7 +103,7 @@ class Routing:
         if station.routing.take():
             network, node, socket = header.source
             asker = Address(network or self._network, node, socket)
-            receive(station, asker, packet[ipx.HEADER_OCTETS :])
+            receive(station, asker, packet[wire.HEADER_OCTETS :])
         else:
             self._counters.discard(TOO_MUCH_ROUTING)
         return True
@@ -112,7 +112,7 @@ class Routing:
         """
         The station through which another network is reached.
         """
-        route = self._routes.find(network) or self._routes.find(ipx.DEFAULT_NETWORK)
+        route = self._routes.find(network) or self._routes.find(wire.DEFAULT_NETWORK)
         return route.teller if route is not None else None
 
     def update(self, stations: Iterable[Station]) -> None:
@@ -124,10 +124,10 @@ class Routing:
                 self._update(station)
 
     def _update(self, station: Station) -> None:
-        everybody = Address(self._network, ipx.ALL_NODES, ipx.RIP_SOCKET)
+        everybody = Address(self._network, wire.ALL_NODES, wire.RIP_SOCKET)
         self._tellRoutes(station, everybody, self._known(station))
-        everybody = everybody._replace(socket=ipx.SAP_SOCKET)
-        self._tellServices(station, everybody, self._servers(station, ipx.ALL_SERVICES))
+        everybody = everybody._replace(socket=wire.SAP_SOCKET)
+        self._tellServices(station, everybody, self._servers(station, wire.ALL_SERVICES))
 
     def forget(self, station: Station) -> None:
         """
@@ -139,19 +139,19 @@ class Routing:
     # RIP
 
     def _receivedRIP(self, station: Station, asker: Address, data: bytes) -> None:
-        packet = ipx.decodeRIP(data)
-        if packet.operation == ipx.RESPONSE:
+        packet = wire.decodeRIP(data)
+        if packet.operation == wire.RESPONSE:
             for route in packet.routes:
                 self._learnt(station, self._learnRoute(station, route))
             return
         known = [Route(self._network, 1, _TICKS), *self._known(station)]
         asked = {route.network for route in packet.routes}
-        if ipx.ALL_NETWORKS not in asked:
+        if wire.ALL_NETWORKS not in asked:
             known = [route for route in known if route.network in asked]
         self._tellRoutes(station, asker, known)
 
     def _learnRoute(self, station: Station, route: Route) -> bool:
-        if route.network in (ipx.THIS_NETWORK, ipx.ALL_NETWORKS, self._network):
+        if route.network in (wire.THIS_NETWORK, wire.ALL_NETWORKS, self._network):
             return False
         return self._learns and self._routes.learn(route.network, route.ticks, route.hops, station)
 
@@ -165,21 +165,21 @@ class Routing:
         ]
 
     def _tellRoutes(self, station: Station, to: Address, routes: Sequence[Route]) -> None:
-        for some in _portions(routes, ipx.ROUTES):
-            self._tell(station, ipx.RIP, to, ipx.RIP_SOCKET, ipx.encodeRIP(ipx.RESPONSE, some))
+        for some in _portions(routes, wire.ROUTES):
+            self._tell(station, wire.RIP, to, wire.RIP_SOCKET, wire.encodeRIP(wire.RESPONSE, some))
 
     # SAP
 
     def _receivedSAP(self, station: Station, asker: Address, data: bytes) -> None:
-        packet = ipx.decodeSAP(data)
+        packet = wire.decodeSAP(data)
         if isinstance(packet, SAPQuery):
             servers = self._servers(station, packet.type)
-            if packet.operation == ipx.REQUEST:
+            if packet.operation == wire.REQUEST:
                 self._tellServices(station, asker, servers)
             elif servers:
                 nearest = min(servers, key=lambda server: server.hops)
-                self._tellServices(station, asker, [nearest], ipx.NEAREST_RESPONSE)
-        elif packet.operation == ipx.RESPONSE:
+                self._tellServices(station, asker, [nearest], wire.NEAREST_RESPONSE)
+        elif packet.operation == wire.RESPONSE:
             for service in packet.services:
                 self._learnt(station, self._learnService(station, service))
         else:
@@ -196,7 +196,7 @@ class Routing:
         return [
             Service(*key, entry.value, entry.hops + 1)
             for key, entry in self._services.tell(station)
-            if type_ in (key[0], ipx.ALL_SERVICES)
+            if type_ in (key[0], wire.ALL_SERVICES)
         ]
 
     def _tellServices(
@@ -204,11 +204,11 @@ class Routing:
         station: Station,
         to: Address,
         services: Sequence[Service],
-        operation: int = ipx.RESPONSE,
+        operation: int = wire.RESPONSE,
     ) -> None:
-        for some in _portions(services, ipx.SERVICES):
-            data = ipx.encodeSAP(SAPResponse(operation, some))
-            self._tell(station, ipx.PACKET_EXCHANGE, to, ipx.SAP_SOCKET, data)
+        for some in _portions(services, wire.SERVICES):
+            data = wire.encodeSAP(SAPResponse(operation, some))
+            self._tell(station, wire.PACKET_EXCHANGE, to, wire.SAP_SOCKET, data)
 
     # Both
 
@@ -224,7 +224,7 @@ class Routing:
     def _tell(self, station: Station, type_: int, to: Address, socket: int, data: bytes) -> None:
         if station.routing.take():
             source = Address(self._network, self._node, socket)
-            station.send(ipx.encodePacket(type_, to, source, data))
+            station.send(wire.encodePacket(type_, to, source, data))
         else:
             self._counters.discard(TOO_MUCH_ROUTING)
 

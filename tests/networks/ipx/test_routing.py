@@ -1,17 +1,16 @@
 """
-Tests for L{pptpgw.network.ipx.routing}.
+Tests for L{pptpgw.networks.ipx.routing}.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from pptpgw.network.ipx import router, routing
-from pptpgw.network.ipx.routing import ROUTING
-from pptpgw.network.ipx.table import LIFETIME, LIMIT
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, RIPPacket, Route, SAPQuery, SAPResponse
-from tests.network.ipx.stations import (
+from pptpgw.networks.ipx import router, routing, wire
+from pptpgw.networks.ipx.routing import ROUTING
+from pptpgw.networks.ipx.table import LIFETIME, LIMIT
+from pptpgw.networks.ipx.wire import Address, RIPPacket, Route, SAPQuery, SAPResponse
+from tests.networks.ipx.stations import (
     BEHIND,
     FILES,
     FURTHER,
@@ -39,7 +38,7 @@ def test_ownNetwork(world: World) -> None:
     Whoever asks hears of the network that he is on.
     """
     own = Route(NETWORK, 1, 1)
-    assert world.one.askRoutes(ipx.ALL_NETWORKS) == [own]
+    assert world.one.askRoutes(wire.ALL_NETWORKS) == [own]
     assert world.one.askRoutes(NETWORK) == [own]
     assert world.one.askRoutes(BEHIND) == []
     # RIP isn't repeated to others.
@@ -50,13 +49,13 @@ def test_routes(world: World) -> None:
     """
     What one told others hear, one router farther away: all of it or what they ask for.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2), Route(FURTHER, 3, 0xFFFF))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2), Route(FURTHER, 3, 0xFFFF))
     own, near, far = Route(NETWORK, 1, 1), Route(BEHIND, 2, 3), Route(FURTHER, 4, 0xFFFF)
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [own, near, far]
+    assert world.two.askRoutes(wire.ALL_NETWORKS) == [own, near, far]
     assert world.two.askRoutes(FURTHER) == [far]
     assert world.two.askRoutes(FURTHER, 0x99, BEHIND) == [near, far]
     # Split horizon.
-    assert world.one.askRoutes(ipx.ALL_NETWORKS) == [own]
+    assert world.one.askRoutes(wire.ALL_NETWORKS) == [own]
     assert world.one.askRoutes(BEHIND) == []
 
 
@@ -64,9 +63,9 @@ def test_askedByUnicast(world: World) -> None:
     """
     The router is asked at its node, from any socket, by someone who doesn't know his network.
     """
-    source = world.one.address(0x4007, ipx.THIS_NETWORK)
-    data = ipx.encodeRIP(ipx.REQUEST, [Route(NETWORK, 0, 0)])
-    world.one.send(Address(0, ROUTER, ipx.RIP_SOCKET), data, type=ipx.UNKNOWN, source=source)
+    source = world.one.address(0x4007, wire.THIS_NETWORK)
+    data = wire.encodeRIP(wire.REQUEST, [Route(NETWORK, 0, 0)])
+    world.one.send(Address(0, ROUTER, wire.RIP_SOCKET), data, type=wire.UNKNOWN, source=source)
     assert world.one.routes(world.one.address(0x4007)) == [Route(NETWORK, 1, 1)]
 
 
@@ -74,28 +73,28 @@ def test_ripBetweenStations(world: World) -> None:
     """
     RIP to another station's node is between those two.
     """
-    packet = world.one.send(world.two.address(ipx.RIP_SOCKET), b"whatever")
+    packet = world.one.send(world.two.address(wire.RIP_SOCKET), b"whatever")
     assert world.two.got == [passed(packet)]
 
 
-@pytest.mark.parametrize("network", [ipx.THIS_NETWORK, ipx.ALL_NETWORKS, NETWORK])
+@pytest.mark.parametrize("network", [wire.THIS_NETWORK, wire.ALL_NETWORKS, NETWORK])
 def test_impossibleRoutes(world: World, network: int) -> None:
     """
     Nobody leads to our own network, or to what is none.
     """
-    world.one.tell(ipx.RESPONSE, Route(network, 1, 1))
+    world.one.tell(wire.RESPONSE, Route(network, 1, 1))
     assert world.discarded() == {routing.NOT_LEARNT: 1}
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
+    assert world.two.askRoutes(wire.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
 
 
 def test_stolenRoute(world: World) -> None:
     """
     Nobody draws another's packets by claiming to be nearer.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 5, 5))
-    world.two.tell(ipx.RESPONSE, Route(BEHIND, 1, 1))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 5, 5))
+    world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 1))
     assert world.discarded() == {routing.NOT_LEARNT: 1}
-    packet = world.three.send(Address(BEHIND, ipx.NO_NODE[:5] + b"\1", 0x451))
+    packet = world.three.send(Address(BEHIND, wire.NO_NODE[:5] + b"\1", 0x451))
     assert (world.one.got, world.two.got) == ([passed(packet)], [])
 
 
@@ -103,8 +102,8 @@ def test_routeWithdrawn(world: World) -> None:
     """
     A network that its teller can't reach any more isn't known any more.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, ipx.UNREACHABLE, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, wire.UNREACHABLE, 2))
     assert world.two.askRoutes(BEHIND) == []
 
 
@@ -112,12 +111,12 @@ def test_routeGone(world: World) -> None:
     """
     A route is gone with its teller, or after three minutes of silence.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
-    world.three.tell(ipx.RESPONSE, Route(FURTHER, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
+    world.three.tell(wire.RESPONSE, Route(FURTHER, 1, 2))
     world.router.leave(world.one.station)
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1), Route(FURTHER, 2, 3)]
+    assert world.two.askRoutes(wire.ALL_NETWORKS) == [Route(NETWORK, 1, 1), Route(FURTHER, 2, 3)]
     world.clock.advance(LIFETIME)
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
+    assert world.two.askRoutes(wire.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
 
 
 def test_manyRoutes(world: World) -> None:
@@ -125,9 +124,9 @@ def test_manyRoutes(world: World) -> None:
     A station's routes are limited; answers are cut to packets.
     """
     told = [Route(network, 1, 1) for network in range(1, LIMIT + 11)]
-    world.one.tell(ipx.RESPONSE, *told)
+    world.one.tell(wire.RESPONSE, *told)
     assert world.discarded() == {routing.NOT_LEARNT: 10}
-    assert len(world.two.askRoutes(ipx.ALL_NETWORKS)) == LIMIT + 1
+    assert len(world.two.askRoutes(wire.ALL_NETWORKS)) == LIMIT + 1
     assert len(world.two.got) == 2
 
 
@@ -137,13 +136,13 @@ def test_updates(world: World) -> None:
     told, nor of the network that all are on.
     """
     world.router.update()
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     world.two.advertise(server("SALES"))
     world.one.got.clear()
     world.router.update()
-    assert world.two.routes(everybody(ipx.RIP_SOCKET)) == [Route(BEHIND, 2, 3)]
-    assert world.one.servers(everybody(ipx.SAP_SOCKET)) == [
-        SAPResponse(ipx.RESPONSE, (server("SALES", hops=2),))
+    assert world.two.routes(everybody(wire.RIP_SOCKET)) == [Route(BEHIND, 2, 3)]
+    assert world.one.servers(everybody(wire.SAP_SOCKET)) == [
+        SAPResponse(wire.RESPONSE, (server("SALES", hops=2),))
     ]
     assert world.three.got == []
     world.two.got.clear()
@@ -163,11 +162,11 @@ def test_servers(world: World) -> None:
     world.one.advertise(files, printer)
     files, printer = server("SALES", hops=2), server("LASER", PRINTERS, 4)
     ask = world.two.ask
-    assert ask(SAPQuery(ipx.REQUEST, FILES)) == [SAPResponse(ipx.RESPONSE, (files,))]
-    assert ask(SAPQuery(ipx.REQUEST, PRINTERS)) == [SAPResponse(ipx.RESPONSE, (printer,))]
-    assert ask(SAPQuery(ipx.REQUEST, 0x278)) == []
-    all = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
-    assert ask(all) == [SAPResponse(ipx.RESPONSE, (files, printer))]
+    assert ask(SAPQuery(wire.REQUEST, FILES)) == [SAPResponse(wire.RESPONSE, (files,))]
+    assert ask(SAPQuery(wire.REQUEST, PRINTERS)) == [SAPResponse(wire.RESPONSE, (printer,))]
+    assert ask(SAPQuery(wire.REQUEST, 0x278)) == []
+    all = SAPQuery(wire.REQUEST, wire.ALL_SERVICES)
+    assert ask(all) == [SAPResponse(wire.RESPONSE, (files, printer))]
     # Split horizon; and SAP isn't repeated to others.
     assert world.one.ask(all) == []
     assert (world.three.got, world.discarded()) == ([], {})
@@ -178,11 +177,11 @@ def test_nearest(world: World) -> None:
     Get Nearest Server gets one answer: the nearest.
     """
     world.one.advertise(server("FAR", hops=5), server("NEAR", hops=2), server("FARTHER", hops=6))
-    nearest = SAPResponse(ipx.NEAREST_RESPONSE, (server("NEAR", hops=3),))
-    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES)) == [nearest]
-    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, ipx.ALL_SERVICES)) == [nearest]
-    assert world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, PRINTERS)) == []
-    assert world.one.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES)) == []
+    nearest = SAPResponse(wire.NEAREST_RESPONSE, (server("NEAR", hops=3),))
+    assert world.two.ask(SAPQuery(wire.NEAREST_REQUEST, FILES)) == [nearest]
+    assert world.two.ask(SAPQuery(wire.NEAREST_REQUEST, wire.ALL_SERVICES)) == [nearest]
+    assert world.two.ask(SAPQuery(wire.NEAREST_REQUEST, PRINTERS)) == []
+    assert world.one.ask(SAPQuery(wire.NEAREST_REQUEST, FILES)) == []
 
 
 def test_manyServers(world: World) -> None:
@@ -191,7 +190,7 @@ def test_manyServers(world: World) -> None:
     """
     world.one.advertise(*(server(f"S{number}") for number in range(LIMIT + 3)))
     assert world.discarded() == {routing.NOT_LEARNT: 3}
-    responses = world.two.ask(SAPQuery(ipx.REQUEST, FILES))
+    responses = world.two.ask(SAPQuery(wire.REQUEST, FILES))
     assert [len(response.services) for response in responses] == [7] * 9 + [1]
 
 
@@ -199,9 +198,9 @@ def test_serverGone(world: World) -> None:
     """
     A server goes down, goes with its teller, or is silent for three minutes.
     """
-    all = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
+    all = SAPQuery(wire.REQUEST, wire.ALL_SERVICES)
     world.one.advertise(server("SALES"))
-    world.one.advertise(server("SALES", hops=ipx.UNREACHABLE))
+    world.one.advertise(server("SALES", hops=wire.UNREACHABLE))
     assert world.two.ask(all) == []
     world.one.advertise(server("SALES"))
     world.clock.advance(LIFETIME)
@@ -216,10 +215,10 @@ def test_unaskedAnswer(world: World) -> None:
     """
     The nearest server isn't learnt from: we haven't asked.
     """
-    data = ipx.encodeSAP(SAPResponse(ipx.NEAREST_RESPONSE, (server("SALES"),)))
-    world.one.send(Address(NETWORK, ROUTER, ipx.SAP_SOCKET), data)
+    data = wire.encodeSAP(SAPResponse(wire.NEAREST_RESPONSE, (server("SALES"),)))
+    world.one.send(Address(NETWORK, ROUTER, wire.SAP_SOCKET), data)
     world.nothing(routing.NO_ANSWER)
-    assert world.two.ask(SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)) == []
+    assert world.two.ask(SAPQuery(wire.REQUEST, wire.ALL_SERVICES)) == []
 
 
 def test_netWare(world: World) -> None:
@@ -227,9 +226,9 @@ def test_netWare(world: World) -> None:
     A NetWare client finds its server behind a caller: nearest server, the way there, the server
     itself.
     """
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     world.one.advertise(server("SALES"))
-    (response,) = world.two.ask(SAPQuery(ipx.NEAREST_REQUEST, FILES))
+    (response,) = world.two.ask(SAPQuery(wire.NEAREST_REQUEST, FILES))
     address = response.services[0].address
     assert world.two.askRoutes(address.network) == [Route(BEHIND, 2, 3)]
     request = world.two.send(address, b"\x11\x11", type=17)
@@ -246,12 +245,12 @@ def test_learnsNothing() -> None:
     Where callers mayn't tell of anything, nothing is learnt, and nobody is a router.
     """
     world = World(learns=False)
-    world.one.tell(ipx.RESPONSE, Route(BEHIND, 1, 2))
+    world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     world.one.advertise(server("SALES"))
     assert world.discarded() == {routing.NOT_LEARNT: 2}
-    assert world.two.askRoutes(ipx.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
-    assert world.two.ask(SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)) == []
-    world.two.tell(ipx.RESPONSE, Route(FURTHER, 1, 2))
+    assert world.two.askRoutes(wire.ALL_NETWORKS) == [Route(NETWORK, 1, 1)]
+    assert world.two.ask(SAPQuery(wire.REQUEST, wire.ALL_SERVICES)) == []
+    world.two.tell(wire.RESPONSE, Route(FURTHER, 1, 2))
     world.one.got.clear()
     world.router.update()
     assert world.one.got == []
@@ -262,7 +261,7 @@ def test_routingRate(world: World) -> None:
     A station has so many packets of RIP and SAP, those that it gets and those that it sends.
     """
     for _ in range(int(ROUTING[1])):
-        world.one.tell(ipx.REQUEST, Route(NETWORK, 0, 0))
+        world.one.tell(wire.REQUEST, Route(NETWORK, 0, 0))
     assert len(world.one.got) == ROUTING[1] // 2
     assert world.discarded() == {routing.TOO_MUCH_ROUTING: ROUTING[1] // 2}
     assert world.two.askRoutes(NETWORK) != []
@@ -276,12 +275,12 @@ def test_longAnswer(world: World) -> None:
     """
     for number in range(100, 124):
         Caller(world, number).advertise(*(server(f"S{number}-{n}") for n in range(LIMIT)))
-    query = SAPQuery(ipx.REQUEST, ipx.ALL_SERVICES)
+    query = SAPQuery(wire.REQUEST, wire.ALL_SERVICES)
     assert len(world.two.ask(query)) == 147
     assert len(world.two.ask(query)) == ROUTING[1] - 147 - 2
 
 
-@pytest.mark.parametrize("socket", [ipx.RIP_SOCKET, ipx.SAP_SOCKET])
+@pytest.mark.parametrize("socket", [wire.RIP_SOCKET, wire.SAP_SOCKET])
 @pytest.mark.parametrize("data", [b"", b"\0\2", b"\0\2\0", b"\0\7" + bytes(64), bytes(9)])
 def test_malformedRouting(world: World, socket: int, data: bytes) -> None:
     world.one.send(everybody(socket), data)
@@ -292,6 +291,6 @@ def test_roundTripOfRequest() -> None:
     """
     The test's own requests are what RIP says.
     """
-    data = ipx.encodeRIP(ipx.REQUEST, [Route(ipx.ALL_NETWORKS, 0xFFFF, 0xFFFF)])
+    data = wire.encodeRIP(wire.REQUEST, [Route(wire.ALL_NETWORKS, 0xFFFF, 0xFFFF)])
     assert data.hex() == "0001ffffffffffffffff"
-    assert ipx.decodeRIP(data) == RIPPacket(1, (Route(ipx.ALL_NETWORKS, 0xFFFF, 0xFFFF),))
+    assert wire.decodeRIP(data) == RIPPacket(1, (Route(wire.ALL_NETWORKS, 0xFFFF, 0xFFFF),))

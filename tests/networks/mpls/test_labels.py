@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.mpls.labels}.
+Tests of L{pptpgw.networks.mpls.labels}.
 """
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from pptpgw.counting.counters import Counters
-from pptpgw.network.mpls.labels import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
-from pptpgw.wire.mpls import Entry, decode, encode
+from pptpgw.networks.mpls.labels import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
+from pptpgw.networks.mpls.wire.mpls import Entry, decode, encode
 
 NEXT = bytes.fromhex("02000a4d000b")
 SENDER = bytes.fromhex("02000a4d000a")

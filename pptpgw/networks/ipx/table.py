@@ -7,7 +7,7 @@ The rules:
  - Whoever tells of a network first has it until he takes it back, goes, or is silent about it for
    L{LIFETIME}: nobody draws another's packets by claiming to be nearer. So it is with servers.
  - What is known is told to everybody but him from whom it comes (split horizon), one router
-   farther away. At L{pptpgw.wire.ipx.UNREACHABLE} it is forgotten.
+   farther away. At L{pptpgw.networks.ipx.wire.UNREACHABLE} it is forgotten.
  - Nobody has more than L{LIMIT} entries in a table, and no table more than L{TOTAL}.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
-from pptpgw.wire.ipx import UNREACHABLE
+from pptpgw.networks.ipx.wire import UNREACHABLE
 
 LIFETIME = 180.0
 """

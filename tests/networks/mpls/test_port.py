@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.mpls}; labelled packets meet a kernel with MPLS in the lab.
+Tests of L{pptpgw.networks.mpls.port}; labelled packets meet a kernel with MPLS in the lab.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import NotPermitted
-from pptpgw.ports.mpls import MPLSPort
+from pptpgw.networks.mpls.port import MPLSPort
 from tests.ports.namespace import Readers, inNamespace
 
 

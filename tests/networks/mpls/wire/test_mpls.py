@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.mpls}, beside scapy's idea of a label stack.
+Tests of L{pptpgw.networks.mpls.wire.mpls}, beside scapy's idea of a label stack.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scapy.contrib.mpls import MPLS
 
 from pptpgw.error import Malformed
-from pptpgw.wire.mpls import DEPTH_LIMIT, LARGEST, Entry, decode, encode, topLabel
+from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LARGEST, Entry, decode, encode, topLabel
 
 entries = st.builds(Entry, st.integers(0, LARGEST), st.integers(0, 255), st.integers(0, 7))
 stacks = st.lists(entries, min_size=1, max_size=DEPTH_LIMIT)

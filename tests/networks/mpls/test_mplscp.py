@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ncp.mpls}.
+Tests of L{pptpgw.networks.mpls.mplscp}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.wire import ppp
 

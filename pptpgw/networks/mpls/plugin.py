@@ -5,7 +5,7 @@ The rules:
 
  - What a caller sends goes to the kernel through a TAP device; the kernel's own table (C{ip -f mpls
    route}) says what becomes of it. Only where C{routes} are configured the gateway switches labels
-   itself, in the kernel's place (L{pptpgw.network.mpls.labels}).
+   itself, in the kernel's place (L{pptpgw.networks.mpls.labels}).
  - To the kernel every session is a neighbour on that device: its IPv4 address is the next hop, as
    in C{ip -f mpls route add 100 as 200 via inet 10.77.0.10 dev pptpmpls0}. ARP is answered here.
    Its link address is made from that address (L{linkAddress}), so what the kernel has learned
@@ -38,14 +38,14 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
-from pptpgw.ncp.mpls import MPLSCP, MPLSSettings
-from pptpgw.network.mpls.labels import LabelSwitch
-from pptpgw.ports.mpls import MPLSPort
+from pptpgw.networks.mpls.labels import LabelSwitch
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
+from pptpgw.networks.mpls.port import MPLSPort
+from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.session import Session
-from pptpgw.wire import arp, mpls
 
 ETHERTYPES = {ppp.MPLS: b"\x88\x47", ppp.MPLS_MULTICAST: b"\x88\x48"}
 """

@@ -7,10 +7,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.network.ipx.router import Router
-from pptpgw.network.ipx.routing import Station
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, Header, Route, SAPQuery, SAPResponse, Service
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.router import Router
+from pptpgw.networks.ipx.routing import Station
+from pptpgw.networks.ipx.wire import Address, Header, Route, SAPQuery, SAPResponse, Service
 
 NETWORK = 0x77000000
 ROUTER = bytes.fromhex("f20000000000")
@@ -39,17 +39,17 @@ class Caller:
         destination: Address,
         data: bytes = b"data",
         *,
-        type: int = ipx.PACKET_EXCHANGE,
+        type: int = wire.PACKET_EXCHANGE,
         source: Address | None = None,
         hops: int = 0,
-        checksum: int = ipx.NO_CHECKSUM,
+        checksum: int = wire.NO_CHECKSUM,
     ) -> bytes:
         """
         Send a packet; the packet.
         """
-        packet = bytearray(ipx.encodePacket(type, destination, source or self.address(), data))
-        packet[ipx.CHECKSUM] = checksum.to_bytes(2, "big")
-        packet[ipx.TRANSPORT_CONTROL] = hops
+        packet = bytearray(wire.encodePacket(type, destination, source or self.address(), data))
+        packet[wire.CHECKSUM] = checksum.to_bytes(2, "big")
+        packet[wire.TRANSPORT_CONTROL] = hops
         self.router.received(self.station, bytes(packet))
         return bytes(packet)
 
@@ -57,17 +57,17 @@ class Caller:
         """
         Send RIP.
         """
-        source = self.address(ipx.RIP_SOCKET)
-        data = ipx.encodeRIP(operation, routes)
-        self.send(everybody(ipx.RIP_SOCKET), data, type=ipx.RIP, source=source)
+        source = self.address(wire.RIP_SOCKET)
+        data = wire.encodeRIP(operation, routes)
+        self.send(everybody(wire.RIP_SOCKET), data, type=wire.RIP, source=source)
 
     def advertise(self, *services: Service) -> None:
         """
         Send SAP.
         """
-        source = self.address(ipx.SAP_SOCKET)
-        data = ipx.encodeSAP(SAPResponse(ipx.RESPONSE, services))
-        self.send(everybody(ipx.SAP_SOCKET), data, source=source)
+        source = self.address(wire.SAP_SOCKET)
+        data = wire.encodeSAP(SAPResponse(wire.RESPONSE, services))
+        self.send(everybody(wire.SAP_SOCKET), data, source=source)
 
     def ask(self, query: SAPQuery) -> list[SAPResponse]:
         """
@@ -75,21 +75,21 @@ class Caller:
         """
         self.got.clear()
         source = self.address(0x4005)
-        self.send(everybody(ipx.SAP_SOCKET), ipx.encodeSAP(query), source=source)
+        self.send(everybody(wire.SAP_SOCKET), wire.encodeSAP(query), source=source)
         return self.servers(source, query.operation + 1)
 
-    def servers(self, to: Address, operation: int = ipx.RESPONSE) -> list[SAPResponse]:
+    def servers(self, to: Address, operation: int = wire.RESPONSE) -> list[SAPResponse]:
         """
         What SAP told it.
         """
         responses = []
         for header, data in map(parted, self.got):
-            assert (header.type, header[4:7]) == (ipx.PACKET_EXCHANGE, to)
-            assert header.source == Address(NETWORK, ROUTER, ipx.SAP_SOCKET)
-            response = ipx.decodeSAP(data)
+            assert (header.type, header[4:7]) == (wire.PACKET_EXCHANGE, to)
+            assert header.source == Address(NETWORK, ROUTER, wire.SAP_SOCKET)
+            response = wire.decodeSAP(data)
             assert isinstance(response, SAPResponse)
             assert response.operation == operation
-            assert len(response.services) <= ipx.SERVICES
+            assert len(response.services) <= wire.SERVICES
             responses.append(response)
         return responses
 
@@ -98,8 +98,8 @@ class Caller:
         Send a request of RIP; the routes of the answers.
         """
         self.got.clear()
-        self.tell(ipx.REQUEST, *(Route(network, 0xFFFF, 0xFFFF) for network in networks))
-        return self.routes(self.address(ipx.RIP_SOCKET))
+        self.tell(wire.REQUEST, *(Route(network, 0xFFFF, 0xFFFF) for network in networks))
+        return self.routes(self.address(wire.RIP_SOCKET))
 
     def routes(self, to: Address) -> list[Route]:
         """
@@ -107,11 +107,11 @@ class Caller:
         """
         routes: list[Route] = []
         for header, data in map(parted, self.got):
-            assert (header.type, header[4:7]) == (ipx.RIP, to)
-            assert header.source == Address(NETWORK, ROUTER, ipx.RIP_SOCKET)
-            packet = ipx.decodeRIP(data)
-            assert packet.operation == ipx.RESPONSE
-            assert len(packet.routes) <= ipx.ROUTES
+            assert (header.type, header[4:7]) == (wire.RIP, to)
+            assert header.source == Address(NETWORK, ROUTER, wire.RIP_SOCKET)
+            packet = wire.decodeRIP(data)
+            assert packet.operation == wire.RESPONSE
+            assert len(packet.routes) <= wire.ROUTES
             routes += packet.routes
         return routes
 
@@ -144,11 +144,11 @@ class World:
 
 
 def everybody(socket: int, network: int = NETWORK) -> Address:
-    return Address(network, ipx.ALL_NODES, socket)
+    return Address(network, wire.ALL_NODES, socket)
 
 
 def parted(packet: bytes) -> tuple[Header, bytes]:
-    return ipx.decodeHeader(packet), packet[ipx.HEADER_OCTETS :]
+    return wire.decodeHeader(packet), packet[wire.HEADER_OCTETS :]
 
 
 def passed(packet: bytes) -> bytes:

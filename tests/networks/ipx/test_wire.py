@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.wire.ipx}.
+Tests for L{pptpgw.networks.ipx.wire}.
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ from scapy.packet import Packet as Layer
 from scapy.packet import Raw, bind_layers
 
 from pptpgw.error import Malformed
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.wire import (
+    Address,
+    Header,
+    RIPPacket,
+    Route,
+    SAPQuery,
+    SAPResponse,
+    Service,
+)
 from pptpgw.ppp.wire import ppp
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address, Header, RIPPacket, Route, SAPQuery, SAPResponse, Service
 
 ONE = Address(0x77000000, bytes.fromhex("f20000000001"), 0x4003)
 OTHER = Address(0x77000000, bytes.fromhex("f20000000002"), 0x4545)
@@ -30,10 +38,10 @@ nodes = st.binary(min_size=6, max_size=6)
 words = st.integers(0, 0xFFFF)
 longs = st.integers(0, 0xFFFFFFFF)
 addresses = st.builds(Address, longs, nodes, words)
-routes = st.lists(st.builds(Route, longs, words, words), min_size=1, max_size=ipx.ROUTES)
+routes = st.lists(st.builds(Route, longs, words, words), min_size=1, max_size=wire.ROUTES)
 names = st.binary(min_size=1, max_size=47).filter(lambda name: b"\0" not in name)
 services = st.lists(
-    st.builds(Service, words, names, addresses, words), min_size=1, max_size=ipx.SERVICES
+    st.builds(Service, words, names, addresses, words), min_size=1, max_size=wire.SERVICES
 )
 
 
@@ -81,9 +89,9 @@ def test_header() -> None:
     """
     A header, octet by octet.
     """
-    packet = ipx.encodePacket(ipx.PACKET_EXCHANGE, OTHER, ONE, b"data")
+    packet = wire.encodePacket(wire.PACKET_EXCHANGE, OTHER, ONE, b"data")
     assert packet.hex() == ("ffff0022000477000000f20000000002454577000000f20000000001400364617461")
-    header = ipx.decodeHeader(packet)
+    header = wire.decodeHeader(packet)
     assert header == Header(0xFFFF, 34, 0, 4, *OTHER, *ONE)
     assert header.source == ONE
 
@@ -92,7 +100,7 @@ def test_padding() -> None:
     """
     What stands behind the length is none of the packet's.
     """
-    assert ipx.decodeHeader(ipx.encodePacket(0, OTHER, ONE) + bytes(9)).length == 30
+    assert wire.decodeHeader(wire.encodePacket(0, OTHER, ONE) + bytes(9)).length == 30
 
 
 @pytest.mark.parametrize("length", [0, 29, 31, 0xFFFF])
@@ -100,51 +108,51 @@ def test_length(length: int) -> None:
     """
     A length below the header, or past the end.
     """
-    packet = bytearray(ipx.encodePacket(0, OTHER, ONE))
+    packet = bytearray(wire.encodePacket(0, OTHER, ONE))
     packet[2:4] = length.to_bytes(2, "big")
     with pytest.raises(Malformed):
-        ipx.decodeHeader(bytes(packet))
+        wire.decodeHeader(bytes(packet))
 
 
 def test_shortHeader() -> None:
-    packet = ipx.encodePacket(0, OTHER, ONE)
+    packet = wire.encodePacket(0, OTHER, ONE)
     for size in range(len(packet)):
         with pytest.raises(Malformed):
-            ipx.decodeHeader(packet[:size])
+            wire.decodeHeader(packet[:size])
 
 
 @given(st.integers(0, 255), addresses, addresses, st.binary(max_size=80))
 def test_everyPacketComesBack(
     type_: int, destination: Address, source: Address, data: bytes
 ) -> None:
-    packet = ipx.encodePacket(type_, destination, source, data)
+    packet = wire.encodePacket(type_, destination, source, data)
     header = Header(0xFFFF, 30 + len(data), 0, type_, *destination, *source)
-    assert ipx.decodeHeader(packet) == header
+    assert wire.decodeHeader(packet) == header
     assert packet[30:] == data
 
 
-@given(st.sampled_from([ipx.REQUEST, ipx.RESPONSE]), routes)
+@given(st.sampled_from([wire.REQUEST, wire.RESPONSE]), routes)
 def test_everyRIPPacketComesBack(operation: int, some: list[Route]) -> None:
     packet = RIPPacket(operation, tuple(some))
-    assert ipx.decodeRIP(ipx.encodeRIP(*packet)) == packet
+    assert wire.decodeRIP(wire.encodeRIP(*packet)) == packet
 
 
-@given(st.sampled_from([ipx.RESPONSE, ipx.NEAREST_RESPONSE]), services)
+@given(st.sampled_from([wire.RESPONSE, wire.NEAREST_RESPONSE]), services)
 def test_everySAPResponseComesBack(operation: int, some: list[Service]) -> None:
     packet = SAPResponse(operation, tuple(some))
-    assert ipx.decodeSAP(ipx.encodeSAP(packet)) == packet
+    assert wire.decodeSAP(wire.encodeSAP(packet)) == packet
 
 
-@given(st.sampled_from([ipx.REQUEST, ipx.NEAREST_REQUEST]), words)
+@given(st.sampled_from([wire.REQUEST, wire.NEAREST_REQUEST]), words)
 def test_everySAPQueryComesBack(operation: int, type_: int) -> None:
-    assert ipx.decodeSAP(ipx.encodeSAP(SAPQuery(operation, type_))) == SAPQuery(operation, type_)
+    assert wire.decodeSAP(wire.encodeSAP(SAPQuery(operation, type_))) == SAPQuery(operation, type_)
 
 
 DECODERS: list[Callable[[bytes], object]] = [
-    ipx.decodeHeader,
-    ipx.decodeRIP,
-    ipx.decodeSAP,
-    lambda octets: ipx.decodeNetworks(octets[1:], octets[0] if octets else 0),
+    wire.decodeHeader,
+    wire.decodeRIP,
+    wire.decodeSAP,
+    lambda octets: wire.decodeNetworks(octets[1:], octets[0] if octets else 0),
 ]
 
 
@@ -182,10 +190,10 @@ def test_malformedRIP(data: str) -> None:
     No operation, no route, half a route, an unknown operation, something left over.
     """
     with pytest.raises(Malformed):
-        ipx.decodeRIP(bytes.fromhex(data))
+        wire.decodeRIP(bytes.fromhex(data))
 
 
-SERVER_OCTETS = ipx.encodeSAP(SAPResponse(2, (SERVER,)))
+SERVER_OCTETS = wire.encodeSAP(SAPResponse(2, (SERVER,)))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +218,7 @@ def test_malformedSAP(data: bytes) -> None:
     short or with something left over, without a name, with one without an end.
     """
     with pytest.raises(Malformed):
-        ipx.decodeSAP(data)
+        wire.decodeSAP(data)
 
 
 def test_networks() -> None:
@@ -218,14 +226,14 @@ def test_networks() -> None:
     As many networks as the transport control says, and not more than there is room for.
     """
     data = struct.pack("!8I", *range(8)) + b"rest"
-    assert ipx.decodeNetworks(data, 0) == ()
-    assert ipx.decodeNetworks(data, 3) == (0, 1, 2)
-    assert ipx.decodeNetworks(data, 8) == tuple(range(8))
+    assert wire.decodeNetworks(data, 0) == ()
+    assert wire.decodeNetworks(data, 3) == (0, 1, 2)
+    assert wire.decodeNetworks(data, 8) == tuple(range(8))
     for hops in (9, 255):
         with pytest.raises(Malformed):
-            ipx.decodeNetworks(data * 40, hops)
+            wire.decodeNetworks(data * 40, hops)
     with pytest.raises(Malformed):
-        ipx.decodeNetworks(data[:11], 3)
+        wire.decodeNetworks(data[:11], 3)
 
 
 def test_tsharkAgrees(tmp_path: Path) -> None:
@@ -236,7 +244,7 @@ def test_tsharkAgrees(tmp_path: Path) -> None:
         "ipx.checksum ipx.len ipx.hops ipx.packet_type ipx.dst.net ipx.dst.node ipx.dst.socket "
         "ipx.src.net ipx.src.node ipx.src.socket"
     )
-    packet = ipx.encodePacket(ipx.PACKET_EXCHANGE, OTHER, ONE, b"data")
+    packet = wire.encodePacket(wire.PACKET_EXCHANGE, OTHER, ONE, b"data")
     assert shown(tmp_path, packet[:4] + b"\5" + packet[5:], fields=fields) == [
         [
             *("0xffff", "34", "5", "0x04", "0x77000000", "f2:00:00:00:00:02", "0x4545"),
@@ -246,11 +254,11 @@ def test_tsharkAgrees(tmp_path: Path) -> None:
 
 
 def test_tsharkReadsRIP(tmp_path: Path) -> None:
-    source, everybody = ONE._replace(socket=0x453), Address(0, ipx.ALL_NODES, ipx.RIP_SOCKET)
+    source, everybody = ONE._replace(socket=0x453), Address(0, wire.ALL_NODES, wire.RIP_SOCKET)
     some = (Route(0x1A2B, 2, 3), Route(0xFFFFFFFE, 15, 400))
     packets = [
-        ipx.encodePacket(ipx.RIP, everybody, source, ipx.encodeRIP(operation, some))
-        for operation in (ipx.REQUEST, ipx.RESPONSE)
+        wire.encodePacket(wire.RIP, everybody, source, wire.encodeRIP(operation, some))
+        for operation in (wire.REQUEST, wire.RESPONSE)
     ]
     fields = "ipxrip.packet_type ipxrip.route_vector ipxrip.hops ipxrip.ticks"
     rest = ["0x00001a2b,0xfffffffe", "2,15", "3,400"]
@@ -258,14 +266,14 @@ def test_tsharkReadsRIP(tmp_path: Path) -> None:
 
 
 def test_tsharkReadsSAP(tmp_path: Path) -> None:
-    source, everybody = ONE._replace(socket=0x452), Address(0, ipx.ALL_NODES, ipx.SAP_SOCKET)
+    source, everybody = ONE._replace(socket=0x452), Address(0, wire.ALL_NODES, wire.SAP_SOCKET)
     printer = Service(7, b"LASER", Address(0x77000000, ONE.node, 0x4005), 16)
     packets = [
-        ipx.encodePacket(ipx.PACKET_EXCHANGE, everybody, source, ipx.encodeSAP(packet))
+        wire.encodePacket(wire.PACKET_EXCHANGE, everybody, source, wire.encodeSAP(packet))
         for packet in (
-            SAPResponse(ipx.RESPONSE, (SERVER, printer)),
-            SAPResponse(ipx.NEAREST_RESPONSE, (SERVER,)),
-            SAPQuery(ipx.NEAREST_REQUEST, 4),
+            SAPResponse(wire.RESPONSE, (SERVER, printer)),
+            SAPResponse(wire.NEAREST_RESPONSE, (SERVER,)),
+            SAPQuery(wire.NEAREST_REQUEST, 4),
         )
     ]
     fields = (
@@ -287,7 +295,7 @@ def test_scapy() -> None:
     scapy, told the fields, takes the frame apart as we put it together, and the other way around.
     """
     frame = PPP(
-        ppp.encodeFrame(ppp.IPX, ipx.encodePacket(ipx.NETBIOS, OTHER, ONE, b"data"), acfc=True)
+        ppp.encodeFrame(ppp.IPX, wire.encodePacket(wire.NETBIOS, OTHER, ONE, b"data"), acfc=True)
     )
     layer = frame[IPX]
     assert (layer.checksum, layer.length, layer.hops, layer.type) == (0xFFFF, 34, 0, 20)
@@ -295,7 +303,7 @@ def test_scapy() -> None:
     assert (layer.sourceNode, layer.sourceSocket) == ("f2:00:00:00:00:01", 0x4003)
     assert layer[Raw].load == b"data"
     octets = bytes(IPX(length=30, hops=3, type=5, network=1, socket=2))
-    everybody = Address(1, ipx.ALL_NODES, 2)
-    assert ipx.decodeHeader(octets) == Header(
-        0xFFFF, 30, 3, 5, *everybody, *Address(0, ipx.NO_NODE, 0)
+    everybody = Address(1, wire.ALL_NODES, 2)
+    assert wire.decodeHeader(octets) == Header(
+        0xFFFF, 30, 3, 5, *everybody, *Address(0, wire.NO_NODE, 0)
     )

@@ -31,10 +31,10 @@ from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.log import Logger, Quota
-from pptpgw.network.ipx.router import MALFORMED, Router
-from pptpgw.network.ipx.routing import Station
-from pptpgw.wire import ipx
-from pptpgw.wire.ipx import Address
+from pptpgw.networks.ipx import wire
+from pptpgw.networks.ipx.router import MALFORMED, Router
+from pptpgw.networks.ipx.routing import Station
+from pptpgw.networks.ipx.wire import Address
 
 CLIENTS = 64
 CLIENTS_OF_A_HOST = 16
@@ -148,11 +148,11 @@ class DOSBoxPort(DatagramProtocol):
         """
         host: Host = addr[0], addr[1]
         try:
-            header = ipx.decodeHeader(datagram)
+            header = wire.decodeHeader(datagram)
         except Malformed:
             self._counters.discard(MALFORMED)
             return
-        if header.node == ipx.NO_NODE and header.socket == ipx.ECHO_SOCKET:
+        if header.node == wire.NO_NODE and header.socket == wire.ECHO_SOCKET:
             self._register(host)
             return
         client = self._clients.get(host)
@@ -170,7 +170,7 @@ class DOSBoxPort(DatagramProtocol):
         The node number of the client there.
         """
         place = f"{host[0]}:{host[1]}".encode("ascii")
-        size = ipx.NODE_OCTETS - len(NODE)
+        size = wire.NODE_OCTETS - len(NODE)
         return NODE + blake2b(place, key=self._secret, digest_size=size).digest()
 
     def _register(self, host: Host) -> None:
@@ -178,9 +178,9 @@ class DOSBoxPort(DatagramProtocol):
             self._counters.discard(TOO_MANY)
             return
         network = self._router.network
-        client = Address(network, self._nodeOf(host), ipx.ECHO_SOCKET)
-        source = Address(network, self._router.node, ipx.ECHO_SOCKET)
-        self._send(ipx.encodePacket(ipx.UNKNOWN, client, source), host)
+        client = Address(network, self._nodeOf(host), wire.ECHO_SOCKET)
+        source = Address(network, self._router.node, wire.ECHO_SOCKET)
+        self._send(wire.encodePacket(wire.UNKNOWN, client, source), host)
         if host not in self._clients and host not in self._greetings:
             # Not at once: to a client that waits for its node any packet is the one with it.
             self._greetings[host] = self._reactor.callLater(GREETING, self._greet, host)
@@ -190,9 +190,9 @@ class DOSBoxPort(DatagramProtocol):
         self._echo(host)
 
     def _echo(self, host: Host) -> None:
-        everybody = Address(ipx.THIS_NETWORK, ipx.ALL_NODES, ipx.ECHO_SOCKET)
-        source = Address(self._router.network, self._router.node, ipx.ECHO_SOCKET)
-        self._send(ipx.encodePacket(ipx.UNKNOWN, everybody, source), host)
+        everybody = Address(wire.THIS_NETWORK, wire.ALL_NODES, wire.ECHO_SOCKET)
+        source = Address(self._router.network, self._router.node, wire.ECHO_SOCKET)
+        self._send(wire.encodePacket(wire.UNKNOWN, everybody, source), host)
 
     def _admit(self, host: Host) -> _Client | None:
         """

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
-from pptpgw.wire.mpls import ENTRY_OCTETS
+from pptpgw.networks.mpls.wire.mpls import ENTRY_OCTETS
 
 NO_ROUTE = "label without a route"
 EXPIRED = "labelled packet's time to live ran out"

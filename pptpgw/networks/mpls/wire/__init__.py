@@ -1,0 +1,3 @@
+"""
+Octets to values and back, for MPLS and its neighbours: no Twisted, no clock, no state.
+"""
