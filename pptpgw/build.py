@@ -22,7 +22,6 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.section import strongestFirst
 from pptpgw.counting.counters import Counters
-from pptpgw.declared import shipped
 from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -39,7 +38,8 @@ from pptpgw.interfaces import (
     ITunnel,
     ITunnelFactory,
 )
-from pptpgw.network.generic.network import GenericFactory
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.masquerading import Masquerading

@@ -26,11 +26,11 @@ from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.environment import Environment
 from pptpgw.config.section import Limits
 from pptpgw.counting.counters import Counters
-from pptpgw.declared import shipped
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IAuthenticationProtocol, INetwork
-from pptpgw.network.generic.network import GenericFactory
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.networks.ipv4 import plugin as network
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings

@@ -13,9 +13,9 @@ from ipaddress import IPv4Network
 import pytest
 
 from pptpgw.auth.protocols import MSCHAPV2, PAP
-from pptpgw.declared import shipped
 from pptpgw.log import PER_SOURCE
-from pptpgw.ncp.generic import GenericSettings, protocolFor
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericSettings, protocolFor
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings

@@ -31,11 +31,11 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER
 from tests.auth.test_authenticator import Call, authenticator
-from tests.network.generic.declared import Session
+from tests.networks.generic.sessions import Session
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()

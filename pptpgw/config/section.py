@@ -42,10 +42,10 @@ from pptpgw.config.kind import (
     whole,
 )
 from pptpgw.config.table import tables
-from pptpgw.declaration import Declaration
-from pptpgw.declared import GENERIC
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
+from pptpgw.networks.generic.catalogue import GENERIC
+from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.servers import IDENTIFIER, DynamicClient, Server
 from pptpgw.sessions.filter import ALLOWED, Filter
 

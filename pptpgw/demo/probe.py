@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.clock import steady
-from pptpgw.declaration import Rule
-from pptpgw.declared import shipped
-from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
 from pptpgw.networks.ethernet.bcp import BCP, TINYGRAM_COMPRESSION, BridgeSettings
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericProtocol, GenericSettings, protocolFor
+from pptpgw.networks.generic.declaration import Rule
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.ipv6.wire import ipv6

@@ -21,13 +21,13 @@ from zope.interface import implementer
 
 from pptpgw.config.environment import Environment
 from pptpgw.datapath.channel import Channel
-from pptpgw.declaration import Declaration
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.generic import GenericSettings, protocolFor
-from pptpgw.network.generic.network import GenericNetwork
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.networks.ethernet.plugin import Bridge, BridgedSession, BridgeFactory
+from pptpgw.networks.generic.control import GenericSettings, protocolFor
+from pptpgw.networks.generic.declaration import Declaration
+from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.networks.ipx import wire as ipx
 from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.networks.ipx.plugin import IPX, IPXFactory

@@ -18,9 +18,9 @@ from pptpgw.config import discovery
 from pptpgw.config.configuration import MOVED, SECTIONS, Configuration, load, parse
 from pptpgw.config.section import LinkSection, NamedFilter
 from pptpgw.config.table import keysOf
-from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import INetworkFactory, ITunnelFactory
+from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.networks.ipv4.plugin import IPv4Factory
 from pptpgw.sessions.filter import ALLOWED
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnelFactory

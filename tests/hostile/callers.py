@@ -18,8 +18,6 @@ from pptpgw.config.configuration import parse
 from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.network import FAILURE_LIMIT, Network
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.declaration import Declaration
-from pptpgw.declared import shipped
 from pptpgw.demo.probe import PROBES, GenericProbe, Probe
 from pptpgw.demo.probe import Receive as Take
 from pptpgw.interfaces import (
@@ -27,7 +25,9 @@ from pptpgw.interfaces import (
     INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.ncp.generic import GenericSettings, protocolFor
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericSettings, protocolFor
+from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.line import Line

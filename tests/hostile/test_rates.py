@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from pptpgw.network.generic import hub
 from pptpgw.networks.ethernet import switch, wire
+from pptpgw.networks.generic import hub
 from pptpgw.networks.ipv6 import advertisement, dhcpv6
 from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.networks.ipv6.wire import ipv6, neighbor

@@ -39,12 +39,12 @@ from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.config import discovery
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.declaration import Rule
-from pptpgw.declared import shipped
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
-from pptpgw.ncp.generic import GenericSettings, protocolFor
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericSettings, protocolFor
+from pptpgw.networks.generic.declaration import Rule
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ports.tun import TUNPort

@@ -4,8 +4,8 @@ The factories of the protocols that come declared (C{protocols.toml}): entry poi
 
 from __future__ import annotations
 
-from pptpgw.declared import shipped
-from pptpgw.network.generic.network import GenericFactory
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.plugin import GenericFactory
 
 
 def _factory(name: str) -> GenericFactory:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.generic.hub}.
+Tests of L{pptpgw.networks.generic.hub}.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.network.generic.hub import COPIES, MULTIPLIED
-from pptpgw.network.generic.network import GenericNetwork
-from tests.network.generic.declared import declare, opened
+from pptpgw.networks.generic.hub import COPIES, MULTIPLIED
+from pptpgw.networks.generic.plugin import GenericNetwork
+from tests.networks.generic.sessions import declare, opened
 
 
 class World:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.generic.datagram}: services at real sockets.
+Tests of L{pptpgw.networks.generic.datagram}: services at real sockets.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from zope.interface import implementer
 
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.declaration import Destination
-from pptpgw.network.generic.datagram import MALFORMED, NOT_SENT, STRANGER
-from pptpgw.network.generic.network import GenericNetwork
-from tests.network.generic.declared import Session, declare, opened
+from pptpgw.networks.generic.datagram import MALFORMED, NOT_SENT, STRANGER
+from pptpgw.networks.generic.declaration import Destination
+from pptpgw.networks.generic.plugin import GenericNetwork
+from tests.networks.generic.sessions import Session, declare, opened
 
 
 @pytest.fixture(scope="module")

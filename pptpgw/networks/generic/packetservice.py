@@ -15,11 +15,11 @@ from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
-from pptpgw.declaration import Declaration
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession, ISubscriber
 from pptpgw.log import Logger
-from pptpgw.ncp.generic import GenericProtocol
+from pptpgw.networks.generic.control import GenericProtocol
+from pptpgw.networks.generic.declaration import Declaration
 
 FAILED = "the service's object failed on it"
 
@@ -66,7 +66,7 @@ class ServiceObject:
 
     def outlet(self, subscriber: ISubscriber) -> ObjectOutlet:
         """
-        See L{pptpgw.network.generic.outlet.Outlets.outlet}.
+        See L{pptpgw.networks.generic.outlet.Outlets.outlet}.
         """
         return ObjectOutlet(self, subscriber)
 
@@ -108,20 +108,20 @@ class ObjectOutlet:
 
     def opened(self, protocol: GenericProtocol) -> None:
         """
-        See L{pptpgw.network.generic.outlet.Outlet.opened}.
+        See L{pptpgw.networks.generic.outlet.Outlet.opened}.
         """
         self.protocol = protocol
         self._owner.tell(self._owner.service.sessionOpened, self)
 
     def received(self, number: int, packet: bytes) -> None:
         """
-        See L{pptpgw.network.generic.outlet.Outlet.received}.
+        See L{pptpgw.networks.generic.outlet.Outlet.received}.
         """
         self._owner.tell(self._owner.service.packetReceived, self, number, packet)
 
     def closed(self, protocol: GenericProtocol) -> None:
         """
-        See L{pptpgw.network.generic.outlet.Outlet.closed}.
+        See L{pptpgw.networks.generic.outlet.Outlet.closed}.
         """
         self.protocol = None
         self._owner.tell(self._owner.service.sessionClosed, self)

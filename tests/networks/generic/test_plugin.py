@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.generic.network} and L{pptpgw.network.generic.shipped}.
+Tests of L{pptpgw.networks.generic.plugin} and L{pptpgw.networks.generic.shipped}.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from zope.interface.verify import verifyObject
 from pptpgw.config import discovery
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.declaration import Destination, Rule
-from pptpgw.declared import shipped
 from pptpgw.interfaces import INetwork, INetworkFactory, INetworkProtocol
-from pptpgw.ncp.generic import GenericProtocol
-from pptpgw.network.generic.network import Generic, GenericFactory, GenericNetwork, Values
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericProtocol
+from pptpgw.networks.generic.declaration import Destination, Rule
+from pptpgw.networks.generic.plugin import Generic, GenericFactory, GenericNetwork, Values
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
-from tests.network.generic.declared import declare, opened
+from tests.networks.generic.sessions import declare, opened
 
 
 def environment(mru: int = 1400) -> Environment:

@@ -7,10 +7,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pptpgw.declaration import HUB, Declaration, Destination
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.generic import GenericProtocol
-from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.networks.generic.control import GenericProtocol
+from pptpgw.networks.generic.declaration import HUB, Declaration, Destination
+from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER

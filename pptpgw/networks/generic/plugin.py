@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.declaration import Declaration
 from pptpgw.interfaces import (
     Caller,
     IEnvironment,
@@ -19,11 +18,12 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
-from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
-from pptpgw.network.generic.datagram import udpService, unixService
-from pptpgw.network.generic.hub import Hub
-from pptpgw.network.generic.outlet import Outlets
-from pptpgw.network.generic.packetservice import ServiceObject
+from pptpgw.networks.generic.control import GenericProtocol, GenericSettings, protocolFor
+from pptpgw.networks.generic.datagram import udpService, unixService
+from pptpgw.networks.generic.declaration import Declaration
+from pptpgw.networks.generic.hub import Hub
+from pptpgw.networks.generic.outlet import Outlets
+from pptpgw.networks.generic.packetservice import ServiceObject
 
 
 @dataclass(frozen=True, slots=True)

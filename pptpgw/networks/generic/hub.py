@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISubscriber
-from pptpgw.ncp.generic import GenericProtocol
+from pptpgw.networks.generic.control import GenericProtocol
 
 COPIES = 20000
 """
@@ -44,7 +44,7 @@ class Hub:
 
     def outlet(self, subscriber: ISubscriber) -> HubOutlet:
         """
-        See L{pptpgw.network.generic.outlet.Outlets.outlet}.
+        See L{pptpgw.networks.generic.outlet.Outlets.outlet}.
         """
         return HubOutlet(self)
 

@@ -25,10 +25,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 
 from pptpgw.counting.counters import Counters
-from pptpgw.declaration import Declaration
 from pptpgw.interfaces import ISubscriber
 from pptpgw.log import Logger
-from pptpgw.ncp.generic import GenericProtocol
+from pptpgw.networks.generic.control import GenericProtocol
+from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.sessions.cause import Cause, Termination
 
 NOT_SENT = "not taken by the service"
@@ -70,7 +70,7 @@ class Service:
 
     def outlet(self, subscriber: ISubscriber) -> DatagramOutlet:
         """
-        See L{pptpgw.network.generic.outlet.Outlets.outlet}.
+        See L{pptpgw.networks.generic.outlet.Outlets.outlet}.
         """
         return DatagramOutlet(self)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw.declaration import Declaration, Rule
-from pptpgw.declared import shipped
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.declaration import Declaration, Rule
 from pptpgw.ppp.wire import ppp
-from tests.ncp.declared import ACK, NAK, REJECT, Options, pair, up
+from tests.networks.generic.ends import ACK, NAK, REJECT, Options, pair, up
 
 APPLETALK = {1: bytes.fromhex("00ff0007")}
 NAME = b"WORKSTATION    \x00\x01".hex()

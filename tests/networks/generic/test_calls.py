@@ -15,17 +15,17 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.declaration import Declaration, Rule
-from pptpgw.declared import shipped
 from pptpgw.error import CallError
 from pptpgw.interfaces import INetworkProtocol
-from pptpgw.ncp.generic import GenericProtocol, GenericSettings, protocolFor
-from pptpgw.network.generic.network import GenericNetwork
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericProtocol, GenericSettings, protocolFor
+from pptpgw.networks.generic.declaration import Declaration, Rule
+from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER
-from tests.network.generic.declared import declare
+from tests.networks.generic.sessions import declare
 from tests.test_gateway import SECRETS, World, resultOf
 
 APPLETALK = shipped()["appletalk"]

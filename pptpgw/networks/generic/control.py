@@ -1,5 +1,5 @@
 """
-A control protocol as it was declared (L{pptpgw.declaration}), on one link.
+A control protocol as it was declared (L{pptpgw.networks.generic.declaration}), on one link.
 
 The rules:
 
@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from pptpgw.declaration import Declaration, Rule
 from pptpgw.interfaces import Attachment, Attachments
+from pptpgw.networks.generic.declaration import Declaration, Rule
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.option import GiveUp, Option

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ncp.generic}.
+Tests for L{pptpgw.networks.generic.control}.
 """
 
 from __future__ import annotations
@@ -9,14 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from pptpgw.declaration import Rule
-from pptpgw.declared import shipped
 from pptpgw.interfaces import INetworkProtocol
-from pptpgw.ncp.generic import GenericSettings
+from pptpgw.networks.generic.catalogue import shipped
+from pptpgw.networks.generic.control import GenericSettings
+from pptpgw.networks.generic.declaration import Rule
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE
 from pptpgw.ppp.wire import ppp
-from tests.ncp.declared import ACK, NAK, REJECT, REQUEST, Link, Options, declare, options, up
+from tests.networks.generic.ends import (
+    ACK,
+    NAK,
+    REJECT,
+    REQUEST,
+    Link,
+    Options,
+    declare,
+    options,
+    up,
+)
 
 
 class TestOptions:

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.declared}.
+Tests for L{pptpgw.networks.generic.catalogue}.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.config.kind import Fault
-from pptpgw.declaration import HUB, Declaration, Destination, Rule
-from pptpgw.declared import GENERIC, shipped
+from pptpgw.networks.generic.catalogue import GENERIC, shipped
+from pptpgw.networks.generic.declaration import HUB, Declaration, Destination, Rule
 
 
 def declare(text: str) -> tuple[Declaration, ...]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pptpgw.declaration import Declaration, Rule
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
-from pptpgw.ncp.generic import GenericSettings, protocolFor
+from pptpgw.networks.generic.control import GenericSettings, protocolFor
+from pptpgw.networks.generic.declaration import Declaration, Rule
 from pptpgw.ppp.wire import ppp
 
 REQUEST, ACK, NAK, REJECT = (

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from pptpgw.config.kind import Fault, ValueKind
 from pptpgw.config.table import entry, tables
-from pptpgw.declaration import Declaration
+from pptpgw.networks.generic.declaration import Declaration
 
 
 @cache
@@ -20,7 +20,7 @@ def shipped() -> Mapping[str, Declaration]:
     """
     The declarations that come with the gateway, by name.
     """
-    text = files("pptpgw").joinpath("protocols.toml").read_text(encoding="utf-8")
+    text = files("pptpgw.networks.generic").joinpath("protocols.toml").read_text(encoding="utf-8")
     return {one.name: one for one in _kind({}).convert(tomllib.loads(text)["generic"])}
 
 

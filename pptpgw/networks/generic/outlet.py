@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pptpgw.interfaces import ISubscriber
-from pptpgw.ncp.generic import GenericProtocol
+from pptpgw.networks.generic.control import GenericProtocol
 
 
 class Outlet(Protocol):

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.network.generic.packetservice}.
+Tests of L{pptpgw.networks.generic.packetservice}.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.declaration import Destination
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession
-from pptpgw.network.generic import packetservice
-from pptpgw.network.generic.network import GenericNetwork
-from tests.network.generic.declared import declare, opened
+from pptpgw.networks.generic import packetservice
+from pptpgw.networks.generic.declaration import Destination
+from pptpgw.networks.generic.plugin import GenericNetwork
+from tests.networks.generic.sessions import declare, opened
 
 
 @implementer(IPacketService)
@@ -65,7 +65,7 @@ def fails(reactor: object) -> object:
     raise RuntimeError("no database")
 
 
-HERE = "tests.network.generic.test_packetservice"
+HERE = "tests.networks.generic.test_packetservice"
 
 
 @pytest.fixture(autouse=True)

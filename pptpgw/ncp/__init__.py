@@ -1,3 +1,0 @@
-"""
-Network control protocols, one module each.
-"""
