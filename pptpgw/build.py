@@ -47,8 +47,8 @@ from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.factory import makeClient
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
-from pptpgw.radius.setup import makeClient
 from pptpgw.sessions.ledger import Ledger
 from pptpgw.sessions.records import AuditFile
 from pptpgw.sessions.reservation import Reservation

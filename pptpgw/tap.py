@@ -23,13 +23,13 @@ from twisted.python.filepath import FilePath
 
 from pptpgw import __version__
 from pptpgw.auth.chain import JUDGED, configuredCheckers, makeChecker, portalOf
-from pptpgw.collector import Collector
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.config.kind import FILE, PROTOCOLS
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import INetworkFactory
+from pptpgw.ports.collector import Collector
 from pptpgw.ports.output import Output, outputOf
 from pptpgw.ports.poll import serveFew
 from pptpgw.ports.signals import Signals

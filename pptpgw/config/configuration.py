@@ -34,7 +34,7 @@ from pptpgw.config.section import (
 from pptpgw.config.table import keysOf, known, sectionOf
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IEAPMethod
-from pptpgw.servers import SECRET
+from pptpgw.radius.servers import SECRET
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.networks.generic.catalogue import GENERIC
 from pptpgw.networks.generic.declaration import Declaration
-from pptpgw.servers import IDENTIFIER, DynamicClient, Server
+from pptpgw.radius.servers import IDENTIFIER, DynamicClient, Server
 from pptpgw.sessions.filter import ALLOWED, Filter
 
 

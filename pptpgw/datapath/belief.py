@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from pptpgw.datapath.checks import IPV4, IPV6
 from pptpgw.datapath.ip import HEADER
-from pptpgw.datapath.network import IPV4, IPV6
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ppp.wire import ppp

@@ -23,16 +23,16 @@ from typing import Any, Protocol
 from pptpgw import __version__
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.checks import Network
 from pptpgw.datapath.mppe import DecryptorType
-from pptpgw.datapath.network import Network
-from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
-from pptpgw.wire.pcapng import (
+from pptpgw.datapath.wire.pcapng import (
     RECEIVED,
     SENT,
     enhancedPacket,
     interfaceDescription,
     sectionHeader,
 )
+from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 
 WAITING_LIMIT = 32
 """

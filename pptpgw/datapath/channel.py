@@ -22,10 +22,10 @@ from zope.interface import implementer
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON
+from pptpgw.datapath.checks import Network
 from pptpgw.datapath.early import Early
 from pptpgw.datapath.edges import Receive
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
-from pptpgw.datapath.network import Network
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
 from pptpgw.ppp.mppe import MPPE_OVERHEAD

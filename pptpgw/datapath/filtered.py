@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pptpgw.datapath.network import IPv4, IPv6, Network, isLocal
+from pptpgw.datapath.checks import IPv4, IPv6, Network, isLocal
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER
 
 FILTERED = "filtered"

@@ -10,8 +10,8 @@ next one the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.reco
 from __future__ import annotations
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, UNCOMPRESSED, Channel
+from pptpgw.datapath.checks import Network
 from pptpgw.datapath.edges import Receive
-from pptpgw.datapath.network import Network
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
 from pptpgw.ppp.wire.ppp import decodeFrame

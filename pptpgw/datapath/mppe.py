@@ -2,9 +2,9 @@
 MPPE packets (RFC 3078) and how their keys change (RFC 3079 sections 2 and 3): one object a
 direction, one call a packet.
 
-C{Encryptor} and C{Decryptor} are the compiled ones where the extension fits (L{pptpgw.compiled}),
-and otherwise their twins here, which give the same octets. C{implementation} says which, in a word
-for a log.
+C{Encryptor} and C{Decryptor} are the compiled ones where the extension fits
+(L{pptpgw.ports.compiled}), and otherwise their twins here, which give the same octets.
+C{implementation} says which, in a word for a log.
 
 A frame is two octets of header and the ciphertext of protocol number and packet. The header holds
 FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the compression bits
@@ -36,7 +36,7 @@ from typing import Protocol
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 
-from pptpgw.compiled import fits
+from pptpgw.ports.compiled import fits
 
 MALFORMED = 1
 """

@@ -14,9 +14,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import TUN, Deliver
-from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
-from pptpgw.datapath.network import (
+from pptpgw.datapath.checks import (
     ERROR_LIMIT,
     FAILURE_LIMIT,
     IPV4,
@@ -26,6 +24,8 @@ from pptpgw.datapath.network import (
     IPv6,
     Network,
 )
+from pptpgw.datapath.edges import TUN, Deliver
+from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (

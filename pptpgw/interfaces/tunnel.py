@@ -209,7 +209,7 @@ class IChannelHost(Interface):
 
     def networkOpened(channel: Any, protocol: int, attachment: Attachment) -> Any:
         """
-        Make the L{pptpgw.datapath.network.Network} of a protocol that opens, with its routes.
+        Make the L{pptpgw.datapath.checks.Network} of a protocol that opens, with its routes.
         """
 
     def networkClosed(network: Any) -> None:

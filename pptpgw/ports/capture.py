@@ -24,11 +24,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath.wire.pcapng import SECTION_HEADER
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
 from pptpgw.ports.worker import Job, Worker
 from pptpgw.timing.timer import cancelled
-from pptpgw.wire.pcapng import SECTION_HEADER
 
 CHUNK = 65536
 """

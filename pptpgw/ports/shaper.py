@@ -29,7 +29,7 @@ from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IHealth, IKernelInterface, INetworkProtocol, ISessionObserver
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink, traffic
-from pptpgw.ports.classes import Direction, NotShaped, judge
+from pptpgw.ports.rates import Direction, NotShaped, judge
 from pptpgw.ports.rtnetlink import Kernel, Message, RequestSocket, readLink
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch

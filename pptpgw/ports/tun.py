@@ -17,11 +17,11 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.compiled import fits
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.log import Logger
+from pptpgw.ports.compiled import fits
 
 DEVICE = "/dev/net/tun"
 

@@ -50,7 +50,7 @@ from pptpgw.radius.packet import (
     Reply,
     Request,
 )
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
 

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.log import Logger
 from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import (
     Fill,
     Gone,
@@ -37,7 +38,6 @@ from pptpgw.radius.transport import (
     TransportFactory,
     Unanswered,
 )
-from pptpgw.servers import Server
 from pptpgw.timing.timer import cancelled
 
 PAUSE = 1.0

@@ -24,7 +24,7 @@ from pyrad import tools
 from pyrad.dictionary import Dictionary
 
 from pptpgw.error import Malformed
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 
 ACCESS_REQUEST = 1
 ACCESS_ACCEPT = 2

@@ -29,9 +29,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger
 from pptpgw.radius.connection import IDENTIFIERS, Asked, Connection
 from pptpgw.radius.packet import Reply, Request
+from pptpgw.radius.servers import Server
 from pptpgw.radius.tls import endpointFor, reasonOf
 from pptpgw.radius.transport import Fill, ITransport, Unanswered
-from pptpgw.servers import Server
 
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0

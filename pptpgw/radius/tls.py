@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import ConfigurationError
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 
 _ERRORS = (SSL.Error, crypto.Error)
 

@@ -12,7 +12,7 @@ from zope.interface import Attribute, Interface
 
 from pptpgw.error import Unavailable
 from pptpgw.radius.packet import Reply, Request
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 
 Fill = Callable[[Request], None]
 """

@@ -34,8 +34,8 @@ from pptpgw.log import Logger
 from pptpgw.ports.datagram import connectedUDP
 from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
 from pptpgw.radius.retransmission import waits
+from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered
-from pptpgw.servers import Server
 from pptpgw.timing.timer import cancelled
 
 IDENTIFIERS = 256

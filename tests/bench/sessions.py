@@ -115,8 +115,8 @@ def serve(folder: Path) -> None:
     from twisted.python.logfile import LogFile
 
     from pptpgw.auth.checkers import ChapSecretsChecker
-    from pptpgw.collector import Collector
     from pptpgw.config.configuration import load
+    from pptpgw.ports.collector import Collector
     from pptpgw.service import GatewayService
 
     log = LogFile.fromFullPath(str(folder / "twistd.log"))

@@ -12,9 +12,9 @@ from scapy.layers.inet6 import ICMPv6ND_RS, IPv6
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath import network
+from pptpgw.datapath import checks as network
+from pptpgw.datapath.checks import IPV4, IPV6
 from pptpgw.datapath.filtered import FILTERED, FilteredIPv4, FilteredIPv6
-from pptpgw.datapath.network import IPV4, IPV6
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment
 from pptpgw.sessions.filter import Filter

@@ -16,7 +16,7 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.configuration import parse
 from pptpgw.counting.bucket import Bucket
-from pptpgw.datapath.network import FAILURE_LIMIT, Network
+from pptpgw.datapath.checks import FAILURE_LIMIT, Network
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.probe import PROBES, GenericProbe, Probe
 from pptpgw.demo.probe import Receive as Take

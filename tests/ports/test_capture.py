@@ -16,10 +16,10 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture
+from pptpgw.datapath.wire.pcapng import RECEIVED, SECTION_HEADER, sectionHeader
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.capture import CHUNK, DELAY, FAILED, QUEUE_LIMIT, CaptureFile
 from pptpgw.ports.worker import POLL
-from pptpgw.wire.pcapng import RECEIVED, SECTION_HEADER, sectionHeader
 from tests.datapath.test_capture import read
 
 

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.shaper}, L{pptpgw.ports.classes} and L{pptpgw.ports.traffic}: what the
+Tests of L{pptpgw.ports.shaper}, L{pptpgw.ports.rates} and L{pptpgw.ports.traffic}: what the
 kernel is asked, by one in memory that reads the requests and is as strict as the real one. That
 rates are kept, on the real one.
 """
@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IKernelInterface, ISessionObserver
 from pptpgw.ports import traffic
-from pptpgw.ports.classes import NotShaped, Numbers
+from pptpgw.ports.rates import NotShaped, Numbers
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.traffic import Request
 from pptpgw.sessions.profile import Profile

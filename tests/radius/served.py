@@ -29,8 +29,8 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
+from pptpgw.radius.factory import makeClient
 from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
-from pptpgw.radius.setup import makeClient
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined

@@ -25,8 +25,8 @@ from pptpgw.radius.packet import (
     dictionary,
 )
 from pptpgw.radius.radsec import TLSTransport
+from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import Unanswered
-from pptpgw.servers import Server
 
 SECRET = b"radsec"
 

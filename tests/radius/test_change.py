@@ -25,9 +25,9 @@ from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.wire import chap
 from pptpgw.radius import access
 from pptpgw.radius.checker import RADIUSChecker
+from pptpgw.radius.factory import makeClient
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, Request
-from pptpgw.radius.setup import makeClient
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 from tests.change import changePassword, ntHash
 from tests.radius.freeradius import SECRET, FreeRADIUS
 

@@ -34,9 +34,9 @@ from pptpgw.ppp.wire import chap
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
+from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import Service
 from pptpgw.radius.udp import UDPTransport
-from pptpgw.servers import Server
 from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 

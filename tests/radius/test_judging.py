@@ -31,8 +31,8 @@ from pptpgw.ppp.algorithm import Answer
 from pptpgw.ppp.wire import chap
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
-from pptpgw.radius.setup import makeClient
-from pptpgw.servers import Server
+from pptpgw.radius.factory import makeClient
+from pptpgw.radius.servers import Server
 from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS
 from tests.radius.served import onTheReactor

@@ -9,7 +9,7 @@ from pptpgw.error import Malformed
 from pptpgw.ppp import mppe, mschap
 from pptpgw.radius.keys import mschapKeys, startKeys
 from pptpgw.radius.packet import ACCESS_REQUEST, Reply, Request
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 from tests.radius.wire import SECRET, answer, asked
 
 SERVER = Server("192.0.2.1", secret=SECRET.decode())

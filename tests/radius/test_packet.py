@@ -12,7 +12,7 @@ from scapy.layers.radius import Radius
 from pptpgw.error import Malformed
 from pptpgw.radius import packet
 from pptpgw.radius.packet import NotSure, Request, checked, decode, dictionary
-from pptpgw.servers import Server
+from pptpgw.radius.servers import Server
 from tests.radius.wire import SECRET, answer, asked
 
 SERVER = Server("192.0.2.1", secret=SECRET.decode())

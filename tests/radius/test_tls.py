@@ -20,8 +20,8 @@ from twisted.internet.defer import Deferred
 
 from pptpgw.config.configuration import Configuration, parse
 from pptpgw.error import ConfigurationError
+from pptpgw.radius.servers import Server
 from pptpgw.radius.tls import endpointFor
-from pptpgw.servers import Server
 from tests.radius.freeradius import PROGRAM, FreeRADIUS, TLSFiles
 from tests.radius.served import Served, onTheReactor
 

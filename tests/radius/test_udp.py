@@ -14,9 +14,9 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import Gone, Service, Unanswered
 from pptpgw.radius.udp import UDPTransport
-from pptpgw.servers import Server
 from tests.radius.wire import SECRET, Port, Wire, answer
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from pptpgw.datapath.belief import BEYOND_NETWORKS
-from pptpgw.datapath.network import Network
+from pptpgw.datapath.checks import Network
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.window import REACH
 

@@ -9,8 +9,8 @@ from struct import Struct
 from typing import Protocol
 
 from pptpgw.datapath.channel import MPPE, NOT_ENCRYPTED, NOT_SENT, NOTHING, UNCOMPRESSED, Channel
+from pptpgw.datapath.checks import Network
 from pptpgw.datapath.edges import Receive, Send
-from pptpgw.datapath.network import Network
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.tunnels.pptp.belief import canFollowGap

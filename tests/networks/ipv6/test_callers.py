@@ -18,7 +18,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Raw
 
-from pptpgw.datapath.network import SPOOFED
+from pptpgw.datapath.checks import SPOOFED
 from pptpgw.networks.ipv4.ipcp import IPCP
 from tests.networks.ipv6.callers import Host, World
 

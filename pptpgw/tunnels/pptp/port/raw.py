@@ -1,7 +1,7 @@
 """
 Reading GRE packets from a raw socket and writing them to it: in C where the extension fits
-(L{pptpgw.compiled}), and otherwise in Python, which gives the same. C{fastest} is the one to use,
-C{implementation} its name.
+(L{pptpgw.ports.compiled}), and otherwise in Python, which gives the same. C{fastest} is the one to
+use, C{implementation} its name.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import socket
 from struct import Struct
 from typing import Protocol
 
-from pptpgw.compiled import fits
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.error import Malformed
+from pptpgw.ports.compiled import fits
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.tunnels.pptp.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TYPE
 

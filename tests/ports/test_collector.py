@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.collector}, and of who has one.
+Tests of L{pptpgw.ports.collector}, and of who has one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw import collector, service, tap
-from pptpgw.collector import INTERVAL, STEP, Collector
+from pptpgw import service, tap
+from pptpgw.ports import collector
+from pptpgw.ports.collector import INTERVAL, STEP, Collector
 
 
 class Thing:

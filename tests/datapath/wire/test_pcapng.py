@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.pcapng}, read by scapy and tshark.
+Tests of L{pptpgw.datapath.wire.pcapng}, read by scapy and tshark.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.utils import RawPcapReader
 
-from pptpgw.wire.pcapng import (
+from pptpgw.datapath.wire.pcapng import (
     LINKTYPE_PPP_WITH_DIR,
     NAME_LIMIT,
     RECEIVED,

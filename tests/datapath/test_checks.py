@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.network}: IPv6, in memory. IPv4 is tried in L{test_python}.
+Tests of L{pptpgw.datapath.checks}: IPv6, in memory. IPv4 is tried in L{test_python}.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath import network as module
-from pptpgw.datapath.network import ERROR_LIMIT, NOT_DELIVERED, SPOOFED, TOO_BIG
+from pptpgw.datapath import checks as module
+from pptpgw.datapath.checks import ERROR_LIMIT, NOT_DELIVERED, SPOOFED, TOO_BIG
 from pptpgw.interfaces import Attachment
 
 PREFIX = IPv6Network("fc00:0:1:7::/64")

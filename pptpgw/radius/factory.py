@@ -11,9 +11,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.radsec import TLSTransport
+from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import ITransport, Service
 from pptpgw.radius.udp import UDPTransport
-from pptpgw.servers import Server
 
 
 def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -> RADIUSClient:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.compiled}: what is used in place of compiled modules that don't fit.
+Tests of L{pptpgw.ports.compiled}: what is used in place of compiled modules that don't fit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw import compiled
+from pptpgw.ports import compiled
 
 NAMES = ("pptpgw.datapath._mppe", "pptpgw.tunnels.pptp.port._gre")
 PROGRAM = f"""

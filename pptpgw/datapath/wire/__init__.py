@@ -1,0 +1,3 @@
+"""
+Octets of capture files: no Twisted, no clock, no state.
+"""

@@ -1,3 +1,0 @@
-"""
-Octets to values and back: no Twisted, no clock, no state.
-"""
