@@ -22,7 +22,8 @@ class Malformed(PPTPGWError, ValueError):
     """
     Octets from the network don't form the value that they were decoded as.
 
-    It is the only exception that a decoder in L{pptpgw.wire} raises, whatever the octets.
+    It is the only exception that a decoder in a module called C{wire}, or in a folder of that name,
+    raises, whatever the octets.
     """
 
 

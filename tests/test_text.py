@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.wire.text}.
+Tests of how L{pptpgw.log} makes the texts of peers fit for a log.
 """
 
 from __future__ import annotations

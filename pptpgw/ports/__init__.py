@@ -1,3 +1,3 @@
 """
-Every file descriptor and system call.
+File descriptors and system calls that belong to no single protocol.
 """

@@ -1,5 +1,5 @@
 """
-What a session lends, without messages; L{tests.network.test_dhcpv6} has them within messages.
+What a session lends, without messages; L{tests.networks.ipv6.test_dhcpv6} has them within messages.
 """
 
 from __future__ import annotations

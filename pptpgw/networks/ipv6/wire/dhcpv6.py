@@ -2,7 +2,7 @@
 DHCPv6's messages between client and server, octets to values and back (RFC 8415 section 8), with
 the options that hold leases (sections 21.4 to 21.6, 21.21 and 21.22).
 
-An option that L{pptpgw.wire} doesn't know is left out of the value when a message is decoded. The
+An option that this package doesn't know is left out of the value when a message is decoded. The
 messages of relay agents (section 9) aren't messages in this sense.
 """
 
