@@ -41,7 +41,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.port.control import ControlClientFactory, ControlProtocol
+from pptpgw.tunnels.pptp.port.control import ControlClientFactory, PPTPProtocol
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 
@@ -233,7 +233,7 @@ class ClientConnection:
             return succeed(None)
         return self._control.stop()
 
-    def connected(self, protocol: ControlProtocol) -> Deferred[ClientConnection]:
+    def connected(self, protocol: PPTPProtocol) -> Deferred[ClientConnection]:
         """
         Take the control connection of a TCP connection that is open.
 

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import Unavailable
@@ -84,7 +84,7 @@ class Gateway:
         authenticate: Authenticate,
         observers: Iterable[ISessionObserver] = (),
         counters: Counters | None = None,
-        limits: Limits | None = None,
+        limits: LimitsSection | None = None,
         now: Callable[[], float] = time,
     ) -> None:
         """
@@ -99,7 +99,7 @@ class Gateway:
         @param now: gives the time of day, in seconds since 1970.
         @raise pptpgw.error.ConfigurationError: an observer lacks something.
         """
-        limits = Limits() if limits is None else limits
+        limits = LimitsSection() if limits is None else limits
         self.clock = clock
         self._now = now
         self.settings = settings

@@ -24,7 +24,7 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.environment import Environment
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
@@ -103,7 +103,7 @@ class World:
     """
 
     def __init__(
-        self, limits: Limits, clock: Any = None, checker: Any = None, **options: Any
+        self, limits: LimitsSection, clock: Any = None, checker: Any = None, **options: Any
     ) -> None:
         """
         @param clock: instead of one that L{run} moves, the reactor.
@@ -119,7 +119,7 @@ class World:
         environment = Environment(self.clock, 1400, None, Counters())
         generic = GenericFactory(shipped()["osi"])
         networks: dict[str, INetwork] = {
-            "ipv4": network.IPv4Network(network.IPv4(), environment, self.pool),
+            "ipv4": network.IPv4Network(network.IPv4Section(), environment, self.pool),
             "osi": generic.makeNetwork(generic.settings(), environment),
         }
         settings = LinkSettings(methods=(MSCHAPV2, PAP), name=b"gateway")
@@ -235,7 +235,7 @@ def worlds() -> Iterator[Made]:
     worlds: list[World] = []
 
     def made(options: dict[str, Any] | None = None, **limits: Any) -> World:
-        world = World(Limits(**limits), **(options or {}))
+        world = World(LimitsSection(**limits), **(options or {}))
         world.allow(Profile("alice"), Profile("bob"))
         worlds.append(world)
         return world

@@ -129,7 +129,7 @@ class World:
         self.gateway = Gateway(
             self.clock,
             replace(settings, **options),
-            {"ipv4": network.IPv4Network(network.IPv4(), environment, self.pool)},
+            {"ipv4": network.IPv4Network(network.IPv4Section(), environment, self.pool)},
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
             [self.observer],

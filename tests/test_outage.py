@@ -19,7 +19,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.outage import QUIET_SECONDS
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.wire.code import CauseCode, DisconnectResult, GeneralError
-from pptpgw.tunnels.pptp.wire.message import CallDisconnectNotify, Message
+from pptpgw.tunnels.pptp.wire.message import CallDisconnectNotify, ControlMessage
 from tests.limited import Made, World, worlds
 
 make = pytest.fixture(worlds)
@@ -74,7 +74,7 @@ def test_callersHearIt(
     notices: list[CallDisconnectNotify] = []
     send = ControlConnection.send
 
-    def watched(connection: ControlConnection, message: Message) -> None:
+    def watched(connection: ControlConnection, message: ControlMessage) -> None:
         if isinstance(message, CallDisconnectNotify):
             notices.append(message)
         send(connection, message)

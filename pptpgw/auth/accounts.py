@@ -24,7 +24,7 @@ from zope.interface import implementer
 from pptpgw.auth.realm import AvatarID
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import Accounts
+from pptpgw.config.section import AccountsSection
 from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable, IEnvironment
 from pptpgw.log import Logger
@@ -66,7 +66,7 @@ class AccountsChecker:
     _log = Logger()
 
     def __init__(
-        self, makeStore: Callable[[Accounts], IStore], now: Callable[[], float] = time
+        self, makeStore: Callable[[AccountsSection], IStore], now: Callable[[], float] = time
     ) -> None:
         """
         @param makeStore: makes the store that the configuration describes, at its first need.
@@ -90,7 +90,7 @@ class AccountsChecker:
         The store.
         """
         if self._made is None:
-            self._made = self._makeStore(Accounts())
+            self._made = self._makeStore(AccountsSection())
         return self._made
 
     def requestAvatarId(

@@ -15,7 +15,7 @@ from zope.interface import Interface, implementer
 from pptpgw.auth.eapmethod import MD5, MSCHAPV2
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.section import EAP as EAPSection
+from pptpgw.config.section import EAPSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Claim,

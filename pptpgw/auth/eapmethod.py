@@ -95,7 +95,7 @@ class MD5Peer(MethodPeer):
     The peer's end of MD5-Challenge.
     """
 
-    def answer(self, request: eap.Request) -> bytes:
+    def answer(self, request: eap.EAPRequest) -> bytes:
         """
         See L{IEAPPeer.answer}.
         """
@@ -104,7 +104,7 @@ class MD5Peer(MethodPeer):
         answer = algorithm.MD5.answer(challenge, self._name, self._password)
         assert answer is not None
         self.done = True
-        return body(chap.Response(request.identifier, answer.value, self._name))
+        return body(chap.CHAPResponse(request.identifier, answer.value, self._name))
 
 
 class MD5Method(EAPMethod):
@@ -144,7 +144,7 @@ class MSCHAPV2Peer(MethodPeer):
 
     _answer: Answer | None = None
 
-    def answer(self, request: eap.Request) -> bytes:
+    def answer(self, request: eap.EAPRequest) -> bytes:
         """
         See L{IEAPPeer.answer}.
         """
@@ -154,12 +154,12 @@ class MSCHAPV2Peer(MethodPeer):
             self._answer = algorithm.MSCHAPV2.answer(packet, self._name, self._password)
             if self._answer is None:
                 raise Malformed(f"a challenge of {len(packet.value)} octets")
-            return chap.Response(packet.identifier, self._answer.value, self._name).encode()
-        if isinstance(packet, chap.Failure):
+            return chap.CHAPResponse(packet.identifier, self._answer.value, self._name).encode()
+        if isinstance(packet, chap.CHAPFailure):
             # A wrong answer to the one password that there is doesn't get better by another try.
             self.failure = explain(packet.message)
             return bytes((packet.CODE,))
-        if not isinstance(packet, chap.Success) or self._answer is None:
+        if not isinstance(packet, chap.CHAPSuccess) or self._answer is None:
             raise Malformed("no challenge came")
         if not self._answer.check(packet.message):
             raise Refused("the authenticator did not prove that it knows the password")
@@ -196,7 +196,7 @@ class MSCHAPV2Method(EAPMethod):
         refused = Refused("the peer did not answer the challenge", retry=False)
         for left in reversed(range(TRIES)):
             answer = await self._ask(conversation, message)
-            if not isinstance(answer, chap.Response) or answer.identifier != number:
+            if not isinstance(answer, chap.CHAPResponse) or answer.identifier != number:
                 # It has heard of its failure, and doesn't try again.
                 raise refused
             if len(answer.value) != algorithm.MSCHAPV2.responseSize:
@@ -212,16 +212,16 @@ class MSCHAPV2Method(EAPMethod):
                 retry = refusal.retry and conversation.mayRetry and left > 0
                 challenge = conversation.random(algorithm.MSCHAPV2.challengeSize)
                 text = algorithm.MSCHAPV2.failure(challenge, retry, refusal.error, refusal.text)
-                message = chap.Failure(number, text).encode()
+                message = chap.CHAPFailure(number, text).encode()
                 if not retry:
                     await conversation.ask(self.number, message)
                     raise
                 # The next Response has the next identifier (RFC 2759 section 6).
                 number = (number + 1) & 0xFF
             else:
-                success = chap.Success(number, grant.message).encode()
+                success = chap.CHAPSuccess(number, grant.message).encode()
                 heard = await conversation.ask(self.number, success)
-                if heard.content[:1] != bytes((chap.Success.CODE,)):
+                if heard.content[:1] != bytes((chap.CHAPSuccess.CODE,)):
                     raise Refused("the peer does not believe us", retry=False)
                 return grant
         raise refused
@@ -284,7 +284,7 @@ class RelayedMethod(EAPMethod):
         """
         # Its identifier is that of the last Request, lest the judge's first one has that, and
         # passes for a repetition.
-        identity = eap.Response(conversation.identifier, eap.IDENTITY, conversation.identity)
+        identity = eap.EAPResponse(conversation.identifier, eap.IDENTITY, conversation.identity)
         return await conversation.judge(
             RelayedClaim(
                 conversation.protocol,
@@ -317,14 +317,14 @@ class RelayedMethod(EAPMethod):
         return RelayedCredentials(claim, username)
 
 
-def body(packet: chap.Challenge | chap.Response) -> bytes:
+def body(packet: chap.Challenge | chap.CHAPResponse) -> bytes:
     """
     The content of an MD5-Challenge: CHAP's packet without its header.
     """
     return packet.encode()[4:]
 
 
-def read(packet: eap.Request | eap.Response) -> chap.Response:
+def read(packet: eap.EAPRequest | eap.EAPResponse) -> chap.CHAPResponse:
     """
     Value and name of an MD5-Challenge, either way.
 
@@ -334,7 +334,7 @@ def read(packet: eap.Request | eap.Response) -> chap.Response:
     size = content[0] if content else 0
     if not 1 <= size <= len(content) - 1:
         raise Malformed(f"a value of {size} octets in {len(content)} octets")
-    return chap.Response(packet.identifier, content[1 : 1 + size], content[1 + size :])
+    return chap.CHAPResponse(packet.identifier, content[1 : 1 + size], content[1 + size :])
 
 
 MD5, MSCHAPV2, RELAYED = MD5Method(), MSCHAPV2Method(), RelayedMethod()

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.eapmethod import EAPMethod
 from pptpgw.config.secrecy import assertPrivate
-from pptpgw.config.section import EAP
+from pptpgw.config.section import EAPSection
 from pptpgw.error import ConfigurationError, Malformed, Refused
 from pptpgw.interfaces import (
     EAPClaim,
@@ -92,7 +92,7 @@ class TLSPeer:
         self._message = Reassembly()
         self._fragments: Iterator[Fragment] = iter(())
 
-    def answer(self, request: eap.Request) -> bytes:
+    def answer(self, request: eap.EAPRequest) -> bytes:
         """
         See L{IEAPPeer.answer}.
         """
@@ -136,7 +136,7 @@ class TLSMethod(EAPMethod):
     earnsKeys = True
     strength = 500
     judgedAs = ICertifiedName
-    settings = EAP
+    settings = EAPSection
     makeCredentials = CertifiedCredentials
 
     def __init__(self, context: SSL.Context | None = None, kind: str = "common-name") -> None:
@@ -148,14 +148,14 @@ class TLSMethod(EAPMethod):
         self._context = context
         self._kind = kind
 
-    def lacking(self, settings: EAP) -> str:
+    def lacking(self, settings: EAPSection) -> str:
         """
         See L{IEAPMethod.lacking}.
         """
         complete = settings.certificate and settings.key and settings.ca
         return "" if complete else "it needs certificate, key and ca"
 
-    def configured(self, settings: EAP, environment: IEnvironment) -> TLSMethod:
+    def configured(self, settings: EAPSection, environment: IEnvironment) -> TLSMethod:
         """
         See L{IEAPMethod.configured}.
         """
@@ -217,7 +217,7 @@ class TLSMethod(EAPMethod):
         )
 
 
-async def _read(conversation: IEAPConversation, response: eap.Response) -> bytes:
+async def _read(conversation: IEAPConversation, response: eap.EAPResponse) -> bytes:
     """
     The message that C{response} begins.
     """
@@ -227,7 +227,7 @@ async def _read(conversation: IEAPConversation, response: eap.Response) -> bytes
     return whole
 
 
-async def _write(conversation: IEAPConversation, message: bytes) -> eap.Response:
+async def _write(conversation: IEAPConversation, message: bytes) -> eap.EAPResponse:
     """
     Send a message; gives the Response to its last fragment.
     """

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.error import ConfigurationError
-from pptpgw.networks.ipv4.plugin import IPv4, IPv4Factory, gatewaysOwn
+from pptpgw.networks.ipv4.plugin import IPv4Factory, IPv4Section, gatewaysOwn
 from pptpgw.sessions.pool import AddressPoolFactory, ownedOf
 from pptpgw.sessions.profile import Profile
 
@@ -19,7 +19,7 @@ def judge(configuration: Configuration, profile: Profile) -> None:
 
     @raise ConfigurationError: an address is the gateway's own, or there is no such pool or filter.
     """
-    ipv4: IPv4 = configuration.section(IPv4Factory())
+    ipv4: IPv4Section = configuration.section(IPv4Factory())
     owned = ownedOf(profile.addresses)
     for address in gatewaysOwn(ipv4, configuration.listen.addresses):
         if str(address) in owned:

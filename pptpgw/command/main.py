@@ -17,7 +17,7 @@ from pptpgw.command.base import BaseOptions
 from pptpgw.command.chapsecrets import Import
 from pptpgw.command.lockouts import Lockouts
 from pptpgw.command.profile import ProfileCommands
-from pptpgw.command.usage import Usage
+from pptpgw.command.usage import UsageCommand
 from pptpgw.command.user import UserCommands
 from pptpgw.error import PPTPGWError
 from pptpgw.ports.terminal import endWithReader, onInterrupt
@@ -46,7 +46,7 @@ class PPTPGW(BaseOptions):
         ["lockouts", None, Lockouts, "Who is locked out for wrong passwords, and until when."],
         ["import", None, Import, "Take over the users of a chap-secrets file."],
         ["backup", None, Backup, "Copy the store to a file."],
-        ["usage", None, Usage, "What the sessions of users come to."],
+        ["usage", None, UsageCommand, "What the sessions of users come to."],
         ["ppp", None, _ppp, "PPP on a line: standard input and output, a serial line, a socket."],
     ]
 

@@ -237,7 +237,7 @@ class PPP(tap.Options):
         """
         Answer until interrupted, or until the one call on standard input and output has ended.
         """
-        sessions = Sessions()
+        sessions = SessionCounter()
         service = GatewayService(reactor, self.configuration, self.portal(), [sessions])
         service.privilegedStartService()
         service.startService()
@@ -352,7 +352,7 @@ class PPP(tap.Options):
             device.kernel.addRoute(IPv4Network(ipv4.peerAddress))
 
 
-class Sessions(SessionObserver):
+class SessionCounter(SessionObserver):
     """
     Counts the sessions.
     """

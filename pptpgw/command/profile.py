@@ -17,7 +17,7 @@ from pptpgw.command.base import (
 from pptpgw.store.interface import IStore
 
 
-class Add(Attributed):
+class AddProfile(Attributed):
     """
     C{pptpgw profile add NAME}.
     """
@@ -32,7 +32,7 @@ class Add(Attributed):
         print(f"Profile {shown(self.name)} is added.")
 
 
-class Set(Attributed):
+class SetProfile(Attributed):
     """
     C{pptpgw profile set NAME}.
     """
@@ -45,7 +45,7 @@ class Set(Attributed):
         print(f"Profile {shown(self.name)} is changed.")
 
 
-class List(Command):
+class ListProfiles(Command):
     """
     C{pptpgw profile list}.
     """
@@ -65,7 +65,7 @@ class List(Command):
         )
 
 
-class Remove(Named):
+class RemoveProfile(Named):
     """
     C{pptpgw profile remove NAME}.
     """
@@ -84,8 +84,8 @@ class ProfileCommands(BaseOptions):
     """
 
     subCommands = [
-        ["add", None, Add, "Make a profile."],
-        ["set", None, Set, "Change a profile's attributes."],
-        ["list", None, List, "List the profiles."],
-        ["remove", None, Remove, "Remove a profile that nobody shares."],
+        ["add", None, AddProfile, "Make a profile."],
+        ["set", None, SetProfile, "Change a profile's attributes."],
+        ["list", None, ListProfiles, "List the profiles."],
+        ["remove", None, RemoveProfile, "Remove a profile that nobody shares."],
     ]

@@ -19,7 +19,7 @@ from pptpgw.store.record import Usage as Sum
 _MOST = 100_000
 
 
-class Usage(Command):
+class UsageCommand(Command):
     """
     C{pptpgw usage [USER]}.
     """

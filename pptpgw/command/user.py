@@ -66,7 +66,7 @@ class _Change(Attributed, Password):
             ) from error
 
 
-class Add(_Change):
+class AddUser(_Change):
     """
     C{pptpgw user add NAME}.
     """
@@ -93,7 +93,7 @@ class Add(_Change):
         self.announce(password)
 
 
-class Set(_Change):
+class SetUser(_Change):
     """
     C{pptpgw user set NAME}.
     """
@@ -157,7 +157,7 @@ class Enable(Disable):
     disabled = False
 
 
-class Remove(Named):
+class RemoveUser(Named):
     """
     C{pptpgw user remove NAME}.
     """
@@ -170,7 +170,7 @@ class Remove(Named):
         print(f"User {shown(self.name)} is removed.")
 
 
-class List(Command):
+class ListUsers(Command):
     """
     C{pptpgw user list}.
     """
@@ -215,13 +215,13 @@ class UserCommands(BaseOptions):
     """
 
     subCommands = [
-        ["add", None, Add, "Make a user."],
-        ["set", None, Set, "Change a user's password, profile or attributes."],
-        ["list", None, List, "List the users."],
+        ["add", None, AddUser, "Make a user."],
+        ["set", None, SetUser, "Change a user's password, profile or attributes."],
+        ["list", None, ListUsers, "List the users."],
         ["show", None, Show, "Show one user."],
         ["disable", None, Disable, "Let a user call no more."],
         ["enable", None, Enable, "Let a user call again."],
-        ["remove", None, Remove, "Remove a user."],
+        ["remove", None, RemoveUser, "Remove a user."],
     ]
 
 

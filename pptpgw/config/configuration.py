@@ -18,18 +18,18 @@ from pptpgw.config import discovery as plugin
 from pptpgw.config.kind import NoSettings
 from pptpgw.config.secrecy import assertPrivate
 from pptpgw.config.section import (
-    EAP,
-    RADIUS,
-    Accounts,
+    AccountsSection,
     AuditSection,
-    Auth,
+    AuthSection,
     CaptureSection,
+    EAPSection,
     HooksSection,
-    Limits,
+    LimitsSection,
     LinkSection,
-    Listen,
+    ListenSection,
     NetworkSection,
-    Plugins,
+    PluginsSection,
+    RADIUSSection,
 )
 from pptpgw.config.table import keysOf, known, sectionOf
 from pptpgw.error import ConfigurationError
@@ -49,18 +49,18 @@ class Configuration:
     @ivar sections: the sections of plugins, by L{sectionName}, of the types that the plugins have.
     """
 
-    listen: Listen = field(default_factory=Listen)
+    listen: ListenSection = field(default_factory=ListenSection)
     link: LinkSection = field(default_factory=LinkSection)
-    auth: Auth = field(default_factory=Auth)
-    eap: EAP = field(default_factory=EAP)
-    accounts: Accounts = field(default_factory=Accounts)
+    auth: AuthSection = field(default_factory=AuthSection)
+    eap: EAPSection = field(default_factory=EAPSection)
+    accounts: AccountsSection = field(default_factory=AccountsSection)
     network: NetworkSection = field(default_factory=NetworkSection)
-    plugins: Plugins = field(default_factory=Plugins)
+    plugins: PluginsSection = field(default_factory=PluginsSection)
     capture: CaptureSection = field(default_factory=CaptureSection)
     audit: AuditSection = field(default_factory=AuditSection)
     hooks: HooksSection = field(default_factory=HooksSection)
-    limits: Limits = field(default_factory=Limits)
-    radius: RADIUS = field(default_factory=RADIUS)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    radius: RADIUSSection = field(default_factory=RADIUSSection)
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -86,7 +86,7 @@ class Configuration:
         @param of: the plugin, with attributes C{name} and C{settings}.
         @raise ConfigurationError: a plugin of another kind has the section of this name.
         """
-        if of.settings is EAP:
+        if of.settings is EAPSection:
             return self.eap
         name = sectionName(of)
         if name not in self.sections or not _hasSection(of.settings):
@@ -109,18 +109,18 @@ def sectionName(plugin: Any) -> str:
 
 
 SECTIONS: Mapping[str, type] = {
-    "listen": Listen,
+    "listen": ListenSection,
     "link": LinkSection,
-    "auth": Auth,
-    "eap": EAP,
-    "accounts": Accounts,
+    "auth": AuthSection,
+    "eap": EAPSection,
+    "accounts": AccountsSection,
     "network": NetworkSection,
-    "plugins": Plugins,
+    "plugins": PluginsSection,
     "capture": CaptureSection,
     "audit": AuditSection,
     "hooks": HooksSection,
-    "limits": Limits,
-    "radius": RADIUS,
+    "limits": LimitsSection,
+    "radius": RADIUSSection,
 }
 """
 The sections that are always there, by name.
@@ -227,7 +227,7 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
     configuration = Configuration(**own, sections=others)
     if faults:
         return configuration
-    if configuration.eap != EAP() and "authentication" not in document.get("link", {}):
+    if configuration.eap != EAPSection() and "authentication" not in document.get("link", {}):
         # A configuration that sets up EAP wants it used.
         link = configuration.link
         link = replace(link, authentication=("eap", *link.authentication))
@@ -244,7 +244,7 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, obje
     for name, table in document.items():
         within: dict[str, object] = {}
         if name == "eap" and isinstance(table, dict):
-            keys = keysOf(EAP)
+            keys = keysOf(EAPSection)
             for key, value in table.items():
                 if isinstance(value, dict) and key not in keys:
                     within[key] = value
@@ -306,4 +306,4 @@ def _hasSection(settings: type) -> bool:
     """
     Whether a plugin with these settings has a section of its own.
     """
-    return bool(fields(settings)) and settings is not EAP
+    return bool(fields(settings)) and settings is not EAPSection

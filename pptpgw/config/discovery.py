@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PluginKind:
     """
     A kind of plugin.
 
@@ -73,17 +73,19 @@ class Kind:
     dropIns: bool = False
 
 
-KINDS: dict[type, Kind] = {
-    ITunnelFactory: Kind("tunnel", "[listen] tunnels", "pptpgw.tunnel"),
-    INetworkFactory: Kind("network protocol", "[network] protocols", "pptpgw.network"),
-    IAuthenticationProtocol: Kind(
+KINDS: dict[type, PluginKind] = {
+    ITunnelFactory: PluginKind("tunnel", "[listen] tunnels", "pptpgw.tunnel"),
+    INetworkFactory: PluginKind("network protocol", "[network] protocols", "pptpgw.network"),
+    IAuthenticationProtocol: PluginKind(
         "authentication protocol", "[link] authentication", "pptpgw.authentication"
     ),
-    IEAPMethod: Kind("EAP method", "[eap] methods", "pptpgw.eap"),
-    IAddressPoolFactory: Kind("address pool", "[ipv4] allocator", "pptpgw.pool"),
-    ISessionObserverFactory: Kind("session observer", "[plugins] observers", "pptpgw.observer"),
-    IDataPathFactory: Kind("data path", "[plugins] data-path", "pptpgw.datapath"),
-    ICheckerFactory: Kind(
+    IEAPMethod: PluginKind("EAP method", "[eap] methods", "pptpgw.eap"),
+    IAddressPoolFactory: PluginKind("address pool", "[ipv4] allocator", "pptpgw.pool"),
+    ISessionObserverFactory: PluginKind(
+        "session observer", "[plugins] observers", "pptpgw.observer"
+    ),
+    IDataPathFactory: PluginKind("data path", "[plugins] data-path", "pptpgw.datapath"),
+    ICheckerFactory: PluginKind(
         "credentials checker",
         "[auth] checkers",
         "pptpgw.checker",

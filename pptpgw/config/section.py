@@ -51,7 +51,7 @@ from pptpgw.sessions.filter import ALLOWED, Filter
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ListenSection:
     """
     C{[listen]}: what callers may arrive by, and what all tunnels have in common.
 
@@ -144,7 +144,7 @@ def strongestFirst(
 
 
 @dataclass(frozen=True, slots=True)
-class Auth:
+class AuthSection:
     """
     C{[auth]}: who judges callers.
 
@@ -157,7 +157,7 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
-class EAP:
+class EAPSection:
     """
     C{[eap]}: the settings of EAP, which C{"eap"} in C{[link] authentication} permits. All keys but
     C{methods} are for the method C{"tls"}.
@@ -179,7 +179,7 @@ class EAP:
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class AccountsSection:
     """
     C{[accounts]}: the embedded account store.
 
@@ -251,7 +251,7 @@ class NetworkSection:
 
 
 @dataclass(frozen=True, slots=True)
-class Plugins:
+class PluginsSection:
     """
     C{[plugins]}: plugins that no other section names, each as C{NAME} or C{NAME:ARGUMENT}.
 
@@ -291,7 +291,7 @@ A list of clients that may end and change sessions (RFC 5176).
 
 
 @dataclass(frozen=True, slots=True)
-class RADIUS:
+class RADIUSSection:
     """
     C{[radius]}: the servers that judge callers, and how they are asked.
 
@@ -331,7 +331,7 @@ class RADIUS:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitsSection:
     """
     C{[limits]}: how many may call, how long they may stay, and how often they may guess. Limits of
     an account take precedence; 0 is no limit.

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from pptpgw import __version__
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.channel import Channel
-from pptpgw.datapath.checks import Network
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.mppe import DecryptorType
 from pptpgw.datapath.wire.pcapng import (
     RECEIVED,
@@ -276,7 +276,7 @@ class Capturing(Channel):
         self._capture = capture
         self._recorder = capture.open(name, self.counters)
 
-    def transmit(self, network: Network, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
         See L{Channel.transmit}.
         """

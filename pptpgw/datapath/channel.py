@@ -22,7 +22,7 @@ from zope.interface import implementer
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON
-from pptpgw.datapath.checks import Network
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.early import Early
 from pptpgw.datapath.edges import Receive
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
@@ -44,7 +44,7 @@ NOT_SENT = "not sent by the system"
 
 MPPE = 0x00FD
 UNCOMPRESSED = b"\xff\x03"
-NOTHING: dict[int, Network] = {}
+NOTHING: dict[int, OpenProtocol] = {}
 
 
 @implementer(IChannel)
@@ -86,7 +86,7 @@ class Channel(ABC):
         self._clock: IReactorTime = host.clock
         self._owner = owner
         self._host = host
-        self._networks: dict[int, Network] = {}
+        self._networks: dict[int, OpenProtocol] = {}
         # The numbers that packets have which make sense.
         self._known = COMMON
         self._encryptor: EncryptorType | None = None
@@ -199,7 +199,7 @@ class Channel(ABC):
 
     # To the peer.
 
-    def transmit(self, network: Network, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
         Send one packet of C{network}, which fits.
         """

@@ -82,13 +82,13 @@ class Carrier(Protocol):
         The call's.
         """
 
-    def transmit(self, network: Network, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
         Send one packet, which fits.
         """
 
 
-class Network:
+class OpenProtocol:
     """
     A protocol of which nothing is known but its number.
 
@@ -172,7 +172,7 @@ class Network:
         self._counters.discard(NOT_DELIVERED)
 
 
-class IPv6(Network):
+class OpenIPv6(OpenProtocol):
     """
     IPv6: what concerns the link alone is told from what goes further; of the latter sources are
     checked, MSS is clamped both ways, and the sender of a packet that is too large is told.
@@ -206,7 +206,7 @@ class IPv6(Network):
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
-        See L{Network.received}.
+        See L{OpenProtocol.received}.
         """
         prefix = self._prefix
         counters = self._counters
@@ -241,14 +241,14 @@ class IPv6(Network):
 
     def close(self) -> None:
         """
-        See L{Network.close}.
+        See L{OpenProtocol.close}.
         """
         super().close()
         self._local = _closed
 
     def transmit(self, packet: bytes) -> None:
         """
-        See L{Network.transmit}.
+        See L{OpenProtocol.transmit}.
         """
         if len(packet) > self.mtu:
             self._tooBig(packet)
@@ -302,7 +302,7 @@ def _isLinkLocal(begin: bytes) -> bool:
     return begin[0] == _IPV6_SPECIAL and begin[1] & 0xC0 == 0x80
 
 
-class IPv4(Network):
+class OpenIPv4(OpenProtocol):
     """
     IPv4: sources checked, MSS clamped both ways, and a packet that is too large cut in fragments,
     or answered where it forbids that.
@@ -332,7 +332,7 @@ class IPv4(Network):
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
-        See L{Network.received}.
+        See L{OpenProtocol.received}.
         """
         ours = self._source
         count = len(packets)
@@ -356,7 +356,7 @@ class IPv4(Network):
 
     def transmit(self, packet: bytes) -> None:
         """
-        See L{Network.transmit}.
+        See L{OpenProtocol.transmit}.
         """
         size = len(packet)
         if size > self.mtu:

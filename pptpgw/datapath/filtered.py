@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pptpgw.datapath.checks import IPv4, IPv6, Network, isLocal
+from pptpgw.datapath.checks import OpenIPv4, OpenIPv6, OpenProtocol, isLocal
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER
 
 FILTERED = "filtered"
 
 
-class _Filtered(Network):
+class _Filtered(OpenProtocol):
     """
     A network that asks before each packet, both ways.
     """
@@ -21,13 +21,13 @@ class _Filtered(Network):
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
-        See L{Network.received}.
+        See L{OpenProtocol.received}.
         """
         super().received([packet for packet in packets if self._passes(packet)])
 
     def transmit(self, packet: bytes) -> None:
         """
-        See L{Network.transmit}.
+        See L{OpenProtocol.transmit}.
         """
         if self._passes(packet):
             super().transmit(packet)
@@ -40,7 +40,7 @@ class _Filtered(Network):
         return False
 
 
-class FilteredIPv4(_Filtered, IPv4):
+class FilteredIPv4(_Filtered, OpenIPv4):
     """
     IPv4, filtered.
     """
@@ -48,7 +48,7 @@ class FilteredIPv4(_Filtered, IPv4):
     __slots__ = ()
 
 
-class FilteredIPv6(_Filtered, IPv6):
+class FilteredIPv6(_Filtered, OpenIPv6):
     """
     IPv6, filtered, but for what concerns the link alone: without that no host has an address.
     """

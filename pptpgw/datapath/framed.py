@@ -10,7 +10,7 @@ next one the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.reco
 from __future__ import annotations
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, UNCOMPRESSED, Channel
-from pptpgw.datapath.checks import Network
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.edges import Receive
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
@@ -59,7 +59,7 @@ class FramedChannel(Channel):
         """
         self._receive = self._framesReceived
 
-    def transmit(self, network: Network, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
         See L{Channel.transmit}. A packet that finds the transport full is counted and discarded,
         before it is encrypted, so that the peer needn't recover from its loss.

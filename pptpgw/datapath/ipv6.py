@@ -17,7 +17,7 @@ from pptpgw.networks.ipv6.wire.ipv6 import (
     PACKET_TOO_BIG,
     REDIRECT,
     TCP,
-    Message,
+    ICMPv6Message,
     encodeMessage,
 )
 
@@ -86,5 +86,5 @@ def tooBig(packet: bytes, mtu: int) -> bytes | None:
         if kind < _FIRST_INFORMATIONAL or kind == REDIRECT:
             return None
     quoted = packet[: MINIMUM_MTU - _OVERHEAD]
-    message = Message(PACKET_TOO_BIG, 0, mtu.to_bytes(4, "big") + quoted)
+    message = ICMPv6Message(PACKET_TOO_BIG, 0, mtu.to_bytes(4, "big") + quoted)
     return encodeMessage(destination, source, message, hopLimit=64)

@@ -20,9 +20,9 @@ from pptpgw.datapath.checks import (
     IPV4,
     IPV6,
     Carrier,
-    IPv4,
-    IPv6,
-    Network,
+    OpenIPv4,
+    OpenIPv6,
+    OpenProtocol,
 )
 from pptpgw.datapath.edges import TUN, Deliver
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
@@ -118,7 +118,9 @@ class PythonDataPath:
         else:
             transmit(packet)
 
-    def networkOpened(self, channel: Carrier, protocol: int, attachment: Attachment) -> Network:
+    def networkOpened(
+        self, channel: Carrier, protocol: int, attachment: Attachment
+    ) -> OpenProtocol:
         """
         Make the network for C{protocol} on C{channel}, with its routes.
 
@@ -135,24 +137,24 @@ class PythonDataPath:
         if failures is None:
             failures = self._failures[protocol] = Bucket(self.clock.seconds, FAILURE_LIMIT)
         shared = protocol, attachment, channel, deliver, failures
-        network: Network
+        network: OpenProtocol
         filtered = attachment.permits is not None
         routes = self._routes if attachment.receive is None else None
         if protocol == IPV4:
-            network = (FilteredIPv4 if filtered else IPv4)(*shared, routes, self._mssClamp)
+            network = (FilteredIPv4 if filtered else OpenIPv4)(*shared, routes, self._mssClamp)
         elif protocol == IPV6:
             errors = Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT))
-            kind = FilteredIPv6 if filtered else IPv6
+            kind = FilteredIPv6 if filtered else OpenIPv6
             network = kind(*shared, routes, self._mssClamp, errors)
         else:
-            network = Network(*shared)
+            network = OpenProtocol(*shared)
         if attachment.receive is None:
             for route in attachment.addresses:
                 self._routes.add(route, network.transmit)
                 self._addRoute(route)
         return network
 
-    def networkClosed(self, network: Network) -> None:
+    def networkClosed(self, network: OpenProtocol) -> None:
         """
         Take back the routes to C{network}.
         """

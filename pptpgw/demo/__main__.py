@@ -25,7 +25,7 @@ from twisted.logger import (
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
 from pptpgw.config.configuration import parse
-from pptpgw.demo.probe import PROBES, TIMEOUT, Probe
+from pptpgw.demo.probe import PROBES, TIMEOUT, NetworkProbe
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ports import privileges
@@ -102,7 +102,7 @@ async def call(
     return placed
 
 
-async def carry(reactor: Any, probe: Probe, calls: Sequence[ClientCall]) -> None:
+async def carry(reactor: Any, probe: NetworkProbe, calls: Sequence[ClientCall]) -> None:
     """
     Run C{probe} once it is open on both calls; what goes wrong is its fault.
     """
@@ -116,7 +116,7 @@ async def carry(reactor: Any, probe: Probe, calls: Sequence[ClientCall]) -> None
         probe.fault = str(error)
 
 
-def row(probe: Probe) -> tuple[str, ...]:
+def row(probe: NetworkProbe) -> tuple[str, ...]:
     """
     The line of the table that tells of C{probe}.
     """

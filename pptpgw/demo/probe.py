@@ -49,7 +49,7 @@ _MARK = b"pptpgw demo "
 _ASK, _ANSWER = b"?", b"!"
 
 
-class Probe(ABC):
+class NetworkProbe(ABC):
     """
     A network protocol on two calls.
 
@@ -152,7 +152,7 @@ class Probe(ABC):
             self.send(1, self.packet(1, packet[start:end] + _ANSWER))
 
 
-class IPv4Probe(Probe):
+class IPv4Probe(NetworkProbe):
     """
     UDP datagrams, which the kernel routes from call to call.
     """
@@ -177,7 +177,7 @@ class IPv4Probe(Probe):
         return " and ".join(end.localAddress for end in self.ends)
 
 
-class IPv6Probe(Probe):
+class IPv6Probe(NetworkProbe):
     """
     The same, between addresses that the ends make of the prefixes advertised to them.
     """
@@ -233,7 +233,7 @@ class IPv6Probe(Probe):
         return "interface identifiers " + " and ".join(identifiers)
 
 
-class EthernetProbe(Probe):
+class EthernetProbe(NetworkProbe):
     """
     Frames of an experimental type, which the gateway switches.
     """
@@ -259,7 +259,7 @@ class EthernetProbe(Probe):
         return "Ethernet" + (", tinygrams compressed" if tinygrams else "")
 
 
-class MPLSProbe(Probe):
+class MPLSProbe(NetworkProbe):
     """
     Labelled packets, whose labels the gateway swaps.
     """
@@ -273,13 +273,13 @@ class MPLSProbe(Probe):
         return MPLSCP(MPLSSettings(receive, receive))
 
     def packet(self, sender: int, text: bytes) -> bytes:
-        return mpls.encode([mpls.Entry(self.labels[sender])], text)
+        return mpls.encode([mpls.LabelStackEntry(self.labels[sender])], text)
 
     def agreed(self) -> str:
         return "nothing, it has no options"
 
 
-class IPXProbe(Probe):
+class IPXProbe(NetworkProbe):
     """
     Packets from node to node, which the gateway routes.
     """
@@ -293,7 +293,7 @@ class IPXProbe(Probe):
 
     def packet(self, sender: int, text: bytes) -> bytes:
         source, destination = (
-            wire.Address(self.ends[end].network, self.ends[end].node, 0x4000)
+            wire.IPXAddress(self.ends[end].network, self.ends[end].node, 0x4000)
             for end in (sender, 1 - sender)
         )
         return wire.encodePacket(wire.UNKNOWN, destination, source, text)
@@ -303,7 +303,7 @@ class IPXProbe(Probe):
         return f"network {self.ends[0].network:08x}, nodes {nodes}"
 
 
-class GenericProbe(Probe):
+class GenericProbe(NetworkProbe):
     """
     A protocol that is declared, not programmed: AppleTalk, whose packets the gateway repeats.
     """

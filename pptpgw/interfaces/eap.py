@@ -51,7 +51,7 @@ class IEAPConversation(Interface):
         Octets for a challenge.
         """
 
-    async def ask(method: eap.Method, content: bytes = b"") -> eap.Response:
+    async def ask(method: eap.Method, content: bytes = b"") -> eap.EAPResponse:
         """
         Send a Request of at most 1020 octets, and wait for the Response to it, which is of the same
         method. Losses and repetitions are taken care of.
@@ -86,7 +86,7 @@ class IEAPPeer(Interface):
     done = Attribute("Whether the method has nothing left to say, so that a Success may come.")
     failure = Attribute("What is known of why a Failure will come, in words; empty: nothing.")
 
-    def answer(request: eap.Request) -> bytes:
+    def answer(request: eap.EAPRequest) -> bytes:
         """
         The content of the Response to a Request of this method. A Request that comes again isn't
         seen here.
@@ -123,7 +123,8 @@ class IEAPMethod(IPlugin):
     settings = Attribute(
         "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of its "
         "section, "
-        "C{[eap.NAME]}; or L{pptpgw.config.section.EAP}, for a method that goes by the keys of "
+        "C{[eap.NAME]}; or L{pptpgw.config.section.EAPSection}, for a method that goes by the "
+        "keys of "
         "C{[eap]}."
     )
 

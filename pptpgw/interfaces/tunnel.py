@@ -130,7 +130,7 @@ class ITunnelEnvironment(Interface):
 
     reactor = Attribute("The reactor.")
     listen = Attribute(
-        "What all tunnels share, the section [listen]: L{pptpgw.config.section.Listen}."
+        "What all tunnels share, the section [listen]: L{pptpgw.config.section.ListenSection}."
     )
     calls = Attribute("The L{ICallTaker} that calls are offered to.")
     counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no call.")
@@ -209,7 +209,7 @@ class IChannelHost(Interface):
 
     def networkOpened(channel: Any, protocol: int, attachment: Attachment) -> Any:
         """
-        Make the L{pptpgw.datapath.checks.Network} of a protocol that opens, with its routes.
+        Make the L{pptpgw.datapath.checks.OpenProtocol} of a protocol that opens, with its routes.
         """
 
     def networkClosed(network: Any) -> None:

@@ -53,7 +53,7 @@ _OWNER_ONLY = 0o600
 Write = Callable[[int, bytes], int]
 
 
-class Writer:
+class CaptureWriter:
     """
     What the thread does, on the files alone.
 
@@ -143,7 +143,7 @@ class CaptureFile:
         self._chunk: list[bytes] = []
         self._size = 0
         self._delayed: IDelayedCall | None = None
-        self._writer: Writer | None = None
+        self._writer: CaptureWriter | None = None
         self._worker: Worker | None = None
         self._failed = False
 
@@ -156,7 +156,7 @@ class CaptureFile:
         try:
             if not self._free():
                 raise FileExistsError(errno.EEXIST, "there is something else of this name")
-            writer = Writer(self._path, self._files, self._write)
+            writer = CaptureWriter(self._path, self._files, self._write)
         except OSError as error:
             raise ConfigurationError(
                 f"the capture {self._path} can't be written: {error.strerror}; --pcap, or "
@@ -242,7 +242,7 @@ class CaptureFile:
         if self._writer is not None and self._worker is not None:
             self._worker.put(partial(self._writer.do, job))
 
-    def _tell(self, writer: Writer) -> None:
+    def _tell(self, writer: CaptureWriter) -> None:
         """
         Tell of an error, once.
         """

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IHealth
 from pptpgw.ports.netlink import NetlinkPort
-from pptpgw.ports.tun import System, TUNPort
+from pptpgw.ports.tun import DeviceSystem, TUNPort
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import Watch
 
@@ -33,7 +33,7 @@ class Device(TUNPort):
         name: str,
         mtu: int,
         counters: Counters,
-        system: System | None = None,
+        system: DeviceSystem | None = None,
         ethernet: bool = False,
         key: str = "[network] interface",
         kernel: NetlinkPort | None = None,

@@ -17,7 +17,7 @@ from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IKernelInterface
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink
-from pptpgw.ports.rtnetlink import Interface, Kernel, Message, Network, RequestSocket
+from pptpgw.ports.rtnetlink import Interface, Kernel, NetlinkMessageType, Network, RequestSocket
 from pptpgw.timing.slices import Burst, inSlices
 
 # How many routes are handled in one step of long work.
@@ -169,27 +169,27 @@ class NetlinkPort:
         """
         if self._kernel is None or sender == self._kernel.port:
             return ""
-        if kind == Message.DELETE_ROUTE:
+        if kind == NetlinkMessageType.DELETE_ROUTE:
             index, prefix, length = rtnetlink.readRoute(body)
             if index == self._index:
                 family = IPv4Network if len(prefix) == 4 else IPv6Network
                 network = family((prefix, length))
                 if network in self._routes:
                     return f"the route for {network} was removed"
-        elif kind == Message.DELETE_ADDRESS:
+        elif kind == NetlinkMessageType.DELETE_ADDRESS:
             index, packed = rtnetlink.readAddress(body)
             for address in self._addresses:
                 if index == self._index and address.ip.packed == packed:
                     return f"the address {address} was removed"
-        elif kind in (Message.NEW_LINK, Message.DELETE_LINK) and body[0] == 0:
+        elif kind in (NetlinkMessageType.NEW_LINK, NetlinkMessageType.DELETE_LINK) and body[0] == 0:
             link = rtnetlink.readLink(body)
             if link.index == self._index:
-                if kind == Message.DELETE_LINK:
+                if kind == NetlinkMessageType.DELETE_LINK:
                     return "the device was deleted"
                 return self._isChanged(link)
         return ""
 
-    def _isChanged(self, link: rtnetlink.Link) -> str:
+    def _isChanged(self, link: rtnetlink.KernelLink) -> str:
         return "" if link.up else "the device was brought down"
 
     def _bringUp(self) -> None:

@@ -50,7 +50,7 @@ _TABLE_NAME = 1
 _GENERIC_HEADER = 4
 
 
-class System(Protocol):
+class FirewallSystem(Protocol):
     """
     The parts of the machine that are used besides the program.
     """
@@ -71,9 +71,9 @@ class System(Protocol):
         """
 
 
-class RealSystem:
+class RealFirewallSystem:
     """
-    L{System} of the machine.
+    L{FirewallSystem} of the machine.
     """
 
     which = staticmethod(which)
@@ -81,7 +81,7 @@ class RealSystem:
 
     def write(self, path: Path, text: str) -> None:
         """
-        See L{System.write}.
+        See L{FirewallSystem.write}.
         """
         path.write_text(text)
 
@@ -94,14 +94,14 @@ class Masquerade:
     @ivar table: the name of the table, one for each TUN device.
     """
 
-    def __init__(self, reactor: Any, interface: str, system: System | None = None) -> None:
+    def __init__(self, reactor: Any, interface: str, system: FirewallSystem | None = None) -> None:
         """
         @param interface: the TUN device, whose packets are hidden, whatever address they have.
         """
         self.table = "pptpgw_" + re.sub(r"\W", "_", interface, flags=re.ASCII)
         self._reactor = reactor
         self._interface = interface
-        self._system: System = system or RealSystem()
+        self._system: FirewallSystem = system or RealFirewallSystem()
         self._started = False
         # The value of the switch before us; empty if it was on.
         self._forwarding = ""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from pptpgw.ports import traffic
 from pptpgw.ports.rtnetlink import Kernel, Network
-from pptpgw.ports.traffic import Table
+from pptpgw.ports.traffic import FilterTable
 
 
 class NotShaped(Exception):
@@ -89,7 +89,7 @@ class Direction:
         self._fair = True
         self._classes: dict[int, _Class] = {}
         self._numbers = Numbers(traffic.CLASSES)
-        self._tables: dict[tuple[int, int], Table] = {}
+        self._tables: dict[tuple[int, int], FilterTable] = {}
         self._nodes: dict[tuple[int, int], Numbers] = {}
         self._do(traffic.setRoot(index))
 
@@ -149,15 +149,15 @@ class Direction:
         judge(results)
         return one
 
-    def _table(self, network: Network) -> Table:
+    def _table(self, network: Network) -> FilterTable:
         key = network.version, network.prefixlen
         if key not in self._tables:
-            table = Table(self._index, network, self._source)
+            table = FilterTable(self._index, network, self._source)
             self._do(*table.requests())
             self._tables[key] = table
         return self._tables[key]
 
-    def _bucket(self, table: Table, network: Network) -> Numbers:
+    def _bucket(self, table: FilterTable, network: Network) -> Numbers:
         key = table.handle, table.bucket(network)
         if key not in self._nodes:
             self._nodes[key] = Numbers(traffic.NODES)

@@ -29,7 +29,7 @@ The flag of a device that is up.
 """
 
 
-class Message(IntEnum):
+class NetlinkMessageType(IntEnum):
     """
     Types of messages.
     """
@@ -77,7 +77,7 @@ _READ_SIZE = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class KernelLink:
     """
     A device.
 
@@ -107,7 +107,7 @@ class Kernel(Protocol):
         See L{RequestSocket.ask}.
         """
 
-    def link(self, name: str) -> Link | None:
+    def link(self, name: str) -> KernelLink | None:
         """
         See L{RequestSocket.link}.
         """
@@ -140,7 +140,7 @@ def setLink(
         body += option(_LINK_ADDRESS, address)
     if master is not None:
         body += option(_LINK_MASTER, pack("=I", master))
-    return request(Message.NEW_LINK, 0, body)
+    return request(NetlinkMessageType.NEW_LINK, 0, body)
 
 
 def addLink(name: str, kind: str, queue: int) -> bytes:
@@ -152,28 +152,28 @@ def addLink(name: str, kind: str, queue: int) -> bytes:
     body = _link.pack(0, 0, 0, UP, UP) + option(_LINK_NAME, name.encode() + b"\0")
     body += option(_LINK_QUEUE, pack("=I", queue))
     body += option(_LINK_INFO, option(_INFO_KIND, kind.encode() + b"\0"))
-    return request(Message.NEW_LINK, CREATE | EXCLUSIVE, body)
+    return request(NetlinkMessageType.NEW_LINK, CREATE | EXCLUSIVE, body)
 
 
 def removeLink(index: int) -> bytes:
     """
     Remove a device.
     """
-    return request(Message.DELETE_LINK, 0, _link.pack(0, 0, index, 0, 0))
+    return request(NetlinkMessageType.DELETE_LINK, 0, _link.pack(0, 0, index, 0, 0))
 
 
 def addAddress(index: int, address: Interface) -> bytes:
     """
     Give a device an address.
     """
-    return _addressRequest(Message.NEW_ADDRESS, CREATE | EXCLUSIVE, index, address)
+    return _addressRequest(NetlinkMessageType.NEW_ADDRESS, CREATE | EXCLUSIVE, index, address)
 
 
 def removeAddress(index: int, address: Interface) -> bytes:
     """
     Take an address from a device.
     """
-    return _addressRequest(Message.DELETE_ADDRESS, 0, index, address)
+    return _addressRequest(NetlinkMessageType.DELETE_ADDRESS, 0, index, address)
 
 
 def addRoute(index: int, network: Network) -> bytes:
@@ -181,7 +181,11 @@ def addRoute(index: int, network: Network) -> bytes:
     Lead a network to a device.
     """
     return _routeRequest(
-        Message.NEW_ROUTE, CREATE | EXCLUSIVE, index, network, (_STATIC, _UNIVERSE, _UNICAST)
+        NetlinkMessageType.NEW_ROUTE,
+        CREATE | EXCLUSIVE,
+        index,
+        network,
+        (_STATIC, _UNIVERSE, _UNICAST),
     )
 
 
@@ -189,7 +193,7 @@ def removeRoute(index: int, network: Network) -> bytes:
     """
     Remove the route that leads a network to a device.
     """
-    return _routeRequest(Message.DELETE_ROUTE, 0, index, network, (0, _NOWHERE, 0))
+    return _routeRequest(NetlinkMessageType.DELETE_ROUTE, 0, index, network, (0, _NOWHERE, 0))
 
 
 def request(kind: int, flags: int, body: bytes) -> bytes:
@@ -236,13 +240,13 @@ def options(octets: bytes) -> dict[int, bytes]:
     return found
 
 
-def readLink(body: bytes) -> Link:
+def readLink(body: bytes) -> KernelLink:
     """
     Decode a message about a device.
     """
     _, _, index, flags, _ = _link.unpack_from(body)
     found = options(body[_link.size :])
-    return Link(
+    return KernelLink(
         index,
         found.get(_LINK_NAME, b"").rstrip(b"\0").decode(),
         bool(flags & UP),
@@ -272,7 +276,7 @@ def readRoute(body: bytes) -> tuple[int, bytes, int]:
     return index if table == _MAIN_TABLE else 0, found.get(_ROUTE_DESTINATION, bytes(size)), length
 
 
-def _addressRequest(kind: Message, flags: int, index: int, address: Interface) -> bytes:
+def _addressRequest(kind: NetlinkMessageType, flags: int, index: int, address: Interface) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     body = _address.pack(family, address.network.prefixlen, 0, 0, index)
     packed = address.ip.packed
@@ -280,7 +284,7 @@ def _addressRequest(kind: Message, flags: int, index: int, address: Interface) -
 
 
 def _routeRequest(
-    kind: Message, flags: int, index: int, network: Network, what: tuple[int, int, int]
+    kind: NetlinkMessageType, flags: int, index: int, network: Network, what: tuple[int, int, int]
 ) -> bytes:
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
     body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
@@ -318,7 +322,7 @@ class RequestSocket:
             results += self._ask(requests[start : start + _AT_ONCE])
         return results
 
-    def link(self, name: str) -> Link | None:
+    def link(self, name: str) -> KernelLink | None:
         """
         The device of this name; None: there is none.
 
@@ -326,9 +330,9 @@ class RequestSocket:
         """
         body = _link.pack(0, 0, 0, 0, 0) + option(_LINK_NAME, name.encode() + b"\0")
         size = HEADER.size + len(body)
-        self._socket.send(HEADER.pack(size, Message.GET_LINK, REQUEST, 0, 0) + body)
+        self._socket.send(HEADER.pack(size, NetlinkMessageType.GET_LINK, REQUEST, 0, 0) + body)
         for kind, _, answer in messages(self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)):
-            if kind == Message.NEW_LINK:
+            if kind == NetlinkMessageType.NEW_LINK:
                 return readLink(answer)
             error = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
             if error != errno.ENODEV:
@@ -343,11 +347,13 @@ class RequestSocket:
         """
         size = HEADER.size + _address.size
         body = _address.pack(socket.AF_INET, 0, 0, 0, 0)
-        self._socket.send(HEADER.pack(size, Message.GET_ADDRESS, REQUEST | DUMP, 0, 0) + body)
+        self._socket.send(
+            HEADER.pack(size, NetlinkMessageType.GET_ADDRESS, REQUEST | DUMP, 0, 0) + body
+        )
         found: list[IPv4Interface] = []
         while True:
             for kind, _, answer in messages(self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)):
-                if kind != Message.NEW_ADDRESS:
+                if kind != NetlinkMessageType.NEW_ADDRESS:
                     return found
                 _, packed = readAddress(answer)
                 found.append(IPv4Interface((packed, _address.unpack_from(answer)[1])))

@@ -54,7 +54,7 @@ The number of a file and what to append to it; None: remove it.
 Write = Callable[[int, bytes], int]
 
 
-class Writer:
+class SegmentWriter:
     """
     What the thread does, on the files alone.
 
@@ -190,7 +190,7 @@ class Segments:
         self._folder = folder
         self._write = write
         self._lock = -1
-        self._writer: Writer | None = None
+        self._writer: SegmentWriter | None = None
         self._thread: Thread | None = None
         self._failing = False
 
@@ -223,7 +223,7 @@ class Segments:
             raise ConfigurationError(
                 f"the spool {self._folder} can't be used: {error.strerror}"
             ) from error
-        self._writer = Writer(self._folder, self._lock, self._write)
+        self._writer = SegmentWriter(self._folder, self._lock, self._write)
         self._lock = -1
         self._failing = False
         self._missing = 0
@@ -281,7 +281,7 @@ class Segments:
             os.close(self._lock)
         self._lock = -1
 
-    def _tell(self, writer: Writer) -> None:
+    def _tell(self, writer: SegmentWriter) -> None:
         """
         Tell of an error, and of its end, once.
         """

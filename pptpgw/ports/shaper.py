@@ -30,7 +30,7 @@ from pptpgw.interfaces import IHealth, IKernelInterface, INetworkProtocol, ISess
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink, traffic
 from pptpgw.ports.rates import Direction, NotShaped, judge
-from pptpgw.ports.rtnetlink import Kernel, Message, RequestSocket, readLink
+from pptpgw.ports.rtnetlink import Kernel, NetlinkMessageType, RequestSocket, readLink
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch
 from pptpgw.sessions.observer import SessionObserver
@@ -205,12 +205,15 @@ class Shaper(SessionObserver):
         """
         See L{pptpgw.ports.watch.Announced}.
         """
-        if kind not in (Message.NEW_LINK, Message.DELETE_LINK) or body[0] != 0:
+        if (
+            kind not in (NetlinkMessageType.NEW_LINK, NetlinkMessageType.DELETE_LINK)
+            or body[0] != 0
+        ):
             return ""
         link = readLink(body)
-        if link.name == self._second and (kind == Message.DELETE_LINK or not link.up):
+        if link.name == self._second and (kind == NetlinkMessageType.DELETE_LINK or not link.up):
             return f"device {link.name} was taken away"
-        if link.index == self._index and kind == Message.DELETE_LINK:
+        if link.index == self._index and kind == NetlinkMessageType.DELETE_LINK:
             return f"device {link.name} was taken away, and its rate limits with it"
         return ""
 

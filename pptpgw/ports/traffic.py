@@ -37,7 +37,7 @@ How many filters one bucket may have.
 """
 
 
-class Request(IntEnum):
+class TrafficRequestType(IntEnum):
     """
     Types of requests.
     """
@@ -78,7 +78,7 @@ def setRoot(index: int) -> bytes:
     HTB on a device; what no filter gives to a class passes at once.
     """
     options = option(_HTB_INIT, pack("=5I", 3, 10, 0, 0, 0))
-    return _message(Request.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
+    return _message(TrafficRequestType.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
 
 
 def clear(index: int) -> list[bytes]:
@@ -86,8 +86,8 @@ def clear(index: int) -> list[bytes]:
     Remove all qdiscs from a device. Each request for one that isn't there fails by itself.
     """
     return [
-        _message(Request.DELETE_QDISC, index, QDISC, ROOT, 0),
-        _message(Request.DELETE_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0),
+        _message(TrafficRequestType.DELETE_QDISC, index, QDISC, ROOT, 0),
+        _message(TrafficRequestType.DELETE_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0),
     ]
 
 
@@ -104,7 +104,7 @@ def setClass(index: int, number: int, rate: int) -> bytes:
     limit = _rate.pack(0, _ETHERNET, 0, 0, 0, min(octets, 0xFFFFFFFF))
     options = option(_HTB_PARAMETERS, limit * 2 + pack("=5I", ticks, ticks, 1600, 0, 0))
     options += option(_HTB_RATE64, pack("=Q", octets)) + option(_HTB_CEIL64, pack("=Q", octets))
-    return _message(Request.NEW_CLASS, index, QDISC + number, QDISC, 0, "htb", options)
+    return _message(TrafficRequestType.NEW_CLASS, index, QDISC + number, QDISC, 0, "htb", options)
 
 
 def setQueue(index: int, number: int, rate: int, fair: bool) -> bytes:
@@ -118,17 +118,17 @@ def setQueue(index: int, number: int, rate: int, fair: bool) -> bytes:
     else:
         options = pack("=I", min(_MOST_ROOM, max(_ROOM, int(rate / 8 * _WAIT))))
     kind = "fq_codel" if fair else "bfifo"
-    return _message(Request.NEW_QDISC, index, 0, QDISC + number, 0, kind, options)
+    return _message(TrafficRequestType.NEW_QDISC, index, 0, QDISC + number, 0, kind, options)
 
 
 def removeClass(index: int, number: int) -> bytes:
     """
     Remove a class, with its queue; its filters must be gone.
     """
-    return _message(Request.DELETE_CLASS, index, QDISC + number, QDISC, 0)
+    return _message(TrafficRequestType.DELETE_CLASS, index, QDISC + number, QDISC, 0)
 
 
-class Table:
+class FilterTable:
     """
     The filters for networks of one length on one device: a hash table of 256 buckets, by the last
     whole octet of the prefix, so that a packet is compared with one in 256 of them. Longer prefixes
@@ -166,9 +166,15 @@ class Table:
         divisor = option(_U32_DIVISOR, pack("=I", _BUCKETS))
         return [
             _message(
-                Request.NEW_FILTER, self._index, self.handle, QDISC, self._info, "u32", divisor
+                TrafficRequestType.NEW_FILTER,
+                self._index,
+                self.handle,
+                QDISC,
+                self._info,
+                "u32",
+                divisor,
             ),
-            _message(Request.NEW_FILTER, self._index, 0, QDISC, self._info, "u32", link),
+            _message(TrafficRequestType.NEW_FILTER, self._index, 0, QDISC, self._info, "u32", link),
         ]
 
     def bucket(self, network: Network) -> int:
@@ -198,7 +204,13 @@ class Table:
             + option(_U32_SELECTOR, _selector(_TERMINAL, keys))
         )
         return _message(
-            Request.NEW_FILTER, self._index, bucket | node, QDISC, self._info, "u32", options
+            TrafficRequestType.NEW_FILTER,
+            self._index,
+            bucket | node,
+            QDISC,
+            self._info,
+            "u32",
+            options,
         )
 
     def removeFilter(self, network: Network, node: int) -> bytes:
@@ -206,14 +218,16 @@ class Table:
         Take that back.
         """
         handle = self.handle | self.bucket(network) << 12 | node
-        return _message(Request.DELETE_FILTER, self._index, handle, QDISC, self._info, "u32")
+        return _message(
+            TrafficRequestType.DELETE_FILTER, self._index, handle, QDISC, self._info, "u32"
+        )
 
 
 def setIngress(index: int) -> bytes:
     """
     Let filters see what a device receives.
     """
-    return _message(Request.NEW_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0, "clsact")
+    return _message(TrafficRequestType.NEW_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0, "clsact")
 
 
 def redirect(index: int, other: int) -> bytes:
@@ -228,14 +242,14 @@ def redirect(index: int, other: int) -> bytes:
     options = option(_U32_SELECTOR, _selector(_TERMINAL, bytes(16))) + option(
         _U32_ACTION, option(1, action)
     )
-    return _message(Request.NEW_FILTER, index, 0, INGRESS, _EVERYTHING, "u32", options)
+    return _message(TrafficRequestType.NEW_FILTER, index, 0, INGRESS, _EVERYTHING, "u32", options)
 
 
 def direct(index: int) -> bytes:
     """
     Take that back.
     """
-    return _message(Request.DELETE_FILTER, index, 0, INGRESS, _EVERYTHING)
+    return _message(TrafficRequestType.DELETE_FILTER, index, 0, INGRESS, _EVERYTHING)
 
 
 _EVERYTHING = 1 << 16 | socket.htons(_EVERY_PROTOCOL)
@@ -249,7 +263,7 @@ def _selector(flags: int, keys: bytes, offset: int = 0, mask: bytes = b"\0\0\0\0
 
 
 def _message(
-    kind: Request,
+    kind: TrafficRequestType,
     index: int,
     handle: int,
     parent: int,
@@ -261,9 +275,13 @@ def _message(
     A request about a device's qdiscs, classes or filters.
     """
     flags = 0
-    if kind in (Request.NEW_QDISC, Request.NEW_CLASS, Request.NEW_FILTER):
+    if kind in (
+        TrafficRequestType.NEW_QDISC,
+        TrafficRequestType.NEW_CLASS,
+        TrafficRequestType.NEW_FILTER,
+    ):
         flags |= CREATE
-    if kind == Request.NEW_QDISC:
+    if kind == TrafficRequestType.NEW_QDISC:
         flags |= REPLACE
     body = _traffic.pack(0, 0, index, handle, parent, info)
     if name:

@@ -53,7 +53,7 @@ _TAKEN = {
 }
 
 
-class System(Protocol):
+class DeviceSystem(Protocol):
     """
     The system calls that a port uses, with the names and errors of the modules os and fcntl.
     """
@@ -89,9 +89,9 @@ class System(Protocol):
         """
 
 
-class RealSystem:
+class RealDeviceSystem:
     """
-    L{System} of the machine.
+    L{DeviceSystem} of the machine.
     """
 
     open = staticmethod(os.open)
@@ -107,24 +107,24 @@ class RealSystem:
 
     def writer(self, descriptor: int) -> Deliver:
         """
-        See L{System.writer}.
+        See L{DeviceSystem.writer}.
         """
         return partial(os.write, descriptor)
 
 
-class CompiledSystem(RealSystem):
+class CompiledSystem(RealDeviceSystem):
     """
     The same, writing in C.
     """
 
     def writer(self, descriptor: int) -> Deliver:
         """
-        See L{System.writer}.
+        See L{DeviceSystem.writer}.
         """
         return _gre.writer(descriptor)
 
 
-fastest: type[RealSystem] = RealSystem
+fastest: type[RealDeviceSystem] = RealDeviceSystem
 
 try:
     from pptpgw.tunnels.pptp.port import _gre
@@ -161,7 +161,7 @@ class TUNPort:
         name: str,
         counters: Counters,
         receive: Deliver | None = None,
-        system: System | None = None,
+        system: DeviceSystem | None = None,
         ethernet: bool = False,
         key: str = "[network] interface",
     ) -> None:
@@ -183,7 +183,7 @@ class TUNPort:
         self._kind = _IFF_TAP if ethernet else _IFF_TUN
         self._key = key
         self._reactor = reactor
-        self._system: System = system or fastest()
+        self._system: DeviceSystem = system or fastest()
         self._descriptor = -1
 
     def startReading(self) -> None:

@@ -124,7 +124,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._packet = b""
         self._transmissions = 0
         # What it must be, and who it was that responded last.
-        self._due: type[chap.Response] | type[chap.ChangePassword] = chap.Response
+        self._due: type[chap.CHAPResponse] | type[chap.ChangePassword] = chap.CHAPResponse
         self._peerName = b""
         # The identifier of the last Response that was answered, and with what.
         self._answered = -1
@@ -132,19 +132,19 @@ class CHAPAuthenticator(AuthenticatorExchange):
 
     @property
     def _mayRetry(self) -> bool:
-        return self._algorithm.mayRetry and self._due is chap.Response
+        return self._algorithm.mayRetry and self._due is chap.CHAPResponse
 
     @property
     def _mayChange(self) -> bool:
         expired = self._refusal.error == PASSWORD_EXPIRED
-        return expired and self._algorithm.mayChange and self._due is chap.Response
+        return expired and self._algorithm.mayChange and self._due is chap.CHAPResponse
 
     def start(self) -> None:
         """
         Send a Challenge, with an identifier and a value never used before.
         """
         self._tries = 0
-        self._due = chap.Response
+        self._due = chap.CHAPResponse
         self._nextChallenge()
         self._packet = chap.Challenge(self._identifier, self._challenge, self._ourName).encode()
         self._transmissions = 0
@@ -159,7 +159,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         except Malformed:
             self.discards += 1
             return
-        if self._stopped or not isinstance(message, chap.Response | chap.ChangePassword):
+        if self._stopped or not isinstance(message, chap.CHAPResponse | chap.ChangePassword):
             # A Challenge, a Success or a Failure is for the peer's side.
             return
         if message.identifier == self._answered:
@@ -184,7 +184,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         if self._answer and not self._stopped:
             self._send(self._answer)
 
-    def _responded(self, response: chap.Response) -> None:
+    def _responded(self, response: chap.CHAPResponse) -> None:
         if len(response.value) != self._algorithm.responseSize:
             self.discards += 1
             return
@@ -213,7 +213,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._arm(RESTART_SECONDS, self._transmit)
         self._send(self._packet)
 
-    def _reply(self, reply: chap.Success | chap.Failure) -> None:
+    def _reply(self, reply: chap.CHAPSuccess | chap.CHAPFailure) -> None:
         self._answered, self._answer = reply.identifier, reply.encode()
         self._send(self._answer)
 
@@ -223,7 +223,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
     def _accept(self, message: bytes) -> None:
         if self._rechallenge:
             self._arm(self._rechallenge, self.start)
-        self._reply(chap.Success(self._identifier, message))
+        self._reply(chap.CHAPSuccess(self._identifier, message))
 
     def _deny(self, retry: bool) -> None:
         identifier = self._identifier
@@ -232,7 +232,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         if self._mayChange:
             self._due = chap.ChangePassword
         message = self._algorithm.failure(self._challenge, retry, refusal.error, refusal.text)
-        self._reply(chap.Failure(identifier, message))
+        self._reply(chap.CHAPFailure(identifier, message))
 
 
 @implementer(IExchange)
@@ -296,7 +296,7 @@ class CHAPPeer(Exchange):
         except Malformed:
             self.discards += 1
             return
-        if self._stopped or isinstance(message, chap.Response | chap.ChangePassword):
+        if self._stopped or isinstance(message, chap.CHAPResponse | chap.ChangePassword):
             # These are for the authenticator's side.
             return
         if isinstance(message, chap.Challenge):
@@ -307,7 +307,7 @@ class CHAPPeer(Exchange):
             or message.identifier != self._asked.identifier
         ):
             self.discards += 1
-        elif isinstance(message, chap.Failure):
+        elif isinstance(message, chap.CHAPFailure):
             self._refused(explain(message.message))
         else:
             self._succeeded(self._answer, message.message)
@@ -320,7 +320,7 @@ class CHAPPeer(Exchange):
         if self._answer is None:
             self.discards += 1
             return
-        response = chap.Response(challenge.identifier, self._answer.value, self._name)
+        response = chap.CHAPResponse(challenge.identifier, self._answer.value, self._name)
         if self._proven:
             self._send(response.encode())
         else:

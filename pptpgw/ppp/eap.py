@@ -184,7 +184,7 @@ class EAPAuthenticator(Exchange):
         except Malformed:
             self.discards += 1
             return
-        if self._stopped or not isinstance(response, eap.Response | eap.Nak):
+        if self._stopped or not isinstance(response, eap.EAPResponse | eap.Nak):
             # A Request, a Success or a Failure is for the peer's side.
             return
         waiting = self._waiting
@@ -198,7 +198,7 @@ class EAPAuthenticator(Exchange):
 
     # What methods use
 
-    async def ask(self, method: eap.Method, content: bytes = b"") -> eap.Response:
+    async def ask(self, method: eap.Method, content: bytes = b"") -> eap.EAPResponse:
         """
         Send a Request; give its Response.
 
@@ -206,11 +206,11 @@ class EAPAuthenticator(Exchange):
         @raise Unwanted: it is this method's first one, and the peer wants another.
         """
         identifier = (self._identifier + 1) & 0xFF
-        request = eap.Request(identifier, method, content)
+        request = eap.EAPRequest(identifier, method, content)
         answer = eap.decode(await self._request(request.encode(), identifier, method))
         if isinstance(answer, eap.Nak):
             raise Unwanted(answer)
-        assert isinstance(answer, eap.Response)
+        assert isinstance(answer, eap.EAPResponse)
         return answer
 
     def relay(self, request: bytes) -> Deferred[bytes]:
@@ -221,7 +221,7 @@ class EAPAuthenticator(Exchange):
             packet = eap.decode(request)
         except Malformed as fault:
             return fail(fault)
-        if not isinstance(packet, eap.Request) or len(request) > RELAYED_OCTETS:
+        if not isinstance(packet, eap.EAPRequest) or len(request) > RELAYED_OCTETS:
             return fail(Malformed("no EAP Request that could be passed on"))
         return self._request(request, packet.identifier, None)
 
@@ -269,7 +269,7 @@ class EAPAuthenticator(Exchange):
 
     # Within
 
-    def _fits(self, response: eap.Response | eap.Nak) -> bool:
+    def _fits(self, response: eap.EAPResponse | eap.Nak) -> bool:
         """
         Whether C{response} answers the Request that is out.
         """
@@ -328,7 +328,7 @@ class EAPAuthenticator(Exchange):
             self._arm(self._rechallenge, self.start)
         first = self._grantedName is None
         self._grantedName = grant.name
-        self._tell(eap.Success(self._identifier))
+        self._tell(eap.EAPSuccess(self._identifier))
         if first:
             self._verdicts.authenticated(grant)
 
@@ -352,7 +352,7 @@ class EAPAuthenticator(Exchange):
             method = able[0]
             methods.remove(method)
 
-    def _tell(self, result: eap.Success | eap.Failure) -> None:
+    def _tell(self, result: eap.EAPSuccess | eap.EAPFailure) -> None:
         self._result = result.encode()
         self._send(self._result)
 
@@ -372,7 +372,7 @@ class EAPAuthenticator(Exchange):
         elif not isinstance(problem, Unavailable):
             self._log.failure("an EAP exchange failed", failure)
         if reason is not OUTAGE:
-            self._tell(eap.Failure(self._identifier))
+            self._tell(eap.EAPFailure(self._identifier))
         elif self._grantedName is not None:
             self._armSoon(self._rechallenge, self.start)
             return

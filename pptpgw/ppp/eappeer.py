@@ -43,7 +43,7 @@ class MethodPeer:
         self.failure = ""
         self._name, self._password = name, password
 
-    def answer(self, request: eap.Request) -> bytes:
+    def answer(self, request: eap.EAPRequest) -> bytes:
         """
         See L{IEAPPeer.answer}.
         """
@@ -114,12 +114,12 @@ class EAPPeer(Exchange):
         """
         try:
             message = eap.decode(packet)
-            if self._stopped or isinstance(message, eap.Response | eap.Nak):
+            if self._stopped or isinstance(message, eap.EAPResponse | eap.Nak):
                 # For the authenticator's side.
                 return
-            if isinstance(message, eap.Request):
+            if isinstance(message, eap.EAPRequest):
                 self._requested(packet, message)
-            elif isinstance(message, eap.Failure):
+            elif isinstance(message, eap.EAPFailure):
                 failure = self._conversation.failure if self._conversation is not None else ""
                 self._refused(failure or "the authenticator does not believe us")
             else:
@@ -129,7 +129,7 @@ class EAPPeer(Exchange):
         except Refused as refusal:
             self._refused(str(refusal))
 
-    def _requested(self, packet: bytes, request: eap.Request) -> None:
+    def _requested(self, packet: bytes, request: eap.EAPRequest) -> None:
         if packet != self._asked:
             self._requests += 1
             if self._requests > ROUNDS:
@@ -140,13 +140,13 @@ class EAPPeer(Exchange):
             self._await()
         self._send(self._answer)
 
-    def _respond(self, request: eap.Request) -> eap.Response | eap.Nak:
+    def _respond(self, request: eap.EAPRequest) -> eap.EAPResponse | eap.Nak:
         identifier, method = request.identifier, request.method
         if method == eap.IDENTITY:
             self._method = self._conversation = None
-            return eap.Response(identifier, method, self._name)
+            return eap.EAPResponse(identifier, method, self._name)
         if method == eap.NOTIFICATION:
-            return eap.Response(identifier, method)
+            return eap.EAPResponse(identifier, method)
         if self._method is None:
             ours = self._methods.get(method)
             if ours is None:
@@ -158,7 +158,7 @@ class EAPPeer(Exchange):
             conversation = self._conversation
         content = self._of(conversation.answer, request)
         self._method, self._conversation = method, conversation
-        return eap.Response(identifier, method, content)
+        return eap.EAPResponse(identifier, method, content)
 
     def _of(self, function: Callable[..., T], *arguments: object) -> T:
         """

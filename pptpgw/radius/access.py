@@ -17,7 +17,7 @@ from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Caller
 from pptpgw.ppp.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
 from pptpgw.radius.nas import ipv4
-from pptpgw.radius.packet import LONGEST_VALUE, Request
+from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
 
 LONGEST_PASSWORD = 128
 """
@@ -33,7 +33,7 @@ _FRAMED = 2
 _PPP = 1
 
 
-def describe(request: Request, caller: Caller | None, identifier: str, address: str) -> None:
+def describe(request: RADIUSRequest, caller: Caller | None, identifier: str, address: str) -> None:
     """
     Say who asks, and for whose call: the attributes of a tunnel are untagged (RFC 2868 section 3).
 
@@ -62,7 +62,7 @@ def describe(request: Request, caller: Caller | None, identifier: str, address: 
         request.add("Connect-Info", tunnel.title)
 
 
-def prove(request: Request, credentials: ClaimCredentials) -> None:
+def prove(request: RADIUSRequest, credentials: ClaimCredentials) -> None:
     """
     Say whom the claim is about, and what it is proven by.
 
@@ -90,7 +90,7 @@ def prove(request: Request, credentials: ClaimCredentials) -> None:
         raise Refused(f"RADIUS can't judge {claim.method.name}", retry=False)
 
 
-def name(request: Request, octets: bytes) -> None:
+def name(request: RADIUSRequest, octets: bytes) -> None:
     """
     Say whom it is about.
 
@@ -101,7 +101,9 @@ def name(request: Request, octets: bytes) -> None:
     request.add("User-Name", octets)
 
 
-def _proveByMSCHAP(request: Request, credentials: MSCHAPCredentials | MSCHAPV2Credentials) -> None:
+def _proveByMSCHAP(
+    request: RADIUSRequest, credentials: MSCHAPCredentials | MSCHAPV2Credentials
+) -> None:
     """
     RFC 2548 sections 2.1.3 and 2.3.2.
     """
@@ -121,7 +123,7 @@ def _proveByMSCHAP(request: Request, credentials: MSCHAPCredentials | MSCHAPV2Cr
         request.add("MS-CHAP2-Response", identifier + b"\0" + octets)
 
 
-def _changePassword(request: Request, change: ChangePassword) -> None:
+def _changePassword(request: RADIUSRequest, change: ChangePassword) -> None:
     """
     RFC 2548 sections 2.1.7 and 2.3.4; the codes are those of the packets of MS-CHAP.
     """

@@ -47,7 +47,7 @@ from pptpgw.radius.description import (
     unpack,
 )
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.packet import ACCOUNTING_REQUEST, Reply, Request
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, RADIUSRequest, Reply
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.sessions.cause import Termination, codeOf
@@ -243,7 +243,7 @@ class Accounting(SessionObserver):
             self._counters.discard("an accounting record of the spool is none")
             return succeed(None)
 
-        def add(request: Request) -> None:
+        def add(request: RADIUSRequest) -> None:
             fill(request, attributes)
             delay = max(0, int(self._now()) - happened)
             request.add("Acct-Delay-Time", integer(delay))

@@ -24,7 +24,7 @@ from typing import Any
 from pptpgw.config.kind import isUnicast
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
-from pptpgw.radius.packet import Packet, decode
+from pptpgw.radius.packet import RADIUSPacket, decode
 from pptpgw.sessions.profile import Profile
 
 SMALLEST_INTERIM = 60
@@ -50,7 +50,7 @@ Attributes of a L{Profile} and their values.
 """
 
 
-def applied(packet: Packet, profile: Profile) -> Profile:
+def applied(packet: RADIUSPacket, profile: Profile) -> Profile:
     """
     Change C{profile} as C{packet} says, and return the result.
 
@@ -304,7 +304,7 @@ The attributes that restrict a user. None of them may be skipped because it can'
 """
 
 
-def _placeBehind(packet: Packet, changes: Changes) -> None:
+def _placeBehind(packet: RADIUSPacket, changes: Changes) -> None:
     """
     Add the networks behind the user, whose meaning depends on its address.
     """
@@ -319,7 +319,7 @@ def _placeBehind(packet: Packet, changes: Changes) -> None:
             _add(changes, {"routes": (network,)})
 
 
-def nameIn(packet: Packet, name: str) -> str:
+def nameIn(packet: RADIUSPacket, name: str) -> str:
     """
     The user's name in the server's answer (RFC 2865 section 5.1), whose limits hold; C{name} if the
     answer has none.

@@ -47,8 +47,8 @@ from pptpgw.radius.packet import (
     ACCESS_CHALLENGE,
     ACCESS_REJECT,
     ACCESS_REQUEST,
+    RADIUSRequest,
     Reply,
-    Request,
 )
 from pptpgw.radius.servers import Server
 from pptpgw.sessions.naming import nameOf
@@ -127,7 +127,7 @@ class RADIUSChecker:
         return Deferred.fromCoroutine(self._ask(credentials))
 
     async def _ask(self, credentials: ClaimCredentials) -> AvatarID:
-        def fill(request: Request) -> None:
+        def fill(request: RADIUSRequest) -> None:
             access.prove(request, credentials)
             self._describe(request, credentials)
 
@@ -148,8 +148,8 @@ class RADIUSChecker:
 
     def _filled(
         self, credentials: RelayedCredentials, message: bytes, state: list[bytes]
-    ) -> Callable[[Request], None]:
-        def fill(request: Request) -> None:
+    ) -> Callable[[RADIUSRequest], None]:
+        def fill(request: RADIUSRequest) -> None:
             access.name(request, credentials.username)
             self._describe(request, credentials)
             request.add("Framed-MTU", _FRAMED_MTU)
@@ -159,11 +159,11 @@ class RADIUSChecker:
 
         return fill
 
-    def _describe(self, request: Request, credentials: ClaimCredentials) -> None:
+    def _describe(self, request: RADIUSRequest, credentials: ClaimCredentials) -> None:
         access.describe(request, credentials.claim.caller, self.identifier, self.address)
 
     async def _request(
-        self, fill: Callable[[Request], None], server: Server | None = None
+        self, fill: Callable[[RADIUSRequest], None], server: Server | None = None
     ) -> Reply:
         if self.client is None:
             raise Unavailable("no RADIUS server is configured: add a [[radius.server]]")

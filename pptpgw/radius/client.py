@@ -28,13 +28,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.log import Logger
-from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, RADIUSRequest, Reply
 from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import (
     Fill,
     Gone,
     ITransport,
-    Service,
+    RADIUSService,
     TransportFactory,
     Unanswered,
 )
@@ -90,12 +90,12 @@ class RADIUSClient:
             service: tuple(
                 _Home(self, service, makeTransport(server, service))
                 for server in servers
-                if server.serves(service is Service.ACCOUNTING)
+                if server.serves(service is RADIUSService.ACCOUNTING)
             )
-            for service in Service
+            for service in RADIUSService
         }
 
-    def serves(self, service: Service) -> bool:
+    def serves(self, service: RADIUSService) -> bool:
         """
         Whether there is a server for C{service}.
         """
@@ -113,7 +113,9 @@ class RADIUSClient:
             that had a State); None: any.
         @return: fails with L{Unanswered}; cancelling it gives the request up.
         """
-        service = Service.ACCOUNTING if code == ACCOUNTING_REQUEST else Service.AUTHENTICATION
+        service = (
+            RADIUSService.ACCOUNTING if code == ACCOUNTING_REQUEST else RADIUSService.AUTHENTICATION
+        )
         homes = tuple(one for one in self._homes[service] if server in (None, one.server))
         if self._stopped or not homes:
             return fail(Unanswered(f"there is no RADIUS server for {service.value}"))
@@ -183,7 +185,7 @@ class RADIUSClient:
         finally:
             self._placing = False
 
-    def fillProbe(self, request: Request) -> None:
+    def fillProbe(self, request: RADIUSRequest) -> None:
         """
         What a Status-Server packet says (RFC 5997 section 3).
         """
@@ -203,7 +205,7 @@ class _Home:
 
     _log = Logger()
 
-    def __init__(self, client: RADIUSClient, service: Service, transport: ITransport) -> None:
+    def __init__(self, client: RADIUSClient, service: RADIUSService, transport: ITransport) -> None:
         self._client = client
         self._timer: IDelayedCall | None = None
         self._probe: Deferred[Reply] | None = None

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.error import Malformed
-from pptpgw.radius.packet import HEADER_OCTETS, Reply, Request, lengthOf
+from pptpgw.radius.packet import HEADER_OCTETS, RADIUSRequest, Reply, lengthOf
 from pptpgw.radius.tls import reasonOf
 from pptpgw.radius.transport import Unanswered
 from pptpgw.timing.timer import cancelled
@@ -40,12 +40,12 @@ class Owner(Protocol):
 
     clock: IReactorTime
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: RADIUSConnection) -> None:
         """
         The server is who it is meant to be: requests can be sent.
         """
 
-    def closed(self, connection: Connection, why: str) -> None:
+    def closed(self, connection: RADIUSConnection, why: str) -> None:
         """
         The connection is over, or never came to be.
         """
@@ -72,7 +72,7 @@ class Owner(Protocol):
 
 
 @implementer(IHandshakeListener)
-class Connection(protocol.Protocol):
+class RADIUSConnection(protocol.Protocol):
     """
     One connection.
 
@@ -170,16 +170,16 @@ class Asked:
     @ivar result: fires with its reply.
     """
 
-    def __init__(self, owner: Owner, request: Request, timeout: float) -> None:
+    def __init__(self, owner: Owner, request: RADIUSRequest, timeout: float) -> None:
         self._owner = owner
-        self._connection: Connection | None = None
+        self._connection: RADIUSConnection | None = None
         self._identifier = 0
         self._timer: IDelayedCall | None = owner.clock.callLater(timeout, self._late)
         self.request = request
         self.since: float = owner.clock.seconds()
         self.result: Deferred[Reply] = Deferred(lambda _: self._end())
 
-    def sent(self, connection: Connection, identifier: int) -> None:
+    def sent(self, connection: RADIUSConnection, identifier: int) -> None:
         """
         It is under way.
         """

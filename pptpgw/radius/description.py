@@ -19,7 +19,7 @@ from struct import Struct, error
 
 from pptpgw.error import Malformed
 from pptpgw.radius.nas import NAS, ipv4
-from pptpgw.radius.packet import LONGEST_VALUE, Request
+from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
 from pptpgw.sessions.session import Session
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
@@ -123,7 +123,7 @@ def figures(session: Session) -> Attributes:
     )
 
 
-def fill(request: Request, attributes: Attributes) -> None:
+def fill(request: RADIUSRequest, attributes: Attributes) -> None:
     """
     Put C{attributes} into a request.
     """

@@ -36,13 +36,13 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
 from pptpgw.radius.attributes import applied
-from pptpgw.radius.meaning import ErrorCause, Refusal, check, find
+from pptpgw.radius.meaning import ErrorCause, RADIUSRefusal, check, find
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import (
     COA_REQUEST,
     DISCONNECT_REQUEST,
     HEADER_OCTETS,
-    Packet,
+    RADIUSPacket,
     checked,
     dictionary,
 )
@@ -155,7 +155,7 @@ class DynamicAuthorization:
                 raise Discarded("a replay")
             return known.octets
         request = pyrad.Packet(dict=dictionary(), packet=octets)
-        packet = Packet(request)
+        packet = RADIUSPacket(request)
         self._judgeTime(packet)
         if len(self._answers) >= REMEMBERED:
             raise Discarded("too many requests")
@@ -178,7 +178,7 @@ class DynamicAuthorization:
                 return
             del self._answers[first]
 
-    def _judgeTime(self, packet: Packet) -> None:
+    def _judgeTime(self, packet: RADIUSPacket) -> None:
         times = list(packet.values("Event-Timestamp"))
         if not times:
             if self._timestamps:
@@ -186,7 +186,7 @@ class DynamicAuthorization:
         elif abs(times[0] - self._now()) > self._window:
             raise Discarded("stale, or a clock is wrong")
 
-    def _obey(self, packet: Packet, keys: Iterable[Any], host: str) -> ErrorCause | None:
+    def _obey(self, packet: RADIUSPacket, keys: Iterable[Any], host: str) -> ErrorCause | None:
         """
         Do what the request says, or say why not.
         """
@@ -197,7 +197,7 @@ class DynamicAuthorization:
                 profiles = [(session, _applied(packet, session)) for session in sessions]
                 for _, profile in profiles:
                     if profile.filter and profile.filter not in self._filters:
-                        raise Refusal(
+                        raise RADIUSRefusal(
                             ErrorCause.INVALID_ATTRIBUTE_VALUE,
                             f"there is no filter {profile.filter!a}",
                         )
@@ -208,7 +208,7 @@ class DynamicAuthorization:
                     session.hangUp(
                         Cause("disconnected by a RADIUS server", Termination.ADMIN_RESET)
                     )
-        except Refusal as refusal:
+        except RADIUSRefusal as refusal:
             self._log.warn(
                 "a request of {host} to {what} is refused: {why}",
                 host=host,
@@ -225,7 +225,7 @@ class DynamicAuthorization:
         return None
 
 
-def _applied(packet: Packet, session: Session) -> Profile:
+def _applied(packet: RADIUSPacket, session: Session) -> Profile:
     """
     Change the profile of C{session} as C{packet} says, and return the result.
 
@@ -234,7 +234,7 @@ def _applied(packet: Packet, session: Session) -> Profile:
     try:
         return applied(packet, session.profile)
     except Malformed as problem:
-        raise Refusal(ErrorCause.INVALID_ATTRIBUTE_VALUE, str(problem)) from problem
+        raise RADIUSRefusal(ErrorCause.INVALID_ATTRIBUTE_VALUE, str(problem)) from problem
 
 
 class DynamicPort(DatagramProtocol):

@@ -28,7 +28,7 @@ What an entry takes that says that a record was answered.
 """
 
 
-class Entry(NamedTuple):
+class SpoolEntry(NamedTuple):
     """
     What stands in a file: a record, or that one was answered.
 
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
         return _HEADER.pack(self.kind, len(self.body), check, self.number) + self.body
 
 
-def entries(octets: bytes) -> Iterator[Entry | None]:
+def entries(octets: bytes) -> Iterator[SpoolEntry | None]:
     """
     The entries of a file, at the end C{None} if there is more that isn't one.
     """
@@ -60,7 +60,7 @@ def entries(octets: bytes) -> Iterator[Entry | None]:
     while len(octets) - here >= _HEADER.size:
         kind, length, _, number = _HEADER.unpack_from(octets, here)
         body = octets[here + _HEADER.size : here + _HEADER.size + length]
-        found = Entry(kind, number, body)
+        found = SpoolEntry(kind, number, body)
         if (
             kind not in (RECORD, DONE)
             or (kind == RECORD and (not body or len(body) <= body[0]))

@@ -12,7 +12,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.radsec import TLSTransport
 from pptpgw.radius.servers import Server
-from pptpgw.radius.transport import ITransport, Service
+from pptpgw.radius.transport import ITransport, RADIUSService
 from pptpgw.radius.udp import UDPTransport
 
 
@@ -37,7 +37,7 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
         if server.transport == "tls"
     }
 
-    def makeTransport(server: Server, service: Service) -> ITransport:
+    def makeTransport(server: Server, service: RADIUSService) -> ITransport:
         if server in secured:
             return secured[server]
         return UDPTransport(reactor, server, service, radius.timeout, counters)

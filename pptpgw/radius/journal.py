@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger
-from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, Entry, entries
+from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, SpoolEntry, entries
 
 SEGMENT_OCTETS = 1 << 20
 """
@@ -151,7 +151,7 @@ class Journal:
         @param session: at most 253 octets.
         """
         body = bytes((len(session),)) + session + octets
-        entry = Entry(RECORD, self._number + 1, body).encode()
+        entry = SpoolEntry(RECORD, self._number + 1, body).encode()
         if self.size + len(MAGIC) + len(entry) + DONE_OCTETS > self._limit:
             self._counters.discard(FULL)
             self._log.error(
@@ -170,7 +170,7 @@ class Journal:
         Write that nothing more is to be done for a record.
         """
         self._displace(number)
-        self._append(Entry(DONE, number, b"").encode())
+        self._append(SpoolEntry(DONE, number, b"").encode())
         self._drop()
 
     def stop(self) -> Deferred[None]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pptpgw.radius.attributes import read
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.packet import COA_REQUEST, Packet, decode, dictionary
+from pptpgw.radius.packet import COA_REQUEST, RADIUSPacket, decode, dictionary
 from pptpgw.sessions.session import Session
 
 _FRAMED = 2
@@ -38,7 +38,7 @@ class ErrorCause(IntEnum):
     SESSION_CONTEXT_NOT_FOUND = 503
 
 
-class Refusal(Exception):
+class RADIUSRefusal(Exception):
     """
     A request can't be obeyed.
     """
@@ -48,7 +48,7 @@ class Refusal(Exception):
         self.cause = cause
 
 
-def check(packet: Packet, keys: Iterable[Any], nas: NAS) -> None:
+def check(packet: RADIUSPacket, keys: Iterable[Any], nas: NAS) -> None:
     """
     Look at every attribute before anything is done.
 
@@ -61,30 +61,30 @@ def check(packet: Packet, keys: Iterable[Any], nas: NAS) -> None:
     for key in keys:
         name = _nameOf(key)
         if name not in _IDENTIFYING and name not in _PASSING and name not in changing:
-            raise Refusal(ErrorCause.UNSUPPORTED_ATTRIBUTE, f"attribute {name}")
+            raise RADIUSRefusal(ErrorCause.UNSUPPORTED_ATTRIBUTE, f"attribute {name}")
         if name in changing:
             for octets in packet.octets(name):
                 try:
                     read(name, octets)
                 except ValueError as problem:
-                    raise Refusal(
+                    raise RADIUSRefusal(
                         ErrorCause.INVALID_ATTRIBUTE_VALUE, f"{name}: {problem}"
                     ) from problem
     if any(octets != _FRAMED.to_bytes(4, "big") for octets in packet.octets("Service-Type")):
-        raise Refusal(ErrorCause.UNSUPPORTED_SERVICE, "another Service-Type than Framed")
+        raise RADIUSRefusal(ErrorCause.UNSUPPORTED_SERVICE, "another Service-Type than Framed")
     if changing and not any(packet.octets(name) for name in changing):
-        raise Refusal(ErrorCause.MISSING_ATTRIBUTE, "it changes nothing")
+        raise RADIUSRefusal(ErrorCause.MISSING_ATTRIBUTE, "it changes nothing")
     for octets in packet.octets("NAS-Identifier"):
         if octets != nas.identifier:
-            raise Refusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-Identifier")
+            raise RADIUSRefusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-Identifier")
     # Where none is ours by name, it was enough to reach us.
     ours = [address.packed for address in nas.addresses]
     for octets in packet.octets("NAS-IP-Address"):
         if ours and octets not in ours:
-            raise Refusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-IP-Address")
+            raise RADIUSRefusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-IP-Address")
 
 
-def find(packet: Packet, sessions: Iterable[Session]) -> list[Session]:
+def find(packet: RADIUSPacket, sessions: Iterable[Session]) -> list[Session]:
     """
     Those of C{sessions} that a request means.
 
@@ -99,12 +99,12 @@ def find(packet: Packet, sessions: Iterable[Session]) -> list[Session]:
         for octets in packet.octets(name)
     ]
     if not given:
-        raise Refusal(ErrorCause.MISSING_ATTRIBUTE, "it names no session")
+        raise RADIUSRefusal(ErrorCause.MISSING_ATTRIBUTE, "it names no session")
     found = [
         session for session in sessions if all(judge(session, octets) for judge, octets in given)
     ]
     if not found:
-        raise Refusal(ErrorCause.SESSION_CONTEXT_NOT_FOUND, "there is no such session")
+        raise RADIUSRefusal(ErrorCause.SESSION_CONTEXT_NOT_FOUND, "there is no such session")
     return found
 
 

@@ -7,7 +7,7 @@ The rules:
  - A request of ours has a Message-Authenticator always, as its first attribute (RFC 3579 section
    3.2; draft-ietf-radext-deprecating-radius: it must not stand behind what others may choose).
  - A reply is sure only if its length, its attributes, its identifier, the Response Authenticator
-   and the Message-Authenticator are right; L{Request.reply} makes no other.
+   and the Message-Authenticator are right; L{RADIUSRequest.reply} makes no other.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def lengthOf(octets: bytes) -> int:
     return length
 
 
-class Packet:
+class RADIUSPacket:
     """
     The attributes of a packet, by the names of the dictionary.
 
@@ -154,7 +154,7 @@ def _keyOf(name: str) -> Any:
     return dictionary().attrindex.GetForward(name)
 
 
-class Reply(Packet):
+class Reply(RADIUSPacket):
     """
     A sure reply.
 
@@ -167,7 +167,7 @@ class Reply(Packet):
         """
         @param vector: the Request Authenticator.
         """
-        Packet.__init__(self, packet)
+        RADIUSPacket.__init__(self, packet)
         self._secret = secret
         self._vector = vector
         self.server = server
@@ -213,7 +213,7 @@ def _reveal(name: str, secret: bytes, vector: bytes, hidden: bytes) -> bytes:
     return clear
 
 
-class Request(Packet):
+class RADIUSRequest(RADIUSPacket):
     """
     A request to one server.
     """
@@ -225,7 +225,7 @@ class Request(Packet):
         @param code: L{ACCESS_REQUEST}, L{ACCOUNTING_REQUEST} or L{STATUS_SERVER}.
         """
         make = pyrad.AcctPacket if code == ACCOUNTING_REQUEST else pyrad.AuthPacket
-        Packet.__init__(self, make(code=code, id=0, secret=secret, dict=dictionary()))
+        RADIUSPacket.__init__(self, make(code=code, id=0, secret=secret, dict=dictionary()))
         self._server = server
         self._secret = secret
         if code != ACCOUNTING_REQUEST:

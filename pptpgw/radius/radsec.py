@@ -27,8 +27,8 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger
-from pptpgw.radius.connection import IDENTIFIERS, Asked, Connection
-from pptpgw.radius.packet import Reply, Request
+from pptpgw.radius.connection import IDENTIFIERS, Asked, RADIUSConnection
+from pptpgw.radius.packet import RADIUSRequest, Reply
 from pptpgw.radius.servers import Server
 from pptpgw.radius.tls import endpointFor, reasonOf
 from pptpgw.radius.transport import Fill, ITransport, Unanswered
@@ -71,7 +71,7 @@ class TLSTransport:
         self._limit = min(IDENTIFIERS, server.maxInFlight)
         self._waiting: dict[Asked, None] = {}
         self._connecting: Deferred[Any] | None = None
-        self._connection: Connection | None = None
+        self._connection: RADIUSConnection | None = None
         self._pause = 0.0
         self._notBefore = 0.0
 
@@ -91,7 +91,7 @@ class TLSTransport:
         if self._connection is None and self._connecting is None and now < self._notBefore:
             return fail(Unanswered(f"{self}: no connection, and it is too early for another try"))
         try:
-            request = Request(code, self.server, self._secret)
+            request = RADIUSRequest(code, self.server, self._secret)
             fill(request)
             asked = Asked(self, request, self._timeout)
         except Exception:
@@ -121,7 +121,7 @@ class TLSTransport:
 
     # For its connection and its requests: see L{pptpgw.radius.connection.Owner}
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: RADIUSConnection) -> None:
         """
         The server is who it is meant to be: send what waits.
         """
@@ -131,7 +131,7 @@ class TLSTransport:
         for asked in tuple(self._waiting):
             connection.send(asked)
 
-    def closed(self, connection: Connection, why: str) -> None:
+    def closed(self, connection: RADIUSConnection, why: str) -> None:
         """
         The connection is over, or never came to be.
         """
@@ -175,7 +175,7 @@ class TLSTransport:
 
     def _connect(self) -> None:
         self._connecting = connecting = self._endpoint.connect(
-            Factory.forProtocol(lambda: Connection(self))
+            Factory.forProtocol(lambda: RADIUSConnection(self))
         )
         connecting.addErrback(self._refused)
 

@@ -26,7 +26,7 @@ from pptpgw.radius.dynamic import DynamicAuthorization, DynamicPort
 from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.spool import Spool
-from pptpgw.radius.transport import Service
+from pptpgw.radius.transport import RADIUSService
 from pptpgw.sessions.session import Session
 
 _MEBIBYTE = 1 << 20
@@ -41,7 +41,7 @@ def makeAccounting(
     @param client: asks the servers; None if there are none.
     """
     radius = configuration.radius
-    if not radius.accounting or client is None or not client.serves(Service.ACCOUNTING):
+    if not radius.accounting or client is None or not client.serves(RADIUSService.ACCOUNTING):
         return None
     files = Segments(reactor, Path(radius.spool)) if radius.spool else NoFiles()
     journal = Journal(files, radius.spoolSize * _MEBIBYTE, counters)

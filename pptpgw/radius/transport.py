@@ -11,17 +11,17 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from pptpgw.error import Unavailable
-from pptpgw.radius.packet import Reply, Request
+from pptpgw.radius.packet import RADIUSRequest, Reply
 from pptpgw.radius.servers import Server
 
-Fill = Callable[[Request], None]
+Fill = Callable[[RADIUSRequest], None]
 """
 Puts the attributes into a request that is made for one server. It is called once for each server
 that is asked, since what is hidden under the shared secret is another for each.
 """
 
 
-class Service(Enum):
+class RADIUSService(Enum):
     """
     What a server is asked for.
     """
@@ -69,7 +69,7 @@ class ITransport(Interface):
         """
 
 
-TransportFactory = Callable[[Server, Service], ITransport]
+TransportFactory = Callable[[Server, RADIUSService], ITransport]
 """
 Makes the way to a server. A transport that serves both services on one connection returns the same
 object for both.

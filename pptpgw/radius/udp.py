@@ -32,10 +32,10 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
 from pptpgw.ports.datagram import connectedUDP
-from pptpgw.radius.packet import STATUS_SERVER, NotSure, Reply, Request
+from pptpgw.radius.packet import STATUS_SERVER, NotSure, RADIUSRequest, Reply
 from pptpgw.radius.retransmission import waits
 from pptpgw.radius.servers import Server
-from pptpgw.radius.transport import Fill, Gone, ITransport, Service, Unanswered
+from pptpgw.radius.transport import Fill, Gone, ITransport, RADIUSService, Unanswered
 from pptpgw.timing.timer import cancelled
 
 IDENTIFIERS = 256
@@ -58,7 +58,7 @@ class UDPTransport:
         self,
         reactor: Any,
         server: Server,
-        service: Service,
+        service: RADIUSService,
         timeout: float,
         counters: Counters,
         random: Random | None = None,
@@ -73,7 +73,7 @@ class UDPTransport:
         self.reactor = reactor
         self.address = (
             server.host,
-            server.acctPort if service is Service.ACCOUNTING else server.authPort,
+            server.acctPort if service is RADIUSService.ACCOUNTING else server.authPort,
         )
         self._secret = server.sharedSecret()
         self._timeout = timeout
@@ -94,7 +94,7 @@ class UDPTransport:
         See L{ITransport.ask}.
         """
         try:
-            request = Request(code, self.server, self._secret)
+            request = RADIUSRequest(code, self.server, self._secret)
             fill(request)
             port = self._portWithPlace()
             return _Asked(port, request, self._waits(code)).result
@@ -235,7 +235,7 @@ class _Asked:
     @ivar result: fires with its reply.
     """
 
-    def __init__(self, port: _Port, request: Request, waits: Iterator[float]) -> None:
+    def __init__(self, port: _Port, request: RADIUSRequest, waits: Iterator[float]) -> None:
         identifier = port.identifiers[0]
         self._octets = request.encode(identifier)
         port.identifiers.popleft()

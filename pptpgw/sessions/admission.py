@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.sessions import hours
 from pptpgw.sessions.places import Known, Places
@@ -95,7 +95,7 @@ class Admission(Generic[C]):
     The calls of now, counted.
     """
 
-    def __init__(self, limits: Limits, seconds: Callable[[], float], known: Known) -> None:
+    def __init__(self, limits: LimitsSection, seconds: Callable[[], float], known: Known) -> None:
         """
         @param seconds: the monotonic time, in seconds.
         @param known: the sources for which half of the places are kept.

@@ -21,7 +21,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.error import ConfigurationError
 from pptpgw.sessions import hours
 from pptpgw.sessions.cause import Cause, Termination
@@ -46,7 +46,7 @@ class SessionLimits(SessionObserver):
     """
 
     def __init__(
-        self, clock: IReactorTime, limits: Limits, now: Callable[[], float] = time
+        self, clock: IReactorTime, limits: LimitsSection, now: Callable[[], float] = time
     ) -> None:
         """
         @param now: gives the time of day, in seconds since 1970, for the hours.
@@ -87,7 +87,7 @@ class _Watch:
     __slots__ = ("_clock", "_heard", "_limits", "_now", "_packets", "_session", "_timer")
 
     def __init__(
-        self, session: Session, clock: IReactorTime, limits: Limits, now: Callable[[], float]
+        self, session: Session, clock: IReactorTime, limits: LimitsSection, now: Callable[[], float]
     ) -> None:
         self._session = session
         self._clock = clock

@@ -38,7 +38,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.error import Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant
 
@@ -146,7 +146,7 @@ class Lockout:
     Wraps the judging of claims: it refuses claims during a lockout, and counts false ones.
     """
 
-    def __init__(self, clock: IReactorTime, limits: Limits, told: Told) -> None:
+    def __init__(self, clock: IReactorTime, limits: LimitsSection, told: Told) -> None:
         """
         @param told: called when a user or a source is locked out.
         """

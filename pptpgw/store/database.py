@@ -114,7 +114,7 @@ class _Connection(adbapi.Connection):
             self._pool.disconnect(connection)
 
 
-class _Pool(adbapi.ConnectionPool):
+class _Threads(adbapi.ConnectionPool):
     """
     The threads, each with its connection.
     """
@@ -160,7 +160,7 @@ class _Pool(adbapi.ConnectionPool):
 
 
 # adbapi has no types.
-_makePool: Any = _Pool
+_makePool: Any = _Threads
 
 
 class _BeforeCommit(Exception):

@@ -44,7 +44,7 @@ class NoAnswer(psycopg.OperationalError):
     """
 
 
-class Connection(psycopg.Connection[tuple[object, ...]]):
+class PostgreSQLConnection(psycopg.Connection[tuple[object, ...]]):
     """
     A connection that doesn't wait for ever.
 
@@ -89,13 +89,13 @@ def check(url: str) -> None:
         )
 
 
-def connect(url: str, seconds: float) -> Connection:
+def connect(url: str, seconds: float) -> PostgreSQLConnection:
     """
     Connect to the database at C{url}.
 
     @param seconds: how long to wait for the connection, and for locks.
     """
-    connection = Connection.connect(
+    connection = PostgreSQLConnection.connect(
         url,
         connect_timeout=round(seconds),
         tcp_user_timeout=round(seconds * 1000),
@@ -112,7 +112,7 @@ def connect(url: str, seconds: float) -> Connection:
     return connection
 
 
-def isCurrent(connection: Connection) -> bool:
+def isCurrent(connection: PostgreSQLConnection) -> bool:
     """
     Whether C{connection} still leads to its database. It always does, as it fails otherwise.
     """

@@ -46,7 +46,7 @@ class File:
         self.used = False
 
 
-class Connection(sqlite3.Connection):
+class SQLiteConnection(sqlite3.Connection):
     """
     A connection that can tell whether its file was replaced.
 
@@ -96,7 +96,7 @@ def check(path: Path) -> None:
         raise StoreError(fault)
 
 
-def connect(file: File, seconds: float) -> Connection:
+def connect(file: File, seconds: float) -> SQLiteConnection:
     """
     Open the database in a file.
 
@@ -127,7 +127,7 @@ def connect(file: File, seconds: float) -> Connection:
             timeout=seconds,
             isolation_level=None,
             check_same_thread=False,
-            factory=Connection,
+            factory=SQLiteConnection,
         )
         try:
             _useWAL(connection, seconds)
@@ -169,7 +169,7 @@ def backup(path: Path, copy: Path) -> None:
         growing.unlink(missing_ok=True)
 
 
-def isCurrent(connection: Connection) -> bool:
+def isCurrent(connection: SQLiteConnection) -> bool:
     """
     Whether the file of C{connection} is still in its place.
     """

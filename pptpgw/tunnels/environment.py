@@ -9,7 +9,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from pptpgw.config.section import Listen
+from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ICallTaker, IEnvironment, ITunnelEnvironment
 from pptpgw.log import Quota
@@ -24,7 +24,7 @@ class TunnelEnvironment:
     """
 
     reactor: Any
-    listen: Listen
+    listen: ListenSection
     calls: ICallTaker
     counters: Counters
     quota: Quota

@@ -32,7 +32,7 @@ from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import Accounts
+from pptpgw.config.section import AccountsSection
 from pptpgw.error import ConfigurationError, PPTPGWError, Refused
 from pptpgw.interfaces import (
     Claim,
@@ -75,7 +75,9 @@ def configuration(folder: Path) -> Configuration:
     """
     One whose store is in C{folder}.
     """
-    return Configuration(accounts=Accounts(f"sqlite:{folder}/accounts.sqlite", f"{folder}/key"))
+    return Configuration(
+        accounts=AccountsSection(f"sqlite:{folder}/accounts.sqlite", f"{folder}/key")
+    )
 
 
 @pytest.fixture

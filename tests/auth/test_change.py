@@ -188,16 +188,16 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
     assert isinstance(challenge, chap.Challenge)
     ntResponse = mschap.generateNTResponse(challenge.value, CHALLENGE, b"bob", ntHash(OLD))
     value = chap.MSCHAPV2Response(CHALLENGE, ntResponse).encode()
-    exchange.received(chap.Response(challenge.identifier, value, b"bob").encode())
+    exchange.received(chap.CHAPResponse(challenge.identifier, value, b"bob").encode())
     failure = chap.decode(await packets.get())
-    assert isinstance(failure, chap.Failure)
+    assert isinstance(failure, chap.CHAPFailure)
     message = chap.FailureMessage.decode(failure.message)
     assert (message.error, message.retry, message.version) == (648, False, 3)
     number = (failure.identifier + 1) & 0xFF
     octets = changePassword(number, message.challenge, b"bob", OLD, NEW.encode("utf-16-le"))
     exchange.received(octets)
     success = chap.decode(await packets.get())
-    assert isinstance(success, chap.Success) and success.identifier == number
+    assert isinstance(success, chap.CHAPSuccess) and success.identifier == number
     packet = chap.decode(octets)
     assert isinstance(packet, chap.ChangePassword)
     hashed = mschap.challengeHash(packet.peerChallenge, message.challenge, b"bob")

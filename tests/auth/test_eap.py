@@ -420,9 +420,9 @@ class TestCalls:
     @pytest.mark.parametrize(
         "packet",
         [
-            eap.Response(1, eap.MD5_CHALLENGE, b"\x10" + bytes(16) + b"x" * 1200).encode(),
-            eap.Request(1, eap.IDENTITY).encode(),
-            eap.Success(1).encode(),
+            eap.EAPResponse(1, eap.MD5_CHALLENGE, b"\x10" + bytes(16) + b"x" * 1200).encode(),
+            eap.EAPRequest(1, eap.IDENTITY).encode(),
+            eap.EAPSuccess(1).encode(),
             b"\1\1\0\xff\4" + b"x" * 300,
         ],
         ids=["a Response", "a Request", "a Success", "cut off"],

@@ -24,15 +24,15 @@ from pptpgw.datapath.channel import Channel
 from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
-from pptpgw.networks.ethernet.plugin import Bridge, BridgedSession, BridgeFactory
+from pptpgw.networks.ethernet.plugin import BridgedSession, BridgeFactory, BridgeSection
 from pptpgw.networks.generic.control import GenericSettings, protocolFor
 from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.networks.ipx import wire as ipx
 from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
-from pptpgw.networks.ipx.plugin import IPX, IPXFactory
+from pptpgw.networks.ipx.plugin import IPXFactory, IPXSection
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
-from pptpgw.networks.mpls.plugin import MPLS, MPLSFactory
+from pptpgw.networks.mpls.plugin import MPLSFactory, MPLSSection
 from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
@@ -229,7 +229,7 @@ class EthernetCase(Case):
     headers = wire.HEADER_OCTETS + wire.FRAME_HEADER + 28
 
     def open(self, server: Server) -> None:
-        settings = Bridge(interface=TAP)
+        settings = BridgeSection(interface=TAP)
         network = BridgeFactory().makeNetwork(settings, server.environment)
         network.start()
         run(
@@ -264,7 +264,7 @@ class MPLSCase(Case):
 
     def open(self, server: Server) -> None:
         addresses = IPv4Address("10.77.0.10"), IPv4Address("10.77.0.11")
-        settings = MPLS(routes=((100, 200, addresses[1]),))
+        settings = MPLSSection(routes=((100, 200, addresses[1]),))
         network = MPLSFactory().makeNetwork(settings, server.environment)
         network.start()
         for address, channel in zip(addresses, (server.first, server.second), strict=True):
@@ -285,7 +285,7 @@ class MPLSCase(Case):
             network.protocolOpened(session, protocol)
 
     def packet(self, size: int) -> tuple[int, bytes]:
-        stack = mpls.encode([mpls.Entry(100)], b"")
+        stack = mpls.encode([mpls.LabelStackEntry(100)], b"")
         return 0x0281, stack + bytes(size - len(stack))
 
 
@@ -297,7 +297,7 @@ class IPXCase(Case):
     name = "IPX"
 
     def open(self, server: Server) -> None:
-        network = IPXFactory().makeNetwork(IPX(), server.environment)
+        network = IPXFactory().makeNetwork(IPXSection(), server.environment)
         network.start()
         self._peers = []
         for channel in (server.first, server.second):
@@ -306,7 +306,9 @@ class IPXCase(Case):
             self._peers.append(peer)
 
     def packet(self, size: int) -> tuple[int, bytes]:
-        source, destination = (ipx.Address(peer.network, peer.node, 0x4000) for peer in self._peers)
+        source, destination = (
+            ipx.IPXAddress(peer.network, peer.node, 0x4000) for peer in self._peers
+        )
         empty = ipx.encodePacket(ipx.UNKNOWN, destination, source, b"")
         data = bytes(size - len(empty))
         return 0x002B, ipx.encodePacket(ipx.UNKNOWN, destination, source, data)

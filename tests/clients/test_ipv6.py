@@ -61,10 +61,10 @@ def test_windows(start: StartGateway) -> None:
     assert message.type == ROUTER_ADVERTISEMENT
     prefix = IPv6Network("fc00:0:1:1::/64")
     assert prefix.network_address.packed in message.body
-    looking = ipv6.Message(NEIGHBOR_SOLICITATION, 0, bytes(4) + windows.packed)
+    looking = ipv6.ICMPv6Message(NEIGHBOR_SOLICITATION, 0, bytes(4) + windows.packed)
     tunnel.sayPacket(ipv6.encodeMessage(ipv6.UNSPECIFIED, solicitedNode(windows), looking), IPV6)
     tunnel.assertSilent()
-    solicitation = ipv6.Message(ROUTER_SOLICITATION, 0, bytes(4))
+    solicitation = ipv6.ICMPv6Message(ROUTER_SOLICITATION, 0, bytes(4))
     tunnel.sayPacket(ipv6.encodeMessage(windows, ipv6.ALL_ROUTERS, solicitation), IPV6)
     answer = ipv6.decode(tunnel.hearPacket(IPV6))
     assert (answer.destination, ipv6.decodeMessage(answer)) == (windows, message)

@@ -22,8 +22,8 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork
-from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
-from pptpgw.networks.ipv6.plugin import IPv6, IPv6Sessions
+from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.pool import AddressPool
@@ -123,11 +123,11 @@ class World:
         self.tun = MemoryTUN()
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         self.callIDs = CallIDs(self.clock)
-        ipv4 = IPv4(dns=(IPv4Address("10.77.0.53"),))
+        ipv4 = IPv4Section(dns=(IPv4Address("10.77.0.53"),))
         environment = Environment(self.clock, settings.mru, None, Counters())
         networks: dict[str, INetwork] = {"ipv4": IPv4Network(ipv4, environment, self.pool)}
         if ipv6:
-            networks["ipv6"] = IPv6Sessions(IPv6(), environment)
+            networks["ipv6"] = IPv6Sessions(IPv6Section(), environment)
         self.gateway = Gateway(
             self.clock,
             settings,

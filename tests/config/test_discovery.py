@@ -288,7 +288,7 @@ def test_ofTwoVersionsThatCountsWhichPythonWouldImport(site: Site) -> None:
 
 def test_aBuiltInEntryPointStaysBeforeOthers(site: Site) -> None:
     site.install("pptpgw-ipv4", {"mine.py": "raise OSError"}, "ipv4 = mine:x", "pptpgw.network")
-    assert find(INetworkFactory, "ipv4").settings is plugin.IPv4
+    assert find(INetworkFactory, "ipv4").settings is plugin.IPv4Section
     [warning] = site.warnings
     assert warning == (
         f'the network protocol "ipv4" of pptpgw-ipv4 1.0 is left out: pptpgw {__version__} has one'
@@ -369,7 +369,7 @@ def test_whatTheInstallationLacksOfTheSourceIsToldHowToHave(site: Site) -> None:
 
 
 def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, IPlugged, discovery.Kind("plug", "--plug", "pptpgw.plug"))
+    monkeypatch.setitem(KINDS, IPlugged, discovery.PluginKind("plug", "--plug", "pptpgw.plug"))
     with pytest.raises(
         ConfigurationError, match=r'^--plug: no plug is called "x": none is installed$'
     ):

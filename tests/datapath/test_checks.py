@@ -45,7 +45,7 @@ class Fixture:
         self.sent: list[bytes] = []
         self.delivered: list[bytes] = []
         self.local: list[bytes] = []
-        self.network = module.IPv6(
+        self.network = module.OpenIPv6(
             0x57,
             Attachment(addresses, 1400, receive, self.local.append if local else None),
             self,
@@ -56,7 +56,7 @@ class Fixture:
             Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT)),
         )
 
-    def transmit(self, network: module.Network, packet: bytes) -> None:
+    def transmit(self, network: module.OpenProtocol, packet: bytes) -> None:
         self.sent.append(packet)
 
     def arrive(self, *packets: Any) -> None:

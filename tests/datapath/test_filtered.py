@@ -40,7 +40,7 @@ class Fixture:
         )
         self.network = self.path.networkOpened(self, protocol, self.attachment)
 
-    def transmit(self, network: network.Network, packet: bytes) -> None:
+    def transmit(self, network: network.OpenProtocol, packet: bytes) -> None:
         self.sent.append(packet)
 
 
@@ -93,7 +93,7 @@ def test_unfilteredIsAsEver() -> None:
     """
     A session without a gate has nothing to do with any of this.
     """
-    assert type(Fixture(IPV4, None).network) is network.IPv4
-    assert type(Fixture(IPV6, None).network) is network.IPv6
+    assert type(Fixture(IPV4, None).network) is network.OpenIPv4
+    assert type(Fixture(IPV6, None).network) is network.OpenIPv6
     assert type(Fixture(IPV4, Gate(None)).network) is FilteredIPv4
     assert type(Fixture(IPV6, Gate(None)).network) is FilteredIPv6

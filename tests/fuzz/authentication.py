@@ -108,7 +108,7 @@ class _Judge:
     async def _converse(self, credentials: Any) -> Grant:
         for _ in range(4):
             content = self.reader.chunk()
-            request = eap.Request(self.reader.number(), eap.Method(77), content).encode()
+            request = eap.EAPRequest(self.reader.number(), eap.Method(77), content).encode()
             await credentials.converse(request if self.reader.number() & 7 else content)
         return await self.verdict(self.reader.number())
 

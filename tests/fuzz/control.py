@@ -10,7 +10,7 @@ from __future__ import annotations
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
 from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.message import (
     CONTROL_MESSAGE,
     LONGEST,
@@ -26,7 +26,7 @@ _HEADER = 12
 _SIZES = {kind.messageType: len(encode(kind())) for kind in MESSAGES}
 
 
-def control(role: Role, state: State) -> Target:
+def control(role: Role, state: ConnectionState) -> Target:
     """
     The target that begins in C{state}.
     """
@@ -117,12 +117,12 @@ def _act(bench: Bench, reader: Reader, undecided: list[Call], took: list[Call]) 
 
 
 TARGETS: dict[str, Target] = {
-    "pac-idle": control(Role.PAC, State.IDLE),
-    "pac-established": control(Role.PAC, State.ESTABLISHED),
-    "pac-stopping": control(Role.PAC, State.WAIT_STOP_REPLY),
-    "pns-waiting": control(Role.PNS, State.IDLE),
-    "pns-established": control(Role.PNS, State.ESTABLISHED),
-    "pns-stopping": control(Role.PNS, State.WAIT_STOP_REPLY),
+    "pac-idle": control(Role.PAC, ConnectionState.IDLE),
+    "pac-established": control(Role.PAC, ConnectionState.ESTABLISHED),
+    "pac-stopping": control(Role.PAC, ConnectionState.WAIT_STOP_REPLY),
+    "pns-waiting": control(Role.PNS, ConnectionState.IDLE),
+    "pns-established": control(Role.PNS, ConnectionState.ESTABLISHED),
+    "pns-stopping": control(Role.PNS, ConnectionState.WAIT_STOP_REPLY),
 }
 """
 Targets by name.

@@ -170,7 +170,7 @@ def _icmp(octets: bytes) -> None:
     """
     reader = Reader(octets)
     source = IPv6Address(reader.choose((_SOURCE.packed, bytes(16))))
-    message = ipv6.Message(reader.number(), reader.number(), reader.rest())
+    message = ipv6.ICMPv6Message(reader.number(), reader.number(), reader.rest())
     packet = ipv6.decode(ipv6.encodeMessage(source, _DESTINATION, message))
     assert ipv6.decodeMessage(packet) == message
     for check in (neighbor.checkRouterSolicitation, neighbor.neighborSolicited):
@@ -188,7 +188,7 @@ def _datagram(octets: bytes) -> None:
     datagram = ipv6.Datagram(reader.number(2), reader.number(2), reader.rest())
     packet = ipv6.decode(ipv6.encodeDatagram(_SOURCE, _DESTINATION, datagram))
     assert ipv6.decodeDatagram(packet) == datagram
-    made = ipv6.Packet(_SOURCE, _DESTINATION, ipv6.UDP, octets)
+    made = ipv6.IPv6Packet(_SOURCE, _DESTINATION, ipv6.UDP, octets)
     decoder(lambda _: ipv6.decodeDatagram(made))(octets)
 
 

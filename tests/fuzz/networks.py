@@ -14,8 +14,8 @@ from pptpgw.networks.ipv6.lease import MAX_PREFIXES
 from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     AddressAssociation,
-    Message,
-    MessageType,
+    DHCPv6Message,
+    DHCPv6MessageType,
     Prefix,
     PrefixAssociation,
     TemporaryAssociation,
@@ -23,8 +23,8 @@ from pptpgw.networks.ipv6.wire.dhcpv6 import (
 )
 from pptpgw.networks.ipv6.wire.dhcpv6option import (
     ClientID,
+    DHCPv6Option,
     ElapsedTime,
-    Option,
     OptionRequest,
     RapidCommit,
     ServerID,
@@ -43,7 +43,7 @@ Messages of an input, at most.
 
 _NETWORKS = (0, 0x77000000, 0x12345678)
 _PLACES = tuple(
-    wire.Address(network, node, socket)
+    wire.IPXAddress(network, node, socket)
     for network in _NETWORKS
     for node in (wire.ALL_NODES, bytes.fromhex(dosbox.CALLER), bytes.fromhex(dosbox.GATEWAY))
     for socket in (0x453, 0x452, 0x455, 0x869B, wire.ECHO_SOCKET)
@@ -57,7 +57,7 @@ def _message(reader: Reader) -> bytes:
     kind = reader.number()
     if kind >= 0xE0:
         return reader.chunk()
-    options: list[Option] = []
+    options: list[DHCPv6Option] = []
     form = reader.number()
     if not form & 1:
         options.append(ClientID(b"\0\3\0\1" + bytes((reader.number() & 3,)) * 6))
@@ -71,12 +71,12 @@ def _message(reader: Reader) -> bytes:
         options.append(ElapsedTime(reader.number(2)))
     for _ in range(form >> 5):
         options.append(_association(reader))
-    types = tuple(MessageType)
-    encoded = Message(types[kind % len(types)], reader.number(3), tuple(options)).encode()
+    types = tuple(DHCPv6MessageType)
+    encoded = DHCPv6Message(types[kind % len(types)], reader.number(3), tuple(options)).encode()
     return encoded + (reader.chunk() if form & 1 else b"")
 
 
-def _association(reader: Reader) -> Option:
+def _association(reader: Reader) -> DHCPv6Option:
     """
     An association, of which each kind may hold what the server has lent, or would never lend.
     """
@@ -136,7 +136,7 @@ def _dosbox(octets: bytes) -> None:
             elif kind < 0xC0:
                 data = reader.chunk()
                 destination = reader.choose(_PLACES)
-                source = wire.Address(reader.choose(_NETWORKS), world.port._nodeOf(host), 0x453)
+                source = wire.IPXAddress(reader.choose(_NETWORKS), world.port._nodeOf(host), 0x453)
                 packet = wire.encodePacket(reader.number() & 0x15, destination, source, data)
                 world.port.datagramReceived(packet, host)
             else:

@@ -31,7 +31,7 @@ from pptpgw.radius.packet import (
     DISCONNECT_REQUEST,
     HEADER_OCTETS,
     MAXIMUM_OCTETS,
-    Request,
+    RADIUSRequest,
     decode,
     dictionary,
 )
@@ -95,7 +95,7 @@ def _reply(octets: bytes) -> None:
     """
     A datagram as it is, and with the Response Authenticator that makes it a reply.
     """
-    request = Request(ACCESS_REQUEST, RELAXED, SECRET)
+    request = RADIUSRequest(ACCESS_REQUEST, RELAXED, SECRET)
     request.add("User-Name", "vera")
     asked = request.encode(7)
     decoder(request.reply)(octets)
@@ -229,7 +229,7 @@ def _name(octets: bytes) -> None:
     """
     The name that a server has for a user.
     """
-    request = Request(ACCESS_REQUEST, RELAXED, SECRET)
+    request = RADIUSRequest(ACCESS_REQUEST, RELAXED, SECRET)
     asked = request.encode(7)
     name = octets[:_LONGEST]
     attribute = bytes((1, len(name) + 2)) + name

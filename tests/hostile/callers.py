@@ -16,9 +16,9 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.configuration import parse
 from pptpgw.counting.bucket import Bucket
-from pptpgw.datapath.checks import FAILURE_LIMIT, Network
+from pptpgw.datapath.checks import FAILURE_LIMIT, OpenProtocol
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.demo.probe import PROBES, GenericProbe, Probe
+from pptpgw.demo.probe import PROBES, GenericProbe, NetworkProbe
 from pptpgw.demo.probe import Receive as Take
 from pptpgw.interfaces import (
     Attachment,
@@ -144,7 +144,7 @@ class Caller:
         channel: Any = self.call.channel
         if channel is not None:
             failures = Bucket(lambda: 0.0, FAILURE_LIMIT)
-            network = Network(number, Attachment(), channel, lambda packet: None, failures)
+            network = OpenProtocol(number, Attachment(), channel, lambda packet: None, failures)
             network.prefix = b"\xff\x03" + network.field
             channel.transmit(network, packet)
 
@@ -162,7 +162,7 @@ class Caller:
             end.connectionLost("cut")
 
 
-def declaredProbe(declaration: Declaration) -> type[Probe]:
+def declaredProbe(declaration: Declaration) -> type[NetworkProbe]:
     """
     A probe of a declared protocol.
     """
@@ -179,7 +179,7 @@ def declaredProbe(declaration: Declaration) -> type[Probe]:
 
 
 CONTROLLER = parse(CONFIGURATION, "x.toml").network.generic[0]
-KINDS: tuple[type[Probe], ...] = (
+KINDS: tuple[type[NetworkProbe], ...] = (
     *PROBES,
     *(declaredProbe(shipped()[name]) for name in ("netbios", "osi", "decnet", "vines", "xns")),
     declaredProbe(CONTROLLER),

@@ -88,9 +88,9 @@ CALLS = 64
 
 LIMITS = {
     "Switch._where": 2 * 96,
-    "Table._entries": 2 * 1024,
-    "Table._told": 2 * CALLS,
-    "Router._stations": CALLS,
+    "RoutingTable._entries": 2 * 1024,
+    "RoutingTable._told": 2 * CALLS,
+    "IPXRouter._stations": CALLS,
     "PrefixPool._freed": 2 * 1024,
 }
 """

@@ -22,12 +22,14 @@ NODE = bytes.fromhex("f20000000bad")
 _CLIENT = dhcpv6option.ClientID(bytes.fromhex("00030001020000000001"))
 
 
-def dhcp(kind: dhcpv6.MessageType, *options: dhcpv6option.Option, client: int = 1) -> bytes:
+def dhcp(
+    kind: dhcpv6.DHCPv6MessageType, *options: dhcpv6option.DHCPv6Option, client: int = 1
+) -> bytes:
     """
     A DHCPv6 message, in its packet.
     """
     who = dhcpv6option.ClientID(b"\x00\x03\x00\x01" + client.to_bytes(6, "big"))
-    message = dhcpv6.Message(kind, 7, (who, *options)).encode()
+    message = dhcpv6.DHCPv6Message(kind, 7, (who, *options)).encode()
     datagram = ipv6.Datagram(dhcpv6.CLIENT_PORT, dhcpv6.SERVER_PORT, message)
     return ipv6.encodeDatagram(HERE, dhcpv6.ALL_SERVERS, datagram, hopLimit=1)
 
@@ -38,7 +40,7 @@ def solicit(client: int = 1, rapid: bool = False) -> bytes:
     """
     more = (dhcpv6option.RapidCommit(),) if rapid else ()
     return dhcp(
-        dhcpv6.MessageType.SOLICIT,
+        dhcpv6.DHCPv6MessageType.SOLICIT,
         *more,
         dhcpv6.AddressAssociation(1),
         *(dhcpv6.PrefixAssociation(number) for number in range(8)),
@@ -52,7 +54,7 @@ def icmp(
     """
     An ICMPv6 message.
     """
-    return ipv6.encodeMessage(source, destination, ipv6.Message(kind, 0, body))
+    return ipv6.encodeMessage(source, destination, ipv6.ICMPv6Message(kind, 0, body))
 
 
 def ipv4(source: bytes, destination: bytes = bytes((10, 77, 1, 1)), size: int = 60) -> bytes:
@@ -93,8 +95,8 @@ def ipxPacket(
     """
     return ipx.encodePacket(
         kind,
-        ipx.Address(network, node, socket),
-        ipx.Address(sourceNetwork, source, 0x4000),
+        ipx.IPXAddress(network, node, socket),
+        ipx.IPXAddress(sourceNetwork, source, 0x4000),
         data,
     )
 
@@ -112,7 +114,7 @@ def sap(first: int, count: int = 7) -> bytes:
     A response of SAP, with servers whose names are numbers.
     """
     services = [
-        ipx.Service(4, b"%d" % number, ipx.Address(number + 1, NODE, 0x451), 1)
+        ipx.IPXService(4, b"%d" % number, ipx.IPXAddress(number + 1, NODE, 0x451), 1)
         for number in range(first, first + count)
     ]
     data = ipx.encodeSAP(ipx.SAPResponse(ipx.RESPONSE, tuple(services)))
@@ -139,11 +141,11 @@ VALID: tuple[tuple[int, bytes], ...] = (
     (ppp.IPV6, icmp(ipv6.PACKET_TOO_BIG, bytes(60), IPv6Address("fc00:0:1:1::1"))),
     (ppp.IPV6, solicit()),
     (ppp.IPV6, solicit(2, rapid=True)),
-    (ppp.IPV6, dhcp(dhcpv6.MessageType.INFORMATION_REQUEST)),
+    (ppp.IPV6, dhcp(dhcpv6.DHCPv6MessageType.INFORMATION_REQUEST)),
     (
         ppp.IPV6,
         dhcp(
-            dhcpv6.MessageType.REBIND,
+            dhcpv6.DHCPv6MessageType.REBIND,
             dhcpv6.PrefixAssociation(1, (dhcpv6.Prefix(IPv6Network("fc00:1::/56")),)),
         ),
     ),
@@ -152,10 +154,10 @@ VALID: tuple[tuple[int, bytes], ...] = (
     (ppp.BRIDGE, wire.encode(frame(kind=b"\x81\x00"))),
     (ppp.BRIDGE, wire.encode(bpdu(), control=True)),
     (ppp.SPANNING_TREE_8021D, bytes(35)),
-    (ppp.MPLS, mpls.encode([mpls.Entry(100)], b"under")),
-    (ppp.MPLS, mpls.encode([mpls.Entry(100, ttl=1), mpls.Entry(3)], b"under")),
-    (ppp.MPLS, mpls.encode([mpls.Entry(one) for one in range(20)], b"")),
-    (ppp.MPLS_MULTICAST, mpls.encode([mpls.Entry(100)], b"under")),
+    (ppp.MPLS, mpls.encode([mpls.LabelStackEntry(100)], b"under")),
+    (ppp.MPLS, mpls.encode([mpls.LabelStackEntry(100, ttl=1), mpls.LabelStackEntry(3)], b"under")),
+    (ppp.MPLS, mpls.encode([mpls.LabelStackEntry(one) for one in range(20)], b"")),
+    (ppp.MPLS_MULTICAST, mpls.encode([mpls.LabelStackEntry(100)], b"under")),
     (ppp.IPX, ipxPacket()),
     (ppp.IPX, ipxPacket(ipx.NETBIOS, socket=0x455, data=bytes(40))),
     (ppp.IPX, rip(ipx.REQUEST, ipx.ALL_NETWORKS)),

@@ -175,7 +175,7 @@ def test_leases(plain: World) -> None:
         for number, prefix in enumerate(lent)
     )
     tap = Tap(plain, eve.caller.address)
-    kinds = dhcpv6.MessageType
+    kinds = dhcpv6.DHCPv6MessageType
     for kind in (kinds.RENEW, kinds.RELEASE, kinds.DECLINE, kinds.REBIND, kinds.REQUEST):
         more = () if kind is kinds.REBIND else (duid,)
         eve.do_send((ppp.IPV6, packets.dhcp(kind, *more, *named)), 1)
@@ -277,7 +277,7 @@ def test_oneOfEach(plain: World) -> None:
     session = eve.caller.session
     assert len(session.networks) == len(CONTROLS)
     again = containers(plain.gateway)
-    for name in ("Switch._ports", "Router._stations", "Hub.members", "GREChannel._networks"):
+    for name in ("Switch._ports", "IPXRouter._stations", "Hub.members", "GREChannel._networks"):
         assert again[name] == once[name] > 0
     assert again["RouteTable.exact"] == once["RouteTable.exact"]
 
@@ -303,7 +303,7 @@ def test_nothingPassesInClear(world: World) -> None:
     bodies = (
         packets.ipv4(own.network_address.packed),
         wire.encode(packets.frame()),
-        mpls.encode([mpls.Entry(100)], b"hostile"),
+        mpls.encode([mpls.LabelStackEntry(100)], b"hostile"),
         packets.ipxPacket(source=eve.caller.protocol("ipx").peerNode),
         packets.icmp(133, bytes(4)),
     )

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock, deferLater
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
 from pptpgw.networks.ethernet.plugin import BridgedSession
@@ -169,7 +169,7 @@ def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
         stay(caller)
         forget(caller)
 
-    for _ in range(2 * Limits().maxFailures):
+    for _ in range(2 * LimitsSection().maxFailures):
         caller = Caller(world, b"stranger", ipv4(world))
         world.rest(9)
         caller.drop()

@@ -14,7 +14,7 @@ from pptpgw.networks.generic import hub
 from pptpgw.networks.ipv6 import advertisement, dhcpv6
 from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.networks.ipv6.wire import ipv6, neighbor
-from pptpgw.networks.ipv6.wire.dhcpv6 import MessageType
+from pptpgw.networks.ipv6.wire.dhcpv6 import DHCPv6MessageType
 from pptpgw.networks.ipx import router, routing, table
 from pptpgw.networks.ipx import wire as ipx
 from pptpgw.ppp.link import OPENINGS
@@ -154,7 +154,7 @@ def test_routesOfIPX(world: World) -> None:
     flood.send(ppp.IPX, told)
     flood.send(ppp.IPX, lambda one: _from(source, packets.sap(one * 7)))
     sizes = containers(world.gateway)
-    assert sizes["Table._entries"] == 2 * table.LIMIT
+    assert sizes["RoutingTable._entries"] == 2 * table.LIMIT
     world.rest(20)
     asker, flood.sender = flood.sender, flood.listeners.pop()
     flood.listeners.append(asker)
@@ -194,7 +194,7 @@ def test_aHub(world: World) -> None:
         (packets.icmp(neighbor.ROUTER_SOLICITATION, bytes(4)), advertisement.SOLICITED_LIMIT),
         (packets.icmp(ipv6.ECHO_REQUEST, bytes(1000)), advertisement.LIMIT),
         (packets.solicit(rapid=True), dhcpv6.MAX_MESSAGES),
-        (packets.dhcp(MessageType.INFORMATION_REQUEST), dhcpv6.MAX_MESSAGES),
+        (packets.dhcp(DHCPv6MessageType.INFORMATION_REQUEST), dhcpv6.MAX_MESSAGES),
     ),
 )
 def test_theRouterOfALink(world: World, packet: bytes, limit: int) -> None:

@@ -12,8 +12,8 @@ from struct import pack
 from pptpgw.ports.rtnetlink import (
     HEADER,
     UP,
-    Link,
-    Message,
+    KernelLink,
+    NetlinkMessageType,
     options,
     readAddress,
     readLink,
@@ -44,10 +44,10 @@ class MemoryKernel:
         self.code = code
         self.opened = 0
         self.links = {
-            "pptp0": Link(5, "pptp0", False, 0, "tun"),
-            "tap0": Link(6, "tap0", False, 0, "tun"),
-            "br0": Link(9, "br0", True, 0, "bridge"),
-            "eth0": Link(3, "eth0", True, 0, ""),
+            "pptp0": KernelLink(5, "pptp0", False, 0, "tun"),
+            "tap0": KernelLink(6, "tap0", False, 0, "tun"),
+            "br0": KernelLink(9, "br0", True, 0, "bridge"),
+            "eth0": KernelLink(3, "eth0", True, 0, ""),
         }
         self.routes: set[str] = set()
 
@@ -55,7 +55,7 @@ class MemoryKernel:
         self.opened += 1
         return self
 
-    def link(self, name: str) -> Link | None:
+    def link(self, name: str) -> KernelLink | None:
         return self.links.get(name)
 
     def ask(self, requests: Sequence[bytes]) -> list[int]:
@@ -84,8 +84,8 @@ def describe(kind: int, body: bytes) -> str:
     """
     A request in words.
     """
-    match Message(kind):
-        case Message.NEW_LINK:
+    match NetlinkMessageType(kind):
+        case NetlinkMessageType.NEW_LINK:
             index, found = readLink(body).index, options(body[16:])
             words = [f"link set {index}"]
             if MTU in found:
@@ -95,13 +95,13 @@ def describe(kind: int, body: bytes) -> str:
             if MASTER in found:
                 words.append(f"master {int.from_bytes(found[MASTER], 'little')}")
             return " ".join([*words, *["up"] * readLink(body).up])
-        case Message.NEW_ADDRESS | Message.DELETE_ADDRESS:
+        case NetlinkMessageType.NEW_ADDRESS | NetlinkMessageType.DELETE_ADDRESS:
             index, packed = readAddress(body)
-            verb = "add" if kind == Message.NEW_ADDRESS else "del"
+            verb = "add" if kind == NetlinkMessageType.NEW_ADDRESS else "del"
             return f"addr {verb} {ip_address(packed)}/{body[1]} dev {index}"
-        case Message.NEW_ROUTE | Message.DELETE_ROUTE:
+        case NetlinkMessageType.NEW_ROUTE | NetlinkMessageType.DELETE_ROUTE:
             index, packed, length = readRoute(body)
-            verb = "add" if kind == Message.NEW_ROUTE else "del"
+            verb = "add" if kind == NetlinkMessageType.NEW_ROUTE else "del"
             network = (IPv4Network if len(packed) == 4 else IPv6Network)((packed, length))
             return f"route {verb} {network} dev {index}"
         case _:

@@ -27,7 +27,7 @@ globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStan
 assert mppe.Decryptor is mppe.PythonDecryptor and mppe.Encryptor is mppe.PythonEncryptor
 assert mppe.rekeysPerSecond == 1 << 14 and mppe.implementation != "compiled"
 assert isinstance(raw.fastest, raw.PythonRaw) and raw.implementation == "Python"
-assert tun.fastest is tun.RealSystem
+assert tun.fastest is tun.RealDeviceSystem
 """
 
 
@@ -50,5 +50,5 @@ def test_theSourceHasTheNumber(name: str) -> None:
     """
     That is, what is built from it fits.
     """
-    source = Path(compiled.__file__).parents[1].joinpath(*name.split(".")).with_suffix(".c")
+    source = Path(compiled.__file__).parents[2].joinpath(*name.split(".")).with_suffix(".c")
     assert f"#define INTERFACE {compiled.INTERFACE}\n" in source.read_text()

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.netlink import NetlinkPort
-from pptpgw.ports.rtnetlink import HEADER, Link, Message
+from pptpgw.ports.rtnetlink import HEADER, KernelLink, NetlinkMessageType
 from pptpgw.ports.sysctl import FOLDER
 from tests.ports.kernel import MemoryKernel, linkMessage
 from tests.ports.namespace import inNamespace
@@ -147,7 +147,7 @@ class TestNetlinkPort:
         with pytest.raises(NotPermitted, match="there is no interface pptp0"):
             port.restore()
         kernel.routes.clear()
-        kernel.links["pptp0"] = Link(8, "pptp0", False, 0, "tun")
+        kernel.links["pptp0"] = KernelLink(8, "pptp0", False, 0, "tun")
         port.restore()
         port.restoreRoutes()
         assert kernel.requests == [
@@ -163,27 +163,27 @@ class TestNetlinkPort:
         route = rtnetlink.removeRoute(5, NETWORKS[0])[HEADER.size :]
         address = rtnetlink.removeAddress(5, IPv4Interface("10.77.0.1"))[HEADER.size :]
         for kind, body, said in (
-            (Message.DELETE_ROUTE, route, "the route for 10.77.0.0/24 was removed"),
-            (Message.DELETE_ADDRESS, address, "the address 10.77.0.1/32 was removed"),
-            (Message.NEW_LINK, linkMessage(5, up=False), "the device was brought down"),
-            (Message.DELETE_LINK, linkMessage(5, up=False), "the device was deleted"),
+            (NetlinkMessageType.DELETE_ROUTE, route, "the route for 10.77.0.0/24 was removed"),
+            (NetlinkMessageType.DELETE_ADDRESS, address, "the address 10.77.0.1/32 was removed"),
+            (NetlinkMessageType.NEW_LINK, linkMessage(5, up=False), "the device was brought down"),
+            (NetlinkMessageType.DELETE_LINK, linkMessage(5, up=False), "the device was deleted"),
         ):
             assert port.isTaken(kind, 0, body) == said
             assert port.isTaken(kind, kernel.port, body) == ""
         other = rtnetlink.removeRoute(5, IPv4Network("10.1.0.0/24"))[HEADER.size :]
         another = rtnetlink.removeAddress(5, IPv4Interface("10.1.0.1"))[HEADER.size :]
         for kind, body in (
-            (Message.DELETE_ROUTE, other),
-            (Message.DELETE_ROUTE, rtnetlink.removeRoute(4, NETWORKS[0])[HEADER.size :]),
-            (Message.DELETE_ADDRESS, another),
-            (Message.NEW_LINK, linkMessage(5, up=True)),
-            (Message.NEW_LINK, linkMessage(4, up=False)),
-            (Message.DELETE_LINK, linkMessage(5, up=False, family=7)),
-            (Message.NEW_ADDRESS, address),
+            (NetlinkMessageType.DELETE_ROUTE, other),
+            (NetlinkMessageType.DELETE_ROUTE, rtnetlink.removeRoute(4, NETWORKS[0])[HEADER.size :]),
+            (NetlinkMessageType.DELETE_ADDRESS, another),
+            (NetlinkMessageType.NEW_LINK, linkMessage(5, up=True)),
+            (NetlinkMessageType.NEW_LINK, linkMessage(4, up=False)),
+            (NetlinkMessageType.DELETE_LINK, linkMessage(5, up=False, family=7)),
+            (NetlinkMessageType.NEW_ADDRESS, address),
         ):
             assert port.isTaken(kind, 0, body) == ""
         port.remove()
-        assert port.isTaken(Message.DELETE_ROUTE, 0, route) == ""
+        assert port.isTaken(NetlinkMessageType.DELETE_ROUTE, 0, route) == ""
 
     def test_aRouteOfADeviceThatIsGoneComesWithIt(self) -> None:
         """

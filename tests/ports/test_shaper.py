@@ -22,7 +22,7 @@ from pptpgw.interfaces import IKernelInterface, ISessionObserver
 from pptpgw.ports import traffic
 from pptpgw.ports.rates import NotShaped, Numbers
 from pptpgw.ports.shaper import Shaper
-from pptpgw.ports.traffic import Request
+from pptpgw.ports.traffic import TrafficRequestType
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from tests.ports.namespace import Readers, inNamespace
@@ -41,7 +41,7 @@ class MemoryKernel:
     @ivar redirects: how many filters send what the first device receives through the other.
     """
 
-    def __init__(self, lacks: Sequence[Request] = (), fair: bool = True) -> None:
+    def __init__(self, lacks: Sequence[TrafficRequestType] = (), fair: bool = True) -> None:
         self.lacks = lacks
         self.fair = fair
         self.roots: set[int] = set()
@@ -75,40 +75,40 @@ class MemoryKernel:
         if kind in self.lacks:
             return errno.ENOENT
         body = options.get(2, b"")
-        match Request(kind):
-            case Request.NEW_QDISC if parent == traffic.ROOT:
+        match TrafficRequestType(kind):
+            case TrafficRequestType.NEW_QDISC if parent == traffic.ROOT:
                 self.roots.add(index)
-            case Request.NEW_QDISC if name == "clsact":
+            case TrafficRequestType.NEW_QDISC if name == "clsact":
                 self.ingress = True
-            case Request.NEW_QDISC:
+            case TrafficRequestType.NEW_QDISC:
                 if name == "fq_codel" and not self.fair:
                     return errno.ENOENT
                 if (index, parent) not in self.classes:
                     return errno.ENOENT
                 self.queues[index, parent] = name
-            case Request.DELETE_QDISC:
+            case TrafficRequestType.DELETE_QDISC:
                 self.classes = {k: one for k, one in self.classes.items() if k[0] != index}
                 self.queues = {k: one for k, one in self.queues.items() if k[0] != index}
                 self.filters = {k: one for k, one in self.filters.items() if k[0] != index}
                 self.roots.discard(index)
                 self.redirects = 0
-            case Request.NEW_CLASS:
+            case TrafficRequestType.NEW_CLASS:
                 assert index in self.roots
                 (rate,) = unpack_from("=Q", attributes(body)[6])
                 self.classes[index, handle] = rate
-            case Request.DELETE_CLASS:
+            case TrafficRequestType.DELETE_CLASS:
                 if (index, handle) not in self.classes:
                     return errno.ENOENT
                 users = [one for key, one in self.filters.items() if key[0] == index]
                 if any(number == handle for _, number in users):
                     return errno.EBUSY
                 del self.classes[index, handle]
-            case Request.NEW_FILTER if parent == traffic.INGRESS:
+            case TrafficRequestType.NEW_FILTER if parent == traffic.INGRESS:
                 assert self.ingress
                 self.redirects += 1
-            case Request.DELETE_FILTER if parent == traffic.INGRESS:
+            case TrafficRequestType.DELETE_FILTER if parent == traffic.INGRESS:
                 self.redirects = 0
-            case Request.NEW_FILTER:
+            case TrafficRequestType.NEW_FILTER:
                 inner = attributes(body)
                 if 4 in inner:
                     self.tables.add((index, handle))
@@ -116,7 +116,7 @@ class MemoryKernel:
                     assert (index, unpack_from("=I", inner[3])[0]) in self.tables
                 else:
                     return self._addFilter(index, info, handle, inner)
-            case Request.DELETE_FILTER:
+            case TrafficRequestType.DELETE_FILTER:
                 if (index, info, handle) not in self.filters:
                     return errno.ENOENT
                 del self.filters[index, info, handle]
@@ -413,7 +413,7 @@ def test_aKernelThatLacksWhatIsNeeded(direction: str, log: list[str]) -> None:
     """
     scene = Scene(code=errno.EOPNOTSUPP)
     if direction == "send":
-        scene = Scene(MemoryKernel(lacks=(Request.NEW_QDISC,)))
+        scene = Scene(MemoryKernel(lacks=(TrafficRequestType.NEW_QDISC,)))
         scene.session(ALICE, send=1)
         scene.session(BOB, send=1)
         assert scene.kernel.asked == 1
@@ -443,7 +443,7 @@ def test_oneSessionThatCannotBe(log: list[str]) -> None:
     """
     scene = Scene()
     scene.session(ALICE, send=8_000)
-    scene.kernel.lacks = (Request.NEW_FILTER,)
+    scene.kernel.lacks = (TrafficRequestType.NEW_FILTER,)
     two = scene.session(BOB, send=16_000)
     assert len(log) == 1 and "nor is anybody" not in log[0]
     scene.kernel.lacks = ()

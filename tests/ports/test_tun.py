@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
-from pptpgw.ports.tun import BATCH, DEVICE, RealSystem, TUNPort, fastest
+from pptpgw.ports.tun import BATCH, DEVICE, RealDeviceSystem, TUNPort, fastest
 
 
 class MemorySystem:
@@ -199,8 +199,8 @@ class TestPackets:
         with pytest.raises(OSError):
             Fixture().port.write(b"packet")
 
-    @pytest.mark.parametrize("system", {RealSystem, fastest})
-    def test_writer(self, system: type[RealSystem]) -> None:
+    @pytest.mark.parametrize("system", {RealDeviceSystem, fastest})
+    def test_writer(self, system: type[RealDeviceSystem]) -> None:
         """
         The machine's own way, over a pipe, and the one in C where there is one.
         """

@@ -43,7 +43,7 @@ class World(Scene):
         Respond, and have the password found expired.
         """
         self.respond()
-        assert isinstance(self.last, chap.Failure)
+        assert isinstance(self.last, chap.CHAPFailure)
         return chap.FailureMessage.decode(self.last.message)
 
     def change(self, challenge: bytes, identifier: int | None = None) -> bytes:
@@ -82,7 +82,7 @@ def test_itIsChanged(world: World) -> None:
     assert claim.identifier == claim.change.identifier == (first.identifier + 1) & 0xFF
     response = chap.MSCHAPV2Response.decode(claim.response)
     assert response.ntResponse == claim.change.ntResponse
-    assert isinstance(world.last, chap.Success)
+    assert isinstance(world.last, chap.CHAPSuccess)
     assert world.last.identifier == claim.identifier
     assert world.recorder.told == ["granted", "authenticated"]
     assert not world.clock.getDelayedCalls()
@@ -112,7 +112,7 @@ def test_nobodyAskedForIt(world: World) -> None:
     assert (len(world.recorder.claims), world.authenticator.discards) == (1, 2)
     other = Scene()
     other.respond()
-    assert isinstance(other.last, chap.Success)
+    assert isinstance(other.last, chap.CHAPSuccess)
     packet = changePassword((other.last.identifier + 1) & 0xFF, bytes(16), b"user", "sesame", NEW)
     other.authenticator.received(packet)
     assert (len(other.recorder.claims), other.authenticator.discards) == (1, 1)
@@ -136,7 +136,7 @@ def test_once(world: World, error: int) -> None:
     failure = world.expire()
     world.recorder.judge = lambda claim: fail(Refused("it won't do", retry=True, error=error))
     world.change(failure.challenge)
-    assert isinstance(world.last, chap.Failure)
+    assert isinstance(world.last, chap.CHAPFailure)
     last = chap.FailureMessage.decode(world.last.message)
     assert (last.error, last.retry) == (error, False)
     assert world.recorder.told == ["refused: it won't do"]
@@ -176,7 +176,7 @@ def test_otherMethods(method: CHAPProtocol) -> None:
     """
     world = World(method)
     world.respond()
-    assert isinstance(world.last, chap.Failure)
+    assert isinstance(world.last, chap.CHAPFailure)
     assert b"It is old" in world.last.message
     assert (method is MSCHAP) is world.last.message.startswith(b"E=648 R=0 ")
     assert world.recorder.told == ["refused: it has expired"]
@@ -207,6 +207,6 @@ def test_turnedDownAfterwards(world: World) -> None:
 
     world.recorder.atGranted = full
     world.change(failure.challenge)
-    assert isinstance(world.last, chap.Failure)
+    assert isinstance(world.last, chap.CHAPFailure)
     assert world.last.message.startswith(b"E=649 R=0 ")
     assert world.last.message.endswith(b"M=No room")

@@ -75,7 +75,7 @@ class Recorder:
         """
         The packets among the events.
         """
-        kinds = (chap.Challenge, chap.Response, chap.Success, chap.Failure)
+        kinds = (chap.Challenge, chap.CHAPResponse, chap.CHAPSuccess, chap.CHAPFailure)
         return [event for event in self.events if isinstance(event, kinds)]
 
     @property
@@ -181,7 +181,7 @@ class Scene:
         """
         The challenge that the Failure just sent allows to answer.
         """
-        assert isinstance(self.last, chap.Failure)
+        assert isinstance(self.last, chap.CHAPFailure)
         message = chap.FailureMessage.decode(self.last.message)
         assert (message.error, message.retry, message.version) == (691, True, 3)
         return chap.Challenge((self.last.identifier + 1) & 0xFF, message.challenge, b"")
@@ -247,7 +247,7 @@ def test_success(method: CHAPProtocol) -> None:
     challenge, granted, success, authenticated = pipe.ours.events
     assert isinstance(challenge, chap.Challenge) and challenge.name == b"gateway"
     assert (granted, authenticated) == ("granted", "authenticated")
-    assert isinstance(success, chap.Success) and success.identifier == challenge.identifier
+    assert isinstance(success, chap.CHAPSuccess) and success.identifier == challenge.identifier
     assert pipe.theirs.told == ["proven"]
     (claim,) = pipe.ours.claims
     assert (claim.method, claim.name, claim.challenge) == (method, b"user", challenge.value)
@@ -289,7 +289,7 @@ def test_losses(method: CHAPProtocol, losses: list[bool]) -> None:
     assert pipe.ours.told == ["granted", "authenticated"]
     assert pipe.theirs.told == ["proven"]
     assert len(pipe.ours.claims) == 1
-    successes = {packet for packet in pipe.ours.packets if isinstance(packet, chap.Success)}
+    successes = {packet for packet in pipe.ours.packets if isinstance(packet, chap.CHAPSuccess)}
     assert len(successes) == 1
     assert not pipe.clock.getDelayedCalls()
 
@@ -301,7 +301,7 @@ def test_wrongPassword(method: CHAPProtocol) -> None:
     """
     pipe = Pipe(method, [], b"wrong")
     pipe.run(70)
-    assert isinstance(pipe.ours.packets[-1], chap.Failure)
+    assert isinstance(pipe.ours.packets[-1], chap.CHAPFailure)
     ours, theirs = pipe.ours.told, pipe.theirs.told
     if method.name == "chap":
         assert ours == ["refused: wrong password"]
@@ -333,7 +333,9 @@ def test_retry(method: CHAPProtocol, size: int) -> None:
     challenge = scene.retryChallenge()
     assert len(challenge.value) == size and challenge.value != first.value
     scene.respond(challenge=challenge)
-    assert isinstance(scene.last, chap.Success) and scene.last.identifier == challenge.identifier
+    assert (
+        isinstance(scene.last, chap.CHAPSuccess) and scene.last.identifier == challenge.identifier
+    )
     assert [claim.challenge for claim in scene.recorder.claims] == [first.value, challenge.value]
     assert scene.recorder.told == ["granted", "authenticated"]
 
@@ -349,7 +351,7 @@ def test_retryToTheOldChallenge() -> None:
     challenge = scene.retryChallenge()
     stale = chap.Challenge(challenge.identifier, first.value, b"")
     scene.respond(challenge=stale)
-    assert isinstance(scene.last, chap.Failure) and len(scene.recorder.claims) == 2
+    assert isinstance(scene.last, chap.CHAPFailure) and len(scene.recorder.claims) == 2
 
 
 @pytest.mark.parametrize("method", (MSCHAP, MSCHAPV2))
@@ -361,7 +363,7 @@ def test_threeTries(method: CHAPProtocol) -> None:
     scene.respond(b"wrong")
     scene.respond(b"wronger", scene.retryChallenge())
     scene.respond(b"wrongest", scene.retryChallenge())
-    assert isinstance(scene.last, chap.Failure)
+    assert isinstance(scene.last, chap.CHAPFailure)
     message = chap.FailureMessage.decode(scene.last.message)
     assert (message.error, message.retry) == (691, False)
     assert len(message.challenge) == {MSCHAP: 8, MSCHAPV2: 16}[method]
@@ -389,7 +391,7 @@ def test_retryNotAllowedByTheJudge() -> None:
     scene = Scene()
     scene.recorder.judge = lambda claim: fail(Refused("the account is disabled", retry=False))
     scene.respond()
-    assert isinstance(scene.last, chap.Failure)
+    assert isinstance(scene.last, chap.CHAPFailure)
     assert not chap.FailureMessage.decode(scene.last.message).retry
     assert scene.recorder.told == ["refused: the account is disabled"]
 
@@ -403,7 +405,7 @@ def test_duplicateOfASuccess() -> None:
     success = scene.last
     scene.clock.advance(100)
     scene.authenticator.received(response)
-    assert isinstance(success, chap.Success) and scene.recorder.packets[-2:] == [success] * 2
+    assert isinstance(success, chap.CHAPSuccess) and scene.recorder.packets[-2:] == [success] * 2
     assert len(scene.recorder.claims) == 1
     assert scene.recorder.told == ["granted", "authenticated"]
 
@@ -418,7 +420,7 @@ def test_duplicateOfAFailure() -> None:
     scene.authenticator.received(response)
     assert scene.recorder.packets[-2:] == [failure] * 2 and len(scene.recorder.claims) == 1
     scene.respond(challenge=scene.retryChallenge())
-    assert isinstance(scene.last, chap.Success)
+    assert isinstance(scene.last, chap.CHAPSuccess)
 
 
 def test_oneVerificationAtATime() -> None:
@@ -434,7 +436,7 @@ def test_oneVerificationAtATime() -> None:
     scene.clock.advance(10)
     assert len(scene.recorder.packets) == 1, "no challenge is repeated meanwhile"
     verdict.callback(judge(scene.recorder.claims[0]))
-    assert isinstance(scene.last, chap.Success)
+    assert isinstance(scene.last, chap.CHAPSuccess)
     assert not scene.clock.getDelayedCalls()
 
 
@@ -496,7 +498,7 @@ def test_grantTurnedDown() -> None:
 
     scene.recorder.atGranted = full
     scene.respond()
-    assert isinstance(scene.last, chap.Failure)
+    assert isinstance(scene.last, chap.CHAPFailure)
     assert not chap.FailureMessage.decode(scene.last.message).retry
     assert scene.recorder.told == ["granted", "refused: the address pool is used up"]
 
@@ -530,7 +532,7 @@ def test_verdictBreaks(loggedFailures: list[Failure]) -> None:
     scene.recorder.atRefused = broken
     scene.recorder.judge = lambda claim: fail(Refused("no", retry=False))
     scene.respond()
-    assert isinstance(scene.last, chap.Failure)
+    assert isinstance(scene.last, chap.CHAPFailure)
     assert [failure.type for failure in loggedFailures] == [KeyError]
     loggedFailures.clear()
 
@@ -603,7 +605,7 @@ def test_rechallenge(method: CHAPProtocol) -> None:
         assert isinstance(first, chap.Challenge) and isinstance(again, chap.Challenge)
         assert again.identifier != first.identifier and again.value != first.value
         scene.respond()
-        assert isinstance(scene.last, chap.Success)
+        assert isinstance(scene.last, chap.CHAPSuccess)
     assert len(scene.recorder.claims) == 4
     assert scene.recorder.told == ["granted", "authenticated"]
 
@@ -617,7 +619,7 @@ def test_rechallengeFails(method: CHAPProtocol) -> None:
     scene.respond()
     scene.clock.advance(60)
     scene.respond(b"wrong")
-    assert isinstance(scene.last, chap.Failure)
+    assert isinstance(scene.last, chap.CHAPFailure)
     assert scene.recorder.told[2:] == ["refused: wrong password"]
     assert not scene.clock.getDelayedCalls()
 
@@ -639,7 +641,7 @@ def test_rechallengeDuringAnOutage(rechallenge: float) -> None:
         scene.clock.advance(0.1)
     scene.recorder.judge = judge
     scene.respond()
-    assert isinstance(scene.last, chap.Success)
+    assert isinstance(scene.last, chap.CHAPSuccess)
     assert scene.recorder.told == ["granted", "authenticated"]
     assert scene.clock.getDelayedCalls()[0].getTime() - scene.clock.seconds() == rechallenge
 
@@ -678,7 +680,7 @@ def test_rechallengeUnderAnotherName() -> None:
     scene.respond()
     scene.clock.advance(60)
     scene.respond(name=b"another")
-    assert isinstance(scene.last, chap.Failure)
+    assert isinstance(scene.last, chap.CHAPFailure)
     assert scene.recorder.told[2:] == [
         "refused: the peer took another name when it was challenged again"
     ]
@@ -710,11 +712,11 @@ def test_wrongSizes(method: CHAPProtocol) -> None:
     assert isinstance(challenge, chap.Challenge)
     for size in (1, 15, 17, 24, 48, 50, 255):
         scene.authenticator.received(
-            chap.Response(challenge.identifier, bytes(size), b"user").encode()
+            chap.CHAPResponse(challenge.identifier, bytes(size), b"user").encode()
         )
     assert scene.authenticator.discards == 7 and not scene.recorder.claims
     scene.respond()
-    assert isinstance(scene.last, chap.Success)
+    assert isinstance(scene.last, chap.CHAPSuccess)
 
 
 def test_wrongIdentifier() -> None:
@@ -726,7 +728,7 @@ def test_wrongIdentifier() -> None:
     assert isinstance(challenge, chap.Challenge)
     for step in range(1, 256):
         identifier = (challenge.identifier + step) & 0xFF
-        scene.authenticator.received(chap.Response(identifier, bytes(49), b"user").encode())
+        scene.authenticator.received(chap.CHAPResponse(identifier, bytes(49), b"user").encode())
     assert scene.authenticator.discards == 255 and not scene.recorder.claims
 
 
@@ -775,16 +777,16 @@ class PeerScene:
         self.challenge = chap.Challenge(5, bytes(8 if method.name == "mschap" else 16), b"gw")
         self.method = method
 
-    def grant(self) -> chap.Success:
+    def grant(self) -> chap.CHAPSuccess:
         """
         The right Success for the Response just sent.
         """
         response = self.recorder.packets[-1]
-        assert isinstance(response, chap.Response)
+        assert isinstance(response, chap.CHAPResponse)
         claim = Claim(
             self.method, response.name, response.identifier, self.challenge.value, response.value
         )
-        return chap.Success(response.identifier, judge(claim).message)
+        return chap.CHAPSuccess(response.identifier, judge(claim).message)
 
 
 def test_peerChecksTheAuthenticator() -> None:
@@ -794,7 +796,7 @@ def test_peerChecksTheAuthenticator() -> None:
     for message in (b"", b"Welcome", b"S=" + b"0" * 40 + b" M=Welcome"):
         scene = PeerScene()
         scene.peer.received(scene.challenge.encode())
-        scene.peer.received(chap.Success(5, message).encode())
+        scene.peer.received(chap.CHAPSuccess(5, message).encode())
         assert scene.recorder.told == [
             "refused: the authenticator did not prove that it knows the password"
         ]
@@ -807,10 +809,10 @@ def test_peerMatchesIdentifiers() -> None:
     A Success for something else, or before anything was asked, is discarded.
     """
     scene = PeerScene()
-    scene.peer.received(chap.Success(5, b"S=" + b"0" * 40).encode())
+    scene.peer.received(chap.CHAPSuccess(5, b"S=" + b"0" * 40).encode())
     scene.peer.received(scene.challenge.encode())
-    scene.peer.received(chap.Success(6, b"S=" + b"0" * 40).encode())
-    scene.peer.received(chap.Failure(4, b"E=691 R=0").encode())
+    scene.peer.received(chap.CHAPSuccess(6, b"S=" + b"0" * 40).encode())
+    scene.peer.received(chap.CHAPFailure(4, b"E=691 R=0").encode())
     assert scene.peer.discards == 3 and not scene.recorder.told
     scene.peer.received(scene.grant().encode())
     assert scene.recorder.told == ["proven"]
@@ -841,7 +843,7 @@ def test_peerIsChallengedAgain() -> None:
     assert scene.recorder.told == ["proven"] and not scene.clock.getDelayedCalls()
     scene.challenge = chap.Challenge(7, bytes(16), b"gw")
     scene.peer.received(scene.challenge.encode())
-    scene.peer.received(chap.Failure(7, b"E=649 R=0 V=3 M=Go\naway").encode())
+    scene.peer.received(chap.CHAPFailure(7, b"E=649 R=0 V=3 M=Go\naway").encode())
     assert scene.recorder.told[1:] == ["refused: the account may not dial in: 'Go\\naway'"]
 
 
@@ -869,7 +871,7 @@ def test_peerExplainsAFailure(message: bytes, reason: str) -> None:
     """
     scene = PeerScene()
     scene.peer.received(scene.challenge.encode())
-    scene.peer.received(chap.Failure(5, message).encode())
+    scene.peer.received(chap.CHAPFailure(5, message).encode())
     assert scene.recorder.told == [f"refused: {reason}"]
 
 

@@ -129,8 +129,8 @@ class Scene:
 
     def _sent(self, packet: bytes) -> None:
         self.packets.append(eap.decode(packet))
-        if isinstance(self.last, eap.Success | eap.Failure):
-            self.recorder.events.append(type(self.last).__name__)
+        if isinstance(self.last, eap.EAPSuccess | eap.EAPFailure):
+            self.recorder.events.append(type(self.last).__name__.removeprefix("EAP"))
 
     def _authenticate(self, claim: Claim) -> Deferred[Grant]:
         self.claims.append(claim)
@@ -141,11 +141,11 @@ class Scene:
         return self.packets[-1]
 
     @property
-    def asked(self) -> eap.Request:
+    def asked(self) -> eap.EAPRequest:
         """
         The last Request.
         """
-        assert isinstance(self.last, eap.Request)
+        assert isinstance(self.last, eap.EAPRequest)
         return self.last
 
     def answer(self, content: bytes, method: Method | None = None) -> None:
@@ -153,7 +153,7 @@ class Scene:
         Answer the last Request.
         """
         request = self.asked
-        response = eap.Response(request.identifier, method or request.method, content)
+        response = eap.EAPResponse(request.identifier, method or request.method, content)
         self.authenticator.received(response.encode())
 
     def nak(self, *wanted: Method, expanded: bool = False) -> None:
@@ -247,7 +247,7 @@ class Pipe:
         """
         The methods asked for, in their order.
         """
-        found = [packet[4] for packet in self.packets if packet[0] == eap.Request.CODE]
+        found = [packet[4] for packet in self.packets if packet[0] == eap.EAPRequest.CODE]
         return [one for index, one in enumerate(found) if index == 0 or found[index - 1] != one]
 
 
@@ -339,7 +339,7 @@ class TestSuccess:
         scene.identify()
         scene.md5()
         assert scene.events == ["granted alice", "Success", "authenticated"]
-        assert scene.last == eap.Success(scene.claims[0].identifier)
+        assert scene.last == eap.EAPSuccess(scene.claims[0].identifier)
         scene.assertIdle()
 
     def test_theNameOfAnMD5ClaimIsTheIdentity(self) -> None:
@@ -399,7 +399,7 @@ def test_theVectorsOfMSCHAPv2() -> None:
     message = b"S=407A5589115FD0D6209F510FE9C04566932CDA56 M=Welcome"
     assert scene.asked.encode()[4:] == bytes.fromhex("1a 03 5b 0038") + message
     scene.answer(b"\3")
-    assert scene.last == eap.Success(scene.packets[-2].identifier)
+    assert scene.last == eap.EAPSuccess(scene.packets[-2].identifier)
     assert scene.recorder.keys is not None
     # What the server sends with (RFC 3079 section 3.5.3).
     key = scene.recorder.keys.send(128, False).startKey
@@ -425,11 +425,11 @@ class TestPeer:
         peer, recorder, packets = self._peer(MSCHAPV2)
         challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
         for packet in (
-            eap.Success(0),
-            eap.Request(1, eap.IDENTITY),
-            eap.Success(1),
-            eap.Request(2, eap.MSCHAPV2, challenge),
-            eap.Success(2),
+            eap.EAPSuccess(0),
+            eap.EAPRequest(1, eap.IDENTITY),
+            eap.EAPSuccess(1),
+            eap.EAPRequest(2, eap.MSCHAPV2, challenge),
+            eap.EAPSuccess(2),
         ):
             peer.received(packet.encode())
         assert not recorder.events and peer.discards == 3
@@ -443,19 +443,19 @@ class TestPeer:
         Section 5.3: a Nak in the form of the Request, with all that it has.
         """
         peer, _, packets = self._peer(MSCHAPV2, MD5)
-        peer.received(eap.Request(7, method).encode())
+        peer.received(eap.EAPRequest(7, method).encode())
         assert packets == [eap.Nak(7, (eap.MSCHAPV2, eap.MD5_CHALLENGE), expanded)]
 
     def test_aNotificationIsAnswered(self) -> None:
         peer, _, packets = self._peer(MD5)
-        peer.received(eap.Request(7, eap.NOTIFICATION, b"soon").encode())
-        assert packets == [eap.Response(7, eap.NOTIFICATION)]
+        peer.received(eap.EAPRequest(7, eap.NOTIFICATION, b"soon").encode())
+        assert packets == [eap.EAPResponse(7, eap.NOTIFICATION)]
 
     def test_anotherMethodInBetween(self) -> None:
         peer, _, packets = self._peer(MSCHAPV2, MD5)
         challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
-        peer.received(eap.Request(2, eap.MSCHAPV2, challenge).encode())
-        peer.received(eap.Request(3, eap.MD5_CHALLENGE, b"\1x").encode())
+        peer.received(eap.EAPRequest(2, eap.MSCHAPV2, challenge).encode())
+        peer.received(eap.EAPRequest(3, eap.MD5_CHALLENGE, b"\1x").encode())
         assert len(packets) == 1 and peer.discards == 1
 
     @pytest.mark.parametrize("failing", ["begin", "answer", "keys"])
@@ -478,8 +478,8 @@ class TestPeer:
         monkeypatch.setattr(Method, "makePeer", Peer)
         monkeypatch.setattr(Method if failing == "begin" else Peer, failing, fail, raising=True)
         peer, recorder, _ = self._peer(Method())
-        peer.received(eap.Request(1, eap.MD5_CHALLENGE, b"\1x").encode())
-        peer.received(eap.Success(1).encode())
+        peer.received(eap.EAPRequest(1, eap.MD5_CHALLENGE, b"\1x").encode())
+        peer.received(eap.EAPSuccess(1).encode())
         assert recorder.events == ["refused: the EAP method failed"]
         assert [failure.type for failure in loggedFailures] == [ZeroDivisionError]
         loggedFailures.clear()
@@ -493,7 +493,7 @@ class TestPeer:
     def test_anAuthenticatorWithoutAnEnd(self) -> None:
         peer, recorder, packets = self._peer(MD5)
         for number in range(ROUNDS + 5):
-            peer.received(eap.Request(number & 0xFF, eap.IDENTITY).encode())
+            peer.received(eap.EAPRequest(number & 0xFF, eap.IDENTITY).encode())
         assert recorder.events == [f"refused: no result after {ROUNDS} requests"]
         assert len(packets) == ROUNDS
 
@@ -509,7 +509,7 @@ class TestFailure:
             else "no such user or wrong password: 'Authentication failed'"
         )
         assert pipe.theirs.events == [f"refused: {why}"]
-        assert pipe.packets[-1][0] == eap.Failure.CODE
+        assert pipe.packets[-1][0] == eap.EAPFailure.CODE
 
     def test_MSCHAPv2LetsThePeerTryAgain(self) -> None:
         """
@@ -523,7 +523,7 @@ class TestFailure:
         for password in (b"one", b"two"):
             self._respond(scene, challenge, password)
             failure = chap.decode(scene.asked.content)
-            assert isinstance(failure, chap.Failure)
+            assert isinstance(failure, chap.CHAPFailure)
             said = chap.FailureMessage.decode(failure.message)
             assert (said.error, said.retry, said.version) == (691, True, 3)
             assert failure.identifier == challenge.identifier
@@ -531,7 +531,7 @@ class TestFailure:
                 (challenge.identifier + 1) & 0xFF, said.challenge, b"gateway"
             )
         self._respond(scene, challenge, PASSWORD)
-        assert isinstance(chap.decode(scene.asked.content), chap.Success)
+        assert isinstance(chap.decode(scene.asked.content), chap.CHAPSuccess)
         scene.answer(b"\3")
         assert scene.events == ["granted alice", "Success", "authenticated"]
 
@@ -543,7 +543,7 @@ class TestFailure:
             assert isinstance(challenge, chap.Challenge)
             self._respond(scene, challenge, b"wrong")
             failure = chap.decode(scene.asked.content)
-            assert isinstance(failure, chap.Failure)
+            assert isinstance(failure, chap.CHAPFailure)
             said = chap.FailureMessage.decode(failure.message)
             assert said.retry is retry
             challenge = chap.Challenge((challenge.identifier + 1) & 0xFF, said.challenge, b"x")
@@ -552,7 +552,7 @@ class TestFailure:
 
     def _respond(self, scene: Scene, challenge: chap.Challenge, password: bytes) -> None:
         conversation = MSCHAPV2.begin(b"alice", password)
-        request = eap.Request(0, eap.MSCHAPV2, challenge.encode())
+        request = eap.EAPRequest(0, eap.MSCHAPV2, challenge.encode())
         scene.answer(conversation.answer(request))
 
     def test_aPeerThatDoesNotBelieveUs(self) -> None:
@@ -677,7 +677,7 @@ class TestFailure:
         scene.md5(b"wrong")
         before = len(scene.packets)
         for identifier in range(256):
-            scene.authenticator.received(eap.Response(identifier, eap.IDENTITY, b"bob").encode())
+            scene.authenticator.received(eap.EAPResponse(identifier, eap.IDENTITY, b"bob").encode())
         assert len(scene.packets) == before and scene.authenticator.discards == 256
 
 
@@ -718,7 +718,7 @@ class TestRepetition:
         scene = Scene()
         first = scene.asked.identifier
         scene.identify()
-        scene.authenticator.received(eap.Response(first, eap.IDENTITY, b"mallory").encode())
+        scene.authenticator.received(eap.EAPResponse(first, eap.IDENTITY, b"mallory").encode())
         assert scene.authenticator.discards == 1
         assert len(scene.packets) == 2
 
@@ -739,7 +739,7 @@ class TestRepetition:
         Both ends may run on one link.
         """
         scene = Scene()
-        for packet in (eap.Success(0), eap.Failure(0), eap.Request(0, eap.IDENTITY)):
+        for packet in (eap.EAPSuccess(0), eap.EAPFailure(0), eap.EAPRequest(0, eap.IDENTITY)):
             scene.authenticator.received(packet.encode())
         assert len(scene.packets) == 1 and not scene.events
         scene.authenticator.received(b"\2\0\0\4")
@@ -845,7 +845,7 @@ class TestLimits:
         scene = Scene(_Endless())
         scene.identify()
         for _ in range(ROUNDS):
-            if isinstance(scene.last, eap.Request):
+            if isinstance(scene.last, eap.EAPRequest):
                 scene.answer(b"again")
         assert len(scene.packets) == ROUNDS + 1
         assert scene.events == ["Failure", f"refused: no result after {ROUNDS} requests"]
@@ -861,14 +861,14 @@ class TestLimits:
             scene = Scene(*methods)
             for packet in packets:
                 scene.authenticator.received(packet)
-                if isinstance(scene.last, eap.Request):
+                if isinstance(scene.last, eap.EAPRequest):
                     scene.answer(packet)
             assert "authenticated" not in scene.events
             recorder, sent = Recorder(), list[bytes]()
             peer = EAP.makePeer(Clock(), sent.append, b"alice", PASSWORD, recorder)
             for packet in packets:
                 peer.received(packet)
-                peer.received(eap.Request(1, methods[0].number, packet).encode())
+                peer.received(eap.EAPRequest(1, methods[0].number, packet).encode())
             assert "proven" not in recorder.events
 
 
@@ -891,7 +891,7 @@ class TestEnd:
         scene.assertIdle()
         before = len(scene.packets)
         scene.authenticator.repeat()
-        scene.authenticator.received(eap.Response(1, eap.IDENTITY).encode())
+        scene.authenticator.received(eap.EAPResponse(1, eap.IDENTITY).encode())
         assert len(scene.packets) == before
 
     def test_whoeverIsToldMayEndTheLink(self) -> None:
@@ -931,7 +931,7 @@ class TestRechallenge:
         scene.identify(identity)
         scene.md5(password)
         assert reason in scene.events[-1]
-        assert isinstance(scene.last, eap.Failure)
+        assert isinstance(scene.last, eap.EAPFailure)
         scene.assertIdle()
 
 
@@ -966,26 +966,26 @@ class TestPassingOn:
         """
         What either says comes to the other as it was, identifiers included.
         """
-        requests = [eap.Request(n, Method(21), b"say %d" % n).encode() for n in (40, 41)]
+        requests = [eap.EAPRequest(n, Method(21), b"say %d" % n).encode() for n in (40, 41)]
         server = Server(*requests)
         scene = Scene(RADIUS, judge=server)
         identifier = scene.asked.identifier
         scene.identify(b"alice@example.net")
-        said = eap.Response(identifier, eap.IDENTITY, b"alice@example.net")
+        said = eap.EAPResponse(identifier, eap.IDENTITY, b"alice@example.net")
         assert server.responses == [said.encode()]
         assert scene.claims[0].name == b"alice@example.net"
         for request in requests:
             assert scene.asked.encode() == request
             scene.answer(b"ho")
         assert server.responses[1:] == [
-            eap.Response(n, Method(21), b"ho").encode() for n in (40, 41)
+            eap.EAPResponse(n, Method(21), b"ho").encode() for n in (40, 41)
         ]
         assert scene.events == ["granted alice", "Success", "authenticated"]
-        assert scene.last == eap.Success(41)
+        assert scene.last == eap.EAPSuccess(41)
         scene.assertIdle()
 
     def test_aNakGoesToTheJudge(self) -> None:
-        server = Server(*(eap.Request(n, Method(n), b"").encode() for n in (21, 25)))
+        server = Server(*(eap.EAPRequest(n, Method(n), b"").encode() for n in (21, 25)))
         scene = Scene(RADIUS, MD5, judge=server)
         scene.identify()
         scene.nak(Method(25))
@@ -993,7 +993,7 @@ class TestPassingOn:
         nak = eap.Nak(21, (Method(25),))
         assert server.responses[1:] == [
             nak.encode(),
-            eap.Response(25, Method(25), b"yes").encode(),
+            eap.EAPResponse(25, Method(25), b"yes").encode(),
         ]
 
     def test_theJudgeSaysNo(self) -> None:
@@ -1011,7 +1011,7 @@ class TestPassingOn:
         scene.identify()
         identifier = scene.asked.identifier
         scene.nak(Method(25))
-        assert server.responses == [eap.Response(identifier, eap.IDENTITY, b"alice").encode()]
+        assert server.responses == [eap.EAPResponse(identifier, eap.IDENTITY, b"alice").encode()]
         assert scene.events[0] == "granted alice"
 
     def test_notWhereThePeerWantsNone(self) -> None:
@@ -1025,9 +1025,9 @@ class TestPassingOn:
         [
             b"",
             b"\1\0\0\4",
-            eap.Success(1).encode(),
-            eap.Response(1, Method(21)).encode(),
-            eap.Request(1, Method(21), bytes(RELAYED_OCTETS)).encode(),
+            eap.EAPSuccess(1).encode(),
+            eap.EAPResponse(1, Method(21)).encode(),
+            eap.EAPRequest(1, Method(21), bytes(RELAYED_OCTETS)).encode(),
         ],
         ids=["nothing", "no type", "a Success", "a Response", "too much"],
     )
@@ -1037,7 +1037,7 @@ class TestPassingOn:
         assert scene.events[0] == "Failure" and len(scene.packets) == 2
 
     def test_oneRequestAtATime(self) -> None:
-        request = eap.Request(1, Method(21), b"").encode()
+        request = eap.EAPRequest(1, Method(21), b"").encode()
         problems: list[object] = []
 
         async def twice(claim: Claim) -> Grant:
@@ -1054,7 +1054,7 @@ class TestPassingOn:
         assert scene.events[-1] == "authenticated"
 
     def test_theEndOfTheLinkCancelsTheJudge(self) -> None:
-        server = Server(eap.Request(1, Method(21)).encode())
+        server = Server(eap.EAPRequest(1, Method(21)).encode())
         ended: list[object] = []
 
         def judged(claim: Claim) -> Deferred[Grant]:
@@ -1073,7 +1073,7 @@ class TestPassingOn:
         scene.assertIdle()
 
     def test_aSilentPeerEndsIt(self) -> None:
-        scene = Scene(RADIUS, judge=Server(eap.Request(1, Method(21)).encode()))
+        scene = Scene(RADIUS, judge=Server(eap.EAPRequest(1, Method(21)).encode()))
         scene.identify()
         for _ in range(TRANSMISSIONS):
             scene.clock.advance(RESTART_SECONDS)
@@ -1084,7 +1084,7 @@ class TestPassingOn:
         The time that the peer takes isn't the judge's.
         """
         scene = Scene(
-            RADIUS, judge=Server(*(eap.Request(n, Method(21)).encode() for n in range(5)))
+            RADIUS, judge=Server(*(eap.EAPRequest(n, Method(21)).encode() for n in range(5)))
         )
         scene.identify()
         for _ in range(5):

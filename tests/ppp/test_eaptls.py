@@ -130,7 +130,7 @@ class TestSuccess:
         cut = [
             Fragment.decode(packet.content)
             for packet in contents
-            if isinstance(packet, eap.Request | eap.Response) and packet.method == eap.TLS
+            if isinstance(packet, eap.EAPRequest | eap.EAPResponse) and packet.method == eap.TLS
         ]
         assert max(map(len, pipe.packets)) == 1020
         first = [one for one in cut if one.total is not None]
@@ -257,7 +257,7 @@ class TestFailure:
         # An account's absence is told like a wrong password; the rest is TLS's own.
         assert ("TLS failed: " in told) is (fault not in ("account", "no name"))
         assert pipe.ours.keys is None and "proven" not in pipe.theirs.events
-        assert pipe.packets[-1][0] == eap.Failure.CODE
+        assert pipe.packets[-1][0] == eap.EAPFailure.CODE
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_anotherAuthorityOfTheSameName(self, pki: Pki, version: str) -> None:
@@ -304,7 +304,7 @@ class TestFailure:
         client = pki.authority.issue("alice", days=(-9, -1))
         pipe = shake(pki, pki.context(client), version)
         codes = [packet[0] for packet in pipe.packets[-3:]]
-        assert codes == [eap.Request.CODE, eap.Response.CODE, eap.Failure.CODE]
+        assert codes == [eap.EAPRequest.CODE, eap.EAPResponse.CODE, eap.EAPFailure.CODE]
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_aPeerThatGoesOnTalking(self, pki: Pki, version: str) -> None:
@@ -318,7 +318,7 @@ class TestFailure:
         scene.identify()
         conversation = TLSMethod(context).begin(b"alice", b"")
         assert isinstance(conversation, TLSPeer)
-        while isinstance(scene.last, eap.Request):
+        while isinstance(scene.last, eap.EAPRequest):
             content = conversation.answer(scene.asked)
             if conversation.done:
                 session = conversation._session
@@ -398,7 +398,7 @@ class TestFragments:
         scene = Scene(pki.method(), judge=judge)
         scene.identify()
         for _ in range(300):
-            if isinstance(scene.last, eap.Request):
+            if isinstance(scene.last, eap.EAPRequest):
                 scene.answer(content)
         assert scene.events[0] == "Failure"
         scene.assertIdle()
@@ -408,7 +408,7 @@ class TestFragments:
         scene.identify()
         scene.answer(Fragment(b"\x16", more=True).encode())
         for _ in range(300):
-            if isinstance(scene.last, eap.Request):
+            if isinstance(scene.last, eap.EAPRequest):
                 assert Fragment.decode(scene.asked.content) == Fragment()
                 scene.answer(Fragment(b"x", more=True).encode())
         assert scene.events[0] == "Failure" and "requests" in scene.events[1]
@@ -435,7 +435,7 @@ class TestFragments:
         scene.identify()
         conversation = TLSMethod(pki.context()).begin(b"alice", b"")
         for number in range(200):
-            if not isinstance(scene.last, eap.Request):
+            if not isinstance(scene.last, eap.EAPRequest):
                 break
             try:
                 content = bytearray(conversation.answer(scene.asked))
@@ -454,7 +454,7 @@ def test_whatIsSecretIsNotShown(pki: Pki) -> None:
     scene = Scene(pki.method(), judge=judge)
     scene.identify()
     conversation = TLSMethod(pki.context()).begin(b"alice", b"")
-    while isinstance(scene.last, eap.Request):
+    while isinstance(scene.last, eap.EAPRequest):
         scene.answer(conversation.answer(scene.asked))
     keys = conversation.keys()
     assert keys is not None

@@ -26,7 +26,7 @@ from pptpgw.config.kind import NoSettings
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.factory import makeClient
@@ -92,7 +92,7 @@ class Served:
         self.gateway = Gateway(
             reactor,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            {"ipv4": IPv4Network(IPv4(), environment, self.pool)},
+            {"ipv4": IPv4Network(IPv4Section(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
             [sessions, environment.filters, *([accounting] if accounting is not None else ())],

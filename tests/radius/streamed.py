@@ -20,8 +20,8 @@ from pptpgw.radius.packet import (
     ACCESS_ACCEPT,
     ACCOUNTING_REQUEST,
     ACCOUNTING_RESPONSE,
+    RADIUSRequest,
     Reply,
-    Request,
     dictionary,
 )
 from pptpgw.radius.radsec import TLSTransport
@@ -99,7 +99,7 @@ class World:
         self.failures.append(failure.getErrorMessage())
 
 
-def _fill(request: Request, name: str) -> None:
+def _fill(request: RADIUSRequest, name: str) -> None:
     request.add("User-Name", name)
 
 

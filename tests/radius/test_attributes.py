@@ -13,13 +13,13 @@ from zope.interface import implementer
 from pptpgw.error import Malformed
 from pptpgw.radius import attributes
 from pptpgw.radius.attributes import applied, nameIn, rates
-from pptpgw.radius.packet import Packet, dictionary
+from pptpgw.radius.packet import RADIUSPacket, dictionary
 from pptpgw.sessions.profile import Profile
 
 VERA = Profile("vera")
 
 
-def packet(*attributes: tuple[str, Any]) -> Packet:
+def packet(*attributes: tuple[str, Any]) -> RADIUSPacket:
     """
     A packet with these attributes; octets go as they are.
     """
@@ -29,7 +29,7 @@ def packet(*attributes: tuple[str, Any]) -> Packet:
             made.setdefault(dictionary().attrindex.GetForward(name), []).append(value)
         else:
             made.AddAttribute(name, value)
-    return Packet(made)
+    return RADIUSPacket(made)
 
 
 def changed(*attributes: tuple[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import RADIUS
+from pptpgw.config.section import RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
@@ -26,7 +26,7 @@ from pptpgw.ppp.wire import chap
 from pptpgw.radius import access
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.factory import makeClient
-from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, Request
+from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, RADIUSRequest
 from pptpgw.radius.servers import Server
 from tests.change import changePassword, ntHash
 from tests.radius.freeradius import SECRET, FreeRADIUS
@@ -55,7 +55,7 @@ def authenticator(server: FreeRADIUS) -> Iterator[Authenticator]:
     What has claims judged by it.
     """
     one = Server("127.0.0.1", server.authPort, 0, secret=SECRET)
-    configuration = Configuration(radius=RADIUS(server=(one,)))
+    configuration = Configuration(radius=RADIUSSection(server=(one,)))
     client = makeClient(reactor, configuration, Counters())
     checker = RADIUSChecker()
     checker.configure(NoSettings(), Environment.of(reactor, configuration, radius=client))
@@ -108,7 +108,7 @@ def test_attributes() -> None:
     """
     made = change()
     server = Server("127.0.0.1", 1, 0, secret=SECRET)
-    request = Request(ACCESS_REQUEST, server, SECRET.encode())
+    request = RADIUSRequest(ACCESS_REQUEST, server, SECRET.encode())
     access.prove(request, MSCHAPV2.credentials(made, b"bob"))
     assert request.octets("MS-CHAP-Challenge") == [CHALLENGE]
     assert not request.octets("MS-CHAP2-Response")

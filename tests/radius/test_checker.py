@@ -26,7 +26,7 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import RADIUS, Listen
+from pptpgw.config.section import ListenSection, RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
@@ -35,7 +35,7 @@ from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.radius.servers import Server
-from pptpgw.radius.transport import Service
+from pptpgw.radius.transport import RADIUSService
 from pptpgw.radius.udp import UDPTransport
 from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
@@ -68,7 +68,7 @@ class World:
         self.ports: list[int] = []
         self.wire.servers = {1812: self._serve, 1912: self._serve}
 
-    def _transport(self, one: Server, service: Service) -> UDPTransport:
+    def _transport(self, one: Server, service: RADIUSService) -> UDPTransport:
         return UDPTransport(self.wire, one, service, 6.0, self.counters, Random(5))
 
     def _serve(self, port: Port, octets: bytes) -> None:
@@ -391,15 +391,16 @@ class TestConfiguration:
     def test_itTakesItsNameAndAddress(self) -> None:
         checker = RADIUSCheckerFactory().generateChecker("")
         assert isinstance(checker, RADIUSChecker)
-        radius = RADIUS((server(),), "gate", (IPv4Address("192.0.2.9"),), deadline=9.0)
+        radius = RADIUSSection((server(),), "gate", (IPv4Address("192.0.2.9"),), deadline=9.0)
         checker.configure(NoSettings(), Environment.of(Clock(), Configuration(radius=radius)))
         assert (checker.identifier, checker.address, checker.deadline) == ("gate", "192.0.2.9", 9.0)
 
     def test_orThoseOfTheGateway(self) -> None:
         checker = RADIUSChecker()
-        listen = Listen(addresses=(IPv4Address("192.0.2.1"),))
+        listen = ListenSection(addresses=(IPv4Address("192.0.2.1"),))
         checker.configure(
-            NoSettings(), Environment.of(Clock(), Configuration(listen, radius=RADIUS((server(),))))
+            NoSettings(),
+            Environment.of(Clock(), Configuration(listen, radius=RADIUSSection((server(),)))),
         )
         assert (checker.identifier, checker.address) == ("pptpgw", "192.0.2.1")
 
@@ -407,7 +408,7 @@ class TestConfiguration:
     def test_thereMustBeAServer(self, servers: tuple[Server, ...]) -> None:
         with pytest.raises(ConfigurationError, match=r"radius\.server"):
             RADIUSChecker().configure(
-                NoSettings(), Environment.of(Clock(), Configuration(radius=RADIUS(servers)))
+                NoSettings(), Environment.of(Clock(), Configuration(radius=RADIUSSection(servers)))
             )
 
     def test_withoutAClientNobodyGetsIn(self) -> None:

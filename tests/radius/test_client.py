@@ -13,9 +13,15 @@ from zope.interface import implementer
 from pptpgw.counting.counters import Counters
 from pptpgw.radius import client as module
 from pptpgw.radius.client import RADIUSClient
-from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.packet import (
+    ACCESS_REQUEST,
+    ACCOUNTING_REQUEST,
+    STATUS_SERVER,
+    RADIUSRequest,
+    Reply,
+)
 from pptpgw.radius.servers import Server
-from pptpgw.radius.transport import Fill, Service, Unanswered
+from pptpgw.radius.transport import Fill, RADIUSService, Unanswered
 from pptpgw.radius.udp import UDPTransport
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
@@ -54,7 +60,7 @@ class World:
         )
         self.asked: Counter[int] = Counter()
 
-    def _transport(self, one: Server, service: Service) -> UDPTransport:
+    def _transport(self, one: Server, service: RADIUSService) -> UDPTransport:
         return UDPTransport(self.wire, one, service, 6.0, self.counters, Random(5))
 
     def serve(self, port: int, how: Serve | None) -> None:
@@ -129,8 +135,8 @@ class TestChoice:
 
     def test_noServerForAccounting(self) -> None:
         world = World(server(1))
-        assert world.client.serves(Service.AUTHENTICATION)
-        assert not world.client.serves(Service.ACCOUNTING)
+        assert world.client.serves(RADIUSService.AUTHENTICATION)
+        assert not world.client.serves(RADIUSService.ACCOUNTING)
         _, results = world.request(code=ACCOUNTING_REQUEST)
         assert isinstance(results[0], Unanswered)
         assert "accounting" in str(results[0])
@@ -221,7 +227,7 @@ class TestFailover:
         world = World(server(1), server(2))
         failed: list[Any] = []
 
-        def fill(request: Request) -> None:
+        def fill(request: RADIUSRequest) -> None:
             raise ValueError("no such name")
 
         world.client.request(ACCESS_REQUEST, fill, 25.0).addErrback(failed.append)

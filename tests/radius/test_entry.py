@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, Entry, entries
+from pptpgw.radius.entry import DONE, DONE_OCTETS, MAGIC, RECORD, SpoolEntry, entries
 
-RECORDED = Entry(RECORD, 2**63, b"\x03abcoctets")
-ANSWERED = Entry(DONE, 2**63, b"")
+RECORDED = SpoolEntry(RECORD, 2**63, b"\x03abcoctets")
+ANSWERED = SpoolEntry(DONE, 2**63, b"")
 
 
 def test_entryRoundTrip() -> None:
@@ -46,9 +46,10 @@ def test_everyBit() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [Entry(b"X", 1, b""), Entry(RECORD, 1, b""), Entry(RECORD, 1, b"\x03ab")]
+    "entry",
+    [SpoolEntry(b"X", 1, b""), SpoolEntry(RECORD, 1, b""), SpoolEntry(RECORD, 1, b"\x03ab")],
 )
-def test_noSuchEntry(entry: Entry) -> None:
+def test_noSuchEntry(entry: SpoolEntry) -> None:
     """
     Nor is one of another kind, or a record without all of its session, though its CRC is right.
     """

@@ -23,7 +23,7 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import RADIUS
+from pptpgw.config.section import RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
@@ -78,7 +78,7 @@ class World:
 
     def __init__(self, server: FreeRADIUS, secret: str = SECRET, timeout: float = 6.0) -> None:
         one = Server("127.0.0.1", server.authPort, server.acctPort, secret=secret)
-        radius = RADIUS((one,), "gate", timeout=timeout, deadline=timeout + 0.5)
+        radius = RADIUSSection((one,), "gate", timeout=timeout, deadline=timeout + 0.5)
         configuration = Configuration(radius=radius)
         self.counters = Counters()
         self.client: RADIUSClient = makeClient(reactor, configuration, self.counters)
@@ -216,7 +216,7 @@ async def test_oneOfTwoEndsInMidLoad(tmp_path: Path, how: signal.Signals) -> Non
     servers = [FreeRADIUS(tmp_path / name, users) for name in ("one", "other")]
     for one in servers:
         one.start()
-    radius = RADIUS(
+    radius = RADIUSSection(
         tuple(Server("127.0.0.1", one.authPort, one.acctPort, secret=SECRET) for one in servers),
         timeout=2.0,
         deadline=20.0,

@@ -8,7 +8,7 @@ import pytest
 from pptpgw.error import Malformed
 from pptpgw.ppp import mppe, mschap
 from pptpgw.radius.keys import mschapKeys, startKeys
-from pptpgw.radius.packet import ACCESS_REQUEST, Reply, Request
+from pptpgw.radius.packet import ACCESS_REQUEST, RADIUSRequest, Reply
 from pptpgw.radius.servers import Server
 from tests.radius.wire import SECRET, answer, asked
 
@@ -17,7 +17,7 @@ SEND, RECEIVE = bytes(range(16)), bytes(range(100, 116))
 
 
 def replied(**attributes: Any) -> Reply:
-    made = Request(ACCESS_REQUEST, SERVER, SECRET)
+    made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
     return made.reply(answer(made.encode(1), **attributes))
 
 
@@ -65,7 +65,7 @@ class TestStartKeys:
         """
         By another hand than that which hides them elsewhere in the tests.
         """
-        made = Request(ACCESS_REQUEST, SERVER, SECRET)
+        made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
         octets = made.encode(1)
         key = bytes(range(16 * blocks - 1))
         salt = b"\x80\x01"
@@ -92,7 +92,7 @@ class TestStartKeys:
 
     @pytest.mark.parametrize("octets", [b"", b"\x80\1", b"\x80\1" + bytes(15), bytes(17)])
     def test_whatIsntHiddenIsMalformed(self, octets: bytes) -> None:
-        made = Request(ACCESS_REQUEST, SERVER, SECRET)
+        made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
         reply = asked(made.encode(1)).CreateReply()
         reply[(311, 16)] = [octets]
         with pytest.raises(Malformed):
@@ -102,7 +102,7 @@ class TestStartKeys:
         """
         It is what another shared secret makes of a key.
         """
-        made = Request(ACCESS_REQUEST, SERVER, SECRET)
+        made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
         octets = made.encode(1)
         reply = asked(octets).CreateReply()
         reply[(311, 16)] = [b"\x80\1" + hidden(b"\x20" + bytes(31), octets[4:20] + b"\x80\1")]
@@ -116,7 +116,7 @@ class TestMSCHAPKeys:
     LM = mschap.lmPasswordHash(b"sesame")
 
     def replied(self, clear: bytes) -> Reply:
-        made = Request(ACCESS_REQUEST, SERVER, SECRET)
+        made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
         octets = made.encode(1)
         reply = asked(octets).CreateReply()
         reply[(311, 12)] = [hidden(clear, octets[4:20])]

@@ -11,7 +11,7 @@ from scapy.layers.radius import Radius
 
 from pptpgw.error import Malformed
 from pptpgw.radius import packet
-from pptpgw.radius.packet import NotSure, Request, checked, decode, dictionary
+from pptpgw.radius.packet import NotSure, RADIUSRequest, checked, decode, dictionary
 from pptpgw.radius.servers import Server
 from tests.radius.wire import SECRET, answer, asked
 
@@ -19,8 +19,8 @@ SERVER = Server("192.0.2.1", secret=SECRET.decode())
 RELAXED = Server("192.0.2.1", secret=SECRET.decode(), requireMessageAuthenticator=False)
 
 
-def request(code: int = packet.ACCESS_REQUEST, server: Server = SERVER) -> Request:
-    made = Request(code, server, SECRET)
+def request(code: int = packet.ACCESS_REQUEST, server: Server = SERVER) -> RADIUSRequest:
+    made = RADIUSRequest(code, server, SECRET)
     if code != packet.STATUS_SERVER:
         made.add("User-Name", "vera")
     return made

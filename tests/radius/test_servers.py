@@ -12,7 +12,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.radius.factory import makeClient
 from pptpgw.radius.servers import SECRET, Server, secretIn
-from pptpgw.radius.transport import Service
+from pptpgw.radius.transport import RADIUSService
 from tests.radius.wire import Wire
 
 
@@ -145,6 +145,6 @@ class TestClient:
         text = '[[radius.server]]\nhost = "192.0.2.1"\nsecret = "x"\nacct-port = 0'
         wire = Wire()
         client = makeClient(wire, parse(text, "test"), Counters())
-        assert client.serves(Service.AUTHENTICATION)
-        assert not client.serves(Service.ACCOUNTING)
+        assert client.serves(RADIUSService.AUTHENTICATION)
+        assert not client.serves(RADIUSService.ACCOUNTING)
         assert not wire.ports

@@ -13,14 +13,20 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.radius.packet import ACCESS_REQUEST, ACCOUNTING_REQUEST, STATUS_SERVER, Reply, Request
+from pptpgw.radius.packet import (
+    ACCESS_REQUEST,
+    ACCOUNTING_REQUEST,
+    STATUS_SERVER,
+    RADIUSRequest,
+    Reply,
+)
 from pptpgw.radius.servers import Server
-from pptpgw.radius.transport import Gone, Service, Unanswered
+from pptpgw.radius.transport import Gone, RADIUSService, Unanswered
 from pptpgw.radius.udp import UDPTransport
 from tests.radius.wire import SECRET, Port, Wire, answer
 
 
-def fill(request: Request) -> None:
+def fill(request: RADIUSRequest) -> None:
     request.add("User-Name", "vera")
 
 
@@ -29,7 +35,9 @@ class World:
     A transport whose server answers nothing by itself.
     """
 
-    def __init__(self, service: Service = Service.AUTHENTICATION, **server: Any) -> None:
+    def __init__(
+        self, service: RADIUSService = RADIUSService.AUTHENTICATION, **server: Any
+    ) -> None:
         self.wire = Wire()
         self.counters = Counters()
         self.transport = UDPTransport(
@@ -64,9 +72,10 @@ class TestAsking:
         assert not world.wire.getDelayedCalls()
 
     @pytest.mark.parametrize(
-        ("service", "port"), [(Service.AUTHENTICATION, 1812), (Service.ACCOUNTING, 1813)]
+        ("service", "port"),
+        [(RADIUSService.AUTHENTICATION, 1812), (RADIUSService.ACCOUNTING, 1813)],
     )
-    def test_whereTo(self, service: Service, port: int) -> None:
+    def test_whereTo(self, service: RADIUSService, port: int) -> None:
         world = World(service)
         world.ask()
         assert world.wire.ports[0].peer == ("192.0.2.1", port)
@@ -117,7 +126,7 @@ class TestAsking:
     def test_whatCantBeFilledFails(self) -> None:
         world = World()
 
-        def broken(request: Request) -> None:
+        def broken(request: RADIUSRequest) -> None:
             request.add("User-Name", bytes(300))
 
         failed: list[Any] = []
@@ -183,7 +192,7 @@ class TestAsking:
         await taken.stopListening()
         server = Server("127.0.0.1", authPort=number, secret=SECRET.decode())
         transport = UDPTransport(
-            reactor, server, Service.AUTHENTICATION, 6.0, Counters(), Random(1)
+            reactor, server, RADIUSService.AUTHENTICATION, 6.0, Counters(), Random(1)
         )
         lines: list[str] = []
 
@@ -213,7 +222,7 @@ class TestAsking:
         # Nobody may send to that without having asked for it.
         server = Server("255.255.255.255", secret=SECRET.decode())
         transport = UDPTransport(
-            reactor, server, Service.AUTHENTICATION, 6.0, Counters(), Random(1)
+            reactor, server, RADIUSService.AUTHENTICATION, 6.0, Counters(), Random(1)
         )
         with pytest.raises(Unanswered, match="Permission denied"):
             await transport.ask(ACCESS_REQUEST, fill)
@@ -358,7 +367,7 @@ class TestIdentifiers:
         assert identifiers[256:] == identifiers[:44]
 
     def test_accountingToo(self) -> None:
-        world = World(Service.ACCOUNTING)
+        world = World(RADIUSService.ACCOUNTING)
         _, results = world.ask(ACCOUNTING_REQUEST)
         world.wire.ports[0].deliver(answer(world.wire.sent[0], 5))
         assert results[0].code == 5

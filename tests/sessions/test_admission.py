@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.error import Exhausted, Refused
 from pptpgw.sessions.admission import Admission, isWithin, permit
 from pptpgw.sessions.places import Known
@@ -24,7 +24,7 @@ ALICE, BOB = Profile("alice"), Profile("bob")
 
 def admission(**limits: Any) -> Admission[int]:
     clock = Clock()
-    return Admission(Limits(**limits), clock.seconds, Known(clock.seconds, 8))
+    return Admission(LimitsSection(**limits), clock.seconds, Known(clock.seconds, 8))
 
 
 def refusal(calls: Admission[int], source: str) -> str:

@@ -20,7 +20,7 @@ from pptpgw.tunnels.pptp.wire.code import DisconnectResult
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
-    Message,
+    ControlMessage,
     StopControlConnectionRequest,
 )
 from tests.ppp.test_link import CLIENT, SERVER, Pair
@@ -180,7 +180,7 @@ class TestLink:
 Act = Callable[[Line], object]
 
 
-def receiving(message: Message) -> Act:
+def receiving(message: ControlMessage) -> Act:
     return lambda line: line.receive(message)
 
 

@@ -30,8 +30,8 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Refused
 from pptpgw.gateway import Gateway
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
-from pptpgw.networks.ipv6.plugin import IPv6, IPv6Sessions
+from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.pool import AddressPool
@@ -153,8 +153,8 @@ class World:
             self.clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
             {
-                "ipv4": IPv4Network(IPv4(), environment, self.pool),
-                "ipv6": IPv6Sessions(IPv6(), environment),
+                "ipv4": IPv4Network(IPv4Section(), environment, self.pool),
+                "ipv6": IPv6Sessions(IPv6Section(), environment),
             },
             PythonDataPath(self.clock, self.tun),
             Authenticator(Portal(SubscriberRealm(), [self.checker])),
@@ -240,9 +240,9 @@ def test_bothFamiliesHaveGates(family: str) -> None:
         environment = Environment(Clock(), 1400, None, Counters(), filters)
         pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         network: Any = (
-            IPv4Network(IPv4(), environment, pool)
+            IPv4Network(IPv4Section(), environment, pool)
             if family == "ipv4"
-            else IPv6Sessions(IPv6(), environment)
+            else IPv6Sessions(IPv6Section(), environment)
         )
         made: list[Any] = []
         network.makeProtocol(Profile("alice"), CALLER).addCallback(made.append)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters
 from pptpgw.sessions import hours
 from pptpgw.sessions.cause import Cause, Termination, codeOf
@@ -28,7 +28,7 @@ class World:
 
     def __init__(self, **limits: Any) -> None:
         self.clock = Clock()
-        self.limits = SessionLimits(self.clock, Limits(**limits), self.clock.seconds)
+        self.limits = SessionLimits(self.clock, LimitsSection(**limits), self.clock.seconds)
         self.ended: list[tuple[float, str, Termination]] = []
 
     def begin(self, **profile: Any) -> Session:

@@ -16,7 +16,7 @@ from pptpgw.auth.eap import EAP
 from pptpgw.auth.eapmethod import RELAYED, RelayedClaim
 from pptpgw.auth.eaptls import TLS, CertifiedClaim
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.error import Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.sessions import lockout
@@ -53,7 +53,7 @@ class World:
         self.asked: list[bytes] = []
         self.told: list[tuple[str, str, int, float]] = []
         self.lockout = Lockout(
-            self.clock, Limits(**limits), lambda *arguments: self.told.append(arguments)
+            self.clock, LimitsSection(**limits), lambda *arguments: self.told.append(arguments)
         )
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:

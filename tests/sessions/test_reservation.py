@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
-from pptpgw.networks.ipv4.plugin import IPv4, IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.reservation import Reservation
@@ -50,7 +50,7 @@ def reserved(error: Exception | None = None) -> AddressPool:
     pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
     results: list[object] = []
     environment = Environment.of(Clock(), Configuration())
-    network = IPv4Network(IPv4(), environment, pool)
+    network = IPv4Network(IPv4Section(), environment, pool)
     Reservation(Clock(), [store], [object(), network]).reserve().addCallback(results.append)
     assert results
     return pool

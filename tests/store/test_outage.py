@@ -14,7 +14,7 @@ from twisted.internet import reactor as globalReactor
 from twisted.internet.task import deferLater
 
 from pptpgw.auth.accounts import AccountsChecker
-from pptpgw.config.section import Limits
+from pptpgw.config.section import LimitsSection
 from pptpgw.ppp.exchange import OUTAGE
 from pptpgw.ppp.wire import chap, ppp
 from pptpgw.sessions.line import Line
@@ -91,7 +91,9 @@ async def test_sessionsStayAndCallersHearIt(
     """
     store = makeStore(server.fresh())
     await store.addAccount("alice", b"alice")
-    world = World(Limits(), reactor, AccountsChecker(lambda _: store), rechallenge=RECHALLENGE)
+    world = World(
+        LimitsSection(), reactor, AccountsChecker(lambda _: store), rechallenge=RECHALLENGE
+    )
     placed = [await call(world, f"192.0.2.{number}") for number in range(10, 10 + SESSIONS)]
     await until(lambda: all(one.call for one in placed))
     sessions = world.gateway.sessions

@@ -49,7 +49,7 @@ _LOCAL = b"\x02"
 
 
 @dataclass(frozen=True, slots=True)
-class Bridge:
+class BridgeSection:
     """
     C{[bridge]}: Ethernet, between callers and a TAP device.
 
@@ -84,7 +84,7 @@ class Bridge:
         return min(ETHERNET_MTU, mru - around)
 
 
-class Device(Protocol):
+class BridgeDevice(Protocol):
     """
     The TAP device: a L{BridgePort}, for one.
 
@@ -131,7 +131,7 @@ class BridgedSession(BCP):
     __slots__ = ("_port", "_switch", "_user")
 
     def __init__(
-        self, switch: Switch, user: str, settings: Bridge, environment: IEnvironment
+        self, switch: Switch, user: str, settings: BridgeSection, environment: IEnvironment
     ) -> None:
         super().__init__(
             BridgeSettings(
@@ -188,7 +188,9 @@ class BridgeNetwork:
 
     _log = Logger()
 
-    def __init__(self, settings: Bridge, environment: IEnvironment, device: Device) -> None:
+    def __init__(
+        self, settings: BridgeSection, environment: IEnvironment, device: BridgeDevice
+    ) -> None:
         """
         @param device: its C{receive} is set here.
         """
@@ -288,9 +290,9 @@ class BridgeFactory:
 
     name = "bridge"
     description = "Ethernet (BCP, RFC 3518), callers on one LAN with a TAP device"
-    settings = Bridge
+    settings = BridgeSection
 
-    def makeNetwork(self, settings: Bridge, environment: IEnvironment) -> BridgeNetwork:
+    def makeNetwork(self, settings: BridgeSection, environment: IEnvironment) -> BridgeNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """

@@ -14,8 +14,8 @@ from pptpgw.error import ConfigurationError
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.device import Device
 from pptpgw.ports.netlink import NetlinkPort
-from pptpgw.ports.rtnetlink import Kernel, Link, RequestSocket
-from pptpgw.ports.tun import System
+from pptpgw.ports.rtnetlink import Kernel, KernelLink, RequestSocket
+from pptpgw.ports.tun import DeviceSystem
 
 _KEY = "[bridge] interface"
 # A bridge takes the lowest address of its ports for its own, and must not take one that comes and
@@ -54,7 +54,7 @@ class _Bridged(NetlinkPort):
             self._bridge = 0
         super().remove()
 
-    def _isChanged(self, link: Link) -> str:
+    def _isChanged(self, link: KernelLink) -> str:
         """
         See L{NetlinkPort.isTaken}.
         """
@@ -63,7 +63,7 @@ class _Bridged(NetlinkPort):
         return super()._isChanged(link)
 
 
-def _find(kernel: Kernel, bridge: str) -> Link:
+def _find(kernel: Kernel, bridge: str) -> KernelLink:
     """
     Find the bridge of this name.
 
@@ -97,7 +97,7 @@ class BridgePort(Device):
         mtu: int,
         bridge: str,
         counters: Counters,
-        system: System | None = None,
+        system: DeviceSystem | None = None,
         netlink: Callable[[], Kernel] = RequestSocket,
     ) -> None:
         """

@@ -38,7 +38,7 @@ MALFORMED = "datagram of the service without a protocol number"
 _LARGEST = 65535
 
 
-class Service:
+class DatagramService:
     """
     The service that all sessions of one declared protocol talk to.
 
@@ -101,7 +101,7 @@ class Service:
             )
 
 
-def unixService(declaration: Declaration, reactor: Any, counters: Counters) -> Service:
+def unixService(declaration: Declaration, reactor: Any, counters: Counters) -> DatagramService:
     """
     A service at a Unix datagram socket.
     """
@@ -112,10 +112,10 @@ def unixService(declaration: Declaration, reactor: Any, counters: Counters) -> S
         own = f"{prefix}/{next(serial)}"
         return reactor.listenUNIXDatagram(own, protocol, maxPacketSize=_LARGEST)
 
-    return Service(declaration, counters, declaration.to.place, listen)
+    return DatagramService(declaration, counters, declaration.to.place, listen)
 
 
-def udpService(declaration: Declaration, reactor: Any, counters: Counters) -> Service:
+def udpService(declaration: Declaration, reactor: Any, counters: Counters) -> DatagramService:
     """
     A service at a UDP port.
     """
@@ -125,7 +125,7 @@ def udpService(declaration: Declaration, reactor: Any, counters: Counters) -> Se
     def listen(protocol: DatagramProtocol) -> Any:
         return reactor.listenUDP(0, protocol, interface, maxPacketSize=_LARGEST)
 
-    return Service(declaration, counters, (to.place, to.port), listen)
+    return DatagramService(declaration, counters, (to.place, to.port), listen)
 
 
 class DatagramOutlet:
@@ -135,7 +135,7 @@ class DatagramOutlet:
 
     __slots__ = ("_port", "_service")
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: DatagramService) -> None:
         self._service = service
         self._port: Any = None
 
@@ -186,7 +186,7 @@ class _Answers(DatagramProtocol):
 
     noisy = False
 
-    def __init__(self, service: Service, protocol: GenericProtocol) -> None:
+    def __init__(self, service: DatagramService, protocol: GenericProtocol) -> None:
         self._service = service
         self._protocol = protocol
 

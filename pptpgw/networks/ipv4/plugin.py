@@ -85,7 +85,7 @@ A list of pools.
 
 
 @dataclass(frozen=True, slots=True)
-class IPv4:
+class IPv4Section:
     """
     C{[ipv4]}: the addresses that IPCP negotiates.
 
@@ -133,7 +133,9 @@ class IPv4Network(Stages):
 
     _log = Logger()
 
-    def __init__(self, settings: IPv4, environment: IEnvironment, pool: IAddressPool) -> None:
+    def __init__(
+        self, settings: IPv4Section, environment: IEnvironment, pool: IAddressPool
+    ) -> None:
         super().__init__(environment.reactor)
         self.pool = pool
         if IService.providedBy(pool):
@@ -166,7 +168,7 @@ class IPv4Network(Stages):
         if IAddressPools.providedBy(self.pool) and (own := ownedOf(addresses)):
             self.pool.reserve(user, own)
 
-    def judge(self, settings: IPv4) -> None:
+    def judge(self, settings: IPv4Section) -> None:
         """
         See L{IReloadable.judge}.
         """
@@ -177,7 +179,7 @@ class IPv4Network(Stages):
                 "there can be no [[ipv4.pools]]"
             )
 
-    def reload(self, settings: IPv4) -> list[str]:
+    def reload(self, settings: IPv4Section) -> list[str]:
         """
         See L{IReloadable.reload}.
         """
@@ -269,9 +271,9 @@ class IPv4Factory:
 
     name = "ipv4"
     description = "IPv4 (IPCP, RFC 1332), each caller with an address from a pool"
-    settings = IPv4
+    settings = IPv4Section
 
-    def makeNetwork(self, settings: IPv4, environment: IEnvironment) -> IPv4Network:
+    def makeNetwork(self, settings: IPv4Section, environment: IEnvironment) -> IPv4Network:
         """
         See L{INetworkFactory.makeNetwork}.
         """
@@ -292,7 +294,7 @@ class IPv4Factory:
 factory = IPv4Factory()
 
 
-def gatewaysOwn(settings: IPv4, called: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
+def gatewaysOwn(settings: IPv4Section, called: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
     """
     The gateway's own addresses, which no caller can have.
 
@@ -301,7 +303,7 @@ def gatewaysOwn(settings: IPv4, called: Iterable[IPv4Address]) -> tuple[IPv4Addr
     return tuple(dict.fromkeys((settings.local, *called)))
 
 
-def _judge(settings: IPv4) -> None:
+def _judge(settings: IPv4Section) -> None:
     """
     Judge what no key can judge alone.
 

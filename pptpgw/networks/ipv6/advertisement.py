@@ -40,8 +40,8 @@ from pptpgw.networks.ipv6.wire.ipv6 import (
     UDP,
     UNSPECIFIED,
     Datagram,
-    Message,
-    Packet,
+    ICMPv6Message,
+    IPv6Packet,
     decode,
     decodeDatagram,
     decodeMessage,
@@ -85,7 +85,7 @@ NOT_OURS = "to the link itself, and nothing here takes it"
 MALFORMED = "malformed IPv6 to the link itself"
 
 
-class Router:
+class IPv6Router:
     """
     The router on one link.
 
@@ -171,7 +171,7 @@ class Router:
         if reason:
             self._counters.discard(reason)
 
-    def _received(self, packet: Packet) -> str:
+    def _received(self, packet: IPv6Packet) -> str:
         """
         Answer a packet; why it is discarded, or nothing.
 
@@ -186,7 +186,7 @@ class Router:
             return self._datagramReceived(packet, decodeDatagram(packet))
         return NOT_OURS
 
-    def _messageReceived(self, packet: Packet, message: Message) -> str:
+    def _messageReceived(self, packet: IPv6Packet, message: ICMPv6Message) -> str:
         """
         ICMPv6.
         """
@@ -204,11 +204,11 @@ class Router:
                 self._answer(asker if somebody else ALL_NODES, answer)
                 return ""
         elif message.type == ECHO_REQUEST and somebody:
-            self._answer(asker, Message(ECHO_REPLY, 0, message.body))
+            self._answer(asker, ICMPv6Message(ECHO_REPLY, 0, message.body))
             return ""
         return NOT_OURS
 
-    def _datagramReceived(self, packet: Packet, datagram: Datagram) -> str:
+    def _datagramReceived(self, packet: IPv6Packet, datagram: Datagram) -> str:
         """
         UDP.
         """
@@ -226,7 +226,7 @@ class Router:
     ) -> None:
         self._answer(destination, advertisement.message())
 
-    def _answer(self, destination: IPv6Address, message: Message) -> None:
+    def _answer(self, destination: IPv6Address, message: ICMPv6Message) -> None:
         """
         Send an ICMPv6 message, with the hop limit that Neighbor Discovery must have.
         """

@@ -29,17 +29,17 @@ from pptpgw.networks.ipv6.prefix import Prefixes
 from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     Association,
-    Message,
-    MessageType,
+    DHCPv6Message,
+    DHCPv6MessageType,
     Prefix,
     decode,
 )
 from pptpgw.networks.ipv6.wire.dhcpv6option import (
     ClientID,
+    DHCPv6Option,
     DomainList,
     InformationRefreshTime,
     NameServers,
-    Option,
     OptionRequest,
     Preference,
     RapidCommit,
@@ -92,7 +92,7 @@ class DHCPv6Settings:
     rapidCommit: bool = True
 
 
-class _Rule(NamedTuple):
+class _Validity(NamedTuple):
     """
     What makes a message valid (section 16).
 
@@ -105,14 +105,14 @@ class _Rule(NamedTuple):
 
 
 _RULES = {
-    MessageType.SOLICIT: _Rule(client=True, server=False),
-    MessageType.REQUEST: _Rule(client=True, server=True),
-    MessageType.CONFIRM: _Rule(client=True, server=False),
-    MessageType.RENEW: _Rule(client=True, server=True),
-    MessageType.REBIND: _Rule(client=True, server=False),
-    MessageType.RELEASE: _Rule(client=True, server=True),
-    MessageType.DECLINE: _Rule(client=True, server=True),
-    MessageType.INFORMATION_REQUEST: _Rule(client=False, server=None),
+    DHCPv6MessageType.SOLICIT: _Validity(client=True, server=False),
+    DHCPv6MessageType.REQUEST: _Validity(client=True, server=True),
+    DHCPv6MessageType.CONFIRM: _Validity(client=True, server=False),
+    DHCPv6MessageType.RENEW: _Validity(client=True, server=True),
+    DHCPv6MessageType.REBIND: _Validity(client=True, server=False),
+    DHCPv6MessageType.RELEASE: _Validity(client=True, server=True),
+    DHCPv6MessageType.DECLINE: _Validity(client=True, server=True),
+    DHCPv6MessageType.INFORMATION_REQUEST: _Validity(client=False, server=None),
 }
 
 
@@ -173,7 +173,7 @@ class DHCPv6Server:
         @return: what to send to C{source}, port 546.
         """
         answer = self._judge(octets, source, unicast)
-        if isinstance(answer, Message):
+        if isinstance(answer, DHCPv6Message):
             return answer.encode()
         self._counters.discard(answer)
         return None
@@ -186,7 +186,7 @@ class DHCPv6Server:
         self._closed = True
         self._leases.close()
 
-    def _judge(self, octets: bytes, source: IPv6Address, unicast: bool) -> Message | str:
+    def _judge(self, octets: bytes, source: IPv6Address, unicast: bool) -> DHCPv6Message | str:
         """
         The answer, or why there is none.
         """
@@ -199,15 +199,15 @@ class DHCPv6Server:
         if not self._valid(message):
             return "invalid DHCPv6 message"
         if unicast:
-            solicit = message.messageType is MessageType.SOLICIT
-            answerType = MessageType.ADVERTISE if solicit else MessageType.REPLY
+            solicit = message.messageType is DHCPv6MessageType.SOLICIT
+            answerType = DHCPv6MessageType.ADVERTISE if solicit else DHCPv6MessageType.REPLY
             return self._answer(message, [makeStatus(StatusCode.USE_MULTICAST)], answerType)
         if not source.is_link_local:
             return "DHCPv6 message from beyond the link"
-        answer: Message | None = getattr(self, f"dhcpv6_{message.messageType.name}")(message)
+        answer: DHCPv6Message | None = getattr(self, f"dhcpv6_{message.messageType.name}")(message)
         return answer or "DHCPv6 message without an answer"
 
-    def _valid(self, message: Message) -> bool:
+    def _valid(self, message: DHCPv6Message) -> bool:
         rule = _RULES.get(message.messageType)
         if rule is None or (rule.client and message.first(ClientID) is None):
             return False
@@ -216,7 +216,7 @@ class DHCPv6Server:
             return not rule.server
         return rule.server is not False and server.duid == self._duid
 
-    def dhcpv6_SOLICIT(self, message: Message) -> Message:
+    def dhcpv6_SOLICIT(self, message: DHCPv6Message) -> DHCPv6Message:
         """
         Section 18.3.1.
         """
@@ -227,9 +227,9 @@ class DHCPv6Server:
             leases = [self._leases.lend(*asked, bind=True) for asked in _asked(message)]
             return self._answer(message, [RapidCommit(), *leases, *self._configuration(message)])
         options = [Preference(MOST_PREFERRED), *offers, *self._configuration(message)]
-        return self._answer(message, options, MessageType.ADVERTISE)
+        return self._answer(message, options, DHCPv6MessageType.ADVERTISE)
 
-    def dhcpv6_REQUEST(self, message: Message) -> Message:
+    def dhcpv6_REQUEST(self, message: DHCPv6Message) -> DHCPv6Message:
         """
         Section 18.3.2.
         """
@@ -241,7 +241,7 @@ class DHCPv6Server:
         ]
         return self._answer(message, [*leases, *self._configuration(message)])
 
-    def dhcpv6_CONFIRM(self, message: Message) -> Message | None:
+    def dhcpv6_CONFIRM(self, message: DHCPv6Message) -> DHCPv6Message | None:
         """
         Section 18.3.3: whether the client is still on the link that its addresses belong to.
         """
@@ -253,28 +253,28 @@ class DHCPv6Server:
         status = StatusCode.SUCCESS if good else StatusCode.NOT_ON_LINK
         return self._answer(message, [makeStatus(status)])
 
-    def dhcpv6_RENEW(self, message: Message) -> Message:
+    def dhcpv6_RENEW(self, message: DHCPv6Message) -> DHCPv6Message:
         """
         Section 18.3.4.
         """
         leases = [self._leases.extend(*asked) for asked in _asked(message)]
         return self._answer(message, [*leases, *self._configuration(message)])
 
-    def dhcpv6_REBIND(self, message: Message) -> Message:
+    def dhcpv6_REBIND(self, message: DHCPv6Message) -> DHCPv6Message:
         """
         Section 18.3.5.
         """
         leases = [self._leases.extend(*asked, withdraw=True) for asked in _asked(message)]
         return self._answer(message, [*leases, *self._configuration(message)])
 
-    def dhcpv6_RELEASE(self, message: Message) -> Message:
+    def dhcpv6_RELEASE(self, message: DHCPv6Message) -> DHCPv6Message:
         """
         Section 18.3.7.
         """
         told = [self._leases.takeBack(*asked) for asked in _asked(message)]
         return self._answer(message, [makeStatus(StatusCode.SUCCESS), *filter(None, told)])
 
-    def dhcpv6_DECLINE(self, message: Message) -> Message:
+    def dhcpv6_DECLINE(self, message: DHCPv6Message) -> DHCPv6Message:
         """
         Section 18.3.8; prefixes can't be declined.
         """
@@ -282,7 +282,7 @@ class DHCPv6Server:
         told = [self._leases.decline(client, one) for client, one in asked]
         return self._answer(message, [makeStatus(StatusCode.SUCCESS), *filter(None, told)])
 
-    def dhcpv6_INFORMATION_REQUEST(self, message: Message) -> Message | None:
+    def dhcpv6_INFORMATION_REQUEST(self, message: DHCPv6Message) -> DHCPv6Message | None:
         """
         Section 18.3.6; section 16.12 on associations.
         """
@@ -294,12 +294,12 @@ class DHCPv6Server:
             options.append(InformationRefreshTime(seconds))
         return self._answer(message, options)
 
-    def _configuration(self, message: Message) -> list[Option]:
+    def _configuration(self, message: DHCPv6Message) -> list[DHCPv6Option]:
         """
         What the client asked for besides leases.
         """
         settings = self._settings
-        options: list[Option] = []
+        options: list[DHCPv6Option] = []
         if settings.dns:
             options.append(NameServers(settings.dns))
         if settings.search:
@@ -310,21 +310,21 @@ class DHCPv6Server:
 
     def _answer(
         self,
-        message: Message,
-        options: Sequence[Option],
-        messageType: MessageType = MessageType.REPLY,
-    ) -> Message:
+        message: DHCPv6Message,
+        options: Sequence[DHCPv6Option],
+        messageType: DHCPv6MessageType = DHCPv6MessageType.REPLY,
+    ) -> DHCPv6Message:
         """
         The answer to C{message}, with as many of C{options} as fit.
         """
-        identifiers: list[Option] = [ServerID(self._duid), *message.every(ClientID)[:1]]
-        answer = Message(messageType, message.transactionID, (*identifiers, *options))
+        identifiers: list[DHCPv6Option] = [ServerID(self._duid), *message.every(ClientID)[:1]]
+        answer = DHCPv6Message(messageType, message.transactionID, (*identifiers, *options))
         while len(answer.encode()) > MAX_ANSWER_OCTETS:
             answer = replace(answer, options=answer.options[:-1])
         return answer
 
 
-def _asked(message: Message) -> list[tuple[Client, Association]]:
+def _asked(message: DHCPv6Message) -> list[tuple[Client, Association]]:
     """
     The associations of C{message}, each once, and whose they are.
     """
@@ -337,6 +337,6 @@ def _asked(message: Message) -> list[tuple[Client, Association]]:
     return list(islice(found.values(), MAX_ASSOCIATIONS))
 
 
-def _requested(message: Message) -> tuple[int, ...]:
+def _requested(message: DHCPv6Message) -> tuple[int, ...]:
     request = message.first(OptionRequest)
     return request.codes if request else ()

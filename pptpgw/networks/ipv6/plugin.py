@@ -40,13 +40,13 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
-from pptpgw.networks.ipv6.advertisement import MAX_INTERVAL, Router
+from pptpgw.networks.ipv6.advertisement import MAX_INTERVAL, IPv6Router
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER, MINIMUM_MTU
-from pptpgw.networks.ipv6.wire.neighbor import Prefix, RouterAdvertisement
+from pptpgw.networks.ipv6.wire.neighbor import PrefixInformation, RouterAdvertisement
 from pptpgw.networks.routes import NetworksBehind
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
@@ -67,7 +67,7 @@ _LARGEST_TOLD = MINIMUM_MTU - HEADER - 4 - 32 - 8
 
 
 @dataclass(frozen=True, slots=True)
-class IPv6:
+class IPv6Section:
     """
     C{[ipv6]}: what callers get of IPv6.
 
@@ -124,7 +124,7 @@ class RoutedIPV6CP(IPV6CP):
         self.dhcp: DHCPv6Server | None = None
         self._advertisement = advertisement
         self._counters = counters
-        self._router: Router | None = None
+        self._router: IPv6Router | None = None
 
     def attachment(self) -> Attachment:
         """
@@ -152,7 +152,7 @@ class RoutedIPV6CP(IPV6CP):
         """
         # Small enough for what is encrypted.
         mtu = min(self.settings.mtu, self.peerMRU) - MPPE_OVERHEAD
-        self._router = Router(
+        self._router = IPv6Router(
             self.link.clock,
             self.localAddress,
             replace(self._advertisement, mtu=mtu),
@@ -185,7 +185,7 @@ class IPv6Sessions:
 
     _log = Logger()
 
-    def __init__(self, settings: IPv6, environment: IEnvironment) -> None:
+    def __init__(self, settings: IPv6Section, environment: IEnvironment) -> None:
         """
         @raise pptpgw.error.Exhausted: there is no prefix even for the gateway itself.
         """
@@ -293,7 +293,11 @@ class IPv6Sessions:
                 permits=gate,
             ),
             prefix,
-            replace(self._advertisement, prefixes=(Prefix(prefix, *self._lifetimes),), dns=dns),
+            replace(
+                self._advertisement,
+                prefixes=(PrefixInformation(prefix, *self._lifetimes),),
+                dns=dns,
+            ),
             environment.counters,
             giveBack,
         )
@@ -330,9 +334,9 @@ class IPv6Factory:
 
     name = "ipv6"
     description = "IPv6 (IPV6CP, RFC 5072), each caller with a prefix, by RA and DHCPv6"
-    settings = IPv6
+    settings = IPv6Section
 
-    def makeNetwork(self, settings: IPv6, environment: IEnvironment) -> IPv6Sessions:
+    def makeNetwork(self, settings: IPv6Section, environment: IEnvironment) -> IPv6Sessions:
         """
         See L{INetworkFactory.makeNetwork}.
         """
@@ -343,7 +347,7 @@ class IPv6Factory:
 factory = IPv6Factory()
 
 
-def _judge(settings: IPv6, mru: int) -> None:
+def _judge(settings: IPv6Section, mru: int) -> None:
     """
     Judge what no key can judge alone.
 

@@ -32,9 +32,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.log import Logger, Quota
 from pptpgw.networks.ipx import wire
-from pptpgw.networks.ipx.router import MALFORMED, Router
+from pptpgw.networks.ipx.router import MALFORMED, IPXRouter
 from pptpgw.networks.ipx.routing import Station
-from pptpgw.networks.ipx.wire import Address
+from pptpgw.networks.ipx.wire import IPXAddress
 
 CLIENTS = 64
 CLIENTS_OF_A_HOST = 16
@@ -94,7 +94,7 @@ class DOSBoxPort(DatagramProtocol):
     noisy = False
     _log = Logger()
 
-    def __init__(self, reactor: Any, router: Router, address: Host, counters: Counters) -> None:
+    def __init__(self, reactor: Any, router: IPXRouter, address: Host, counters: Counters) -> None:
         """
         @param address: where to listen.
         """
@@ -178,8 +178,8 @@ class DOSBoxPort(DatagramProtocol):
             self._counters.discard(TOO_MANY)
             return
         network = self._router.network
-        client = Address(network, self._nodeOf(host), wire.ECHO_SOCKET)
-        source = Address(network, self._router.node, wire.ECHO_SOCKET)
+        client = IPXAddress(network, self._nodeOf(host), wire.ECHO_SOCKET)
+        source = IPXAddress(network, self._router.node, wire.ECHO_SOCKET)
         self._send(wire.encodePacket(wire.UNKNOWN, client, source), host)
         if host not in self._clients and host not in self._greetings:
             # Not at once: to a client that waits for its node any packet is the one with it.
@@ -190,8 +190,8 @@ class DOSBoxPort(DatagramProtocol):
         self._echo(host)
 
     def _echo(self, host: Host) -> None:
-        everybody = Address(wire.THIS_NETWORK, wire.ALL_NODES, wire.ECHO_SOCKET)
-        source = Address(self._router.network, self._router.node, wire.ECHO_SOCKET)
+        everybody = IPXAddress(wire.THIS_NETWORK, wire.ALL_NODES, wire.ECHO_SOCKET)
+        source = IPXAddress(self._router.network, self._router.node, wire.ECHO_SOCKET)
         self._send(wire.encodePacket(wire.UNKNOWN, everybody, source), host)
 
     def _admit(self, host: Host) -> _Client | None:

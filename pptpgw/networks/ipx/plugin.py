@@ -32,7 +32,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.ipx.dosbox import DOSBoxPort
 from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
-from pptpgw.networks.ipx.router import Router
+from pptpgw.networks.ipx.router import IPXRouter
 from pptpgw.networks.ipx.routing import UPDATE_SECONDS, Station
 from pptpgw.networks.ipx.wire import DEFAULT_NETWORK, NODE_OCTETS
 from pptpgw.ports.machine import lackingAddress
@@ -46,7 +46,7 @@ The first octet of the nodes that callers get: locally administered, of one node
 
 
 @dataclass(frozen=True, slots=True)
-class IPX:
+class IPXSection:
     """
     C{[ipx]}: IPX among callers.
 
@@ -62,14 +62,14 @@ class IPX:
     dosbox: str = key(UDP_ADDRESS, "")
 
 
-class Caller(IPXCP):
+class CallerIPXCP(IPXCP):
     """
     IPXCP of one caller.
     """
 
     __slots__ = ("_router", "_station")
 
-    def __init__(self, settings: IPXSettings, router: Router) -> None:
+    def __init__(self, settings: IPXSettings, router: IPXRouter) -> None:
         super().__init__(settings)
         self._router = router
         self._station: Station | None = None
@@ -128,10 +128,10 @@ class IPXNetwork:
     @ivar router: the router.
     """
 
-    def __init__(self, settings: IPX, environment: IEnvironment) -> None:
+    def __init__(self, settings: IPXSection, environment: IEnvironment) -> None:
         self._settings = settings
         self._mtu: int = environment.mru
-        self.router = Router(
+        self.router = IPXRouter(
             environment.reactor,
             settings.network,
             self._node(),
@@ -184,7 +184,7 @@ class IPXNetwork:
             name=self._settings.name,
             mtu=self._mtu,
         )
-        return succeed(Caller(settings, self.router))
+        return succeed(CallerIPXCP(settings, self.router))
 
     def release(self, protocol: IPXCP) -> None:
         """
@@ -206,9 +206,9 @@ class IPXFactory:
 
     name = "ipx"
     description = "IPX among callers, and DOSBox, with RIP, SAP and NetBIOS (IPXCP, RFC 1552)"
-    settings = IPX
+    settings = IPXSection
 
-    def makeNetwork(self, settings: IPX, environment: IEnvironment) -> IPXNetwork:
+    def makeNetwork(self, settings: IPXSection, environment: IEnvironment) -> IPXNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """

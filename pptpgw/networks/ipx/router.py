@@ -58,7 +58,7 @@ NO_STATION = "IPX packet for no station"
 NOBODY_LISTENS = "IPX packet for the router itself"
 
 
-class Router:
+class IPXRouter:
     """
     The router, whose only network all stations are on.
 

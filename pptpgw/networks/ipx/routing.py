@@ -19,8 +19,8 @@ from typing import TypeVar
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.networks.ipx import wire
-from pptpgw.networks.ipx.table import Table
-from pptpgw.networks.ipx.wire import Address, Header, Route, SAPQuery, SAPResponse, Service
+from pptpgw.networks.ipx.table import RoutingTable
+from pptpgw.networks.ipx.wire import Header, IPXAddress, IPXService, Route, SAPQuery, SAPResponse
 
 UPDATE_SECONDS = 60.0
 """
@@ -87,8 +87,8 @@ class Routing:
         self._node = node
         self._learns = learns
         self._counters = counters
-        self._routes: Table[int, int, Station] = Table(seconds)
-        self._services: Table[tuple[int, bytes], Address, Station] = Table(seconds)
+        self._routes: RoutingTable[int, int, Station] = RoutingTable(seconds)
+        self._services: RoutingTable[tuple[int, bytes], IPXAddress, Station] = RoutingTable(seconds)
         self._protocols = {wire.RIP_SOCKET: self._receivedRIP, wire.SAP_SOCKET: self._receivedSAP}
 
     def received(self, station: Station, header: Header, packet: bytes) -> bool:
@@ -102,7 +102,7 @@ class Routing:
             return False
         if station.routing.take():
             network, node, socket = header.source
-            asker = Address(network or self._network, node, socket)
+            asker = IPXAddress(network or self._network, node, socket)
             receive(station, asker, packet[wire.HEADER_OCTETS :])
         else:
             self._counters.discard(TOO_MUCH_ROUTING)
@@ -124,7 +124,7 @@ class Routing:
                 self._update(station)
 
     def _update(self, station: Station) -> None:
-        everybody = Address(self._network, wire.ALL_NODES, wire.RIP_SOCKET)
+        everybody = IPXAddress(self._network, wire.ALL_NODES, wire.RIP_SOCKET)
         self._tellRoutes(station, everybody, self._known(station))
         everybody = everybody._replace(socket=wire.SAP_SOCKET)
         self._tellServices(station, everybody, self._servers(station, wire.ALL_SERVICES))
@@ -138,7 +138,7 @@ class Routing:
 
     # RIP
 
-    def _receivedRIP(self, station: Station, asker: Address, data: bytes) -> None:
+    def _receivedRIP(self, station: Station, asker: IPXAddress, data: bytes) -> None:
         packet = wire.decodeRIP(data)
         if packet.operation == wire.RESPONSE:
             for route in packet.routes:
@@ -164,13 +164,13 @@ class Routing:
             for network, entry in self._routes.tell(station)
         ]
 
-    def _tellRoutes(self, station: Station, to: Address, routes: Sequence[Route]) -> None:
+    def _tellRoutes(self, station: Station, to: IPXAddress, routes: Sequence[Route]) -> None:
         for some in _portions(routes, wire.ROUTES):
             self._tell(station, wire.RIP, to, wire.RIP_SOCKET, wire.encodeRIP(wire.RESPONSE, some))
 
     # SAP
 
-    def _receivedSAP(self, station: Station, asker: Address, data: bytes) -> None:
+    def _receivedSAP(self, station: Station, asker: IPXAddress, data: bytes) -> None:
         packet = wire.decodeSAP(data)
         if isinstance(packet, SAPQuery):
             servers = self._servers(station, packet.type)
@@ -185,16 +185,16 @@ class Routing:
         else:
             self._counters.discard(NO_ANSWER)
 
-    def _learnService(self, station: Station, service: Service) -> bool:
+    def _learnService(self, station: Station, service: IPXService) -> bool:
         key = service.type, service.name
         return self._learns and self._services.learn(key, service.address, service.hops, station)
 
-    def _servers(self, station: Station, type_: int) -> list[Service]:
+    def _servers(self, station: Station, type_: int) -> list[IPXService]:
         """
         The servers of a type that C{station} may be told.
         """
         return [
-            Service(*key, entry.value, entry.hops + 1)
+            IPXService(*key, entry.value, entry.hops + 1)
             for key, entry in self._services.tell(station)
             if type_ in (key[0], wire.ALL_SERVICES)
         ]
@@ -202,8 +202,8 @@ class Routing:
     def _tellServices(
         self,
         station: Station,
-        to: Address,
-        services: Sequence[Service],
+        to: IPXAddress,
+        services: Sequence[IPXService],
         operation: int = wire.RESPONSE,
     ) -> None:
         for some in _portions(services, wire.SERVICES):
@@ -221,9 +221,9 @@ class Routing:
         else:
             self._counters.discard(NOT_LEARNT)
 
-    def _tell(self, station: Station, type_: int, to: Address, socket: int, data: bytes) -> None:
+    def _tell(self, station: Station, type_: int, to: IPXAddress, socket: int, data: bytes) -> None:
         if station.routing.take():
-            source = Address(self._network, self._node, socket)
+            source = IPXAddress(self._network, self._node, socket)
             station.send(wire.encodePacket(type_, to, source, data))
         else:
             self._counters.discard(TOO_MUCH_ROUTING)

@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 Teller = TypeVar("Teller", bound=Hashable)
 
 
-class Entry(Generic[Value, Teller]):
+class TableEntry(Generic[Value, Teller]):
     """
     What somebody told.
 
@@ -50,7 +50,7 @@ class Entry(Generic[Value, Teller]):
         self.expires = expires
 
 
-class Table(Generic[Key, Value, Teller]):
+class RoutingTable(Generic[Key, Value, Teller]):
     """
     The routes, or the servers.
     """
@@ -60,7 +60,7 @@ class Table(Generic[Key, Value, Teller]):
         @param seconds: the time.
         """
         self._seconds = seconds
-        self._entries: dict[Key, Entry[Value, Teller]] = {}
+        self._entries: dict[Key, TableEntry[Value, Teller]] = {}
         self._told: dict[Teller, int] = {}
 
     def learn(self, key: Key, value: Value, hops: int, teller: Teller) -> bool:
@@ -80,11 +80,11 @@ class Table(Generic[Key, Value, Teller]):
             return True
         if self._told.get(teller, 0) >= LIMIT or len(self._entries) >= TOTAL:
             return False
-        self._entries[key] = Entry(value, hops, teller, expires)
+        self._entries[key] = TableEntry(value, hops, teller, expires)
         self._told[teller] = self._told.get(teller, 0) + 1
         return True
 
-    def find(self, key: Key) -> Entry[Value, Teller] | None:
+    def find(self, key: Key) -> TableEntry[Value, Teller] | None:
         """
         What is known of C{key}.
         """
@@ -101,7 +101,7 @@ class Table(Generic[Key, Value, Teller]):
         for key in [key for key, entry in self._entries.items() if entry.teller is teller]:
             self._forget(key)
 
-    def tell(self, listener: Teller) -> Iterator[tuple[Key, Entry[Value, Teller]]]:
+    def tell(self, listener: Teller) -> Iterator[tuple[Key, TableEntry[Value, Teller]]]:
         """
         What is known and doesn't come from C{listener}; what is too old is forgotten on the way,
         so that a teller who is told once a minute has room for what is new.

@@ -76,7 +76,7 @@ _query = struct.Struct("!HH")
 _service = struct.Struct("!H48sI6sHH")
 
 
-class Address(NamedTuple):
+class IPXAddress(NamedTuple):
     """
     Network, node (six octets) and socket.
     """
@@ -106,11 +106,11 @@ class Header(NamedTuple):
     sourceSocket: int
 
     @property
-    def source(self) -> Address:
+    def source(self) -> IPXAddress:
         """
         Where the packet comes from.
         """
-        return Address(self.sourceNetwork, self.sourceNode, self.sourceSocket)
+        return IPXAddress(self.sourceNetwork, self.sourceNode, self.sourceSocket)
 
 
 class Route(NamedTuple):
@@ -123,14 +123,14 @@ class Route(NamedTuple):
     ticks: int
 
 
-class Service(NamedTuple):
+class IPXService(NamedTuple):
     """
     A server: its type, its name (1 to 47 octets), where it is reached, and how many routers away.
     """
 
     type: int
     name: bytes
-    address: Address
+    address: IPXAddress
     hops: int
 
 
@@ -158,7 +158,7 @@ class SAPResponse(NamedTuple):
     """
 
     operation: int
-    services: tuple[Service, ...]
+    services: tuple[IPXService, ...]
 
 
 def decodeHeader(packet: bytes) -> Header:
@@ -175,7 +175,9 @@ def decodeHeader(packet: bytes) -> Header:
     return header
 
 
-def encodePacket(type: int, destination: Address, source: Address, data: bytes = b"") -> bytes:
+def encodePacket(
+    type: int, destination: IPXAddress, source: IPXAddress, data: bytes = b""
+) -> bytes:
     """
     A packet that has passed no router and has no checksum.
 
@@ -229,12 +231,12 @@ def decodeSAP(data: bytes) -> SAPQuery | SAPResponse:
     return SAPResponse(operation, tuple(map(_decodeService, _service.iter_unpack(data[2:]))))
 
 
-def _decodeService(fields: tuple[int, bytes, int, bytes, int, int]) -> Service:
+def _decodeService(fields: tuple[int, bytes, int, bytes, int, int]) -> IPXService:
     type_, padded, network, node, socket, hops = fields
     name = padded.partition(b"\0")[0]
     if not 1 <= len(name) < len(padded):
         raise Malformed("a SAP response has a server without a name, or a name without an end")
-    return Service(type_, name, Address(network, node, socket), hops)
+    return IPXService(type_, name, IPXAddress(network, node, socket), hops)
 
 
 def encodeSAP(packet: SAPQuery | SAPResponse) -> bytes:

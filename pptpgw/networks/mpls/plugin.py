@@ -66,7 +66,7 @@ _HEADER = 14
 
 
 @dataclass(frozen=True, slots=True)
-class MPLS:
+class MPLSSection:
     """
     C{[mpls]}: labelled packets, to and from the kernel.
 
@@ -87,7 +87,7 @@ def linkAddress(address: bytes) -> bytes:
     return b"\x02\x00" + address
 
 
-class Device(Protocol):
+class MPLSDevice(Protocol):
     """
     What the network needs of its port.
 
@@ -160,7 +160,9 @@ class MPLSNetwork(SessionObserver):
     @ivar device: the way to the kernel.
     """
 
-    def __init__(self, settings: MPLS, environment: IEnvironment, device: Device) -> None:
+    def __init__(
+        self, settings: MPLSSection, environment: IEnvironment, device: MPLSDevice
+    ) -> None:
         self._labels = settings.labels
         self._mtu: int = environment.mru
         self._counters: Counters = environment.counters
@@ -339,13 +341,13 @@ class MPLSFactory:
 
     name = "mpls"
     description = "labelled packets to and from the kernel's MPLS router (MPLSCP, RFC 3032)"
-    settings = MPLS
+    settings = MPLSSection
 
-    def makeNetwork(self, settings: MPLS, environment: IEnvironment) -> MPLSNetwork:
+    def makeNetwork(self, settings: MPLSSection, environment: IEnvironment) -> MPLSNetwork:
         """
         See L{INetworkFactory.makeNetwork}.
         """
-        device: Device
+        device: MPLSDevice
         if settings.routes:
             device = LabelSwitch(
                 {

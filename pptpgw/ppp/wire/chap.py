@@ -95,7 +95,7 @@ class Challenge(_Valued):
 
 
 @dataclass(frozen=True, slots=True)
-class Response(_Valued):
+class CHAPResponse(_Valued):
     """
     The peer's proof.
     """
@@ -104,7 +104,7 @@ class Response(_Valued):
 
 
 @dataclass(frozen=True, slots=True)
-class Success(_Messaged):
+class CHAPSuccess(_Messaged):
     """
     The proof holds.
     """
@@ -113,7 +113,7 @@ class Success(_Messaged):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure(_Messaged):
+class CHAPFailure(_Messaged):
     """
     The proof doesn't hold.
     """
@@ -156,10 +156,10 @@ class ChangePassword:
         return encodePacket(self.CODE, self.identifier, octets)
 
 
-Packet = Challenge | Response | Success | Failure | ChangePassword
+Packet = Challenge | CHAPResponse | CHAPSuccess | CHAPFailure | ChangePassword
 
-_VALUED: dict[int, type[Challenge] | type[Response]] = {1: Challenge, 2: Response}
-_MESSAGED: dict[int, type[Success] | type[Failure]] = {3: Success, 4: Failure}
+_VALUED: dict[int, type[Challenge] | type[CHAPResponse]] = {1: Challenge, 2: CHAPResponse}
+_MESSAGED: dict[int, type[CHAPSuccess] | type[CHAPFailure]] = {3: CHAPSuccess, 4: CHAPFailure}
 
 
 def decode(packet: bytes) -> Packet:

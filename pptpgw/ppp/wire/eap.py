@@ -87,7 +87,7 @@ class _Typed:
 
 
 @dataclass(frozen=True, slots=True)
-class Request(_Typed):
+class EAPRequest(_Typed):
     """
     The authenticator asks.
     """
@@ -96,7 +96,7 @@ class Request(_Typed):
 
 
 @dataclass(frozen=True, slots=True)
-class Response(_Typed):
+class EAPResponse(_Typed):
     """
     The peer answers.
     """
@@ -162,7 +162,7 @@ class _Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Success(_Result):
+class EAPSuccess(_Result):
     """
     The peer is believed.
     """
@@ -171,7 +171,7 @@ class Success(_Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure(_Result):
+class EAPFailure(_Result):
     """
     The peer isn't believed.
     """
@@ -179,9 +179,9 @@ class Failure(_Result):
     CODE: ClassVar[int] = 4
 
 
-Packet = Request | Response | Nak | Success | Failure
+Packet = EAPRequest | EAPResponse | Nak | EAPSuccess | EAPFailure
 
-_RESULTS: dict[int, type[Success] | type[Failure]] = {3: Success, 4: Failure}
+_RESULTS: dict[int, type[EAPSuccess] | type[EAPFailure]] = {3: EAPSuccess, 4: EAPFailure}
 
 
 def decode(packet: bytes) -> Packet:
@@ -195,18 +195,18 @@ def decode(packet: bytes) -> Packet:
         if data:
             raise Malformed(f"an EAP result with {len(data)} octets behind it")
         return _RESULTS[code](identifier)
-    if code not in (Request.CODE, Response.CODE):
+    if code not in (EAPRequest.CODE, EAPResponse.CODE):
         raise Malformed(f"EAP code {code}")
     method, rest = _takeMethod(data)
     if method == Method(_NAK):
-        if code == Request.CODE:
+        if code == EAPRequest.CODE:
             raise Malformed("a Nak in a Request")
         expanded = data[0] == _EXPANDED
         wanted = _takeMethods(rest) if expanded else tuple(Method(number) for number in rest)
         return Nak(identifier, tuple(one for one in wanted if one.number), expanded)
     if len(rest) > _MAXIMUM - _expanded.size:
         raise Malformed("more than fits behind an expanded type")
-    return (Request if code == Request.CODE else Response)(identifier, method, rest)
+    return (EAPRequest if code == EAPRequest.CODE else EAPResponse)(identifier, method, rest)
 
 
 def _expand(method: Method) -> bytes:

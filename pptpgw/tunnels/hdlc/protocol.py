@@ -36,7 +36,7 @@ def addressText(address: object) -> str:
     return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
 
 
-class ConnectionOwner(TypingProtocol):
+class StreamOwner(TypingProtocol):
     """
     The owner of connections that carry calls.
     """
@@ -68,7 +68,7 @@ class HDLCProtocol(Protocol):
 
     call: HDLCCall
 
-    def __init__(self, clock: IReactorTime, caller: str, accm: int, owner: ConnectionOwner) -> None:
+    def __init__(self, clock: IReactorTime, caller: str, accm: int, owner: StreamOwner) -> None:
         """
         @param accm: the ACCM that is asked for.
         """

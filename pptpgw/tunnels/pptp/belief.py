@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from pptpgw.datapath.belief import BEYOND_NETWORKS
-from pptpgw.datapath.checks import Network
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.window import REACH
 
@@ -29,7 +29,7 @@ _NETWORK = 0x7FFF
 
 
 def canFollowGap(
-    protocol: int, gap: int, opened: Mapping[int, Network], inClear: Container[int]
+    protocol: int, gap: int, opened: Mapping[int, OpenProtocol], inClear: Container[int]
 ) -> bool:
     """
     Whether a frame in clear is believed after a gap.

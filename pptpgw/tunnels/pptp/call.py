@@ -43,7 +43,7 @@ from pptpgw.interfaces import (
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp.owner import Ends, tell
-from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
@@ -56,7 +56,7 @@ from pptpgw.tunnels.pptp.wire.code import (
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
-    Message,
+    ControlMessage,
     OutgoingCallReply,
     OutgoingCallRequest,
 )
@@ -136,11 +136,11 @@ class CallConnection(TypingProtocol):
     peerVendorName: str
     role: Role
     settings: ConnectionSettings
-    state: State
+    state: ConnectionState
 
     def connectionLost(self, reason: str) -> None: ...
-    def send(self, message: Message) -> None: ...
-    def within(self, message: Message) -> float: ...
+    def send(self, message: ControlMessage) -> None: ...
+    def within(self, message: ControlMessage) -> float: ...
     def allocate(self) -> int: ...
     def addCall(self, call: Call) -> None: ...
     def callAsked(self, call: Call) -> None: ...

@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Protocol
 
 from pptpgw.datapath.channel import MPPE, NOT_ENCRYPTED, NOT_SENT, NOTHING, UNCOMPRESSED, Channel
-from pptpgw.datapath.checks import Network
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
@@ -141,7 +141,7 @@ class GREChannel(Channel):
 
     # To the peer.
 
-    def transmit(self, network: Network, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
         Send one packet of C{network}, which fits.
         """

@@ -22,13 +22,13 @@ from pptpgw.tunnels.pptp import messages
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.owner import ControlTransport, tell
-from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, Role, State
+from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.wire.code import StopReason, nameOf
 from pptpgw.tunnels.pptp.wire.framing import Framing
 from pptpgw.tunnels.pptp.wire.message import (
+    ControlMessage,
     EchoRequest,
-    Message,
     OutgoingCallRequest,
     StartControlConnectionRequest,
     StopControlConnectionRequest,
@@ -128,7 +128,7 @@ class ControlConnection:
         self.isProven = False
         self.peerHostName = ""
         self.peerVendorName = ""
-        self.state = State.IDLE
+        self.state = ConnectionState.IDLE
         self.closeReason = ""
         self._transport: ControlTransport | None = None
         self._framing = Framing()
@@ -157,7 +157,7 @@ class ControlConnection:
         self._transport = transport
         self._watch(self.settings.handshakeTimeout)
         if self.role is Role.PNS:
-            self.state = State.WAIT_CTL_REPLY
+            self.state = ConnectionState.WAIT_CTL_REPLY
             settings = self.settings
             self.ask(
                 StartControlConnectionRequest(
@@ -206,7 +206,7 @@ class ControlConnection:
         @raise CallError: the control connection isn't established, or we are its PAC.
         @raise Exhausted: no call id is left, or too many calls are on this connection.
         """
-        if self.role is not Role.PNS or self.state is not State.ESTABLISHED:
+        if self.role is not Role.PNS or self.state is not ConnectionState.ESTABLISHED:
             raise CallError(f"{self!r} can't place a call")
         callID = self.allocate()
         self._serial = (self._serial + 1) & 0xFFFF
@@ -232,33 +232,33 @@ class ControlConnection:
 
         @return: fires when the control connection is closed.
         """
-        if self.state is State.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return succeed(None)
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
-        if self.state is State.ESTABLISHED:
+        if self.state is ConnectionState.ESTABLISHED:
             # Before the owners of the calls are told, who may want to stop it as well.
-            self.state = State.WAIT_STOP_REPLY
+            self.state = ConnectionState.WAIT_STOP_REPLY
             for call in list(self.calls.values()):
                 call.hangUp(reason)
                 # The stop clears it implicitly (section 2.3): a PNS doesn't wait for the notice.
                 call.finish(reason)
             if not self._isClosed:
                 self.askToStop(reason, code)
-        elif self.state is not State.WAIT_STOP_REPLY:
+        elif self.state is not ConnectionState.WAIT_STOP_REPLY:
             self.end(reason)
         return stopped
 
     # The calls' side.
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ControlMessage) -> None:
         """
         Send a message, while there is somebody to send it to.
         """
-        if self._transport is not None and self.state is not State.CLOSED:
+        if self._transport is not None and self.state is not ConnectionState.CLOSED:
             self._transport.write(encode(message))
 
-    def within(self, message: Message) -> float:
+    def within(self, message: ControlMessage) -> float:
         """
         How many seconds the answer to C{message} may take, by L{RULES}.
         """
@@ -299,13 +299,13 @@ class ControlConnection:
 
     @property
     def _isClosed(self) -> bool:
-        return self.state is State.CLOSED
+        return self.state is ConnectionState.CLOSED
 
     def _frameReceived(self, frame: bytes) -> None:
         try:
             message = decode(frame)
         except UnknownMessage:
-            if self.state in (State.ESTABLISHED, State.WAIT_STOP_REPLY):
+            if self.state in (ConnectionState.ESTABLISHED, ConnectionState.WAIT_STOP_REPLY):
                 self.counters.discard("control message unknown")
                 self._alive()
                 return
@@ -328,7 +328,7 @@ class ControlConnection:
         """
         Start-Control-Connection is done.
         """
-        self.state = State.ESTABLISHED
+        self.state = ConnectionState.ESTABLISHED
         self._watch(self.settings.echoInterval)
         self._startIdling()
         tell(self.owner.connectionOpened, self)
@@ -338,7 +338,7 @@ class ControlConnection:
         Send a Stop-Control-Connection-Request; the connection closes with its answer, or without.
         """
         self._stopIdling()
-        self.state = State.WAIT_STOP_REPLY
+        self.state = ConnectionState.WAIT_STOP_REPLY
         self.closeReason = reason
         self.ask(StopControlConnectionRequest(code))
 
@@ -346,9 +346,9 @@ class ControlConnection:
         """
         End every call and close the TCP connection, if it is there still.
         """
-        if self.state is State.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return
-        self.state = State.CLOSED
+        self.state = ConnectionState.CLOSED
         self.closeReason = reason
         self._stopIdling()
         for call in list(self.calls.values()):
@@ -361,7 +361,7 @@ class ControlConnection:
         for deferred in stopped:
             deferred.callback(None)
 
-    def ask(self, message: Message) -> None:
+    def ask(self, message: ControlMessage) -> None:
         """
         Send a message whose answer is due in time.
         """
@@ -369,7 +369,7 @@ class ControlConnection:
         self.send(message)
 
     def _alive(self) -> None:
-        if self.state is State.ESTABLISHED and self._timer is not None:
+        if self.state is ConnectionState.ESTABLISHED and self._timer is not None:
             self._echoAsked = False
             self._timer.reset(self.settings.echoInterval)
 
@@ -378,16 +378,16 @@ class ControlConnection:
         Nothing came for as long as the state allows.
         """
         self._timer = None
-        if self.state is State.ESTABLISHED and not self._echoAsked:
+        if self.state is ConnectionState.ESTABLISHED and not self._echoAsked:
             self._echoAsked = True
             self.echoIdentifier = (self.echoIdentifier + 1) & 0xFFFFFFFF
             self.ask(EchoRequest(self.echoIdentifier))
-        elif self.state is State.ESTABLISHED:
+        elif self.state is ConnectionState.ESTABLISHED:
             text = f"no answer to an Echo-Request in {self.settings.echoTimeout:g} s"
             self.end(Cause(text, Termination.LOST_CARRIER))
-        elif self.state is State.WAIT_STOP_REPLY:
+        elif self.state is ConnectionState.WAIT_STOP_REPLY:
             self.end(self.closeReason)
-        elif self.state is State.CLOSED:
+        elif self.state is ConnectionState.CLOSED:
             if self._transport is not None:
                 self._transport.abortConnection()
         else:
@@ -404,7 +404,7 @@ class ControlConnection:
         self._timer = cancelled(self._timer)
 
     def _startIdling(self) -> None:
-        if self.role is Role.PAC and self.state is State.ESTABLISHED and not self.calls:
+        if self.role is Role.PAC and self.state is ConnectionState.ESTABLISHED and not self.calls:
             self._stopIdling()
             settings = self.settings
             seconds = settings.callTimeout if self.hadCall else settings.firstCallTimeout

@@ -22,11 +22,11 @@ from pptpgw.tunnels.pptp.wire.message import (
     PROTOCOL_VERSION,
     CallClearRequest,
     CallDisconnectNotify,
+    ControlMessage,
     EchoReply,
     EchoRequest,
     IncomingCallReply,
     IncomingCallRequest,
-    Message,
     OutgoingCallReply,
     OutgoingCallRequest,
     SetLinkInfo,
@@ -52,7 +52,9 @@ def pptp_START_CONTROL_CONNECTION_REQUEST(
         connection.open()
 
 
-def refuse_START_CONTROL_CONNECTION_REQUEST(connection: CallConnection, message: Message) -> None:
+def refuse_START_CONTROL_CONNECTION_REQUEST(
+    connection: CallConnection, message: ControlMessage
+) -> None:
     """
     There is one already: this one.
     """
@@ -91,7 +93,7 @@ def pptp_STOP_CONTROL_CONNECTION_REQUEST(
     connection.end(connection.closeReason or Cause(text, Termination.USER_REQUEST))
 
 
-def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: CallConnection, message: Message) -> None:
+def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: CallConnection, message: ControlMessage) -> None:
     """
     The peer agrees that the control connection closes; it closes too where it doesn't.
     """
@@ -174,7 +176,7 @@ def pptp_CALL_DISCONNECT_NOTIFY(connection: CallConnection, message: CallDisconn
         call.disconnected(message)
 
 
-def pptp_WAN_ERROR_NOTIFY(connection: CallConnection, message: Message) -> None:
+def pptp_WAN_ERROR_NOTIFY(connection: CallConnection, message: ControlMessage) -> None:
     """
     Errors on a line of the PAC's that we can do nothing about.
     """

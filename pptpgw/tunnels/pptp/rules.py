@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from pptpgw.tunnels.pptp.wire.code import MessageType, nameOf
+from pptpgw.tunnels.pptp.wire.code import ControlMessageType, nameOf
 
 
 class Role(Enum):
@@ -44,7 +44,7 @@ class Role(Enum):
     PNS = "PNS"
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """
     The states of section 3.1, and the one after them.
     """
@@ -77,29 +77,32 @@ RULES = """
 15 Set-Link-Info                      end  take   drop    end  take   drop
 """
 _COLUMNS = (
-    (Role.PAC, State.IDLE),
-    (Role.PAC, State.ESTABLISHED),
-    (Role.PAC, State.WAIT_STOP_REPLY),
-    (Role.PNS, State.WAIT_CTL_REPLY),
-    (Role.PNS, State.ESTABLISHED),
-    (Role.PNS, State.WAIT_STOP_REPLY),
+    (Role.PAC, ConnectionState.IDLE),
+    (Role.PAC, ConnectionState.ESTABLISHED),
+    (Role.PAC, ConnectionState.WAIT_STOP_REPLY),
+    (Role.PNS, ConnectionState.WAIT_CTL_REPLY),
+    (Role.PNS, ConnectionState.ESTABLISHED),
+    (Role.PNS, ConnectionState.WAIT_STOP_REPLY),
 )
 
 
 def _parse(
     table: str,
-) -> tuple[dict[tuple[Role, State, MessageType], str], dict[MessageType, tuple[MessageType, str]]]:
-    actions: dict[tuple[Role, State, MessageType], str] = {}
-    answers: dict[MessageType, tuple[MessageType, str]] = {}
+) -> tuple[
+    dict[tuple[Role, ConnectionState, ControlMessageType], str],
+    dict[ControlMessageType, tuple[ControlMessageType, str]],
+]:
+    actions: dict[tuple[Role, ConnectionState, ControlMessageType], str] = {}
+    answers: dict[ControlMessageType, tuple[ControlMessageType, str]] = {}
     for line in table.strip().splitlines()[1:]:
         number, name, *rest = line.split()
-        kind = MessageType(int(number))
+        kind = ControlMessageType(int(number))
         assert nameOf(kind) == name, name
         for (role, state), action in zip(_COLUMNS, rest[:6], strict=True):
             actions[role, state, kind] = action
         if rest[6:]:
             answer, setting = rest[6:]
-            answers[kind] = (MessageType(int(answer)), setting)
+            answers[kind] = (ControlMessageType(int(answer)), setting)
     return actions, answers
 
 

@@ -12,7 +12,7 @@ from pptpgw.config.kind import NAME, key
 from pptpgw.error import Malformed
 from pptpgw.interfaces import EAPClaim, Grant, IEAPConversation, IEnvironment
 from pptpgw.ppp.eappeer import MethodPeer
-from pptpgw.ppp.wire.eap import Method, Request
+from pptpgw.ppp.wire.eap import EAPRequest, Method
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Settings:
 
 
 class GTCPeer(MethodPeer):
-    def answer(self, request: Request) -> bytes:
+    def answer(self, request: EAPRequest) -> bytes:
         self.done = True
         return self._password
 

@@ -28,7 +28,12 @@ from pptpgw.interfaces import (
     INetworkProtocol,
 )
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
-from pptpgw.networks.ethernet.plugin import Bridge, BridgedSession, BridgeFactory, BridgeNetwork
+from pptpgw.networks.ethernet.plugin import (
+    BridgedSession,
+    BridgeFactory,
+    BridgeNetwork,
+    BridgeSection,
+)
 from pptpgw.networks.ethernet.port import BridgePort
 from pptpgw.networks.ethernet.switch import ELSEWHERE, TOO_MANY
 from pptpgw.sessions.profile import Profile
@@ -159,7 +164,7 @@ class Gateway:
         self.counters = Counters()
         self.device = Device()
         environment = Environment(self.clock, mru, None, self.counters)
-        self.network = BridgeNetwork(Bridge(**settings), environment, self.device)
+        self.network = BridgeNetwork(BridgeSection(**settings), environment, self.device)
         self.network.start()
 
 
@@ -290,7 +295,7 @@ def test_mtu(mru: int, settings: dict[str, Any], mtu: int) -> None:
     """
     The device's MTU is what fits a call, with encryption and all that is around it.
     """
-    assert Bridge(**settings).mtu(mru) == mtu
+    assert BridgeSection(**settings).mtu(mru) == mtu
 
 
 @pytest.mark.parametrize("tagged", [False, True])
@@ -303,7 +308,7 @@ def test_whatTheDeviceSendsFits(tagged: bool, checksum: bool) -> None:
     settings: dict[str, Any] = {"tagged": tagged, "checksum": checksum}
     gateway = Gateway(mru=1400, **settings)
     caller = Caller(gateway, "alice", mru=1400 - 4, tagged=tagged)
-    largest = Bridge(**settings).mtu(1400)
+    largest = BridgeSection(**settings).mtu(1400)
     tag = bytes.fromhex("81000007") if tagged else b""
     for size in (largest, largest + 1):
         whole = ping(ROUTER, ONE, size)
@@ -363,7 +368,7 @@ def test_factory() -> None:
     It makes the network with a TAP device of the name and the MTU.
     """
     environment = Environment(Clock(), 1400, None, Counters())
-    network = BridgeFactory().makeNetwork(Bridge(interface="eth%d"), environment)
+    network = BridgeFactory().makeNetwork(BridgeSection(interface="eth%d"), environment)
     (device,) = (one for one in vars(network).values() if isinstance(one, BridgePort))
     assert device.name == "eth%d"
 
@@ -405,6 +410,6 @@ addresses-per-session = 2
 floods = 3
 ageing = 10
 """
-    expected = Bridge("lan0", "br0", True, True, True, 1, 2, 3, 10.0)
+    expected = BridgeSection("lan0", "br0", True, True, True, 1, 2, 3, 10.0)
     assert parse(text, "x.toml").section(BridgeFactory()) == expected
-    assert parse('[bridge]\nbridge = ""\n', "x.toml").section(BridgeFactory()) == Bridge()
+    assert parse('[bridge]\nbridge = ""\n', "x.toml").section(BridgeFactory()) == BridgeSection()

@@ -187,7 +187,7 @@ def test_allocator(allocator: str, fault: str) -> None:
 
 
 def test_defaults() -> None:
-    section = plugin.IPv4()
+    section = plugin.IPv4Section()
     assert section.local == IPv4Address("10.77.0.1")
     assert section.pool == ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
 
@@ -323,12 +323,12 @@ def test_whatASessionHasLeadsToNobodyElse() -> None:
     assert succeeded(network.makeProtocol(owner, CALLER)).settings.peerAddress == "192.0.2.6"
 
 
-def reloaded(text: str) -> plugin.IPv4:
+def reloaded(text: str) -> plugin.IPv4Section:
     """
     The section C{text}.
     """
     section = parse(f"[ipv4]\n{text}", "x.toml").section(plugin.IPv4Factory())
-    assert isinstance(section, plugin.IPv4)
+    assert isinstance(section, plugin.IPv4Section)
     return section
 
 

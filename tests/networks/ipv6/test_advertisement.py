@@ -35,16 +35,16 @@ from pptpgw.networks.ipv6.advertisement import (
     SOLICITED_LIMIT,
     SOLICITED_SECONDS,
     TOO_MANY,
-    Router,
+    IPv6Router,
 )
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
-from pptpgw.networks.ipv6.wire.neighbor import Prefix, RouterAdvertisement
+from pptpgw.networks.ipv6.wire.neighbor import PrefixInformation, RouterAdvertisement
 
 OURS, NODE = "fe80::aaaa:1111:2222", "ff02::1:ff11:2222"
 HOST = "fe80::bbbb:3333:4444"
 GLOBAL = "fc00:0:1:7::a"
 ADVERTISEMENT = RouterAdvertisement(
-    1800, (Prefix(IPv6Network("fc00:0:1:7::/64"), 3600, 7200),), other=True, mtu=1396
+    1800, (PrefixInformation(IPv6Network("fc00:0:1:7::/64"), 3600, 7200),), other=True, mtu=1396
 )
 
 
@@ -70,7 +70,7 @@ class Link:
         self.clock = Clock()
         self.sent: list[bytes] = []
         self.counters = Counters()
-        self.router = Router(
+        self.router = IPv6Router(
             self.clock,
             IPv6Address(OURS),
             ADVERTISEMENT,

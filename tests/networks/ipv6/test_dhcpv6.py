@@ -28,8 +28,8 @@ from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     AddressAssociation,
     Association,
-    Message,
-    MessageType,
+    DHCPv6Message,
+    DHCPv6MessageType,
     Prefix,
     PrefixAssociation,
     TemporaryAssociation,
@@ -37,11 +37,11 @@ from pptpgw.networks.ipv6.wire.dhcpv6 import (
 )
 from pptpgw.networks.ipv6.wire.dhcpv6option import (
     ClientID,
+    DHCPv6Option,
     DomainList,
     ElapsedTime,
     InformationRefreshTime,
     NameServers,
-    Option,
     OptionRequest,
     Preference,
     RapidCommit,
@@ -61,10 +61,18 @@ FOREIGN = IPv6Address("fc00:0:1:6::7")
 FORMER = IPv6Network("fc00:1:ff:100::/56")
 EVERYTHING = OptionRequest((23, 24, 32, 82))
 
-CONFIRM, DECLINE, REBIND = MessageType.CONFIRM, MessageType.DECLINE, MessageType.REBIND
-RELEASE, RENEW, REQUEST = MessageType.RELEASE, MessageType.RENEW, MessageType.REQUEST
-SOLICIT, INFORMATION_REQUEST = MessageType.SOLICIT, MessageType.INFORMATION_REQUEST
-ADVERTISE, REPLY = MessageType.ADVERTISE, MessageType.REPLY
+CONFIRM, DECLINE, REBIND = (
+    DHCPv6MessageType.CONFIRM,
+    DHCPv6MessageType.DECLINE,
+    DHCPv6MessageType.REBIND,
+)
+RELEASE, RENEW, REQUEST = (
+    DHCPv6MessageType.RELEASE,
+    DHCPv6MessageType.RENEW,
+    DHCPv6MessageType.REQUEST,
+)
+SOLICIT, INFORMATION_REQUEST = DHCPv6MessageType.SOLICIT, DHCPv6MessageType.INFORMATION_REQUEST
+ADVERTISE, REPLY = DHCPv6MessageType.ADVERTISE, DHCPv6MessageType.REPLY
 
 AFTER_AN_ADVERTISE = {REQUEST, RENEW, RELEASE, DECLINE}
 """
@@ -106,17 +114,17 @@ class Link:
         self.usedThen.append(self.pool.used)
 
     def send(
-        self, messageType: MessageType, *options: Option, client: bytes = CLIENT
-    ) -> Message | None:
+        self, messageType: DHCPv6MessageType, *options: DHCPv6Option, client: bytes = CLIENT
+    ) -> DHCPv6Message | None:
         """
         Send a message with the identifiers that it must have; the answer.
         """
-        identifiers: list[Option] = [ClientID(client), ElapsedTime(0)]
+        identifiers: list[DHCPv6Option] = [ClientID(client), ElapsedTime(0)]
         if messageType in AFTER_AN_ADVERTISE:
             identifiers.append(ServerID(OURS))
-        return self.sendAsIs(Message(messageType, 0x123456, (*identifiers, *options)))
+        return self.sendAsIs(DHCPv6Message(messageType, 0x123456, (*identifiers, *options)))
 
-    def sendAsIs(self, message: Message, unicast: bool = False) -> Message | None:
+    def sendAsIs(self, message: DHCPv6Message, unicast: bool = False) -> DHCPv6Message | None:
         octets = self.server.received(message.encode(), PEER, unicast)
         if octets is None:
             return None
@@ -127,7 +135,7 @@ class Link:
         return answer
 
     def ask(
-        self, messageType: MessageType, *options: Option, client: bytes = CLIENT
+        self, messageType: DHCPv6MessageType, *options: DHCPv6Option, client: bytes = CLIENT
     ) -> tuple[Association, ...]:
         """
         The same; the associations of the answer.
@@ -137,7 +145,7 @@ class Link:
         return tuple(answer.every(Association))
 
     def one(
-        self, messageType: MessageType, *options: Option, client: bytes = CLIENT
+        self, messageType: DHCPv6MessageType, *options: DHCPv6Option, client: bytes = CLIENT
     ) -> Association:
         """
         The same where it is one.
@@ -265,7 +273,7 @@ def test_stateless() -> None:
     link = Link(DHCPv6Settings(dns, validLifetime=100))
     wanted = (NameServers(dns), SolicitMaximum(SOLICIT_MAXIMUM_SECONDS))
     for identifiers in ((), (ClientID(CLIENT),), (ServerID(OURS),)):
-        message = Message(INFORMATION_REQUEST, 5, (*identifiers, EVERYTHING))
+        message = DHCPv6Message(INFORMATION_REQUEST, 5, (*identifiers, EVERYTHING))
         answer = link.sendAsIs(message)
         assert answer is not None
         assert answer.messageType is REPLY
@@ -695,20 +703,22 @@ def test_decline() -> None:
         (INFORMATION_REQUEST, False, OTHER, False),
         (ADVERTISE, True, OURS, False),
         (REPLY, True, OURS, False),
-        (MessageType.RECONFIGURE, True, OURS, False),
+        (DHCPv6MessageType.RECONFIGURE, True, OURS, False),
     ],
 )
-def test_valid(messageType: MessageType, client: bool, server: bytes | None, valid: bool) -> None:
+def test_valid(
+    messageType: DHCPv6MessageType, client: bool, server: bytes | None, valid: bool
+) -> None:
     """
     Sections 16.2 to 16.12: which identifiers a message must have and which not; the messages of
     servers are nobody's business here. By unicast the same is valid, and answered so (section
     18.4).
     """
-    options: list[Option] = [ClientID(CLIENT)] if client else []
+    options: list[DHCPv6Option] = [ClientID(CLIENT)] if client else []
     options += [ServerID(server)] if server else []
     if messageType is not INFORMATION_REQUEST:
         options.append(AddressAssociation(1, (Address(LINK[9]),)))
-    message = Message(messageType, 1, tuple(options))
+    message = DHCPv6Message(messageType, 1, tuple(options))
     link = Link()
     for unicast in (False, True):
         answer = link.sendAsIs(message, unicast)
@@ -718,14 +728,16 @@ def test_valid(messageType: MessageType, client: bool, server: bytes | None, val
 
 
 @pytest.mark.parametrize("messageType", [SOLICIT, REQUEST, REBIND, CONFIRM, INFORMATION_REQUEST])
-def test_useMulticast(messageType: MessageType) -> None:
+def test_useMulticast(messageType: DHCPv6MessageType) -> None:
     """
     By unicast there is one answer: UseMulticast, the identifiers, and no other option; nothing is
     given.
     """
     link = Link()
     server = (ServerID(OURS),) if messageType is REQUEST else ()
-    message = Message(messageType, 1, (ClientID(CLIENT), *server, PrefixAssociation(1), EVERYTHING))
+    message = DHCPv6Message(
+        messageType, 1, (ClientID(CLIENT), *server, PrefixAssociation(1), EVERYTHING)
+    )
     answer = link.sendAsIs(message, unicast=True)
     assert answer is not None
     assert answer.messageType is (ADVERTISE if messageType is SOLICIT else REPLY)
@@ -751,7 +763,7 @@ def test_beyondTheLink() -> None:
     Clients send from link-local addresses; others aren't answered.
     """
     link = Link()
-    octets = Message(SOLICIT, 1, (ClientID(CLIENT),)).encode()
+    octets = DHCPv6Message(SOLICIT, 1, (ClientID(CLIENT),)).encode()
     for source in ("2001:db8::1", "::", "ff02::1"):
         assert link.server.received(octets, IPv6Address(source)) is None
     assert link.counters.discards == {"DHCPv6 message from beyond the link": 3}
@@ -845,7 +857,7 @@ messages = st.tuples(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(messages, max_size=25))
 def test_anyConversation(
-    conversation: list[tuple[MessageType, bytes, list[Option], float]],
+    conversation: list[tuple[DHCPv6MessageType, bytes, list[DHCPv6Option], float]],
 ) -> None:
     """
     Whatever clients send in whatever order: what leads here is what was told last and what the pool
@@ -867,13 +879,13 @@ def test_anyConversation(
     assert link.clock.getDelayedCalls() == []
 
 
-@given(st.binary(max_size=80), st.sampled_from(MessageType), st.booleans())
-def test_arbitraryOctets(octets: bytes, messageType: MessageType, unicast: bool) -> None:
+@given(st.binary(max_size=80), st.sampled_from(DHCPv6MessageType), st.booleans())
+def test_arbitraryOctets(octets: bytes, messageType: DHCPv6MessageType, unicast: bool) -> None:
     """
     Arbitrary octets are answered or discarded, and never raise.
     """
     link = Link()
-    identifiers = Message(messageType, 1, (ClientID(CLIENT), ServerID(OURS))).encode()
+    identifiers = DHCPv6Message(messageType, 1, (ClientID(CLIENT), ServerID(OURS))).encode()
     for message in (octets, identifiers + octets, identifiers[:-20] + octets):
         answer = link.server.received(message, PEER, unicast)
         assert answer is None or len(answer) <= MAX_ANSWER_OCTETS

@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
 from pptpgw.networks.ipx import wire
-from pptpgw.networks.ipx.router import Router
+from pptpgw.networks.ipx.router import IPXRouter
 from pptpgw.networks.ipx.routing import Station
-from pptpgw.networks.ipx.wire import Address, Header, Route, SAPQuery, SAPResponse, Service
+from pptpgw.networks.ipx.wire import Header, IPXAddress, IPXService, Route, SAPQuery, SAPResponse
 
 NETWORK = 0x77000000
 ROUTER = bytes.fromhex("f20000000000")
@@ -31,16 +31,16 @@ class Caller:
         self.node = bytes.fromhex("f2") + number.to_bytes(5, "big")
         self.station: Station = self.router.join(self.node, self.got.append)
 
-    def address(self, socket: int = 0x4000, network: int = NETWORK) -> Address:
-        return Address(network, self.node, socket)
+    def address(self, socket: int = 0x4000, network: int = NETWORK) -> IPXAddress:
+        return IPXAddress(network, self.node, socket)
 
     def send(
         self,
-        destination: Address,
+        destination: IPXAddress,
         data: bytes = b"data",
         *,
         type: int = wire.PACKET_EXCHANGE,
-        source: Address | None = None,
+        source: IPXAddress | None = None,
         hops: int = 0,
         checksum: int = wire.NO_CHECKSUM,
     ) -> bytes:
@@ -61,7 +61,7 @@ class Caller:
         data = wire.encodeRIP(operation, routes)
         self.send(everybody(wire.RIP_SOCKET), data, type=wire.RIP, source=source)
 
-    def advertise(self, *services: Service) -> None:
+    def advertise(self, *services: IPXService) -> None:
         """
         Send SAP.
         """
@@ -78,14 +78,14 @@ class Caller:
         self.send(everybody(wire.SAP_SOCKET), wire.encodeSAP(query), source=source)
         return self.servers(source, query.operation + 1)
 
-    def servers(self, to: Address, operation: int = wire.RESPONSE) -> list[SAPResponse]:
+    def servers(self, to: IPXAddress, operation: int = wire.RESPONSE) -> list[SAPResponse]:
         """
         What SAP told it.
         """
         responses = []
         for header, data in map(parted, self.got):
             assert (header.type, header[4:7]) == (wire.PACKET_EXCHANGE, to)
-            assert header.source == Address(NETWORK, ROUTER, wire.SAP_SOCKET)
+            assert header.source == IPXAddress(NETWORK, ROUTER, wire.SAP_SOCKET)
             response = wire.decodeSAP(data)
             assert isinstance(response, SAPResponse)
             assert response.operation == operation
@@ -101,14 +101,14 @@ class Caller:
         self.tell(wire.REQUEST, *(Route(network, 0xFFFF, 0xFFFF) for network in networks))
         return self.routes(self.address(wire.RIP_SOCKET))
 
-    def routes(self, to: Address) -> list[Route]:
+    def routes(self, to: IPXAddress) -> list[Route]:
         """
         What RIP told it.
         """
         routes: list[Route] = []
         for header, data in map(parted, self.got):
             assert (header.type, header[4:7]) == (wire.RIP, to)
-            assert header.source == Address(NETWORK, ROUTER, wire.RIP_SOCKET)
+            assert header.source == IPXAddress(NETWORK, ROUTER, wire.RIP_SOCKET)
             packet = wire.decodeRIP(data)
             assert packet.operation == wire.RESPONSE
             assert len(packet.routes) <= wire.ROUTES
@@ -124,7 +124,7 @@ class World:
     def __init__(self, learns: bool = True) -> None:
         self.clock = Clock()
         self.counters = Counters()
-        self.router = Router(self.clock, NETWORK, ROUTER, learns, self.counters)
+        self.router = IPXRouter(self.clock, NETWORK, ROUTER, learns, self.counters)
         self.one, self.two, self.three = (Caller(self, number) for number in (1, 2, 3))
 
     def discarded(self) -> dict[str, int]:
@@ -143,8 +143,8 @@ class World:
         assert self.discarded() == {reason: 1}
 
 
-def everybody(socket: int, network: int = NETWORK) -> Address:
-    return Address(network, wire.ALL_NODES, socket)
+def everybody(socket: int, network: int = NETWORK) -> IPXAddress:
+    return IPXAddress(network, wire.ALL_NODES, socket)
 
 
 def parted(packet: bytes) -> tuple[Header, bytes]:
@@ -158,5 +158,7 @@ def passed(packet: bytes) -> bytes:
     return packet[:4] + bytes((packet[4] + 1,)) + packet[5:]
 
 
-def server(name: str, type: int = FILES, hops: int = 1) -> Service:
-    return Service(type, name.encode(), Address(BEHIND, bytes.fromhex("000000000001"), 0x451), hops)
+def server(name: str, type: int = FILES, hops: int = 1) -> IPXService:
+    return IPXService(
+        type, name.encode(), IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x451), hops
+    )

@@ -18,7 +18,7 @@ from pptpgw.error import PPTPGWError
 from pptpgw.networks.ipx import dosbox
 from pptpgw.networks.ipx import router as routers
 from pptpgw.networks.ipx.dosbox import DOSBoxPort, Host
-from pptpgw.networks.ipx.router import Router
+from pptpgw.networks.ipx.router import IPXRouter
 
 NETWORK = "77000000"
 GATEWAY = "f20000000000"
@@ -50,7 +50,7 @@ class World(Clock):
         self.bound: list[tuple[str, int]] = []
         self.refuses = self.busy = False
         self.counters = Counters()
-        self.router = Router(self, 0x77000000, bytes.fromhex(GATEWAY), True, self.counters)
+        self.router = IPXRouter(self, 0x77000000, bytes.fromhex(GATEWAY), True, self.counters)
         self.caller = self.router.join(
             bytes.fromhex(CALLER), lambda packet: self.got.append(packet.hex())
         )
@@ -377,7 +377,7 @@ def test_socket() -> None:
     """
     reactor = EPollReactor()
     counters = Counters()
-    router = Router(reactor, 0x77000000, bytes.fromhex(GATEWAY), True, counters)
+    router = IPXRouter(reactor, 0x77000000, bytes.fromhex(GATEWAY), True, counters)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("127.0.0.1", 0))
         client.settimeout(5)

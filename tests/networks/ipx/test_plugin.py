@@ -35,7 +35,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipx import plugin, wire
 from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.networks.ipx.routing import UPDATE_SECONDS
-from pptpgw.networks.ipx.wire import Address, Route, SAPQuery, SAPResponse, Service
+from pptpgw.networks.ipx.wire import IPXAddress, IPXService, Route, SAPQuery, SAPResponse
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
@@ -78,10 +78,10 @@ class Caller:
         world.run(0.2)
         self.call = resultOf(placed)
 
-    def address(self, socket: int = 0x4545) -> Address:
-        return Address(self.ipxcp.network, self.ipxcp.node, socket)
+    def address(self, socket: int = 0x4545) -> IPXAddress:
+        return IPXAddress(self.ipxcp.network, self.ipxcp.node, socket)
 
-    def send(self, to: Address, data: bytes, type: int = wire.PACKET_EXCHANGE) -> bytes:
+    def send(self, to: IPXAddress, data: bytes, type: int = wire.PACKET_EXCHANGE) -> bytes:
         """
         Send a packet from the socket that it is for; the packet as it arrives.
         """
@@ -127,8 +127,8 @@ def world(tmp_path: Path) -> Iterator[IPXWorld]:
     world.ipx.stop()
 
 
-def everybody(socket: int) -> Address:
-    return Address(NETWORK, wire.ALL_NODES, socket)
+def everybody(socket: int) -> IPXAddress:
+    return IPXAddress(NETWORK, wire.ALL_NODES, socket)
 
 
 def test_interfaces() -> None:
@@ -348,11 +348,11 @@ def test_serverBehindACaller(world: IPXWorld) -> None:
     minute the server is told of others.
     """
     netware, client = Caller(world), Caller(world)
-    core = Address(BEHIND, bytes.fromhex("000000000001"), 0x0451)
+    core = IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x0451)
     netware.send(
         everybody(wire.RIP_SOCKET), wire.encodeRIP(wire.RESPONSE, [Route(BEHIND, 1, 2)]), wire.RIP
     )
-    service = Service(4, b"SALES", core, 1)
+    service = IPXService(4, b"SALES", core, 1)
     netware.send(everybody(wire.SAP_SOCKET), wire.encodeSAP(SAPResponse(wire.RESPONSE, (service,))))
     client.send(everybody(wire.SAP_SOCKET), wire.encodeSAP(SAPQuery(wire.NEAREST_REQUEST, 4)))
     (answer,) = client.taken()
@@ -378,7 +378,7 @@ def test_announcementsForbidden(tmp_path: Path) -> None:
     ipxNetwork = made("announcements = false")
     got: list[bytes] = []
     station = ipxNetwork.router.join(bytes.fromhex("00000000000a"), got.append)
-    source = Address(NETWORK, station.node, wire.RIP_SOCKET)
+    source = IPXAddress(NETWORK, station.node, wire.RIP_SOCKET)
     data = wire.encodeRIP(wire.RESPONSE, [Route(BEHIND, 1, 2)])
     ipxNetwork.router.received(station, wire.encodePacket(1, everybody(0x453), source, data))
     ipxNetwork.router.update()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pptpgw.networks.ipx import router, wire
 from pptpgw.networks.ipx.router import HOPS
 from pptpgw.networks.ipx.routing import BROADCASTS
-from pptpgw.networks.ipx.wire import Address, Header, Route
+from pptpgw.networks.ipx.wire import Header, IPXAddress, Route
 from tests.networks.ipx.stations import (
     BEHIND,
     FURTHER,
@@ -84,8 +84,8 @@ def test_nobody(world: World) -> None:
     Nobody has the node, everybody's network isn't known, or it is for the sender itself.
     """
     for destination in (
-        Address(NETWORK, bytes.fromhex("f200000000ff"), 0x4000),
-        Address(BEHIND, wire.ALL_NODES, 0x4000),
+        IPXAddress(NETWORK, bytes.fromhex("f200000000ff"), 0x4000),
+        IPXAddress(BEHIND, wire.ALL_NODES, 0x4000),
         world.one.address(),
     ):
         world.one.send(destination)
@@ -101,17 +101,17 @@ def test_malformed(world: World, size: int) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        Address(NETWORK, bytes.fromhex("f20000000002"), 0x4000),
-        Address(NETWORK, ROUTER, 0x4000),
-        Address(NETWORK, wire.ALL_NODES, 0x4000),
-        Address(NETWORK, wire.NO_NODE, 0x4000),
-        Address(0, bytes.fromhex("f20000000002"), 0x4000),
-        Address(BEHIND, bytes.fromhex("f20000000001"), 0x4000),
-        Address(wire.ALL_NETWORKS, bytes.fromhex("f20000000001"), 0x4000),
+        IPXAddress(NETWORK, bytes.fromhex("f20000000002"), 0x4000),
+        IPXAddress(NETWORK, ROUTER, 0x4000),
+        IPXAddress(NETWORK, wire.ALL_NODES, 0x4000),
+        IPXAddress(NETWORK, wire.NO_NODE, 0x4000),
+        IPXAddress(0, bytes.fromhex("f20000000002"), 0x4000),
+        IPXAddress(BEHIND, bytes.fromhex("f20000000001"), 0x4000),
+        IPXAddress(wire.ALL_NETWORKS, bytes.fromhex("f20000000001"), 0x4000),
     ],
 )
 @pytest.mark.parametrize("broadcast", [False, True])
-def test_spoofed(world: World, source: Address, broadcast: bool) -> None:
+def test_spoofed(world: World, source: IPXAddress, broadcast: bool) -> None:
     """
     Nobody sends from another's address.
     """
@@ -137,9 +137,9 @@ def test_routerItself(world: World) -> None:
     """
     The router listens to RIP and SAP, and takes the answers to its echoes.
     """
-    world.one.send(Address(NETWORK, ROUTER, 0x4000))
+    world.one.send(IPXAddress(NETWORK, ROUTER, 0x4000))
     world.nothing(router.NOBODY_LISTENS)
-    world.one.send(Address(0, ROUTER, wire.ECHO_SOCKET))
+    world.one.send(IPXAddress(0, ROUTER, wire.ECHO_SOCKET))
     assert world.discarded() == {}
     assert world.two.got == []
 
@@ -268,7 +268,7 @@ def test_routed(world: World) -> None:
     Packets go to and come from a network behind a caller; a broadcast there is the caller's.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
-    host = Address(BEHIND, bytes.fromhex("000000000001"), 0x451)
+    host = IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x451)
     packet = world.two.send(host, checksum=0x4711)
     assert world.one.got == [passed(packet)]
     packet = world.one.send(world.two.address(), source=host)
@@ -290,7 +290,7 @@ def test_sourceNetworkFilledIn(world: World) -> None:
     any more.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
-    host = Address(BEHIND, bytes.fromhex("000000000001"), 0x451)
+    host = IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x451)
     world.two.send(host, source=world.two.address(0x4000, wire.THIS_NETWORK), checksum=0x4711)
     header, data = parted(world.one.got[0])
     assert header == Header(0xFFFF, 34, 1, 4, *host, *world.two.address())
@@ -304,7 +304,7 @@ def test_defaultRoute(world: World) -> None:
     """
     world.one.tell(wire.RESPONSE, Route(wire.DEFAULT_NETWORK, 1, 2))
     world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
-    host = Address(0x5555, bytes.fromhex("000000000001"), 0x451)
+    host = IPXAddress(0x5555, bytes.fromhex("000000000001"), 0x451)
     packet = world.three.send(host)
     assert world.one.got == [passed(packet)]
     packet = world.one.send(world.three.address(), source=host)
@@ -336,7 +336,7 @@ def test_anything(
     """
     world = World()
     world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
-    packet = world.one.send(Address(network, node, socket), start + data, type=type, hops=hops)
+    packet = world.one.send(IPXAddress(network, node, socket), start + data, type=type, hops=hops)
     for size in range(0, len(packet), 7):
         world.router.received(world.one.station, packet[:size])
     assert world.one.got == [] or socket in (wire.RIP_SOCKET, wire.SAP_SOCKET)

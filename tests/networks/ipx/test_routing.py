@@ -9,7 +9,7 @@ import pytest
 from pptpgw.networks.ipx import router, routing, wire
 from pptpgw.networks.ipx.routing import ROUTING
 from pptpgw.networks.ipx.table import LIFETIME, LIMIT
-from pptpgw.networks.ipx.wire import Address, RIPPacket, Route, SAPQuery, SAPResponse
+from pptpgw.networks.ipx.wire import IPXAddress, RIPPacket, Route, SAPQuery, SAPResponse
 from tests.networks.ipx.stations import (
     BEHIND,
     FILES,
@@ -65,7 +65,7 @@ def test_askedByUnicast(world: World) -> None:
     """
     source = world.one.address(0x4007, wire.THIS_NETWORK)
     data = wire.encodeRIP(wire.REQUEST, [Route(NETWORK, 0, 0)])
-    world.one.send(Address(0, ROUTER, wire.RIP_SOCKET), data, type=wire.UNKNOWN, source=source)
+    world.one.send(IPXAddress(0, ROUTER, wire.RIP_SOCKET), data, type=wire.UNKNOWN, source=source)
     assert world.one.routes(world.one.address(0x4007)) == [Route(NETWORK, 1, 1)]
 
 
@@ -94,7 +94,7 @@ def test_stolenRoute(world: World) -> None:
     world.one.tell(wire.RESPONSE, Route(BEHIND, 5, 5))
     world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 1))
     assert world.discarded() == {routing.NOT_LEARNT: 1}
-    packet = world.three.send(Address(BEHIND, wire.NO_NODE[:5] + b"\1", 0x451))
+    packet = world.three.send(IPXAddress(BEHIND, wire.NO_NODE[:5] + b"\1", 0x451))
     assert (world.one.got, world.two.got) == ([passed(packet)], [])
 
 
@@ -216,7 +216,7 @@ def test_unaskedAnswer(world: World) -> None:
     The nearest server isn't learnt from: we haven't asked.
     """
     data = wire.encodeSAP(SAPResponse(wire.NEAREST_RESPONSE, (server("SALES"),)))
-    world.one.send(Address(NETWORK, ROUTER, wire.SAP_SOCKET), data)
+    world.one.send(IPXAddress(NETWORK, ROUTER, wire.SAP_SOCKET), data)
     world.nothing(routing.NO_ANSWER)
     assert world.two.ask(SAPQuery(wire.REQUEST, wire.ALL_SERVICES)) == []
 

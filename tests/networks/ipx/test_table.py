@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.networks.ipx.table import LIFETIME, LIMIT, TOTAL, Table
+from pptpgw.networks.ipx.table import LIFETIME, LIMIT, TOTAL, RoutingTable
 
 
 @pytest.fixture
@@ -16,15 +16,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def table(clock: Clock) -> Table[int, str, str]:
-    return Table(clock.seconds)
+def table(clock: Clock) -> RoutingTable[int, str, str]:
+    return RoutingTable(clock.seconds)
 
 
-def known(table: Table[int, str, str], listener: str = "") -> dict[int, tuple[str, int]]:
+def known(table: RoutingTable[int, str, str], listener: str = "") -> dict[int, tuple[str, int]]:
     return {key: (entry.value, entry.hops) for key, entry in table.tell(listener)}
 
 
-def test_learn(table: Table[int, str, str]) -> None:
+def test_learn(table: RoutingTable[int, str, str]) -> None:
     """
     The latest that its teller says of something holds.
     """
@@ -37,7 +37,7 @@ def test_learn(table: Table[int, str, str]) -> None:
     assert table.find(2) is None
 
 
-def test_first(table: Table[int, str, str]) -> None:
+def test_first(table: RoutingTable[int, str, str]) -> None:
     """
     Whoever tells of something first has it, until he takes it back.
     """
@@ -50,7 +50,7 @@ def test_first(table: Table[int, str, str]) -> None:
     assert table.learn(1, "b", 1, "other")
 
 
-def test_splitHorizon(table: Table[int, str, str]) -> None:
+def test_splitHorizon(table: RoutingTable[int, str, str]) -> None:
     """
     Nobody is told what he told.
     """
@@ -61,7 +61,7 @@ def test_splitHorizon(table: Table[int, str, str]) -> None:
 
 
 @pytest.mark.parametrize(("hops", "learnt"), [(0, True), (14, True), (15, False), (0xFFFF, False)])
-def test_unreachable(table: Table[int, str, str], hops: int, learnt: bool) -> None:
+def test_unreachable(table: RoutingTable[int, str, str], hops: int, learnt: bool) -> None:
     """
     What would be 16 routers away for others isn't kept.
     """
@@ -69,7 +69,7 @@ def test_unreachable(table: Table[int, str, str], hops: int, learnt: bool) -> No
     assert bool(known(table)) is learnt
 
 
-def test_age(table: Table[int, str, str], clock: Clock) -> None:
+def test_age(table: RoutingTable[int, str, str], clock: Clock) -> None:
     """
     After three minutes without a word of it, something is forgotten.
     """
@@ -89,7 +89,7 @@ def test_age(table: Table[int, str, str], clock: Clock) -> None:
     assert table.learn(2, "b", 1, "other")
 
 
-def test_forget(table: Table[int, str, str]) -> None:
+def test_forget(table: RoutingTable[int, str, str]) -> None:
     """
     What somebody told goes with him.
     """
@@ -100,7 +100,7 @@ def test_forget(table: Table[int, str, str]) -> None:
     assert known(table) == {2: ("b", 1)}
 
 
-def test_limits(table: Table[int, str, str]) -> None:
+def test_limits(table: RoutingTable[int, str, str]) -> None:
     """
     One teller fills no table, and all together not more than there is room for.
     """
@@ -118,7 +118,7 @@ def test_limits(table: Table[int, str, str]) -> None:
     assert table.learn(TOTAL + 1, "", 1, "new")
 
 
-def test_roomOfTheSilent(table: Table[int, str, str], clock: Clock) -> None:
+def test_roomOfTheSilent(table: RoutingTable[int, str, str], clock: Clock) -> None:
     """
     What is old takes no room of its teller's once he is told of others.
     """

@@ -20,28 +20,28 @@ from scapy.packet import Raw, bind_layers
 from pptpgw.error import Malformed
 from pptpgw.networks.ipx import wire
 from pptpgw.networks.ipx.wire import (
-    Address,
     Header,
+    IPXAddress,
+    IPXService,
     RIPPacket,
     Route,
     SAPQuery,
     SAPResponse,
-    Service,
 )
 from pptpgw.ppp.wire import ppp
 
-ONE = Address(0x77000000, bytes.fromhex("f20000000001"), 0x4003)
-OTHER = Address(0x77000000, bytes.fromhex("f20000000002"), 0x4545)
-SERVER = Service(4, b"SALES", Address(0x1A2B, bytes.fromhex("000000000001"), 0x0451), 2)
+ONE = IPXAddress(0x77000000, bytes.fromhex("f20000000001"), 0x4003)
+OTHER = IPXAddress(0x77000000, bytes.fromhex("f20000000002"), 0x4545)
+SERVER = IPXService(4, b"SALES", IPXAddress(0x1A2B, bytes.fromhex("000000000001"), 0x0451), 2)
 
 nodes = st.binary(min_size=6, max_size=6)
 words = st.integers(0, 0xFFFF)
 longs = st.integers(0, 0xFFFFFFFF)
-addresses = st.builds(Address, longs, nodes, words)
+addresses = st.builds(IPXAddress, longs, nodes, words)
 routes = st.lists(st.builds(Route, longs, words, words), min_size=1, max_size=wire.ROUTES)
 names = st.binary(min_size=1, max_size=47).filter(lambda name: b"\0" not in name)
 services = st.lists(
-    st.builds(Service, words, names, addresses, words), min_size=1, max_size=wire.SERVICES
+    st.builds(IPXService, words, names, addresses, words), min_size=1, max_size=wire.SERVICES
 )
 
 
@@ -123,7 +123,7 @@ def test_shortHeader() -> None:
 
 @given(st.integers(0, 255), addresses, addresses, st.binary(max_size=80))
 def test_everyPacketComesBack(
-    type_: int, destination: Address, source: Address, data: bytes
+    type_: int, destination: IPXAddress, source: IPXAddress, data: bytes
 ) -> None:
     packet = wire.encodePacket(type_, destination, source, data)
     header = Header(0xFFFF, 30 + len(data), 0, type_, *destination, *source)
@@ -138,7 +138,7 @@ def test_everyRIPPacketComesBack(operation: int, some: list[Route]) -> None:
 
 
 @given(st.sampled_from([wire.RESPONSE, wire.NEAREST_RESPONSE]), services)
-def test_everySAPResponseComesBack(operation: int, some: list[Service]) -> None:
+def test_everySAPResponseComesBack(operation: int, some: list[IPXService]) -> None:
     packet = SAPResponse(operation, tuple(some))
     assert wire.decodeSAP(wire.encodeSAP(packet)) == packet
 
@@ -254,7 +254,7 @@ def test_tsharkAgrees(tmp_path: Path) -> None:
 
 
 def test_tsharkReadsRIP(tmp_path: Path) -> None:
-    source, everybody = ONE._replace(socket=0x453), Address(0, wire.ALL_NODES, wire.RIP_SOCKET)
+    source, everybody = ONE._replace(socket=0x453), IPXAddress(0, wire.ALL_NODES, wire.RIP_SOCKET)
     some = (Route(0x1A2B, 2, 3), Route(0xFFFFFFFE, 15, 400))
     packets = [
         wire.encodePacket(wire.RIP, everybody, source, wire.encodeRIP(operation, some))
@@ -266,8 +266,8 @@ def test_tsharkReadsRIP(tmp_path: Path) -> None:
 
 
 def test_tsharkReadsSAP(tmp_path: Path) -> None:
-    source, everybody = ONE._replace(socket=0x452), Address(0, wire.ALL_NODES, wire.SAP_SOCKET)
-    printer = Service(7, b"LASER", Address(0x77000000, ONE.node, 0x4005), 16)
+    source, everybody = ONE._replace(socket=0x452), IPXAddress(0, wire.ALL_NODES, wire.SAP_SOCKET)
+    printer = IPXService(7, b"LASER", IPXAddress(0x77000000, ONE.node, 0x4005), 16)
     packets = [
         wire.encodePacket(wire.PACKET_EXCHANGE, everybody, source, wire.encodeSAP(packet))
         for packet in (
@@ -303,7 +303,7 @@ def test_scapy() -> None:
     assert (layer.sourceNode, layer.sourceSocket) == ("f2:00:00:00:00:01", 0x4003)
     assert layer[Raw].load == b"data"
     octets = bytes(IPX(length=30, hops=3, type=5, network=1, socket=2))
-    everybody = Address(1, wire.ALL_NODES, 2)
+    everybody = IPXAddress(1, wire.ALL_NODES, 2)
     assert wire.decodeHeader(octets) == Header(
-        0xFFFF, 30, 3, 5, *everybody, *Address(0, wire.NO_NODE, 0)
+        0xFFFF, 30, 3, 5, *everybody, *IPXAddress(0, wire.NO_NODE, 0)
     )

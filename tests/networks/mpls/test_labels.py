@@ -8,7 +8,7 @@ import pytest
 
 from pptpgw.counting.counters import Counters
 from pptpgw.networks.mpls.labels import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
-from pptpgw.networks.mpls.wire.mpls import Entry, decode, encode
+from pptpgw.networks.mpls.wire.mpls import LabelStackEntry, decode, encode
 
 NEXT = bytes.fromhex("02000a4d000b")
 SENDER = bytes.fromhex("02000a4d000a")
@@ -26,7 +26,7 @@ class Fixture:
         self.frames: list[bytes] = []
         self.switch.receive = self.frames.append
 
-    def send(self, *entries: Entry, ethertype: bytes = UNICAST) -> None:
+    def send(self, *entries: LabelStackEntry, ethertype: bytes = UNICAST) -> None:
         self.switch.write(self.switch.address + SENDER + ethertype + encode(entries, b"packet"))
 
 
@@ -35,10 +35,13 @@ def test_swap() -> None:
     The top label is another's, a hop older and of the same class; what is under it is the same.
     """
     fixture = Fixture()
-    fixture.send(Entry(100, 64, 5), Entry(7000, 9, 3))
+    fixture.send(LabelStackEntry(100, 64, 5), LabelStackEntry(7000, 9, 3))
     (frame,) = fixture.frames
     assert frame[:14] == NEXT + fixture.switch.address + UNICAST
-    assert decode(frame[14:]) == ([Entry(200, 63, 5), Entry(7000, 9, 3)], b"packet")
+    assert decode(frame[14:]) == (
+        [LabelStackEntry(200, 63, 5), LabelStackEntry(7000, 9, 3)],
+        b"packet",
+    )
 
 
 def test_bottom() -> None:
@@ -46,20 +49,20 @@ def test_bottom() -> None:
     The bottom of the stack stays where it is.
     """
     fixture = Fixture()
-    fixture.send(Entry(100, 2))
-    assert decode(fixture.frames[0][14:]) == ([Entry(200, 1)], b"packet")
+    fixture.send(LabelStackEntry(100, 2))
+    assert decode(fixture.frames[0][14:]) == ([LabelStackEntry(200, 1)], b"packet")
 
 
 @pytest.mark.parametrize(
     ("entry", "ethertype", "reason"),
     [
-        (Entry(101), UNICAST, NO_ROUTE),
-        (Entry(100, 1), UNICAST, EXPIRED),
-        (Entry(100, 0), UNICAST, EXPIRED),
-        (Entry(100), MULTICAST, NOT_UNICAST),
+        (LabelStackEntry(101), UNICAST, NO_ROUTE),
+        (LabelStackEntry(100, 1), UNICAST, EXPIRED),
+        (LabelStackEntry(100, 0), UNICAST, EXPIRED),
+        (LabelStackEntry(100), MULTICAST, NOT_UNICAST),
     ],
 )
-def test_discarded(entry: Entry, ethertype: bytes, reason: str) -> None:
+def test_discarded(entry: LabelStackEntry, ethertype: bytes, reason: str) -> None:
     fixture = Fixture()
     fixture.send(entry, ethertype=ethertype)
     assert fixture.frames == []

@@ -36,7 +36,7 @@ from pptpgw.networks.mpls import plugin as mpls
 from pptpgw.networks.mpls.labels import NO_ROUTE
 from pptpgw.networks.mpls.mplscp import MPLSCP
 from pptpgw.networks.mpls.port import MPLSPort
-from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, Entry, encode
+from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LabelStackEntry, encode
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
@@ -46,7 +46,7 @@ KERNEL = "92:84:73:cf:11:be"
 TEN, ELEVEN = "10.77.0.10", "10.77.0.11"
 AT_TEN, AT_ELEVEN = "02:00:0a:4d:00:0a", "02:00:0a:4d:00:0b"
 UNICAST, MULTICAST = 0x0281, 0x0283
-PACKET = encode([Entry(100), Entry(17)], b"inside")
+PACKET = encode([LabelStackEntry(100), LabelStackEntry(17)], b"inside")
 
 
 class Device:
@@ -121,11 +121,11 @@ class World:
     The network, the kernel and sessions.
     """
 
-    def __init__(self, settings: mpls.MPLS | None = None) -> None:
+    def __init__(self, settings: mpls.MPLSSection | None = None) -> None:
         self.counters = Counters()
         environment = Environment(Clock(), 1300, None, self.counters)
         self.device = Device()
-        self.network = mpls.MPLSNetwork(settings or mpls.MPLS(), environment, self.device)
+        self.network = mpls.MPLSNetwork(settings or mpls.MPLSSection(), environment, self.device)
 
     def session(self, address: str | None = None) -> Caller:
         """
@@ -317,7 +317,7 @@ class TestToTheKernel:
         """
         Labels with a meaning of their own aren't a caller's to use on top.
         """
-        world.session(TEN).sends(encode([Entry(label)], b"inside"))
+        world.session(TEN).sends(encode([LabelStackEntry(label)], b"inside"))
         assert world.toKernel() == []
         assert world.counters.discards == {mpls.FORBIDDEN: 1}
 
@@ -325,10 +325,10 @@ class TestToTheKernel:
         """
         Callers' labels end where the configuration ends them; what stands under the top is free.
         """
-        world = World(mpls.MPLS(labels=((100, 199), (300, 300))))
+        world = World(mpls.MPLSSection(labels=((100, 199), (300, 300))))
         caller = world.session(TEN)
         for label in (99, 100, 199, 200, 300, 301):
-            caller.sends(encode([Entry(label), Entry(5000)], b""))
+            caller.sends(encode([LabelStackEntry(label), LabelStackEntry(5000)], b""))
         assert [frame[ScapyMPLS].label for frame in world.toKernel()] == [100, 199, 300]
         assert world.counters.discards == {mpls.FORBIDDEN: 3}
 
@@ -578,9 +578,11 @@ def test_routes() -> None:
     world.network.start()
     ten, eleven = world.session(TEN), world.session(ELEVEN)
     ten.sends(PACKET)
-    assert eleven.got() == [(UNICAST, encode([Entry(200, 63), Entry(17)], b"inside"))]
+    assert eleven.got() == [
+        (UNICAST, encode([LabelStackEntry(200, 63), LabelStackEntry(17)], b"inside"))
+    ]
     assert ten.got() == []
-    eleven.sends(encode([Entry(200)], b""))
+    eleven.sends(encode([LabelStackEntry(200)], b""))
     assert world.counters.discards == {NO_ROUTE: 1}
     world.network.stop()
 

@@ -16,9 +16,9 @@ values = st.binary(min_size=1, max_size=255)
 texts = st.binary(max_size=300)
 packets = (
     st.builds(chap.Challenge, identifiers, values, texts)
-    | st.builds(chap.Response, identifiers, values, texts)
-    | st.builds(chap.Success, identifiers, texts)
-    | st.builds(chap.Failure, identifiers, texts)
+    | st.builds(chap.CHAPResponse, identifiers, values, texts)
+    | st.builds(chap.CHAPSuccess, identifiers, texts)
+    | st.builds(chap.CHAPFailure, identifiers, texts)
     | st.builds(
         chap.ChangePassword,
         identifiers,
@@ -52,7 +52,7 @@ def test_octets() -> None:
     The octets stand as RFC 1994 section 4 draws them.
     """
     assert chap.Challenge(7, b"abc", b"gw").encode() == b"\x01\x07\x00\x0a\x03abcgw"
-    assert chap.Success(255, b"ok").encode() == b"\x03\xff\x00\x06ok"
+    assert chap.CHAPSuccess(255, b"ok").encode() == b"\x03\xff\x00\x06ok"
 
 
 def test_changePassword() -> None:
@@ -93,7 +93,7 @@ def test_valueToTheEnd() -> None:
     """
     A Response whose name is empty is one all the same.
     """
-    assert chap.decode(b"\x02\x01\x00\x07\x02ab") == chap.Response(1, b"ab", b"")
+    assert chap.decode(b"\x02\x01\x00\x07\x02ab") == chap.CHAPResponse(1, b"ab", b"")
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_whatCannotBeSentCannotBeBuilt() -> None:
     """
     for identifier in (-1, 256):
         with pytest.raises(ValueError):
-            chap.Success(identifier)
+            chap.CHAPSuccess(identifier)
     for value in (b"", bytes(256)):
         with pytest.raises(ValueError):
-            chap.Response(1, value, b"user")
+            chap.CHAPResponse(1, value, b"user")
     with pytest.raises(ValueError):
         chap.Challenge(1, b"value", bytes(0xFFFF))
     with pytest.raises(ValueError):
-        chap.Failure(1, bytes(0xFFFF))
+        chap.CHAPFailure(1, bytes(0xFFFF))
     with pytest.raises(ValueError):
         chap.MSCHAPResponse(bytes(23), bytes(24), True)
     with pytest.raises(ValueError):
@@ -142,8 +142,8 @@ def test_secretsStayOutOfRepresentations() -> None:
     """
     What a password could be guessed from isn't in a repr.
     """
-    assert "hidden" not in repr(chap.Response(1, b"hidden", b"user"))
-    assert "user" in repr(chap.Response(1, b"hidden", b"user"))
+    assert "hidden" not in repr(chap.CHAPResponse(1, b"hidden", b"user"))
+    assert "user" in repr(chap.CHAPResponse(1, b"hidden", b"user"))
 
 
 @given(st.binary(min_size=24, max_size=24), st.binary(min_size=24, max_size=24), st.booleans())

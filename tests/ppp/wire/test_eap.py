@@ -11,7 +11,15 @@ from scapy.layers.eap import EAP, EAP_MD5, EAP_TLS
 
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import eap
-from pptpgw.ppp.wire.eap import Failure, Fragment, Method, Nak, Request, Response, Success
+from pptpgw.ppp.wire.eap import (
+    EAPFailure,
+    EAPRequest,
+    EAPResponse,
+    EAPSuccess,
+    Fragment,
+    Method,
+    Nak,
+)
 
 EXPANDED = Method(0x01020304, 0xABCDEF)
 
@@ -23,12 +31,12 @@ methods = st.one_of(
 short = st.integers(1, 255).map(Method)
 long = st.builds(Method, st.integers(1, 0xFFFFFFFF), st.integers(0, 0xFFFFFF))
 packets = st.one_of(
-    st.builds(Request, identifiers, methods, st.binary(max_size=40)),
-    st.builds(Response, identifiers, methods, st.binary(max_size=40)),
+    st.builds(EAPRequest, identifiers, methods, st.binary(max_size=40)),
+    st.builds(EAPResponse, identifiers, methods, st.binary(max_size=40)),
     st.builds(Nak, identifiers, st.lists(short, max_size=5).map(tuple)),
     st.builds(Nak, identifiers, st.lists(long, max_size=5).map(tuple), st.just(True)),
-    st.builds(Success, identifiers),
-    st.builds(Failure, identifiers),
+    st.builds(EAPSuccess, identifiers),
+    st.builds(EAPFailure, identifiers),
 )
 
 
@@ -36,16 +44,16 @@ class TestPackets:
     @pytest.mark.parametrize(
         ("packet", "octets"),
         [
-            (Request(7, eap.IDENTITY, b"who"), "01 07 0008 01 77686f"),
-            (Response(7, eap.IDENTITY, b"alice"), "02 07 000a 01 616c696365"),
-            (Request(0, eap.MD5_CHALLENGE, b"\1x"), "01 00 0007 04 0178"),
+            (EAPRequest(7, eap.IDENTITY, b"who"), "01 07 0008 01 77686f"),
+            (EAPResponse(7, eap.IDENTITY, b"alice"), "02 07 000a 01 616c696365"),
+            (EAPRequest(0, eap.MD5_CHALLENGE, b"\1x"), "01 00 0007 04 0178"),
             (Nak(9, (Method(13), Method(26))), "02 09 0007 03 0d1a"),
             (Nak(9, ()), "02 09 0006 03 00"),
             (Nak(9, (EXPANDED,), True), "02 09 0014 fe00000000000003 feabcdef01020304"),
             (Nak(9, (), True), "02 09 0014 fe00000000000003 fe00000000000000"),
-            (Request(1, EXPANDED, b"!"), "01 01 000d fe abcdef 01020304 21"),
-            (Success(255), "03 ff 0004"),
-            (Failure(0), "04 00 0004"),
+            (EAPRequest(1, EXPANDED, b"!"), "01 01 000d fe abcdef 01020304 21"),
+            (EAPSuccess(255), "03 ff 0004"),
+            (EAPFailure(0), "04 00 0004"),
         ],
     )
     def test_theOctetsOfEach(self, packet: eap.Packet, octets: str) -> None:
@@ -60,12 +68,12 @@ class TestPackets:
         assert eap.decode(packet.encode()) == packet
 
     def test_scapyReadsTheSame(self) -> None:
-        read = EAP(Response(3, eap.IDENTITY, b"bob").encode())
+        read = EAP(EAPResponse(3, eap.IDENTITY, b"bob").encode())
         assert (read.code, read.id, read.type, read.identity) == (2, 3, 1, b"bob")
-        read = EAP(Request(4, eap.MD5_CHALLENGE, b"\4abcdgate").encode())
+        read = EAP(EAPRequest(4, eap.MD5_CHALLENGE, b"\4abcdgate").encode())
         assert isinstance(read, EAP_MD5)
         assert (read.value, read.optional_name) == (b"abcd", b"gate")
-        read = EAP(Request(5, eap.TLS, Fragment(b"xyz", 300, more=True).encode()).encode())
+        read = EAP(EAPRequest(5, eap.TLS, Fragment(b"xyz", 300, more=True).encode()).encode())
         assert isinstance(read, EAP_TLS)
         assert (read.L, read.M, read.S, read.tls_message_len) == (1, 1, 0, 300)
         assert EAP(Nak(6, (Method(13), Method(25))).encode()).desired_auth_types == [13, 25]
@@ -74,13 +82,13 @@ class TestPackets:
         """
         Octets outside of the length are the data link's (section 4).
         """
-        assert eap.decode(Success(1).encode() + b"padding") == Success(1)
+        assert eap.decode(EAPSuccess(1).encode() + b"padding") == EAPSuccess(1)
 
     def test_aMethodOfTheInternetsInTheExpandedFormIsTheSame(self) -> None:
         """
         Section 5.7.
         """
-        assert eap.decode(bytes.fromhex("01 02 000d fe 000000 00000004 21")) == Request(
+        assert eap.decode(bytes.fromhex("01 02 000d fe 000000 00000004 21")) == EAPRequest(
             2, eap.MD5_CHALLENGE, b"!"
         )
 
@@ -142,12 +150,12 @@ class TestPackets:
 
     def test_whatCannotBeBuilt(self) -> None:
         for wrong in (
-            lambda: Request(256, eap.IDENTITY),
-            lambda: Success(-1),
-            lambda: Response(0, Method(3)),
-            lambda: Request(0, Method(1 << 32, 1)),
-            lambda: Request(0, Method(1, 1 << 24)),
-            lambda: Request(0, eap.IDENTITY, bytes(65530)),
+            lambda: EAPRequest(256, eap.IDENTITY),
+            lambda: EAPSuccess(-1),
+            lambda: EAPResponse(0, Method(3)),
+            lambda: EAPRequest(0, Method(1 << 32, 1)),
+            lambda: EAPRequest(0, Method(1, 1 << 24)),
+            lambda: EAPRequest(0, eap.IDENTITY, bytes(65530)),
             lambda: Nak(0, (Method(0),)),
             lambda: Nak(0, (Method(1, 1),)),
             lambda: Nak(0, (Method(256),)),
@@ -159,7 +167,7 @@ class TestPackets:
                 wrong()
 
     def test_whatIsSecretIsNotShown(self) -> None:
-        assert "sesame" not in repr(Response(1, Method(6), b"sesame"))
+        assert "sesame" not in repr(EAPResponse(1, Method(6), b"sesame"))
 
 
 class TestFragments:

@@ -19,7 +19,7 @@ from pptpgw.client import ClientCall
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
-from pptpgw.config.section import Listen
+from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
@@ -61,7 +61,7 @@ class Answering:
         counters = Counters()
         environment = TunnelEnvironment(
             reactor,
-            Listen(),
+            ListenSection(),
             self,
             counters,
             Quota(reactor, counters),

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
-from pptpgw.config.section import Listen
+from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -143,7 +143,7 @@ class World:
         quota = Quota(self.clock, self.counters)
         self.environment = TunnelEnvironment(
             self.clock,
-            Listen(**listen),
+            ListenSection(**listen),
             self,
             self.counters,
             quota,

@@ -32,7 +32,7 @@ from pptpgw.tunnels.pptp.wire.framing import Framing
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
-    Message,
+    ControlMessage,
     OutgoingCallReply,
     OutgoingCallRequest,
     SetLinkInfo,
@@ -59,7 +59,7 @@ class Line:
             self.clock, ConnectionSettings(), self.callIDs, self, role, "192.0.2.1", "192.0.2.9"
         )
         self.connection.connectionMade(self)
-        opening: Message = StartControlConnectionRequest()
+        opening: ControlMessage = StartControlConnectionRequest()
         if role is Role.PNS:
             opening = StartControlConnectionReply()
         self.receive(opening)
@@ -89,10 +89,10 @@ class Line:
     def callEnded(self, call: Any, cause: str) -> None:
         self.told.append(("ended", cause))
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: ControlMessage) -> None:
         self.connection.dataReceived(encode(message))
 
-    def sent(self) -> list[Message]:
+    def sent(self) -> list[ControlMessage]:
         framing = Framing()
         framing.feed(self.octets)
         self.octets = b""

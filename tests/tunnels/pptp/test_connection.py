@@ -22,12 +22,12 @@ from pptpgw.tunnels.pptp import messages, owner
 from pptpgw.tunnels.pptp.call import Call, CallState
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, Role, State
+from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.wire.code import (
+    ControlMessageType,
     GeneralError,
     IncomingCallResult,
-    MessageType,
     OutgoingCallResult,
     StopReason,
     nameOf,
@@ -37,11 +37,11 @@ from pptpgw.tunnels.pptp.wire.message import (
     MESSAGES,
     CallClearRequest,
     CallDisconnectNotify,
+    ControlMessage,
     EchoReply,
     EchoRequest,
     IncomingCallReply,
     IncomingCallRequest,
-    Message,
     OutgoingCallReply,
     OutgoingCallRequest,
     SetLinkInfo,
@@ -75,7 +75,9 @@ class Bench:
     A control connection between a transport and an owner that remember what they are told.
     """
 
-    def __init__(self, role: Role = Role.PAC, state: State = State.IDLE) -> None:
+    def __init__(
+        self, role: Role = Role.PAC, state: ConnectionState = ConnectionState.IDLE
+    ) -> None:
         self.clock = Clock()
         self.callIDs = CallIDs(self.clock)
         self.octets = b""
@@ -91,15 +93,15 @@ class Bench:
             self.clock, SETTINGS, self.callIDs, self, role, "192.0.2.1", "192.0.2.9"
         )
         self.connection.connectionMade(self)
-        if state is State.ESTABLISHED or state is State.WAIT_STOP_REPLY:
+        if state is ConnectionState.ESTABLISHED or state is ConnectionState.WAIT_STOP_REPLY:
             self.receive(
                 StartControlConnectionRequest()
                 if role is Role.PAC
                 else StartControlConnectionReply(maximumChannels=1)
             )
-        if state is State.WAIT_STOP_REPLY:
+        if state is ConnectionState.WAIT_STOP_REPLY:
             self.connection.stop("bench")
-        assert self.connection.state in (state, State.WAIT_CTL_REPLY)
+        assert self.connection.state in (state, ConnectionState.WAIT_CTL_REPLY)
         self.sent()
 
     def write(self, octets: bytes) -> None:
@@ -133,10 +135,10 @@ class Bench:
     def discards(self) -> dict[str, int]:
         return self.connection.counters.discards
 
-    def receive(self, *received: Message) -> None:
+    def receive(self, *received: ControlMessage) -> None:
         self.connection.dataReceived(b"".join(encode(message) for message in received))
 
-    def sent(self) -> list[Message]:
+    def sent(self) -> list[ControlMessage]:
         framing = Framing()
         framing.feed(self.octets)
         self.octets = b""
@@ -173,7 +175,7 @@ def test_receives() -> None:
         )
     ]
     assert bench.opened == 1
-    assert bench.connection.state is State.ESTABLISHED
+    assert bench.connection.state is ConnectionState.ESTABLISHED
     assert bench.connection.peerHostName == "h?st"
     assert bench.connection.peerVendorName == "Microsoft"
 
@@ -192,7 +194,7 @@ def test_originates() -> None:
             maximumChannels=0, firmwareRevision=1, hostName=b"gateway", vendorName=b"vendor"
         )
     ]
-    assert connection.state is State.WAIT_CTL_REPLY
+    assert connection.state is ConnectionState.WAIT_CTL_REPLY
     with pytest.raises(CallError):
         connection.placeCall(bench)
 
@@ -251,7 +253,7 @@ def test_earlierVersionReplied() -> None:
     bench = Bench(Role.PNS)
     bench.receive(StartControlConnectionReply(protocolVersion=0x0001))
     assert bench.sent() == [StopControlConnectionRequest(StopReason.STOP_PROTOCOL)]
-    assert bench.connection.state is State.WAIT_STOP_REPLY
+    assert bench.connection.state is ConnectionState.WAIT_STOP_REPLY
     bench.receive(StopControlConnectionReply())
     assert bench.closed == ["the peer's protocol version is 0x0001"]
 
@@ -260,7 +262,7 @@ def test_secondRequest() -> None:
     """
     A second request is told that there is a connection, which stays with its calls.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     call = bench.call()
     bench.receive(StartControlConnectionRequest())
     (reply,) = bench.sent()
@@ -293,12 +295,12 @@ WAN-Error-Notify                  end  drop drop  end   drop drop
 Set-Link-Info                     end  quiet drop end   quiet drop
 """
 COLUMNS = [
-    (Role.PAC, State.IDLE),
-    (Role.PAC, State.ESTABLISHED),
-    (Role.PAC, State.WAIT_STOP_REPLY),
-    (Role.PNS, State.WAIT_CTL_REPLY),
-    (Role.PNS, State.ESTABLISHED),
-    (Role.PNS, State.WAIT_STOP_REPLY),
+    (Role.PAC, ConnectionState.IDLE),
+    (Role.PAC, ConnectionState.ESTABLISHED),
+    (Role.PAC, ConnectionState.WAIT_STOP_REPLY),
+    (Role.PNS, ConnectionState.WAIT_CTL_REPLY),
+    (Role.PNS, ConnectionState.ESTABLISHED),
+    (Role.PNS, ConnectionState.WAIT_STOP_REPLY),
 ]
 CASES = [
     (line.split()[0], role, state, seen)
@@ -308,14 +310,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "role", "state", "seen"), CASES)
-def test_everyMessageInEveryState(name: str, role: Role, state: State, seen: str) -> None:
+def test_everyMessageInEveryState(name: str, role: Role, state: ConnectionState, seen: str) -> None:
     """
     Each message has the one answer that is due in each state of each role, and no other effect.
     """
     (kind,) = [kind for kind in MESSAGES if nameOf(kind.messageType) == name]
     bench = Bench(role, state)
     message = kind()
-    if state is State.ESTABLISHED:
+    if state is ConnectionState.ESTABLISHED:
         call = bench.call(peerCallID=0)
         if kind is OutgoingCallReply:
             placed = bench.connection.placeCall(bench) if role is Role.PNS else call
@@ -323,10 +325,12 @@ def test_everyMessageInEveryState(name: str, role: Role, state: State, seen: str
             bench.sent()
     bench.receive(message)
     answers = [answer.messageType for answer in bench.sent()]
-    assert answers == ([MessageType(int(seen.removesuffix("end")))] if seen[0].isdigit() else [])
+    assert answers == (
+        [ControlMessageType(int(seen.removesuffix("end")))] if seen[0].isdigit() else []
+    )
     assert bench.closing is seen.endswith("end")
     assert len(bench.closed) == (1 if seen.endswith("end") else 0)
-    if not seen.endswith("end") and state is not State.IDLE and seen != "quiet":
+    if not seen.endswith("end") and state is not ConnectionState.IDLE and seen != "quiet":
         assert bench.connection.state is state
     counted = sum(bench.discards.values())
     if seen == "drop":
@@ -346,7 +350,7 @@ def test_rulesComplete() -> None:
             prefix = {"take": "pptp", "refuse": "refuse"}[action]
             assert callable(getattr(messages, f"{prefix}_{kind.name}"))
     for answer, setting in ANSWERS.values():
-        assert isinstance(answer, MessageType)
+        assert isinstance(answer, ControlMessageType)
         assert getattr(SETTINGS, setting) > 0
 
 
@@ -365,7 +369,7 @@ def test_rulesComplete() -> None:
     ],
     ids=["http", "cookie", "0", "11", "221", "65535", "long", "short"],
 )
-def test_malformed(role: Role, state: State, octets: bytes) -> None:
+def test_malformed(role: Role, state: ConnectionState, octets: bytes) -> None:
     """
     What isn't a message closes the connection at once, in every state.
     """
@@ -387,13 +391,13 @@ def test_malformed(role: Role, state: State, octets: bytes) -> None:
     ],
     ids=["type 16", "management"],
 )
-def test_unknown(role: Role, state: State, octets: bytes) -> None:
+def test_unknown(role: Role, state: ConnectionState, octets: bytes) -> None:
     """
     What is framed well but isn't known is dropped once established, and closes before.
     """
     bench = Bench(role, state)
     bench.connection.dataReceived(octets)
-    if state in (State.ESTABLISHED, State.WAIT_STOP_REPLY):
+    if state in (ConnectionState.ESTABLISHED, ConnectionState.WAIT_STOP_REPLY):
         assert not bench.closing
         assert bench.discards == {"control message unknown": 1}
         bench.receive(EchoRequest(5))
@@ -437,7 +441,7 @@ def test_outgoingCallRefusedByPNS() -> None:
     """
     Nobody dials out through our client.
     """
-    bench = Bench(Role.PNS, State.ESTABLISHED)
+    bench = Bench(Role.PNS, ConnectionState.ESTABLISHED)
     bench.receive(OutgoingCallRequest(callID=5))
     assert bench.sent() == [
         OutgoingCallReply(
@@ -450,7 +454,7 @@ def test_incomingCallRefused() -> None:
     """
     An incoming call isn't accepted, by the code of section 2.10.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.receive(IncomingCallRequest(callID=5))
     assert bench.sent() == [
         IncomingCallReply(peerCallID=5, result=IncomingCallResult.DO_NOT_ACCEPT, window=0)
@@ -462,7 +466,7 @@ def test_tooManyCalls() -> None:
     """
     A call beyond the limit gets General Error, No-Resource, and takes nothing.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     for number in range(4):
         bench.call(number)
     bench.receive(OutgoingCallRequest(callID=9))
@@ -483,7 +487,7 @@ def test_tooManyCallsPlaced() -> None:
     """
     As PNS the limit holds too.
     """
-    bench = Bench(Role.PNS, State.ESTABLISHED)
+    bench = Bench(Role.PNS, ConnectionState.ESTABLISHED)
     for number in range(4):
         bench.call(number)
     with pytest.raises(Exhausted):
@@ -510,7 +514,7 @@ def test_echo() -> None:
     """
     60 s of silence send an Echo-Request, 60 s more end the connection.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     call = bench.call()
     bench.clock.advance(59)
     assert bench.sent() == []
@@ -528,7 +532,7 @@ def test_echoAnswered() -> None:
     """
     Its reply starts the 60 s anew; so does any message; a part of one doesn't.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.call()
     bench.clock.advance(60)
     (request,) = bench.sent()
@@ -549,12 +553,12 @@ def test_noCall() -> None:
     """
     A PAC's connection without a call is stopped after a time, at its beginning and later.
     """
-    early = Bench(Role.PAC, State.ESTABLISHED)
+    early = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     early.clock.advance(10)
     assert early.sent() == [StopControlConnectionRequest(StopReason.NONE)]
     early.receive(StopControlConnectionReply())
     assert early.closed == ["no call for 10 s"]
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.clock.advance(9)
     call = bench.call()
     for _ in range(4):
@@ -575,7 +579,7 @@ def test_closeBounded() -> None:
     """
     A TCP connection that doesn't close in order is aborted.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.receive(StopControlConnectionRequest())
     assert bench.closing
     bench.clock.advance(4.9)
@@ -595,7 +599,7 @@ def test_stop(role: Role) -> None:
     """
     Our stop notifies every call, then asks; the peer's reply closes.
     """
-    bench = Bench(role, State.ESTABLISHED)
+    bench = Bench(role, ConnectionState.ESTABLISHED)
     calls = [bench.call(1), bench.call(2)]
     fired: list[None] = []
     bench.connection.stop("bye").addCallback(fired.append)
@@ -618,7 +622,7 @@ def test_stopUnanswered() -> None:
     """
     A peer that doesn't reply to our stop is waited for a bounded time.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     fired: list[None] = []
     bench.connection.stop().addCallback(fired.append)
     bench.receive(EchoRequest())
@@ -644,7 +648,7 @@ def test_stopFromCallEnded() -> None:
     """
     An owner that stops the connection when a call of it ends gets one stop.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.call(1)
     bench.call(2)
     stops: list[Deferred[None]] = []
@@ -664,7 +668,7 @@ def test_lost() -> None:
     """
     A bare end of the TCP connection ends its calls at once, and leaves nothing behind.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     calls = [bench.call(1), bench.call(2)]
     bench.connection.connectionLost("gone")
     assert bench.ended == [(call, "gone") for call in calls]
@@ -683,7 +687,7 @@ def test_ownersFault(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     log = Log()
     monkeypatch.setattr(owner, "_log", Logger(observer=log))
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.call(1)
     bench.call(2)
 
@@ -703,7 +707,7 @@ def test_ownerFailsToDecide(monkeypatch: pytest.MonkeyPatch) -> None:
     A request whose owner fails is refused when its time is up.
     """
     monkeypatch.setattr(owner, "_log", Logger(observer=Log()))
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
 
     def decide(call: Call) -> None:
         raise RuntimeError("fault")
@@ -720,7 +724,7 @@ def test_reentrant() -> None:
     """
     Octets that arrive while a message is acted on wait until that is done.
     """
-    bench = Bench(Role.PAC, State.ESTABLISHED)
+    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     order: list[int] = []
 
     def decide(call: Call) -> None:
@@ -773,7 +777,7 @@ STEP = st.one_of(
     st.lists(st.sampled_from(["accept", "refuse", "later"]), min_size=1),
 )
 def test_fuzz(
-    column: tuple[Role, State],
+    column: tuple[Role, ConnectionState],
     steps: list[bytes | float | str],
     decisions: list[str],
 ) -> None:
@@ -818,7 +822,7 @@ def test_fuzz(
         bench.sent()
     for _ in range(10):
         bench.clock.advance(30)
-    assert connection.state is State.CLOSED
+    assert connection.state is ConnectionState.CLOSED
     assert bench.closing
     assert bench.aborted
     connection.connectionLost("over")

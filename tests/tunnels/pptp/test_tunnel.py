@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
-from pptpgw.config.section import Listen
+from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -70,12 +70,12 @@ class World:
     A PPTP tunnel without GRE.
     """
 
-    def __init__(self, clock: Any, listen: Listen | None = None, **settings: Any) -> None:
+    def __init__(self, clock: Any, listen: ListenSection | None = None, **settings: Any) -> None:
         self.calls = Taker()
         self.counters = Counters()
         self.environment = TunnelEnvironment(
             clock,
-            listen or Listen(),
+            listen or ListenSection(),
             self.calls,
             self.counters,
             Quota(clock, self.counters),
@@ -130,7 +130,7 @@ def test_whereItListens(withoutGRE: list[str]) -> None:
     """
     At the port of each address, until it is told to stop; GRE outlives the control connections.
     """
-    listen = Listen(addresses=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")))
+    listen = ListenSection(addresses=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")))
     clock = MemoryReactorClock()
     world = World(clock, listen, port=1000)
     assert world.tunnel.places == ("192.0.2.1, 192.0.2.2, port 1000",)
@@ -149,7 +149,7 @@ def test_whereItListens(withoutGRE: list[str]) -> None:
 
 
 def test_anAddressThatIsNotOurs() -> None:
-    listen = Listen(addresses=(IPv4Address("198.51.100.77"),))
+    listen = ListenSection(addresses=(IPv4Address("198.51.100.77"),))
     (fault,) = IPreparable(World(MemoryReactorClock(), listen).tunnel).lacking()
     assert fault.startswith("[listen] addresses: 198.51.100.77: ")
 
@@ -182,7 +182,7 @@ def test_aPortThatIsTaken(named: bool) -> None:
         world = World(reactor, endpoints=(endpoint,))
         words = f"can't listen on {endpoint}: Address already in use"
     else:
-        world = World(reactor, Listen(addresses=(IPv4Address("127.0.0.1"),)), port=number)
+        world = World(reactor, ListenSection(addresses=(IPv4Address("127.0.0.1"),)), port=number)
         words = f"can't listen on 127.0.0.1, TCP port {number}: Address already in use"
     with pytest.raises(ConfigurationError, match=words):
         world.tunnel.start()
@@ -198,7 +198,7 @@ def served(
     """
 
     async def run() -> None:
-        listen = Listen(clients=clients)
+        listen = ListenSection(clients=clients)
         world = World(reactor, listen, endpoints=("haproxy:tcp:0:interface=127.0.0.1",))
         tunnel: Any = world.tunnel
         tunnel.start()

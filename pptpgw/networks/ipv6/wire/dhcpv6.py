@@ -19,7 +19,7 @@ from uuid import UUID
 from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.wire.dhcpv6option import (
     PLAIN,
-    Option,
+    DHCPv6Option,
     Status,
     decodeOptions,
     encodeOptions,
@@ -46,11 +46,11 @@ _address = Struct("!16sII")
 _prefix = Struct("!IIB16s")
 _messageHeader = Struct("!I")
 
-K = TypeVar("K", bound=Option)
+K = TypeVar("K", bound=DHCPv6Option)
 V = TypeVar("V", IPv6Address, IPv6Network)
 
 
-class MessageType(IntEnum):
+class DHCPv6MessageType(IntEnum):
     """
     Section 7.3.
     """
@@ -69,7 +69,7 @@ class MessageType(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Lease(Option, Generic[V]):
+class _Lease(DHCPv6Option, Generic[V]):
     """
     An address or a prefix with its lifetimes.
 
@@ -139,7 +139,7 @@ class Prefix(_Lease[IPv6Network]):
 
 
 @dataclass(frozen=True, slots=True)
-class Association(Option):
+class Association(DHCPv6Option):
     """
     An identity association (section 4.2).
 
@@ -168,7 +168,7 @@ class Association(Option):
         return ()
 
     def encode(self) -> bytes:
-        inner: tuple[Option, ...] = (self.status,) if self.status else ()
+        inner: tuple[DHCPv6Option, ...] = (self.status,) if self.status else ()
         return self.form.pack(self.iaid, *self.times) + encodeOptions(self.leases + inner)
 
     @classmethod
@@ -241,7 +241,7 @@ class PrefixAssociation(RenewableAssociation):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class DHCPv6Message:
     """
     A message.
 
@@ -249,9 +249,9 @@ class Message:
     @ivar options: in the order in which they stand.
     """
 
-    messageType: MessageType
+    messageType: DHCPv6MessageType
     transactionID: int
-    options: tuple[Option, ...] = ()
+    options: tuple[DHCPv6Option, ...] = ()
 
     def __post_init__(self) -> None:
         require(0 <= self.transactionID <= _TRANSACTION, "transaction id", self.transactionID)
@@ -277,7 +277,7 @@ class Message:
         )
 
 
-def decode(octets: bytes) -> Message:
+def decode(octets: bytes) -> DHCPv6Message:
     """
     The message that is the information of a UDP datagram.
 
@@ -289,7 +289,7 @@ def decode(octets: bytes) -> Message:
     if head >> 24 not in _TYPES:
         raise Malformed(f"a message of type {head >> 24}")
     options = decodeOptions(octets[_messageHeader.size :], _OPTIONS)
-    return Message(MessageType(head >> 24), head & _TRANSACTION, tuple(options))
+    return DHCPv6Message(DHCPv6MessageType(head >> 24), head & _TRANSACTION, tuple(options))
 
 
 def makeDUID(uuid: UUID) -> bytes:
@@ -299,7 +299,7 @@ def makeDUID(uuid: UUID) -> bytes:
     return _DUID_UUID + uuid.bytes
 
 
-def _byCode(kinds: Iterable[type[Option]]) -> dict[int, type[Option]]:
+def _byCode(kinds: Iterable[type[DHCPv6Option]]) -> dict[int, type[DHCPv6Option]]:
     return {kind.code: kind for kind in kinds}
 
 
@@ -307,6 +307,6 @@ def _status(octets: bytes) -> Status | None:
     return next((one for one in decodeOptions(octets, _STATUS) if isinstance(one, Status)), None)
 
 
-_TYPES = frozenset(MessageType)
+_TYPES = frozenset(DHCPv6MessageType)
 _STATUS = _byCode([Status])
 _OPTIONS = _byCode([*PLAIN, AddressAssociation, TemporaryAssociation, PrefixAssociation])

@@ -40,7 +40,7 @@ class StatusCode(IntEnum):
     NO_PREFIX_AVAIL = 6
 
 
-class Option(ABC):
+class DHCPv6Option(ABC):
     """
     An option. One that can be built, and isn't longer than 65535 octets, can be encoded: a value
     that doesn't fit is a C{ValueError} at once.
@@ -66,7 +66,7 @@ class Option(ABC):
         """
 
 
-def encodeOptions(options: Iterable[Option]) -> bytes:
+def encodeOptions(options: Iterable[DHCPv6Option]) -> bytes:
     """
     The octets of options, one behind the other.
     """
@@ -74,7 +74,7 @@ def encodeOptions(options: Iterable[Option]) -> bytes:
     return b"".join(_header.pack(code, len(value)) + value for code, value in values)
 
 
-def decodeOptions(octets: bytes, kinds: Mapping[int, type[Option]]) -> Iterator[Option]:
+def decodeOptions(octets: bytes, kinds: Mapping[int, type[DHCPv6Option]]) -> Iterator[DHCPv6Option]:
     """
     The options that stand one behind the other, those that C{kinds} doesn't have by their code left
     out.
@@ -97,7 +97,7 @@ def decodeOptions(octets: bytes, kinds: Mapping[int, type[Option]]) -> Iterator[
 
 
 @dataclass(frozen=True, slots=True)
-class _Identifier(Option):
+class _DUIDOption(DHCPv6Option):
     """
     @ivar duid: a DHCP Unique Identifier (section 11), of 3 to 130 octets.
     """
@@ -117,7 +117,7 @@ class _Identifier(Option):
         return cls(value)
 
 
-class ClientID(_Identifier):
+class ClientID(_DUIDOption):
     """
     Section 21.2.
     """
@@ -127,7 +127,7 @@ class ClientID(_Identifier):
     code = 1
 
 
-class ServerID(_Identifier):
+class ServerID(_DUIDOption):
     """
     Section 21.3.
     """
@@ -138,7 +138,7 @@ class ServerID(_Identifier):
 
 
 @dataclass(frozen=True, slots=True)
-class _Number(Option):
+class _Number(DHCPv6Option):
     """
     An option that is one number.
     """
@@ -206,7 +206,7 @@ class SolicitMaximum(_Number):
 
 
 @dataclass(frozen=True, slots=True)
-class RapidCommit(Option):
+class RapidCommit(DHCPv6Option):
     """
     Section 21.14.
     """
@@ -224,7 +224,7 @@ class RapidCommit(Option):
 
 
 @dataclass(frozen=True, slots=True)
-class OptionRequest(Option):
+class OptionRequest(DHCPv6Option):
     """
     Section 21.7: the codes of the options that a client wants.
     """
@@ -247,7 +247,7 @@ class OptionRequest(Option):
 
 
 @dataclass(frozen=True, slots=True)
-class Status(Option):
+class Status(DHCPv6Option):
     """
     Section 21.13.
 
@@ -276,7 +276,7 @@ class Status(Option):
 
 
 @dataclass(frozen=True, slots=True)
-class NameServers(Option):
+class NameServers(DHCPv6Option):
     """
     RFC 3646 section 3.
     """
@@ -297,7 +297,7 @@ class NameServers(Option):
 
 
 @dataclass(frozen=True, slots=True)
-class DomainList(Option):
+class DomainList(DHCPv6Option):
     """
     RFC 3646 section 4.
     """
@@ -317,7 +317,7 @@ class DomainList(Option):
         return cls(decodeNames(value))
 
 
-PLAIN: tuple[type[Option], ...] = (
+PLAIN: tuple[type[DHCPv6Option], ...] = (
     ClientID,
     ServerID,
     OptionRequest,

@@ -48,7 +48,7 @@ _pseudoEnd = Struct("!II")
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class IPv6Packet:
     """
     An IPv6 packet; traffic class and flow label are 0 in what is sent.
 
@@ -65,7 +65,7 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ICMPv6Message:
     """
     An ICMPv6 message.
 
@@ -88,7 +88,7 @@ class Datagram:
     payload: bytes
 
 
-def decode(octets: bytes) -> Packet:
+def decode(octets: bytes) -> IPv6Packet:
     """
     A packet; octets past its payload length are padding.
 
@@ -100,10 +100,10 @@ def decode(octets: bytes) -> Packet:
     if len(octets) < HEADER + length:
         raise Malformed(f"a packet of {len(octets)} octets gives its payload length as {length}")
     payload = octets[HEADER : HEADER + length]
-    return Packet(IPv6Address(source), IPv6Address(destination), protocol, payload, hopLimit)
+    return IPv6Packet(IPv6Address(source), IPv6Address(destination), protocol, payload, hopLimit)
 
 
-def encode(packet: Packet) -> bytes:
+def encode(packet: IPv6Packet) -> bytes:
     """
     The octets of a packet.
     """
@@ -118,7 +118,7 @@ def encode(packet: Packet) -> bytes:
     return header + packet.payload
 
 
-def decodeMessage(packet: Packet) -> Message:
+def decodeMessage(packet: IPv6Packet) -> ICMPv6Message:
     """
     The ICMPv6 message in C{packet}.
 
@@ -128,20 +128,20 @@ def decodeMessage(packet: Packet) -> Message:
     if len(payload) < _message.size or _sum(packet) != 0:
         raise Malformed("no ICMPv6 message, or one with a wrong checksum")
     kind, code, _ = _message.unpack_from(payload)
-    return Message(kind, code, payload[_message.size :])
+    return ICMPv6Message(kind, code, payload[_message.size :])
 
 
 def encodeMessage(
-    source: IPv6Address, destination: IPv6Address, message: Message, hopLimit: int = 255
+    source: IPv6Address, destination: IPv6Address, message: ICMPv6Message, hopLimit: int = 255
 ) -> bytes:
     """
     The octets of a packet with an ICMPv6 message.
     """
     payload = _message.pack(message.type, message.code, 0) + message.body
-    return encode(_summed(Packet(source, destination, ICMP, payload, hopLimit), 2))
+    return encode(_summed(IPv6Packet(source, destination, ICMP, payload, hopLimit), 2))
 
 
-def decodeDatagram(packet: Packet) -> Datagram:
+def decodeDatagram(packet: IPv6Packet) -> Datagram:
     """
     The UDP datagram in C{packet}.
 
@@ -165,11 +165,11 @@ def encodeDatagram(
     """
     length = _datagram.size + len(datagram.payload)
     header = _datagram.pack(datagram.sourcePort, datagram.destinationPort, length, 0)
-    packet = Packet(source, destination, UDP, header + datagram.payload, hopLimit)
+    packet = IPv6Packet(source, destination, UDP, header + datagram.payload, hopLimit)
     return encode(_summed(packet, 6))
 
 
-def _sum(packet: Packet) -> int:
+def _sum(packet: IPv6Packet) -> int:
     """
     The checksum over the payload and the pseudo-header (RFC 8200 section 8.1): 0 where the payload
     bears the right one.
@@ -179,11 +179,11 @@ def _sum(packet: Packet) -> int:
     return checksum(addresses + end + packet.payload)
 
 
-def _summed(packet: Packet, at: int) -> Packet:
+def _summed(packet: IPv6Packet, at: int) -> IPv6Packet:
     """
     C{packet} with its checksum, which is 0 as yet, at the offset C{at} of its payload; what would
     be 0 is sent as 0xFFFF, the same in this arithmetic.
     """
     total = (_sum(packet) or 0xFFFF).to_bytes(2, "big")
     payload = packet.payload[:at] + total + packet.payload[at + 2 :]
-    return Packet(packet.source, packet.destination, packet.protocol, payload, packet.hopLimit)
+    return IPv6Packet(packet.source, packet.destination, packet.protocol, payload, packet.hopLimit)

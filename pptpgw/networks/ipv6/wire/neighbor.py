@@ -14,7 +14,7 @@ from struct import Struct
 
 from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.wire.domain import encodeNames
-from pptpgw.networks.ipv6.wire.ipv6 import UNSPECIFIED, Message, Packet
+from pptpgw.networks.ipv6.wire.ipv6 import UNSPECIFIED, ICMPv6Message, IPv6Packet
 
 # Types of ICMPv6 messages.
 ROUTER_SOLICITATION = 133
@@ -47,7 +47,7 @@ _SOLICITED_NODE = int(IPv6Address("ff02::1:ff00:0"))
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class PrefixInformation:
     """
     A Prefix Information option (RFC 4861 section 4.6.2).
 
@@ -77,7 +77,7 @@ class RouterAdvertisement:
     """
 
     lifetime: int
-    prefixes: tuple[Prefix, ...] = ()
+    prefixes: tuple[PrefixInformation, ...] = ()
     managed: bool = False
     other: bool = False
     mtu: int | None = None
@@ -86,7 +86,7 @@ class RouterAdvertisement:
     dnsLifetime: int = 0
     hopLimit: int = 64
 
-    def message(self) -> Message:
+    def message(self) -> ICMPv6Message:
         """
         The ICMPv6 message.
         """
@@ -112,7 +112,7 @@ class RouterAdvertisement:
             body += _option(_RDNSS, _names.pack(0, self.dnsLifetime) + servers)
         if self.search:
             body += _option(_DNSSL, _names.pack(0, self.dnsLifetime) + encodeNames(self.search))
-        return Message(ROUTER_ADVERTISEMENT, 0, body)
+        return ICMPv6Message(ROUTER_ADVERTISEMENT, 0, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +126,17 @@ class NeighborAdvertisement:
     target: IPv6Address
     solicited: bool
 
-    def message(self) -> Message:
+    def message(self) -> ICMPv6Message:
         """
         The ICMPv6 message.
         """
         flags = _ROUTER | self.solicited * _SOLICITED | _OVERRIDE
-        return Message(NEIGHBOR_ADVERTISEMENT, 0, bytes((flags, 0, 0, 0)) + self.target.packed)
+        return ICMPv6Message(
+            NEIGHBOR_ADVERTISEMENT, 0, bytes((flags, 0, 0, 0)) + self.target.packed
+        )
 
 
-def checkRouterSolicitation(packet: Packet, message: Message) -> None:
+def checkRouterSolicitation(packet: IPv6Packet, message: ICMPv6Message) -> None:
     """
     Find fault with the Router Solicitation C{message} in C{packet} (RFC 4861 section 6.1.1).
 
@@ -143,7 +145,7 @@ def checkRouterSolicitation(packet: Packet, message: Message) -> None:
     _check(packet, message, 4)
 
 
-def neighborSolicited(packet: Packet, message: Message) -> IPv6Address:
+def neighborSolicited(packet: IPv6Packet, message: ICMPv6Message) -> IPv6Address:
     """
     The address that the Neighbor Solicitation C{message} in C{packet} asks for (RFC 4861 sections
     4.3 and 7.1.1).
@@ -166,7 +168,7 @@ def solicitedNode(address: IPv6Address) -> IPv6Address:
     return IPv6Address(_SOLICITED_NODE | int(address) & 0xFFFFFF)
 
 
-def _check(packet: Packet, message: Message, fixed: int) -> None:
+def _check(packet: IPv6Packet, message: ICMPv6Message, fixed: int) -> None:
     """
     What all solicitations have in common.
 

@@ -32,7 +32,7 @@ The last label.
 _BOTTOM = 0x100
 
 
-class Entry(NamedTuple):
+class LabelStackEntry(NamedTuple):
     """
     One entry of a label stack.
 
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
     trafficClass: int = 0
 
 
-def decode(packet: bytes) -> tuple[list[Entry], bytes]:
+def decode(packet: bytes) -> tuple[list[LabelStackEntry], bytes]:
     """
     The stack, top first, and the packet under it, which may be empty.
 
@@ -58,7 +58,7 @@ def decode(packet: bytes) -> tuple[list[Entry], bytes]:
         if len(octets) < ENTRY_OCTETS:
             raise Malformed(f"a label stack of {len(packet)} octets has no bottom")
         number = int.from_bytes(octets, "big")
-        entries.append(Entry(number >> 12, number & 0xFF, number >> 9 & 7))
+        entries.append(LabelStackEntry(number >> 12, number & 0xFF, number >> 9 & 7))
         if number & _BOTTOM:
             return entries, packet[position + ENTRY_OCTETS :]
     raise Malformed(f"a label stack of more than {DEPTH_LIMIT} entries")
@@ -76,7 +76,7 @@ def topLabel(packet: bytes) -> int:
     raise Malformed(f"the label stack of a packet of {len(packet)} octets has no bottom")
 
 
-def encode(entries: Iterable[Entry], packet: bytes) -> bytes:
+def encode(entries: Iterable[LabelStackEntry], packet: bytes) -> bytes:
     """
     C{packet} under a stack, top first, of at least one entry.
     """

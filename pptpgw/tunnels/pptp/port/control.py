@@ -34,7 +34,7 @@ from pptpgw.tunnels.pptp.call import Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
 from pptpgw.tunnels.pptp.owner import ControlTransport
-from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 STALL_TIMEOUT = 30.0
@@ -65,7 +65,7 @@ class TCPTransport(ControlTransport, TypingProtocol):
 
 
 @implementer(IPushProducer)
-class ControlProtocol(Protocol):
+class PPTPProtocol(Protocol):
     """
     Carries one L{ControlConnection}, of which it is the transport. It is also the producer of the
     octets that the peer has to read.
@@ -120,7 +120,7 @@ class ControlProtocol(Protocol):
         if self._gathered is not None:
             self.connection.dataReceived(data)
             return
-        if self.connection.state is State.IDLE and not self._isAdmitted():
+        if self.connection.state is ConnectionState.IDLE and not self._isAdmitted():
             self._tcp.abortConnection()
             return
         self._gathered = []
@@ -128,7 +128,7 @@ class ControlProtocol(Protocol):
             self.connection.dataReceived(data)
         finally:
             self._send()
-        if self.connection.state is not State.IDLE:
+        if self.connection.state is not ConnectionState.IDLE:
             self._factory.heard(self)
 
     def _isAdmitted(self) -> bool:
@@ -198,7 +198,7 @@ class ControlProtocol(Protocol):
         self._moving()
         self._unread = 0
         self._tcp.resumeProducing()
-        if self.connection.state is State.CLOSED:
+        if self.connection.state is ConnectionState.CLOSED:
             # A transport doesn't close while it waits for more of its producer.
             self._tcp.unregisterProducer()
 
@@ -248,13 +248,13 @@ class ConnectionFactory(Factory):
         self.owner = owner
         self.counters = Counters() if counters is None else counters
         self.channels = channels
-        self.connections: set[ControlProtocol] = set()
+        self.connections: set[PPTPProtocol] = set()
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
         A protocol for a TCP connection.
         """
-        return ControlProtocol(self)
+        return PPTPProtocol(self)
 
     def buildConnection(self, localAddress: str, peerAddress: str) -> ControlConnection:
         """
@@ -272,13 +272,13 @@ class ConnectionFactory(Factory):
             self.channels,
         )
 
-    def opened(self, protocol: ControlProtocol) -> None:
+    def opened(self, protocol: PPTPProtocol) -> None:
         """
         A TCP connection was made.
         """
         self.connections.add(protocol)
 
-    def named(self, protocol: ControlProtocol, here: str, peer: str) -> bool:
+    def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
         """
         Give the connection the addresses of its two ends, which a proxy has told.
 
@@ -288,12 +288,12 @@ class ConnectionFactory(Factory):
         protocol.connection.peerAddress = peer
         return True
 
-    def heard(self, protocol: ControlProtocol) -> None:
+    def heard(self, protocol: PPTPProtocol) -> None:
         """
         Note that a message came from the peer.
         """
 
-    def closed(self, protocol: ControlProtocol) -> None:
+    def closed(self, protocol: PPTPProtocol) -> None:
         """
         It is gone.
         """
@@ -350,7 +350,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         super().__init__(clock, settings, callIDs, owner, counters, channels)
         self._quota = Quota(clock, self.counters) if quota is None else quota
         self.clients = tuple(clients)
-        self._door: Door[ControlProtocol] = Door(
+        self._door: Door[PPTPProtocol] = Door(
             clock.seconds,
             Known(clock.seconds, 1) if known is None else known,
             lambda protocol: protocol.connection.isProven,
@@ -367,7 +367,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         """
         self._stopping = False
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
         A protocol for a client, or None where it isn't let in.
         """
@@ -389,7 +389,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
             leaving.displace()
         return True
 
-    def named(self, protocol: ControlProtocol, here: str, peer: str) -> bool:
+    def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
         """
         See L{ConnectionFactory.named}. What a proxy was permitted its client needs as well.
         """
@@ -400,20 +400,20 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         self._door.opened(protocol, peer)
         return True
 
-    def opened(self, protocol: ControlProtocol) -> None:
+    def opened(self, protocol: PPTPProtocol) -> None:
         """
         A client's TCP connection was made.
         """
         super().opened(protocol)
         self._door.opened(protocol, protocol.connection.peerAddress)
 
-    def heard(self, protocol: ControlProtocol) -> None:
+    def heard(self, protocol: PPTPProtocol) -> None:
         """
         Count the connection as silent no longer.
         """
         self._door.heard(protocol)
 
-    def closed(self, protocol: ControlProtocol) -> None:
+    def closed(self, protocol: PPTPProtocol) -> None:
         """
         It is gone.
         """

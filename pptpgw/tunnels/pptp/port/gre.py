@@ -56,7 +56,7 @@ STRAY = "GRE of no call"
 EVERY_ADDRESS = ("", "0.0.0.0")
 
 
-class System(Protocol):
+class SocketSystem(Protocol):
     """
     The part of the module C{socket} that a port uses.
     """
@@ -114,7 +114,7 @@ class GREPort:
         reactor: Any,
         address: str,
         counters: Counters,
-        system: System = socket,
+        system: SocketSystem = socket,
         raw: Raw = fastest,
     ) -> None:
         self.address = "" if address in EVERY_ADDRESS else address

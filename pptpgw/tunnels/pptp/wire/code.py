@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class MessageType(IntEnum):
+class ControlMessageType(IntEnum):
     """
     The control message types (RFC 2637 section 1.4).
     """
@@ -143,10 +143,10 @@ def nameOf(number: int) -> str:
     """
     The RFC's name of a control message type, as in C{Echo-Request}.
     """
-    return _NAMES[MessageType(number)]
+    return _NAMES[ControlMessageType(number)]
 
 
 _NAMES = {
     kind: "-".join("WAN" if word == "WAN" else word.capitalize() for word in kind.name.split("_"))
-    for kind in MessageType
+    for kind in ControlMessageType
 }

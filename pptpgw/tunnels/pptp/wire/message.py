@@ -17,10 +17,10 @@ from typing import Annotated, ClassVar, NamedTuple, get_type_hints
 
 from pptpgw.error import Malformed
 from pptpgw.tunnels.pptp.wire.code import (
+    ControlMessageType,
     DisconnectResult,
     GeneralError,
     IncomingCallResult,
-    MessageType,
     OutgoingCallResult,
     Result,
     StartResult,
@@ -60,7 +60,7 @@ Text64 = Annotated[bytes, Place("64s", 64)]
 Text128 = Annotated[bytes, Place("128s", 128)]
 
 
-class Message:
+class ControlMessage:
     """
     A control message.  One that can be built can be encoded: a value that doesn't fit its field,
     or a text with a NUL in it, is a C{ValueError} at once.
@@ -68,7 +68,7 @@ class Message:
 
     __slots__ = ()
 
-    messageType: ClassVar[MessageType]
+    messageType: ClassVar[ControlMessageType]
 
     def __post_init__(self) -> None:
         for name, (_, limit) in _LAYOUTS[self.messageType].places.items():
@@ -82,12 +82,12 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class StartControlConnectionRequest(Message):
+class StartControlConnectionRequest(ControlMessage):
     """
     Section 2.1.
     """
 
-    messageType = MessageType.START_CONTROL_CONNECTION_REQUEST
+    messageType = ControlMessageType.START_CONTROL_CONNECTION_REQUEST
     protocolVersion: U16Reserved2 = PROTOCOL_VERSION
     framingCapabilities: U32 = 3
     bearerCapabilities: U32 = 3
@@ -98,12 +98,12 @@ class StartControlConnectionRequest(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class StartControlConnectionReply(Message):
+class StartControlConnectionReply(ControlMessage):
     """
     Section 2.2.
     """
 
-    messageType = MessageType.START_CONTROL_CONNECTION_REPLY
+    messageType = ControlMessageType.START_CONTROL_CONNECTION_REPLY
     protocolVersion: U16 = PROTOCOL_VERSION
     result: U8 = StartResult.SUCCESS
     error: U8 = GeneralError.NONE
@@ -116,57 +116,57 @@ class StartControlConnectionReply(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class StopControlConnectionRequest(Message):
+class StopControlConnectionRequest(ControlMessage):
     """
     Section 2.3.
     """
 
-    messageType = MessageType.STOP_CONTROL_CONNECTION_REQUEST
+    messageType = ControlMessageType.STOP_CONTROL_CONNECTION_REQUEST
     reason: U8Reserved3 = StopReason.NONE
 
 
 @dataclass(frozen=True, slots=True)
-class StopControlConnectionReply(Message):
+class StopControlConnectionReply(ControlMessage):
     """
     Section 2.4.
     """
 
-    messageType = MessageType.STOP_CONTROL_CONNECTION_REPLY
+    messageType = ControlMessageType.STOP_CONTROL_CONNECTION_REPLY
     result: U8 = Result.OK
     error: U8Reserved2 = GeneralError.NONE
 
 
 @dataclass(frozen=True, slots=True)
-class EchoRequest(Message):
+class EchoRequest(ControlMessage):
     """
     Section 2.5.
     """
 
-    messageType = MessageType.ECHO_REQUEST
+    messageType = ControlMessageType.ECHO_REQUEST
     identifier: U32 = 0
 
 
 @dataclass(frozen=True, slots=True)
-class EchoReply(Message):
+class EchoReply(ControlMessage):
     """
     Section 2.6.
     """
 
-    messageType = MessageType.ECHO_REPLY
+    messageType = ControlMessageType.ECHO_REPLY
     identifier: U32 = 0
     result: U8 = Result.OK
     error: U8Reserved2 = GeneralError.NONE
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingCallRequest(Message):
+class OutgoingCallRequest(ControlMessage):
     """
     Section 2.7.
 
     @ivar processingDelay: in tenths of a second, as in every message that has it.
     """
 
-    messageType = MessageType.OUTGOING_CALL_REQUEST
+    messageType = ControlMessageType.OUTGOING_CALL_REQUEST
     callID: U16 = 0
     callSerialNumber: U16 = 0
     minimumBPS: U32 = 300
@@ -181,12 +181,12 @@ class OutgoingCallRequest(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingCallReply(Message):
+class OutgoingCallReply(ControlMessage):
     """
     Section 2.8.
     """
 
-    messageType = MessageType.OUTGOING_CALL_REPLY
+    messageType = ControlMessageType.OUTGOING_CALL_REPLY
     callID: U16 = 0
     peerCallID: U16 = 0
     result: U8 = OutgoingCallResult.CONNECTED
@@ -199,12 +199,12 @@ class OutgoingCallReply(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class IncomingCallRequest(Message):
+class IncomingCallRequest(ControlMessage):
     """
     Section 2.9.
     """
 
-    messageType = MessageType.INCOMING_CALL_REQUEST
+    messageType = ControlMessageType.INCOMING_CALL_REQUEST
     callID: U16 = 0
     callSerialNumber: U16 = 0
     bearerType: U32 = 3
@@ -217,12 +217,12 @@ class IncomingCallRequest(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class IncomingCallReply(Message):
+class IncomingCallReply(ControlMessage):
     """
     Section 2.10.
     """
 
-    messageType = MessageType.INCOMING_CALL_REPLY
+    messageType = ControlMessageType.INCOMING_CALL_REPLY
     callID: U16 = 0
     peerCallID: U16 = 0
     result: U8 = IncomingCallResult.CONNECT
@@ -232,12 +232,12 @@ class IncomingCallReply(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class IncomingCallConnected(Message):
+class IncomingCallConnected(ControlMessage):
     """
     Section 2.11.
     """
 
-    messageType = MessageType.INCOMING_CALL_CONNECTED
+    messageType = ControlMessageType.INCOMING_CALL_CONNECTED
     peerCallID: U16Reserved2 = 0
     connectSpeed: U32 = 100_000_000
     window: U16 = 64
@@ -246,26 +246,26 @@ class IncomingCallConnected(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CallClearRequest(Message):
+class CallClearRequest(ControlMessage):
     """
     Section 2.12.
 
     @ivar callID: the one that the PNS, which sends this, assigned to the call.
     """
 
-    messageType = MessageType.CALL_CLEAR_REQUEST
+    messageType = ControlMessageType.CALL_CLEAR_REQUEST
     callID: U16Reserved2 = 0
 
 
 @dataclass(frozen=True, slots=True)
-class CallDisconnectNotify(Message):
+class CallDisconnectNotify(ControlMessage):
     """
     Section 2.13.
 
     @ivar callID: the one that the PAC, which sends this, assigned to the call.
     """
 
-    messageType = MessageType.CALL_DISCONNECT_NOTIFY
+    messageType = ControlMessageType.CALL_DISCONNECT_NOTIFY
     callID: U16 = 0
     result: U8 = DisconnectResult.REQUEST
     error: U8 = GeneralError.NONE
@@ -274,14 +274,14 @@ class CallDisconnectNotify(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class WANErrorNotify(Message):
+class WANErrorNotify(ControlMessage):
     """
     Section 2.14.
 
     @ivar peerCallID: the one that the PNS, which receives this, assigned to the call.
     """
 
-    messageType = MessageType.WAN_ERROR_NOTIFY
+    messageType = ControlMessageType.WAN_ERROR_NOTIFY
     peerCallID: U16Reserved2 = 0
     crcErrors: U32 = 0
     framingErrors: U32 = 0
@@ -292,14 +292,14 @@ class WANErrorNotify(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class SetLinkInfo(Message):
+class SetLinkInfo(ControlMessage):
     """
     Section 2.15.
 
     @ivar peerCallID: the one that the receiver assigned to the call.
     """
 
-    messageType = MessageType.SET_LINK_INFO
+    messageType = ControlMessageType.SET_LINK_INFO
     peerCallID: U16Reserved2 = 0
     sendACCM: U32 = 0xFFFFFFFF
     receiveACCM: U32 = 0xFFFFFFFF
@@ -319,8 +319,8 @@ class _Layout:
 
     __slots__ = ("build", "places", "struct")
 
-    def __init__(self, kind: type[Message]) -> None:
-        self.build: Callable[..., Message] = kind
+    def __init__(self, kind: type[ControlMessage]) -> None:
+        self.build: Callable[..., ControlMessage] = kind
         self.places: dict[str, Place] = {
             name: hint.__metadata__[0]
             for name, hint in get_type_hints(kind, include_extras=True).items()
@@ -330,7 +330,7 @@ class _Layout:
         self.struct = Struct(_HEADER.format + forms)
 
 
-def encode(message: Message) -> bytes:
+def encode(message: ControlMessage) -> bytes:
     """
     The octets of a message, its header included.
     """
@@ -345,7 +345,7 @@ def encode(message: Message) -> bytes:
     )
 
 
-def decode(octets: bytes) -> Message:
+def decode(octets: bytes) -> ControlMessage:
     """
     The message that exactly these octets form.  A text ends at its first NUL.
 
@@ -371,7 +371,7 @@ def decode(octets: bytes) -> Message:
     )
 
 
-MESSAGES: tuple[type[Message], ...] = (
+MESSAGES: tuple[type[ControlMessage], ...] = (
     StartControlConnectionRequest,
     StartControlConnectionReply,
     StopControlConnectionRequest,

@@ -17,8 +17,8 @@ from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.wire.dhcpv6 import (
     Address,
     AddressAssociation,
-    Message,
-    MessageType,
+    DHCPv6Message,
+    DHCPv6MessageType,
     Prefix,
     PrefixAssociation,
     TemporaryAssociation,
@@ -29,11 +29,11 @@ from pptpgw.networks.ipv6.wire.dhcpv6option import (
     MAX_OPTIONS,
     PLAIN,
     ClientID,
+    DHCPv6Option,
     DomainList,
     ElapsedTime,
     InformationRefreshTime,
     NameServers,
-    Option,
     OptionRequest,
     Preference,
     RapidCommit,
@@ -58,7 +58,7 @@ prefixes = st.builds(Prefix, networks, u32, u32, st.none() | statuses)
 ofAddresses = st.lists(addresses, max_size=3).map(tuple)
 ofPrefixes = st.lists(prefixes, max_size=3).map(tuple)
 names = st.lists(st.sampled_from(["lan", "example.org", "a-b.c_d"]), max_size=3).map(tuple)
-plain: dict[type[Option], st.SearchStrategy[Option]] = {
+plain: dict[type[DHCPv6Option], st.SearchStrategy[DHCPv6Option]] = {
     ClientID: st.builds(ClientID, duids),
     ServerID: st.builds(ServerID, duids),
     OptionRequest: st.builds(OptionRequest, st.lists(u16, max_size=5).map(tuple)),
@@ -78,8 +78,8 @@ options = st.one_of(
     st.builds(TemporaryAssociation, u32, ofAddresses, st.none() | statuses),
 )
 messages = st.builds(
-    Message,
-    st.sampled_from(MessageType),
+    DHCPv6Message,
+    st.sampled_from(DHCPv6MessageType),
     st.integers(0, 0xFFFFFF),
     st.lists(options, max_size=6).map(tuple),
 )
@@ -135,7 +135,7 @@ BOTH = [
 
 
 @given(messages)
-def test_roundTrip(message: Message) -> None:
+def test_roundTrip(message: DHCPv6Message) -> None:
     """
     What is encoded is decoded to the same.
     """
@@ -149,9 +149,9 @@ def test_everyOptionIsTried() -> None:
     assert set(plain) == set(PLAIN)
 
 
-@given(st.binary(max_size=120), st.sampled_from(MessageType), messages, st.data())
+@given(st.binary(max_size=120), st.sampled_from(DHCPv6MessageType), messages, st.data())
 def test_arbitraryOctets(
-    tail: bytes, messageType: MessageType, message: Message, draw: st.DataObject
+    tail: bytes, messageType: DHCPv6MessageType, message: DHCPv6Message, draw: st.DataObject
 ) -> None:
     """
     Octets are a message or Malformed, nothing else: arbitrary ones, and good ones with some
@@ -174,11 +174,11 @@ def test_arbitraryOctets(
 
 
 @pytest.mark.parametrize(("ours", "theirs"), BOTH, ids=lambda one: type(one).__name__)
-def test_option(ours: Option, theirs: object) -> None:
+def test_option(ours: DHCPv6Option, theirs: object) -> None:
     """
     An option's octets are those that scapy makes, and are decoded to the same.
     """
-    message = Message(MessageType.REPLY, 0xABCDEF, (ours,))
+    message = DHCPv6Message(DHCPv6MessageType.REPLY, 0xABCDEF, (ours,))
     octets = bytes(dhcp6.DHCP6_Reply(trid=0xABCDEF) / theirs)
     assert message.encode() == octets
     assert decode(octets) == message
@@ -188,7 +188,7 @@ def test_readByScapy() -> None:
     """
     All of them in one message are read by scapy.
     """
-    octets = Message(MessageType.REPLY, 1, tuple(ours for ours, _ in BOTH)).encode()
+    octets = DHCPv6Message(DHCPv6MessageType.REPLY, 1, tuple(ours for ours, _ in BOTH)).encode()
     layer: Packet = dhcp6.DHCP6_Reply(octets)
     for ours, theirs in BOTH:
         layer = layer.payload
@@ -201,11 +201,11 @@ def test_messageTypes() -> None:
     """
     The types are those of section 7.3.
     """
-    for messageType in MessageType:
+    for messageType in DHCPv6MessageType:
         name = messageType.name.title().replace("_", "")
         name = {"Reconfigure": "Reconf", "InformationRequest": "InfoRequest"}.get(name, name)
         octets = bytes(getattr(dhcp6, f"DHCP6_{name}")(trid=5))[:4]
-        assert decode(octets) == Message(messageType, 5)
+        assert decode(octets) == DHCPv6Message(messageType, 5)
 
 
 def test_unknownOptions() -> None:
@@ -327,7 +327,7 @@ def test_whatCannotBeSentCannotBeBuilt() -> None:
         lambda: AddressAssociation(1, (Prefix(SITE),)),
         lambda: PrefixAssociation(1, (), None, 1 << 32),
         lambda: PrefixAssociation(1, (), None, 0, 1 << 32),
-        lambda: Message(MessageType.SOLICIT, 1 << 24),
+        lambda: DHCPv6Message(DHCPv6MessageType.SOLICIT, 1 << 24),
     ):
         with pytest.raises(ValueError):
             build()
@@ -338,7 +338,7 @@ def test_firstAndEvery() -> None:
     Options are found by their kind.
     """
     one, two = PrefixAssociation(1), PrefixAssociation(2)
-    message = Message(MessageType.RENEW, 1, (one, RapidCommit(), two))
+    message = DHCPv6Message(DHCPv6MessageType.RENEW, 1, (one, RapidCommit(), two))
     assert message.first(PrefixAssociation) is one
     assert message.every(PrefixAssociation) == [one, two]
     assert message.first(ClientID) is None

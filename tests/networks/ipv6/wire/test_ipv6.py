@@ -17,8 +17,8 @@ from scapy.packet import Raw
 from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.wire.ipv6 import (
     Datagram,
-    Message,
-    Packet,
+    ICMPv6Message,
+    IPv6Packet,
     decode,
     decodeDatagram,
     decodeMessage,
@@ -31,10 +31,10 @@ HERE, THERE = IPv6Address("fe80::1"), IPv6Address("ff02::1:2")
 
 addresses = st.binary(min_size=16, max_size=16).map(IPv6Address)
 octets = st.integers(0, 255)
-packets = st.builds(Packet, addresses, addresses, octets, st.binary(max_size=50), octets)
+packets = st.builds(IPv6Packet, addresses, addresses, octets, st.binary(max_size=50), octets)
 
 
-def udp(payload: bytes, **fields: Any) -> Packet:
+def udp(payload: bytes, **fields: Any) -> IPv6Packet:
     """
     A packet of scapy's.
     """
@@ -44,14 +44,14 @@ def udp(payload: bytes, **fields: Any) -> Packet:
 
 @settings(deadline=None)
 @given(packets)
-def test_thereAndBack(packet: Packet) -> None:
+def test_thereAndBack(packet: IPv6Packet) -> None:
     assert decode(encode(packet)) == packet
     assert decode(encode(packet) + b"padding") == packet
 
 
 @settings(deadline=None)
 @given(packets)
-def test_cutShort(packet: Packet) -> None:
+def test_cutShort(packet: IPv6Packet) -> None:
     with pytest.raises(Malformed):
         decode(encode(packet)[:-1])
 
@@ -83,14 +83,14 @@ def test_jumbo() -> None:
     """
     A payload length of 0 is none at all.
     """
-    octets = bytearray(encode(Packet(HERE, THERE, 0, b"payload")))
+    octets = bytearray(encode(IPv6Packet(HERE, THERE, 0, b"payload")))
     octets[4:6] = b"\0\0"
     assert decode(bytes(octets)).payload == b""
 
 
 def test_asScapyHasIt() -> None:
     made = IPv6(src=str(HERE), dst=str(THERE), nh=59, hlim=7) / Raw(b"octets")
-    assert encode(Packet(HERE, THERE, 59, b"octets", 7)) == bytes(made)
+    assert encode(IPv6Packet(HERE, THERE, 59, b"octets", 7)) == bytes(made)
 
 
 class TestMessage:
@@ -103,22 +103,24 @@ class TestMessage:
     def test_againstScapy(self, body: bytes) -> None:
         made = IPv6(src=str(HERE), dst=str(THERE), hlim=255)
         made = made / ICMPv6EchoRequest(id=0x1234, seq=0x5678, data=body)
-        message = Message(128, 0, b"\x12\x34\x56\x78" + body)
+        message = ICMPv6Message(128, 0, b"\x12\x34\x56\x78" + body)
         assert encodeMessage(HERE, THERE, message) == bytes(made)
         assert decodeMessage(decode(bytes(made))) == message
 
     @settings(deadline=None)
     @given(st.integers(0, 11), st.integers(1, 255))
     def test_damaged(self, at: int, difference: int) -> None:
-        payload = bytearray(decode(encodeMessage(HERE, THERE, Message(128, 0, bytes(8)))).payload)
+        payload = bytearray(
+            decode(encodeMessage(HERE, THERE, ICMPv6Message(128, 0, bytes(8)))).payload
+        )
         payload[at] ^= difference
         with pytest.raises(Malformed):
-            decodeMessage(Packet(HERE, THERE, 58, bytes(payload)))
+            decodeMessage(IPv6Packet(HERE, THERE, 58, bytes(payload)))
 
     @pytest.mark.parametrize("payload", [b"", b"\x80\0\0"])
     def test_short(self, payload: bytes) -> None:
         with pytest.raises(Malformed):
-            decodeMessage(Packet(HERE, THERE, 58, payload))
+            decodeMessage(IPv6Packet(HERE, THERE, 58, payload))
 
 
 class TestDatagram:
@@ -151,10 +153,10 @@ class TestDatagram:
             udp(b"octets", chksum=1),
             udp(b"octets", len=13),
             udp(b"octets", len=15),
-            Packet(HERE, THERE, 17, bytes(7)),
+            IPv6Packet(HERE, THERE, 17, bytes(7)),
         ],
         ids=["no checksum", "a wrong checksum", "a short length", "a long length", "no header"],
     )
-    def test_malformed(self, packet: Packet) -> None:
+    def test_malformed(self, packet: IPv6Packet) -> None:
         with pytest.raises(Malformed):
             decodeDatagram(packet)

@@ -27,15 +27,15 @@ from scapy.packet import Raw
 from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.wire.ipv6 import (
     ALL_NODES,
-    Message,
-    Packet,
+    ICMPv6Message,
+    IPv6Packet,
     decode,
     decodeMessage,
     encodeMessage,
 )
 from pptpgw.networks.ipv6.wire.neighbor import (
     NeighborAdvertisement,
-    Prefix,
+    PrefixInformation,
     RouterAdvertisement,
     checkRouterSolicitation,
     neighborSolicited,
@@ -48,7 +48,7 @@ TARGET = "fe80::1234:5678"
 NODE = "ff02::1:ff34:5678"
 
 
-def sent(packet: Any) -> tuple[Packet, Message]:
+def sent(packet: Any) -> tuple[IPv6Packet, ICMPv6Message]:
     """
     A packet of scapy's, as received.
     """
@@ -68,7 +68,7 @@ class TestRouterAdvertisement:
     def test_everything(self) -> None:
         advertisement = RouterAdvertisement(
             1800,
-            (Prefix(IPv6Network("fc00:0:1:7::/64"), 3600, 7200),),
+            (PrefixInformation(IPv6Network("fc00:0:1:7::/64"), 3600, 7200),),
             managed=True,
             other=True,
             mtu=1396,
@@ -110,9 +110,14 @@ class TestRouterAdvertisement:
             return (made.M, made.O, prefix.L, prefix.A)
 
         network = IPv6Network("fc00::/64")
-        prefix = Prefix(network, 1, 2, onLink=True, autonomous=False)
+        prefix = PrefixInformation(network, 1, 2, onLink=True, autonomous=False)
         assert flags(RouterAdvertisement(0, (prefix,), managed=True)) == (1, 0, 1, 0)
-        assert flags(RouterAdvertisement(0, (Prefix(network, 1, 2),), other=True)) == (0, 1, 0, 1)
+        assert flags(RouterAdvertisement(0, (PrefixInformation(network, 1, 2),), other=True)) == (
+            0,
+            1,
+            0,
+            1,
+        )
 
     @pytest.mark.parametrize("name", ["a", "ab.example", "abc.example.net", "x" * 63 + ".example"])
     def test_names(self, name: str) -> None:
@@ -174,7 +179,7 @@ class TestRouterSolicitation:
             checkRouterSolicitation(*sent(packet))
 
     def test_short(self) -> None:
-        packet = decode(encodeMessage(HERE, IPv6Address(ROUTERS), Message(133, 0, b"\0\0\0")))
+        packet = decode(encodeMessage(HERE, IPv6Address(ROUTERS), ICMPv6Message(133, 0, b"\0\0\0")))
         with pytest.raises(Malformed):
             checkRouterSolicitation(packet, decodeMessage(packet))
 
@@ -207,7 +212,7 @@ class TestNeighborSolicitation:
             neighborSolicited(*sent(packet))
 
     def test_short(self) -> None:
-        packet = decode(encodeMessage(HERE, HERE, Message(135, 0, bytes(19))))
+        packet = decode(encodeMessage(HERE, HERE, ICMPv6Message(135, 0, bytes(19))))
         with pytest.raises(Malformed):
             neighborSolicited(packet, decodeMessage(packet))
 
@@ -218,10 +223,10 @@ def test_hostile(body: bytes, code: int) -> None:
     """
     Whatever the octets, Malformed is all that is raised.
     """
-    packet = Packet(HERE, ALL_NODES, 58, b"")
+    packet = IPv6Packet(HERE, ALL_NODES, 58, b"")
     for read in (checkRouterSolicitation, neighborSolicited):
         try:
-            read(packet, Message(133, code, body))
+            read(packet, ICMPv6Message(133, code, body))
         except Malformed:
             pass
 

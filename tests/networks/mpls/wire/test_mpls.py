@@ -10,14 +10,23 @@ from hypothesis import strategies as st
 from scapy.contrib.mpls import MPLS
 
 from pptpgw.error import Malformed
-from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LARGEST, Entry, decode, encode, topLabel
+from pptpgw.networks.mpls.wire.mpls import (
+    DEPTH_LIMIT,
+    LARGEST,
+    LabelStackEntry,
+    decode,
+    encode,
+    topLabel,
+)
 
-entries = st.builds(Entry, st.integers(0, LARGEST), st.integers(0, 255), st.integers(0, 7))
+entries = st.builds(
+    LabelStackEntry, st.integers(0, LARGEST), st.integers(0, 255), st.integers(0, 7)
+)
 stacks = st.lists(entries, min_size=1, max_size=DEPTH_LIMIT)
 
 
 @given(stacks, st.binary(max_size=40))
-def test_roundTrip(stack: list[Entry], packet: bytes) -> None:
+def test_roundTrip(stack: list[LabelStackEntry], packet: bytes) -> None:
     """
     What is encoded is decoded to the same.
     """
@@ -51,7 +60,7 @@ def test_topLabel(octets: bytes) -> None:
 
 
 @given(stacks)
-def test_scapy(stack: list[Entry]) -> None:
+def test_scapy(stack: list[LabelStackEntry]) -> None:
     """
     The octets are those that scapy makes of the same fields, the last entry alone the bottom.
     """
@@ -66,7 +75,10 @@ def test_octets() -> None:
     """
     The octets stand as RFC 3032 section 2.1 draws them.
     """
-    assert encode([Entry(0x12345, 64, 5), Entry(16, 1)], b"!").hex() == "12345a400001010121"
+    assert (
+        encode([LabelStackEntry(0x12345, 64, 5), LabelStackEntry(16, 1)], b"!").hex()
+        == "12345a400001010121"
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from pptpgw.tunnels.pptp.port.control import (
     ControlClientFactory,
     ControlFactory,
 )
-from pptpgw.tunnels.pptp.rules import Role, State
+from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.wire.message import (
     EchoReply,
@@ -359,7 +359,7 @@ def test_slowReaderCloses() -> None:
     protocol.pauseProducing()
     protocol.connection.stop()
     port.clock.advance(5)
-    assert protocol.connection.state is State.CLOSED
+    assert protocol.connection.state is ConnectionState.CLOSED
     protocol.resumeProducing()
     assert transport.producer is None
 

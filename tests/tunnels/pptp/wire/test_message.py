@@ -15,8 +15,8 @@ from scapy.layers import pptp as scapyPPTP
 from pptpgw.error import Malformed
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
+    ControlMessageType,
     DisconnectResult,
-    MessageType,
     OutgoingCallResult,
     describe,
     nameOf,
@@ -26,9 +26,9 @@ from pptpgw.tunnels.pptp.wire.message import (
     MESSAGES,
     CallClearRequest,
     CallDisconnectNotify,
+    ControlMessage,
     EchoReply,
     EchoRequest,
-    Message,
     OutgoingCallReply,
     OutgoingCallRequest,
     StartControlConnectionReply,
@@ -39,7 +39,7 @@ from pptpgw.tunnels.pptp.wire.message import (
 )
 
 
-def _values(kind: type[Message]) -> dict[str, st.SearchStrategy[Any]]:
+def _values(kind: type[ControlMessage]) -> dict[str, st.SearchStrategy[Any]]:
     strategies: dict[str, st.SearchStrategy[Any]] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         if not hasattr(hint, "__metadata__"):
@@ -131,7 +131,7 @@ VECTORS = [
 
 
 @pytest.mark.parametrize(("head", "tail", "message"), VECTORS)
-def test_vectors(head: str, tail: bytes, message: Message) -> None:
+def test_vectors(head: str, tail: bytes, message: ControlMessage) -> None:
     """
     Messages are laid out as the RFC's figures are.
     """
@@ -145,12 +145,12 @@ def test_sizes() -> None:
     The fifteen messages are as long as the RFC says.
     """
     assert tuple(len(encode(kind())) for kind in MESSAGES) == SIZES
-    assert [kind.messageType for kind in MESSAGES] == list(MessageType)
+    assert [kind.messageType for kind in MESSAGES] == list(ControlMessageType)
     assert max(SIZES) == LONGEST
 
 
 @given(MESSAGE)
-def test_roundTrip(message: Message) -> None:
+def test_roundTrip(message: ControlMessage) -> None:
     """
     Whatever can be built can be encoded, and comes back.
     """
@@ -177,7 +177,7 @@ SCAPY = (
 
 
 @given(MESSAGE)
-def test_scapyAgrees(message: Message) -> None:
+def test_scapyAgrees(message: ControlMessage) -> None:
     """
     An implementation that isn't ours reads the same values from our octets, field by field in their
     order, and writes the same octets for them.
@@ -210,7 +210,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 
 
 @given(MESSAGE, st.data())
-def test_mutatedOctets(message: Message, choice: st.DataObject) -> None:
+def test_mutatedOctets(message: ControlMessage, choice: st.DataObject) -> None:
     """
     A message with some octets changed, or cut or lengthened, is a message or Malformed.
     """
