@@ -197,8 +197,10 @@ class Link:
 
     def frameReceived(self, protocol: int, information: bytes) -> None:
         """
-        Give a frame to the protocol that it belongs to.
+        Give a frame to the protocol that it belongs to. A link that has ended ignores frames.
         """
+        if self._ended:
+            return
         if self.phase is Phase.DEAD and self._channel is not None:
             self._begin()
             # Our Configure-Request is on its way to a peer that is ready: once is enough.

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -940,6 +940,7 @@ def test_convergesOrFails(ours: list[int], theirs: list[int], percent: int) -> N
     ),
     st.booleans(),
 )
+@example([(ppp.LCP, ppp.encodePacket(7, 0, b"\x01"))], False)
 def test_hostileFrames(frames: list[Frame], opened: bool) -> None:
     """
     Whatever frames arrive, in whatever phase: nothing raises, and the link ends when it is told to.
