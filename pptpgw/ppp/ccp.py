@@ -13,7 +13,10 @@ The rules, where they go beyond those of every control protocol:
    is acknowledged again and Opened stays, as do the keys.  RFC 1661 would begin anew; clients that
    send their request twice would lose their encryption.  After C{MAX_FAILURE} of them the peer has
    really forgotten, and the RFC is followed.
- - A Reset-Ack is never sent for MPPE, and silently discarded (RFC 3078 section 4.2).
+ - A Reset-Request is answered by a Reset-Ack if what we send is stateful, unless the peer has
+   rejected that code. RFC 3078 section 4.2 has no Reset-Ack: the next packet is flagged instead.
+   But Linux decrypts nothing after a loss until it has one. A Reset-Ack that we receive is silently
+   discarded.
 """
 
 from __future__ import annotations
@@ -144,7 +147,14 @@ class CCP(ControlProtocol):
     @ivar resetRequested: called when the peer asks that the stream we send begin again.
     """
 
-    __slots__ = ("_acknowledged", "_repeats", "foreseen", "resetRequested", "settings")
+    __slots__ = (
+        "_acknowledged",
+        "_knowsResetAck",
+        "_repeats",
+        "foreseen",
+        "resetRequested",
+        "settings",
+    )
 
     control = protocol = ppp.CCP
     name = "CCP"
@@ -169,6 +179,7 @@ class CCP(ControlProtocol):
         self._acknowledged = b""
         self._repeats = 0
         self.resetRequested: Callable[[], None] | None = None
+        self._knowsResetAck = True
 
     # What was agreed, once Opened
 
@@ -283,10 +294,19 @@ class CCP(ControlProtocol):
 
     def packet_RESET_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        The peer lost its place in what we send.
+        Begin the stream that we send again, since the peer lost its place in it.
         """
         if self.opened and self.resetRequested is not None:
             self.resetRequested()
+            if self.sendStateful and self._knowsResetAck:
+                self._transmit(ppp.encodePacket(ppp.RESET_ACK, identifier))
+
+    def codeRejected(self, code: int) -> None:
+        """
+        Send no Reset-Ack to a peer that doesn't know it.
+        """
+        if code == ppp.RESET_ACK:
+            self._knowsResetAck = False
 
     def packet_RESET_ACK(self, identifier: int, data: bytes) -> None:
         """

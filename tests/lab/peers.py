@@ -316,7 +316,7 @@ class Host(Namespace):
         Spoil this host's wire, both ways: arguments of netem, as in C{"loss", "2%"}.
         """
         self.impairSending(*netem)
-        self._netem(self._network.gateway.name, self._port, *netem)
+        self.impairReceiving(*netem)
 
     def impairSending(self, *netem: str) -> None:
         """
@@ -324,6 +324,13 @@ class Host(Namespace):
         """
         self._impaired = True
         self._netem(self.name, "eth0", *netem)
+
+    def impairReceiving(self, *netem: str) -> None:
+        """
+        Spoil what this host receives.
+        """
+        self._impaired = True
+        self._netem(self._network.gateway.name, self._port, *netem)
 
     def _netem(self, namespace: str, device: str, *netem: str) -> None:
         run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "netem", *netem)

@@ -60,8 +60,8 @@ def test_aCallerThatWouldTakeStatefulGetsStateless(
 @pytest.mark.parametrize("bits", [40, 128])
 def test_statefulWithTheKernel(bits: int, network: Network, startGateway: StartGateway) -> None:
     """
-    Both ends stay in step over the wrap of the coherency count; the gateway finds its place again,
-    by a Reset-Request, after packets were lost.
+    Both ends stay in step over the wrap of the coherency count. After packets were lost either end
+    finds its place again by a Reset-Request.
     """
     startGateway(STATEFUL, link={"encryption-bits": [bits], "encryption-stateful": True})
     host = network.host()
@@ -74,6 +74,12 @@ def test_statefulWithTheKernel(bits: int, network: Network, startGateway: StartG
         host.restore()
         assert caller.reaches(5)
         assert len(caller.received("CCP ResetReq")) == losses
+    for losses in (1, 2, 3):
+        host.impairReceiving("loss", "100%")
+        assert caller.pings(losses) == (0, 0)
+        host.restore()
+        assert caller.reaches(5)
+        assert len(caller.sent("CCP ResetReq")) >= losses
     caller.ping(count=10)
 
 

@@ -317,8 +317,8 @@ def test_off() -> None:
 
 def test_resets() -> None:
     """
-    A Reset-Request is passed on in Opened and never acknowledged; ours is sent in Opened alone; a
-    Reset-Ack is discarded.
+    A Reset-Request is passed on in Opened, and isn't acknowledged where MPPE is stateless; ours is
+    sent in Opened alone; a Reset-Ack is discarded.
     """
     peer = Peer()
     asked: list[str] = []
@@ -336,6 +336,25 @@ def test_resets() -> None:
     peer.ccp.sendResetRequest()
     assert [ppp.decodePacket(packet)[::2] for packet in peer.sent] == [(14, b"")] * 2
     assert peer.sent[0][1] != peer.sent[1][1]
+
+
+def test_resetsOfStatefulMPPE() -> None:
+    """
+    A Reset-Request is acknowledged where MPPE is stateful, until the peer rejects the code.
+    """
+    peer = Peer(stateful=True)
+    asked: list[str] = []
+    peer.ccp.resetRequested = lambda: asked.append("reset")
+    peer.request(S128)
+    peer.request(S128, identifier=2)
+    peer.answer(ACK)
+    assert peer.ccp.sendStateful
+    peer.sent.clear()
+    peer.ccp.received(ppp.encodePacket(ppp.RESET_REQUEST, 7))
+    assert (asked, peer.sent) == (["reset"], [ppp.encodePacket(ppp.RESET_ACK, 7)])
+    peer.ccp.received(ppp.encodePacket(ppp.CODE_REJECT, 3, peer.sent.pop()))
+    peer.ccp.received(ppp.encodePacket(ppp.RESET_REQUEST, 8))
+    assert (asked, peer.sent, peer.told) == (["reset"] * 2, [], ["up"])
 
 
 @pytest.mark.parametrize(("bits", "flag"), [(40, 0x20), (56, 0x80), (128, 0x40)])
