@@ -23,9 +23,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config.environment import Environment
 from pptpgw.config.section import LimitsSection
-from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IAuthenticationProtocol, INetwork
@@ -39,7 +37,7 @@ from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
@@ -116,7 +114,7 @@ class World:
         self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
         self.checker = checker or Checker(self.clock)
-        environment = Environment(self.clock, 1400, None, Counters())
+        environment = makeEnvironment(clock=self.clock)
         generic = GenericFactory(shipped()["osi"])
         networks: dict[str, INetwork] = {
             "ipv4": network.IPv4Network(network.IPv4Section(), environment, self.pool),

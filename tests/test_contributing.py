@@ -20,8 +20,6 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.config.discovery import KINDS
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     Attachment,
     Attachments,
@@ -33,7 +31,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment
 from tests.auth.test_authenticator import Call, authenticator
 from tests.networks.generic.sessions import Session
 
@@ -153,7 +151,7 @@ def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["yourpackage"], "controller", module, raising=False)
     vars(module).update(added("yourpackage/controller.py"))
     (declaration,) = parse(text("pptpgw.toml"), "pptpgw.toml").network.generic
-    network = GenericNetwork(declaration, Environment(Clock(), 1400, None, Counters()))
+    network = GenericNetwork(declaration, makeEnvironment())
     network.start()
     session = Session(network, "alice")
     session.protocol.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, b"\x01\x03x\x02\x03y"))

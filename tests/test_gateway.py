@@ -25,8 +25,6 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, PPTPGWError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -48,7 +46,14 @@ from pptpgw.sessions.line import SILENCE_SECONDS
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, MemoryTransport, answering, joined
+from pptpgw.testing import (
+    MemoryDataPath,
+    MemoryNetwork,
+    MemoryTransport,
+    answering,
+    joined,
+    makeEnvironment,
+)
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -124,7 +129,7 @@ class World:
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
-        environment = Environment(self.clock, 1400, None, Counters())
+        environment = makeEnvironment(clock=self.clock)
         settings = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
         self.gateway = Gateway(
             self.clock,

@@ -37,8 +37,7 @@ from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.session import Session
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeSession
 from tests.bench.namespaces import BEYOND, run
 
 TUN = "bench0"
@@ -271,16 +270,7 @@ class MPLSCase(Case):
             peer = MPLSCP(MPLSSettings(lambda packet: None, lambda packet: None, LARGEST))
             user = Profile("bench")
             protocol = join(network.makeProtocol(user, CALLER), peer, server, channel)
-            session = Session(
-                1,
-                "1",
-                user,
-                "192.0.2.2",
-                0,
-                channel.counters,
-                lambda cause: None,
-                lambda session: None,
-            )
+            session = makeSession(user, counters=channel.counters)
             session.networks["ipv4"] = (IPv4Network(address),)
             network.protocolOpened(session, protocol)
 

@@ -16,8 +16,6 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
@@ -27,7 +25,7 @@ from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.pool import AddressPool
-from pptpgw.testing import answering
+from pptpgw.testing import answering, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -124,7 +122,7 @@ class World:
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
         self.callIDs = CallIDs(self.clock)
         ipv4 = IPv4Section(dns=(IPv4Address("10.77.0.53"),))
-        environment = Environment(self.clock, settings.mru, None, Counters())
+        environment = makeEnvironment(f"[link]\nmru = {settings.mru}", self.clock)
         networks: dict[str, INetwork] = {"ipv4": IPv4Network(ipv4, environment, self.pool)}
         if ipv6:
             networks["ipv6"] = IPv6Sessions(IPv6Section(), environment)

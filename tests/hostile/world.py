@@ -22,13 +22,13 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import networkFactories
 from pptpgw.config.configuration import parse
-from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.networks.ethernet.plugin import BridgeNetwork
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.testing import makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
 from tests.hostile.wire import DELAY, Device, Kernel, MemoryGRE, Wire
@@ -130,7 +130,7 @@ class World:
         self.encryption = encryption
         self.observer = Failures()
         globalLogPublisher.addObserver(self.observer)
-        environment = Environment(clock, MRU, None, self.counters)
+        environment = makeEnvironment(f"[link]\nmru = {MRU}", clock, self.counters)
         self.networks: dict[str, Any] = {}
         for name, (factory, section) in chosen().items():
             if name == "bridge":

@@ -25,6 +25,7 @@ from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.tun import TUNPort
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 from tests.ports.namespace import Readers
 
 PORT = 5001
@@ -105,16 +106,7 @@ class Scene:
         One that has opened with both families.
         """
         self.count += 1
-        session = Session(
-            self.count,
-            str(self.count),
-            profile,
-            "192.0.2.2",
-            0.0,
-            Counters(),
-            lambda cause: None,
-            self.shaper.sessionChanged,
-        )
+        session = makeSession(profile, self.count, changed=self.shaper.sessionChanged)
         session.networks["ipv4"] = (IPv4Network(addresses[4]),)
         session.networks["ipv6"] = (IPv6Network(f"{addresses[6]}/64", strict=False),)
         self.shaper.networksChanged(session)

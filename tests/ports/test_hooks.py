@@ -22,7 +22,6 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -31,6 +30,7 @@ from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ports.hooks import Hooks
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 from tests.ports.running import running
 
 KINDS = ("auth", "ip", "ipv6")
@@ -144,17 +144,7 @@ class World:
             protocol.attach(link)
 
     def session(self, number: int = 1, user: str = "alice") -> Session:
-        return Session(
-            number,
-            f"cafe{number:08x}",
-            Profile(user),
-            "192.0.2.7",
-            self.reactor.seconds(),
-            Counters(),
-            lambda cause: None,
-            lambda changed: None,
-            self.reactor.seconds,
-        )
+        return makeSession(Profile(user), number, seconds=self.reactor.seconds)
 
     def open(self, session: Session) -> None:
         self.hooks.protocolOpened(session, self.ipcp)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IKernelInterface, ISessionObserver
 from pptpgw.ports import traffic
 from pptpgw.ports.rates import NotShaped, Numbers
@@ -25,6 +24,7 @@ from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.traffic import TrafficRequestType
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 from tests.ports.namespace import Readers, inNamespace
 
 TUN, IFB = 5, 6
@@ -237,16 +237,7 @@ class Scene:
         """
         self._count += 1
         profile = Profile("alice", sendRate=send, receiveRate=receive)
-        session = Session(
-            self._count,
-            str(self._count),
-            profile,
-            "192.0.2.2",
-            0.0,
-            Counters(),
-            lambda cause: None,
-            self.shaper.sessionChanged,
-        )
+        session = makeSession(profile, self._count, changed=self.shaper.sessionChanged)
         self.move(session, *networks)
         return session
 
@@ -422,7 +413,7 @@ def test_aKernelThatLacksWhatIsNeeded(direction: str, log: list[str]) -> None:
         scene.session(BOB, receive=1, send=8_000)
         assert scene.kernel.limits(TUN) == {BOB: 8_000}
     (error,) = log
-    assert "alice from 192.0.2.2 is not limited to 1 bits a second, nor is anybody else" in error
+    assert "alice from 192.0.2.7 is not limited to 1 bits a second, nor is anybody else" in error
     assert "sch_htb" in error and "ifb" in error
 
 

@@ -18,6 +18,7 @@ from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import COA_REQUEST, DISCONNECT_REQUEST, dictionary
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 
 HOST, SECRET = "192.0.2.9", b"the secret of tests"
 NOW = 1_700_000_000
@@ -42,15 +43,14 @@ class World:
         self.clock.advance(NOW)
         for number, user in enumerate(("alice", "alice", "bob"), 1):
             identifier = f"run{number}"
-            session = Session(
-                number,
-                identifier,
+            session = makeSession(
                 Profile(user, accountingClass=(b"class %d" % number,)),
-                f"198.51.100.{number}",
-                NOW,
-                Counters(),
-                lambda cause, identifier=identifier: self.hungUp.append((identifier, cause)),  # type: ignore[misc]
-                lambda session: self.changes.append(session.identifier),
+                number,
+                identifier=identifier,
+                caller=f"198.51.100.{number}",
+                since=NOW,
+                hangUp=lambda cause, identifier=identifier: self.hungUp.append((identifier, cause)),  # type: ignore[misc]
+                changed=lambda session: self.changes.append(session.identifier),
             )
             session.networks["ipv4"] = (IPv4Network(f"10.0.0.{number}"),)
             session.networks["ipv6"] = (

@@ -27,6 +27,7 @@ from pptpgw.service import GatewayService
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 
 NOW = 1_700_000_000
 START, STOP, INTERIM, ON, OFF = 1, 2, 3, 7, 8
@@ -94,16 +95,13 @@ class World:
         return [request.number("Acct-Status-Type") for request, _ in self.asked]
 
     def session(self, **profile: Any) -> Session:
-        session = Session(
-            (1 << 32) + 7,
-            "run1",
+        session = makeSession(
             Profile("alice", **profile),
-            "198.51.100.1",
-            self.clock.seconds(),
-            Counters(),
-            lambda cause: None,
-            self.accounting.sessionChanged,
-            self.clock.seconds,
+            (1 << 32) + 7,
+            identifier="run1",
+            caller="198.51.100.1",
+            seconds=self.clock.seconds,
+            changed=self.accounting.sessionChanged,
         )
         self.accounting.sessionStarted(session)
         return session

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import TunnelKind
 from pptpgw.radius.description import (
@@ -28,22 +27,20 @@ from pptpgw.radius.description import (
 from pptpgw.radius.nas import NAS
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 from pptpgw.tunnels.pptp.call import PPTP
 
 NAMED, UNNAMED = NAS(b"gate", (IPv4Address("192.0.2.1"),)), NAS(b"gate", ())
 
 
 def sessionOf(user: str = "alice") -> Session:
-    session = Session(
-        (1 << 32) + 7,
-        "run1",
+    session = makeSession(
         Profile(user),
-        "198.51.100.1",
-        1000.0,
-        Counters(),
-        lambda cause: None,
-        lambda session: None,
-        iter((1000.0, 1009.9)).__next__,
+        (1 << 32) + 7,
+        identifier="run1",
+        caller="198.51.100.1",
+        since=1000.0,
+        seconds=iter((1000.0, 1009.9)).__next__,
     )
     session.called = "192.0.2.5"
     return session

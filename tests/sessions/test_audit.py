@@ -17,7 +17,6 @@ from twisted.internet.task import Clock
 from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
-from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
@@ -27,6 +26,7 @@ from pptpgw.sessions.earlier import Earlier
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
+from pptpgw.testing import makeSession
 from tests.test_gateway import SECRETS, World, failureOf, ipv4, resultOf
 
 NOON = 951825600.25
@@ -60,17 +60,7 @@ def session(
     """
     One that began at L{NOON}.
     """
-    return Session(
-        1,
-        "cafe00000001",
-        profile or Profile(user),
-        "192.0.2.7",
-        NOON,
-        Counters(),
-        lambda cause: None,
-        lambda changed: None,
-        (clock or Clock()).seconds,
-    )
+    return makeSession(profile or Profile(user), seconds=(clock or Clock()).seconds, since=NOON)
 
 
 def test_itIsAnObserver() -> None:

@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
-from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.sessions import ledger
 from pptpgw.sessions.cause import Cause, Termination
@@ -29,6 +28,7 @@ from pptpgw.sessions.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.record import Attempts, SessionRecord
 from pptpgw.store.store import Store
+from pptpgw.testing import makeSession
 from tests.ports.running import running
 from tests.test_gateway import SECRETS, World, resultOf
 
@@ -111,17 +111,7 @@ class Desk:
             self.ledger.start()
 
     def session(self, number: int = 1, user: str = "alice") -> Session:
-        one = Session(
-            number,
-            f"cafe{number:08x}",
-            Profile(user),
-            "192.0.2.7",
-            self.clock.seconds(),
-            Counters(),
-            lambda cause: None,
-            lambda changed: None,
-            self.clock.seconds,
-        )
+        one = makeSession(Profile(user), number, seconds=self.clock.seconds)
         self.ledger.sessionStarted(one)
         return one
 
@@ -390,17 +380,7 @@ class TestWithSQLite:
 
     @staticmethod
     def session(number: int, clock: Iterator[float]) -> Session:
-        return Session(
-            number,
-            f"cafe{number:08x}",
-            Profile("alice"),
-            "192.0.2.7",
-            time(),
-            Counters(),
-            lambda cause: None,
-            lambda changed: None,
-            clock.__next__,
-        )
+        return makeSession(number=number, seconds=clock.__next__, since=time())
 
 
 def test_aCallThroughTheGateway(tmp_path: Path) -> None:

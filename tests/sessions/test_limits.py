@@ -11,12 +11,12 @@ import pytest
 from twisted.internet.task import Clock
 
 from pptpgw.config.section import LimitsSection
-from pptpgw.counting.counters import Counters
 from pptpgw.sessions import hours
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.sessions.limits import HOURS_SECONDS, VOLUME_SECONDS, SessionLimits
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import makeSession
 
 NOON = 43200.0
 
@@ -32,17 +32,11 @@ class World:
         self.ended: list[tuple[float, str, Termination]] = []
 
     def begin(self, **profile: Any) -> Session:
-        counters = Counters()
-        session = Session(
-            1,
-            "1",
+        session = makeSession(
             Profile("alice", **profile),
-            "192.0.2.1",
-            self.clock.seconds(),
-            counters,
-            self._hungUp,
-            self.limits.sessionChanged,
-            self.clock.seconds,
+            seconds=self.clock.seconds,
+            hangUp=self._hungUp,
+            changed=self.limits.sessionChanged,
         )
         self.limits.sessionStarted(session)
         return session

@@ -16,7 +16,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
-from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError
@@ -37,7 +36,7 @@ from pptpgw.networks.ethernet.plugin import (
 from pptpgw.networks.ethernet.port import BridgePort
 from pptpgw.networks.ethernet.switch import ELSEWHERE, TOO_MANY
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -163,7 +162,7 @@ class Gateway:
         self.clock = Clock()
         self.counters = Counters()
         self.device = Device()
-        environment = Environment(self.clock, mru, None, self.counters)
+        environment = makeEnvironment(f"[link]\nmru = {mru}", self.clock, self.counters)
         self.network = BridgeNetwork(BridgeSection(**settings), environment, self.device)
         self.network.start()
 
@@ -367,7 +366,7 @@ def test_factory() -> None:
     """
     It makes the network with a TAP device of the name and the MTU.
     """
-    environment = Environment(Clock(), 1400, None, Counters())
+    environment = makeEnvironment()
     network = BridgeFactory().makeNetwork(BridgeSection(interface="eth%d"), environment)
     (device,) = (one for one in vars(network).values() if isinstance(one, BridgePort))
     assert device.name == "eth%d"

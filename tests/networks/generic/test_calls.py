@@ -13,8 +13,6 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.networks.generic.catalogue import shipped
@@ -24,7 +22,7 @@ from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment
 from tests.networks.generic.sessions import declare
 from tests.test_gateway import SECRETS, World, resultOf
 
@@ -66,7 +64,7 @@ def world(tmp_path: object) -> Iterator[World]:
     secrets.setContent(SECRETS.encode())
     secrets.chmod(0o600)
     world = World(secrets)
-    environment = Environment(world.clock, 1400, None, Counters())
+    environment = makeEnvironment(clock=world.clock)
     for declaration in (APPLETALK, declare(0x00C3, 0x02C3)):
         world.gateway.networks[declaration.name] = GenericNetwork(declaration, environment)
     yield world

@@ -16,11 +16,11 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.networks.generic.datagram import MALFORMED, NOT_SENT, STRANGER
 from pptpgw.networks.generic.declaration import Destination
 from pptpgw.networks.generic.plugin import GenericNetwork
+from pptpgw.testing import makeEnvironment
 from tests.networks.generic.sessions import Session, declare, opened
 
 
@@ -68,7 +68,7 @@ class World:
     def __init__(self, reactor: Any, to: Destination, *data: int) -> None:
         self.reactor = reactor
         self.counters = Counters()
-        environment = Environment(reactor, 1400, None, self.counters)
+        environment = makeEnvironment(clock=reactor, counters=self.counters)
         self.network = GenericNetwork(declare(*data, to=to), environment)
         self.network.start()
         self.sessions: list[Session] = []

@@ -7,10 +7,10 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.networks.generic.hub import COPIES, MULTIPLIED
 from pptpgw.networks.generic.plugin import GenericNetwork
+from pptpgw.testing import makeEnvironment
 from tests.networks.generic.sessions import declare, opened
 
 
@@ -22,7 +22,7 @@ class World:
     def __init__(self, sessions: int, data: tuple[int, ...] = ()) -> None:
         self.clock = Clock()
         self.counters = Counters()
-        environment = Environment(self.clock, 1400, None, self.counters)
+        environment = makeEnvironment(clock=self.clock, counters=self.counters)
         self.network = GenericNetwork(declare(*data), environment)
         self.network.start()
         self.sessions = [opened(self.network) for _ in range(sessions)]

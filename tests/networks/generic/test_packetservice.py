@@ -7,18 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPacketService, IPacketSession
 from pptpgw.networks.generic import packetservice
 from pptpgw.networks.generic.declaration import Destination
 from pptpgw.networks.generic.plugin import GenericNetwork
+from pptpgw.testing import makeEnvironment
 from tests.networks.generic.sessions import declare, opened
 
 
@@ -92,7 +91,7 @@ def made(name: str, *data: int) -> tuple[GenericNetwork, Counters]:
     The network that leads to the object, started.
     """
     counters = Counters()
-    environment = Environment(Clock(), 1400, None, counters)
+    environment = makeEnvironment(counters=counters)
     network = GenericNetwork(declare(*data, to=Destination("object", name)), environment)
     network.start()
     return network, counters

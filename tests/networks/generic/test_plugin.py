@@ -9,24 +9,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from pptpgw.config import discovery
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import INetwork, INetworkFactory, INetworkProtocol
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.control import GenericProtocol
 from pptpgw.networks.generic.declaration import Destination, Rule
 from pptpgw.networks.generic.plugin import Generic, GenericFactory, GenericNetwork, Values
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment
 from tests.networks.generic.sessions import declare, opened
-
-
-def environment(mru: int = 1400) -> Environment:
-    return Environment(Clock(), mru, None, Counters())
 
 
 def protocols(network: GenericNetwork, count: int) -> list[GenericProtocol | None]:
@@ -79,7 +72,7 @@ class TestNetwork:
         """
         It is a network, and makes network protocols.
         """
-        network = GenericNetwork(declare(), environment())
+        network = GenericNetwork(declare(), makeEnvironment())
         assert verifyObject(INetwork, network)
         (protocol,) = protocols(network, 1)
         assert verifyObject(INetworkProtocol, protocol)
@@ -89,7 +82,7 @@ class TestNetwork:
         Each session has an AppleTalk node of its own, which goes back with it; where there is none
         left, a session goes without the protocol.
         """
-        network = GenericNetwork(shipped()["appletalk"], environment())
+        network = GenericNetwork(shipped()["appletalk"], makeEnvironment())
         made = protocols(network, 254)
         assert made[253] is None
         nodes = []
@@ -108,7 +101,7 @@ class TestNetwork:
         A session that can't have one of two values doesn't keep the other.
         """
         rules = {1: Rule(assign=(b"\x01", b"\x09")), 2: Rule(assign=(b"\x01", b"\x01"))}
-        network = GenericNetwork(replace(declare(), options=rules), environment())
+        network = GenericNetwork(replace(declare(), options=rules), makeEnvironment())
         first, second = protocols(network, 2)
         assert first is not None
         assert first.settings.assigned == {1: b"\x01", 2: b"\x01"}
@@ -120,7 +113,7 @@ class TestNetwork:
         """
         Packets are no larger than the configuration has them.
         """
-        session = opened(GenericNetwork(declare(), environment(1200)))
+        session = opened(GenericNetwork(declare(), makeEnvironment("[link]\nmru = 1200")))
         assert session.attachments[0x00C3].mtu == 1200
 
 
@@ -133,7 +126,7 @@ class TestFactory:
         assert verifyObject(INetworkFactory, factory)
         assert factory.name == "controller"
         assert factory.description == "declared, to udp:192.0.2.1:9"
-        network = factory.makeNetwork(Generic(), environment())
+        network = factory.makeNetwork(Generic(), makeEnvironment())
         assert network.declaration.name == "controller"
 
     @pytest.mark.parametrize("name", sorted(shipped()))
@@ -143,7 +136,7 @@ class TestFactory:
         """
         factory = discovery.find(INetworkFactory, name)
         assert factory.description == shipped()[name].description
-        network = factory.makeNetwork(factory.settings(), environment())
+        network = factory.makeNetwork(factory.settings(), makeEnvironment())
         assert verifyObject(INetwork, network)
         network.start()
         network.stop()

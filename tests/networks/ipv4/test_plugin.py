@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Caller,
@@ -30,7 +27,7 @@ from pptpgw.networks.ipv4 import plugin
 from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment
 
 
 @implementer(IKernelInterface)
@@ -61,10 +58,9 @@ def made(
     The network that the section C{text} makes of a gateway that is called at these addresses.
     """
     factory = plugin.IPv4Factory()
-    section = parse(f"[ipv4]\n{text}", "x.toml").section(factory)
-    addresses = tuple(map(IPv4Address, called))
-    environment = Environment(Clock(), 1300, interface, Counters(), addresses=addresses)
-    return factory.makeNetwork(section, environment)
+    text = f"[link]\nmru = 1300\n[listen]\naddresses = {list(called)}\n[ipv4]\n{text}"
+    environment = makeEnvironment(text, interface=interface)
+    return factory.makeNetwork(environment.settings(factory), environment)
 
 
 def succeeded(deferred: Deferred[IPCP]) -> IPCP:
@@ -377,7 +373,7 @@ def test_anotherAllocatorHasNoNamedPools() -> None:
         def release(self, address: str) -> None:
             raise AssertionError("nobody called")
 
-    environment = Environment(Clock(), 1300, None, Counters())
+    environment = makeEnvironment("[link]\nmru = 1300")
     network = plugin.IPv4Network(reloaded(""), environment, Fixed())
     with pytest.raises(ConfigurationError, match="knows no other pool"):
         network.judge(reloaded(POOLS))

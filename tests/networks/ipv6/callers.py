@@ -39,9 +39,6 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.client import ClientCall, ClientConnection
-from pptpgw.config.configuration import parse
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
@@ -52,7 +49,7 @@ from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, answering, joined
+from pptpgw.testing import CALLER, answering, joined, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -72,9 +69,9 @@ def made(
     The network that the section C{text} makes.
     """
     factory = IPv6Factory()
-    section = parse(f"[ipv6]\n{text}", "x.toml").section(factory)
-    environment = Environment(clock or Clock(), mru, interface, Counters())
-    return factory.makeNetwork(section, environment)
+    text = f"[link]\nmru = {mru}\n[ipv6]\n{text}"
+    environment = makeEnvironment(text, clock, interface=interface)
+    return factory.makeNetwork(environment.settings(factory), environment)
 
 
 ALICE = Profile("alice")
@@ -286,7 +283,7 @@ class World:
         self.callIDs = CallIDs(self.clock)
         self.network = made(text, clock=self.clock)
         ipv4 = IPv4Factory()
-        environment = Environment(self.clock, 1400, None, Counters())
+        environment = makeEnvironment(clock=self.clock)
         self.gateway = Gateway(
             self.clock,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),

@@ -20,9 +20,6 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import ClientCall
-from pptpgw.config.configuration import parse
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
@@ -40,7 +37,7 @@ from pptpgw.ppp.automaton import State
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, Frame
+from pptpgw.testing import CALLER, Frame, makeEnvironment
 from tests.networks.ipx.test_wire import IPX
 from tests.test_gateway import SECRETS, World, resultOf
 
@@ -53,8 +50,8 @@ def made(text: str = "", reactor: object = None) -> plugin.IPXNetwork:
     The network that the section C{text} makes.
     """
     factory = plugin.IPXFactory()
-    section = parse(f"[ipx]\n{text}", "x.toml").section(factory)
-    return factory.makeNetwork(section, Environment(reactor or Clock(), 1400, None, Counters()))
+    environment = makeEnvironment(f"[ipx]\n{text}", reactor)
+    return factory.makeNetwork(environment.settings(factory), environment)
 
 
 class Caller:

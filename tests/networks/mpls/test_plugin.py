@@ -19,7 +19,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
-from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError
@@ -39,8 +38,7 @@ from pptpgw.networks.mpls.port import MPLSPort
 from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LabelStackEntry, encode
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.session import Session
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment, makeSession
 
 KERNEL = "92:84:73:cf:11:be"
 TEN, ELEVEN = "10.77.0.10", "10.77.0.11"
@@ -123,7 +121,7 @@ class World:
 
     def __init__(self, settings: mpls.MPLSSection | None = None) -> None:
         self.counters = Counters()
-        environment = Environment(Clock(), 1300, None, self.counters)
+        environment = makeEnvironment("[link]\nmru = 1300", counters=self.counters)
         self.device = Device()
         self.network = mpls.MPLSNetwork(settings or mpls.MPLSSection(), environment, self.device)
 
@@ -167,16 +165,7 @@ class Caller:
     def __init__(self, world: World) -> None:
         self.network = world.network
         subscriber = Profile("alice", None)
-        self.session = Session(
-            1,
-            "1",
-            subscriber,
-            "192.0.2.9",
-            0.0,
-            Counters(),
-            lambda cause: None,
-            lambda session: None,
-        )
+        self.session = makeSession(subscriber)
         self.link = Link()
         self.mplscp = made(world.network.makeProtocol(subscriber, CALLER))
         self.mplscp.attach(self.link)
@@ -271,8 +260,8 @@ def test_factory() -> None:
     The device has the name of the section, and leaves room for MPPE.
     """
     factory = mpls.MPLSFactory()
-    section = parse('[mpls]\ninterface = "labels"', "x.toml").section(factory)
-    device = factory.makeNetwork(section, Environment(Clock(), 1300, None, Counters())).device
+    environment = makeEnvironment('[link]\nmru = 1300\n[mpls]\ninterface = "labels"')
+    device = factory.makeNetwork(environment.settings(factory), environment).device
     assert isinstance(device, MPLSPort)
     assert (device.name, device.mtu) == ("labels", 1296)
 
@@ -573,7 +562,7 @@ def test_routes() -> None:
     factory = mpls.MPLSFactory()
     text = '[mpls]\nroutes = ["100 as 200 via 10.77.0.11"]'
     world = World()
-    environment = Environment(Clock(), 1300, None, world.counters)
+    environment = makeEnvironment("[link]\nmru = 1300", counters=world.counters)
     world.network = factory.makeNetwork(parse(text, "x.toml").section(factory), environment)
     world.network.start()
     ten, eleven = world.session(TEN), world.session(ELEVEN)

@@ -1,5 +1,5 @@
 """
-Public fakes: a gateway and its callers in one process, without a socket, on a clock of the test's.
+Data paths and control connections that need no socket, on a clock of the test's.
 
 L{MemoryNetwork} stands for the wire: data paths on it carry frames between the calls that know each
 other's call ids, after a moment, and lose what the test tells them to. L{joined} is the TCP
@@ -17,14 +17,13 @@ from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Attachment,
-    Caller,
     ICall,
     IChannel,
     IChannelOwner,
     IDataPath,
     MPPEParameters,
 )
-from pptpgw.tunnels.pptp.call import PPTP, Call
+from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.tunnel import Answering
@@ -33,11 +32,6 @@ Frame = tuple[int, bytes]
 DELAY = 0.001
 """
 Seconds that anything takes to the other end.
-"""
-
-CALLER = Caller("192.0.2.7", "192.0.2.1", 1, "0000000100000001", PPTP)
-"""
-A caller, for networks and pools that are used without a gateway.
 """
 
 

@@ -1,0 +1,76 @@
+"""
+Makers of the values that plugins are given: callers, claims, grants, environments and sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from pptpgw.config.configuration import parse
+from pptpgw.config.environment import Environment
+from pptpgw.counting.counters import Counters
+from pptpgw.interfaces import Caller, IKernelInterface, ISubscriber
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import Session
+from pptpgw.tunnels.pptp.call import PPTP
+
+CALLER = Caller("192.0.2.7", "192.0.2.1", 1, "0000000100000001", PPTP)
+"""
+A caller, for networks and pools that are used without a gateway.
+"""
+
+
+def makeEnvironment(
+    text: str = "",
+    clock: Any = None,
+    counters: Counters | None = None,
+    interface: IKernelInterface | None = None,
+) -> Environment:
+    """
+    Make the environment of a gateway whose configuration file has the content C{text}.
+
+    @param clock: the reactor that plugins are given; None for a new L{Clock}.
+    @param counters: the figures of what belongs to no session; None for new ones.
+    @param interface: that of the data path.
+    @raise pptpgw.error.ConfigurationError: there is a mistake in C{text}.
+    """
+    environment = Environment.of(clock or Clock(), parse(text, "test"), counters)
+    environment.interface = interface
+    return environment
+
+
+def makeSession(
+    profile: ISubscriber = Profile("alice"),  # noqa: B008
+    number: int = 1,
+    *,
+    identifier: str = "",
+    caller: str = CALLER.address,
+    seconds: Callable[[], float] = lambda: 0.0,
+    since: float | None = None,
+    counters: Counters | None = None,
+    hangUp: Callable[[str], None] = lambda cause: None,
+    changed: Callable[[Session], None] = lambda session: None,
+) -> Session:
+    """
+    Make a session that belongs to no gateway.
+
+    @param identifier: its identifier; empty for C{cafe} and the number in hexadecimal.
+    @param seconds: the clock that the duration is measured by.
+    @param since: the time of the beginning, in seconds since 1970; None for what C{seconds} says.
+    @param hangUp: called with the cause when the session is to end.
+    @param changed: called with the session when its profile was changed.
+    """
+    return Session(
+        number,
+        identifier or f"cafe{number:08x}",
+        profile,
+        caller,
+        seconds() if since is None else since,
+        counters or Counters(),
+        hangUp,
+        changed,
+        seconds,
+    )
