@@ -1,10 +1,10 @@
 """
 The checker of users in the embedded store.
 
-An unknown user is checked against a password that nobody has, after the same query: nothing that a
-caller can see or measure tells it from a wrong password or a disabled user.  Who knows a password
-that has expired is told so, and may change it by MS-CHAPv2, which has a packet for that.  What the
-new one must be like isn't for the gateway to say, but that there must be one.
+An unknown user is checked against a random password, after the same query: nothing that a caller
+can see or measure distinguishes it from a wrong password or a disabled user. A caller who proves a
+password that has expired is told so, and may change it by MS-CHAPv2, which has a packet for that.
+Any new password is accepted that isn't empty.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NOBODY = token_bytes(16)
 
 class PasswordExpired(Rejection):
     """
-    The password is right, and may only be changed.
+    The login of a user whose password is right, but has expired and must be changed first.
 
     @ivar account: the L{Account}.
     """
@@ -51,7 +51,7 @@ class PasswordExpired(Rejection):
 @implementer(ICredentialsChecker, IConfigurable, IStoreOwner)
 class AccountsChecker:
     """
-    Checks against a store.
+    A credentials checker that looks users up in an L{IStore}.
     """
 
     name = "accounts"
@@ -87,7 +87,7 @@ class AccountsChecker:
     @property
     def store(self) -> IStore:
         """
-        The store.
+        The store in which users are looked up. It is made when it is first needed.
         """
         if self._made is None:
             self._made = self._makeStore(AccountsSection())
@@ -101,11 +101,17 @@ class AccountsChecker:
         | IChangedPassword,
     ) -> Deferred[bytes | tuple[()]]:
         """
-        The L{AvatarID} of the account that C{credentials} prove; fails with L{UnauthorizedLogin}
-        where there is none, they don't, or it may not call; with L{PasswordExpired} where they do;
-        with L{pptpgw.store.error.StoreError} where the store can't say. To a name in a verified
-        certificate an account is enough, whatever its password. Who changes its password is let in
-        once the new one is kept; with L{Rejection} where that is none.
+        Judge C{credentials} by the account of their user.
+
+        The password of an account isn't needed where the credentials are a name in a verified
+        certificate. L{IChangedPassword} credentials are let in after the new password has been
+        stored.
+
+        @return: fires with the L{AvatarID} of the account. Fails with L{UnauthorizedLogin} where
+            there is no such account, the proof is wrong or the account is disabled; with
+            L{PasswordExpired} where the proof is right, but the password has expired; with
+            L{Rejection} where the new password can't be a password; with
+            L{pptpgw.store.error.StoreError} where the store can't answer.
         """
         judge: Any = self._change if IChangedPassword.providedBy(credentials) else self._judge
         found: Deferred[Account | None] = self.store.account(nameOf(credentials.username))
@@ -163,7 +169,8 @@ class AccountsChecker:
         elif hasattr(credentials, "checkNTHash"):
             right = credentials.checkNTHash(account.ntHash)
         else:
-            # CHAP needs the password itself, and this one is nobody's.
+            # CHAP needs the password itself, and the account has only its hash. Hash all the same,
+            # so that the refusal takes as long as any other.
             credentials.checkPassword(_NOBODY)
             right = False
         return right

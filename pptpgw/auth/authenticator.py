@@ -1,5 +1,5 @@
 """
-Judges claims by twisted.cred.
+The judgement of claims by a portal of twisted.cred.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class Authenticator:
     """
     Turns a L{Claim} into a L{Grant}, or into L{Refused}.
 
-    A name that may have a Windows domain before it is looked up as it is first, then without the
-    domain. The text of a refusal is the same for unknown users and wrong passwords.
+    A name that may begin with a Windows domain is looked up as it was sent, and if it is unknown or
+    the password is wrong, again without the domain. The text of a refusal is the same for unknown
+    users and wrong passwords.
     """
 
     def __init__(self, portal: Portal) -> None:
         """
-        @param portal: of a realm that knows L{ISubscriber} and whose logout may be left out, such
-            as L{pptpgw.auth.realm.SubscriberRealm}.
+        @param portal: the portal to log in to. Its realm must know L{ISubscriber}, and must not
+            need its logout to be called, as L{pptpgw.auth.realm.SubscriberRealm} doesn't.
         """
         self._portal = portal
         for checker in checkersOf(portal):
@@ -43,8 +44,8 @@ class Authenticator:
         """
         Judge C{claim}.
 
-        @return: fires with the grant; fails with L{Refused}, or with another exception if the claim
-            couldn't be judged.
+        @return: fires with the L{Grant}; fails with L{Refused}, or with another exception if the
+            claim couldn't be judged.
         """
         judged = self._login(claim, claim.name)
         account = claim.account
@@ -82,8 +83,9 @@ def _refuse(failure: Failure, claim: Claim) -> Failure:
 
 def _encodeUsers(checker: object) -> None:
     """
-    Give Twisted's C{memory:} checker the octets that credentials are made of: strcred fills it
-    with text, which no name from the network is ever equal to.
+    Convert the names and passwords of Twisted's C{memory:} checker to octets in UTF-8, as
+    credentials have them. Its strcred factory fills it with text, which never equals a name from
+    the network.
     """
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
         checker.users = {_octets(name): _octets(word) for name, word in checker.users.items()}

@@ -1,5 +1,6 @@
 """
-The checkers that judge callers: several as one, and those that the configuration names.
+The checkers that judge callers: those that the configuration names, and a chain of several that is
+used like one.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from pptpgw.interfaces import ICertifiedName, IEAPCredentials
 
 JUDGED = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName, IEAPCredentials)
 """
-The kinds of credentials that callers have. A checker must judge one of them.
+The kinds of credentials that callers have. A checker must judge at least one of them.
 """
 
 
 def configuredCheckers(configuration: Configuration) -> list[ICredentialsChecker]:
     """
-    Make the checkers that C{[auth] checkers} names, in their order.
+    Make the checkers that C{[auth] checkers} names, in that order.
 
-    @raise ConfigurationError: one isn't installed, or can't be used; the text says why.
+    @raise ConfigurationError: a checker isn't installed, or can't be used; the text says why.
     """
     checkers = []
     for one in configuration.auth.checkers:
@@ -50,8 +51,8 @@ def makeChecker(specification: str) -> ICredentialsChecker:
     """
     Make the checker of C{NAME} or C{NAME:ARGUMENT}.
 
-    @raise pptpgw.config.discovery.NotInstalled: there is none of this name.
-    @raise ConfigurationError: it can't be used; the text says why.
+    @raise pptpgw.config.discovery.NotInstalled: no checker has this name.
+    @raise ConfigurationError: the checker can't be used; the text says why.
     """
     name, argument = discovery.specification(specification)
     try:
@@ -71,7 +72,7 @@ def makeChecker(specification: str) -> ICredentialsChecker:
 
 def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:
     """
-    Make a portal to our realm that asks several checkers in their order. A portal is returned
+    Make a portal to L{SubscriberRealm} that asks C{users} in their order. A portal is returned
     unchanged.
     """
     if isinstance(users, Portal):
@@ -81,7 +82,7 @@ def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:
 
 def checkersOf(portal: Portal) -> Iterator[ICredentialsChecker]:
     """
-    Every checker that C{portal} asks, those in chains too.
+    Return every checker that C{portal} asks, including those inside a L{CheckerChain}.
     """
     yield from _unchained(dict.fromkeys(portal.checkers.values()))
 
@@ -96,7 +97,7 @@ def _unchained(checkers: Iterable[ICredentialsChecker]) -> Iterator[ICredentials
 
 def isWrong(error: BaseException | None) -> bool:
     """
-    Whether C{error} says that there is no such user, or that the password is wrong.
+    Return whether C{error} says that there is no such user, or that the password is wrong.
     """
     if isinstance(error, Rejection):
         return error.error == WRONG_PASSWORD
@@ -106,11 +107,11 @@ def isWrong(error: BaseException | None) -> bool:
 @implementer(ICredentialsChecker)
 class CheckerChain:
     """
-    Asks checkers in their order until one knows the user and the password is right.
+    Asks checkers in their order until one accepts the user.
 
-    A checker that can't judge the kind of credentials is passed over; one that breaks ends the
-    chain, so that an outage isn't taken for a wrong password. So does one that knows the user, and
-    has another reason to say no.
+    A checker that can't judge the kind of credentials is passed over. The chain ends at a checker
+    that fails unexpectedly, so that an outage isn't taken for a wrong password, and at one that
+    knows the user and refuses it for another reason than a wrong password.
     """
 
     def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
@@ -119,7 +120,7 @@ class CheckerChain:
     @property
     def credentialInterfaces(self) -> tuple[Any, ...]:
         """
-        Every kind of credentials that one of the checkers judges.
+        The kinds of credentials that at least one of the checkers judges.
         """
         return tuple(
             dict.fromkeys(
@@ -129,8 +130,10 @@ class CheckerChain:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """
-        What the first checker that lets the credentials pass says; fails with
-        L{UnauthorizedLogin} where none does.
+        Ask the checkers that judge this kind of credentials.
+
+        @return: fires with the avatar identifier of the first checker that accepts them; fails with
+            L{UnauthorizedLogin} where none does, or as the checker did that ended the chain.
         """
         provided = providedBy(credentials)
         able = [

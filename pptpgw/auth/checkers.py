@@ -1,5 +1,5 @@
 """
-Credentials checkers of our own.
+The checker of users in a file in the format of pppd's chap-secrets.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from pptpgw.log import Logger
 from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
 
-# The largest file that is read.  Reading is done at a login and blocks; a file of this size, some
-# 20,000 users, takes it a fraction of a second, and only after it was changed.
+# The largest file that is read, in octets. The file is read at a login if it was changed, and
+# reading blocks: a file of this size, with some 20,000 users, takes a fraction of a second.
 MAXIMUM_OCTETS = 1 << 20
 
-# What a user who doesn't exist is checked against, so that it takes as long as one who does.
+# The secret that an unknown user is checked against, so that the refusal takes as long as for a
+# user who exists.
 _NOBODY = b"there is no such user"
 
 
 @implementer(ICredentialsChecker, IConfigurable)
 class ChapSecretsChecker:
     """
-    Checks against a file in the format of pppd's chap-secrets (L{pptpgw.auth.secrets}).
+    Checks users against a file in the format of pppd's chap-secrets (L{pptpgw.auth.secrets}).
 
-    The file is looked at with every login and read again when its time, size or inode has changed.
-    One that can't be used then is reported once, and the secrets of before remain in force.
+    The time, size and inode of the file are compared at each login, and the file is read again when
+    one of them has changed. A file that can't be used then is reported once in the log, and the
+    secrets that were read before remain in force.
 
-    @ivar serverName: our own name, which the server column is matched against.
+    @ivar serverName: the name of the gateway, which is matched against the server column.
     """
 
     name = "chap-secrets"
@@ -57,7 +59,7 @@ class ChapSecretsChecker:
 
     def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
-        See L{IConfigurable.configure}: take over our name.
+        See L{IConfigurable.configure}: take the name of the gateway from C{[link] name}.
         """
         self.serverName = environment.configuration.link.name.encode()
 
@@ -65,8 +67,11 @@ class ChapSecretsChecker:
         self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName
     ) -> Deferred[bytes | tuple[()]]:
         """
-        The L{AvatarID} of the account that C{credentials} prove; fails with L{UnauthorizedLogin}
-        where there is none, or they don't. To a name in a verified certificate a line is enough.
+        Judge C{credentials} by the lines of the file. A name in a verified certificate needs a
+        line, whatever its secret.
+
+        @return: fires with the L{AvatarID} of the account; fails with L{UnauthorizedLogin} where no
+            line is for this user, or the proof is wrong.
         """
         self._refresh()
         name = credentials.username
@@ -80,7 +85,7 @@ class ChapSecretsChecker:
 
     def _look(self) -> tuple[float, int, int]:
         """
-        What shows that the file has changed: all zeros where there is none.
+        Return time, size and inode of the file; three zeros if it can't be examined.
         """
         path = self._path
         path.restat(reraise=False)

@@ -1,9 +1,9 @@
 """
 Claims as twisted.cred credentials.
 
-PAP's is an L{IUsernamePassword}, the others are L{IUsernameHashedPassword}s: a checker that knows
-the password calls C{checkPassword} with it, as every checker does.  What succeeds leaves behind
-the message of the Success and the MPPE keys that were earned.
+PAP's credentials are an L{IUsernamePassword}, the others are L{IUsernameHashedPassword}s: a checker
+that knows the password calls C{checkPassword} with it, as it does for any protocol. A check that
+succeeds stores the message of the Success packet and the MPPE keys in the credentials.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _WELCOME = b"Welcome"
 @implementer(IClaimCredentials)
 class ClaimCredentials:
     """
-    What every claim's credentials have.
+    The base class of the credentials of a claim.
 
-    @ivar username: whom the claim is checked as.
-    @ivar message: the message of the Success.
-    @ivar keys: what success earned, or None.
+    @ivar username: the name that the claim is checked for.
+    @ivar message: the message of the Success packet; set by a check that succeeds.
+    @ivar keys: the MPPE keys that a check that succeeds has derived, or None.
     """
 
     def __init__(self, claim: Claim, username: bytes) -> None:
@@ -45,7 +45,7 @@ class ClaimCredentials:
 
     def checkPassword(self, password: bytes) -> bool:
         """
-        Whether the claim was made by somebody who knows C{password}.
+        Return whether the claim was made by somebody who knows C{password}.
         """
         raise NotImplementedError
 
@@ -53,7 +53,7 @@ class ClaimCredentials:
 @implementer(IUsernamePassword)
 class PAPCredentials(ClaimCredentials):
     """
-    A name and a password in clear.
+    A name and a password in clear (PAP, RFC 1334).
     """
 
     @property
@@ -65,7 +65,7 @@ class PAPCredentials(ClaimCredentials):
 
     def checkPassword(self, password: bytes) -> bool:
         """
-        Compare in constant time.
+        Compare C{password} with the one that was sent, in constant time.
         """
         return hmac.compare_digest(self.claim.response, password)
 
@@ -78,7 +78,7 @@ class CHAPCredentials(ClaimCredentials):
 
     def checkPassword(self, password: bytes) -> bool:
         """
-        Hash C{password} as the peer should have (RFC 1994 section 4.1).
+        Compare the response with the hash of C{password} and the challenge (RFC 1994 section 4.1).
         """
         claim = self.claim
         expected = mschap.chapMD5(claim.identifier, password, claim.challenge)
@@ -90,19 +90,21 @@ class MSCHAPCredentials(ClaimCredentials):
     """
     A response to an MS-CHAPv1 challenge.
 
-    A response that offers its LAN Manager half alone is refused: it is weaker than the rest by far,
-    RFC 2433 deprecated it, and no client made since 1998 sends it.
+    A response that has only a LAN Manager hash is refused: it is far weaker than the NT hash, RFC
+    2433 deprecates it, and no client made since 1998 sends it.
     """
 
     def checkPassword(self, password: bytes) -> bool:
         """
-        Check by the NT hash; the keys for 40 and 56 bits need the password itself.
+        Check the response with the NT hash of C{password}. The keys for 40 and 56 bits are derived
+        from the password itself.
         """
         return self._check(mschap.ntPasswordHash(password), password)
 
     def checkNTHash(self, passwordHash: bytes) -> bool:
         """
-        Check against an account that is kept as an NT hash; it earns keys of 128 bits only.
+        Check the response with the NT hash of a password that isn't known itself. Success earns
+        keys of 128 bits only.
         """
         return self._check(passwordHash, None)
 
@@ -128,19 +130,19 @@ class MSCHAPV2Credentials(ClaimCredentials):
     """
     A response to an MS-CHAPv2 challenge.
 
-    The name in it is hashed as the peer sent it but for its domain, whatever the account is called
-    (RFC 2759 section 8.2).
+    The hash covers the name as the peer sent it, but without a domain, even if the account has
+    another name (RFC 2759 section 8.2).
     """
 
     def checkPassword(self, password: bytes) -> bool:
         """
-        Check by the NT hash of C{password}.
+        Check the response with the NT hash of C{password}.
         """
         return self.checkNTHash(mschap.ntPasswordHash(password))
 
     def checkNTHash(self, passwordHash: bytes) -> bool:
         """
-        Check against an account that is kept as an NT hash.
+        Check the response with the NT hash of a password that isn't known itself.
         """
         claim = self.claim
         try:
@@ -161,7 +163,7 @@ class MSCHAPV2Credentials(ClaimCredentials):
 @implementer_only(IChangedPassword)
 class ChangeCredentials(MSCHAPV2Credentials):
     """
-    A Change-Password of MS-CHAPv2.
+    A Change-Password packet of MS-CHAPv2 (RFC 2759 section 7).
 
     @ivar change: the packet.
     """
@@ -176,7 +178,7 @@ class ChangeCredentials(MSCHAPV2Credentials):
         """
         change = self.change
         password = mschap.decryptPassword(change.encryptedPassword, oldHash)
-        # Who is wrong takes as long as who is right.
+        # Derive keys for a wrong proof too, so that it takes as long as a right one.
         newHash = mschap.md4(password or b"")
         expected = mschap.encryptPasswordHash(oldHash, newHash)
         known = hmac.compare_digest(expected, change.encryptedHash)

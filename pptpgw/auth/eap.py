@@ -35,8 +35,8 @@ from pptpgw.ppp.wire import ppp
 
 Send = Callable[[bytes], None]
 
-# What is tried, in this order, where the configuration names nothing. A third party's method is
-# permitted only by its name.
+# The methods that are tried, in this order, where the configuration names none. A method of another
+# package is permitted only by its name.
 _DEFAULT = ("tls", "mschapv2", "md5")
 
 
@@ -44,9 +44,10 @@ _DEFAULT = ("tls", "mschapv2", "md5")
 @dataclass(frozen=True)
 class EAPProtocol:
     """
-    EAP with these methods.
+    EAP with the given methods.
 
-    @ivar methods: the methods by which either end may prove itself, in the order of trying.
+    @ivar methods: the methods by which either end may prove itself, in the order in which they are
+        tried.
     """
 
     settings: ClassVar[type] = EAPSection
@@ -60,14 +61,14 @@ class EAPProtocol:
     @property
     def earnsKeys(self) -> bool:
         """
-        Whether one of the methods does.
+        Whether at least one of the methods earns MPPE keys.
         """
         return any(method.earnsKeys for method in self.methods)
 
     @property
     def strength(self) -> int:
         """
-        That of the strongest method.
+        The strength of the strongest method.
         """
         strongest: int = max(method.strength for method in self.methods)
         return strongest
@@ -76,9 +77,9 @@ class EAPProtocol:
         self, settings: EAPSection, environment: IEnvironment, judged: Container[type[Interface]]
     ) -> EAPProtocol:
         """
-        See L{IConfiguredProtocol.configured}. The methods that the configuration names must all be
-        fit for use. Where it names none there are those that are; but where somebody else judges
-        EAP it is all his.
+        See L{IConfiguredProtocol.configured}. Every method that the configuration names must be
+        usable. Where it names none, those of our methods are used that can be; but if a checker
+        judges whole EAP conversations, all of EAP is passed on to it.
         """
         methods = tuple(_methods(settings, environment, judged))
         if not methods:
@@ -114,7 +115,7 @@ class EAPProtocol:
 
     def credentials(self, claim: Claim, username: bytes) -> IClaimCredentials:
         """
-        Those that the method makes of its claim.
+        Return the credentials that the method makes of its own claim.
         """
         assert isinstance(claim, EAPClaim)
         return claim.within.credentials(claim, username)
@@ -124,9 +125,9 @@ def _methods(
     own: EAPSection, environment: IEnvironment, judged: Container[type[Interface]]
 ) -> Iterator[IEAPMethod]:
     """
-    The methods to try, in their order.
+    Return the methods to try, in their order.
 
-    @raise ConfigurationError: one that the configuration names isn't fit for use, or two have the
+    @raise ConfigurationError: a method that the configuration names can't be used, or two have the
         same Type.
     """
     named = own.methods
@@ -151,7 +152,8 @@ def _fault(
     method: IEAPMethod, configuration: Configuration, judged: Container[type[Interface]]
 ) -> str:
     """
-    Why a method isn't fit for use, whatever its settings; empty: it is.
+    Return why a method can't be used with this configuration, whatever the method's own settings;
+    empty if it can.
     """
     if method.judgedAs not in judged:
         return "no checker judges it"

@@ -1,11 +1,12 @@
 """
-EAP's methods of passwords: MD5-Challenge (RFC 3748 section 5.4) and MS-CHAPv2
-(draft-kamath-pppext-eap-mschapv2); the passing on of all methods; and what methods derive from.
+The EAP methods that use passwords, MD5-Challenge (RFC 3748 section 5.4) and MS-CHAPv2
+(draft-kamath-pppext-eap-mschapv2); the method that relays EAP to another judge; and the base class
+of methods.
 
-They are plugins like a third party's: each is an entry point, in pyproject.toml.
+The methods are plugins as those of other packages are: each is an entry point in pyproject.toml.
 
-Within an EAP-MSCHAPv2 packet stands what CHAP has too, code, identifier, length and all, but for
-the peer's word that it heard of success or failure, which is the code alone.
+An EAP-MSCHAPv2 packet contains a CHAP packet with its code, identifier and length. The one
+exception is the peer's answer to a Success or a Failure, which is the code alone.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from pptpgw.ppp.wire import chap, eap
 @implementer(IEAPMethod)
 class EAPMethod:
     """
-    A method that has no settings; to derive from.
+    A base class for EAP methods that have no settings.
 
-    @cvar judgedAs: the kind of its credentials.
-    @cvar makeCredentials: makes them of a claim and the name to check it as.
-    @cvar makePeer: makes the peer's end of a name and a password.
+    @cvar judgedAs: the interface of its credentials.
+    @cvar makeCredentials: makes the credentials, of a claim and the name to check it for.
+    @cvar makePeer: makes the peer's end, of a name and a password.
     """
 
     name: ClassVar[str]
@@ -67,7 +68,7 @@ class EAPMethod:
 
     def configured(self, settings: Any, environment: IEnvironment) -> IEAPMethod:
         """
-        See L{IEAPMethod.configured}; this method itself.
+        See L{IEAPMethod.configured}. Return this method itself, as it has no settings.
         """
         return self
 
@@ -92,7 +93,7 @@ class EAPMethod:
 
 class MD5Peer(MethodPeer):
     """
-    The peer's end of MD5-Challenge.
+    The peer's end of MD5-Challenge (RFC 3748 section 5.4).
     """
 
     def answer(self, request: eap.EAPRequest) -> bytes:
@@ -109,7 +110,7 @@ class MD5Peer(MethodPeer):
 
 class MD5Method(EAPMethod):
     """
-    CHAP's arithmetic in EAP's packets.
+    MD5-Challenge: the challenge and response of CHAP-MD5 in EAP packets (RFC 3748 section 5.4).
     """
 
     name = "md5"
@@ -121,7 +122,7 @@ class MD5Method(EAPMethod):
 
     async def authenticate(self, conversation: IEAPConversation) -> Grant:
         """
-        Challenge once.
+        See L{IEAPMethod.authenticate}. Send one Challenge and have the response judged.
         """
         challenge = conversation.random(algorithm.MD5.challengeSize)
         asked = chap.Challenge(0, challenge, conversation.name)
@@ -139,7 +140,7 @@ class MD5Method(EAPMethod):
 
 class MSCHAPV2Peer(MethodPeer):
     """
-    The peer's end of MS-CHAPv2.
+    The peer's end of EAP-MSCHAPv2.
     """
 
     _answer: Answer | None = None
@@ -156,7 +157,7 @@ class MSCHAPV2Peer(MethodPeer):
                 raise Malformed(f"a challenge of {len(packet.value)} octets")
             return chap.CHAPResponse(packet.identifier, self._answer.value, self._name).encode()
         if isinstance(packet, chap.CHAPFailure):
-            # A wrong answer to the one password that there is doesn't get better by another try.
+            # There is only one password, so answering again wouldn't help.
             self.failure = explain(packet.message)
             return bytes((packet.CODE,))
         if not isinstance(packet, chap.CHAPSuccess) or self._answer is None:
@@ -175,7 +176,8 @@ class MSCHAPV2Peer(MethodPeer):
 
 class MSCHAPV2Method(EAPMethod):
     """
-    MS-CHAPv2 in EAP's packets. Whom the claim is about is the name that the peer hashed.
+    MS-CHAPv2 in EAP packets. The claim is about the name in the Response, which the peer has
+    hashed, not about the EAP identity.
     """
 
     name = "mschapv2"
@@ -188,7 +190,8 @@ class MSCHAPV2Method(EAPMethod):
 
     async def authenticate(self, conversation: IEAPConversation) -> Grant:
         """
-        Challenge, and have the peer say that it heard how it went.
+        See L{IEAPMethod.authenticate}. Send a Challenge, have the response judged, and send the
+        result until the peer has acknowledged it.
         """
         challenge = conversation.random(algorithm.MSCHAPV2.challengeSize)
         number = conversation.random(1)[0]
@@ -197,7 +200,7 @@ class MSCHAPV2Method(EAPMethod):
         for left in reversed(range(TRIES)):
             answer = await self._ask(conversation, message)
             if not isinstance(answer, chap.CHAPResponse) or answer.identifier != number:
-                # It has heard of its failure, and doesn't try again.
+                # The peer has acknowledged the Failure, and doesn't try again.
                 raise refused
             if len(answer.value) != algorithm.MSCHAPV2.responseSize:
                 raise Malformed(f"an MS-CHAPv2 response of {len(answer.value)} octets")
@@ -228,7 +231,8 @@ class MSCHAPV2Method(EAPMethod):
 
     async def _ask(self, conversation: IEAPConversation, message: bytes) -> chap.Packet | None:
         """
-        The packet that the peer answers with; None for its word that it heard of a failure.
+        Send C{message} and return the packet that the peer answers with, or None if the peer
+        acknowledges a Failure.
         """
         content = (await conversation.ask(self.number, message)).content
         return chap.decode(content) if len(content) > 1 else None
@@ -237,9 +241,10 @@ class MSCHAPV2Method(EAPMethod):
 @dataclass(frozen=True, slots=True)
 class RelayedClaim(EAPClaim):
     """
-    A conversation that somebody else has to judge, beginning with C{response}, the peer's identity.
+    A conversation that another judge has to continue. C{response} is the peer's identity, with
+    which it begins.
 
-    @ivar conversation: by which to ask the peer more.
+    @ivar conversation: the means to send the peer more Requests.
     """
 
     relayed: ClassVar[bool] = True
@@ -255,7 +260,7 @@ class RelayedClaim(EAPClaim):
 @implementer(IEAPCredentials)
 class RelayedCredentials(ClaimCredentials):
     """
-    A caller whose EAP somebody else judges.
+    The credentials of a caller whose EAP another judge continues.
 
     @ivar response: the EAP Response to begin with.
     """
@@ -268,7 +273,7 @@ class RelayedCredentials(ClaimCredentials):
 
 class RelayedMethod(EAPMethod):
     """
-    All methods that the checker knows, such as a RADIUS server (RFC 3579).
+    Stands for all methods that a checker knows, such as that of a RADIUS server (RFC 3579).
     """
 
     name = "radius"
@@ -280,10 +285,11 @@ class RelayedMethod(EAPMethod):
 
     async def authenticate(self, conversation: IEAPConversation) -> Grant:
         """
-        Have the whole conversation judged.
+        See L{IEAPMethod.authenticate}. Have the whole conversation judged, beginning with the
+        peer's identity.
         """
-        # Its identifier is that of the last Request, lest the judge's first one has that, and
-        # passes for a repetition.
+        # The identifier is that of the last Request. Otherwise the first Request of the judge could
+        # have the same one, and the peer would take it for a retransmission.
         identity = eap.EAPResponse(conversation.identifier, eap.IDENTITY, conversation.identity)
         return await conversation.judge(
             RelayedClaim(
@@ -307,28 +313,29 @@ class RelayedMethod(EAPMethod):
 
     def credentials(self, claim: RelayedClaim, username: bytes) -> RelayedCredentials:
         """
-        An L{IEAPCredentials}.
+        Return L{IEAPCredentials}.
 
-        @raise UnauthorizedLogin: a conversation that was judged is to be judged again.
+        @raise UnauthorizedLogin: the credentials are asked for again, without a domain, after the
+            conversation was judged.
         """
         if username != claim.name:
-            # Its user, without a domain, would have to say everything anew.
+            # A judgement without the domain would need a second conversation with the peer.
             raise UnauthorizedLogin
         return RelayedCredentials(claim, username)
 
 
 def body(packet: chap.Challenge | chap.CHAPResponse) -> bytes:
     """
-    The content of an MD5-Challenge: CHAP's packet without its header.
+    Return the content of an MD5-Challenge: a CHAP packet without its header.
     """
     return packet.encode()[4:]
 
 
 def read(packet: eap.EAPRequest | eap.EAPResponse) -> chap.CHAPResponse:
     """
-    Value and name of an MD5-Challenge, either way.
+    Read value and name of an MD5-Challenge; Challenge and Response have the same form.
 
-    @raise Malformed: there is none.
+    @raise Malformed: the content is too short for its value.
     """
     content = packet.content
     size = content[0] if content else 0

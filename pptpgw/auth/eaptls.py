@@ -1,14 +1,14 @@
 """
-EAP-TLS (RFC 5216, and RFC 9190 for TLS 1.3): both ends of the method, the files of certificates,
-and the account's name in a certificate.
+EAP-TLS (RFC 5216, and RFC 9190 for TLS 1.3): both ends of the method, the loading of certificates,
+and the name of the account in a certificate.
 
-The rules:
+These rules hold:
 
- - A message of TLS is cut in fragments; each but the last is answered with an empty packet (RFC
-   5216 section 2.1.5).
- - Before the account in the certificate is found good, the peer gets no Finished (TLS 1.2) and no
-   protected success (TLS 1.3).
- - An alert is sent, and answered, before the Failure (RFC 5216 section 2.1.3).
+ - A TLS message is split into fragments; each but the last is acknowledged with an empty packet
+   (RFC 5216 section 2.1.5).
+ - The peer gets no Finished (TLS 1.2) and no protected success (TLS 1.3) before the account in the
+   certificate has been accepted.
+ - An alert is sent, and acknowledged, before the Failure (RFC 5216 section 2.1.3).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from pptpgw.ppp.wire.eap import Fragment
 
 T = TypeVar("T")
 
-# For TLS 1.2; TLS 1.3 has none but with ephemeral keys.
+# The ciphers of TLS 1.2 without ephemeral keys are excluded. TLS 1.3 always has ephemeral keys.
 _CIPHERS = b"DEFAULT:!kRSA:!PSK:!SRP"
 
 # The user principal name that Windows puts into certificates, a UTF8String in DER.
@@ -55,12 +55,13 @@ _LONG_FORM = 0x80
 @dataclass(frozen=True, slots=True)
 class CertifiedClaim(EAPClaim):
     """
-    A certificate that was verified; C{response} is it, in DER.
+    A certificate that was verified; C{response} is the certificate in DER.
 
-    @ivar keys: what this earns once the account is found good.
+    @ivar keys: the MPPE keys of the TLS session, which the grant has once the account is accepted.
     """
 
-    # The signer of the certificate chose the whole name: C{PARTNER\\alice} doesn't mean C{alice}.
+    # The CA that signed the certificate chose the whole name: C{PARTNER\\alice} doesn't mean
+    # C{alice}.
     domain: ClassVar[bool] = False
     keys: IKeys
 
@@ -68,9 +69,9 @@ class CertifiedClaim(EAPClaim):
 @implementer(ICertifiedName)
 class CertifiedCredentials(ClaimCredentials):
     """
-    A name in a certificate that has been verified.
+    The credentials of a caller with a verified certificate, to be judged by its name.
 
-    @ivar certificate: in DER.
+    @ivar certificate: the certificate in DER.
     """
 
     def __init__(self, claim: CertifiedClaim, username: bytes) -> None:
@@ -82,7 +83,7 @@ class CertifiedCredentials(ClaimCredentials):
 @implementer(IEAPPeer)
 class TLSPeer:
     """
-    The peer's end.
+    The peer's end of EAP-TLS.
     """
 
     def __init__(self, context: SSL.Context) -> None:
@@ -127,7 +128,8 @@ class TLSPeer:
 
 class TLSMethod(EAPMethod):
     """
-    EAP-TLS. The plugin itself has no certificate; L{configured} gives a method that has.
+    The method EAP-TLS. The plugin itself has no certificate; L{configured} returns a method that
+    has.
     """
 
     name = "tls"
@@ -141,9 +143,9 @@ class TLSMethod(EAPMethod):
 
     def __init__(self, context: SSL.Context | None = None, kind: str = "common-name") -> None:
         """
-        @param context: of one end, as L{makeContext} makes it: with our certificate, and with the
-            CAs that the other end's must lead to.
-        @param kind: what in a peer's certificate is its account's name, as C{[eap] identity}.
+        @param context: the settings of one end, as L{makeContext} makes them: our certificate, and
+            the CAs that sign those of the other end.
+        @param kind: which name in a peer's certificate is the account's, as in C{[eap] identity}.
         """
         self._context = context
         self._kind = kind
@@ -164,7 +166,7 @@ class TLSMethod(EAPMethod):
 
     def begin(self, name: bytes, password: bytes) -> TLSPeer:
         """
-        See L{IEAPMethod.begin}; a password isn't needed.
+        See L{IEAPMethod.begin}. The password isn't used.
         """
         return TLSPeer(self._required())
 
@@ -175,7 +177,8 @@ class TLSMethod(EAPMethod):
 
     async def authenticate(self, conversation: IEAPConversation) -> Grant:
         """
-        Shake hands, and have the account in the certificate judged.
+        See L{IEAPMethod.authenticate}. Do the TLS handshake, and have the account in the
+        certificate judged.
         """
         session = TLSSession(self._required(), isServer=True)
         response = await conversation.ask(eap.TLS, Fragment(start=True).encode())
@@ -200,7 +203,7 @@ class TLSMethod(EAPMethod):
             certificate = session.certificate
             name = nameIn(certificate, self._kind) if certificate is not None else b""
         except ValueError:
-            # OpenSSL reads certificates less closely.
+            # OpenSSL has accepted a certificate that the cryptography package can't parse.
             certificate = None
         if certificate is None:
             raise Refused("the peer has no certificate that can be read", retry=False)
@@ -219,7 +222,8 @@ class TLSMethod(EAPMethod):
 
 async def _read(conversation: IEAPConversation, response: eap.EAPResponse) -> bytes:
     """
-    The message that C{response} begins.
+    Return the whole TLS message whose first fragment is in C{response}, after asking for the other
+    fragments.
     """
     message = Reassembly()
     while (whole := message.add(response.content)) is None:
@@ -229,7 +233,7 @@ async def _read(conversation: IEAPConversation, response: eap.EAPResponse) -> by
 
 async def _write(conversation: IEAPConversation, message: bytes) -> eap.EAPResponse:
     """
-    Send a message; gives the Response to its last fragment.
+    Send a TLS message in fragments, and return the Response to the last one.
     """
     for fragment in fragments(message):
         response = await conversation.ask(eap.TLS, fragment.encode())
@@ -240,11 +244,13 @@ async def _write(conversation: IEAPConversation, message: bytes) -> eap.EAPRespo
 
 def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Context:
     """
-    What one end of TLS needs: at least TLS 1.2, ephemeral keys, a certificate of either end's, and
-    nothing resumed, so that every session sees the account's certificate verified.
+    Return the TLS settings of one end: at least TLS 1.2, ephemeral keys, and both ends with a
+    certificate. Sessions aren't resumed, so that the certificate is verified for every call.
 
-    @param certificate: the path of a file, PEM: ours, and those between it and a root.
-    @param ca: that of the certificates, one of which the other end's must lead to.
+    @param certificate: the path of a PEM file with our certificate and those between it and a root.
+    @param key: the path of a PEM file with the private key of our certificate.
+    @param ca: the path of a PEM file with the CAs, one of which must have signed the other end's
+        certificate, directly or not.
     @raise ConfigurationError: a file can't be used; the text says which and why.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD if isServer else SSL.TLS_CLIENT_METHOD)
@@ -279,11 +285,11 @@ def _use(name: str, path: str, load: Callable[[str], T]) -> T:
 
 def nameIn(certificate: x509.Certificate, kind: str) -> bytes:
     """
-    The account's name in C{certificate}, in UTF-8.
+    Return the account's name in C{certificate}, in UTF-8.
 
-    @param kind: as C{[eap] identity} has it.
-    @raise Refused: there isn't exactly one.
-    @raise ValueError: the certificate isn't what X.509 says.
+    @param kind: which name, as in C{[eap] identity}.
+    @raise Refused: there isn't exactly one such name.
+    @raise ValueError: the certificate isn't valid X.509.
     """
     found = {name for name in _NAMES[kind](certificate) if name}
     if len(found) != 1:
@@ -329,7 +335,7 @@ def _principals(certificate: x509.Certificate) -> list[bytes]:
 
 def _utf8String(value: bytes) -> bytes:
     """
-    What is in a UTF8String of at most 127 octets.
+    Return the content of C{value}, a UTF8String in DER of at most 127 octets.
     """
     if len(value) < 2 or value[0] != _UTF8_STRING or value[1] >= _LONG_FORM:
         raise ValueError("a principal name that is no short UTF8String")

@@ -1,7 +1,7 @@
 """
 The strcred factories of our own checkers, which C{--auth} and C{[auth] checkers} find by name.
 
-Every run of twistd imports this, so it imports the rest only when asked for a checker.
+Every run of twistd imports this module, so it imports the checkers only when one is asked for.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CHAP needs the password itself, which is kept, encrypted under the key in
 @implementer(ICheckerFactory, IPlugin)
 class ChapSecretsCheckerFactory:
     """
-    Makes checkers for C{chap-secrets:PATH}.
+    The strcred factory of C{chap-secrets:PATH}.
     """
 
     authType = "chap-secrets"
@@ -54,9 +54,9 @@ class ChapSecretsCheckerFactory:
 
     def generateChecker(self, argstring: str) -> ICredentialsChecker:
         """
-        A L{pptpgw.auth.checkers.ChapSecretsChecker} of the file C{argstring}.
+        Return a L{pptpgw.auth.checkers.ChapSecretsChecker} that reads the file C{argstring}.
 
-        @raise InvalidAuthArgumentString: it names no file.
+        @raise InvalidAuthArgumentString: C{argstring} is empty.
         @raise pptpgw.error.ConfigurationError: the file can't be used.
         """
         from twisted.python.filepath import FilePath
@@ -71,7 +71,7 @@ class ChapSecretsCheckerFactory:
 @implementer(ICheckerFactory, IPlugin)
 class AccountsCheckerFactory:
     """
-    Makes checkers for C{accounts} and C{accounts:URL}.
+    The strcred factory of C{accounts} and C{accounts:URL}.
     """
 
     authType = "accounts"
@@ -81,9 +81,9 @@ class AccountsCheckerFactory:
 
     def generateChecker(self, argstring: str) -> ICredentialsChecker:
         """
-        A L{pptpgw.auth.accounts.AccountsChecker} of the store at C{argstring}.
+        Return a L{pptpgw.auth.accounts.AccountsChecker} of the store at C{argstring}.
 
-        @raise pptpgw.error.PPTPGWError: there is no store that can be used.
+        @raise pptpgw.error.PPTPGWError: the store can't be used.
         """
         from twisted.internet import reactor
 

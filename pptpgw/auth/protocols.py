@@ -1,8 +1,9 @@
 """
-The authentication protocols of our own: the exchanges of L{pptpgw.ppp}, judged by twisted.cred.
+The authentication protocols that come with the gateway: PAP and the variants of CHAP. Their
+exchanges are in L{pptpgw.ppp}; twisted.cred judges them.
 
-They are plugins like a third party's: each is an entry point, in pyproject.toml, and the link uses
-only L{IAuthenticationProtocol}.
+The protocols are plugins as those of other packages are: each is an entry point in pyproject.toml,
+and the link uses only L{IAuthenticationProtocol}.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Send = Callable[[bytes], None]
 @implementer(IAuthenticationProtocol)
 class PAPProtocol:
     """
-    A name and a password in clear.
+    The Password Authentication Protocol: a name and a password in clear (RFC 1334).
     """
 
     __slots__ = ()
@@ -57,7 +58,8 @@ class PAPProtocol:
         rechallenge: float,
     ) -> PAPAuthenticator:
         """
-        Our name and asking again have no place in it.
+        See L{IAuthenticationProtocol.makeAuthenticator}. PAP sends no name of ours, and can't ask
+        again: C{name} and C{rechallenge} are ignored.
         """
         return PAPAuthenticator(clock, send, self, authenticate, verdicts)
 
@@ -71,7 +73,7 @@ class PAPProtocol:
 
     def credentials(self, claim: Claim, username: bytes) -> PAPCredentials:
         """
-        An C{IUsernamePassword}.
+        Return L{PAPCredentials}, an C{IUsernamePassword}.
         """
         return PAPCredentials(claim, username)
 
@@ -80,11 +82,11 @@ class PAPProtocol:
 @dataclass(frozen=True)
 class CHAPProtocol:
     """
-    One of CHAP's algorithms.
+    CHAP with one of its algorithms.
 
-    @ivar algorithm: its octet in the LCP option.
-    @ivar variant: what distinguishes it in an exchange.
-    @ivar judgedAs: the class of its credentials.
+    @ivar algorithm: the octet that stands for it in LCP's option Authentication-Protocol.
+    @ivar variant: the sizes and the arithmetic of the algorithm, as the exchange needs them.
+    @ivar judgedAs: the class of the credentials.
     """
 
     name: str
@@ -122,7 +124,8 @@ class CHAPProtocol:
 
     def credentials(self, claim: Claim, username: bytes) -> ClaimCredentials:
         """
-        An C{IUsernameHashedPassword}, or an C{IChangedPassword}.
+        Return credentials that are an C{IUsernameHashedPassword}, or an C{IChangedPassword} if the
+        claim is a change of the password.
         """
         if isinstance(claim, ChangeClaim):
             return ChangeCredentials(claim, username)

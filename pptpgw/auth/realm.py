@@ -1,5 +1,5 @@
 """
-The realm: from an avatar id to the subscriber that the gateway knows.
+The realm of twisted.cred, which makes an L{ISubscriber} of an avatar identifier.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pptpgw.sessions.profile import Profile
 
 class AvatarID(bytes):
     """
-    An account's name that carries its profile.
+    The name of an account together with its profile.
 
-    Checkers that know no profiles return plain C{bytes}, and to their users the configuration
-    applies.
+    Checkers that know no profiles return plain C{bytes}; the configuration decides everything for
+    their users.
     """
 
     profile: Profile
 
     def __new__(cls, profile: Profile) -> AvatarID:
         """
-        That of the account that C{profile} belongs to.
+        Make the identifier of the account that C{profile} belongs to.
         """
         self = super().__new__(cls, profile.name.encode("utf-8"))
         self.profile = profile
@@ -37,16 +37,16 @@ class AvatarID(bytes):
 @implementer(IRealm)
 class SubscriberRealm:
     """
-    Makes subscribers; logging out means nothing to it.
+    Makes subscribers. Their logout does nothing.
     """
 
     def requestAvatar(
         self, avatarId: bytes | tuple[()], mind: object, *interfaces: type[Interface]
     ) -> tuple[type[Interface], object, Callable[[], None]]:
         """
-        The L{ISubscriber} called C{avatarId}.
+        Return the L{ISubscriber} whose name is C{avatarId}.
 
-        @raise UnauthorizedLogin: it is anonymous.
+        @raise UnauthorizedLogin: C{avatarId} is anonymous.
         @raise NotImplementedError: something else than an L{ISubscriber} is asked for.
         """
         if ISubscriber not in interfaces:
@@ -62,5 +62,5 @@ class SubscriberRealm:
 
 def _logout() -> None:
     """
-    A session ends with its call.
+    Do nothing: a session ends with its call, not by a logout.
     """

@@ -1,5 +1,5 @@
 """
-The refusal of a claim that says what the peer is told.
+The exception by which a checker says what the peer is told.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pptpgw.error import WRONG_PASSWORD
 
 class Rejection(UnauthorizedLogin):
     """
-    A checker refuses a claim and says what the peer is told. The claim is false if C{error} is
-    L{WRONG_PASSWORD}; otherwise it may be true, and is refused for another reason.
+    The refusal of a claim by a checker, with what the peer is told. The claim is wrong if C{error}
+    is L{WRONG_PASSWORD}; otherwise it may be right, and is refused for another reason.
 
-    @ivar error: how MS-CHAP numbers the reason, as in L{pptpgw.error.Refused}.
+    @ivar error: the reason as a number of MS-CHAP, see L{pptpgw.error.Refused}.
     @ivar retry: whether the peer may try again.
-    @ivar text: what the peer's user is told, in UTF-8.
+    @ivar text: the message for the peer's user, in UTF-8.
     """
 
     def __init__(self, error: int = WRONG_PASSWORD, retry: bool = False, text: bytes = b"") -> None:

@@ -37,11 +37,12 @@ _EVERYWHERE = IPv4Network("0.0.0.0/0")
 @dataclass(frozen=True, slots=True)
 class Secret:
     """
-    One line.
+    One line of the file: the secret that a client and a server share.
 
     @ivar client: the user's name, or L{WILDCARD}.
-    @ivar server: the name of the gateway that it holds for, or L{WILDCARD}.
-    @ivar addresses: as in L{pptpgw.interfaces.ISubscriber}; empty: none at all.
+    @ivar server: the name of the gateway that the line is for, or L{WILDCARD}.
+    @ivar addresses: the networks that the user's address must be in, as in
+        L{pptpgw.interfaces.ISubscriber}; empty if no address is allowed.
     """
 
     client: bytes
@@ -52,14 +53,15 @@ class Secret:
     @property
     def rank(self) -> int:
         """
-        How exactly it says whom it is for: the client's name outweighs the server's, as in pppd.
+        How exactly the line says whom it is for. The client's name outweighs the server's, as in
+        pppd.
         """
         return 2 * (self.client != WILDCARD) + (self.server != WILDCARD)
 
 
 class Secrets:
     """
-    A whole file.
+    The secrets of a whole file.
     """
 
     def __init__(self, secrets: Iterator[Secret]) -> None:
@@ -70,19 +72,20 @@ class Secrets:
     @property
     def clients(self) -> list[bytes]:
         """
-        The clients' names, in the order of the file.
+        The names of the clients, in the order of the file.
         """
         return list(self._byClient)
 
     def of(self, client: bytes) -> list[Secret]:
         """
-        The lines of a client, in the order of the file.
+        Return the lines of a client, in the order of the file.
         """
         return self._byClient.get(client, [])
 
     def find(self, client: bytes, server: bytes) -> Secret | None:
         """
-        The line that fits best: the fewest wildcards, of equals the first.
+        Return the line that fits best: the one with the fewest wildcards, and of several the first;
+        None if no line fits.
         """
         best = None
         for key in (client, WILDCARD):
@@ -96,10 +99,11 @@ class Secrets:
 
 def parse(content: bytes, name: str) -> Secrets:
     """
-    The secrets in the octets of a file.
+    Read the octets of a file.
 
-    @param name: the file's, for error messages.
-    @raise ConfigurationError: a line is wrong; the text has its number and never its secret.
+    @param name: the name of the file, for error messages.
+    @raise ConfigurationError: a line is wrong; the text has the number of the line and never its
+        secret.
     """
     return Secrets(_secrets(content, name))
 
@@ -121,9 +125,10 @@ def _secrets(content: bytes, name: str) -> Iterator[Secret]:
 
 def _addresses(words: list[bytes], where: str) -> tuple[IPv4Network, ...] | None:
     """
-    The networks that a list of address words allows.  As in pppd the first word that an address
-    fits decides, so an exclusion holds for the words behind it. C{*} stands for every address that
-    a host can have.
+    Return the networks that a list of address words allows; None if any address is allowed.
+
+    As in pppd the first word that fits an address decides about it, so an exclusion also holds for
+    the words behind it. C{*} stands for every address that a host can have.
     """
     if not words or words[0] == WILDCARD:
         return None
@@ -167,7 +172,7 @@ def _without(whole: IPv4Network, hole: IPv4Network) -> list[IPv4Network]:
 
 def _lines(content: bytes, name: str) -> Iterator[tuple[int, list[bytes]]]:
     """
-    The words of each line that has any, with the number of the line that it begins on.
+    Return the words of each line that has any, with the number of the line on which they begin.
     """
     words: list[bytes] = []
     begun = line = 1
@@ -201,7 +206,7 @@ def _lines(content: bytes, name: str) -> Iterator[tuple[int, list[bytes]]]:
 
 def _word(content: bytes, position: int, where: str) -> tuple[bytes, int]:
     """
-    The word that begins at C{position}, and where it ends.
+    Return the word that begins at C{position}, and the position of its end.
     """
     word = bytearray()
     quote = 0
@@ -229,9 +234,10 @@ def _word(content: bytes, position: int, where: str) -> tuple[bytes, int]:
 
 def _escape(content: bytes, position: int, word: bytearray) -> int:
     """
-    Append to C{word} what the escape means whose backslash stands before C{position}.
+    Read the escape sequence whose backslash stands before C{position}, and append its meaning to
+    C{word}.
 
-    @return: where it ends.
+    @return: the position of its end.
     """
     octet = content[position : position + 1]
     if not octet:
@@ -251,7 +257,7 @@ def _escape(content: bytes, position: int, word: bytearray) -> int:
 
 def _run(content: bytes, position: int, digits: bytes, most: int) -> int:
     """
-    Where the digits end that begin at C{position}, C{most} of them at most.
+    Return the end of the digits that begin at C{position}; at most C{most} of them are counted.
     """
     after = position
     while after < min(position + most, len(content)) and content[after] in digits:

@@ -1,3 +1,3 @@
 """
-The command C{pptpgw}, which keeps the account store.
+The command C{pptpgw}, which manages the account store and runs PPP on single lines.
 """

@@ -1,5 +1,5 @@
 """
-C{python -m pptpgw.command} is C{pptpgw}.
+C{python -m pptpgw.command}, which is the command C{pptpgw}.
 """
 
 from pptpgw.command.main import main

@@ -1,5 +1,5 @@
 """
-C{pptpgw backup}.
+The command C{pptpgw backup}, which copies the account store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pptpgw.store.interface import IStore
 
 class Backup(Named):
     """
-    C{pptpgw backup COPY}.
+    C{pptpgw backup COPY}: copy the store's SQLite file while it is in use.
     """
 
     synopsis = "COPY [options]"
@@ -33,7 +33,7 @@ class Backup(Named):
         scheme, _, path = self.url.partition(":")
         if scheme != "sqlite":
             raise ConfigurationError(f"{scheme}: only SQLite stores can be copied; use pg_dump")
-        # Copying blocks the reactor, whose own signal handlers would do nothing meanwhile.
+        # Copying blocks the reactor, so its own signal handlers would do nothing meanwhile.
         with onInterrupt(sys.exit):
             sqlite.backup(Path(path), Path(self.name))
         print(f"The accounts are copied to {self.name}.")

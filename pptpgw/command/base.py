@@ -1,5 +1,5 @@
 """
-What every command that asks the store derives from.
+The base classes of the commands that use the store, and the printing of times and tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pptpgw.store.store import Store
 
 class BaseOptions(usage.Options):
     """
-    What every part of the command line derives from: the whole, a group of commands, a command.
+    The base class of every part of the command line: the whole, a group of commands, a command.
     """
 
     longdesc = ""
@@ -41,7 +41,8 @@ class BaseOptions(usage.Options):
 
 def optionsFirst(options: usage.Options, words: Sequence[str]) -> list[str]:
     """
-    The words of a command line with the options before the names, among which they may stand.
+    Return the words of a command line with the options before the names, among which they may
+    stand.
 
     @raise usage.UsageError: there is an option that C{options} don't know.
     """
@@ -59,9 +60,9 @@ def optionsFirst(options: usage.Options, words: Sequence[str]) -> list[str]:
 
 class Command(BaseOptions):
     """
-    One command. Options may stand before and behind the names that it is given.
+    The base class of one command. Options may stand before and behind its arguments.
 
-    @cvar creates: whether it makes a store where there is none.
+    @cvar creates: whether the command makes a store where there is none.
     """
 
     creates = False
@@ -77,15 +78,15 @@ class Command(BaseOptions):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Parse options and names in any order.
+        Parse options and arguments in any order.
         """
         usage.Options.parseOptions(self, optionsFirst(self, options or ()))
 
     def postOptions(self) -> None:
         """
-        Read the configuration.
+        Read the configuration file, if one is given.
 
-        @raise pptpgw.error.ConfigurationError: it can't be used.
+        @raise pptpgw.error.ConfigurationError: the file can't be used.
         """
         if self["config"] is not None:
             self.configuration = load(self["config"])
@@ -93,17 +94,17 @@ class Command(BaseOptions):
     @property
     def url(self) -> str:
         """
-        Where the store is.
+        The URL of the store, from the command line or the configuration.
         """
         url: str | None = self["store"]
         return self.configuration.accounts.store if url is None else url
 
     async def run(self, reactor: Any) -> int:
         """
-        Open the store and do it.
+        Open the store, and perform the command.
 
         @return: the exit status.
-        @raise pptpgw.error.PPTPGWError: it can't be done; the text says why.
+        @raise pptpgw.error.PPTPGWError: the command failed; the text says why.
         """
         store = Store(reactor, self.url, self.configuration.accounts.key, create=self.creates)
         try:
@@ -114,25 +115,27 @@ class Command(BaseOptions):
 
     async def perform(self, store: IStore) -> None:
         """
-        Do it.
+        Do what the command is for, with the opened store.
 
-        @raise pptpgw.error.PPTPGWError: it can't be done; the text says why.
+        @raise pptpgw.error.PPTPGWError: the command failed; the text says why.
         """
         raise NotImplementedError
 
 
 class Named(Command):
     """
-    A command on one thing, a user or a profile.
+    A command on one thing, such as a user or a profile.
 
-    @ivar name: its name.
+    @ivar name: the name of the thing.
     """
 
     synopsis = "NAME [options]"
 
     def parseArgs(self, *names: str) -> None:
         """
-        Take the name.
+        Take the one argument, which is the name.
+
+        @raise usage.UsageError: there isn't exactly one argument.
         """
         if len(names) != 1:
             raise usage.UsageError(f"one {self.synopsis.split()[0]} is needed, not {len(names)}")
@@ -141,7 +144,7 @@ class Named(Command):
 
 class Attributed(Named):
     """
-    A command that sets attributes of a profile, an option for each.
+    A command that sets attributes of a profile; each attribute has an option.
     """
 
     optParameters: Sequence[Sequence[object]] = [
@@ -164,35 +167,36 @@ class Attributed(Named):
 
 def present(attributes: dict[str, str | None]) -> dict[str, str]:
     """
-    Those that aren't to be taken away.
+    Return the attributes that have a text, without those that are to be removed.
     """
     return {name: text for name, text in attributes.items() if text is not None}
 
 
 def summary(attributes: Any) -> str:
     """
-    Attributes in one line, as they would be given.
+    Return attributes in one line, written as on the command line.
     """
     return " ".join(f"--{name} {shown(text)}" for name, text in attributes.items())
 
 
 def shown(text: str) -> str:
     """
-    A text as a terminal may have it.
+    Return C{text} in a form that a terminal can show: escaped if it has control characters, or
+    spaces at an end.
     """
     return text if text.isprintable() and text == text.strip() else ascii(text)
 
 
 def moment(time: float) -> str:
     """
-    A time in words.
+    Return a time, in seconds since the epoch, as date and time in UTC.
     """
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
     """
-    Rows as lines, columns under each other.
+    Return rows as lines of text whose columns are aligned.
     """
     every = list(rows)
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]

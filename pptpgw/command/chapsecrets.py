@@ -1,5 +1,5 @@
 """
-C{pptpgw import}.
+The command C{pptpgw import}, which takes users from a chap-secrets file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ADDRESS = ATTRIBUTES["address"]
 
 class Import(Named):
     """
-    C{pptpgw import FILE}: the users of a file in the format of pppd's chap-secrets; C{-} is
+    C{pptpgw import FILE}: take the users of a file in the format of pppd's chap-secrets; C{-} is
     standard input.
     """
 
@@ -82,13 +82,14 @@ def _read(name: str) -> bytes:
 
 class _LeftOut(Exception):
     """
-    A user that isn't taken; the text says why.
+    A user that isn't imported; the text says why.
     """
 
 
 def _choose(secrets: Secrets, client: bytes, server: bytes) -> Secret:
     """
-    The line of C{client} that the gateway itself would take. Others like it are told of.
+    Return the line of C{client} that the gateway itself would use. A warning is printed if other
+    lines fit as well.
     """
     if client == WILDCARD:
         raise _LeftOut("a store has no user that stands for all others")

@@ -1,5 +1,5 @@
 """
-Checking the profile of an account against the gateway's configuration.
+The check of an account's profile against the gateway's configuration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pptpgw.sessions.profile import Profile
 
 def judge(configuration: Configuration, profile: Profile) -> None:
     """
-    Check that a gateway of this configuration could give a session what C{profile} names.
+    Check that a gateway with this configuration could give a session what C{profile} names.
 
     @raise ConfigurationError: an address is the gateway's own, or there is no such pool or filter.
     """
@@ -27,7 +27,7 @@ def judge(configuration: Configuration, profile: Profile) -> None:
                 f"address {address}: it is the gateway's own, by [ipv4] local or [listen] "
                 "addresses; choose another one"
             )
-    # The names of another allocator's pools aren't known here.
+    # Only the pools of our own allocator are known here.
     if profile.pool and ipv4.allocator == AddressPoolFactory.name:
         _known("pool", profile.pool, "[[ipv4.pools]]", ipv4.allPools([]))
     if profile.filter:

@@ -1,5 +1,5 @@
 """
-C{pptpgw lockouts}.
+The command C{pptpgw lockouts}, which lists who is locked out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pptpgw.store.interface import IStore
 
 class Lockouts(Command):
     """
-    C{pptpgw lockouts}.
+    C{pptpgw lockouts}: list the users and addresses that are locked out after failed attempts.
     """
 
     longdesc = (
@@ -23,7 +23,7 @@ class Lockouts(Command):
     @property
     def url(self) -> str:
         """
-        Where the store is that the gateway writes lockouts to.
+        The URL of the store that the gateway writes lockouts to.
         """
         return (self["store"] is None and self.configuration.audit.store) or super().url
 

@@ -1,5 +1,5 @@
 """
-The command line of C{pptpgw}, and what runs it.
+The command line of C{pptpgw}, and the function that runs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pptpgw.ports.terminal import endWithReader, onInterrupt
 
 
 def _ppp() -> usage.Options:
-    # The gateway, which the other commands needn't load.
+    # This module imports the gateway, which the other commands don't need.
     from pptpgw.command.ppp import PPP
 
     return PPP()
@@ -32,7 +32,7 @@ def _ppp() -> usage.Options:
 
 class PPTPGW(BaseOptions):
     """
-    The command line: a command a line.
+    The command line as a whole: its commands, one for each subcommand.
     """
 
     synopsis = "Usage: pptpgw"
@@ -53,7 +53,7 @@ class PPTPGW(BaseOptions):
 
 async def run(reactor: Any, argv: Sequence[str]) -> int:
     """
-    Do what the command line asks for; the exit status.
+    Run the command that C{argv} names, and return the exit status.
     """
     options: Any = PPTPGW()
     try:
@@ -74,7 +74,7 @@ async def run(reactor: Any, argv: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """
-    Do what the command line of this process asks for, and exit.
+    The entry point: run the command line of this process, and exit.
     """
     from twisted.internet import reactor as running
 
@@ -99,5 +99,5 @@ def main() -> NoReturn:
     endWithReader()
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(perform()))
     reactor.run()
-    # A signal decides the status, not the result that the command had afterwards.
+    # A signal decides the exit status, even if the command still ended with a result.
     sys.exit(statuses[0])

@@ -1,5 +1,6 @@
 """
-Where a new password comes from: never from the command line, which everybody can see.
+The sources of a new password. None of them is the command line, which every user of the machine can
+see.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _OCTETS = 12
 
 class Password(BaseOptions):
     """
-    The options that say where it comes from, and how it is kept.
+    The options that say where the new password comes from, and how it is stored.
     """
 
     optFlags: Sequence[Sequence[object]] = [
@@ -32,21 +33,21 @@ class Password(BaseOptions):
 
     def postOptions(self) -> None:
         """
-        One source at most.
+        Check that at most one source of the password is given.
         """
         if self["generate"] and self["stdin"]:
             raise usage.UsageError("--generate and --stdin: it can be only one of them")
 
     def password(self, name: str) -> bytes:
         """
-        Get the new password of C{name}, from the source that the command line names.
+        Get the new password of the user C{name}, from the source that the command line names.
 
         @raise ConfigurationError: there is none, it is empty, or two that were typed differ.
         @raise SystemExit: SIGINT or SIGTERM came instead.
         """
         if self["generate"]:
             return token_urlsafe(_OCTETS).encode()
-        # Reading blocks the reactor, whose own signal handlers would do nothing meanwhile.
+        # Reading blocks the reactor, so its own signal handlers would do nothing meanwhile.
         with onInterrupt(sys.exit):
             if self["stdin"]:
                 password = sys.stdin.buffer.readline().rstrip(b"\r\n")
@@ -58,7 +59,7 @@ class Password(BaseOptions):
 
     def announce(self, password: bytes) -> None:
         """
-        Show a password that was made here, once it is in force.
+        Print a generated password, once it is in force.
         """
         if self["generate"]:
             print(f"The password: {password.decode()}")
@@ -66,17 +67,20 @@ class Password(BaseOptions):
 
 def _typed(name: str) -> bytes:
     """
-    The password that is typed at the terminal, twice the same; it is not shown there.
+    Return the password that is typed twice at the terminal, which does not show it.
+
+    @raise ConfigurationError: nothing was typed, or the two differ.
     """
     try:
         with warnings.catch_warnings():
-            # Without a terminal getpass would read standard input, and warn that it is shown.
+            # Without a terminal getpass would read standard input with a warning that the password
+            # is shown; refuse that.
             warnings.simplefilter("error", GetPassWarning)
             password = getpass(f"Password of {name}: ")
             again = getpass("Again: ")
     except (EOFError, GetPassWarning) as error:
         if isinstance(error, EOFError):
-            # The prompt's line has no end yet.
+            # The cursor is still behind the prompt: end its line.
             print(file=sys.stderr)
         raise ConfigurationError(
             "no password was typed; nothing is changed. --stdin reads it from standard input, "

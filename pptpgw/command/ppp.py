@@ -51,13 +51,13 @@ from pptpgw.tunnels.hdlc.tunnel import factory as hdlc
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 """
-The networks that the other end may send from when we dial.
+The networks that the other end may send from when we dial: all.
 """
 
 INTERFACE = "pptp%d"
 """
-The TUN device, if the configuration doesn't name one: the kernel chooses the first number that is
-free, so that several lines can be served at a time.
+The name of the TUN device if the configuration doesn't name one. The kernel replaces C{%d} with the
+first free number, so that several lines can be served at a time.
 """
 
 
@@ -104,13 +104,13 @@ class PPP(tap.Options):
         """
         Parse the words of the command line.
 
-        @raise usage.UsageError: they are wrong.
+        @raise usage.UsageError: the words are wrong.
         """
         usage.Options.parseOptions(self, optionsFirst(self, options or ()))
 
     def parseArgs(self, *endpoints: str) -> None:
         """
-        Take the endpoint, if there is one.
+        Take the endpoint of the line, if one is given.
         """
         if len(endpoints) > 1:
             raise usage.UsageError(f"one endpoint at most, not {len(endpoints)}")
@@ -120,7 +120,7 @@ class PPP(tap.Options):
         """
         Read the configuration and the password.
 
-        @raise ConfigurationError: they can't be used.
+        @raise ConfigurationError: the configuration or the password can't be used.
         """
         if self["pty"] and self.endpoint:
             raise usage.UsageError("either --pty or an endpoint, not both")
@@ -154,10 +154,10 @@ class PPP(tap.Options):
 
     async def run(self, reactor: Any) -> int:
         """
-        Do it.
+        Run PPP on the line until the call ends or a signal comes.
 
         @return: the exit status.
-        @raise pptpgw.error.PPTPGWError: it can't be done; the text says why.
+        @raise pptpgw.error.PPTPGWError: the line can't be run; the text says why.
         """
         reactor = steady(reactor)
         if self["check-config"]:
@@ -175,7 +175,7 @@ class PPP(tap.Options):
             working.cancel()
 
         terminal = rawInput() if self._isStandard else nullcontext()
-        # Of the terminal, if that is closed.
+        # SIGHUP is sent when the terminal is closed.
         signals = Signals(reactor, {"SIGHUP": partial(interrupt, 128 + 1)})
         signals.start()
         try:
@@ -194,13 +194,13 @@ class PPP(tap.Options):
     @property
     def _isStandard(self) -> bool:
         """
-        Whether the line is standard input and output.
+        Return whether the line is standard input and output.
         """
         return not self.endpoint and not self["pty"]
 
     def _adapted(self, configuration: Configuration) -> Configuration:
         """
-        C{configuration} for this line alone.
+        Return C{configuration}, changed so that it serves this line alone.
         """
         endpoints = ("pty:",) if self["pty"] else (self.endpoint,) if self.endpoint else ()
         settings = replace(configuration.section(hdlc), endpoints=endpoints)
@@ -209,7 +209,7 @@ class PPP(tap.Options):
             network = replace(network, interface=INTERFACE)
         listen = replace(configuration.listen, tunnels=(hdlc.name,))
         if self["pty"] or self._isStandard:
-            # There is one at a time.
+            # A pseudoterminal, or standard input and output, carries one call at a time.
             listen = replace(listen, maxConnections=1)
         return replace(
             configuration,
@@ -220,7 +220,7 @@ class PPP(tap.Options):
 
     def _check(self, reactor: Any) -> int:
         """
-        Say whether the configuration can be used.
+        Report whether the configuration can be used, and return the exit status.
         """
         source, lacking = self["config"] or "the default configuration", []
         if not self["dial"]:
@@ -259,7 +259,7 @@ class PPP(tap.Options):
 
     async def _dial(self, reactor: Any) -> int:
         """
-        Call, and wait for the end of the call.
+        Call, and wait for the end of the call. Return the exit status.
         """
         configuration, link = self.configuration, self.configuration.link
         device = Device(reactor, configuration.network.interface, link.mru, Counters())
@@ -297,7 +297,7 @@ class PPP(tap.Options):
 
     def _linkSettings(self) -> LinkSettings:
         """
-        The settings of a link on which we call.
+        Return the settings of the link when we are the end that calls.
         """
         link, user = self.configuration.link, self["user"]
         identity = None
@@ -319,10 +319,11 @@ class PPP(tap.Options):
 
     async def _connected(self, reactor: Any, factory: HDLCClientFactory) -> IListeningPort | None:
         """
-        Connect the line.
+        Connect the line to the protocol that C{factory} makes.
 
-        @return: the port of a pseudoterminal, to be closed afterwards.
-        @raise CallError: it can't be connected.
+        @return: the listening port of a pseudoterminal, which must be closed afterwards; None for
+            other lines.
+        @raise CallError: the line can't be connected.
         """
         if self._isStandard:
             StandardIO(factory.buildProtocol(None), reactor=reactor)
@@ -345,7 +346,7 @@ class PPP(tap.Options):
 
     def _configure(self, device: Device, ipv4: IPCP) -> None:
         """
-        Give the device the address that we got, and a route to the other end.
+        Give the device the address that IPCP has negotiated, and a route to the other end.
         """
         device.kernel.addAddress(IPv4Interface(ipv4.localAddress))
         if ipv4.peerAddress is not None:
@@ -354,7 +355,7 @@ class PPP(tap.Options):
 
 class SessionCounter(SessionObserver):
     """
-    Counts the sessions.
+    An observer that counts the sessions that have started.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
 """
-C{pptpgw profile}.
+The command C{pptpgw profile}, which manages profiles that users share.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pptpgw.store.interface import IStore
 
 class AddProfile(Attributed):
     """
-    C{pptpgw profile add NAME}.
+    C{pptpgw profile add NAME}: make a profile.
     """
 
     creates = True
@@ -34,7 +34,7 @@ class AddProfile(Attributed):
 
 class SetProfile(Attributed):
     """
-    C{pptpgw profile set NAME}.
+    C{pptpgw profile set NAME}: change attributes of a profile.
     """
 
     async def perform(self, store: IStore) -> None:
@@ -47,7 +47,7 @@ class SetProfile(Attributed):
 
 class ListProfiles(Command):
     """
-    C{pptpgw profile list}.
+    C{pptpgw profile list}: list all profiles with their attributes.
     """
 
     async def perform(self, store: IStore) -> None:
@@ -67,7 +67,7 @@ class ListProfiles(Command):
 
 class RemoveProfile(Named):
     """
-    C{pptpgw profile remove NAME}.
+    C{pptpgw profile remove NAME}: remove a profile that no user shares.
     """
 
     async def perform(self, store: IStore) -> None:
@@ -80,7 +80,7 @@ class RemoveProfile(Named):
 
 class ProfileCommands(BaseOptions):
     """
-    C{pptpgw profile}.
+    C{pptpgw profile}: the group of commands on profiles.
     """
 
     subCommands = [

@@ -1,5 +1,5 @@
 """
-C{pptpgw usage}.
+The command C{pptpgw usage}, which shows the sessions of users and their sums.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _MOST = 100_000
 
 class UsageCommand(Command):
     """
-    C{pptpgw usage [USER]}.
+    C{pptpgw usage [USER]}: show the sums of each user's sessions, or with C{--sessions} the latest
+    sessions.
     """
 
     synopsis = "[USER] [options]"
@@ -36,7 +37,7 @@ class UsageCommand(Command):
 
     def parseArgs(self, *names: str) -> None:
         """
-        Take the name, if there is one.
+        Take the name of the user, if one is given.
         """
         if len(names) > 1:
             raise usage.UsageError(f"at most one USER, not {len(names)}")
@@ -45,7 +46,7 @@ class UsageCommand(Command):
     @property
     def url(self) -> str:
         """
-        Where the store is that the gateway writes sessions to.
+        The URL of the store that the gateway writes sessions to.
         """
         url: str | None = self["store"]
         if url is None and self.configuration.audit.store:
@@ -55,9 +56,9 @@ class UsageCommand(Command):
     @property
     def since(self) -> float:
         """
-        From when on sessions count, in seconds since the epoch.
+        The time from which sessions count, in seconds since the epoch.
 
-        @raise ConfigurationError: it is no time.
+        @raise ConfigurationError: C{--since} isn't a time.
         """
         text: str | None = self["since"]
         if text is None:
@@ -76,9 +77,9 @@ class UsageCommand(Command):
     @property
     def count(self) -> int:
         """
-        How many sessions to list; 0: sums instead.
+        The number of sessions to list; 0 to show sums instead.
 
-        @raise ConfigurationError: it is no number.
+        @raise ConfigurationError: C{--sessions} isn't a number.
         """
         text: str = self["sessions"] or "0"
         if not re.fullmatch("[0-9]{1,6}", text, re.ASCII) or int(text) > _MOST:

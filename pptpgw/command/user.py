@@ -1,5 +1,5 @@
 """
-C{pptpgw user}.
+The command C{pptpgw user}, which manages users.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pptpgw.store.record import Account
 
 class _Change(Attributed, Password):
     """
-    What making and changing a user have in common.
+    The options that C{user add} and C{user set} have in common: attributes, and a password.
     """
 
     optParameters: Sequence[Sequence[object]] = [
@@ -49,9 +49,9 @@ class _Change(Attributed, Password):
     @property
     def expires(self) -> float | None:
         """
-        When the password expires, in seconds since the epoch; None: never.
+        When the password expires, in seconds since the epoch; None for never.
 
-        @raise ConfigurationError: it is no time.
+        @raise ConfigurationError: C{--expires} isn't a time.
         """
         text = self["expires"] or "never"
         if text == "never":
@@ -68,7 +68,7 @@ class _Change(Attributed, Password):
 
 class AddUser(_Change):
     """
-    C{pptpgw user add NAME}.
+    C{pptpgw user add NAME}: make a user.
     """
 
     creates = True
@@ -95,7 +95,7 @@ class AddUser(_Change):
 
 class SetUser(_Change):
     """
-    C{pptpgw user set NAME}.
+    C{pptpgw user set NAME}: change a user, or the user's password.
     """
 
     optFlags: Sequence[Sequence[object]] = [["password", None, "Ask for another password."]]
@@ -136,7 +136,7 @@ class SetUser(_Change):
 
 class Disable(Named):
     """
-    C{pptpgw user disable NAME}.
+    C{pptpgw user disable NAME}: refuse the user from now on.
     """
 
     disabled = True
@@ -151,7 +151,7 @@ class Disable(Named):
 
 class Enable(Disable):
     """
-    C{pptpgw user enable NAME}.
+    C{pptpgw user enable NAME}: let a disabled user call again.
     """
 
     disabled = False
@@ -159,7 +159,7 @@ class Enable(Disable):
 
 class RemoveUser(Named):
     """
-    C{pptpgw user remove NAME}.
+    C{pptpgw user remove NAME}: remove a user.
     """
 
     async def perform(self, store: IStore) -> None:
@@ -172,7 +172,7 @@ class RemoveUser(Named):
 
 class ListUsers(Command):
     """
-    C{pptpgw user list}.
+    C{pptpgw user list}: list all users.
     """
 
     async def perform(self, store: IStore) -> None:
@@ -199,7 +199,7 @@ class ListUsers(Command):
 
 class Show(Named):
     """
-    C{pptpgw user show NAME}.
+    C{pptpgw user show NAME}: show all that is stored of one user.
     """
 
     async def perform(self, store: IStore) -> None:
@@ -211,7 +211,7 @@ class Show(Named):
 
 class UserCommands(BaseOptions):
     """
-    C{pptpgw user}.
+    C{pptpgw user}: the group of commands on users.
     """
 
     subCommands = [

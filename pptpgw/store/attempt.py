@@ -11,7 +11,8 @@ from pptpgw.store.record import Attempts
 
 MOST_SUBJECTS = 65536
 """
-How many subjects are kept at most, since strangers can name any number of users.
+The number of subjects that are kept. It is limited because anybody can send any number of user
+names.
 """
 
 _COLUMNS = "kind, subject, failures, last, until"
@@ -24,7 +25,7 @@ _KEEP = f"""
 
 def find(transaction: Transaction, kind: str, subject: str) -> Attempts | None:
     """
-    What is known of a subject.
+    Return the failed attempts of a subject; None if there were none.
     """
     row = transaction.row(
         f"SELECT {_COLUMNS} FROM attempts WHERE kind = ? AND subject = ?", kind, _clean(subject)
@@ -34,7 +35,7 @@ def find(transaction: Transaction, kind: str, subject: str) -> Attempts | None:
 
 def lockedOut(transaction: Transaction, now: float) -> list[Attempts]:
     """
-    Those who are locked out, by name.
+    Return the attempts of those who are locked out at C{now}, ordered by kind and subject.
     """
     rows = transaction.rows(
         f"SELECT {_COLUMNS} FROM attempts WHERE until > ? ORDER BY kind, subject", now
@@ -44,7 +45,7 @@ def lockedOut(transaction: Transaction, now: float) -> list[Attempts]:
 
 def keep(transaction: Transaction, attempts: Attempts) -> None:
     """
-    Put C{attempts} in the place of what was known; the oldest go where there are more
+    Replace what was stored of the subject. The oldest subjects are removed where there are more
     than L{MOST_SUBJECTS}.
     """
     kind, subject, *others = astuple(attempts)
@@ -61,7 +62,7 @@ def keep(transaction: Transaction, attempts: Attempts) -> None:
 
 def forget(transaction: Transaction, kind: str, subject: str) -> None:
     """
-    Let the subject begin anew.
+    Remove the failed attempts of a subject.
     """
     transaction.execute(
         "DELETE FROM attempts WHERE kind = ? AND subject = ?", kind, _clean(subject)
@@ -70,6 +71,7 @@ def forget(transaction: Transaction, kind: str, subject: str) -> None:
 
 def _clean(subject: str) -> str:
     """
-    A name from the network, as a database takes it.
+    Return a name from the network in a form that the database can store: without NUL, and of at
+    most 255 characters.
     """
     return subject.replace("\0", "\ufffd")[:255]

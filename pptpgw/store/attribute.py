@@ -1,8 +1,9 @@
 """
 The attributes of a profile as text: one table for the command line, the database and listings.
 
-An attribute that isn't there leaves the decision to the configuration; of a user's, to the profile
-that it shares. L{DEFAULT} as its text hands it to the configuration whatever the profile says.
+What a user's own attributes don't say, the profile says that the user shares; what neither says,
+the configuration decides. An attribute whose text is L{DEFAULT} leaves the decision to the
+configuration, whatever the shared profile says.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from pptpgw.sessions.profile import Profile
 
 DEFAULT = "*"
 """
-What the configuration says.
+The text of an attribute that is left to the configuration.
 """
 
 NONE = "-"
 """
-An empty list: no address at all.
+The text of an empty list, such as "no address at all".
 """
 
 _YEAR = 366 * 86400
@@ -49,14 +50,15 @@ _MOST = (1 << 63) - 1
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """
-    An attribute.
+    The description of one attribute.
 
-    @ivar option: what it is called on the command line and in the database.
-    @ivar field: what it is called in L{Profile}.
-    @ivar words: what it is, in a few words.
-    @ivar allowed: what its text may be.
-    @ivar read: makes a value of a text; raises ValueError or TypeError.
-    @ivar write: makes a text of a value, which L{read} takes.
+    @ivar option: its name on the command line and in the database.
+    @ivar field: its name in L{Profile}.
+    @ivar words: its help on the command line.
+    @ivar allowed: the description of the texts that are allowed.
+    @ivar read: converts a text to a value; raises ValueError or TypeError if the text isn't
+        allowed.
+    @ivar write: converts a value to a text that C{read} takes.
     """
 
     option: str
@@ -69,7 +71,7 @@ class Attribute:
 
 def _one(option: str, field: str, words: str, kind: ValueKind) -> Attribute:
     """
-    A text.
+    Return an attribute with one value of this kind.
     """
     return Attribute(option, field, words, kind.allowed, kind.convert, str)
 
@@ -85,7 +87,7 @@ def _several(
     option: str, field: str, words: str, kind: ValueKind, member: Callable[[str], Any] = str
 ) -> Attribute:
     """
-    A list, parted by commas.
+    Return an attribute with a list of values, separated by commas.
     """
 
     def read(text: str) -> Any:
@@ -190,15 +192,15 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     )
 }
 """
-All of them, by the names of their options.
+Every attribute, by the name of its option.
 """
 
 
 def check(option: str, text: str) -> str:
     """
-    C{text} as it is kept.
+    Return C{text} in the form in which it is stored.
 
-    @raise ConfigurationError: it isn't allowed; the text says what is.
+    @raise ConfigurationError: the text isn't allowed; the message says what is.
     """
     attribute = ATTRIBUTES[option]
     if text == DEFAULT:
@@ -214,16 +216,16 @@ def check(option: str, text: str) -> str:
 
 def encode(attributes: Mapping[str, str]) -> str:
     """
-    Attributes as the database has them.
+    Return the text that the database stores for C{attributes}.
     """
     return json.dumps(dict(sorted(attributes.items())), ensure_ascii=False)
 
 
 def decode(text: str) -> dict[str, str]:
     """
-    Attributes out of the database.
+    Return the attributes that the database has stored as C{text}.
 
-    @raise ConfigurationError: somebody else has been there.
+    @raise ConfigurationError: another program has changed them to something else.
     """
     try:
         attributes = json.loads(text)
@@ -236,9 +238,9 @@ def decode(text: str) -> dict[str, str]:
 
 def profileOf(name: str, attributes: Mapping[str, str]) -> Profile:
     """
-    The profile of the user C{name} whose attributes are these.
+    Return the profile of the user C{name}, made of texts by the names of their options.
 
-    @raise ConfigurationError: one is unknown, or isn't allowed.
+    @raise ConfigurationError: an attribute is unknown, or its text isn't allowed.
     """
     values = {}
     for option, text in attributes.items():

@@ -1,16 +1,16 @@
 """
 A SQL database: SQLite in a file, or PostgreSQL.
 
-    - Statements are the same for both: placeholders are question marks, changed where the database
-      writes them otherwise.  What differs else is in L{pptpgw.store.sqlite} and
-      L{pptpgw.store.postgresql}.
-    - Every query runs in a thread of a pool (L{twisted.enterprise.adbapi}), as one transaction, and
-      has a deadline. A query whose deadline passes while it waits for a thread, or that is
-      cancelled then, is never begun.
-    - A transaction that writes takes SQLite's one write lock first, so that what it reads stays
-      true.
-    - When the server has closed a connection, a new one is made, and the query is begun again
-      unless it had come to its commit.
+ - Both get the same statements, with question marks as placeholders, which are replaced where the
+   driver uses others. All other differences are in L{pptpgw.store.sqlite} and
+   L{pptpgw.store.postgresql}.
+ - Every query runs in a thread of a pool (L{twisted.enterprise.adbapi}) as one transaction, and has
+   a deadline. A query that is still waiting for a thread when its deadline passes, or when it is
+   cancelled, is never begun.
+ - A transaction that writes takes SQLite's one write lock first, so that nothing it has read
+   changes before it commits.
+ - When the server has closed a connection, a new one is made and the query is begun again, unless
+   its commit had already been sent.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _log = Logger()
 
 DEADLINE_SECONDS = 8.0
 """
-How long a query may take, its wait for a thread and for locks included.
+The time that a query may take, including its wait for a thread and for locks.
 """
 
 LOCK_SECONDS = 4.0
 """
-How long it waits for locks, and for a connection.
+The time that a query waits for locks, and for a connection.
 """
 
 CLOSE_SECONDS = 6.0
 """
-Seconds that closing waits for queries that run: longer than they may wait for a server or for
+The time that closing waits for running queries: longer than a query may wait for a server or for
 locks.
 """
 
 MOST_QUERIES = 4096
 """
-How many may wait; more fail at once.
+The number of queries that may wait; more fail at once.
 """
 
 THREADS = 4
@@ -61,7 +61,7 @@ THREADS = 4
 
 class Transaction:
     """
-    What a query works with, in its thread.
+    The database as a query sees it, in the thread of the query.
     """
 
     def __init__(self, cursor: Any, placeholder: str) -> None:
@@ -70,7 +70,7 @@ class Transaction:
 
     def execute(self, statement: str, *parameters: object) -> int:
         """
-        Run a statement; how many rows it changed.
+        Run a statement, and return how many rows it changed.
         """
         self._cursor.execute(statement.replace("?", self._placeholder), parameters)
         changed: int = self._cursor.rowcount
@@ -78,7 +78,7 @@ class Transaction:
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """
-        The rows that a statement gives.
+        Run a statement, and return the rows of its result.
         """
         self.execute(statement, *parameters)
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
@@ -86,7 +86,7 @@ class Transaction:
 
     def row(self, statement: str, *parameters: object) -> tuple[Any, ...] | None:
         """
-        The first of them.
+        Run a statement, and return the first row of its result; None if there is none.
         """
         rows = self.rows(statement, *parameters)
         return rows[0] if rows else None
@@ -97,12 +97,12 @@ Work = Callable[[Transaction], T]
 
 class _Connection(adbapi.Connection):
     """
-    A connection that is forgotten where it can't be used any more.
+    A connection that leaves the pool once it can't be used any more.
     """
 
     def rollback(self) -> None:
         """
-        Undo what wasn't committed.
+        Undo what wasn't committed, and remove the connection from the pool if it is lost.
         """
         connection: Any = self._connection
         try:
@@ -116,7 +116,7 @@ class _Connection(adbapi.Connection):
 
 class _Threads(adbapi.ConnectionPool):
     """
-    The threads, each with its connection.
+    The pool of threads, each with a connection of its own.
     """
 
     connectionFactory = _Connection
@@ -125,15 +125,16 @@ class _Threads(adbapi.ConnectionPool):
     def __init__(self, *arguments: object, **named: object) -> None:
         base: Any = super()
         base.__init__(*arguments, **named)
-        # Daemon threads, so that one that hangs (with a file on a server) doesn't keep the process.
+        # Daemon threads, so that one that hangs (with a file on a network server) doesn't keep the
+        # process from ending.
         threads: Any = self.threadpool
         threads.threadFactory = partial(Thread, daemon=True)
 
     def connect(self) -> Any:
         """
-        The connection of this thread, made if there is none.
+        Return the connection of this thread, and make it if there is none.
 
-        @raise StoreError: it can't be made, or the pool is closed.
+        @raise StoreError: the connection can't be made, or the pool is closed.
         """
         base: Any = super()
         if self._isClosing and base.threadID() not in self.connections:
@@ -146,7 +147,7 @@ class _Threads(adbapi.ConnectionPool):
 
     def finalClose(self) -> None:
         """
-        Wait until the threads have ended, after the queries that run, for L{CLOSE_SECONDS} at most.
+        Wait for the running queries and the end of the threads, for at most L{CLOSE_SECONDS}.
         """
         self._isClosing = True
         base: Any = super()
@@ -159,29 +160,30 @@ class _Threads(adbapi.ConnectionPool):
             )
 
 
-# adbapi has no types.
+# adbapi has no type annotations.
 _makePool: Any = _Threads
 
 
 class _BeforeCommit(Exception):
     """
-    The database failed, and nothing has come of the transaction.
+    The database failed before the commit, so the transaction has changed nothing.
     """
 
 
 class Database:
     """
-    One database.
+    A database, with the threads in which its queries run.
 
-    @ivar url: where it is, fit for a log.
+    @ivar url: the database's URL, which has no password in it and may be logged.
     """
 
     def __init__(
         self, reactor: Any, url: str, create: bool = False, deadline: float = DEADLINE_SECONDS
     ) -> None:
         """
-        @param url: C{sqlite:PATH}, or C{postgresql://...} as libpq has it.
-        @param create: whether to make an SQLite file that isn't there.
+        @param url: C{sqlite:PATH}, or C{postgresql://...} as libpq defines it.
+        @param create: whether to make an SQLite file if there is none.
+        @param deadline: the seconds that a query may take.
         @raise pptpgw.error.PPTPGWError: see L{locate}.
         """
         self.url = url
@@ -196,37 +198,38 @@ class Database:
 
     def read(self, work: Work[T]) -> Deferred[T]:
         """
-        Run C{work}, which changes nothing, in a transaction; what it returns.
+        Run C{work}, which changes nothing, in a transaction.
 
-        @return: fails with L{StoreError}, or what C{work} raises.
+        @return: fires with the result of C{work}; fails with L{StoreError}, or with the exception
+            that C{work} raised.
         """
         return self._run(work, ())
 
     def write(self, work: Work[T]) -> Deferred[T]:
         """
-        Run C{work} in a transaction; what it raises undoes everything.
+        Run C{work} in a transaction. If it raises an exception, all its changes are undone.
 
-        @return: as that of L{read}.
+        @return: as in L{read}.
         """
         return self._run(work, (self._driver.BEGIN,))
 
     def alone(self, work: Work[T]) -> Deferred[T]:
         """
-        Run C{work} as L{write} does, while no other program is let in here.
+        Run C{work} as L{write} does, while no other program can run C{alone} on this database.
         """
         return self._run(work, (self._driver.BEGIN, self._driver.ALONE))
 
     def hasTable(self, transaction: Transaction, name: str) -> bool:
         """
-        Whether there is a table of this name.
+        Return whether the database has a table of this name.
         """
         found = transaction.row(self._driver.EXISTS, name)
         return found is not None and found[0] > 0
 
     def close(self) -> None:
         """
-        Let the queries that run finish, and close the connections. Calling this again does nothing,
-        nor does it after the reactor has closed the pool as it stopped.
+        Let the running queries finish, and close the connections. It does nothing when called
+        again, or after the reactor has closed the pool on its own end.
         """
         if not self._closed:
             self._closed = True
@@ -278,7 +281,7 @@ class Database:
             return result
 
         self._waiting += 1
-        # As many attempts as there may be connections that were lost together, and one.
+        # A lost server takes the connection of every thread with it: try once more than there are.
         answer = attempt(THREADS)
         answer.addTimeout(self._deadline, self._reactor, lambda failure, _: failure)
         return answer.addBoth(over)
@@ -286,16 +289,17 @@ class Database:
 
 def locate(url: str, create: bool = False) -> tuple[str, tuple[object, ...]]:
     """
-    The name of the module that reaches the database at C{url}, and what it is told.
+    Return the name of the driver module for the database at C{url}, and the arguments of the
+    driver's connections.
 
     @param create: whether an SQLite file may be missing.
-    @raise ConfigurationError: it is of another form, or holds a password, or its driver isn't
+    @raise ConfigurationError: the URL has another form or contains a password, or the driver isn't
         installed.
     @raise StoreError: the SQLite file can't be used.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite" and rest:
-        # A daemon's folder is another one.
+        # Make the path absolute, as a daemon changes its working directory.
         path = Path(rest).absolute()
         if not create or path.exists():
             sqlite.check(path)

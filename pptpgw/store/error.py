@@ -1,5 +1,5 @@
 """
-What can go wrong with the store.
+The exceptions that the store raises.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from pptpgw.error import PPTPGWError
 
 class StoreError(PPTPGWError):
     """
-    The database can't answer, or not in time; the text says why, and has no secret in it.
+    The database can't answer, or can't in time; the text says why, and contains no secret.
     """
 
 
 class Taken(StoreError):
     """
-    There is one of this name already.
+    A user or profile can't be made because there is one of this name.
     """
 
 
 class Unknown(StoreError):
     """
-    There is none of this name.
+    There is no user or profile of this name.
     """
 
 
 class InUse(StoreError):
     """
-    It can't be removed while others need it.
+    A profile can't be removed because users share it.
     """

@@ -1,5 +1,5 @@
 """
-What the rest of the gateway asks of a store.
+The interfaces of the account store.
 """
 
 from __future__ import annotations
@@ -14,36 +14,39 @@ from pptpgw.store.record import Account, Attempts, SessionRecord, SharedProfile,
 
 class IStore(Interface):
     """
-    A store, L{pptpgw.store.store.Store}.
+    An account store, such as L{pptpgw.store.store.Store}.
 
-    Every method but L{close} gives a L{Deferred}, which fires within the store's deadline; each
-    fails with L{pptpgw.store.error.StoreError} where the database can't answer, or not in time.
-    What wasn't answered in time may have been done all the same. The first one opens the database.
+    Every method but L{close} returns a L{Deferred} that fires within the store's deadline; it fails
+    with L{pptpgw.store.error.StoreError} if the database can't answer, or can't in time. A change
+    that failed because of the time may have been made all the same. The first method that is called
+    opens the database.
     """
 
     vault = Attribute("What seals passwords, a L{pptpgw.store.vault.Vault}.")
 
     def open() -> Deferred[None]:
         """
-        Connect, and bring the tables to the form of this version. Calling this again does nothing.
+        Connect, and convert the tables to the form of this version. Calling this again does
+        nothing.
         """
 
     def close() -> None:
         """
-        Let the queries that run come to their end, and forget the connections; the reactor's end
-        does it too.
+        Let the running queries finish, and close the connections. The end of the reactor does the
+        same.
         """
 
     # Users
 
     def account(name: str) -> Deferred[Account | None]:
         """
-        The user of this name; None: there is none. A name that nobody could have is like that too.
+        Find the user C{name}; fires with None if there is none. A name that no user can have is
+        treated like an unknown one.
         """
 
     def accounts() -> Deferred[list[Account]]:
         """
-        All of them, by name.
+        Get all users, ordered by name.
         """
 
     def addAccount(
@@ -56,8 +59,9 @@ class IStore(Interface):
         expires: float | None = None,
     ) -> Deferred[None]:
         """
-        Make a user; the arguments are as in L{changeAccount}. Fails with
-        L{pptpgw.store.error.Taken}, or L{pptpgw.store.error.Unknown} for C{shared}.
+        Make a user; the arguments are as in L{changeAccount} and L{changePassword}. Fails with
+        L{pptpgw.store.error.Taken} if there is a user of this name, and with
+        L{pptpgw.store.error.Unknown} if there is no profile C{shared}.
         """
 
     def changeAccount(
@@ -68,131 +72,143 @@ class IStore(Interface):
         attributes: Mapping[str, str | None] = {},
     ) -> Deferred[None]:
         """
-        Change what isn't None, fails with L{pptpgw.store.error.Unknown}.
+        Change a user; arguments that are None change nothing. Fails with
+        L{pptpgw.store.error.Unknown}.
 
-        @param shared: the name of a profile to share; empty: none.
+        @param disabled: whether the user is refused.
+        @param shared: the name of a profile to share; empty for none.
         @param attributes: checked texts (L{pptpgw.store.attribute.check}) by the names of their
-            options; None takes one away. Others remain.
+            options; None removes an attribute. Attributes that aren't named remain.
         """
 
     def changePassword(
         name: str, password: bytes, *, recoverable: bool = False, expires: float | None = None
     ) -> Deferred[None]:
         """
-        Another password.
+        Set the password of a user. Fails with L{pptpgw.store.error.Unknown}.
 
-        @param recoverable: whether the password itself is kept too, sealed.
-        @param expires: when it expires; None: never.
+        @param recoverable: whether to store the password itself too, encrypted.
+        @param expires: when the password expires, in seconds since the epoch; None for never.
         """
 
     def setPassword(name: str, ntHash: bytes, expires: float | None = None) -> Deferred[None]:
         """
-        Another password, of which only the NT hash is known: what MS-CHAPv2's Change-Password
-        (RFC 2759 section 7) ends with. A recoverable one is forgotten.
+        Set the password of a user when only its NT hash is known, as after a Change-Password of
+        MS-CHAPv2 (RFC 2759 section 7). A recoverable password is removed. Fails with
+        L{pptpgw.store.error.Unknown}.
         """
 
     def setExpiry(name: str, expires: float | None) -> Deferred[None]:
         """
-        Let the password expire at that time; None: never.
+        Set when the password expires, in seconds since the epoch; None for never. Fails with
+        L{pptpgw.store.error.Unknown}.
         """
 
     def removeAccount(name: str) -> Deferred[None]:
         """
-        Remove a user; what its sessions came to stays. Fails with L{pptpgw.store.error.Unknown}.
+        Remove a user. The records and the usage of the user's sessions remain. Fails with
+        L{pptpgw.store.error.Unknown}.
         """
 
     # Profiles that users share
 
     def profiles() -> Deferred[list[SharedProfile]]:
         """
-        All of them, by name.
+        Get all profiles, ordered by name.
         """
 
     def addProfile(name: str, attributes: Mapping[str, str]) -> Deferred[None]:
         """
-        Make one; fails with L{pptpgw.store.error.Taken}.
+        Make a profile. Fails with L{pptpgw.store.error.Taken}.
         """
 
     def changeProfile(name: str, attributes: Mapping[str, str | None]) -> Deferred[None]:
         """
-        Change one, as L{changeAccount} does; fails with L{pptpgw.store.error.Unknown}.
+        Change a profile; C{attributes} are as in L{changeAccount}. Fails with
+        L{pptpgw.store.error.Unknown}.
         """
 
     def removeProfile(name: str) -> Deferred[None]:
         """
-        Remove one; fails with L{pptpgw.store.error.Unknown}, or L{pptpgw.store.error.InUse} while
-        somebody shares it.
+        Remove a profile. Fails with L{pptpgw.store.error.Unknown}, or with
+        L{pptpgw.store.error.InUse} while users share it.
         """
 
-    # Attempts
+    # Failed attempts to log in
 
     def attempts(kind: str, subject: str) -> Deferred[Attempts | None]:
         """
-        What is known of a subject.
+        Get the failed attempts of a subject; fires with None if there were none.
         """
 
     def lockedOut(now: float) -> Deferred[list[Attempts]]:
         """
-        Those whose C{until} is later than C{now}.
+        Get the attempts of the subjects that are locked out, those whose C{until} is later than
+        C{now}.
         """
 
     def keepAttempts(attempts: Attempts) -> Deferred[None]:
         """
-        Put it in the place of what was known. Where there are too many the oldest go.
+        Replace what is stored of the subject. The oldest subjects are removed where there are too
+        many.
         """
 
     def forgetAttempts(kind: str, subject: str) -> Deferred[None]:
         """
-        Forget the failures of the subject, if there are any.
+        Remove the failed attempts of a subject, if there are any.
         """
 
     # Sessions
 
     def sessionStarted(record: SessionRecord) -> Deferred[None]:
         """
-        A session began.
+        Store the record of a session that began.
         """
 
     def sessionChanged(record: SessionRecord) -> Deferred[None]:
         """
-        A session goes on; its record is another one.
+        Replace the record of a session that goes on.
         """
 
     def sessionEnded(record: SessionRecord) -> Deferred[None]:
         """
-        A session is over (C{ended} isn't None): it is added to its user's usage, once.
+        Store the last record of a session, whose C{ended} isn't None. The session is added to its
+        user's usage, once.
         """
 
     def endSessions(gateway: str, cause: str, code: int) -> Deferred[Sequence[SessionRecord]]:
         """
-        End every open session of C{gateway} as of its last record. A gateway calls this at its
-        start, for sessions that an earlier run left open.
+        End every open session of C{gateway} as of its last record. A gateway calls this when it
+        starts, for sessions that an earlier run left open.
 
-        @return: the records of these sessions, after they were ended.
+        @param cause: the cause of the end, in words.
+        @param code: the L{pptpgw.sessions.cause.Termination}.
+        @return: fires with the records of these sessions, after they were ended.
         """
 
     def sessions(user: str | None = None, limit: int = 100) -> Deferred[Sequence[SessionRecord]]:
         """
-        The latest sessions, of one user or of all, the latest first.
+        Get the records of the latest sessions, of one user or of all, the latest first.
         """
 
     def forgetSessions(before: float) -> Deferred[int]:
         """
-        Remove the records of sessions that ended before then; usage stays. How many there were.
+        Remove the records of sessions that ended before C{before}, in seconds since the epoch; the
+        usage remains. Fires with the number of records.
         """
 
     def usage(user: str | None = None, since: float = 0.0) -> Deferred[list[Usage]]:
         """
-        What sessions come to, by user: of one user or of everybody who has any.
+        Get the sums of the sessions of each user, or of one user.
 
-        @param since: only sessions that ended since, or go on; it counts from the beginning of its
-            day, in UTC.
+        @param since: only count sessions that ended after this time, or go on; it is extended to
+            the beginning of its day, in UTC.
         """
 
 
 class IStoreOwner(Interface):
     """
-    A credentials checker whose accounts are in a store.
+    A credentials checker that keeps its accounts in a store.
     """
 
     store = Attribute("The L{IStore}, once the checker is configured.")

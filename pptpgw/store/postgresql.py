@@ -1,8 +1,8 @@
 """
-PostgreSQL by psycopg, as a DB-API module whose connections don't wait for ever.
+PostgreSQL through psycopg, as a DB-API module whose connections don't wait forever.
 
-The server is told how long a statement may take. A server that hangs doesn't obey that: a
-connection whose server is silent for L{SPARE_SECONDS} longer is closed, so that its thread is free.
+The server is told how long a statement may take. A server that hangs doesn't obey that, so a
+connection is closed if its server is silent for L{SPARE_SECONDS} longer; its thread is then free.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ Error = psycopg.Error
 
 PLACEHOLDER = "%s"
 BEGIN: str | None = None
-# Any number that nothing else in the database locks.
+# An arbitrary number that nothing else in the database locks.
 ALONE: str | None = "SELECT pg_advisory_xact_lock(1886417008)"
-# to_regclass could remember from before it had the lock that there was none.
+# to_regclass isn't used: it could remember that the table was missing before this transaction had
+# the lock.
 EXISTS = "SELECT COUNT(*) FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)"
 
 _SERVER_ENDS = "57P"
 """
-The SQLSTATEs of a server that ends the connection.
+The beginning of the SQLSTATEs with which a server ends a connection.
 """
 
 
@@ -40,13 +41,13 @@ Seconds to wait for the server beyond the time that a statement may take.
 
 class NoAnswer(psycopg.OperationalError):
     """
-    The server hangs.
+    The server hangs, and the connection to it was closed.
     """
 
 
 class PostgreSQLConnection(psycopg.Connection[tuple[object, ...]]):
     """
-    A connection that doesn't wait for ever.
+    A connection that doesn't wait forever.
 
     @ivar patience: seconds that the server may be silent; None for any time.
     """
@@ -55,8 +56,7 @@ class PostgreSQLConnection(psycopg.Connection[tuple[object, ...]]):
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """
-        See psycopg: run the generator C{gen}, which yields what it waits for on the socket, to its
-        end.
+        See psycopg: run the generator C{gen} to its end, waiting on the socket for what it yields.
 
         @raise NoAnswer: the server was silent for too long; the connection is closed.
         """
@@ -77,9 +77,9 @@ class PostgreSQLConnection(psycopg.Connection[tuple[object, ...]]):
 
 def check(url: str) -> None:
     """
-    Whether C{url} can be shown to anybody.
+    Check that C{url} may be logged.
 
-    @raise ConfigurationError: there is a password in it.
+    @raise ConfigurationError: it contains a password.
     """
     parts = urlsplit(url)
     if parts.password is not None or "password" in parse_qs(parts.query):
@@ -114,14 +114,16 @@ def connect(url: str, seconds: float) -> PostgreSQLConnection:
 
 def isCurrent(connection: PostgreSQLConnection) -> bool:
     """
-    Whether C{connection} still leads to its database. It always does, as it fails otherwise.
+    Return whether C{connection} still leads to its database. Always True: a connection that doesn't
+    fails in its next query.
     """
     return True
 
 
 def isLost(error: BaseException) -> bool:
     """
-    Whether the server closed the connection, so that another one may be of use.
+    Return whether C{error} says that the server closed the connection, so that a new connection may
+    succeed.
     """
     if isinstance(error, NoAnswer) or not isinstance(error, psycopg.OperationalError):
         return False

@@ -1,7 +1,7 @@
 """
-What the store keeps: one value for each kind of row.
+The rows of the store as values, one class for each kind.
 
-Times are seconds since the epoch (of 1970, in UTC), floats.
+Times are floats, in seconds since the epoch (1970, in UTC).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ class Account:
     """
     A user.
 
-    @ivar name: the user's name; what isn't ASCII in UTF-8, what isn't UTF-8 as C{\\xNN}.
+    @ivar name: the user's name as text: octets that aren't UTF-8 stand as C{\\xNN}.
     @ivar ntHash: the NT hash of the password, 16 octets (RFC 2759 section 8.3).
-    @ivar sealed: the password itself as L{pptpgw.store.vault.Vault} sealed it; empty where only the
-        hash is kept.
-    @ivar disabled: whether it may not call.
-    @ivar shared: the name of the profile that it shares; empty: none.
-    @ivar own: its own attributes as the database has them, see L{pptpgw.store.attribute}.
-    @ivar inherited: those of the profile that it shares.
-    @ivar created: when it was made.
-    @ivar passwordChanged: when its password was set.
-    @ivar expires: when its password expires; None: never.
+    @ivar sealed: the password itself, encrypted by L{pptpgw.store.vault.Vault}; empty if only the
+        hash is stored.
+    @ivar disabled: whether the user is refused.
+    @ivar shared: the name of the profile that the user shares; empty for none.
+    @ivar own: the user's own attributes as the database stores them, see L{pptpgw.store.attribute}.
+    @ivar inherited: those of the shared profile.
+    @ivar created: when the user was made.
+    @ivar passwordChanged: when the password was set.
+    @ivar expires: when the password expires; None for never.
     """
 
     name: str
@@ -44,21 +44,22 @@ class Account:
 
     def expired(self, now: float) -> bool:
         """
-        Whether its password is one that must be changed (MS-CHAP's error 648).
+        Return whether the password has expired at C{now} and must be changed (error 648 of
+        MS-CHAP).
         """
         return self.expires is not None and self.expires <= now
 
     @property
     def attributes(self) -> Mapping[str, str]:
         """
-        Its own attributes, as text by the names of their options.
+        The user's own attributes, as text by the names of their options.
         """
         return decode(self.own)
 
     @property
     def profile(self) -> Profile:
         """
-        What it allows: what it inherits, and its own over that.
+        The profile of the user: the attributes of the shared profile, replaced by the user's own.
         """
         return profileOf(self.name, decode(self.inherited) | decode(self.own))
 
@@ -80,20 +81,22 @@ class SharedProfile:
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
     """
-    A session, as far as it has come: each call of the store's is given the whole of it, so that the
-    order in which calls reach the database doesn't matter.
+    A session, as far as it has come. Each method of the store is given the whole record, so that
+    the order in which the calls reach the database doesn't matter.
 
     @ivar identifier: L{pptpgw.sessions.session.Session.identifier}.
     @ivar user: the user's name.
-    @ivar gateway: which gateway it is of, where several share a store.
+    @ivar gateway: the name of the gateway, as several may share a store.
     @ivar caller: the address that the call came from.
-    @ivar started: when it began.
-    @ivar changed: of when this record is; never less than that of a record before.
-    @ivar authentication: the method that proved it; C{encryption} what is encrypted, in words.
-    @ivar addresses: what the user has, as text: addresses, prefixes.
-    @ivar octetsReceived: from the user; C{octetsSent} to it; packets likewise.
-    @ivar ended: when it ended; None: it goes on.
-    @ivar cause: why it ended, in words, and C{code}, its L{pptpgw.sessions.cause.Termination}.
+    @ivar started: when the session began.
+    @ivar changed: when this record was made; never earlier than the record before it.
+    @ivar authentication: the method by which the user was authenticated; C{encryption} describes
+        the encryption.
+    @ivar addresses: the user's addresses and prefixes, as text.
+    @ivar octetsReceived: octets from the user; C{octetsSent} to the user; packets likewise.
+    @ivar ended: when the session ended; None while it goes on.
+    @ivar cause: why the session ended, in words; C{code} is its
+        L{pptpgw.sessions.cause.Termination}.
     """
 
     identifier: str
@@ -117,9 +120,9 @@ class SessionRecord:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
-    What a user's sessions come to: those that ended, and those that go on as last recorded.
+    The sum of a user's sessions: those that ended, and those that go on as of their last record.
 
-    @ivar seconds: how long they lasted, together.
+    @ivar seconds: their durations, added.
     """
 
     user: str
@@ -132,13 +135,13 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Attempts:
     """
-    Failed attempts to log in, of one subject.
+    The failed attempts to log in of one subject.
 
-    @ivar kind: what the subject is: C{"user"} or C{"source"}, for two.
-    @ivar subject: a user's name, an address.
-    @ivar failures: how many, in a row.
-    @ivar last: when the last one was.
-    @ivar until: until when it is locked out; 0: it isn't.
+    @ivar kind: what the subject is: C{"user"} or C{"source"}.
+    @ivar subject: the name of the user, or the address that calls came from.
+    @ivar failures: the number of failures in a row.
+    @ivar last: when the last failure was.
+    @ivar until: when the lockout ends; 0 if the subject isn't locked out.
     """
 
     kind: str

@@ -1,8 +1,8 @@
 """
-The tables, and the way to them from those of every version before.
+The tables of the database, and the steps that convert those of earlier versions.
 
-A database has the number of its version. A change of the tables is one more step at the end of
-L{STEPS}; a step that was released is never altered. Times are seconds since the epoch.
+A database has a version number. A change of the tables is another step at the end of L{STEPS}; a
+step that was released is never altered. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -84,15 +84,16 @@ STEPS: Sequence[Sequence[str]] = (
     ),
 )
 """
-The statements of each step: the first one's make version 1 of nothing.
+The statements of each step. Those of the first step make the tables of version 1 in an empty
+database.
 """
 
 
 def upgrade(database: Database, steps: Sequence[Sequence[str]] = STEPS) -> Deferred[None]:
     """
-    Bring the tables to the form of this version.
+    Convert the tables to the form of this version.
 
-    @return: fails with L{StoreError} where they are of a later one.
+    @return: fails with L{StoreError} if the tables are those of a later version.
     """
 
     def version(transaction: Transaction) -> int:
@@ -120,5 +121,5 @@ def upgrade(database: Database, steps: Sequence[Sequence[str]] = STEPS) -> Defer
     def compare(found: int) -> Deferred[None] | None:
         return database.alone(climb) if found < len(steps) else None
 
-    # Most of the time there is nothing to do, which needs no lock and no right to make tables.
+    # Usually the tables are up to date. Finding that out needs no lock and no right to make tables.
     return database.read(version).addCallback(compare)

@@ -1,9 +1,9 @@
 """
-The tables of sessions, and of what they come to.
+The tables of sessions and of their usage.
 
-A record says everything, so it doesn't matter in which order records of a session arrive: an older
-one changes nothing, and nothing changes what has ended. The usage of a session is added at its
-first end, to the day of it.
+A record describes the whole session, so the order in which the records of a session arrive doesn't
+matter: a record older than the stored one changes nothing, and neither does any record after the
+session has ended. The usage of a session is added to the day of its end, once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _ADDRESSES = 8
 
 def put(transaction: Transaction, record: SessionRecord) -> None:
     """
-    Keep what C{record} says, if it is news.
+    Store C{record}, unless a later one is stored. If it is the first one to end its session, add
+    the session to its user's usage.
     """
     values = list(astuple(record))
     values[_ADDRESSES] = ",".join(record.addresses)
@@ -73,7 +74,7 @@ def end(transaction: Transaction, gateway: str, cause: str, code: int) -> list[S
 
 def latest(transaction: Transaction, user: str | None, limit: int) -> list[SessionRecord]:
     """
-    The latest sessions, the latest first.
+    Return the records of the latest sessions, of one user or of all, the latest first.
     """
     where = "" if user is None else "WHERE name = ?"
     named = () if user is None else (user,)
@@ -87,14 +88,14 @@ def latest(transaction: Transaction, user: str | None, limit: int) -> list[Sessi
 
 def forget(transaction: Transaction, before: float) -> int:
     """
-    Remove what ended before then; how many there were.
+    Remove the sessions that ended before C{before}, and return how many there were.
     """
     return transaction.execute("DELETE FROM sessions WHERE ended < ?", before)
 
 
 def usage(transaction: Transaction, user: str | None, since: float) -> list[Usage]:
     """
-    What sessions come to, by user.
+    Return the sums of the sessions since C{since}, of each user or of one, ordered by name.
     """
     named = "" if user is None else "AND name = ?"
     rows = transaction.rows(

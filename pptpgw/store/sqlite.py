@@ -1,9 +1,9 @@
 """
 SQLite, as a DB-API module whose files only their owner can read.
 
-Files are in WAL mode, so that readers don't wait for a writer; a power failure may lose the last
-commits, but damages nothing. A file that is removed or replaced while it is in use isn't written to
-any more: the next query opens the file that is in its place, or fails.
+Files are in WAL mode, so that readers don't wait for a writer. A power failure may lose the last
+commits, but doesn't damage the file. A file that is removed or replaced while it is in use isn't
+written to any more: the next query opens the file that is in its place, or fails.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def examine(path: Path) -> None:
 
 def check(path: Path) -> None:
     """
-    Whether the database in a file can be used.
+    Check that the database in a file can be used.
 
-    @raise StoreError: it isn't there, or others may read or write it.
+    @raise StoreError: the file is missing, or other users may read or write it.
     """
     try:
         fault = exposure(path, path.stat().st_mode)
@@ -189,7 +189,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _useWAL(connection: sqlite3.Connection, seconds: float) -> None:
     """
-    Put the file into WAL mode, which it keeps. For this lock SQLite doesn't wait by itself.
+    Put the file into WAL mode, in which it stays. SQLite doesn't wait for the lock that this needs,
+    so this function does.
     """
     late = monotonic() + seconds
     while True:
@@ -205,7 +206,7 @@ def _useWAL(connection: sqlite3.Connection, seconds: float) -> None:
 
 def isLost(error: BaseException) -> bool:
     """
-    Whether the server closed the connection: there is none.
+    Return False: SQLite has no server that could close the connection.
     """
     return False
 
@@ -213,10 +214,10 @@ def isLost(error: BaseException) -> bool:
 @contextmanager
 def _mayOpen(path: Path) -> Iterator[None]:
     """
-    Explain errors of SQLite that mean that this user may not open the file, write to it or make
-    files beside it.
+    Turn those errors of SQLite into clear ones which mean that this user may not open the file,
+    write to it or make files beside it.
 
-    @raise StoreError: one of these happened; the text says what to do.
+    @raise StoreError: one of these errors happened; the text says what to do.
     """
     try:
         yield

@@ -1,5 +1,5 @@
 """
-The store itself.
+The account store in a SQL database.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Store:
     """
     Users, profiles, attempts, sessions and usage in one database, see L{IStore}.
 
-    @ivar url: where it is, fit for a log.
-    @ivar vault: what seals passwords, a L{Vault}.
+    @ivar url: the database's URL, which may be logged.
+    @ivar vault: the L{Vault} that encrypts recoverable passwords.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Store:
     ) -> None:
         """
         @param url: see L{Database}.
-        @param key: the path of the file with the key, needed for recoverable passwords only.
-        @param create: whether to make an SQLite file, and the key, where they aren't there.
-        @param now: the time, in seconds since the epoch.
-        @raise pptpgw.error.PPTPGWError: C{url} is of no use.
+        @param key: the path of the file with the key, which only recoverable passwords need.
+        @param create: whether to make an SQLite file and the key if they are missing.
+        @param now: returns the time, in seconds since the epoch.
+        @raise pptpgw.error.PPTPGWError: C{url} can't be used.
         """
         self.url = url
         self.vault = Vault(Path(key), create)
@@ -74,7 +74,8 @@ class Store:
         """
         See L{IStore.account}.
         """
-        # What nobody is called is looked up all the same: it takes as long as any other name.
+        # A name that no user can have is looked up all the same, so that it takes as long as any
+        # other.
         return self._read(user.find, name if user.possible(name) else "")
 
     def accounts(self) -> Deferred[list[Account]]:
@@ -277,7 +278,7 @@ class Store:
 
     def _whenOpen(self, query: Callable[[], Deferred[T]]) -> Deferred[T]:
         """
-        Ask C{query} as soon as the database is open.
+        Run C{query} as soon as the database is open, and open it if this is the first query.
         """
         if self._isOpen:
             return query()

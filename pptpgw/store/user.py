@@ -22,30 +22,30 @@ _NOBODY = ("", "00" * 16, "", 0, "", "{}", "{}", 0.0, 0.0, None)
 
 LONGEST_NAME = 255
 """
-Characters of the name of a user or profile.
+The number of characters in the name of a user or profile.
 """
 
 
 def possible(name: str) -> bool:
     """
-    Whether a user or a profile can have this name.
+    Return whether a user or a profile can have this name.
     """
     return 0 < len(name) <= LONGEST_NAME and "\0" not in name
 
 
 def find(transaction: Transaction, name: str) -> Account | None:
     """
-    One user.
+    Return the user C{name}; None if there is none.
     """
     row = transaction.row(f"{_ACCOUNT} WHERE users.name = ?", name)
-    # Nobody takes as long as somebody.
+    # Do the same work for an unknown user, so that it takes as long as for a known one.
     account = _account(row or _NOBODY)
     return None if row is None else account
 
 
 def every(transaction: Transaction) -> list[Account]:
     """
-    All users, by name.
+    Return all users, ordered by name.
     """
     return [_account(row) for row in transaction.rows(f"{_ACCOUNT} ORDER BY users.name")]
 
@@ -57,9 +57,9 @@ def _account(row: tuple[Any, ...]) -> Account:
 
 def add(transaction: Transaction, account: Account) -> None:
     """
-    Make a user.
+    Insert a user.
 
-    @raise Taken: there is one of this name.
+    @raise Taken: there is a user of this name.
     @raise Unknown: there is no such profile to share.
     """
     _mustExist(transaction, account.shared)
@@ -87,11 +87,11 @@ def change(
     attributes: Mapping[str, str | None],
 ) -> None:
     """
-    Change what isn't None.
+    Change a user; arguments that are None change nothing.
 
     @raise Unknown: there is no such user, or no such profile to share.
     """
-    # Other writers wait from here on.
+    # An update that changes nothing takes the row's lock: other writers wait from here on.
     _must(transaction.execute("UPDATE users SET name = name WHERE name = ?", name), name)
     if disabled is not None:
         transaction.execute("UPDATE users SET disabled = ? WHERE name = ?", int(disabled), name)
@@ -111,7 +111,7 @@ def changePassword(
     expires: float | None,
 ) -> None:
     """
-    Another password.
+    Replace the password of a user.
 
     @raise Unknown: there is no such user.
     """
@@ -129,7 +129,7 @@ def changePassword(
 
 def setExpiry(transaction: Transaction, name: str, expires: float | None) -> None:
     """
-    When the password expires.
+    Set when the password of a user expires.
 
     @raise Unknown: there is no such user.
     """
@@ -140,14 +140,14 @@ def remove(transaction: Transaction, name: str) -> None:
     """
     Remove a user.
 
-    @raise Unknown: there is none.
+    @raise Unknown: there is no such user.
     """
     _must(transaction.execute("DELETE FROM users WHERE name = ?", name), name)
 
 
 def everyProfile(transaction: Transaction) -> list[SharedProfile]:
     """
-    All profiles, by name.
+    Return all profiles, ordered by name.
     """
     rows = transaction.rows(
         "SELECT profiles.name, profiles.attributes, COUNT(users.name) FROM profiles "
@@ -159,9 +159,9 @@ def everyProfile(transaction: Transaction) -> list[SharedProfile]:
 
 def addProfile(transaction: Transaction, name: str, attributes: Mapping[str, str]) -> None:
     """
-    Make a profile.
+    Insert a profile.
 
-    @raise Taken: there is one of this name.
+    @raise Taken: there is a profile of this name.
     """
     if not transaction.execute(
         "INSERT INTO profiles VALUES (?, ?) ON CONFLICT DO NOTHING", name, encode(attributes)
@@ -173,9 +173,9 @@ def changeProfile(
     transaction: Transaction, name: str, attributes: Mapping[str, str | None]
 ) -> None:
     """
-    Change a profile.
+    Change attributes of a profile; None removes one.
 
-    @raise Unknown: there is none.
+    @raise Unknown: there is no such profile.
     """
     if not transaction.execute("UPDATE profiles SET name = name WHERE name = ?", name):
         raise _noProfile(name)
@@ -186,7 +186,7 @@ def removeProfile(transaction: Transaction, name: str) -> None:
     """
     Remove a profile.
 
-    @raise Unknown: there is none.
+    @raise Unknown: there is no such profile.
     @raise InUse: users share it.
     """
     users = transaction.row("SELECT COUNT(*) FROM users WHERE profile = ?", name)

@@ -1,7 +1,8 @@
 """
-Passwords that can be had back, sealed under a key in a file of its own.
+Recoverable passwords, encrypted under a key in a file of its own.
 
-What is sealed is bound to its user's name (AES-256-GCM's associated data): it opens for no other.
+An encrypted password is bound to the name of its user (associated data of AES-256-GCM): it can't be
+decrypted for another user.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ _NONCE_OCTETS = 12
 
 class Vault:
     """
-    Seals passwords, and opens them.
+    Encrypts passwords, and decrypts them.
     """
 
     def __init__(self, path: Path, create: bool = False) -> None:
         """
-        @param path: where the key is kept.
-        @param create: whether to make it when it is needed first and isn't there, or is empty.
+        @param path: the path of the file with the key.
+        @param create: whether to make the file, when the key is first needed to encrypt, if it is
+            missing or empty.
         """
         self._path = path
         self._create = create
@@ -36,7 +38,7 @@ class Vault:
 
     def seal(self, name: str, password: bytes) -> str:
         """
-        The password of the user C{name}, as text that shows nothing but its length.
+        Encrypt the password of the user C{name}, as text that reveals only its length.
 
         @raise StoreError: the key can't be made or used.
         """
@@ -46,9 +48,9 @@ class Vault:
 
     def open(self, name: str, sealed: str) -> bytes:
         """
-        The password that was sealed.
+        Decrypt the password of the user C{name}.
 
-        @raise StoreError: the key can't be used, or it is another one.
+        @raise StoreError: the key can't be used, or isn't the one that encrypted the password.
         """
         cipher = self._key(create=False)
         try:
@@ -61,7 +63,7 @@ class Vault:
 
     def _key(self, create: bool) -> AESGCM:
         """
-        The key, read once.
+        Return the cipher, after reading the key the first time.
         """
         if self._cipher is None:
             self._cipher = AESGCM(self._read(create))
