@@ -44,12 +44,14 @@ from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.masquerading import Masquerading
 from pptpgw.ports.nftables import Masquerade
+from pptpgw.ports.queue import Queue
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.factory import makeClient
-from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
-from pptpgw.sessions.ledger import Ledger
+from pptpgw.radius.services import DynamicService, makeAccounting, makeQueue
+from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger
 from pptpgw.sessions.records import AuditFile
 from pptpgw.sessions.reservation import Reservation
 from pptpgw.store.interface import IStore, IStoreOwner
@@ -89,12 +91,22 @@ class _Reporting:
 
     @ivar observers: these observers.
     @ivar files: services that the observers need as long as there are sessions.
+    @ivar queues: the queues of what is to be sent or written.
     @ivar reports: services that stop after the last session, once its end is accounted for.
     """
 
     observers: list[ISessionObserver] = field(default_factory=list)
     files: list[IService] = field(default_factory=list)
     reports: list[IService] = field(default_factory=list)
+    queues: list[Queue] = field(default_factory=list)
+
+    def addQueue(self, name: str, queue: Queue, owner: Accounting | Ledger) -> None:
+        """
+        Have C{owner} open its queue once the process has given up its privileges, so that the file
+        belongs to the user that the gateway runs as, and close it.
+        """
+        self.queues.append(queue)
+        self.files.append(Part(f"the queue of {name}", start=owner.open, stop=owner.close))
 
 
 def build(
@@ -197,7 +209,14 @@ def build(
             for name, tunnel in tunnels.items()
         ),
     ]
-    parts = (*tunnels.values(), dataPath, *networks.values(), *gateway.observers, *services)
+    parts = (
+        *tunnels.values(),
+        dataPath,
+        *networks.values(),
+        *gateway.observers,
+        *reporting.queues,
+        *services,
+    )
     preparable = [one for one in dict.fromkeys(parts) if IPreparable.providedBy(one)]
     return GatewayParts(
         gateway,
@@ -375,10 +394,11 @@ def _addAccounting(
     radius: RADIUSClient | None,
     counters: Counters,
 ) -> None:
-    accounting = makeAccounting(reactor, configuration, radius, counters)
+    queue = makeQueue(reactor, configuration)
+    accounting = makeAccounting(reactor, configuration, radius, counters, queue)
     if accounting is not None:
         reporting.observers.append(accounting)
-        reporting.files.append(AccountingSpool(accounting, configuration.radius.spool))
+        reporting.addQueue("records for RADIUS servers", queue, accounting)
         reporting.reports.append(
             Part("RADIUS accounting", start=accounting.start, stop=accounting.stop)
         )
@@ -393,14 +413,17 @@ def _addRecords(
         reporting.observers.append(file.audit)
         reporting.files.append(file)
     if store is not None:
+        queue = Queue(reactor, "[audit] spool", audit.spool, QUEUE_OCTETS)
         ledger = Ledger(
             reactor,
             store,
+            queue,
             configuration.link.name,
             audit.interim,
             brokenOff=file.endEarlier if file is not None else lambda records: None,
         )
         reporting.observers.append(ledger)
+        reporting.addQueue("rows for the store", queue, ledger)
         reporting.reports.append(
             Part("sessions in the store", start=ledger.start, stop=ledger.stop)
         )

@@ -5,7 +5,8 @@ The command line of C{twistd pptpgw}, and the service that it makes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -301,18 +302,15 @@ class CommandService(GatewayService):
         """
         Open the ports, or log why not and exit.
         """
-        try:
+        with self._exiting():
             super().privilegedStartService()
-        except PPTPGWError as error:
-            for line in str(error).splitlines():
-                self._log.critical("{why}", why=line)
-            raise NotStarted(str(error)) from error
 
     def startService(self) -> None:
         """
-        Take calls, and write the log by a thread once the reactor runs.
+        Take calls, and write the log by a thread once the reactor runs; or log why not and exit.
         """
-        super().startService()
+        with self._exiting():
+            super().startService()
         if self._output is not None:
             self._reactor.callWhenRunning(self._output.start)
             self._reactor.addSystemEventTrigger("after", "shutdown", self._output.finish)
@@ -325,6 +323,18 @@ class CommandService(GatewayService):
         See L{GatewayService.stopService}.
         """
         return super().stopService().addCallback(self._stopped)
+
+    @contextmanager
+    def _exiting(self) -> Iterator[None]:
+        """
+        Log an error that keeps the gateway from starting, and exit.
+        """
+        try:
+            yield
+        except PPTPGWError as error:
+            for line in str(error).splitlines():
+                self._log.critical("{why}", why=line)
+            raise NotStarted(str(error)) from error
 
     def _stopped(self, _: object) -> None:
         self._signals.stop()

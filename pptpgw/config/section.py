@@ -377,11 +377,14 @@ class AuditSection:
     @ivar file: the path of a file with a line for each event; empty: no file.
     @ivar store: the store where each session has a row; empty: that of the checker C{accounts}, if
         it is used.
+    @ivar spool: the folder that keeps rows until the store has them; empty: they are kept in
+        memory.
     @ivar interim: seconds after which the row of a session that goes on is brought up to date.
     """
 
     file: str = key(FILE, "")
     store: str = key(STORE_OR_NONE, "")
+    spool: str = key(FILE, "")
     interim: float = key(seconds(10, 86400), 300.0)
 
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service as TwistedService
-from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from zope.interface import implementer
 
@@ -18,12 +16,11 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IPreparable
-from pptpgw.ports.machine import lackingAddress, lackingFolder
-from pptpgw.ports.segments import Segments
+from pptpgw.ports.machine import lackingAddress
+from pptpgw.ports.queue import Queue
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.dynamic import DynamicAuthorization, DynamicPort
-from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import RADIUSService
@@ -32,23 +29,34 @@ from pptpgw.sessions.session import Session
 _MEBIBYTE = 1 << 20
 
 
+def makeQueue(reactor: Any, configuration: Configuration) -> Queue:
+    """
+    Make the queue of the records that no server has yet.
+    """
+    radius = configuration.radius
+    return Queue(reactor, "[radius] spool", radius.spool, radius.spoolSize * _MEBIBYTE)
+
+
 def makeAccounting(
-    reactor: Any, configuration: Configuration, client: RADIUSClient | None, counters: Counters
+    reactor: Any,
+    configuration: Configuration,
+    client: RADIUSClient | None,
+    counters: Counters,
+    queue: Queue,
 ) -> Accounting | None:
     """
     Make the observer that tells the servers of sessions; None if no server is to be told.
 
     @param client: asks the servers; None if there are none.
+    @param queue: see L{makeQueue}.
     """
     radius = configuration.radius
     if not radius.accounting or client is None or not client.serves(RADIUSService.ACCOUNTING):
         return None
-    files = Segments(reactor, Path(radius.spool)) if radius.spool else NoFiles()
-    journal = Journal(files, radius.spoolSize * _MEBIBYTE, counters)
     return Accounting(
         reactor,
         client.request,
-        partial(Spool, reactor, journal, counters=counters),
+        partial(Spool, reactor, queue, counters=counters),
         _nas(configuration),
         radius.interim,
         radius.deadline,
@@ -62,46 +70,6 @@ def _nas(configuration: Configuration) -> NAS:
         (radius.nasIdentifier or configuration.link.name).encode(),
         radius.nasAddress or configuration.listen.addresses,
     )
-
-
-@implementer(IPreparable)
-class AccountingSpool(TwistedService):
-    """
-    The spool of accounting, which is open while this service runs.
-    """
-
-    def __init__(self, accounting: Accounting, folder: str) -> None:
-        """
-        @param folder: the folder of the spool; empty for none.
-        """
-        TwistedService.setName(self, "the spool of RADIUS accounting")
-        self._accounting = accounting
-        self._folder = folder
-
-    def lacking(self) -> Iterator[str]:
-        """
-        See L{IPreparable.lacking}.
-        """
-        if self._folder and (fault := lackingFolder(self._folder)):
-            yield f"[radius] spool = {fault}"
-
-    def privilegedStartService(self) -> None:
-        """
-        Take up what an earlier run left.
-
-        @raise ConfigurationError: the spool can't be used; the text says why.
-        """
-        TwistedService.privilegedStartService(self)
-        self._accounting.open()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Close the spool.
-
-        @return: a Deferred that fires when everything is written.
-        """
-        TwistedService.stopService(self)
-        return self._accounting.close()
 
 
 @implementer(IPreparable)

@@ -1,11 +1,11 @@
 """
-Records on their way to a server, kept until it has them: in a journal too.
+Records on their way to a server, kept in a queue until it has them.
 
 The rules:
 
- - A record is sent when it comes, and written meanwhile; when it is answered that is written as
-   well. What the journal has unanswered when the gateway starts is sent before anything new.
-   Only what was answered within the last moments before a crash can be sent twice.
+ - A record is sent when it comes, and written to the queue meanwhile; when it is answered it is
+   removed there. Records that are in the queue when the gateway starts are sent before anything
+   new. Only what was answered within the last moments before a crash can be sent twice.
  - Records go out in order, up to L{WINDOW} at a time, but of one session only one at a time. A
    record of no session goes when all before it are answered, and those behind it wait: for its
    first L{ALONE_TRIES} tries.
@@ -13,7 +13,7 @@ The rules:
    and the first answer lets the others go.
  - A record that stays unanswered while others are answered is tried again by itself, later each
    time, and given up after L{TRIES}: it is the record that the servers won't take.
- - What is kept here never exceeds what the journal has room for.
+ - A record for which the queue has no room is counted, logged and lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from pptpgw.counting.counters import Counters
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
-from pptpgw.radius.journal import Journal
+from pptpgw.ports.queue import Queue
 from pptpgw.timing.timer import cancelled
 
 WINDOW = 32
@@ -48,6 +48,7 @@ TRIES = 10
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 
+FULL = "the accounting spool was full"
 GIVEN_UP = "an accounting record was given up"
 
 
@@ -90,20 +91,21 @@ class Spool:
     def __init__(
         self,
         clock: IReactorTime,
-        journal: Journal,
+        queue: Queue,
         send: Callable[[bytes], Deferred[None]],
         counters: Counters,
     ) -> None:
         """
-        @param journal: where the records are written.
+        @param queue: keeps the records, by session.
         @param send: sends the octets of a record; fails where nobody answered.
         """
         self._clock = clock
-        self._journal = journal
+        self._queue = queue
         self._send = send
         self._counters = counters
         self._waiting: dict[int, Record] = {}
-        self._sessions: dict[bytes, int] = {}
+        # The number of the last record of each session. Those of a session are settled in order.
+        self._last: dict[bytes, int] = {}
         # By session: the Deferreds that wait until its records are accounted for.
         self._waiters: dict[bytes, list[Deferred[None]]] = {}
         self._answers = 0
@@ -129,8 +131,8 @@ class Spool:
         @raise pptpgw.error.ConfigurationError: the files can't be used.
         """
         self._waiting.clear()
-        self._sessions.clear()
-        for number, (session, octets) in self._journal.start().items():
+        self._last.clear()
+        for number, (session, octets) in self._queue.start(self._tellKept).items():
             self._keep(Record(number, session, octets))
         if self._waiting:
             self._log.info(
@@ -146,11 +148,16 @@ class Spool:
         """
         Send a record, sooner or later; false: there is no room for it.
 
-        @param session: at most 253 octets that records of one session have in common; empty: a
-            record that concerns all.
+        @param session: octets that records of one session have in common; empty: a record that
+            concerns all.
         """
-        number = self._journal.put(session, octets)
+        number = self._queue.put(session, octets)
         if number is None:
+            self._counters.discard(FULL)
+            self._log.error(
+                "the accounting spool is full: a record of session {session} is lost",
+                session=session.decode("ascii", "replace"),
+            )
             return False
         self._keep(Record(number, session, octets))
         self._pump()
@@ -163,7 +170,7 @@ class Spool:
         @return: fires when a server has them, when they are given up, or when they are on the disk
             and no server answers.
         """
-        if session not in self._sessions or self._isKept:
+        if session not in self._last or self._isKept(session):
             return succeed(None)
         accounted: Deferred[None] = Deferred()
         self._waiters.setdefault(session, []).append(accounted)
@@ -173,7 +180,7 @@ class Spool:
         """
         Whether a record of this session isn't answered yet.
         """
-        return session in self._sessions
+        return session in self._last
 
     def stop(self, timeout: float) -> Deferred[None]:
         """
@@ -203,16 +210,20 @@ class Spool:
         for sent in tuple(self._inFlight.values()):
             sent.cancel()
         self._inFlight.clear()
-        stopped = self._journal.stop()
+        stopped = self._queue.stop()
         self._tellAll()
         return stopped
 
-    @property
-    def _isKept(self) -> bool:
+    def _isKept(self, session: bytes) -> bool:
         """
-        Whether no server answers, and all records that wait are on the disk.
+        Whether no server answers, and all records of this session are on the disk.
         """
-        return self._resumed is not None and self._journal.isSafe
+        return self._resumed is not None and self._queue.isKept(self._last[session])
+
+    def _tellKept(self) -> None:
+        for session in tuple(self._waiters):
+            if self._isKept(session):
+                self._tell(session)
 
     def _tell(self, session: bytes) -> None:
         for one in self._waiters.pop(session, ()):
@@ -228,7 +239,7 @@ class Spool:
 
     def _keep(self, record: Record) -> None:
         self._waiting[record.number] = record
-        self._sessions[record.session] = self._sessions.get(record.session, 0) + 1
+        self._last[record.session] = record.number
 
     # Sending
 
@@ -321,8 +332,7 @@ class Spool:
             self._window = PROBES
             self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self._pause * 2))
             self._resumed = self._clock.callLater(self._pause * uniform(0.8, 1.2), self._resume)
-            if self._isKept:
-                self._tellAll()
+            self._tellKept()
             self._drain()
 
     def _giveUp(self, record: Record, failure: Failure) -> None:
@@ -342,11 +352,10 @@ class Spool:
         """
         self._inFlight.pop(record.number, None)
         del self._waiting[record.number]
-        self._sessions[record.session] -= 1
-        if not self._sessions[record.session]:
-            del self._sessions[record.session]
+        if self._last[record.session] == record.number:
+            del self._last[record.session]
             self._tell(record.session)
-        self._journal.settle(record.number)
+        self._queue.settle(record.number)
         self._pump()
         if not self._waiting:
             self._drain()

@@ -5,8 +5,11 @@ The rules:
 
  - A row has all figures of its session, so only the latest row of each session waits to be written.
    Changes within L{DELAY} seconds make one row, and so does a session that is shorter than that.
+ - A row is in a queue, which may be on disk, from the moment at which it is to be written until the
+   store has it. Rows that an earlier run left there are written first; then the sessions that it
+   left open are closed; then new rows are written.
  - Every session that goes on is written again at intervals, so that a crash costs little of its
-   figures. Sessions that an earlier run left open are closed before anything else is written.
+   figures.
  - When the store doesn't answer, it is asked again and up to L{MOST_WAITING} rows wait; beyond that
    the oldest are lost, and counted. The beginning and the end of this are logged. Meanwhile nobody
    waits for the end of a session to be written.
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -27,6 +30,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.log import Logger
+from pptpgw.ports.queue import Queue
 from pptpgw.sessions.cause import codeOf
 from pptpgw.sessions.earlier import BROKEN_OFF
 from pptpgw.sessions.observer import SessionObserver
@@ -44,6 +48,22 @@ STOP_SECONDS = 10.0
 """
 How long the gateway's end waits for what isn't written yet.
 """
+
+QUEUE_OCTETS = 64 << 20
+"""
+Octets of the queue: far more than L{MOST_WAITING} rows have.
+"""
+
+
+class _Row(NamedTuple):
+    """
+    A row that isn't written yet.
+
+    @ivar number: its number in the queue; None if it isn't there.
+    """
+
+    record: SessionRecord
+    number: int | None
 
 
 class _Entry:
@@ -71,12 +91,14 @@ class Ledger(SessionObserver):
         self,
         clock: IReactorTime,
         store: IStore,
+        queue: Queue,
         gateway: str,
         interim: float,
         now: Callable[[], float] = time,
         brokenOff: Callable[[Sequence[SessionRecord]], object] = lambda records: None,
     ) -> None:
         """
+        @param queue: keeps the rows that the store doesn't have yet.
         @param gateway: the gateway's name, no other's that shares the store.
         @param interim: seconds between two rows of a session in which nothing changes.
         @param now: gives the time of day, in seconds since 1970.
@@ -87,13 +109,16 @@ class Ledger(SessionObserver):
         self._now = now
         self._brokenOff = brokenOff
         self._store = store
+        self._queue = queue
         self._gateway = gateway
         self._interim = interim
         # Those that go on, by identifier, and those whose row is out of date.
         self._entries: dict[str, _Entry] = {}
         self._changed: set[str] = set()
-        # What is to be written, and who waits for that.
-        self._waiting: dict[str, SessionRecord] = {}
+        # The rows to be written, by session: an earlier run's, which come first, and this one's.
+        self._earlier: dict[str, _Row] = {}
+        self._waiting: dict[str, _Row] = {}
+        # Those who wait for the last row of a session.
         self._ended: dict[str, Deferred[None]] = {}
         self._flying = 0
         self._running = False
@@ -104,13 +129,42 @@ class Ledger(SessionObserver):
         self._timers: dict[str, IDelayedCall] = {}
         self._stopped: Deferred[None] | None = None
 
+    def open(self) -> None:
+        """
+        Take up the rows that an earlier run couldn't write.
+
+        @raise pptpgw.error.ConfigurationError: the queue's folder can't be used.
+        """
+        self._earlier.clear()
+        for number, (_, octets) in self._queue.start().items():
+            try:
+                row = _Row(SessionRecord.decode(octets), number)
+            except ValueError:
+                self._log.warn("a row of an earlier version can't be read, and is lost")
+                self._queue.settle(number)
+                continue
+            self._replace(self._earlier, row)
+        if self._earlier:
+            self._log.info(
+                "{count} rows of sessions of an earlier run are to be written",
+                count=len(self._earlier),
+            )
+
+    def close(self) -> Deferred[None]:
+        """
+        Close the queue. Calling this again does nothing.
+
+        @return: fires when every row that waits is on the disk, if the queue is there.
+        """
+        return self._queue.stop()
+
     def start(self) -> None:
         """
-        Close what a run before left open, and begin to write.
+        Begin to write, with what an earlier run left.
         """
         self._running = True
         self._recovered = False
-        self._recover()
+        self._next()
         self._later("interim", self._interim, self._again)
 
     def stop(self) -> Deferred[None]:
@@ -121,7 +175,7 @@ class Ledger(SessionObserver):
         self._flush()
         if "retry" in self._timers:
             self._retry()
-        if not self._waiting and not self._flying:
+        if self._isIdle:
             self._finish()
             return succeed(None)
         stopped: Deferred[None] = Deferred()
@@ -217,17 +271,48 @@ class Ledger(SessionObserver):
         self._next()
 
     def _put(self, record: SessionRecord) -> None:
-        self._waiting[record.identifier] = record
-        if len(self._waiting) > MOST_WAITING:
-            self._lost += 1
-            oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
-            self._accounted(oldest)
+        number = self._queue.put(record.identifier.encode(), record.encode())
+        self._replace(self._waiting, _Row(record, number))
+        if number is None or len(self._earlier) + len(self._waiting) > MOST_WAITING:
+            rows = self._earlier or self._waiting
+            oldest = next(iter(rows))
+            self._lose(rows.pop(oldest))
+
+    def _replace(self, rows: dict[str, _Row], row: _Row) -> None:
+        """
+        Have C{row} written instead of an older one of its session.
+        """
+        older = rows.get(row.record.identifier)
+        rows[row.record.identifier] = row
+        if older is not None:
+            self._settle(older)
+
+    def _settle(self, row: _Row) -> None:
+        """
+        Nothing more is to be done for a row.
+        """
+        if row.number is not None:
+            self._queue.settle(row.number)
+
+    def _lose(self, row: _Row) -> None:
+        self._lost += 1
+        self._settle(row)
+        self._accounted(row.record.identifier)
+
+    @property
+    def _rows(self) -> dict[str, _Row]:
+        """
+        The rows whose turn it is.
+        """
+        return self._waiting if self._recovered else self._earlier
+
+    @property
+    def _isIdle(self) -> bool:
+        return not (self._earlier or self._waiting or self._flying)
 
     # The store
 
     def _recover(self) -> None:
-        self._cancel("retry")
         self._flying += 1
         ended: Deferred[Sequence[SessionRecord]] = self._store.endSessions(
             self._gateway, str(BROKEN_OFF), int(BROKEN_OFF.code)
@@ -247,37 +332,35 @@ class Ledger(SessionObserver):
             )
 
     def _next(self) -> None:
-        while (
-            self._running
-            and self._recovered
-            and self._waiting
-            and self._flying < AT_ONCE
-            and "retry" not in self._timers
-        ):
-            identifier = next(iter(self._waiting))
-            record = self._waiting.pop(identifier)
-            put = self._store.sessionChanged if record.ended is None else self._store.sessionEnded
+        while self._running and self._flying < AT_ONCE and "retry" not in self._timers:
+            if not self._rows:
+                if not self._recovered and not self._flying:
+                    self._recover()
+                return
+            row = self._rows.pop(next(iter(self._rows)))
+            isOpen = row.record.ended is None
+            put = self._store.sessionChanged if isOpen else self._store.sessionEnded
             self._flying += 1
-            written: Deferred[Any] = put(record)
-            written.addCallback(self._written, record).addErrback(self._notWritten, record)
+            written: Deferred[Any] = put(row.record)
+            written.addCallback(self._written, row).addErrback(self._notWritten, row)
             written.addCallback(self._landed)
 
     def _landed(self, _: object) -> None:
         self._flying -= 1
         self._next()
-        if self._stopped is not None and not self._waiting and not self._flying:
+        if self._stopped is not None and self._isIdle:
             self._finish()
 
-    def _written(self, _: object, record: SessionRecord) -> None:
+    def _written(self, _: object, row: _Row) -> None:
         self._well()
-        if record.ended is not None:
-            self._accounted(record.identifier)
+        self._settle(row)
+        if row.record.ended is not None:
+            self._accounted(row.record.identifier)
 
-    def _notWritten(self, failure: Failure, record: SessionRecord | None) -> None:
-        if record is not None and failure.check(StoreError) is None:
+    def _notWritten(self, failure: Failure, row: _Row | None) -> None:
+        if row is not None and failure.check(StoreError) is None:
             self._log.failure("A session could not be written", failure=failure)
-            self._lost += 1
-            self._accounted(record.identifier)
+            self._lose(row)
             return
         if not self._running:
             return
@@ -288,8 +371,8 @@ class Ledger(SessionObserver):
             )
             for identifier in tuple(self._ended):
                 self._accounted(identifier)
-        if record is not None:
-            self._waiting.setdefault(record.identifier, record)
+        if row is not None and self._rows.setdefault(row.record.identifier, row) is not row:
+            self._settle(row)
         if "retry" not in self._timers:
             self._later("retry", RETRY, self._retry)
 
@@ -301,10 +384,7 @@ class Ledger(SessionObserver):
 
     def _retry(self) -> None:
         self._cancel("retry")
-        if self._recovered:
-            self._next()
-        else:
-            self._recover()
+        self._next()
 
     def _well(self) -> None:
         if self._failing or self._lost:
@@ -319,16 +399,17 @@ class Ledger(SessionObserver):
     # The end
 
     def _abandon(self) -> None:
-        self._log.error(
-            "the ends of {count} sessions aren't written: the gateway stops",
-            count=len(self._waiting) + self._flying,
-        )
+        why = "the ends of {count} sessions aren't written: the gateway stops"
+        if self._queue.isDurable:
+            why += "; the next start writes them"
+        self._log.error(why, count=len(self._earlier) + len(self._waiting) + self._flying)
         self._finish()
 
     def _finish(self) -> None:
         self._running = False
         for name in tuple(self._timers):
             self._cancel(name)
+        self._earlier.clear()
         self._waiting.clear()
         for identifier in tuple(self._ended):
             self._accounted(identifier)

@@ -6,8 +6,9 @@ Times are floats, in seconds since the epoch (1970, in UTC).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pptpgw.sessions.profile import Profile
 from pptpgw.store.attribute import decode, profileOf
@@ -115,6 +116,25 @@ class SessionRecord:
     ended: float | None = None
     cause: str = ""
     code: int = 0
+
+    @classmethod
+    def decode(cls, octets: bytes) -> SessionRecord:
+        """
+        Read what L{encode} gave.
+
+        @raise ValueError: it is something else, or of another version.
+        """
+        try:
+            values = json.loads(octets)
+            return cls(**values | {"addresses": tuple(values["addresses"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError("not a record of a session") from error
+
+    def encode(self) -> bytes:
+        """
+        Give the record as JSON.
+        """
+        return json.dumps({one.name: getattr(self, one.name) for one in fields(self)}).encode()
 
 
 @dataclass(frozen=True, slots=True)

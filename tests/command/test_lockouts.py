@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pptpgw.command.main import run
+from pptpgw.ports.queue import Queue
 from pptpgw.sessions.ledger import Ledger
 from pptpgw.store.store import Store
 from tests.ports.running import running
@@ -24,7 +25,7 @@ def keep(url: str, *lockouts: tuple[str, str, int, float]) -> None:
 
     def fill(reactor: Any) -> Deferred[Any]:
         store = Store(reactor, url, "", create=True)
-        ledger = Ledger(reactor, store, "gate", 600)
+        ledger = Ledger(reactor, store, Queue(reactor, "spool", "", 1 << 20), "gate", 600)
         for lockout in lockouts:
             ledger.lockedOut(*lockout)
 

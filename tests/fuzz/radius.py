@@ -1,5 +1,5 @@
 """
-Fuzzing of RADIUS: what servers answer, what dynamic authorization is asked for, and the spool.
+Fuzzing of RADIUS: what servers answer, what dynamic authorization is asked for, and records.
 
 Packets that nobody signed are malformed or not sure. Of those that somebody did who knows the
 secret, every attribute may be anything: it is obeyed, passed over, or turns the caller down.
@@ -21,7 +21,6 @@ from pptpgw.error import PPTPGWError
 from pptpgw.radius import udp
 from pptpgw.radius.attributes import nameIn, rates, read
 from pptpgw.radius.description import pack, unpack
-from pptpgw.radius.entry import MAGIC, entries
 from pptpgw.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_CHALLENGE,
@@ -206,18 +205,6 @@ def _stream(octets: bytes) -> None:
     runOut(world.clock)
 
 
-def _spooled(octets: bytes) -> None:
-    """
-    A file of the spool as a crash, or somebody else, may leave it.
-    """
-    for content in (octets, MAGIC + octets):
-        found = list(entries(content))
-        assert None not in found[:-1]
-        kept = [one for one in found if one is not None]
-        whole = MAGIC + b"".join(one.encode() for one in kept)
-        assert content.startswith(whole) or not kept
-
-
 def _record(octets: bytes) -> None:
     """
     A record of accounting.
@@ -245,7 +232,6 @@ TARGETS: dict[str, Target] = {
     "rates": _rates,
     "record": _record,
     "reply": _reply,
-    "spool": _spooled,
     "stream": _stream,
 }
 """

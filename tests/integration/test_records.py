@@ -64,11 +64,17 @@ def events(path: Path, wanted: str, count: int = 1, timeout: float = 10.0) -> li
 
 def rows(path: Path, columns: str) -> list[tuple[Any, ...]]:
     """
-    The rows of sessions.
+    The rows of sessions; none if their table isn't there yet.
     """
     connection = sqlite3.connect(path)
     try:
-        return connection.execute(f"SELECT {columns} FROM sessions ORDER BY started").fetchall()
+        found = connection.execute(f"SELECT {columns} FROM sessions ORDER BY started").fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return []
+    else:
+        return found
     finally:
         connection.close()
 
@@ -180,10 +186,40 @@ def test_aGatewayThatWasKilled(
     assert len(events(audit, "ended")) == 3
 
 
+def test_rowsOfAKilledRun(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    The row of a session that no store took before the gateway was killed is in the store after the
+    next start, with the cause that the session ended for.
+    """
+    store = tmp_path / "sessions.sqlite"
+    file = tmp_path / "audit"
+    audit = {"file": str(file), "spool": str(tmp_path / "rows")}
+    audit["store"] = "postgresql://127.0.0.1:1/none"
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    killed = Served(world, folder, {"audit": {**audit}})
+    dialling = client()
+    dialling.dial()
+    dialling.ask("close")
+    killed.waitFor("sessions can't be written, and wait")
+    events(file, "ended")
+    # The row is put into the spool at the same time, and another thread writes that.
+    time.sleep(0.5)
+    killed.interrupt(signal.SIGKILL)
+    served = serve(audit={**audit, "store": f"sqlite:{store}"})
+    served.waitFor("1 rows of sessions of an earlier run are to be written")
+    deadline = time.monotonic() + 10
+    while not store.exists() or not rows(store, "code"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert rows(store, "code, name") == [(1, "alice")]
+    assert "were open when the gateway ended last" not in served.text
+
+
 def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
     """
     Scripts run as the user whom the gateway has become; the audit goes on in the file that was
-    opened before, and in another where that may be made.
+    opened before, and in another where that may be made. The spool is that user's.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -198,7 +234,10 @@ def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
         hooks = scripts(folder, "ip-up")
         (folder / "ip-up").write_text(SCRIPT.format(log=log))
         configuration = folder / "pptpgw.toml"
-        configuration.write_text(toml({"audit": {"file": str(audit)}, "hooks": hooks}))
+        spool = folder / "open" / "rows"
+        record = {"file": str(audit), "spool": str(spool)}
+        record["store"] = f"sqlite:{folder}/open/sessions.sqlite"
+        configuration.write_text(toml({"audit": {**record}, "hooks": hooks}))
         gateway = Program(
             world.gateway,
             folder / "gateway.log",
@@ -212,11 +251,38 @@ def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
         gateway.waitFor("ip-up: alice is told")
         assert f"ORIG_UID={NOBODY}" in log.read_text().splitlines()
         assert log.stat().st_uid == NOBODY
+        files = list(spool.iterdir())
+        assert {one.name for one in files} == {"queue.sqlite", "queue.sqlite-wal"}
+        assert {one.stat().st_uid for one in (spool, *files)} == {NOBODY}
+        assert {one.stat().st_mode & 0o777 for one in files} == {0o600}
         audit.rename(folder / "open" / "audit.1")
         dialling.ask("close")
         (_, ended) = events(audit, "ended")
         assert ended["event"] == "ended" and audit.stat().st_uid == NOBODY
         assert len((folder / "open" / "audit.1").read_text().splitlines()) == 2
+        gateway.interrupt()
+        assert "Traceback" not in gateway.text, gateway.text
+
+
+def test_aSpoolOfAnotherUser(world: World) -> None:
+    """
+    A spool that the user whom the gateway becomes can't write to keeps it from starting.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "rows").mkdir(0o700)
+        configuration = folder / "pptpgw.toml"
+        audit = {"spool": f"{folder}/rows", "store": f"sqlite:{folder}/sessions.sqlite"}
+        configuration.write_text(toml({"audit": {**audit}}))
+        gateway = Program(
+            world.gateway,
+            folder / "gateway.log",
+            *(sys.executable, str(Path(sys.executable).parent / "twistd"), "--nodaemon"),
+            *("--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}", "pptpgw"),
+            *("--config", str(configuration), "--auth", "memory:alice:x"),
+        )
+        gateway.waitFor(f"the spool {folder}/rows can't be used: Permission denied")
         gateway.interrupt()
         assert "Traceback" not in gateway.text, gateway.text
 

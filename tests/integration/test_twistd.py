@@ -115,7 +115,11 @@ class TestCommandLine:
                     "[radius.client]": {"host": "192.0.2.1", "secret": "x"},
                     "[radius.server]": {"host": "192.0.2.1", "secret": "x"},
                     "capture": {"file": f"{tmp_path}/none/calls.pcapng"},
-                    "audit": {"file": f"{tmp_path}/none/audit"},
+                    "audit": {
+                        "file": f"{tmp_path}/none/audit",
+                        "store": f"sqlite:{tmp_path}/accounts.sqlite",
+                        "spool": f"{tmp_path}/a/b/rows",
+                    },
                     "hooks": {"ip-up": f"{tmp_path}/none/up", "ip-down": str(script)},
                 }
             )
@@ -132,11 +136,12 @@ class TestCommandLine:
             f"[radius] spool = {tmp_path}/a/b/spool: there is no folder {tmp_path}/a/b;",
             "[radius] dynamic = 198.51.100.79: Cannot assign requested address",
             f"[audit] file = {tmp_path}/none/audit: there is no folder {tmp_path}/none;",
+            f"[audit] spool = {tmp_path}/a/b/rows: there is no folder {tmp_path}/a/b;",
             f"[hooks] ip-up: {tmp_path}/none/up: No such file or directory",
             f"[hooks] ip-down: {script}: can't be executed (chmod +x {script})",
         ):
             assert f"{path}: {fault}" in done.stderr
-        assert len(done.stderr.splitlines()) == 9
+        assert len(done.stderr.splitlines()) == 10
         assert sorted(one.name for one in tmp_path.iterdir()) == ["pptpgw.toml", "up"]
 
     def test_noAuth(self) -> None:

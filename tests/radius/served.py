@@ -30,7 +30,7 @@ from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.factory import makeClient
-from pptpgw.radius.services import AccountingSpool, DynamicService, makeAccounting
+from pptpgw.radius.services import DynamicService, makeAccounting, makeQueue
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
@@ -73,13 +73,14 @@ class Served:
         self.client = makeClient(reactor, configuration, self.counters)
         environment = Environment.of(reactor, configuration, self.counters, self.client)
         sessions = environment.sessions
-        accounting = makeAccounting(reactor, configuration, self.client, self.counters)
+        queue = makeQueue(reactor, configuration)
+        accounting = makeAccounting(reactor, configuration, self.client, self.counters, queue)
         self.parts = parts = Stages(reactor)
         if configuration.radius.dynamic:
             self.dynamic = DynamicService(reactor, configuration, sessions, self.counters)
             parts.addService(self.dynamic)
         if accounting is not None:
-            spool = AccountingSpool(accounting, configuration.radius.spool)
+            spool = Part("spool", start=accounting.open, stop=accounting.close)
             parts.addService(spool)
         client = Part("client", start=self.client.start, stop=self.client.stop)
         parts.addService(client)

@@ -18,8 +18,8 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
+from pptpgw.ports.queue import Queue
 from pptpgw.radius.accounting import SETTLING, UNANSWERED, Accounting
-from pptpgw.radius.journal import Journal, NoFiles
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Unanswered
@@ -63,9 +63,7 @@ class World:
         self.accounting = Accounting(
             self.clock,
             self.ask,
-            lambda send: Spool(
-                self.clock, Journal(NoFiles(), 1 << 20, self.counters), send, self.counters
-            ),
+            lambda send: Spool(self.clock, Queue(None, "spool", "", 1 << 20), send, self.counters),
             NAS(b"gate", (IPv4Address("192.0.2.1"),)),
             interval,
             10,

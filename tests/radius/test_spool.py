@@ -14,11 +14,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
+from pptpgw.ports.queue import Queue
 from pptpgw.radius import spool as module
-from pptpgw.radius.journal import Journal, NoFiles
-from pptpgw.radius.spool import GIVEN_UP, Spool
+from pptpgw.radius.spool import FULL, GIVEN_UP, Spool
 from pptpgw.radius.transport import Unanswered
-from tests.radius.spooled import LIMIT, MemoryFiles, Run, many
+from tests.ports.queued import LIMIT, MemoryQueue
+from tests.radius.spooled import Run, many
 
 
 def accounted(run: Run, session: bytes) -> list[bytes]:
@@ -48,18 +49,62 @@ def test_onlyTheDiskIsSafe() -> None:
     """
     What is in memory alone isn't accounted for before somebody has it, or the end.
     """
-    files = MemoryFiles()
-    files.isSafe = False
-    run = Run(files)
+    run = Run()
+    run.queue.held = {1, 2}
     run.put((b"a", b"stop"), (b"b", b"stop b"))
     first, other = accounted(run, b"a"), accounted(run, b"b")
     run.leave(b"stop")
+    run.queue.written()
     assert first == other == accounted(run, b"a") == []
     run.clock.advance(2)
     run.answer(b"stop")
     assert first and not other
     run.spool.close()
     assert other
+
+
+def test_accountedForWhenTheDiskHasIt() -> None:
+    """
+    Where nobody answers, a session is accounted for when its last record is on the disk, whatever
+    others wait for.
+    """
+    run = Run()
+    run.queue.held = {1, 2, 3}
+    run.put((b"a", b"start"), (b"a", b"stop"), (b"b", b"other"))
+    first, other = accounted(run, b"a"), accounted(run, b"b")
+    run.queue.held = {2, 3}
+    run.queue.written()
+    run.leave(b"start")
+    assert not first
+    run.queue.held = {3}
+    run.queue.written()
+    assert first and not other
+
+
+def test_full() -> None:
+    """
+    A record for which there is no room is counted and lost; there is room again when others are
+    answered.
+    """
+    run = Run(MemoryQueue(1000))
+    taken = [octets for session, octets in many(200) if run.spool.put(session, octets)]
+    assert 10 < len(taken) < 20
+    assert run.counters.discards == {FULL: 200 - len(taken)}
+    run.answerAll()
+    assert run.sent == taken and run.queue.size == 0
+    run.put((b"a", b"more"))
+
+
+def test_answeredRecordsAreNotSentAgain() -> None:
+    """
+    No run sends what an earlier one had an answer for, however many runs there are between.
+    """
+    queue = MemoryQueue()
+    first = Run(queue)
+    first.put((b"stays", b"stays"), *many(20))
+    first.answer(*(octets for _, octets in many(20)))
+    for _ in range(3):
+        assert Run(queue).sent == [b"stays"]
 
 
 def test_sentAtOnce() -> None:
@@ -200,8 +245,8 @@ def test_answeredAtOnce() -> None:
     """
     A server that answers before C{send} returns doesn't make the stack grow.
     """
-    files = MemoryFiles()
-    waiting = Run(files)
+    queue = MemoryQueue()
+    waiting = Run(queue)
     waiting.put(*many(3000))
     sent: list[bytes] = []
 
@@ -210,7 +255,7 @@ def test_answeredAtOnce() -> None:
         return succeed(None)
 
     counters = Counters()
-    spool = Spool(Clock(), Journal(files, LIMIT, counters), send, counters)
+    spool = Spool(Clock(), queue, send, counters)
     spool.start()
     assert sent == [octets for _, octets in many(3000)] and len(spool) == 0
 
@@ -221,8 +266,9 @@ def test_refusedAtOnce() -> None:
     """
     clock = Clock()
     counters = Counters()
-    journal = Journal(NoFiles(), LIMIT, counters)
-    spool = Spool(clock, journal, lambda octets: fail(Unanswered("no")), counters)
+    spool = Spool(
+        clock, Queue(None, "spool", "", LIMIT), lambda octets: fail(Unanswered("no")), counters
+    )
     spool.start()
     for session, octets in many(50):
         spool.put(session, octets)
@@ -248,11 +294,11 @@ def test_survivesARestart() -> None:
     """
     What was not answered is sent by the next run, in order, before what is new.
     """
-    files = MemoryFiles()
-    first = Run(files)
+    queue = MemoryQueue()
+    first = Run(queue)
     first.put((b"a", b"start"), (b"b", b"start b"), (b"a", b"stop"))
     first.answer(b"start b")
-    second = Run(files)
+    second = Run(queue)
     second.put((b"", b"on"))
     assert second.sent == [b"start"]
     second.answer(b"start")
@@ -279,8 +325,8 @@ def test_nothingIsLostNothingTwice(steps: Iterable[tuple[str, int]]) -> None:
     Through answers, silence and crashes in any order each record is answered once, and those of one
     session in order.
     """
-    files = MemoryFiles()
-    run = Run(files)
+    queue = MemoryQueue()
+    run = Run(queue)
     put: list[bytes] = []
     answered: list[bytes] = []
 
@@ -294,7 +340,7 @@ def test_nothingIsLostNothingTwice(steps: Iterable[tuple[str, int]]) -> None:
             put.append(octets)
             run.put((b"%d" % number if number else b"", octets))
         elif step == "crash":
-            run = Run(files)
+            run = Run(queue)
         elif step == "wait":
             run.clock.advance(number)
         elif run.open:
@@ -319,15 +365,15 @@ def test_stopWaitsForAnswers() -> None:
     """
     The last Stops are sent before the gateway is gone.
     """
-    files = MemoryFiles()
-    run = Run(files)
+    queue = MemoryQueue()
+    run = Run(queue)
     run.put(*many(3))
     stopped = run.spool.stop(5)
     ended: list[None] = []
     stopped.addCallback(ended.append)
     assert ended == []
     run.answerAll()
-    assert ended == [None] and files.stopped == 1
+    assert ended == [None] and queue.stopped == 1
     assert not run.clock.getDelayedCalls()
 
 
@@ -336,8 +382,8 @@ def test_stopDoesNotWaitForTheDead(how: str) -> None:
     """
     But not where nobody answers, nor for longer than that; they are kept.
     """
-    files = MemoryFiles()
-    run = Run(files)
+    queue = MemoryQueue()
+    run = Run(queue)
     run.put(*many(3))
     stopped = run.spool.stop(5)
     if how == "silence":
@@ -345,7 +391,7 @@ def test_stopDoesNotWaitForTheDead(how: str) -> None:
     else:
         run.clock.advance(5)
     assert stopped.called and not run.clock.getDelayedCalls()
-    assert len(Run(files).spool) == 3
+    assert len(Run(queue).spool) == 3
 
 
 def test_stopTwice() -> None:
@@ -354,5 +400,4 @@ def test_stopTwice() -> None:
     """
     run = Run()
     assert run.spool.stop(1).called and run.spool.stop(1).called
-    journal = Journal(NoFiles(), LIMIT, run.counters)
-    assert Spool(run.clock, journal, run.send, run.counters).stop(1).called
+    assert Spool(run.clock, MemoryQueue(), run.send, run.counters).stop(1).called

@@ -29,6 +29,7 @@ from pptpgw.store.error import StoreError
 from pptpgw.store.record import Attempts, SessionRecord
 from pptpgw.store.store import Store
 from pptpgw.testing import makeSession
+from tests.ports.queued import MemoryQueue
 from tests.ports.running import running
 from tests.test_gateway import SECRETS, World, resultOf
 
@@ -98,15 +99,23 @@ class Desk:
     A ledger and its store.
     """
 
-    def __init__(self, start: bool = True) -> None:
+    def __init__(self, start: bool = True, queue: MemoryQueue | None = None) -> None:
+        self.queue = MemoryQueue() if queue is None else queue
         self.clock = Clock()
         self.clock.advance(1_000_000)
         self.store = MemoryStore()
         store: Any = self.store
         self.brokenOff: list[Sequence[SessionRecord]] = []
         self.ledger = Ledger(
-            self.clock, store, "gate", INTERIM, self.clock.seconds, self.brokenOff.append
+            self.clock,
+            store,
+            self.queue,
+            "gate",
+            INTERIM,
+            self.clock.seconds,
+            self.brokenOff.append,
         )
+        self.ledger.open()
         if start:
             self.ledger.start()
 
@@ -280,6 +289,114 @@ class TestAStoreThatFails:
         assert list(desk.store.rows) == ["cafe00000002"]
 
 
+class TestSpool:
+    def test_aRowIsInTheQueueUntilTheStoreHasIt(self, desk: Desk) -> None:
+        """
+        Only the latest row of a session is there.
+        """
+        desk.store.slow = True
+        one = desk.session()
+        desk.clock.advance(DELAY)
+        assert list(desk.queue.entries) == [1]
+        desk.end(one)
+        assert list(desk.queue.entries) == [1, 2]
+        desk.store.answer()
+        desk.end(desk.session(2))
+        assert list(desk.queue.entries) == [3]
+        desk.store.answer()
+        assert not desk.queue.entries and desk.queue.size == 0
+
+    def test_aRowThatFailedIsReplacedByANewerOne(self, desk: Desk) -> None:
+        desk.store.failure = StoreError("gone")
+        one = desk.session()
+        desk.clock.advance(DELAY)
+        desk.end(one)
+        (row,) = desk.queue.entries.values()
+        assert SessionRecord.decode(row[1]).ended is not None
+        desk.store.failure = None
+        desk.clock.advance(RETRY)
+        assert not desk.queue.entries and len(desk.store.rows) == 1
+
+    def test_whatAnEarlierRunCouldNotWriteComesFirst(self) -> None:
+        """
+        Rows that the store didn't take are written at the next start, before the sessions that the
+        earlier run left open are closed and anything new is written.
+        """
+        first = Desk()
+        first.store.failure = StoreError("no database")
+        first.end(first.session(user="b\udcffob"))
+        first.session(2)
+        first.clock.advance(DELAY)
+        stopped = first.ledger.stop()
+        with capturedLogs() as events:
+            first.clock.advance(STOP_SECONDS)
+        assert stopped.called and len(first.queue.entries) == 2
+        assert told(events)[-1].endswith("the gateway stops; the next start writes them")
+
+        second = Desk(start=False, queue=first.queue)
+        second.store.slow = True
+        second.ledger.start()
+        second.end(second.session(3))
+        assert sorted(record.identifier for _, record in second.store.pending) == [
+            "cafe00000001",
+            "cafe00000002",
+        ]
+        assert not second.store.closed
+        second.store.answer()
+        assert second.store.closed and second.store.rows["cafe00000001"].user == "b\\udcffob"
+        assert [record.identifier for _, record in second.store.pending] == ["cafe00000003"]
+        second.store.answer()
+        assert not first.queue.entries
+
+    def test_theStoreIsAwayAtTheNextStartToo(self) -> None:
+        first = Desk()
+        first.store.failure = StoreError("no database")
+        first.end(first.session())
+        second = Desk(start=False, queue=first.queue)
+        second.store.failure = StoreError("no database")
+        second.ledger.start()
+        second.end(second.session(2))
+        second.clock.advance(RETRY)
+        assert len(first.queue.entries) == 2 and not second.store.closed
+        second.store.failure = None
+        second.clock.advance(RETRY)
+        assert list(second.store.rows) == ["cafe00000001", "cafe00000002"]
+        assert len(second.store.closed) == 1 and not first.queue.entries
+
+    def test_soManyRowsWaitAtMostOfBothRuns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ledger, "MOST_WAITING", 10)
+        first = Desk()
+        first.store.failure = StoreError("no database")
+        for number in range(8):
+            first.end(first.session(number))
+        second = Desk(start=False, queue=first.queue)
+        second.store.failure = StoreError("no database")
+        second.ledger.start()
+        for number in range(8, 16):
+            second.end(second.session(number))
+        assert len(first.queue.entries) == 10
+
+    def test_aQueueWithoutRoom(self) -> None:
+        """
+        The oldest row makes room; the session that it is of isn't waited for.
+        """
+        desk = Desk(queue=MemoryQueue(1200))
+        desk.store.slow = True
+        ends = [desk.end(desk.session(number)) for number in range(8)]
+        assert any(ends) and desk.queue.size <= 1200
+        while desk.store.pending:
+            desk.store.answer()
+        assert all(ends) and desk.queue.size == 0
+
+    def test_aRowOfAnotherVersion(self) -> None:
+        queue = MemoryQueue()
+        for value in (b"", b"[]", b"{}", b'{"identifier": "x", "colour": "red"}', b"\xff"):
+            queue.put(b"x", value)
+        with capturedLogs() as events:
+            desk = Desk(queue=queue)
+        assert len(told(events)) == 5 and not queue.entries and not desk.store.rows
+
+
 class TestLockouts:
     def test_theyAreKept(self, desk: Desk) -> None:
         desk.ledger.lockedOut("user", "alice", 10, 1_000_300.0)
@@ -346,7 +463,7 @@ class TestWithSQLite:
 
         def begin(reactor: Any) -> Deferred[Any]:
             store = Store(reactor, url, "", create=True)
-            before = Ledger(reactor, store, "gate", 1.0)
+            before = Ledger(reactor, store, MemoryQueue(), "gate", 1.0)
             before.start()
             one = self.session(1, count(0.0, 1.0))
             before.sessionStarted(one)
@@ -356,7 +473,7 @@ class TestWithSQLite:
 
         def restart(reactor: Any, store: Store, one: Session) -> None:
             # The first never hears of its end.
-            again = Ledger(reactor, store, "gate", 300.0)
+            again = Ledger(reactor, store, MemoryQueue(), "gate", 300.0)
             again.start()
             two = self.session(2, count(0.0, 60.0))
             again.sessionStarted(two)
@@ -393,7 +510,7 @@ def test_aCallThroughTheGateway(tmp_path: Path) -> None:
     world = World(path)
     memory = MemoryStore()
     store: Any = memory
-    kept = Ledger(world.clock, store, "gate", INTERIM)
+    kept = Ledger(world.clock, store, MemoryQueue(), "gate", INTERIM)
     kept.start()
     world.gateway.observers.append(kept)
     call = resultOf(world.call(world.connect()))

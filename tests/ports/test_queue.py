@@ -1,0 +1,584 @@
+"""
+Tests of L{pptpgw.ports.queue}, on real files.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+
+from pptpgw.error import ConfigurationError
+from pptpgw.ports.queue import MOST_AT_ONCE, NAME, RETRY_SECONDS, Changes, Queue
+
+LIMIT = 1 << 24
+
+
+class Threaded(Clock):
+    """
+    A reactor that a test moves on, and that threads call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def callFromThread(self, function: Callable[..., object], *arguments: object) -> None:
+        self._calls.put(lambda: function(*arguments))
+
+    def until(self, done: Callable[[], object]) -> None:
+        """
+        Let threads work until something is true.
+        """
+        waited = threading.Event()
+        for _ in range(1000):
+            while not self._calls.empty():
+                self._calls.get()()
+            if done():
+                return
+            waited.wait(0.005)
+        raise AssertionError("it never came true")
+
+
+class Disk:
+    """
+    Stands before a queue's file: a test can hold it up and make it fail.
+
+    @ivar why: what fails; empty: nothing.
+    @ivar writes: the numbers of what each transaction wrote.
+    """
+
+    def __init__(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.why = ""
+        self.writes: list[list[int]] = []
+        self.free = threading.Event()
+        self.free.set()
+        assert queue._file is not None
+        self._write = queue._file.write
+        monkeypatch.setattr(queue._file, "write", self.write)
+
+    def write(self, changes: Changes) -> None:
+        self.free.wait(10)
+        if self.why:
+            raise sqlite3.OperationalError(self.why)
+        self._write(changes)
+        self.writes.append(list(changes))
+
+
+def opened(folder: Path, limit: int = LIMIT) -> Queue:
+    one = Queue(CLOCK, "spool", str(folder), limit)
+    one.start()
+    return one
+
+
+CLOCK = Threaded()
+
+
+def stop(queue: Queue) -> None:
+    stopped = queue.stop()
+    CLOCK.until(lambda: stopped.called)
+    assert CLOCK.getDelayedCalls() == []
+
+
+def found(folder: Path) -> dict[int, bytes]:
+    """
+    The values that a start finds.
+    """
+    queue = Queue(CLOCK, "spool", str(folder), LIMIT)
+    entries = queue.start()
+    stop(queue)
+    return {number: value for number, (_, value) in entries.items()}
+
+
+def written(queue: Queue) -> None:
+    CLOCK.until(lambda: not queue.waiting)
+
+
+def put(queue: Queue, value: bytes, key: bytes = b"key") -> int:
+    number = queue.put(key, value)
+    assert number is not None
+    return number
+
+
+def test_foundAgain(tmp_path: Path) -> None:
+    """
+    The next start finds, in order, the entries that were not settled, and counts on from there.
+    """
+    folder = tmp_path / "spool"
+    queue = Queue(CLOCK, "spool", str(folder), LIMIT)
+    assert queue.start() == {}
+    numbers = [put(queue, b"%d" % number) for number in range(2500)]
+    written(queue)
+    for number in numbers[::2]:
+        queue.settle(number)
+    stop(queue)
+    again = Queue(CLOCK, "spool", str(folder), LIMIT)
+    kept = again.start()
+    assert list(kept.items()) == [(n, (b"key", b"%d" % (n - 1))) for n in numbers[1::2]]
+    assert again.size == queue.size
+    assert put(again, b"new") == numbers[-1] + 1
+    stop(again)
+
+
+def test_onlyItsOwnerReadsIt(tmp_path: Path) -> None:
+    """
+    Whatever the umask, and while it is written too.
+    """
+    folder = tmp_path / "spool"
+    before = os.umask(0)
+    try:
+        queue = opened(folder)
+        put(queue, b"one")
+        written(queue)
+    finally:
+        os.umask(before)
+    assert sorted(one.name for one in folder.iterdir()) == [NAME, f"{NAME}-wal"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
+    stop(queue)
+
+
+def test_inMemory() -> None:
+    """
+    Without a folder the queue is the same, but nothing survives.
+    """
+    queue = Queue(None, "spool", "", 1000)
+    assert queue.start() == {} and not queue.isDurable
+    number = put(queue, b"value")
+    assert queue.size == 64 + 8 and not queue.isKept(number)
+    assert queue.put(b"", bytes(1000)) is None
+    queue.settle(number)
+    assert queue.size == 0
+    put(queue, b"value")
+    assert queue.stop().called
+    assert queue.start() == {} and queue.size == 0
+
+
+def test_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What comes while the disk is busy is written together, up to so much, in the order in which it
+    came; what is settled meanwhile isn't written.
+    """
+    queue = opened(tmp_path)
+    disk = Disk(queue, monkeypatch)
+    disk.free.clear()
+    numbers = [put(queue, b"x") for _ in range(1 + MOST_AT_ONCE + 5)]
+    queue.settle(numbers[0])
+    queue.settle(numbers[1])
+    disk.free.set()
+    written(queue)
+    first, *others = numbers
+    assert disk.writes == [
+        [first],
+        others[1 : 1 + MOST_AT_ONCE],
+        [*others[1 + MOST_AT_ONCE :], first],
+    ]
+    stop(queue)
+    assert list(found(tmp_path)) == others[1:]
+
+
+def test_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An entry is kept when it is on the disk, not before; whoever asked for it is told then.
+    """
+    queue = Queue(CLOCK, "spool", str(tmp_path), LIMIT)
+    told: list[bool] = []
+    queue.start(lambda: told.append(queue.isKept(1)))
+    disk = Disk(queue, monkeypatch)
+    disk.free.clear()
+    number = put(queue, b"x")
+    assert not queue.isKept(number) and not told
+    disk.free.set()
+    written(queue)
+    assert queue.isKept(number) and told == [True]
+    stop(queue)
+
+
+def test_limit(tmp_path: Path) -> None:
+    """
+    What finds no room isn't taken, and there is room again when something is settled. The file has
+    room for all that is taken, and no more octets than the limit.
+    """
+    limit = 1 << 20
+    queue = opened(tmp_path, limit)
+    numbers = []
+    while (number := queue.put(b"session", bytes(300))) is not None:
+        numbers.append(number)
+    written(queue)
+    assert limit - 400 < queue.size <= limit
+    for number in numbers[:300]:
+        queue.settle(number)
+        put(queue, bytes(300), b"session")
+    assert queue.put(b"session", bytes(300)) is None
+    written(queue)
+    stop(queue)
+    assert (tmp_path / NAME).stat().st_size <= limit
+    assert len(found(tmp_path)) == len(numbers)
+
+
+def test_moreThanTheFileTakes(tmp_path: Path, log: list[str]) -> None:
+    """
+    Where pages are left that are hardly used the file is full earlier: what comes is in memory
+    then, and the file has no more octets than the limit all the same.
+    """
+    limit = 1 << 20
+    queue = opened(tmp_path, limit)
+    # Only one of these fits into a page.
+    numbers = [put(queue, bytes(2100)) for _ in range(400)]
+    CLOCK.until(lambda: log)
+    assert "database or disk is full" in log[0] and queue.waiting
+    for number in numbers[:300]:
+        queue.settle(number)
+    CLOCK.advance(RETRY_SECONDS)
+    written(queue)
+    stop(queue)
+    assert (tmp_path / NAME).stat().st_size <= limit
+    assert list(found(tmp_path)) == numbers[300:]
+
+
+def test_fullDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
+    """
+    What a full disk doesn't take is written once there is room, in order. It is logged when it
+    begins and when it ends.
+    """
+    queue = opened(tmp_path)
+    disk = Disk(queue, monkeypatch)
+    disk.why = "database or disk is full"
+    one, two = put(queue, b"one"), put(queue, b"two")
+    CLOCK.until(lambda: log)
+    three = put(queue, b"three")
+    queue.settle(one)
+    CLOCK.advance(RETRY_SECONDS)
+    CLOCK.until(CLOCK.getDelayedCalls)
+    assert queue.waiting == 2 and not queue.isKept(two)
+    disk.why = ""
+    CLOCK.advance(RETRY_SECONDS)
+    written(queue)
+    stop(queue)
+    assert found(tmp_path) == {two: b"two", three: b"three"}
+    assert log == [
+        f"the spool {tmp_path} can't be written, what comes is in memory alone: database or disk "
+        "is full",
+        f"the spool {tmp_path} is written again",
+    ]
+
+
+def test_fullToTheEnd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
+    """
+    A disk that stays full doesn't keep the gateway from stopping, and the loss is logged.
+    """
+    queue = opened(tmp_path)
+    disk = Disk(queue, monkeypatch)
+    disk.why = "database or disk is full"
+    put(queue, b"lost")
+    put(queue, b"lost too")
+    CLOCK.until(lambda: log)
+    stop(queue)
+    assert found(tmp_path) == {}
+    assert "closed without 2 changes" in log[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_fullFileSystem(tmp_path: Path, log: list[str]) -> None:
+    """
+    A file system that is full when the gateway starts, and has room later: it starts, nobody waits,
+    and all is written in the end.
+    """
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True)
+    try:
+        with open(folder / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError):
+            while True:
+                ballast.write(bytes(4096))
+        queue = opened(folder)
+        numbers = [put(queue, bytes(300)) for _ in range(50)]
+        CLOCK.until(lambda: log)
+        assert "full" in log[0] and queue.waiting == 50
+        (folder / "ballast").unlink()
+        CLOCK.advance(RETRY_SECONDS)
+        written(queue)
+        stop(queue)
+        assert list(found(folder)) == numbers
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_aDiskThatHangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
+    """
+    Nobody waits for it, the queue takes what it has room for and no more, and the log says so; when
+    it answers all is written.
+    """
+    queue = opened(tmp_path, 1000)
+    disk = Disk(queue, monkeypatch)
+    disk.free.clear()
+    taken = [queue.put(b"", bytes(36)) for _ in range(20)]
+    assert taken == [*range(1, 11), *[None] * 10]
+    assert not any(queue.isKept(number) for number in range(1, 11))
+    CLOCK.advance(RETRY_SECONDS)
+    assert [line.rpartition(": ")[2] for line in log] == ["the disk doesn't answer"]
+    disk.free.set()
+    written(queue)
+    stop(queue)
+    assert len(found(tmp_path)) == 10 and log[1].endswith("is written again")
+
+
+def test_aDiskThatHangsToTheEnd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The end doesn't wait for longer than whoever ends it wants, and the folder is another's when the
+    disk has let go.
+    """
+    queue = opened(tmp_path)
+    disk = Disk(queue, monkeypatch)
+    disk.free.clear()
+    put(queue, b"kept")
+    put(queue, b"too")
+    stopped = queue.stop()
+    assert not stopped.called
+    stopped.addErrback(lambda failure: failure.trap(CancelledError))
+    stopped.cancel()
+    assert CLOCK.getDelayedCalls() == []
+    with pytest.raises(ConfigurationError, match="isn't closed yet"):
+        queue.start()
+    with pytest.raises(ConfigurationError, match="another gateway's"):
+        opened(tmp_path)
+    disk.free.set()
+    CLOCK.until(lambda: queue._worker is None)
+    assert list(found(tmp_path).values()) == [b"kept", b"too"]
+
+
+def test_oneGatewayAtATime(tmp_path: Path) -> None:
+    """
+    A folder that another gateway has isn't taken, and that one isn't disturbed.
+    """
+    queue = opened(tmp_path)
+    put(queue, b"first")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="another gateway's"):
+            opened(tmp_path)
+    other = f"""
+from pathlib import Path
+from pptpgw.ports.queue import Queue
+try:
+    Queue(None, "spool", {str(tmp_path)!r}, 1 << 20).start()
+except Exception as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=True)
+    assert "another gateway's" in said.stdout
+    put(queue, b"second")
+    written(queue)
+    stop(queue)
+    assert queue.stop().called
+    assert list(found(tmp_path).values()) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("where", ["missing/spool", "file", "link"])
+def test_noFolder(tmp_path: Path, where: str) -> None:
+    """
+    Where there can't be a folder, or the file is a link, the error says which, and why.
+    """
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / NAME).symlink_to(tmp_path / "target")
+    with pytest.raises(ConfigurationError, match=f"spool .*{where} can't be used: "):
+        opened(tmp_path / where)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes others")
+def test_aFolderThatIsNotWritable(tmp_path: Path) -> None:
+    """
+    A folder of another user's is refused, with a file in it or without.
+    """
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    stop(opened(tmp_path / "full"))
+    (tmp_path / "empty").mkdir()
+    for name in ("full", "empty"):
+        folder = tmp_path / name
+        folder.chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(ConfigurationError, match=f"spool {folder} can't be used: "):
+                opened(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_filesOfAnEarlierVersion(tmp_path: Path, log: list[str]) -> None:
+    """
+    The log says in a line that they aren't read; they stay.
+    """
+    for number in range(3):
+        (tmp_path / f"{number:012}.spool").write_bytes(b"pptpgw spool 1\n\n")
+    stop(opened(tmp_path))
+    assert log == [
+        f"3 files in {tmp_path} are those of an earlier version (*.spool), which this one doesn't "
+        "read"
+    ]
+    assert len(list(tmp_path.glob("*.spool"))) == 3
+
+
+# What a crash, a broken disk or somebody else leaves
+
+KILLED = """
+import sys
+from twisted.internet import reactor
+from pptpgw.ports.queue import Queue
+
+def told():
+    if not queue.waiting:
+        print(last, flush=True)
+        reactor.callLater(0, more)
+
+def more():
+    global last
+    for number in range(50):
+        last = queue.put(b"s", b"%d" % number)
+
+queue = Queue(reactor, "spool", sys.argv[1], 1 << 30)
+queue.start(told)
+reactor.callWhenRunning(more)
+reactor.run()
+"""
+
+
+def test_killed(tmp_path: Path) -> None:
+    """
+    What was on the disk when the process was killed is found, in order and without a gap.
+    """
+    for run in range(3):
+        folder = tmp_path / f"{run}"
+        command = [sys.executable, "-c", KILLED, str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(random.randint(2, 20))]
+            process.send_signal(signal.SIGKILL)
+            lines += process.stdout.readlines()
+        acknowledged = max(int(line) for line in lines if line.endswith("\n"))
+        numbers = list(found(folder))
+        assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= acknowledged > 0
+
+
+def test_flippedBit(tmp_path: Path, log: list[str]) -> None:
+    """
+    An entry that isn't as it was written isn't given back; the others are, and the file is kept.
+    """
+    queue = opened(tmp_path)
+    put(queue, b"first")
+    put(queue, b"second")
+    put(queue, b"third")
+    stop(queue)
+    path = tmp_path / NAME
+    octets = path.read_bytes()
+    path.write_bytes(octets.replace(b"second", b"sekond"))
+    for _ in range(2):
+        assert found(tmp_path) == {1: b"first", 3: b"third"}
+    assert len(log) == 1 and "1 entries aren't as they were written; the 2 entries" in log[0]
+    assert (tmp_path / f"{NAME}.damaged").read_bytes() == octets.replace(b"second", b"sekond")
+
+
+@pytest.mark.parametrize("end", ["tail", "page", "none"])
+def test_damagedFile(tmp_path: Path, log: list[str], end: str) -> None:
+    """
+    Of a damaged file the entries before the damage are kept; of one that lost its end, or isn't one
+    of SQLite's, none. The file itself is kept in any case.
+    """
+    queue = opened(tmp_path)
+    for number in range(200):
+        put(queue, b"%d" % number + bytes(300))
+    stop(queue)
+    path = tmp_path / NAME
+    octets = path.read_bytes()
+    if end == "tail":
+        path.write_bytes(octets[:40960])
+    elif end == "page":
+        path.write_bytes(octets[:40960] + os.urandom(4096) + octets[45056:])
+    else:
+        path.write_bytes(os.urandom(len(octets)))
+    first = found(tmp_path)
+    assert list(first) == list(range(1, len(first) + 1))
+    assert (50 < len(first) < 200) if end == "page" else not first
+    assert (tmp_path / f"{NAME}.damaged").exists()
+    assert len(log) == 1 and "is damaged" in log[0] and f"the {len(first)} entries" in log[0]
+    assert found(tmp_path) == first and len(log) == 1
+
+
+def test_tornWriteAheadLog(tmp_path: Path) -> None:
+    """
+    A transaction that a crash tore isn't there; those before are.
+    """
+    queue = opened(tmp_path / "spool")
+    for number in range(5):
+        put(queue, b"%d" % number)
+        written(queue)
+    copy = tmp_path / "copy"
+    copy.mkdir(0o700)
+    for path in (tmp_path / "spool").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    stop(queue)
+    log = copy / f"{NAME}-wal"
+    octets = log.read_bytes()
+    log.write_bytes(octets[: len(octets) - 100])
+    assert list(found(copy).values()) == [b"0", b"1", b"2", b"3"]
+
+
+def test_anotherDatabase(tmp_path: Path, log: list[str]) -> None:
+    """
+    A database of another form is moved aside, and so is one whose values are of other types.
+    """
+    path = tmp_path / NAME
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE entries (x)")
+    assert found(tmp_path) == {} and "no such column" in log[0]
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT INTO entries VALUES (1, 2, NULL, 'x')")
+        database.execute("INSERT INTO entries VALUES (2, CAST(x'ff' AS TEXT), 'v', 0)")
+        database.commit()
+    assert found(tmp_path) == {} and "2 entries aren't" in log[1]
+
+
+@given(octets=st.binary(max_size=300), isDatabase=st.booleans())
+def test_anyOctets(
+    tmp_path_factory: pytest.TempPathFactory, octets: bytes, isDatabase: bool
+) -> None:
+    """
+    Whatever the file holds, the queue starts and works.
+    """
+    folder = tmp_path_factory.mktemp("spool")
+    (folder / NAME).write_bytes((b"SQLite format 3\0" if isDatabase else b"") + octets)
+    queue = opened(folder)
+    put(queue, b"stop")
+    written(queue)
+    stop(queue)
+    assert list(found(folder).values()) == [b"stop"]
+
+
+def test_theDatabaseIsAsItShouldBe(tmp_path: Path) -> None:
+    """
+    Each transaction is forced to the disk.
+    """
+    queue = opened(tmp_path)
+    assert queue._file is not None
+    database = queue._file._database
+    assert database is not None
+    assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert database.execute("PRAGMA journal_mode").fetchone() == (b"wal",)
+    stop(queue)
