@@ -1,3 +1,4 @@
 """
-Network protocols, a folder each: octets, control protocol, and what the sessions share.
+Network protocols, one package each: how its packets are encoded, its control protocol, and what its
+sessions share.
 """

@@ -1,5 +1,5 @@
 """
-What every network control protocol shares: a control protocol between its own options and a link.
+The base class of the network control protocols.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from pptpgw.ppp.control import ControlProtocol
 @implementer(INetworkProtocol)
 class NetworkProtocol(ControlProtocol, ABC):
     """
-    One network control protocol on one link.
+    A network control protocol on one link.
 
-    A subclass names itself (C{name}, C{control}, C{protocol}), lists its C{kinds} of option, and
-    says in L{attachment} what was agreed. One whose packets have several protocol numbers names
-    them all in C{protocols}.
+    A subclass defines its names and numbers (C{name}, C{control}, C{protocol}) and the C{kinds} of
+    its options, and returns the negotiated result from L{attachment}. A subclass whose packets have
+    several protocol numbers overrides L{protocols}.
     """
 
     __slots__ = ("link",)
 
     def __init__(self) -> None:
         """
-        Belong to no link yet: a control protocol it is from L{attach} on.
+        Do nothing yet: L{attach} initializes the control protocol, since that needs the link.
         """
 
     def attach(self, link: INetworkLink) -> None:
         """
-        Belong to C{link}.
+        See L{INetworkProtocol.attach}.
         """
         self.link = link
         clock: IReactorTime = link.clock
@@ -41,51 +41,53 @@ class NetworkProtocol(ControlProtocol, ABC):
     @property
     def protocols(self) -> tuple[int, ...]:
         """
-        The PPP protocol numbers of its packets.
+        The PPP protocol numbers of the network's packets.
         """
         return (self.protocol,)
 
     def beginning(self) -> None:
         """
-        Learn how large a packet may be.
+        Take the largest packet that the peer accepts from the link, before each negotiation.
         """
         self.peerMRU = self.link.peerMRU
 
     @abstractmethod
     def attachment(self) -> Attachment:
         """
-        What the network is, once Opened.
+        Return the attachment of the network, once the protocol is Opened.
         """
 
     def attachments(self) -> Attachments:
         """
-        The same for each of C{protocols}.
+        Return the attachment for each number of L{protocols}; the same for all unless overridden.
         """
         attachment = self.attachment()
         return dict.fromkeys(self.protocols, attachment)
 
     def sendPacket(self, packet: bytes) -> None:
         """
-        Send a packet of the network to the peer; it is counted and discarded while this isn't open.
+        Send a packet of the network to the peer. While the protocol isn't open the packet is
+        counted and discarded.
         """
         self.link.sendPacket(self.protocol, packet)
 
-    # Its own layer (ppp.layer.Layer), to pass it on to the link
+    # pptpgw.ppp.control.Layer: the protocol is its own upper layer, and passes events on to the
+    # link
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Let packets through.
+        Have the link let packets of the network through.
         """
         self.link.networkOpened(self, self.attachments())
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Stop them.
+        Have the link stop packets of the network.
         """
         self.link.networkClosed(self)
 
     def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
         """
-        Say that it is over.
+        Tell the link that the protocol won't open again by itself.
         """
         self.link.networkFinished(self, reason)

@@ -1,10 +1,10 @@
 """
 Networks behind users: the networks that an account's routes lead to its sessions.
 
-A network is refused if it holds an address of the gateway's own, overlaps the ranges that callers
-get addresses from, or belongs to another user; sessions of one user may share a network. A refusal
-is logged, and the session goes on without the network. A network may surround addresses and
-networks of other users, which keep them: a session with the larger network can't send from them
+A network is refused if it holds an address of the gateway, overlaps the ranges that callers get
+addresses from, or belongs to another user; sessions of one user may share a network. A refusal is
+logged, and the session goes on without the network. A network may contain addresses and networks of
+other users. These stay with the other users: a session with the larger network can't send from them
 (L{pptpgw.datapath.source}).
 """
 
@@ -24,7 +24,7 @@ N = TypeVar("N", IPv4Network, IPv6Network)
 
 class _Owner:
     """
-    Whom a network leads to.
+    The user that a network leads to.
 
     @ivar sessions: the number of the user's sessions that have the network.
     """
@@ -38,7 +38,7 @@ class _Owner:
 
 class NetworksBehind(Generic[N]):
     """
-    Those of one address family.
+    The networks of one address family that lead to sessions, and the users that they belong to.
     """
 
     _log = Logger()
@@ -46,19 +46,19 @@ class NetworksBehind(Generic[N]):
     def __init__(self, family: type[N], gateway: Collection[Address], length: int) -> None:
         """
         @param gateway: the gateway's own addresses.
-        @param length: the prefix length of a link's own network, in bits.
+        @param length: the prefix length of a session's own network, in bits.
         """
         self._family: type[N] = family
         self._gateway = tuple(gateway)
         self._length = length
-        # By network, those that sessions have for themselves included.
+        # The owner of each network, including the networks that sessions have for themselves.
         self._owners: dict[N, _Owner] = {}
-        # The networks that are narrower than a link's.
+        # The networks with a longer prefix than a session's own network.
         self._narrow: dict[N, None] = {}
 
     def give(self, profile: Profile, own: Sequence[N], pools: Iterable[N]) -> tuple[N, ...]:
         """
-        The networks behind the user for one session of C{profile}.
+        Return the networks behind the user that one session of C{profile} gets.
 
         @param own: the networks that the session has for itself, the one of its link first.
         @param pools: the ranges that callers get addresses from.
@@ -90,7 +90,9 @@ class NetworksBehind(Generic[N]):
 
     def release(self, networks: Iterable[N]) -> None:
         """
-        Release C{networks}, its own and those behind its user, of a session that has ended.
+        Release the networks of a session that has ended.
+
+        @param networks: the session's own networks and those behind its user.
         """
         for network in networks:
             owner = self._owners[network]
@@ -109,8 +111,10 @@ class NetworksBehind(Generic[N]):
 
     def _other(self, network: N, user: str) -> str:
         """
-        The name of another user that C{network} leads to, or whose link's network holds C{network},
-        or, if C{network} is a link's, that a part of it leads to; empty if there is none.
+        Return the name of another user that C{network} conflicts with; empty if there is none.
+
+        There is a conflict if C{network} leads to the other user or lies in the network of that
+        user's link, or if C{network} is a link's own and a part of it leads to the other user.
         """
         near: list[N] = [network]
         if network.prefixlen > self._length:
@@ -125,7 +129,7 @@ class NetworksBehind(Generic[N]):
 
     def _fault(self, network: N, user: str, pools: tuple[Any, ...]) -> str:
         """
-        Why C{network} can't lead to a session of C{user}; empty: it can.
+        Return why C{network} can't lead to a session of C{user}; empty if it can.
         """
         for address in self._gateway:
             if address in network:

@@ -1,3 +1,3 @@
 """
-Ethernet: callers and a TAP device on one switch.
+Ethernet over PPP: a switch between the callers and a TAP device.
 """

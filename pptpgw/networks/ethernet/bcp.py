@@ -1,26 +1,29 @@
 """
-Ethernet and its control protocol, BCP (RFC 3518).
+BCP, the control protocol of Ethernet over PPP (RFC 3518).
 
 The rules:
 
  - An option says what its sender is ready to receive, so the two ends need not agree on its value:
    MAC-Support, Tinygram-Compression, IEEE-802-Tagged-Frame, Management-Inline and
    Bridge-Control-Packet-Indicator are acknowledged or rejected, never answered with a Nak.
- - MAC-Support (3) is Ethernet for us. It is advice alone, so whatever the peer names is
-   acknowledged; frames of another LAN are discarded.
- - Tagged frames pass in a direction whose receiver announced IEEE-802-Tagged-Frame (8): we do
-   where they are permitted, and else reject the option. All others are counted and discarded.
- - BPDUs pass where a spanning tree may take part. The new form, in line with the other frames,
-   goes to a peer that announces Management-Inline (9). One that rejects ours is asked for the old
-   form, Spanning-Tree-Protocol (7) with IEEE 802.1D; of two different answers the lower counts,
-   and a peer that has another spanning tree can't be bridged to. Where none may take part our
-   answer is 0, BPDUs are discarded in silence, and a peer that insists hears a Reject.
- - MAC-Address (6): one that the peer announces is acknowledged; one that asks for an address gets
-   the one that we have for it. A group address is rejected, since a Nak would be ignored.
- - Bridge-Identification (1) and Line-Identification (2) are for source routing, which isn't done
-   here, and are rejected. So is LAN-Identification (5), obsolete, unless it says 'disabled'.
- - A frame is sent plain, or compressed to a peer that announced Tinygram-Compression (4); every
-   form that may be received is understood, with and without LAN FCS.
+ - We announce MAC-Support (3) with the MAC type of Ethernet. The option is only advice, so whatever
+   MAC type the peer names is acknowledged; frames of other types are discarded.
+ - A frame with a VLAN tag may be sent to an end that announced IEEE-802-Tagged-Frame (8). We
+   announce the option where the settings permit tagged frames, and otherwise reject it. Tagged
+   frames that may not pass are counted and discarded.
+ - BPDUs pass only if the settings permit a spanning tree. A peer that announces Management-Inline
+   (9) gets them in the new form, as frames among the others. If a peer rejects our
+   Management-Inline, we ask for the old form: Spanning-Tree-Protocol (7) with the value of IEEE
+   802.1D. If the two ends name different values of option 7 the lower one counts; a peer that
+   insists on another spanning tree can't be bridged to. Without a spanning tree we answer option 7
+   with 0, reject it if the peer insists, and silently discard BPDUs.
+ - MAC-Address (6): an address that the peer announces is acknowledged; a peer that asks for an
+   address gets the one in the settings. A group address is rejected, since a Nak would be ignored.
+ - Bridge-Identification (1) and Line-Identification (2) belong to source routing, which isn't
+   supported, and are rejected. LAN-Identification (5), which is obsolete, is rejected unless its
+   value is 'disabled'.
+ - Frames are sent without compression, unless the peer announced Tinygram-Compression (4). Every
+   form of frame is understood on receipt, with and without LAN FCS.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 
-# Option types (RFC 3518 section 5), those that we know how to answer.
+# Option types (RFC 3518 section 5), without those that are always rejected.
 MAC_SUPPORT = 3
 TINYGRAM_COMPRESSION = 4
 LAN_IDENTIFICATION = 5
@@ -62,23 +65,24 @@ RESERVED = "frame between bridges"
 
 _ETHERNET = bytes((wire.ETHERNET,))
 _ANY_ADDRESS = bytes(6)
-# What a BPDU of the old form is sent from, where the peer's bridge has no address that we know.
+# The source address of a BPDU of the old form, if the address of the peer's bridge is unknown.
 _NAMELESS = bytes.fromhex("020000000000")
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeSettings:
     """
-    What this end has and permits; addresses are six octets.
+    The settings of BCP on one link; addresses are six octets.
 
     @ivar receive: called with each Ethernet frame from the peer, without its LAN FCS.
     @ivar tagged: whether frames with a VLAN tag may pass.
     @ivar spanningTree: whether BPDUs may pass.
     @ivar checksum: whether to send each frame with its LAN FCS.
-    @ivar localAddress: our own, to announce; all zero: ask the peer for one; None: neither.
-    @ivar peerAddress: what a peer that asks for an address is given; None: nothing.
+    @ivar localAddress: the address to announce as ours; all zeros to ask the peer for one; None to
+        do neither.
+    @ivar peerAddress: the address for a peer that asks for one; None to reject its request.
     @ivar mtu: the largest bridged PDU that may be sent to the peer, in octets.
-    @ivar counters: where what is discarded is counted.
+    @ivar counters: counts what is discarded.
     """
 
     receive: Callable[[bytes], object]
@@ -93,7 +97,7 @@ class BridgeSettings:
 
 class _MACSupport(Option["BCP"]):
     """
-    MAC-Support (RFC 3518 section 5.3). It may stand several times, of which one is judged.
+    MAC-Support (RFC 3518 section 5.3). Of several in one request only one is judged.
     """
 
     __slots__ = ()
@@ -107,14 +111,16 @@ class _MACSupport(Option["BCP"]):
 
 class _Switched(Option["BCP"]):
     """
-    An option that is enabled or disabled: Tinygram-Compression, IEEE-802-Tagged-Frame.
+    An option whose value is 'enabled' or 'disabled': Tinygram-Compression (RFC 3518 section 5.4) or
+    IEEE-802-Tagged-Frame (section 5.8).
     """
 
     __slots__ = ("_setting",)
 
     def __init__(self, setting: str = "") -> None:
         """
-        @param setting: which of L{BridgeSettings} permits it; empty: it always is.
+        @param setting: the attribute of L{BridgeSettings} that permits the option; empty if it is
+            always permitted.
         """
         self._setting = setting
 
@@ -131,7 +137,7 @@ class _Switched(Option["BCP"]):
 
 class _Disabled(Option["BCP"]):
     """
-    LAN-Identification (RFC 3518 section 5.5), obsolete.
+    LAN-Identification (RFC 3518 section 5.5). It is obsolete; only 'disabled' is acknowledged.
     """
 
     __slots__ = ()
@@ -142,7 +148,7 @@ class _Disabled(Option["BCP"]):
 
 class _MACAddress(Option["BCP"]):
     """
-    MAC-Address (RFC 3518 section 5.6).
+    MAC-Address (RFC 3518 section 5.6): one end's Ethernet address, all zeros to ask for one.
     """
 
     __slots__ = ()
@@ -161,7 +167,8 @@ class _MACAddress(Option["BCP"]):
 
 class _SpanningTree(Option["BCP"]):
     """
-    Spanning-Tree-Protocol (RFC 3518 section 5.7): numbers of protocols, ascending.
+    Spanning-Tree-Protocol (RFC 3518 section 5.7). The value is a list of protocol numbers in
+    ascending order.
     """
 
     __slots__ = ()
@@ -181,10 +188,11 @@ class _SpanningTree(Option["BCP"]):
 
 class _Announced(Option["BCP"]):
     """
-    An option without a value: Bridge-Control-Packet-Indicator (RFC 3518 section 5.10). We mark what
-    the peer wants marked, and need no marks ourselves.
+    Bridge-Control-Packet-Indicator (RFC 3518 section 5.10), an option without a value. We mark
+    BPDUs for a peer that announces it, and don't announce it ourselves.
 
-    Some take it for one like L{_Switched}'s (Wireshark does), so that is understood as well.
+    Some implementations, such as Wireshark, give the option the value 'enabled', so that is
+    accepted too.
     """
 
     __slots__ = ()
@@ -195,7 +203,8 @@ class _Announced(Option["BCP"]):
 
 class _Inline(_Announced):
     """
-    Management-Inline (RFC 3518 section 5.9).
+    Management-Inline (RFC 3518 section 5.9). After a Configure-Reject of it we ask for
+    Spanning-Tree-Protocol instead.
     """
 
     __slots__ = ()
@@ -212,14 +221,14 @@ class _Inline(_Announced):
 
 def _isStation(address: bytes) -> bool:
     """
-    Whether this is the address of one station.
+    Return whether C{address} is the address of one station: neither zero nor a group address.
     """
     return len(address) == 6 and not address[0] & 1 and address != _ANY_ADDRESS
 
 
 class BCP(NetworkProtocol):
     """
-    Ethernet on one link.
+    BCP on one link: negotiates the options, and sends and receives frames and BPDUs.
     """
 
     __slots__ = (
@@ -254,12 +263,12 @@ class BCP(NetworkProtocol):
         self._compress = self._mark = self._inline = self._receiveInline = self._old = False
         self._sendTags = self._receiveTags = False
 
-    # What was agreed, once Opened
+    # The result of the negotiation, valid once Opened
 
     @property
     def localAddress(self) -> bytes | None:
         """
-        The address that we announced, or that the peer gave us.
+        The address that we announced or that the peer gave us; None if there is neither.
         """
         granted: bytes | None = self.negotiator.granted.get(MAC_ADDRESS)
         return granted
@@ -267,14 +276,14 @@ class BCP(NetworkProtocol):
     @property
     def peerAddress(self) -> bytes | None:
         """
-        The address that the peer announced, or was given.
+        The address that the peer announced or was given; None if there is neither.
         """
         allowed: bytes | None = self.negotiator.allowed.get(MAC_ADDRESS)
         return allowed
 
     def agreed(self) -> None:
         """
-        Find out what may pass, and in which form.
+        Compute from the negotiated options which frames may pass, and in which form.
         """
         granted, allowed = self.negotiator.granted, self.negotiator.allowed
         self._compress = allowed.get(TINYGRAM_COMPRESSION) == ENABLED
@@ -288,14 +297,15 @@ class BCP(NetworkProtocol):
 
     def attachment(self) -> Attachment:
         """
-        That of bridged PDUs.
+        Return the attachment of bridged PDUs.
         """
         return Attachment(mtu=min(self.settings.mtu, self.peerMRU), receive=self.packetReceived)
 
     def attachments(self) -> Attachments:
         """
-        Bridged PDUs and BPDUs of the old form; the latter even where none may pass, since nobody
-        is to hear of it.
+        Return the attachments of bridged PDUs and of BPDUs of the old form. The latter are attached
+        even where no BPDU may pass, so that they are discarded here and not answered with a
+        Protocol-Reject.
         """
         bridged = self.attachment()
         return {
@@ -307,8 +317,11 @@ class BCP(NetworkProtocol):
 
     def sendFrame(self, frame: bytes) -> None:
         """
-        Send an Ethernet frame, of at least its header of 14 octets and without LAN FCS, to the
-        peer, where it may have it. While this isn't open the frame is counted and discarded.
+        Send an Ethernet frame to the peer, if the options permit it.
+
+        While the protocol isn't open the frame is counted and discarded.
+
+        @param frame: at least the header of 14 octets, without LAN FCS.
         """
         if frame[0] & 1 and wire.isReserved(frame[:6]):
             self._sendReserved(frame)
@@ -321,7 +334,8 @@ class BCP(NetworkProtocol):
 
     def _sendReserved(self, frame: bytes) -> None:
         """
-        Send a frame to an address that bridges keep for themselves: a BPDU, or none.
+        Send a frame whose destination is reserved for bridges (IEEE 802.1D): a BPDU is sent in the
+        negotiated form, any other frame is counted and discarded.
         """
         counters = self.settings.counters
         if frame[:6] != wire.SPANNING_TREE:
@@ -341,7 +355,7 @@ class BCP(NetworkProtocol):
 
     def packetReceived(self, packet: bytes) -> None:
         """
-        Take a bridged PDU from the peer.
+        Handle a bridged PDU from the peer.
         """
         settings = self.settings
         try:
@@ -364,7 +378,7 @@ class BCP(NetworkProtocol):
 
     def bpduReceived(self, packet: bytes) -> None:
         """
-        Take a BPDU of the old form from the peer.
+        Handle a BPDU of the old form from the peer.
         """
         settings = self.settings
         if not self._old:

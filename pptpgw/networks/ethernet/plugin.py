@@ -1,11 +1,11 @@
 """
-Ethernet for the whole gateway: a switch between the callers and a TAP device, which may be a port
-of a Linux bridge.
+The Ethernet network plugin: a switch between the callers and a TAP device, which may be a port of a
+Linux bridge.
 
-How large frames may be: a bridged PDU, with all that is around the payload of its frame, has to fit
-C{[link] mru}. The TAP device's MTU is what is left of that, so this machine's own packets fit; what
-is forwarded from a port of the bridge with a larger MTU, the bridge discards. Multilink PPP (MRRU),
-by which RouterOS carries whole frames over small MRUs, isn't spoken.
+A bridged PDU, with its headers and trailers, has to fit into C{[link] mru}. The TAP device's MTU is
+what this leaves for the payload of a frame, so packets of this machine fit. A frame from a bridge
+port with a larger MTU may not fit; the bridge discards it. Multilink PPP (MRRU), by which RouterOS
+carries whole frames over small MRUs, isn't supported.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ NOT_TAKEN = "frame not taken by the TAP device"
 
 ETHERNET_MTU = 1500
 """
-Octets of payload that a frame has at most.
+The largest payload of a frame, in octets.
 """
 
-# The first octet of the addresses that callers are given: locally administered, of one station.
+# The first octet of the addresses that callers are given: locally administered, and of one station.
 _LOCAL = b"\x02"
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeSection:
     """
-    C{[bridge]}: Ethernet, between callers and a TAP device.
+    C{[bridge]}: Ethernet between callers and a TAP device.
 
     @ivar interface: the name of the TAP device.
-    @ivar bridge: the Linux bridge that it joins; empty: none.
+    @ivar bridge: the Linux bridge that the TAP device joins; empty for none.
     @ivar tagged: whether frames with a VLAN tag pass.
     @ivar spanningTree: whether BPDUs pass.
     @ivar checksum: whether frames are sent with their LAN FCS.
-    @ivar addresses: Ethernet addresses that all callers may have together.
-    @ivar addressesPerSession: Ethernet addresses that one caller may have.
-    @ivar floods: frames a second that a caller may send to all.
-    @ivar ageing: seconds after which an address that is silent is forgotten.
+    @ivar addresses: the most Ethernet addresses of all callers together.
+    @ivar addressesPerSession: the most Ethernet addresses of one caller.
+    @ivar floods: the most frames a second from one caller that are sent to all ports.
+    @ivar ageing: seconds without a frame after which an address is forgotten.
     """
 
     interface: str = key(INTERFACE, "pptptap0")
@@ -76,7 +76,8 @@ class BridgeSection:
 
     def mtu(self, mru: int) -> int:
         """
-        The largest payload of a frame, in octets, on calls that take packets of C{mru} octets.
+        Return the largest payload of a frame, in octets, on calls that carry packets of C{mru}
+        octets.
         """
         tag = bridge.TAG_OCTETS * self.tagged
         fcs = bridge.FCS_OCTETS * self.checksum
@@ -86,7 +87,7 @@ class BridgeSection:
 
 class BridgeDevice(Protocol):
     """
-    The TAP device: a L{BridgePort}, for one.
+    The TAP device, as L{BridgeNetwork} uses it; L{BridgePort} is the real one.
 
     @ivar receive: called with each frame that the kernel sends.
     @ivar write: sends a frame into the kernel; raises OSError.
@@ -108,24 +109,26 @@ class BridgeDevice(Protocol):
 
     def start(self) -> None:
         """
-        Open it; raises L{pptpgw.error.PPTPGWError}.
+        Open the device.
+
+        @raise pptpgw.error.PPTPGWError: the device can't be opened or configured.
         """
 
     def stop(self) -> object:
         """
-        Close it. Calling this again does nothing.
+        Close the device. Calling this again does nothing.
         """
 
 
 def _ignore(frame: bytes) -> None:
     """
-    Receive, and ignore, the frames of a session that has ended.
+    Ignore C{frame}: the receiver of a session that has ended.
     """
 
 
 class BridgedSession(BCP):
     """
-    A session's BCP, a port of the switch while it is open.
+    BCP of one session, which is a port of the switch while the protocol is open.
     """
 
     __slots__ = ("_port", "_switch", "_user")
@@ -150,21 +153,21 @@ class BridgedSession(BCP):
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Let frames through.
+        Open the data path for bridged PDUs, and join the switch.
         """
         super().layerUp(protocol)
         self._port = self._switch.join(self.sendFrame, self._user)
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Stop them.
+        Leave the switch, and close the data path for bridged PDUs.
         """
         self.leave()
         super().layerDown(protocol)
 
     def frameReceived(self, frame: bytes) -> None:
         """
-        The caller sent a frame.
+        Pass a frame from the caller to the switch; without a port it is discarded.
         """
         if self._port is not None:
             self._switch.forward(self._port, frame)
@@ -181,7 +184,7 @@ class BridgedSession(BCP):
 @implementer(INetwork, IPreparable, IHealth)
 class BridgeNetwork:
     """
-    See L{INetwork}.
+    The network that all bridged callers share: the switch and the TAP device.
 
     @ivar switch: the L{Switch}.
     """
@@ -192,7 +195,7 @@ class BridgeNetwork:
         self, settings: BridgeSection, environment: IEnvironment, device: BridgeDevice
     ) -> None:
         """
-        @param device: its C{receive} is set here.
+        @param device: the TAP device; the network sets its C{receive}.
         """
         self._settings = settings
         self._environment = environment
@@ -225,7 +228,7 @@ class BridgeNetwork:
 
     def start(self) -> None:
         """
-        Open the TAP device, and connect it to the switch.
+        Open the TAP device and join the switch with it.
         """
         self._device.start()
         self._port = self.switch.join(self._toDevice, None)
@@ -242,7 +245,7 @@ class BridgeNetwork:
 
     def stop(self) -> None:
         """
-        Close the device.
+        Leave the switch and close the TAP device.
         """
         port, self._port = self._port, None
         if port is not None:
@@ -251,7 +254,7 @@ class BridgeNetwork:
 
     def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[BridgedSession]:
         """
-        Every user may bridge.
+        Make BCP for one session; every user may bridge. See L{INetwork.makeProtocol}.
         """
         return succeed(
             BridgedSession(self.switch, subscriber.name, self._settings, self._environment)
@@ -262,19 +265,19 @@ class BridgeNetwork:
         See L{INetwork.release}.
         """
         protocol.leave()
-        # The settings refer to the session: this breaks the cycle.
+        # The settings refer to the session; this breaks the reference cycle.
         protocol.settings = replace(protocol.settings, receive=_ignore)
 
     def _fromDevice(self, frame: bytes) -> None:
         """
-        The kernel sent a frame.
+        Pass a frame from the kernel to the switch; without a port it is discarded.
         """
         if self._port is not None:
             self.switch.forward(self._port, frame)
 
     def _toDevice(self, frame: bytes) -> None:
         """
-        A frame is for the kernel.
+        Write a frame from the switch to the kernel; a frame that isn't taken is counted.
         """
         try:
             self._device.write(frame)
@@ -285,7 +288,7 @@ class BridgeNetwork:
 @implementer(INetworkFactory)
 class BridgeFactory:
     """
-    See L{INetworkFactory}.
+    The plugin C{bridge}. See L{INetworkFactory}.
     """
 
     name = "bridge"

@@ -18,8 +18,9 @@ from pptpgw.ports.rtnetlink import Kernel, KernelLink, RequestSocket
 from pptpgw.ports.tun import DeviceSystem
 
 _KEY = "[bridge] interface"
-# A bridge takes the lowest address of its ports for its own, and must not take one that comes and
-# goes: what begins with this is locally administered and above every maker's.
+# A bridge takes the lowest address of its ports as its own address, and would change it whenever a
+# port with the lowest one comes or goes. Addresses that begin with this octet are locally
+# administered and higher than those of every maker.
 _HIGHEST = b"\xfe"
 
 
@@ -32,9 +33,10 @@ class _Bridged(NetlinkPort):
 
     def join(self, bridge: str, address: bytes) -> None:
         """
-        Join the bridge of this name. Calling this again does nothing.
+        Join a bridge. Calling this again does nothing.
 
-        @param address: the Ethernet address that the interface gets.
+        @param bridge: the name of the bridge.
+        @param address: the Ethernet address to give the interface.
         @raise ConfigurationError: there is no such bridge, or the kernel refuses.
         @raise NotPermitted: the process lacks CAP_NET_ADMIN.
         """
@@ -65,9 +67,9 @@ class _Bridged(NetlinkPort):
 
 def _find(kernel: Kernel, bridge: str) -> KernelLink:
     """
-    Find the bridge of this name.
+    Return the bridge called C{bridge}.
 
-    @raise ConfigurationError: there is none.
+    @raise ConfigurationError: there is no device of this name, or it isn't a bridge.
     """
     found = kernel.link(bridge)
     if found is None:
@@ -85,7 +87,7 @@ def _find(kernel: Kernel, bridge: str) -> KernelLink:
 
 class BridgePort(Device):
     """
-    A TAP device, brought up and joined to a bridge.
+    A TAP device that joins a bridge when it is brought up.
     """
 
     kernel: _Bridged
@@ -101,9 +103,9 @@ class BridgePort(Device):
         netlink: Callable[[], Kernel] = RequestSocket,
     ) -> None:
         """
-        @param mtu: of the device, in octets: what an Ethernet frame may hold.
-        @param bridge: the name of the Linux bridge to join; empty: none.
-        @raise ConfigurationError: the name is no name for an interface.
+        @param mtu: the device's MTU in octets, which is the largest payload of a frame.
+        @param bridge: the name of the Linux bridge to join; empty for none.
+        @raise ConfigurationError: C{name} can't be the name of an interface.
         """
         kernel = _Bridged(reactor, name, netlink)
         super().__init__(
@@ -115,7 +117,7 @@ class BridgePort(Device):
 
     def prepare(self) -> None:
         """
-        Join the bridge.
+        Join the bridge, if one is configured. See L{Device.prepare}.
         """
         if self._bridge:
             self.kernel.join(self._bridge, self._address)

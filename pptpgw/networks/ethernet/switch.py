@@ -1,24 +1,29 @@
 """
-The Ethernet switch between the callers and the TAP device: who sits where, and who gets a frame.
+The Ethernet switch between the callers and the TAP device: it learns which address is at which
+port, and forwards frames.
 
 The rules:
 
- - A frame goes to the port where its destination was heard, and to no other; a frame to a group, or
-   to nobody known, goes to all ports but the one that it came from. None ever goes back there.
- - An address is learnt from the frames that it sends, and forgotten when it hasn't been heard for
-   the ageing time. The source of a frame must be the address of one station.
- - An address stays at the port where it was heard; a frame of its elsewhere is discarded, or any
-   caller could have what is another's. It moves at once to the TAP device, behind which is the
-   operator's own network; to another call of the same user after L{MOVE_SECONDS} of silence, which
-   a frame that a loop brings back doesn't wait for; and to anybody else when it is forgotten.
- - A caller may have so many addresses, and all callers together so many, or frames of new ones are
-   discarded. Behind the TAP device as many are learnt again as callers may have together; frames of
-   those that aren't pass as well.
- - A caller may have so many frames a second go to all, the TAP device, behind which are many,
-   L{DEVICE_SHARE} times that, and all together make L{COPIES} copies a second.
- - Frames between bridges (IEEE 802.1D's reserved addresses) end here, but where a spanning tree may
-   take part its BPDUs go to all: to it the switch is one LAN. They have limits of their own, for a
-   loop that uses up the others mustn't keep them from ending it. Nothing is learnt from them.
+ - A frame goes to the port where its destination address was learnt. A frame to a group address or
+   to an unknown one is flooded: it goes to all other ports. No frame goes back to the port that it
+   came from.
+ - An address is learnt from the frames that it sends, and forgotten when no frame of it has come
+   for the ageing time. The source of a frame must be the address of one station.
+ - An address stays at the port where it was learnt, so that no caller can draw frames for another
+   one: a frame that it sends from another port is discarded. There are three exceptions. The
+   address moves to the TAP device at once, because behind that is the operator's own network. It
+   moves to another call of the same user after L{MOVE_SECONDS} without a frame, which is longer
+   than a loop takes to bring a frame back. It moves to any other port when it would be forgotten.
+ - The number of addresses is limited, for each caller and for all callers together. At a limit,
+   frames of new addresses are discarded. Behind the TAP device as many addresses are learnt as all
+   callers may have together; frames of further ones pass too.
+ - Flooding is limited: to a number of frames a second for each caller, to L{DEVICE_SHARE} times
+   that for the TAP device, which has many stations behind it, and to L{COPIES} copies a second for
+   all together.
+ - Frames to IEEE 802.1D's reserved addresses, which are between bridges, aren't forwarded. But
+   where a spanning tree is permitted its BPDUs go to all other ports, as if the switch were one
+   LAN. BPDUs have limits of their own, so that a loop that uses up the other limits doesn't keep
+   them from ending the loop. No address is learnt from them.
 """
 
 from __future__ import annotations
@@ -35,27 +40,27 @@ Send = Callable[[bytes], object]
 
 MOVE_SECONDS = 2.0
 """
-How long an address must be silent to move to another call of the same user.
+Seconds without a frame after which an address may move to another call of the same user.
 """
 
 DEVICE_SHARE = 10
 """
-How many callers' worth of frames that go to all the TAP device may have.
+The limit on flooded frames of the TAP device, as a multiple of one caller's.
 """
 
 COPIES = 20_000
 """
-How many copies a second of frames that go to all ports, by all of them.
+The most copies of flooded frames that are sent in a second, for all ports together.
 """
 
 BPDUS = 10
 """
-How many BPDUs a second, by one port.
+The most BPDUs a second from one port.
 """
 
 BPDU_COPIES = 2_000
 """
-How many copies of BPDUs a second, by all ports.
+The most copies of BPDUs that are sent in a second, for all ports together.
 """
 
 _SWEEP_SECONDS = 1.0
@@ -70,11 +75,12 @@ RESERVED = "frame between bridges"
 
 class Port:
     """
-    One side of the switch: a caller's, or the TAP device.
+    One port of the switch: a caller's, or the TAP device's.
 
-    @ivar send: takes each frame that is to leave there; it must not raise.
-    @ivar user: whose it is; None: the TAP device.
-    @ivar addresses: those that are there, and when each was heard.
+    @ivar send: sends a frame out of the port; it must not raise.
+    @ivar user: the name of the caller's user; None for the TAP device.
+    @ivar addresses: the addresses that were learnt at the port, and the time of the last frame of
+        each.
     """
 
     __slots__ = ("addresses", "bpdus", "floods", "limit", "send", "swept", "user")
@@ -93,7 +99,7 @@ class Port:
 
 class Switch:
     """
-    All ports, and the address table.
+    The switch: its ports and its address table.
     """
 
     def __init__(
@@ -107,10 +113,10 @@ class Switch:
         spanningTree: bool = False,
     ) -> None:
         """
-        @param addresses: how many the callers may have together.
-        @param addressesPerSession: how many one of them may have.
-        @param floods: how many frames a second a caller may have go to all.
-        @param ageing: seconds after which a silent address is forgotten.
+        @param addresses: the most addresses of all callers together.
+        @param addressesPerSession: the most addresses of one caller.
+        @param floods: the most frames a second from one caller that are flooded.
+        @param ageing: seconds without a frame after which an address is forgotten.
         @param spanningTree: whether BPDUs pass.
         """
         self._seconds = clock.seconds
@@ -124,15 +130,16 @@ class Switch:
         self._bpduCopies = Bucket(clock.seconds, (BPDU_COPIES, BPDU_COPIES))
         self._ports: dict[Port, None] = {}
         self._where: dict[bytes, Port] = {}
-        # How many of these are callers'.
+        # The number of addresses that were learnt at callers' ports.
         self._learnt = 0
         self._swept = float("-inf")
 
     def join(self, send: Send, user: str | None) -> Port:
         """
-        A new port.
+        Add a port and return it.
 
-        @param send: see L{Port}; so C{user}.
+        @param send: sends a frame out of the port; it must not raise.
+        @param user: the name of the caller's user; None for the TAP device.
         """
         limit, rate = self._limitPerSession, self._rate
         if user is None:
@@ -144,7 +151,7 @@ class Switch:
 
     def leave(self, port: Port) -> None:
         """
-        Remove a port with what is there. Calling this again does nothing.
+        Remove a port and the addresses that were learnt there. Calling this again does nothing.
         """
         self._ports.pop(port, None)
         for address in list(port.addresses):
@@ -152,7 +159,7 @@ class Switch:
 
     def located(self, address: bytes) -> Port | None:
         """
-        The port where an address is, or None: unknown.
+        Return the port where C{address} was learnt; None if it is unknown or out of date.
         """
         port = self._where.get(address)
         if port is None or self._seconds() - port.addresses[address] > self._ageing:
@@ -161,13 +168,15 @@ class Switch:
 
     def __len__(self) -> int:
         """
-        How many addresses are kept.
+        Return the number of addresses in the table.
         """
         return len(self._where)
 
     def forward(self, port: Port, frame: bytes) -> None:
         """
-        A frame, of at least 14 octets, came in at C{port}: send it where it belongs.
+        Forward a frame that came in at C{port}.
+
+        @param frame: at least 14 octets, without LAN FCS.
         """
         destination, source = frame[:6], frame[6:12]
         now = self._seconds()
@@ -192,20 +201,24 @@ class Switch:
 
     def _flood(self, port: Port, frame: bytes, own: Bucket, all_: Bucket, most: int) -> None:
         """
-        Send a frame everywhere but to C{port}.
+        Send a frame out of every port but C{port}, within the limits.
+
+        @param own: the limit of frames from C{port}.
+        @param all_: the limit of copies from all ports.
+        @param most: the most copies that this frame is charged for.
         """
         if not own.take() or not all_.take(min(len(self._ports) - 1, most)):
             self._counters.discard(STORM)
             return
-        # A copy, since a receiver may leave while it gets the frame.
+        # The loop uses a copy, since a receiver may leave while it gets the frame.
         for other in tuple(self._ports):
             if other is not port:
                 other.send(frame)
 
     def _learn(self, port: Port, source: bytes, now: float) -> bool:
         """
-        Whether a frame of C{source}, which isn't known to be at C{port}, may come in there. It is
-        there from now on.
+        Learn that C{source}, which isn't known to be at C{port}, is there, and return whether its
+        frame may come in. What may not is counted.
         """
         at = self._where.get(source)
         if source[0] & 1 or not any(source):
@@ -227,7 +240,9 @@ class Switch:
 
     def _mayMove(self, at: Port, to: Port, silent: float) -> bool:
         """
-        Whether an address may move, that has been silent for so many seconds.
+        Return whether an address may move from one port to another.
+
+        @param silent: seconds since the last frame of the address.
         """
         if to.user is None:
             return True
@@ -235,8 +250,10 @@ class Switch:
 
     def _hasRoom(self, port: Port, now: float) -> bool:
         """
-        Whether one more address may be learnt, once those to be forgotten are; which is looked into
-        once a second, since each frame of a flood would else cost a look at them all.
+        Return whether one more address may be learnt at C{port}.
+
+        At a limit, out-of-date addresses are removed first. This is done once a second at most,
+        because it looks at all addresses, and each frame of a flood would cost that much.
         """
         if len(port.addresses) >= port.limit and now - port.swept >= _SWEEP_SECONDS:
             port.swept = now
@@ -251,7 +268,7 @@ class Switch:
 
     def _sweep(self, port: Port, now: float) -> None:
         """
-        Forget what hasn't been heard at C{port} for long.
+        Forget the addresses at C{port} that haven't sent a frame for the ageing time.
         """
         for address, heard in list(port.addresses.items()):
             if now - heard > self._ageing:

@@ -1,12 +1,12 @@
 """
-Ethernet frames as PPP carries them: bridged PDUs and the old form of BPDUs (RFC 3518 section 4).
+The encoding of Ethernet frames and BPDUs in PPP packets (RFC 3518 section 4).
 
 A bridged PDU (protocol number 0x0031) is an octet of flags, the MAC type, the frame from its
-destination address on, and padding that the flags count. A BPDU of the old form (0x0201) is what
-IEEE 802.1D defines and nothing else.
+destination address on, and padding, whose length is in the flags. A BPDU of the old form (0x0201)
+has only what IEEE 802.1D defines, without an Ethernet header.
 
-A frame here is what a network device gives and takes: destination, source, type or length, and
-payload, without the LAN FCS.
+A frame in this module is what a network device reads and writes: destination, source, type or
+length, and payload, without the LAN FCS.
 """
 
 from __future__ import annotations
@@ -15,54 +15,55 @@ import zlib
 
 from pptpgw.error import Malformed
 
-# Flags (section 4.2); the low four bits count the octets of padding.
+# Flags (section 4.2); the low four bits are the number of octets of padding.
 FCS_PRESENT = 0x80
 LAN_ID = 0x40
 ZERO_FILL = 0x20
 CONTROL = 0x10
 _PADS = 0x0F
 
-# The one MAC type that is a frame here: IEEE 802.3 or Ethernet with canonical addresses.
+# The only supported MAC type: IEEE 802.3 or Ethernet with canonical addresses.
 ETHERNET = 1
-# Flags and MAC type.
+# Octets of the flags and the MAC type.
 HEADER_OCTETS = 2
 
-# Destination, source, and type or length; and what stands behind the payload on a LAN.
+# Octets of destination, source, and type or length; and of the LAN FCS behind the payload.
 FRAME_HEADER = 14
 FCS_OCTETS = 4
-# The shortest frame of a LAN, and the longest one without a tag, both without the LAN FCS.
+# The shortest frame of a LAN, and the longest one without a tag, in octets without the LAN FCS.
 SHORTEST = 60
 LONGEST = 1514
 TAG_OCTETS = 4
-# The types that a tag begins with: IEEE 802.1Q's and 802.1ad's.
+# The Ethernet types of VLAN tags: IEEE 802.1Q and 802.1ad.
 TAGS = (b"\x81\x00", b"\x88\xa8")
 
-# The spanning tree's group address, and the addresses that no bridge forwards (IEEE 802.1D table
-# 7-10): those of this beginning, whose last octet is at most 0x0F.
+# The group address of the spanning tree, and the first five octets of the addresses that no bridge
+# forwards (IEEE 802.1D table 7-10); their last octet is at most 0x0F.
 SPANNING_TREE = bytes.fromhex("0180c2000000")
 _RESERVED = SPANNING_TREE[:5]
 
 _PLAIN = bytes((0, ETHERNET))
-# LLC of a BPDU: both service access points 0x42, unnumbered information.
+# The LLC header of a BPDU: both service access points 0x42, unnumbered information.
 _LLC = b"\x42\x42\x03"
-# Protocol identifier, version and type: all that a topology change notification has.
+# Octets of protocol identifier, version and type, which are all of a topology change notification.
 _SHORTEST_BPDU = 4
 _LONGEST_BPDU = 1500 - len(_LLC)
 
 
 def isReserved(address: bytes) -> bool:
     """
-    Whether C{address} is one of the sixteen that no bridge forwards.
+    Return whether C{address} is one of the sixteen that no bridge forwards (IEEE 802.1D table
+    7-10).
     """
     return address[:5] == _RESERVED and address[5] <= 0x0F
 
 
 def decode(packet: bytes) -> bytes:
     """
-    The frame in a bridged PDU: whole, of at least 14 octets, its LAN FCS verified and taken off.
+    Return the frame in a bridged PDU: at least 14 octets, its LAN FCS verified and removed.
 
-    @raise Malformed: it is too short for what its flags say, holds no Ethernet, has a LAN ID, which
-        RFC 3518 does away with, or its LAN FCS is wrong.
+    @raise Malformed: C{packet} is shorter than its flags say, isn't Ethernet, has a LAN ID
+        (obsolete since RFC 3518), or its LAN FCS is wrong.
     """
     if packet[:HEADER_OCTETS] == _PLAIN:
         frame = packet[HEADER_OCTETS:]
@@ -97,12 +98,13 @@ def encode(
     frame: bytes, control: bool = False, compress: bool = False, checksum: bool = False
 ) -> bytes:
     """
-    A bridged PDU.
+    Return the bridged PDU for a frame.
 
     @param frame: at least 14 octets.
-    @param control: mark it as a packet between bridges, a BPDU for one.
-    @param compress: leave out the zeros at the end of a frame of the shortest length (section 3.3).
-    @param checksum: put its LAN FCS behind it.
+    @param control: whether to mark it as a packet between bridges, such as a BPDU.
+    @param compress: whether to leave out the zeros at the end of a frame of the shortest length
+        (RFC 3518 section 3.3).
+    @param checksum: whether to append the LAN FCS.
     """
     if not control and not compress and not checksum:
         return _PLAIN + frame
@@ -119,17 +121,17 @@ def encode(
 
 def fcs(frame: bytes) -> bytes:
     """
-    The LAN FCS of a frame, as it stands behind it (IEEE 802.3 clause 3.2.9).
+    Return the LAN FCS of a frame in the order of transmission (IEEE 802.3 clause 3.2.9).
     """
     return zlib.crc32(frame).to_bytes(FCS_OCTETS, "little")
 
 
 def decodeBPDU(packet: bytes, source: bytes) -> bytes:
     """
-    The frame that a BPDU of the old form would have been on a LAN.
+    Return the Ethernet frame for a BPDU of the old form.
 
-    @param source: the Ethernet address to send it from, as the old form has none.
-    @raise Malformed: it is too short for a BPDU, or too long for a frame.
+    @param source: the source address of the frame, since the old form has none.
+    @raise Malformed: C{packet} is too short for a BPDU, or too long for a frame.
     """
     if not _SHORTEST_BPDU <= len(packet) <= _LONGEST_BPDU:
         raise Malformed(f"a BPDU of {len(packet)} octets")
@@ -139,9 +141,9 @@ def decodeBPDU(packet: bytes, source: bytes) -> bytes:
 
 def encodeBPDU(frame: bytes) -> bytes:
     """
-    The old form of a BPDU.
+    Return the old form of the BPDU in an Ethernet frame.
 
-    @raise Malformed: the frame holds none: Cisco's PVST, for one, is no IEEE 802.1D.
+    @raise Malformed: the frame holds no IEEE 802.1D BPDU; Cisco's PVST isn't one, for example.
     """
     length = int.from_bytes(frame[12:FRAME_HEADER], "big")
     start = FRAME_HEADER + len(_LLC)

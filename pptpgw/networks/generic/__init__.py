@@ -1,3 +1,4 @@
 """
-Declared protocols: where their packets go.
+Network protocols that are declared in the configuration or in C{protocols.toml}, without code of
+their own.
 """

@@ -18,7 +18,7 @@ from pptpgw.networks.generic.declaration import Declaration
 @cache
 def shipped() -> Mapping[str, Declaration]:
     """
-    The declarations that come with the gateway, by name.
+    Return the declarations that come with the gateway, by name.
     """
     text = files("pptpgw.networks.generic").joinpath("protocols.toml").read_text(encoding="utf-8")
     return {one.name: one for one in _kind({}).convert(tomllib.loads(text)["generic"])}
@@ -32,8 +32,10 @@ def _kind(known: Mapping[str, Declaration]) -> ValueKind:
 
 def _declarations(value: object) -> tuple[Declaration, ...]:
     """
-    Convert a list of declarations, no two of which have a protocol number in common, nor one with
-    a shipped declaration of another name.
+    Convert a list of tables to declarations.
+
+    No two declarations may have a protocol number in common, nor may a declaration have one in
+    common with a shipped declaration of another name.
     """
     declared: tuple[Declaration, ...] = _kind(shipped()).convert(value)
     faults = []
@@ -50,6 +52,6 @@ def _declarations(value: object) -> tuple[Declaration, ...]:
 
 GENERIC = ValueKind(_kind({}).allowed, _declarations)
 """
-A list of declarations. A table with the name of a declaration that comes with the gateway says what
-is different there.
+The kind of the key C{[[network.generic]]}. A table with the name of a shipped declaration changes
+only the keys that it has.
 """

@@ -1,13 +1,14 @@
 """
-A control protocol as it was declared (L{pptpgw.networks.generic.declaration}), on one link.
+The control protocol of a declaration (L{pptpgw.networks.generic.declaration}) on one link.
 
 The rules:
 
- - What the declaration says of an option's type decides; a type that it doesn't name is rejected.
- - A peer that asks for another value than the fixed or the assigned one is answered with that; one
-   that insists goes without the option.  One that doesn't ask at all is asked for nothing.
- - What we ask for the peer may change.  Where it refuses, we do without, unless the option is
-   required.
+ - Options are negotiated as the declaration says; an option that it doesn't name is rejected.
+ - A peer that asks for another value than the fixed or the assigned one gets a Nak with that value.
+   If the peer insists, the option is rejected. A peer that doesn't ask for the option isn't asked
+   to.
+ - The peer may change the value that we ask for, by a Nak. If it rejects the option, we go on
+   without, unless the option is required.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ from pptpgw.ppp.option import GiveUp, Option
 
 def _nothing(_: GenericProtocol) -> None:
     """
-    Whom it may concern is nobody.
+    Do nothing: the default of L{GenericSettings.opened} and L{GenericSettings.closed}.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class GenericSettings:
     """
-    What one link's instance works with.
+    The settings of a declared protocol on one link.
 
-    @ivar receive: called with each packet that arrives, and the protocol number before it.
-    @ivar opened: called when it opens, before anything arrives; C{closed} when it no longer is.
-    @ivar assigned: the values of this session, of options that have one a session.
+    @ivar receive: called with the protocol number and the packet, for each packet that arrives.
+    @ivar opened: called when the protocol opens, before any packet arrives.
+    @ivar closed: called when the protocol leaves Opened.
+    @ivar assigned: the values that were assigned to this session, by the type of the option.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
     """
 
@@ -49,7 +51,8 @@ class GenericSettings:
 
 class DeclaredOption(Option["GenericProtocol"]):
     """
-    An option as its rule has it; where it stands several times each is judged by itself.
+    An option that is negotiated as its L{Rule} says. If a request has it several times, each is
+    judged by itself.
     """
 
     __slots__ = ("_rule", "_type")
@@ -62,26 +65,26 @@ class DeclaredOption(Option["GenericProtocol"]):
 
     def wanted(self, owner: GenericProtocol) -> bytes | None:
         """
-        What the rule asks for.
+        Return the value that the rule says to ask for.
         """
         return self._rule.ask
 
     def naked(self, owner: GenericProtocol, current: bytes, suggested: bytes) -> bytes | None:
         """
-        What the peer would rather have.
+        Return the value that the peer suggests, if we asked for one.
         """
         return suggested
 
     def rejected(self, owner: GenericProtocol, current: bytes) -> None:
         """
-        Give up where there is no doing without.
+        Give up if the option is required.
         """
         if self._rule.required:
             raise GiveUp(f"the peer won't grant option {self._type} of {owner.name}")
 
     def judge(self, owner: GenericProtocol, value: bytes) -> bytes | None:
         """
-        What the rule allows.
+        Return the value that the rule allows the peer: see L{Option.judge}.
         """
         rule = self._rule
         if rule.fixed is not None:
@@ -95,7 +98,7 @@ class DeclaredOption(Option["GenericProtocol"]):
 
 class GenericProtocol(NetworkProtocol):
     """
-    A declared protocol on one link: the declaration makes a class of it, see L{protocolFor}.
+    A declared protocol on one link. L{protocolFor} makes a subclass for each declaration.
     """
 
     __slots__ = ("settings",)
@@ -122,13 +125,13 @@ class GenericProtocol(NetworkProtocol):
 
     def attachment(self) -> Attachment:
         """
-        Packets of the first number.
+        Return the attachment for packets of the first protocol number.
         """
         return self.attachments()[self.protocol]
 
     def attachments(self) -> Attachments:
         """
-        Packets of each number, told apart by it.
+        Return an attachment for each protocol number, whose C{receive} is called with that number.
         """
         return {
             number: Attachment(mtu=self.mtu, receive=partial(self.settings.receive, number))
@@ -137,14 +140,14 @@ class GenericProtocol(NetworkProtocol):
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Let packets through.
+        Open the data path for packets, and call L{GenericSettings.opened}.
         """
         self.settings.opened(self)
         super().layerUp(protocol)
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Stop them.
+        Call L{GenericSettings.closed}, and close the data path for packets.
         """
         super().layerDown(protocol)
         self.settings.closed(self)
@@ -152,12 +155,12 @@ class GenericProtocol(NetworkProtocol):
 
 def protocolFor(declaration: Declaration) -> type[GenericProtocol]:
     """
-    The control protocol that C{declaration} declares.
+    Return the class of control protocol that C{declaration} declares.
     """
 
     class Declared(GenericProtocol):
         """
-        What the declaration says.
+        The L{GenericProtocol} with the names, numbers and options of C{declaration}.
         """
 
         __slots__ = ()

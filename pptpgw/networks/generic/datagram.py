@@ -1,17 +1,17 @@
 """
-The packets of a declared protocol as datagrams, to and from a service beside the gateway: one at a
-Unix socket, or one at a UDP port.
+The exchange of packets of a declared protocol with a service beside the gateway, as datagrams to a
+Unix socket or a UDP port.
 
 The rules:
 
- - Each session has a socket of its own, so that the service tells sessions apart by where their
-   datagrams come from, and answers one by sending there. That of a Unix session has an address
-   without a file (unix(7), abstract), so nothing is left behind and no folder is needed.
- - A datagram is one packet; where the protocol has several numbers, those two octets stand before
-   it, either way.
- - Nothing is taken but from the service's own address.
- - A service that isn't there, or too slow, loses packets, which are counted, and the log says so
-   once; as soon as it is there it gets what follows.
+ - Each session has a socket of its own, so the service can tell sessions apart by the source
+   address of their datagrams, and sends packets for a session to that address. A session's Unix
+   socket has an abstract address (unix(7)), which needs no folder and leaves no file behind.
+ - A datagram is one packet. If the declaration has several protocol numbers, the number, two
+   octets, comes before the packet, in both directions.
+ - Datagrams from any other address than the service's are counted and discarded.
+ - Packets that the service doesn't take, because it isn't running or is too slow, are counted and
+   lost; the first loss is logged, and so is its end.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _LARGEST = 65535
 
 class DatagramService:
     """
-    The service that all sessions of one declared protocol talk to.
+    The service that all sessions of one declared protocol exchange packets with.
 
-    @ivar address: where it is, as the socket has it.
-    @ivar listen: gets a socket for one session; raises L{CannotListenError}.
-    @ivar numbered: whether the protocol number stands in datagrams.
+    @ivar address: the address of the service, as C{write} of the socket takes it.
+    @ivar listen: opens a socket for one session; raises L{CannotListenError}.
+    @ivar numbered: whether datagrams begin with the protocol number.
     """
 
     _log = Logger()
@@ -65,7 +65,7 @@ class DatagramService:
 
     def start(self) -> None:
         """
-        There is nothing to open but with a session.
+        Do nothing: each session opens its own socket.
         """
 
     def outlet(self, subscriber: ISubscriber) -> DatagramOutlet:
@@ -76,7 +76,9 @@ class DatagramService:
 
     def failed(self, reason: str) -> None:
         """
-        The service didn't take a packet.
+        Count a packet that the service didn't take, and log the first one.
+
+        @param reason: why, for the log.
         """
         self.counters.discard(NOT_SENT)
         if not self._lost:
@@ -90,7 +92,7 @@ class DatagramService:
 
     def taken(self) -> None:
         """
-        The service took a packet.
+        Note that the service took a packet, and log the end of a failure.
         """
         if self._lost:
             self._lost = False
@@ -103,7 +105,7 @@ class DatagramService:
 
 def unixService(declaration: Declaration, reactor: Any, counters: Counters) -> DatagramService:
     """
-    A service at a Unix datagram socket.
+    Make the service for a declaration whose packets go to a Unix datagram socket.
     """
     prefix = f"\0pptpgw/{declaration.name}/{token_hex(8)}"
     serial = count()
@@ -117,7 +119,7 @@ def unixService(declaration: Declaration, reactor: Any, counters: Counters) -> D
 
 def udpService(declaration: Declaration, reactor: Any, counters: Counters) -> DatagramService:
     """
-    A service at a UDP port.
+    Make the service for a declaration whose packets go to a UDP port.
     """
     to = declaration.to
     interface = "::" if ":" in to.place else ""
@@ -130,7 +132,7 @@ def udpService(declaration: Declaration, reactor: Any, counters: Counters) -> Da
 
 class DatagramOutlet:
     """
-    One session's socket, open while its protocol is.
+    The socket of one session, which is open while the session's protocol is.
     """
 
     __slots__ = ("_port", "_service")
@@ -141,7 +143,7 @@ class DatagramOutlet:
 
     def opened(self, protocol: GenericProtocol) -> None:
         """
-        Get a socket; without one the protocol is closed again.
+        Open the socket. If that fails, close the protocol.
         """
         try:
             self._port = self._service.listen(_Answers(self._service, protocol))
@@ -151,7 +153,7 @@ class DatagramOutlet:
 
     def closed(self, protocol: GenericProtocol) -> None:
         """
-        Give the socket up.
+        Close the socket.
         """
         if self._port is not None:
             self._port.stopListening()
@@ -159,7 +161,7 @@ class DatagramOutlet:
 
     def received(self, number: int, packet: bytes) -> None:
         """
-        Send it to the service.
+        Send a packet from the session's peer to the service.
         """
         service = self._service
         if self._port is None:
@@ -172,7 +174,7 @@ class DatagramOutlet:
         except OSError as error:
             service.failed(error.strerror or str(error))
         else:
-            # Twisted keeps it to itself when a Unix socket's queue is full.
+            # Twisted drops the datagram without an error when a Unix socket's queue is full.
             if sent is None:
                 service.failed("it is too slow")
             else:
@@ -181,7 +183,7 @@ class DatagramOutlet:
 
 class _Answers(DatagramProtocol):
     """
-    What comes back for one session, while its protocol is open.
+    The receiver of the service's datagrams for one session, while the session's protocol is open.
     """
 
     noisy = False
@@ -192,7 +194,7 @@ class _Answers(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
-        Send it to the peer, if it is the service's.
+        Send the packet in a datagram of the service to the session's peer.
         """
         service, protocol = self._service, self._protocol
         if addr != service.address:

@@ -41,12 +41,12 @@ from pptpgw.ppp.wire import ppp
 
 LONGEST_VALUE = 253
 """
-Octets of an option's value, at most.
+The most octets of an option's value.
 """
 
 LONGEST_PATH = 107
 """
-Octets of the path of a Unix socket, at most (unix(7)).
+The most octets of the path of a Unix socket (unix(7)).
 """
 
 _TAKEN = {
@@ -56,7 +56,7 @@ _TAKEN = {
     ppp.IPV6: "IPv6",
     ppp.BCP: "Ethernet",
     ppp.BRIDGE: "Ethernet",
-    # The spanning tree's packets: 802.1D, IBM and DEC (RFC 3518 section 3.2).
+    # The spanning tree protocols of 802.1D, IBM and DEC (RFC 3518 section 3.2).
     0x0201: "Ethernet",
     0x0203: "Ethernet",
     0x0205: "Ethernet",
@@ -72,17 +72,17 @@ _TAKEN = {
     0x0001: "padding",
 }
 """
-Protocol numbers that a declaration can't have, and what each stands for.
+Protocol numbers that a declaration can't have, and the name of what uses each.
 """
 
 
 class Destination(NamedTuple):
     """
-    Where packets go.
+    The destination of a declared protocol's packets.
 
     @ivar scheme: C{hub}, C{unix}, C{udp} or C{object}.
     @ivar place: the path, the address or the dotted name; empty for a hub.
-    @ivar port: of UDP.
+    @ivar port: the UDP port; 0 for other schemes.
     """
 
     scheme: str
@@ -104,7 +104,7 @@ HUB = Destination("hub")
 
 def _number(low: int, high: int, value: object) -> int:
     number = exactly(int, value)
-    # 0x00ff, compressed to one octet, would look like an address field.
+    # 0x00ff, compressed to one octet, would look like the address field of a frame.
     require(low <= number <= high and number & 0x0101 == 1 and number != 0x00FF)
     require(number not in _TAKEN)
     return number
@@ -119,8 +119,8 @@ def _numbers(low: int, high: int, value: object) -> tuple[int, ...]:
 
 def _shownNumber(value: object) -> str:
     """
-    Protocol numbers as errors quote them: in hexadecimal, and with the name of the protocol that
-    they are taken by.
+    Return protocol numbers as errors quote them: in hexadecimal, with the name of the protocol that
+    uses a number already.
     """
     if isinstance(value, list):
         return f"[{', '.join(map(_shownNumber, value))}]"
@@ -183,15 +183,16 @@ _RANGE = ValueKind(
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
-    How an option is negotiated; values are the octets after type and length.
+    The rule by which one option is negotiated; values are the octets after type and length.
 
-    @ivar accept: the lengths in octets of the values that the peer may ask for, empty for any; None
-        if it may ask for none.
-    @ivar fixed: the one value that the peer may have; another is answered with it.
-    @ivar assign: the first and the last of the values, of one length, of which each session is
-        given one of its own.
-    @ivar ask: the value that we ask for; the peer's Configure-Nak changes it.
-    @ivar required: whether the protocol is given up if the peer doesn't grant that.
+    @ivar accept: the lengths in octets of the values that the peer may ask for; empty for any
+        length; None if the peer may ask for none.
+    @ivar fixed: the only value that the peer may have; a request for another one gets a Nak with
+        it.
+    @ivar assign: the first and the last of the values of which each session is assigned one; both
+        have the same length.
+    @ivar ask: the value that we ask for, unless the peer's Configure-Nak changes it.
+    @ivar required: whether the protocol is given up if the peer rejects C{ask}.
     """
 
     accept: tuple[int, ...] | None = key(_LENGTHS, None)
@@ -203,7 +204,7 @@ class Rule:
 
 def _rule(option: str, value: object) -> Rule:
     """
-    How one option is negotiated.
+    Convert the table or text of one option to its rule.
     """
     if value == "accept":
         return Rule(accept=())
@@ -256,14 +257,14 @@ _LINE = matching("a line of printable ASCII characters", "[ -~]{1,200}")
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """
-    A network protocol.
+    The declaration of a network protocol.
 
-    @ivar name: what it is called, and chosen by.
+    @ivar name: the name by which the protocol is chosen.
     @ivar control: the PPP protocol number of its control protocol.
-    @ivar data: those of its packets.
-    @ivar to: where its packets go.
-    @ivar options: how its options are negotiated, by type; others are rejected.
-    @ivar description: one line on it.
+    @ivar data: the PPP protocol numbers of its packets.
+    @ivar to: the destination of its packets.
+    @ivar options: the rules of its options, by type; other options are rejected.
+    @ivar description: a description of one line.
     """
 
     name: str = key(_NAME)

@@ -1,14 +1,14 @@
 """
-A hub: what one session sends, every other one gets.
+A hub, which repeats every packet of a session to all other sessions with the same protocol.
 
 The rules:
 
- - A packet goes to each other session on which the protocol is open, under the protocol number
-   that it came with; never back.
- - What one packet multiplies is limited: L{COPIES} a second, in equal shares among the sessions.
-   The first copy is no multiplication, so two sessions have no limit. A packet may take what a
-   share has left and more; the share is then in debt, and the next ones are discarded until it is
-   paid.
+ - A packet goes to each other session on which the protocol is open, under the protocol number that
+   it came with. It never goes back.
+ - The number of copies is limited to L{COPIES} a second, in equal shares among the sessions. The
+   first copy of each packet isn't counted, so there is no limit between two sessions. A packet may
+   take more than is left of its session's share; the share is then in debt, and the session's
+   packets are discarded until the debt has been made up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pptpgw.networks.generic.control import GenericProtocol
 
 COPIES = 20000
 """
-Copies a second, at most, that a hub makes over and above the first of each packet.
+The most copies that a hub makes in a second, without the first copy of each packet.
 """
 
 MULTIPLIED = "more copies than a caller may cause in a hub"
@@ -29,7 +29,7 @@ MULTIPLIED = "more copies than a caller may cause in a hub"
 
 class Hub:
     """
-    The hub of one protocol.
+    The hub of one declared protocol, which keeps the sessions on which it is open.
     """
 
     def __init__(self, clock: IReactorTime, counters: Counters) -> None:
@@ -39,7 +39,7 @@ class Hub:
 
     def start(self) -> None:
         """
-        There is nothing to open.
+        Do nothing: a hub has nothing to open.
         """
 
     def outlet(self, subscriber: ISubscriber) -> HubOutlet:
@@ -51,7 +51,7 @@ class Hub:
 
 class HubOutlet:
     """
-    One session's place at the hub.
+    One session's connection to the hub.
     """
 
     __slots__ = ("_credit", "_hub", "_since")
@@ -63,19 +63,19 @@ class HubOutlet:
 
     def opened(self, protocol: GenericProtocol) -> None:
         """
-        Get what others send.
+        Join the hub.
         """
         self._hub.members[self] = protocol
 
     def closed(self, protocol: GenericProtocol) -> None:
         """
-        Get nothing more.
+        Leave the hub.
         """
         self._hub.members.pop(self, None)
 
     def received(self, number: int, packet: bytes) -> None:
         """
-        Repeat it to all others.
+        Repeat a packet to all other sessions, within the limit.
         """
         hub = self._hub
         members = hub.members
@@ -83,14 +83,16 @@ class HubOutlet:
         if copies > 0 and not self._may(copies, COPIES / len(members)):
             hub.counters.discard(MULTIPLIED)
             return
-        # Who gets a packet may leave for it.
+        # The loop uses a copy, since a session that gets a packet may end because of it.
         for outlet, protocol in tuple(members.items()):
             if outlet is not self:
                 protocol.link.sendPacket(number, packet)
 
     def _may(self, copies: int, share: float) -> bool:
         """
-        Whether as many copies more may be made now, where C{share} is allowed a second.
+        Return whether C{copies} more copies may be made now, and charge them to this session.
+
+        @param share: the number of copies a second that are allowed.
         """
         now = self._hub.clock.seconds()
         credit = min(share, self._credit + (now - self._since) * share)

@@ -1,5 +1,5 @@
 """
-Where the packets of a declared protocol go: an outlet for each session.
+The interface between a declared protocol's sessions and the destination of their packets.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from pptpgw.networks.generic.control import GenericProtocol
 
 class Outlet(Protocol):
     """
-    Where one session's packets go, and where those for it come from.
+    The destination of one session's packets.
     """
 
     def opened(self, protocol: GenericProtocol) -> None:
         """
-        The session's C{protocol} opens, for the first time or again.
+        The session's C{protocol} has opened, for the first time or again.
         """
 
     def received(self, number: int, packet: bytes) -> None:
         """
-        A packet came from the session, under its protocol number.
+        The session's peer sent a packet, under the protocol number C{number}.
         """
 
     def closed(self, protocol: GenericProtocol) -> None:
         """
-        It carries packets no longer.
+        The session's C{protocol} has left Opened.
         """
 
 
 class Outlets(Protocol):
     """
-    Where those of all sessions go.
+    The destination of the packets of all sessions, which makes an L{Outlet} for each.
     """
 
     def start(self) -> None:
         """
-        Open what they share.
+        Open what all sessions share.
 
         @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
         """
 
     def outlet(self, subscriber: ISubscriber) -> Outlet:
         """
-        An outlet for one more session.
+        Make the outlet for one more session.
         """

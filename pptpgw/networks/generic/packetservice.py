@@ -1,7 +1,7 @@
 """
-The packets of a declared protocol for an object in this process, an L{IPacketService}.
+The exchange of packets of a declared protocol with an object in this process, an L{IPacketService}.
 
-What the object raises is logged, and goes no further.
+Exceptions that the object raises are logged and have no other effect.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ FAILED = "the service's object failed on it"
 
 class ServiceObject:
     """
-    The object that all sessions of one declared protocol are served by.
+    The holder of the object that serves all sessions of one declared protocol.
 
-    @ivar service: the object, from L{start} on.
+    @ivar service: the object, once L{start} has been called.
     """
 
     _log = Logger()
@@ -41,9 +41,10 @@ class ServiceObject:
 
     def start(self) -> None:
         """
-        Import the object, or make it.
+        Import the object, or call the imported callable to make it.
 
-        @raise ConfigurationError: it can't be had, or isn't what it should be.
+        @raise ConfigurationError: the import or the call fails, or the object isn't an
+            L{IPacketService}.
         """
         try:
             found = namedAny(self._declaration.to.place)
@@ -72,7 +73,7 @@ class ServiceObject:
 
     def tell(self, what: Callable[..., None], *arguments: object) -> None:
         """
-        Call a method of the object's.
+        Call a method of the object, and log an exception that it raises.
         """
         try:
             what(*arguments)
@@ -84,7 +85,7 @@ class ServiceObject:
 @implementer(IPacketSession)
 class ObjectOutlet:
     """
-    One session, as the object is told of it.
+    One session, as the L{IPacketSession} that the object is given.
     """
 
     def __init__(self, owner: ServiceObject, subscriber: ISubscriber) -> None:

@@ -1,5 +1,6 @@
 """
-A declared protocol for the whole gateway: where its packets go, and what each session is assigned.
+The network plugin for a declared protocol: makes the destination of its packets, and assigns values
+to sessions.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from pptpgw.networks.generic.packetservice import ServiceObject
 @dataclass(frozen=True, slots=True)
 class Generic:
     """
-    The section of a declared protocol: it has no keys, as the declaration says everything.
+    The section of a declared protocol. It has no keys, since the declaration says everything.
     """
 
 
 class Values:
     """
-    The values of one option, of which each session has one of its own, given out in turn.
+    The values of one option, of which each session gets one that no other session has, in turn.
     """
 
     def __init__(self, first: bytes, last: bytes) -> None:
@@ -47,7 +48,7 @@ class Values:
 
     def allocate(self) -> bytes | None:
         """
-        One that nobody has, or None where there is none left.
+        Return a value that is free; None if all are in use.
         """
         used = self._used
         if len(used) == self._count:
@@ -61,7 +62,7 @@ class Values:
 
     def release(self, value: bytes) -> None:
         """
-        Take one back.
+        Make C{value} free again.
         """
         self._used.discard(int.from_bytes(value, "big") - self._first)
 
@@ -69,7 +70,7 @@ class Values:
 @implementer(INetwork)
 class GenericNetwork:
     """
-    See L{INetwork}.
+    The network of one declared protocol. See L{INetwork}.
     """
 
     _log = Logger()
@@ -87,20 +88,21 @@ class GenericNetwork:
 
     def start(self) -> None:
         """
-        Open what the sessions share.
+        Open what all sessions share.
         """
         self._outlets.start()
 
     def stop(self) -> None:
         """
-        What was opened was the sessions', and went with them.
+        Do nothing: only sessions open sockets, and they have ended.
         """
 
     def makeProtocol(
         self, subscriber: ISubscriber, caller: Caller
     ) -> Deferred[GenericProtocol | None]:
         """
-        See L{INetwork.makeProtocol}. Where nothing is left to assign, the session goes without.
+        Make the protocol for one session. The session goes without it if there is no value left to
+        assign. See L{INetwork.makeProtocol}.
         """
         assigned: dict[int, bytes] = {}
         for type_, values in self._values.items():
@@ -127,7 +129,7 @@ class GenericNetwork:
 
     def release(self, protocol: GenericProtocol) -> None:
         """
-        Take back what was assigned.
+        Make the session's assigned values free again.
         """
         self._release(protocol.settings.assigned)
 
@@ -152,7 +154,7 @@ def _outlets(declaration: Declaration, environment: IEnvironment) -> Outlets:
 @implementer(INetworkFactory)
 class GenericFactory:
     """
-    See L{INetworkFactory}: makes the network of one declaration.
+    The plugin for one declaration. See L{INetworkFactory}.
     """
 
     settings = Generic

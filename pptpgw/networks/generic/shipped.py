@@ -1,5 +1,6 @@
 """
-The factories of the protocols that come declared (C{protocols.toml}): entry points.
+The plugins for the declarations that come with the gateway (C{protocols.toml}), as entry points
+name them.
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
 """
-IPv4: IPCP, and the addresses of the sessions.
+IPv4: its control protocol IPCP, and the addresses of the sessions.
 """

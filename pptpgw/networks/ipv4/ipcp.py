@@ -1,14 +1,15 @@
 """
-IPv4 and its control protocol, IPCP (RFC 1332), with name servers (RFC 1877).
+IPCP, the control protocol of IPv4 (RFC 1332), with name servers (RFC 1877).
 
 The rules:
 
- - A server (it has an address for the peer) gives a peer that asks for another address, or for
-   none, its own as a Nak; one that insists is told why and let go.  A peer that never asks has it
-   all the same.  A peer that doesn't like our own address needn't know it.
- - A client (it has none for the peer) asks for 0.0.0.0 unless it knows better, takes what the
-   server says, and can't do without.
- - Name servers that we have are given in a Nak, those that we don't have are rejected.
+ - A server is an end that has an address for the peer. A peer that asks for another address, or for
+   none, gets a Nak with that one; if it insists, the protocol is given up and the peer told why. A
+   peer that doesn't ask has the address all the same. A peer may reject our own address.
+ - A client is an end that has no address for the peer. It asks for 0.0.0.0 unless it has an
+   address, takes the address that the server names, and gives up if it gets none.
+ - Name servers that we have are given in a Nak; requests for name servers that we don't have are
+   rejected.
  - IP-Addresses (option 1, obsolete) and IP-Compression-Protocol (2) are rejected.
 """
 
@@ -33,23 +34,24 @@ SECONDARY_DNS = 131
 SECONDARY_NBNS = 132
 
 _UNSPECIFIED = bytes(4)
-# Whoever the gateway lets through to a client.
+# The network of the peer, for a client: whatever the gateway lets through.
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 
 @dataclass(frozen=True, slots=True)
 class IPv4Settings:
     """
-    What this end has and gives; addresses dotted.
+    The settings of IPCP on one link; addresses are dotted.
 
-    @ivar localAddress: ours; 0.0.0.0: ask the peer for one.
-    @ivar peerAddress: the one that the peer gets; None: it has its own and gives us ours.
+    @ivar localAddress: our address; 0.0.0.0 to ask the peer for one.
+    @ivar peerAddress: the address that the peer gets; None for a client.
     @ivar addresses: other networks that the peer may send from and that lead to it.
-    @ivar dns: up to two name servers for the peer.
-    @ivar wins: up to two NetBIOS name servers for the peer.
+    @ivar dns: at most two name servers for the peer.
+    @ivar wins: at most two NetBIOS name servers for the peer.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
-    @ivar receive: see L{Attachment}; C{permits} too.
-    @ivar requestDNS: whether we ask the peer for name servers.
+    @ivar receive: see L{Attachment}.
+    @ivar permits: see L{Attachment}.
+    @ivar requestDNS: whether to ask the peer for name servers.
     """
 
     localAddress: str = "0.0.0.0"
@@ -65,7 +67,10 @@ class IPv4Settings:
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
         """
-        Those of a client that takes what it is given: C{receive} is called with each packet.
+        Return the settings of a client, which takes the addresses and name servers that it is
+        given.
+
+        @param receive: called with each packet.
         """
         return cls(addresses=(_EVERYWHERE,), mtu=mtu, receive=receive, requestDNS=True)
 
@@ -78,7 +83,8 @@ def _packed(address: str) -> bytes:
 @lru_cache(maxsize=1024)
 def networkOf(address: str) -> IPv4Network:
     """
-    The network of one address. The parts of the gateway that have it for one session share it.
+    Return the network that is the one address C{address}. The result is cached, so that all parts
+    of the gateway share one object for it.
     """
     return IPv4Network(address)
 
@@ -92,7 +98,7 @@ def _dotted(octets: bytes) -> str:
 
 class _Address(Option["IPCP"]):
     """
-    IP-Address (RFC 1332 section 3.3).
+    IP-Address (RFC 1332 section 3.3): the address of the end that sends it.
     """
 
     __slots__ = ()
@@ -127,7 +133,7 @@ class _Address(Option["IPCP"]):
 
 class _NameServer(Option["IPCP"]):
     """
-    One of the four name server options (RFC 1877 section 1).
+    One of the four options for name servers (RFC 1877 section 1).
     """
 
     __slots__ = ("_index", "_setting")
@@ -150,7 +156,7 @@ class _NameServer(Option["IPCP"]):
 
 class IPCP(NetworkProtocol):
     """
-    IPv4 on one link.
+    IPCP on one link.
     """
 
     __slots__ = ("settings",)
@@ -170,12 +176,12 @@ class IPCP(NetworkProtocol):
         super().__init__()
         self.settings = settings
 
-    # What was agreed, once Opened
+    # The result of the negotiation, valid once Opened
 
     @property
     def localAddress(self) -> str:
         """
-        Our address.
+        Our address, dotted.
         """
         granted = self.negotiator.granted.get(IP_ADDRESS)
         return _dotted(granted) if granted is not None else self.settings.localAddress
@@ -183,7 +189,7 @@ class IPCP(NetworkProtocol):
     @property
     def peerAddress(self) -> str | None:
         """
-        The peer's; None where a server keeps its own to itself.
+        The peer's address, dotted; None if a server doesn't tell its own.
         """
         allowed = self.negotiator.allowed.get(IP_ADDRESS)
         return _dotted(allowed) if allowed is not None else self.settings.peerAddress
@@ -191,7 +197,7 @@ class IPCP(NetworkProtocol):
     @property
     def dns(self) -> tuple[str, ...]:
         """
-        The name servers that the peer gave us.
+        The name servers that the peer gave us, dotted.
         """
         granted = self.negotiator.granted
         servers = (granted.get(PRIMARY_DNS), granted.get(SECONDARY_DNS))
@@ -199,14 +205,14 @@ class IPCP(NetworkProtocol):
 
     def agreed(self) -> None:
         """
-        Refuse to go on without an address of our own.
+        Give up if we have no address of our own.
         """
         if self.negotiator.granted.get(IP_ADDRESS) == _UNSPECIFIED:
             raise GiveUp("the peer gives us no address")
 
     def attachment(self) -> Attachment:
         """
-        The peer's address and the networks behind it.
+        Return the attachment: the peer's address and the networks behind it.
         """
         peer = self.peerAddress
         own = (networkOf(peer),) if peer is not None else ()

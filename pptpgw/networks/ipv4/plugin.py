@@ -1,14 +1,14 @@
 """
-IPv4 for the whole gateway: its own address, and the addresses of its callers.
+The IPv4 network plugin: the gateway's own address, and the addresses of its callers.
 
 The rules:
 
- - What an account names comes before what the configuration says: addresses, pool, name servers,
-   a smaller MTU.
- - Networks behind a user lead to its session, as L{pptpgw.networks.routes} has it.
- - Where an account names a filter, L{pptpgw.sessions.gate} says what passes.
- - The configuration may change while sessions last. New sessions get what it says then; an address
-   that is in no pool any more stays its session's to the end.
+ - An account's own address, pool, name servers and smaller MTU take precedence over those of the
+   configuration.
+ - Networks behind a user lead to its session (L{pptpgw.networks.routes}).
+ - If an account names a filter, L{pptpgw.sessions.gate} decides which packets pass.
+ - The configuration may change while there are sessions. New sessions get what the new one says. A
+   session keeps its address to its end, even if no pool has the address any more.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class NamedPool:
     """
     C{[[ipv4.pools]]}: a pool that accounts choose by its name.
 
-    @ivar name: what they call it.
-    @ivar ranges: its addresses.
+    @ivar name: the name of the pool.
+    @ivar ranges: the addresses of the pool.
     @ivar next: the pool to take from when this one is used up; empty for none.
     """
 
@@ -80,7 +80,7 @@ class NamedPool:
 
 POOLS = tables("ipv4.pools", "describes a pool", NamedPool, unique=True)
 """
-A list of pools.
+The kind of the key C{[[ipv4.pools]]}: a list of pools with different names.
 """
 
 
@@ -89,12 +89,12 @@ class IPv4Section:
     """
     C{[ipv4]}: the addresses that IPCP negotiates.
 
-    @ivar local: the gateway's end of every link.
-    @ivar pool: the addresses for callers, in this order, without the gateway's own. It may be empty
-        if every user has an address of its own.
-    @ivar pools: other pools by name, which accounts choose.
-    @ivar unknownPool: whether a caller whose account names a pool that isn't there is turned away,
-        or gets an address of the default pool.
+    @ivar local: the gateway's address on every link.
+    @ivar pool: the addresses for callers, in the order in which they are given. It may be empty if
+        every user has an address of its own.
+    @ivar pools: other pools, which accounts choose by name.
+    @ivar unknownPool: what happens to a caller whose account names a pool that doesn't exist:
+        whether it is turned away, or gets an address of the default pool.
     @ivar allocator: the plugin that gives addresses.
     @ivar dns: at most two name servers.
     @ivar wins: at most two NetBIOS name servers.
@@ -112,7 +112,7 @@ class IPv4Section:
 
     def allPools(self, gateway: Iterable[IPv4Address]) -> dict[str, PoolRanges]:
         """
-        Every pool by its name, without the gateway's own addresses.
+        Return every pool by its name, without the gateway's own addresses.
         """
         pools = {DEFAULT_POOL: PoolRanges(self.pool)}
         pools |= {one.name: PoolRanges(one.ranges, one.next) for one in self.pools}
@@ -126,9 +126,10 @@ class IPv4Section:
 @implementer(INetwork, IReloadable, IReserving)
 class IPv4Network(Stages):
     """
-    See L{INetwork}. As a service, it starts and stops the pool, if that is a service too.
+    The IPv4 network of the gateway. See L{INetwork}. As a service, it starts and stops the pool, if
+    that is a service too.
 
-    @ivar pool: where the callers' addresses come from.
+    @ivar pool: the source of callers' addresses.
     """
 
     _log = Logger()
@@ -148,7 +149,7 @@ class IPv4Network(Stages):
 
     def start(self) -> None:
         """
-        Give the interface our address, and lead the pool to it.
+        Give the interface the gateway's address, and route the pool's networks to it.
         """
         interface = self._environment.interface
         if interface is not None:
@@ -158,7 +159,7 @@ class IPv4Network(Stages):
 
     def stop(self) -> None:
         """
-        Address and routes go with the interface.
+        Do nothing: address and routes are removed with the interface.
         """
 
     def reserve(self, user: str, addresses: tuple[Subnet, ...] | None) -> None:
@@ -184,7 +185,7 @@ class IPv4Network(Stages):
         See L{IReloadable.reload}.
         """
         old = self._settings
-        # The gateway's end of links that are up can't be another one.
+        # The gateway's own address on links that are up can't change, nor can the allocator.
         self._settings = replace(settings, local=old.local, allocator=old.allocator)
         kept = [
             name for name in ("local", "allocator") if getattr(settings, name) != getattr(old, name)
@@ -210,7 +211,7 @@ class IPv4Network(Stages):
 
     def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[IPCP]:
         """
-        Find an address for C{subscriber}.
+        Make IPCP for one session, with an address for the caller. See L{INetwork.makeProtocol}.
         """
         profile: Profile = subscriber.profile
         gate = self._environment.filters.gate(profile)
@@ -227,7 +228,7 @@ class IPv4Network(Stages):
 
     def release(self, protocol: IPCP) -> Deferred[Any] | None:
         """
-        Take the address back, and the networks.
+        Release the session's address and networks. See L{INetwork.release}.
         """
         settings = protocol.settings
         assert settings.peerAddress is not None
@@ -239,7 +240,8 @@ class IPv4Network(Stages):
         settings, own = self._settings, networkOf(address)
         try:
             if own.network_address in self._gateway or not isUnicast(own):
-                # Another allocator than ours gave it: ours gives no such address.
+                # A plugin's allocator gave the address; our own pool never gives one of the
+                # gateway's.
                 raise Refused(f"{address} can't be a caller's address", retry=False)
             behind = self._behind.give(profile, (own,), self.pool.networks)
         except Refused:
@@ -266,7 +268,7 @@ class IPv4Network(Stages):
 @implementer(INetworkFactory)
 class IPv4Factory:
     """
-    See L{INetworkFactory}.
+    The plugin C{ipv4}. See L{INetworkFactory}.
     """
 
     name = "ipv4"
@@ -296,7 +298,7 @@ factory = IPv4Factory()
 
 def gatewaysOwn(settings: IPv4Section, called: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
     """
-    The gateway's own addresses, which no caller can have.
+    Return the gateway's own addresses, which no caller can have.
 
     @param called: the addresses that callers dial, C{[listen] addresses}.
     """
@@ -305,9 +307,9 @@ def gatewaysOwn(settings: IPv4Section, called: Iterable[IPv4Address]) -> tuple[I
 
 def _judge(settings: IPv4Section) -> None:
     """
-    Judge what no key can judge alone.
+    Check that the keys of C{settings} fit together.
 
-    @raise ConfigurationError: with what is wrong.
+    @raise ConfigurationError: the text says what is wrong.
     """
     pools = settings.allPools([settings.local])
     runs = sorted((run, name) for name, pool in pools.items() for run in pool.ranges)

@@ -1,20 +1,21 @@
 """
-The router's side of one link: Neighbor Discovery (RFC 4861), and what else comes to its link-local
-address. Pure state: packets and time in, packets out.
+The router's side of one link: Neighbor Discovery (RFC 4861), and the other packets to its
+link-local address. This is state without I/O: packets and time in, packets out.
 
 The rules:
 
- - An advertisement is sent at once when it begins, a second and a third C{MAX_INITIAL_INTERVAL}
-   after each other, then one every C{MIN_INTERVAL} to C{MAX_INTERVAL} (section 6.2.4).
- - A Router Solicitation is answered at once, to its sender alone where it has an address: on a link
-   with two ends nobody else could answer, so nothing is gained by the delays of section 6.2.6.
-   C{SOLICITED_LIMIT} in C{SOLICITED_SECONDS} are answered, no more.
- - A Neighbor Solicitation for our link-local address is answered, the peer's Duplicate Address
-   Detection too (section 7.2.4): that address is taken. For any other one we are silent.
- - An echo to our link-local address, to all nodes or to all routers is answered (RFC 4443 section
-   4.2), and DHCPv6 is given to its server.
- - Of everything together L{LIMIT} packets a second are looked at. What is malformed, not for us or
-   too much is counted and silently discarded.
+ - An advertisement is sent when the router starts, a second and a third at intervals of
+   C{MAX_INITIAL_INTERVAL}, and then one every C{MIN_INTERVAL} to C{MAX_INTERVAL} (section 6.2.4).
+ - A Router Solicitation is answered at once, and by unicast if its sender has an address. The
+   delays of section 6.2.6 spread the answers of several routers; this link has only one. At most
+   C{SOLICITED_LIMIT} in C{SOLICITED_SECONDS} are answered.
+ - A Neighbor Solicitation for our link-local address is answered, as is the peer's Duplicate
+   Address Detection for it (section 7.2.4), so that the peer doesn't take that address. One for any
+   other address is ignored.
+ - An echo request to our link-local address, to all nodes or to all routers is answered (RFC 4443
+   section 4.2). DHCPv6 messages are passed to the server.
+ - At most L{LIMIT} packets a second are looked at. Packets beyond that, malformed packets and
+   packets for other addresses are counted and silently discarded.
 """
 
 from __future__ import annotations
@@ -59,25 +60,25 @@ from pptpgw.networks.ipv6.wire.neighbor import (
 )
 from pptpgw.timing.timer import cancelled
 
-# Seconds: MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of
-# its section 10.
+# MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of section 10;
+# in seconds, but for the numbers of packets.
 MIN_INTERVAL, MAX_INTERVAL = 200.0, 600.0
 MAX_INITIAL_INTERVAL = 16.0
 MAX_INITIAL_ADVERTISEMENTS = 3
 
 SOLICITED_LIMIT = 3
 """
-Router Solicitations answered in so many seconds, at most.
+The most Router Solicitations that are answered in C{SOLICITED_SECONDS}.
 """
 
 SOLICITED_SECONDS = 3.0
 """
-MIN_DELAY_BETWEEN_RAS of RFC 4861 section 10.
+MIN_DELAY_BETWEEN_RAS (RFC 4861 section 10), in seconds.
 """
 
 LIMIT = 50
 """
-Packets a second, at most, that are looked at.
+The most packets that are looked at in a second.
 """
 
 TOO_MANY = "too many packets to the link itself"
@@ -89,7 +90,7 @@ class IPv6Router:
     """
     The router on one link.
 
-    @ivar address: its link-local address.
+    @ivar address: the router's link-local address.
     """
 
     __slots__ = (
@@ -117,8 +118,8 @@ class IPv6Router:
     ) -> None:
         """
         @param send: called with each packet for the peer.
-        @param counters: of what is discarded.
-        @param dhcp: the server for the peer's DHCPv6 messages, if there is one.
+        @param counters: counts what is discarded.
+        @param dhcp: the server for the peer's DHCPv6 messages; None for no DHCPv6.
         """
         self.address = address
         self._solicitedNode = solicitedNode(address)
@@ -136,7 +137,7 @@ class IPv6Router:
 
     def start(self) -> None:
         """
-        Advertise, from now on.
+        Send the first advertisement, and go on advertising.
         """
         self._advertise(self._advertisement)
         self._initial -= 1
@@ -147,19 +148,19 @@ class IPv6Router:
 
     def stop(self) -> None:
         """
-        Stop advertising, if it has begun.
+        Stop advertising, without telling the peer. Calling this before L{start} does nothing.
         """
         self._timer = cancelled(self._timer)
 
     def cease(self) -> None:
         """
-        Say that we are a router no longer (RFC 4861 section 6.2.5).
+        Tell the peer that this is no router any more (RFC 4861 section 6.2.5).
         """
         self._advertise(replace(self._advertisement, lifetime=0))
 
     def received(self, octets: bytes) -> None:
         """
-        A packet that concerns the link alone came from the peer.
+        Handle a packet from the peer that isn't to be forwarded: see C{local} of L{Attachment}.
         """
         if not self._limit.take():
             self._counters.discard(TOO_MANY)
@@ -173,9 +174,9 @@ class IPv6Router:
 
     def _received(self, packet: IPv6Packet) -> str:
         """
-        Answer a packet; why it is discarded, or nothing.
+        Answer a packet, and return why it is discarded; an empty text if it isn't.
 
-        @raise Malformed: it isn't valid.
+        @raise Malformed: the packet isn't valid.
         """
         ours = (self.address, self._solicitedNode, ALL_NODES, ALL_ROUTERS)
         if packet.source.is_multicast:
@@ -188,7 +189,7 @@ class IPv6Router:
 
     def _messageReceived(self, packet: IPv6Packet, message: ICMPv6Message) -> str:
         """
-        ICMPv6.
+        Answer an ICMPv6 message; see L{_received}.
         """
         asker = packet.source
         somebody = asker != UNSPECIFIED
@@ -210,7 +211,7 @@ class IPv6Router:
 
     def _datagramReceived(self, packet: IPv6Packet, datagram: Datagram) -> str:
         """
-        UDP.
+        Answer a UDP datagram; see L{_received}.
         """
         if datagram.destinationPort != SERVER_PORT or self._dhcp is None:
             return NOT_OURS
@@ -228,6 +229,6 @@ class IPv6Router:
 
     def _answer(self, destination: IPv6Address, message: ICMPv6Message) -> None:
         """
-        Send an ICMPv6 message, with the hop limit that Neighbor Discovery must have.
+        Send an ICMPv6 message, with the hop limit 255 that Neighbor Discovery requires.
         """
         self._send(encodeMessage(self.address, destination, message))

@@ -1,11 +1,11 @@
 """
-What the DHCPv6 clients of one session hold: the bindings of RFC 8415 section 4.2.
+The bindings of one session's DHCPv6 clients (RFC 8415 section 4.2).
 
-The rules: a binding joins a client (its DUID) and one of its associations (the IAID) to one address
-or prefix. It is offered first and bound when the client asks for it; one that isn't extended in
-time, or was never asked for, stays as an offer, so that the same client gets the same again. There
-are so many and no more: where all places are taken, the oldest offer gives way to a new client, and
-what is bound gives way to none.
+A binding associates one address or prefix with a client (its DUID) and one of its identity
+associations (the IAID). It begins as an offer and is bound when the client requests it. An offer
+that isn't requested, and a binding whose lifetime ends, stay as offers, so that the same client
+gets the same address or prefix again. The number of bindings is limited: at the limit a new client
+gets the place of the oldest offer, but never that of a bound one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pptpgw.timing.timer import cancelled
 
 Client = tuple[bytes, int]
 """
-A DUID and an IAID.
+A client's DUID and the IAID of one of its associations.
 """
 
 _RESERVED = (
@@ -37,9 +37,11 @@ V = TypeVar("V", bound=IPv6Address | IPv6Network)
 
 class _Binding(Generic[V]):
     """
+    One binding or offer.
+
     @ivar value: the address or prefix.
-    @ivar bound: whether the client has asked for it; otherwise it is an offer.
-    @ivar expiry: ends it, where it ends.
+    @ivar bound: whether the client has requested it; otherwise it is an offer.
+    @ivar expiry: the timer that ends the binding; None while it is an offer, or bound without end.
     """
 
     __slots__ = ("bound", "expiry", "value")
@@ -56,7 +58,7 @@ class _Binding(Generic[V]):
 
 class Bindings(Generic[V]):
     """
-    The bindings of one session's associations of one kind.
+    The bindings of one session for one kind of association.
     """
 
     __slots__ = ("_bindings", "_changed", "_clock", "_limit", "_release", "_take")
@@ -70,10 +72,11 @@ class Bindings(Generic[V]):
         changed: Callable[[], None],
     ) -> None:
         """
-        @param limit: the most that may be held at once, offers included.
+        @param limit: the most bindings at once, offers included.
         @param take: finds an address or a prefix for a client; raises L{Exhausted}.
-        @param release: takes it back.
-        @param changed: called when L{values} has changed, before what left it is released.
+        @param release: takes an address or a prefix back.
+        @param changed: called when L{values} has changed, before values that it has lost are
+            released.
         """
         self._clock = clock
         self._limit = limit
@@ -85,13 +88,14 @@ class Bindings(Generic[V]):
     @property
     def values(self) -> tuple[V, ...]:
         """
-        What is bound.
+        The addresses or prefixes that are bound.
         """
         return tuple(binding.value for binding in self._bindings.values() if binding.bound)
 
     def offer(self, client: Client) -> V | None:
         """
-        What C{client} holds, or may have from now on; None where nothing is left for it.
+        Return the address or prefix that C{client} holds, or a new offer; None if nothing is left
+        for it.
         """
         if binding := self._bindings.get(client):
             return binding.value
@@ -106,7 +110,7 @@ class Bindings(Generic[V]):
 
     def bind(self, client: Client, lifetime: int) -> None:
         """
-        Let C{client} have what it was offered, or have it longer, for C{lifetime} seconds from now.
+        Bind what C{client} was offered, or extend its binding, for C{lifetime} seconds from now.
         """
         binding = self._bindings[client]
         new = not binding.bound
@@ -119,14 +123,14 @@ class Bindings(Generic[V]):
 
     def bound(self, client: Client) -> V | None:
         """
-        What C{client} has bound.
+        Return the address or prefix that C{client} has bound; None if there is none.
         """
         binding = self._bindings.get(client)
         return binding.value if binding is not None and binding.bound else None
 
     def release(self, client: Client) -> None:
         """
-        C{client} gives back what it holds.
+        Remove the binding or offer of C{client}, and release its address or prefix.
         """
         binding = self._bindings.pop(client)
         if binding.bound:
@@ -136,7 +140,7 @@ class Bindings(Generic[V]):
 
     def close(self) -> None:
         """
-        The session is over: release everything; nobody is told.
+        Release everything, without a call of C{changed}, because the session is over.
         """
         while self._bindings:
             _, binding = self._bindings.popitem()
@@ -157,8 +161,8 @@ class Bindings(Generic[V]):
 
 class AddressSource:
     """
-    Addresses within one network of 64 bits, each made from the client that gets it as RFC 7943
-    does, so that it gets the same again.
+    A source of addresses within one /64. Each is derived from the client that gets it (RFC 7943),
+    so that a client gets the same address again.
     """
 
     __slots__ = ("_declined", "_network", "_used")
@@ -170,7 +174,7 @@ class AddressSource:
 
     def take(self, client: Client) -> IPv6Address:
         """
-        An address for C{client} that nobody else was given.
+        Return an address for C{client} that no other client has.
         """
         counter = self._declined
         while True:
@@ -182,13 +186,14 @@ class AddressSource:
 
     def release(self, address: IPv6Address) -> None:
         """
-        Take C{address} back.
+        Make C{address} free again.
         """
         self._used.discard(address)
 
     def decline(self) -> None:
         """
-        Somebody else uses an address that a client had: from now on, clients get others.
+        Derive other addresses from now on, because a client found that its address is in use
+        elsewhere.
         """
         self._declined += 1
 
@@ -196,7 +201,7 @@ class AddressSource:
         duid, iaid = client
         text = b"%b%b%b" % (duid, iaid.to_bytes(4, "big"), counter.to_bytes(8, "big"))
         identifier = int.from_bytes(sha256(text).digest()[:8], "big")
-        # RFC 5453: identifiers of anycast addresses.
+        # RFC 5453 reserves some interface identifiers, such as those of anycast addresses.
         if any(first <= identifier <= last for first, last in _RESERVED):
             return None
         return self._network[identifier]

@@ -1,13 +1,14 @@
 """
-The DHCPv6 server of one session (RFC 8415), as pure state: a message in, its answer out.
+The DHCPv6 server of one session (RFC 8415), as state without I/O: a message in, its answer out.
 
-The rules: the link has two ends and one server, so the first Advertise is the best one. Addresses
-(IA_NA) come from the session's own /64, one an association; prefixes (IA_PD) from the gateway's
-pool, all of one length, whatever length a client would rather have. Temporary addresses (IA_TA)
-aren't given: a client makes its own within the /64. Leases live as long as the session at most: a
-client that comes with those of a former session is told so at once, and asks anew. Messages come to
-the multicast address; by unicast they are answered with UseMulticast. What section 16 would have
-discarded is counted and silently discarded, as is what comes too often.
+Addresses (IA_NA) come from the session's own /64, one for each association. Prefixes (IA_PD) come
+from the gateway's pool; all have the same length, even if a client asks for another. Temporary
+addresses (IA_TA) aren't given, since a client makes its own within the /64. An answer to a Solicit
+has the highest preference, because the link has only this server. Leases end with the session at
+the latest: a client that names leases of a former session is told at once that they have ended, and
+asks anew. Messages to the multicast address are answered; messages by unicast are answered with
+UseMulticast. Messages that section 16 requires to be discarded, and messages beyond the limit, are
+counted and silently discarded.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ from pptpgw.networks.ipv6.wire.dhcpv6option import (
 
 MAX_ANSWER_OCTETS = 1232
 """
-The longest answer: what fits into a packet of 1280 octets, which every link carries.
+The most octets of an answer: it fits into a packet of 1280 octets, which every link carries.
 """
 
 MAX_MESSAGES = 20
 """
-The most messages that are answered within one second.
+The most messages that are answered in a second.
 """
 
 MAX_ASSOCIATIONS = 8
@@ -65,7 +66,8 @@ The most associations of one message that are answered.
 
 SOLICIT_MAXIMUM_SECONDS = 120
 """
-How seldom a client asks that got nothing: it may have what another session gave back.
+SOL_MAX_RT for clients that got nothing, in seconds: how often such a client asks again at least, in
+case another session has given something back.
 """
 
 SHORTEST_REFRESH_SECONDS = 600
@@ -76,12 +78,12 @@ MOST_PREFERRED = 255
 @dataclass(frozen=True, slots=True)
 class DHCPv6Settings:
     """
-    What clients are given besides addresses and prefixes.
+    What clients are given besides addresses and prefixes, and for how long leases last.
 
     @ivar dns: name servers.
     @ivar search: domain names to search.
-    @ivar preferredLifetime: of leases, in seconds; C{INFINITY} has no end.
-    @ivar validLifetime: of leases, in seconds; at least as long.
+    @ivar preferredLifetime: the preferred lifetime of leases in seconds; C{INFINITY} for no end.
+    @ivar validLifetime: the valid lifetime of leases in seconds; not less than the preferred one.
     @ivar rapidCommit: whether a Solicit that asks for it gets a Reply at once.
     """
 
@@ -94,10 +96,11 @@ class DHCPv6Settings:
 
 class _Validity(NamedTuple):
     """
-    What makes a message valid (section 16).
+    The identifiers that a valid message must have (section 16).
 
     @ivar client: whether it must have a Client Identifier.
-    @ivar server: whether it must have a Server Identifier; None: it may. One that it has is ours.
+    @ivar server: whether it must have a Server Identifier; None if it may. One that is there must
+        be ours.
     """
 
     client: bool
@@ -118,7 +121,7 @@ _RULES = {
 
 class DHCPv6Server:
     """
-    Answers the clients on one link.
+    The server for the DHCPv6 clients on one link.
     """
 
     __slots__ = (
@@ -141,12 +144,12 @@ class DHCPv6Server:
         counters: Counters,
     ) -> None:
         """
-        @param duid: ours, the same for every session and after every start.
+        @param duid: our DUID, the same for every session and after every start.
         @param network: the session's own /64.
-        @param pool: where delegated prefixes come from.
+        @param pool: the source of delegated prefixes.
         @param changed: called when L{prefixes} has changed, before an answer tells of it, and
-            before a prefix that left goes back to C{pool}; not by L{close}.
-        @param counters: where discarded messages are counted.
+            before a prefix that was taken away goes back to C{pool}; not called by L{close}.
+        @param counters: counts discarded messages.
         """
         self._duid = duid
         self._settings = settings
@@ -160,17 +163,17 @@ class DHCPv6Server:
     @property
     def prefixes(self) -> tuple[IPv6Network, ...]:
         """
-        The delegated prefixes, which lead to this session.
+        The prefixes that are delegated to the session's clients.
         """
         return self._leases.prefixes
 
     def received(self, octets: bytes, source: IPv6Address, unicast: bool = False) -> bytes | None:
         """
-        A client's message, the information of a UDP datagram, came to port 547.
+        Answer a message from a client, which is the data of a UDP datagram to port 547.
 
-        @param source: the address that it came from.
-        @param unicast: whether it came to an address of ours, instead of to the multicast address.
-        @return: what to send to C{source}, port 546.
+        @param source: the address that the message came from.
+        @param unicast: whether it was sent to an address of ours, and not to the multicast address.
+        @return: the message to send to C{source}, port 546; None for no answer.
         """
         answer = self._judge(octets, source, unicast)
         if isinstance(answer, DHCPv6Message):
@@ -180,15 +183,15 @@ class DHCPv6Server:
 
     def close(self) -> None:
         """
-        The session is over: give everything back, and answer no more. Calling this again does
-        nothing.
+        Release all leases and answer no more messages, because the session is over. Calling this
+        again does nothing.
         """
         self._closed = True
         self._leases.close()
 
     def _judge(self, octets: bytes, source: IPv6Address, unicast: bool) -> DHCPv6Message | str:
         """
-        The answer, or why there is none.
+        Return the answer to a message; a text if the message is discarded, which says why.
         """
         if self._closed or not self._limit.take():
             return "DHCPv6 message too many"
@@ -218,11 +221,11 @@ class DHCPv6Server:
 
     def dhcpv6_SOLICIT(self, message: DHCPv6Message) -> DHCPv6Message:
         """
-        Section 18.3.1.
+        Answer a Solicit (section 18.3.1).
         """
         offers = [self._leases.lend(*asked, bind=False) for asked in _asked(message)]
         rapid = self._settings.rapidCommit and message.first(RapidCommit) is not None
-        # What can't be given is better said by an Advertise, after which a client asks on.
+        # If nothing can be given an Advertise is better than a Reply: the client goes on asking.
         if rapid and any(association.leases for association in offers):
             leases = [self._leases.lend(*asked, bind=True) for asked in _asked(message)]
             return self._answer(message, [RapidCommit(), *leases, *self._configuration(message)])
@@ -231,7 +234,7 @@ class DHCPv6Server:
 
     def dhcpv6_REQUEST(self, message: DHCPv6Message) -> DHCPv6Message:
         """
-        Section 18.3.2.
+        Answer a Request (section 18.3.2).
         """
         leases = [
             self._leases.lend(client, association, bind=True)
@@ -243,7 +246,8 @@ class DHCPv6Server:
 
     def dhcpv6_CONFIRM(self, message: DHCPv6Message) -> DHCPv6Message | None:
         """
-        Section 18.3.3: whether the client is still on the link that its addresses belong to.
+        Answer a Confirm (section 18.3.3): say whether the client is on the link that its addresses
+        belong to.
         """
         associations = [one for _, one in _asked(message) if one.kind is Address]
         addresses = [address for one in associations for address in named(one)]
@@ -255,28 +259,28 @@ class DHCPv6Server:
 
     def dhcpv6_RENEW(self, message: DHCPv6Message) -> DHCPv6Message:
         """
-        Section 18.3.4.
+        Answer a Renew (section 18.3.4).
         """
         leases = [self._leases.extend(*asked) for asked in _asked(message)]
         return self._answer(message, [*leases, *self._configuration(message)])
 
     def dhcpv6_REBIND(self, message: DHCPv6Message) -> DHCPv6Message:
         """
-        Section 18.3.5.
+        Answer a Rebind (section 18.3.5).
         """
         leases = [self._leases.extend(*asked, withdraw=True) for asked in _asked(message)]
         return self._answer(message, [*leases, *self._configuration(message)])
 
     def dhcpv6_RELEASE(self, message: DHCPv6Message) -> DHCPv6Message:
         """
-        Section 18.3.7.
+        Answer a Release (section 18.3.7).
         """
         told = [self._leases.takeBack(*asked) for asked in _asked(message)]
         return self._answer(message, [makeStatus(StatusCode.SUCCESS), *filter(None, told)])
 
     def dhcpv6_DECLINE(self, message: DHCPv6Message) -> DHCPv6Message:
         """
-        Section 18.3.8; prefixes can't be declined.
+        Answer a Decline (section 18.3.8); prefixes can't be declined.
         """
         asked = [(client, one) for client, one in _asked(message) if one.kind is Address]
         told = [self._leases.decline(client, one) for client, one in asked]
@@ -284,7 +288,7 @@ class DHCPv6Server:
 
     def dhcpv6_INFORMATION_REQUEST(self, message: DHCPv6Message) -> DHCPv6Message | None:
         """
-        Section 18.3.6; section 16.12 on associations.
+        Answer an Information-request (section 18.3.6), unless it has associations (section 16.12).
         """
         if message.first(Association) is not None:
             return None
@@ -296,7 +300,7 @@ class DHCPv6Server:
 
     def _configuration(self, message: DHCPv6Message) -> list[DHCPv6Option]:
         """
-        What the client asked for besides leases.
+        Return the options that the client asked for besides leases.
         """
         settings = self._settings
         options: list[DHCPv6Option] = []
@@ -315,7 +319,7 @@ class DHCPv6Server:
         messageType: DHCPv6MessageType = DHCPv6MessageType.REPLY,
     ) -> DHCPv6Message:
         """
-        The answer to C{message}, with as many of C{options} as fit.
+        Return an answer to C{message}, with as many of C{options} as fit.
         """
         identifiers: list[DHCPv6Option] = [ServerID(self._duid), *message.every(ClientID)[:1]]
         answer = DHCPv6Message(messageType, message.transactionID, (*identifiers, *options))
@@ -326,7 +330,7 @@ class DHCPv6Server:
 
 def _asked(message: DHCPv6Message) -> list[tuple[Client, Association]]:
     """
-    The associations of C{message}, each once, and whose they are.
+    Return the associations of C{message}, each once, with the client that each belongs to.
     """
     client = message.first(ClientID)
     assert client is not None, "section 16 was looked after"

@@ -1,20 +1,21 @@
 """
-IPv6 and its control protocol, IPV6CP (RFC 5072).
+IPV6CP, the control protocol of IPv6 (RFC 5072).
 
 The rules:
 
- - Each end has an interface identifier, eight octets that make its link-local address. Ours is
-   random unless the settings name one. Its universal/local bit is zero, also in identifiers that we
-   suggest; eight zeros ask the peer for an identifier.
+ - Each end has an interface identifier of eight octets, from which its link-local address is made.
+   Ours is random unless the settings name one. The universal/local bit is zero in it and in
+   identifiers that we suggest. An identifier of zeros asks the peer for one.
  - A peer that asks for zeros, or for the same identifier as ours, is given another one in a Nak. If
-   both are zeros, no identifier can be found, and the option is rejected (RFC 5072 section 4.1).
- - A Nak is followed, unless it names an identifier that is in use on the link or that we suggested
-   to the peer: then both ends chose alike, and we choose anew.
- - A peer that rejects our identifier needn't know it. A peer whose identifier the settings demand
-   gets no other; if it never asks for one it is told once.
+   both ends ask for zeros no identifier can be found, and the option is rejected (RFC 5072 section
+   4.1).
+ - We take the identifier of a peer's Nak, unless it is in use on the link or is the one that we
+   suggested to the peer: then both ends chose alike, and we choose a new one.
+ - A peer may reject our identifier. If the settings demand an identifier of the peer, it gets no
+   other; a peer that never asks for one gets one Nak with it.
  - IPv6-Compression-Protocol (option 2, RFC 5172) is rejected.
  - A peer whose MRU is below L{LEAST_MRU} can't have IPv6. Packets of 1280 octets must fit (RFC 8200
-   section 5), encrypted ones too, because no Packet Too Big may name a smaller size.
+   section 5), also when they are encrypted, because no Packet Too Big may name a smaller size.
 """
 
 from __future__ import annotations
@@ -43,20 +44,22 @@ INTERFACE_IDENTIFIER = 1
 _OCTETS = 8
 _NONE = bytes(_OCTETS)
 _LINK_LOCAL = bytes.fromhex("fe80000000000000")
-# In the first octet: whether the rest is unique in the world.
+# The universal/local bit in the first octet: set in an identifier that is unique in the world.
 _UNIVERSAL = 0x02
 
 
 @dataclass(frozen=True, slots=True)
 class IPv6Settings:
     """
-    What this end has and gives.
+    The settings of IPV6CP on one link.
 
-    @ivar identifier: our interface identifier; zeros: ask the peer for one; None: a random one.
-    @ivar peerIdentifier: the only one that the peer may have; None: any.
+    @ivar identifier: our interface identifier; zeros to ask the peer for one; None for a random
+        one.
+    @ivar peerIdentifier: the only identifier that the peer may have; None for any.
     @ivar addresses: the networks that the peer may send from and that lead to it.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
-    @ivar receive: see L{Attachment}; C{permits} too.
+    @ivar receive: see L{Attachment}.
+    @ivar permits: see L{Attachment}.
     """
 
     identifier: bytes | None = None
@@ -69,17 +72,19 @@ class IPv6Settings:
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv6Settings:
         """
-        Those of a client: C{receive} is called with each packet.
+        Return the settings of a client.
+
+        @param receive: called with each packet.
         """
         return cls(mtu=mtu, receive=receive)
 
 
 def randomIdentifier() -> bytes:
     """
-    An interface identifier that nobody else will have.
+    Return a random interface identifier, never of zeros.
     """
     first, *others = secrets.token_bytes(_OCTETS)
-    # Never zeros: the last octet is odd.
+    # The last octet is made odd, so that the identifier is never zero.
     return bytes((first & ~_UNIVERSAL, *others[:-1], others[-1] | 1))
 
 
@@ -115,7 +120,7 @@ class _Identifier(Option["IPV6CP"]):
         return owner.suggested
 
     def missing(self, owner: IPV6CP) -> bytes | None:
-        # A peer that doesn't ask after that doesn't know the option (section 4.1).
+        # A peer that still doesn't ask after one suggestion doesn't know the option (section 4.1).
         return owner.settings.peerIdentifier if owner.negotiator.naks == 0 else None
 
     def stalled(self, owner: IPV6CP, value: bytes) -> None:
@@ -129,10 +134,10 @@ class _Identifier(Option["IPV6CP"]):
 
 class IPV6CP(NetworkProtocol):
     """
-    IPv6 on one link.
+    IPV6CP on one link.
 
-    @ivar identifier: our interface identifier, as we ask for it or have it.
-    @ivar suggested: the one that our latest Configure-Nak named; empty where there was none.
+    @ivar identifier: the interface identifier that we ask for or have.
+    @ivar suggested: the identifier in our latest Configure-Nak; empty if there was none.
     """
 
     __slots__ = ("identifier", "settings", "suggested")
@@ -151,7 +156,7 @@ class IPV6CP(NetworkProtocol):
 
     def another(self) -> bytes:
         """
-        An interface identifier that neither end has.
+        Return an interface identifier that neither end has.
         """
         taken = (self.identifier, self.settings.peerIdentifier)
         while True:
@@ -159,7 +164,7 @@ class IPV6CP(NetworkProtocol):
             if one not in taken:
                 return one
 
-    # What was agreed, once Opened
+    # The result of the negotiation, valid once Opened
 
     @property
     def localAddress(self) -> IPv6Address:
@@ -171,14 +176,14 @@ class IPV6CP(NetworkProtocol):
     @property
     def peerAddress(self) -> IPv6Address | None:
         """
-        The peer's link-local address; None where it keeps its own to itself.
+        The peer's link-local address; None if the peer doesn't tell its identifier.
         """
         allowed = self.negotiator.allowed.get(INTERFACE_IDENTIFIER, self.settings.peerIdentifier)
         return None if allowed is None else IPv6Address(_LINK_LOCAL + allowed)
 
     def agreed(self) -> None:
         """
-        Refuse to go on without an identifier of our own, or on a link that is too narrow.
+        Give up if we have no identifier, or if the link is too narrow.
         """
         if self.identifier == _NONE:
             raise GiveUp("the peer gives us no interface identifier")
@@ -187,7 +192,7 @@ class IPV6CP(NetworkProtocol):
 
     def attachment(self) -> Attachment:
         """
-        The networks of the peer.
+        Return the attachment: the networks of the peer.
         """
         return Attachment(
             addresses=self.settings.addresses,

@@ -1,6 +1,6 @@
 """
-What one session's DHCPv6 clients are lent: an association as a client sends it, to the same as it
-is answered (RFC 8415 section 18.3).
+The leases of one session's DHCPv6 clients: each function takes an association from a client's
+message, and returns it as it stands in the answer (RFC 8415 section 18.3).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pptpgw.networks.ipv6.wire.dhcpv6option import Status, StatusCode
 MAX_ADDRESSES = 8
 MAX_PREFIXES = 4
 """
-What one session may hold.
+The most prefixes that one session may have at once.
 """
 
 MAX_WITHDRAWN = 2
 """
-The most leases of one association that an answer says are over.
+The most leases of one association that an answer declares to have ended.
 """
 
 Value = IPv6Address | IPv6Network
@@ -55,9 +55,10 @@ class Leases:
     ) -> None:
         """
         @param network: the session's own /64.
+        @param pool: the source of delegated prefixes.
         @param changed: called when L{prefixes} has changed.
         @param preferred: the preferred lifetime of leases, in seconds.
-        @param valid: the valid lifetime.
+        @param valid: the valid lifetime of leases, in seconds.
         """
         self._network = network
         self._preferred = preferred
@@ -73,13 +74,14 @@ class Leases:
     @property
     def prefixes(self) -> tuple[IPv6Network, ...]:
         """
-        The prefixes that clients have.
+        The prefixes that are bound to clients.
         """
         return self._prefixes.values
 
     def belongs(self, value: Value) -> bool:
         """
-        Whether an address is one of this link's, or a prefix leads to it.
+        Return whether C{value} is an address of this link, or a prefix that is delegated to the
+        session.
         """
         if isinstance(value, IPv6Address):
             return value in self._network
@@ -87,7 +89,10 @@ class Leases:
 
     def lend(self, client: Client, association: Association, bind: bool) -> Association:
         """
-        What C{client} may have for C{association}, or, with C{bind}, has from now on.
+        Offer C{client} an address or a prefix for C{association}.
+
+        @param bind: whether the client has it from now on, and not only an offer.
+        @return: the association for the answer: the lease, or a status that says why there is none.
         """
         if isinstance(association, RenewableAssociation):
             bindings = self._bindings(association)
@@ -104,9 +109,11 @@ class Leases:
         self, client: Client, association: Association, withdraw: bool = False
     ) -> Association:
         """
-        What C{client} has for C{association} it has longer; where that is nothing, it is told so.
+        Extend the lease that C{client} has for C{association}.
 
-        @param withdraw: then tell as well what doesn't belong to this link.
+        @param withdraw: whether to declare those leases ended that don't belong to this link, if
+            the client has none here.
+        @return: the association for the answer: the lease, or the status NoBinding.
         """
         if isinstance(association, RenewableAssociation):
             bindings = self._bindings(association)
@@ -120,9 +127,10 @@ class Leases:
 
     def takeBack(self, client: Client, association: Association) -> Association | None:
         """
-        C{client} gives back those leases that C{association} names.
+        Release those leases of C{client} that C{association} names.
 
-        @return: what it is told, where it has none.
+        @return: the association for the answer, with the status NoBinding; None if the client had a
+            lease.
         """
         if isinstance(association, RenewableAssociation):
             bindings = self._bindings(association)
@@ -135,14 +143,15 @@ class Leases:
 
     def decline(self, client: Client, association: Association) -> Association | None:
         """
-        The same for an address that somebody else uses; the client gets another one then.
+        Release a lease as L{takeBack} does, because somebody else uses the address. The client gets
+        another address next time.
         """
         self._source.decline()
         return self.takeBack(client, association)
 
     def close(self) -> None:
         """
-        The session is over: give everything back.
+        Release all leases, because the session is over.
         """
         self._addresses.close()
         self._prefixes.close()
@@ -156,7 +165,7 @@ class Leases:
         self, association: RenewableAssociation, value: Value, others: Iterable[Value] = ()
     ) -> Association:
         """
-        C{association} with C{value}, and without C{others}.
+        Return C{association} with the lease of C{value}, and C{others} declared ended.
         """
         endless = self._preferred == INFINITY
         return replace(
@@ -170,7 +179,8 @@ class Leases:
 
 def named(association: Association) -> list[Value]:
     """
-    The addresses or prefixes that a client names; one that is all zeros stands for any.
+    Return the addresses or prefixes that a client names, without those of zeros, which stand for
+    any.
     """
     return [
         lease.value
@@ -183,9 +193,9 @@ def without(
     association: Association, code: StatusCode, withdrawn: Iterable[Value] = ()
 ) -> Association:
     """
-    C{association} as it is answered where nothing is lent, and why.
+    Return C{association} with a status and no lease.
 
-    @param withdrawn: what the client shall no longer use.
+    @param withdrawn: addresses or prefixes that the client must no longer use.
     """
     kind = type(association)
     return kind(association.iaid, _withdrawn(withdrawn), makeStatus(code))
@@ -193,7 +203,7 @@ def without(
 
 def makeStatus(code: StatusCode) -> Status:
     """
-    A status with its text.
+    Return the status option for C{code}, with a text.
     """
     return Status(code, code.name.lower().replace("_", " "))
 

@@ -1,20 +1,20 @@
 """
-IPv6 for the whole gateway: each session gets a /64 of its own, which its router advertises, and
-whatever prefixes DHCPv6 delegates to it.
+The IPv6 network plugin: each session gets a /64 of its own, which its router advertises, and the
+prefixes that DHCPv6 delegates to it.
 
 The rules:
 
- - The first /64 isn't given to anybody, its first address is the gateway's. A session for which no
-   /64 is left goes without IPv6, as all do where the kernel has none.
- - The prefix is told to be not on-link, as nobody else has addresses of it, and good for making
-   addresses (RFC 8273 section 4). Whether there is DHCPv6 is told too: hosts ask it for what else
-   there is, routers for prefixes.
- - What an account names comes before what the configuration says: prefixes, name servers, the
-   interface identifier. Pools give nothing of its prefixes while it has them. Of a prefix that is
-   larger than a /64 the first /64 is the link's, and all of it leads there; with one that is
-   smaller, or that another session has, a session goes without IPv6.
- - Networks behind a user lead to its session, as L{pptpgw.networks.routes} has it.
- - Where an account names a filter, L{pptpgw.sessions.gate} says what passes.
+ - The first /64 is given to nobody: its first address is the gateway's. If no /64 is left for a
+   session, or the kernel has no IPv6, the session goes without IPv6.
+ - The prefix is advertised as not on-link, since nobody else has addresses of it, and as good for
+   autoconfiguration (RFC 8273 section 4). DHCPv6 is advertised too: hosts ask it for name servers
+   and the like, routers for prefixes.
+ - An account's own prefixes, name servers and interface identifier take precedence over those of
+   the configuration. While a session has an account's own prefix, pools give no part of it. If the
+   prefix is larger than a /64, its first /64 is the link's, and all of it leads there. If it is
+   smaller, or another session has it, the session goes without IPv6.
+ - Networks behind a user lead to its session (L{pptpgw.networks.routes}).
+ - If an account names a filter, L{pptpgw.sessions.gate} decides which packets pass.
 """
 
 from __future__ import annotations
@@ -57,30 +57,32 @@ from pptpgw.sessions.profile import Profile
 
 LENGTH = 64
 """
-Bits of a session's prefix: hosts make the other half of an address (RFC 4862).
+The length of a session's prefix in bits; hosts make the rest of an address (RFC 4862).
 """
 
-# AdvDefaultLifetime (RFC 4861 section 6.2.1), and the same for name servers (RFC 8106 section 5.1).
+# AdvDefaultLifetime (RFC 4861 section 6.2.1), also used for name servers (RFC 8106 section 5.1), in
+# seconds.
 _LIFETIME = int(3 * MAX_INTERVAL)
-# What an advertisement may hold besides headers, prefix and MTU: it goes out whole on any link.
+# The most octets of name servers and domains in an advertisement, besides headers, prefix and MTU;
+# so it fits into one packet on any link.
 _LARGEST_TOLD = MINIMUM_MTU - HEADER - 4 - 32 - 8
 
 
 @dataclass(frozen=True, slots=True)
 class IPv6Section:
     """
-    C{[ipv6]}: what callers get of IPv6.
+    C{[ipv6]}: the prefixes and addresses of callers.
 
-    @ivar prefixes: where each session's /64 comes from; the first address of the first one is the
-        gateway's.
-    @ivar delegate: where the prefixes come from that DHCPv6 delegates; empty: none are.
-    @ivar delegateLength: their length in bits.
-    @ivar dhcp: whether there is DHCPv6 at all.
-    @ivar managed: whether hosts are told to ask it for an address, besides making one.
+    @ivar prefixes: the networks from which each session gets a /64; the first address of the first
+        one is the gateway's.
+    @ivar delegate: the networks from which DHCPv6 delegates prefixes; empty to delegate none.
+    @ivar delegateLength: the length of delegated prefixes in bits.
+    @ivar dhcp: whether there is a DHCPv6 server.
+    @ivar managed: whether hosts are told to ask DHCPv6 for an address too.
     @ivar dns: name servers.
     @ivar search: domain names for lookups.
-    @ivar preferredLifetime: for how many seconds from now addresses may be used for what is new.
-    @ivar validLifetime: for how many seconds they may be used at all.
+    @ivar preferredLifetime: the preferred lifetime of addresses and prefixes, in seconds.
+    @ivar validLifetime: the valid lifetime of addresses and prefixes, in seconds.
     """
 
     prefixes: tuple[IPv6Network, ...] = key(PREFIXES, (IPv6Network("fc00:0:1::/48"),))
@@ -96,11 +98,11 @@ class IPv6Section:
 
 class RoutedIPV6CP(IPV6CP):
     """
-    IPv6 on the link of one session, with the router there.
+    IPV6CP on the link of one session, with the router of that link.
 
     @ivar prefix: the session's own /64.
     @ivar giveBack: called when the session is over.
-    @ivar dhcp: its DHCPv6 server; None where there is none.
+    @ivar dhcp: the link's DHCPv6 server; None for no DHCPv6.
     """
 
     __slots__ = ("_advertisement", "_counters", "_router", "dhcp", "giveBack", "prefix")
@@ -114,9 +116,9 @@ class RoutedIPV6CP(IPV6CP):
         giveBack: Callable[[], None],
     ) -> None:
         """
-        @param settings: with the networks behind the user.
-        @param advertisement: what the router says, but for the MTU.
-        @param counters: of what is discarded.
+        @param settings: settings with the networks behind the user.
+        @param advertisement: the router's advertisement, but for the MTU.
+        @param counters: counts what is discarded.
         """
         super().__init__(settings)
         self.prefix = prefix
@@ -128,8 +130,8 @@ class RoutedIPV6CP(IPV6CP):
 
     def attachment(self) -> Attachment:
         """
-        The session's prefix, those behind it and those delegated to it; what concerns the link goes
-        to the router.
+        Return the attachment: the session's prefix, the networks behind its user and the delegated
+        prefixes. Packets that concern the link alone go to the router.
         """
         delegated = self.dhcp.prefixes if self.dhcp is not None else ()
         return Attachment(
@@ -141,16 +143,17 @@ class RoutedIPV6CP(IPV6CP):
 
     def delegatedChanged(self) -> None:
         """
-        Other prefixes are delegated: let them lead here.
+        Have the data path route the prefixes that are delegated now. The DHCPv6 server calls this
+        when they have changed.
         """
         if self.opened:
             self.link.networkChanged(self, self.attachments())
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Let packets through, and begin to advertise.
+        Open the data path for packets, and begin to advertise.
         """
-        # Small enough for what is encrypted.
+        # Packets of this size fit when they are encrypted, too.
         mtu = min(self.settings.mtu, self.peerMRU) - MPPE_OVERHEAD
         self._router = IPv6Router(
             self.link.clock,
@@ -165,7 +168,8 @@ class RoutedIPV6CP(IPV6CP):
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Stop; where that is our own wish, the peer's host is told.
+        Stop advertising, and close the data path. If this end closes the protocol, the peer is told
+        that the router ceases.
         """
         router, self._router = self._router, None
         if router is not None:
@@ -178,7 +182,7 @@ class RoutedIPV6CP(IPV6CP):
 @implementer(INetwork)
 class IPv6Sessions:
     """
-    See L{INetwork}.
+    The IPv6 network of the gateway. See L{INetwork}.
 
     @ivar local: the gateway's own address.
     """
@@ -187,7 +191,7 @@ class IPv6Sessions:
 
     def __init__(self, settings: IPv6Section, environment: IEnvironment) -> None:
         """
-        @raise pptpgw.error.Exhausted: there is no prefix even for the gateway itself.
+        @raise pptpgw.error.Exhausted: there is no /64 for the gateway itself.
         """
         self._environment = environment
         self._networks = settings.prefixes + settings.delegate
@@ -207,13 +211,13 @@ class IPv6Sessions:
         if settings.dhcp:
             self._dhcp = DHCPv6Settings(settings.dns, settings.search, *self._lifetimes)
         self._delegated = PrefixPool(settings.delegate, settings.delegateLength)
-        # The same after every start with these prefixes.
+        # The DUID is derived from the prefixes, so it is the same after every start.
         self._duid = makeDUID(uuid5(NAMESPACE_OID, f"pptpgw {self.local}"))
         self._disabled = False
 
     def start(self) -> None:
         """
-        Give the interface our address, and lead all prefixes to it.
+        Give the interface the gateway's address, and route all prefixes to it.
         """
         interface = self._environment.interface
         if interface is None:
@@ -230,14 +234,14 @@ class IPv6Sessions:
 
     def stop(self) -> None:
         """
-        Address and routes go with the interface.
+        Do nothing: address and routes are removed with the interface.
         """
 
     def makeProtocol(
         self, subscriber: ISubscriber, caller: Caller
     ) -> Deferred[RoutedIPV6CP | None]:
         """
-        Find a prefix for a session.
+        Make IPV6CP for one session, with a prefix. See L{INetwork.makeProtocol}.
         """
         if self._disabled:
             return succeed(None)
@@ -256,11 +260,11 @@ class IPv6Sessions:
 
     def release(self, protocol: RoutedIPV6CP) -> None:
         """
-        Take the prefixes back.
+        Release the session's prefixes. See L{INetwork.release}.
         """
         if protocol.dhcp is not None:
             protocol.dhcp.close()
-            # The leases refer to the protocol: this breaks the cycle.
+            # The leases refer to the protocol; this breaks the reference cycle.
             protocol.dhcp = None
         protocol.giveBack()
 
@@ -318,7 +322,8 @@ class IPv6Sessions:
 
     def _dns(self, profile: Profile) -> tuple[IPv6Address, ...]:
         """
-        The name servers for C{profile}, as many of its own as an advertisement has room for.
+        Return the name servers for C{profile}: as many of its own as an advertisement has room for,
+        or else those of the configuration.
         """
         dns = profile.dns6[: _LARGEST_TOLD // 16]
         while dns and _told(dns, self._advertisement.search) > _LARGEST_TOLD:
@@ -329,7 +334,7 @@ class IPv6Sessions:
 @implementer(INetworkFactory)
 class IPv6Factory:
     """
-    See L{INetworkFactory}.
+    The plugin C{ipv6}. See L{INetworkFactory}.
     """
 
     name = "ipv6"
@@ -349,9 +354,9 @@ factory = IPv6Factory()
 
 def _judge(settings: IPv6Section, mru: int) -> None:
     """
-    Judge what no key can judge alone.
+    Check that the keys of C{settings} fit together.
 
-    @raise ConfigurationError: with what is wrong.
+    @raise ConfigurationError: the text says what is wrong.
     """
     if not any(network.prefixlen < LENGTH for network in settings.prefixes[:1]):
         named = ", ".join(map(str, settings.prefixes)) or "none"
@@ -385,6 +390,6 @@ def _judge(settings: IPv6Section, mru: int) -> None:
 
 def _told(dns: tuple[IPv6Address, ...], search: tuple[str, ...]) -> int:
     """
-    How many octets of an advertisement name servers and domains are.
+    Return how many octets of an advertisement C{dns} and C{search} take.
     """
     return len(RouterAdvertisement(0, dns=dns, search=search).message().body)

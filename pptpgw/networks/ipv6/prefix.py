@@ -1,11 +1,14 @@
 """
 IPv6 prefixes for subscribers, cut from larger ones.
 
-The rules: every prefix of a pool has the same length; those that were never given go first, in
-order, then the one that has been free longest, so that a caller's traffic doesn't reach the next
-caller by mistake. Where L{RESTING} are free that were given, these go first all the same: a pool
-can have more prefixes than there is room to remember. What overlaps a prefix of any length that was
-taken for an account of its own isn't given meanwhile.
+The rules:
+
+ - Every prefix of a pool has the same length.
+ - Prefixes that were never given are given first, in order. Then comes the one that has been free
+   longest, so that traffic for one caller doesn't reach the next one by mistake. If L{RESTING}
+   prefixes that were given before are free, one of them is given even if others were never given: a
+   pool can have more prefixes than there is memory for.
+ - While an account's own prefix, of any length, is in use, no prefix that overlaps it is given.
 """
 
 from __future__ import annotations
@@ -20,40 +23,40 @@ from pptpgw.error import Exhausted
 
 RESTING = 1024
 """
-How many prefixes that were given back may rest before the first of them is given again.
+The most free prefixes that are remembered as given before.
 """
 
 
 class Prefixes(Protocol):
     """
-    Where prefixes come from.
+    A source of prefixes.
     """
 
     def allocate(self) -> IPv6Network:
         """
-        A prefix that nobody has.
+        Return a prefix that nobody has.
 
         @raise Exhausted: there is none.
         """
 
     def release(self, prefix: IPv6Network) -> None:
         """
-        Take C{prefix} back, if it is in use.
+        Make C{prefix} free again, if it is in use.
         """
 
 
 class PrefixPool:
     """
-    The prefixes of one length in some networks, made as they are asked for.
+    The prefixes of one length in some networks; they are computed when they are needed.
 
-    @ivar networks: the networks that they are cut from.
-    @ivar length: in bits.
+    @ivar networks: the networks that the prefixes are cut from.
+    @ivar length: the length of the prefixes in bits.
     """
 
     def __init__(self, networks: Iterable[IPv6Network], length: int) -> None:
         """
-        @param networks: none overlaps another.
-        @raise ValueError: a network is itself too small for a prefix of that length.
+        @param networks: networks that don't overlap.
+        @raise ValueError: a network is too small for a prefix of this length.
         """
         self.networks = tuple(networks)
         self.length = length
@@ -66,13 +69,13 @@ class PrefixPool:
         self._used: dict[int, set[IPv6Network]] = {}
         # The same prefixes as numbers, sorted, to find those within a larger one.
         self._places: dict[int, list[int]] = {}
-        # Prefixes that were skipped because they lie in a larger one that was in use.
+        # Prefixes that were skipped because a larger prefix around them was in use.
         self._passed: dict[IPv6Network, Iterator[IPv6Network]] = {}
 
     @property
     def used(self) -> int:
         """
-        How many prefixes are in use.
+        The number of prefixes in use.
         """
         return sum(map(len, self._used.values()))
 
@@ -91,7 +94,8 @@ class PrefixPool:
 
     def take(self, prefix: IPv6Network) -> bool:
         """
-        Have C{prefix}, of any length and of the pool or not, in use; False: some of it is already.
+        Mark C{prefix}, of any length and from any network, as in use. Return False if a part of it
+        is in use already.
         """
         if not self._isFree(prefix):
             return False
@@ -111,7 +115,7 @@ class PrefixPool:
         if not places:
             del self._used[length], self._places[length]
         if length < self.length:
-            # Those within it were passed over.
+            # Prefixes within this one were skipped while it was in use.
             self._passed[prefix] = self._enumerate(
                 one if one.subnet_of(prefix) else prefix
                 for one in self.networks
@@ -141,7 +145,7 @@ class PrefixPool:
 
     def _unused(self) -> IPv6Network | None:
         """
-        A prefix that was never given.
+        Return the next prefix that was never given and is free; None if there is none.
         """
         for passed in tuple(self._passed):
             for prefix in self._passed[passed]:
@@ -152,7 +156,7 @@ class PrefixPool:
 
     def _rested(self) -> IPv6Network | None:
         """
-        The prefix that has been free longest.
+        Return the prefix that has been free longest; None if there is none.
         """
         for _ in range(len(self._freed)):
             prefix = next(iter(self._freed))
@@ -163,8 +167,8 @@ class PrefixPool:
 
     def _enumerate(self, networks: Iterable[IPv6Network]) -> Iterator[IPv6Network]:
         """
-        The free prefixes in C{networks}, in order. When a prefix lies in a larger one that is in
-        use, the rest of the larger one is skipped.
+        Return the free prefixes in C{networks}, in order. If a prefix lies in a larger one that is
+        in use, the rest of the larger one is skipped.
         """
         for network in networks:
             place, end = int(network[0]), int(network[-1])
@@ -177,7 +181,7 @@ class PrefixPool:
 
     def _around(self, prefix: IPv6Network) -> IPv6Network | None:
         """
-        A larger prefix in use that C{prefix} lies in.
+        Return a larger prefix in use that C{prefix} lies in; None if there is none.
         """
         for length, used in self._used.items():
             if length < prefix.prefixlen:
@@ -189,12 +193,12 @@ class PrefixPool:
 
 class OwnPrefix:
     """
-    The prefix that an account has for itself: for one session at a time.
+    The source of an account's own prefix, which one session at a time may have.
     """
 
     def __init__(self, prefix: IPv6Network, pools: Iterable[PrefixPool]) -> None:
         """
-        @param pools: those that shall give nothing of it meanwhile.
+        @param pools: the pools that must not give parts of the prefix while it is in use.
         """
         self._prefix = prefix
         self._pools = tuple(pools)

@@ -1,3 +1,3 @@
 """
-IPX: callers, and DOSBox, on one network with a router.
+IPX: callers and DOSBox clients on one network, with a router.
 """

@@ -1,19 +1,21 @@
 """
-DOSBox on the IPX network: the server's end of its tunnel of IPX in UDP, which C{ipxnet connect}
-speaks. A datagram is one IPX packet.
+The server of DOSBox's IPX tunnel over UDP, which DOSBox joins by C{ipxnet connect}. Each datagram
+is one IPX packet.
 
 The rules:
 
- - A packet to node 0, socket 2, registers. It is answered with one to the client's node number,
-   which the client takes from there, and its network number with it.
- - That node is made from the client's address and port and a secret of ours, so that nothing need
-   be kept about whoever registers. A client is on the network as soon as a packet with that node
-   comes from there: thus it gets nothing at an address that it only pretends to have.
- - A broadcast to socket 2 is an echo, which a client answers to us. One is sent soon after
-   registration, so that a client who only listens gets in too, and to those who are silent for
-   L{SILENT}. Who is silent for L{GONE} is gone.
- - At most L{CLIENTS} are on the network, and L{CLIENTS_OF_A_HOST} of one address.
- - The tunnel has neither encryption nor authentication: whoever reaches the port is in.
+ - A packet to node 0, socket 2, is a registration. The answer is a packet to the client's node
+   number and network number, from which the client learns both.
+ - The node number is computed from the client's address and port and a secret of this process, so
+   the server keeps nothing about clients that have only registered. A client joins the network when
+   a packet with its node number comes from its address. So a client that forges its source address
+   gets nothing, and that address gets no more than the answer and one echo request.
+ - A broadcast to socket 2 is an echo request; the client's answer comes to us. One is sent soon
+   after registration, so that a client that only listens joins too. Another one goes to clients
+   that have been silent for L{SILENT} seconds; a client that is silent for L{GONE} seconds is
+   removed.
+ - At most L{CLIENTS} clients are on the network, and L{CLIENTS_OF_A_HOST} from one address.
+ - The tunnel has neither encryption nor authentication: whoever reaches the port can join.
 """
 
 from __future__ import annotations
@@ -41,24 +43,25 @@ CLIENTS_OF_A_HOST = 16
 
 REGISTRATIONS = (20.0, 40.0)
 """
-How many a second are answered, and how many at once.
+The registrations that are answered: how many a second, and how many at once.
 """
 
 GREETING = 1.0
 SILENT = 30.0
 GONE = 120.0
 """
-Seconds: from a registration to the echo, and of silence.
+Seconds from a registration to its echo request, and seconds of silence until an echo request and
+until a client is removed.
 """
 
 LARGEST = 1424
 """
-Octets of a packet that DOSBox has room for.
+The most octets of a packet to DOSBox, which has room for no more.
 """
 
 NODE = b"\xf6"
 """
-The first octet of the nodes that clients get: locally administered, of one node.
+The first octet of clients' node numbers: locally administered, and of one node.
 """
 
 STRANGER = "IPX from a DOSBox that isn't registered"
@@ -74,9 +77,10 @@ Host = tuple[str, int]
 
 class _Client:
     """
-    One DOSBox on the network.
+    A DOSBox client on the network.
 
-    @ivar heard: when the latest packet of it came.
+    @ivar station: the client's station at the router.
+    @ivar heard: the time of its latest packet, on the reactor's clock.
     """
 
     __slots__ = ("heard", "station")
@@ -88,7 +92,7 @@ class _Client:
 
 class DOSBoxPort(DatagramProtocol):
     """
-    The UDP port.
+    The UDP port that DOSBox clients connect to.
     """
 
     noisy = False
@@ -96,7 +100,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def __init__(self, reactor: Any, router: IPXRouter, address: Host, counters: Counters) -> None:
         """
-        @param address: where to listen.
+        @param address: the address and port to listen at.
         """
         self._reactor = reactor
         self._router = router
@@ -113,9 +117,9 @@ class DOSBoxPort(DatagramProtocol):
 
     def start(self) -> None:
         """
-        Listen.
+        Listen at the port.
 
-        @raise PPTPGWError: the address isn't to be had.
+        @raise PPTPGWError: the port can't be opened.
         """
         host, port = self._address
         try:
@@ -129,7 +133,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def stop(self) -> None:
         """
-        Close it. Calling this again does nothing.
+        Remove all clients and close the port. Calling this again does nothing.
         """
         if self._port is not None:
             self._quota.tell()
@@ -144,7 +148,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
-        A datagram came.
+        Register a client, or pass its packet to the router.
         """
         host: Host = addr[0], addr[1]
         try:
@@ -167,7 +171,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def _nodeOf(self, host: Host) -> bytes:
         """
-        The node number of the client there.
+        Return the node number of the client at C{host}.
         """
         place = f"{host[0]}:{host[1]}".encode("ascii")
         size = wire.NODE_OCTETS - len(NODE)
@@ -182,7 +186,8 @@ class DOSBoxPort(DatagramProtocol):
         source = IPXAddress(network, self._router.node, wire.ECHO_SOCKET)
         self._send(wire.encodePacket(wire.UNKNOWN, client, source), host)
         if host not in self._clients and host not in self._greetings:
-            # Not at once: to a client that waits for its node any packet is the one with it.
+            # The echo request comes later, since a client takes the first packet for the answer to
+            # its registration.
             self._greetings[host] = self._reactor.callLater(GREETING, self._greet, host)
 
     def _greet(self, host: Host) -> None:
@@ -196,7 +201,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def _admit(self, host: Host) -> _Client | None:
         """
-        Let a client onto the network, if there is room.
+        Let the client at C{host} join the network; return None if there is no room.
         """
         node = self._nodeOf(host)
         siblings = sum(other[0] == host[0] for other in self._clients)
@@ -217,7 +222,7 @@ class DOSBoxPort(DatagramProtocol):
 
     def _round(self) -> None:
         """
-        See who is still there.
+        Send echo requests to silent clients, and remove those that are gone.
         """
         now = self._reactor.seconds()
         for host, client in tuple(self._clients.items()):

@@ -1,22 +1,23 @@
 """
-IPX and its control protocol, IPXCP (RFC 1552).
+IPXCP, the control protocol of IPX (RFC 1552).
 
 The rules:
 
- - The network number belongs to the link, and both ends have the same. Zero asks for it and gets
-   it as a Nak. The higher number wins, unless ours is shared with other links: then the peer gets
-   ours as a Nak, and one that insists is told why and let go.
- - A node number belongs to one end. Zero asks for one: a server (it has one for the peer) gives it
-   as a Nak, and suggests it to a peer that doesn't ask. A peer may have another one as long as it
-   is one node's and nobody else's. One that insists on what it can't have is let go.
- - A client takes the numbers that the server says, and can't do without.
+ - The network number belongs to the link, and is the same for both ends. An end that asks for zero
+   gets the number in a Nak. The higher number wins, unless ours is shared with other links: then
+   the peer gets ours in a Nak, and if it insists, the protocol is given up and the peer told why.
+ - A node number belongs to one end. A server is an end that has a node number for the peer. It
+   gives the number in a Nak to a peer that asks for zero, and suggests it to a peer that doesn't
+   ask. The peer may have another number if that is one node's, and nobody else has it; if the peer
+   insists on a number that it can't have, the protocol is given up.
+ - A client takes the numbers that the server names, and gives up without them.
  - IPX-Compression-Protocol is rejected.
- - IPX-Routing-Protocol may stand several times. RIP/SAP, which is what holds without it, and no
-   routing protocol are acknowledged; the others are rejected, so that RIP/SAP holds.
- - IPX-Router-Name is information, and acknowledged.
- - IPX-Configuration-Complete says that the rest of a request is all that its sender wants to know.
-   It is acknowledged with the request, once we have nothing to suggest either; we send it where we
-   have nothing to ask for.
+ - IPX-Routing-Protocol may be in a request several times. RIP/SAP, the default, and no routing
+   protocol are acknowledged; others are rejected, so that RIP/SAP is used.
+ - IPX-Router-Name is information only, and is acknowledged.
+ - IPX-Configuration-Complete says that its sender needs no other options than those of its request.
+   It is acknowledged with the request, unless we still suggest an option. We send it if there is
+   nothing that we ask the peer for.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ RIP_SAP = b"\x00\x02"
 
 LONGEST_NAME = 47
 """
-Octets of a router's name.
+The most octets of a router's name.
 """
 
 _NETWORK_OCTETS = 4
@@ -56,13 +57,14 @@ _UNNUMBERED = bytes(_NETWORK_OCTETS)
 @dataclass(frozen=True, slots=True)
 class IPXSettings:
     """
-    What this end has and gives; nodes are six octets.
+    The settings of IPXCP on one link; node numbers are six octets.
 
-    @ivar network: the number of the link's network; 0: ask the peer.
-    @ivar shared: other links have the same number, so that the peer can't change it.
-    @ivar node: ours; zeros: ask the peer.
-    @ivar peerNode: what a peer without a node of its own gets; None: it gives us ours.
-    @ivar name: ours as a router; empty: don't tell.
+    @ivar network: the network number of the link; 0 to ask the peer.
+    @ivar shared: whether other links have the same network number, so that the peer can't change
+        it.
+    @ivar node: our node number; zeros to ask the peer.
+    @ivar peerNode: the node number for a peer that has none of its own; None for a client.
+    @ivar name: our name as a router; empty to send none.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
     @ivar receive: see L{Attachment}.
     """
@@ -78,15 +80,15 @@ class IPXSettings:
 
 def isOneNode(node: bytes) -> bool:
     """
-    Whether this is a node number that one node can have: not zero and, as with IEEE addresses, not
-    of a group.
+    Return whether C{node} can be the number of one node: neither zero nor, as for IEEE addresses, a
+    group's.
     """
     return len(node) == NODE_OCTETS and node != NO_NODE and not node[0] & 1
 
 
 def _number(value: bytes) -> int:
     """
-    The network number in an option, 0 where there is none that a network can have.
+    Return the network number in an option; 0 if it isn't a number that a network can have.
     """
     number = int.from_bytes(value, "big")
     return number if len(value) == _NETWORK_OCTETS and number < DEFAULT_NETWORK else 0
@@ -124,7 +126,7 @@ class _Network(Option["IPXCP"]):
 
     def _ours(self, owner: IPXCP) -> int:
         """
-        The number that we would have.
+        Return the network number that we would use.
         """
         return _number(owner.negotiator.wanted.get(NETWORK_NUMBER, b"")) or owner.settings.network
 
@@ -200,7 +202,7 @@ class _Complete(Option["IPXCP"]):
 
 class IPXCP(NetworkProtocol):
     """
-    IPX on one link.
+    IPXCP on one link.
     """
 
     __slots__ = ("settings",)
@@ -222,12 +224,12 @@ class IPXCP(NetworkProtocol):
 
     def mayBe(self, node: bytes) -> bool:
         """
-        Whether the peer may have this node number.
+        Return whether the peer may have the node number C{node}.
         """
         given = self.settings.peerNode is not None
         return isOneNode(node) and not (given and node == self.node)
 
-    # What was agreed, once Opened
+    # The result of the negotiation, valid once Opened
 
     @property
     def network(self) -> int:
@@ -251,20 +253,20 @@ class IPXCP(NetworkProtocol):
     @property
     def peerNode(self) -> bytes | None:
         """
-        The peer's; None where a server keeps its own to itself.
+        The peer's node number; None if a server doesn't tell its own.
         """
         return self.negotiator.allowed.get(NODE_NUMBER, self.settings.peerNode)
 
     @property
     def peerName(self) -> str:
         """
-        The peer's name as a router, fit for a log; empty where it gave none.
+        The peer's name as a router, fit for a log; empty if it sent none.
         """
         return readable(self.negotiator.allowed.get(ROUTER_NAME, b""))
 
     def agreed(self) -> None:
         """
-        Refuse to go on without a network or a node number.
+        Give up without a network number or a node number.
         """
         if not self.network:
             raise GiveUp("the peer gives us no network number")
@@ -273,6 +275,6 @@ class IPXCP(NetworkProtocol):
 
     def attachment(self) -> Attachment:
         """
-        IPX has no addresses that the data path knows of.
+        Return the attachment, without addresses: the data path doesn't route IPX.
         """
         return Attachment(mtu=min(self.settings.mtu, self.peerMRU), receive=self.settings.receive)

@@ -1,12 +1,12 @@
 """
-IPX for the whole gateway: one network that all callers are on, with a router of our own, and a door
-for DOSBox.
+The IPX network plugin: one network for all callers, with the gateway's own router, and optionally a
+port for DOSBox.
 
 The rules:
 
- - Each caller gets a node number of its own, unless it has one that is free. They begin with
-   L{CALLER}, which no IPv4 address of a host begins with, so that they can't be those that DOSBox
-   servers give.
+ - Each caller is offered a node number that nobody has; it may choose another one that is free. The
+   numbers that we give begin with the octet L{CALLER}. DOSBox servers make node numbers from IPv4
+   addresses, and no IPv4 address of a host begins with that octet, so the two can't be the same.
  - A caller is on the network while its IPXCP is open.
 """
 
@@ -41,7 +41,7 @@ from pptpgw.ppp.option import GiveUp
 
 CALLER = b"\xf2"
 """
-The first octet of the nodes that callers get: locally administered, of one node.
+The first octet of the node numbers that callers are given: locally administered, and of one node.
 """
 
 
@@ -51,9 +51,9 @@ class IPXSection:
     C{[ipx]}: IPX among callers.
 
     @ivar network: the number of the network that all callers are on.
-    @ivar name: the gateway's name as a router; empty: none.
-    @ivar announcements: whether callers may tell of networks and servers behind them.
-    @ivar dosbox: where to listen for DOSBox, C{ADDRESS:PORT}; empty: nowhere.
+    @ivar name: the gateway's name as a router; empty for none.
+    @ivar announcements: whether routes and servers are learnt from callers.
+    @ivar dosbox: C{ADDRESS:PORT} to listen at for DOSBox; empty to not listen.
     """
 
     network: int = key(whole(1, DEFAULT_NETWORK - 1), 0x77000000)
@@ -64,7 +64,7 @@ class IPXSection:
 
 class CallerIPXCP(IPXCP):
     """
-    IPXCP of one caller.
+    IPXCP of one caller, which is a station at the router while the protocol is open.
     """
 
     __slots__ = ("_router", "_station")
@@ -83,7 +83,7 @@ class CallerIPXCP(IPXCP):
 
     def agreed(self) -> None:
         """
-        Refuse a node that somebody else has got meanwhile.
+        Give up if another caller has got the node number in the meantime.
         """
         super().agreed()
         node = self.peerNode
@@ -93,13 +93,13 @@ class CallerIPXCP(IPXCP):
 
     def attachment(self) -> Attachment:
         """
-        Packets come to the router.
+        Return the attachment; packets are passed to the router.
         """
         return Attachment(mtu=super().attachment().mtu, receive=self._received)
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Join the network.
+        Open the data path for packets, and join the network.
         """
         super().layerUp(protocol)
         node = self.peerNode
@@ -108,7 +108,7 @@ class CallerIPXCP(IPXCP):
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Leave the network.
+        Leave the network, and close the data path.
         """
         if self._station is not None:
             self._router.leave(self._station)
@@ -123,9 +123,9 @@ class CallerIPXCP(IPXCP):
 @implementer(INetwork, IPreparable)
 class IPXNetwork:
     """
-    See L{INetwork}.
+    The IPX network of the gateway. See L{INetwork}.
 
-    @ivar router: the router.
+    @ivar router: the router that all callers are stations of.
     """
 
     def __init__(self, settings: IPXSection, environment: IEnvironment) -> None:
@@ -188,12 +188,12 @@ class IPXNetwork:
 
     def release(self, protocol: IPXCP) -> None:
         """
-        See L{INetwork.release}: its node went with its station.
+        Do nothing: the protocol has left the router when it closed. See L{INetwork.release}.
         """
 
     def _node(self) -> bytes:
         """
-        A node number that nobody else has, though nobody keeps a list: there are 2 ** 40.
+        Return a random node number. It needn't be compared with others, as there are 2 ** 40.
         """
         return CALLER + token_bytes(NODE_OCTETS - 1)
 
@@ -201,7 +201,7 @@ class IPXNetwork:
 @implementer(INetworkFactory)
 class IPXFactory:
     """
-    See L{INetworkFactory}.
+    The plugin C{ipx}. See L{INetworkFactory}.
     """
 
     name = "ipx"

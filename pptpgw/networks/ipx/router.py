@@ -1,23 +1,28 @@
 """
-A small IPX router in user space: stations, which are callers and the like, on one network.
+A small IPX router in this process. Its stations, which are callers and DOSBox clients, are all on
+one network.
 
 The rules, after Novell's IPX Router Specification (107-000029-001):
 
- - A station has one node number, nobody else's, and sends from it. Only one that is a router, that
-   has told a route, sends from other addresses too: those of the networks that it told of.
- - Unicast goes to the station with that node or, for another network, to the one that told the
-   route. Each time the transport control is one more; what would reach 16 is discarded.
- - Broadcast goes to all other stations. That is one network, so that packets of type 20, whose
-   transport control counts the networks in their data, pass as they are; the routers behind
-   callers propagate them. One that has come through this network before is going in circles, and
-   one that has come through more than eight is discarded.
- - A broadcast is paid for: each station has so many a second, and so many copies a second are made
-   altogether.
- - RIP and SAP end here (L{pptpgw.networks.ipx.routing}), and so does IPXWAN (RFC 1634), which is of
-   one link and isn't answered: IPXCP has said all that it would (RFC 1552 section 2.4).
- - A checksum isn't verified: its receiver does that, and it doesn't cover what changes underway.
-   Where the packet's source network is filled in it is taken out, as IPX allows.
- - Whatever can't go on is counted and silently discarded.
+ - A station has one node number, which no other station has, and sends from it. Only a station that
+   is a router, because it has told a route, also sends from addresses of other networks: those that
+   it told of.
+ - A unicast packet goes to the station with its node number or, for another network, to the station
+   that told the route. The transport control is incremented each time; a packet in which it would
+   reach 16 is discarded.
+ - A broadcast goes to all other stations. In packets of type 20 (NetBIOS) the transport control
+   counts the networks in their data. All stations are on one network, so these packets are passed
+   on unchanged, and the routers behind callers add networks. A packet of type 20 that has come
+   through this network before is in a loop, and one that has come through more than eight networks
+   has gone too far; both are discarded.
+ - Broadcasts are limited to a number a second for each station, and to a number of copies a second
+   for all stations together.
+ - RIP and SAP packets are handled here (L{pptpgw.networks.ipx.routing}) and not passed on. IPXWAN
+   packets (RFC 1634) concern one link and aren't answered, because IPXCP has negotiated everything
+   (RFC 1552 section 2.4).
+ - Checksums aren't verified: the receiver does that, and a checksum doesn't cover what changes on
+   the way. If the router fills in the source network it removes the checksum, as IPX allows.
+ - A packet that can't be passed on is counted and silently discarded.
 """
 
 from __future__ import annotations
@@ -35,18 +40,18 @@ from pptpgw.networks.ipx.wire import Header
 
 HOPS = 16
 """
-The transport control at which a packet has gone too far.
+The value of the transport control with which a packet is discarded.
 """
 
 COPIES = (20000.0, 20000.0)
 """
-How many copies of broadcasts are made a second, and how many at once.
+The copies of broadcasts: how many are made a second, and how many at once.
 """
 
 PORTION = 50
 """
-How many copies count as one broadcast of a station's: however many stations there are, it takes
-four that broadcast all they can to use up C{COPIES}.
+The number of copies that are charged as one broadcast of a station. However many stations there
+are, it takes four that broadcast as much as they may to use up L{COPIES}.
 """
 
 MALFORMED = "malformed IPX packet"
@@ -60,9 +65,9 @@ NOBODY_LISTENS = "IPX packet for the router itself"
 
 class IPXRouter:
     """
-    The router, whose only network all stations are on.
+    The router and its stations, which are all on one network.
 
-    @ivar network: the number of that.
+    @ivar network: the number of that network.
     @ivar node: the router's own node number on it.
     """
 
@@ -70,7 +75,7 @@ class IPXRouter:
         self, clock: IReactorTime, network: int, node: bytes, learns: bool, counters: Counters
     ) -> None:
         """
-        @param learns: whether stations may tell of routes and servers.
+        @param learns: whether routes and servers are learnt from stations.
         """
         self.network = network
         self.node = node
@@ -82,16 +87,16 @@ class IPXRouter:
 
     def isFree(self, node: bytes) -> bool:
         """
-        Whether nobody has this node number.
+        Return whether nobody has the node number C{node}.
         """
         return node not in self._stations and node != self.node
 
     def join(self, node: bytes, send: Callable[[bytes], None]) -> Station:
         """
-        Let somebody in.
+        Add a station to the network and return it.
 
-        @param node: a free number.
-        @param send: takes a packet to it.
+        @param node: a free node number.
+        @param send: sends a packet to the station.
         """
         station = Station(node, send, self._seconds)
         self._stations[node] = station
@@ -99,20 +104,21 @@ class IPXRouter:
 
     def leave(self, station: Station) -> None:
         """
-        It is gone, and what it told of with it.
+        Remove C{station}, with the routes and servers that were learnt from it.
         """
         del self._stations[station.node]
         self._routing.forget(station)
 
     def update(self) -> None:
         """
-        Tell the routers what is known; once every L{pptpgw.networks.ipx.routing.UPDATE_SECONDS}.
+        Send routes and servers to the stations that are routers. Called every
+        L{pptpgw.networks.ipx.routing.UPDATE_SECONDS} seconds.
         """
         self._routing.update(tuple(self._stations.values()))
 
     def received(self, station: Station, packet: bytes) -> None:
         """
-        A packet came from C{station}; what stands behind its length is padding.
+        Handle a packet from C{station}; octets past its length are padding.
         """
         try:
             header = wire.decodeHeader(packet)
@@ -135,7 +141,7 @@ class IPXRouter:
         elif broadcast and header.socket != wire.IPXWAN_SOCKET:
             self._broadcast(station, header, packet)
         elif header.socket != wire.ECHO_SOCKET:
-            # What comes to that socket is the answer to an echo, which needn't be more than heard.
+            # Packets to the echo socket are answers to echo requests, which need no reply.
             self._counters.discard(NOBODY_LISTENS)
 
     def _mayComeFrom(self, station: Station, header: Header) -> bool:
@@ -145,7 +151,7 @@ class IPXRouter:
 
     def _route(self, station: Station, header: Header, packet: bytes) -> None:
         """
-        Take a packet of C{station} to another network.
+        Send a packet from C{station} to another network.
         """
         if header.sourceNetwork == wire.THIS_NETWORK:
             octets = bytearray(packet)
@@ -156,7 +162,8 @@ class IPXRouter:
 
     def _forward(self, station: Station, to: Station | None, header: Header, packet: bytes) -> None:
         """
-        Send a packet of C{station} on, but not back.
+        Send a packet from C{station} to the station C{to}, unless that is None or C{station}
+        itself.
         """
         if to is None or to is station:
             self._counters.discard(NO_STATION)
@@ -167,7 +174,7 @@ class IPXRouter:
 
     def _broadcast(self, station: Station, header: Header, packet: bytes) -> None:
         """
-        Send a packet to all but C{station}.
+        Send a packet to all stations but C{station}.
         """
         if header.hops > (wire.NETBIOS_NETWORKS if header.type == wire.NETBIOS else HOPS - 2):
             self._counters.discard(TOO_FAR)
@@ -189,7 +196,7 @@ class IPXRouter:
 
 def _passed(header: Header, packet: bytes) -> bytes:
     """
-    The packet with one router more in its transport control.
+    Return the packet with the transport control incremented.
     """
     before, after = packet[: wire.TRANSPORT_CONTROL], packet[wire.TRANSPORT_CONTROL + 1 :]
     return b"%b%c%b" % (before, header.hops + 1, after)

@@ -1,13 +1,15 @@
 """
-RIP and SAP, as an IPX router speaks them with the stations on its only network (Novell's IPX
-Router Specification, 107-000029-001).
+RIP and SAP between an IPX router and the stations on its only network (Novell's IPX Router
+Specification, 107-000029-001).
 
 The rules:
 
- - Requests are answered to whoever asks, with what doesn't come from the same station.
- - Responses are learnt from, and make a station a router: once a minute it is told what is known.
-   Hosts aren't, they ask. The network that all are on is told to those who ask alone.
- - So many packets a second are taken from a station, and sent to it.
+ - Requests are answered to the address that they come from, with the routes and servers that
+   weren't learnt from the same station.
+ - Routes and servers are learnt from responses. A station from which one was learnt is a router,
+   and is sent the others once a minute. Hosts aren't; they ask. The router's own network is told
+   only to stations that ask.
+ - The number of packets a second from a station and to a station is limited.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from pptpgw.networks.ipx.wire import Header, IPXAddress, IPXService, Route, SAPQ
 
 UPDATE_SECONDS = 60.0
 """
-How often routers are told what is known.
+Seconds between two updates for the stations that are routers.
 """
 
 BROADCASTS = (100.0, 200.0)
 ROUTING = (20.0, 200.0)
 """
-How many a second, and how many at once: broadcasts of a station, and packets of RIP and SAP of it
-and to it.
+The limit on a station's broadcasts, and on the RIP and SAP packets from and to a station: how many
+a second, and how many at once.
 """
 
 TOO_MUCH_ROUTING = "too many packets of RIP and SAP"
@@ -45,11 +47,11 @@ T = TypeVar("T")
 
 class Station:
     """
-    Somebody on the network.
+    A station on the network: a caller, or a DOSBox client.
 
-    @ivar node: its node number.
-    @ivar send: takes a packet to it.
-    @ivar routes: whether it is a router: it told a route or a server.
+    @ivar node: the station's node number.
+    @ivar send: sends a packet to the station.
+    @ivar routes: whether the station is a router, since it told a route or a server.
     """
 
     __slots__ = ("broadcasts", "node", "routes", "routing", "send")
@@ -66,7 +68,7 @@ class Station:
 
 class Routing:
     """
-    What is known of other networks and their servers.
+    The routes to other networks, and their servers.
     """
 
     def __init__(
@@ -78,10 +80,10 @@ class Routing:
         counters: Counters,
     ) -> None:
         """
-        @param seconds: the time.
+        @param seconds: returns the time in seconds.
         @param network: the number of the network that all stations are on.
         @param node: the router's own node number on it.
-        @param learns: whether stations may tell of routes and servers.
+        @param learns: whether routes and servers are learnt from stations.
         """
         self._network = network
         self._node = node
@@ -93,9 +95,9 @@ class Routing:
 
     def received(self, station: Station, header: Header, packet: bytes) -> bool:
         """
-        A packet for the router came from C{station}; False where it is neither of RIP nor of SAP.
+        Handle a packet for the router from C{station}. Return False if it is neither RIP nor SAP.
 
-        @raise Malformed: it isn't what its socket says.
+        @raise Malformed: the packet isn't what its socket says.
         """
         receive = self._protocols.get(header.socket)
         if receive is None:
@@ -110,14 +112,15 @@ class Routing:
 
     def next(self, network: int) -> Station | None:
         """
-        The station through which another network is reached.
+        Return the station through which another network is reached; None if there is no route.
         """
         route = self._routes.find(network) or self._routes.find(wire.DEFAULT_NETWORK)
         return route.teller if route is not None else None
 
     def update(self, stations: Iterable[Station]) -> None:
         """
-        Tell those who are routers what is known; once every L{UPDATE_SECONDS}.
+        Send routes and servers to those of C{stations} that are routers. Called every
+        L{UPDATE_SECONDS} seconds.
         """
         for station in stations:
             if station.routes:
@@ -131,7 +134,7 @@ class Routing:
 
     def forget(self, station: Station) -> None:
         """
-        It is gone, and what it told of with it.
+        Forget the routes and servers that were learnt from C{station}, which has left.
         """
         self._routes.forget(station)
         self._services.forget(station)
@@ -157,7 +160,7 @@ class Routing:
 
     def _known(self, station: Station) -> list[Route]:
         """
-        The routes that C{station} may be told.
+        Return the routes to tell C{station}: those that weren't learnt from it.
         """
         return [
             Route(network, entry.hops + 1, min(entry.value + _TICKS, 0xFFFF))
@@ -191,7 +194,7 @@ class Routing:
 
     def _servers(self, station: Station, type_: int) -> list[IPXService]:
         """
-        The servers of a type that C{station} may be told.
+        Return the servers of a type to tell C{station}: those that weren't learnt from it.
         """
         return [
             IPXService(*key, entry.value, entry.hops + 1)
@@ -214,7 +217,9 @@ class Routing:
 
     def _learnt(self, station: Station, learnt: bool) -> None:
         """
-        C{station} told something.
+        Note that C{station} told a route or a server.
+
+        @param learnt: whether it was learnt; if not, it is counted.
         """
         if learnt:
             station.routes = True
@@ -231,7 +236,7 @@ class Routing:
 
 def _portions(values: Iterable[T], size: int) -> Iterable[tuple[T, ...]]:
     """
-    C{values}, so many at a time.
+    Return C{values} in groups of at most C{size}.
     """
     left = iter(values)
     while some := tuple(islice(left, size)):

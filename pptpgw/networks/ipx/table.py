@@ -1,14 +1,15 @@
 """
-What an IPX router learns from others: routes (RIP) and servers (SAP), as Novell's IPX Router
-Specification (107-000029-001) has them.
+The tables of routes (RIP) and of servers (SAP) that an IPX router learns from others, after
+Novell's IPX Router Specification (107-000029-001).
 
 The rules:
 
- - Whoever tells of a network first has it until he takes it back, goes, or is silent about it for
-   L{LIFETIME}: nobody draws another's packets by claiming to be nearer. So it is with servers.
- - What is known is told to everybody but him from whom it comes (split horizon), one router
-   farther away. At L{pptpgw.networks.ipx.wire.UNREACHABLE} it is forgotten.
- - Nobody has more than L{LIMIT} entries in a table, and no table more than L{TOTAL}.
+ - A route belongs to the teller that told it first, until that teller withdraws it, leaves, or
+   doesn't repeat it for L{LIFETIME}. So nobody can draw packets by claiming to be nearer. The same
+   is true of servers.
+ - An entry is told to everybody but its teller (split horizon), as one router farther away. An
+   entry that would be L{pptpgw.networks.ipx.wire.UNREACHABLE} routers away is forgotten.
+ - Nobody may tell more than L{LIMIT} entries of a table, and no table has more than L{TOTAL}.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pptpgw.networks.ipx.wire import UNREACHABLE
 
 LIFETIME = 180.0
 """
-Seconds: three updates, which come once a minute.
+Seconds until an entry that isn't repeated is forgotten: three updates, which come once a minute.
 """
 
 LIMIT = 64
@@ -33,12 +34,12 @@ Teller = TypeVar("Teller", bound=Hashable)
 
 class TableEntry(Generic[Value, Teller]):
     """
-    What somebody told.
+    A route or a server, as it was told.
 
-    @ivar value: what it is.
-    @ivar hops: how far away it is, as told.
-    @ivar teller: who told.
-    @ivar expires: when it is forgotten unless it is told again.
+    @ivar value: the ticks to a network, or the address of a server.
+    @ivar hops: the number of routers to it, as told.
+    @ivar teller: who told it.
+    @ivar expires: the time when it is forgotten unless it is told again.
     """
 
     __slots__ = ("expires", "hops", "teller", "value")
@@ -52,12 +53,12 @@ class TableEntry(Generic[Value, Teller]):
 
 class RoutingTable(Generic[Key, Value, Teller]):
     """
-    The routes, or the servers.
+    A table of routes, by network, or of servers, by type and name.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """
-        @param seconds: the time.
+        @param seconds: returns the time in seconds.
         """
         self._seconds = seconds
         self._entries: dict[Key, TableEntry[Value, Teller]] = {}
@@ -65,7 +66,8 @@ class RoutingTable(Generic[Key, Value, Teller]):
 
     def learn(self, key: Key, value: Value, hops: int, teller: Teller) -> bool:
         """
-        C{teller} says that C{key} is C{hops} routers away; False where that isn't taken.
+        Learn that C{teller} says that C{key} is C{hops} routers away. Return False if this isn't
+        accepted.
         """
         entry = self.find(key)
         if entry is not None and entry.teller is not teller:
@@ -86,7 +88,7 @@ class RoutingTable(Generic[Key, Value, Teller]):
 
     def find(self, key: Key) -> TableEntry[Value, Teller] | None:
         """
-        What is known of C{key}.
+        Return the entry for C{key}; None if there is none.
         """
         entry = self._entries.get(key)
         if entry is not None and entry.expires <= self._seconds():
@@ -96,15 +98,17 @@ class RoutingTable(Generic[Key, Value, Teller]):
 
     def forget(self, teller: Teller) -> None:
         """
-        C{teller} is gone.
+        Forget all entries of C{teller}, which has left.
         """
         for key in [key for key, entry in self._entries.items() if entry.teller is teller]:
             self._forget(key)
 
     def tell(self, listener: Teller) -> Iterator[tuple[Key, TableEntry[Value, Teller]]]:
         """
-        What is known and doesn't come from C{listener}; what is too old is forgotten on the way,
-        so that a teller who is told once a minute has room for what is new.
+        Return the entries to tell C{listener}: those of other tellers.
+
+        Entries that are out of date are removed on the way. C{listener} is told once a minute, so
+        this makes room for new ones.
         """
         for key in tuple(self._entries):
             entry = self.find(key)

@@ -1,13 +1,13 @@
 """
-The octets of IPX, and of the two protocols that IPX routers speak: RIP and SAP.
+Encoding and decoding of IPX, and of RIP and SAP, the protocols between IPX routers.
 
-A packet is a header of 30 octets and its data. The header's length covers both; what stands behind
-it is padding. Addresses are a network (32 bits), a node (six octets) and a socket (16 bits); the
-network 0 is the one that the packet is on. The checksum 0xffff means that there is none; it
-doesn't cover the transport control, so that routers needn't change it.
+A packet is a header of 30 octets and its data. The length in the header is that of both; octets
+past it are padding. An address is a network (32 bits), a node (six octets) and a socket (16 bits);
+the network 0 is the one that the packet is on. The checksum 0xffff means that there is none; a
+checksum doesn't cover the transport control, so that routers needn't change it.
 
-There is no RFC of IPX: this is Novell's IPX Router Specification (107-000029-001), with which the
-dissectors of Wireshark agree.
+IPX has no RFC. This module follows Novell's IPX Router Specification (107-000029-001), and agrees
+with the dissectors of Wireshark.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEADER_OCTETS = 30
 NODE_OCTETS = 6
 NO_CHECKSUM = 0xFFFF
 
-# Where in the header a router finds what it may have to change.
+# The places in the header of the fields that a router may change.
 CHECKSUM = slice(0, 2)
 TRANSPORT_CONTROL = 4
 SOURCE_NETWORK = slice(18, 22)
@@ -33,13 +33,13 @@ RIP = 1
 PACKET_EXCHANGE = 4
 NETBIOS = 20
 
-# Sockets.
+# Socket numbers.
 ECHO_SOCKET = 0x0002
 SAP_SOCKET = 0x0452
 RIP_SOCKET = 0x0453
 IPXWAN_SOCKET = 0x9004
 
-# Networks and nodes with a meaning of their own.
+# Reserved network and node numbers.
 THIS_NETWORK = 0
 DEFAULT_NETWORK = 0xFFFFFFFE
 ALL_NETWORKS = 0xFFFFFFFF
@@ -55,18 +55,18 @@ NEAREST_RESPONSE = 4
 ALL_SERVICES = 0xFFFF
 UNREACHABLE = 16
 """
-Hops of a network, or of a server, that can't be reached (any more).
+The number of hops that means that a network or a server can't be reached.
 """
 
 ROUTES = 50
 SERVICES = 7
 """
-How many of them one packet that is sent has at most.
+The most routes, and the most servers, in one packet that is sent.
 """
 
 NETBIOS_NETWORKS = 8
 """
-How many networks a packet of type 20 has room for at the beginning of its data, at most.
+The most networks that the data of a packet of type 20 begin with.
 """
 
 _header = struct.Struct("!HHBBI6sHI6sH")
@@ -78,7 +78,7 @@ _service = struct.Struct("!H48sI6sHH")
 
 class IPXAddress(NamedTuple):
     """
-    Network, node (six octets) and socket.
+    An IPX address: network, node (six octets) and socket.
     """
 
     network: int
@@ -88,10 +88,10 @@ class IPXAddress(NamedTuple):
 
 class Header(NamedTuple):
     """
-    The fields of a header, in the order of the octets.
+    The fields of a packet's header, in the order of their encoding.
 
-    @ivar length: of header and data, in octets.
-    @ivar hops: the transport control: how many routers the packet has passed.
+    @ivar length: the length of header and data, in octets.
+    @ivar hops: the transport control, which is the number of routers that the packet has passed.
     """
 
     checksum: int
@@ -108,14 +108,15 @@ class Header(NamedTuple):
     @property
     def source(self) -> IPXAddress:
         """
-        Where the packet comes from.
+        The address that the packet comes from.
         """
         return IPXAddress(self.sourceNetwork, self.sourceNode, self.sourceSocket)
 
 
 class Route(NamedTuple):
     """
-    A network, and how far it is: in routers to pass, and in ticks of 1/18 second.
+    A route: a network, the number of routers on the way, and the time that it takes in ticks of
+    1/18 second.
     """
 
     network: int
@@ -125,7 +126,8 @@ class Route(NamedTuple):
 
 class IPXService(NamedTuple):
     """
-    A server: its type, its name (1 to 47 octets), where it is reached, and how many routers away.
+    A server: its type, its name (1 to 47 octets), its address, and the number of routers on the
+    way.
     """
 
     type: int
@@ -136,7 +138,8 @@ class IPXService(NamedTuple):
 
 class RIPPacket(NamedTuple):
     """
-    A request for routes, or a response with routes; a request for L{ALL_NETWORKS} is for all.
+    A request for routes, or a response with routes. A request for L{ALL_NETWORKS} asks for all
+    routes.
     """
 
     operation: int
@@ -145,7 +148,7 @@ class RIPPacket(NamedTuple):
 
 class SAPQuery(NamedTuple):
     """
-    A request for servers of one type, or of L{ALL_SERVICES}.
+    A request for servers of one type, or for those of L{ALL_SERVICES}.
     """
 
     operation: int
@@ -154,7 +157,7 @@ class SAPQuery(NamedTuple):
 
 class SAPResponse(NamedTuple):
     """
-    Servers.
+    A response with servers.
     """
 
     operation: int
@@ -163,7 +166,7 @@ class SAPResponse(NamedTuple):
 
 def decodeHeader(packet: bytes) -> Header:
     """
-    The header of a packet.
+    Return the header of a packet.
 
     @raise Malformed: the packet is shorter than a header, or than its length says.
     """
@@ -179,7 +182,7 @@ def encodePacket(
     type: int, destination: IPXAddress, source: IPXAddress, data: bytes = b""
 ) -> bytes:
     """
-    A packet that has passed no router and has no checksum.
+    Return a packet that has passed no router and has no checksum.
 
     @param data: at most 65505 octets.
     """
@@ -189,9 +192,9 @@ def encodePacket(
 
 def decodeRIP(data: bytes) -> RIPPacket:
     """
-    The data of a packet of RIP.
+    Decode the data of a RIP packet.
 
-    @raise Malformed: it is neither a request nor a response with one route or more.
+    @raise Malformed: it is neither a request nor a response with at least one route.
     """
     routes, rest = divmod(len(data) - _operation.size, _route.size)
     if routes < 1 or rest:
@@ -204,16 +207,16 @@ def decodeRIP(data: bytes) -> RIPPacket:
 
 def encodeRIP(operation: int, routes: Sequence[Route]) -> bytes:
     """
-    The data of a packet of RIP, with 1 to L{ROUTES} routes.
+    Return the data of a RIP packet with 1 to L{ROUTES} routes.
     """
     return _operation.pack(operation) + b"".join(_route.pack(*route) for route in routes)
 
 
 def decodeSAP(data: bytes) -> SAPQuery | SAPResponse:
     """
-    The data of a packet of SAP.
+    Decode the data of a SAP packet.
 
-    @raise Malformed: it is neither a request nor a response with one server or more, each with a
+    @raise Malformed: it is neither a request nor a response with at least one server, each with a
         name.
     """
     if len(data) < _operation.size:
@@ -241,7 +244,7 @@ def _decodeService(fields: tuple[int, bytes, int, bytes, int, int]) -> IPXServic
 
 def encodeSAP(packet: SAPQuery | SAPResponse) -> bytes:
     """
-    The data of a packet of SAP; a response has 1 to L{SERVICES} servers.
+    Return the data of a SAP packet; a response has 1 to L{SERVICES} servers.
     """
     if isinstance(packet, SAPQuery):
         return _query.pack(*packet)
@@ -253,10 +256,10 @@ def encodeSAP(packet: SAPQuery | SAPResponse) -> bytes:
 
 def decodeNetworks(data: bytes, hops: int) -> tuple[int, ...]:
     """
-    The networks that a packet of type 20 has come through, as its data say.
+    Return the networks that a packet of type 20 has come through, from its data.
 
-    @param hops: the transport control.
-    @raise Malformed: they have no room for so many.
+    @param hops: the transport control, which is the number of these networks.
+    @raise Malformed: C{data} is too short for so many.
     """
     if hops > NETBIOS_NETWORKS or len(data) < 4 * hops:
         raise Malformed(f"{len(data)} octets have no room for {hops} networks")

@@ -1,3 +1,3 @@
 """
-MPLS: callers as neighbours of the kernel's router, or of a label switch of our own.
+MPLS: callers as neighbours of the kernel's MPLS router, or of the gateway's own label switch.
 """

@@ -1,11 +1,11 @@
 """
-A label switch of the gateway's own, for machines whose kernel has none.
+The gateway's own label switch, for machines whose kernel has no MPLS.
 
 The rules (RFC 3031 section 3.10, RFC 3032 sections 2.4 and 3):
 
- - A route swaps the label on top for another and names the session that is the next hop. What
-   stands under the top is left alone, and so is the traffic class.
- - A packet whose label has no route, or whose time to live runs out here, is counted and silently
+ - A route replaces the label on top by another one, and names the session that is the next hop. The
+   rest of the stack and the traffic class aren't changed.
+ - A packet whose label has no route, or whose time to live ends here, is counted and silently
    discarded. So is labelled multicast.
 """
 
@@ -23,25 +23,26 @@ NOT_UNICAST = "labelled multicast, which isn't switched"
 
 _UNICAST = b"\x88\x47"
 _HEADER = 14
-# The switch's own address among the sessions': no IPv4 address gives it.
+# The switch's own Ethernet address among those of the sessions; no IPv4 address leads to it.
 _ADDRESS = bytes.fromhex("02ffffffffff")
 
 
 class LabelSwitch:
     """
-    Replaces the kernel's device: a frame that is written to it comes back with another label.
+    A label switch in the place of the kernel's device: a frame that is written to it comes back
+    with another label.
 
     @ivar receive: called with each Ethernet frame for a session.
-    @ivar address: its own Ethernet address.
-    @cvar fault: always empty, since nothing of it can be taken away.
+    @ivar address: the switch's own Ethernet address.
+    @cvar fault: always empty, since no other program can take anything away.
     """
 
     fault = ""
 
     def __init__(self, routes: Mapping[int, tuple[int, bytes]], counters: Counters) -> None:
         """
-        @param routes: from the label that comes to the one that goes, and the next hop's Ethernet
-            address.
+        @param routes: for each label that comes, the label that replaces it and the Ethernet
+            address of the next hop.
         """
         self.receive: Deliver = self._unread
         self.address = _ADDRESS
@@ -50,17 +51,17 @@ class LabelSwitch:
 
     def start(self) -> None:
         """
-        There is nothing to open.
+        Do nothing: there is no device to open.
         """
 
     def stop(self) -> None:
         """
-        There is nothing to close.
+        Do nothing: there is no device to close.
         """
 
     def write(self, frame: bytes) -> None:
         """
-        A session sent a frame with a labelled packet.
+        Switch a labelled packet that a session sent, in an Ethernet frame.
         """
         if frame[12:_HEADER] != _UNICAST:
             self._counters.discard(NOT_UNICAST)
@@ -85,5 +86,5 @@ class LabelSwitch:
 
     def _unread(self, frame: bytes) -> None:
         """
-        Nobody is there yet: a network sets C{receive} when it is made.
+        Ignore C{frame}: the network that is made with this switch sets C{receive}.
         """

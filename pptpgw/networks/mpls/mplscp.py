@@ -1,12 +1,12 @@
 """
-MPLS and its control protocol, MPLSCP (RFC 3032 section 4).
+MPLSCP, the control protocol of MPLS (RFC 3032 section 4).
 
 The rules:
 
- - There is nothing to negotiate: no option is defined (section 4.4), every one is rejected.
- - Once it is open labelled packets travel under two protocol numbers (section 4.3), those of
-   unicast and of multicast; RFC 5332 makes the latter those whose label their sender assigned.
- - A labelled packet may be as large as the information field: the label stack is part of it.
+ - There is nothing to negotiate: no option is defined (section 4.4), so every option is rejected.
+ - Labelled packets have two protocol numbers (section 4.3), those of unicast and of multicast. RFC
+   5332 redefines the latter for packets whose label was assigned by their sender.
+ - A labelled packet, with its label stack, may be as large as the information field.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pptpgw.ppp.wire import ppp
 @dataclass(frozen=True, slots=True)
 class MPLSSettings:
     """
-    Where labelled packets go.
+    The settings of MPLSCP on one link.
 
-    @ivar receive: called with each unicast packet from the peer, its label stack first.
-    @ivar receiveMulticast: the same for multicast.
-    @ivar mtu: the largest packet that may be sent to the peer, in octets, its label stack included.
+    @ivar receive: called with each unicast packet from the peer, which begins with its label stack.
+    @ivar receiveMulticast: called with each multicast packet from the peer.
+    @ivar mtu: the largest packet that may be sent to the peer, in octets with its label stack.
     """
 
     receive: Callable[[bytes], None]
@@ -36,7 +36,7 @@ class MPLSSettings:
 
 class MPLSCP(NetworkProtocol):
     """
-    Labelled packets on one link.
+    MPLSCP on one link.
     """
 
     __slots__ = ("settings",)
@@ -52,13 +52,13 @@ class MPLSCP(NetworkProtocol):
 
     def attachment(self) -> Attachment:
         """
-        That of unicast.
+        Return the attachment of unicast packets.
         """
         return Attachment(mtu=min(self.settings.mtu, self.peerMRU), receive=self.settings.receive)
 
     def attachments(self) -> Attachments:
         """
-        Unicast and multicast, which may be as large.
+        Return the attachments of unicast and of multicast packets, which have the same MTU.
         """
         unicast = self.attachment()
         multicast = replace(unicast, receive=self.settings.receiveMulticast)

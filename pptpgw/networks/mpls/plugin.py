@@ -1,20 +1,20 @@
 """
-MPLS for the whole gateway: labelled packets between callers and the kernel's MPLS router.
+The MPLS network plugin: labelled packets between callers and the kernel's MPLS router.
 
 The rules:
 
- - What a caller sends goes to the kernel through a TAP device; the kernel's own table (C{ip -f mpls
-   route}) says what becomes of it. Only where C{routes} are configured the gateway switches labels
-   itself, in the kernel's place (L{pptpgw.networks.mpls.labels}).
- - To the kernel every session is a neighbour on that device: its IPv4 address is the next hop, as
-   in C{ip -f mpls route add 100 as 200 via inet 10.77.0.10 dev pptpmpls0}. ARP is answered here.
-   Its link address is made from that address (L{linkAddress}), so what the kernel has learned
-   stays true when the caller is gone and comes back.
- - So a session has labelled packets while it has both MPLS and IPv4; without, they are counted and
-   silently discarded.
+ - Callers' packets go to the kernel through a TAP device; the kernel's own table (C{ip -f mpls
+   route}) decides what becomes of them. If C{routes} are configured, the gateway switches labels
+   itself instead (L{pptpgw.networks.mpls.labels}).
+ - To the kernel every session is a neighbour on that device, with the session's IPv4 address as the
+   next hop: C{ip -f mpls route add 100 as 200 via inet 10.77.0.10 dev pptpmpls0}. The gateway
+   answers ARP for it. The neighbour's link address is made from the IPv4 address (L{linkAddress}),
+   so what the kernel has learnt is still true when the caller dials again.
+ - So a session's labelled packets pass only while it has both MPLS and IPv4; otherwise they are
+   counted and silently discarded.
  - A frame to a group address goes to every session.
- - A caller's packet needs a sound label stack whose top is a label that callers may use. What
-   stands under it isn't looked at: that is the kernel's table's to decide.
+ - A caller's packet must have a valid label stack, with a label on top that callers may use. The
+   labels under it aren't checked: the kernel's table decides about them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from pptpgw.sessions.session import Session
 
 ETHERTYPES = {ppp.MPLS: b"\x88\x47", ppp.MPLS_MULTICAST: b"\x88\x48"}
 """
-Ethernet's types of labelled packets (RFC 3032 section 5), by PPP's protocol numbers.
+The Ethernet types of labelled packets (RFC 3032 section 5), by their PPP protocol numbers.
 """
 
 UNPLACED = "labelled packet of a session without IPv4"
@@ -68,11 +68,12 @@ _HEADER = 14
 @dataclass(frozen=True, slots=True)
 class MPLSSection:
     """
-    C{[mpls]}: labelled packets, to and from the kernel.
+    C{[mpls]}: labelled packets to and from the kernel.
 
     @ivar interface: the name of the TAP device.
-    @ivar labels: the labels that callers may put on top, ranges with both ends.
-    @ivar routes: what the gateway switches itself; then there is no device, and no kernel needed.
+    @ivar labels: the ranges of labels that callers may put on top, first and last.
+    @ivar routes: the routes by which the gateway switches labels itself, without a device and the
+        kernel's MPLS; empty to use the kernel's.
     """
 
     interface: str = key(INTERFACE, "pptpmpls0")
@@ -82,14 +83,14 @@ class MPLSSection:
 
 def linkAddress(address: bytes) -> bytes:
     """
-    The Ethernet address, locally administered, that stands for the session with this IPv4 address.
+    Return the Ethernet address, locally administered, of the session with this IPv4 address.
     """
     return b"\x02\x00" + address
 
 
 class MPLSDevice(Protocol):
     """
-    What the network needs of its port.
+    The TAP device, as L{MPLSNetwork} uses it; L{MPLSPort} and L{LabelSwitch} are implementations.
 
     @ivar receive: called with each Ethernet frame that the kernel sends.
     """
@@ -105,23 +106,25 @@ class MPLSDevice(Protocol):
     @property
     def write(self) -> Deliver:
         """
-        Sends a frame into the kernel; raises OSError.
+        The function that sends a frame into the kernel; it raises OSError.
         """
 
     @property
     def address(self) -> bytes:
         """
-        The kernel's own Ethernet address, once it is open.
+        The kernel's Ethernet address on the device, valid once the device is open.
         """
 
     def start(self) -> None:
         """
-        Open it; raises L{pptpgw.error.PPTPGWError}.
+        Open the device.
+
+        @raise pptpgw.error.PPTPGWError: the device can't be opened or configured.
         """
 
     def stop(self) -> object:
         """
-        Close it. Calling this again does nothing.
+        Close the device. Calling this again does nothing.
         """
 
 
@@ -129,7 +132,8 @@ class Neighbour:
     """
     One session as the kernel sees it.
 
-    @ivar address: its link address, empty while it has none.
+    @ivar address: the link address of the session; empty while it has none.
+    @ivar protocol: MPLSCP of the session.
     """
 
     __slots__ = ("_network", "address", "protocol")
@@ -141,13 +145,13 @@ class Neighbour:
 
     def unicast(self, packet: bytes) -> None:
         """
-        The caller sent a labelled packet.
+        Pass a labelled packet from the caller to the kernel.
         """
         self._network.packetReceived(self, ppp.MPLS, packet)
 
     def multicast(self, packet: bytes) -> None:
         """
-        The caller sent a labelled multicast packet.
+        Pass a labelled multicast packet from the caller to the kernel.
         """
         self._network.packetReceived(self, ppp.MPLS_MULTICAST, packet)
 
@@ -155,9 +159,9 @@ class Neighbour:
 @implementer(INetwork, IHealth)
 class MPLSNetwork(SessionObserver):
     """
-    See L{INetwork}.
+    The MPLS network of the gateway. See L{INetwork}.
 
-    @ivar device: the way to the kernel.
+    @ivar device: the device that leads to the kernel.
     """
 
     def __init__(
@@ -169,7 +173,8 @@ class MPLSNetwork(SessionObserver):
         self.device = device
         device.receive = self.frameReceived
         self._neighbours: dict[INetworkProtocol, Neighbour] = {}
-        # Those whose protocol is open, by their sessions; those with an address, by that.
+        # The neighbours whose MPLSCP is open, by their sessions; and those with a link address, by
+        # that.
         self._open: dict[object, Neighbour] = {}
         self._placed: dict[bytes, Neighbour] = {}
 
@@ -183,7 +188,7 @@ class MPLSNetwork(SessionObserver):
     @property
     def sessions(self) -> int:
         """
-        How many sessions it knows.
+        The number of entries in the tables of sessions; 0 when every session has been released.
         """
         return len(self._neighbours) + len(self._open) + len(self._placed)
 
@@ -219,7 +224,7 @@ class MPLSNetwork(SessionObserver):
 
     def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
         """
-        A session may have got what it lacked.
+        Give the session a link address, once both MPLS and IPv4 are open on it.
         """
         neighbour = self._neighbours.get(protocol)
         if neighbour is not None:
@@ -228,7 +233,7 @@ class MPLSNetwork(SessionObserver):
 
     def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
         """
-        A session may lack something now.
+        Take the link address from the session, unless both MPLS and IPv4 are still open on it.
         """
         if protocol not in self._neighbours:
             self._place(session)
@@ -239,9 +244,9 @@ class MPLSNetwork(SessionObserver):
 
     def packetReceived(self, neighbour: Neighbour, number: int, packet: bytes) -> None:
         """
-        A caller sent a labelled packet: hand it to the kernel.
+        Pass a labelled packet from a caller to the kernel.
 
-        @param number: its PPP protocol number.
+        @param number: the PPP protocol number of the packet.
         """
         try:
             label = mpls.topLabel(packet)
@@ -261,7 +266,7 @@ class MPLSNetwork(SessionObserver):
 
     def frameReceived(self, frame: bytes) -> None:
         """
-        The kernel sent a frame: find out for whom.
+        Pass a frame from the kernel to the sessions that it is for, or answer its ARP request.
         """
         ethertype, packet = frame[12:_HEADER], frame[_HEADER:]
         number = _NUMBERS.get(ethertype)
@@ -278,12 +283,12 @@ class MPLSNetwork(SessionObserver):
         elif ethertype == _ARP:
             self._answer(packet)
         else:
-            # The kernel greets every Ethernet with IPv6's discovery, for one.
+            # The kernel sends IPv6 Neighbor Discovery on every Ethernet device, for example.
             self._counters.discard(OTHER)
 
     def _answer(self, packet: bytes) -> None:
         """
-        Answer the kernel's question for a session.
+        Answer the kernel's ARP request for the IPv4 address of a session.
         """
         try:
             question = arp.decode(packet)
@@ -303,7 +308,7 @@ class MPLSNetwork(SessionObserver):
 
     def _write(self, neighbour: Neighbour, ethertype: bytes, packet: bytes) -> None:
         """
-        Send the kernel a packet as the neighbour does.
+        Send a packet to the kernel, from the link address of C{neighbour}.
         """
         device = self.device
         try:
@@ -313,7 +318,7 @@ class MPLSNetwork(SessionObserver):
 
     def _place(self, session: Session) -> None:
         """
-        Let a session's link address follow its IPv4 address.
+        Give a session the link address that belongs to its present IPv4 address.
         """
         neighbour = self._open.get(session)
         if neighbour is None:
@@ -326,7 +331,7 @@ class MPLSNetwork(SessionObserver):
 
     def _remove(self, neighbour: Neighbour) -> None:
         """
-        Take its address from a session.
+        Take its link address from a neighbour.
         """
         if self._placed.get(neighbour.address) is neighbour:
             del self._placed[neighbour.address]
@@ -336,7 +341,7 @@ class MPLSNetwork(SessionObserver):
 @implementer(INetworkFactory)
 class MPLSFactory:
     """
-    See L{INetworkFactory}.
+    The plugin C{mpls}. See L{INetworkFactory}.
     """
 
     name = "mpls"

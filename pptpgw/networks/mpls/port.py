@@ -1,5 +1,5 @@
 """
-The TAP device through which the kernel's MPLS router sees the sessions.
+The TAP device through which the kernel's MPLS router exchanges packets with the sessions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pptpgw.ports.device import Device
 
 SYSCTL = Path("/proc/sys/net/mpls")
 """
-The kernel's switches, there while it has MPLS.
+The folder of the kernel's MPLS settings, which exists while the kernel has MPLS.
 """
 
 _SIOCGIFHWADDR = 0x8927
@@ -28,9 +28,9 @@ _REQUEST = Struct("16s2x6s16x")
 
 class MPLSPort(Device):
     """
-    A TAP device that the kernel takes labelled packets from.
+    A TAP device from which the kernel accepts labelled packets.
 
-    @ivar address: the kernel's own Ethernet address on it, once it is open.
+    @ivar address: the kernel's Ethernet address on the device, valid once it is open.
     """
 
     _log = Logger()
@@ -45,21 +45,22 @@ class MPLSPort(Device):
     ) -> None:
         """
         @param name: the device's name.
-        @param mtu: the largest packet, its label stack included, in octets.
-        @param sysctl: the folder of the kernel's switches.
-        @raise ConfigurationError: the name can't be an interface's.
+        @param mtu: the largest packet, with its label stack, in octets.
+        @param sysctl: the folder of the kernel's MPLS settings.
+        @raise ConfigurationError: C{name} can't be the name of an interface.
         """
         super().__init__(reactor, name, mtu, counters, ethernet=True, key="[mpls] interface")
         self.address = bytes(6)
         self._sysctl = sysctl
-        # The switch for labelled packets, and how it stood.
+        # The file of the setting that admits labelled packets, and its text before this class
+        # changed it.
         self._switch: tuple[Path, str] | None = None
 
     def start(self) -> None:
         """
-        Open the device, bring it up, and have the kernel take labelled packets from it.
+        Open the device, bring it up, and have the kernel accept labelled packets from it.
 
-        @raise pptpgw.error.PPTPGWError: the text says why that can't be and what to do.
+        @raise pptpgw.error.PPTPGWError: the text says what failed and what to do.
         """
         if not self._sysctl.is_dir():
             raise NotPermitted(
@@ -75,7 +76,7 @@ class MPLSPort(Device):
 
     def stop(self) -> Deferred[None]:
         """
-        Close the device; one that was there before is left as it was.
+        Restore the kernel's setting for the device, and close the device.
         """
         if self._switch is not None:
             path, before = self._switch
@@ -83,13 +84,13 @@ class MPLSPort(Device):
             try:
                 path.write_text(before)
             except OSError:
-                # It went with the device, or the privileges did.
+                # The setting is gone with the device, or the process has lost its privileges.
                 pass
         return super().stop()
 
     def prepare(self) -> None:
         """
-        Let the kernel accept labelled packets from the device.
+        Have the kernel accept labelled packets from the device. See L{Device.prepare}.
         """
         self.address = _hardwareAddress(self.name)
         self._switchOn(self._sysctl / "conf" / self.name / "input")
@@ -109,7 +110,7 @@ class MPLSPort(Device):
 
 def _hardwareAddress(name: str) -> bytes:
     """
-    The Ethernet address of an interface.
+    Return the Ethernet address of the interface C{name}.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_:
         answer = fcntl.ioctl(any_, _SIOCGIFHWADDR, _REQUEST.pack(name.encode(), b""))

@@ -1,3 +1,3 @@
 """
-Octets that several network protocols have in common: no Twisted, no clock, no state.
+Encodings that several network protocols use: no Twisted, no clock, no state.
 """

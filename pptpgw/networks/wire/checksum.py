@@ -1,5 +1,5 @@
 """
-The Internet checksum.
+The Internet checksum (RFC 1071).
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 def checksum(octets: bytes) -> int:
     """
-    The Internet checksum (RFC 1071).
+    Return the Internet checksum of C{octets} (RFC 1071).
     """
     if len(octets) & 1:
         octets += b"\x00"

@@ -1,3 +1,3 @@
 """
-Octets to values and back, for IPv6 and DHCPv6: no Twisted, no clock, no state.
+Encoding and decoding of IPv6 and DHCPv6: no Twisted, no clock, no state.
 """

@@ -1,9 +1,9 @@
 """
-DHCPv6's messages between client and server, octets to values and back (RFC 8415 section 8), with
+Encoding and decoding of DHCPv6's messages between client and server (RFC 8415 section 8), and of
 the options that hold leases (sections 21.4 to 21.6, 21.21 and 21.22).
 
-An option that this package doesn't know is left out of the value when a message is decoded. The
-messages of relay agents (section 9) aren't messages in this sense.
+Options of unknown kinds are left out when a message is decoded. The messages of relay agents
+(section 9) aren't supported.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SERVER_PORT = 547
 
 ALL_SERVERS = IPv6Address("ff02::1:2")
 """
-All_DHCP_Relay_Agents_and_Servers, where clients send to (section 7.1).
+All_DHCP_Relay_Agents_and_Servers, the address that clients send to (section 7.1).
 """
 
 INFINITY = 0xFFFFFFFF
 """
-A lifetime without end (section 7.7).
+The lifetime that has no end (section 7.7).
 """
 
 _DUID_UUID = b"\0\4"
@@ -52,7 +52,7 @@ V = TypeVar("V", IPv6Address, IPv6Network)
 
 class DHCPv6MessageType(IntEnum):
     """
-    Section 7.3.
+    The types of messages (section 7.3).
     """
 
     SOLICIT = 1
@@ -76,7 +76,7 @@ class _Lease(DHCPv6Option, Generic[V]):
     @ivar value: the address or the prefix.
     @ivar preferred: the preferred lifetime in seconds.
     @ivar valid: the valid lifetime in seconds.
-    @ivar status: None for success.
+    @ivar status: the status of the lease; None for success.
     """
 
     value: V
@@ -94,7 +94,7 @@ class _Lease(DHCPv6Option, Generic[V]):
 
 class Address(_Lease[IPv6Address]):
     """
-    Section 21.6.
+    IA Address (section 21.6).
     """
 
     __slots__ = ()
@@ -114,7 +114,7 @@ class Address(_Lease[IPv6Address]):
 
 class Prefix(_Lease[IPv6Network]):
     """
-    Section 21.22; a client that asks for a length alone names C{::/56}.
+    IA Prefix (section 21.22). A client that asks only for a length names C{::/56}, for example.
     """
 
     __slots__ = ()
@@ -133,7 +133,7 @@ class Prefix(_Lease[IPv6Network]):
         preferred, valid, length, address = _prefix.unpack_from(value)
         if length > IPV6LENGTH:
             raise Malformed(f"a prefix of {length} bits")
-        # The bits behind the prefix are ignored.
+        # The address bits behind the prefix length are ignored.
         prefix = IPv6Network((address, length), strict=False)
         return cls(prefix, preferred, valid, _status(value[_prefix.size :]))
 
@@ -143,10 +143,10 @@ class Association(DHCPv6Option):
     """
     An identity association (section 4.2).
 
-    @ivar iaid: tells those of one kind and one client apart.
-    @ivar leases: what it has, or is asked to have.
-    @ivar status: None for success.
-    @cvar kind: what its leases are.
+    @ivar iaid: the number of the association among those of the same kind and client.
+    @ivar leases: the addresses or prefixes that it has, or that a client asks for.
+    @ivar status: the status of the association; None for success.
+    @cvar kind: the type of its leases.
     """
 
     form: ClassVar[Struct]
@@ -163,7 +163,7 @@ class Association(DHCPv6Option):
     @property
     def times(self) -> tuple[int, ...]:
         """
-        The numbers that follow the IAID.
+        The numbers that follow the IAID in the encoding: T1 and T2, if the association has them.
         """
         return ()
 
@@ -184,7 +184,7 @@ class Association(DHCPv6Option):
 
 class TemporaryAssociation(Association):
     """
-    IA_TA (section 21.5).
+    IA_TA (section 21.5): temporary addresses.
     """
 
     __slots__ = ()
@@ -197,10 +197,11 @@ class TemporaryAssociation(Association):
 @dataclass(frozen=True, slots=True)
 class RenewableAssociation(Association):
     """
-    One whose leases a client has extended, as long as it likes.
+    An association whose leases a client extends before they end.
 
-    @ivar t1: when the client asks the same server for more time, in seconds; 0 leaves it open.
-    @ivar t2: when it asks any.
+    @ivar t1: seconds after which the client asks the same server to extend them; 0 leaves it to the
+        client.
+    @ivar t2: seconds after which the client asks any server.
     """
 
     form = Struct("!III")
@@ -220,7 +221,7 @@ class RenewableAssociation(Association):
 
 class AddressAssociation(RenewableAssociation):
     """
-    IA_NA (section 21.4).
+    IA_NA (section 21.4): addresses that aren't temporary.
     """
 
     __slots__ = ()
@@ -231,7 +232,7 @@ class AddressAssociation(RenewableAssociation):
 
 class PrefixAssociation(RenewableAssociation):
     """
-    IA_PD (section 21.21).
+    IA_PD (section 21.21): delegated prefixes.
     """
 
     __slots__ = ()
@@ -243,10 +244,10 @@ class PrefixAssociation(RenewableAssociation):
 @dataclass(frozen=True, slots=True)
 class DHCPv6Message:
     """
-    A message.
+    A message between client and server (RFC 8415 section 8).
 
-    @ivar transactionID: 24 bits that an answer repeats.
-    @ivar options: in the order in which they stand.
+    @ivar transactionID: a number of 24 bits, which the answer repeats.
+    @ivar options: the options in the order of the encoding.
     """
 
     messageType: DHCPv6MessageType
@@ -258,19 +259,19 @@ class DHCPv6Message:
 
     def first(self, kind: type[K]) -> K | None:
         """
-        The first option of C{kind}.
+        Return the first option of C{kind}; None if there is none.
         """
         return next(iter(self.every(kind)), None)
 
     def every(self, kind: type[K]) -> list[K]:
         """
-        All options of C{kind}.
+        Return all options of C{kind}.
         """
         return [option for option in self.options if isinstance(option, kind)]
 
     def encode(self) -> bytes:
         """
-        Its octets, the information of a UDP datagram.
+        Return the encoding of the message, the data of a UDP datagram.
         """
         return _messageHeader.pack(self.messageType << 24 | self.transactionID) + encodeOptions(
             self.options
@@ -279,9 +280,9 @@ class DHCPv6Message:
 
 def decode(octets: bytes) -> DHCPv6Message:
     """
-    The message that is the information of a UDP datagram.
+    Return the message in the data of a UDP datagram.
 
-    @raise Malformed: it isn't one between client and server, or some option in it is malformed.
+    @raise Malformed: it isn't a message between client and server, or an option in it is malformed.
     """
     if len(octets) < _messageHeader.size:
         raise Malformed(f"a message of {len(octets)} octets")
@@ -294,7 +295,7 @@ def decode(octets: bytes) -> DHCPv6Message:
 
 def makeDUID(uuid: UUID) -> bytes:
     """
-    The DUID-UUID (RFC 6355) of what C{uuid} identifies.
+    Return the DUID-UUID (RFC 6355) for C{uuid}.
     """
     return _DUID_UUID + uuid.bytes
 

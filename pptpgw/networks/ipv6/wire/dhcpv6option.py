@@ -1,5 +1,6 @@
 """
-DHCPv6's options that hold no others, octets to values and back (RFC 8415 section 21, RFC 3646).
+Encoding and decoding of the DHCPv6 options that hold no other options (RFC 8415 section 21, RFC
+3646).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pptpgw.networks.ipv6.wire.domain import decodeNames, encodeNames, isName
 
 MAX_OPTIONS = 64
 """
-The most options that may stand side by side.
+The most options that a message or an option may have side by side.
 """
 
 MIN_DUID_OCTETS, MAX_DUID_OCTETS = 3, 130
@@ -28,7 +29,7 @@ _code = Struct("!H")
 
 class StatusCode(IntEnum):
     """
-    Section 21.13.
+    The status codes (section 21.13).
     """
 
     SUCCESS = 0
@@ -42,8 +43,7 @@ class StatusCode(IntEnum):
 
 class DHCPv6Option(ABC):
     """
-    An option. One that can be built, and isn't longer than 65535 octets, can be encoded: a value
-    that doesn't fit is a C{ValueError} at once.
+    The base class of options. Building one whose value can't be encoded raises C{ValueError}.
     """
 
     __slots__ = ()
@@ -53,22 +53,22 @@ class DHCPv6Option(ABC):
     @abstractmethod
     def encode(self) -> bytes:
         """
-        The octets of its value, behind code and length.
+        Return the encoding of the option's value, which follows its code and length.
         """
 
     @classmethod
     @abstractmethod
     def decode(cls, value: bytes) -> Self:
         """
-        The option whose value has these octets.
+        Return the option whose value has this encoding.
 
-        @raise Malformed: they don't form one.
+        @raise Malformed: C{value} isn't the encoding of such an option.
         """
 
 
 def encodeOptions(options: Iterable[DHCPv6Option]) -> bytes:
     """
-    The octets of options, one behind the other.
+    Return the encoding of options, one after another.
     """
     values = ((option.code, option.encode()) for option in options)
     return b"".join(_header.pack(code, len(value)) + value for code, value in values)
@@ -76,10 +76,10 @@ def encodeOptions(options: Iterable[DHCPv6Option]) -> bytes:
 
 def decodeOptions(octets: bytes, kinds: Mapping[int, type[DHCPv6Option]]) -> Iterator[DHCPv6Option]:
     """
-    The options that stand one behind the other, those that C{kinds} doesn't have by their code left
-    out.
+    Return the options that C{octets} hold one after another, without those whose codes C{kinds}
+    doesn't have.
 
-    @raise Malformed: one of them is, or there are more than L{MAX_OPTIONS}.
+    @raise Malformed: an option is malformed, or there are more than L{MAX_OPTIONS}.
     """
     position = count = 0
     while position < len(octets):
@@ -99,7 +99,9 @@ def decodeOptions(octets: bytes, kinds: Mapping[int, type[DHCPv6Option]]) -> Ite
 @dataclass(frozen=True, slots=True)
 class _DUIDOption(DHCPv6Option):
     """
-    @ivar duid: a DHCP Unique Identifier (section 11), of 3 to 130 octets.
+    An option that is one DHCP Unique Identifier.
+
+    @ivar duid: the DHCP Unique Identifier (section 11), 3 to 130 octets.
     """
 
     duid: bytes
@@ -119,7 +121,7 @@ class _DUIDOption(DHCPv6Option):
 
 class ClientID(_DUIDOption):
     """
-    Section 21.2.
+    Client Identifier (section 21.2).
     """
 
     __slots__ = ()
@@ -129,7 +131,7 @@ class ClientID(_DUIDOption):
 
 class ServerID(_DUIDOption):
     """
-    Section 21.3.
+    Server Identifier (section 21.3).
     """
 
     __slots__ = ()
@@ -140,7 +142,7 @@ class ServerID(_DUIDOption):
 @dataclass(frozen=True, slots=True)
 class _Number(DHCPv6Option):
     """
-    An option that is one number.
+    An option that is one unsigned number.
     """
 
     form: ClassVar[Struct]
@@ -163,7 +165,8 @@ class _Number(DHCPv6Option):
 
 class Preference(_Number):
     """
-    Section 21.8: 255 has a client look no further.
+    Preference (section 21.8) of a server, 0 to 255. A client takes the first server with 255 at
+    once.
     """
 
     __slots__ = ()
@@ -174,7 +177,7 @@ class Preference(_Number):
 
 class ElapsedTime(_Number):
     """
-    Section 21.9, in hundredths of a second.
+    Elapsed Time (section 21.9) since the client began, in hundredths of a second.
     """
 
     __slots__ = ()
@@ -185,7 +188,7 @@ class ElapsedTime(_Number):
 
 class InformationRefreshTime(_Number):
     """
-    Section 21.23, in seconds.
+    Information Refresh Time (section 21.23), in seconds.
     """
 
     __slots__ = ()
@@ -196,7 +199,7 @@ class InformationRefreshTime(_Number):
 
 class SolicitMaximum(_Number):
     """
-    SOL_MAX_RT (section 21.24): the longest time between two Solicits, in seconds.
+    SOL_MAX_RT (section 21.24): the longest time between two Solicits of a client, in seconds.
     """
 
     __slots__ = ()
@@ -208,7 +211,7 @@ class SolicitMaximum(_Number):
 @dataclass(frozen=True, slots=True)
 class RapidCommit(DHCPv6Option):
     """
-    Section 21.14.
+    Rapid Commit (section 21.14): two messages instead of four.
     """
 
     code = 14
@@ -226,7 +229,7 @@ class RapidCommit(DHCPv6Option):
 @dataclass(frozen=True, slots=True)
 class OptionRequest(DHCPv6Option):
     """
-    Section 21.7: the codes of the options that a client wants.
+    Option Request (section 21.7): the codes of the options that a client wants.
     """
 
     code = 6
@@ -249,9 +252,9 @@ class OptionRequest(DHCPv6Option):
 @dataclass(frozen=True, slots=True)
 class Status(DHCPv6Option):
     """
-    Section 21.13.
+    Status Code (section 21.13).
 
-    @ivar status: a L{StatusCode}, or a number that isn't there.
+    @ivar status: a L{StatusCode}, or another number.
     @ivar message: a text for people.
     """
 
@@ -278,7 +281,7 @@ class Status(DHCPv6Option):
 @dataclass(frozen=True, slots=True)
 class NameServers(DHCPv6Option):
     """
-    RFC 3646 section 3.
+    DNS Recursive Name Server (RFC 3646 section 3).
     """
 
     code = 23
@@ -299,7 +302,7 @@ class NameServers(DHCPv6Option):
 @dataclass(frozen=True, slots=True)
 class DomainList(DHCPv6Option):
     """
-    RFC 3646 section 4.
+    Domain Search List (RFC 3646 section 4).
     """
 
     code = 24
@@ -331,14 +334,15 @@ PLAIN: tuple[type[DHCPv6Option], ...] = (
     SolicitMaximum,
 )
 """
-All of them.
+The options in this module, by their codes.
 """
 
 
 def require(condition: bool, name: str, value: object) -> None:
     """
-    Refuse a value that can't be encoded.
+    Raise an exception unless C{condition} holds, because the value can't be encoded.
 
+    @param name: the name of the value, for the text.
     @raise ValueError: C{condition} doesn't hold.
     """
     if not condition:

@@ -1,6 +1,6 @@
 """
-Domain names as octets, uncompressed (RFC 1035 section 3.1), as the search lists of RFC 3646 section
-4 and RFC 8106 section 5.2 have them.
+Encoding and decoding of uncompressed domain names (RFC 1035 section 3.1), for the search lists of
+RFC 3646 section 4 and RFC 8106 section 5.2.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _name = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 
 def isName(name: str) -> bool:
     """
-    Whether C{name} is a domain name: labels of letters, digits, hyphens and underscores, and no dot
-    at the end.
+    Return whether C{name} is a domain name: labels of letters, digits, hyphens and underscores,
+    without a dot at the end.
     """
     return _name.fullmatch(name) is not None and len(name) + 2 <= MAX_NAME_OCTETS
 
 
 def encodeNames(names: Iterable[str]) -> bytes:
     """
-    The octets of domain names, one behind the other.
+    Return the encoding of domain names, one after another.
     """
     octets = bytearray()
     for name in names:
@@ -37,7 +37,7 @@ def encodeNames(names: Iterable[str]) -> bytes:
 
 def decodeNames(octets: bytes) -> tuple[str, ...]:
     """
-    The domain names that stand one behind the other.
+    Return the domain names that C{octets} hold one after another.
 
     @raise Malformed: a name doesn't end, is compressed, or isn't one in the sense of L{isName}.
     """

@@ -1,8 +1,8 @@
 """
-IPv6 packets (RFC 8200 section 3), and the two things in them that the gateway reads itself: ICMPv6
-messages (RFC 4443 section 2.1) and UDP datagrams (RFC 768), both with their checksums.
+Encoding and decoding of IPv6 packets (RFC 8200 section 3), and of the ICMPv6 messages (RFC 4443
+section 2.1) and UDP datagrams (RFC 768) in them, with their checksums.
 
-Extension headers aren't looked into here.
+Packets with extension headers are decoded, but the headers aren't looked into.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from pptpgw.networks.wire.checksum import checksum
 
 HEADER = 40
 """
-Octets of the header.
+Octets of the IPv6 header.
 """
 
 MINIMUM_MTU = 1280
 """
-What every link carries whole (RFC 8200 section 5).
+The size in octets of the packets that every link carries whole (RFC 8200 section 5).
 """
 
-# Next Header values (RFC 8200 section 3, assigned by IANA).
+# Next Header values (RFC 8200 section 3), as assigned by IANA.
 TCP = 6
 UDP = 17
 ICMP = 58
 
-# Types of ICMPv6 messages (RFC 4443 section 2.1); those below 128 are errors.
+# Types of ICMPv6 messages (RFC 4443 section 2.1); types below 128 are errors.
 PACKET_TOO_BIG = 2
 ECHO_REQUEST = 128
 ECHO_REPLY = 129
 REDIRECT = 137
 
 UNSPECIFIED = IPv6Address("::")
-# RFC 4291 section 2.7.1.
+# Multicast addresses (RFC 4291 section 2.7.1).
 ALL_NODES = IPv6Address("ff02::1")
 ALL_ROUTERS = IPv6Address("ff02::2")
 
@@ -50,11 +50,13 @@ _pseudoEnd = Struct("!II")
 @dataclass(frozen=True, slots=True)
 class IPv6Packet:
     """
-    An IPv6 packet; traffic class and flow label are 0 in what is sent.
+    An IPv6 packet. Traffic class and flow label are ignored in packets received and 0 in packets
+    sent.
 
-    @ivar protocol: its Next Header.
-    @ivar payload: what follows the header, of at most 65535 octets.
-    @ivar hopLimit: 255 tells a neighbour that no router was on the way (RFC 4861 section 3.1).
+    @ivar protocol: the Next Header value.
+    @ivar payload: what follows the header, at most 65535 octets.
+    @ivar hopLimit: the hop limit; 255 proves that no router has forwarded the packet (RFC 4861
+        section 3.1).
     """
 
     source: IPv6Address
@@ -67,7 +69,7 @@ class IPv6Packet:
 @dataclass(frozen=True, slots=True)
 class ICMPv6Message:
     """
-    An ICMPv6 message.
+    An ICMPv6 message (RFC 4443 section 2.1).
 
     @ivar body: what follows the checksum.
     """
@@ -80,7 +82,7 @@ class ICMPv6Message:
 @dataclass(frozen=True, slots=True)
 class Datagram:
     """
-    A UDP datagram.
+    A UDP datagram (RFC 768).
     """
 
     sourcePort: int
@@ -90,9 +92,9 @@ class Datagram:
 
 def decode(octets: bytes) -> IPv6Packet:
     """
-    A packet; octets past its payload length are padding.
+    Return the packet that C{octets} hold; octets past its payload length are padding.
 
-    @raise Malformed: this is no IPv6, or shorter than it says.
+    @raise Malformed: C{octets} aren't IPv6, or are shorter than their payload length says.
     """
     if len(octets) < HEADER or octets[0] >> 4 != _VERSION:
         raise Malformed(f"{len(octets)} octets are no IPv6 packet")
@@ -105,7 +107,7 @@ def decode(octets: bytes) -> IPv6Packet:
 
 def encode(packet: IPv6Packet) -> bytes:
     """
-    The octets of a packet.
+    Return the encoding of a packet.
     """
     header = _header.pack(
         _VERSION << 28,
@@ -120,9 +122,9 @@ def encode(packet: IPv6Packet) -> bytes:
 
 def decodeMessage(packet: IPv6Packet) -> ICMPv6Message:
     """
-    The ICMPv6 message in C{packet}.
+    Return the ICMPv6 message in C{packet}.
 
-    @raise Malformed: it is too short, or its checksum is wrong.
+    @raise Malformed: the message is too short, or its checksum is wrong.
     """
     payload = packet.payload
     if len(payload) < _message.size or _sum(packet) != 0:
@@ -135,7 +137,7 @@ def encodeMessage(
     source: IPv6Address, destination: IPv6Address, message: ICMPv6Message, hopLimit: int = 255
 ) -> bytes:
     """
-    The octets of a packet with an ICMPv6 message.
+    Return the encoding of a packet with an ICMPv6 message.
     """
     payload = _message.pack(message.type, message.code, 0) + message.body
     return encode(_summed(IPv6Packet(source, destination, ICMP, payload, hopLimit), 2))
@@ -143,10 +145,10 @@ def encodeMessage(
 
 def decodeDatagram(packet: IPv6Packet) -> Datagram:
     """
-    The UDP datagram in C{packet}.
+    Return the UDP datagram in C{packet}.
 
-    @raise Malformed: its length or checksum is wrong; over IPv6 there must be one (RFC 8200 section
-        8.1).
+    @raise Malformed: the length or the checksum of the datagram is wrong, or it has no checksum,
+        which IPv6 requires (RFC 8200 section 8.1).
     """
     payload = packet.payload
     if len(payload) < _datagram.size:
@@ -161,7 +163,7 @@ def encodeDatagram(
     source: IPv6Address, destination: IPv6Address, datagram: Datagram, hopLimit: int = 255
 ) -> bytes:
     """
-    The octets of a packet with a UDP datagram.
+    Return the encoding of a packet with a UDP datagram.
     """
     length = _datagram.size + len(datagram.payload)
     header = _datagram.pack(datagram.sourcePort, datagram.destinationPort, length, 0)
@@ -171,8 +173,8 @@ def encodeDatagram(
 
 def _sum(packet: IPv6Packet) -> int:
     """
-    The checksum over the payload and the pseudo-header (RFC 8200 section 8.1): 0 where the payload
-    bears the right one.
+    Return the checksum over the payload and the pseudo-header (RFC 8200 section 8.1): 0 if the
+    payload has the correct checksum.
     """
     addresses = packet.source.packed + packet.destination.packed
     end = _pseudoEnd.pack(len(packet.payload), packet.protocol)
@@ -181,8 +183,8 @@ def _sum(packet: IPv6Packet) -> int:
 
 def _summed(packet: IPv6Packet, at: int) -> IPv6Packet:
     """
-    C{packet} with its checksum, which is 0 as yet, at the offset C{at} of its payload; what would
-    be 0 is sent as 0xFFFF, the same in this arithmetic.
+    Return C{packet} with its checksum filled in at the offset C{at} of the payload, where there are
+    zeros. A checksum of 0 is sent as 0xFFFF, since 0 would mean that there is none.
     """
     total = (_sum(packet) or 0xFFFF).to_bytes(2, "big")
     payload = packet.payload[:at] + total + packet.payload[at + 2 :]

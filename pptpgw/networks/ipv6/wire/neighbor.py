@@ -1,9 +1,9 @@
 """
-Neighbor Discovery as a router on a point-to-point link needs it (RFC 4861 section 4): what it
-reads, Router and Neighbor Solicitations, and what it says, Router and Neighbor Advertisements, the
-former with name servers and a search list (RFC 8106 section 5).
+Encoding and decoding of Neighbor Discovery for a router on a point-to-point link (RFC 4861 section
+4). The router receives Router and Neighbor Solicitations; it sends Neighbor Advertisements, and
+Router Advertisements with name servers and a search list (RFC 8106 section 5).
 
-There are no link-layer addresses on PPP, so none is ever named.
+PPP has no link-layer addresses, so options with such addresses are never sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEIGHBOR_ADVERTISEMENT = 136
 
 INFINITY = 0xFFFFFFFF
 """
-Seconds of a lifetime that doesn't end.
+The lifetime that has no end, as a number of seconds.
 """
 
 _HOP_LIMIT = 255
@@ -51,9 +51,10 @@ class PrefixInformation:
     """
     A Prefix Information option (RFC 4861 section 4.6.2).
 
-    @ivar preferred: the preferred lifetime in seconds; C{valid} is the valid one.
-    @ivar onLink: whether its addresses are reached without a router.
-    @ivar autonomous: whether hosts may make addresses of it (RFC 4862).
+    @ivar preferred: the preferred lifetime in seconds.
+    @ivar valid: the valid lifetime in seconds.
+    @ivar onLink: whether addresses of the prefix are reached without a router.
+    @ivar autonomous: whether hosts may make addresses from the prefix (RFC 4862).
     """
 
     network: IPv6Network
@@ -68,12 +69,14 @@ class RouterAdvertisement:
     """
     A Router Advertisement (RFC 4861 section 4.2).
 
-    @ivar lifetime: for how many seconds its sender is a default router; 0: not any longer.
-    @ivar managed: whether addresses are to be had by DHCPv6; C{other}: whether anything is.
-    @ivar mtu: that of the link.
-    @ivar dns: name servers, at most 127; C{search}: domain names for lookups.
-    @ivar dnsLifetime: for how many seconds these two hold.
-    @ivar hopLimit: what hosts put into their packets.
+    @ivar lifetime: seconds for which the sender is a default router; 0 if it is none any more.
+    @ivar managed: whether DHCPv6 gives addresses.
+    @ivar other: whether DHCPv6 gives other information, such as name servers.
+    @ivar mtu: the MTU of the link, in octets.
+    @ivar dns: at most 127 name servers.
+    @ivar search: domain names for lookups.
+    @ivar dnsLifetime: seconds for which C{dns} and C{search} are valid.
+    @ivar hopLimit: the hop limit for packets that hosts send.
     """
 
     lifetime: int
@@ -88,7 +91,7 @@ class RouterAdvertisement:
 
     def message(self) -> ICMPv6Message:
         """
-        The ICMPv6 message.
+        Return the ICMPv6 message of the advertisement.
         """
         flags = self.managed * _MANAGED | self.other * _OTHER
         body = _advertisement.pack(self.hopLimit, flags, self.lifetime, 0, 0)
@@ -118,9 +121,10 @@ class RouterAdvertisement:
 @dataclass(frozen=True, slots=True)
 class NeighborAdvertisement:
     """
-    A router's Neighbor Advertisement of an address of its own (RFC 4861 section 4.4).
+    A router's Neighbor Advertisement for its own address (RFC 4861 section 4.4).
 
-    @ivar solicited: whether it answers a neighbour that has an address itself.
+    @ivar solicited: whether it answers a solicitation that came from an address. One for Duplicate
+        Address Detection comes from none.
     """
 
     target: IPv6Address
@@ -128,7 +132,7 @@ class NeighborAdvertisement:
 
     def message(self) -> ICMPv6Message:
         """
-        The ICMPv6 message.
+        Return the ICMPv6 message of the advertisement.
         """
         flags = _ROUTER | self.solicited * _SOLICITED | _OVERRIDE
         return ICMPv6Message(
@@ -138,7 +142,7 @@ class NeighborAdvertisement:
 
 def checkRouterSolicitation(packet: IPv6Packet, message: ICMPv6Message) -> None:
     """
-    Find fault with the Router Solicitation C{message} in C{packet} (RFC 4861 section 6.1.1).
+    Check the Router Solicitation C{message} in C{packet} (RFC 4861 section 6.1.1).
 
     @raise Malformed: it isn't valid.
     """
@@ -147,10 +151,10 @@ def checkRouterSolicitation(packet: IPv6Packet, message: ICMPv6Message) -> None:
 
 def neighborSolicited(packet: IPv6Packet, message: ICMPv6Message) -> IPv6Address:
     """
-    The address that the Neighbor Solicitation C{message} in C{packet} asks for (RFC 4861 sections
-    4.3 and 7.1.1).
+    Return the address that the Neighbor Solicitation C{message} in C{packet} asks for (RFC 4861
+    sections 4.3 and 7.1.1).
 
-    @raise Malformed: it isn't valid.
+    @raise Malformed: the solicitation isn't valid.
     """
     _check(packet, message, 20)
     target = IPv6Address(message.body[4:20])
@@ -163,16 +167,17 @@ def neighborSolicited(packet: IPv6Packet, message: ICMPv6Message) -> IPv6Address
 
 def solicitedNode(address: IPv6Address) -> IPv6Address:
     """
-    The multicast address under which C{address} is asked for (RFC 4291 section 2.7.1).
+    Return the solicited-node multicast address for C{address} (RFC 4291 section 2.7.1).
     """
     return IPv6Address(_SOLICITED_NODE | int(address) & 0xFFFFFF)
 
 
 def _check(packet: IPv6Packet, message: ICMPv6Message, fixed: int) -> None:
     """
-    What all solicitations have in common.
+    Check what is the same for all solicitations.
 
-    @param fixed: octets of the body ahead of the options.
+    @param fixed: octets of the body before the options.
+    @raise Malformed: the solicitation isn't valid.
     """
     if packet.hopLimit != _HOP_LIMIT:
         raise Malformed(f"Neighbor Discovery with a hop limit of {packet.hopLimit}")
@@ -193,7 +198,7 @@ def _check(packet: IPv6Packet, message: ICMPv6Message, fixed: int) -> None:
 
 def _option(number: int, value: bytes) -> bytes:
     """
-    An option, padded to eights.
+    Return an option, padded to a multiple of eight octets.
     """
     value += bytes(-(len(value) + 2) % 8)
     return bytes((number, (len(value) + 2) // 8)) + value

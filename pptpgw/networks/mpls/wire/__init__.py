@@ -1,3 +1,3 @@
 """
-Octets to values and back, for MPLS and its neighbours: no Twisted, no clock, no state.
+Encoding and decoding of label stacks and ARP: no Twisted, no clock, no state.
 """

@@ -1,5 +1,5 @@
 """
-ARP for IPv4 on Ethernet (RFC 826).
+Encoding and decoding of ARP for IPv4 on Ethernet (RFC 826).
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ REQUEST = 1
 REPLY = 2
 
 _PACKET = Struct("!6sH6s4s6s4s")
-# Ethernet, IPv4, and how long their addresses are.
+# The types of Ethernet and IPv4 addresses, and their lengths in octets.
 _KINDS = b"\x00\x01\x08\x00\x06\x04"
 
 
 class ARP(NamedTuple):
     """
-    One packet; addresses as octets, six of Ethernet's and four of IPv4's.
+    An ARP packet; an Ethernet address is six octets, an IPv4 address is four.
 
     @ivar operation: L{REQUEST} or L{REPLY}.
-    @ivar sender: the sender's Ethernet address, C{senderAddress} its IPv4 address.
-    @ivar target: the target's Ethernet address, zero where that is the question.
+    @ivar sender: the sender's Ethernet address.
+    @ivar senderAddress: the sender's IPv4 address.
+    @ivar target: the target's Ethernet address; zeros in a request.
+    @ivar targetAddress: the target's IPv4 address.
     """
 
     operation: int
@@ -34,16 +36,16 @@ class ARP(NamedTuple):
 
     def encode(self) -> bytes:
         """
-        The octets of it.
+        Return the encoding of the packet.
         """
         return _PACKET.pack(_KINDS, *self)
 
 
 def decode(packet: bytes) -> ARP:
     """
-    The packet; octets past its end are padding.
+    Return the packet that C{packet} holds; octets past its end are padding.
 
-    @raise Malformed: it is too short, or about other kinds of address.
+    @raise Malformed: C{packet} is too short, or about addresses of other types.
     """
     if len(packet) < _PACKET.size:
         raise Malformed(f"an ARP packet of {len(packet)} octets")

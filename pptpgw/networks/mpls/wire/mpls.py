@@ -1,8 +1,8 @@
 """
-The label stack that stands before a labelled packet (RFC 3032 section 2.1, RFC 5462).
+Encoding and decoding of the label stack before a labelled packet (RFC 3032 section 2.1, RFC 5462).
 
 An entry is four octets: label (20 bits), traffic class (3), bottom of stack (1) and time to live
-(8). The packet follows the entry that is the bottom.
+(8). The packet follows the entry whose bottom-of-stack bit is set.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ ENTRY_OCTETS = 4
 
 DEPTH_LIMIT = 16
 """
-Entries in a stack, at most: no network has use for as many.
+The most entries in a stack; no network needs as many.
 """
 
 UNRESERVED = 16
 """
-The first label that doesn't have a meaning of its own (section 2.1).
+The first label that isn't reserved (section 2.1).
 """
 
 LARGEST = 0xFFFFF
 """
-The last label.
+The largest label.
 """
 
 _BOTTOM = 0x100
@@ -48,9 +48,10 @@ class LabelStackEntry(NamedTuple):
 
 def decode(packet: bytes) -> tuple[list[LabelStackEntry], bytes]:
     """
-    The stack, top first, and the packet under it, which may be empty.
+    Decode a labelled packet.
 
-    @raise Malformed: no bottom of the stack among the first L{DEPTH_LIMIT} entries.
+    @return: the entries of the stack, the top first, and the packet under it, which may be empty.
+    @raise Malformed: none of the first L{DEPTH_LIMIT} entries is the bottom of the stack.
     """
     entries = []
     for position in range(0, DEPTH_LIMIT * ENTRY_OCTETS, ENTRY_OCTETS):
@@ -66,9 +67,10 @@ def decode(packet: bytes) -> tuple[list[LabelStackEntry], bytes]:
 
 def topLabel(packet: bytes) -> int:
     """
-    The label on top, without a look at the rest but for its end: for every packet.
+    Return the label on top. This is called for every packet, so of the other entries it only looks
+    for the bottom of the stack.
 
-    @raise Malformed: where L{decode} raises it.
+    @raise Malformed: as L{decode} does.
     """
     for position in range(2, min(len(packet) - 1, DEPTH_LIMIT * ENTRY_OCTETS), ENTRY_OCTETS):
         if packet[position] & 1:
@@ -78,7 +80,9 @@ def topLabel(packet: bytes) -> int:
 
 def encode(entries: Iterable[LabelStackEntry], packet: bytes) -> bytes:
     """
-    C{packet} under a stack, top first, of at least one entry.
+    Return C{packet} with a label stack before it.
+
+    @param entries: at least one entry, the top first.
     """
     numbers = [entry.label << 12 | entry.trafficClass << 9 | entry.ttl for entry in entries]
     numbers[-1] |= _BOTTOM
