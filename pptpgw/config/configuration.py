@@ -81,7 +81,7 @@ class Configuration:
 
     def section(self, of: Any) -> Any:
         """
-        Give the section of a plugin, with the defaults if the file has none.
+        Return the section of a plugin, with the defaults if the file has none.
 
         @param of: the plugin, with attributes C{name} and C{settings}.
         @raise ConfigurationError: a plugin of another kind has the section of this name.
@@ -102,7 +102,7 @@ class Configuration:
 
 def sectionName(plugin: Any) -> str:
     """
-    Give the name of the section of C{plugin}.
+    Return the name of the section of C{plugin}: the plugin's name, for an EAP method C{eap.NAME}.
     """
     name: str = plugin.name
     return f"eap.{name}" if IEAPMethod.providedBy(plugin) else name
@@ -141,7 +141,7 @@ new place.
 
 Kinds = tuple[Any, ...]
 """
-Interfaces of kinds of plugin.
+The interfaces of some kinds of plugin.
 """
 
 _KINDS: Kinds = tuple(kind for kind in plugin.KINDS if kind is not IEAPMethod)
@@ -228,7 +228,8 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
     if faults:
         return configuration
     if configuration.eap != EAPSection() and "authentication" not in document.get("link", {}):
-        # A configuration that sets up EAP wants it used.
+        # A file with a section for EAP permits EAP, even if the authentication methods aren't
+        # named.
         link = configuration.link
         link = replace(link, authentication=("eap", *link.authentication))
         configuration = replace(configuration, link=link)
@@ -286,7 +287,7 @@ def _pluginSection(kinds: Kinds, prefix: str, name: str, faults: list[str]) -> t
 
 def choiceOf(name: str, section: object) -> str:
     """
-    Say where the plugin with this section is chosen, as in C{[network] protocols}.
+    Return where the plugin with this section is chosen, as in C{[network] protocols}.
     """
     kinds = (IEAPMethod,) if name.startswith("eap.") else _KINDS
     for kind in kinds:
@@ -304,6 +305,6 @@ def _settingsOf(plugin: Any) -> type:
 
 def _hasSection(settings: type) -> bool:
     """
-    Whether a plugin with these settings has a section of its own.
+    Return whether a plugin with these settings has a section of its own.
     """
     return bool(fields(settings)) and settings is not EAPSection

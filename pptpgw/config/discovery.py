@@ -57,12 +57,12 @@ class PluginKind:
     """
     A kind of plugin.
 
-    @ivar words: what it is called in texts.
-    @ivar chosen: where one is chosen.
+    @ivar words: the name of the kind in messages.
+    @ivar chosen: the configuration key that chooses plugins of the kind.
     @ivar group: the group of its entry points.
     @ivar label: the attribute that holds a plugin's name.
-    @ivar line: the attribute that says what it is, in one line.
-    @ivar dropIns: whether it may be a drop-in of Twisted.
+    @ivar line: the attribute that holds a plugin's description, one line.
+    @ivar dropIns: whether a plugin of the kind may be a drop-in of Twisted.
     """
 
     words: str
@@ -102,13 +102,14 @@ _BUILT_IN = "twisted.plugins.pptpgw_plugin"
 
 _PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 """
-Where pptpgw runs from its source, this names its entry points, some perhaps since it was installed.
+The file that declares pptpgw's entry points, if pptpgw runs from its source. It may have some that
+were added after the installation.
 """
 
 
 def installed(kind: type[T]) -> dict[str, T]:
     """
-    Every plugin of C{kind} that can be used, by name, in the order of the names.
+    Return every plugin of C{kind} that can be used, by name, in the order of the names.
     """
     plugins = {}
     for name, found in sorted(_found(kind).items()):
@@ -121,22 +122,22 @@ def installed(kind: type[T]) -> dict[str, T]:
 
 class NotInstalled(ConfigurationError):
     """
-    No plugin has the name; the text says which there are.
+    There is no plugin of the given name; the text says which plugins there are.
     """
 
 
 class Outdated(NotInstalled):
     """
-    A plugin of pptpgw's own is in the source, but was not when pptpgw was installed from it.
+    The source has a plugin that it didn't have when pptpgw was installed from it.
     """
 
 
 def find(kind: type[T], name: str) -> T:
     """
-    The plugin of C{kind} that is called C{name}.
+    Return the plugin of C{kind} that has the name C{name}.
 
-    @raise NotInstalled: there is none.
-    @raise ConfigurationError: it can't be used; the text says why.
+    @raise NotInstalled: there is no such plugin.
+    @raise ConfigurationError: the plugin can't be used; the text says why.
     """
     found = _found(kind)
     if name not in found:
@@ -157,7 +158,7 @@ def find(kind: type[T], name: str) -> T:
 
 def _ownEntryPoints(group: str) -> Container[str]:
     """
-    The names of the entry points of C{group}, as pyproject.toml has them.
+    Return the names of the entry points of C{group} that pyproject.toml declares.
     """
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
     found: Container[str] = project["entry-points"].get(group, {})
@@ -166,10 +167,10 @@ def _ownEntryPoints(group: str) -> Container[str]:
 
 def choose(kind: type[T], names: Iterable[str], least: int = 1) -> dict[str, T]:
     """
-    The plugins of C{kind} with these names, in their order; one that can't be used is left out,
-    which is logged.
+    Return the plugins of C{kind} with these names, in their order. A plugin that can't be used is
+    logged and left out.
 
-    @raise NotInstalled: there is none with one of the names.
+    @raise NotInstalled: there is no plugin with one of the names.
     @raise ConfigurationError: fewer than C{least} can be used; the text says why.
     """
     plugins: dict[str, T] = {}
@@ -190,7 +191,7 @@ def choose(kind: type[T], names: Iterable[str], least: int = 1) -> dict[str, T]:
 
 def specification(text: str) -> tuple[str, str]:
     """
-    Name and argument of C{NAME:ARGUMENT}, or of C{NAME}, whose argument is empty.
+    Return name and argument of C{NAME:ARGUMENT}, or of C{NAME}, whose argument is empty.
     """
     name, _, argument = text.partition(":")
     return name, argument
@@ -199,11 +200,12 @@ def specification(text: str) -> tuple[str, str]:
 @dataclass(frozen=True, slots=True)
 class _Found:
     """
-    Where a plugin is to be had.
+    A place from which a plugin can be loaded.
 
-    @ivar load: gives it; raises anything.
-    @ivar origin: gives the name of the distribution that it belongs to; a search for drop-ins.
-    @ivar builtIn: whether it is one of pptpgw's own.
+    @ivar load: returns the plugin; it may raise any exception.
+    @ivar origin: returns the name of the distribution that the plugin belongs to. That of a drop-in
+        must be searched for.
+    @ivar builtIn: whether the plugin is one of pptpgw's own.
     """
 
     load: Callable[[], object]
@@ -213,7 +215,7 @@ class _Found:
 
 def _found(kind: type) -> dict[str, list[_Found]]:
     """
-    Where plugins of C{kind} are to be had, by name.
+    Return the places of all plugins of C{kind}, by name.
     """
     found: dict[str, list[_Found]] = {}
     dropIns = _dropIns(kind) if KINDS[kind].dropIns else ()
@@ -224,7 +226,7 @@ def _found(kind: type) -> dict[str, list[_Found]]:
 
 def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
     """
-    The one plugin among C{found}, all of which are called C{name}.
+    Return the one plugin among C{found}, all of which have the name C{name}.
 
     @raise ConfigurationError: there isn't exactly one that can be used.
     """
@@ -265,7 +267,8 @@ def _chosen(kind: type[T], name: str, found: list[_Found]) -> T:
 
 def _dropIns(kind: Any) -> Iterator[tuple[str, _Found]]:
     """
-    Names and places of the plugins of C{kind} that stand in modules of C{twisted.plugins}.
+    Return names and places of the plugins of C{kind} that are attributes of modules in
+    C{twisted.plugins}.
     """
     for module in getModule(twisted.plugins.__name__).iterModules():
         try:
@@ -290,7 +293,7 @@ def _dropIn(module: PythonModule, plugin: object) -> _Found:
 
 def _entryPoints(group: str) -> Iterator[tuple[str, _Found]]:
     """
-    Names and places of the plugins that are entry points in C{group}.
+    Return names and places of the plugins that are entry points in C{group}.
     """
     for distribution in _distributions(group):
         ours = distribution.metadata["Name"] == "pptpgw"
@@ -300,8 +303,8 @@ def _entryPoints(group: str) -> Iterator[tuple[str, _Found]]:
 
 def _distributions(group: str) -> Iterable[Distribution]:
     """
-    The distributions that have entry points in C{group}; of several versions of one the first on
-    the path, from which Python imports.
+    Return the distributions that have entry points in C{group}. Of several versions of one, only
+    the first on the path is returned, from which Python imports.
     """
     from importlib import metadata
 
@@ -322,14 +325,14 @@ def _title(distribution: Distribution) -> str:
     except Exception:
         name = None
     if not name:
-        # The remains of one that was uninstalled.
+        # A distribution without a name is what a deinstallation left behind.
         return f"a distribution in {distribution.locate_file('')}"
     return f"{name} {distribution.version}"
 
 
 def _owner(module: PythonModule) -> str:
     """
-    The distribution that installed a drop-in, or the drop-in's path, if none did.
+    Return the name of the distribution that installed a drop-in, or the drop-in's path if none did.
     """
     from importlib import metadata
 
@@ -349,7 +352,7 @@ _log = Logger()
 
 faults: list[str] = []
 """
-What was found to be wrong so far; each of it is logged once.
+The faults of plugins that were found so far. Each is logged once.
 """
 
 

@@ -1,5 +1,5 @@
 """
-What the gateway gives its plugins.
+The environment that the gateway gives its plugins.
 """
 
 from __future__ import annotations

@@ -38,14 +38,14 @@ that the packet goes to.
 
 def shown(value: object) -> str:
     """
-    C{value} as errors quote it.
+    Return C{value} as errors quote it, in the form of JSON.
     """
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
 class Fault(ValueError):
     """
-    What is wrong with a value that consists of many: a line for each fault, which names the part.
+    The faults of a value that consists of several parts: one line for each, which names the part.
     """
 
     def __init__(self, *faults: str) -> None:
@@ -88,7 +88,9 @@ def require(condition: bool) -> None:
 
 def exactly(type_: type[T], value: object) -> T:
     """
-    C{value} if it is a C{type_}, otherwise ValueError. True and False are no numbers.
+    Return C{value} if its type is C{type_}; True and False aren't numbers.
+
+    @raise ValueError: the value has another type.
     """
     require(isinstance(value, type_) and (type_ is bool or not isinstance(value, bool)))
     assert isinstance(value, type_)
@@ -193,8 +195,8 @@ def _address(value: object) -> IPv4Address:
 
 def isUnicast(network: IPv4Network) -> bool:
     """
-    Whether every address of C{network} can be a host's on some network: it has none of 0.0.0.0/8,
-    127.0.0.0/8 (loopback), 224.0.0.0/4 (multicast) and 240.0.0.0/4 (class E, broadcast).
+    Return whether every address of C{network} can be a host's on some network: it has none of
+    0.0.0.0/8, 127.0.0.0/8 (loopback), 224.0.0.0/4 (multicast) and 240.0.0.0/4 (class E, broadcast).
     """
     first = int(network.network_address)
     return _areHosts(first, first | int(network.hostmask))
@@ -206,8 +208,8 @@ def _areHosts(first: int, last: int) -> bool:
 
 def hostsOf(network: IPv4Network) -> AddressRange:
     """
-    The first and the last address of C{network} that a host can have. A network with more than two
-    addresses has two that no host has: its own and the broadcast address.
+    Return the first and the last address of C{network} that a host can have. A network with more
+    than two addresses has two that no host has: its own and the broadcast address.
     """
     spare = 1 if network.prefixlen < 31 else 0
     return network[spare], network[-1 - spare]
@@ -253,7 +255,7 @@ def _domain(value: object) -> str:
 
 def _addressRange(value: object) -> AddressRange:
     """
-    C{"a-b"}, one address, or the host addresses of a network.
+    Convert C{"a-b"}, one address, or the host addresses of a network.
     """
     text = exactly(str, value)
     if "/" in text:
@@ -282,7 +284,7 @@ def _label(text: str) -> int:
 
 def _labelRange(value: object) -> LabelRange:
     """
-    C{"a-b"}, or one label.
+    Convert C{"a-b"}, or one label.
     """
     match = re.fullmatch(r"(\d{1,7})(?: *- *(\d{1,7}))?", exactly(str, value), re.ASCII)
     require(match is not None)
@@ -300,7 +302,8 @@ def _labels(value: object) -> tuple[LabelRange, ...]:
 
 def _labelRoute(value: object) -> LabelRoute:
     """
-    C{"a as b via c"}.
+    Convert C{"a as b via c"}: the label that arrives, the label that replaces it, and the address
+    of the session.
     """
     match = re.fullmatch(r"(\d{1,7}) as (\d{1,7}) via (\S+)", exactly(str, value), re.ASCII)
     require(match is not None)
@@ -315,7 +318,7 @@ def _labelRoutes(value: object) -> tuple[LabelRoute, ...]:
 
 
 _PREFIX_BITS = 64
-# Unspecified, loopback and IPv4 in disguise; link-local; multicast.
+# Unspecified, loopback and IPv4-mapped addresses; link-local; multicast.
 _NO_PREFIXES = tuple(map(IPv6Network, ("::/8", "fe80::/10", "ff00::/8")))
 
 
@@ -330,10 +333,10 @@ def _udpAddress(value: object) -> str:
 
 NO_UNICAST = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
 """
-The networks whose addresses no host can have on a network.
+The IPv4 networks whose addresses can't be a host's on a network.
 """
 
-# The first and the last address of each.
+# The first and the last address of each network, as numbers.
 _NO_HOSTS = tuple((int(one[0]), int(one[-1])) for one in NO_UNICAST)
 _NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
 BOOLEAN = ValueKind("true or false", lambda value: exactly(bool, value))
@@ -439,5 +442,5 @@ TEXTS = ValueKind(
 @dataclass(frozen=True, slots=True)
 class NoSettings:
     """
-    The settings of a plugin without a section.
+    The settings of a plugin that has no section.
     """

@@ -70,7 +70,8 @@ def reload(old: Configuration, new: Configuration, networks: Mapping[str, INetwo
 
 def _section(name: str, configuration: Configuration, other: Configuration) -> Any:
     """
-    The section C{name} of C{configuration}, or its defaults if only C{other} has that section.
+    Return the section C{name} of C{configuration}, or its defaults if only C{other} has that
+    section.
     """
     if name in configuration.sections:
         return configuration.sections[name]
@@ -79,7 +80,7 @@ def _section(name: str, configuration: Configuration, other: Configuration) -> A
 
 def _different(name: str, one: object, other: object) -> Iterator[str]:
     """
-    The keys that have different values in two values of the section C{name}.
+    Return the keys whose values differ between two values of the section C{name}.
     """
     for key in keysOf(type(one)).values():
         if getattr(one, key.attribute) != getattr(other, key.attribute):

@@ -11,7 +11,7 @@ from pptpgw.error import ConfigurationError
 
 def exposure(path: str | Path, mode: int) -> str:
     """
-    Say why a file of this C{mode}, see L{os.stat}, can't hold secrets; an empty text if it can.
+    Return why a file of this C{mode}, see L{os.stat}, can't hold secrets; an empty text if it can.
     """
     if mode & 0o066:
         return f"{path}: others than its owner may read or write it; chmod 600 {path}"

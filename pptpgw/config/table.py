@@ -36,7 +36,7 @@ class Key(NamedTuple):
 
 def keysOf(type_: type) -> dict[str, Key]:
     """
-    The keys of the tables that make a C{type_}, by name.
+    Return the keys of the tables that make a C{type_}, by name.
     """
     return {one.name: one for one in _keys(type_)}
 
@@ -50,7 +50,7 @@ def _keys(type_: type) -> Iterator[Key]:
 
 def known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:
     """
-    Whether C{name} is one of C{names}. If it isn't, C{faults} is given a line that says so.
+    Return whether C{name} is one of C{names}. If it isn't, add a line that says so to C{faults}.
 
     @param what: what C{name} is, in words, as in C{key port in [listen]}.
     """
@@ -70,8 +70,8 @@ def sectionOf(
     moved: Mapping[str, str] = _NOTHING,
 ) -> dict[str, Any]:
     """
-    The typed values that the table of C{section} gives for a C{type_}, by attribute. Each fault is
-    added to C{faults}, and its key is left out.
+    Return the typed values that the table of C{section} gives for a C{type_}, by attribute. Each
+    fault is added to C{faults}, and its key is left out.
 
     @param moved: the keys that once stood in a section and now stand elsewhere, and where, as in
         C{{"[listen] port": "[pptp] port"}}.
@@ -171,7 +171,7 @@ def tables(
 
 def entry(index: int, label: object) -> str:
     """
-    The words by which errors name a table of a list.
+    Return the words by which errors name a table of a list.
 
     @param index: its place in the list, from 1.
     @param label: the value of its first key; None if it has none.

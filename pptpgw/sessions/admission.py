@@ -39,7 +39,7 @@ class _Place:
     """
     The state of one call.
 
-    @ivar user: the identity of the user whose seat it has; None if it has no seat yet.
+    @ivar user: the identity of the user whose seat the call has; None if it has no seat yet.
     """
 
     __slots__ = ("setup", "source", "user")
@@ -52,7 +52,7 @@ class _Place:
 
 class _Tally:
     """
-    How many there are, in all and from each source.
+    The number of calls, in all and from each source.
     """
 
     __slots__ = ("sources", "total")
@@ -63,14 +63,14 @@ class _Tally:
 
     def add(self, source: str) -> None:
         """
-        One more.
+        Count one more call from C{source}.
         """
         self.total += 1
         self.sources[source] = self.sources.get(source, 0) + 1
 
     def remove(self, source: str) -> None:
         """
-        One less.
+        Count one call from C{source} less.
         """
         self.total -= 1
         self.sources[source] -= 1
@@ -92,12 +92,13 @@ class _Tally:
 
 class Admission(Generic[C]):
     """
-    The calls of now, counted.
+    The calls that exist now, and the seats that they have.
     """
 
     def __init__(self, limits: LimitsSection, seconds: Callable[[], float], known: Known) -> None:
         """
-        @param seconds: the monotonic time, in seconds.
+        @param limits: the limits of the configuration.
+        @param seconds: returns the monotonic time, in seconds.
         @param known: the sources for which half of the places are kept.
         """
         self._limits = limits
@@ -105,7 +106,7 @@ class Admission(Generic[C]):
         self._places: dict[C, _Place] = {}
         self._setups = _Tally()
         self._seats = _Tally()
-        # Of each user, in the order in which they were taken.
+        # The calls with a seat of each user, in the order in which the seats were taken.
         self._users: dict[str, dict[C, None]] = {}
 
     def room(self, source: str) -> list[C]:
@@ -198,7 +199,7 @@ class Admission(Generic[C]):
 
     def opened(self, call: C) -> None:
         """
-        C{call} is set up.
+        Count C{call} as set up: its first network protocol is open.
         """
         place = self._places[call]
         if place.setup:
@@ -207,7 +208,7 @@ class Admission(Generic[C]):
 
     def leave(self, call: C) -> None:
         """
-        C{call} is over.
+        Count C{call} no longer: it has ended.
         """
         self.unseat(call)
         self.opened(call)
@@ -216,7 +217,7 @@ class Admission(Generic[C]):
 
     def _allowed(self, profile: Profile) -> int:
         """
-        How many seats the user of C{profile} may have; 0 for any number.
+        Return how many seats the user of C{profile} may have; 0 for any number.
         """
         limit = self._limits.maxSessionsPerUser
         return limit if profile.sessions is None else profile.sessions
@@ -242,10 +243,10 @@ def isWithin(source: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool
 
 def permit(profile: Profile, source: str, now: float) -> None:
     """
-    Whether the user of C{profile} may call from the address C{source}, at the time C{now} in
+    Check that the user of C{profile} may call from the address C{source} at the time C{now}, in
     seconds since 1970.
 
-    @raise Refused: it may not, or its hours can't be read.
+    @raise Refused: the user may not, or the user's hours can't be read.
     """
     if profile.sources and not isWithin(source, profile.sources):
         raise Refused(f"{profile.name} may not call from {source}", retry=False)

@@ -57,7 +57,7 @@ The networks of a session, as text, by the names of the network protocols.
 @implementer(ILogObserver)
 class LineObserver:
     """
-    A log observer that gives C{write} a line, with its newline, for each event of the audit.
+    A log observer that passes each event of the audit to C{write} as one line, newline included.
     """
 
     def __init__(self, write: Callable[[str], object]) -> None:
@@ -65,14 +65,14 @@ class LineObserver:
 
     def __call__(self, event: LogEvent) -> None:
         """
-        Make the line.
+        Write the line of one event.
         """
         self._write(json.dumps(event["audit"], separators=(",", ":")) + "\n")
 
 
 def timestamp(seconds: float) -> str:
     """
-    A time, in seconds since the epoch, as ISO 8601 has it.
+    Return a time, in seconds since the epoch, in the form of ISO 8601.
     """
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
@@ -80,7 +80,7 @@ def timestamp(seconds: float) -> str:
 
 def allowed(profile: Profile) -> dict[str, object]:
     """
-    What an account's profile says beyond the configuration, fit for JSON.
+    Return what an account's profile says beyond the configuration, in types that JSON has.
     """
     found: dict[str, object] = {}
     for one in fields(profile):
@@ -105,7 +105,7 @@ def _plain(value: object) -> object:
 
 def _recorded(record: SessionRecord) -> dict[str, object]:
     """
-    The values that the store has for a session that an earlier run left open.
+    Return the values that the store has for a session that an earlier run left open.
     """
     return {
         "user": record.user,
@@ -131,19 +131,19 @@ def _recorded(record: SessionRecord) -> dict[str, object]:
 
 class Audit(SessionObserver):
     """
-    Tells a log observer what happens.
+    A session observer that passes what happens to a log observer, as events of the audit.
     """
 
     def __init__(
         self, clock: IReactorTime, observer: ILogObserver, now: Callable[[], float] = time
     ) -> None:
         """
-        @param observer: gets the events.
-        @param now: gives the time of day, in seconds since 1970.
+        @param observer: receives the events.
+        @param now: returns the time of day, in seconds since 1970.
         """
         self._now = now
         self._log = Logger(namespace="pptpgw.audit", observer=observer)
-        # What each session that goes on has, or had last.
+        # The networks that each session has now, or had last.
         self._addresses: dict[str, Addresses] = {}
         self._refusals = Bucket(clock.seconds, REFUSALS)
         self._omitted = 0

@@ -1,5 +1,5 @@
 """
-Why a session ended: a text for people, and a code for accounting.
+The cause of a session's end: a text for people, and a code for accounting.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 class Termination(IntEnum):
     """
-    Acct-Terminate-Cause (RFC 2866 section 5.10), those that a gateway has use for.
+    The values of Acct-Terminate-Cause that a gateway uses (RFC 2866 section 5.10).
     """
 
     USER_REQUEST = 1
@@ -29,7 +29,7 @@ class Termination(IntEnum):
 
 class Cause(str):
     """
-    A text that knows its code; wherever a plain text says why something ends it may be one.
+    A text with a code. It may stand wherever a plain text says why something ends.
 
     @ivar code: the L{Termination}.
     """
@@ -38,7 +38,7 @@ class Cause(str):
 
     def __new__(cls, text: str, code: Termination) -> Cause:
         """
-        @param text: fit for a log, and for the peer.
+        @param text: the cause in words that may be logged and sent to the peer.
         """
         self = super().__new__(cls, text)
         self.code = code
@@ -47,13 +47,15 @@ class Cause(str):
 
 def asCause(cause: str, otherwise: Termination) -> Cause:
     """
-    C{cause} as it is where it knows its code; a plain text with the code C{otherwise}.
+    Return C{cause} unchanged if it has a code, and with the code C{otherwise} if it is a plain
+    text.
     """
     return cause if isinstance(cause, Cause) else Cause(cause, otherwise)
 
 
 def codeOf(cause: str) -> Termination:
     """
-    The code of C{cause}; a plain text is the gateway's own decision.
+    Return the code of C{cause}. The code of a plain text means that the gateway decided to end the
+    session.
     """
     return cause.code if isinstance(cause, Cause) else Termination.NAS_REQUEST

@@ -45,9 +45,9 @@ class Door(Generic[C]):
         maxSilent: int,
     ) -> None:
         """
-        @param seconds: the time, for durations.
-        @param known: the addresses whose connections' places are kept.
-        @param isProven: whether a connection has, or had, a caller that has authenticated.
+        @param seconds: returns the monotonic time, in seconds.
+        @param known: the addresses for which half of the places are kept.
+        @param isProven: returns whether a connection has, or had, a caller that has authenticated.
         """
         self._maxConnections = maxConnections
         self._maxPerHost = maxPerHost

@@ -16,7 +16,7 @@ from pptpgw.sessions.cause import Cause, Termination
 
 BROKEN_OFF = Cause("the gateway's run broke off", Termination.NAS_REBOOT)
 """
-The cause that such sessions are ended with.
+The cause of the end of such sessions.
 """
 
 

@@ -43,7 +43,7 @@ _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _NUMBERS = {"tcp": _TCP, "udp": _UDP}
 _HAVE_PORTS = (_TCP, _UDP)
 _ANY = -1
-# The protocol of an IPv6 fragment that isn't the first isn't known, and no rule can name it.
+# The number of the unknown protocol of an IPv6 fragment that isn't the first. No rule can name it.
 _UNKNOWN = -2
 
 # IPv4 (RFC 791): the shortest header, and options that are source routes.
@@ -142,7 +142,8 @@ def _within(port: int, ranges: Ports) -> bool:
 
 def _read(text: str) -> tuple[_FamilyRule | None, _FamilyRule | None]:
     """
-    Read a rule: the form for IPv4 and that for IPv6, None if the rule isn't for that family.
+    Read a rule. Return its form for IPv4 and its form for IPv6, each None if the rule isn't for
+    that family.
     """
     match = _RULE.fullmatch(text)
     if match is None:
@@ -177,7 +178,7 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 def _pair(network: IPv4Network | IPv6Network | None) -> tuple[int, int]:
     """
-    A network and its mask as numbers.
+    Return the address and the mask of a network as numbers.
     """
     return (0, 0) if network is None else (int(network.network_address), int(network.netmask))
 
@@ -199,7 +200,7 @@ def _ports(text: str | None) -> Ports:
 
 def _ipv4(packet: bytes) -> _Packet | None:
     """
-    Take an IPv4 packet apart; None if it is denied whatever the rules say.
+    Parse an IPv4 packet; return None if it is denied whatever the rules say.
     """
     if len(packet) < _IPV4_HEADER:
         return None
@@ -207,7 +208,7 @@ def _ipv4(packet: bytes) -> _Packet | None:
     end = int.from_bytes(packet[2:4], "big")
     if not _IPV4_HEADER <= at <= end <= len(packet):
         return None
-    # An octet of another option may look like one of these: that is denied too.
+    # The octets of another option may look like a source route; such a packet is denied too.
     if at > _IPV4_HEADER and any(route in packet[_IPV4_HEADER:at] for route in _SOURCE_ROUTES):
         return None
     number = packet[9]
@@ -230,7 +231,7 @@ def _ipv4(packet: bytes) -> _Packet | None:
 
 def _ipv6(packet: bytes) -> _Packet | None:
     """
-    Take an IPv6 packet apart; None if it is denied whatever the rules say.
+    Parse an IPv6 packet; return None if it is denied whatever the rules say.
     """
     if len(packet) < IPV6_HEADER:
         return None
@@ -251,7 +252,7 @@ def _ipv6(packet: bytes) -> _Packet | None:
                 break
         number = packet[at]
         at += length
-    # All headers stand in a first fragment (RFC 7112).
+    # A first fragment contains all headers (RFC 7112).
     if number in _EXTENSIONS or at > end:
         return None
     ports = None

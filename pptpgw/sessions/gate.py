@@ -1,13 +1,13 @@
 """
-Which packets of a session pass, by the filter that its account names.
+The gates of sessions, which let those packets pass that the filter of the account permits.
 
 The rules:
 
- - A session whose account names none is unfiltered. A caller whose account names one that isn't
-   there is turned away: what was granted on a condition that can't be kept isn't granted (RFC 2865
+ - A session whose account names no filter is unfiltered. A caller whose account names a filter that
+   doesn't exist is refused, because access was granted on a condition that can't be met (RFC 2865
    section 1.1).
- - The filter may change while the session lasts, and holds for the next packet. Should it change to
-   one that isn't there nothing passes any more.
+ - The filter may change while the session lasts, and applies from the next packet on. If it changes
+   to one that doesn't exist, nothing passes any more.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _NOTHING = Filter(())
 
 class Gate:
     """
-    What a network protocol of one session asks of each packet.
+    The filter of one session, which its network protocols ask about each packet.
 
-    @ivar filter: the filter; None: every packet may pass.
+    @ivar filter: the filter; None if every packet may pass.
     """
 
     __slots__ = ("filter",)
@@ -45,15 +45,15 @@ class Gate:
 
 class Filters(SessionObserver):
     """
-    The filters that there are, and the gates of all sessions.
+    The configured filters, and the gates of all sessions.
     """
 
     _log = Logger()
 
     def __init__(self, rules: Mapping[str, tuple[str, ...]] | None = None) -> None:
         """
-        @param rules: those of each filter, by its name.
-        @raise ValueError: one isn't L{pptpgw.sessions.filter.ALLOWED}.
+        @param rules: the rules of each filter, by the filter's name.
+        @raise ValueError: a rule isn't L{pptpgw.sessions.filter.ALLOWED}.
         """
         self._filters = {name: Filter(one) for name, one in (rules or {}).items()}
         self._gates: dict[Any, set[Gate]] = {}
@@ -61,15 +61,16 @@ class Filters(SessionObserver):
     @property
     def names(self) -> Container[str]:
         """
-        What there are, by name.
+        The names of the configured filters.
         """
         return self._filters.keys()
 
     def gate(self, profile: Profile) -> Gate | None:
         """
-        The gate for a network protocol of a session to be; None where there are no filters at all.
+        Return the gate for a network protocol of a session that is about to begin; None if no
+        filters are configured.
 
-        @raise Refused: there is no such filter.
+        @raise Refused: the profile names a filter that doesn't exist.
         """
         if profile.filter and profile.filter not in self._filters:
             raise Refused(f"there is no filter {profile.filter!a}", retry=False)
@@ -77,7 +78,8 @@ class Filters(SessionObserver):
 
     def protocolOpened(self, session: Any, protocol: INetworkProtocol) -> None:
         """
-        Remember the gate; the profile may have changed since it was made.
+        See L{ISessionObserver.protocolOpened}: remember the protocol's gate, and set its filter, as
+        the profile may have changed since the gate was made.
         """
         gate = getattr(getattr(protocol, "settings", None), "permits", None)
         if isinstance(gate, Gate):
@@ -86,13 +88,13 @@ class Filters(SessionObserver):
 
     def sessionChanged(self, session: Any) -> None:
         """
-        Let pass what the profile's filter lets pass now.
+        See L{ISessionObserver.sessionChanged}: set the filter that the profile names now.
         """
         self._set(session)
 
     def sessionEnded(self, session: Any, cause: str) -> Deferred[Any] | None:
         """
-        Forget its gates.
+        See L{ISessionObserver.sessionEnded}: forget the gates of the session.
         """
         self._gates.pop(session, None)
         return None

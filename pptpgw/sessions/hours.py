@@ -1,11 +1,12 @@
 """
-The hours in which a user may call: C{"Mo-Fr 08:00-18:00, Sa 09:00-12:00"}.
+The hours in which a user may call, such as C{"Mo-Fr 08:00-18:00, Sa 09:00-12:00"}.
 
-The form: parts with commas between them, each with days, times or both. Days are C{Mo}, C{Tu},
-C{We}, C{Th}, C{Fr}, C{Sa}, C{Su} and ranges of them, with spaces between; none: every day. Times
-are C{HH:MM-HH:MM}, the second one not included, C{24:00} being the end of a day; none: the whole
-day. Where the second time isn't later than the first it is of the next day, and ranges of days may
-go over the end of the week too. Times are local, as this machine's time zone has them.
+The text consists of parts with commas between them, each with days, times or both. Days are C{Mo},
+C{Tu}, C{We}, C{Th}, C{Fr}, C{Sa}, C{Su} and ranges of them, with spaces between them; a part
+without days holds for every day. Times are C{HH:MM-HH:MM}, up to but not including the second one;
+C{24:00} is the end of a day. A part without times holds for the whole day. If the second time isn't
+later than the first, it is a time of the next day. Ranges of days may extend over the end of the
+week. Times are those of this machine's time zone.
 """
 
 from __future__ import annotations
@@ -29,25 +30,25 @@ _PART = re.compile(
     r"(?:(\d\d):([0-5]\d)-(\d\d):([0-5]\d))?",
     re.ASCII,
 )
-# Longer than any that means something.
+# The longest text that is read, in characters. Every set of hours can be written shorter.
 _LONGEST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
     """
-    When a user may call and be connected.
+    The hours in which a user may call and be connected.
 
-    @ivar spans: the minutes of the week, from Monday's first, in ascending spans that don't touch,
-        each from its first minute up to the one after its last.
+    @ivar spans: the spans in minutes of the week, counted from Monday 00:00, in ascending order and
+        without touching; each from its first minute up to, but not including, its end.
     """
 
     spans: tuple[tuple[int, int], ...]
 
     def left(self, when: float) -> float:
         """
-        How many seconds are left, at the time C{when} (in seconds since 1970, in UTC), until they
-        end: 0 where they are over or yet to come, infinite where they never end.
+        Return how many seconds remain at the time C{when} (in seconds since 1970, in UTC) until the
+        hours end: 0 outside of them, infinite if they never end.
         """
         if self.spans == ((0, _WEEK_MINUTES),):
             return inf
@@ -58,7 +59,7 @@ class Hours:
             return 0.0
         if end == _WEEK_MINUTES and self.spans[0][0] == 0:
             end += self.spans[0][1]
-        # The difference of local times would be an hour off where summer time begins or ends.
+        # Subtracting local times would be an hour wrong where summer time begins or ends.
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
         monday = midnight - timedelta(days=local.weekday())
         return max(0.0, (monday + timedelta(minutes=end)).timestamp() - when)
@@ -67,9 +68,9 @@ class Hours:
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Hours:
     """
-    The hours that C{text} means.
+    Parse C{text}.
 
-    @raise ConfigurationError: it isn't in the form above; the text says what is wrong.
+    @raise ConfigurationError: the text doesn't have the form above; the message says what is wrong.
     """
     if len(text) > _LONGEST:
         raise ConfigurationError(f"hours of more than {_LONGEST} characters")
@@ -84,7 +85,7 @@ def parse(text: str) -> Hours:
 
 def _spans(part: str) -> Iterator[tuple[int, int]]:
     """
-    Those of one part, none over the end of the week.
+    Return the spans of one part; a span over the end of the week is split in two.
     """
     match = _PART.fullmatch(part)
     if match is None or not part:

@@ -1,15 +1,15 @@
 """
-What ends a session by itself: its time, silence, what it has carried, the end of its user's hours.
+The limits that end a session: its duration, idle time and volume, and the end of its user's hours.
 
 The rules:
 
- - What the account says goes before the configuration; 0 is no limit.
- - A packet from the user is a sign of life, one that is sent to it isn't: scans of its address and
-   Router Advertisements would keep every session. Nor does LCP count, its Echo-Requests least of
-   all.
- - A session has one timer, and none where nothing limits it. When it runs out the figures are
-   looked at, so a packet pays for nothing, and the end comes a little late: up to a quarter of the
-   time that silence may last, or L{VOLUME_SECONDS}.
+ - A limit of the account takes precedence over the configuration; 0 is no limit.
+ - Only a packet from the user ends idle time. A packet to the user doesn't, since scans of the
+   user's address and Router Advertisements would keep every session alive; nor does LCP, with its
+   Echo-Requests.
+ - A session has one timer, or none if nothing limits it. When the timer runs out, the session's
+   counters are compared with the limits. So packets cost nothing extra, and the end comes a little
+   late: by up to a quarter of the idle time, or L{VOLUME_SECONDS}.
 """
 
 from __future__ import annotations
@@ -31,25 +31,27 @@ from pptpgw.timing.timer import cancelled
 
 VOLUME_SECONDS = 2.0
 """
-How often a session of limited volume is looked at.
+The interval at which a session of limited volume is looked at.
 """
 
 HOURS_SECONDS = 60.0
 """
-The same for hours: the clock of the machine may be set meanwhile.
+The interval at which a session of limited hours is looked at, since the machine's clock may be set
+meanwhile.
 """
 
 
 class SessionLimits(SessionObserver):
     """
-    Ends sessions; an observer of them.
+    A session observer that ends sessions at their limits.
     """
 
     def __init__(
         self, clock: IReactorTime, limits: LimitsSection, now: Callable[[], float] = time
     ) -> None:
         """
-        @param now: gives the time of day, in seconds since 1970, for the hours.
+        @param limits: the limits of the configuration.
+        @param now: returns the time of day, in seconds since 1970, for the hours.
         """
         self._clock = clock
         self._limits = limits
@@ -58,21 +60,22 @@ class SessionLimits(SessionObserver):
 
     def sessionStarted(self, session: Any) -> None:
         """
-        Begin to count.
+        See L{ISessionObserver.sessionStarted}: begin to watch the limits of the session.
         """
         self._watches[session] = watch = _Watch(session, self._clock, self._limits, self._now)
         watch.begin()
 
     def sessionChanged(self, session: Any) -> None:
         """
-        Go by what it is allowed now; its time counts from its beginning all the same.
+        See L{ISessionObserver.sessionChanged}: apply the new profile. The duration still counts
+        from the beginning of the session.
         """
         if session in self._watches:
             self._watches[session].begin()
 
     def sessionEnded(self, session: Any, cause: str) -> None:
         """
-        Forget it.
+        See L{ISessionObserver.sessionEnded}: stop watching the session.
         """
         watch = self._watches.pop(session, None)
         if watch is not None:
@@ -81,7 +84,7 @@ class SessionLimits(SessionObserver):
 
 class _Watch:
     """
-    One session's limits.
+    The limits of one session, and the timer that watches them.
     """
 
     __slots__ = ("_clock", "_heard", "_limits", "_now", "_packets", "_session", "_timer")
@@ -94,13 +97,14 @@ class _Watch:
         self._limits = limits
         self._now = now
         self._packets = session.counters.packetsReceived
-        # When it was last known to have sent some.
+        # The last time at which the user was known to have sent a packet.
         self._heard = clock.seconds()
         self._timer: IDelayedCall | None = None
 
     def begin(self) -> None:
         """
-        Look when it is time to; what is over already ends in the reactor's next turn.
+        Set the timer. A limit that is exceeded already ends the session in the reactor's next
+        iteration.
         """
         self.end()
         seconds, _ = self._next()
@@ -109,7 +113,7 @@ class _Watch:
 
     def end(self) -> None:
         """
-        Look no more.
+        Stop the timer.
         """
         self._timer = cancelled(self._timer)
 
@@ -123,7 +127,8 @@ class _Watch:
 
     def _next(self) -> tuple[float, Cause | None]:
         """
-        In how many seconds to look again, or why the session is over.
+        Return in how many seconds the limits must be looked at again, and None; or 0 and the
+        cause for which the session must end.
         """
         soonest = inf
         for judge, text, code in _JUDGES:
@@ -136,7 +141,7 @@ class _Watch:
             soonest = min(soonest, seconds)
         return soonest, None
 
-    # How soon to look again; 0 and less: it is over.
+    # The seconds until each limit must be looked at; 0 or less: the limit is reached.
 
     def _time(self) -> float:
         limit = _limit(self._session.profile.sessionTimeout, self._limits.sessionTimeout)
@@ -174,6 +179,7 @@ _JUDGES: tuple[tuple[Callable[[_Watch], float], str, Termination], ...] = (
 
 def _limit(own: float | None, otherwise: float) -> float:
     """
-    What the account says, or else the configuration.
+    Return the limit of the account, or that of the configuration if the account has none; infinite
+    for no limit.
     """
     return (otherwise if own is None else own) or inf

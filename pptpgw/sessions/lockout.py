@@ -45,8 +45,8 @@ from pptpgw.interfaces import Claim, Grant
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
 SUBJECTS = 10_000
-# The seconds that judging a claim may take: more than [radius] deadline may be, and less than
-# exchanges wait.
+# The seconds that judging a claim may take: longer than [radius] deadline can be, and shorter than
+# the authentication exchanges wait.
 JUDGING_SECONDS = 28.0
 # How many claims of displaced calls are judged at a time.
 DISPLACED_LIMIT = 256
@@ -54,17 +54,17 @@ DISPLACED_LIMIT = 256
 Authenticate = Callable[[Claim], Deferred[Grant]]
 Told = Callable[[str, str, int, float], None]
 """
-Called with a kind, a subject, the number of failures and the seconds that the lockout lasts.
+Called with a kind, a subject, the number of failures and the duration of the lockout in seconds.
 """
 
 
 class _Record:
     """
-    One subject.
+    The failures of one subject.
 
-    @ivar failures: how many aren't forgotten.
-    @ivar last: when the last one was.
-    @ivar until: when its lockout ends.
+    @ivar failures: the number of failures that aren't forgotten, which decays.
+    @ivar last: the time of the last failure.
+    @ivar until: the time at which the lockout ends.
     """
 
     __slots__ = ("failures", "last", "until")
@@ -77,7 +77,7 @@ class _Record:
 
 class FailureTable:
     """
-    The subjects of one kind.
+    The failures of all subjects of one kind.
     """
 
     def __init__(
@@ -85,9 +85,10 @@ class FailureTable:
     ) -> None:
         """
         @param kind: C{"user"} or C{"source"}.
-        @param allowed: how many failures lock a subject out; 0: none does.
-        @param seconds: for how long, and how long it takes to forget so many.
-        @param told: called when one is locked out.
+        @param allowed: the number of failures that lock a subject out; 0 for no lockouts.
+        @param seconds: the duration of a lockout, and the time in which C{allowed} failures are
+            forgotten.
+        @param told: called when a subject is locked out.
         """
         self._kind = kind
         self._allowed = allowed
@@ -101,7 +102,7 @@ class FailureTable:
 
     def locked(self, subject: str) -> bool:
         """
-        Whether C{subject} is locked out.
+        Return whether C{subject} is locked out.
         """
         record = self._records.get(subject)
         return record is not None and self._clock.seconds() < record.until
@@ -127,7 +128,8 @@ class FailureTable:
         record.failures = max(0.0, record.failures - forgotten) + 1
         record.last = now
         share = min(1.0, record.failures / self._allowed)
-        # A little of a row was forgotten before its last one came.
+        # Failures decay, so the sum is a little less than the number of failures when the last one
+        # comes.
         if record.failures > self._allowed - 1:
             record.failures = 0.0
             record.until = now + self._seconds
@@ -136,7 +138,7 @@ class FailureTable:
 
     def forget(self, subject: str) -> None:
         """
-        C{subject} begins anew.
+        Clear the count of C{subject}.
         """
         self._records.pop(subject, None)
 
@@ -200,12 +202,14 @@ class Lockout:
             if not pending:
                 raise CancelledError
             pending = False
-            # Of a password that has expired it is told that it is right.
+            # A caller whose password has expired learns that the password is right, except during a
+            # lockout.
             hidden = failure.check(Refused) is not None and locked(user)
             if hidden or failure.check(Unproven) is not None:
                 return self._deny(user, source, arrived, excused)
             if claim.relayed and failure.check(Unavailable) is None:
-                # The peer broke the conversation off, perhaps after a wrong password.
+                # The peer broke the conversation off, perhaps after a wrong password: count that
+                # too.
                 self._count(user, source, excused)
             return failure
 
@@ -262,13 +266,13 @@ class Lockout:
         seconds = FIRST_SECONDS * (LAST_SECONDS / FIRST_SECONDS) ** share
         due = max(0.0, arrived + seconds - self._clock.seconds())
         denied: Deferred[Grant] = deferLater(self._clock, due, _unproven)
-        # Who hangs up meanwhile isn't believed either.
+        # The claim is false even if the caller hangs up before the answer is due.
         return denied.addErrback(_hungUp)
 
 
 def _late(result: object, seconds: float) -> object:
     """
-    Fail a claim that wasn't judged in time.
+    Fail a claim whose judgement took too long.
     """
     raise Unavailable("there was no verdict in time")
 

@@ -51,8 +51,9 @@ class Making:
         giveBack: Callable[[Made], None],
     ) -> None:
         """
-        @param caller: who calls, with the identifier of the session that this is for.
-        @param giveBack: gives back protocols after C{done} was cancelled.
+        @param subscriber: the user that the protocols are for.
+        @param caller: the caller, with the identifier of the session.
+        @param giveBack: called with protocols that must be given back after C{done} was cancelled.
         """
         self._return = giveBack
         self._session = caller.session
@@ -133,7 +134,7 @@ class Returns:
 
 def given(answers: Iterable[tuple[INetwork, Any]]) -> Made:
     """
-    The protocols among the answers of networks, without None and failures.
+    Return the protocols among the answers of networks, without None and failures.
     """
     return [
         (network, answer)

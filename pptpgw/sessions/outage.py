@@ -20,7 +20,7 @@ QUIET_SECONDS = 10.0
 
 class Outage:
     """
-    The outage of a gateway, if there is one.
+    The state of the outage of a gateway, if there is one.
     """
 
     _log = Logger()
@@ -29,7 +29,7 @@ class Outage:
         self._clock = clock
         self._began = 0.0
         self._served = 0.0
-        # 0 while there is no outage.
+        # The number of claims that the outage affected; 0 while there is none.
         self._touched = 0
         self._quiet: IDelayedCall | None = None
 

@@ -87,13 +87,13 @@ class _Crowd(Generic[T]):
 
     def count(self, source: str) -> int:
         """
-        The number of callers from C{source}.
+        Return the number of callers from C{source}.
         """
         return len(self._sources.get(source, ()))
 
     def add(self, item: T, source: str, now: float) -> None:
         """
-        Add a caller.
+        Add a caller that has its place since C{now}.
         """
         self._move(source, self.count(source), 1)
         self._sources.setdefault(source, {})[item] = now
@@ -101,7 +101,7 @@ class _Crowd(Generic[T]):
 
     def remove(self, item: T, source: str) -> None:
         """
-        Remove a caller.
+        Remove a caller, and its source if that was the last one.
         """
         self._move(source, self.count(source), -1)
         own = self._sources[source]
@@ -112,8 +112,8 @@ class _Crowd(Generic[T]):
 
     def oldestOfMost(self) -> tuple[T, float, int]:
         """
-        The oldest caller of the source that has the most, the time since when it has its place, and
-        the number of callers from that source.
+        Return the oldest caller of the source that has the most, the time since when the caller has
+        its place, and the number of callers from that source.
         """
         source = next(iter(self._byCount[self._most]))
         item, since = next(iter(self._sources[source].items()))
@@ -121,7 +121,8 @@ class _Crowd(Generic[T]):
 
     def oldestOf(self, source: str) -> tuple[T, float] | None:
         """
-        The oldest caller from C{source}, and the time since when it has its place.
+        Return the oldest caller from C{source}, and the time since when it has its place; None if
+        there is no caller from there.
         """
         return next(iter(self._sources.get(source, {}).items()), None)
 

@@ -1,22 +1,23 @@
 """
-Addresses for subscribers.
+The IPv4 addresses that subscribers are given.
 
 The rules:
 
- - A user whose account names single addresses gets the first of them that is free, whether or not
-   a pool holds it. The account owns these addresses: from then on, or from L{AddressPool.reserve},
-   no pool gives them to others. Owners are recorded only for addresses of the pools, which limits
-   the room that they take. Of two accounts that name the same address the later owns it. Addresses
-   that are added to a pool have no owners until these call or are reserved again.
+ - A user whose account names single addresses gets the first of them that is free, whether or not a
+   pool contains it. The account owns these addresses: from then on, or from L{AddressPool.reserve},
+   no pool gives them to other users. Owners are recorded only for addresses of the pools, which
+   limits the memory that they take. If two accounts name the same address, the later one owns it.
+   Addresses that are added to a pool have no owners until the owners call or are reserved again.
  - A user whose account names networks gets the first free address of a pool that lies in one of
-   them. If the pools and the networks have no address in common, it gets the first free host
+   them. If the pools and the networks have no address in common, the user gets the first free host
    address of the networks. Such an account owns no address.
  - The gateway's own addresses are never given.
- - Every other user gets an address from the pool that its account names, or from the default pool;
-   when that is used up, from the pool that is named to come next, and so on.
- - Nothing is given twice before it is released. The address that has been free longest is given
-   first, so that a caller's traffic doesn't reach the next caller by mistake.
- - Pools may change while they are used: who has an address keeps it, in a pool or not.
+ - Every other user gets an address from the pool that the account names, or from the default pool;
+   when that pool is used up, from the one that is configured to come next, and so on.
+ - No address is given twice before it is released. The address that has been free longest is given
+   first, so that one caller's traffic doesn't reach the next caller by mistake.
+ - Pools may change while they are used: a session keeps its address even if no pool contains it any
+   more.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ Range = tuple[IPv4Address, IPv4Address]
 
 class _Pool:
     """
-    One pool: what of it was never given, and what was, in the order of release.
+    One pool: the addresses that were never given, and those that were released, in the order of
+    their release.
     """
 
     def __init__(self, pool: PoolRanges, freed: Iterable[str] = ()) -> None:
@@ -64,21 +66,22 @@ class _Pool:
 
     def take(self, used: set[str], owners: Mapping[str, str], user: str) -> str | None:
         """
-        The next address that is neither among C{used} nor of another owner than C{user}.
+        Return the next address that is not among C{used} and has no other owner than C{user}; None
+        if there is none.
         """
         for address in self.fresh:
             if address in self.freed or address in used:
                 continue
             if owners.get(address, user) == user:
                 return address
-            # It may have no owner one day.
+            # Keep the address of another owner: the owner may give it up one day.
             self.freed[address] = None
         for _ in range(len(self.freed)):
             address = next(iter(self.freed))
             if address not in used and owners.get(address, user) == user:
                 del self.freed[address]
                 return address
-            # Not in the way of the next search.
+            # Put the address behind the others, so that the next search doesn't meet it first.
             self.freed.move_to_end(address)
         return None
 
@@ -91,26 +94,26 @@ class _Pool:
 @implementer(IAddressPools)
 class AddressPool:
     """
-    The addresses of some ranges, both ends included: of the default pool, and of named ones.
+    The addresses of the default pool and of named pools.
 
     @ivar networks: the pools as the fewest networks that cover each range and nothing else.
     """
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         """
-        @param ranges: those of the default pool.
+        @param ranges: the ranges of the default pool, both ends included.
         """
         self._have({DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))})
         self._gateway: frozenset[str] = frozenset()
         self._used: set[str] = set()
         self._owners: dict[str, str] = {}
-        # The addresses of each owner.
+        # The addresses that each owner has.
         self._owned: dict[str, set[str]] = {}
 
     @property
     def used(self) -> int:
         """
-        How many addresses are in use.
+        The number of addresses that are in use.
         """
         return len(self._used)
 
@@ -141,8 +144,8 @@ class AddressPool:
 
     def allocate(self, subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
         """
-        An address for C{subscriber}; fails with L{Exhausted} where none is free, with L{Refused}
-        where the account allows none or names a pool that isn't there.
+        See L{IAddressPool.allocate}. Fails with L{Exhausted} if no address is free, and with
+        L{Refused} if the account allows none or names a pool that doesn't exist.
         """
         name: str = subscriber.name
         networks = subscriber.addresses
@@ -161,13 +164,13 @@ class AddressPool:
 
     def release(self, address: str) -> None:
         """
-        Take C{address} back.
+        See L{IAddressPool.release}: make C{address} free, as the last one to be given again.
         """
         if address in self._used:
             self._used.remove(address)
             for pool in self._pools.values():
                 if address in pool:
-                    # One that its account had may stand there from before.
+                    # The address may stand there already, from an earlier release.
                     pool.freed.pop(address, None)
                     pool.freed[address] = None
 
@@ -182,7 +185,7 @@ class AddressPool:
 
     def _disown(self, address: str) -> None:
         """
-        C{address} has no owner any more.
+        Forget the owner of C{address}.
         """
         user = self._owners.pop(address, None)
         if user is not None:
@@ -193,9 +196,9 @@ class AddressPool:
 
     def _fromPools(self, user: str, name: str) -> str:
         """
-        An address from the pool C{name} or one that comes after it.
+        Return an address from the pool C{name} or one that comes after it.
 
-        @raise Exhausted: all are used up.
+        @raise Exhausted: all these pools are used up.
         @raise Refused: there is no such pool.
         """
         tried: list[str] = []
@@ -214,9 +217,9 @@ class AddressPool:
 
     def _fromNetworks(self, user: str, networks: Sequence[IPv4Network]) -> str:
         """
-        A free address of C{networks}, which the account names.
+        Return a free address of C{networks}, which the account names.
 
-        @raise Refused: it names none, or none of them is free.
+        @raise Refused: the account names none, or none of them is free.
         """
         for number in self._candidates(networks):
             address = str(IPv4Address(number))
@@ -231,7 +234,8 @@ class AddressPool:
 
     def _candidates(self, networks: Sequence[IPv4Network]) -> Iterator[int]:
         """
-        The addresses, as numbers, that a session of an account with C{networks} may get, in order.
+        Return the addresses, as numbers, that a session of an account with C{networks} may get, in
+        the order in which they are tried.
         """
         runs = [hostsOf(network) for network in networks]
         if not ownedOf(networks):
@@ -249,8 +253,8 @@ class AddressPool:
 
 def ownedOf(networks: Sequence[IPv4Network] | None) -> list[str]:
     """
-    The addresses, dotted, that an account with C{networks} owns: those networks if all of them are
-    single addresses, otherwise none.
+    Return the addresses, dotted, that an account with C{networks} owns: those networks if all of
+    them are single addresses, otherwise none.
     """
     if networks is None or any(one.prefixlen < one.max_prefixlen for one in networks):
         return []

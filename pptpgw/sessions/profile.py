@@ -1,5 +1,5 @@
 """
-The profile of a user: what an account allows, and gives to each session.
+The profile of a user: what an account allows each session, and gives it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from pptpgw.interfaces import ISubscriber
 @dataclass(frozen=True, slots=True)
 class Profile:
     """
-    The profile of a caller whom a checker knows. The configuration decides on what an attribute
-    that has its default leaves open.
+    The profile of a user. An attribute that has its default value leaves the decision to the
+    configuration.
 
     @ivar name: the user's name.
-    @ivar addresses: the IPv4 networks that the user may have addresses of, the first one meant for
-        it; None: any address from the pool.
-    @ivar pool: the name of the IPv4 pool; empty: the one that every user has.
-    @ivar routes: networks behind the user, that it may send from and that lead to it.
+    @ivar addresses: the IPv4 networks that the user's address must be in, preferably in the first;
+        None for any address from the pool.
+    @ivar pool: the name of the IPv4 pool; empty for the default pool.
+    @ivar routes: networks behind the user: packets from them are accepted, and packets to them are
+        sent to the user.
     @ivar dns: at most two IPv4 name servers.
     @ivar wins: at most two NetBIOS name servers.
     @ivar prefix: the IPv6 prefix of the link.
@@ -32,16 +33,17 @@ class Profile:
     @ivar identifier: the IPv6 interface identifier that the user must take, 8 octets.
     @ivar dns6: IPv6 name servers.
     @ivar mtu: the largest packet that may be sent to the user, in octets.
-    @ivar protocols: the network protocols permitted, by name; None: all that are served.
+    @ivar protocols: the network protocols permitted, by name; None for all that are served.
     @ivar encryption: whether MPPE must open, may open, or stays off.
     @ivar bits: the MPPE key lengths permitted.
-    @ivar sessions: how many sessions the user may have at a time; 0: any number.
+    @ivar sessions: how many sessions the user may have at a time; 0 for any number.
     @ivar sources: the networks that the user may call from; none: everywhere.
     @ivar hours: when the user may call and be connected, in the form of L{pptpgw.sessions.hours};
-        empty: always.
-    @ivar sessionTimeout: seconds that a session may last; 0: any time.
-    @ivar idleTimeout: seconds that a session may last without a packet from the user; 0: any time.
-    @ivar volume: octets that a session may carry, both ways together; 0: any number.
+        empty for always.
+    @ivar sessionTimeout: seconds that a session may last; 0 for any time.
+    @ivar idleTimeout: seconds that a session may last without a packet from the user; 0 for any
+        time.
+    @ivar volume: octets that a session may carry, both ways together; 0 for any number.
     @ivar receiveRate: bits a second from the user, at most.
     @ivar sendRate: bits a second to the user, at most.
     @ivar filter: the name of the filter that the user's packets must pass.

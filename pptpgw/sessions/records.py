@@ -62,7 +62,8 @@ class AuditFile(Service):
 
     def startService(self) -> None:
         """
-        Write the ends of earlier sessions, unless the ledger has more to say on them.
+        Write the ends of earlier sessions, unless a ledger will call L{endEarlier} with what the
+        store knows of them.
         """
         Service.startService(self)
         if not self._ledger:
