@@ -111,7 +111,7 @@ async def selfCall(reactor: Any, service: GatewayService, password: str) -> None
     """
     settings = LinkSettings(identity=Identity(USER.encode(), password.encode(), (MSCHAPV2,)))
     try:
-        report = await callOurselves(reactor, service.clientEndpoint("127.0.0.1"), settings)
+        report = await callOurselves(reactor, service.clientEndpoint("127.0.0.1", settings))
     except Exception as error:
         say(f"The call to ourselves failed: {str(error) or type(error).__name__}")
     else:

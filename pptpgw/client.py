@@ -1,332 +1,467 @@
 """
-A PPTP client (PNS) in the shape of a Twisted endpoint: places calls and hands over their packets.
+A PPTP client in the shape of a Twisted endpoint. It connects a protocol that hears packets, instead
+of one that hears a stream, and L{twisted.application.internet.ClientService} keeps it connected.
 
-The network protocols of a call are served inside this process: each hands its packets to a callable
-and sends what it is given.
-C{
-endpoint = PPTPClientEndpoint(reactor, "192.0.2.1", dataPath=dataPath, channels=gre.channels)
-connection = await endpoint.connect()
-ipv4 = IPCP(IPv4Settings.client(receive=print))
-call = await connection.placeCall(settings, [ipv4])
-ipv4.sendPacket(packet)
-await connection.close()
-}
+This program prints the IPv4 packets that a gateway sends, and dials again when the call ends::
+
+    from twisted.application.internet import ClientService
+    from twisted.internet import reactor
+    from twisted.internet.endpoints import clientFromString
+    from twisted.internet.protocol import Factory
+
+    from pptpgw.client import PacketProtocol
+
+
+    class Printer(PacketProtocol):
+        def networkOpened(self, network):
+            print("open:", self.transport.networks[network].localAddress)
+
+        def packetReceived(self, network, packet):
+            print(network, packet.hex())
+
+
+    where = "pptp:192.0.2.1:user=alice:password-file=alice.password"
+    service = ClientService(clientFromString(reactor, where), Factory.forProtocol(Printer))
+    service.startService()
+    reactor.run()
+
+The packets come over raw sockets, for which the process needs CAP_NET_RAW as long as it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet import error
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import BaseProtocol, connectionDone
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.clock import steady
-from pptpgw.error import CallError, PPTPGWError
+from pptpgw.config.discovery import find
+from pptpgw.config.secrecy import assertPrivate
+from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
-    Claim,
-    Grant,
-    ICall,
-    ICallOwner,
-    IChannel,
-    IDataPath,
+    IAuthenticationProtocol,
     INetworkProtocol,
-    Refusal,
+    IPacketProtocol,
+    IPacketTransport,
 )
-from pptpgw.ppp.link import Link
-from pptpgw.ppp.settings import LinkSettings
-from pptpgw.tunnels.pptp.call import Call, Channels
-from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.port.control import ControlClientFactory, PPTPProtocol
+from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
+from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
+from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.ppp.client import ClientCall
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.sessions.cause import Termination, codeOf
+from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
+from pptpgw.tunnels.pptp.owner import tell
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
+PORT = 1723
+TIMEOUT = 30.0
+"""
+Seconds that a connection may take from TCP to its first network protocol.
+"""
 
-@implementer(ICallOwner)
-class ClientCall:
+Receive = Callable[[bytes], None]
+Encryption = Literal["require", "prefer", "off"]
+
+Maker = Callable[[Receive, int], NetworkProtocol]
+
+NETWORKS: Mapping[str, Maker] = {
+    "ipv4": lambda receive, mtu: IPCP(IPv4Settings.client(receive, mtu)),
+    "ipv6": lambda receive, mtu: IPV6CP(IPv6Settings.client(receive, mtu)),
+    "bridge": lambda receive, mtu: BCP(
+        BridgeSettings(receive, tagged=True, spanningTree=True, mtu=mtu)
+    ),
+    "mpls": lambda receive, mtu: MPLSCP(MPLSSettings(receive, receive, mtu)),
+    "ipx": lambda receive, mtu: IPXCP(IPXSettings(mtu=mtu, receive=receive)),
+}
+"""
+What makes the client's end of a network protocol, by name: the makers take what is called with each
+packet that arrives, and the largest packet, in octets.
+"""
+
+
+@implementer(IPacketProtocol)
+class PacketProtocol(BaseProtocol):
     """
-    One call that we placed.
+    A base class of protocols for L{PPTPClientEndpoint}, all of whose methods do nothing.
 
-    @ivar link: its L{Link}, which tells what was negotiated.
-    @ivar protocols: its network protocols by name, open or not.
-    @ivar opened: fires with this when the first of the network protocols is open; fails with
-        L{CallError} when the call ends before that. Cancelling it hangs up.
-    @ivar ended: fires with the cause when the call is over.
+    @ivar transport: its L{IPacketTransport}.
+    """
+
+    transport: PacketTransport  # type: ignore[assignment]
+
+    def networkOpened(self, network: str) -> None:
+        """
+        See L{IPacketProtocol.networkOpened}.
+        """
+
+    def networkClosed(self, network: str) -> None:
+        """
+        See L{IPacketProtocol.networkClosed}.
+        """
+
+    def packetReceived(self, network: str, packet: bytes) -> None:
+        """
+        See L{IPacketProtocol.packetReceived}.
+        """
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        See L{IPacketProtocol.connectionLost}.
+        """
+
+
+@implementer(IPacketTransport)
+class PacketTransport:
+    """
+    One call, and the control connection that it has for itself.
+
+    @ivar networks: see L{IPacketTransport}.
+    @ivar connected: whether the protocol was told that it is connected.
     """
 
     def __init__(
         self,
-        clock: IReactorTime,
-        dataPath: IDataPath,
+        connection: ClientConnection,
+        protocol: Any,
+        makers: Mapping[str, Maker],
         settings: LinkSettings,
-        protocols: Sequence[INetworkProtocol],
+        lost: Callable[[], None],
     ) -> None:
-        self.link = Link(clock, settings, self)
-        self.ended: Deferred[str] = Deferred()
-        self.opened: Deferred[ClientCall] = Deferred(self._cancelled)
-        self.channel: IChannel | None = None
-        self._dataPath = dataPath
-        self._call: ICall | None = None
-        self._cause = ""
-        self.protocols = {protocol.name: protocol for protocol in protocols}
-        self._waiting: dict[str, list[Deferred[None]]] = {}
-        self._states: dict[str, bool] = {}
+        """
+        @param protocol: the L{IPacketProtocol}.
+        @param makers: what makes the network protocols, by name.
+        @param lost: called when the call is over and everything is closed.
+        @raise pptpgw.error.PPTPGWError: the call can't be placed.
+        """
+        self.networks: dict[str, Any] = {}
+        self.connected = False
+        self._attachments: dict[str, Attachments] = {}
+        self._connection = connection
+        self._protocol = protocol
+        self._lost = lost
+        self._ended: type[Exception] | None = None
+        ends = {
+            name: make(partial(protocol.packetReceived, name), settings.mru)
+            for name, make in makers.items()
+        }
+        self._senders = {name: end.sendPacket for name, end in ends.items()}
+        self.call: ClientCall = connection.call(settings, list(ends.values()), self)
+        self.call.ended.addCallback(self._callEnded)
 
-    def place(self, control: ControlConnection) -> None:
-        """
-        Ask the gateway for the call.
+    # IPacketTransport
 
-        @raise pptpgw.error.PPTPGWError: C{control} can't have one more.
+    @property
+    def authentication(self) -> str:
         """
-        self._call = control.placeCall(self)
+        See L{IPacketTransport}.
+        """
+        method = self.call.link.method
+        return method.name if method is not None else "none"
 
-    def whenOpen(self, protocol: INetworkProtocol) -> Deferred[None]:
+    @property
+    def encryption(self) -> str:
         """
-        Fires when C{protocol} is open, at once where it is so already; fails with L{CallError} when
-        it, or the call, ends before that.
+        See L{IPacketTransport}.
         """
-        state = self._states.get(protocol.name)
-        if state is not None:
-            return succeed(None) if state else fail(CallError(f"{protocol.name} is over"))
-        opening: Deferred[None] = Deferred()
-        self._waiting.setdefault(protocol.name, []).append(opening)
-        return opening
+        return self.call.link.encryption
 
-    def hangUp(self, cause: str = "hung up") -> Deferred[str]:
+    def mtu(self, network: str) -> int:
         """
-        End the call in order; fires when it is over.
+        See L{IPacketTransport.mtu}.
         """
-        self.link.close(cause)
-        return self.ended
+        return min(one.mtu for one in self._attachments[network].values())
 
-    # ICallOwner
+    def sendPacket(self, network: str, packet: bytes) -> None:
+        """
+        See L{IPacketTransport.sendPacket}.
+        """
+        self._senders[network](packet)
 
-    def callEstablished(self, call: ICall) -> None:
+    def getHost(self) -> Any:
         """
-        The gateway took the call: open its channel.
+        See L{IPacketTransport.getHost}.
         """
-        self._call = call
-        try:
-            self.channel = self._dataPath.openChannel(call, self.link)
-        except (PPTPGWError, ValueError) as error:
-            self.link.close(str(error))
-        else:
-            self.link.lowerUp(self.channel)
+        return self._tcp.getHost()
 
-    def callEnded(self, call: ICall, cause: str) -> None:
+    def getPeer(self) -> Any:
         """
-        The call is over.
+        See L{IPacketTransport.getPeer}.
         """
-        self.link.lowerDown(cause)
-        self.ended.callback(self._cause or cause)
+        return self._tcp.getPeer()
 
-    # ppp.link.LinkOwner
+    def loseConnection(self) -> None:
+        """
+        See L{IPacketTransport.loseConnection}.
+        """
+        self._ended = self._ended or error.ConnectionDone
+        self.call.hangUp()
 
-    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+    def abortConnection(self) -> None:
         """
-        Nobody is asked to prove anything to us.
+        See L{IPacketTransport.abortConnection}.
         """
-        return fail(CallError("this end authenticates nobody"))
+        self._ended = self._ended or error.ConnectionAborted
+        self.abandon("aborted")
+        self._tcp.abortConnection()
 
-    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+    def abandon(self, reason: str) -> None:
         """
-        Those that the call was placed with.
+        End the call and its control connection, without waiting for what the peer says.
         """
-        return list(self.protocols.values())
+        self.call.link.lowerDown(reason)
+        self._connection.end(reason)
+
+    # tunnels.pptp.client.NetworkListener
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        The tunnel carries packets.
+        Tell the protocol, which is connected with the first network protocol.
         """
-        self._states[protocol.name] = True
-        for opening in self._waiting.pop(protocol.name, ()):
-            opening.callback(None)
-        if not self.opened.called:
-            self.opened.callback(self)
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        """
-        Of no account.
-        """
+        name = protocol.name
+        self.networks[name] = protocol
+        self._attachments[name] = attachments
+        if not self.connected:
+            self.connected = True
+            tell(self._protocol.makeConnection, self)
+        tell(self._protocol.networkOpened, name)
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        The link ends, or opens it again.
+        Tell the protocol.
         """
-        self._states.pop(protocol.name, None)
+        if self.networks.pop(protocol.name, None) is not None:
+            tell(self._protocol.networkClosed, protocol.name)
 
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+    # Within
+
+    @property
+    def _tcp(self) -> Any:
+        assert self._connection.tcp is not None
+        return self._connection.tcp.transport
+
+    def _callEnded(self, cause: str) -> None:
         """
-        It won't open any more.
+        Close the control connection too, and tell the protocol when that is done.
         """
-        self._over(protocol.name, reason)
+        if self._ended is not None:
+            reason: Exception = self._ended()
+        elif codeOf(cause) is Termination.LOST_CARRIER:
+            reason = error.ConnectionLost(cause)
+        else:
+            reason = CallError(cause)
+        self._connection.gone.addCallback(lambda _: self._gone(reason))
+        self._connection.close()
 
-    def linkEnded(self, cause: str) -> None:
-        """
-        Clear the call.
-        """
-        self._cause = cause
-        if self.channel is not None:
-            self.channel.close()
-            self.channel = None
-        if not self.opened.called:
-            self.opened.errback(CallError(cause))
-        for name in tuple(self._waiting):
-            self._over(name, cause)
-        if self._call is not None:
-            self._call.hangUp(cause)
-
-    def _cancelled(self, opened: Deferred[ClientCall]) -> None:
-        # First, because the end of the link would make the Deferred fail with CallError.
-        opened.errback(CancelledError())
-        self.link.close("cancelled")
-
-    def _over(self, name: str, reason: str) -> None:
-        self._states[name] = False
-        for opening in self._waiting.pop(name, ()):
-            opening.errback(CallError(reason))
+    def _gone(self, reason: Exception) -> None:
+        if self.connected:
+            tell(self._protocol.connectionLost, Failure(reason))
+        self._lost()
 
 
-class ClientConnection:
+class _Attempt:
     """
-    A control connection that we opened, for any number of calls.
-
-    @ivar closed: fires with the reason when it is over.
+    One attempt to connect.
     """
 
-    def __init__(self, clock: IReactorTime, dataPath: IDataPath, timeout: float) -> None:
-        self.opened: Deferred[ClientConnection] = Deferred(self._cancelled)
-        self.closed: Deferred[str] = Deferred()
-        self._clock = clock
-        self._dataPath = dataPath
-        self._timeout = timeout
-        self._control: ControlConnection | None = None
+    def __init__(self, endpoint: PPTPClientEndpoint, factory: Any) -> None:
+        self._endpoint = endpoint
+        self._factory = factory
+        self._transport: PacketTransport | None = None
+        self._stage = "the control connection wasn't open"
 
-    def placeCall(
-        self, settings: LinkSettings, protocols: Sequence[INetworkProtocol]
-    ) -> Deferred[ClientCall]:
+    def timedOut(self, result: Any, seconds: float) -> Any:
         """
-        Place a call; fires when the first of its network protocols is open. It fails with
-        L{CallError}, with L{pptpgw.error.Exhausted} where the connection has as many calls as it
-        may have or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout,
-        and cancelling, hang up.
+        The failure in place of that of a cancelled attempt.
+        """
+        return Failure(error.TimeoutError(f"{self._stage} after {seconds:g} s"))
 
-        @param protocols: what to negotiate, of this call alone.
+    async def connect(self) -> Any:
         """
-        if self._control is None:
-            return fail(CallError("the control connection is closed"))
-        call = ClientCall(self._clock, self._dataPath, settings, protocols)
+        The protocol, once it is connected.
+        """
+        self._factory.doStart()
         try:
-            call.place(self._control)
-        except PPTPGWError:
-            return fail()
-        return call.opened.addTimeout(self._timeout, self._clock)
+            connection = await self._endpoint.control.connect()
+            try:
+                return await self._call(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException as reason:
+            if self._transport is None:
+                self._factory.doStop()
+            if isinstance(reason, CancelledError):
+                raise error.ConnectingCancelledError(self._endpoint.address) from reason
+            raise
 
-    def close(self) -> Deferred[None]:
-        """
-        End every call and the connection, in order.
-        """
-        if self._control is None:
-            return succeed(None)
-        return self._control.stop()
-
-    def connected(self, protocol: PPTPProtocol) -> Deferred[ClientConnection]:
-        """
-        Take the control connection of a TCP connection that is open.
-
-        @return: fires with this when the handshake is done.
-        """
-        self._control = protocol.connection
-        return self.opened
-
-    # tunnels.pptp.connection.ConnectionOwner
-
-    def connectionOpened(self, connection: ControlConnection) -> None:
-        """
-        The handshake is done.
-        """
-        self._control = connection
-        self.opened.callback(self)
-
-    def callRequested(self, call: Call) -> None:
-        """
-        Gateways don't call us.
-        """
-        call.refuse(Refusal.FORBIDDEN)
-
-    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
-        """
-        The connection is over.
-        """
-        self._control = None
-        if not self.opened.called:
-            self.opened.errback(CallError(reason))
-        self.closed.callback(reason)
-
-    def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
-        # First, because the end of the connection would make the Deferred fail with CallError.
-        opened.errback(CancelledError())
-        if self._control is not None:
-            self._control.end("cancelled")
+    async def _call(self, connection: ClientConnection) -> Any:
+        protocol = self._factory.buildProtocol(self._endpoint.address)
+        if protocol is None:
+            raise error.NoProtocol
+        endpoint = self._endpoint
+        self._transport = transport = PacketTransport(
+            connection, protocol, endpoint.makers, endpoint.settings, self._factory.doStop
+        )
+        try:
+            await transport.call.opened
+        except CallError:
+            # One that opened, and was closed by the protocol at once, tells it so itself.
+            if not transport.connected:
+                raise
+        except CancelledError:
+            phase = transport.call.link.phase.value
+            self._stage = f"no network protocol was open, the link was in its {phase} phase,"
+            transport.abandon("cancelled")
+            raise
+        return protocol
 
 
+@implementer(IStreamClientEndpoint)
 class PPTPClientEndpoint:
     """
-    Where a gateway listens.
+    A PPTP gateway and an account there. Each connection is one call, on a control connection of its
+    own.
+
+    @ivar address: where the gateway listens.
+    @ivar control: opens the control connections.
+    @ivar settings: what the link wants.
+    @ivar makers: what makes the network protocols that are negotiated, by name.
     """
 
     def __init__(
         self,
         reactor: Any,
         host: str,
-        port: int = 1723,
+        settings: LinkSettings,
         *,
-        dataPath: IDataPath,
-        callIDs: CallIDs | None = None,
-        channels: Channels | None = None,
-        settings: ConnectionSettings | None = None,
+        networks: Sequence[str] = ("ipv4",),
+        makers: Mapping[str, Maker] = NETWORKS,
+        port: int = PORT,
+        timeout: float = TIMEOUT,
         bindAddress: str | None = None,
-        timeout: float = 30,
+        ports: ClientPorts | None = None,
     ) -> None:
         """
-        @param dataPath: carries the calls' packets; may be one that a gateway uses as well, if
-            they share C{callIDs} and C{channels} too.
-        @param channels: opens the channels of calls, as
-            L{pptpgw.tunnels.pptp.tunnel.GREPorts.channels} does; None for a data path that needs
-            nothing of the kind.
-        @param timeout: seconds for the control connection to open, from TCP to the end of the
-            handshake, and for each call.
+        @param settings: what the link wants; its identity is who we are.
+        @param networks: the names of the network protocols to negotiate.
+        @param makers: what makes this end of network protocols, by name: see L{NETWORKS}.
+        @param timeout: seconds until the first of them must be open.
+        @param bindAddress: the local IPv4 address to call from; None: any.
+        @param ports: what carries packets; None: raw sockets that all endpoints on this reactor
+            share, which are open while there is a connection.
         """
-        self._reactor = reactor = steady(reactor)
-        self._host = host
-        self._port = port
-        self._dataPath = dataPath
-        self._callIDs = callIDs if callIDs is not None else CallIDs(reactor)
-        self._channels = channels
-        self._settings = settings if settings is not None else ConnectionSettings()
-        self._bindAddress = bindAddress
+        for name in networks:
+            if name not in makers:
+                names = ", ".join(makers)
+                raise ConfigurationError(f'no network protocol is called "{name}": {names}')
+        self.address = IPv4Address("TCP", host, port)
+        self.settings = settings
+        self.makers = {name: makers[name] for name in networks}
+        self.control = ControlClient(
+            reactor,
+            host,
+            port,
+            ports=ports,
+            settings=ConnectionSettings(maximumCalls=1),
+            bindAddress=bindAddress,
+            # Covered by ours.
+            timeout=timeout + 1,
+        )
         self._timeout = timeout
 
-    def connect(self) -> Deferred[ClientConnection]:
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """
-        Open a control connection; fails with L{CallError}, with what Twisted's endpoints fail with
-        or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout, and
-        cancelling, close what was opened.
+        See L{IStreamClientEndpoint.connect}. The Deferred fires with the protocol when the first of
+        the network protocols is open.
+
+        It fails with L{CallError} where the gateway doesn't take the call or us,
+        L{pptpgw.error.NotPermitted} where raw sockets aren't permitted,
+        L{twisted.internet.error.TimeoutError}, or with what TCP connections fail with. Cancelling
+        it, and the timeout, close everything that was opened.
+
+        @param protocolFactory: makes L{IPacketProtocol}s.
         """
-        owner = ClientConnection(self._reactor, self._dataPath, self._timeout)
-        endpoint = TCP4ClientEndpoint(
-            self._reactor,
-            self._host,
-            self._port,
-            # Longer than the one below, which covers the handshake too.
-            timeout=self._timeout + 1,
-            bindAddress=(self._bindAddress, 0) if self._bindAddress else None,
+        attempt = _Attempt(self, protocolFactory)
+        connecting = Deferred.fromCoroutine(attempt.connect())
+        return connecting.addTimeout(self._timeout, self.control.clock, attempt.timedOut)
+
+
+def fromString(reactor: Any, host: str, port: str = str(PORT), **given: str) -> PPTPClientEndpoint:
+    """
+    An endpoint as L{twisted.internet.endpoints.clientFromString} describes it: C{pptp:HOST:PORT},
+    of which the port may be left out, and
+
+     - C{user=NAME};
+     - C{password-file=PATH}: a file with the password, which only its owner may read or write; a
+       newline at its end doesn't belong to the password;
+     - C{networks=NAME,NAME}: see L{NETWORKS}; C{ipv4} by default;
+     - C{methods=NAME,NAME}: authentication protocols, the best liked first; C{mschapv2} by default;
+     - C{encryption=require}, C{prefer} or C{off}; the first by default;
+     - C{mtu=OCTETS}: the largest packet to receive and to send, 1400 by default;
+     - C{timeout=SECONDS}: until the first network protocol must be open;
+     - C{bindAddress=ADDRESS}: where to call from.
+
+    @raise ConfigurationError: the description, or the file, can't be used.
+    """
+    try:
+        user, path = given.pop("user"), given.pop("password-file")
+    except KeyError as missing:
+        raise ConfigurationError(f"pptp:{host} lacks {missing.args[0]}=") from None
+    encryption: Any = given.pop("encryption", "require")
+    if encryption not in get_args(Encryption):
+        raise ConfigurationError(f"encryption={encryption}: {', '.join(get_args(Encryption))}")
+    names = given.pop("methods", "mschapv2").split(",")
+    identity = Identity(
+        user.encode(),
+        password(path),
+        tuple(find(IAuthenticationProtocol, name) for name in names),
+    )
+    networks = given.pop("networks", "ipv4").split(",")
+    bindAddress = given.pop("bindAddress", None)
+    numbers = {"port": port, "mtu": "1400", "timeout": f"{TIMEOUT:g}"}
+    numbers |= {name: given.pop(name) for name in tuple(given) if name in numbers}
+    if given:
+        raise ConfigurationError(f"pptp:{host}: there is no {next(iter(given))}=")
+    try:
+        octets, number, timeout = (
+            int(numbers["mtu"]),
+            int(numbers["port"]),
+            float(numbers["timeout"]),
         )
-        factory = ControlClientFactory(
-            self._reactor, self._settings, self._callIDs, owner, channels=self._channels
-        )
-        connecting: Deferred[Any] = endpoint.connect(factory)
-        return connecting.addCallback(owner.connected).addTimeout(self._timeout, self._reactor)
+    except ValueError as fault:
+        raise ConfigurationError(f"pptp:{host}: {fault}") from fault
+    return PPTPClientEndpoint(
+        reactor,
+        host,
+        LinkSettings(identity=identity, encryption=encryption, mru=octets),
+        networks=networks,
+        port=number,
+        timeout=timeout,
+        bindAddress=bindAddress,
+    )
+
+
+def password(path: str) -> bytes:
+    """
+    The password in the file at C{path}.
+
+    @raise ConfigurationError: others than its owner may read or write it, or it can't be read.
+    """
+    assertPrivate(path)
+    try:
+        return Path(path).read_bytes().removesuffix(b"\n")
+    except OSError as fault:
+        raise ConfigurationError(f"{path}: {fault.strerror}") from fault

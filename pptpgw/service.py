@@ -7,7 +7,7 @@ C{privilegedStartService}, so that the process may give them up afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -25,7 +25,9 @@ from pptpgw.interfaces import ISessionObserver
 from pptpgw.log import Logger
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
+from pptpgw.ppp.settings import LinkSettings
 from pptpgw.timing.lifecycle import Stages
+from pptpgw.tunnels.pptp.client import ClientPorts
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
 
 # Files that are open besides those of control connections: ports, logs, libraries.
@@ -135,21 +137,26 @@ class GatewayService(Stages):
         assert isinstance(tunnel, PPTPTunnel)
         return tunnel
 
-    def clientEndpoint(self, host: str) -> PPTPClientEndpoint:
+    def clientEndpoint(
+        self, host: str, settings: LinkSettings, networks: Sequence[str] = ("ipv4",)
+    ) -> PPTPClientEndpoint:
         """
         An endpoint by which the gateway calls itself. It shares the gateway's GRE port, and so
         calls from one of its addresses.
+
+        @param settings: what the link wants; its identity is who we are.
+        @param networks: the names of the network protocols to negotiate.
         """
         addresses = [str(one) for one in self._configuration.listen.addresses]
         pptp = self.pptp
         return PPTPClientEndpoint(
             self._reactor,
             host,
-            pptp.port,
-            dataPath=self.dataPath,
-            callIDs=pptp.gre.callIDs,
-            channels=pptp.gre.channels,
+            settings,
+            networks=networks,
+            port=pptp.port,
             bindAddress=host if host in addresses else next(iter(addresses), None),
+            ports=ClientPorts(self.dataPath, pptp.gre.callIDs, pptp.gre.channels),
         )
 
     def _announce(self) -> None:

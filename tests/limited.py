@@ -22,7 +22,6 @@ from zope.interface import implementer
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
-from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import CallError
 from pptpgw.gateway import Gateway
@@ -31,6 +30,7 @@ from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.networks.ipv4 import plugin as network
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver
@@ -39,6 +39,7 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings

@@ -1,178 +1,462 @@
 """
-Tests of L{pptpgw.client}: what cancelling and timeouts leave behind, which is nothing.
+Tests of L{pptpgw.client}: what the protocols hear, and what connections leave behind: nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import MemoryReactorClock
+from twisted.application.internet import ClientService
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import (
+    ConnectingCancelledError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    NoProtocol,
+    TimeoutError,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
+from zope.interface.verify import verifyObject
 
-from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
-from pptpgw.error import CallError, Exhausted
-from pptpgw.interfaces import ICall, IChannelOwner
+from pptpgw.auth.protocols import CHAP
+from pptpgw.client import NETWORKS, PacketProtocol, PPTPClientEndpoint
+from pptpgw.error import CallError, ConfigurationError, NotPermitted
+from pptpgw.interfaces import IPacketProtocol, IPacketTransport
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.testing import MemoryChannel, MemoryDataPath, MemoryNetwork
-from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from tests.test_gateway import World
-from tests.tunnels.pptp.port.test_control import TCP
+from pptpgw.ppp.wire import ppp
+from pptpgw.tunnels.pptp.client import SharedPorts
+from pptpgw.tunnels.pptp.port.gre import GREPort
+from tests.dialling import HERE, THERE, Dialling, Hearing, factoryFor, program
+from tests.test_gateway import SERVER
 
-SETTINGS = LinkSettings(identity=Identity(b"alice", b"open sesame", (MSCHAPV2,)))
+SET_UP = 17
+"""
+Milliseconds that a connection takes here.
+"""
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> Dialling:
     secrets = FilePath(str(tmp_path)).child("chap-secrets")
     secrets.setContent(b'alice * "open sesame" *')
     secrets.chmod(0o600)
-    return World(secrets)
+    return Dialling(secrets)
 
 
-def place(connection: ClientConnection) -> Deferred[ClientCall]:
-    return connection.placeCall(SETTINGS, [IPCP(IPv4Settings.client(lambda packet: None))])
-
-
-def failureOf(deferred: Deferred[ClientCall] | Deferred[ClientConnection]) -> Failure:
+def errorOf(deferred: Deferred[Any]) -> BaseException:
     """
     What it failed with.
     """
-    failures: list[Failure] = []
+    failures: list[Any] = []
     deferred.addErrback(failures.append)
     (failure,) = failures
-    return failure
+    error: BaseException = failure.value
+    return error
 
 
-def assertNoCall(world: World, connection: ClientConnection) -> None:
+def assertNothingLeft(world: Dialling, seconds: float = 15) -> None:
     """
-    Neither end has a call, or a timer of one; the connection is fit for another one.
+    No end has anything of a connection any more, in a while.
     """
-    # Terminate-Requests may be lost.
-    world.run(15, 0.05)
-    assert len(world.gateway.lines) == len(world.gateway.sessions) == 0
-    assert world.pool.used == 0
-    # Two for the silence on a connection, one for each end; one for a connection without a call.
-    assert len(world.clock.getDelayedCalls()) == 3
-    world.network.lose = lambda frame: False
-    again = place(connection)
-    world.run(0.1)
-    calls: list[ClientCall] = []
-    again.addCallback(calls.append)
-    assert calls and calls[0].protocols["ipv4"].name == "ipv4"
+    world.run(seconds, 0.05)
+    assert list(world.left()) == []
 
 
-@pytest.mark.parametrize("milliseconds", range(16))
-def test_cancelledDuringItsSetUp(world: World, milliseconds: int) -> None:
+def test_packets(world: Dialling) -> None:
     """
-    A call that is cancelled is over, whatever had come of it by then.
+    The protocol hears of its connection, of the network and of packets, and of its own hanging up.
     """
-    connection = world.connect()
-    placed = place(connection)
-    world.run(milliseconds / 1000)
-    assert not placed.called
-    placed.cancel()
-    assert failureOf(placed).check(CancelledError)
-    assertNoCall(world, connection)
-
-
-def test_timeout(world: World) -> None:
-    """
-    So is one that isn't open in time.
-    """
-    connection = world.connect(timeout=10)
-    world.network.lose = lambda frame: True
-    placed = place(connection)
-    world.run(9.9, 0.1)
-    assert len(world.gateway.lines) == 1
-    world.run(0.2, 0.1)
-    assert failureOf(placed).check(TimeoutError)
-    assertNoCall(world, connection)
-
-
-def test_moreCallsThanAConnectionMayHave(world: World) -> None:
-    connection = world.connect()
-    for _ in range(ConnectionSettings().maximumCalls):
-        place(connection)
-    assert failureOf(place(connection)).check(Exhausted)
-
-
-class NoDataPath(MemoryDataPath):
-    """
-    One that carries nothing.
-    """
-
-    def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
-        assert isinstance(call, Call)
-        raise ValueError(f"call id {call.localCallID} is in use")
-
-
-def test_noChannel(world: World) -> None:
-    """
-    A call whose packets can't be carried fails at once, and says why.
-    """
-    connection = world.connect()
-    connection._dataPath = NoDataPath(world.network)
-    placed = place(connection)
+    protocol = world.connected()
+    assert protocol.told == ["made", "ipv4 opened"]
+    transport = protocol.transport
+    ipv4 = transport.networks["ipv4"]
+    assert (ipv4.localAddress, transport.mtu("ipv4")) == ("10.77.0.10", 1400)
+    assert transport.authentication == "mschapv2"
+    assert transport.encryption == "MPPE 128 bit stateless"
+    assert (transport.getHost(), transport.getPeer()) == (HERE, THERE)
+    transport.sendPacket("ipv4", b"E to the gateway")
+    (there,) = world.dataPath.channels
+    there.sendPacket(ppp.IPV4, b"E from the gateway")
     world.run(0.01)
-    failure = failureOf(placed)
-    assert failure.check(CallError) and "is in use" in failure.getErrorMessage()
-    connection._dataPath = MemoryDataPath(world.network)
-    assertNoCall(world, connection)
+    assert there.counters.packetsReceived == 1
+    assert protocol.told.pop() == ("ipv4", b"E from the gateway")
+    transport.loseConnection()
+    transport.loseConnection()
+    world.run(0.1)
+    assert protocol.told[2] == "ipv4 closed"
+    (lost,) = protocol.told[3:]
+    assert isinstance(lost, ConnectionDone)
+    assertNothingLeft(world, 0.1)
 
 
-class Connecting:
+def test_interfaces(world: Dialling) -> None:
+    protocol = world.connected()
+    verifyObject(IStreamClientEndpoint, world.endpoint())
+    verifyObject(IPacketProtocol, protocol)
+    verifyObject(IPacketTransport, protocol.transport)
+
+
+@pytest.mark.parametrize("milliseconds", range(SET_UP))
+def test_cancelled(world: Dialling, milliseconds: int) -> None:
     """
-    An endpoint whose TCP connection is there, and whose gateway says nothing.
+    A connection that is cancelled leaves nothing, however far it had come.
+    """
+    connecting = world.connect()
+    world.run(milliseconds / 1000)
+    assert not connecting.called
+    connecting.cancel()
+    assert isinstance(errorOf(connecting), ConnectingCancelledError)
+    assertNothingLeft(world, 0.1)
+
+
+def losing(number: int) -> Callable[[Dialling], None]:
+    """
+    Lose the frames of one protocol.
     """
 
-    def __init__(self) -> None:
-        make: Any = TCP
-        self.reactor: Any = MemoryReactorClock()
-        path = MemoryDataPath(MemoryNetwork(self.reactor))
-        endpoint = PPTPClientEndpoint(self.reactor, "192.0.2.1", dataPath=path, timeout=5)
-        self.connected = endpoint.connect()
-        here, there = IPv4Address("TCP", "192.0.2.7", 4000), IPv4Address("TCP", "192.0.2.1", 1723)
-        self.transport = make(hostAddress=here, peerAddress=there)
-        protocol = self.reactor.tcpClients[0][2].buildProtocol(there)
-        assert protocol is not None
-        self.protocol = protocol
-        self.protocol.makeConnection(self.transport)
-        assert self.transport.value()
+    def lose(world: Dialling) -> None:
+        world.network.lose = lambda frame: frame[0] == number
 
-    def assertClosed(self) -> None:
-        """
-        The TCP connection is being closed, by force if need be, and nothing is left afterwards.
-        """
-        assert self.transport.disconnecting and not self.transport.disconnected
-        self.reactor.advance(ConnectionSettings().closeTimeout)
-        assert self.transport.disconnected
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-        assert not self.reactor.getDelayedCalls()
+    return lose
 
 
-def test_cancelledDuringTheHandshake() -> None:
-    connecting = Connecting()
-    connecting.connected.cancel()
-    assert failureOf(connecting.connected).check(CancelledError)
-    connecting.assertClosed()
+def unreachable(world: Dialling) -> None:
+    world.reactor.reachable = False
 
 
-def test_timeoutDuringTheHandshake() -> None:
+def silent(world: Dialling) -> None:
+    world.reactor.server = None
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (unreachable, "the control connection wasn't open after 4 s"),
+        (silent, "the control connection wasn't open after 4 s"),
+        (losing(ppp.LCP), "Establish phase"),
+        (losing(ppp.CHAP), "Authenticate phase"),
+        (losing(ppp.CCP), "Network phase"),
+        (losing(ppp.IPCP), "Network phase"),
+    ],
+)
+def test_timeout(fault: Callable[[Dialling], None], text: str, world: Dialling) -> None:
     """
-    The endpoint's time counts from the beginning of the TCP connection to the end of the handshake.
+    The time covers everything, and the failure says how far it went.
     """
-    connecting = Connecting()
-    connecting.reactor.advance(4.9)
-    assert not connecting.transport.disconnecting
-    connecting.reactor.advance(0.1)
-    assert failureOf(connecting.connected).check(TimeoutError)
-    connecting.assertClosed()
+    fault(world)
+    connecting = world.connect(timeout=4)
+    world.run(3.9, 0.01)
+    assert not connecting.called
+    world.run(0.2, 0.01)
+    error = errorOf(connecting)
+    assert isinstance(error, TimeoutError) and text in str(error)
+    assertNothingLeft(world)
+
+
+def test_wrongPassword(world: Dialling) -> None:
+    connecting = world.connect(password=b"open barley")
+    world.run(5)
+    error = errorOf(connecting)
+    assert isinstance(error, CallError) and "wrong password" in str(error)
+    assertNothingLeft(world)
+
+
+def test_noKeys(world: Dialling) -> None:
+    """
+    A link that can't be encrypted as is required fails.
+    """
+    connecting = world.connect(methods=(CHAP,))
+    world.run(0.5)
+    assert "isn't permitted" in str(errorOf(connecting))
+    assertNothingLeft(world)
+
+
+def test_aborted(world: Dialling) -> None:
+    protocol = world.connected()
+    world.network.lose = lambda frame: True
+    protocol.transport.abortConnection()
+    world.run(0.01)
+    assert isinstance(protocol.told[-1], ConnectionAborted)
+    assertNothingLeft(world)
+
+
+def test_abortedAtOnce(world: Dialling) -> None:
+    """
+    A protocol that aborts as soon as it is connected hears of the loss after the connection.
+    """
+
+    class Aborting(Hearing):
+        def connectionMade(self) -> None:
+            super().connectionMade()
+            self.transport.abortConnection()
+
+    world.factory = factoryFor(Aborting)
+    protocol = world.connected()
+    assert protocol.told[0] == "made"
+    assert isinstance(protocol.told[-1], ConnectionAborted)
+    assertNothingLeft(world)
+
+
+def test_gatewayHangsUp(world: Dialling) -> None:
+    """
+    The protocol is told why.
+    """
+    protocol = world.connected()
+    (session,) = world.gateway.sessions
+    session.hangUp("the shop is closed")
+    world.run(1)
+    (lost,) = protocol.told[3:]
+    assert isinstance(lost, CallError)
+    assertNothingLeft(world)
+
+
+def test_gatewayDies(world: Dialling) -> None:
+    protocol = world.connected()
+    (side,) = world.reactor.sides
+    side.abortConnection()
+    world.run(0.1)
+    (lost,) = protocol.told[3:]
+    assert isinstance(lost, ConnectionLost)
+    assertNothingLeft(world)
+
+
+def test_noProtocol(world: Dialling) -> None:
+    """
+    A factory may refuse.
+    """
+    world.factory.buildProtocol = lambda addr: None
+    connecting = world.connect()
+    world.run(0.5)
+    assert isinstance(errorOf(connecting), NoProtocol)
+    assertNothingLeft(world, 0.1)
+
+
+def test_severalNetworks(world: Dialling) -> None:
+    """
+    The first network connects the protocol; one that the gateway lacks doesn't open.
+    """
+    protocol = world.connected(networks=("ipv6", "ipv4", "ipx"))
+    assert protocol.told == ["made", "ipv4 opened"]
+    protocol.transport.sendPacket("ipv6", b"nowhere")
+    with pytest.raises(KeyError):
+        protocol.transport.sendPacket("mpls", b"")
+
+
+def test_ownMaker(world: Dialling) -> None:
+    """
+    A program makes its own end of a network protocol.
+    """
+    made: list[IPCP] = []
+
+    def make(receive: Callable[[bytes], None], mtu: int) -> IPCP:
+        made.append(IPCP(IPv4Settings.client(receive, mtu=600)))
+        return made[0]
+
+    protocol = world.connected(makers={"ipv4": make})
+    assert protocol.transport.networks == {"ipv4": made[0]}
+    assert protocol.transport.mtu("ipv4") == 600
+
+
+def test_clientService(world: Dialling) -> None:
+    """
+    Twisted's L{ClientService} dials again, and hangs up when it is stopped.
+    """
+    service = ClientService(
+        world.endpoint(), world.factory, retryPolicy=lambda attempt: 2, clock=world.clock
+    )
+    service.startService()
+    first: list[Any] = []
+    service.whenConnected().addCallback(first.append)
+    world.run(0.2)
+    assert first[0].told == ["made", "ipv4 opened"]
+    world.reactor.sides[0].abortConnection()
+    world.reactor.reachable = False
+    world.run(40, 0.01)
+    again: list[Any] = []
+    service.whenConnected().addCallback(again.append)
+    assert not again
+    world.reactor.reachable = True
+    world.run(40, 0.01)
+    assert again[0] is not first[0] and again[0].told == ["made", "ipv4 opened"]
+    stopped: list[object] = []
+    service.stopService().addCallback(stopped.append)
+    world.run(0.1)
+    assert len(stopped) == 1
+    assertNothingLeft(world, 0.1)
+
+
+def test_nothingAnswersTheHangUp(world: Dialling) -> None:
+    """
+    Hanging up ends, whether the gateway answers or not.
+    """
+    protocol = world.connected()
+    world.network.lose = lambda frame: True
+    (side,) = world.reactor.sides
+    side.protocol, gateway = None, side.protocol
+    protocol.transport.loseConnection()
+    world.run(30, 0.05)
+    assert isinstance(protocol.told[-1], ConnectionDone)
+    gateway.connectionLost(Failure(ConnectionLost()))
+    assertNothingLeft(world)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_everyNetwork(name: str) -> None:
+    """
+    Each of the network protocols has a maker by its name; all its packets reach the protocol, and
+    its limit for them is what was asked for.
+    """
+    packets: list[bytes] = []
+    end = NETWORKS[name](packets.append, 1300)
+    assert end.name == name
+    settings: Any = end.settings  # type: ignore[attr-defined]
+    assert settings.mtu == 1300
+    settings.receive(b"packet")
+    assert packets == [b"packet"]
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 5, 12])
+def test_clientServiceStopsMeanwhile(world: Dialling, milliseconds: int) -> None:
+    service = ClientService(world.endpoint(), world.factory, clock=world.clock)
+    service.startService()
+    world.run(milliseconds / 1000)
+    stopped: list[object] = []
+    service.stopService().addCallback(stopped.append)
+    assert len(stopped) == 1
+    assertNothingLeft(world, 0.1)
+
+
+class Sockets:
+    """
+    Stands for opening and closing the raw sockets of GRE.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        monkeypatch.setattr(GREPort, "startListening", lambda port: self.log.append("open"))
+        monkeypatch.setattr(GREPort, "stopListening", lambda port: self.log.append("close"))
+
+
+def test_sharedPorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The raw sockets are open from the first connection to the last one's end, and can open again.
+    """
+    sockets = Sockets(monkeypatch)
+    ports = SharedPorts(Clock())
+    ports.acquire()
+    ports.acquire()
+    ports.release()
+    assert sockets.log == ["open"]
+    ports.release()
+    assert sockets.log == ["open", "close"]
+    ports.acquire()
+    assert sockets.log == ["open", "close", "open"]
+
+
+def test_notPermitted(world: Dialling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where raw sockets aren't permitted the connection fails at once, and says what to do.
+    """
+
+    def refuse(port: GREPort) -> None:
+        raise NotPermitted("grant it")
+
+    monkeypatch.setattr(GREPort, "startListening", refuse)
+    endpoint = PPTPClientEndpoint(world.reactor, SERVER, world.endpoint().settings)
+    error = errorOf(endpoint.connect(world.factory))
+    assert isinstance(error, NotPermitted) and str(error) == "grant it"
+    assertNothingLeft(world, 0.1)
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text("open sesame\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_fromString(world: Dialling, secret: Path) -> None:
+    endpoint = clientFromString(
+        world.reactor,
+        f"pptp:{SERVER}:user=alice:password-file={secret}:networks=ipv4,ipv6:encryption=prefer"
+        ":methods=mschapv2,chap:mtu=1300:timeout=9:bindAddress=192.0.2.7",
+    )
+    assert isinstance(endpoint, PPTPClientEndpoint)
+    settings = endpoint.settings
+    identity = settings.identity
+    assert identity is not None
+    assert (identity.name, identity.password) == (b"alice", b"open sesame")
+    assert [one.name for one in identity.methods] == ["mschapv2", "chap"]
+    assert (settings.encryption, settings.mru) == ("prefer", 1300)
+    assert list(endpoint.makers) == ["ipv4", "ipv6"]
+    assert endpoint.address == THERE
+
+
+def test_fromStringConnects(world: Dialling, secret: Path) -> None:
+    """
+    The endpoint of a description, with an address and port that are its own, connects.
+    """
+    text = f"pptp:{SERVER}:1723:user=alice:password-file={secret}"
+    endpoint: Any = clientFromString(world.reactor, text)
+    endpoint.control._ports = world.ports
+    found: list[Hearing] = []
+    endpoint.connect(world.factory).addCallback(found.append)
+    world.run(0.2)
+    assert found[0].told == ["made", "ipv4 opened"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "lacks user="),
+        (":user=alice", "lacks password-file="),
+        (":user=alice:password-file={}:networks=ipv5", 'no network protocol is called "ipv5"'),
+        (":user=alice:password-file={}:methods=chop", 'called "chop"'),
+        (":user=alice:password-file={}:encryption=yes", "encryption=yes: require, prefer, off"),
+        (":user=alice:password-file={}:mtu=big", "big"),
+        (":user=alice:password-file={}:colour=red", "there is no colour="),
+        (":user=alice:password-file={}.other", "No such file"),
+    ],
+)
+def test_wrongDescription(text: str, fault: str, secret: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        clientFromString(Clock(), f"pptp:{SERVER}{text.format(secret)}")
+    assert fault in str(raised.value)
+
+
+def test_exposedPassword(secret: Path) -> None:
+    """
+    A file that others may read isn't used.
+    """
+    secret.chmod(0o640)
+    with pytest.raises(ConfigurationError) as raised:
+        clientFromString(Clock(), f"pptp:{SERVER}:user=alice:password-file={secret}")
+    assert "chmod 600" in str(raised.value)
+
+
+def test_readme() -> None:
+    """
+    README.md shows the same program as the module's documentation; C{tests/integration} runs it.
+    """
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert f"```python\n{program()}```\n" in readme
+
+
+def test_silentProtocol() -> None:
+    """
+    The base class takes everything that it may be told.
+    """
+    protocol = PacketProtocol()
+    protocol.networkOpened("ipv4")
+    protocol.packetReceived("ipv4", b"")
+    protocol.networkClosed("ipv4")
+    protocol.connectionLost()

@@ -36,7 +36,6 @@ from pptpgw.auth.eap import EAP, EAPProtocol
 from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.discovery import find, specification
 from pptpgw.config.environment import Environment
@@ -50,12 +49,14 @@ from pptpgw.interfaces import (
     ISessionObserverFactory,
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.eap import Method
 from pptpgw.tap import Options
 from pptpgw.testing import CALLER as SOMEBODY
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings

@@ -24,7 +24,6 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.error import CallError, PPTPGWError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -39,6 +38,7 @@ from pptpgw.interfaces import (
 from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.networks.ipv4 import plugin as network
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.ppp.wire.ppp import IPV4
@@ -56,6 +56,7 @@ from pptpgw.testing import (
 )
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
@@ -122,8 +123,8 @@ class World:
     A gateway, and callers where they are needed.
     """
 
-    def __init__(self, secrets: FilePath[str], **options: Any) -> None:
-        self.clock = Clock()
+    def __init__(self, secrets: FilePath[str], clock: Clock | None = None, **options: Any) -> None:
+        self.clock = clock if clock is not None else Clock()
         self.network = MemoryNetwork(self.clock)
         self.dataPath = MemoryDataPath(self.network)
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])

@@ -23,14 +23,10 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import PPTPClientEndpoint
-from pptpgw.counting.counters import Counters
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.client import ControlClient
 from tests.lab.peers import Namespace
 from tests.lab.server import ALICE, Gateway
 
@@ -170,12 +166,7 @@ async def ping(gateway: str, address: str) -> None:
         if isEchoReply(packet) and not answered.called:
             answered.callback(None)
 
-    port = GREPort(reactor, "", Counters())
-    port.startListening()
-    endpoint = PPTPClientEndpoint(
-        reactor, gateway, dataPath=PythonDataPath(reactor), channels=GREChannels(lambda local: port)
-    )
-    connection = await endpoint.connect()
+    connection = await ControlClient(reactor, gateway).connect()
     user, password = (text.encode() for text in ALICE)
     ipv4 = IPCP(IPv4Settings.client(receive))
     await connection.placeCall(LinkSettings(identity=Identity(user, password, (MSCHAPV2,))), [ipv4])
@@ -184,7 +175,6 @@ async def ping(gateway: str, address: str) -> None:
         await task.deferLater(reactor, 0.2)
     print("answered" if answered.called else "silence")
     await connection.close()
-    port.stopListening()
 
 
 if __name__ == "__main__":

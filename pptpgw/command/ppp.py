@@ -23,7 +23,6 @@ from twisted.python import usage
 
 from pptpgw import tap
 from pptpgw.auth.chain import configuredCheckers
-from pptpgw.client import ClientCall
 from pptpgw.clock import steady
 from pptpgw.command.base import optionsFirst
 from pptpgw.config import discovery
@@ -40,6 +39,7 @@ from pptpgw.ports.device import Device
 from pptpgw.ports.output import lines, standardError
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import onInterrupt, outliveReader, rawInput
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.sessions.observer import SessionObserver

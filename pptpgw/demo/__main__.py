@@ -23,12 +23,12 @@ from twisted.logger import (
 )
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import ClientCall
 from pptpgw.config.configuration import parse
 from pptpgw.demo.probe import PROBES, TIMEOUT, NetworkProbe
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ports import privileges
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.sessions.observer import SessionObserver
@@ -96,8 +96,8 @@ async def call(
 
     @raise pptpgw.error.CallError: it failed.
     """
-    connection = await service.clientEndpoint("127.0.0.1").connect()
     settings = LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)), mru=1520)
+    connection = await service.clientEndpoint("127.0.0.1", settings).control.connect()
     placed: ClientCall = await connection.placeCall(settings, protocols)
     return placed
 

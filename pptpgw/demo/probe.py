@@ -250,9 +250,6 @@ class EthernetProbe(NetworkProbe):
         frame = self.stations[1 - sender] + self.stations[sender] + b"\x88\xb5" + text
         return frame.ljust(60, b"\x00")
 
-    def send(self, sender: int, packet: bytes) -> None:
-        self.ends[sender].sendFrame(packet)
-
     def agreed(self) -> str:
         granted = self.ends[0].negotiator.granted
         tinygrams = TINYGRAM_COMPRESSION in granted

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import connectProtocol
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
-from pptpgw.client import ClientCall, PPTPClientEndpoint
+from pptpgw.client import PacketProtocol, PPTPClientEndpoint
 from pptpgw.clock import steady
-from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.wire.checksum import checksum
-from pptpgw.ppp.settings import LinkSettings
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _ICMP = 1
@@ -49,9 +50,33 @@ class Report:
         )
 
 
-async def callOurselves(
-    clock: IReactorTime, endpoint: PPTPClientEndpoint, settings: LinkSettings
-) -> Report:
+class Ping(PacketProtocol):
+    """
+    Waits for an answer to a ping.
+
+    @ivar answered: fires with the answer.
+    @ivar lost: fires when the call is over.
+    """
+
+    def __init__(self) -> None:
+        self.answered: Deferred[None] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+
+    def packetReceived(self, network: str, packet: bytes) -> None:
+        """
+        Take an answer.
+        """
+        if isEchoReply(packet) and not self.answered.called:
+            self.answered.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The call is over.
+        """
+        self.lost.callback(None)
+
+
+async def callOurselves(clock: IReactorTime, endpoint: PPTPClientEndpoint) -> Report:
     """
     Place a call through C{endpoint}, ping through it, hang up.
 
@@ -60,31 +85,25 @@ async def callOurselves(
     """
     clock = steady(clock)
     began = clock.seconds()
-    pong: Deferred[None] = Deferred()
-
-    def receive(packet: bytes) -> None:
-        if isEchoReply(packet) and not pong.called:
-            pong.callback(None)
-
-    connection = await endpoint.connect()
+    ping = await connectProtocol(endpoint, Ping())
+    opened = clock.seconds()
+    transport = ping.transport
     try:
-        ipv4 = IPCP(IPv4Settings.client(receive, settings.mru))
-        call: ClientCall = await connection.placeCall(settings, [ipv4])
-        opened = clock.seconds()
+        ipv4 = transport.networks["ipv4"]
         gateway = ipv4.peerAddress or ""
-        ipv4.sendPacket(echoRequest(ipv4.localAddress, gateway))
-        await pong.addTimeout(TIMEOUT, clock)
-        method = call.link.method
+        transport.sendPacket("ipv4", echoRequest(ipv4.localAddress, gateway))
+        await ping.answered.addTimeout(TIMEOUT, clock)
         return Report(
-            authentication=method.name if method is not None else "none",
-            encryption=call.link.encryption,
+            authentication=transport.authentication,
+            encryption=transport.encryption,
             address=ipv4.localAddress,
             gatewayAddress=gateway,
             setUp=opened - began,
             roundTrip=clock.seconds() - opened,
         )
     finally:
-        await connection.close()
+        transport.loseConnection()
+        await ping.lost
 
 
 def echoRequest(source: str, destination: str) -> bytes:

@@ -28,6 +28,7 @@ from pptpgw.interfaces.checker import (
     IConfigurable,
     IEAPCredentials,
 )
+from pptpgw.interfaces.client import IPacketProtocol, IPacketTransport
 from pptpgw.interfaces.datapath import IDataPath, IDataPathFactory, IKernelInterface
 from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPeer
 from pptpgw.interfaces.environment import IEnvironment
@@ -103,8 +104,10 @@ __all__ = [
     "INetworkFactory",
     "INetworkLink",
     "INetworkProtocol",
+    "IPacketProtocol",
     "IPacketService",
     "IPacketSession",
+    "IPacketTransport",
     "IPeerResults",
     "IPreparable",
     "IReloadable",

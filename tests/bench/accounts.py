@@ -160,28 +160,11 @@ def call() -> None:
     from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
     from pptpgw.auth.protocols import MSCHAPV2
-    from pptpgw.client import ClientConnection, PPTPClientEndpoint
-    from pptpgw.counting.counters import Counters
-    from pptpgw.datapath.python import PythonDataPath
     from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
     from pptpgw.ppp.settings import Identity, LinkSettings
-    from pptpgw.tunnels.pptp.channel import GREChannels
-    from pptpgw.tunnels.pptp.port.gre import GREPort
+    from pptpgw.tunnels.pptp.client import ClientConnection, ControlClient
 
-    ports = {source: GREPort(reactor, source, Counters()) for source in SOURCES}
-    for port in ports.values():
-        port.startListening()
-    path = PythonDataPath(reactor)
-    endpoints = [
-        PPTPClientEndpoint(
-            reactor,
-            SERVER,
-            dataPath=path,
-            channels=GREChannels(lambda address: ports[address]),
-            bindAddress=source,
-        )
-        for source in SOURCES
-    ]
+    endpoints = [ControlClient(reactor, SERVER, bindAddress=source) for source in SOURCES]
     settings = [
         LinkSettings(identity=Identity(f"caller{number}".encode(), PASSWORD.encode(), (MSCHAPV2,)))
         for number in range(USERS)

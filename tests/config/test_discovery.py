@@ -425,6 +425,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.interfaces.caller",
         "pptpgw.interfaces.channel",
         "pptpgw.interfaces.checker",
+        "pptpgw.interfaces.client",
         "pptpgw.interfaces.datapath",
         "pptpgw.interfaces.eap",
         "pptpgw.interfaces.environment",

@@ -15,12 +15,12 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pptpgw.client import ClientCall
 from pptpgw.demo.__main__ import carry, row, table
 from pptpgw.demo.probe import PROBES, ROUNDS, TIMEOUT, MPLSProbe
 from pptpgw.error import CallError
 from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
 from pptpgw.ports import privileges
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.testing import MemoryDataPath, MemoryNetwork
 

@@ -20,14 +20,15 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.client import ClientConnection, PPTPClientEndpoint
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
+from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
@@ -148,9 +149,11 @@ class Attackers:
         self._reactor = reactor
         self._ends = reactor.seconds() + seconds
         self._mutator = Mutator(seed)
-        self._port = AlteringPort(reactor, ADDRESS, Counters())
-        self._port.mutator = self._mutator
-        self._port.startListening()
+        port = AlteringPort(reactor, ADDRESS, Counters())
+        port.mutator = self._mutator
+        port.startListening()
+        channels = GREChannels(lambda address: port)
+        self._ports = ClientPorts(PythonDataPath(reactor), CallIDs(reactor), channels)
 
     async def run(self) -> None:
         """
@@ -187,11 +190,10 @@ class Attackers:
         One connection and a call on it, from its beginning to whatever end.
         """
         choose = self._mutator.random.choice
-        endpoint = PPTPClientEndpoint(
+        endpoint = ControlClient(
             self._reactor,
             GATEWAY,
-            dataPath=PythonDataPath(self._reactor),
-            channels=GREChannels(lambda address: self._port),
+            ports=self._ports,
             bindAddress=ADDRESS,
             timeout=CALL_SECONDS,
         )

@@ -13,7 +13,6 @@ from twisted.internet.defer import ensureDeferred
 from zope.interface import implementer
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.configuration import parse
 from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.checks import FAILURE_LIMIT, OpenProtocol
@@ -28,6 +27,7 @@ from pptpgw.interfaces import (
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.control import GenericSettings, protocolFor
 from pptpgw.networks.generic.declaration import Declaration
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.line import Line
@@ -35,6 +35,7 @@ from pptpgw.sessions.session import Session
 from pptpgw.testing import answering, joined
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings

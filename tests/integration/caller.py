@@ -35,10 +35,8 @@ from twisted.python.failure import Failure
 
 from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import ClientCall, ClientConnection, PPTPClientEndpoint
 from pptpgw.config import discovery
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
@@ -49,10 +47,10 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.client import ClientConnection, ControlClient
 
 assert isinstance(reactor, ReactorBase)
 BEHIND = "198.51.100.0/24"
@@ -105,7 +103,7 @@ class Bridged(Placed):
         super().__init__(number)
         self.bcp = BCP(BridgeSettings(self.toDevice, tagged=True, spanningTree=True, mtu=mru))
         name = f"tap{os.getpid()}-{number}"
-        self.tap = TUNPort(reactor, name, Counters(), self.bcp.sendFrame, ethernet=True)
+        self.tap = TUNPort(reactor, name, Counters(), self.bcp.sendPacket, ethernet=True)
 
     def toDevice(self, frame: bytes) -> None:
         """
@@ -169,16 +167,7 @@ class Commands(LineOnlyReceiver):
     delimiter = b"\n"
 
     def __init__(self, host: str) -> None:
-        gre = GREPort(reactor, "", Counters())
-        gre.startListening()
-        dataPath = PythonDataPath(reactor)
-        self._endpoint = PPTPClientEndpoint(
-            reactor,
-            host,
-            dataPath=dataPath,
-            channels=GREChannels(lambda address: gre),
-            timeout=8,
-        )
+        self._endpoint = ControlClient(reactor, host, timeout=8)
         self._connection: ClientConnection | None = None
         self._calls: list[Placed] = []
 

@@ -12,14 +12,10 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import PPTPClientEndpoint
-from pptpgw.counting.counters import Counters
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.client import ControlClient
 
 TIMEOUT = 5
 
@@ -28,15 +24,7 @@ async def call(reactor: Any, host: str, user: str, password: str) -> None:
     """
     All of it.
     """
-    gre = GREPort(reactor, "", Counters())
-    gre.startListening()
-    endpoint = PPTPClientEndpoint(
-        reactor,
-        host,
-        dataPath=PythonDataPath(reactor),
-        channels=GREChannels(lambda address: gre),
-        timeout=TIMEOUT,
-    )
+    endpoint = ControlClient(reactor, host, timeout=TIMEOUT)
     quoted: Deferred[bytes] = Deferred()
     pong: Deferred[bytes] = Deferred()
     quote = QuoteCP(b"", {LONGEST: b"\x09", COUNT: b"\x01"}, quoted.callback)

@@ -29,7 +29,7 @@ async def call(
     service.startService()
     settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))
     try:
-        print(await callOurselves(reactor, service.clientEndpoint(address), settings), flush=True)
+        print(await callOurselves(reactor, service.clientEndpoint(address, settings)), flush=True)
     finally:
         await service.stopService()
 

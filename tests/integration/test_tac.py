@@ -96,7 +96,7 @@ def test_theApplicationOfREADME(world: World, tmp_path: Path, client: Callable[[
     """
     It runs, and uses the name that its configuration has.
     """
-    (text,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    text, _ = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     secrets = tmp_path / "chap-secrets"
     secrets.touch(0o600)
     secrets.write_text('alice gate "open sesame" *\n')

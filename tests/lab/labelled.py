@@ -19,14 +19,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import PPTPClientEndpoint
-from pptpgw.counting.counters import Counters
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.client import ControlClient
 
 
 def say(*words: str) -> None:
@@ -71,17 +67,7 @@ async def call(reactor: Any, host: str, user: str, password: str) -> None:
     """
     The whole of it.
     """
-    gre = GREPort(reactor, "", Counters())
-    gre.startListening()
-    dataPath = PythonDataPath(reactor)
-    endpoint = PPTPClientEndpoint(
-        reactor,
-        host,
-        dataPath=dataPath,
-        channels=GREChannels(lambda address: gre),
-        timeout=20,
-    )
-    connection = await endpoint.connect()
+    connection = await ControlClient(reactor, host, timeout=20).connect()
     ipcp = IPCP(IPv4Settings.client(printing(0x0021)))
     mplscp = MPLSCP(MPLSSettings(printing(0x0281), printing(0x0283)))
     settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))

@@ -19,7 +19,6 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
@@ -27,6 +26,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.factory import makeClient
@@ -36,6 +36,7 @@ from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
 from pptpgw.timing.lifecycle import Part, Stages
 from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings

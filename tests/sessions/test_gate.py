@@ -22,7 +22,6 @@ from zope.interface import implementer
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
-from pptpgw.client import ClientCall, ClientConnection
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.filtered import FILTERED
@@ -32,6 +31,7 @@ from pptpgw.gateway import Gateway
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.pool import AddressPool
@@ -40,6 +40,7 @@ from pptpgw.sessions.session import Session
 from pptpgw.testing import CALLER, answering, joined
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings

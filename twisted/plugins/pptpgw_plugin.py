@@ -4,11 +4,38 @@ of endpoint strings. The other plugins of pptpgw are entry points, in pyproject.
 C{twistd} imports this module.
 """
 
+from typing import Any
+
 from twisted.application.service import ServiceMaker
+from twisted.internet.interfaces import (
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+)
+from twisted.plugin import IPlugin
+from zope.interface import implementer
 
 from pptpgw.auth.plugin import AccountsCheckerFactory, ChapSecretsCheckerFactory
 from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.tunnels.hdlc.endpoint import PseudoterminalParser, SerialParser
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class PPTPClientParser:
+    """
+    Makes the endpoints of PPTP clients.
+    """
+
+    prefix = "pptp"
+
+    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
+        """
+        An endpoint as L{pptpgw.client.fromString} describes it.
+        """
+        # Only when it is needed, as a run of twistd rarely does.
+        from pptpgw.client import fromString
+
+        return fromString(reactor, *args, **kwargs)
+
 
 gateway = ServiceMaker(
     "pptpgw", "pptpgw.tap", "A PPTP gateway: answers, authenticates and carries calls.", "pptpgw"
@@ -18,3 +45,4 @@ chapSecrets = ChapSecretsCheckerFactory()
 radius = RADIUSCheckerFactory()
 pseudoterminal = PseudoterminalParser()
 serial = SerialParser()
+client = PPTPClientParser()

@@ -315,7 +315,7 @@ class BCP(NetworkProtocol):
 
     # Frames
 
-    def sendFrame(self, frame: bytes) -> None:
+    def sendPacket(self, frame: bytes) -> None:
         """
         Send an Ethernet frame to the peer, if the options permit it.
 

@@ -156,7 +156,7 @@ class BridgedSession(BCP):
         Open the data path for bridged PDUs, and join the switch.
         """
         super().layerUp(protocol)
-        self._port = self._switch.join(self.sendFrame, self._user)
+        self._port = self._switch.join(self.sendPacket, self._user)
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """

@@ -82,7 +82,7 @@ class Link(DrivenLink[BCP]):
         What is sent for a frame.
         """
         self.packets.clear()
-        self.bcp.sendFrame(frame)
+        self.bcp.sendPacket(frame)
         return self.packets[0] if self.packets else None
 
 

@@ -178,13 +178,13 @@ def test_twoCallersAndTheLAN() -> None:
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
-    one.bcp.sendFrame(question(ONE))
+    one.bcp.sendPacket(question(ONE))
     assert (other.frames, gateway.device.frames) == ([question(ONE)], [question(ONE)])
-    other.bcp.sendFrame(ping(OTHER, ONE))
+    other.bcp.sendPacket(ping(OTHER, ONE))
     assert one.frames == [ping(OTHER, ONE)]
     gateway.device.receive(ping(ROUTER, OTHER))
     assert other.frames[1:] == [ping(ROUTER, OTHER)]
-    one.bcp.sendFrame(ping(ONE, ROUTER))
+    one.bcp.sendPacket(ping(ONE, ROUTER))
     assert gateway.device.frames[1:] == [ping(ONE, ROUTER)]
     assert len(one.frames) == 1
     assert gateway.counters.discards == {}
@@ -196,12 +196,12 @@ def test_oneSessionEnds() -> None:
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
-    one.bcp.sendFrame(question(ONE))
+    one.bcp.sendPacket(question(ONE))
     one.close()
     one.close()
     assert len(gateway.network.switch) == 0
     other.frames.clear()
-    other.bcp.sendFrame(ping(OTHER, ONE))
+    other.bcp.sendPacket(ping(OTHER, ONE))
     assert gateway.device.frames[1:] == [ping(OTHER, ONE)]
     gateway.device.receive(ping(ROUTER, OTHER))
     assert other.frames == [ping(ROUTER, OTHER)]
@@ -216,12 +216,12 @@ def test_negotiatedAnew() -> None:
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
     one.bcp.lowerDown()
     one.session.lowerDown()
-    other.bcp.sendFrame(question(OTHER))
+    other.bcp.sendPacket(question(OTHER))
     assert (one.frames, one.there.lost) == ([], 0)
     one.session.lowerUp()
     one.bcp.lowerUp()
     gateway.clock.pump([0] * 10)
-    other.bcp.sendFrame(question(OTHER))
+    other.bcp.sendPacket(question(OTHER))
     assert one.frames == [question(OTHER)]
 
 
@@ -243,9 +243,9 @@ def test_limits() -> None:
     gateway = Gateway(addressesPerSession=3)
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
     for number in range(5):
-        one.bcp.sendFrame(question(f"02:00:00:00:01:0{number}"))
+        one.bcp.sendPacket(question(f"02:00:00:00:01:0{number}"))
     assert len(other.frames) == 3
-    other.bcp.sendFrame(question("02:00:00:00:01:00"))
+    other.bcp.sendPacket(question("02:00:00:00:01:00"))
     assert one.frames == []
     assert gateway.counters.discards == {TOO_MANY: 2, ELSEWHERE: 1}
 
@@ -271,7 +271,7 @@ def test_spanningTree() -> None:
     with_, without = Caller(gateway, "alice", spanningTree=True), Caller(gateway, "bob")
     gateway.device.receive(hello)
     assert (with_.frames, without.frames) == ([hello], [])
-    with_.bcp.sendFrame(hello)
+    with_.bcp.sendPacket(hello)
     assert gateway.device.frames == [hello]
 
 
@@ -343,10 +343,10 @@ def test_stop() -> None:
     gateway.network.stop()
     assert gateway.device.states == ["started", "stopped", "stopped"]
     gateway.device.receive(question(ROUTER))
-    caller.bcp.sendFrame(question(ONE))
+    caller.bcp.sendPacket(question(ONE))
     assert (caller.frames, gateway.device.frames) == ([], [])
     gateway.network.start()
-    caller.bcp.sendFrame(question(ONE))
+    caller.bcp.sendPacket(question(ONE))
     assert gateway.device.frames == [question(ONE)]
 
 
@@ -357,7 +357,7 @@ def test_deviceThatRefuses() -> None:
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
     gateway.device.broken = True
-    one.bcp.sendFrame(question(ONE))
+    one.bcp.sendPacket(question(ONE))
     assert other.frames == [question(ONE)]
     assert gateway.counters.discards == {"frame not taken by the TAP device": 1}
 

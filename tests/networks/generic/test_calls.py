@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import ClientCall
 from pptpgw.error import CallError
 from pptpgw.interfaces import INetworkProtocol
 from pptpgw.networks.generic.catalogue import shipped
@@ -20,6 +19,7 @@ from pptpgw.networks.generic.control import GenericProtocol, GenericSettings, pr
 from pptpgw.networks.generic.declaration import Declaration, Rule
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER, makeEnvironment

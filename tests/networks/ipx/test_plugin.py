@@ -19,7 +19,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.client import ClientCall
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
@@ -34,6 +33,7 @@ from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.networks.ipx.routing import UPDATE_SECONDS
 from pptpgw.networks.ipx.wire import IPXAddress, IPXService, Route, SAPQuery, SAPResponse
 from pptpgw.ppp.automaton import State
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile

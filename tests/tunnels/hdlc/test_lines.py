@@ -15,7 +15,6 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from pptpgw.client import ClientCall
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
@@ -26,6 +25,7 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import ICallTaker
 from pptpgw.log import Quota
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.places import Known
 from pptpgw.tunnels.environment import TunnelEnvironment

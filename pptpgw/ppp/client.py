@@ -1,0 +1,192 @@
+"""
+The caller's end of a call: the link that the call carries, and what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from pptpgw.error import CallError, PPTPGWError
+from pptpgw.interfaces import (
+    Attachments,
+    Claim,
+    Grant,
+    ICall,
+    ICallOwner,
+    IChannel,
+    IDataPath,
+    INetworkProtocol,
+)
+from pptpgw.ppp.link import Link
+from pptpgw.ppp.settings import LinkSettings
+
+
+class NetworkListener(TypingProtocol):
+    """
+    An object that is told which network protocols of a call carry packets.
+    """
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        C{protocol} carries packets from now on.
+        """
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        C{protocol} carries packets no longer; it may open again.
+        """
+
+
+@implementer(ICallOwner)
+class ClientCall:
+    """
+    One call that we placed.
+
+    @ivar link: its L{Link}, which tells what was negotiated.
+    @ivar protocols: its network protocols by name, open or not.
+    @ivar opened: fires with this when the first of the network protocols is open; fails with
+        L{CallError} when the call ends before that. Cancelling it hangs up.
+    @ivar ended: fires with the cause when the call is over.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        dataPath: IDataPath,
+        settings: LinkSettings,
+        protocols: Sequence[INetworkProtocol],
+        listener: NetworkListener | None = None,
+    ) -> None:
+        self.link = Link(clock, settings, self)
+        self.ended: Deferred[str] = Deferred()
+        self.opened: Deferred[ClientCall] = Deferred(self._cancelled)
+        self.channel: IChannel | None = None
+        self._dataPath = dataPath
+        self._call: ICall | None = None
+        self._cause = ""
+        self.protocols = {protocol.name: protocol for protocol in protocols}
+        self._listener = listener
+        self._waiting: dict[str, list[Deferred[None]]] = {}
+        self._states: dict[str, bool] = {}
+
+    def placed(self, call: ICall) -> None:
+        """
+        Take the call that was asked for, so that it can be ended before it is established.
+        """
+        self._call = call
+
+    def whenOpen(self, protocol: INetworkProtocol) -> Deferred[None]:
+        """
+        Fires when C{protocol} is open, at once where it is so already; fails with L{CallError} when
+        it, or the call, ends before that.
+        """
+        state = self._states.get(protocol.name)
+        if state is not None:
+            return succeed(None) if state else fail(CallError(f"{protocol.name} is over"))
+        opening: Deferred[None] = Deferred()
+        self._waiting.setdefault(protocol.name, []).append(opening)
+        return opening
+
+    def hangUp(self, cause: str = "hung up") -> Deferred[str]:
+        """
+        End the call in order; fires when it is over.
+        """
+        self.link.close(cause)
+        return self.ended
+
+    # ICallOwner
+
+    def callEstablished(self, call: ICall) -> None:
+        """
+        The gateway took the call: open its channel.
+        """
+        self._call = call
+        try:
+            self.channel = self._dataPath.openChannel(call, self.link)
+        except (PPTPGWError, ValueError) as error:
+            self.link.close(str(error))
+        else:
+            self.link.lowerUp(self.channel)
+
+    def callEnded(self, call: ICall, cause: str) -> None:
+        """
+        The call is over.
+        """
+        self.link.lowerDown(cause)
+        self._listener = None
+        self.ended.callback(self._cause or cause)
+
+    # ppp.link.LinkOwner
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Nobody is asked to prove anything to us.
+        """
+        return fail(CallError("this end authenticates nobody"))
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        """
+        Those that the call was placed with.
+        """
+        return list(self.protocols.values())
+
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        The tunnel carries packets.
+        """
+        self._states[protocol.name] = True
+        if self._listener is not None:
+            self._listener.networkOpened(protocol, attachments)
+        for opening in self._waiting.pop(protocol.name, ()):
+            opening.callback(None)
+        if not self.opened.called:
+            self.opened.callback(self)
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        Of no account.
+        """
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        The link ends, or opens it again.
+        """
+        self._states.pop(protocol.name, None)
+        if self._listener is not None:
+            self._listener.networkClosed(protocol)
+
+    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
+        """
+        It won't open any more.
+        """
+        self._over(protocol.name, reason)
+
+    def linkEnded(self, cause: str) -> None:
+        """
+        Clear the call.
+        """
+        self._cause = cause
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        if not self.opened.called:
+            self.opened.errback(CallError(cause))
+        for name in tuple(self._waiting):
+            self._over(name, cause)
+        if self._call is not None:
+            self._call.hangUp(cause)
+
+    def _cancelled(self, opened: Deferred[ClientCall]) -> None:
+        # First, because the end of the link would make the Deferred fail with CallError.
+        opened.errback(CancelledError())
+        self.link.close("cancelled")
+
+    def _over(self, name: str, reason: str) -> None:
+        self._states[name] = False
+        for opening in self._waiting.pop(name, ()):
+            opening.errback(CallError(reason))

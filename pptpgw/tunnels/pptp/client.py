@@ -1,0 +1,294 @@
+"""
+The client's side of PPTP (a PNS): control connections that this end opens, and calls on them.
+
+This is the lower level of L{pptpgw.client}, for programs that place several calls on one control
+connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw.clock import steady
+from pptpgw.counting.counters import Counters
+from pptpgw.datapath.python import PythonDataPath
+from pptpgw.error import CallError, PPTPGWError
+from pptpgw.interfaces import (
+    IDataPath,
+    INetworkProtocol,
+    Refusal,
+)
+from pptpgw.ppp.client import ClientCall, NetworkListener
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.tunnels.pptp.call import Call, Channels
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.port.control import ControlClientFactory, PPTPProtocol
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.tunnel import GREPorts
+
+
+class ClientConnection:
+    """
+    A control connection that we opened, for any number of calls.
+
+    @ivar closed: fires with the reason when it is over.
+    @ivar gone: fires when its TCP connection is closed too.
+    @ivar tcp: the protocol of its TCP connection, once there is one.
+    """
+
+    def __init__(self, clock: IReactorTime, dataPath: IDataPath, timeout: float) -> None:
+        self.opened: Deferred[ClientConnection] = Deferred(self._cancelled)
+        self.closed: Deferred[str] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+        self.tcp: PPTPProtocol | None = None
+        self._clock = clock
+        self._dataPath = dataPath
+        self._timeout = timeout
+        self._control: ControlConnection | None = None
+
+    def placeCall(
+        self,
+        settings: LinkSettings,
+        protocols: Sequence[INetworkProtocol],
+        listener: NetworkListener | None = None,
+    ) -> Deferred[ClientCall]:
+        """
+        Place a call; fires when the first of its network protocols is open. It fails with
+        L{CallError}, with L{pptpgw.error.Exhausted} where the connection has as many calls as it
+        may have or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout,
+        and cancelling, hang up.
+
+        @param protocols: what to negotiate, of this call alone.
+        """
+        try:
+            call = self.call(settings, protocols, listener)
+        except PPTPGWError:
+            return fail()
+        return call.opened.addTimeout(self._timeout, self._clock)
+
+    def call(
+        self,
+        settings: LinkSettings,
+        protocols: Sequence[INetworkProtocol],
+        listener: NetworkListener | None = None,
+    ) -> ClientCall:
+        """
+        Place a call without a timeout: the call, of which nothing is known yet.
+
+        @param protocols: what to negotiate, of this call alone.
+        @raise CallError: the control connection is closed.
+        @raise pptpgw.error.Exhausted: it has as many calls as it may have.
+        """
+        if self._control is None:
+            raise CallError("the control connection is closed")
+        call = ClientCall(self._clock, self._dataPath, settings, protocols, listener)
+        call.placed(self._control.placeCall(call))
+        return call
+
+    def close(self) -> Deferred[None]:
+        """
+        End every call and the connection, in order.
+        """
+        if self._control is None:
+            return succeed(None)
+        return self._control.stop()
+
+    def end(self, reason: str) -> None:
+        """
+        End every call and close the connection, without waiting for what the peer says.
+        """
+        if self._control is not None:
+            self._control.end(reason)
+
+    def connected(self, protocol: PPTPProtocol) -> Deferred[ClientConnection]:
+        """
+        Take the control connection of a TCP connection that is open.
+
+        @return: fires with this when the handshake is done.
+        """
+        self.tcp = protocol
+        self._control = protocol.connection
+        return self.opened
+
+    # tunnels.pptp.connection.ConnectionOwner
+
+    def connectionOpened(self, connection: ControlConnection) -> None:
+        """
+        The handshake is done.
+        """
+        self._control = connection
+        self.opened.callback(self)
+
+    def callRequested(self, call: Call) -> None:
+        """
+        Gateways don't call us.
+        """
+        call.refuse(Refusal.FORBIDDEN)
+
+    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
+        """
+        The connection is over.
+        """
+        self._control = None
+        if not self.opened.called:
+            self.opened.errback(CallError(reason))
+        self.closed.callback(reason)
+
+    def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
+        # First, because the end of the connection would make the Deferred fail with CallError.
+        opened.errback(CancelledError())
+        self.end("cancelled")
+
+
+class ClientPorts:
+    """
+    What carries the packets of the calls that this end places, opened elsewhere.
+
+    @ivar dataPath: carries the packets; may be one that a gateway uses as well, if the call ids and
+        channels are the gateway's too.
+    @ivar callIDs: the call ids.
+    @ivar channels: opens the channels of calls; None for a data path that needs nothing of the
+        kind.
+    """
+
+    def __init__(self, dataPath: IDataPath, callIDs: CallIDs, channels: Channels | None) -> None:
+        self.dataPath = dataPath
+        self.callIDs = callIDs
+        self.channels = channels
+
+    def acquire(self) -> None:
+        """
+        Have the ports open for one more control connection.
+
+        @raise pptpgw.error.NotPermitted: they can't be opened; the text says what to do.
+        """
+
+    def release(self) -> None:
+        """
+        Take that back: a control connection is closed.
+        """
+
+
+class SharedPorts(ClientPorts):
+    """
+    Raw sockets for GRE at every local address, which are open while there is a control connection.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._gre = GREPorts(reactor, (), Counters())
+        self._users = 0
+        super().__init__(PythonDataPath(reactor), self._gre.callIDs, self._gre.channels)
+
+    def acquire(self) -> None:
+        """
+        See L{ClientPorts.acquire}.
+        """
+        if not self._users:
+            self._gre.start()
+        self._users += 1
+
+    def release(self) -> None:
+        """
+        See L{ClientPorts.release}.
+        """
+        self._users -= 1
+        if not self._users:
+            self._gre.stop()
+
+
+@cache
+def sharedPorts(reactor: Any) -> SharedPorts:
+    """
+    The ports that all clients on C{reactor}, which is L{steady}, share.
+    """
+    return SharedPorts(reactor)
+
+
+class _Factory(ControlClientFactory):
+    """
+    Makes the one TCP connection of a L{ClientConnection}.
+    """
+
+    def __init__(self, clock: Any, settings: ConnectionSettings, ports: ClientPorts, owner: Any):
+        super().__init__(clock, settings, ports.callIDs, owner, channels=ports.channels)
+        self._gone: Deferred[None] = owner.gone
+        self._ports = ports
+
+    def closed(self, protocol: PPTPProtocol) -> None:
+        """
+        The TCP connection is gone, and needs no ports any longer.
+        """
+        super().closed(protocol)
+        self._ports.release()
+        self._gone.callback(None)
+
+
+class ControlClient:
+    """
+    Opens control connections to one gateway.
+
+    @ivar clock: the clock that it goes by.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int = 1723,
+        *,
+        ports: ClientPorts | None = None,
+        settings: ConnectionSettings | None = None,
+        bindAddress: str | None = None,
+        timeout: float = 30,
+    ) -> None:
+        """
+        @param ports: None: those that all clients on this reactor share.
+        @param timeout: seconds for the control connection to open, from TCP to the end of the
+            handshake, and for each call.
+        """
+        self.clock = self._reactor = reactor = steady(reactor)
+        self._host = host
+        self._port = port
+        self._ports = ports if ports is not None else sharedPorts(reactor)
+        self._settings = settings if settings is not None else ConnectionSettings()
+        self._bindAddress = bindAddress
+        self._timeout = timeout
+
+    def connect(self) -> Deferred[ClientConnection]:
+        """
+        Open a control connection. The Deferred fails with L{CallError}, with
+        L{pptpgw.error.NotPermitted} where raw sockets aren't permitted, with what Twisted's
+        endpoints fail with or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The
+        timeout, and cancelling, close what was opened.
+        """
+        ports = self._ports
+        try:
+            ports.acquire()
+        except PPTPGWError:
+            return fail()
+        owner = ClientConnection(self._reactor, ports.dataPath, self._timeout)
+        endpoint = TCP4ClientEndpoint(
+            self._reactor,
+            self._host,
+            self._port,
+            # Longer than the one below, which covers the handshake too.
+            timeout=self._timeout + 1,
+            bindAddress=(self._bindAddress, 0) if self._bindAddress else None,
+        )
+
+        def failed(failure: Failure) -> Any:
+            ports.release()
+            return failure
+
+        factory = _Factory(self._reactor, self._settings, ports, owner)
+        connecting: Deferred[Any] = endpoint.connect(factory)
+        connecting.addCallbacks(owner.connected, failed)
+        return connecting.addTimeout(self._timeout, self._reactor)

@@ -1,0 +1,67 @@
+"""
+The client's endpoint with raw sockets, against the service, over a wire and two kernels.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.dialling import program
+from tests.integration.conftest import Serve
+from tests.integration.world import ALICE, ROOT, Program, Served, World
+
+OPEN = r"open: (10\.77\.0\.\d+)\n"
+
+
+@pytest.fixture
+def example(world: World, tmp_path: Path) -> Program:
+    """
+    The program of the documentation, running on the caller's host.
+    """
+    script = tmp_path / "example.py"
+    script.write_text(program())
+    password = tmp_path / "alice.password"
+    password.touch(0o600)
+    password.write_text(f"{ALICE[1]}\n")
+    environment = ("env", f"--chdir={tmp_path}", f"PYTHONPATH={ROOT}")
+    log = tmp_path / "example.log"
+    return Program(world.caller, log, *environment, sys.executable, "-u", str(script))
+
+
+def pinged(world: World, address: str) -> str:
+    """
+    Ping C{address} from behind the gateway: the beginning of the packets that the caller prints.
+    """
+    ping = ("ping", "-c", "3", "-i", "0.2", "-W", "1", address)
+    world.inside.run("sh", "-c", f"{' '.join(ping)} || true")
+    return r"ipv4 45[0-9a-f]{22}c6336402" + bytes(map(int, address.split("."))).hex()
+
+
+def test_killedGateway(world: World, serve: Serve, example: Program, tmp_path: Path) -> None:
+    """
+    The endpoint needs nothing but itself. L{ClientService} keeps it connected: a gateway that is
+    killed and started again is found again, and packets flow as before.
+    """
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    killed = Served(world, folder, {})
+    address = example.waitFor(OPEN).group(1)
+    example.waitFor(pinged(world, address))
+    killed.stop(signal.SIGKILL)
+    serve()
+    address = example.waitFor(f"(?s){OPEN}.*{OPEN}", 40).group(2)
+    example.waitFor(f"(?s){OPEN}.*{OPEN}.*" + pinged(world, address))
+    assert rawSockets(world) == 2
+    example.stop(signal.SIGKILL)
+
+
+def rawSockets(world: World) -> int:
+    """
+    How many raw sockets of GRE there are on the caller's host.
+    """
+    text = world.caller.run("cat", "/proc/net/raw")
+    return sum(line.split()[1].endswith(":002F") for line in text.splitlines()[1:])
