@@ -1,3 +1,3 @@
 """
-Packets: from calls to the network and back.
+The data path: the packets between calls and networks.
 """

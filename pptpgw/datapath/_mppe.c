@@ -1,10 +1,11 @@
 /*
- * MPPE (RFC 3078, RFC 3079), one call a packet: the compiled twin of PythonEncryptor and
- * PythonDecryptor in mppe.py, which says what everything here means.
+ * Encryption and decryption of MPPE packets (RFC 3078, RFC 3079), one call for each packet: the
+ * compiled twin of PythonEncryptor and PythonDecryptor in mppe.py, where the terms and constants
+ * are explained.
  *
- * Limited API of CPython 3.11. An object holds all of its state in place; the only memory that a
- * call allocates is the bytes object that it returns. Every offset that comes from the caller or
- * from the network is checked before it is used.
+ * This module uses the limited API of CPython 3.11. An object holds all of its state in place; the
+ * only memory that a call allocates is the bytes object that it returns. Every offset that comes
+ * from the caller or from the network is checked before it is used.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -14,7 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* As in compiled.py. */
+/* The number INTERFACE of pptpgw/ports/compiled.py. */
 #define INTERFACE 1
 
 #define COUNTS 4096
@@ -24,12 +25,12 @@
 #define LONGEST 65535
 #define RESETS 8
 
-/* The reasons of decrypt(), as in mppe.py. */
+/* The reasons for which decrypt() refuses a frame, as in mppe.py. */
 #define MALFORMED 1
 #define SKIPPED 2
 #define LOST 3
 
-/* ---- SHA-1 (FIPS 180-4) of one short message ---- */
+/* ---- SHA-1 (FIPS 180-4), one block at a time ---- */
 
 #define ROTATE(value, bits) (((value) << (bits)) | ((value) >> (32 - (bits))))
 
@@ -67,11 +68,11 @@ sha1_block(uint32_t state[5], const uint8_t *octets)
 
 /* ---- RC4 ---- */
 
-/* In both loops the next entry is read before this step's swap is written, and corrected where the
- * swap changed it: so no step waits for the stores of the one before, which halves the time of the
- * one and takes a third off the other. */
+/* Both loops below read the next entry of the table before they write this step's swap, and correct
+ * the entry if the swap changed it. So no step waits for the stores of the step before: rc4_key()
+ * takes half the time and rc4_apply() two thirds. */
 
-/* Words, not octets: the loops are a tenth faster for it, and a session can spare the space. */
+/* The entries are words and not octets, which makes the loops a tenth faster. */
 typedef struct {
     uint32_t table[256];
     uint8_t i, j;
@@ -89,7 +90,7 @@ rc4_key(RC4 *restrict rc4, const uint8_t *restrict key, unsigned length)
     for (unsigned i = 0; i < 256; i++) {
         unsigned following = (i + 1) & 255;
         uint32_t next = table[following];
-        /* The length is 8 or 16: the mask is the remainder. */
+        /* The length is 8 or 16, so this mask gives the remainder of a division by it. */
         j = (j + value + key[i & (length - 1)]) & 255;
         table[i] = table[j];
         table[j] = value;
@@ -128,7 +129,7 @@ typedef struct {
     uint8_t start[16], session[16];
     uint8_t length, bits;
     uint8_t stateful;
-    /* Sending: the next packet must be flushed. Receiving: only a flushed packet is accepted. */
+    /* Whether the next packet must be flushed: to be sent so, or to be accepted. */
     uint8_t pending;
     uint16_t count;
     unsigned int rekeys;
@@ -287,7 +288,7 @@ encryptor_reset(Cipher *self, PyObject *Py_UNUSED(nothing))
 
 /* ---- receiving ---- */
 
-/* Whether these octets begin like an IP packet behind its PPP protocol number. */
+/* Return whether these octets begin like an IP packet after its PPP protocol number. */
 static int
 looks_like_ip(const uint8_t *plain, size_t length)
 {
@@ -307,7 +308,7 @@ decryptor_decrypt(Cipher *self, PyObject *frame)
 
     if (PyBytes_AsStringAndSize(frame, &octets, &size) < 0)
         return NULL;
-    /* The header and at least one octet. */
+    /* The header has two octets, and at least one of ciphertext must follow. */
     if (size < 3)
         return PyLong_FromLong(MALFORMED);
 
@@ -391,7 +392,8 @@ decryptor_copy(Cipher *self, PyObject *Py_UNUSED(nothing))
 
 /* ---- the module ---- */
 
-/* PyMethodDef wants one function type for all; this cast by way of void is the silent one. */
+/* PyMethodDef has one type for all functions. A cast by way of a function without parameters is the
+ * one that compilers don't warn about. */
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
 static PyMethodDef ENCRYPTOR_METHODS[] = {

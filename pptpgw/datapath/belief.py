@@ -1,14 +1,14 @@
 """
-Rules for believing that the plaintext of an encrypted frame makes sense, so that the frame is the
-peer's, and not forged or misread. A frame that skips numbers is decrypted under the key that its
-numbers lead to (L{pptpgw.datapath.recovery}).
+Rules that decide whether the plaintext of an encrypted frame makes sense. If it does, the frame is
+taken for the peer's, and for neither forged nor decrypted in a wrong state. A frame that skips
+numbers is decrypted under the key that its numbers lead to (L{pptpgw.datapath.recovery}).
 
-It must begin with the protocol number of IPv4 or IPv6, which peers may send before these are open
-here, or of another open protocol; if the tunnel had the frame in order, one of L{COMMON} suffices.
-An IPv4 packet must have a correct header checksum and a fitting length, an IPv6 packet a fitting
-length. Under a wrong key a frame is noise, which looks like IPv4 less than once in 2**32 frames,
-and like IPv6 less than once in 2**16. Other protocols are known by their number alone, which one
-frame in 256 has.
+The plaintext must begin with the protocol number of an open protocol, or of IPv4 or IPv6, which
+peers may send before these are open here. If the tunnel delivered the frame in order, any number of
+L{COMMON} is accepted. An IPv4 packet must have a correct header checksum and a fitting length, an
+IPv6 packet a fitting length. Under a wrong key a frame is noise, which looks like IPv4 less than
+once in 2**32 frames, and like IPv6 less than once in 2**16. Other protocols are recognised by their
+number alone, which one frame of noise in 256 has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pptpgw.ppp.wire import ppp
 
 BEYOND_NETWORKS = 0x4000
 """
-The numbers of control protocols, LCP and authentication begin here (RFC 1661 section 2).
+The lowest protocol number that isn't a network protocol's: those of control protocols, LCP and
+authentication begin here (RFC 1661 section 2).
 """
 
 COMMON = frozenset((ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX, ppp.MPLS, ppp.MPLS_MULTICAST))
@@ -34,11 +35,11 @@ The protocols of which callers are known to send packets before our side is open
 
 def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
     """
-    Whether a plaintext makes sense.
+    Return whether the plaintext of a frame makes sense.
 
     @param opened: the protocol numbers of the networks that are open.
-    @param inOrder: whether the tunnel had the frame in order, so that a number of L{COMMON}
-        suffices.
+    @param inOrder: whether the tunnel delivered the frame in order, so that any number of L{COMMON}
+        is accepted.
     """
     start = 1 if plain[0] & 1 else 2
     protocol = int.from_bytes(plain[:start], "big")
@@ -52,7 +53,7 @@ def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
 
 def _isIPv4(packet: bytes) -> bool:
     """
-    Whether C{packet} is an IPv4 packet (RFC 791 section 3.1).
+    Return whether C{packet} is an IPv4 packet with a correct header checksum (RFC 791 section 3.1).
     """
     if len(packet) < HEADER or packet[0] >> 4 != 4:
         return False
@@ -63,7 +64,7 @@ def _isIPv4(packet: bytes) -> bool:
 
 def _isIPv6(packet: bytes) -> bool:
     """
-    Whether C{packet} is an IPv6 packet (RFC 8200 section 3).
+    Return whether C{packet} is an IPv6 packet (RFC 8200 section 3).
     """
     if len(packet) < IPV6_HEADER or packet[0] >> 4 != 6:
         return False

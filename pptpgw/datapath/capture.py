@@ -1,17 +1,18 @@
 """
-Frames as they pass, decrypted, for a capture in pcapng's form.
+The capture of frames, decrypted, in pcapng format.
 
 The rules:
 
- - Every session is an interface, C{USER@CALLER}. Nobody knows the user while LCP and authentication
-   pass: a call's first frames wait, up to L{WAITING_LIMIT} of them, and a caller that is never
-   authenticated has its address for a name.
- - A frame is taken where it is in order and, with MPPE, decrypted: what never gets that far isn't
-   there. What was encrypted stands there as it was before, so that no MPPE frame does.
- - A file is a section of its own: when it is full another begins, in which each interface is
+ - Every session is an interface of the capture, named C{USER@CALLER}. The user isn't known before
+   authentication, so up to L{WAITING_LIMIT} frames at the beginning of a call are kept until it is.
+   The interface of a caller that isn't authenticated is named after the caller's address.
+ - A received frame is recorded once it is in order and, with MPPE, decrypted; a frame that doesn't
+   get that far isn't recorded. An encrypted frame is recorded as if it weren't encrypted, so the
+   capture has no MPPE frames.
+ - A file is a section of its own. When it is full another file begins, in which each interface is
    described again before its next frame.
- - What the file can't keep up with is counted and left out.
- - A capture costs what it costs: a channel that isn't captured is another class, and pays nothing.
+ - Frames that the file can't keep up with are counted and left out.
+ - Channels that are captured belong to a class of their own, so the others don't get slower.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 
 WAITING_LIMIT = 32
 """
-Frames of a call that wait for its user's name, at most.
+The most frames of a call that wait for the name of its user.
 """
 
 LEFT_OUT = "left out of the capture"
@@ -44,18 +45,18 @@ LEFT_OUT = "left out of the capture"
 
 class Sink(Protocol):
     """
-    Where the octets go.
+    The destination of a capture's octets: a series of files.
     """
 
     @property
     def full(self) -> bool:
         """
-        Whether it takes nothing now.
+        Whether nothing may be written at present.
         """
 
     def write(self, octets: bytes) -> None:
         """
-        Take octets for the current file.
+        Write octets to the current file.
         """
 
     def rotate(self) -> None:
@@ -66,9 +67,9 @@ class Sink(Protocol):
 
 class Recorder:
     """
-    One call's part of a capture.
+    The recorder of one call's frames.
 
-    @ivar name: the name of its interface.
+    @ivar name: the name of the call's interface.
     """
 
     __slots__ = ("_capture", "_interface", "_section", "_waiting", "name")
@@ -82,7 +83,9 @@ class Recorder:
 
     def record(self, way: int, frame: bytes) -> None:
         """
-        A frame passes, this way.
+        Record a frame, or keep it while the user isn't known.
+
+        @param way: L{RECEIVED} or L{SENT}.
         """
         now = self._capture.now()
         if self._waiting is None:
@@ -94,7 +97,8 @@ class Recorder:
 
     def rename(self, name: str) -> None:
         """
-        The user is known.
+        Give the interface the name C{name}, since the user is known now, and record the frames that
+        waited.
         """
         self.name = name
         self._section = -1
@@ -102,7 +106,7 @@ class Recorder:
 
     def release(self) -> None:
         """
-        Let go what waits.
+        Record the frames that waited, whether the user is known or not.
         """
         waiting, self._waiting = self._waiting, None
         for now, way, frame in waiting or ():
@@ -120,9 +124,9 @@ class Recorder:
 
 class Capture:
     """
-    The capture of all calls.
+    The capture of all calls, in one series of files.
 
-    @ivar section: the number of the current section.
+    @ivar section: the number of the current section, which is that of the file.
     """
 
     def __init__(
@@ -130,7 +134,7 @@ class Capture:
     ) -> None:
         """
         @param size: octets after which a section is full.
-        @param now: gives the time of day, in seconds since 1970.
+        @param now: returns the time of day in seconds since 1970.
         """
         self.section = 0
         self._time = now
@@ -149,16 +153,17 @@ class Capture:
 
     def open(self, name: str, counters: Counters) -> Recorder:
         """
-        A call begins.
+        Return the recorder for a new call.
 
-        @param counters: the call's, by which it is known.
+        @param name: the name of the call until its user is known.
+        @param counters: the call's counters, which identify the call.
         """
         recorder = self._recorders[counters] = Recorder(self, name)
         return recorder
 
     def rename(self, counters: Counters, name: str) -> None:
         """
-        The user of a call is known.
+        Name the call with these counters after its user.
         """
         recorder = self._recorders.get(counters)
         if recorder is not None:
@@ -166,23 +171,24 @@ class Capture:
 
     def close(self, counters: Counters) -> None:
         """
-        A call is over. Calling this again does nothing.
+        Forget the call with these counters, because it has ended. Calling this again does nothing.
         """
         recorder = self._recorders.pop(counters, None)
         if recorder is not None:
             recorder.release()
 
-    # What recorders use
+    # Methods for recorders
 
     def now(self) -> int:
         """
-        Microseconds since 1970.
+        Return the time of day in microseconds since 1970.
         """
         return int(self._time() * 1_000_000)
 
     def ready(self) -> bool:
         """
-        Whether a frame may be written, in the section that is the current one afterwards.
+        Return whether a frame may be written, and begin another section if the current one is full.
+        If the frame may not be written it is counted.
         """
         if self._sink.full:
             self._counters.discard(LEFT_OUT)
@@ -195,7 +201,7 @@ class Capture:
 
     def describe(self, name: str) -> int:
         """
-        Describe an interface; its number in the current section.
+        Write the description of an interface, and return its number in the current section.
         """
         self.write(interfaceDescription(name))
         self._interfaces += 1
@@ -203,7 +209,7 @@ class Capture:
 
     def write(self, block: bytes) -> None:
         """
-        Write a block.
+        Write a block to the current section.
         """
         self._written += len(block)
         self._sink.write(block)
@@ -215,7 +221,7 @@ class Capture:
 
 class RecordingDecryptor:
     """
-    A decryptor whose plaintexts are recorded.
+    A decryptor that records what it decrypts.
     """
 
     __slots__ = ("_decryptor", "_recorder")
@@ -262,14 +268,15 @@ class RecordingDecryptor:
 
 class Capturing(Channel):
     """
-    What records the frames of a channel; L{capturing} adds it to the channels of a tunnel.
+    The recording of a channel's frames; L{capturing} combines this class with a tunnel's class of
+    channels.
     """
 
     direct = False
 
     def captureBy(self, capture: Capture, name: str) -> None:
         """
-        Record what passes from now on, before the first frame.
+        Record all frames from now on. This is called before the first frame.
 
         @param name: the name of the call until its user is known.
         """
@@ -325,7 +332,7 @@ _derived: dict[type[Any], type[Any]] = {}
 
 def capturing(plain: type[Any]) -> type[Any]:
     """
-    The class of channels that are like those of the class C{plain}, with their frames recorded.
+    Return the subclass of the channel class C{plain} whose frames are recorded.
     """
     if plain not in _derived:
         _derived[plain] = type(f"Capturing{plain.__name__}", (Capturing, plain), {})

@@ -1,14 +1,14 @@
 """
-The data path of one call in Python: MPPE, and the PPP header around it. How frames travel is a
-matter of the tunnel, which derives its class of channels from L{Channel}.
+The data path of one call in Python: MPPE, and the PPP header around it. Each tunnel derives a class
+from L{Channel} that sends and receives frames.
 
-What is carried here and what goes up to the link: packets of an open network protocol go to its
-network; every other frame goes to the owner, except encrypted ones, and network packets in clear
-where encryption is on or required. Those are counted and silently discarded.
+A packet of an open network protocol goes to its network. Every other frame goes to the owner, which
+is the link, with two exceptions that are counted and silently discarded: encrypted frames that
+aren't packets of an open protocol, and network packets in clear while encryption is on or required.
 
-The information field of an encrypted frame holds MPPE's header and the protocol number besides the
-packet, four octets, and the peer's MRU bounds the whole: so packets are that much smaller while we
-encrypt, as pppd has it.
+The information field of an encrypted frame holds four octets besides the packet, MPPE's header and
+the protocol number, and the peer's MRU limits the whole. So while we encrypt, packets may be four
+octets smaller, as with pppd.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pptpgw.ppp.mppe import MPPE_OVERHEAD
 
 STRANGER_LIMIT = 10
 """
-Frames a second, at most, of network protocols that aren't open and that the owner is told of.
+The most frames a second of network protocols that aren't open that are passed to the owner.
 """
 
 MALFORMED = "malformed PPP header"
@@ -50,7 +50,7 @@ NOTHING: dict[int, OpenProtocol] = {}
 @implementer(IChannel)
 class Channel(ABC):
     """
-    See L{IChannel}.
+    The base class of channels. See L{IChannel}.
     """
 
     __slots__ = (
@@ -75,19 +75,19 @@ class Channel(ABC):
 
     direct: ClassVar[bool] = True
     """
-    Whether packets may go to their network in another way than by L{_frame}, several at once.
+    Whether a tunnel may pass several packets to their network at once, without calling L{_frame}.
     """
 
     def __init__(self, host: IChannelHost, owner: IChannelOwner) -> None:
         """
-        @param host: the data path that it belongs to.
+        @param host: the data path that the channel belongs to.
         """
         self.counters = Counters()
         self._clock: IReactorTime = host.clock
         self._owner = owner
         self._host = host
         self._networks: dict[int, OpenProtocol] = {}
-        # The numbers that packets have which make sense.
+        # The protocol numbers with which the plaintext of an encrypted frame makes sense.
         self._known = COMMON
         self._encryptor: EncryptorType | None = None
         self._decryptor: DecryptorType | None = None
@@ -95,20 +95,20 @@ class Channel(ABC):
         self._acfc = self._pfc = False
         self._mppePrefix = b""
         self._required = False
-        # Those networks whose packets may come in clear: all, or none.
+        # The networks whose packets may come in clear: all that are open, or none.
         self._inClear = self._networks
         self._closed = False
         self._strangers = Bucket(self._clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
         self._early: Early | None = None
         self._recompute()
 
-    # From the peer.
+    # Frames from the peer
 
     def _limited(self, receive: Receive) -> Receive:
         """
-        Limit the frames that come to C{receive} until MPPE or a network opens.
+        Limit the frames that reach C{receive} until MPPE or a network opens.
 
-        @return: what takes frames until then: until L{_unlimit} is called.
+        @return: what to call with frames instead, until L{_unlimit} is called.
         """
         self._early = Early(self._clock, self.counters, receive)
         return self._early.framesReceived
@@ -124,12 +124,12 @@ class Channel(ABC):
     @abstractmethod
     def _unlimit(self) -> None:
         """
-        Take frames without a limit from now on. This is called once at most.
+        Receive frames without the limit from now on. This is called once at most.
         """
 
     def _frame(self, protocol: int, information: bytes) -> None:
         """
-        A frame in order, of whatever kind.
+        Handle a frame in order, of any kind.
         """
         network = self._inClear.get(protocol)
         if network is not None:
@@ -141,8 +141,10 @@ class Channel(ABC):
 
     def _follow(self, frame: bytes, gap: int = 0) -> DecryptorType | None:
         """
-        Bring the decryptor to the state in which C{frame}, before which C{gap} numbers are missing,
-        is the next one, and return it; None if there is no such state.
+        Bring the decryptor to the state in which C{frame} is the next one.
+
+        @param gap: how many of the tunnel's numbers are missing before the frame.
+        @return: the decryptor in that state; None if there is no such state.
         """
         decryptor, recovery = self._decryptor, self._recovery
         if decryptor is None or recovery is None:
@@ -154,7 +156,7 @@ class Channel(ABC):
 
     def _encrypted(self, frame: bytes) -> None:
         """
-        An MPPE frame.
+        Decrypt an MPPE frame, and pass the packet to its network.
         """
         decryptor, recovery = self._decryptor, self._recovery
         if decryptor is None or recovery is None:
@@ -176,14 +178,15 @@ class Channel(ABC):
             recovery.failures = 0
             network.received((plain[start:],))
         elif protocol in self._known:
-            # The peer is early, or late: its key is right.
+            # The peer sends before the protocol is open here, or after it was closed: the key is
+            # right.
             self.counters.discard(NOT_OPEN)
         else:
             recovery.misread()
 
     def _other(self, protocol: int, information: bytes) -> None:
         """
-        A frame in clear that is no packet of a network that may come in clear.
+        Handle a frame in clear that isn't a packet of an open network, or may not come in clear.
         """
         if protocol == 0:
             self.counters.discard(MALFORMED)
@@ -197,11 +200,11 @@ class Channel(ABC):
                 return
         self._owner.frameReceived(protocol, information)
 
-    # To the peer.
+    # Frames to the peer
 
     def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
-        Send one packet of C{network}, which fits.
+        Send a packet of C{network}, which isn't larger than its MTU.
         """
         raise NotImplementedError
 
@@ -213,7 +216,7 @@ class Channel(ABC):
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
-        See L{IChannel.sendPacket}. Where the protocol isn't open the packet is counted, no more.
+        See L{IChannel.sendPacket}. If the protocol isn't open the packet is counted and discarded.
         """
         network = self._networks.get(protocol)
         if network is None:
@@ -221,7 +224,7 @@ class Channel(ABC):
         else:
             network.transmit(packet)
 
-    # From the link.
+    # Calls of the link
 
     def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
@@ -235,7 +238,7 @@ class Channel(ABC):
         """
         See L{IChannel.setSendMPPE}.
 
-        @raise ValueError: a start key of the wrong length.
+        @raise ValueError: the start key has the wrong length.
         """
         self._encryptor = None
         if parameters is not None:
@@ -246,7 +249,7 @@ class Channel(ABC):
         """
         See L{IChannel.setReceiveMPPE}.
 
-        @raise ValueError: a start key of the wrong length.
+        @raise ValueError: the start key has the wrong length.
         """
         self._setDecryptor(None)
         if self._recovery is not None:
@@ -262,7 +265,7 @@ class Channel(ABC):
 
     def resetSendMPPE(self) -> None:
         """
-        See L{IChannel.resetSendMPPE}, and L{pptpgw.datapath.mppe} for what it does.
+        See L{IChannel.resetSendMPPE}; L{pptpgw.datapath.mppe} explains what a reset does.
         """
         if self._encryptor is not None:
             self._encryptor.reset()
@@ -276,7 +279,7 @@ class Channel(ABC):
 
     def openNetwork(self, protocol: int, attachment: Attachment) -> None:
         """
-        See L{IChannel.openNetwork}. Where it is open, it is opened anew.
+        See L{IChannel.openNetwork}. A protocol that is open already is closed first.
         """
         if self._closed:
             return
@@ -311,7 +314,7 @@ class Channel(ABC):
     @abstractmethod
     def _disconnect(self) -> None:
         """
-        Take no more frames.
+        Disconnect the channel from the transport, and take no more frames.
         """
 
     def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
@@ -319,7 +322,8 @@ class Channel(ABC):
 
     def _recompute(self) -> None:
         """
-        What follows from framing and encryption for every packet.
+        Compute the prefixes and MTUs of packets, and which networks may receive in clear, after
+        framing, encryption or the open networks have changed.
         """
         begin = b"" if self._acfc else UNCOMPRESSED
         self._mppePrefix = begin + (b"\xfd" if self._pfc else b"\x00\xfd")

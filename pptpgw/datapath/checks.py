@@ -1,5 +1,5 @@
 """
-One network protocol that is open on one call: what its packets are checked for, and where they go.
+The open network protocols of a call: each checks packets and passes them on.
 """
 
 from __future__ import annotations
@@ -29,29 +29,31 @@ NOT_DELIVERED = "not taken by the network"
 
 TCP_OVERHEAD = 40
 """
-Octets of IPv4 and TCP header, without options: the MTU less these is the MSS.
+Octets of the IPv4 and TCP headers without options. The MSS is the MTU less these.
 """
 
 IPV6_TCP_OVERHEAD = 60
 """
-The same of IPv6.
+Octets of the IPv6 and TCP headers without options.
 """
 
 ERROR_LIMIT = 100
 """
-ICMPv6 errors a second, at most, on behalf of one peer (RFC 4443 section 2.4).
+The most ICMPv6 errors a second that one peer may cause (RFC 4443 section 2.4).
 """
 
 FAILURE_LIMIT = 1 / 20, 3
 """
-How many packets a second a network may fail on, and how many at once, before it is only counted.
+The failures of a network on a packet that are logged: how many a second, and how many at once.
+Others are only counted.
 """
 
 _SOURCE = slice(12, 16)
 _SYN = 0x02
 _SHORTEST_TCP = 40
 _SHORTEST_IPV6_TCP = 60
-# From here on: link-local unicast, and a little else, and multicast.
+# The first octet of link-local and multicast addresses is at least this; few other addresses have
+# it.
 _IPV6_SPECIAL = 0xFE
 _MULTICAST = b"\xff"
 _UNSPECIFIED = bytes(16)
@@ -59,42 +61,43 @@ _UNSPECIFIED = bytes(16)
 
 def _closed(packet: bytes) -> None:
     """
-    What delivering is once the network has been closed.
+    Raise OSError: what a network that has been closed delivers packets to.
     """
     raise OSError(errno.ENETDOWN, "the network is closed")
 
 
 def _unserved(packet: bytes) -> None:
     """
-    What delivering is where nobody serves the link itself.
+    Raise OSError: what delivers packets for the link itself if nothing handles them.
     """
     raise OSError(errno.EADDRNOTAVAIL, "nothing here has a link-local address")
 
 
 class Carrier(Protocol):
     """
-    What takes the packets to the peer: a channel.
+    The sender of packets to the peer, which is the call's channel.
     """
 
     @property
     def counters(self) -> Counters:
         """
-        The call's.
+        The counters of the call.
         """
 
     def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
-        Send one packet, which fits.
+        Send a packet of C{network}, which isn't larger than its MTU.
         """
 
 
 class OpenProtocol:
     """
-    A protocol of which nothing is known but its number.
+    An open protocol whose packets aren't looked into.
 
-    @ivar field: the protocol number, two octets.
-    @ivar prefix: what stands before a packet in clear; the channel sets it.
-    @ivar mtu: the largest packet to the peer; the channel sets it.
+    @ivar protocol: the protocol number.
+    @ivar field: the protocol number as two octets.
+    @ivar prefix: the header of a frame with a packet in clear; the channel sets it.
+    @ivar mtu: the largest packet to the peer, in octets; the channel sets it.
     """
 
     __slots__ = (
@@ -120,7 +123,8 @@ class OpenProtocol:
         failures: Bucket,
     ) -> None:
         """
-        @param failures: limits how often a failure of the receiver of packets is logged.
+        @param deliver: passes a packet to the network.
+        @param failures: limits how often failures of C{deliver} are logged.
         """
         self.protocol = protocol
         self.field = protocol.to_bytes(2, "big")
@@ -134,7 +138,7 @@ class OpenProtocol:
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
-        Packets came from the peer: check them and hand them to the network.
+        Check packets from the peer and pass them to the network.
         """
         counters = self._counters
         for packet in packets:
@@ -147,13 +151,13 @@ class OpenProtocol:
 
     def close(self) -> None:
         """
-        Hand nothing more to the network, though there be more packets to come in one run.
+        Pass no more packets to the network, not even the rest of those in one call of L{received}.
         """
         self._deliver = _closed
 
     def transmit(self, packet: bytes) -> None:
         """
-        A packet is to go to the peer.
+        Check a packet for the peer and send it.
         """
         if len(packet) > self.mtu:
             self._counters.discard(TOO_BIG)
@@ -162,7 +166,7 @@ class OpenProtocol:
 
     def _failed(self, error: Exception) -> None:
         """
-        The network didn't take a packet: the next one has its turn.
+        Count a packet that the network didn't take, and log an unexpected exception.
         """
         if not isinstance(error, OSError) and self._failures.take():
             self._log.failure(
@@ -174,8 +178,9 @@ class OpenProtocol:
 
 class OpenIPv6(OpenProtocol):
     """
-    IPv6: what concerns the link alone is told from what goes further; of the latter sources are
-    checked, MSS is clamped both ways, and the sender of a packet that is too large is told.
+    IPv6. Packets that concern the link alone are passed to the link's router. Of other packets from
+    the peer the source is checked. MSS is clamped both ways, and the sender of a packet that is too
+    large gets a Packet Too Big.
     """
 
     __slots__ = ("_clamp", "_errors", "_local", "_prefix", "_sources")
@@ -194,11 +199,11 @@ class OpenIPv6(OpenProtocol):
         """
         @param routes: see L{Sources}.
         @param clamp: whether to clamp the MSS.
-        @param errors: how often an ICMPv6 error may be sent.
+        @param errors: limits how often an ICMPv6 error is sent.
         """
         super().__init__(protocol, attachment, carrier, deliver, failures)
         self._sources = Sources(attachment, IPv6Network, routes)
-        # The peer's first /64, for a comparison instead of a look-up.
+        # The prefix of the peer's first /64, since comparing it is faster than a look-up.
         self._prefix = self._sources.half()
         self._local: Deliver = attachment.local or attachment.receive or _unserved
         self._clamp = clamp
@@ -216,7 +221,8 @@ class OpenIPv6(OpenProtocol):
             if size < IPV6_HEADER or packet[0] >> 4 != 6:
                 counters.discard(SPOOFED)
                 continue
-            # Nearly every packet is from its /64 to the world, a router's from its other networks.
+            # Nearly every packet comes from the peer's /64 or, for a router, from its other
+            # networks, and goes to a global address.
             if packet[24] >= _IPV6_SPECIAL or (
                 packet[8:16] != prefix
                 and (not 0 < packet[8] < _IPV6_SPECIAL or not self._mayCome(packet))
@@ -235,7 +241,7 @@ class OpenIPv6(OpenProtocol):
 
     def _mayCome(self, packet: bytes) -> bool:
         """
-        Whether the peer may send from the source address of this packet.
+        Return whether the peer may send from the source address of C{packet}.
         """
         return self._sources.permit(packet[8:24], self.transmit)
 
@@ -257,7 +263,7 @@ class OpenIPv6(OpenProtocol):
 
     def _clamped(self, packet: bytes) -> bytes:
         """
-        The packet with the MSS of a SYN within the MTU.
+        Return C{packet} with its MSS lowered to what fits the MTU, if it is a TCP SYN.
         """
         number = packet[6]
         if number == TCP:
@@ -271,7 +277,7 @@ class OpenIPv6(OpenProtocol):
 
     def _tooBig(self, packet: bytes) -> None:
         """
-        Tell the sender of a packet.
+        Count C{packet}, which is too large, and send its sender a Packet Too Big.
         """
         self._counters.discard(TOO_BIG)
         answer = ipv6.tooBig(packet, self.mtu)
@@ -284,8 +290,8 @@ class OpenIPv6(OpenProtocol):
 
 def isLocal(packet: bytes) -> bool:
     """
-    Whether an IPv6 packet concerns the link alone: link-local or without a source, or to a
-    link-local address or a multicast one.
+    Return whether an IPv6 packet concerns the link alone: its source is link-local or unspecified,
+    or its destination is link-local or multicast.
     """
     return (
         packet[24:25] == _MULTICAST
@@ -297,15 +303,15 @@ def isLocal(packet: bytes) -> bool:
 
 def _isLinkLocal(begin: bytes) -> bool:
     """
-    Whether an address that begins with these two octets is of fe80::/10.
+    Return whether an address that begins with the octets C{begin} is link-local (fe80::/10).
     """
     return begin[0] == _IPV6_SPECIAL and begin[1] & 0xC0 == 0x80
 
 
 class OpenIPv4(OpenProtocol):
     """
-    IPv4: sources checked, MSS clamped both ways, and a packet that is too large cut in fragments,
-    or answered where it forbids that.
+    IPv4. The source of packets from the peer is checked, and the MSS is clamped both ways. A packet
+    that is too large is fragmented or, if it forbids that, answered with an ICMP error.
     """
 
     __slots__ = ("_clamp", "_source", "_sources")
@@ -326,7 +332,7 @@ class OpenIPv4(OpenProtocol):
         """
         super().__init__(protocol, attachment, carrier, deliver, failures)
         self._sources = Sources(attachment, IPv4Network, routes)
-        # The peer's one address, for a comparison instead of a look-up.
+        # The peer's only address, since comparing it is faster than a look-up.
         self._source = self._sources.single()
         self._clamp = clamp
 
@@ -338,7 +344,7 @@ class OpenIPv4(OpenProtocol):
         count = len(packets)
         octets = 0
         for packet in packets:
-            # A header of 20 octets from the peer's one address is nearly every packet.
+            # Nearly every packet has a header of 20 octets and comes from the peer's only address.
             if (packet[_SOURCE] != ours or packet[0] != 0x45) and not self._mayCome(packet):
                 self._counters.discard(SPOOFED)
                 count -= 1
@@ -362,20 +368,20 @@ class OpenIPv4(OpenProtocol):
         if size > self.mtu:
             self._tooBig(packet)
             return
-        # Where there are options the flags aren't at 33, and the clamp has to look for them.
+        # With IP options the TCP flags aren't at offset 33; the clamp then finds them.
         if size >= _SHORTEST_TCP and packet[9] == TCP and packet[33] & _SYN | packet[0] ^ 0x45:
             packet = self._clamped(packet)
         self._carry(self, packet)
 
     def _clamped(self, packet: bytes) -> bytes:
         """
-        The packet with its MSS within the MTU.
+        Return C{packet} with its MSS lowered to what fits the MTU, if it is a TCP SYN.
         """
         return clampMSS(packet, max(1, self.mtu - TCP_OVERHEAD)) if self._clamp else packet
 
     def _mayCome(self, packet: bytes) -> bool:
         """
-        Whether this is IPv4 from an address of the peer's.
+        Return whether C{packet} is IPv4 from an address that the peer may send from.
         """
         return (
             len(packet) >= HEADER
@@ -385,7 +391,7 @@ class OpenIPv4(OpenProtocol):
 
     def _tooBig(self, packet: bytes) -> None:
         """
-        Cut the packet in pieces that fit, or tell its sender.
+        Fragment C{packet}, which is too large, or send its sender an ICMP error if it forbids that.
         """
         if mayFragment(packet):
             for piece in fragment(packet, self.mtu):

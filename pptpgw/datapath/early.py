@@ -2,7 +2,7 @@
 A limit on the frames of a call before MPPE or a network opens.
 
 Until then an honest caller needs few frames. A stranger that sends many, out of order so that each
-costs much, would take the processor from all other callers.
+takes much time, would take the processor from all other callers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EARLY = "too many before MPPE or a network opened"
 
 class Early:
     """
-    Receives the frames of one call until MPPE or a network opens.
+    The receiver of one call's frames until MPPE or a network opens, which applies the limit.
     """
 
     __slots__ = ("_control", "_counters", "_others", "_receive")
@@ -41,7 +41,8 @@ class Early:
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
-        Take C{frames} of one protocol, as C{framesReceived} of the call's channel does later.
+        Pass on a run of frames of one protocol, or count them if they are beyond the limit. The
+        parameters are those of L{pptpgw.datapath.edges.Receive}.
         """
         bucket = self._control if protocol >= BEYOND_NETWORKS else self._others
         if bucket.take(len(frames)):

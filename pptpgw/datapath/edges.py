@@ -1,6 +1,6 @@
 """
-What the Python data path has at its edges: what passes between it and the ports of tunnels, and
-what it needs of a TUN device.
+The types at the edges of the Python data path: the calls between it and the ports of tunnels, and
+the TUN device that it needs.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from typing import Protocol
 
 Receive = Callable[[int, int, list[bytes]], None]
 """
-Takes a run of PPP frames of one protocol, whose sequence numbers follow each other without passing
-0: the number of the first frame, the protocol number and the information fields. The number is -1
-for a packet that has none and so no frame; the protocol number is 0 if there is no frame, or a
-frame without a protocol number.
+A function that takes a run of PPP frames of one protocol, whose sequence numbers follow each other
+without passing 0. Its parameters are the sequence number of the first frame, the protocol number
+and the information fields. The sequence number is -1 for a packet that has none, and so no frame.
+The protocol number is 0 if there is no frame, or a frame without a protocol number.
 """
 
 Send = Callable[[bytes], object]
 """
-Sends one packet of a tunnel; raises OSError.
+A function that sends a packet of a tunnel; it raises OSError.
 """
 
 Deliver = Callable[[bytes], object]
 """
-Takes a packet into the network behind us; may raise OSError.
+A function that passes a packet to the network behind the gateway; it may raise OSError.
 """
 
 
 class TUN(Protocol):
     """
-    A TUN port.
+    The TUN device, as the data path uses it.
 
-    @ivar receive: set by the data path: called with each packet that the kernel sends.
+    @ivar receive: called with each packet that the kernel sends; the data path sets it.
     @ivar write: sends a packet into the kernel.
     """
 

@@ -1,5 +1,6 @@
 """
-Networks of sessions whose packets are filtered, by what their attachment permits.
+The open network protocols of sessions with a filter: a packet passes only if C{permits} of the
+attachment returns true for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ FILTERED = "filtered"
 
 class _Filtered(OpenProtocol):
     """
-    A network that asks before each packet, both ways.
+    A network that applies its attachment's filter to each packet, in both directions.
     """
 
     __slots__ = ()
@@ -42,7 +43,7 @@ class _Filtered(OpenProtocol):
 
 class FilteredIPv4(_Filtered, OpenIPv4):
     """
-    IPv4, filtered.
+    IPv4 with a filter.
     """
 
     __slots__ = ()
@@ -50,7 +51,8 @@ class FilteredIPv4(_Filtered, OpenIPv4):
 
 class FilteredIPv6(_Filtered, OpenIPv6):
     """
-    IPv6, filtered, but for what concerns the link alone: without that no host has an address.
+    IPv6 with a filter. Packets that concern the link alone always pass, because without them no
+    host gets an address.
     """
 
     __slots__ = ()

@@ -1,10 +1,10 @@
 """
-The channel of a call whose tunnel carries PPP frames in order and without sequence numbers: over a
-serial line, or over a stream.
+The channel of a call whose tunnel carries PPP frames in order and without sequence numbers, such as
+a serial line or a stream.
 
-Frames may be lost all the same, and over datagrams they may come in another order. MPPE then goes
-by its coherency count alone (RFC 3078 section 3.1): of the states in which a frame could be the
-next one the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.recovery}).
+Frames may still be lost, and over datagrams they may arrive in another order. MPPE then has only
+its coherency count (RFC 3078 section 3.1): of the states in which the frame could be the next one,
+the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.recovery}).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FULL = "not sent: the transport is full"
 
 def _discard(sequence: int, protocol: int, frames: list[bytes]) -> None:
     """
-    Take the frames of a channel that is closed.
+    Ignore frames: the receiver of a channel that is closed.
     """
 
 
@@ -39,8 +39,8 @@ class FramedChannel(Channel):
 
     def received(self, frame: bytes) -> None:
         """
-        Receive one PPP frame: protocol and information, with address and control before them unless
-        these were compressed.
+        Receive a PPP frame: protocol and information, with address and control before them unless
+        these are compressed.
         """
         try:
             protocol, information = decodeFrame(frame)
@@ -61,8 +61,8 @@ class FramedChannel(Channel):
 
     def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
-        See L{Channel.transmit}. A packet that finds the transport full is counted and discarded,
-        before it is encrypted, so that the peer needn't recover from its loss.
+        See L{Channel.transmit}. If the transport is full the packet is counted and discarded before
+        it is encrypted, so that MPPE needn't recover from its loss.
         """
         counters = self.counters
         encryptor = self._encryptor
@@ -108,6 +108,6 @@ class FramedChannel(Channel):
         """
         See L{Channel._disconnect}.
         """
-        # This breaks the cycle of references.
+        # This breaks a reference cycle.
         self._receive = _discard
         self._sender.disconnected()

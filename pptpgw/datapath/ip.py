@@ -1,8 +1,8 @@
 """
-What the data path does to IPv4 packets themselves: the MSS clamp, fragments, and ICMP's word about
-packets that are too large. Time to live and checksums are otherwise left alone.
+Changes of IPv4 packets and answers to them by the data path: the MSS clamp, fragmentation, and ICMP
+errors about packets that are too large. The data path changes nothing else, not even time to live.
 
-Packets are whole, options and all, as bytes. Nothing here raises for hostile ones.
+All functions take whole packets, with options, as bytes. They raise nothing for malformed packets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ TCP = 6
 
 QUOTE_LIMIT = 548
 """
-How much of a packet an ICMP error quotes: it stays within 576 octets (RFC 1812 section 4.3.2.3).
+The most octets of a packet that an ICMP error quotes, so that the error has at most 576 octets (RFC
+1812 section 4.3.2.3).
 """
 
 _NO_OPTION = 1
@@ -39,8 +40,8 @@ _UNREACHABLE = Struct("!BBHHH")
 
 def clampMSS(packet: bytes, mss: int) -> bytes:
     """
-    The packet with the MSS option of a TCP SYN brought down to C{mss}; any other packet, and one
-    that asks for less, unchanged.
+    Return the packet with the MSS option of a TCP SYN lowered to C{mss}. Any other packet, and one
+    with a lower MSS, is returned unchanged.
     """
     header = (packet[0] & 0x0F) * 4
     if header < HEADER or len(packet) < header or packet[9] != TCP:
@@ -52,15 +53,16 @@ def clampMSS(packet: bytes, mss: int) -> bytes:
 
 def mayFragment(packet: bytes) -> bool:
     """
-    Whether the packet doesn't forbid it.
+    Return whether the packet may be fragmented: whether DF is clear.
     """
     return not packet[6] & DONT_FRAGMENT >> 8
 
 
 def fragment(packet: bytes, mtu: int) -> list[bytes]:
     """
-    The packet in pieces of at most C{mtu} octets (RFC 791 section 3.2); of a packet whose header
-    lies, or where the mtu leaves no room for 8 octets behind the header, none.
+    Return the fragments of the packet, of at most C{mtu} octets each (RFC 791 section 3.2). There
+    are none if the header is inconsistent, or if C{mtu} leaves no room for 8 octets behind the
+    header.
     """
     header = (packet[0] & 0x0F) * 4
     length = min(_U16.unpack_from(packet, 2)[0], len(packet))
@@ -75,7 +77,7 @@ def fragment(packet: bytes, mtu: int) -> list[bytes]:
     begin = first
     while at < length:
         room = (mtu - len(begin)) // 8 * 8
-        # The last piece needn't be a multiple of 8.
+        # The length of the last fragment needn't be a multiple of 8.
         here = length - at if length - at <= mtu - len(begin) else room
         last = at + here >= length
         flags = word & ~OFFSET | (word & OFFSET) + (at - header) // 8
@@ -89,7 +91,7 @@ def fragment(packet: bytes, mtu: int) -> list[bytes]:
 
 def _piece(header: bytes, flags: int, payload: bytes) -> bytes:
     """
-    A fragment with this header, its length, flags and checksum set.
+    Return a fragment with this header, in which length, flags and checksum are set.
     """
     octets = bytearray(header)
     octets[0] = 0x40 | len(header) // 4
@@ -102,7 +104,7 @@ def _piece(header: bytes, flags: int, payload: bytes) -> bytes:
 
 def _copied(options: bytes) -> bytes:
     """
-    Those options that every fragment carries, padded to a multiple of 4.
+    Return those options that every fragment carries, padded to a multiple of four octets.
     """
     kept = b""
     at = 0
@@ -120,12 +122,12 @@ def _copied(options: bytes) -> bytes:
 
 def tooBig(packet: bytes, mtu: int) -> bytes | None:
     """
-    The ICMP 'fragmentation needed' (RFC 792, RFC 1191 section 4) that goes back to the sender of
-    C{packet}; None where none may be sent (RFC 1122 section 3.2.2).
+    Return the ICMP error 'fragmentation needed' (RFC 792, RFC 1191 section 4) for the sender of
+    C{packet}; None if none may be sent (RFC 1122 section 3.2.2).
 
-    It comes from the packet's destination, as if that had found its own link too narrow. From an
-    address of ours it would be lost: a kernel takes no packet from outside that bears one of its
-    own addresses. Senders go by the packet that it quotes.
+    Its source is the packet's destination, as if that host's own link were too narrow. An address
+    of the gateway would be no use: a kernel discards packets from outside whose source is one of
+    its own addresses. Senders look at the packet that is quoted, not at the source.
 
     @param mtu: the next-hop MTU to name.
     """
@@ -135,13 +137,14 @@ def tooBig(packet: bytes, mtu: int) -> bytes | None:
         return None
     if packet[9] == ICMP and packet[header] in _ICMP_ERRORS:
         return None
-    # No single host: "this", loopback, multicast, reserved and broadcast.
+    # None of these is the address of a single host: "this" network, loopback, multicast, reserved
+    # and broadcast.
     if origin[0] in (0, 127) or origin[0] >= 224 or destination[0] >= 224:
         return None
     quoted = packet[:QUOTE_LIMIT]
     message = _UNREACHABLE.pack(3, 4, 0, 0, mtu) + quoted
     message = message[:2] + _U16.pack(checksum(message)) + message[4:]
-    # Identification 0 and DF: it is never fragmented (RFC 6864).
+    # Identification 0 and DF: the packet is never fragmented (RFC 6864).
     fields = (0x45, 0xC0, HEADER + len(message), 0, DONT_FRAGMENT, _ICMP_TTL, ICMP)
     head = _IPV4.pack(*fields, 0, destination, origin)
     return _IPV4.pack(*fields, checksum(head), destination, origin) + message

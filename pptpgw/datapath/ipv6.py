@@ -1,8 +1,8 @@
 """
-What the data path does to IPv6 packets themselves: the MSS clamp, and ICMPv6's word about packets
-that are too large. Hop limits are left to the kernel.
+Changes of IPv6 packets and answers to them by the data path: the MSS clamp, and Packet Too Big. The
+kernel decrements hop limits.
 
-Packets are bytes, at least a header whole. Nothing here raises for hostile ones.
+All functions take bytes with at least a whole header. They raise nothing for malformed packets.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from pptpgw.networks.ipv6.wire.ipv6 import (
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
 EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS))
 
-# So many are looked into: section 4.1 has four or five of them in a packet.
+# The most extension headers that are looked into; a packet has four or five at most (RFC 8200
+# section 4.1).
 _EXTENSION_LIMIT = 6
 _FRAGMENT_OCTETS = 8
-# Headers of the answer: IPv6, ICMPv6, and the MTU.
+# Octets of the headers of a Packet Too Big: IPv6, ICMPv6, and the MTU.
 _OVERHEAD = HEADER + 8
 # ICMPv6 types below this are errors (RFC 4443 section 2.1).
 _FIRST_INFORMATIONAL = 128
@@ -36,8 +37,8 @@ _FIRST_INFORMATIONAL = 128
 
 def upperLayer(packet: bytes) -> tuple[int, int]:
     """
-    The number of the first header that isn't one of L{EXTENSIONS}, and the offset where it begins,
-    perhaps beyond the end; in a fragment that isn't the first the upper layer is -1.
+    Return the number of the first header that isn't one of L{EXTENSIONS}, and the offset where it
+    begins, which may be beyond the end. In a fragment that isn't the first one the number is -1.
     """
     number = packet[6]
     at = HEADER
@@ -45,7 +46,7 @@ def upperLayer(packet: bytes) -> tuple[int, int]:
         if number not in EXTENSIONS or len(packet) < at + _FRAGMENT_OCTETS:
             break
         if number == FRAGMENT:
-            # The offset stands above three other bits.
+            # The fragment offset is in the upper 13 bits of these two octets.
             if packet[at + 2] or packet[at + 3] & 0xF8:
                 return -1, at
             length = _FRAGMENT_OCTETS
@@ -58,8 +59,8 @@ def upperLayer(packet: bytes) -> tuple[int, int]:
 
 def clampMSS(packet: bytes, mss: int) -> bytes:
     """
-    The packet with the MSS option of a TCP SYN brought down to C{mss}; any other packet, and one
-    that asks for less, unchanged.
+    Return the packet with the MSS option of a TCP SYN lowered to C{mss}. Any other packet, and one
+    with a lower MSS, is returned unchanged.
     """
     number, at = upperLayer(packet)
     return clampSegment(packet, at, mss) if number == TCP else packet
@@ -67,11 +68,12 @@ def clampMSS(packet: bytes, mss: int) -> bytes:
 
 def tooBig(packet: bytes, mtu: int) -> bytes | None:
     """
-    The Packet Too Big (RFC 4443 section 3.2) that goes back to the sender of C{packet}, with as
-    much of it as 1280 octets hold; None where none may be sent (section 2.4).
+    Return the Packet Too Big (RFC 4443 section 3.2) for the sender of C{packet}; None if none may
+    be sent (section 2.4). It quotes as much of the packet as fits into 1280 octets.
 
-    It comes from the packet's destination, as if that had found its own link too narrow: the sender
-    can reach that in any case, and goes by the packet that is quoted.
+    Its source is the packet's destination, as if that host's own link were too narrow. The sender
+    has a route to that address in any case, and looks at the packet that is quoted, not at the
+    source.
 
     @param mtu: the MTU to name.
     """

@@ -1,30 +1,30 @@
 """
-MPPE packets (RFC 3078) and how their keys change (RFC 3079 sections 2 and 3): one object a
-direction, one call a packet.
+Encryption and decryption of MPPE packets (RFC 3078), with their key changes (RFC 3079 sections 2
+and 3). There is one object for each direction, and one call for each packet.
 
-C{Encryptor} and C{Decryptor} are the compiled ones where the extension fits
-(L{pptpgw.ports.compiled}), and otherwise their twins here, which give the same octets.
+C{Encryptor} and C{Decryptor} are the compiled classes if the extension module fits
+(L{pptpgw.ports.compiled}), and otherwise the classes of this module, which compute the same octets.
 C{implementation} says which, in a word for a log.
 
-A frame is two octets of header and the ciphertext of protocol number and packet. The header holds
+A frame is two octets of header, and the ciphertext of protocol number and packet. The header holds
 FLUSHED (0x8000), ENCRYPTED (0x1000) and the coherency count, modulo 4096; the compression bits
 (0x4000, 0x2000) must be zero.
 
- - Stateless: the key changes before every packet, and FLUSHED is always set. A receiver changes it
-   once for each packet lost.
- - Stateful: the key changes before each packet whose count ends in 0xFF, the flag packet, which is
-   flushed too, and RC4 runs on between them. After a loss everything is refused until a flushed
-   packet.
+ - Stateless: the key changes before every packet, and FLUSHED is always set. A receiver also
+   changes the key once for each packet lost.
+ - Stateful: the key changes before each packet whose count ends in 0xFF. That packet is the flag
+   packet, and is flushed too. Between flag packets RC4 goes on without initialization. After a loss
+   a receiver refuses packets until a flushed one comes.
 
-A decryptor accepts only the packet with the next count, so that forged packets can't make it lose
-its place. Its owner handles packets with other counts, on a copy: L{DecryptorType.skip} leaves out
-packets that were lost.
+A decryptor accepts only the packet with the next count, so forged packets can't change its state.
+Its owner handles packets with other counts on a copy: L{DecryptorType.skip} skips packets that were
+lost.
 
-C{reset()} answers a CCP Reset-Request. By RFC 3078 the next packet is flushed, with tables set up
-anew from the same key; Linux changes the key for it. Both agree about flag packets. So the count
-moves on to the next flag packet, which to the receiver looks like more packets lost. The receiving
-side reads a flushed packet that is no flag packet by the RFC; if that gives no IP packet, it tries
-Linux's way, with up to L{RESETS} key changes.
+C{reset()} of an encryptor answers a CCP Reset-Request. By RFC 3078 the next packet is flushed, and
+RC4 is initialized again with the same key; Linux changes the key too. Both do the same at flag
+packets. So C{reset()} moves the count on to the next flag packet, which to the receiver looks like
+more packets lost. A decryptor reads a flushed packet that isn't a flag packet by the RFC. If that
+gives no IP packet, it tries Linux's way, with up to L{RESETS} key changes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from pptpgw.ports.compiled import fits
 
 MALFORMED = 1
 """
-C{decrypt} refused: too short, not encrypted, compressed, or not flushed though stateless.
+C{decrypt} refused a frame: it is too short, not encrypted, compressed, or not flushed though MPPE
+is stateless.
 """
 
 SKIPPED = 2
@@ -50,18 +51,19 @@ C{decrypt} refused a frame: its count isn't the next one.
 
 LOST = 3
 """
-C{decrypt} refused a frame: packets before it were left out, and a flushed one is needed (stateful).
+C{decrypt} refused a frame: packets before it were skipped, so a flushed one must come first
+(stateful).
 """
 
 RESETS = 8
 """
-Key changes beyond the RFC's that are tried for a flushed packet: Linux makes one for every
-Reset-Request that it answers, and flushed packets may be lost too.
+The most key changes besides the RFC's that are tried for a flushed packet. Linux makes one for
+every Reset-Request that it answers, and the flushed packets may be lost too.
 """
 
 SHORTEST = 3
 """
-The fewest octets of a frame: the header and one more.
+The fewest octets of a frame: two of header and one of ciphertext.
 """
 
 FLUSHED = 0x8000
@@ -79,31 +81,32 @@ _PAD2 = b"\xf2" * 40
 
 class EncryptorType(Protocol):
     """
-    The sending direction.
+    The encryptor of the packets that one end sends.
     """
 
     @property
     def rekeys(self) -> int:
         """
-        How often the key has changed.
+        The number of key changes so far.
         """
 
     def encrypt(self, prefix: bytes, protocol: bytes, packet: bytes, /) -> bytes:
         """
-        C{prefix} in clear, then the MPPE header, then C{protocol} and C{packet} encrypted.
+        Return C{prefix} in clear, then the MPPE header, then C{protocol} and C{packet} encrypted.
 
         @raise ValueError: one of them is longer than 65,535 octets.
         """
 
     def reset(self) -> None:
         """
-        The peer lost its place: let the next packet be one to begin at. Stateless, each one is.
+        Let the next packet be one from which a peer that lost packets can go on. Stateless, every
+        packet is.
         """
 
 
 class DecryptorType(Protocol):
     """
-    The receiving direction.
+    The decryptor of the packets that one end receives.
     """
 
     @property
@@ -115,7 +118,7 @@ class DecryptorType(Protocol):
     @property
     def rekeys(self) -> int:
         """
-        How often the key has changed.
+        The number of key changes so far.
         """
 
     def decrypt(self, frame: bytes, /) -> bytes | int:
@@ -139,29 +142,31 @@ class DecryptorType(Protocol):
 
 class EncryptorFactory(Protocol):
     """
-    What makes an encryptor.
+    The type of L{Encryptor}, which makes an encryptor.
     """
 
     def __call__(self, startKey: bytes, bits: int, stateful: bool = False) -> EncryptorType:
         """
-        @raise ValueError: a key of another length than these bits have.
+        @param startKey: the start key, of 8 octets for 40 and 56 bits and of 16 for 128 bits.
+        @raise ValueError: C{startKey} hasn't the length that C{bits} require.
         """
 
 
 class DecryptorFactory(Protocol):
     """
-    What makes a decryptor.
+    The type of L{Decryptor}, which makes a decryptor.
     """
 
     def __call__(self, startKey: bytes, bits: int, stateful: bool = False) -> DecryptorType:
         """
-        @raise ValueError: a key of another length than these bits have.
+        @param startKey: the start key, of 8 octets for 40 and 56 bits and of 16 for 128 bits.
+        @raise ValueError: C{startKey} hasn't the length that C{bits} require.
         """
 
 
 class _Keys:
     """
-    What both directions have in common: the session key and RC4 under it.
+    The session key and the state of RC4, for both directions.
     """
 
     __slots__ = (
@@ -189,21 +194,22 @@ class _Keys:
 
     def _newKey(self) -> bytes:
         """
-        GetNewKeyFromSHA.
+        Return the next key by GetNewKeyFromSHA (RFC 3079 section 3, RFC 3078 section 7).
         """
         message = self._start + _PAD1 + self._session + _PAD2
         return hashlib.sha1(message, usedforsecurity=False).digest()[: self._length]
 
     def _salted(self, key: bytes) -> bytes:
         """
-        The key with its strength brought down to what its bits say.
+        Return C{key} with its first octets replaced by fixed ones if its strength is 40 or 56 bits
+        (RFC 3079 section 3).
         """
         salt = _SALT[self._bits]
         return salt + key[len(salt) :]
 
     def _changeKey(self) -> None:
         """
-        The next session key: the interim key encrypts itself.
+        Change to the next session key: the new key, encrypted with itself.
         """
         interim = self._newKey()
         self._session = self._salted(_context(interim).update(interim))
@@ -211,21 +217,21 @@ class _Keys:
 
     def _initialize(self) -> None:
         """
-        Begin RC4 anew under the session key.
+        Initialize RC4 with the session key.
         """
         self._apply = _context(self._session).update
 
 
 def _context(key: bytes) -> CipherContext:
     """
-    RC4 under C{key}.
+    Return RC4 initialized with C{key}.
     """
     return Cipher(ARC4(key), None).encryptor()
 
 
 class PythonEncryptor(_Keys):
     """
-    L{EncryptorType} in Python.
+    An L{EncryptorType} in Python.
     """
 
     __slots__ = ("_pending",)
@@ -261,7 +267,7 @@ class PythonEncryptor(_Keys):
 
 class PythonDecryptor(_Keys):
     """
-    L{DecryptorType} in Python.
+    A L{DecryptorType} in Python.
     """
 
     __slots__ = ("_skipped",)
@@ -322,8 +328,10 @@ class PythonDecryptor(_Keys):
 
     def _asLinux(self, ciphertext: bytes, plain: bytes) -> bytes:
         """
-        C{plain}, read by the RFC, is no IP packet: try with the key changed once more for every
-        Reset-Request that may have been answered.
+        Decrypt a packet as Linux encrypts it after a Reset-Request: try one more key change at a
+        time, and return C{plain} if no IP packet comes of it.
+
+        @param plain: the plaintext by the RFC, which isn't an IP packet.
         """
         session, rekeys = self._session, self.rekeys
         for _ in range(RESETS):
@@ -340,7 +348,7 @@ class PythonDecryptor(_Keys):
 
 def _looksLikeIP(plain: bytes) -> bool:
     """
-    Whether these octets begin like an IP packet behind its PPP protocol number.
+    Return whether C{plain} begins like an IP packet after its PPP protocol number.
     """
     start = 1 if plain[:1] == b"\x00" else 0
     head = plain[start : start + 2]
@@ -350,7 +358,7 @@ def _looksLikeIP(plain: bytes) -> bool:
 Encryptor: EncryptorFactory = PythonEncryptor
 Decryptor: DecryptorFactory = PythonDecryptor
 implementation = "Python, RC4 from the cryptography package"
-# This takes about a tenth of a processor's time.
+# The number of key changes that take about a tenth of a processor's time.
 rekeysPerSecond = 1 << 14
 
 try:

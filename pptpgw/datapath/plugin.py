@@ -1,6 +1,6 @@
 """
-The Python data path with its own ports: one TUN device, and what the kernel is told of it; and with
-the files of a capture, where that is configured.
+The data path plugin C{python}: the Python data path with its TUN device, and with the files of a
+capture if one is configured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pptpgw.interfaces import (
     IDataPathFactory,
     IEnvironment,
     IHealth,
-    INetworkProtocol,
     IPreparable,
 )
 from pptpgw.ports.capture import CaptureFile
@@ -38,13 +37,14 @@ from pptpgw.sessions.session import Session
 @implementer(IHealth)
 class PortDataPath(PythonDataPath):
     """
-    A L{PythonDataPath} that opens its own ports.
+    A L{PythonDataPath} that opens the TUN device itself.
     """
 
     def __init__(self, reactor: Any, interface: str, mtu: int, mssClamp: bool) -> None:
         """
         @param interface: the name of the TUN device.
-        @param mtu: its MTU, in octets.
+        @param mtu: the MTU of the TUN device, in octets.
+        @param mssClamp: whether to clamp the MSS of TCP, both ways.
         """
         counters = Counters()
         self._device = Device(reactor, interface, mtu, counters)
@@ -55,7 +55,7 @@ class PortDataPath(PythonDataPath):
         """
         Open the TUN device.
 
-        @raise pptpgw.error.PPTPGWError: the text says why it can't be and what to do.
+        @raise pptpgw.error.PPTPGWError: the text says what failed and what to do.
         """
         self._device.start()
 
@@ -68,7 +68,7 @@ class PortDataPath(PythonDataPath):
 
     def stop(self) -> Deferred[None] | None:
         """
-        Close it.
+        Close the TUN device. See L{IDataPath.stop}.
         """
         self._device.stop()
         return None
@@ -77,7 +77,7 @@ class PortDataPath(PythonDataPath):
 @implementer(IPreparable)
 class CapturingDataPath(PortDataPath, SessionObserver):
     """
-    A L{PortDataPath} whose calls are captured.
+    A L{PortDataPath} that captures the frames of all calls.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class CapturingDataPath(PortDataPath, SessionObserver):
         files: int,
     ) -> None:
         """
-        @param file: the file of the capture.
-        @param size: the octets after which it is full.
-        @param files: how many are kept, this one included.
+        @param file: the path of the current file of the capture.
+        @param size: octets after which a file is full.
+        @param files: the most files that are kept, the current one included.
         """
         super().__init__(reactor, interface, mtu, mssClamp)
         self._path = str(file)
@@ -109,9 +109,9 @@ class CapturingDataPath(PortDataPath, SessionObserver):
 
     def start(self) -> None:
         """
-        Open the file too.
+        Open the TUN device and the file of the capture.
 
-        @raise pptpgw.error.PPTPGWError: the text says why it can't be and what to do.
+        @raise pptpgw.error.PPTPGWError: the text says what failed and what to do.
         """
         super().start()
         self._file.start()
@@ -119,9 +119,9 @@ class CapturingDataPath(PortDataPath, SessionObserver):
 
     def stop(self) -> Deferred[None]:
         """
-        Close the data path.
+        Close the TUN device and the file of the capture.
 
-        @return: fires when everything that was captured is written.
+        @return: fires when all captured frames are written.
         """
         super().stop()
         return self._file.stop()
@@ -145,25 +145,15 @@ class CapturingDataPath(PortDataPath, SessionObserver):
 
     def sessionStarted(self, session: Session) -> None:
         """
-        A call has a user.
+        Name the call's interface in the capture after its user.
         """
         self._capture.rename(session.counters, f"{session.user}@{session.caller}")
-
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
-        """
-        Of no account.
-        """
-
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
-        """
-        Of no account.
-        """
 
 
 @implementer(IDataPathFactory)
 class PythonDataPathFactory:
     """
-    See L{IDataPathFactory}.
+    The plugin C{python}. See L{IDataPathFactory}.
     """
 
     name = "python"

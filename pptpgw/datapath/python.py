@@ -45,7 +45,7 @@ NO_ROUTE = "no session has the destination"
 @implementer(IDataPath, IChannelHost)
 class PythonDataPath:
     """
-    See L{IDataPath}.
+    The data path of the gateway in Python. See L{IDataPath}.
     """
 
     _log = Logger()
@@ -58,11 +58,11 @@ class PythonDataPath:
         interface: IKernelInterface | None = None,
     ) -> None:
         """
-        @param tun: the network of every attachment that names none itself; None where there is no
-            such attachment. Its C{receive} is set here.
+        @param tun: the TUN device, which is the network of every attachment without a C{receive};
+            None if there is no such attachment. The data path sets its C{receive}.
         @param mssClamp: whether to clamp the MSS of TCP, both ways.
-        @param interface: the TUN device in the kernel's eyes, which is told of routes; None where
-            they are seen to.
+        @param interface: the TUN device's interface to the kernel, which is told of routes; None if
+            routes exist already.
         """
         self.counters = Counters()
         self.clock = clock
@@ -71,7 +71,7 @@ class PythonDataPath:
         self.interface = interface
         self._routes: RouteTable[Deliver] = RouteTable()
         self._exact = self._routes.exact
-        # Of each protocol, whatever the calls.
+        # The limits on logged failures, by protocol, for all calls together.
         self._failures: dict[int, Bucket] = {}
         if tun is not None:
             tun.receive = self.packetReceived
@@ -104,7 +104,7 @@ class PythonDataPath:
 
     def packetReceived(self, packet: bytes) -> None:
         """
-        The kernel has a packet for somebody: find out for whom.
+        Send a packet from the kernel to the session that has its destination address.
         """
         transmit: Deliver | None
         if packet[:1] == b"\x45":
@@ -122,9 +122,9 @@ class PythonDataPath:
         self, channel: Carrier, protocol: int, attachment: Attachment
     ) -> OpenProtocol:
         """
-        Make the network for C{protocol} on C{channel}, with its routes.
+        Open the network protocol C{protocol} on C{channel}, with its routes.
 
-        @raise ValueError: the attachment names no network, and there is none for all either.
+        @raise ValueError: the attachment has no C{receive}, and there is no TUN device.
         """
         deliver: Deliver
         if attachment.receive is not None:
@@ -156,7 +156,7 @@ class PythonDataPath:
 
     def networkClosed(self, network: OpenProtocol) -> None:
         """
-        Take back the routes to C{network}.
+        Remove the routes to C{network}.
         """
         if network.attachment.receive is not None:
             return
@@ -167,18 +167,18 @@ class PythonDataPath:
 
     def _addRoute(self, route: IPv4Network | IPv6Network) -> None:
         """
-        Have the kernel send us what is for C{route}.
+        Have the kernel route packets for C{route} to the TUN device; log an error if it refuses.
         """
         if self.interface is not None:
             try:
                 self.interface.addRoute(route)
             except PPTPGWError as error:
-                # The session has what it was promised; only the way back to it is missing.
+                # The session goes on with its address, although packets for it don't arrive.
                 self._log.error("{error}", error=str(error))
 
     def _destination(self, packet: bytes) -> bytes:
         """
-        The destination address of an IP packet, empty where it is none.
+        Return the destination address of an IP packet; empty if C{packet} isn't one.
         """
         version = packet[0] >> 4 if packet else 0
         if version == 4 and len(packet) >= 20:

@@ -2,19 +2,19 @@
 Recovery from lost MPPE frames.
 
 MPPE's coherency count has 12 bits, too few to tell how many packets were lost. A tunnel may number
-its frames, as PPTP does with 32 bits, but these numbers count control frames too, which aren't
-encrypted; and a peer may drop a packet after encrypting it and before numbering it, as Linux does
-while it has no route. So the number of packets to skip is the one nearest to the gap in the
-tunnel's numbers that agrees with the coherency count. The two may differ by up to 2,047. Without
-such numbers every gap is taken for 0, and the coherency count decides.
+its frames, as PPTP does with 32 bits, but these numbers don't tell it exactly either. They count
+control frames too, which aren't encrypted; and a peer may drop a packet after encrypting it and
+before numbering it, as Linux does while it has no route. So the number of packets to skip is the
+one nearest to the gap in the tunnel's numbers that agrees with the coherency count. The two may
+differ by up to 2,047. If the tunnel has no numbers, every gap is taken for 0.
 
 A frame that skips packets is decrypted with a copy of the cipher's state. The copy replaces the
 state only if the plaintext makes sense (L{pptpgw.datapath.belief}), so forged frames change
 nothing. If noise made sense by chance, the next frame in order restores the former state.
 
-Key changes take time, and a gap may need any number of them. So there is an allowance a second: one
-frame may use L{SHARE} of it, and the frames that follow continue where that one stopped. After the
-peer has confirmed its numbering, the rest is done without frames.
+Key changes take time, and a gap may need any number of them. So their number a second is limited:
+one frame may use L{SHARE} of a second's, and the following frames continue where it stopped. After
+the peer has confirmed its numbering, the rest is done between frames.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ from pptpgw.timing.timer import cancelled
 
 FAILURE_LIMIT = 256
 """
-The number of frames in a row, in order and not readable, that ends the channel.
+The number of unreadable frames in order, one after another, with which the channel fails.
 """
 
 RESYNC_INTERVAL = 0.5
 """
-Seconds from one request to resynchronise to the next for the same loss.
+The shortest time between two requests to resynchronise for the same loss, in seconds.
 """
 
 RESYNC_LIMIT = 20
 """
-The number of Reset-Requests in vain, the last one for a frame in order, that ends the channel.
+The number of Reset-Requests without success with which the channel fails; the last one must be for
+a frame in order.
 """
 
 BURST = 1 / 8
@@ -58,12 +59,12 @@ The fraction of a second's key changes that one frame may cost.
 
 PAUSE = 0.01
 """
-Seconds between two such fractions that are done without a frame.
+Seconds between two such steps of key changes while no frame comes.
 """
 
 CONTROL = 64
 """
-How many of the lost frames may have been control frames, which MPPE doesn't count.
+The number of lost frames that may have been control frames, which MPPE doesn't count.
 """
 
 UNKNOWN = "decrypted to nothing known"
@@ -77,8 +78,8 @@ class Recovery:
     """
     Recovery for the receiving direction of one channel, while MPPE is on.
 
-    @ivar failures: the number of unreadable frames in order, in a row. The channel sets it to zero
-        when it has read a frame.
+    @ivar failures: the number of unreadable frames in order, one after another. The channel sets it
+        to zero when it has read a frame.
     """
 
     __slots__ = (
@@ -120,9 +121,9 @@ class Recovery:
         most = mppe.rekeysPerSecond
         self._budget = Bucket(clock.seconds, (most, most * BURST))
         self._perFrame = int(most * SHARE)
-        # The state of the decryptor, its count and key changes, that the notes below belong to.
+        # The decryptor's count and key changes to which the following attributes belong.
         self._base = (-1, -1)
-        # The number of the tunnel's numbers that have passed since, without a frame that was read.
+        # How many of the tunnel's numbers have passed since then without a frame that was read.
         self._missing = 0
         # A copy of the decryptor, and the number of packets that it has skipped.
         self._trial: DecryptorType | None = None
@@ -130,7 +131,7 @@ class Recovery:
         self._timer: IDelayedCall | None = None
         self._resync = float("-inf")
         self._resyncs = 0
-        # The state before the last frame that was believed, until another frame is read; and the
+        # The state before the last frame that made sense, until another frame is read; and the
         # count of that frame.
         self._before: DecryptorType | None = None
         self._believed = -1
@@ -153,17 +154,18 @@ class Recovery:
 
     def follow(self, decryptor: DecryptorType, frame: bytes, gap: int) -> DecryptorType | None:
         """
-        Find the state in which C{frame}, which C{decryptor} refuses, is the next one.
+        Find the state in which C{frame} is the next one, after C{decryptor} refused it.
 
-        @param gap: the number of the tunnel's numbers missing before it, besides those given to
-            L{passed}; 0 if the frame is in order, and so the peer's.
-        @return: a decryptor in that state; None if there is none, and the frame is counted.
+        @param gap: how many of the tunnel's numbers are missing before the frame, besides those
+            given to L{passed}; 0 if the frame is in order, and therefore the peer's.
+        @return: a decryptor in that state; None if there is no such state, and the frame is
+            counted.
         """
         self._look(decryptor)
         reason = self._try(decryptor, frame, self._missing + gap + 1, not gap)
         found, before = self._trial, self._before
         if reason in (LATE, UNKNOWN) and not gap and before is not None:
-            # Perhaps the frame that was believed last wasn't the peer's: try the state before it.
+            # The last frame that made sense may not have been the peer's: try the state before it.
             self._trial = None
             if not self._try(before, frame, 1, True):
                 reason, found, decryptor = "", self._trial, before
@@ -186,7 +188,7 @@ class Recovery:
         Bring the copy to the state in which C{frame} is the next one, and try to decrypt it.
 
         @param distance: how far ahead the frame is by the tunnel's numbers.
-        @return: why the frame is no use; an empty text if it makes sense.
+        @return: why the frame can't be read; an empty text if it makes sense.
         """
         step = (int.from_bytes(frame[:2], "big") - decryptor.count) % COUNTS
         packets = distance + (step - distance + COUNTS // 2) % COUNTS - COUNTS // 2
@@ -204,7 +206,7 @@ class Recovery:
 
     def misread(self) -> None:
         """
-        Count a frame in order, with the next count, whose plaintext made no sense.
+        Count a frame in order and with the next count whose plaintext doesn't make sense.
         """
         self._counters.discard(UNKNOWN)
         if self._stateful:
@@ -213,7 +215,7 @@ class Recovery:
 
     def _goAhead(self, decryptor: DecryptorType) -> None:
         """
-        Skip most of the packets before the next frame comes, one L{SHARE} after the other.
+        Skip most of the missing packets before the next frame comes, in steps of L{SHARE}.
         """
         self._timer = None
         packets = self._missing - CONTROL
@@ -224,7 +226,7 @@ class Recovery:
 
     def _look(self, decryptor: DecryptorType) -> None:
         """
-        Discard the notes if frames have been read since.
+        Reset the attributes that belong to an earlier state, if frames have been read since.
         """
         base = decryptor.count, decryptor.rekeys
         if base != self._base:
@@ -246,7 +248,7 @@ class Recovery:
             self._trial = decryptor.copy()
             self._advanced = 0
         left = packets - self._advanced
-        # Stateful, 256 packets share one key.
+        # In stateful mode 256 packets share one key.
         some = min(left, self._perFrame << 8 if self._stateful else self._perFrame)
         if not self._budget.take(some >> 8 if self._stateful else some):
             return None
@@ -256,7 +258,8 @@ class Recovery:
 
     def _failed(self, reason: str) -> None:
         """
-        Count a frame in order that was no use, and report once when they are too many.
+        Count an unreadable frame in order, and report the channel's failure once when there are too
+        many.
         """
         self.failures += 1
         if self.failures == FAILURE_LIMIT:
@@ -264,7 +267,7 @@ class Recovery:
 
     def _requestResync(self, inOrder: bool) -> None:
         """
-        Ask for a flushed frame, a bounded number of times while nothing is read.
+        Have the owner ask for a flushed frame, a limited number of times while no frame is read.
         """
         now = self._clock.seconds()
         if now - self._resync < RESYNC_INTERVAL:

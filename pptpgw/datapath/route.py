@@ -11,33 +11,36 @@ Target = TypeVar("Target")
 
 Place = tuple[int, int, int]
 """
-A network: octets of an address, bits that don't count, and the prefix as a number.
+A network: the length of its addresses in octets, the bits behind the prefix, and the prefix as a
+number.
 """
 
 
 class RouteTable(Generic[Target]):
     """
     Routes of both address families. Several targets may have the same network: it leads to the
-    target that was added last, and when that is removed, to the one that was added before it.
+    target that was added last and, when that is removed, to the one added before it.
 
-    @ivar exact: targets of single addresses, by the 4 or 16 octets: what nearly every session has,
-        for a look-up without a call.
+    @ivar exact: the targets of single addresses, by the 4 or 16 octets. Nearly every session has a
+        single address, which the data path looks up here without a call.
     """
 
     __slots__ = ("_claims", "_prefixes", "_tables", "exact")
 
     def __init__(self) -> None:
         self.exact: dict[bytes, Target] = {}
-        # By octets of an address and bits that don't count: prefix (as a number) to target.
+        # For each length of addresses in octets and number of bits behind the prefix: the targets
+        # by prefix, as a number.
         self._tables: dict[tuple[int, int], dict[int, Target]] = {}
-        # The same tables by octets of an address, longest prefix first.
+        # The same tables by the length of addresses in octets, the longest prefix first.
         self._prefixes: dict[int, list[tuple[int, dict[int, Target]]]] = {4: [], 16: []}
-        # Every target of the networks that more than one claims, in the order of adding.
+        # For each network with more than one target: its targets in the order in which they were
+        # added.
         self._claims: dict[Place, dict[Target, None]] = {}
 
     def add(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
-        Lead C{network} to C{target}.
+        Add the route of C{network} to C{target}.
         """
         place = _place(network)
         current = self._current(place)
@@ -51,7 +54,7 @@ class RouteTable(Generic[Target]):
 
     def remove(self, network: IPv4Network | IPv6Network, target: Target) -> None:
         """
-        Remove the route to C{target}, if there is one.
+        Remove the route of C{network} to C{target}, if there is one.
         """
         place = _place(network)
         claims = self._claims.get(place)
@@ -66,7 +69,7 @@ class RouteTable(Generic[Target]):
 
     def lookup(self, address: bytes) -> Target | None:
         """
-        Where the address (4 or 16 octets) leads, or None.
+        Return the target that an address (4 or 16 octets) leads to; None if there is none.
         """
         target = self.exact.get(address)
         if target is not None:
@@ -80,8 +83,8 @@ class RouteTable(Generic[Target]):
 
     def leadsTo(self, address: bytes, target: Target) -> bool:
         """
-        Whether C{target} has the narrowest network that holds the address (4 or 16 octets), even if
-        that network leads to a later target.
+        Return whether the narrowest network with the address (4 or 16 octets) is one of
+        C{target}'s, even if it leads to a target that was added later.
         """
         size = len(address)
         number = int.from_bytes(address, "big")
@@ -97,7 +100,7 @@ class RouteTable(Generic[Target]):
 
     def _current(self, place: Place) -> Target | None:
         """
-        The target of exactly this network; None if there is none.
+        Return the target of exactly this network; None if there is none.
         """
         octets, free, prefix = place
         if free == 0:
@@ -106,7 +109,7 @@ class RouteTable(Generic[Target]):
 
     def _lead(self, place: Place, target: Target) -> None:
         """
-        Let look-ups in this network find C{target}.
+        Have look-ups in this network find C{target}.
         """
         octets, free, prefix = place
         if free == 0:
@@ -119,7 +122,7 @@ class RouteTable(Generic[Target]):
 
     def _forget(self, place: Place) -> None:
         """
-        Let look-ups in this network find nothing.
+        Have look-ups in this network find nothing.
         """
         octets, free, prefix = place
         if free == 0:
@@ -133,7 +136,7 @@ class RouteTable(Generic[Target]):
 
     def _sort(self) -> None:
         """
-        Put the tables in the order of look-up.
+        Sort the tables for look-up, the longest prefix first.
         """
         for octets in self._prefixes:
             self._prefixes[octets] = sorted(

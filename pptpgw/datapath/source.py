@@ -1,5 +1,5 @@
 """
-Where a peer's packets may come from.
+The addresses that a peer may send packets from.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _FIRST_HALF = 0xFFFFFFFFFFFFFFFF << 64
 
 class Sources:
     """
-    The addresses that a peer may send from: those of its attachment, without those that another
-    peer has, as its own or in a narrower network. An attachment to a network in this process that
-    names no addresses permits all.
+    The addresses that a peer may send from. These are the addresses of its attachment, without
+    those that another peer has, as its own or in a narrower network. If the attachment leads to a
+    network in this process and names no addresses, all are permitted.
     """
 
     __slots__ = ("_networks", "_routes")
@@ -42,14 +42,15 @@ class Sources:
 
     def permit(self, address: bytes, peer: Deliver) -> bool:
         """
-        Whether a packet may come from C{address}.
+        Return whether the peer may send from C{address}.
 
         @param peer: the target of this peer's routes.
         """
         if self._networks is None:
             return True
         number = int.from_bytes(address, "big")
-        # Every packet of a router's comes here, and a generator would cost twice as much.
+        # Every packet of a peer that is a router comes here, and a generator would take twice as
+        # long.
         for prefix, mask in self._networks:
             if number & mask == prefix:
                 break
@@ -59,8 +60,8 @@ class Sources:
 
     def single(self) -> bytes | None:
         """
-        The only IPv4 address that there is, or None, which no octets equal: a packet that is too
-        short has no source either.
+        Return the only IPv4 address that the peer may send from; None if there isn't exactly one.
+        The source of a packet that is too short doesn't equal None either.
         """
         if self._networks is not None and len(self._networks) == 1:
             ((prefix, mask),) = self._networks
@@ -70,7 +71,7 @@ class Sources:
 
     def half(self) -> bytes:
         """
-        The first half of the first IPv6 network, if that half is what counts, or nothing.
+        Return the first half of the first IPv6 network if that is a /64; otherwise nothing.
         """
         if self._networks:
             prefix, mask = self._networks[0]

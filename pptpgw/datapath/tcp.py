@@ -1,5 +1,5 @@
 """
-What the data path does to TCP segments, whatever carries them: the MSS clamp.
+The MSS clamp on TCP segments, for IPv4 and IPv6.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _U16 = Struct("!H")
 
 def clampSegment(packet: bytes, start: int, mss: int) -> bytes:
     """
-    C{packet}, whose TCP header begins at the offset C{start}, with the MSS option of a SYN brought
-    down to C{mss}, its checksum updated (RFC 1624); a segment that is no SYN, isn't whole, or asks
-    for less, unchanged.
+    Return the packet with the MSS option of a TCP SYN lowered to C{mss} and the checksum updated
+    (RFC 1624). A segment that is no SYN, isn't whole, or has a lower MSS is returned unchanged.
+
+    @param start: the offset of the TCP header in C{packet}.
     """
     size = len(packet)
     if size < start + HEADER or not packet[start + 13] & _SYN:
@@ -45,7 +46,10 @@ def clampSegment(packet: bytes, start: int, mss: int) -> bytes:
 
 def _withMSS(packet: bytes, start: int, at: int, mss: int) -> bytes:
     """
-    C{packet} with the MSS at the offset C{at} brought down to C{mss}.
+    Return C{packet} with the MSS lowered to C{mss}.
+
+    @param start: the offset of the TCP header.
+    @param at: the offset of the MSS.
     """
     (old,) = _U16.unpack_from(packet, at)
     if old <= mss:
@@ -54,7 +58,7 @@ def _withMSS(packet: bytes, start: int, at: int, mss: int) -> bytes:
     changed = bytearray(packet)
     _U16.pack_into(changed, at, mss)
     if (at - start) & 1:
-        # The value lies across two words of the sum: swapped, it adds the same.
+        # The MSS lies across two words of the checksum, and counts with its octets swapped.
         old = (old & 0xFF) << 8 | old >> 8
         new = (new & 0xFF) << 8 | new >> 8
     (before,) = _U16.unpack_from(packet, start + _CHECKSUM)

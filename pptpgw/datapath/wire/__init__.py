@@ -1,3 +1,3 @@
 """
-Octets of capture files: no Twisted, no clock, no state.
+Encoding of capture files: no Twisted, no clock, no state.
 """

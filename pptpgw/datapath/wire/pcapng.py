@@ -1,8 +1,9 @@
 """
-The blocks of a pcapng file (draft-ietf-opsawg-pcapng): captured frames of several interfaces.
+Encoding of the blocks of a pcapng file (draft-ietf-opsawg-pcapng), which holds captured frames of
+several interfaces.
 
-A file is a section: its header, then descriptions of interfaces, which are numbered from zero, and
-packets, each behind the description of its interface. All is little-endian, as the header says.
+A file is one section: a header, then descriptions of interfaces, which are numbered from zero, and
+packets, each after the description of its interface. All is little-endian, as the header says.
 """
 
 from __future__ import annotations
@@ -12,30 +13,31 @@ from struct import Struct
 
 LINKTYPE_PPP_WITH_DIR = 204
 """
-PPP frames, each behind an octet that tells which way it went (tcpdump.org's list of link types).
+The link type of PPP frames with an octet before each for its direction (tcpdump.org's list of link
+types).
 """
 
 RECEIVED = 1
 SENT = 2
 """
-The ways that a frame can go, as C{epb_flags} has them (section 4.3.1).
+The directions of a frame, as in C{epb_flags} (section 4.3.1).
 """
 
 NAME_LIMIT = 255
 """
-Octets of an interface's name, at most.
+The most octets of an interface's name.
 """
 
 SECTION_HEADER = b"\n\r\r\n"
 """
-What a file begins with.
+The octets that every file begins with.
 """
 
 _INTERFACE_DESCRIPTION = 1
 _ENHANCED_PACKET = 6
 _MAGIC = 0x1A2B3C4D
 _UNKNOWN_LENGTH = -1
-# Options (sections 3.5, 4.1 to 4.3).
+# The end of the options, and the types of options (sections 3.5, 4.1 to 4.3).
 _END = b"\0\0\0\0"
 _USER_APPLICATION = 4
 _NAME = 2
@@ -47,24 +49,24 @@ _section = Struct("<IHHq")
 _interface = Struct("<HHI")
 _packet = Struct("<IIIII")
 _option = Struct("<HH")
-# The flags of a packet with the end of its options.
+# The flags of a packet, followed by the end of its options.
 _FLAG_OPTIONS = {
     way: _option.pack(_FLAGS, 4) + way.to_bytes(4, "little") + _END for way in (RECEIVED, SENT)
 }
-# What stands before a PPP frame.
+# The octet before a PPP frame for its direction.
 _DIRECTIONS = {RECEIVED: b"\0", SENT: b"\1"}
 
 
 def _padded(octets: bytes) -> bytes:
     """
-    Up to the next multiple of four octets.
+    Return C{octets} with padding to a multiple of four octets.
     """
     return octets + bytes(-len(octets) % 4)
 
 
 def _made(kind: int, body: bytes) -> bytes:
     """
-    A block around C{body}, which is padded already.
+    Return a block of type C{kind} with the body C{body}, which is padded already.
     """
     size = len(body) + 12
     return _block.pack(kind, size) + body + _length.pack(size)
@@ -72,7 +74,7 @@ def _made(kind: int, body: bytes) -> bytes:
 
 def _options(options: Iterable[tuple[int, str]]) -> bytes:
     """
-    Options whose values are text.
+    Return the encoding of options whose values are text.
     """
     octets = b""
     for code, text in options:
@@ -83,7 +85,9 @@ def _options(options: Iterable[tuple[int, str]]) -> bytes:
 
 def sectionHeader(application: str) -> bytes:
     """
-    The header of a section of unknown length (section 4.1), written by C{application}.
+    Return the header of a section of unknown length (section 4.1).
+
+    @param application: the name of the program that writes it.
     """
     body = _section.pack(_MAGIC, 1, 0, _UNKNOWN_LENGTH)
     return _made(
@@ -94,8 +98,10 @@ def sectionHeader(application: str) -> bytes:
 
 def interfaceDescription(name: str) -> bytes:
     """
-    The description of an interface with PPP frames (section 4.2): whole ones, their times in
-    microseconds; C{name} is cut after L{NAME_LIMIT} octets.
+    Return the description of an interface for whole PPP frames with times in microseconds (section
+    4.2).
+
+    @param name: the name of the interface; it is cut after L{NAME_LIMIT} octets.
     """
     body = _interface.pack(LINKTYPE_PPP_WITH_DIR, 0, 0)
     return _made(_INTERFACE_DESCRIPTION, body + _options([(_NAME, name)]))
@@ -103,10 +109,10 @@ def interfaceDescription(name: str) -> bytes:
 
 def enhancedPacket(interface: int, microseconds: int, way: int, frame: bytes) -> bytes:
     """
-    A PPP frame (section 4.3).
+    Return the block for a PPP frame (section 4.3).
 
     @param interface: the number of its interface in this section.
-    @param microseconds: when it passed, since 1970.
+    @param microseconds: the time of the frame, since 1970.
     @param way: L{RECEIVED} or L{SENT}.
     @param frame: address and control fields, protocol number and information.
     """
