@@ -31,8 +31,8 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import CALLER, makeEnvironment
-from tests.auth.test_authenticator import Call, authenticator
+from pptpgw.testing import CALLER, ExchangePair, makeEnvironment
+from tests.auth.test_authenticator import authenticator
 from tests.networks.generic.sessions import Session
 
 ROOT = Path(__file__).parent.parent
@@ -168,9 +168,12 @@ def test_authenticationProtocol() -> None:
     method = added("yourpackage/sha256.py")["CHAP_SHA256"]
     verifyObject(IAuthenticationProtocol, method)
     judge = authenticator(InMemoryUsernamePasswordDatabaseDontUse(alice=b"open sesame"))
-    grants = [Call(judge, method, b"alice", word).grant for word in (b"open sesame", b"wrong")]
-    assert grants[0] is not None and grants[0].name == "alice"
-    assert grants[1] is None
+    right, wrong = (
+        ExchangePair(method, b"alice", password, judge=judge).run()
+        for password in (b"open sesame", b"wrong")
+    )
+    assert right.ours.told == ["granted alice", "authenticated"] and right.theirs.told == ["proven"]
+    assert wrong.ours.grant is None
 
 
 def test_checker() -> None:

@@ -318,8 +318,8 @@ class TestMethod:
         As scapy reads them.
         """
         pipe = Pipe([gtc], [gtc]).run()
-        assert pipe.ours.events == ["granted alice", "authenticated"]
-        assert pipe.theirs.events == ["proven"] and pipe.ours.keys is None
+        assert pipe.ours.told == ["granted alice", "authenticated"]
+        assert pipe.theirs.told == ["proven"] and pipe.ours.keys is None
         packets = [scapy.EAP(packet) for packet in pipe.packets]
         assert [(one.code, one.type) for one in packets[:4]] == [(1, 1), (2, 1), (1, 6), (2, 6)]
         assert bytes(packets[2])[5:] == b"Token?"
@@ -331,7 +331,7 @@ class TestMethod:
         The method that it has is taken instead.
         """
         pipe = Pipe([gtc, EAP_MSCHAPV2], [EAP_MSCHAPV2]).run()
-        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.ours.told == ["granted alice", "authenticated"]
         assert pipe.methods == [1, 6, 26]
 
     @pytest.mark.parametrize("size", [0, 129, 1000])
@@ -344,7 +344,7 @@ class TestMethod:
             "Failure",
             f"refused: what the peer sent can't be read: a token of {size} octets",
         ]
-        assert not scene.claims
+        assert not scene.recorder.claims
 
     def test_itIsNotPermittedByItsInstallation(self, quotes: Any) -> None:
         chosen = parse('[link]\nauthentication = ["eap"]\nencryption = "off"', "test")

@@ -1,11 +1,22 @@
 """
-What the tests of a plugin need, without pytest: makers of the values that plugins are given, and a
-gateway and its callers in one process, without a socket, on a clock of the test's.
+What the tests of a plugin need, without pytest: makers of the values that plugins are given
+(L{pptpgw.testing.makers}), exchanges of authentication protocols and EAP methods
+(L{pptpgw.testing.exchange}), and what a gateway and its callers need to be in one process, without
+a socket, on a clock of the test's (L{pptpgw.testing.memory}).
 """
 
 from __future__ import annotations
 
-from pptpgw.testing.makers import CALLER, makeEnvironment, makeSession
+from pptpgw.testing.exchange import (
+    PASSWORD,
+    DrivenAuthenticator,
+    DrivenEAP,
+    ExchangePair,
+    ExchangeRecorder,
+    Judge,
+    makeGrant,
+)
+from pptpgw.testing.makers import CALLER, makeClaim, makeEnvironment, makeSession
 from pptpgw.testing.memory import (
     DELAY,
     Frame,
@@ -20,13 +31,21 @@ from pptpgw.testing.memory import (
 __all__ = [
     "CALLER",
     "DELAY",
+    "PASSWORD",
+    "DrivenAuthenticator",
+    "DrivenEAP",
+    "ExchangePair",
+    "ExchangeRecorder",
     "Frame",
+    "Judge",
     "MemoryChannel",
     "MemoryDataPath",
     "MemoryNetwork",
     "MemoryTransport",
     "answering",
     "joined",
+    "makeClaim",
     "makeEnvironment",
+    "makeGrant",
     "makeSession",
 ]

@@ -5,6 +5,7 @@ Makers of the values that plugins are given: callers, claims, grants, environmen
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -12,15 +13,29 @@ from twisted.internet.task import Clock
 from pptpgw.config.configuration import parse
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.interfaces import Caller, IKernelInterface, ISubscriber
+from pptpgw.interfaces import Caller, Claim, IAuthenticationProtocol, IKernelInterface, ISubscriber
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing.exchange import PASSWORD, ExchangePair
 from pptpgw.tunnels.pptp.call import PPTP
 
 CALLER = Caller("192.0.2.7", "192.0.2.1", 1, "0000000100000001", PPTP)
 """
 A caller, for networks and pools that are used without a gateway.
 """
+
+
+def makeClaim(
+    method: IAuthenticationProtocol,
+    name: bytes = b"alice",
+    password: bytes = PASSWORD,
+    caller: Caller | None = None,
+) -> Claim:
+    """
+    Make the first claim of a peer that authenticates by C{method}.
+    """
+    pair = ExchangePair(method, name, password).run()
+    return replace(pair.ours.claims[0], caller=caller)
 
 
 def makeEnvironment(

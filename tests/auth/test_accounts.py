@@ -5,6 +5,7 @@ Tests of L{pptpgw.auth.accounts}: a caller's claims, judged by accounts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -35,40 +36,19 @@ from pptpgw.config.kind import NoSettings
 from pptpgw.config.section import AccountsSection
 from pptpgw.error import ConfigurationError, PPTPGWError, Refused
 from pptpgw.interfaces import (
-    Claim,
     IAuthenticationProtocol,
     ICertifiedName,
     IConfigurable,
     ISubscriber,
 )
 from pptpgw.ppp import mschap
-from pptpgw.ppp.wire.chap import MSCHAPResponse, MSCHAPV2Response
 from pptpgw.store.error import StoreError
 from pptpgw.store.store import Store
+from pptpgw.testing import makeClaim
 
 METHODS: list[IAuthenticationProtocol] = [PAP, CHAP, MSCHAP, MSCHAPV2]
 CHALLENGE = bytes(range(16))
 NOW = 1_700_000_000.0
-
-
-def claim(method: IAuthenticationProtocol, name: bytes, password: bytes) -> Claim:
-    """
-    What a peer says that knows C{password}.
-    """
-    challenge = CHALLENGE if method.name == "mschapv2" else CHALLENGE[:8]
-    ntHash = mschap.ntPasswordHash(password)
-    if method.name == "pap":
-        response = password
-    elif method.name == "chap":
-        response = mschap.chapMD5(7, password, challenge)
-    elif method.name == "mschap":
-        response = MSCHAPResponse(
-            bytes(24), mschap.challengeResponse(challenge, ntHash), True
-        ).encode()
-    else:
-        hashed = mschap.challengeHash(CHALLENGE, challenge, name)
-        response = MSCHAPV2Response(CHALLENGE, mschap.challengeResponse(hashed, ntHash)).encode()
-    return Claim(method, name, 7, challenge, response)
 
 
 def configuration(folder: Path) -> Configuration:
@@ -132,8 +112,8 @@ class TestMethods:
             "bob", "pässword".encode(), recoverable=recoverable, attributes=attributes
         )
         with pytest.raises(Refused):
-            await authenticator(claim(method, b"bob", b"wrong"))
-        right = claim(method, b"bob", "pässword".encode())
+            await authenticator(makeClaim(method, b"bob", b"wrong"))
+        right = makeClaim(method, b"bob", "pässword".encode())
         if method.name == "chap" and not recoverable:
             with pytest.raises(Refused):
                 await authenticator(right)
@@ -176,7 +156,7 @@ class TestMethods:
             (b"off", b"right"),
             (b"old", b"wrong"),
         ]:
-            made = claim(method, name, password)
+            made = replace(makeClaim(method, name[:255], password), name=name)
             work.clear()
             with pytest.raises(Refused) as caught:
                 await authenticator(made)
@@ -209,7 +189,7 @@ class TestAccounts:
 
     async def test_aNameWithADomain(self, store: Store, authenticator: Authenticator) -> None:
         await store.addAccount("bob", b"x")
-        grant = await authenticator(claim(MSCHAPV2, b"CORP\\bob", b"x"))
+        grant = await authenticator(makeClaim(MSCHAPV2, b"CORP\\bob", b"x"))
         assert grant.name == "bob"
 
     async def test_anExpiredPassword(self, store: Store, checker: AccountsChecker) -> None:
@@ -235,8 +215,8 @@ class TestAccounts:
         await store.addAccount("bob", b"x", recoverable=True)
         store.vault = type(store.vault)(tmp_path / "none")
         with pytest.raises(StoreError, match="it holds the key of recoverable passwords"):
-            await authenticator(claim(CHAP, b"bob", b"x"))
-        assert (await authenticator(claim(PAP, b"bob", b"x"))).name == "bob"
+            await authenticator(makeClaim(CHAP, b"bob", b"x"))
+        assert (await authenticator(makeClaim(PAP, b"bob", b"x"))).name == "bob"
 
     async def test_aStoreThatIsGone(self, tmp_path: Path) -> None:
         """
@@ -264,7 +244,7 @@ class TestAccounts:
             certificate = b""
 
         def login(name: bytes) -> Any:
-            credentials: ICertifiedName = Certified(claim(PAP, name, b""), name)
+            credentials: ICertifiedName = Certified(makeClaim(PAP, name, b""), name)
             return checker.requestAvatarId(credentials)
 
         await store.addAccount("bob", b"x", expires=NOW)
@@ -301,7 +281,7 @@ class TestPlugin:
         )
         assert isinstance(checker, AccountsChecker)
         try:
-            credentials: Any = CHAP.credentials(claim(CHAP, b"bob", b"x"), b"bob")
+            credentials: Any = CHAP.credentials(makeClaim(CHAP, b"bob", b"x"), b"bob")
             assert await checker.requestAvatarId(credentials) == b"bob"
         finally:
             checker.store.close()

@@ -15,7 +15,6 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.cred.strcred import makeChecker as strcredMakeChecker
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -24,15 +23,12 @@ from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
-    Claim,
     Grant,
     IAuthenticationProtocol,
-    IKeys,
-    IPeerResults,
     ISubscriber,
-    IVerdicts,
 )
 from pptpgw.sessions.profile import Profile
+from pptpgw.testing import ExchangePair, makeClaim
 
 METHODS = (MSCHAPV2, MSCHAP, CHAP, PAP)
 # What --auth calls; it has no types of its own.
@@ -54,71 +50,6 @@ def outcome(judged: Deferred[Grant]) -> Grant | BaseException:
     judged.addCallbacks(outcomes.append, lambda failure: outcomes.append(failure.value))
     assert len(outcomes) == 1
     return outcomes[0]
-
-
-def pap(name: bytes, password: bytes) -> Claim:
-    """
-    A claim by PAP.
-    """
-    return Claim(PAP, name, 1, b"", password)
-
-
-@implementer(IVerdicts, IPeerResults)
-class Call:
-    """
-    One whole exchange between our two sides.
-    """
-
-    def __init__(
-        self, judge: Authenticator, method: IAuthenticationProtocol, name: bytes, password: bytes
-    ) -> None:
-        self.grant: Grant | None = None
-        self.keys: IKeys | None = None
-        self.told: list[str] = []
-        self.claims: list[Claim] = []
-        clock = Clock()
-
-        def authenticate(claim: Claim) -> Deferred[Grant]:
-            self.claims.append(claim)
-            return judge(claim)
-
-        server = method.makeAuthenticator(
-            clock, lambda packet: client.received(packet), b"pptpgw", authenticate, self, 0
-        )
-        client = method.makePeer(
-            clock, lambda packet: server.received(packet), name, password, self
-        )
-        server.start()
-        client.start()
-        clock.advance(0)
-        server.stop()
-        client.stop()
-        assert not clock.getDelayedCalls()
-
-    def granted(self, grant: Grant) -> None:
-        """
-        Keep it.
-        """
-        self.grant = grant
-
-    def authenticated(self, grant: Grant) -> None:
-        """
-        Keep it.
-        """
-        self.told.append("authenticated")
-
-    def proven(self, keys: IKeys | None) -> None:
-        """
-        Keep it.
-        """
-        self.keys = keys
-        self.told.append("proven")
-
-    def refused(self, reason: str) -> None:
-        """
-        Keep it.
-        """
-        self.told.append(reason)
 
 
 @pytest.fixture(params=["memory", "file", "chap-secrets"])
@@ -147,18 +78,18 @@ def test_everyMethodByEveryChecker(
     """
     Whoever wrote the checker, every method works with it, a domain before the name or not.
     """
-    call = Call(judge, method, name, b"sesame")
-    assert set(call.told) == {"authenticated", "proven"}
-    grant = call.grant
+    pair = ExchangePair(method, name, judge=judge).run()
+    assert pair.ours.told[-1] == "authenticated" and pair.theirs.told == ["proven"]
+    grant = pair.ours.grant
     assert grant is not None and grant.name == "user"
     assert grant.subscriber == Profile("user", None)
     if method.earnsKeys:
-        assert grant.keys is not None and call.keys is not None
+        assert grant.keys is not None and pair.theirs.keys is not None
         for bits in (40, 56, 128):
-            assert grant.keys.send(bits, False) == call.keys.receive(bits, False)
-            assert grant.keys.receive(bits, False) == call.keys.send(bits, False)
+            assert grant.keys.send(bits, False) == pair.theirs.keys.receive(bits, False)
+            assert grant.keys.receive(bits, False) == pair.theirs.keys.send(bits, False)
     else:
-        assert grant.keys is None and call.keys is None
+        assert grant.keys is None and pair.theirs.keys is None
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -168,9 +99,9 @@ def test_refusals(judge: Authenticator, method: IAuthenticationProtocol) -> None
     """
     texts = set()
     for name, password in ((b"user", b"wrong"), (b"nobody", b"sesame"), (b"X\\nobody", b"sesame")):
-        call = Call(judge, method, name, password)
-        assert call.grant is None
-        refusal = outcome(judge(call.claims[0]))
+        pair = ExchangePair(method, name, password, judge=judge).run()
+        assert pair.ours.grant is None
+        refusal = outcome(judge(pair.ours.claims[0]))
         assert isinstance(refusal, Refused) and refusal.retry
         texts.add(str(refusal))
     assert texts == {"no such user or wrong password"}
@@ -181,7 +112,7 @@ def test_message(judge: Authenticator) -> None:
     The message greets, and for MS-CHAPv2 proves.
     """
     for method in METHODS:
-        grant = Call(judge, method, b"user", b"sesame").grant
+        grant = ExchangePair(method, b"user", judge=judge).run().ours.grant
         assert grant is not None
         proof, mark, greeting = grant.message.rpartition(b" M=")
         assert greeting == b"Welcome"
@@ -201,17 +132,17 @@ def test_fullNameFirst(tmp_path: Path) -> None:
         (b"BIGCO\\joe", b"two", "joe", "10.0.0.2"),
         (b"joe", b"two", "joe", "10.0.0.2"),
     ):
-        grant = Call(judge, MSCHAPV2, name, password).grant
+        grant = ExchangePair(MSCHAPV2, name, password, judge=judge).run().ours.grant
         assert grant is not None
         assert grant.subscriber == Profile(account, (IPv4Network(f"{address}/32"),))
-    assert Call(judge, MSCHAPV2, b"joe", b"one").grant is None
+    assert ExchangePair(MSCHAPV2, b"joe", b"one", judge=judge).run().ours.grant is None
 
 
 def test_noChecker() -> None:
     """
     A method that no checker can verify is refused for good, with the reason.
     """
-    refusal = outcome(authenticator()(pap(b"user", b"sesame")))
+    refusal = outcome(authenticator()(makeClaim(PAP, b"user", b"sesame")))
     assert isinstance(refusal, Refused) and not refusal.retry
     assert str(refusal) == "no checker here can verify pap"
 
@@ -236,7 +167,7 @@ def test_brokenChecker(name: bytes) -> None:
     """
     What breaks isn't taken for a wrong password.
     """
-    assert isinstance(outcome(authenticator(Broken())(pap(name, b"sesame"))), KeyError)
+    assert isinstance(outcome(authenticator(Broken())(makeClaim(PAP, name, b"sesame"))), KeyError)
 
 
 def test_realm() -> None:

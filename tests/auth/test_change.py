@@ -27,11 +27,12 @@ from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
 from pptpgw.error import Refused, Unproven
-from pptpgw.interfaces import Claim, Grant, IChangedPassword, IVerdicts
+from pptpgw.interfaces import IChangedPassword
 from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.wire import chap
 from pptpgw.store.store import Store
+from pptpgw.testing import ExchangeRecorder, makeClaim
 from tests.change import changePassword, ntHash
 
 CHALLENGE = bytes(range(16))
@@ -55,13 +56,6 @@ def change(
     assert isinstance(packet, chap.ChangePassword)
     response = chap.MSCHAPV2Response(packet.peerChallenge, packet.ntResponse).encode()
     return ChangeClaim(MSCHAPV2, domain + account, 8, CHALLENGE, response, packet)
-
-
-def pap(password: str) -> Claim:
-    """
-    What tells whether a password is right.
-    """
-    return Claim(PAP, b"bob", 1, b"", password.encode())
 
 
 @pytest.fixture
@@ -123,7 +117,7 @@ async def test_itIsChanged(
     """
     await store.addAccount("bob", OLD.encode(), recoverable=recoverable, expires=NOW)
     with pytest.raises(Refused, match="the password has expired") as caught:
-        await authenticator(pap(OLD))
+        await authenticator(makeClaim(PAP, b"bob", OLD.encode()))
     assert (caught.value.error, caught.value.text) == (648, b"The password has expired")
     assert not isinstance(caught.value, Unproven)
     # The domain isn't hashed (RFC 2759 section 8.2).
@@ -137,40 +131,12 @@ async def test_itIsChanged(
     assert account.expires is None
     if recoverable:
         assert store.vault.open("bob", account.sealed) == NEW.encode()
-    assert (await authenticator(pap(NEW))).name == "bob"
+    assert (await authenticator(makeClaim(PAP, b"bob", NEW.encode()))).name == "bob"
     with pytest.raises(Unproven):
-        await authenticator(pap(OLD))
+        await authenticator(makeClaim(PAP, b"bob", OLD.encode()))
     assert any("has changed the password" in line for line in logged)
     for secret in (OLD, NEW, ntHash(OLD).hex(), ntHash(NEW).hex()):
         assert not any(secret in line for line in logged)
-
-
-@implementer(IVerdicts)
-class Verdicts:
-    """
-    Whoever is told how an exchange goes.
-    """
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def granted(self, grant: Grant) -> None:
-        """
-        Note it.
-        """
-        self.told.append(f"granted {grant.name}")
-
-    def authenticated(self, grant: Grant) -> None:
-        """
-        Note it.
-        """
-        self.told.append("authenticated")
-
-    def refused(self, reason: str) -> None:
-        """
-        Note it.
-        """
-        self.told.append(f"refused: {reason}")
 
 
 async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> None:
@@ -179,9 +145,9 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
     """
     await store.addAccount("bob", OLD.encode(), expires=NOW)
     packets: DeferredQueue[bytes] = DeferredQueue()
-    verdicts = Verdicts()
+    recorder = ExchangeRecorder()
     exchange = MSCHAPV2.makeAuthenticator(
-        clock, packets.put, b"gateway", authenticator, verdicts, 0
+        clock, packets.put, b"gateway", authenticator, recorder, 0
     )
     exchange.start()
     challenge = chap.decode(await packets.get())
@@ -205,7 +171,7 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
     assert mschap.checkAuthenticatorResponse(hashHash, packet.ntResponse, hashed, success.message)
     # The last of it is told when the packet has been sent.
     await deferLater(clock, 0)
-    assert verdicts.told == ["granted bob", "authenticated"]
+    assert recorder.told == ["granted bob", "authenticated"]
     exchange.stop()
 
 

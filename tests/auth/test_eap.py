@@ -52,9 +52,9 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
 from pptpgw.ppp.wire import eap, ppp
+from pptpgw.testing import ExchangeRecorder
 from tests import test_gateway
 from tests.certificates import SERVER, Authority
-from tests.ppp.test_eap import Recorder
 from tests.test_gateway import World, failureOf, resultOf
 
 secrets = test_gateway.secrets
@@ -333,7 +333,7 @@ class TestJudging:
             (RELAYED,),
             b"",
             lambda claim: Deferred(),
-            Recorder(),
+            ExchangeRecorder(),
         )
         claim = RelayedClaim(EAP, b"NT\\alice", 1, b"", b"response", RELAYED, conversation)
         reasons: list[str] = []

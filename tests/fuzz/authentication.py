@@ -9,7 +9,6 @@ and a stopped exchange leaves nothing behind.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +23,13 @@ from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
 from pptpgw.auth.eaptls import TLSMethod, makeContext
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.error import Refused, Unproven
-from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IEAPCredentials
+from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IEAPCredentials, IExchange
 from pptpgw.ppp.wire import eap
+from pptpgw.testing import ExchangeRecorder, makeGrant
 from tests.certificates import SERVER, Authority
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import unfailing
-from tests.ppp.test_eap import Pipe, Recorder, judge
+from tests.ppp.test_eap import Pipe
 from tests.ppp.test_eaptls import judge as judgeName
 
 STEPS = 48
@@ -119,7 +119,7 @@ def authenticator(protocol: IAuthenticationProtocol) -> Target:
     """
 
     def target(octets: bytes) -> None:
-        reader, clock, recorder = Reader(octets), Clock(), Recorder()
+        reader, clock, recorder = Reader(octets), Clock(), ExchangeRecorder()
         sent: list[bytes] = []
         judging = _Judge(reader)
         rechallenge = reader.choose((0, 0, 30))
@@ -153,7 +153,7 @@ def peer(protocol: IAuthenticationProtocol) -> Target:
     """
 
     def target(octets: bytes) -> None:
-        reader, clock, recorder = Reader(octets), Clock(), Recorder()
+        reader, clock, recorder = Reader(octets), Clock(), ExchangeRecorder()
         sent: list[bytes] = []
         with unfailing():
             exchange = protocol.makePeer(clock, sent.append, b"alice", b"sesame", recorder)
@@ -193,18 +193,18 @@ class _Altered(Pipe):
 
     reader = Reader(b"")
 
-    def _send(self, to: Callable[[bytes], None], packet: bytes) -> None:
+    def _send(self, sender: ExchangeRecorder, to: IExchange, packet: bytes) -> None:
         fate = self.reader.number()
         if fate & 1:
             at = self.reader.number(2) % len(packet)
             packet = packet[:at] + self.reader.chunk() + packet[at + self.reader.number() :]
             packet = packet[:LONGEST]
         if fate & 2:
-            super()._send(to, packet)
+            super()._send(sender, to, packet)
         if fate & 4:
             packet = packet[: self.reader.number(2)]
         if fate & 0x18 != 0x18:
-            super()._send(to, packet)
+            super()._send(sender, to, packet)
 
 
 def _between(octets: bytes) -> None:
@@ -218,12 +218,12 @@ def _between(octets: bytes) -> None:
             pipe = _Altered([ours], [theirs], judge=judgeName)
         else:
             methods = EAP_MSCHAPV2, MD5
-            pipe = _Altered(methods, methods, judge=judge)
+            pipe = _Altered(methods, methods, judge=makeGrant)
         pipe.reader = reader
         pipe.run()
-        pipe.server.stop()
+        pipe.authenticator.stop()
         pipe.peer.stop()
-    assert sum(event.startswith(_ENDS) for event in pipe.ours.events) <= 1, pipe.ours.events
+    assert sum(event.startswith(_ENDS) for event in pipe.ours.told) <= 1, pipe.ours.told
     assert not pipe.clock.getDelayedCalls()
 
 

@@ -39,7 +39,7 @@ from tests.fuzz.decoders import decoder
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
 from tests.radius import authorized, streamed
-from tests.radius.test_checker import Conversation, World, pap, relayed, responding
+from tests.radius.test_checker import Conversation, World, claimed, relayed
 from tests.radius.test_packet import RELAXED
 from tests.radius.wire import SECRET, connected
 
@@ -114,10 +114,10 @@ def _caller(octets: bytes) -> None:
         attributes = _attributes(Reader(reader.take(reader.number(2) % 600)))
         world.answers.append(partial(_signed, code, attributes))
     credentials = (
-        pap(),
-        responding(CHAP),
-        responding(MSCHAP),
-        responding(MSCHAPV2),
+        claimed(),
+        claimed(CHAP),
+        claimed(MSCHAP),
+        claimed(MSCHAPV2),
         relayed(Conversation()),
     )[kind % 5]
     with unfailing(), patch.object(udp, "connectedUDP", connected):

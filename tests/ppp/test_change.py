@@ -84,7 +84,7 @@ def test_itIsChanged(world: World) -> None:
     assert response.ntResponse == claim.change.ntResponse
     assert isinstance(world.last, chap.CHAPSuccess)
     assert world.last.identifier == claim.identifier
-    assert world.recorder.told == ["granted", "authenticated"]
+    assert world.recorder.told == ["granted user", "authenticated"]
     assert not world.clock.getDelayedCalls()
     assert "fresh" not in repr(claim)
 

@@ -4,23 +4,23 @@ CHAP's exchanges: each method, both roles, with losses, lies and silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from hashlib import md5
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, CHAPProtocol
 from pptpgw.error import Refused, Unavailable
-from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
+from pptpgw.interfaces import Claim, Grant
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.exchange import OUTAGE, PAUSE_SECONDS, VERIFICATION_SECONDS
 from pptpgw.ppp.wire import chap
+from pptpgw.testing import DrivenAuthenticator, ExchangePair, ExchangeRecorder
 
 METHODS = (CHAP, MSCHAP, MSCHAPV2)
 PASSWORD = b"sesame"
@@ -54,108 +54,21 @@ def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
     return Grant(claim.name.decode(), message, keys, None)
 
 
-@implementer(IVerdicts, IPeerResults)
-class Recorder:
+def recorder() -> ExchangeRecorder:
     """
-    Verdicts and PeerResults that write down what they are told, and packets that are sent.
-
-    @ivar events: in order, the packets and what was told.
+    What writes down packets of CHAP, and judges by the RFCs.
     """
-
-    def __init__(self) -> None:
-        self.events: list[object] = []
-        self.claims: list[Claim] = []
-        self.keys: IKeys | None = None
-        self.atGranted: Callable[[], None] = lambda: None
-        self.atRefused: Callable[[], None] = lambda: None
-        self.judge: Callable[[Claim], Deferred[Grant] | Grant] = judge
-
-    @property
-    def packets(self) -> list[chap.Packet]:
-        """
-        The packets among the events.
-        """
-        kinds = (chap.Challenge, chap.CHAPResponse, chap.CHAPSuccess, chap.CHAPFailure)
-        return [event for event in self.events if isinstance(event, kinds)]
-
-    @property
-    def told(self) -> list[object]:
-        """
-        The other events.
-        """
-        return [event for event in self.events if isinstance(event, str)]
-
-    def send(self, packet: bytes) -> None:
-        """
-        Write down a packet.
-        """
-        self.events.append(chap.decode(packet))
-
-    def authenticate(self, claim: Claim) -> Deferred[Grant]:
-        """
-        Write down a claim and judge it.
-        """
-        self.claims.append(claim)
-        try:
-            verdict = self.judge(claim)
-        except Refused as refusal:
-            return fail(refusal)
-        return verdict if isinstance(verdict, Deferred) else succeed(verdict)
-
-    def granted(self, grant: Grant) -> None:
-        """
-        Write it down.
-        """
-        self.events.append("granted")
-        self.keys = grant.keys
-        self.atGranted()
-
-    def authenticated(self, grant: Grant) -> None:
-        """
-        Write it down.
-        """
-        self.events.append("authenticated")
-
-    def proven(self, keys: IKeys | None) -> None:
-        """
-        Write it down.
-        """
-        self.events.append("proven")
-        self.keys = keys
-
-    def refused(self, reason: str) -> None:
-        """
-        Write it down.
-        """
-        self.events.append(f"refused: {reason}")
-        self.atRefused()
+    return ExchangeRecorder(chap.decode, judge)
 
 
-class Scene:
+class Scene(DrivenAuthenticator):
     """
     An authenticator and, driven by hand, what a peer would send.
     """
 
     def __init__(self, method: CHAPProtocol = MSCHAPV2, rechallenge: float = 0) -> None:
-        self.clock = Clock()
-        self.recorder = Recorder()
+        DrivenAuthenticator.__init__(self, method, chap.decode, judge, rechallenge)
         self.method = method
-        self.authenticator = method.makeAuthenticator(
-            self.clock,
-            self.recorder.send,
-            b"gateway",
-            self.recorder.authenticate,
-            self.recorder,
-            rechallenge,
-        )
-        self.authenticator.start()
-
-    @property
-    def last(self) -> chap.Packet:
-        """
-        The last packet that was sent.
-        """
-        return self.recorder.packets[-1]
 
     def respond(
         self,
@@ -172,7 +85,7 @@ class Scene:
             assert isinstance(self.last, chap.Challenge)
             challenge = self.last
         sent: list[bytes] = []
-        peer = self.method.makePeer(Clock(), sent.append, name, password, Recorder())
+        peer = self.method.makePeer(Clock(), sent.append, name, password, recorder())
         peer.received(challenge.encode())
         self.authenticator.received(sent[0])
         return sent[0]
@@ -187,54 +100,15 @@ class Scene:
         return chap.Challenge((self.last.identifier + 1) & 0xFF, message.challenge, b"")
 
 
-class Pipe:
+def pair(
+    method: CHAPProtocol, fates: Sequence[int] = (), password: bytes = PASSWORD
+) -> ExchangePair:
     """
-    An authenticator and a peer joined by a line of 10 ms each way that loses packets.
+    Both ends, after they came to their results.
     """
-
-    def __init__(
-        self, method: CHAPProtocol, losses: list[bool], password: bytes = PASSWORD
-    ) -> None:
-        self.clock = Clock()
-        self.ours, self.theirs = Recorder(), Recorder()
-        self.losses = iter(losses)
-        self.authenticator = method.makeAuthenticator(
-            self.clock,
-            self.carry(self.ours, lambda: self.peer.received),
-            b"gateway",
-            self.ours.authenticate,
-            self.ours,
-            0,
-        )
-        self.peer = method.makePeer(
-            self.clock,
-            self.carry(self.theirs, lambda: self.authenticator.received),
-            b"user",
-            password,
-            self.theirs,
-        )
-        self.authenticator.start()
-        self.peer.start()
-
-    def carry(
-        self, sender: Recorder, to: Callable[[], Callable[[bytes], None]]
-    ) -> Callable[[bytes], None]:
-        """
-        What a side is to send with.
-        """
-
-        def send(packet: bytes) -> None:
-            sender.send(packet)
-            if not next(self.losses, False):
-                self.clock.callLater(0.01, to(), packet)
-
-        return send
-
-    def run(self, seconds: int) -> None:
-        """
-        Let time pass.
-        """
-        self.clock.pump([0.01] * 10 + [0.5] * (2 * seconds))
+    return ExchangePair(
+        method, b"user", password, judge=judge, decode=chap.decode, fates=fates
+    ).run()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -242,11 +116,10 @@ def test_success(method: CHAPProtocol) -> None:
     """
     Each method convinces; the verdict is known before the Success leaves, and told after it.
     """
-    pipe = Pipe(method, [])
-    pipe.run(1)
+    pipe = pair(method)
     challenge, granted, success, authenticated = pipe.ours.events
     assert isinstance(challenge, chap.Challenge) and challenge.name == b"gateway"
-    assert (granted, authenticated) == ("granted", "authenticated")
+    assert (granted, authenticated) == ("granted user", "authenticated")
     assert isinstance(success, chap.CHAPSuccess) and success.identifier == challenge.identifier
     assert pipe.theirs.told == ["proven"]
     (claim,) = pipe.ours.claims
@@ -260,8 +133,7 @@ def test_keys(method: CHAPProtocol) -> None:
     """
     Both sides earn the same keys.
     """
-    pipe = Pipe(method, [])
-    pipe.run(1)
+    pipe = pair(method)
     ours, theirs = pipe.ours.keys, pipe.theirs.keys
     assert ours is not None and theirs is not None
     for bits in (40, 56, 128):
@@ -273,20 +145,18 @@ def test_noKeys() -> None:
     """
     CHAP with MD5 earns none.
     """
-    pipe = Pipe(CHAP, [])
-    pipe.run(1)
+    pipe = pair(CHAP)
     assert pipe.theirs.told == ["proven"] and pipe.theirs.keys is None
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(METHODS), st.lists(st.booleans(), max_size=8))
-def test_losses(method: CHAPProtocol, losses: list[bool]) -> None:
+@given(st.sampled_from(METHODS), st.lists(st.sampled_from([0, 1]), max_size=8))
+def test_losses(method: CHAPProtocol, fates: list[int]) -> None:
     """
     Whichever of the first packets are lost, both sides come to the same end, judged once.
     """
-    pipe = Pipe(method, losses)
-    pipe.run(60)
-    assert pipe.ours.told == ["granted", "authenticated"]
+    pipe = pair(method, fates)
+    assert pipe.ours.told == ["granted user", "authenticated"]
     assert pipe.theirs.told == ["proven"]
     assert len(pipe.ours.claims) == 1
     successes = {packet for packet in pipe.ours.packets if isinstance(packet, chap.CHAPSuccess)}
@@ -299,8 +169,7 @@ def test_wrongPassword(method: CHAPProtocol) -> None:
     """
     The peer has one password, so the first Failure ends it, with what it says.
     """
-    pipe = Pipe(method, [], b"wrong")
-    pipe.run(70)
+    pipe = pair(method, password=b"wrong")
     assert isinstance(pipe.ours.packets[-1], chap.CHAPFailure)
     ours, theirs = pipe.ours.told, pipe.theirs.told
     if method.name == "chap":
@@ -337,7 +206,7 @@ def test_retry(method: CHAPProtocol, size: int) -> None:
         isinstance(scene.last, chap.CHAPSuccess) and scene.last.identifier == challenge.identifier
     )
     assert [claim.challenge for claim in scene.recorder.claims] == [first.value, challenge.value]
-    assert scene.recorder.told == ["granted", "authenticated"]
+    assert scene.recorder.told == ["granted user", "authenticated"]
 
 
 def test_retryToTheOldChallenge() -> None:
@@ -407,7 +276,7 @@ def test_duplicateOfASuccess() -> None:
     scene.authenticator.received(response)
     assert isinstance(success, chap.CHAPSuccess) and scene.recorder.packets[-2:] == [success] * 2
     assert len(scene.recorder.claims) == 1
-    assert scene.recorder.told == ["granted", "authenticated"]
+    assert scene.recorder.told == ["granted user", "authenticated"]
 
 
 def test_duplicateOfAFailure() -> None:
@@ -500,7 +369,7 @@ def test_grantTurnedDown() -> None:
     scene.respond()
     assert isinstance(scene.last, chap.CHAPFailure)
     assert not chap.FailureMessage.decode(scene.last.message).retry
-    assert scene.recorder.told == ["granted", "refused: the address pool is used up"]
+    assert scene.recorder.told == ["granted user", "refused: the address pool is used up"]
 
 
 def test_grantBreaks(loggedFailures: list[Failure]) -> None:
@@ -515,7 +384,7 @@ def test_grantBreaks(loggedFailures: list[Failure]) -> None:
     scene.recorder.atGranted = broken
     scene.respond()
     assert isinstance(scene.last, chap.Challenge)
-    assert scene.recorder.told == ["granted", f"refused: {OUTAGE}"]
+    assert scene.recorder.told == ["granted user", f"refused: {OUTAGE}"]
     assert [failure.type for failure in loggedFailures] == [KeyError]
     loggedFailures.clear()
 
@@ -544,7 +413,7 @@ def test_stoppedWhenGranted() -> None:
     scene = Scene()
     scene.recorder.atGranted = scene.authenticator.stop
     scene.respond()
-    assert isinstance(scene.last, chap.Challenge) and scene.recorder.told == ["granted"]
+    assert isinstance(scene.last, chap.Challenge) and scene.recorder.told == ["granted user"]
 
 
 def test_silentPeer() -> None:
@@ -607,7 +476,7 @@ def test_rechallenge(method: CHAPProtocol) -> None:
         scene.respond()
         assert isinstance(scene.last, chap.CHAPSuccess)
     assert len(scene.recorder.claims) == 4
-    assert scene.recorder.told == ["granted", "authenticated"]
+    assert scene.recorder.told == ["granted user", "authenticated"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -642,7 +511,7 @@ def test_rechallengeDuringAnOutage(rechallenge: float) -> None:
     scene.recorder.judge = judge
     scene.respond()
     assert isinstance(scene.last, chap.CHAPSuccess)
-    assert scene.recorder.told == ["granted", "authenticated"]
+    assert scene.recorder.told == ["granted user", "authenticated"]
     assert scene.clock.getDelayedCalls()[0].getTime() - scene.clock.seconds() == rechallenge
 
 
@@ -658,7 +527,7 @@ def test_rechallengeByAJudgeThatHangs() -> None:
     scene.clock.advance(VERIFICATION_SECONDS)
     scene.clock.advance(PAUSE_SECONDS)
     assert [type(one) for one in scene.recorder.packets[2:]] == [chap.Challenge] * 2
-    assert scene.recorder.told == ["granted", "authenticated"]
+    assert scene.recorder.told == ["granted user", "authenticated"]
     scene.authenticator.stop()
 
 
@@ -736,9 +605,9 @@ def test_emptyName() -> None:
     """
     The authenticator always has a name.
     """
-    recorder = Recorder()
+    one = recorder()
     with pytest.raises(ValueError):
-        CHAP.makeAuthenticator(Clock(), recorder.send, b"", recorder.authenticate, recorder, 0)
+        CHAP.makeAuthenticator(Clock(), one.send, b"", one.authenticate, one, 0)
 
 
 @given(st.sampled_from(METHODS), st.lists(st.binary(max_size=60), max_size=6), st.booleans())
@@ -747,7 +616,7 @@ def test_arbitraryOctets(method: CHAPProtocol, packets: list[bytes], tagged: boo
     Nothing that arrives raises, on either side, in any state.
     """
     scene = Scene(method)
-    theirs = Recorder()
+    theirs = recorder()
     peer = method.makePeer(scene.clock, theirs.send, b"user", PASSWORD, theirs)
     peer.start()
     assert isinstance(scene.last, chap.Challenge)
@@ -769,7 +638,7 @@ class PeerScene:
 
     def __init__(self, method: CHAPProtocol = MSCHAPV2) -> None:
         self.clock = Clock()
-        self.recorder = Recorder()
+        self.recorder = recorder()
         self.peer = method.makePeer(
             self.clock, self.recorder.send, b"user", PASSWORD, self.recorder
         )

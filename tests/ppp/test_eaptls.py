@@ -103,8 +103,8 @@ class TestSuccess:
         Whoever the peer said to be, the certificate tells (RFC 5216 section 5.2).
         """
         pipe = shake(pki, version=version)
-        assert pipe.ours.events == ["granted alice", "authenticated"]
-        assert pipe.theirs.events == ["proven"]
+        assert pipe.ours.told == ["granted alice", "authenticated"]
+        assert pipe.theirs.told == ["proven"]
         assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
         assert pipe.methods == [1, 13]
 
@@ -140,7 +140,7 @@ class TestSuccess:
     def test_throughAnIntermediateAuthority(self, pki: Pki) -> None:
         below = Authority(pki.folder, "Below", pki.authority)
         context = pki.context(below.issue("alice"))
-        assert shake(pki, context).ours.events[-1] == "authenticated"
+        assert shake(pki, context).ours.told[-1] == "authenticated"
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_theKeysAreThoseOfTheRFC(self, pki: Pki, version: str) -> None:
@@ -182,8 +182,8 @@ class TestSuccess:
         Whatever is lost or comes twice.
         """
         pipe = shake(pki, version=version, fates=fates)
-        assert pipe.ours.events == ["granted alice", "authenticated"]
-        assert pipe.theirs.events == ["proven"]
+        assert pipe.ours.told == ["granted alice", "authenticated"]
+        assert pipe.theirs.told == ["proven"]
         assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
 
 
@@ -252,11 +252,11 @@ class TestFailure:
             "no name": lambda: authority.issue(""),
         }.get(fault, lambda: authority.issue("alice"))()
         pipe = shake(pki, pki.context(client), version)
-        (told,) = pipe.ours.events
+        (told,) = pipe.ours.told
         assert told.startswith("refused: ")
         # An account's absence is told like a wrong password; the rest is TLS's own.
         assert ("TLS failed: " in told) is (fault not in ("account", "no name"))
-        assert pipe.ours.keys is None and "proven" not in pipe.theirs.events
+        assert pipe.ours.keys is None and "proven" not in pipe.theirs.told
         assert pipe.packets[-1][0] == eap.EAPFailure.CODE
 
     @pytest.mark.parametrize("version", VERSIONS)
@@ -265,7 +265,7 @@ class TestFailure:
         folder.mkdir()
         impostor = Authority(folder, "Test CA")
         context = pki.context(impostor.issue("alice"), pki.authority)
-        assert shake(pki, context, version).ours.events[0].startswith("refused: TLS failed")
+        assert shake(pki, context, version).ours.told[0].startswith("refused: TLS failed")
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_noCertificate(self, pki: Pki, version: str) -> None:
@@ -273,7 +273,7 @@ class TestFailure:
         context.load_verify_locations(str(pki.authority.certificate))
         context.set_verify(SSL.VERIFY_PEER)
         pipe = shake(pki, context, version)
-        assert "did not return a certificate" in pipe.ours.events[0]
+        assert "did not return a certificate" in pipe.ours.told[0]
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_aPeerThatDoesNotKnowOurAuthority(self, pki: Pki, version: str) -> None:
@@ -282,8 +282,8 @@ class TestFailure:
         """
         other = Authority(pki.folder, "Third CA")
         pipe = shake(pki, pki.context(authority=other), version)
-        assert "unknown ca" in pipe.ours.events[0]
-        assert pipe.theirs.events == ["refused: TLS failed: certificate verify failed"]
+        assert "unknown ca" in pipe.ours.told[0]
+        assert pipe.theirs.told == ["refused: TLS failed: certificate verify failed"]
 
     def test_aPeerOfTLS11(self, pki: Pki) -> None:
         hello = b"\3\2" + bytes(32) + b"\0" + b"\0\2\xc0\x13" + b"\1\0"
@@ -333,7 +333,7 @@ class TestFailure:
 
     def test_aPeerWithoutIt(self, pki: Pki) -> None:
         pipe = Pipe([pki.method(), MD5], [MD5], judge=_password).run()
-        assert pipe.ours.events == ["granted alice", "authenticated"]
+        assert pipe.ours.told == ["granted alice", "authenticated"]
         assert pipe.methods == [1, 13, 4]
 
 
@@ -446,8 +446,8 @@ class TestFragments:
             scene.answer(bytes(content))
         assert scene.events
         if "authenticated" in scene.events:
-            assert scene.claims[0].name == b"alice"
-            assert isinstance(scene.claims[0], CertifiedClaim)
+            assert scene.recorder.claims[0].name == b"alice"
+            assert isinstance(scene.recorder.claims[0], CertifiedClaim)
 
 
 def test_whatIsSecretIsNotShown(pki: Pki) -> None:
@@ -458,4 +458,4 @@ def test_whatIsSecretIsNotShown(pki: Pki) -> None:
         scene.answer(conversation.answer(scene.asked))
     keys = conversation.keys()
     assert keys is not None
-    assert keys.send(128, False).startKey.hex() not in repr(scene.claims).lower()
+    assert keys.send(128, False).startKey.hex() not in repr(scene.recorder.claims).lower()

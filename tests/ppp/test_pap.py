@@ -4,20 +4,18 @@ PAP's exchanges, both roles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from pptpgw.auth.protocols import PAP
 from pptpgw.error import Refused
-from pptpgw.interfaces import Claim, Grant, IKeys, IPeerResults, IVerdicts
-from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
+from pptpgw.interfaces import Claim, Grant
+from pptpgw.ppp.pap import PAPPeer
 from pptpgw.ppp.wire import pap
+from pptpgw.testing import PASSWORD, DrivenAuthenticator, ExchangePair, ExchangeRecorder
 
 GRANT = Grant("user", b"Welcome", None, None)
 
@@ -29,73 +27,13 @@ def judge(claim: Claim) -> Deferred[Grant]:
     return succeed(GRANT) if claim.response == b"sesame" else fail(Refused("wrong password"))
 
 
-@implementer(IVerdicts, IPeerResults)
-class Recorder:
-    """
-    Verdicts and PeerResults that write down what they are told, and packets that are sent.
-    """
-
-    def __init__(self) -> None:
-        self.packets: list[pap.Packet] = []
-        self.told: list[str] = []
-        self.claims: list[Claim] = []
-        self.judge: Callable[[Claim], Deferred[Grant]] = judge
-
-    def send(self, packet: bytes) -> None:
-        """
-        Write down a packet.
-        """
-        self.packets.append(pap.decode(packet))
-
-    def authenticate(self, claim: Claim) -> Deferred[Grant]:
-        """
-        Write down a claim and judge it.
-        """
-        self.claims.append(claim)
-        return self.judge(claim)
-
-    def granted(self, grant: Grant) -> None:
-        """
-        Write it down.
-        """
-        self.told.append(f"granted after {len(self.packets)} packets")
-
-    def authenticated(self, grant: Grant) -> None:
-        """
-        Write it down.
-        """
-        self.told.append(f"authenticated after {len(self.packets)} packets")
-
-    def proven(self, keys: IKeys | None) -> None:
-        """
-        Write it down.
-        """
-        self.told.append("proven")
-        assert keys is None
-
-    def refused(self, reason: str) -> None:
-        """
-        Write it down.
-        """
-        self.told.append(f"refused: {reason}")
-
-
-class Scene:
+class Scene(DrivenAuthenticator):
     """
     An authenticator, driven by hand.
     """
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.recorder = Recorder()
-        self.authenticator = PAPAuthenticator(
-            self.clock,
-            self.recorder.send,
-            PAP,
-            self.recorder.authenticate,
-            self.recorder,
-        )
-        self.authenticator.start()
+        DrivenAuthenticator.__init__(self, PAP, pap.decode, judge)
 
     def ask(self, identifier: int, password: bytes = b"sesame", name: bytes = b"user") -> None:
         """
@@ -111,8 +49,8 @@ def test_success() -> None:
     scene = Scene()
     scene.ask(9)
     assert scene.recorder.claims == [Claim(PAP, b"user", 9, b"", b"sesame")]
-    assert scene.recorder.packets == [pap.AuthenticateAck(9, b"Welcome")]
-    assert scene.recorder.told == ["granted after 0 packets", "authenticated after 1 packets"]
+    ack = pap.AuthenticateAck(9, b"Welcome")
+    assert scene.recorder.events == ["granted user", ack, "authenticated"]
     assert not scene.clock.getDelayedCalls()
 
 
@@ -208,49 +146,19 @@ def test_stop() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.booleans(), max_size=8), st.booleans())
-def test_losses(losses: list[bool], right: bool) -> None:
+@given(st.lists(st.sampled_from([0, 1]), max_size=8), st.booleans())
+def test_losses(fates: list[int], right: bool) -> None:
     """
     Whichever of the first packets are lost, both sides come to the same end.
     """
-    clock, ours, theirs = Clock(), Recorder(), Recorder()
-    lost = iter(losses)
-
-    def carry(
-        sender: Recorder, to: Callable[[], Callable[[bytes], None]]
-    ) -> Callable[[bytes], None]:
-        def send(packet: bytes) -> None:
-            sender.send(packet)
-            if not next(lost, False):
-                clock.callLater(0.01, to(), packet)
-
-        return send
-
-    authenticator = PAPAuthenticator(
-        clock,
-        carry(ours, lambda: peer.received),
-        PAP,
-        ours.authenticate,
-        ours,
-    )
-    password = b"sesame" if right else b"wrong"
-    peer = PAPPeer(
-        clock,
-        carry(theirs, lambda: authenticator.received),
-        b"user",
-        password,
-        theirs,
-    )
-    authenticator.start()
-    peer.start()
-    clock.pump([0.01] * 10 + [0.5] * 200)
-    assert not clock.getDelayedCalls()
+    pair = ExchangePair(PAP, password=PASSWORD if right else b"wrong", fates=fates).run()
+    assert not pair.clock.getDelayedCalls()
     if right:
-        assert [event.split()[0] for event in ours.told] == ["granted", "authenticated"]
-        assert theirs.told == ["proven"] and len(ours.claims) == 1
+        assert pair.ours.told == ["granted alice", "authenticated"]
+        assert pair.theirs.told == ["proven"] and len(pair.ours.claims) == 1
     else:
-        assert len(ours.told) == 1 and ours.told[0].startswith("refused: ")
-        assert theirs.told == [
+        assert len(pair.ours.told) == 1 and pair.ours.told[0].startswith("refused: ")
+        assert pair.theirs.told == [
             "refused: the authenticator does not believe us: 'Authentication failed'"
         ]
 
@@ -259,7 +167,7 @@ def test_peerRepeats() -> None:
     """
     Ten requests go out, three seconds apart, each with another identifier.
     """
-    clock, recorder = Clock(), Recorder()
+    clock, recorder = Clock(), ExchangeRecorder(pap.decode)
     peer = PAPPeer(clock, recorder.send, b"user", b"sesame", recorder)
     peer.start()
     clock.pump([1.0] * 29)
@@ -274,7 +182,7 @@ def test_peerTakesALateAnswer(late: int) -> None:
     """
     An Ack of any request so far counts; one of none doesn't.
     """
-    clock, recorder = Clock(), Recorder()
+    clock, recorder = Clock(), ExchangeRecorder(pap.decode)
     peer = PAPPeer(clock, recorder.send, b"user", b"sesame", recorder)
     peer.start()
     clock.pump([3.0] * 2)
@@ -293,7 +201,7 @@ def test_arbitraryOctets(packets: list[bytes], code: int) -> None:
     Nothing that arrives raises, on either side, in any state.
     """
     scene = Scene()
-    theirs = Recorder()
+    theirs = ExchangeRecorder(pap.decode)
     peer = PAPPeer(scene.clock, theirs.send, b"user", b"sesame", theirs)
     peer.start()
     for packet in packets:

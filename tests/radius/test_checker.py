@@ -20,7 +20,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.eapmethod import RELAYED, RelayedClaim, RelayedCredentials
-from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol
+from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP, CHAPProtocol, PAPProtocol
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import Configuration
@@ -30,13 +30,13 @@ from pptpgw.config.section import ListenSection, RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
-from pptpgw.ppp.wire import chap
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import RADIUSService
 from pptpgw.radius.udp import UDPTransport
+from pptpgw.testing import makeClaim
 from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
@@ -100,15 +100,8 @@ def challenge(**attributes: Any) -> Answer:
     return lambda octets: answer(octets, pyrad.AccessChallenge, **attributes)
 
 
-def pap(name: bytes = b"vera") -> ClaimCredentials:
-    return PAP.credentials(Claim(PAP, name, 3, b"", b"sesame", caller=CALLER), name)
-
-
-def responding(method: CHAPProtocol, name: bytes = b"vera") -> ClaimCredentials:
-    asked = chap.Challenge(9, bytes(range(method.variant.challengeSize)), b"gate")
-    made = method.variant.answer(asked, name, b"sesame")
-    assert made is not None
-    return method.credentials(Claim(method, name, 9, asked.value, made.value, caller=CALLER), name)
+def claimed(method: CHAPProtocol | PAPProtocol = PAP, name: bytes = b"vera") -> ClaimCredentials:
+    return method.credentials(makeClaim(method, name, caller=CALLER), name)
 
 
 class Conversation:
@@ -134,7 +127,7 @@ def relayed(peer: Any) -> RelayedCredentials:
 class TestRequest:
     def test_whatItSaysOfTheCall(self) -> None:
         world = World(accept())
-        world.judge(pap())
+        world.judge(claimed())
         [request] = world.requests
         names = request.keys()
         assert {
@@ -162,7 +155,7 @@ class TestRequest:
 
     def test_aClaimWithoutItsCaller(self) -> None:
         world = World(accept())
-        credentials = pap()
+        credentials = claimed()
         credentials.claim = replace(credentials.claim, caller=None)
         world.judge(credentials)
         assert "Calling-Station-Id" not in world.requests[0]
@@ -172,27 +165,30 @@ class TestRequest:
         """
         RFC 2548 section 2.1.3: identifier, flags, two responses; the weak one is left out.
         """
-        credentials = responding(MSCHAP)
+        credentials = claimed(MSCHAP)
         response = credentials.claim.response
         credentials.claim = replace(credentials.claim, response=b"\xaa" * 24 + response[24:])
         world = World(reject())
         world.judge(credentials)
         [octets] = world.requests[0].get((311, 1))
-        assert octets == b"\x09\1" + bytes(24) + response[24:48]
+        assert octets == bytes((credentials.claim.identifier, 1)) + bytes(24) + response[24:48]
 
     def test_MSCHAPv2(self) -> None:
         """
         RFC 2548 section 2.3.2: identifier, flags, peer challenge, eight zeros, response.
         """
-        credentials = responding(MSCHAPV2)
+        credentials = claimed(MSCHAPV2)
         response = credentials.claim.response
         world = World(reject())
         world.judge(credentials)
         [octets] = world.requests[0].get((311, 25))
-        assert octets == b"\x09\0" + response[:16] + bytes(8) + response[24:48]
+        assert (
+            octets
+            == bytes((credentials.claim.identifier, 0)) + response[:16] + bytes(8) + response[24:48]
+        )
 
     def test_aLANManagerResponseAloneIsntAsked(self) -> None:
-        credentials = responding(MSCHAP)
+        credentials = claimed(MSCHAP)
         response = credentials.claim.response
         credentials.claim = replace(credentials.claim, response=response[:48] + b"\0")
         world = World()
@@ -203,14 +199,14 @@ class TestRequest:
 class TestAnswers:
     def test_withoutTheServersProof(self) -> None:
         world = World(accept(MS_MPPE_Send_Key=KEY, MS_MPPE_Recv_Key=KEY))
-        assert "obeyed" in str(world.judge(responding(MSCHAPV2)))
+        assert "obeyed" in str(world.judge(claimed(MSCHAPV2)))
 
     @pytest.mark.parametrize("proof", [b"", b"S=", PROOF[:-1], PROOF.lower(), b"\x09E=691 R=0"])
     def test_withAProofThatIsNone(self, proof: bytes) -> None:
-        assert "obeyed" in str(World(accept(MS_CHAP2_Success=proof)).judge(responding(MSCHAPV2)))
+        assert "obeyed" in str(World(accept(MS_CHAP2_Success=proof)).judge(claimed(MSCHAPV2)))
 
     def test_theProofReachesThePeer(self) -> None:
-        credentials = responding(MSCHAPV2)
+        credentials = claimed(MSCHAPV2)
         avatar = World(accept(MS_CHAP2_Success=PROOF + b" M=Hello")).judge(credentials)
         assert avatar == b"vera"
         assert credentials.message == PROOF[1:] + b" M=Hello"
@@ -218,21 +214,21 @@ class TestAnswers:
 
     def test_keysThatCantBeRead(self) -> None:
         attributes = {"MS_CHAP2_Success": PROOF, "MS_MPPE_Send_Key": KEY}
-        assert "obeyed" in str(World(accept(**attributes)).judge(responding(MSCHAPV2)))
+        assert "obeyed" in str(World(accept(**attributes)).judge(claimed(MSCHAPV2)))
 
     def test_aRestrictionThatCantBeRead(self, log: list[str]) -> None:
         """
         A session without its filter would be one with more than it may have.
         """
-        refused = World(accept(Filter_Id=b"b\xfcro")).judge(pap())
+        refused = World(accept(Filter_Id=b"b\xfcro")).judge(claimed())
         assert isinstance(refused, Refused) and "obeyed" in str(refused)
         assert any("'vera'" in line and "Filter-Id: " in line for line in log)
 
     def test_theServersNameForTheUser(self) -> None:
-        avatar = World(accept(User_Name="Vera")).judge(pap())
+        avatar = World(accept(User_Name="Vera")).judge(claimed())
         assert avatar.profile.name == "Vera"
 
-    @pytest.mark.parametrize("make", [pap, lambda: responding(CHAP)], ids=["pap", "chap"])
+    @pytest.mark.parametrize("make", [claimed, lambda: claimed(CHAP)], ids=["pap", "chap"])
     def test_aChallengeToWhatHasNone(self, make: Callable[[], ClaimCredentials]) -> None:
         world = World(challenge(Reply_Message="the next code?", State=b"x"))
         assert isinstance(world.judge(make()), Rejection)
@@ -248,7 +244,7 @@ class TestAnswers:
         ],
     )
     def test_whatMSCHAPErrorSays(self, error: bytes, expected: tuple[int, bool, bytes]) -> None:
-        rejection = World(reject(MS_CHAP_Error=error)).judge(responding(MSCHAPV2))
+        rejection = World(reject(MS_CHAP_Error=error)).judge(claimed(MSCHAPV2))
         assert isinstance(rejection, Rejection)
         assert (rejection.error, rejection.retry, rejection.text) == expected
 
@@ -263,7 +259,7 @@ class TestAnswers:
         ]
         world = World(*answers)
         results: list[Any] = []
-        world.checker.requestAvatarId(pap()).addCallback(results.append)
+        world.checker.requestAvatarId(claimed()).addCallback(results.append)
         for _ in range(20):
             world.wire.wait(1)
         assert results == [b"vera"]
@@ -351,20 +347,20 @@ class TestLogin:
 
     def test_granted(self) -> None:
         world = World(accept(Framed_Pool="staff"))
-        grant = self.grant(world, pap().claim)
+        grant = self.grant(world, claimed().claim)
         assert (grant.name, grant.subscriber.profile.pool) == ("vera", "staff")
 
     def test_aDomainIsLeftOutWhereItIsntKnown(self) -> None:
         world = World(reject(), accept())
-        assert self.grant(world, pap(b"OFFICE\\vera").claim).name == "vera"
+        assert self.grant(world, claimed(name=b"OFFICE\\vera").claim).name == "vera"
         assert [one["User-Name"] for one in world.requests] == [["OFFICE\\vera"], ["vera"]]
 
     def test_aWrongPassword(self) -> None:
-        assert isinstance(self.grant(World(reject()), pap().claim), Unproven)
+        assert isinstance(self.grant(World(reject()), claimed().claim), Unproven)
 
     def test_anotherReasonIsPassedOn(self) -> None:
         world = World(reject(MS_CHAP_Error=b"\x09E=647 R=0 V=3 M=ask the desk"))
-        refused = self.grant(world, responding(MSCHAPV2).claim)
+        refused = self.grant(world, claimed(MSCHAPV2).claim)
         assert (refused.error, refused.retry, refused.text) == (647, False, b"ask the desk")
 
     def test_anOutageIsNoWrongPassword(self) -> None:
@@ -374,14 +370,14 @@ class TestLogin:
         world = World()
         results: list[Any] = []
         portal = Portal(SubscriberRealm(), [CheckerChain([world.checker, World(accept()).checker])])
-        Authenticator(portal)(pap().claim).addErrback(lambda one: results.append(one.value))
+        Authenticator(portal)(claimed().claim).addErrback(lambda one: results.append(one.value))
         world.wire.wait(26)
         assert isinstance(results[0], Unavailable)
 
     def test_aCallThatEndsMeanwhile(self) -> None:
         world = World()
         portal = Portal(SubscriberRealm(), [CheckerChain([world.checker])])
-        judged = Authenticator(portal)(pap().claim)
+        judged = Authenticator(portal)(claimed().claim)
         judged.addErrback(lambda _: None)
         judged.cancel()
         assert not world.wire.getDelayedCalls()
@@ -413,5 +409,5 @@ class TestConfiguration:
 
     def test_withoutAClientNobodyGetsIn(self) -> None:
         failed: list[Any] = []
-        RADIUSChecker().requestAvatarId(pap()).addErrback(failed.append)
+        RADIUSChecker().requestAvatarId(claimed()).addErrback(failed.append)
         assert failed[0].check(Unavailable)
