@@ -145,7 +145,6 @@ def build(
         dataPath,
         Authenticator(portal),
         [
-            environment.sessions,
             environment.filters,
             shaper,
             *observers,
@@ -154,6 +153,7 @@ def build(
         ],
         counters,
         configuration.limits,
+        sessions=environment.sessions,
     )
     if configuration.network.masquerade:
         masquerade = Masquerade(reactor, configuration.network.interface)
@@ -191,7 +191,7 @@ def build(
         *lives(reactor, "observer", (*observers, *chosen)),
         reservation,
         Part("traffic shaping", stop=shaper.stop),
-        Part("reports of callers", stop=gateway.refusals.stop),
+        Part("reports of callers", stop=gateway.context.refusals.stop),
         reports,
         # No more calls come, then the calls end, and at last the tunnels do.
         *(
@@ -213,7 +213,7 @@ def build(
         *tunnels.values(),
         dataPath,
         *networks.values(),
-        *gateway.observers,
+        *gateway.sessions.observers,
         *reporting.queues,
         *services,
     )
@@ -378,7 +378,7 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
         gateway,
         gateway.counters.own,
         gateway.quota,
-        gateway.known,
+        gateway.context.known,
         environment,
     )
     return {

@@ -38,7 +38,8 @@ class GatewayService(Stages):
     """
     The whole gateway. Its parts are its children; services of the program's own may be added.
 
-    @ivar gateway: the L{pptpgw.gateway.Gateway}: callers, sessions, counters.
+    @ivar gateway: the L{pptpgw.gateway.Gateway}: it takes calls, and counts.
+    @ivar sessions: the current sessions and their observers, an L{pptpgw.interfaces.ISessions}.
     @ivar dataPath: its L{pptpgw.interfaces.IDataPath}.
     @ivar networks: its L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: its L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
@@ -68,6 +69,7 @@ class GatewayService(Stages):
         self._configuration = configuration
         parts = build(reactor, configuration, users, observers)
         self.gateway = parts.gateway
+        self.sessions = parts.gateway.sessions
         self.dataPath = parts.dataPath
         self.networks = parts.networks
         self.tunnels = parts.tunnels

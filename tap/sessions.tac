@@ -38,18 +38,18 @@ class Sessions(Resource):
 
     isLeaf = True
 
-    def __init__(self, gateway):
+    def __init__(self, sessions):
         super().__init__()
-        self.gateway = gateway
+        self.sessions = sessions
 
     def render_GET(self, request):
         request.setHeader("Content-Type", "application/json")
         request.setHeader("Cache-Control", "no-store")
         address = b"/".join(request.postpath).decode(errors="replace")
         if not address:
-            return json.dumps([described(session) for session in self.gateway.sessions]).encode()
+            return json.dumps([described(session) for session in self.sessions]).encode()
         try:
-            session = self.gateway.sessionFor(address)
+            session = self.sessions.sessionFor(address)
         except ValueError:
             session = None
         if session is None:
@@ -62,7 +62,7 @@ options = Options()
 options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-secrets:/etc/pptpgw/chap-secrets"])
 
 gateway = GatewayService(reactor, options.configuration, options.portal())
-site = strports.service("tcp:8723:interface=127.0.0.1", Site(Sessions(gateway.gateway)))
+site = strports.service("tcp:8723:interface=127.0.0.1", Site(Sessions(gateway.sessions)))
 
 application = Application("pptpgw-sessions")
 gateway.setServiceParent(application)

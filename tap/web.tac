@@ -38,16 +38,16 @@ class Yourself(Resource):
 
     isLeaf = True
 
-    def __init__(self, gateway, calls):
+    def __init__(self, sessions, calls):
         super().__init__()
-        self.gateway = gateway
+        self.sessions = sessions
         self.calls = calls
 
     def render_GET(self, request):
         request.setHeader("Content-Type", "text/plain; charset=utf-8")
         request.setHeader("Cache-Control", "no-store")
         address = request.getClientAddress().host
-        session = self.gateway.sessionFor(address)
+        session = self.sessions.sessionFor(address)
         if session is None:
             request.setResponseCode(403)
             return f"No session has the address {address}.\n".encode()
@@ -74,7 +74,7 @@ options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-sec
 
 calls = Calls()
 gateway = GatewayService(reactor, options.configuration, options.portal(), [calls])
-site = strports.service(f"tcp:80:interface={LOCAL}", Site(Yourself(gateway.gateway, calls)))
+site = strports.service(f"tcp:80:interface={LOCAL}", Site(Yourself(gateway.sessions, calls)))
 
 application = Application("pptpgw-web")
 # In this order: the address of the site is there once the gateway's service has opened the tunnels' device, and

@@ -408,7 +408,7 @@ class TestPAP:
         Where nothing differs there is one for all.
         """
         gateway = make().gateway
-        assert gateway.settingsFor("192.0.2.8") is gateway.settingsFor("192.0.2.9")
+        assert gateway.contextFor("192.0.2.8") is gateway.contextFor("192.0.2.9")
 
 
 class TestAccounting:

@@ -219,4 +219,4 @@ def test_theGateway() -> None:
     All of the gateway has the steady clock.
     """
     service = GatewayService(reactor, Configuration(), Portal(SubscriberRealm(), []))
-    assert service.gateway.clock.seconds is monotonic
+    assert service.gateway.context.clock.seconds is monotonic

@@ -33,6 +33,7 @@ from pptpgw.interfaces import (
     ICallTaker,
     INetwork,
     INetworkProtocol,
+    ISession,
     ISubscriber,
 )
 from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
@@ -132,10 +133,12 @@ class World:
         self.observer = Observer()
         environment = makeEnvironment(clock=self.clock)
         settings = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
+        ipv4 = network.IPv4Network(network.IPv4Section(), environment, self.pool)
+        self.networks: dict[str, INetwork] = {"ipv4": ipv4}
         self.gateway = Gateway(
             self.clock,
             replace(settings, **options),
-            {"ipv4": network.IPv4Network(network.IPv4Section(), environment, self.pool)},
+            self.networks,
             self.dataPath,
             Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
             [self.observer],
@@ -352,7 +355,7 @@ def test_stopWaitsForThePool(
     Until it has taken everything back, or can't, but not for ever.
     """
     pool = SlowPool()
-    (ipv4,) = world.gateway.networks.values()
+    (ipv4,) = world.networks.values()
     assert isinstance(ipv4, network.IPv4Network)
     ipv4.pool = pool
     resultOf(world.call(world.connect()))
@@ -415,15 +418,18 @@ def test_sessionFor(world: World) -> None:
     connection = world.connect()
     call = resultOf(world.call(connection))
     address = ipv4(call).localAddress
-    session = world.gateway.sessionFor(address)
+    session = world.gateway.sessions.sessionFor(address)
     assert session is not None and session.user == "alice"
-    assert world.gateway.sessionFor("10.77.0.99") is None
-    assert world.gateway.sessionFor("fe80::1") is None
+    assert world.gateway.sessions.sessionFor("10.77.0.99") is None
+    assert world.gateway.sessions.sessionFor("fe80::1") is None
     with pytest.raises(ValueError):
-        world.gateway.sessionFor("nowhere")
+        world.gateway.sessions.sessionFor("nowhere")
+    with pytest.warns(DeprecationWarning, match="ISessions.sessionFor"):
+        found = world.gateway.sessionFor(address)
+    assert found is not None and found.identifier == session.identifier
     call.hangUp()
     world.run(5, 0.01)
-    assert world.gateway.sessionFor(address) is None
+    assert world.gateway.sessions.sessionFor(address) is None
 
 
 def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
@@ -449,10 +455,9 @@ def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
             raise AssertionError("nothing was made")
 
     connection = world.connect()
-    working = world.gateway.networks
-    world.gateway.networks = {**working, "other": Network(succeed(None))}
+    world.networks["other"] = Network(succeed(None))
     assert ipv4(resultOf(world.call(connection))).localAddress == "10.77.0.10"
-    world.gateway.networks = {**working, "other": Network(fail(ValueError("broken network")))}
+    world.networks["other"] = Network(fail(ValueError("broken network")))
     failed = world.call(connection)
     world.run(10, 0.01)
     failureOf(failed)
@@ -572,7 +577,7 @@ def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
         judging.append(Deferred())
         return judging[-1]
 
-    world.gateway.authenticate = authenticate
+    world.gateway.context = replace(world.gateway.context, authenticate=authenticate)
     failed = world.call(world.connect())
     (line,) = world.gateway.lines
     assert len(judging) == 1
@@ -665,7 +670,9 @@ def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     An observer that raises is logged, and harms neither the session nor the other observers. What
     it logs itself carries the session's identifier too.
     """
-    world.gateway.observers.insert(0, Broken())
+    world.gateway.sessions.removeObserver(world.observer)
+    for observer in (Broken(), world.observer):
+        world.gateway.sessions.addObserver(observer)
     resultOf(world.call(world.connect()))
     assert ("opened", "alice") in world.observer.events
     (session,) = world.gateway.sessions
@@ -673,6 +680,28 @@ def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     assert "about to break" in mine[0] and "session observer" in mine[1]
     assert [str(failure.value) for failure in loggedFailures] == ["broken observer"]
     loggedFailures.clear()
+
+
+@pytest.mark.parametrize("way", ["hang up", "cut"])
+def test_anObserverThatEndsASessionAtItsStart(world: World, way: str) -> None:
+    """
+    The session ends as any other: observers hear of it, and everything is given back.
+    """
+
+    class Ending(SessionObserver):
+        def sessionStarted(self, session: ISession) -> None:
+            if way == "hang up":
+                session.hangUp("not today")
+            else:
+                (line,) = world.gateway.lines
+                assert isinstance(line.call, Call)
+                line.call.connection.connectionLost("Connection was closed cleanly.")
+
+    world.gateway.sessions.addObserver(Ending())
+    world.call(world.connect()).addErrback(lambda failure: None)
+    world.run(10, 0.01)
+    assert world.observer.events == [("started", "alice"), ("ended", "alice")]
+    assert not world.gateway.sessions and not world.gateway.lines and world.pool.used == 0
 
 
 def test_passwordsAreNotLogged(world: World) -> None:

@@ -299,7 +299,7 @@ def test_eachHasItsSectionAndTheSameEnvironment(
     assert environment.configuration.plugins.observers == ("diary:page",)
     assert list(environment.sessions) == []
     granted: list[Any] = []
-    house.service.gateway.authenticate(Claim(PAP, b"alice", 1, b"", b"sesame")).addCallback(
+    house.service.gateway.context.authenticate(Claim(PAP, b"alice", 1, b"", b"sesame")).addCallback(
         granted.append
     )
     assert granted[0].name == "alice"

@@ -149,7 +149,7 @@ def test_nothingIsLeftToGive(make: Made) -> None:
     A caller is told no different where a network has nothing for it; that is no outage.
     """
     world = make()
-    network = world.gateway.networks["ipv4"]
+    network = world.gateway.context.networks["ipv4"]
     allocate = network.pool.allocate
     network.pool.allocate = lambda subscriber, caller: fail(
         Exhausted("the address pool is used up")
@@ -172,6 +172,6 @@ def test_stop(make: Made) -> None:
     world.call(b"bob")
     world.gateway.stop(1)
     world.run(2, 0.05)
-    world.gateway.refusals.stop()
+    world.gateway.context.refusals.stop()
     assert outages(world)[1].endswith(" s: 1 claims were turned away")
     assert not world.gateway.lines

@@ -98,7 +98,7 @@ def subscriber(service: GatewayService, name: bytes, password: bytes) -> str | N
     Whom a claim by PAP is granted to.
     """
     names: list[str | None] = []
-    judged = service.gateway.authenticate(Claim(PAP, name, 1, b"", password))
+    judged = service.gateway.context.authenticate(Claim(PAP, name, 1, b"", password))
     judged.addCallbacks(lambda grant: names.append(grant.name), lambda failure: names.append(None))
     return names[0]
 

@@ -13,8 +13,8 @@ from zope.interface import implementer
 from pptpgw.config.configuration import Configuration, sectionName
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IEnvironment, IKernelInterface
-from pptpgw.sessions.current import Sessions
 from pptpgw.sessions.gate import Filters
+from pptpgw.sessions.registry import Registry
 from pptpgw.store.interface import IStore
 
 
@@ -34,10 +34,13 @@ class Environment:
     filters: Filters = field(default_factory=Filters)
     addresses: tuple[IPv4Address, ...] = ()
     configuration: Configuration = field(default_factory=Configuration)
-    sessions: Sessions = field(default_factory=Sessions)
+    sessions: Registry = field(init=False)
     radius: Any = None
     store: IStore | None = None
     used: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.sessions = Registry(self.reactor)
 
     @classmethod
     def of(

@@ -26,12 +26,12 @@ from pptpgw.interfaces import (
     IEnvironment,
     IHealth,
     IPreparable,
+    ISession,
 )
 from pptpgw.ports.capture import CaptureFile
 from pptpgw.ports.device import Device
 from pptpgw.ports.machine import lackingFile
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 
 
 @implementer(IHealth)
@@ -143,7 +143,7 @@ class CapturingDataPath(PortDataPath, SessionObserver):
 
     # ISessionObserver
 
-    def sessionStarted(self, session: Session) -> None:
+    def sessionStarted(self, session: ISession) -> None:
         """
         Name the call's interface in the capture after its user.
         """

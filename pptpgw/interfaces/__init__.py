@@ -44,7 +44,7 @@ from pptpgw.interfaces.network import (
     IPacketSession,
     IReserving,
 )
-from pptpgw.interfaces.observer import ISessionObserver, ISessionObserverFactory
+from pptpgw.interfaces.observer import ISessionObserverFactory
 from pptpgw.interfaces.part import IHealth, IPreparable, IReloadable
 from pptpgw.interfaces.pool import (
     DEFAULT_POOL,
@@ -53,6 +53,7 @@ from pptpgw.interfaces.pool import (
     IAddressPools,
     PoolRanges,
 )
+from pptpgw.interfaces.session import ISession, ISessionObserver, ISessions
 from pptpgw.interfaces.tunnel import (
     ICall,
     ICallOwner,
@@ -112,8 +113,10 @@ __all__ = [
     "IPreparable",
     "IReloadable",
     "IReserving",
+    "ISession",
     "ISessionObserver",
     "ISessionObserverFactory",
+    "ISessions",
     "ISubscriber",
     "ITunnel",
     "ITunnelEnvironment",

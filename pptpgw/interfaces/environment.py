@@ -18,7 +18,7 @@ class IEnvironment(Interface):
     configuration = Attribute("The whole L{pptpgw.config.configuration.Configuration}.")
     counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no session.")
     sessions = Attribute(
-        "The current sessions, an iterable of L{pptpgw.sessions.session.Session} with a length."
+        "The current sessions, an L{pptpgw.interfaces.ISessions}, which observers can be added to."
     )
     radius = Attribute(
         "The L{pptpgw.radius.client.RADIUSClient} that asks the servers of C{[radius]}; None if "

@@ -28,13 +28,12 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import INetworkProtocol, IPreparable
+from pptpgw.interfaces import INetworkProtocol, IPreparable, ISession
 from pptpgw.log import Logger, escape
 from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP
 from pptpgw.ports.script import Run, check
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
 
 _DEVICE = "none"
@@ -158,25 +157,25 @@ class Hooks(SessionObserver):
 
     # ISessionObserver
 
-    def sessionStarted(self, session: Session) -> None:
+    def sessionStarted(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionStarted}.
         """
         self._add("auth", True, session, self._authArguments(session), {})
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         See L{ISessionObserver.protocolOpened}.
         """
         self._changed(True, session, protocol)
 
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         See L{ISessionObserver.protocolClosed}.
         """
         self._changed(False, session, protocol)
 
-    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
+    def sessionEnded(self, session: ISession, cause: str) -> Deferred[None] | None:
         """
         See L{ISessionObserver.sessionEnded}.
         """
@@ -190,10 +189,10 @@ class Hooks(SessionObserver):
 
     # Within
 
-    def _authArguments(self, session: Session) -> tuple[str, ...]:
+    def _authArguments(self, session: ISession) -> tuple[str, ...]:
         return self._interface, escape(session.user), _userName(), _DEVICE, _SPEED
 
-    def _changed(self, up: bool, session: Session, protocol: INetworkProtocol) -> None:
+    def _changed(self, up: bool, session: ISession, protocol: INetworkProtocol) -> None:
         if isinstance(protocol, IPCP):
             kind, local, remote = "ip", protocol.localAddress, protocol.peerAddress or ""
             names = ("IPLOCAL", "IPREMOTE")
@@ -210,7 +209,7 @@ class Hooks(SessionObserver):
         self,
         kind: str,
         up: bool,
-        session: Session,
+        session: ISession,
         arguments: tuple[str, ...],
         addresses: Mapping[str, str],
     ) -> None:

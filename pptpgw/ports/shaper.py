@@ -26,7 +26,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.error import NotPermitted
-from pptpgw.interfaces import IHealth, IKernelInterface, INetworkProtocol, ISessionObserver
+from pptpgw.interfaces import (
+    IHealth,
+    IKernelInterface,
+    INetworkProtocol,
+    ISession,
+    ISessionObserver,
+)
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink, traffic
 from pptpgw.ports.rates import Direction, NotShaped, judge
@@ -34,7 +40,6 @@ from pptpgw.ports.rtnetlink import Kernel, NetlinkMessageType, RequestSocket, re
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 from pptpgw.timing.slices import inSlices
 
 SUFFIX = "-in"
@@ -132,7 +137,7 @@ class Shaper(SessionObserver):
         self._index = 0
         self._second = ""
         # The sessions that are limited, by their numbers.
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, ISession] = {}
         self._reactor = reactor
         self._upkeep = Upkeep(reactor, lambda: "rate limits", self._restore)
         self._watch = Watch(reactor, self._isTaken, self._upkeep.lost, LINK_GROUPS)
@@ -144,31 +149,31 @@ class Shaper(SessionObserver):
         """
         return self._upkeep.fault
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         A session has networks.
         """
         self._set(session)
 
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         A session has fewer.
         """
         self._set(session)
 
-    def networksChanged(self, session: Session) -> None:
+    def networksChanged(self, session: ISession) -> None:
         """
         A session has others.
         """
         self._set(session)
 
-    def sessionChanged(self, session: Session) -> None:
+    def sessionChanged(self, session: ISession) -> None:
         """
         A session may have other rates.
         """
         self._set(session)
 
-    def sessionEnded(self, session: Session, cause: str) -> None:
+    def sessionEnded(self, session: ISession, cause: str) -> None:
         """
         A session has none any more.
         """
@@ -239,18 +244,18 @@ class Shaper(SessionObserver):
                     raise NotPermitted(str(error)) from error
             yield
 
-    def _rates(self, session: Session) -> tuple[tuple[_Way, int | None], ...]:
+    def _rates(self, session: ISession) -> tuple[tuple[_Way, int | None], ...]:
         """
         The rate of each direction of a session; None for no limit.
         """
         profile = session.profile
         return (self._send, profile.sendRate), (self._receive, profile.receiveRate)
 
-    def _set(self, session: Session) -> None:
+    def _set(self, session: ISession) -> None:
         for way, rate in self._rates(session):
             self._limit(way, session, rate)
 
-    def _keep(self, way: _Way, session: Session, rate: int | None) -> None:
+    def _keep(self, way: _Way, session: ISession, rate: int | None) -> None:
         """
         Set or remove the limit of one direction of a session.
 
@@ -270,7 +275,7 @@ class Shaper(SessionObserver):
             judge(direction.kernel.ask([traffic.redirect(self._index, second)]))
         direction.set(session.number, rate, networks)
 
-    def _limit(self, way: _Way, session: Session, rate: int | None) -> None:
+    def _limit(self, way: _Way, session: ISession, rate: int | None) -> None:
         try:
             self._keep(way, session, rate)
         except (NotShaped, OSError) as error:
@@ -285,7 +290,7 @@ class Shaper(SessionObserver):
                 needed=_NEEDED,
             )
 
-    def _remove(self, way: _Way, session: Session) -> None:
+    def _remove(self, way: _Way, session: ISession) -> None:
         direction = way.made
         if direction is None or session.number not in direction:
             return

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.radius.description import (
     INTERIM_UPDATE,
@@ -52,7 +52,6 @@ from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
 
 SHORTEST_INTERVAL = 60.0
@@ -151,7 +150,7 @@ class Accounting(SessionObserver):
 
     # ISessionObserver
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         The session begins to be served, or has more addresses.
         """
@@ -162,19 +161,19 @@ class Accounting(SessionObserver):
         self._accounts[session.number] = account = _Account(self, session)
         self.record(session.identifier.encode(), self._describe(account, START))
 
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         It has fewer addresses.
         """
         self.sessionChanged(session)
 
-    def networksChanged(self, session: Session) -> None:
+    def networksChanged(self, session: ISession) -> None:
         """
         It has other prefixes.
         """
         self.sessionChanged(session)
 
-    def sessionChanged(self, session: Session) -> None:
+    def sessionChanged(self, session: ISession) -> None:
         """
         Another profile, with another interval perhaps.
         """
@@ -182,7 +181,7 @@ class Accounting(SessionObserver):
         if account is not None:
             account.changed()
 
-    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
+    def sessionEnded(self, session: ISession, cause: str) -> Deferred[None] | None:
         """
         See L{pptpgw.interfaces.ISessionObserver.sessionEnded}: send a Stop.
 
@@ -265,7 +264,7 @@ class _Account:
 
     _log = Logger()
 
-    def __init__(self, accounting: Accounting, session: Session) -> None:
+    def __init__(self, accounting: Accounting, session: ISession) -> None:
         self._accounting = accounting
         self._asked: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None

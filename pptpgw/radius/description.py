@@ -18,9 +18,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from struct import Struct, error
 
 from pptpgw.error import Malformed
+from pptpgw.interfaces import ISession
 from pptpgw.radius.nas import NAS, ipv4
 from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
-from pptpgw.sessions.session import Session
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
 """
@@ -68,7 +68,7 @@ def _identity(nas: NAS, called: str) -> Attributes:
     )
 
 
-def describe(nas: NAS, session: Session, networks: Networks, status: int) -> Attributes:
+def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> Attributes:
     """
     Whose session it is, and what it has or had.
 
@@ -92,7 +92,7 @@ def describe(nas: NAS, session: Session, networks: Networks, status: int) -> Att
     )
 
 
-def _tunnel(session: Session) -> Attributes:
+def _tunnel(session: ISession) -> Attributes:
     """
     The attributes of its tunnel, untagged (RFC 2868 section 3), where RADIUS has a number for it.
     """
@@ -107,7 +107,7 @@ def _tunnel(session: Session) -> Attributes:
     )
 
 
-def figures(session: Session) -> Attributes:
+def figures(session: ISession) -> Attributes:
     """
     How much it carried; "input" came from the user (RFC 2866 section 5.3).
     """

@@ -34,6 +34,7 @@ from twisted.internet.protocol import DatagramProtocol
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
+from pptpgw.interfaces import ISession, ISessions
 from pptpgw.log import Logger
 from pptpgw.radius.attributes import applied
 from pptpgw.radius.meaning import ErrorCause, RADIUSRefusal, check, find
@@ -49,7 +50,6 @@ from pptpgw.radius.packet import (
 from pptpgw.radius.signature import reply, requestAuthenticator, signed
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.session import Session
 
 REMEMBERED = 8192
 """
@@ -91,7 +91,7 @@ class DynamicAuthorization:
         clock: IReactorTime,
         secrets: Mapping[str, bytes],
         nas: NAS,
-        sessions: Iterable[Session],
+        sessions: ISessions,
         window: float,
         timestamps: bool,
         counters: Counters,
@@ -100,7 +100,7 @@ class DynamicAuthorization:
     ) -> None:
         """
         @param secrets: the secret of each address that requests may come from.
-        @param sessions: the sessions of now.
+        @param sessions: the current sessions.
         @param window: seconds by which a request may be older or newer than now.
         @param timestamps: whether a request without Event-Timestamp is discarded.
         @param filters: the names of the configured filters.
@@ -225,7 +225,7 @@ class DynamicAuthorization:
         return None
 
 
-def _applied(packet: RADIUSPacket, session: Session) -> Profile:
+def _applied(packet: RADIUSPacket, session: ISession) -> Profile:
     """
     Change the profile of C{session} as C{packet} says, and return the result.
 

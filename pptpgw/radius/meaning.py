@@ -17,10 +17,10 @@ from enum import IntEnum
 from ipaddress import IPv6Network
 from typing import Any
 
+from pptpgw.interfaces import ISession, ISessions
 from pptpgw.radius.attributes import read
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import COA_REQUEST, RADIUSPacket, decode, dictionary
-from pptpgw.sessions.session import Session
 
 _FRAMED = 2
 
@@ -84,9 +84,9 @@ def check(packet: RADIUSPacket, keys: Iterable[Any], nas: NAS) -> None:
             raise RADIUSRefusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-IP-Address")
 
 
-def find(packet: RADIUSPacket, sessions: Iterable[Session]) -> list[Session]:
+def find(packet: RADIUSPacket, sessions: ISessions) -> list[ISession]:
     """
-    Those of C{sessions} that a request means.
+    Give those of C{sessions} that a request means.
 
     @raise Refusal: there is none, or it names none.
     """
@@ -101,11 +101,23 @@ def find(packet: RADIUSPacket, sessions: Iterable[Session]) -> list[Session]:
     if not given:
         raise RADIUSRefusal(ErrorCause.MISSING_ATTRIBUTE, "it names no session")
     found = [
-        session for session in sessions if all(judge(session, octets) for judge, octets in given)
+        session
+        for session in _candidates(packet, sessions)
+        if all(judge(session, octets) for judge, octets in given)
     ]
     if not found:
         raise RADIUSRefusal(ErrorCause.SESSION_CONTEXT_NOT_FOUND, "there is no such session")
     return found
+
+
+def _candidates(packet: RADIUSPacket, sessions: ISessions) -> Iterable[ISession]:
+    """
+    Give the sessions that a request may mean: one, where the request has its identifier.
+    """
+    for octets in packet.octets("Acct-Session-Id"):
+        session = sessions.withIdentifier(octets.decode(errors="replace"))
+        return () if session is None else (session,)
+    return sessions
 
 
 _CHANGING = frozenset(
@@ -126,7 +138,7 @@ What can be changed while a session lasts.
 """
 
 
-def _hasPrefix(session: Session, octets: bytes) -> bool:
+def _hasPrefix(session: ISession, octets: bytes) -> bool:
     try:
         prefix = IPv6Network(decode("Framed-IPv6-Prefix", octets))
     except ValueError:
@@ -134,13 +146,13 @@ def _hasPrefix(session: Session, octets: bytes) -> bool:
     return prefix in session.networks.get("ipv6", ())
 
 
-def _hasAddress(session: Session, octets: bytes) -> bool:
+def _hasAddress(session: ISession, octets: bytes) -> bool:
     return any(
         network.network_address.packed == octets for network in session.networks.get("ipv4", ())[:1]
     )
 
 
-_JUDGES: Mapping[str, Callable[[Session, bytes], bool]] = {
+_JUDGES: Mapping[str, Callable[[ISession, bytes], bool]] = {
     "Acct-Session-Id": lambda session, octets: session.identifier.encode() == octets,
     "User-Name": lambda session, octets: session.user.encode("utf-8", "surrogateescape") == octets,
     "Framed-IP-Address": _hasAddress,

@@ -4,7 +4,7 @@ Accounting and dynamic authorization, as C{[radius]} asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from zope.interface import implementer
 from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IPreparable
+from pptpgw.interfaces import IPreparable, ISessions
 from pptpgw.ports.machine import lackingAddress
 from pptpgw.ports.queue import Queue
 from pptpgw.radius.accounting import Accounting
@@ -24,7 +24,6 @@ from pptpgw.radius.dynamic import DynamicAuthorization, DynamicPort
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import RADIUSService
-from pptpgw.sessions.session import Session
 
 _MEBIBYTE = 1 << 20
 
@@ -82,11 +81,11 @@ class DynamicService(TwistedService):
         self,
         reactor: Any,
         configuration: Configuration,
-        sessions: Iterable[Session],
+        sessions: ISessions,
         counters: Counters,
     ) -> None:
         """
-        @param sessions: the sessions of now.
+        @param sessions: the current sessions.
         @raise ConfigurationError: nobody may send requests, or a secret is missing.
         """
         radius = configuration.radius

@@ -19,7 +19,7 @@ L{Admission} only counts; its user ends the calls that must go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
@@ -92,7 +92,8 @@ class _Tally:
 
 class Admission(Generic[C]):
     """
-    The calls that exist now, and the seats that they have.
+    The calls that exist now, from L{begin} to L{leave}, and the seats that they have. It is a
+    collection of these calls.
     """
 
     def __init__(self, limits: LimitsSection, seconds: Callable[[], float], known: Known) -> None:
@@ -108,6 +109,15 @@ class Admission(Generic[C]):
         self._seats = _Tally()
         # The calls with a seat of each user, in the order in which the seats were taken.
         self._users: dict[str, dict[C, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._places)
+
+    def __contains__(self, call: object) -> bool:
+        return call in self._places
 
     def room(self, source: str) -> list[C]:
         """

@@ -35,12 +35,11 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.sessions.cause import codeOf
 from pptpgw.sessions.earlier import BROKEN_OFF, Earlier
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
 
 REFUSALS = (20.0, 1000.0)
@@ -148,7 +147,7 @@ class Audit(SessionObserver):
         self._refusals = Bucket(clock.seconds, REFUSALS)
         self._omitted = 0
 
-    def sessionStarted(self, session: Session) -> None:
+    def sessionStarted(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionStarted}.
         """
@@ -160,13 +159,13 @@ class Audit(SessionObserver):
             profile=allowed(session.profile),
         )
 
-    def sessionChanged(self, session: Session) -> None:
+    def sessionChanged(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionChanged}.
         """
         self._tell("changed", session, profile=allowed(session.profile))
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         See L{ISessionObserver.protocolOpened}.
         """
@@ -182,7 +181,7 @@ class Audit(SessionObserver):
             encryption=session.encryption,
         )
 
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         See L{ISessionObserver.protocolClosed}.
         """
@@ -190,7 +189,7 @@ class Audit(SessionObserver):
         addresses = self._addresses.get(session.identifier, {}).get(name, ())
         self._tell("closed", session, protocol=name, addresses=addresses)
 
-    def sessionEnded(self, session: Session, cause: str) -> None:
+    def sessionEnded(self, session: ISession, cause: str) -> None:
         """
         See L{ISessionObserver.sessionEnded}.
         """
@@ -249,7 +248,7 @@ class Audit(SessionObserver):
         else:
             self._omitted += 1
 
-    def _tell(self, event: str, session: Session, **found: object) -> None:
+    def _tell(self, event: str, session: ISession, **found: object) -> None:
         self._write(
             event,
             {

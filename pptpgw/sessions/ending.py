@@ -1,31 +1,35 @@
 """
-Sessions that are over and whose end is being accounted for: what they had is nobody else's so long.
+Sessions that have ended and whose end isn't accounted for yet. Their addresses stay reserved until
+every observer has accounted for the end.
 
 Accounting may be slow, or never finish; L{REPORT_SECONDS} is the limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pptpgw.timing.slices import inSlices
 from pptpgw.timing.timer import cancelled
 
 REPORT_SECONDS = 5.0
 """
-How long what a session had may wait for its end to be accounted for.
+Seconds for which the addresses of an ended session stay reserved at most.
 """
 
 
 class _Ending:
     """
-    One of them.
+    An ended session.
 
-    @ivar release: gives back what it had.
-    @ivar late: the end of the wait.
-    @ivar waiting: who waits for what it had.
+    @ivar user: the identity of its user.
+    @ivar release: gives back what the session had.
+    @ivar late: ends the wait for its observers.
+    @ivar waiting: fire when what the session had has been given back.
     """
 
     __slots__ = ("late", "release", "user", "waiting")
@@ -39,7 +43,7 @@ class _Ending:
 
 class Endings:
     """
-    Those of a gateway.
+    The ended sessions of a gateway.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -82,12 +86,20 @@ class Endings:
                 free.addCallback(_then, one)
         return free
 
-    def finish(self) -> None:
+    def finish(self) -> Deferred[None]:
         """
-        Wait no longer.
+        Wait for no observer any longer.
+
+        @return: fires when everything has been given back, which is done in slices.
         """
-        for ending in tuple(self._endings):
-            self._over(ending)
+        return inSlices(self._clock, self._each())
+
+    def _each(self) -> Iterator[None]:
+        # Each is let go of at once: to free thousands in one go takes too long.
+        left = deque(self._endings)
+        while left:
+            self._over(left.popleft())
+            yield
 
     def _over(self, ending: _Ending) -> None:
         if ending not in self._endings:

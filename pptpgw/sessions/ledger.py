@@ -28,13 +28,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.ports.queue import Queue
 from pptpgw.sessions.cause import codeOf
 from pptpgw.sessions.earlier import BROKEN_OFF
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Attempts, SessionRecord
@@ -75,7 +74,7 @@ class _Entry:
 
     __slots__ = ("addresses", "session")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ISession) -> None:
         self.session = session
         self.addresses: dict[str, tuple[str, ...]] = {}
 
@@ -185,20 +184,20 @@ class Ledger(SessionObserver):
 
     # ISessionObserver
 
-    def sessionStarted(self, session: Session) -> None:
+    def sessionStarted(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionStarted}.
         """
         self._entries[session.identifier] = _Entry(session)
         self._touch(session)
 
-    def sessionChanged(self, session: Session) -> None:
+    def sessionChanged(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionChanged}.
         """
         self._touch(session)
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         See L{ISessionObserver.protocolOpened}.
         """
@@ -207,7 +206,7 @@ class Ledger(SessionObserver):
         entry.addresses[name] = tuple(map(str, session.networks.get(name, ())))
         self._touch(session)
 
-    def sessionEnded(self, session: Session, cause: str) -> Deferred[None] | None:
+    def sessionEnded(self, session: ISession, cause: str) -> Deferred[None] | None:
         """
         See L{ISessionObserver.sessionEnded}.
         """
@@ -253,7 +252,7 @@ class Ledger(SessionObserver):
             code=int(codeOf(cause)) if cause is not None else 0,
         )
 
-    def _touch(self, session: Session) -> None:
+    def _touch(self, session: ISession) -> None:
         self._changed.add(session.identifier)
         if "flush" not in self._timers:
             self._later("flush", DELAY, self._flush)

@@ -17,16 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 from time import time
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import ISession
 from pptpgw.sessions import hours
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
 
 VOLUME_SECONDS = 2.0
@@ -56,16 +55,16 @@ class SessionLimits(SessionObserver):
         self._clock = clock
         self._limits = limits
         self._now = now
-        self._watches: dict[Session, _Watch] = {}
+        self._watches: dict[ISession, _Watch] = {}
 
-    def sessionStarted(self, session: Any) -> None:
+    def sessionStarted(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionStarted}: begin to watch the limits of the session.
         """
         self._watches[session] = watch = _Watch(session, self._clock, self._limits, self._now)
         watch.begin()
 
-    def sessionChanged(self, session: Any) -> None:
+    def sessionChanged(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionChanged}: apply the new profile. The duration still counts
         from the beginning of the session.
@@ -73,7 +72,7 @@ class SessionLimits(SessionObserver):
         if session in self._watches:
             self._watches[session].begin()
 
-    def sessionEnded(self, session: Any, cause: str) -> None:
+    def sessionEnded(self, session: ISession, cause: str) -> None:
         """
         See L{ISessionObserver.sessionEnded}: stop watching the session.
         """
@@ -90,7 +89,11 @@ class _Watch:
     __slots__ = ("_clock", "_heard", "_limits", "_now", "_packets", "_session", "_timer")
 
     def __init__(
-        self, session: Session, clock: IReactorTime, limits: LimitsSection, now: Callable[[], float]
+        self,
+        session: ISession,
+        clock: IReactorTime,
+        limits: LimitsSection,
+        now: Callable[[], float],
     ) -> None:
         self._session = session
         self._clock = clock

@@ -1,25 +1,23 @@
 """
-A line: joins a call to a link and both to a session. With L{pptpgw.gateway}, whose lines they are,
-it is all that knows both halves: calls, whatever tunnel they came by, and links (L{pptpgw.ppp}).
+A line joins a call, whatever tunnel it came by, to a link (L{pptpgw.ppp}) and both to a session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw.counting.counters import Totals
 from pptpgw.error import Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     Attachments,
-    Caller,
     Claim,
     Grant,
     ICall,
@@ -30,58 +28,69 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     ISubscriber,
 )
-from pptpgw.log import Logger, about
+from pptpgw.log import about
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.making import Made, Making, Returns, given
-from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals
+from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.report import Reports
+from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
-from pptpgw.timing.slices import Burst
 from pptpgw.timing.timer import cancelled
-
-_log = Logger()
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
 SILENCE_SECONDS = 5.0
 
 
-class LineOwner(TypingProtocol):
+Authenticate = Callable[[Claim], Deferred[Grant]]
+"""
+Judges a claim; fails with L{Refused}, or with L{Unavailable} if that can't be done.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LineContext:
     """
-    What a line needs of the gateway that it belongs to.
+    What the lines of a gateway share.
+
+    @ivar clock: measures durations.
+    @ivar now: gives the time of day, in seconds since 1970.
+    @ivar settings: the settings of each link.
+    @ivar dataPath: carries the packets.
+    @ivar networks: the networks that callers are offered, by the names of their protocols, in the
+        order of negotiation.
+    @ivar authenticate: judges claims.
+    @ivar lockout: has claims judged, unless their user or source is locked out.
+    @ivar lines: counts the current lines and their seats.
+    @ivar seating: decides which callers may have a session.
+    @ivar known: the addresses from which somebody has logged in lately.
+    @ivar sessions: the registry of sessions.
+    @ivar returns: the network protocols that networks are taking back.
+    @ivar counters: the L{Totals} of packets, octets and discards.
+    @ivar reports: reports calls and sessions to the log.
+    @ivar refusals: reports callers that are turned away.
     """
 
-    authenticate: Callable[[Claim], Deferred[Grant]]
     clock: IReactorTime
+    now: Callable[[], float]
+    settings: LinkSettings
     dataPath: IDataPath
-    hangUps: Burst
-    lines: set[Line]
+    networks: Mapping[str, INetwork]
+    authenticate: Authenticate
     lockout: Lockout
-    networks: dict[str, INetwork]
-    refusals: Refusals
+    lines: Admission[Line]
+    seating: Seating[Line]
+    known: Known
+    sessions: Registry
     returns: Returns
-
-    def callerOf(self, call: ICall) -> Caller: ...
-    def settingsFor(self, source: str) -> LinkSettings: ...
-    def admit(self, line: Line, profile: Profile) -> Deferred[None]: ...
-    def attach(
-        self, session: Session, protocol: str, networks: tuple[IPv4Network | IPv6Network, ...]
-    ) -> None: ...
-    def detach(self, session: Session, protocol: str) -> None: ...
-    def sessionStarted(self, line: Line, grant: Grant) -> Session: ...
-    def refused(self, line: Line, claim: Claim, failure: Failure) -> None: ...
-    def protocolOpened(
-        self, line: Line, session: Session, protocol: INetworkProtocol, seconds: float
-    ) -> None: ...
-    def networksChanged(self, session: Session) -> None: ...
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None: ...
-    def protocolFinished(
-        self, session: Session, protocol: INetworkProtocol, reason: str
-    ) -> None: ...
-    def lineEnded(self, line: Line, cause: str) -> None: ...
-    def framesMissed(self, line: Line, text: str) -> None: ...
+    counters: Totals
+    reports: Reports
+    refusals: Refusals
 
 
 @implementer(ICallOwner)
@@ -93,9 +102,9 @@ class Line:
     """
 
     __slots__ = (
+        "_context",
         "_displaced",
         "_doubted",
-        "_gateway",
         "_made",
         "_madeFor",
         "_missed",
@@ -109,8 +118,8 @@ class Line:
         "session",
     )
 
-    def __init__(self, gateway: LineOwner, call: ICall) -> None:
-        self._gateway = gateway
+    def __init__(self, context: LineContext, call: ICall) -> None:
+        self._context = context
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
         self._madeFor: str | None = None
@@ -122,16 +131,16 @@ class Line:
         self._displaced = False
         self.identity = ""
         self._missed: IDelayedCall | None = None
-        self._since = gateway.clock.seconds()
+        self._since = context.clock.seconds()
         self.call = call
-        self.caller = gateway.callerOf(call)
+        self.caller = context.sessions.callerOf(call)
         self.session: Session | None = None
-        settings = gateway.settingsFor(call.caller)
+        settings = context.settings
         if call.encrypted or call.accm is not None:
             settings = replace(settings, encrypted=call.encrypted, accm=call.accm)
-        self.link = Link(gateway.clock, settings, self)
+        self.link = Link(context.clock, settings, self)
         # The peer may send before it has read our reply.
-        self.channel: IChannel = gateway.dataPath.openChannel(call, self.link)
+        self.channel: IChannel = context.dataPath.openChannel(call, self.link)
 
     @property
     def authentication(self) -> str:
@@ -143,30 +152,36 @@ class Line:
 
     def hangUp(self, cause: str) -> None:
         """
-        End the link, then the call, both in order.
+        End the link, and then the call, both in order.
         """
         self.link.close(cause)
 
     def hangUpInTurn(self, cause: str) -> None:
         """
-        The same; where thousands hang up in one moment, after those before it.
+        Do as L{hangUp} does, in a later turn of the reactor if thousands hang up in one moment.
         """
-        self._gateway.hangUps.do(self.hangUp, cause)
+        self._context.sessions.hangUps.do(self.hangUp, cause)
 
     def drop(self, cause: str) -> None:
         """
-        End both at once: the peer is told, and not waited for.
+        End the link and the call at once: the peer is told, and not waited for.
         """
         self._displaced = True
         self.link.close(cause)
         self.link.lowerDown(cause)
+
+    def probe(self) -> Deferred[bool]:
+        """
+        Find out whether the peer is still there. See L{Link.probe}.
+        """
+        return self.link.probe()
 
     def release(self) -> None:
         """
         Give back what the networks gave.
         """
         made, self._made = self._made, ()
-        self._gateway.returns.give(made)
+        self._context.returns.give(made)
 
     # ICallOwner
 
@@ -174,7 +189,7 @@ class Line:
         """
         The reply is on its way: begin with LCP.
         """
-        self._missed = self._gateway.clock.callLater(SILENCE_SECONDS, self._missFrames)
+        self._missed = self._context.clock.callLater(SILENCE_SECONDS, self._missFrames)
         self.link.lowerUp(self.channel, call.headStart)
 
     def callEnded(self, call: ICall, cause: str) -> None:
@@ -191,19 +206,19 @@ class Line:
         Judge the claim, and get the network protocols ready for whom it is true of.
         """
         claim = replace(claim, caller=self.caller)
-        gateway, source = self._gateway, self.caller.address
+        context, source = self._context, self.caller.address
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):
-                judged = gateway.lockout.refuse(claim, source)
+                judged = context.lockout.refuse(claim, source)
             else:
                 # A caller in its session isn't locked out because of others' guesses.
                 excused = self.session is not None and not self._doubted
-                judged = gateway.lockout.judge(
-                    claim, source, gateway.authenticate, excused, lambda: self._displaced
+                judged = context.lockout.judge(
+                    claim, source, context.authenticate, excused, lambda: self._displaced
                 )
         judged.addBoth(self._judged)
         judged.addCallback(self._admit, claim)
-        return judged.addCallbacks(gateway.refusals.served, self._refused, errbackArgs=(claim,))
+        return judged.addCallbacks(context.refusals.served, self._refused, errbackArgs=(claim,))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
@@ -212,55 +227,91 @@ class Line:
         if grant is None:
             raise Refused("the peer was not asked who it is", retry=False)
         if self.session is None:
-            self.session = self._gateway.sessionStarted(self, grant)
-        self.session.authentication = self.authentication
+            self._begin(grant)
+        else:
+            self.session.authentication = self.authentication
         return [protocol for _, protocol in self._made]
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Tell of it.
+        Tell the registry, and report it.
         """
         self._missed = cancelled(self._missed)
         if self.session is not None:
+            context, networks = self._context, _addresses(attachments)
             self.session.encryption = self.link.encryption
-            self._gateway.attach(self.session, protocol.name, _addresses(attachments))
-            self._gateway.protocolOpened(
-                self, self.session, protocol, self._gateway.clock.seconds() - self._since
+            context.lines.opened(self)
+            context.reports.opened(
+                self.session, protocol, networks, context.clock.seconds() - self._since
             )
+            context.sessions.protocolOpened(self.session, protocol, networks)
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Keep the session true.
+        Tell the registry.
         """
         if self.session is not None:
-            self._gateway.attach(self.session, protocol.name, _addresses(attachments))
-            self._gateway.networksChanged(self.session)
+            self._context.sessions.networksChanged(self.session, protocol, _addresses(attachments))
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        Tell of it.
+        Tell the registry.
         """
         if self.session is not None and protocol.name in self.session.networks:
-            self._gateway.detach(self.session, protocol.name)
-            self._gateway.protocolClosed(self.session, protocol)
+            self._context.sessions.protocolClosed(self.session, protocol)
 
     def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
         """
-        Tell of it.
+        Report it.
         """
         if self.session is not None:
-            self._gateway.protocolFinished(self.session, protocol, reason)
+            self._context.reports.finished(self.session, protocol, reason)
 
     def linkEnded(self, cause: str) -> None:
         """
         Give everything back.
         """
+        context = self._context
         self._missed = cancelled(self._missed)
-        if self._silent and self._gateway.clock.seconds() - self._since >= SILENCE_SECONDS:
+        if self._silent and context.clock.seconds() - self._since >= SILENCE_SECONDS:
             cause = Cause("; ".join(filter(None, (cause, self.call.silence))), codeOf(cause))
         self.channel.close()
-        self._gateway.lineEnded(self, cause)
+        context.lines.leave(self)
+        context.counters.retire(self.channel.counters)
+        # The session refers to its line: this breaks the cycle.
+        session, self.session = self.session, None
+        if session is None:
+            context.reports.endedWithoutSession(self.caller, cause)
+            self.release()
+        else:
+            context.reports.ended(session, cause)
+            context.sessions.sessionEnded(session, cause, self.identity, self.release)
         self.call.hangUp(cause)
+
+    def _begin(self, grant: Grant) -> None:
+        """
+        Begin the session.
+        """
+        context, caller = self._context, self.caller
+        session = Session(
+            caller.port,
+            caller.session,
+            ISubscriber(grant.subscriber),
+            caller.address,
+            context.now(),
+            self.channel.counters,
+            self.hangUpInTurn,
+            context.sessions.sessionChanged,
+            context.clock.seconds,
+        )
+        context.known.add(caller.address)
+        self.call.authenticated(grant)
+        session.called = caller.called
+        session.tunnel = caller.tunnel
+        session.authentication = self.authentication
+        # An observer may end it at once.
+        self.session = session
+        context.sessions.sessionStarted(session)
 
     def _isOwn(self, claim: Claim) -> bool:
         """
@@ -288,7 +339,7 @@ class Line:
         if self.session is not None:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
         self._assertCalling()
-        admitted = self._gateway.admit(self, ISubscriber(grant.subscriber).profile)
+        admitted = self._context.seating.admit(self, ISubscriber(grant.subscriber).profile)
         return admitted.addCallback(lambda _: self._make(grant))
 
     def _make(self, grant: Grant) -> Deferred[Grant]:
@@ -297,12 +348,12 @@ class Line:
         permitted = subscriber.profile.protocols
         networks = tuple(
             network
-            for name, network in self._gateway.networks.items()
+            for name, network in self._context.networks.items()
             if permitted is None or name in permitted
         )
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
-        giveBack = self._gateway.returns.give
+        giveBack = self._context.returns.give
         making = Making(networks, subscriber, self.caller, giveBack)
         return making.done.addCallback(self._ready, networks, grant)
 
@@ -314,13 +365,13 @@ class Line:
         if failure is None and not made:
             reason = "no network protocol has anything for this user"
             failure = Failure(Refused(reason, retry=False))
-        if failure is None and self not in self._gateway.lines:
+        if failure is None and self not in self._context.lines:
             failure = Failure(Refused("the call ended meanwhile", retry=False))
         if failure is not None:
             if isinstance(failure.value, Refused):
                 # The password was right, so trying another one wouldn't help.
                 failure.value.retry = False
-            self._gateway.returns.give(made)
+            self._context.returns.give(made)
             return failure
         # Of another user, before there was a session.
         self.release()
@@ -329,14 +380,17 @@ class Line:
         return grant
 
     def _assertCalling(self) -> None:
-        if self not in self._gateway.lines:
+        if self not in self._context.lines:
             raise Refused("the call ended meanwhile", retry=False)
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
         if failure.check(CancelledError) is not None and self.link.authenticating:
             # Neither did the caller hang up, nor was LCP negotiated anew: it took too long.
             failure = Failure(Unavailable("there was no verdict in time"))
-        self._gateway.refused(self, claim, failure)
+        context = self._context
+        if self.session is None and self in context.lines:
+            context.lines.unseat(self)
+        context.refusals.claim(claim, self.caller.address, failure, self.session is not None)
         if failure.check(Refused, Unavailable, CancelledError) is None:
             # The failure itself is in the log.
             failure = Failure(Unavailable(failure.getErrorMessage()))
@@ -348,7 +402,7 @@ class Line:
 
     def _missFrames(self) -> None:
         if self._silent and self.call.silence:
-            self._gateway.framesMissed(self, self.call.silence)
+            self._context.reports.silent(self.caller, self.call.silence)
 
 
 def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...]:

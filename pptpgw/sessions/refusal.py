@@ -16,6 +16,7 @@ from pptpgw.error import Exhausted, Refused
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.log import Logger, Quota
 from pptpgw.sessions.outage import Outage
+from pptpgw.sessions.registry import Registry
 
 
 class Refusals:
@@ -30,18 +31,18 @@ class Refusals:
         clock: IReactorTime,
         quota: Quota,
         counters: Counters,
-        tell: Callable[..., object],
+        sessions: Registry,
         now: Callable[[], float],
     ) -> None:
         """
         @param quota: limits the lines of the log.
         @param counters: where calls that are refused before they began are counted.
-        @param tell: calls the observers' method that its first argument names.
+        @param sessions: tells the observers.
         @param now: gives the time of day, in seconds since 1970.
         """
         self._quota = quota
         self._counters = counters
-        self._tell = tell
+        self._sessions = sessions
         self._now = now
         self._outage = Outage(clock)
 
@@ -57,7 +58,7 @@ class Refusals:
                 reason=reason,
                 count=self._counters.discards["call refused"],
             )
-            self._tell("callerRefused", source, "", "", reason)
+            self._sessions.callerRefused(source, "", "", reason)
 
     def claim(self, claim: Claim, source: str, failure: Failure, inSession: bool) -> None:
         """
@@ -84,7 +85,7 @@ class Refusals:
                 method=claim.method.name,
                 why=why,
             )
-        self._tell("callerRefused", source, name, claim.method.name, why)
+        self._sessions.callerRefused(source, name, claim.method.name, why)
 
     def served(self, grant: Grant) -> Grant:
         """
@@ -106,7 +107,7 @@ class Refusals:
                 until=datetime.fromtimestamp(until).isoformat(" ", "seconds"),
                 failures=failures,
             )
-        self._tell("lockedOut", kind, subject, failures, until)
+        self._sessions.lockedOut(kind, subject, failures, until)
 
     def stop(self) -> None:
         """

@@ -10,44 +10,53 @@ out by its own session, which would take minutes to notice the loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Generic, TypeVar
+from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
 
-from pptpgw.datapath.route import RouteTable
 from pptpgw.error import Refused
+from pptpgw.interfaces import Caller
 from pptpgw.sessions.admission import Admission, permit
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.sessions.ending import Endings
-from pptpgw.sessions.line import Line
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.session import Session
 
 
-class Seating:
+class Seated(TypingProtocol):
+    """
+    A call that may take a seat, and that may have to leave it.
+
+    L{pptpgw.sessions.line.Line} is one.
+    """
+
+    caller: Caller
+    identity: str
+    session: Session | None
+
+    def probe(self) -> Deferred[bool]: ...
+    def drop(self, cause: str) -> None: ...
+
+
+L = TypeVar("L", bound=Seated)
+
+
+class Seating(Generic[L]):
     """
     Gives authenticated callers their seats.
     """
 
-    def __init__(
-        self,
-        lines: Callable[[], Collection[Line]],
-        admission: Admission[Line],
-        endings: Endings,
-        addresses: RouteTable[Session],
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, lines: Admission[L], sessions: Registry, now: Callable[[], float]) -> None:
         """
-        @param lines: gives the current callers.
-        @param addresses: maps addresses to sessions.
+        @param lines: counts the current calls and their seats.
         @param now: gives the time of day, in seconds since 1970.
         """
         self._lines = lines
-        self._admission = admission
-        self._endings = endings
-        self._addresses = addresses
+        self._sessions = sessions
         self._now = now
 
-    def admit(self, line: Line, profile: Profile) -> Deferred[None]:
+    def admit(self, line: L, profile: Profile) -> Deferred[None]:
         """
         Let the user of C{profile} have a session on C{line}.
 
@@ -61,26 +70,26 @@ class Seating:
             return self._seat(line, profile)
         return Deferred.fromCoroutine(self._displace(line, profile, rivals))
 
-    def _rivals(self, line: Line, profile: Profile) -> list[Line]:
+    def _rivals(self, line: L, profile: Profile) -> list[L]:
         """
         The callers that keep C{line} from a session, without those that must go anyhow.
         """
-        rivals, leaving = self._admission.rivals(line, line.identity, profile)
+        rivals, leaving = self._lines.rivals(line, line.identity, profile)
         own = [one.network_address for one in profile.addresses or () if one.prefixlen == 32]
-        holders = [self._addresses.exact.get(one.packed) for one in own]
+        holders = [self._sessions.addresses.exact.get(one.packed) for one in own]
         if None in holders or len(own) < len(profile.addresses or ()):
             # An address of the account's is left.
             holders = []
         if profile.prefix is not None:
-            holders.append(self._addresses.lookup(profile.prefix.network_address.packed))
+            holders.append(self._sessions.addresses.lookup(profile.prefix.network_address.packed))
         sessions = [one for one in holders if one is not None]
         if sessions:
             known = {line, *rivals, *leaving}
-            rivals += [one for one in self._lines() if one.session in sessions and one not in known]
+            rivals += [one for one in self._lines if one.session in sessions and one not in known]
         return rivals
 
-    async def _displace(self, line: Line, profile: Profile, rivals: list[Line]) -> None:
-        asked = [(one, one.link.probe()) for one in rivals]
+    async def _displace(self, line: L, profile: Profile, rivals: list[L]) -> None:
+        asked = [(one, one.probe()) for one in rivals]
         gone = set()
         for one, lives in asked:
             if not await lives:
@@ -88,15 +97,15 @@ class Seating:
                 text = f"its caller doesn't answer; a newer call, from {source}, takes its place"
                 one.drop(Cause(text, Termination.LOST_CARRIER))
                 gone.add(one.identity)
-        if line not in self._lines():
+        if line not in self._lines:
             raise Refused("the call ended meanwhile", retry=False)
         await self._seat(line, profile, gone)
 
-    def _seat(self, line: Line, profile: Profile, gone: Collection[str] = ()) -> Deferred[None]:
+    def _seat(self, line: L, profile: Profile, gone: Collection[str] = ()) -> Deferred[None]:
         """
         @param gone: the users whose sessions have ended for it.
         """
-        for other in self._admission.seat(line, line.identity, profile):
+        for other in self._lines.seat(line, line.identity, profile):
             text = f"a newer call of the same user, from {line.caller.address}, takes its place"
             other.drop(Cause(text, Termination.PORT_PREEMPTED))
-        return self._endings.over({line.identity, *gone})
+        return self._sessions.endings.over({line.identity, *gone})

@@ -1,8 +1,5 @@
 """
 A session: one authenticated caller, from the proof of who it is to the end of its call.
-
-It is a record that the gateway keeps true and that observers, a management interface or another
-service in the same process read.
 """
 
 from __future__ import annotations
@@ -11,8 +8,10 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from time import monotonic
 
+from zope.interface import implementer
+
 from pptpgw.counting.counters import Counters
-from pptpgw.interfaces import ISubscriber, TunnelKind
+from pptpgw.interfaces import ISession, ISubscriber, TunnelKind
 from pptpgw.sessions.profile import Profile
 
 UNKNOWN = TunnelKind("", "")
@@ -21,22 +20,10 @@ The tunnel of a session that isn't of a call.
 """
 
 
+@implementer(ISession)
 class Session:
     """
-    A session: what is known of one authenticated call.
-
-    @ivar number: its number, unique while the gateway runs.
-    @ivar identifier: a text that no other session has, not even one of another run.
-    @ivar profile: what its user's account allows it now.
-    @ivar user: the user's name, as the account has it.
-    @ivar caller: the address, in text, that the call came from; C{called}: ours that it went to.
-    @ivar tunnel: what tunnel it came by.
-    @ivar since: when it began, in seconds since 1970, for people and records; L{duration} says for
-        how long it has gone on.
-    @ivar authentication: the name of the method that proved it, C{mschapv2} for one.
-    @ivar encryption: what is encrypted and how, in words.
-    @ivar networks: the networks of each network protocol that is open, by the protocol's name.
-    @ivar counters: the figures of its call.
+    The record of a session. See L{ISession}.
     """
 
     __slots__ = (
@@ -70,6 +57,8 @@ class Session:
         seconds: Callable[[], float] = monotonic,
     ) -> None:
         """
+        @param hangUp: ends the session's call, for a cause.
+        @param changed: called when the session has another profile.
         @param seconds: the clock that its duration is measured by.
         """
         self.number = number
@@ -91,27 +80,27 @@ class Session:
     @property
     def user(self) -> str:
         """
-        The user's name.
+        See L{ISession.user}.
         """
         return self.profile.name
 
     @property
     def duration(self) -> float:
         """
-        The seconds since it began, by a monotonic clock.
+        See L{ISession.duration}.
         """
         return self._seconds() - self._began
 
     def change(self, profile: Profile) -> None:
         """
-        Allow it what C{profile}, of the same user, allows from now on; observers hear of it.
+        See L{ISession.change}.
         """
         self.profile = profile
         self._changed(self)
 
     def hangUp(self, cause: str) -> None:
         """
-        End the session; observers hear of it when the call is over.
+        See L{ISession.hangUp}.
         """
         self._hangUp(cause)
 

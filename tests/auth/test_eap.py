@@ -389,7 +389,7 @@ class TestCalls:
         world = World(secrets, methods=(self._tls(authority, files),))
         call = resultOf(world.call(world.connect(), methods=(EAP,)))
         assert call.link.encryption == "MPPE 128 bit stateless"
-        assert world.gateway.sessions[0].user == "alice"
+        assert next(iter(world.gateway.sessions)).user == "alice"
 
     def test_MD5EarnsNoKeys(self, secrets: FilePath[str]) -> None:
         """

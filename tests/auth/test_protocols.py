@@ -174,7 +174,7 @@ class TestThirdParty:
         call = world.call(world.connect(), methods=(HUSHED,), encryption="prefer")
         world.run(1, 0.01)
         assert resultOf(call).link.encryption == "not encrypted"
-        assert world.gateway.sessions[0].authentication == "whisper"
+        assert next(iter(world.gateway.sessions)).authentication == "whisper"
 
     @pytest.mark.parametrize(
         ("name", "password"), [(b"alice", b"shouted"), (b"mallory", b"open sesame")]
@@ -192,7 +192,7 @@ class TestThirdParty:
         """
         world = World(secrets, methods=(WHISPER,))
         resultOf(world.call(world.connect(), b"BIGCO\\alice", methods=(WHISPER,)))
-        assert world.gateway.sessions[0].user == "alice"
+        assert next(iter(world.gateway.sessions)).user == "alice"
 
     def test_theOthersStillServe(self, secrets: FilePath[str]) -> None:
         """
@@ -201,7 +201,7 @@ class TestThirdParty:
         world = World(secrets, methods=(WHISPER, *BUILT_IN))
         wire = Wire(world)
         resultOf(world.call(world.connect()))
-        assert world.gateway.sessions[0].authentication == "mschapv2"
+        assert next(iter(world.gateway.sessions)).authentication == "mschapv2"
         assert wire.offers == [optionOf(WHISPER), optionOf(MSCHAPV2)]
 
     def test_withoutKeysItIsNotOfferedWhereEncryptionIsRequired(

@@ -135,7 +135,7 @@ def serve(folder: Path) -> None:
             return len(service.gateway.sessions)
         if words[0] == "figures":
             gc.collect()
-            calls = service.gateway.clock.getDelayedCalls()
+            calls = service.gateway.context.clock.getDelayedCalls()
             timers = [call for call in calls if call.active()]
             files = len(os.listdir("/proc/self/fd"))
             return {"memory": memory(), "files": files, "timers": len(timers)}

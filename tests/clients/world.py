@@ -174,6 +174,6 @@ class World:
         # The turn of the reactor comes to its end.
         self.clock.advance(0)
         assert not self.clock.getDelayedCalls()
-        before = dict(self.gateway.dataPath.counters.discards)
+        before = dict(self.gateway.context.dataPath.counters.discards)
         self.tun.receive(packet(BEHIND, "10.77.0.10"))
-        assert self.gateway.dataPath.counters.discards != before
+        assert self.gateway.context.dataPath.counters.discards != before

@@ -434,6 +434,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.interfaces.observer",
         "pptpgw.interfaces.part",
         "pptpgw.interfaces.pool",
+        "pptpgw.interfaces.session",
         "pptpgw.interfaces.tunnel",
         "pptpgw.sessions",
         "pptpgw.sessions.naming",

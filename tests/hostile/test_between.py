@@ -184,7 +184,7 @@ def test_leases(plain: World) -> None:
     assert not set(eve.caller.session.networks["ipv6"]) & set(lent)
     # They lead to whom they were lent, still.
     for prefix in lent:
-        assert plain.gateway.sessionFor(str(prefix[1])) is alice.caller.session
+        assert plain.gateway.sessions.sessionFor(str(prefix[1])) is alice.caller.session
     plain.kernel.written.clear()
     datagram = ipv6.Datagram(7, 7, b"hostile")
     source, destination = lent[0][1], IPv6Address("2001:db8::1")

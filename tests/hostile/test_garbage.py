@@ -6,6 +6,7 @@ that has much to look through stops the gateway for as long, and what is frozen 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,7 +174,7 @@ def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
         caller = Caller(world, b"stranger", ipv4(world))
         world.rest(9)
         caller.drop()
-    assert world.gateway.lockout._users.locked("stranger")
+    assert world.gateway.context.lockout._users.locked("stranger")
     assertFreed(world, call)
 
 
@@ -205,7 +206,9 @@ def test_oneThatHangsUpWhileItIsJudgedIsFreed() -> None:
         await Deferred[None]()
         raise AssertionError
 
-    world.gateway.authenticate = lambda claim: Deferred.fromCoroutine(hang())
+    world.gateway.context = replace(
+        world.gateway.context, authenticate=lambda claim: Deferred.fromCoroutine(hang())
+    )
 
     def call() -> None:
         caller = Caller(world, b"eve", ipv4(world))

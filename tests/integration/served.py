@@ -49,7 +49,7 @@ def state() -> None:
     ]
     print("SESSIONS " + json.dumps(sessions), flush=True)
     gc.collect()
-    calls = [call for call in service.gateway.clock.getDelayedCalls() if call.active()]
+    calls = [call for call in service.gateway.context.clock.getDelayedCalls() if call.active()]
     held = {
         "lines": sum(isinstance(one, Line) for one in gc.get_objects()),
         "addresses": pool.used,

@@ -17,7 +17,7 @@ from pptpgw.radius.dynamic import DynamicAuthorization
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import COA_REQUEST, DISCONNECT_REQUEST, dictionary
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.session import Session
+from pptpgw.sessions.registry import Registry
 from pptpgw.testing import makeSession
 
 HOST, SECRET = "192.0.2.9", b"the secret of tests"
@@ -34,13 +34,13 @@ class World:
     timestamps: bool = True
     clock: Clock = field(default_factory=Clock)
     counters: Counters = field(default_factory=Counters)
-    sessions: list[Session] = field(default_factory=list)
     hungUp: list[tuple[str, str]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     port: int = 4000
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
+        self.sessions = Registry(self.clock)
         for number, user in enumerate(("alice", "alice", "bob"), 1):
             identifier = f"run{number}"
             session = makeSession(
@@ -57,7 +57,7 @@ class World:
                 IPv6Network(f"2001:db8:0:{number}::/64"),
                 IPv6Network(f"2001:db8:{number}00::/56"),
             )
-            self.sessions.append(session)
+            self.sessions.sessionStarted(session)
         self.rules = DynamicAuthorization(
             self.clock,
             {HOST: SECRET, "2001:db8::9": b"another"},

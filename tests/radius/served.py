@@ -97,8 +97,9 @@ class Served:
             {"ipv4": IPv4Network(IPv4Section(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
-            [sessions, environment.filters, *([accounting] if accounting is not None else ())],
+            [environment.filters, *([accounting] if accounting is not None else ())],
             self.counters,
+            sessions=sessions,
         )
         self.callIDs = CallIDs(reactor)
         self._ids = CallIDs(reactor)

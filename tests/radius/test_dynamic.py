@@ -42,7 +42,7 @@ def test_change() -> None:
     )
     assert reply is not None and reply.code == COA_ACK
     assert world.changes == ["run1"]
-    assert world.sessions[0].profile == Profile(
+    assert next(iter(world.sessions)).profile == Profile(
         "alice",
         sessionTimeout=100.0,
         idleTimeout=50.0,
@@ -161,7 +161,8 @@ def test_duplicate() -> None:
     world = World()
     octets = world.request(DISCONNECT_REQUEST, ("Acct-Session-Id", "run1")).RequestPacket()
     first = world.rules.received(octets, HOST, 4000)
-    world.sessions.clear()
+    for session in world.sessions:
+        world.sessions.sessionEnded(session, "enough", session.user, lambda: None)
     world.clock.advance(30)
     assert world.rules.received(octets, HOST, 4000) == first is not None
     assert len(world.hungUp) == 1

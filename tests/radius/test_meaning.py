@@ -4,6 +4,7 @@ Tests of L{pptpgw.radius.meaning}: which sessions requests find, and which are r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from pptpgw.radius.packet import (
     DISCONNECT_REQUEST,
 )
 from pptpgw.sessions.cause import Termination, codeOf
+from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.session import Session
 from tests.radius.authorized import World, refused
 
 
@@ -92,7 +95,28 @@ def test_changeOfSeveral() -> None:
     reply = world.change(("User-Name", "alice"), ("Class", b"new"))
     assert reply is not None and reply.code == COA_ACK
     assert world.changes == ["run1", "run2"]
-    assert [one.profile.accountingClass for one in world.sessions[:2]] == [(b"new",)] * 2
+    assert [one.profile.accountingClass for one in world.sessions] == [
+        (b"new",),
+        (b"new",),
+        (b"class 3",),
+    ]
+
+
+def test_oneIsLookedUp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where a request has the identifier of a session, the others aren't looked at.
+    """
+    world = World()
+
+    def iterate(self: object) -> Iterator[Session]:
+        raise AssertionError("all sessions are looked at")
+
+    monkeypatch.setattr(Registry, "__iter__", iterate)
+    reply = world.disconnect(("Acct-Session-Id", "run2"), ("User-Name", "alice"))
+    assert reply is not None and reply.code == DISCONNECT_ACK
+    assert [identifier for identifier, _ in world.hungUp] == ["run2"]
+    reply = world.disconnect(("Acct-Session-Id", "run2"), ("User-Name", "bob"))
+    assert refused(reply, DISCONNECT_NAK) == 503
 
 
 @pytest.mark.parametrize(

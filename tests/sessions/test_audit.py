@@ -263,7 +263,7 @@ class TestWithTheGateway:
         file = LineFile(str(tmp_path / "audit"))
         file.open()
         audit = Audit(world.clock, LineObserver(file.write), world.clock.seconds)
-        world.gateway.observers.append(audit)
+        world.gateway.sessions.addObserver(audit)
         call = resultOf(world.call(world.connect()))
         for size in (40, 400, 1400):
             ipv4(call).sendPacket(bytes(size))
@@ -292,7 +292,7 @@ class TestWithTheGateway:
 
     def test_aStoppingGateway(self, world: World) -> None:
         pages = Pages(world.clock)
-        world.gateway.observers.append(pages.audit)
+        world.gateway.sessions.addObserver(pages.audit)
         resultOf(world.call(world.connect()))
         world.gateway.stop(5)
         world.run(6, 0.01)
@@ -301,7 +301,7 @@ class TestWithTheGateway:
 
     def test_aWrongPassword(self, world: World) -> None:
         pages = Pages(world.clock)
-        world.gateway.observers.append(pages.audit)
+        world.gateway.sessions.addObserver(pages.audit)
         failed = world.call(world.connect(), b'alice"\n{}', b"guess")
         world.run(10, 0.01)
         failureOf(failed)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.ending}, and of how observers are told.
+Tests of L{pptpgw.sessions.ending}.
 """
 
 from __future__ import annotations
@@ -7,12 +7,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pptpgw.sessions.ending import REPORT_SECONDS, Endings
-from pptpgw.sessions.observer import SessionObserver, tell
+
+
+class Working(Clock):
+    """
+    A clock by which each act of giving back takes a millisecond, where C{working} says so.
+    """
+
+    working = False
+
+    def work(self) -> None:
+        if self.working:
+            self.rightNow += 0.001
 
 
 class World:
@@ -21,12 +32,16 @@ class World:
     """
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Working()
         self.endings = Endings(self.clock)
         self.released: list[str] = []
 
     def begin(self, user: str, *reports: Deferred[Any]) -> None:
-        self.endings.begin(user, reports, lambda: self.released.append(user))
+        self.endings.begin(user, reports, lambda: self._release(user))
+
+    def _release(self, user: str) -> None:
+        self.clock.work()
+        self.released.append(user)
 
     def over(self, user: str) -> list[object]:
         fired: list[object] = []
@@ -102,55 +117,27 @@ def test_finish(world: World) -> None:
     world.begin("alice", reports[0])
     world.begin("bob", reports[1])
     waiting = world.over("bob")
-    world.endings.finish()
+    finished: list[object] = []
+    world.endings.finish().addCallback(finished.append)
+    assert finished == [None]
     assert world.released == ["alice", "bob"] and waiting == [None]
     assert world.clock.getDelayedCalls() == []
 
 
-class Reporter(SessionObserver):
+def test_finishOfMany(world: World) -> None:
     """
-    Answers what it is told to.
+    What they had is given back in slices, in which a few milliseconds are worked at a time.
     """
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def sessionEnded(self, session: object, cause: str) -> Deferred[Any] | None:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        report: Deferred[Any] | None = self.answer
-        return report
-
-
-def test_tell(loggedFailures: list[Failure]) -> None:
-    """
-    Only who isn't done is waited for; what fails, now or later, is logged and counts as done.
-    """
-    pending: Deferred[None] = Deferred()
-    chained = succeed(None)
-    within: Deferred[None] = Deferred()
-    chained.addCallback(lambda _: within)
-    observers = [
-        Reporter(answer) for answer in (None, succeed(1), ValueError("at once"), pending, chained)
-    ]
-    reports = tell(observers, "sessionEnded", object(), "")
-    assert len(reports) == 2
-    done: list[object] = []
-    for report in reports:
-        report.addCallback(done.append)
-    pending.errback(KeyError("later"))
-    within.callback(None)
-    assert done == [None, None]
-    assert [type(failure.value) for failure in loggedFailures] == [ValueError, KeyError]
-    loggedFailures.clear()
-
-
-def test_anObserverThatLacksAMethod(loggedFailures: list[Failure]) -> None:
-    """
-    It is named in the log, and whoever comes behind it is told.
-    """
-    lacking: Any = object()
-    last: Deferred[None] = Deferred()
-    assert len(tell([lacking, Reporter(last)], "sessionEnded", object(), "cause")) == 1
-    assert [type(failure.value) for failure in loggedFailures] == [AttributeError]
-    loggedFailures.clear()
+    for number in range(500):
+        world.begin(f"user {number}", Deferred())
+    world.clock.working = True
+    finished: list[object] = []
+    world.endings.finish().addCallback(finished.append)
+    most = len(world.released)
+    assert 0 < most < 10 and not finished
+    while not finished:
+        before = len(world.released)
+        world.clock.advance(0.001)
+        most = max(most, len(world.released) - before)
+    assert len(world.released) == 500 and most < 10
+    assert world.clock.getDelayedCalls() == []

@@ -512,7 +512,7 @@ def test_aCallThroughTheGateway(tmp_path: Path) -> None:
     store: Any = memory
     kept = Ledger(world.clock, store, MemoryQueue(), "gate", INTERIM)
     kept.start()
-    world.gateway.observers.append(kept)
+    world.gateway.sessions.addObserver(kept)
     call = resultOf(world.call(world.connect()))
     world.run(1)
     (row,) = memory.rows.values()

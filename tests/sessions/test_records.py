@@ -37,7 +37,8 @@ def kinds(found: GatewayParts) -> list[type[ISessionObserver]]:
     """
     The observers that keep records.
     """
-    return [type(one) for one in found.gateway.observers if isinstance(one, Audit | Ledger | Hooks)]
+    observers = found.gateway.sessions.observers
+    return [type(one) for one in observers if isinstance(one, Audit | Ledger | Hooks)]
 
 
 def services(found: GatewayParts) -> Stages:

@@ -96,7 +96,7 @@ async def test_sessionsStayAndCallersHearIt(
     )
     placed = [await call(world, f"192.0.2.{number}") for number in range(10, 10 + SESSIONS)]
     await until(lambda: all(one.call for one in placed))
-    sessions = world.gateway.sessions
+    sessions = list(world.gateway.sessions)
     asked = {line: len(challenges(line)) for line in world.gateway.lines}
     with outage(server):
         failed = await call(world, "192.0.2.100")
@@ -109,7 +109,7 @@ async def test_sessionsStayAndCallersHearIt(
     assert again.call is not None, again.failure
     assert set(sessions) < set(world.gateway.sessions) and not world.observer.ended
     await world.gateway.stop(5)
-    world.gateway.refusals.stop()
+    world.gateway.context.refusals.stop()
     told = [line for line in log if "outage" in line]
     assert len(told) == 2 and "postgresql://" in told[0], told
     assert "claims were turned away" in told[1]

@@ -36,6 +36,7 @@ from pptpgw.interfaces import (
     INetwork,
     INetworkFactory,
     INetworkProtocol,
+    ISession,
     ISubscriber,
 )
 from pptpgw.networks.mpls.labels import LabelSwitch
@@ -45,7 +46,6 @@ from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.observer import SessionObserver
-from pptpgw.sessions.session import Session
 
 ETHERTYPES = {ppp.MPLS: b"\x88\x47", ppp.MPLS_MULTICAST: b"\x88\x48"}
 """
@@ -222,7 +222,7 @@ class MPLSNetwork(SessionObserver):
 
     # ISessionObserver
 
-    def protocolOpened(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         Give the session a link address, once both MPLS and IPv4 are open on it.
         """
@@ -231,7 +231,7 @@ class MPLSNetwork(SessionObserver):
             self._open[session] = neighbour
         self._place(session)
 
-    def protocolClosed(self, session: Session, protocol: INetworkProtocol) -> None:
+    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
         Take the link address from the session, unless both MPLS and IPv4 are still open on it.
         """
@@ -316,7 +316,7 @@ class MPLSNetwork(SessionObserver):
         except OSError:
             self._counters.discard(NOT_TAKEN)
 
-    def _place(self, session: Session) -> None:
+    def _place(self, session: ISession) -> None:
         """
         Give a session the link address that belongs to its present IPv4 address.
         """

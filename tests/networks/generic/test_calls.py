@@ -66,7 +66,7 @@ def world(tmp_path: object) -> Iterator[World]:
     world = World(secrets)
     environment = makeEnvironment(clock=world.clock)
     for declaration in (APPLETALK, declare(0x00C3, 0x02C3)):
-        world.gateway.networks[declaration.name] = GenericNetwork(declaration, environment)
+        world.networks[declaration.name] = GenericNetwork(declaration, environment)
     yield world
 
 
@@ -97,11 +97,12 @@ def test_aNodeIsGivenBack(world: World) -> None:
     world.run(0.01)
     assert callers[2].packets == [(0x0029, b"still here")]
     assert callers[0].packets == []
-    network = list(world.gateway.networks.values())[1]
+    network = list(world.networks.values())[1]
     assert isinstance(network, GenericNetwork)
     values: list[GenericProtocol | None] = []
+    profile = next(iter(world.gateway.sessions)).profile
     for _ in range(252):
-        network.makeProtocol(world.gateway.sessions[0].profile, CALLER).addCallback(values.append)
+        network.makeProtocol(profile, CALLER).addCallback(values.append)
     given = [one.settings.assigned[1][3] if one is not None else None for one in values]
     assert given == [*range(4, 254), 1, None]
 

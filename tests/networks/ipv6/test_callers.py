@@ -47,7 +47,7 @@ class TestCallers:
         }
         assert {session.encryption for session in sessions} == {"MPPE 128 bit stateless"}
         for caller in callers:
-            session = world.gateway.sessionFor(caller.prefix + "7")
+            session = world.gateway.sessions.sessionFor(caller.prefix + "7")
             assert session is not None
             assert session.networks["ipv6"] == (IPv6Network(caller.prefix + "/64"),)
 

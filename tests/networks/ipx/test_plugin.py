@@ -106,7 +106,7 @@ class IPXWorld(World):
         self.network.lose = self._seen
         self.ipx = made(text, self.clock)
         self.ipx.start()
-        self.gateway.networks["ipx"] = self.ipx
+        self.networks["ipx"] = self.ipx
 
     def _seen(self, frame: Frame) -> bool:
         self.frames.append(frame)
