@@ -188,14 +188,21 @@ class TestSeats:
         seated: set[int] = set()
         for call, what in steps:
             source = f"192.0.2.{call % 2}"
-            if what == "begin" and call not in living and not refusal(calls, source):
+            if what == "begin" and call not in living:
+                try:
+                    leaving = calls.room(source)
+                except Exhausted:
+                    continue
+                for other in leaving:
+                    calls.leave(other)
+                    living.discard(other)
                 calls.begin(call, source)
                 living.add(call)
             elif what == "seat" and call in living:
                 try:
                     calls.seat(call, "ab"[call % 2], (ALICE, BOB)[call % 2])
                     seated.add(call)
-                except Refused:
+                except (Refused, Exhausted):
                     seated.discard(call)
             elif what == "open" and call in living:
                 calls.opened(call)
@@ -203,6 +210,7 @@ class TestSeats:
                 calls.leave(call)
                 living.discard(call)
                 seated.discard(call)
+            assert set(calls) == living and len(calls) == len(living)
             assert len(seated) <= 3
             assert sum(call % 2 for call in seated) <= 2
         for call in living:
