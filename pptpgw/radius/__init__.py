@@ -1,3 +1,4 @@
 """
-RADIUS: whether callers may come in, and what they get, asked of servers (RFC 2865).
+RADIUS: servers judge callers (RFC 2865), take accounting records (RFC 2866), and end or change
+sessions (RFC 5176).
 """

@@ -1,6 +1,6 @@
 """
-What an Access-Request says: of the call, and of each kind of claim the proof (RFC 2865, RFC 2548,
-RFC 3579).
+The attributes of an Access-Request: those that describe the call, and those that hold the proof of
+each kind of claim (RFC 2865, RFC 2548, RFC 3579).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
 
 LONGEST_PASSWORD = 128
 """
-Octets of a User-Password (RFC 2865 section 5.2).
+The octets that a User-Password may have (RFC 2865 section 5.2).
 """
 
 _CHUNK_OCTETS = 243
 """
-What of an encrypted password fits into one MS-CHAP-NT-Enc-PW.
+The octets of an encrypted password that fit into one MS-CHAP-NT-Enc-PW.
 """
 
 _FRAMED = 2
@@ -35,10 +35,11 @@ _PPP = 1
 
 def describe(request: RADIUSRequest, caller: Caller | None, identifier: str, address: str) -> None:
     """
-    Say who asks, and for whose call: the attributes of a tunnel are untagged (RFC 2868 section 3).
+    Add the attributes that name the gateway and describe the call. Those of the tunnel are untagged
+    (RFC 2868 section 3).
 
-    @param identifier: what we are called.
-    @param address: ours, dotted; empty: the one that was called.
+    @param identifier: the gateway's NAS-Identifier.
+    @param address: the gateway's NAS-IP-Address, dotted; empty for the address that was called.
     """
     request.add("NAS-Identifier", identifier)
     if caller is not None:
@@ -64,9 +65,9 @@ def describe(request: RADIUSRequest, caller: Caller | None, identifier: str, add
 
 def prove(request: RADIUSRequest, credentials: ClaimCredentials) -> None:
     """
-    Say whom the claim is about, and what it is proven by.
+    Add the name of the user and the proof of the claim.
 
-    @raise Refused: that can't be said.
+    @raise Refused: RADIUS can't carry the claim; the text says why.
     """
     claim = credentials.claim
     name(request, credentials.username)
@@ -92,9 +93,9 @@ def prove(request: RADIUSRequest, credentials: ClaimCredentials) -> None:
 
 def name(request: RADIUSRequest, octets: bytes) -> None:
     """
-    Say whom it is about.
+    Add User-Name.
 
-    @raise Refused: the name is empty, or longer than an attribute.
+    @raise Refused: the name is empty, or longer than an attribute can be.
     """
     if not 0 < len(octets) <= LONGEST_VALUE:
         raise Refused(f"a name of {len(octets)} octets", retry=False)
@@ -105,16 +106,18 @@ def _proveByMSCHAP(
     request: RADIUSRequest, credentials: MSCHAPCredentials | MSCHAPV2Credentials
 ) -> None:
     """
-    RFC 2548 sections 2.1.3 and 2.3.2.
+    Add the response of MS-CHAPv1 or MS-CHAPv2 (RFC 2548 sections 2.1.3 and 2.3.2).
+
+    @raise Malformed: the response can't be used.
     """
     claim = credentials.claim
     identifier = bytes((claim.identifier,))
     if isinstance(credentials, MSCHAPCredentials):
         response = MSCHAPResponse.decode(claim.response)
         if not response.useNT:
-            # As with every other checker: it is weaker than the rest by far.
+            # Refused as by every other checker, because a LAN Manager response is far weaker.
             raise Malformed("a LAN Manager response alone")
-        # Without its LAN Manager half, which the server has no use for and anybody could crack.
+        # Leave the LAN Manager half out: the server doesn't need it, and anybody could crack it.
         octets = bytes(24) + response.ntResponse
         request.add("MS-CHAP-Response", identifier + b"\1" + octets)
     else:
@@ -125,7 +128,8 @@ def _proveByMSCHAP(
 
 def _changePassword(request: RADIUSRequest, change: ChangePassword) -> None:
     """
-    RFC 2548 sections 2.1.7 and 2.3.4; the codes are those of the packets of MS-CHAP.
+    Add the parts of a Change-Password (RFC 2548 sections 2.1.7 and 2.3.4). Their codes are those of
+    the MS-CHAP packets.
     """
     identifier = bytes((change.identifier,))
     password = change.encryptedPassword

@@ -1,18 +1,18 @@
 """
-Accounting (RFC 2866, with RFC 2869's interim updates): which records there are, and when.
+Accounting (RFC 2866, with the interim updates of RFC 2869): which records are sent, and when.
 
 The rules:
 
  - Accounting-On comes first and Accounting-Off last (RFC 2866 section 5.1).
- - A session's Start is sent when its first network protocol opens: then it is served, and its
-   addresses are known. A session that never gets there is nothing to be paid for, and has no Stop
-   either.
- - These and the Stop go through the spool, so that they survive dead servers and a restart. They
-   keep when they happened (Event-Timestamp); each time they are sent they say how long ago that is
-   (Acct-Delay-Time).
- - Interim updates come at the interval of the account or, without one, of the configuration, more
-   or less a tenth, and shortly after addresses or the profile have changed. One that nobody answers
-   is not repeated, since the next one says more; none is sent before the Start is answered.
+ - A session's Start is sent when its first network protocol opens, because only then is the user
+   served and the addresses are known. A session that ends before that has no records at all.
+ - These records and the Stop go through the spool, so that they survive dead servers and a restart.
+   Each contains the time of its event (Event-Timestamp); each time it is sent it says how long ago
+   that was (Acct-Delay-Time).
+ - Interim updates come at the interval of the account or, without one, of the configuration, a
+   tenth more or less, and shortly after addresses or the profile have changed. An update that no
+   server answers isn't repeated, since the next one contains its figures; none is sent before the
+   Start is answered.
 """
 
 from __future__ import annotations
@@ -56,29 +56,30 @@ from pptpgw.timing.timer import cancelled
 
 SHORTEST_INTERVAL = 60.0
 """
-Seconds between interim updates, at least (RFC 2869 section 2.1).
+The shortest interval between interim updates (RFC 2869 section 2.1).
 """
 SETTLING = 2.0
 """
-Seconds in which changes of a session become one update.
+The seconds for which an update is delayed, so that several changes of a session are reported by
+one.
 """
 JITTER = 0.1
 STOP_SECONDS = 5.0
 """
-Seconds that the servers are given to answer when the gateway stops.
+The seconds that the servers are given to answer when the gateway stops.
 """
 
 UNANSWERED = "an interim accounting record was not answered"
 
 Ask = Callable[[int, Fill, float], Deferred[Reply]]
 """
-L{pptpgw.radius.client.RADIUSClient.request}.
+The type of L{pptpgw.radius.client.RADIUSClient.request}.
 """
 
 
 class Accounting(SessionObserver):
     """
-    Tells accounting servers of sessions.
+    A session observer that sends records to accounting servers.
     """
 
     def __init__(
@@ -93,11 +94,14 @@ class Accounting(SessionObserver):
         now: Callable[[], float] = time,
     ) -> None:
         """
+        @param clock: measures intervals.
+        @param ask: sends a request.
         @param makeSpool: makes the spool, given the function that sends a record.
         @param nas: the gateway's name and address.
         @param interval: seconds between interim updates; 0 for none.
         @param deadline: seconds that a request may take.
-        @param now: gives the time of day, in seconds since 1970.
+        @param counters: where discards are counted.
+        @param now: returns the time of day, in seconds since 1970.
         """
         self.clock = clock
         self.interval = interval
@@ -112,7 +116,7 @@ class Accounting(SessionObserver):
 
     def open(self) -> None:
         """
-        Take up what an earlier run left.
+        Open the spool, and begin to send the records that an earlier run left there.
 
         @raise pptpgw.error.ConfigurationError: the spool can't be used.
         """
@@ -120,15 +124,16 @@ class Accounting(SessionObserver):
 
     def start(self) -> None:
         """
-        Say that we are here.
+        Send Accounting-On.
         """
         self._run = token_hex(8).encode()
         self.record(b"", general(self._nas, self._run, ON))
 
     def stop(self) -> Deferred[None]:
         """
-        Say that we are gone, after the sessions; fires when the servers have all of it, or the time
-        for that is over.
+        Send Accounting-Off. Call this after the sessions have ended.
+
+        @return: fires when the servers have all records, or after L{STOP_SECONDS}.
         """
         for account in self._accounts.values():
             account.end()
@@ -144,7 +149,7 @@ class Accounting(SessionObserver):
         """
         Close the spool. Calling this again does nothing.
 
-        @return: fires when everything is written.
+        @return: fires when all records are written to the disk.
         """
         return self._spool.close()
 
@@ -152,7 +157,8 @@ class Accounting(SessionObserver):
 
     def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
-        The session begins to be served, or has more addresses.
+        See L{ISessionObserver.protocolOpened}: send the Start if this is the session's first
+        protocol, and otherwise an update soon, as there are more addresses.
         """
         account = self._accounts.get(session.number)
         if account is not None:
@@ -163,19 +169,20 @@ class Accounting(SessionObserver):
 
     def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
-        It has fewer addresses.
+        See L{ISessionObserver.protocolClosed}: send an update soon, as there are fewer addresses.
         """
         self.sessionChanged(session)
 
     def networksChanged(self, session: ISession) -> None:
         """
-        It has other prefixes.
+        See L{ISessionObserver.networksChanged}: send an update soon, as there are other prefixes.
         """
         self.sessionChanged(session)
 
     def sessionChanged(self, session: ISession) -> None:
         """
-        Another profile, with another interval perhaps.
+        See L{ISessionObserver.sessionChanged}: send an update soon; the new profile may have
+        another interval.
         """
         account = self._accounts.get(session.number)
         if account is not None:
@@ -183,7 +190,7 @@ class Accounting(SessionObserver):
 
     def sessionEnded(self, session: ISession, cause: str) -> Deferred[None] | None:
         """
-        See L{pptpgw.interfaces.ISessionObserver.sessionEnded}: send a Stop.
+        See L{ISessionObserver.sessionEnded}: send a Stop.
 
         @return: fires when a server has the Stop, or when it is on the disk and no server answers.
         """
@@ -200,18 +207,20 @@ class Accounting(SessionObserver):
         self.record(identifier, stop)
         return self._spool.accounted(identifier)
 
-    # For the class below
+    # Methods for _Account
 
     def record(self, session: bytes, attributes: Attributes) -> None:
         """
-        Have a record sent that must not be lost.
+        Send a record that must not be lost, through the spool.
+
+        @param session: the session's identifier; empty for a record of the gateway itself.
         """
         now = int(self._now())
         self._spool.put(session, pack(now, (*attributes, ("Event-Timestamp", integer(now)))))
 
     def update(self, account: _Account) -> Deferred[None] | None:
         """
-        Send an interim update, unless its Start hasn't been answered.
+        Send an interim update, unless the Start hasn't been answered yet; then return None.
         """
         session = account.session
         account.look()
@@ -234,11 +243,13 @@ class Accounting(SessionObserver):
     def _send(self, octets: bytes) -> Deferred[None]:
         """
         Send a record of the spool.
+
+        @return: fires when a server has the record.
         """
         try:
             happened, attributes = unpack(octets)
         except Malformed:
-            # Of another version of the program: nobody can take it.
+            # Another version of the program wrote this record; no version that runs can read it.
             self._counters.discard("an accounting record of the spool is none")
             return succeed(None)
 
@@ -255,9 +266,10 @@ class Accounting(SessionObserver):
 
 class _Account:
     """
-    A session that is served: when its next update is due.
+    A session that has a Start: the timer of its next update, and its networks.
 
-    @ivar networks: those it has; of a protocol that has closed those it had, for the Stop.
+    @ivar networks: the session's networks by protocol. Those of a protocol that has closed are kept
+        for the Stop.
     """
 
     __slots__ = ("_accounting", "_asked", "_timer", "networks", "session")
@@ -274,20 +286,20 @@ class _Account:
 
     def look(self) -> None:
         """
-        Remember what networks it has.
+        Remember the networks that the session has now.
         """
         self.networks.update(self.session.networks)
 
     def changed(self) -> None:
         """
-        Tell of it shortly.
+        Send an update after L{SETTLING} seconds.
         """
         self.look()
         self._set(SETTLING)
 
     def end(self) -> None:
         """
-        Send nothing more.
+        Send no more updates.
         """
         self._timer = cancelled(self._timer)
         asked, self._asked = self._asked, None
@@ -310,7 +322,7 @@ class _Account:
         self._timer = None
         self._schedule()
         if self._asked is not None:
-            # Nobody has answered the last one.
+            # The last update hasn't been answered.
             return
         asked = self._accounting.update(self)
         if asked is not None:
@@ -328,5 +340,5 @@ class _Account:
 
 def _answered(_: Any) -> None:
     """
-    An Accounting-Response has nothing to say but that it came.
+    Ignore the content of an Accounting-Response; only its arrival matters.
     """

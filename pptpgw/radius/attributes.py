@@ -1,5 +1,5 @@
 """
-Converting the attributes of a RADIUS packet to a profile.
+The conversion of the attributes of a RADIUS packet to a profile.
 
 L{applied} serves Access-Accepts and CoA-Requests: what a packet doesn't mention stays as it was.
 
@@ -29,15 +29,16 @@ from pptpgw.sessions.profile import Profile
 
 SMALLEST_INTERIM = 60
 """
-Seconds between interim records, at least (RFC 2869 section 5.16).
+The shortest interval between interim records, in seconds (RFC 2869 section 5.16).
 """
 SMALLEST_MTU = 576
 
-# The user, or the gateway, chooses the address (RFC 2865 section 5.8).
+# The values of Framed-IP-Address that let the user or the gateway choose (RFC 2865 section 5.8).
 _CHOSEN = (IPv4Address("255.255.255.255"), IPv4Address("255.255.255.254"))
-# RFC 2548 section 2.4.4.
+# The value of MS-MPPE-Encryption-Policy that requires encryption (RFC 2548 section 2.4.4).
 _REQUIRED = 2
-# RFC 2548 section 2.4.5, and what Windows has for 56 bits.
+# The bits of MS-MPPE-Encryption-Types by key length (RFC 2548 section 2.4.5); that of 56 bits is
+# Windows'.
 _TYPES = {128: 4, 56: 8, 40: 2}
 _UNITS = {"": 1, "k": 1000, "M": 1000_000, "G": 1000_000_000}
 _RATE = re.compile(r"(\d{1,12})([kMG]?)(?:/(\d{1,12})([kMG]?))?(?: .*)?", re.DOTALL)
@@ -46,7 +47,7 @@ _log = Logger()
 
 Changes = dict[str, Any]
 """
-Attributes of a L{Profile} and their values.
+The attributes of a L{Profile} that change, with their new values.
 """
 
 
@@ -76,10 +77,10 @@ def applied(packet: RADIUSPacket, profile: Profile) -> Profile:
 
 def read(name: str, octets: bytes) -> Changes:
     """
-    What one attribute of the name C{name} says.
+    Convert one attribute.
 
-    @raise ValueError: nothing that can be obeyed.
-    @raise KeyError: nobody reads attributes of this name.
+    @raise ValueError: the value can't be obeyed.
+    @raise KeyError: attributes of this name are not used.
     """
     return _READERS[name](octets)
 
@@ -90,7 +91,8 @@ def _warn(name: str, why: str) -> None:
 
 def _add(changes: Changes, change: Changes) -> None:
     """
-    Add what one attribute says: some grow, of all else the first stays.
+    Add C{change} to C{changes}. Lists grow up to their limits; of other attributes the first value
+    is kept.
     """
     for name, value in change.items():
         if name in _GROWING:
@@ -102,7 +104,8 @@ def _add(changes: Changes, change: Changes) -> None:
 
 _GROWING = {"routes": 64, "dns": 2, "wins": 2, "dns6": 4, "accountingClass": 16}
 """
-What several attributes make up, and how long it becomes.
+The attributes of a profile that several RADIUS attributes add to, and how many entries they may
+have.
 """
 
 
@@ -138,9 +141,11 @@ def _framedAddress(octets: bytes) -> Changes:
 
 def _route(octets: bytes, user: IPv4Address | None) -> IPv4Network:
     """
-    The network of C{NETWORK GATEWAY METRICS} (RFC 2865 section 5.22), which is behind the user.
+    Return the network behind the user that C{NETWORK GATEWAY METRICS} names (RFC 2865 section
+    5.22).
 
-    @param user: its address, which may be the gateway's as well as 0.0.0.0 may.
+    @param user: the user's address, which may stand for the gateway in place of 0.0.0.0.
+    @raise ValueError: the network is everything, or behind another gateway.
     """
     words = _text(octets).split()
     network = IPv4Network(words[0])
@@ -154,7 +159,7 @@ def _route(octets: bytes, user: IPv4Address | None) -> IPv4Network:
 
 def _route6(octets: bytes) -> Changes:
     """
-    The same for IPv6 (RFC 3162 section 2.5): the gateway is C{::}, or link-local.
+    Convert a Framed-IPv6-Route (RFC 3162 section 2.5). The gateway must be C{::} or link-local.
     """
     words = _text(octets).split()
     gateway = IPv6Address(words[1] if len(words) > 1 else 0)
@@ -195,7 +200,7 @@ def _server6(octets: bytes) -> Changes:
 
 def _policy(octets: bytes) -> Changes:
     policy = _number("MS-MPPE-Encryption-Policy", 1, 2)(octets)
-    # What may be left out isn't demanded to be: then the configuration decides.
+    # If encryption is only allowed, the configuration decides about it.
     return {"encryption": "require"} if policy == _REQUIRED else {}
 
 
@@ -209,12 +214,13 @@ def _types(octets: bytes) -> Changes:
 
 def rates(text: str) -> tuple[int, int]:
     """
-    The first pair of Mikrotik-Rate-Limit: bits a second from the user, and to it; 0: no limit.
+    Return the first pair of a Mikrotik-Rate-Limit in bits a second: from the user, and to the user;
+    0 for no limit.
 
-    @param text: C{rx-rate[/tx-rate]}, seen from the gateway, each with C{k}, C{M} or C{G} behind it
-        or nothing; bursts, thresholds, times, a priority and lower bounds may follow, which say
-        nothing here.
-    @raise ValueError: it is none.
+    @param text: C{rx-rate[/tx-rate]}, seen from the gateway, each with C{k}, C{M}, C{G} or nothing
+        behind it. Bursts, thresholds, times, a priority and lower bounds may follow, and are
+        ignored.
+    @raise ValueError: C{text} has another form.
     """
     match = _RATE.fullmatch(text.strip())
     if match is None:
@@ -276,7 +282,8 @@ _READERS: Mapping[str, Callable[[bytes], Changes]] = {
     },
 }
 """
-What each attribute says, in the order in which the first one counts.
+The function that converts each attribute. Where several set the same value, the first one here
+counts.
 """
 
 RESTRICTING = frozenset(
@@ -306,7 +313,7 @@ The attributes that restrict a user. None of them may be skipped because it can'
 
 def _placeBehind(packet: RADIUSPacket, changes: Changes) -> None:
     """
-    Add the networks behind the user, whose meaning depends on its address.
+    Add the networks behind the user, which depend on the user's address.
     """
     addresses = changes.get("addresses")
     user = addresses[0].network_address if addresses else None
@@ -321,8 +328,8 @@ def _placeBehind(packet: RADIUSPacket, changes: Changes) -> None:
 
 def nameIn(packet: RADIUSPacket, name: str) -> str:
     """
-    The user's name in the server's answer (RFC 2865 section 5.1), whose limits hold; C{name} if the
-    answer has none.
+    Return the user's name in the server's answer (RFC 2865 section 5.1), to which the limits apply;
+    C{name} if the answer has none.
 
     @raise Malformed: the answer's name can't be read.
     """

@@ -54,9 +54,10 @@ from pptpgw.radius.servers import Server
 from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
 
-# Rounds of EAP; the exchange has its own limit too.
+# The limit of EAP rounds in one conversation. The EAP exchange has a limit of its own too.
 ROUNDS = 200
-# What the peer's packets may have (RFC 3748 section 3.1), for a server that has to cut its own.
+# The octets that an EAP packet to the peer may have (RFC 3748 section 3.1), so that the server
+# fragments its own.
 _FRAMED_MTU = 1020
 _FRAMED = 2
 _EAP_SUCCESS = 3
@@ -66,10 +67,11 @@ _PROOF = re.compile(rb".(S=[0-9A-F]{40}.*)", re.DOTALL)
 @implementer(ICredentialsChecker, IConfigurable)
 class RADIUSChecker:
     """
-    Checks by asking servers.
+    A credentials checker that asks RADIUS servers.
 
-    @ivar client: which asks them.
-    @ivar identifier: what we are called; C{address} where we are, empty: where we were called.
+    @ivar client: the client that asks the servers.
+    @ivar identifier: the gateway's NAS-Identifier.
+    @ivar address: the gateway's NAS-IP-Address; empty for the address that was called.
     @ivar deadline: seconds that a request may take.
     """
 
@@ -98,9 +100,9 @@ class RADIUSChecker:
 
     def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
-        See L{IConfigurable.configure}: take over C{[radius]} and the client.
+        See L{IConfigurable.configure}: take the settings of C{[radius]} and the client.
 
-        @raise ConfigurationError: it names no server that judges callers.
+        @raise ConfigurationError: no server is configured that judges callers.
         """
         configuration: Configuration = environment.configuration
         radius = configuration.radius
@@ -135,7 +137,9 @@ class RADIUSChecker:
 
     async def _converse(self, credentials: RelayedCredentials) -> AvatarID:
         """
-        RFC 3579 section 2.
+        Pass EAP between the peer and a server until the server has decided (RFC 3579 section 2).
+
+        @raise Refused: there was no decision after L{ROUNDS} rounds.
         """
         message, state, server = credentials.response, list[bytes](), None
         for _ in range(ROUNDS):
@@ -189,9 +193,9 @@ class RADIUSChecker:
 
     def _earn(self, reply: Reply, credentials: ClaimCredentials) -> None:
         """
-        Take over what an Access-Accept leaves behind: the message and the keys.
+        Set the message and the keys of C{credentials} to those of an Access-Accept.
 
-        @raise Malformed: it can't be.
+        @raise Malformed: the Access-Accept must be refused, by the rules above.
         """
         for service in reply.values("Service-Type"):
             if service != _FRAMED:
@@ -212,7 +216,7 @@ class RADIUSChecker:
     def _rejection(self, reply: Reply) -> Rejection:
         for octets in reply.octets("MS-CHAP-Error")[:1]:
             try:
-                # The identifier of the Response is before it (RFC 2548 section 2.1.5).
+                # The first octet is the identifier of the Response (RFC 2548 section 2.1.5).
                 failure = FailureMessage.decode(octets[1:])
             except Malformed as problem:
                 self._log.warn("MS-CHAP-Error is passed over: {why}", why=str(problem))
@@ -223,7 +227,9 @@ class RADIUSChecker:
 
 def _proof(reply: Reply) -> bytes:
     """
-    What MS-CHAP2-Success has behind its identifier (RFC 2548 section 2.3.3).
+    Return the content of MS-CHAP2-Success without its identifier (RFC 2548 section 2.3.3).
+
+    @raise Malformed: the reply has none.
     """
     for octets in reply.octets("MS-CHAP2-Success")[:1]:
         match = _PROOF.fullmatch(octets)
@@ -234,6 +240,6 @@ def _proof(reply: Reply) -> bytes:
 
 def _said(reply: Reply) -> bytes:
     """
-    What Reply-Message says (RFC 2865 section 5.18).
+    Return the text of Reply-Message (RFC 2865 section 5.18), at most 253 octets.
     """
     return b" ".join(reply.octets("Reply-Message"))[:253]

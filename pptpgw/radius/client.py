@@ -42,21 +42,21 @@ from pptpgw.timing.timer import cancelled
 
 PAUSE = 1.0
 """
-Seconds between two rounds of one request.
+The seconds between two rounds of one request.
 """
 PROBES = 3
 """
-Answers in a row that bring a server back.
+The answers in a row that make a dead server alive again.
 """
 LONGEST_QUEUE = 4096
 """
-Requests that wait for a place.
+The number of requests that may wait for a place.
 """
 
 
 class RADIUSClient:
     """
-    Asks servers.
+    Sends requests to RADIUS servers.
     """
 
     _log = Logger()
@@ -72,9 +72,13 @@ class RADIUSClient:
         random: Random | None = None,
     ) -> None:
         """
+        @param clock: measures times.
+        @param servers: the servers, with their settings.
+        @param makeTransport: makes the transport to a server.
         @param identifier: our NAS-Identifier, for Status-Server packets.
         @param deadTime: seconds that a server that isn't probed is left alone.
         @param probeInterval: seconds between Status-Server packets to a dead server.
+        @param random: chooses servers, and varies times.
         """
         self.clock = clock
         self._identifier = identifier
@@ -83,7 +87,7 @@ class RADIUSClient:
         self._random: Random = SystemRandom() if random is None else random
         self._stopped = False
         self._pending: set[_Pending] = set()
-        # Who waits, by the servers that can be asked.
+        # The requests that wait for a place, by the servers that they may be sent to.
         self._queues: dict[tuple[_Home, ...], dict[_Pending, None]] = {}
         self._placing = False
         self._homes = {
@@ -97,7 +101,7 @@ class RADIUSClient:
 
     def serves(self, service: RADIUSService) -> bool:
         """
-        Whether there is a server for C{service}.
+        Return whether there is a server for C{service}.
         """
         return bool(self._homes[service])
 
@@ -105,13 +109,14 @@ class RADIUSClient:
         self, code: int, fill: Fill, deadline: float, server: Server | None = None
     ) -> Deferred[Reply]:
         """
-        Ask for an answer to a request of this code; L{ACCOUNTING_REQUEST} goes to accounting.
+        Send a request with this code; an L{ACCOUNTING_REQUEST} is sent to an accounting server.
 
-        @param fill: puts its attributes in, once for each server that is asked.
-        @param deadline: seconds until it is given up.
-        @param server: the one that must be asked (L{Reply.server} of the answer before it, where
-            that had a State); None: any.
-        @return: fails with L{Unanswered}; cancelling it gives the request up.
+        @param fill: adds the attributes; called once for each server that is asked.
+        @param deadline: the seconds after which the request fails.
+        @param server: the server that must be asked (the L{Reply.server} of an answer with a
+            State); None for any.
+        @return: fires with the answer; fails with L{Unanswered}. Cancelling it gives the request
+            up.
         """
         service = (
             RADIUSService.ACCOUNTING if code == ACCOUNTING_REQUEST else RADIUSService.AUTHENTICATION
@@ -128,13 +133,13 @@ class RADIUSClient:
 
     def start(self) -> None:
         """
-        Take requests again, after a L{stop}.
+        Accept requests again, after a L{stop}.
         """
         self._stopped = False
 
     def stop(self) -> None:
         """
-        Close everything: what is under way fails with L{Unanswered}.
+        Close all transports. Requests without an answer fail with L{Unanswered}.
         """
         self._stopped = True
         for pending in tuple(self._pending):
@@ -143,11 +148,11 @@ class RADIUSClient:
             for home in homes:
                 home.stop()
 
-    # For the classes below
+    # Methods for _Home and _Pending
 
     def choose(self, homes: Collection[_Home]) -> _Home | None:
         """
-        One of C{homes} that has a place for a request, by the rules; None: none has.
+        Choose one of C{homes} that has a place for a request, by the rules; None if none has.
         """
         live = [home for home in homes if not home.dead]
         free = [home for home in live or homes if home.transport.free > 0]
@@ -158,13 +163,13 @@ class RADIUSClient:
 
     def wait(self, pending: _Pending) -> None:
         """
-        Let C{pending} go on once one of its servers has a place.
+        Let C{pending} continue once one of its servers has a place.
         """
         self._queues.setdefault(pending.homes, {})[pending] = None
 
     def ended(self, pending: _Pending) -> None:
         """
-        C{pending} needs nothing any more.
+        Forget C{pending}, which has ended.
         """
         self._pending.discard(pending)
         self._queues.get(pending.homes, {}).pop(pending, None)
@@ -187,20 +192,20 @@ class RADIUSClient:
 
     def fillProbe(self, request: RADIUSRequest) -> None:
         """
-        What a Status-Server packet says (RFC 5997 section 3).
+        Add the attributes of a Status-Server packet (RFC 5997 section 3).
         """
         request.add("NAS-Identifier", self._identifier)
 
     def jitter(self, seconds: float) -> float:
         """
-        C{seconds}, a tenth more or less.
+        Return C{seconds}, changed at random by a tenth at most.
         """
         return seconds * self._random.uniform(0.9, 1.1)
 
 
 class _Home:
     """
-    A server as one service, and what is known of its health.
+    A server in the role of one service, and its health.
     """
 
     _log = Logger()
@@ -217,7 +222,7 @@ class _Home:
 
     def ask(self, code: int, fill: Fill) -> Deferred[Reply]:
         """
-        Have a request sent, and learn of the server's health from what becomes of it.
+        Send a request, and judge the server's health by the outcome.
         """
         asked = self._client.clock.seconds()
         result: Deferred[Reply] = self.transport.ask(code, fill)
@@ -225,7 +230,7 @@ class _Home:
 
     def stop(self) -> None:
         """
-        Close the transport, and forget what was known.
+        Close the transport, and treat the server as alive when it starts again.
         """
         self._revive()
         self.transport.stop()
@@ -285,7 +290,7 @@ class _Home:
 
     def _revive(self) -> None:
         """
-        Ask it again as any other.
+        Treat the server as alive, and give its places to requests that wait.
         """
         self.dead = False
         self._answers = 0
@@ -303,6 +308,7 @@ class _Pending:
     """
     A request that has no answer yet.
 
+    @ivar homes: the servers that it may be sent to.
     @ivar result: fires with the answer.
     """
 
@@ -317,7 +323,7 @@ class _Pending:
         self._client = client
         self._code = code
         self._fill = fill
-        # Those that had their turn in this round, and why the last one had it for nothing.
+        # The servers that were asked in this round, and why the last one gave no answer.
         self._asked: list[_Home] = []
         self._why = "every one is busy"
         self._asking: Deferred[Reply] | None = None
@@ -328,7 +334,7 @@ class _Pending:
 
     def hasPlace(self) -> bool:
         """
-        Whether L{next} would find a server that has a place.
+        Return whether L{next} would find a server that has a place.
         """
         return self._client.choose(self._left()) is not None
 
@@ -337,7 +343,7 @@ class _Pending:
 
     def next(self) -> None:
         """
-        Ask the next server.
+        Send the request to the next server.
         """
         self._pause = None
         client = self._client
@@ -351,13 +357,13 @@ class _Pending:
             client.wait(self)
             return
         self._asked.append(home)
-        # An exception fails this request alone; others wait for the place that is free.
+        # An exception fails only this request; others get the place that is free.
         self._asking = asking = maybeDeferred(home.ask, self._code, self._fill)
         asking.addCallbacks(self._answered, self._unanswered)
 
     def giveUp(self, when: str) -> None:
         """
-        There is no answer.
+        Fail the request. C{when} completes the message.
         """
         self._end()
         self.result.errback(Unanswered(f"no RADIUS server answered {when}: {self._why}"))
@@ -370,14 +376,14 @@ class _Pending:
 
     def _unanswered(self, failure: Failure) -> None:
         if self._asking is None:
-            # We gave it up ourselves.
+            # The request was given up on this end.
             failure.trap(CancelledError)
         elif failure.check(Unanswered) is not None:
             self._asking = None
             self._why = failure.getErrorMessage()
             self.next()
         else:
-            # What puts the attributes in failed: so it would for every server.
+            # C{fill} failed, as it would for every other server.
             self._asking = None
             self._end()
             self.result.errback(failure)

@@ -3,12 +3,12 @@ One connection to a RADIUS server over TLS: the stream of packets, and the reque
 
 The rules:
 
- - A packet ends where its length says (RFC 6613 section 2.6): replies come in any pieces.
- - L{IDENTIFIERS} requests are on it at a time, at most.
- - A reply that is malformed, or isn't the server's, ends the connection (RFC 6613 section 2.6.4).
-   One that nobody waits for is discarded.
- - The identifier of a request that was given up isn't used again before the late reply has come.
- - A request waits for its reply for a time, which goes on when its connection is over.
+ - A packet ends where its length says (RFC 6613 section 2.6): replies arrive in pieces of any size.
+ - At most L{IDENTIFIERS} requests wait for replies on it at a time.
+ - A reply that is malformed, or that the server didn't sign, ends the connection (RFC 6613 section
+   2.6.4). One that no request waits for is discarded.
+ - The identifier of a request that was given up isn't used again before its late reply has come.
+ - A request waits for its reply for a limited time, which continues when its connection is lost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IDENTIFIERS = 256
 
 class Owner(Protocol):
     """
-    Whose connections and requests they are: L{pptpgw.radius.radsec.TLSTransport}.
+    The transport that connections and requests report to: L{pptpgw.radius.radsec.TLSTransport}.
 
     @ivar clock: measures the time of requests.
     """
@@ -42,42 +42,42 @@ class Owner(Protocol):
 
     def opened(self, connection: RADIUSConnection) -> None:
         """
-        The server is who it is meant to be: requests can be sent.
+        Called when the server has proven who it is: requests can be sent.
         """
 
     def closed(self, connection: RADIUSConnection, why: str) -> None:
         """
-        The connection is over, or never came to be.
+        Called when the connection has ended, or couldn't be made.
         """
 
     def discard(self, reason: str) -> None:
         """
-        Count a discard.
+        Count a packet that is discarded.
         """
 
     def answered(self) -> None:
         """
-        A sure reply came.
+        Called when a verified reply has come.
         """
 
     def leave(self, asked: Asked) -> None:
         """
-        A request is over.
+        Called when a request has ended.
         """
 
     def silent(self, asked: Asked) -> None:
         """
-        A request wasn't answered in time.
+        Called when a request wasn't answered in time.
         """
 
 
 @implementer(IHandshakeListener)
 class RADIUSConnection(protocol.Protocol):
     """
-    One connection.
+    One connection to a server.
 
     @ivar late: the identifiers of requests that were given up.
-    @ivar heard: whether a sure reply came.
+    @ivar heard: whether a verified reply has come.
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -91,13 +91,14 @@ class RADIUSConnection(protocol.Protocol):
 
     def handshakeCompleted(self) -> None:
         """
-        Both ends know each other.
+        See L{twisted.internet.interfaces.IHandshakeListener.handshakeCompleted}: report that
+        requests can be sent.
         """
         self._owner.opened(self)
 
     def send(self, asked: Asked) -> None:
         """
-        Send a request.
+        Send a request under a free identifier.
         """
         assert self.transport is not None
         identifier = self._identifiers.popleft()
@@ -107,7 +108,7 @@ class RADIUSConnection(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Take replies off the stream.
+        Take whole replies off the stream.
         """
         self._buffer += data
         try:
@@ -123,7 +124,7 @@ class RADIUSConnection(protocol.Protocol):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """
-        It is over.
+        Take the requests without an answer back, so that they can be sent on the next connection.
         """
         for asked in self._asked.values():
             asked.unsent()
@@ -132,7 +133,7 @@ class RADIUSConnection(protocol.Protocol):
 
     def close(self, why: str = "the server is silent") -> None:
         """
-        Have nothing to do with it any more.
+        Close the connection at once. C{why} is reported as the reason, unless there was one before.
         """
         self._why = self._why or why
         transport: Any = self.transport
@@ -140,7 +141,7 @@ class RADIUSConnection(protocol.Protocol):
 
     def givenUp(self, identifier: int) -> None:
         """
-        Nobody waits for this reply any more.
+        Discard the reply to this request when it comes, and keep its identifier until then.
         """
         if self._asked.pop(identifier, None) is not None:
             self.late.add(identifier)
@@ -166,8 +167,8 @@ class Asked:
     """
     A request that waits for its reply.
 
-    @ivar since: when it was asked.
-    @ivar result: fires with its reply.
+    @ivar since: when the request was made.
+    @ivar result: fires with the reply.
     """
 
     def __init__(self, owner: Owner, request: RADIUSRequest, timeout: float) -> None:
@@ -181,20 +182,20 @@ class Asked:
 
     def sent(self, connection: RADIUSConnection, identifier: int) -> None:
         """
-        It is under way.
+        Note on which connection, and under which identifier, the request was sent.
         """
         self._connection = connection
         self._identifier = identifier
 
     def unsent(self) -> None:
         """
-        It isn't any more.
+        Note that the connection is lost: the request must be sent again.
         """
         self._connection = None
 
     def answered(self, reply: Reply) -> None:
         """
-        Its reply came.
+        End the request with its reply.
         """
         self._connection = None
         self._end()
@@ -202,7 +203,7 @@ class Asked:
 
     def unanswered(self, why: str) -> None:
         """
-        There will be none.
+        Fail the request.
         """
         self._end()
         self.result.errback(Unanswered(f"{self._owner}: {why}"))

@@ -1,14 +1,14 @@
 """
-What an accounting record says (RFC 2866, with RFC 2869's 64-bit counters, RFC 3162 and RFC 4818),
-and its octets in the spool.
+The content of an accounting record (RFC 2866, with the 64-bit counters of RFC 2869, RFC 3162 and
+RFC 4818), and its form in the spool.
 
 The rules:
 
- - A record is attributes, independent of the server that it will be sent to.
+ - A record consists of attributes, independent of the server that it will be sent to.
  - "Input" is what came from the user (RFC 2866 section 5.3); octets have 64 bits in two attributes.
- - Of IPv4 the first network is the caller's address (Framed-IP-Address); of IPv6 the first is that
-   of the link (Framed-IPv6-Prefix), the others are delegated (Delegated-IPv6-Prefix).
- - Where no address is ours by name, NAS-IP-Address is the one that was called.
+ - The first IPv4 network is the caller's address (Framed-IP-Address). The first IPv6 network is
+   that of the link (Framed-IPv6-Prefix), the others are delegated (Delegated-IPv6-Prefix).
+ - If no address of the gateway is configured, NAS-IP-Address is the one that was called.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
 """
-Acct-Status-Type (RFC 2866 section 5.1).
+The values of Acct-Status-Type (RFC 2866 section 5.1).
 """
 
 Attributes = Sequence[tuple[str, bytes]]
 """
-Names and values, as the octets that are sent.
+Attributes: their names, and their values as octets.
 """
 
 Networks = Mapping[str, Sequence[IPv4Network | IPv6Network]]
@@ -44,9 +44,9 @@ _FRAMED, _PPP = 2, 1
 
 def general(nas: NAS, run: bytes, status: int) -> Attributes:
     """
-    What a record has that is of no session.
+    Return the attributes of a record about the gateway itself.
 
-    @param nas: what we are called.
+    @param nas: the gateway's name and addresses.
     @param run: the identifier of this run of the gateway.
     @param status: L{ON} or L{OFF}.
     """
@@ -59,7 +59,10 @@ def general(nas: NAS, run: bytes, status: int) -> Attributes:
 
 def _identity(nas: NAS, called: str) -> Attributes:
     """
-    Who we are; where no address is ours by name, the one that was called.
+    Return the attributes that name the gateway.
+
+    @param called: the address that was called, which is used if none of the gateway's own is
+        configured.
     """
     addresses = [str(address) for address in nas.addresses] or [ipv4(called)]
     return (
@@ -70,9 +73,10 @@ def _identity(nas: NAS, called: str) -> Attributes:
 
 def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> Attributes:
     """
-    Whose session it is, and what it has or had.
+    Return the attributes that identify a session, and describe its call and addresses.
 
-    @param networks: those that it has or had.
+    @param nas: the gateway's name and addresses.
+    @param networks: the networks that the session has or had.
     @param status: L{START}, L{STOP} or L{INTERIM_UPDATE}.
     """
     return (
@@ -94,7 +98,8 @@ def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> At
 
 def _tunnel(session: ISession) -> Attributes:
     """
-    The attributes of its tunnel, untagged (RFC 2868 section 3), where RADIUS has a number for it.
+    Return the attributes of the tunnel, untagged (RFC 2868 section 3); none if RADIUS has no number
+    for this kind of tunnel.
     """
     tunnel = session.tunnel
     if not tunnel.type:
@@ -109,7 +114,7 @@ def _tunnel(session: ISession) -> Attributes:
 
 def figures(session: ISession) -> Attributes:
     """
-    How much it carried; "input" came from the user (RFC 2866 section 5.3).
+    Return the counters of a session; "input" came from the user (RFC 2866 section 5.3).
     """
     counters = session.counters
     return (
@@ -125,7 +130,7 @@ def figures(session: ISession) -> Attributes:
 
 def fill(request: RADIUSRequest, attributes: Attributes) -> None:
     """
-    Put C{attributes} into a request.
+    Add C{attributes} to a request.
     """
     for name, value in attributes:
         request.add(name, value)
@@ -133,9 +138,9 @@ def fill(request: RADIUSRequest, attributes: Attributes) -> None:
 
 def pack(happened: int, attributes: Attributes) -> bytes:
     """
-    A record as the spool has it: independent of the server that it will be sent to.
+    Return a record in its form in the spool.
 
-    @param happened: when, in seconds since 1970.
+    @param happened: the time of the event, in seconds since 1970.
     """
     parts = [_TIME.pack(happened)]
     for name, value in attributes:
@@ -146,9 +151,9 @@ def pack(happened: int, attributes: Attributes) -> bytes:
 
 def unpack(octets: bytes) -> tuple[int, Attributes]:
     """
-    What L{pack} made C{octets} of.
+    Return the time and the attributes that L{pack} was given.
 
-    @raise Malformed: nothing.
+    @raise Malformed: C{octets} aren't a record.
     """
     attributes = []
     try:
@@ -168,14 +173,15 @@ def unpack(octets: bytes) -> tuple[int, Attributes]:
 
 def integer(value: int) -> bytes:
     """
-    The lower 32 bits.
+    Return the lower 32 bits of C{value}, as the value of an attribute.
     """
     return (value & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def _addresses(networks: Networks) -> Iterable[tuple[str, bytes]]:
     """
-    Framed-IP-Address, Framed-IPv6-Prefix (RFC 3162) and Delegated-IPv6-Prefix (RFC 4818).
+    Return the attributes Framed-IP-Address, Framed-IPv6-Prefix (RFC 3162) and Delegated-IPv6-Prefix
+    (RFC 4818).
     """
     for network in networks.get("ipv4", ())[:1]:
         yield "Framed-IP-Address", network.network_address.packed
@@ -188,7 +194,7 @@ def _addresses(networks: Networks) -> Iterable[tuple[str, bytes]]:
 
 def prefix(network: IPv6Network) -> bytes:
     """
-    As RFC 3162 section 2.3 has it.
+    Return an IPv6 prefix as the value of an attribute (RFC 3162 section 2.3).
     """
     octets = -(-network.prefixlen // 8)
     return bytes((0, network.prefixlen)) + network.network_address.packed[:octets]

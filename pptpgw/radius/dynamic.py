@@ -53,9 +53,9 @@ from pptpgw.sessions.profile import Profile
 
 REMEMBERED = 8192
 """
-Requests that are remembered, at most.
+The number of requests that are remembered.
 """
-# Lines of the log on requests that can't be trusted: one a minute, a few at once.
+# The rate of log lines about requests that can't be trusted: one a minute, three at once.
 _WARNINGS = (1 / 60, 3)
 
 _CODES = {DISCONNECT_REQUEST: "disconnect", COA_REQUEST: "change"}
@@ -63,14 +63,14 @@ _CODES = {DISCONNECT_REQUEST: "disconnect", COA_REQUEST: "change"}
 
 class Discarded(Exception):
     """
-    A request is not answered; the text is the reason.
+    A request that is not answered; the text is the reason.
     """
 
 
 @dataclass(slots=True)
 class _Answer:
     """
-    What was answered, to whom, and until when it is remembered.
+    The answer to a request, the sender, and until when it is remembered.
     """
 
     port: int
@@ -81,7 +81,7 @@ class _Answer:
 
 class DynamicAuthorization:
     """
-    Obeys the requests of those who may make them.
+    Judges requests of dynamic authorization, and carries them out.
     """
 
     _log = Logger()
@@ -99,12 +99,15 @@ class DynamicAuthorization:
         now: Callable[[], float] = time,
     ) -> None:
         """
+        @param clock: measures how long requests are remembered.
         @param secrets: the secret of each address that requests may come from.
-        @param sessions: the current sessions.
+        @param nas: the gateway's name and addresses.
+        @param sessions: the sessions that exist.
         @param window: seconds by which a request may be older or newer than now.
         @param timestamps: whether a request without Event-Timestamp is discarded.
+        @param counters: where discards are counted.
         @param filters: the names of the configured filters.
-        @param now: gives the time of day, in seconds since 1970.
+        @param now: returns the time of day, in seconds since 1970.
         """
         self._clock = clock
         self._secrets = dict(secrets)
@@ -120,7 +123,7 @@ class DynamicAuthorization:
 
     def received(self, octets: bytes, host: str, port: int) -> bytes | None:
         """
-        A packet came; give the answer to it, if there is one.
+        Handle a packet from C{host} and C{port}, and return the answer; None if it isn't answered.
         """
         try:
             return self._answer(octets, host, port)
@@ -169,7 +172,7 @@ class DynamicAuthorization:
 
     def _forget(self) -> None:
         """
-        Forget what is old enough to be refused for its age; the oldest stand first.
+        Forget the answers to requests that are now refused for their age. The oldest stand first.
         """
         now = self._clock.seconds()
         while self._answers:
@@ -188,7 +191,7 @@ class DynamicAuthorization:
 
     def _obey(self, packet: RADIUSPacket, keys: Iterable[Any], host: str) -> ErrorCause | None:
         """
-        Do what the request says, or say why not.
+        Carry the request out. Return None, or why it is refused.
         """
         try:
             check(packet, keys, self._nas)
@@ -227,9 +230,9 @@ class DynamicAuthorization:
 
 def _applied(packet: RADIUSPacket, session: ISession) -> Profile:
     """
-    Change the profile of C{session} as C{packet} says, and return the result.
+    Return the profile of C{session} with the changes of C{packet}.
 
-    @raise Refusal: the packet can't be obeyed.
+    @raise RADIUSRefusal: the packet can't be obeyed.
     """
     try:
         return applied(packet, session.profile)
@@ -249,7 +252,7 @@ class DynamicPort(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
-        A request, maybe.
+        Answer a datagram if it is a valid request.
         """
         host, port = addr[:2]
         answer = self._rules.received(datagram, host, port)

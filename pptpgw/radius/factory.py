@@ -1,5 +1,5 @@
 """
-From the configuration to a client.
+The construction of a RADIUS client from the configuration.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pptpgw.radius.udp import UDPTransport
 
 def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -> RADIUSClient:
     """
-    The client of the servers that C{[radius]} names; it opens nothing before it is asked.
+    Make the client of the servers that C{[radius]} names. It opens no port or connection before the
+    first request.
 
     @param counters: where discards are counted.
-    @raise ConfigurationError: a server can't be asked as it is described; the text says why.
+    @raise ConfigurationError: the settings of a server can't be used; the text says why.
     """
     radius = configuration.radius
     if radius.timeout >= radius.deadline:
@@ -30,7 +31,7 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
             f"{radius.deadline:g}, or no second server is ever asked"
         )
 
-    # One connection for both services.
+    # A server that is reached by TLS has one connection for both services.
     secured = {
         server: TLSTransport(reactor, server, radius.timeout, counters)
         for server in radius.server

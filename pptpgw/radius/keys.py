@@ -15,12 +15,12 @@ _SHORT = 8
 
 def startKeys(reply: Reply) -> IKeys | None:
     """
-    The keys of MS-CHAPv2 and of EAP: MS-MPPE-Send-Key, for what we send, and MS-MPPE-Recv-Key. Of
-    those of EAP, which have 32 octets, MPPE takes the first 16 (RFC 3079 section 4); for 40 and 56
-    bits the first 8 of either.
+    Return the keys of MS-CHAPv2 and of EAP: MS-MPPE-Send-Key, for what we send, and
+    MS-MPPE-Recv-Key. MPPE takes the first 16 octets of EAP's keys, which have 32 (RFC 3079 section
+    4), and the first 8 of either for 40 and 56 bits.
 
-    @return: None where there are none.
-    @raise Malformed: one is missing, too short, or hidden under another secret.
+    @return: None if the reply has no keys.
+    @raise Malformed: a key is missing, too short, or encrypted with another secret.
     """
     send = reply.revealed("MS-MPPE-Send-Key")
     receive = reply.revealed("MS-MPPE-Recv-Key")
@@ -36,12 +36,12 @@ def startKeys(reply: Reply) -> IKeys | None:
 
 def mschapKeys(reply: Reply, challenge: bytes) -> IKeys | None:
     """
-    The keys of MS-CHAPv1: MS-CHAP-MPPE-Keys holds 8 octets of the LAN Manager hash, zeros where the
-    server has none, and 16 of the hash of the NT hash.
+    Return the keys of MS-CHAPv1. MS-CHAP-MPPE-Keys holds 8 octets of the LAN Manager hash, which
+    are zeros if the server has none, and 16 octets of the hash of the NT hash.
 
-    @param challenge: the one that was answered, 8 octets.
-    @return: None where there are none.
-    @raise Malformed: they aren't keys.
+    @param challenge: the challenge that was answered, 8 octets.
+    @return: None if the reply has no keys.
+    @raise Malformed: the attribute has another length.
     """
     keys = reply.revealedPlainly("MS-CHAP-MPPE-Keys")
     if not keys:

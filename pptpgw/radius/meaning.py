@@ -1,13 +1,14 @@
 """
-What a request of dynamic authorization means (RFC 5176 section 3): which sessions, and whether it
-can be obeyed.
+The meaning of a request of dynamic authorization (RFC 5176 section 3): which sessions it is about,
+and whether it can be obeyed.
 
 The rules:
 
- - A request names us, if it names a NAS at all (section 3), and at least one session, by attributes
-   each of which must be the session's; if they are those of several, all are meant.
- - An attribute that can't be obeyed, or a value that can't be read, refuses the whole request
-   (sections 2.3 and 3.5).
+ - If a request names a NAS, that must be this gateway (section 3). It must name at least one
+   session, by attributes each of which must be the session's; if several sessions have them all,
+   all are meant.
+ - A request with an attribute that can't be obeyed, or a value that can't be read, is refused as a
+   whole (sections 2.3 and 3.5).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _FRAMED = 2
 
 class ErrorCause(IntEnum):
     """
-    Why a request is refused (RFC 5176 section 3.5).
+    The reasons for which a request is refused, as values of Error-Cause (RFC 5176 section 3.5).
     """
 
     UNSUPPORTED_ATTRIBUTE = 401
@@ -41,6 +42,8 @@ class ErrorCause(IntEnum):
 class RADIUSRefusal(Exception):
     """
     A request can't be obeyed.
+
+    @ivar cause: the L{ErrorCause}.
     """
 
     def __init__(self, cause: ErrorCause, why: str) -> None:
@@ -50,12 +53,12 @@ class RADIUSRefusal(Exception):
 
 def check(packet: RADIUSPacket, keys: Iterable[Any], nas: NAS) -> None:
     """
-    Look at every attribute before anything is done.
+    Check every attribute of a request, before anything is done.
 
     @param packet: the request.
-    @param keys: what pyrad calls its attributes.
-    @param nas: what we are called.
-    @raise Refusal: it can't be obeyed.
+    @param keys: the keys that pyrad has for its attributes.
+    @param nas: the gateway's name and addresses.
+    @raise RADIUSRefusal: the request can't be obeyed.
     """
     changing = _CHANGING if packet.code == COA_REQUEST else frozenset()
     for key in keys:
@@ -77,7 +80,8 @@ def check(packet: RADIUSPacket, keys: Iterable[Any], nas: NAS) -> None:
     for octets in packet.octets("NAS-Identifier"):
         if octets != nas.identifier:
             raise RADIUSRefusal(ErrorCause.NAS_IDENTIFICATION_MISMATCH, "another NAS-Identifier")
-    # Where none is ours by name, it was enough to reach us.
+    # If none of our addresses is configured, any NAS-IP-Address is accepted: the request reached
+    # us.
     ours = [address.packed for address in nas.addresses]
     for octets in packet.octets("NAS-IP-Address"):
         if ours and octets not in ours:
@@ -86,15 +90,15 @@ def check(packet: RADIUSPacket, keys: Iterable[Any], nas: NAS) -> None:
 
 def find(packet: RADIUSPacket, sessions: ISessions) -> list[ISession]:
     """
-    Give those of C{sessions} that a request means.
+    Return those of C{sessions} that a request means.
 
-    @raise Refusal: there is none, or it names none.
+    @raise RADIUSRefusal: it names no session, or none that exists.
     """
     change = packet.code == COA_REQUEST
     given = [
         (judge, octets)
         for name, judge in _JUDGES.items()
-        # What a session repeats in accounting names it, unless that is what is changed.
+        # An attribute that a CoA-Request may change doesn't identify a session in it.
         if not (change and name in _CHANGING)
         for octets in packet.octets(name)
     ]
@@ -134,7 +138,7 @@ _CHANGING = frozenset(
     )
 )
 """
-What can be changed while a session lasts.
+The attributes that can change while a session lasts.
 """
 
 
@@ -163,7 +167,7 @@ _JUDGES: Mapping[str, Callable[[ISession, bytes], bool]] = {
     "Class": lambda session, octets: octets in session.profile.accountingClass,
 }
 """
-Whether a session is the one that an attribute means.
+The functions that tell whether a session is meant by the value of an attribute.
 """
 
 _IDENTIFYING = frozenset(_JUDGES) | {"NAS-Identifier", "NAS-IP-Address"}
@@ -178,13 +182,13 @@ _PASSING = frozenset(
     )
 )
 """
-What neither names a session nor changes it.
+The attributes that neither name a session nor change it.
 """
 
 
 def _nameOf(key: Any) -> str:
     """
-    The name of an attribute that pyrad has found in a packet.
+    Return the name of an attribute, given the key that pyrad has for it in a packet.
     """
     index = dictionary().attrindex
     return str(index.GetBackward(key)) if index.HasBackward(key) else str(key)

@@ -1,5 +1,5 @@
 """
-What we are called where RADIUS is spoken.
+The name and addresses of the gateway in RADIUS packets.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 def ipv4(address: str) -> str:
     """
-    C{address} if it is an IPv4 address, dotted, and otherwise an empty text.
+    Return C{address} if it is a dotted IPv4 address, and otherwise an empty text.
     """
     try:
         return str(IPv4Address(address))
@@ -20,11 +20,11 @@ def ipv4(address: str) -> str:
 
 class NAS(NamedTuple):
     """
-    The network access server that we are.
+    The gateway as RADIUS sees it: a network access server.
 
-    @ivar identifier: our NAS-Identifier.
-    @ivar addresses: those that can be our NAS-IP-Address, the first one meant for it; none: the one
-        that was called.
+    @ivar identifier: the NAS-Identifier.
+    @ivar addresses: the addresses that may be the NAS-IP-Address, the preferred one first; if there
+        are none, the address that was called is used.
     """
 
     identifier: bytes

@@ -1,13 +1,14 @@
 """
-RADIUS packets (RFC 2865 section 3): pyrad's, behind a surface with types, on which octets stay as
-they are and what is wrong with a packet is L{Malformed}.
+RADIUS packets (RFC 2865 section 3). The classes here wrap pyrad's: they have types, values are
+octets, and any fault of a packet raises L{Malformed}.
 
 The rules:
 
- - A request of ours has a Message-Authenticator always, as its first attribute (RFC 3579 section
-   3.2; draft-ietf-radext-deprecating-radius: it must not stand behind what others may choose).
- - A reply is sure only if its length, its attributes, its identifier, the Response Authenticator
-   and the Message-Authenticator are right; L{RADIUSRequest.reply} makes no other.
+ - A request of ours always has a Message-Authenticator as its first attribute (RFC 3579 section
+   3.2; draft-ietf-radext-deprecating-radius: it must not stand behind attributes that others can
+   choose).
+ - A reply is verified: its length, its attributes, its identifier, the Response Authenticator and
+   the Message-Authenticator must be right. L{RADIUSRequest.reply} returns no other.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ COA_NAK = 45
 HEADER_OCTETS = 20
 MAXIMUM_OCTETS = 4096
 """
-The largest packet (RFC 2865 section 3).
+The octets of the largest packet (RFC 2865 section 3).
 """
 LONGEST_VALUE = 253
 """
-Octets of an attribute's value, at most (RFC 2865 section 5).
+The octets that an attribute's value may have (RFC 2865 section 5).
 """
 
 _MESSAGE_AUTHENTICATOR = 80
@@ -81,7 +82,7 @@ class NotSure(Malformed):
 @cache
 def dictionary() -> Any:
     """
-    The attributes that the gateway knows.
+    Return the dictionary of the attributes that the gateway knows, after reading it once.
     """
     with as_file(files("pptpgw.radius").joinpath("dictionary")) as path:
         return Dictionary(str(path))
@@ -89,9 +90,9 @@ def dictionary() -> Any:
 
 def lengthOf(octets: bytes) -> int:
     """
-    The octets of the packet that C{octets} begin with, by its header.
+    Return the length in the header with which C{octets} begin.
 
-    @raise Malformed: it has no header, or one that no packet can have.
+    @raise Malformed: the header isn't whole, or no packet can have this length.
     """
     if len(octets) < HEADER_OCTETS:
         raise Malformed(f"{len(octets)} octets, fewer than a header has")
@@ -103,30 +104,30 @@ def lengthOf(octets: bytes) -> int:
 
 class RADIUSPacket:
     """
-    The attributes of a packet, by the names of the dictionary.
+    The attributes of a packet, by their names in the dictionary.
 
-    @ivar code: what kind of packet it is.
+    @ivar code: the packet's code, such as L{ACCESS_REQUEST}.
     """
 
     __slots__ = ("_packet", "code")
 
     def __init__(self, packet: Any) -> None:
         """
-        @param packet: pyrad's.
+        @param packet: the packet as an object of pyrad's.
         """
         self._packet = packet
         self.code: int = packet.code
 
     def octets(self, name: str) -> list[bytes]:
         """
-        The values of an attribute as they are in the packet; none where it isn't there.
+        Return the values of an attribute as octets; an empty list if the packet doesn't have it.
         """
         return list(self._packet.get(_keyOf(name), ()))
 
     def values(self, name: str) -> Iterator[Any]:
         """
-        The values of an attribute, as the dictionary's type has them (an address is a C{str}): the
-        iteration raises L{Malformed} at one that isn't of this type.
+        Return the values of an attribute in the dictionary's type (an address is a C{str}). The
+        iteration raises L{Malformed} at a value that doesn't have this type.
         """
         for octets in self.octets(name):
             yield decode(name, octets)
@@ -137,9 +138,9 @@ class RADIUSPacket:
 
 def decode(name: str, octets: bytes) -> Any:
     """
-    The value of the attribute C{name} that C{octets} are.
+    Convert the octets of a value of the attribute C{name}.
 
-    @raise Malformed: they are none.
+    @raise Malformed: the octets don't have the attribute's type.
     """
     try:
         return tools.DecodeAttr(dictionary().attributes[name].type, octets)
@@ -149,23 +150,26 @@ def decode(name: str, octets: bytes) -> Any:
 
 def _keyOf(name: str) -> Any:
     """
-    What pyrad calls an attribute in a packet: its code, or its vendor and code.
+    Return pyrad's key for an attribute in a packet: its code, or its vendor and code.
     """
     return dictionary().attrindex.GetForward(name)
 
 
 class Reply(RADIUSPacket):
     """
-    A sure reply.
+    A verified reply.
 
-    @ivar server: whose.
+    @ivar server: the server that sent it.
     """
 
     __slots__ = ("_secret", "_vector", "server")
 
     def __init__(self, packet: Any, secret: bytes, vector: bytes, server: Server) -> None:
         """
+        @param packet: the packet as an object of pyrad's.
+        @param secret: the shared secret.
         @param vector: the Request Authenticator.
+        @param server: the server that sent it.
         """
         RADIUSPacket.__init__(self, packet)
         self._secret = secret
@@ -174,19 +178,19 @@ class Reply(RADIUSPacket):
 
     def revealed(self, name: str) -> list[bytes]:
         """
-        The values of an attribute that is hidden with a salt (RFC 2548 section 2.4.2, RFC 2868
-        section 3.5), in clear.
+        Return the decrypted values of an attribute that is encrypted with a salt (RFC 2548 section
+        2.4.2, RFC 2868 section 3.5).
 
-        @raise Malformed: one isn't hidden this way.
+        @raise Malformed: a value isn't encrypted this way.
         """
         return [self._unsalted(name, octets) for octets in self.octets(name)]
 
     def revealedPlainly(self, name: str) -> list[bytes]:
         """
-        The values of an attribute that is hidden as a User-Password is (RFC 2865 section 5.2), in
-        clear with their padding: MS-CHAP-MPPE-Keys (RFC 2548 section 2.4.1).
+        Return the decrypted values, with their padding, of an attribute that is encrypted like a
+        User-Password (RFC 2865 section 5.2): MS-CHAP-MPPE-Keys (RFC 2548 section 2.4.1).
 
-        @raise Malformed: one isn't hidden this way.
+        @raise Malformed: a value isn't encrypted this way.
         """
         return [_reveal(name, self._secret, self._vector, one) for one in self.octets(name)]
 
@@ -199,8 +203,8 @@ class Reply(RADIUSPacket):
 
 def _reveal(name: str, secret: bytes, vector: bytes, hidden: bytes) -> bytes:
     """
-    Undo what RFC 2865 section 5.2 does: each block of 16 octets is hidden under the secret and the
-    hidden block before it.
+    Decrypt what RFC 2865 section 5.2 encrypts: each block of 16 octets is combined with a hash of
+    the secret and the encrypted block before it.
     """
     if not hidden or len(hidden) % 16:
         raise Malformed(f"{name} has {len(hidden)} hidden octets, which are no blocks of 16")
@@ -223,6 +227,8 @@ class RADIUSRequest(RADIUSPacket):
     def __init__(self, code: int, server: Server, secret: bytes) -> None:
         """
         @param code: L{ACCESS_REQUEST}, L{ACCOUNTING_REQUEST} or L{STATUS_SERVER}.
+        @param server: the server that it is for.
+        @param secret: the secret shared with that server.
         """
         make = pyrad.AcctPacket if code == ACCOUNTING_REQUEST else pyrad.AuthPacket
         RADIUSPacket.__init__(self, make(code=code, id=0, secret=secret, dict=dictionary()))
@@ -236,20 +242,20 @@ class RADIUSRequest(RADIUSPacket):
         """
         Add an attribute.
 
-        @param value: octets go as they are.
-        @raise ValueError: it doesn't fit.
+        @param value: the value in the dictionary's type, or as octets.
+        @raise ValueError: the value doesn't fit.
         """
         if not isinstance(value, bytes):
             self._packet.AddAttribute(name, value)
             return
         if len(value) > LONGEST_VALUE:
             raise ValueError(f"{name} of {len(value)} octets, at most {LONGEST_VALUE} fit")
-        # By its key: by its name pyrad would take octets that begin with "0x" for digits.
+        # Use the key: given the name, pyrad would take octets that begin with "0x" for digits.
         self._packet.setdefault(_keyOf(name), []).append(value)
 
     def addLong(self, name: str, value: bytes) -> None:
         """
-        Add an attribute of any length, in as many parts as it takes: EAP-Message (RFC 3579
+        Add an attribute of any length, split into as many parts as needed: EAP-Message (RFC 3579
         section 3.1).
         """
         for start in range(0, len(value), LONGEST_VALUE):
@@ -265,9 +271,9 @@ class RADIUSRequest(RADIUSPacket):
 
     def encode(self, identifier: int) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
 
-        @raise ValueError: it is larger than a packet may be.
+        @raise ValueError: the packet is larger than L{MAXIMUM_OCTETS}.
         """
         self._packet.id = identifier
         octets: bytes = self._packet.RequestPacket()
@@ -277,10 +283,10 @@ class RADIUSRequest(RADIUSPacket):
 
     def reply(self, octets: bytes) -> Reply:
         """
-        The reply that C{octets} are, to this request as it was encoded last.
+        Decode and verify the reply to this request, as it was encoded last.
 
-        @raise Malformed: they are none.
-        @raise NotSure: they are one that the server didn't make, or may not have made.
+        @raise Malformed: the octets are no reply.
+        @raise NotSure: the server didn't make the reply, or that can't be verified.
         """
         octets = octets[: checked(octets)]
         packet = pyrad.Packet(secret=self._secret, dict=dictionary(), packet=octets)
@@ -296,10 +302,10 @@ class RADIUSRequest(RADIUSPacket):
 
 def checked(octets: bytes) -> int:
     """
-    The octets of the packet that C{octets} begin with, all of it looked at: what is behind it is
-    padding (RFC 2865 section 3).
+    Return the length of the packet at the beginning of C{octets}, after a check of all its
+    attributes. What is behind it is padding (RFC 2865 section 3).
 
-    @raise Malformed: it isn't whole, or an attribute isn't.
+    @raise Malformed: the packet or an attribute isn't whole.
     """
     length = lengthOf(octets)
     if len(octets) < length:

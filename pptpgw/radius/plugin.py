@@ -1,7 +1,7 @@
 """
 The strcred factory of the RADIUS checker, which C{--auth} and C{[auth] checkers} find by name.
 
-It imports the rest when asked for a checker: listing what there is must be cheap.
+This module imports the checker only when one is asked for, so that listing the plugins stays cheap.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ addresses, limits and rates that the server's answer names.
 @implementer(ICheckerFactory, IPlugin)
 class RADIUSCheckerFactory:
     """
-    Makes checkers for C{radius}.
+    The strcred factory of C{radius}.
     """
 
     authType = "radius"
@@ -36,7 +36,7 @@ class RADIUSCheckerFactory:
 
     def generateChecker(self, argstring: str) -> ICredentialsChecker:
         """
-        A L{pptpgw.radius.checker.RADIUSChecker}.
+        Return a L{pptpgw.radius.checker.RADIUSChecker}.
 
         @raise InvalidAuthArgumentString: there is an argument.
         """

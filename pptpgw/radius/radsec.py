@@ -3,15 +3,15 @@ RADIUS over TLS (RFC 6614), with the rules of RADIUS over TCP (RFC 6613).
 
 The rules:
 
- - One connection carries every request, for authentication and accounting, L{IDENTIFIERS} at a time
-   at most. It is made for the first request and stays; where the server closes it, the next request
-   makes another.
- - Nothing is sent twice on one connection (RFC 6613 section 2.6.1). What was under way when it
-   ended goes by the next one.
- - A connection that can't be made, or ends before anything sure came, fails what waits for it. The
-   next is tried no sooner than L{SHORTEST_PAUSE} later, which doubles up to L{LONGEST_PAUSE}; until
-   then every request fails.
- - A request that isn't answered in time while nothing else is heard ends the connection.
+ - One connection carries every request, for authentication and accounting, at most L{IDENTIFIERS}
+   at a time. It is made for the first request and stays open; if the server closes it, the next
+   request makes another.
+ - Nothing is sent twice on one connection (RFC 6613 section 2.6.1). Requests without a reply are
+   sent on the next connection when one ends.
+ - When a connection can't be made, or ends before any verified reply, the requests that wait for it
+   fail. The next connection is tried no sooner than L{SHORTEST_PAUSE} later, which doubles up to
+   L{LONGEST_PAUSE}; until then every request fails.
+ - A request that isn't answered in time, while no other reply comes, ends the connection.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LONGEST_PAUSE = 60.0
 @implementer(ITransport)
 class TLSTransport:
     """
-    The way to one server.
+    The transport of requests to one server over TLS.
     """
 
     _log = Logger()
@@ -57,7 +57,8 @@ class TLSTransport:
         """
         @param timeout: seconds that a request may take.
         @param counters: where discards are counted.
-        @param endpoint: how to connect; None: over TLS, by what C{server} says.
+        @param endpoint: the endpoint to connect; None for TLS with the settings of C{server}.
+        @param random: varies the pauses.
         @raise ConfigurationError: the files that C{server} names can't be used.
         """
         self.server = server
@@ -78,7 +79,7 @@ class TLSTransport:
     @property
     def free(self) -> int:
         """
-        How many more requests there may be.
+        The number of requests that may be added now.
         """
         late = len(self._connection.late) if self._connection is not None else 0
         return self._limit - len(self._waiting) - late
@@ -119,11 +120,11 @@ class TLSTransport:
     def __str__(self) -> str:
         return f"RADIUS server {self.server.host}, TLS port {self.server.tlsPort}"
 
-    # For its connection and its requests: see L{pptpgw.radius.connection.Owner}
+    # Methods for the connection and the requests: see L{pptpgw.radius.connection.Owner}
 
     def opened(self, connection: RADIUSConnection) -> None:
         """
-        The server is who it is meant to be: send what waits.
+        See L{pptpgw.radius.connection.Owner.opened}: send the requests that wait.
         """
         self._connecting = None
         self._connection = connection
@@ -133,7 +134,8 @@ class TLSTransport:
 
     def closed(self, connection: RADIUSConnection, why: str) -> None:
         """
-        The connection is over, or never came to be.
+        See L{pptpgw.radius.connection.Owner.closed}: make another connection for the requests that
+        wait, or fail them.
         """
         if self._connection is not connection:
             self._unconnected(why)
@@ -141,33 +143,35 @@ class TLSTransport:
         self._connection = None
         self._log.info("{server}: the connection is closed: {why}", server=self, why=why)
         if not connection.heard:
-            # It may look like a connection and still be a refusal: TLS 1.3 judges ours last.
+            # The server may have refused our certificate: in TLS 1.3 it does so after the
+            # connection is made.
             self._wait(why)
         elif self._waiting:
             self._connect()
 
     def discard(self, reason: str) -> None:
         """
-        Count a discard.
+        See L{pptpgw.radius.connection.Owner.discard}.
         """
         self._counters.discard(f"RADIUS: {reason}")
 
     def answered(self) -> None:
         """
-        A sure reply came.
+        See L{pptpgw.radius.connection.Owner.answered}.
         """
         self.heard = self.clock.seconds()
         self._pause = 0.0
 
     def leave(self, asked: Asked) -> None:
         """
-        A request is over.
+        See L{pptpgw.radius.connection.Owner.leave}.
         """
         self._waiting.pop(asked, None)
 
     def silent(self, asked: Asked) -> None:
         """
-        A request wasn't answered in time.
+        See L{pptpgw.radius.connection.Owner.silent}: close the connection if nothing was heard
+        since the request was made.
         """
         heard, connection = self.heard, self._connection
         if connection is not None and (heard is None or heard < asked.since):
@@ -185,7 +189,7 @@ class TLSTransport:
 
     def _unconnected(self, why: str) -> None:
         """
-        There is no connection; don't try again at once.
+        Report that no connection could be made, fail the requests that wait, and begin a pause.
         """
         if self._connecting is not None:
             self._connecting = None

@@ -1,5 +1,5 @@
 """
-When a request is sent again (RFC 5080 section 2.2.1).
+The times at which a request is retransmitted (RFC 5080 section 2.2.1).
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from random import Random
 
 INITIAL_SECONDS = 2.0
 """
-IRT: how long the first transmission is waited for.
+IRT: the time to wait for an answer after the first transmission.
 """
 MAXIMUM_SECONDS = 16.0
 """
-MRT: how long one is waited for at most.
+MRT: the longest time to wait after any transmission.
 """
 JITTER = 0.1
 """
-RAND: the part by which a time is longer or shorter than it would be.
+RAND: the fraction by which each time may be longer or shorter.
 """
 
 
 def waits(random: Random, seconds: float) -> Iterator[float]:
     """
-    Seconds to wait after the first transmission, after the second and so on; the sum of all is
-    C{seconds}, MRD.
+    Return the seconds to wait after the first transmission, after the second and so on. Their sum
+    is C{seconds}, the RFC's MRD.
     """
     wait = INITIAL_SECONDS * (1 + random.uniform(-JITTER, JITTER))
     while wait < seconds:

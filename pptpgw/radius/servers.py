@@ -1,5 +1,6 @@
 """
-The RADIUS servers and clients that tables of C{[radius]} describe, and the files of their secrets.
+The RADIUS servers and clients that the tables of C{[radius]} describe, and the files with their
+secrets.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ SECRET = ValueKind(
     f"a text of 1 to {_LONGEST_SECRET} octets", _secret, show=lambda value: "(not shown)"
 )
 """
-A shared secret, which errors don't quote.
+A kind of value: a shared secret, which error messages don't quote.
 """
 
 
@@ -84,8 +85,7 @@ class Server:
     @ivar maxInFlight: how many requests may wait for the server's answers at a time.
     @ivar requireMessageAuthenticator: whether an answer to an Access-Request without
         Message-Authenticator is discarded (CVE-2024-3596).
-    @ivar statusServer: whether a server that was dead is asked by Status-Server packets if it is
-        back (RFC 5997).
+    @ivar statusServer: whether a dead server is probed by Status-Server packets (RFC 5997).
     """
 
     host: str = key(HOST)
@@ -106,13 +106,14 @@ class Server:
 
     def serves(self, accounting: bool) -> bool:
         """
-        Whether the server takes accounting records, or, if C{accounting} is false, judges callers.
+        Return whether the server takes accounting records or, if C{accounting} is false, judges
+        callers.
         """
         return self.transport == "tls" or bool(self.acctPort if accounting else self.authPort)
 
     def sharedSecret(self) -> bytes:
         """
-        The shared secret.
+        Return the shared secret.
 
         @raise ConfigurationError: there is none, or the file that has it can't be used.
         """
@@ -141,7 +142,7 @@ class DynamicClient:
 
     def sharedSecret(self) -> bytes:
         """
-        The shared secret.
+        Return the shared secret.
 
         @raise ConfigurationError: there is none, or the file that has it can't be used.
         """
@@ -154,7 +155,7 @@ class DynamicClient:
 
 def secretIn(path: str) -> bytes:
     """
-    Read a secret, which is the first line of the file at C{path}.
+    Return the secret in the first line of the file at C{path}.
 
     @raise ConfigurationError: there is none, or others than its owner may read it.
     """

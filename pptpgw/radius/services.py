@@ -30,7 +30,7 @@ _MEBIBYTE = 1 << 20
 
 def makeQueue(reactor: Any, configuration: Configuration) -> Queue:
     """
-    Make the queue of the records that no server has yet.
+    Make the queue of the records that no server has taken yet.
     """
     radius = configuration.radius
     return Queue(reactor, "[radius] spool", radius.spool, radius.spoolSize * _MEBIBYTE)
@@ -85,7 +85,7 @@ class DynamicService(TwistedService):
         counters: Counters,
     ) -> None:
         """
-        @param sessions: the current sessions.
+        @param sessions: the sessions that exist.
         @raise ConfigurationError: nobody may send requests, or a secret is missing.
         """
         radius = configuration.radius

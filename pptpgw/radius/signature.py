@@ -1,10 +1,11 @@
 """
-How requests of dynamic authorization and their answers are signed (RFC 5176 sections 2.3 and 3.3).
+The signatures of requests of dynamic authorization and of their answers (RFC 5176 sections 2.3 and
+3.3).
 
 The rules:
 
- - A request's authenticator signs all of it with the secret. A Message-Authenticator may be there
-   as well, and must be right then.
+ - A request's authenticator is a hash of the whole request and the secret. If the request also has
+   a Message-Authenticator, that must be right too.
  - An answer has both.
 """
 
@@ -36,8 +37,8 @@ _PROXY_STATE = 33
 
 def requestAuthenticator(octets: bytes, secret: bytes) -> bytes:
     """
-    What the authenticator of a request must be (RFC 5176 section 2.3, as RFC 2866 section 3 has
-    it).
+    Return the right authenticator of a request (RFC 5176 section 2.3, which refers to RFC 2866
+    section 3).
     """
     covered = octets[:4] + bytes(16) + octets[HEADER_OCTETS:] + secret
     return md5(covered, usedforsecurity=False).digest()
@@ -45,7 +46,7 @@ def requestAuthenticator(octets: bytes, secret: bytes) -> bytes:
 
 def signed(octets: bytes, secret: bytes) -> bool:
     """
-    Whether a request's Message-Authenticator is right, or there is none (RFC 5176 section 3.3).
+    Return whether a request's Message-Authenticator is right or missing (RFC 5176 section 3.3).
 
     @param octets: a packet that L{pptpgw.radius.packet.checked} has found whole.
     """
@@ -68,11 +69,11 @@ def reply(
     request: bytes, secret: bytes, proxyStates: Iterable[bytes], errorCause: int
 ) -> bytes | None:
     """
-    The answer, with a Message-Authenticator, and with each Proxy-State as it came (section 3.1);
-    None: there is no room for all of it.
+    Return the answer to a request, with a Message-Authenticator and an unchanged copy of each
+    Proxy-State (section 3.1); None if that exceeds the size of a packet.
 
     @param request: the octets of the request.
-    @param errorCause: why it is refused (section 3.5); 0: it isn't.
+    @param errorCause: why the request is refused (section 3.5); 0 if it isn't.
     """
     attributes = b""
     if errorCause:

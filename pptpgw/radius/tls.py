@@ -1,12 +1,12 @@
 """
-TLS for the connection to a RADIUS server (RFC 6614 section 2.3): the certificates, and how to
-connect.
+TLS for the connection to a RADIUS server (RFC 6614 section 2.3): the certificates, and the
+endpoint.
 
 The rules:
 
- - The server proves by a certificate of an authority of C{tls-authority} that it is
-   C{tls-name} or, without one, the host; we prove by C{tls-certificate} who we are.
- - Others than its owner can't read the key.
+ - The server proves by a certificate of an authority in C{tls-authority} that it is C{tls-name} or,
+   without one, the host. We prove our identity by C{tls-certificate}.
+ - The key's file must not be readable by others than its owner.
  - A packet is a TLS record.
 """
 
@@ -39,9 +39,9 @@ _ERRORS = (SSL.Error, crypto.Error)
 
 def endpointFor(reactor: Any, server: Server, timeout: float) -> IStreamClientEndpoint:
     """
-    How to connect to C{server}.
+    Return the endpoint that connects to C{server}.
 
-    @raise ConfigurationError: the files that it names can't be used.
+    @raise ConfigurationError: the files that the server's settings name can't be used.
     """
     name = server.tlsName or server.host
     try:
@@ -67,8 +67,8 @@ def endpointFor(reactor: Any, server: Server, timeout: float) -> IStreamClientEn
 
 class _RecordFactory(TLSMemoryBIOFactory):
     """
-    Makes a TLS record of each packet: FreeRADIUS 3.2 takes a record for one packet, and closes the
-    connection at one that holds several.
+    Sends each packet as a TLS record of its own: FreeRADIUS 3.2 takes a record for one packet, and
+    closes the connection at a record with several.
     """
 
     protocol = TLSMemoryBIOProtocol
@@ -77,7 +77,7 @@ class _RecordFactory(TLSMemoryBIOFactory):
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
     """
-    TLS on top of another endpoint.
+    An endpoint that starts TLS on the connection of another endpoint.
     """
 
     def __init__(self, plain: IStreamClientEndpoint, options: Any) -> None:
@@ -96,9 +96,9 @@ class _Endpoint:
 
 def certificates(path: str) -> list[bytes]:
     """
-    The certificates in the file at C{path}, in PEM.
+    Return the certificates in the PEM file at C{path}.
 
-    @raise ConfigurationError: it can't be read, or has none.
+    @raise ConfigurationError: the file can't be read, or has no certificates.
     """
     found = re.findall(
         rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", _read(path), re.DOTALL
@@ -130,7 +130,7 @@ def _read(path: str) -> bytes:
 
 def reasonOf(failure: Failure) -> str:
     """
-    Why a connection ended, in words.
+    Return why a connection ended, in words.
     """
     value = failure.value
     assert value is not None

@@ -1,5 +1,5 @@
 """
-What the client asks of a way to a server, and how that can fail.
+The interface between the RADIUS client and its transports, and the exceptions of a transport.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pptpgw.radius.servers import Server
 
 Fill = Callable[[RADIUSRequest], None]
 """
-Puts the attributes into a request that is made for one server. It is called once for each server
-that is asked, since what is hidden under the shared secret is another for each.
+A function that adds the attributes to a request. It is called once for each server that is asked,
+since values encrypted with the shared secret differ from server to server.
 """
 
 
 class RADIUSService(Enum):
     """
-    What a server is asked for.
+    The two services of a RADIUS server.
     """
 
     AUTHENTICATION = "authentication"
@@ -38,15 +38,14 @@ class Unanswered(Unavailable):
 
 class Gone(Unanswered):
     """
-    Nobody is there who could answer.
+    The server's host reports that nobody listens on the port.
     """
 
 
 class ITransport(Interface):
     """
-    The way to one server, over which requests and replies go. It makes each reply sure before it
-    gives it: what is malformed or not the server's is counted in the client's counters and silently
-    discarded, as if it had not come.
+    The transport of requests to one server. It verifies each reply: one that is malformed or not
+    the server's is counted in the client's counters and silently discarded, as if it had not come.
     """
 
     server = Attribute("The L{Server} it leads to.")
@@ -55,22 +54,23 @@ class ITransport(Interface):
 
     def ask(code: int, fill: Fill) -> Deferred[Reply]:
         """
-        Send a request of this code, again where the transport loses packets, until there is a
-        reply.
+        Send a request with this code, and retransmit it where the transport may lose packets, until
+        there is a reply. Call this only while L{free} isn't 0.
 
-        Fails with L{Unanswered} where the transport has given up, with L{Gone} where it knows why;
-        never call it where nothing is free. Cancelling the Deferred frees its place, and fails it
-        with C{CancelledError}.
+        @return: fires with the L{Reply}; fails with L{Unanswered} if the transport has given up,
+            and with L{Gone} if it knows that nobody is there. Cancelling it frees the request's
+            place, and fails it with C{CancelledError}.
         """
 
     def stop() -> None:
         """
-        Close everything; what is under way fails with L{Unanswered}. C{ask} begins anew.
+        Close all ports and connections; requests without a reply fail with L{Unanswered}. L{ask}
+        opens them again.
         """
 
 
 TransportFactory = Callable[[Server, RADIUSService], ITransport]
 """
-Makes the way to a server. A transport that serves both services on one connection returns the same
-object for both.
+A function that makes the transport to a server. A transport that serves both services on one
+connection returns the same object for both.
 """

@@ -3,15 +3,15 @@ RADIUS over UDP (RFC 2865 section 2.4).
 
 The rules:
 
- - A request is sent again as it was, identifier and authenticator included, by the times of
-   L{pptpgw.radius.retransmission}; a Status-Server packet never is (RFC 5997).
- - Every identifier of a port has one request at most; where they are all taken another port is
-   opened, until there are as many requests as the server may have. Of the identifiers that are free
-   the one that has been for longest is taken, so that a late reply meets nobody.
- - The ports are connected: the kernel passes on what comes from the server alone, and tells when
-   there is nobody (ICMP), which ends what waits on that port.
- - A reply that nobody waits for, that is malformed, or that the server didn't make, is counted and
-   silently discarded; the true one may still come.
+ - A request is retransmitted unchanged, identifier and authenticator included, at the times of
+   L{pptpgw.radius.retransmission}; a Status-Server packet isn't (RFC 5997).
+ - Each identifier of a port has one request at most. When all are taken another port is opened,
+   until there are as many requests as the server may have. The identifier that has been free for
+   longest is taken first, so that a late reply finds no other request.
+ - The ports are connected: the kernel passes on only what comes from the server, and reports when
+   nobody listens there (ICMP), which ends the requests on that port.
+ - A reply that no request waits for, that is malformed, or that the server didn't make, is counted
+   and silently discarded; the true one may still come.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from pptpgw.timing.timer import cancelled
 
 IDENTIFIERS = 256
 """
-What a port has (RFC 2865 section 3).
+The number of identifiers that a port has (RFC 2865 section 3).
 """
-# Lines of the log on replies that aren't sure: one a minute, a few at once.
+# The rate of log lines about replies that can't be verified: one a minute, three at once.
 _WARNINGS = (1 / 60, 3)
 
 
 @implementer(ITransport)
 class UDPTransport:
     """
-    The way to one service of one server.
+    The transport of requests to one service of one server over UDP.
     """
 
     _log = Logger()
@@ -66,6 +66,7 @@ class UDPTransport:
         """
         @param timeout: seconds that a request may take.
         @param counters: where discards are counted.
+        @param random: varies the times of retransmissions.
         @raise ConfigurationError: the server has no shared secret.
         """
         self.server = server
@@ -85,7 +86,7 @@ class UDPTransport:
     @property
     def free(self) -> int:
         """
-        How many more requests the server may have.
+        The number of requests that may be added now.
         """
         return self.server.maxInFlight - sum(len(port.asked) for port in self._ports)
 
@@ -111,24 +112,24 @@ class UDPTransport:
         for port in ports:
             port.close()
 
-    # For the classes below
+    # Methods for _Port and _Asked
 
     def lost(self, port: _Port) -> None:
         """
-        C{port} is closed.
+        Forget C{port}, which is closed.
         """
         if port in self._ports:
             self._ports.remove(port)
 
     def discard(self, reason: str) -> None:
         """
-        Count a discard.
+        Count a reply that is discarded.
         """
         self._counters.discard(f"RADIUS: {reason}")
 
     def warn(self, problem: NotSure) -> None:
         """
-        Say that somebody sends replies that can't be trusted.
+        Log that a reply can't be verified, within a limit.
         """
         if self._warnings.take():
             self._log.warn(
@@ -157,7 +158,7 @@ class _Port(DatagramProtocol):
     """
     One UDP port of ours.
 
-    @ivar identifiers: those that are free, the one that has been for longest first.
+    @ivar identifiers: the free identifiers, the one that has been free for longest first.
     @ivar asked: the requests that wait for their replies, by identifier.
     """
 
@@ -170,13 +171,14 @@ class _Port(DatagramProtocol):
 
     def logPrefix(self) -> str:
         """
-        The name for Twisted's log.
+        Return the prefix of this port's lines in Twisted's log.
         """
         return f"RADIUS {self.owner.address[0]}, port {self.owner.address[1]}"
 
     def send(self, octets: bytes) -> None:
         """
-        Send a packet. What the kernel won't take is as good as lost, and sent again in its time.
+        Send a packet. One that the kernel doesn't take counts as lost, and is retransmitted in its
+        time.
         """
         assert self.transport is not None
         try:
@@ -186,7 +188,7 @@ class _Port(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
-        A reply, maybe.
+        Pass a reply to its request, if it can be verified.
         """
         owner = self.owner
         asked = self.asked.get(datagram[1]) if len(datagram) > 1 else None
@@ -206,21 +208,21 @@ class _Port(DatagramProtocol):
 
     def connectionRefused(self) -> None:
         """
-        Nobody listens there.
+        Fail all requests: the server's host reports that nobody listens there.
         """
         for asked in tuple(self.asked.values()):
             asked.unanswered("nobody listens there", Gone)
 
     def stopProtocol(self) -> None:
         """
-        The port is closed.
+        Fail all requests, as the port is closed.
         """
         self.owner.lost(self)
         self.connectionRefused()
 
     def close(self) -> None:
         """
-        Give everything up.
+        Fail all requests, and close the port.
         """
         assert self.transport is not None
         for asked in tuple(self.asked.values()):
@@ -232,7 +234,7 @@ class _Asked:
     """
     A request that has been sent.
 
-    @ivar result: fires with its reply.
+    @ivar result: fires with the reply.
     """
 
     def __init__(self, port: _Port, request: RADIUSRequest, waits: Iterator[float]) -> None:
@@ -250,14 +252,14 @@ class _Asked:
 
     def answered(self, reply: Reply) -> None:
         """
-        Its reply came.
+        End the request with its reply.
         """
         self._end()
         self.result.callback(reply)
 
     def unanswered(self, why: str, kind: type[Unanswered] = Unanswered) -> None:
         """
-        There will be none.
+        Fail the request with an exception of this C{kind}.
         """
         self._end()
         host, number = self._port.owner.address
