@@ -12,21 +12,29 @@ import pytest
 
 from tests.dialling import program
 from tests.integration.conftest import Serve
-from tests.integration.world import ALICE, ROOT, Program, Served, World
+from tests.integration.world import ALICE, GATEWAY, ROOT, Program, Served, World
 
 OPEN = r"open: (10\.77\.0\.\d+)\n"
 
 
 @pytest.fixture
-def example(world: World, tmp_path: Path) -> Program:
+def password(tmp_path: Path) -> Path:
+    """
+    The file with the password.
+    """
+    path = tmp_path / "alice.password"
+    path.touch(0o600)
+    path.write_text(f"{ALICE[1]}\n")
+    return path
+
+
+@pytest.fixture
+def example(world: World, tmp_path: Path, password: Path) -> Program:
     """
     The program of the documentation, running on the caller's host.
     """
     script = tmp_path / "example.py"
     script.write_text(program())
-    password = tmp_path / "alice.password"
-    password.touch(0o600)
-    password.write_text(f"{ALICE[1]}\n")
     environment = ("env", f"--chdir={tmp_path}", f"PYTHONPATH={ROOT}")
     log = tmp_path / "example.log"
     return Program(world.caller, log, *environment, sys.executable, "-u", str(script))
@@ -65,3 +73,47 @@ def rawSockets(world: World) -> int:
     """
     text = world.caller.run("cat", "/proc/net/raw")
     return sum(line.split()[1].endswith(":002F") for line in text.splitlines()[1:])
+
+
+def connect(world: World, password: Path, *before: str) -> str:
+    """
+    What C{connecting.py}, run by the command C{before}, prints.
+    """
+    where = f"pptp:{GATEWAY}:user=alice:password-file={password}:timeout=2"
+    program = (sys.executable, str(Path(__file__).parent / "connecting.py"), where)
+    return world.caller.run(*before, "env", f"PYTHONPATH={ROOT}", *program)
+
+
+def test_notPermitted(world: World, password: Path) -> None:
+    """
+    Without CAP_NET_RAW the connection fails at once, and says what is lacking.
+    """
+    printed = connect(world, password, "setpriv", "--bounding-set=-net_raw")
+    assert printed.startswith(
+        "NotPermitted: a raw socket for GRE (IP protocol 47) needs CAP_NET_RAW"
+    )
+    assert printed.endswith("\nleft:\n")
+
+
+def test_silentServer(world: World, password: Path, tmp_path: Path) -> None:
+    """
+    A server that takes the TCP connection and says nothing is given up in time.
+    """
+    code = "import socket, time; s = socket.create_server(('', 1723)); print('up'); time.sleep(60)"
+    server = Program(world.gateway, tmp_path / "server.log", sys.executable, "-uc", code)
+    server.waitFor("up")
+    assert connect(world, password) == (
+        "TimeoutError: User timeout caused connection failure: "
+        "the control connection wasn't open after 2 s.\nleft:\n"
+    )
+
+
+def test_wrongPassword(world: World, password: Path, serve: Serve) -> None:
+    """
+    A wrong password is told from other failures, and leaves nothing open.
+    """
+    serve()
+    password.write_text("open barley")
+    printed = connect(world, password)
+    assert printed.startswith("CallError: no such user or wrong password")
+    assert printed.endswith("\nleft:\n")

@@ -1,0 +1,44 @@
+"""
+Connects by the endpoint string that it is given, and prints why that failed, and what is
+open a moment later that wasn't before.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater, react
+
+from pptpgw.client import PacketProtocol
+
+make: Any = Factory
+
+
+def descriptors() -> set[str]:
+    """
+    What is open.
+    """
+    folder = Path("/proc/self/fd")
+    return {str(one.readlink()) for one in folder.iterdir() if one.is_symlink()}
+
+
+async def connect(reactor: Any, where: str) -> None:
+    """
+    Connect once.
+    """
+    endpoint = clientFromString(reactor, where)
+    # The running reactor has a pipe of its own.
+    await deferLater(reactor, 0)
+    before = descriptors()
+    try:
+        await endpoint.connect(make.forProtocol(PacketProtocol))
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+    await deferLater(reactor, 0.5)
+    print("left:", *sorted(descriptors() - before))
+
+
+react(lambda reactor, where: ensureDeferred(connect(reactor, where)), sys.argv[1:])
