@@ -223,9 +223,11 @@ class Queue:
         """
         if self._writing or self._timer is not None or not self._owed or self._worker is None:
             return
-        self._writing = dict(islice(self._owed.items(), MOST_AT_ONCE))
-        self._timer = self._reactor.callLater(RETRY_SECONDS, self._tell, "the disk doesn't answer")
-        self._worker.put(partial(self._write, self._writing))
+        changes = dict(islice(self._owed.items(), MOST_AT_ONCE))
+        if self._worker.put(partial(self._write, changes)):
+            why = "the disk doesn't answer"
+            self._writing = changes
+            self._timer = self._reactor.callLater(RETRY_SECONDS, self._tell, why)
 
     def _write(self, changes: Changes) -> None:
         """
@@ -372,8 +374,7 @@ class _File:
             )
             database.execute("COMMIT")
         except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
+            database.rollback()
             raise
 
     def close(self) -> None:
@@ -449,10 +450,9 @@ class _File:
         Move a damaged file aside, in the place of one that was moved before.
         """
         aside = f"{self._path}.damaged"
-        for end in ("-wal", ""):
-            with suppress(FileNotFoundError):
-                Path(f"{self._path}{end}").replace(f"{aside}{end}")
-        self._make()
+        self._path.replace(aside)
+        # SQLite removes a write-ahead log that stands beside an empty file.
+        self._path.touch(0o600)
         self._log.error(
             "the spool {folder} is damaged: {why}; the {count} entries that can be read are kept, "
             "and the file as {name}",

@@ -277,6 +277,30 @@ def test_fullDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str
     ]
 
 
+def test_aTransactionThatFails(tmp_path: Path, log: list[str]) -> None:
+    """
+    Nothing of a transaction that fails is on the disk, and all of it once it is tried again.
+    """
+    queue = opened(tmp_path)
+    put(queue, b"good")
+    written(queue)
+    assert queue._file is not None
+    database = queue._file._database
+    assert database is not None
+    database.execute(
+        "CREATE TEMP TRIGGER failing BEFORE INSERT ON entries WHEN NEW.key = CAST('bad' AS BLOB) "
+        "BEGIN SELECT RAISE(FAIL, 'a fault'); END"
+    )
+    put(queue, b"bad", b"bad")
+    CLOCK.until(lambda: log)
+    assert log[0].endswith("a fault") and not database.in_transaction
+    database.execute("DROP TRIGGER failing")
+    CLOCK.advance(RETRY_SECONDS)
+    written(queue)
+    stop(queue)
+    assert list(found(tmp_path).values()) == [b"good", b"bad"]
+
+
 def test_fullToTheEnd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     """
     A disk that stays full doesn't keep the gateway from stopping, and the loss is logged.
@@ -309,7 +333,7 @@ def test_fullFileSystem(tmp_path: Path, log: list[str]) -> None:
         queue = opened(folder)
         numbers = [put(queue, bytes(300)) for _ in range(50)]
         CLOCK.until(lambda: log)
-        assert "full" in log[0] and queue.waiting == 50
+        assert "can't be written" in log[0] and "full" in log[0] and queue.waiting == 50
         (folder / "ballast").unlink()
         CLOCK.advance(RETRY_SECONDS)
         written(queue)
@@ -385,6 +409,24 @@ except Exception as error:
     written(queue)
     stop(queue)
     assert queue.stop().called
+    assert list(found(tmp_path).values()) == [b"first", b"second"]
+
+
+def test_startedAgain(tmp_path: Path) -> None:
+    """
+    A queue that was stopped can be started again, also if an entry came while it was closed.
+    """
+    queue = opened(tmp_path)
+    put(queue, b"first")
+    written(queue)
+    stopped = queue.stop()
+    put(queue, b"too late")
+    CLOCK.until(lambda: stopped.called)
+    assert CLOCK.getDelayedCalls() == []
+    assert queue.start() == {1: (b"key", b"first")}
+    put(queue, b"second")
+    written(queue)
+    stop(queue)
     assert list(found(tmp_path).values()) == [b"first", b"second"]
 
 
@@ -469,12 +511,16 @@ def test_killed(tmp_path: Path) -> None:
         command = [sys.executable, "-c", KILLED, str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
+            late = threading.Timer(20, process.kill)
+            late.start()
             lines = [process.stdout.readline() for _ in range(random.randint(2, 20))]
             process.send_signal(signal.SIGKILL)
             lines += process.stdout.readlines()
+            late.cancel()
         acknowledged = max(int(line) for line in lines if line.endswith("\n"))
         numbers = list(found(folder))
         assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= acknowledged > 0
+        assert lines[-1], "the queue came to a stop"
 
 
 def test_flippedBit(tmp_path: Path, log: list[str]) -> None:
@@ -521,23 +567,69 @@ def test_damagedFile(tmp_path: Path, log: list[str], end: str) -> None:
     assert found(tmp_path) == first and len(log) == 1
 
 
+def test_damageOutsideOfTheEntries(tmp_path: Path, log: list[str]) -> None:
+    """
+    A file whose entries can all be read is replaced too if it is damaged elsewhere, since writing
+    to it would fail.
+    """
+    queue = opened(tmp_path)
+    numbers = [put(queue, bytes(300)) for _ in range(200)]
+    written(queue)
+    for number in numbers[:100]:
+        queue.settle(number)
+    stop(queue)
+    path = tmp_path / NAME
+    octets = path.read_bytes()
+    # The number of free pages (https://www.sqlite.org/fileformat.html, section 1.3).
+    assert octets[39] > 1
+    path.write_bytes(octets[:39] + b"\1" + octets[40:])
+    assert list(found(tmp_path)) == numbers[100:] and "reelist" in log[0]
+    assert list(found(tmp_path)) == numbers[100:] and len(log) == 1
+
+
+def test_damagedFileWithItsLog(tmp_path: Path) -> None:
+    """
+    The write-ahead log of a damaged file isn't taken for that of the new file.
+    """
+    folder = killed(tmp_path)
+    path = folder / NAME
+    path.write_bytes(b"damaged" + path.read_bytes()[7:])
+    queue = opened(folder)
+    put(queue, b"new")
+    stop(queue)
+    assert found(folder) == {1: b"new"} and (folder / f"{NAME}.damaged").exists()
+
+
+def killed(folder: Path) -> Path:
+    """
+    A folder with what a process leaves that was killed after five transactions. The first page of
+    the database isn't in the write-ahead log.
+    """
+    queue = opened(folder / "spool")
+    queue.settle(put(queue, b"before"))
+    written(queue)
+    stop(queue)
+    queue = opened(folder / "spool")
+    for number in range(5):
+        put(queue, b"%d" % number)
+        written(queue)
+    copy = folder / "copy"
+    copy.mkdir(0o700)
+    for path in (folder / "spool").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    stop(queue)
+    return copy
+
+
 def test_tornWriteAheadLog(tmp_path: Path) -> None:
     """
     A transaction that a crash tore isn't there; those before are.
     """
-    queue = opened(tmp_path / "spool")
-    for number in range(5):
-        put(queue, b"%d" % number)
-        written(queue)
-    copy = tmp_path / "copy"
-    copy.mkdir(0o700)
-    for path in (tmp_path / "spool").iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    stop(queue)
-    log = copy / f"{NAME}-wal"
+    folder = killed(tmp_path)
+    log = folder / f"{NAME}-wal"
     octets = log.read_bytes()
     log.write_bytes(octets[: len(octets) - 100])
-    assert list(found(copy).values()) == [b"0", b"1", b"2", b"3"]
+    assert list(found(folder).values()) == [b"0", b"1", b"2", b"3"]
 
 
 def test_anotherDatabase(tmp_path: Path, log: list[str]) -> None:

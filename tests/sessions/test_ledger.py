@@ -259,6 +259,7 @@ class TestAStoreThatFails:
         desk.store.failure, desk.store.slow = None, False
         desk.clock.advance(RETRY)
         assert desk.store.rows[one.identifier].ended is not None and fired
+        assert not desk.queue.entries
 
     def test_itIsNotThereAtTheStart(self) -> None:
         desk = Desk(start=False)
@@ -341,6 +342,9 @@ class TestSpool:
             "cafe00000001",
             "cafe00000002",
         ]
+        written, record = second.store.pending.pop()
+        second.store.rows[record.identifier] = record
+        written.callback(None)
         assert not second.store.closed
         second.store.answer()
         assert second.store.closed and second.store.rows["cafe00000001"].user == "b\\udcffob"
@@ -387,6 +391,13 @@ class TestSpool:
         while desk.store.pending:
             desk.store.answer()
         assert all(ends) and desk.queue.size == 0
+
+    def test_aRowIsReadAsItWasWritten(self) -> None:
+        row = SessionRecord(
+            *("cafe", "b\udcffob\n", "gate", "192.0.2.7", 1.5, 2.0, "mschapv2", "MPPE"),
+            *(("10.0.0.1/32", "2001:db8::/64"), 1 << 60, 2, 3, 4, 2.0, 'said "no"', 5),
+        )
+        assert SessionRecord.decode(row.encode()) == row
 
     def test_aRowOfAnotherVersion(self) -> None:
         queue = MemoryQueue()
