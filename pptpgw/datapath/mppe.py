@@ -142,7 +142,7 @@ class DecryptorType(Protocol):
 
 class EncryptorFactory(Protocol):
     """
-    The type of L{Encryptor}, which makes an encryptor.
+    The type of C{Encryptor}, which makes an encryptor.
     """
 
     def __call__(self, startKey: bytes, bits: int, stateful: bool = False) -> EncryptorType:
@@ -154,7 +154,7 @@ class EncryptorFactory(Protocol):
 
 class DecryptorFactory(Protocol):
     """
-    The type of L{Decryptor}, which makes a decryptor.
+    The type of C{Decryptor}, which makes a decryptor.
     """
 
     def __call__(self, startKey: bytes, bits: int, stateful: bool = False) -> DecryptorType:

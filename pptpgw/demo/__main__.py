@@ -1,6 +1,6 @@
 """
 C{python -m pptpgw.demo}: in a network namespace of its own it starts a gateway, places two calls to
-it, carries every kind of network protocol over them at once and prints what became of each.
+it, carries every kind of network protocol over them at once and prints the results in a table.
 
 The exit status is 0 if every protocol carried packets both ways.
 """
@@ -51,7 +51,7 @@ pool = ["10.77.0.10-10.77.0.11"]
 routes = ["100 as 200 via 10.77.0.11", "101 as 201 via 10.77.0.10"]
 """
 """
-That of the demo's gateway.
+The configuration of the demo's gateway.
 """
 
 USERS = {b"alice": b"open sesame", b"bob": b"abracadabra"}
@@ -70,9 +70,9 @@ COLUMNS = (
 
 class Openings(SessionObserver):
     """
-    Waits until network protocols have opened.
+    An observer that waits until network protocols have opened.
 
-    @ivar all: fires when as many of them as were to be waited for are open.
+    @ivar all: fires when C{count} protocols have opened.
     """
 
     def __init__(self, count: int) -> None:
@@ -81,7 +81,7 @@ class Openings(SessionObserver):
 
     def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
         """
-        One less to wait for.
+        Count the protocol, and fire C{all} if it is the last one.
         """
         self._missing -= 1
         if self._missing == 0:
@@ -92,9 +92,9 @@ async def call(
     service: GatewayService, user: bytes, protocols: Sequence[INetworkProtocol]
 ) -> ClientCall:
     """
-    Place a call.
+    Place a call to the gateway.
 
-    @raise pptpgw.error.CallError: it failed.
+    @raise pptpgw.error.CallError: the call failed.
     """
     settings = LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)), mru=1520)
     connection = await service.clientEndpoint("127.0.0.1", settings).control.connect()
@@ -104,7 +104,7 @@ async def call(
 
 async def carry(reactor: Any, probe: NetworkProbe, calls: Sequence[ClientCall]) -> None:
     """
-    Run C{probe} once it is open on both calls; what goes wrong is its fault.
+    Run C{probe} once its protocol is open on both calls; set its C{fault} if that fails.
     """
     try:
         for placed, end in zip(calls, probe.ends, strict=True):
@@ -118,7 +118,7 @@ async def carry(reactor: Any, probe: NetworkProbe, calls: Sequence[ClientCall]) 
 
 def row(probe: NetworkProbe) -> tuple[str, ...]:
     """
-    The line of the table that tells of C{probe}.
+    Return the row of the table for C{probe}.
     """
     return (
         probe.title,
@@ -132,7 +132,7 @@ def row(probe: NetworkProbe) -> tuple[str, ...]:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """
-    The rows with their columns under each other.
+    Return the text of a table whose columns are aligned.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -143,8 +143,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 async def demonstrate(reactor: Any) -> int:
     """
-    The whole demo; its exit status.
+    Run the demo and print its results.
 
+    @return: the exit status.
     @raise PPTPGWError: the gateway can't be started, or a call failed.
     """
     checker = InMemoryUsernamePasswordDatabaseDontUse(
@@ -159,7 +160,7 @@ async def demonstrate(reactor: Any) -> int:
             await call(service, user, [probe.ends[end] for probe in probes])
             for end, user in enumerate(USERS)
         ]
-        # The client hears that a protocol is open a moment before the gateway, or after.
+        # The client may see a protocol open a moment before the gateway does.
         await openings.all.addTimeout(TIMEOUT, reactor, lambda *_: None)
         running: list[Deferred[None]] = [
             ensureDeferred(carry(reactor, probe, calls)) for probe in probes
@@ -185,7 +186,7 @@ async def demonstrate(reactor: Any) -> int:
 
 def main() -> None:
     """
-    Run the demo and exit.
+    Run the demo in a network namespace of its own, and exit with its status.
     """
     observer = FilteringLogObserver(
         textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]

@@ -1,8 +1,8 @@
 """
-One network protocol between two calls: how packets are made, known again and answered.
+The exchange of packets of one network protocol between two calls.
 
-Each probe has an end on either call. The first asks, the second answers; between them stands the
-gateway, with its routes, its switch, its router or its hub.
+Each probe has an end on either call. The first end asks and the second answers; between them is the
+gateway, with its routes, switch, router or hub.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ Receive = Callable[[bytes], None]
 
 ROUNDS = 10
 """
-Questions that each probe asks, one after the other.
+The number of questions that each probe asks, one after the other.
 """
 
 TIMEOUT = 2.0
 """
-Seconds that an answer, or the first end's readiness, may take.
+The most seconds to wait for an answer, or until both ends are ready.
 """
 
 _MARK = b"pptpgw demo "
@@ -53,12 +53,13 @@ class NetworkProbe(ABC):
     """
     A network protocol on two calls.
 
-    @cvar title: the protocol.
-    @cvar control: its control protocol.
-    @ivar ends: the protocol on either call.
-    @ivar sent: packets and octets that the first end sent; C{received}: that it received.
+    @cvar title: the name of the network protocol.
+    @cvar control: the name of its control protocol.
+    @ivar ends: the control protocol on either call.
+    @ivar sent: the numbers of packets and octets that the first end sent.
+    @ivar received: the numbers of packets and octets that the first end received.
     @ivar times: the seconds that each round took.
-    @ivar fault: why not every round succeeded, empty where it did.
+    @ivar fault: why a round failed; empty if none did.
     """
 
     title: str
@@ -77,39 +78,46 @@ class NetworkProbe(ABC):
         self._expected = b""
         self._answered: Deferred[None] | None = None
 
-    # What a protocol adds
+    # Methods that subclasses define
 
     @abstractmethod
     def protocol(self, receive: Receive) -> NetworkProtocol:
         """
-        One end, which calls C{receive} with each packet.
+        Return the control protocol for one end.
+
+        @param receive: called with each packet.
         """
 
     @abstractmethod
     def packet(self, sender: int, text: bytes) -> bytes:
         """
-        A packet with C{text} from the end with this index to the other.
+        Return a packet from one end to the other.
+
+        @param sender: the index of the end that sends it.
+        @param text: octets that the packet must contain.
         """
 
     @abstractmethod
     def agreed(self) -> str:
         """
-        What was negotiated, in words.
+        Return what was negotiated, in words.
         """
 
     def ready(self) -> Deferred[None]:
         """
-        Fires when both ends have what they need besides an open protocol.
+        Wait for what both ends need besides an open protocol.
+
+        @return: fires when they have it.
         """
         return succeed(None)
 
     def send(self, sender: int, packet: bytes) -> None:
         """
-        Send from the end with this index.
+        Send a packet from the end with the index C{sender}.
         """
         self.ends[sender].sendPacket(packet)
 
-    # What is the same for all
+    # What all probes have in common
 
     @property
     def roundTrip(self) -> float:
@@ -120,7 +128,7 @@ class NetworkProbe(ABC):
 
     async def run(self) -> None:
         """
-        Ask L{ROUNDS} times, each time after the answer of before.
+        Ask L{ROUNDS} questions, each after the answer to the one before.
 
         @raise twisted.internet.defer.TimeoutError: an answer didn't come.
         """
@@ -179,7 +187,7 @@ class IPv4Probe(NetworkProbe):
 
 class IPv6Probe(NetworkProbe):
     """
-    The same, between addresses that the ends make of the prefixes advertised to them.
+    UDP datagrams between addresses that the ends make from the prefixes advertised to them.
     """
 
     title = "IPv6"
@@ -207,7 +215,7 @@ class IPv6Probe(NetworkProbe):
 
     def _autoconfigure(self, end: int, octets: bytes) -> None:
         """
-        Make an address of the first prefix that a Router Advertisement names (RFC 4862).
+        Make the address of an end from the first prefix in a Router Advertisement (RFC 4862).
         """
         packet = ipv6.decode(octets)
         message = packet.payload
@@ -310,7 +318,7 @@ class GenericProbe(NetworkProbe):
     ends: tuple[GenericProtocol, GenericProtocol]
 
     def protocol(self, receive: Receive) -> GenericProtocol:
-        # Zeros ask the gateway for a node (RFC 1378 section 3.1).
+        # A node of zeros asks the gateway for one (RFC 1378 section 3.1).
         rule = Rule(ask=bytes(4), required=True)
         declaration = replace(shipped()["appletalk"], options={1: rule})
         return protocolFor(declaration)(GenericSettings(lambda number, packet: receive(packet)))

@@ -1,6 +1,6 @@
 """
-A call to ourselves: the whole way once, from the control connection to an answered ping, with our
-own client over loopback.
+A call from the gateway to itself, with our own client over loopback, from the control connection to
+an answered ping.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pptpgw.networks.wire.checksum import checksum
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _ICMP = 1
-# Nothing else sends echo requests through this call.
+# Only this ping sends echo requests through the call, so any number will do.
 _IDENTIFIER = 0x5050
 TIMEOUT = 10.0
 
@@ -29,10 +29,10 @@ TIMEOUT = 10.0
 @dataclass(frozen=True, slots=True)
 class Report:
     """
-    What the call negotiated and how it went; times in seconds.
+    The result of the call; times in seconds.
 
-    @ivar setUp: from the TCP connection to IPCP's Opened.
-    @ivar roundTrip: of an ICMP echo through the tunnel to the gateway's own address.
+    @ivar setUp: the time from the TCP connection to IPCP's Opened.
+    @ivar roundTrip: the time of an ICMP echo through the tunnel to the gateway's own address.
     """
 
     authentication: str
@@ -52,10 +52,10 @@ class Report:
 
 class Ping(PacketProtocol):
     """
-    Waits for an answer to a ping.
+    The receiver of the call's packets, which waits for the answer to a ping.
 
-    @ivar answered: fires with the answer.
-    @ivar lost: fires when the call is over.
+    @ivar answered: fires when the answer arrives.
+    @ivar lost: fires when the call has ended.
     """
 
     def __init__(self) -> None:
@@ -64,21 +64,21 @@ class Ping(PacketProtocol):
 
     def packetReceived(self, network: str, packet: bytes) -> None:
         """
-        Take an answer.
+        Fire C{answered}, if the packet is the first answer.
         """
         if isEchoReply(packet) and not self.answered.called:
             self.answered.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The call is over.
+        Fire C{lost}, since the call has ended.
         """
         self.lost.callback(None)
 
 
 async def callOurselves(clock: IReactorTime, endpoint: PPTPClientEndpoint) -> Report:
     """
-    Place a call through C{endpoint}, ping through it, hang up.
+    Place a call through C{endpoint}, ping the gateway through it, and hang up.
 
     @raise pptpgw.error.CallError: the call failed; the text says why.
     @raise twisted.internet.defer.TimeoutError: something took longer than L{TIMEOUT} seconds.
@@ -108,7 +108,7 @@ async def callOurselves(clock: IReactorTime, endpoint: PPTPClientEndpoint) -> Re
 
 def echoRequest(source: str, destination: str) -> bytes:
     """
-    An IPv4 packet with an ICMP echo request (RFC 791, RFC 792).
+    Return an IPv4 packet with an ICMP echo request (RFC 791, RFC 792).
     """
     message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, 0, _IDENTIFIER, 1)
     message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, checksum(message), _IDENTIFIER, 1)
@@ -130,7 +130,7 @@ def echoRequest(source: str, destination: str) -> bytes:
 
 def isEchoReply(packet: bytes) -> bool:
     """
-    Whether C{packet} answers an L{echoRequest}.
+    Return whether C{packet} answers an L{echoRequest}.
     """
     message = packet[(packet[0] & 15) * 4 :] if packet else b""
     return (

@@ -1,8 +1,8 @@
 """
 Giving up the capabilities that the gateway doesn't need, in a process that was started as root.
 
-Capabilities belong to threads. So they must be given up before a second thread is started, which
-then has no more than the first.
+Each thread has capabilities of its own, and a new thread begins with those of the thread that
+starts it. So they must be given up before a second thread is started.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FILES = frozenset({_DAC_OVERRIDE, _FOWNER})
 
 def effective() -> int:
     """
-    The effective capabilities of this thread, one bit each.
+    Return the effective capabilities of this thread, one bit each.
     """
     status = Path("/proc/thread-self/status").read_text(encoding="ascii")
     (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
@@ -47,8 +47,8 @@ def drop(path: Path, device: Path) -> None:
     program or open the TUN device, the process stays root and keeps the capability to use files of
     other users.
 
-    @param path: the folder; it may be missing.
-    @param device: the TUN device.
+    @param path: the folder of the gateway's files; it may be missing.
+    @param device: the path of the TUN device.
     @raise NotPermitted: the kernel refuses.
     """
     found, wanted = effective(), NEEDED
@@ -87,7 +87,7 @@ def drop(path: Path, device: Path) -> None:
                 f"{error.strerror}; name a folder of root's with --state"
             ) from error
     bits = found & sum(1 << number for number in wanted)
-    # Effective, permitted and inheritable, the lower 32 and the higher.
+    # Effective, permitted and inheritable sets: the lower 32 bits of each, then the higher ones.
     header = struct.pack("Ii", _VERSION_3, 0)
     low, high = bits & 0xFFFFFFFF, bits >> 32
     call(libc.capset(header, struct.pack("6I", low, low, 0, high, high, 0)))
@@ -95,8 +95,10 @@ def drop(path: Path, device: Path) -> None:
 
 def _mayUse(path: Path, user: int, bits: int) -> bool:
     """
-    Whether C{user} owns C{path}, or everybody has the permissions C{bits} of its mode, and whether
-    the same is true of the folders that lead to it.
+    Return whether a user may use a file.
+
+    This is so if C{user} owns C{path}, or if everybody has the permissions C{bits} of its mode; and
+    if the same is true of the permission to enter each folder above it.
     """
 
     def allows(one: Path, bits: int) -> bool:
@@ -108,7 +110,7 @@ def _mayUse(path: Path, user: int, bits: int) -> bool:
 
 def _nearest(path: Path) -> Path:
     """
-    C{path}, or the nearest folder above it that exists.
+    Return C{path} or, if it doesn't exist, the nearest folder above it that does.
     """
     path = path.absolute()
     return next(one for one in (path, *path.parents) if one.exists())

@@ -3,13 +3,13 @@ The files of a capture.
 
 The rules:
 
- - A thread of its own writes: a slow disk doesn't hold up the reactor. Between the two there is a
-   queue of L{QUEUE_LIMIT} chunks; while it is full the capture leaves frames out.
- - A file that is full becomes C{FILE.1}, the one before that C{FILE.2}, and so on up to the number
-   of files that are kept. One that is there when the gateway starts is kept in the same way, if it
-   is a capture: anything else is left alone, and an error.
- - Only its owner can read a file.
- - An error of writing ends the capture, is logged and counted, and disturbs nothing else.
+ - A thread writes the files, so that a slow disk doesn't block the reactor. The queue to it has
+   room for L{QUEUE_LIMIT} chunks; while it is full the capture leaves frames out.
+ - A full file is renamed to C{FILE.1}, the one before that to C{FILE.2}, and so on up to the number
+   of files that are kept. A file that exists when the gateway starts is renamed in the same way if
+   it is a capture. Anything else of this name is left alone, and is an error.
+ - Only the owner of a file can read it.
+ - An error of writing ends the capture, is logged and counted, and has no other effect.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from pptpgw.timing.timer import cancelled
 
 CHUNK = 65536
 """
-Octets that are handed to the thread at once, at most but for the last frame of them.
+The octets that are handed to the thread at once; the last frame may exceed them.
 """
 
 QUEUE_LIMIT = 64
 """
-Chunks that wait for the disk, at most.
+The most chunks that wait for the disk.
 """
 
 DELAY = 0.2
 """
-Seconds that a frame waits for others, at most.
+The longest time in seconds that a frame waits for others before it is handed to the thread.
 """
 
 FAILED = "the capture ended by an error"
@@ -55,16 +55,16 @@ Write = Callable[[int, bytes], int]
 
 class CaptureWriter:
     """
-    What the thread does, on the files alone.
+    The part of a L{CaptureFile} that runs in the thread and does the work on the files.
 
-    @ivar error: what went wrong; then nothing more is done.
+    @ivar error: the error that has ended the capture; None if there was none.
     """
 
     def __init__(self, path: Path, files: int, write: Write) -> None:
         """
-        Open the file.
+        Begin a new file, and rename those that exist.
 
-        @raise OSError: it can't be.
+        @raise OSError: the file can't be opened.
         """
         self.error: OSError | None = None
         self._path = path
@@ -75,7 +75,8 @@ class CaptureWriter:
 
     def do(self, job: Job) -> None:
         """
-        Do a job on the files, unless an error has ended the capture.
+        Call C{job}, unless an error has ended the capture. An OSError that it raises ends the
+        capture.
         """
         if self.error is None:
             try:
@@ -85,20 +86,20 @@ class CaptureWriter:
 
     def close(self) -> None:
         """
-        Close the file.
+        Close the current file.
         """
         os.close(self._descriptor)
 
     def write(self, octets: bytes) -> None:
         """
-        Write all of it.
+        Write all of C{octets} to the current file.
         """
         while octets:
             octets = octets[self._write(self._descriptor, octets) :]
 
     def rotate(self) -> None:
         """
-        Move the files on by one, and open the next.
+        Rename the files, and begin a new one.
         """
         for number in range(self._files - 1, 0, -1):
             newer = self._numbered(number - 1)
@@ -117,7 +118,7 @@ class CaptureWriter:
 
 class CaptureFile:
     """
-    A L{pptpgw.datapath.capture.Sink}: one file after another.
+    A L{pptpgw.datapath.capture.Sink} that writes to one file after another.
     """
 
     _log = Logger()
@@ -131,9 +132,9 @@ class CaptureFile:
         write: Write = os.write,
     ) -> None:
         """
-        @param path: that of the current file.
-        @param files: how many there are at most, the current one included.
-        @param write: L{os.write}.
+        @param path: the path of the current file.
+        @param files: the most files that are kept, the current one included.
+        @param write: writes to a file descriptor, as L{os.write} does.
         """
         self._clock = clock
         self._path = path
@@ -149,9 +150,9 @@ class CaptureFile:
 
     def start(self) -> None:
         """
-        Open the file.
+        Open the file and start the thread.
 
-        @raise ConfigurationError: it can't be.
+        @raise ConfigurationError: the file can't be opened; the text says why.
         """
         try:
             if not self._free():
@@ -164,7 +165,7 @@ class CaptureFile:
             ) from error
         self._writer = writer
         self._failed = False
-        # The queue also holds rotations, which must find room.
+        # The queue must also have room for rotations.
         self._worker = Worker("capture", 2 * QUEUE_LIMIT)
         self._log.warn(
             "EVERYTHING THAT CALLERS SEND AND RECEIVE IS WRITTEN TO {path}, DECRYPTED: their "
@@ -188,7 +189,7 @@ class CaptureFile:
 
     def _free(self) -> bool:
         """
-        Whether the name is nobody's, or an earlier capture's.
+        Return whether nothing has the path of the capture, or an earlier capture has it.
         """
         if not os.path.lexists(self._path):
             return True
@@ -197,18 +198,18 @@ class CaptureFile:
         with self._path.open("rb") as file:
             return file.read(4) in (b"", SECTION_HEADER)
 
-    # datapath.capture.Sink
+    # pptpgw.datapath.capture.Sink
 
     @property
     def full(self) -> bool:
         """
-        Whether it takes nothing now.
+        Whether nothing may be written at present. See L{pptpgw.datapath.capture.Sink.full}.
         """
         return self._worker is None or self._failed or self._worker.waiting >= QUEUE_LIMIT
 
     def write(self, octets: bytes) -> None:
         """
-        Take octets for the current file.
+        Write octets to the current file, within L{DELAY} seconds.
         """
         self._chunk.append(octets)
         self._size += len(octets)
@@ -219,7 +220,7 @@ class CaptureFile:
 
     def rotate(self) -> None:
         """
-        Begin another file.
+        Begin another file, once the thread has written what came before.
         """
         self._flush()
         if self._writer is not None:
@@ -227,7 +228,7 @@ class CaptureFile:
 
     def _flush(self) -> None:
         """
-        Hand over what was taken.
+        Hand the collected octets to the thread.
         """
         self._delayed = cancelled(self._delayed)
         octets = b"".join(self._chunk)
@@ -244,7 +245,7 @@ class CaptureFile:
 
     def _tell(self, writer: CaptureWriter) -> None:
         """
-        Tell of an error, once.
+        Log and count the error that has ended the capture, the first time.
         """
         if writer.error is not None and not self._failed:
             self._failed = True

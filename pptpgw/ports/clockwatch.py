@@ -1,5 +1,5 @@
 """
-Noticing that the machine's clock was set.
+Notification when the machine's clock is set.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pptpgw.clock import Steady
 _CLOCK_REALTIME = 0
 _ABSOLUTE, _CANCEL_ON_SET = 1, 2
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
-# In seconds since 1970: the year 2242.
+# Seconds since 1970: the year 2242.
 _NEVER = 1 << 33
 
 
 class _Times(ctypes.Structure):
     """
-    C{struct itimerspec}: the interval and the time of the first expiration.
+    C{struct itimerspec} of timerfd_settime(2): the interval, and the time of the first expiration.
     """
 
     _fields_ = (
@@ -39,8 +39,10 @@ class _Times(ctypes.Structure):
 @implementer(IReadDescriptor)
 class ClockWatch:
     """
-    Calls L{Steady.clockWasSet} when the machine's clock was set. It uses a timer of the kernel's
-    (timerfd_create(2)) that never expires, but is cancelled when the clock is set.
+    A watch on the machine's clock, which calls L{Steady.clockWasSet} when the clock was set.
+
+    It uses a timer of the kernel (timerfd_create(2)) that never expires, but is cancelled when the
+    clock is set.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -53,7 +55,7 @@ class ClockWatch:
 
     def start(self) -> None:
         """
-        Begin to watch, if the kernel has such timers.
+        Start to watch, if the kernel has such timers.
         """
         if not isinstance(self._reactor, Steady):
             return
@@ -64,7 +66,7 @@ class ClockWatch:
 
     def stop(self) -> None:
         """
-        Watch no longer. Calling this again does nothing.
+        Stop watching. Calling this again does nothing.
         """
         if self._descriptor >= 0:
             self._reactor.removeReader(self)

@@ -3,9 +3,9 @@ Python's garbage collector in a process that holds thousands of sessions.
 
 The rules:
 
- - A full collection looks at every object, and the reactor stands still meanwhile. So the objects
-   that exist after the start, and those that have become old since, are frozen (L{gc.freeze}):
-   reference counting still frees them, but collections skip them.
+ - A full collection looks at every object, and blocks the reactor meanwhile. So the objects that
+   exist after the start, and those that have become old since, are frozen (L{gc.freeze}): reference
+   counting still frees them, but collections skip them.
  - Objects are frozen in steps, each of as many new objects as a collection examines in a few
    milliseconds, and after a collection of these, so that no garbage is frozen.
  - Cycles of frozen objects are never freed. An ended session leaves none, and plugins mustn't
@@ -26,12 +26,12 @@ from pptpgw.timing.timer import cancelled
 
 YOUNG = 2000
 """
-The threshold of the youngest generation: new objects, less those freed, until it is collected.
+The threshold of the youngest generation: the new objects, less those freed, before a collection.
 """
 
 STEP = 8000
 """
-New objects until the older generations are collected too, and frozen.
+The new objects before a collection of all generations, after which they are frozen.
 """
 
 INTERVAL = 0.1
@@ -75,7 +75,7 @@ class Collector(Service):
         self._freeze()
 
     def _look(self) -> None:
-        # Not by gc.get_count, which subtracts old objects that are freed.
+        # The number doesn't come from gc.get_count(), which subtracts old objects that were freed.
         if sum(len(gc.get_objects(generation)) for generation in range(3)) >= STEP:
             self._freeze()
         else:

@@ -1,8 +1,8 @@
 """
-Compiled modules, and whether they fit the Python code that uses them.
+The check whether a compiled module fits the Python code that uses it.
 
-Every compiled module has a twin in Python, which does the same, slower. The twin is used where the
-module isn't built, and where it was built from other source than the Python code beside it.
+Every compiled module has a twin in Python, which does the same, slower. The twin is used if the
+module isn't built, or if it was built from another version of the source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pptpgw.log import Logger
 
 INTERFACE = 1
 """
-The number that every compiled module has as its C{INTERFACE}. It is raised, here and in all of
+The number that every compiled module has as its C{INTERFACE}. It is incremented, here and in all of
 them, when the functions or types of one change.
 """
 
@@ -24,7 +24,8 @@ _log = Logger()
 @cache
 def fits(module: ModuleType) -> bool:
     """
-    Whether C{module} may be used. The first time that it may not, a warning is logged.
+    Return whether C{module} may be used. The first time that a module doesn't fit, a warning is
+    logged.
     """
     if getattr(module, "INTERFACE", None) == INTERFACE:
         return True

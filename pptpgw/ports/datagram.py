@@ -45,6 +45,6 @@ def connectedUDP(reactor: Any, protocol: DatagramProtocol, host: str, port: int)
     try:
         opened.connect(host, port)
     except OSError as error:
-        # There is no route, or a firewall.
+        # There is no route to the host, or a firewall refuses.
         opened.stopListening()
         raise CannotListenError(host, port, error) from error

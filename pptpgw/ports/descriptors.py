@@ -1,5 +1,5 @@
 """
-How many files, and so connections, this process may have open.
+The limit on the files, and so the connections, that this process may have open.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Device(TUNPort):
     A TUN or TAP device with its configuration.
 
     @ivar kernel: the port for the device's addresses and routes.
-    @ivar mtu: in octets.
+    @ivar mtu: the device's MTU, in octets.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Device(TUNPort):
         kernel: NetlinkPort | None = None,
     ) -> None:
         """
-        @raise ConfigurationError: the name can't be an interface's.
+        @raise ConfigurationError: C{name} can't be the name of an interface.
         """
         super().__init__(reactor, name, counters, system=system, ethernet=ethernet, key=key)
         self.mtu = mtu
@@ -81,14 +81,14 @@ class Device(TUNPort):
 
     def prepare(self) -> None:
         """
-        Do what else the device needs once it is up, for subclasses to override. This is called
-        again whenever the device is restored.
+        Do what else the device needs once it is up. Subclasses override this; it is called again
+        whenever the device is restored.
 
         @raise pptpgw.error.PPTPGWError: it can't be done.
         """
 
     def _restore(self) -> Deferred[None]:
-        # Our own changes to the device needn't be announced.
+        # Changes that this class makes itself needn't be announced.
         self._watch.stop()
         self.reopen()
         self.kernel.restore()

@@ -1,19 +1,18 @@
 """
-Scripts that are run when networks of a session open and close, with the arguments and variables of
-pppd's own (pppd(8), SCRIPTS).
+Scripts that are run when the networks of a session open and close, with the arguments and
+environment variables of pppd's scripts (pppd(8), SCRIPTS).
 
 The rules:
 
- - For one session in order, one at a time: C{ip-down} begins when C{ip-up} has ended. So many
-   scripts at a time in all, sessions taking turns.
- - Nothing waits for a script but the next of its session, and whatever the session was given: that
-   is given to nobody else before its scripts are done, as far as the gateway lets observers ask
-   for that.
- - Where sessions come and go faster than scripts run: what closes before its turn to be told as
-   open has come isn't told at all. So a session has at most two scripts of a kind waiting, whatever
-   its peer does.
- - What of a script can't be told doesn't exist here: there is no terminal (C{none}, speed 0), and
-   one interface for all sessions.
+ - The scripts of a session run in order and one at a time: C{ip-down} begins when C{ip-up} has
+   ended. The number of scripts that run at a time is limited, and sessions take turns.
+ - No network or session waits for a script. But the addresses of a session aren't given to another
+   one before its scripts have ended, within the time that the gateway grants observers
+   (L{ISessionObserver.sessionEnded}).
+ - If a network closes before the script that tells of its opening has begun, neither script is run.
+   So a session has at most two scripts of a kind waiting, whatever its peer does.
+ - Where pppd names a terminal and its speed, scripts get C{none} and 0, since there is no terminal.
+   All sessions have the same interface.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class Task(NamedTuple):
     """
     A script to be run.
 
-    @ivar kind: what it is about: C{auth}, C{ip}, C{ipv6}.
-    @ivar up: whether it tells of a beginning.
+    @ivar kind: what the script tells of: C{auth}, C{ip} or C{ipv6}.
+    @ivar up: whether it tells of the beginning, and not of the end.
     """
 
     kind: str
@@ -59,9 +58,9 @@ class Queue:
     """
     The scripts of one session.
 
-    @ivar tasks: those whose turn hasn't come.
-    @ivar running: whether one runs.
-    @ivar done: fire when there is nothing left to do.
+    @ivar tasks: the scripts that haven't begun.
+    @ivar running: whether one of the session's scripts runs.
+    @ivar done: Deferreds to fire when all scripts have ended.
     """
 
     __slots__ = ("done", "running", "tasks")
@@ -73,12 +72,13 @@ class Queue:
 
     def add(self, task: Task) -> None:
         """
-        One more, in the place of those that it makes pointless.
+        Add a script, and remove a waiting one that it makes pointless.
         """
         if not task.up:
             waiting = [other for other in self.tasks if other.kind == task.kind]
             if waiting:
-                # An up that nobody has been told of, and this its down; or the down before.
+                # Either an up script that hasn't begun, whose down script this is: neither is run.
+                # Or an earlier down script, which this one replaces.
                 self.tasks.remove(waiting[-1])
                 if waiting[-1].up:
                     return
@@ -89,7 +89,7 @@ class Queue:
 @implementer(IPreparable)
 class Hooks(SessionObserver):
     """
-    Runs the scripts.
+    The observer that runs scripts for sessions.
     """
 
     _log = Logger()
@@ -103,29 +103,29 @@ class Hooks(SessionObserver):
         processes: int,
     ) -> None:
         """
-        @param scripts: paths by C{auth-up}, C{auth-down}, C{ip-up}, C{ip-down}, C{ipv6-up} and
-            C{ipv6-down}; empty: none.
-        @param interface: the name of the interface that sessions' packets come by.
-        @param deadline: seconds that a script has.
-        @param processes: how many run at a time.
+        @param scripts: the paths of C{auth-up}, C{auth-down}, C{ip-up}, C{ip-down}, C{ipv6-up} and
+            C{ipv6-down}, by these names; empty for no script.
+        @param interface: the name of the interface that sessions' packets go through.
+        @param deadline: seconds after which a script is killed.
+        @param processes: the most scripts that run at a time.
         """
         self._reactor = reactor
         self._scripts = scripts
         self._interface = interface
         self._deadline = deadline
         self._processes = processes
-        # By the identifier of their session, those that aren't done.
+        # The scripts of the sessions that have any left, by the identifier of the session.
         self._queues: dict[str, Queue] = {}
-        # Those whose turn it is, in this order; and what runs.
+        # The sessions whose turn it is to run a script, in order; and the scripts that run.
         self._ready: dict[str, None] = {}
         self._running: set[Run] = set()
         self._stopped: Deferred[None] | None = None
 
     def start(self) -> None:
         """
-        See that every script can be run.
+        Check that every script can be run.
 
-        @raise ConfigurationError: one can't; the text says why.
+        @raise ConfigurationError: a script can't be run; the text says why.
         """
         lacking = list(self.lacking())
         if lacking:
@@ -144,8 +144,10 @@ class Hooks(SessionObserver):
 
     def stop(self) -> Deferred[None]:
         """
-        Fires when every script is done, or after one deadline: then those that run are killed, and
-        the others aren't run.
+        Wait until every script has ended.
+
+        @return: fires then, or after C{deadline} seconds. In that case the scripts that run are
+            killed, and the others aren't run.
         """
         if not self._queues:
             return succeed(None)
@@ -187,7 +189,7 @@ class Hooks(SessionObserver):
         queue.done.append(done)
         return done
 
-    # Within
+    # Scripts and their turns
 
     def _authArguments(self, session: ISession) -> tuple[str, ...]:
         return self._interface, escape(session.user), _userName(), _DEVICE, _SPEED
@@ -240,7 +242,7 @@ class Hooks(SessionObserver):
 
     def _settle(self, identifier: str, queue: Queue) -> None:
         """
-        C{queue} has changed.
+        Run the next script of a session, or finish with the session if it has none left.
         """
         if not queue.running:
             if not queue.tasks:
@@ -274,7 +276,7 @@ class Hooks(SessionObserver):
 
     def _abandon(self) -> None:
         """
-        The gateway's end can't wait any longer.
+        Kill the scripts that run and drop the others, because the gateway can't wait any longer.
         """
         waiting = sum(len(queue.tasks) for queue in self._queues.values())
         self._log.warn(
@@ -294,7 +296,7 @@ class Hooks(SessionObserver):
 
 def _userName() -> str:
     """
-    The name of the user that scripts run as.
+    Return the name of the user that scripts run as.
     """
     try:
         return pwd.getpwuid(os.getuid()).pw_name

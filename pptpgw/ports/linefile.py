@@ -4,15 +4,15 @@ A file to which lines are appended, and which other programs such as logrotate m
 The rules:
 
  - A line is written whole, by one system call at the end of the file. After a line that was cut
-   short (the disk was full) the next begins on a line of its own.
+   short, because the disk was full, the next begins on a line of its own.
  - Before each line the path is checked: if it no longer leads to the open file, a new file is
-   opened. If that fails the old file is written to, and the log says so.
- - A file that is made here can be read by its owner only. A path that exists must be a regular
-   file that not everybody can read.
+   opened. If that fails the old file is written to, and an error is logged.
+ - Only the owner can read a file that is made here. A path that exists must be a regular file that
+   not everybody can read.
  - An error of writing is logged once until writing works again, then with the number of lines lost.
- - L{QueuedLines} writes by a thread, so that a disk that hangs doesn't block the reactor. Up to
-   L{LIMIT} lines wait for it. When there is no room for a line, it and all after it are lost until
-   those that wait are written; the log says how many they were.
+ - L{QueuedLines} writes by a thread, so that a disk that hangs doesn't block the reactor. At most
+   L{LIMIT} lines wait for it. When there is no room for a line, it and all lines after it are lost
+   until those that wait are written; then their number is logged.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ The most lines that wait for the disk.
 
 def lastLines(path: str, octets: int) -> list[str]:
     """
-    The complete lines in the last C{octets} of the file at C{path}; none if it can't be read.
+    Return the complete lines in the last C{octets} of the file at C{path}; none if it can't be
+    read.
     """
     try:
         with open(path, "rb") as file:
@@ -56,7 +57,7 @@ def lastLines(path: str, octets: int) -> list[str]:
 
 class LineFile:
     """
-    The file at C{path}; it is opened by L{open}.
+    The file at C{path}, to which lines are appended; L{open} opens it.
     """
 
     _log = Logger()
@@ -65,7 +66,7 @@ class LineFile:
         self._path = path
         self._write = write
         self._descriptor = -1
-        # Its device and its number there.
+        # The device and the inode number of the open file.
         self._identity = (-1, -1)
         self._cut = False
         self._lost = 0
@@ -95,7 +96,7 @@ class LineFile:
         """
         Append C{line}; nothing happens while the file isn't open.
 
-        @param line: ends with a newline, and has no other.
+        @param line: a text that ends with its only newline.
         @param missing: the number of lines before this one that were lost on the way here.
         """
         if self._descriptor < 0:
@@ -143,7 +144,7 @@ class LineFile:
 
     def _follow(self) -> None:
         """
-        Open the file anew where another one, or none, is in its place.
+        Open the file again if the path leads to another file, or to none.
         """
         try:
             found = os.lstat(self._path)
@@ -152,7 +153,7 @@ class LineFile:
         except FileNotFoundError:
             pass
         except OSError:
-            # Nobody here can know.
+            # The path can't be examined, so the open file is kept.
             return
         try:
             self._open()
@@ -173,7 +174,7 @@ class LineFile:
 
 class QueuedLines:
     """
-    Appends lines to the file at C{path} by a thread.
+    A file at C{path} to which a thread appends lines.
     """
 
     _log = Logger()

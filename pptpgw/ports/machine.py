@@ -10,13 +10,13 @@ import socket
 
 def lackingAddress(address: str) -> str:
     """
-    Say why nothing can be served at the IPv4 address C{address}; an empty text if it can.
+    Return why nothing can listen at the IPv4 address C{address}; an empty text if it can.
 
-    @param address: dotted; empty or 0.0.0.0 for every address.
+    @param address: the address, dotted; empty or 0.0.0.0 for every address.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # The kernel refuses an address that it doesn't have, whatever the port.
+            # The kernel refuses an address that the machine doesn't have, whatever the port.
             probe.bind((address, 0))
         except OSError as error:
             return f"{address}: {error.strerror}: it must be one of this machine (ip address)"
@@ -25,7 +25,7 @@ def lackingAddress(address: str) -> str:
 
 def lackingFile(path: str) -> str:
     """
-    Say why the file at C{path} can't be made or written; an empty text if it can.
+    Return why the file at C{path} can't be made or written; an empty text if it can.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
@@ -39,7 +39,7 @@ def lackingFile(path: str) -> str:
 
 def lackingFolder(path: str) -> str:
     """
-    Say why files can't be made in the folder at C{path}, which need not exist; an empty text if
+    Return why files can't be made in the folder at C{path}, which need not exist; an empty text if
     they can.
     """
     if os.path.isdir(path):

@@ -1,5 +1,5 @@
 """
-Masquerading of callers' packets while its service runs.
+The service that masquerades callers' packets while it runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pptpgw.ports.nftables import Masquerade
 
 class Masquerading(Service):
     """
-    Sets up a L{Masquerade}, which takes time, and removes it.
+    A service that sets up a L{Masquerade} in the background, and removes it.
     """
 
     _log = Logger()
@@ -28,9 +28,9 @@ class Masquerading(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Begin to set it up.
+        Start to set up the masquerade.
 
-        @raise pptpgw.error.PPTPGWError: it is clear at once that this fails. What fails later is
+        @raise pptpgw.error.PPTPGWError: it is clear at once that this fails. A later failure is
             logged.
         """
         Service.privilegedStartService(self)
@@ -51,7 +51,9 @@ class Masquerading(Service):
 
     def stopService(self) -> Any:
         """
-        Remove what was set up, once it is.
+        Remove the masquerade, once it has been set up.
+
+        @return: fires when that is done.
         """
         Service.stopService(self)
         return self._began.addCallback(lambda _: self._masquerade.stop())

@@ -1,5 +1,5 @@
 """
-What the kernel has to know about a device of ours: its addresses, its MTU, and the routes to it.
+The addresses, the MTU and the routes of a device of the gateway, in the kernel.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ from pptpgw.ports import rtnetlink
 from pptpgw.ports.rtnetlink import Interface, Kernel, NetlinkMessageType, Network, RequestSocket
 from pptpgw.timing.slices import Burst, inSlices
 
-# How many routes are handled in one step of long work.
+# The number of routes that are handled in one slice of long work.
 _STEP = 64
-# The device is gone or down: what is requested now is done when the device is restored.
+# Errors if the device is gone or down. The request is then done when the device is restored.
 _ABSENT = (errno.ENODEV, errno.ENETDOWN)
 
 
 @implementer(IKernelInterface)
 class NetlinkPort:
     """
-    One interface, with the addresses and routes that the gateway adds to it.
+    An interface, with the addresses and routes that the gateway adds to it.
 
-    Requests are blocking, since the kernel answers within microseconds. Many requests are made in
-    slices.
+    Requests block, since the kernel answers within microseconds. Many requests are made in slices.
 
-    @ivar name: the interface.
+    @ivar name: the name of the interface.
     """
 
     _log = Logger()
@@ -50,10 +49,10 @@ class NetlinkPort:
         self._index = 0
         self._mtu = 0
         self._addresses: list[Interface] = []
-        # How many requests there are for each network.
+        # The number of requests for a route, for each network.
         self._wanted: dict[Network, int] = {}
-        # The networks that have a route, each with the networks within it that need none because of
-        # it; and for each of these the network that has the route.
+        # The networks that have a route of their own. Each has the networks within it that need no
+        # route because of it; and each of these has the network whose route it uses.
         self._routes: dict[Network, dict[Network, None]] = {}
         self._covers: dict[Network, Network] = {}
         # The networks that have a route and are wanted: by IP version and prefix length, then by
@@ -64,9 +63,9 @@ class NetlinkPort:
         """
         Give the interface its MTU and bring it up.
 
-        @param mtu: in octets.
-        @raise NotPermitted: without CAP_NET_ADMIN, or where there is no such interface.
-        @raise ConfigurationError: the kernel won't have it.
+        @param mtu: the MTU in octets.
+        @raise NotPermitted: the process lacks CAP_NET_ADMIN, or there is no such interface.
+        @raise ConfigurationError: the kernel refuses.
         """
         self._kernel = self._connect()
         self._mtu = mtu
@@ -85,8 +84,8 @@ class NetlinkPort:
 
     def remove(self) -> None:
         """
-        Undo what was done. Calling this again does nothing. What is gone already, with the
-        interface perhaps, is left at that.
+        Remove the addresses and routes, if the interface still has them. Calling this again does
+        nothing.
         """
         kernel, self._kernel = self._kernel, None
         if kernel is None:
@@ -109,7 +108,7 @@ class NetlinkPort:
         requests = self._wanted.get(network, 0)
         if not requests:
             if network in self._routes:
-                # It was about to be removed.
+                # The route was about to be removed.
                 self._keep(network)
             else:
                 self._lead(network)
@@ -135,15 +134,16 @@ class NetlinkPort:
         del same[prefix]
         if not same:
             del self._leading[length]
-        # Those within it get routes of their own first, wider ones before narrower ones.
+        # The networks within this one get routes of their own first, wider ones before narrower
+        # ones.
         for one in sorted(self._routes[network], key=lambda one: one.prefixlen):
             self._removals.do(self._leadApart, network, one)
         self._removals.do(self._drop, network)
 
     def restore(self) -> None:
         """
-        Bring the interface up and add its addresses again. It may be a new interface of the same
-        name. If nothing is missing this does nothing.
+        Bring the interface up and add its addresses again, if anything is missing. It may be a new
+        interface of the same name.
 
         @raise NotPermitted: as L{configure} does.
         @raise ConfigurationError: as L{configure} does.
@@ -163,9 +163,8 @@ class NetlinkPort:
 
     def isTaken(self, kind: int, sender: int, body: bytes) -> str:
         """
-        Say what another program took from the interface, by a message of the kernel's.
-
-        @return: in words; an empty text if nothing was taken.
+        Return what another program has taken from the interface, in words; an empty text if it is
+        nothing. The parameters are those of L{pptpgw.ports.watch.Announced}.
         """
         if self._kernel is None or sender == self._kernel.port:
             return ""
@@ -217,14 +216,14 @@ class NetlinkPort:
 
     def _keep(self, network: Network) -> None:
         """
-        Let the route for C{network} lead the networks within it too.
+        Let the route of C{network} serve the networks within it too.
         """
         length, prefix = _place(network)
         self._leading.setdefault(length, {})[prefix] = network
 
     def _around(self, network: Network) -> Network | None:
         """
-        A network around C{network} that has a route and keeps it; None if there is none.
+        Return a network around C{network} that has a route and keeps it; None if there is none.
         """
         (version, own), prefix = _place(network)
         for (other, length), wide in self._leading.items():
@@ -236,7 +235,7 @@ class NetlinkPort:
 
     def _leadApart(self, network: Network, one: Network) -> None:
         """
-        Lead C{one} by another route than the one for C{network}, which is about to be removed.
+        Lead C{one} by another route than that of C{network}, which is about to be removed.
         """
         within = self._routes.get(network, {})
         if self._kernel is None or network in self._wanted or one not in within:
@@ -250,7 +249,7 @@ class NetlinkPort:
 
     def _drop(self, network: Network) -> None:
         """
-        Remove the route for C{network}, unless it is wanted again.
+        Remove the route of C{network}, unless it is wanted again.
         """
         if self._kernel is not None and network not in self._wanted:
             self._routes.pop(network, None)
@@ -273,10 +272,11 @@ class NetlinkPort:
 
     def _ask(self, what: str, request: bytes, *harmless: int) -> None:
         """
-        Make one request.
+        Make one request to the kernel.
 
         @param what: words for the request, for errors.
         @param harmless: error numbers to ignore.
+        @raise PPTPGWError: the kernel refuses; see L{_error}.
         """
         if self._kernel is None:
             raise NotPermitted(f"interface {self.name} isn't open")
@@ -286,7 +286,7 @@ class NetlinkPort:
 
     def _error(self, what: str, code: int) -> PPTPGWError:
         """
-        Make the exception for a request that the kernel refused.
+        Return the exception for a request that the kernel refused with the error number C{code}.
         """
         text = f"{what} interface {self.name}"
         if code in (errno.EPERM, errno.EACCES):
@@ -301,7 +301,7 @@ class NetlinkPort:
 
 def _place(network: Network) -> tuple[tuple[int, int], int]:
     """
-    IP version and prefix length, and the prefix as a number.
+    Return IP version and prefix length, and the prefix as a number.
     """
     free = network.max_prefixlen - network.prefixlen
     return (network.version, network.prefixlen), int(network.network_address) >> free

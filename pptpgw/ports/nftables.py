@@ -2,13 +2,13 @@
 Masquerading: packets of the peers leave by the default route's interface, with its address.
 
 The gateway makes a table of its own in nftables, by the program C{nft}, and turns on the kernel's
-switch for forwarding; it undoes both when it stops. A firewall in another table that drops
+switch for forwarding. It undoes both when it stops. A firewall in another table that drops
 forwarded packets drops these too: no table can overrule another's drop.
 
 If the gateway turns the switch on, the table has an empty chain whose name says what the switch was
 before. A run that is killed leaves both, and the next run reads from the chain what to restore at
-its end. The table doesn't outlive the boot of the machine, or the network namespace, that the
-switch belongs to.
+its end. The table lasts no longer than the switch: until the machine is booted, or the network
+namespace is gone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pptpgw.ports.watch import NETFILTER, TABLE_GROUPS, Watch
 
 TIMEOUT = 10.0
 """
-Seconds that nft may take.
+Seconds after which nft is killed.
 """
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -43,8 +43,8 @@ _ERROR_LIMIT = 2048
 _OUTPUT_LIMIT = 1 << 16
 _BEFORE = "ip_forward_was_"
 
-# From linux/netfilter/nf_tables.h and nfnetlink.h: what was deleted, by the type of the
-# message; and the attribute that names its table, behind another header.
+# From linux/netfilter/nf_tables.h and nfnetlink.h: the announcements of deletion, with words for
+# what was deleted; and the attribute that names the table, which follows a header of its own.
 _DELETED = {0x0A02: "it", 0x0A05: "its chain", 0x0A08: "its rule"}
 _TABLE_NAME = 1
 _GENERIC_HEADER = 4
@@ -52,7 +52,7 @@ _GENERIC_HEADER = 4
 
 class FirewallSystem(Protocol):
     """
-    The parts of the machine that are used besides the program.
+    The parts of the machine that a L{Masquerade} uses besides C{nft}.
     """
 
     def which(self, name: str) -> list[str]:
@@ -62,18 +62,18 @@ class FirewallSystem(Protocol):
 
     def read(self, path: Path) -> str:
         """
-        The contents of one of the kernel's files.
+        Return the contents of the file at C{path}.
         """
 
     def write(self, path: Path, text: str) -> None:
         """
-        Replace them.
+        Replace the contents of the file at C{path}.
         """
 
 
 class RealFirewallSystem:
     """
-    L{FirewallSystem} of the machine.
+    The L{FirewallSystem} of this machine.
     """
 
     which = staticmethod(which)
@@ -89,21 +89,22 @@ class RealFirewallSystem:
 @implementer(IHealth)
 class Masquerade:
     """
-    What makes the peers' packets look like ours beyond the default route.
+    A table of nftables that gives the peers' packets this machine's address beyond the default
+    route.
 
     @ivar table: the name of the table, one for each TUN device.
     """
 
     def __init__(self, reactor: Any, interface: str, system: FirewallSystem | None = None) -> None:
         """
-        @param interface: the TUN device, whose packets are hidden, whatever address they have.
+        @param interface: the TUN device whose packets are masqueraded, whatever address they have.
         """
         self.table = "pptpgw_" + re.sub(r"\W", "_", interface, flags=re.ASCII)
         self._reactor = reactor
         self._interface = interface
         self._system: FirewallSystem = system or RealFirewallSystem()
         self._started = False
-        # The value of the switch before us; empty if it was on.
+        # The value of the switch before this class turned it on; empty if it was on already.
         self._forwarding = ""
         what = f"nftables' table {self.table}"
         self._upkeep = Upkeep(reactor, lambda: what, self._setUpAgain)
@@ -120,20 +121,20 @@ class Masquerade:
         """
         Set the table up, in place of one that an earlier run left, and switch forwarding on.
 
-        Fails with L{ConfigurationError} without nft or a default route, and with L{NotPermitted}
-        where nft or the kernel refuses.
+        @return: fires when that is done. Fails with L{ConfigurationError} without nft or a default
+            route, and with L{NotPermitted} if nft or the kernel refuses.
         """
         try:
             out = self._defaultInterface()
         except ConfigurationError:
             return fail()
-        # If listing fails there is no table, or making one fails too and says why.
+        # If listing fails there is no table; or making one fails too, and says why.
         listed = self._run(f"list table ip {self.table}\n").addErrback(_nothing)
         return listed.addCallback(self._make, out)
 
     def stop(self) -> Deferred[None]:
         """
-        Remove the table and restore the switch. Calling this again, or without a start, does
+        Remove the table and restore the switch. Calling this again, or without L{start}, does
         nothing.
         """
         if not self._started:
@@ -142,7 +143,7 @@ class Masquerade:
         self._upkeep.stop()
         self._watch.stop()
         failure = self._restore()
-        # Adding the table first makes deleting it succeed even if it was removed before.
+        # The table is added first, since deleting it fails if another program has removed it.
         removed = self._run(f"add table ip {self.table}\ndelete table ip {self.table}\n")
         return removed.addCallback(lambda _: failure)
 
@@ -150,7 +151,7 @@ class Masquerade:
         """
         Restore the switch, unless another program has changed it meanwhile.
 
-        @return: a failure that says why that can't be done.
+        @return: a failure that says why this can't be done; None if it was.
         """
         before, self._forwarding = self._forwarding, ""
         try:
@@ -178,7 +179,7 @@ class Masquerade:
 
     def _forward(self, _: str) -> None:
         """
-        The table stands: let packets through.
+        Turn the switch for forwarding on, since the table is set up.
         """
         self._started = True
         self._watch.start()
@@ -195,14 +196,14 @@ class Masquerade:
         """
         Set the table up again.
         """
-        # Changes by our own nft process needn't be announced.
+        # Changes that the nft process of this class makes needn't be announced.
         self._watch.stop()
         done = self._run(self._script(self._defaultInterface()))
         return done.addCallback(lambda ignored: self._watch.start())
 
     def _isTaken(self, kind: int, sender: int, body: bytes) -> str:
         """
-        See L{pptpgw.ports.watch.Announced}.
+        Return what another program has taken from the table: see L{pptpgw.ports.watch.Announced}.
         """
         named = options(body[_GENERIC_HEADER:]).get(_TABLE_NAME, b"").rstrip(b"\0")
         if kind in _DELETED and named == self.table.encode():
@@ -211,11 +212,11 @@ class Masquerade:
 
     def _script(self, out: str) -> str:
         """
-        The whole table in one transaction.
+        Return the commands that make the table, one transaction for C{nft}.
         """
         before = f"  chain {_BEFORE}{self._forwarding} {{}}\n" if self._forwarding else ""
         return (
-            # Adding what is there is no error, deleting what isn't is.
+            # Adding a table that exists is no error; deleting one that doesn't exist is.
             f"add table ip {self.table}\n"
             f"delete table ip {self.table}\n"
             f"table ip {self.table} {{\n"
@@ -229,9 +230,9 @@ class Masquerade:
 
     def _defaultInterface(self) -> str:
         """
-        The interface of the default route with the lowest metric.
+        Return the interface of the default route with the lowest metric.
 
-        @raise ConfigurationError: there is none.
+        @raise ConfigurationError: there is no default route.
         """
         best: tuple[int, str] | None = None
         for line in self._system.read(ROUTES).splitlines()[1:]:
@@ -250,7 +251,7 @@ class Masquerade:
         """
         Run C{nft} with a script.
 
-        @return: fires with what it printed.
+        @return: fires with the output of C{nft}.
         """
         programs = self._system.which("nft")
         if not programs:
@@ -268,7 +269,7 @@ class Masquerade:
 
 def _nothing(failure: Failure) -> str:
     """
-    An empty listing, for a table that can't be listed.
+    Return the listing of a table that can't be listed: an empty text.
     """
     failure.trap(_Complaint)
     return ""
@@ -276,7 +277,7 @@ def _nothing(failure: Failure) -> str:
 
 def _explain(failure: Failure) -> str:
     """
-    Say what a time-out was about.
+    Replace the exception of a time-out by one that says what took too long.
     """
     failure.trap(TimeoutError)
     raise NotPermitted(f"nft gave no answer within {TIMEOUT:g} seconds")
@@ -284,15 +285,15 @@ def _explain(failure: Failure) -> str:
 
 class _Complaint(NotPermitted):
     """
-    C{nft} has reported an error.
+    The exception for an error that C{nft} reports, and not for one of the machine.
     """
 
 
 class _Run(ProcessProtocol):
     """
-    One run of nft.
+    One run of C{nft}.
 
-    @ivar ended: fires with what C{nft} printed when it has succeeded; fails with L{NotPermitted}.
+    @ivar ended: fires with the output of C{nft} when it has succeeded; fails with L{NotPermitted}.
     """
 
     def __init__(self, script: str) -> None:
@@ -303,7 +304,7 @@ class _Run(ProcessProtocol):
 
     def connectionMade(self) -> None:
         """
-        Give it the script.
+        Write the script to the standard input of C{nft}.
         """
         assert self.transport is not None
         self.transport.write(self._script.encode())
@@ -311,19 +312,19 @@ class _Run(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """
-        Collect the standard output of nft, up to a limit.
+        Collect the standard output of C{nft}, up to a limit.
         """
         self._output = (self._output + data)[:_OUTPUT_LIMIT]
 
     def errReceived(self, data: bytes) -> None:
         """
-        Keep what it complains about.
+        Collect the standard error of C{nft}, up to a limit.
         """
         self._errors = (self._errors + data)[:_ERROR_LIMIT]
 
     def processEnded(self, reason: Failure) -> None:
         """
-        It has done its work, or not.
+        Fire C{ended}, according to the exit status and the output.
         """
         if self.ended.called:
             return
@@ -335,7 +336,7 @@ class _Run(ProcessProtocol):
 
     def _kill(self, ended: Deferred[str]) -> None:
         """
-        It takes too long.
+        Kill C{nft}, because C{ended} was cancelled: it takes too long.
         """
         if self.transport is not None:
             self.transport.signalProcess("KILL")

@@ -1,13 +1,13 @@
 """
-Writing the log by a thread, so that a pipe whose reader stalls, a stopped terminal, or a full or
-hanging disk doesn't block the reactor.
+A writer of the log that runs in a thread, so that a pipe whose reader stalls, a stopped terminal,
+or a full or hanging disk doesn't block the reactor.
 
 The rules:
 
- - From L{Output.start} on a thread writes the lines, in order. Up to L{LIMIT} lines wait for it;
-   beyond that lines are counted and left out. When there is room again, a line says how many are
+ - After L{Output.start} a thread writes the lines, in order. At most L{LIMIT} lines wait for it;
+   lines beyond that are counted and left out. When there is room again, a line says how many are
    missing.
- - From L{Output.finish} on, at the end of the process, logging blocks until all lines are written,
+ - After L{Output.finish}, at the end of the process, logging blocks until all lines are written,
    for L{FINISH_SECONDS} in all at most.
  - An exception of the observer, such as a broken pipe, loses the line and has no other effect.
 """
@@ -48,7 +48,7 @@ The most lines that wait to be written.
 
 FINISH_SECONDS = 2.0
 """
-Seconds that the end of the process waits for the log to be written.
+The most seconds that the end of the process waits for the log to be written.
 """
 
 _STDOUT, _STDERR = 1, 2
@@ -56,8 +56,8 @@ _STDOUT, _STDERR = 1, 2
 
 class _Standard(io.TextIOBase):
     """
-    Standard output, or standard error, as a file without a buffer. A thread that is stuck in its
-    C{write} holds no lock that the end of the process would wait for, as C{sys.stdout} has.
+    Standard output or standard error as a file without a buffer. While a thread is stuck in
+    C{write} it holds no lock, as it would with C{sys.stdout}, so the process can end.
     """
 
     encoding = "utf-8"
@@ -67,11 +67,11 @@ class _Standard(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """
-        Write all of C{text}.
+        Write all of C{text}, and return its length.
         """
         octets = text.encode("utf-8", "backslashreplace")
         while octets:
-            # Another process that shares it may have made it non-blocking.
+            # Another process that shares the descriptor may have made it non-blocking.
             select.select([], [self._descriptor], [])
             octets = octets[os.write(self._descriptor, octets) :]
         return len(text)
@@ -79,14 +79,14 @@ class _Standard(io.TextIOBase):
 
 def standardOutput() -> IO[str]:
     """
-    Standard output, for writing by a thread.
+    Return standard output as a file for writing by a thread.
     """
     return cast(IO[str], _Standard(_STDOUT))
 
 
 def standardError() -> IO[str]:
     """
-    Standard error, for writing by a thread.
+    Return standard error as a file for writing by a thread.
     """
     return cast(IO[str], _Standard(_STDERR))
 
@@ -99,8 +99,9 @@ class Output:
 
     def __init__(self, observer: ILogObserver, limit: int = LIMIT) -> None:
         """
-        @param observer: the observer that writes. It is called directly until L{start}, and then
-            by the thread.
+        @param observer: the observer that writes. It is called directly until L{start}, and then by
+            the thread.
+        @param limit: the most lines that wait to be written.
         """
         self._observer = observer
         self._limit = limit
@@ -116,14 +117,14 @@ class Output:
 
     def start(self) -> None:
         """
-        Start the thread. A process that forks must do so before.
+        Start the thread. A process that forks must fork before this.
         """
         if self._worker is None:
             self._worker = Worker("log", self._limit)
 
     def finish(self) -> None:
         """
-        Write what is left, at the end of the process.
+        Wait until everything is written, at the end of the process; see L{FINISH_SECONDS}.
         """
         self._deadline = monotonic() + FINISH_SECONDS
         self._wait()
@@ -132,7 +133,7 @@ class Output:
 
     def do(self, job: Callable[[], object]) -> None:
         """
-        Do a job of another kind, in its turn among the lines.
+        Call C{job} in its turn among the lines.
         """
         worker = self._worker
         if worker is None:
@@ -169,8 +170,8 @@ class Output:
 
 def lines(file: IO[str]) -> Output:
     """
-    Make the L{Output} that writes the log to C{file} as people read it in the foreground: one line
-    for each event, with the time of day, and without what Twisted itself has to say.
+    Return the L{Output} that writes the log to C{file} for people: one line for each event, with
+    the time of day, and without Twisted's own messages below warnings.
     """
 
     def line(event: LogEvent) -> str | None:
@@ -185,7 +186,7 @@ def lines(file: IO[str]) -> Output:
         return f"{time} {level}{text}\n"
 
     wanted = LogLevelFilterPredicate(LogLevel.info)
-    # Twisted's own events of ports and factories say nothing that ours don't.
+    # Twisted's own events of ports and factories repeat what ours say.
     wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
     wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
     return Output(FilteringLogObserver(FileLogObserver(file, line), [wanted]))
@@ -193,11 +194,11 @@ def lines(file: IO[str]) -> Output:
 
 def outputOf(options: Mapping[str, Any]) -> Output:
     """
-    Make the L{Output} that writes the log as C{options}, those of C{twistd}, say.
+    Return the L{Output} that writes the log as C{options}, the options of C{twistd}, require.
     """
     path = options.get("logfile") or ("-" if options.get("nodaemon") else "twistd.log")
     if options.get("syslog"):
-        # Imported here, since some systems lack a library that it needs.
+        # This is imported here, since some systems lack a library that it needs.
         from twisted.python.syslog import SyslogObserver
 
         observer: Any = SyslogObserver(options.get("prefix", "")).emit
@@ -209,6 +210,6 @@ def outputOf(options: Mapping[str, Any]) -> Output:
     file = LogFile.fromFullPath(path)
     output = Output(textFileLogObserver(file))
     if not signal.getsignal(signal.SIGUSR1):
-        # As twistd does: the current file is moved away, and another one begun.
+        # As with twistd, SIGUSR1 moves the current file away and begins another one.
         signal.signal(signal.SIGUSR1, lambda number, frame: output.do(file.rotate))
     return output

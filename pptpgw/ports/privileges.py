@@ -1,9 +1,9 @@
 """
-What the kernel must allow the gateway: raw sockets, network configuration, the TUN device.
+The permissions that the gateway needs from the kernel: raw sockets, network configuration, and the
+TUN device.
 
-Where it doesn't, a user and network namespace of our own gives all three to a process without
-privileges, if the machine permits such namespaces; the gateway can then be dialled from inside
-that namespace only.
+If the process lacks one, a user and network namespace of its own gives it all three, if the machine
+permits such namespaces. The gateway can then be dialled only from inside that namespace.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pptpgw.ports.rtnetlink import RequestSocket
 
 TUN_DEVICE = "/dev/net/tun"
 _CAPABILITIES = {capabilities.NET_ADMIN: "CAP_NET_ADMIN", capabilities.NET_RAW: "CAP_NET_RAW"}
-# Set for the process that has entered a namespace, so that it doesn't try again.
+# The environment variable that is set in a namespace of our own, so that the process doesn't try
+# again.
 _ENTERED = "PPTPGW_NAMESPACE"
 _FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 # From linux/sockios.h and linux/if.h.
@@ -40,7 +41,7 @@ _GRANT = (
 
 def missing() -> list[str]:
     """
-    What this process lacks, in words; empty: nothing.
+    Return what this process lacks, in words; an empty list if it lacks nothing.
     """
     effective = capabilities.effective()
     lacks = [
@@ -55,11 +56,11 @@ def missing() -> list[str]:
 
 def acquire(module: str = "pptpgw", apart: bool = False) -> None:
     """
-    Return if nothing is missing; otherwise run this program anew in a namespace of its own.
+    Return if nothing is missing; otherwise run this program again in a namespace of its own.
 
-    @param module: the name that the program is run by.
-    @param apart: whether it must have a network of its own in any case.
-    @raise NotPermitted: that isn't possible either.
+    @param module: the name of the module to run.
+    @param apart: whether the process must have a network namespace of its own in any case.
+    @raise NotPermitted: permissions are missing, and a namespace isn't possible or doesn't help.
     """
     lacks = missing()
     if inNamespace() and not lacks:
@@ -69,7 +70,7 @@ def acquire(module: str = "pptpgw", apart: bool = False) -> None:
         return
     lacking = ", ".join(lacks) or "a network of its own"
     reason = f"the gateway lacks {lacking}: {_GRANT}"
-    # The TUN device stays as it is in there.
+    # A namespace doesn't change the permissions of the TUN device.
     unshare = shutil.which("unshare")
     if inNamespace() or unshare is None or any(TUN_DEVICE in lack for lack in lacks):
         raise NotPermitted(reason)
@@ -100,23 +101,23 @@ def drop(path: str) -> None:
 
 def inNamespace() -> bool:
     """
-    Whether this process has entered a namespace of its own.
+    Return whether this process has entered a namespace of its own.
     """
     return _ENTERED in os.environ
 
 
 def namespaceCommand() -> str:
     """
-    The beginning of a command that runs inside the namespace.
+    Return the beginning of a shell command that runs a program inside the namespace.
     """
     return f"nsenter --target {os.getpid()} --user --net --preserve-credentials"
 
 
 def forward() -> None:
     """
-    Have the kernel forward packets, of both families, in this namespace.
+    Have the kernel forward packets of both families in this namespace.
 
-    @raise NotPermitted: it isn't ours, or the kernel won't.
+    @raise NotPermitted: the namespace isn't our own, or the kernel refuses.
     """
     if not inNamespace():
         raise NotPermitted("forwarding is the administrator's to turn on")
@@ -130,7 +131,7 @@ def forward() -> None:
 
 def hostAddresses() -> list[str]:
     """
-    The IPv4 addresses of this machine, dotted, without those of loopback.
+    Return the IPv4 addresses of this machine, dotted, without loopback addresses.
     """
     with closing(RequestSocket()) as netlink:
         addresses = [one.ip for one in netlink.ipv4Addresses()]

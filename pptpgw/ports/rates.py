@@ -1,8 +1,8 @@
 """
-The classes of one device that limits rates: which sessions have them, and their filters.
+The rate limits on one device: the traffic control classes of sessions, and their filters.
 
-The number of a class or a filter is given again only when the kernel has removed what had it, and
-the one that has been free longest first.
+The number of a class or a filter is used again only after the kernel has removed the old one, and
+the number that has been free longest is used first.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pptpgw.ports.traffic import FilterTable
 
 class NotShaped(Exception):
     """
-    The kernel refuses; the text says what.
+    The kernel refuses a rate limit; the text says what is wrong.
     """
 
 
 class Numbers:
     """
-    Numbers from 1 on, of which the one that has been free longest is given first.
+    Numbers from 1 to a limit. New ones are given first, then the one that has been free longest.
     """
 
     __slots__ = ("_freed", "_last", "_limit")
@@ -37,9 +37,9 @@ class Numbers:
 
     def take(self) -> int:
         """
-        One that nobody has.
+        Return a number that is free.
 
-        @raise NotShaped: there is none.
+        @raise NotShaped: all numbers are in use.
         """
         if self._freed:
             return self._freed.popleft()
@@ -50,15 +50,17 @@ class Numbers:
 
     def release(self, number: int) -> None:
         """
-        Take it back.
+        Make C{number} free again.
         """
         self._freed.append(number)
 
 
 class _Class:
     """
-    One session in one direction.
+    The class of one session on the device.
 
+    @ivar number: the number of the class.
+    @ivar rate: its limit, in bits a second.
     @ivar filters: the number of the filter for each network.
     """
 
@@ -72,15 +74,16 @@ class _Class:
 
 class Direction:
     """
-    The classes of one device.
+    The rate limits in one direction: the classes on one device.
 
-    @ivar kernel: what answers its requests.
+    @ivar kernel: the socket for requests to the kernel.
     """
 
     def __init__(self, kernel: Kernel, index: int, source: bool) -> None:
         """
-        @param index: the device's.
-        @param source: whether sessions are found by packets' sources.
+        @param index: the index of the device.
+        @param source: whether packets are assigned to sessions by their source address, and not by
+            their destination.
         @raise NotShaped: the kernel has no HTB.
         """
         self.kernel = kernel
@@ -101,10 +104,10 @@ class Direction:
 
     def set(self, key: int, rate: int, networks: Iterable[Network]) -> None:
         """
-        Limit what belongs to C{networks} to C{rate} bits a second.
+        Limit the packets of C{networks} to C{rate} bits a second, all together.
 
-        @param key: whose they are; what it had before is changed.
-        @raise NotShaped: the kernel refuses; part of it may be done.
+        @param key: the number of the session; an earlier limit of the same session is replaced.
+        @raise NotShaped: the kernel refuses; part of the change may have been made.
         """
         one = self._classes.get(key)
         if one is None or one.rate != rate:
@@ -120,7 +123,7 @@ class Direction:
 
     def remove(self, key: int) -> None:
         """
-        Limit nothing of C{key} any more.
+        Remove the limit of the session C{key}, if it has one.
         """
         one = self._classes.pop(key, None)
         if one is None:
@@ -181,7 +184,10 @@ class Direction:
 
 def judge(results: Iterable[int]) -> None:
     """
-    @raise NotShaped: one of C{results}, of L{Kernel.ask}, is an error.
+    Raise an exception if the kernel refused a request.
+
+    @param results: what L{Kernel.ask} returned.
+    @raise NotShaped: one of C{results} is an error.
     """
     for result in results:
         if result:

@@ -31,7 +31,7 @@ The flag of a device that is up.
 
 class NetlinkMessageType(IntEnum):
     """
-    Types of messages.
+    The types of rtnetlink messages.
     """
 
     NEW_LINK = 16
@@ -56,7 +56,7 @@ The type of the answer to a request, which holds an error number.
 
 REQUEST, ACKNOWLEDGE, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 """
-Flags of requests.
+The flags of requests.
 """
 
 _attribute = Struct("=HH")
@@ -69,9 +69,9 @@ _INFO_KIND = 1
 _ADDRESS, _ADDRESS_LOCAL = 1, 2
 _ROUTE_DESTINATION, _ROUTE_DEVICE = 1, 4
 _MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST = 254, 4, 0, 255, 1
-# From linux/netlink.h: acknowledgements don't repeat the request.
+# From linux/netlink.h: an option by which answers don't repeat the request.
 _SOL_NETLINK, _CAP_ACK = 270, 10
-# The most requests in one system call: their answers must fit into the socket's buffer.
+# The most requests in one system call. Their answers must fit into the socket's buffer.
 _AT_ONCE = 64
 _READ_SIZE = 65536
 
@@ -79,9 +79,11 @@ _READ_SIZE = 65536
 @dataclass(frozen=True, slots=True)
 class KernelLink:
     """
-    A device.
+    A network device.
 
-    @ivar up: whether it was brought up.
+    @ivar index: the number of the device.
+    @ivar name: the name of the device.
+    @ivar up: whether the device was brought up.
     @ivar master: the index of the bridge that it is a port of; 0 for none.
     @ivar kind: the kind of a virtual device, such as C{bridge}; empty for others.
     """
@@ -95,7 +97,7 @@ class KernelLink:
 
 class Kernel(Protocol):
     """
-    The interface of L{RequestSocket}, for tests to replace it.
+    The interface of L{RequestSocket}, which tests replace.
 
     @ivar port: the sender in the kernel's announcements of changes that were requested here.
     """
@@ -126,12 +128,12 @@ def setLink(
     master: int | None = None,
 ) -> bytes:
     """
-    Change a device.
+    Return the request to change a device.
 
-    @param mtu: in octets.
-    @param up: whether to bring it up.
-    @param address: its Ethernet address.
-    @param master: the index of the bridge to join; 0 to leave its bridge.
+    @param mtu: the new MTU in octets; None to keep it.
+    @param up: whether to bring the device up.
+    @param address: the new Ethernet address; None to keep it.
+    @param master: the index of the bridge to join; 0 to leave its bridge; None for neither.
     """
     body = _link.pack(0, 0, index, UP if up else 0, UP if up else 0)
     if mtu is not None:
@@ -145,7 +147,7 @@ def setLink(
 
 def addLink(name: str, kind: str, queue: int) -> bytes:
     """
-    Make a virtual device, and bring it up.
+    Return the request to make a virtual device and bring it up.
 
     @param queue: the number of packets that may wait in it.
     """
@@ -157,28 +159,28 @@ def addLink(name: str, kind: str, queue: int) -> bytes:
 
 def removeLink(index: int) -> bytes:
     """
-    Remove a device.
+    Return the request to remove a device.
     """
     return request(NetlinkMessageType.DELETE_LINK, 0, _link.pack(0, 0, index, 0, 0))
 
 
 def addAddress(index: int, address: Interface) -> bytes:
     """
-    Give a device an address.
+    Return the request to give a device an address.
     """
     return _addressRequest(NetlinkMessageType.NEW_ADDRESS, CREATE | EXCLUSIVE, index, address)
 
 
 def removeAddress(index: int, address: Interface) -> bytes:
     """
-    Take an address from a device.
+    Return the request to take an address from a device.
     """
     return _addressRequest(NetlinkMessageType.DELETE_ADDRESS, 0, index, address)
 
 
 def addRoute(index: int, network: Network) -> bytes:
     """
-    Lead a network to a device.
+    Return the request to route a network to a device.
     """
     return _routeRequest(
         NetlinkMessageType.NEW_ROUTE,
@@ -191,14 +193,15 @@ def addRoute(index: int, network: Network) -> bytes:
 
 def removeRoute(index: int, network: Network) -> bytes:
     """
-    Remove the route that leads a network to a device.
+    Return the request to remove the route of a network to a device.
     """
     return _routeRequest(NetlinkMessageType.DELETE_ROUTE, 0, index, network, (0, _NOWHERE, 0))
 
 
 def request(kind: int, flags: int, body: bytes) -> bytes:
     """
-    A request, to which the kernel sends an answer. Its sequence number is set when it is sent.
+    Return a request to which the kernel sends an answer. The sequence number is set when it is
+    sent.
     """
     size = HEADER.size + len(body)
     return HEADER.pack(size, kind, REQUEST | ACKNOWLEDGE | flags, 0, 0) + body
@@ -206,14 +209,14 @@ def request(kind: int, flags: int, body: bytes) -> bytes:
 
 def option(number: int, value: bytes) -> bytes:
     """
-    An attribute, padded to a multiple of four octets.
+    Return the encoding of an attribute, padded to a multiple of four octets.
     """
     return _attribute.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
 
 
 def messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:
     """
-    The messages of one read: the type, the sender and the body of each.
+    Return the messages of one read: the type, the sender and the body of each.
     """
     place = 0
     while place + HEADER.size <= len(octets):
@@ -226,7 +229,7 @@ def messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 def options(octets: bytes) -> dict[int, bytes]:
     """
-    The attributes of a message by their numbers; the last one of those with the same number.
+    Return the attributes of a message by their numbers; the last one of those with the same number.
     """
     found = {}
     place = 0
@@ -257,7 +260,9 @@ def readLink(body: bytes) -> KernelLink:
 
 def readAddress(body: bytes) -> tuple[int, bytes]:
     """
-    Decode a message about an address: the index of its device, and the address, packed.
+    Decode a message about an address.
+
+    @return: the index of the device, and the address as octets.
     """
     index: int = _address.unpack_from(body)[4]
     found = options(body[_address.size :])
@@ -266,8 +271,10 @@ def readAddress(body: bytes) -> tuple[int, bytes]:
 
 def readRoute(body: bytes) -> tuple[int, bytes, int]:
     """
-    Decode a message about a route: the index of the device that a route of the main table leads to,
-    or 0; and its network as the address, packed, and the prefix length.
+    Decode a message about a route.
+
+    @return: the index of the device that the route leads to, or 0 if the route isn't in the main
+        table; and the network as the octets of its address and the prefix length.
     """
     family, length, _, _, table, _, _, _, _ = _route.unpack_from(body)
     found = options(body[_route.size :])
@@ -301,7 +308,7 @@ class RequestSocket:
 
     def __init__(self) -> None:
         """
-        @raise OSError: there is no rtnetlink.
+        @raise OSError: the kernel has no rtnetlink.
         """
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
@@ -314,8 +321,8 @@ class RequestSocket:
         """
         Make all of C{requests}, in order. A request that fails doesn't prevent those after it.
 
-        @return: for each request its error number, see L{errno}; 0 for success.
-        @raise OSError: they couldn't be sent, or the kernel doesn't answer.
+        @return: the error number of each request (L{errno}); 0 for success.
+        @raise OSError: the requests couldn't be sent, or the kernel doesn't answer.
         """
         results: list[int] = []
         for start in range(0, len(requests), _AT_ONCE):
@@ -324,7 +331,7 @@ class RequestSocket:
 
     def link(self, name: str) -> KernelLink | None:
         """
-        The device of this name; None: there is none.
+        Return the device called C{name}; None if there is none.
 
         @raise OSError: the kernel doesn't answer.
         """
@@ -341,7 +348,7 @@ class RequestSocket:
 
     def ipv4Addresses(self) -> list[IPv4Interface]:
         """
-        The IPv4 addresses of every device.
+        Return the IPv4 addresses of all devices.
 
         @raise OSError: the kernel doesn't answer.
         """
@@ -373,7 +380,7 @@ class RequestSocket:
         )
         results: dict[int, int] = {}
         while len(results) < len(requests):
-            # The answers are there already: the kernel made them during the send.
+            # The kernel made the answers during the send, so they are there already.
             answers = self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)
             place = 0
             while place < len(answers):

@@ -1,15 +1,15 @@
 """
-A program of the operator's, run once.
+One run of a program that the operator has configured.
 
 The rules:
 
- - It gets its arguments and environment as they are, and no shell sees them; nothing of our own
-   environment goes along, standard input is empty, and it runs in C{/}.
- - It is the leader of a session and process group of its own, by C{setsid} of util-linux, so that
-   after its deadline all that it started is killed with it.
- - What it prints is logged, a line at a time, so many and so long lines at most.
- - It is over when it has exited. What it left behind may hold its output open: that is listened to
-   for L{LINGER} seconds more, and nobody waits for it.
+ - The program gets its arguments and environment without a shell in between. It gets nothing of our
+   own environment, its standard input is empty, and it runs in C{/}.
+ - The program is the leader of a session and process group of its own, by C{setsid} of util-linux.
+   So after its deadline it is killed with all processes that it started.
+ - The output is logged line by line, up to L{LINES} lines of L{LONGEST} octets.
+ - The run ends when the program has exited. Processes that it left behind may hold its output open:
+   their output is logged for L{LINGER} seconds more, but nothing waits for it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from pptpgw.timing.timer import cancelled
 
 LINES = 50
 """
-Lines of output that are logged, of one run.
+The most lines of one run's output that are logged.
 """
 
 LONGEST = 400
 """
-Octets of a line that are logged.
+The most octets of a line that are logged.
 """
 
 LINGER = 1.0
@@ -48,9 +48,9 @@ _SETSID = "setsid"
 
 def check(path: str) -> None:
     """
-    See that the program at C{path} can be run.
+    Check that the program at C{path} can be run.
 
-    @raise ConfigurationError: it can't; the text says why.
+    @raise ConfigurationError: it can't be run; the text says why.
     """
     try:
         found = os.stat(path)
@@ -68,16 +68,18 @@ def check(path: str) -> None:
 
 class Run(ProcessProtocol):
     """
-    One run.
+    One run of a program.
 
-    @ivar over: fires when it has exited, however that went.
+    @ivar over: fires when the program has exited, whatever its status, or couldn't be started.
     """
 
     _log = Logger()
 
     def __init__(self, reactor: Any, path: str, deadline: float, session: str = "") -> None:
         """
-        @param session: the identifier of the session that the script is run for.
+        @param path: the path of the program.
+        @param deadline: seconds after which the program is killed.
+        @param session: the identifier of the session that the program is run for, for the log.
         """
         self._session = session
         self.over: Deferred[None] = Deferred()
@@ -86,20 +88,20 @@ class Run(ProcessProtocol):
         self._deadline = deadline
         self._timer: IDelayedCall | None = None
         self._killed = False
-        # What came of a line that isn't complete, by file descriptor.
+        # The beginning of an incomplete line, by file descriptor.
         self._partial: dict[int, bytes] = {}
         self._lines = 0
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """
-        Run it.
+        Start the program.
         """
         setsid = shutil.which(_SETSID) or _SETSID
         words = [_SETSID, self._path, *arguments]
         try:
             self._reactor.spawnProcess(self, setsid, words, dict(environment), "/")
         except OSError as error:
-            # No memory, no process, no descriptor left.
+            # There is no memory, process or descriptor left.
             self._log.error(
                 "{path} can't be run: {why}",
                 session=self._session,
@@ -110,7 +112,7 @@ class Run(ProcessProtocol):
 
     def kill(self) -> None:
         """
-        Kill the script and all that it started, if it still runs.
+        Kill the program and all processes that it started, if it still runs.
         """
         if self._killed or self.over.called or self.transport is None:
             return
@@ -118,7 +120,7 @@ class Run(ProcessProtocol):
         try:
             os.killpg(self.transport.pid, signal.SIGKILL)
         except ProcessLookupError:
-            # It hasn't come to have a group of its own.
+            # The process has no group of its own yet.
             try:
                 self.transport.signalProcess("KILL")
             except ProcessExitedAlready:
@@ -128,7 +130,7 @@ class Run(ProcessProtocol):
 
     def connectionMade(self) -> None:
         """
-        It runs.
+        Close standard input and start the deadline, since the program has started.
         """
         assert self.transport is not None
         self.transport.closeStdin()
@@ -136,7 +138,7 @@ class Run(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
-        It printed something.
+        Log the lines that the program printed.
         """
         *lines, partial = (self._partial.get(childFD, b"") + data).split(b"\n")
         for line in lines:
@@ -145,7 +147,7 @@ class Run(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """
-        It is over; its output may still come.
+        Log a failure and fire C{over}, since the program has exited. Output may still come.
         """
         self._cancel()
         status = getattr(reason.value, "exitCode", None)
@@ -171,7 +173,7 @@ class Run(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """
-        Nothing holds its output open any more.
+        Log the rest of the output, since no process holds it open any more.
         """
         self._cancel()
         for partial in self._partial.values():

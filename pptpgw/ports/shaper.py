@@ -1,17 +1,18 @@
 """
-Rate limits: what an account may send and receive, by the queues of the kernel.
+Rate limits on what an account may send and receive, by the queues of the kernel.
 
 The rules:
 
- - What goes to a caller waits in a class of HTB on the TUN device, found by its destination. What
-   comes from a caller goes through a second device, an IFB, and waits there in the same way, found
-   by its source; it does so only while some session is limited in that direction.
+ - Packets to a caller wait in a class of HTB on the TUN device, which filters choose by the
+   packet's destination. Packets from a caller are sent through a second device, an IFB, and wait
+   there in the same way, chosen by their source. There is an IFB only if a session was limited in
+   that direction.
  - A session has one class in each direction that is limited, for all its networks of both families
-   together. Who isn't limited has none, and its packets wait for nobody.
- - Each class has a queue of its own: fq_codel where the kernel has that, or a plain one that holds
-   a tenth of a second.
- - Nothing is done before the first session with a limit. Where the kernel lacks something for it
-   that is logged once, and no session is limited in that direction.
+   together. A session without a limit has no class, and its packets don't wait.
+ - Each class has a queue of its own: fq_codel if the kernel has it, otherwise a plain one that
+   holds a tenth of a second.
+ - Nothing is done before the first session with a limit. If the kernel lacks something for it an
+   error is logged once, and no session is limited in that direction.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from pptpgw.timing.slices import inSlices
 
 SUFFIX = "-in"
 """
-What the name of the second device ends with; before that stands the TUN device's.
+The end of the second device's name, which begins like the TUN device's.
 """
 
 _QUEUE = 1000
@@ -56,12 +57,14 @@ _NEEDED = (
 
 class Devices(Protocol):
     """
-    The devices of the machine.
+    The devices of the machine, as the L{Shaper} uses them.
     """
 
     def index(self, name: str) -> int:
         """
-        The index of a device; raises OSError.
+        Return the index of the device called C{name}.
+
+        @raise OSError: there is no such device.
         """
 
     def addIFB(self, name: str) -> None:
@@ -73,7 +76,7 @@ class Devices(Protocol):
 
     def remove(self, name: str) -> None:
         """
-        Remove the device of this name, if it is an IFB.
+        Remove the device called C{name}, if it is an IFB.
 
         @raise OSError: the kernel refuses.
         """
@@ -81,7 +84,7 @@ class Devices(Protocol):
 
 class RealDevices:
     """
-    L{Devices} of this network namespace.
+    The L{Devices} of this network namespace.
     """
 
     index = staticmethod(socket.if_nametoindex)
@@ -113,7 +116,7 @@ def _ask(netlink: Kernel, request: bytes) -> None:
 @implementer(ISessionObserver, IHealth)
 class Shaper(SessionObserver):
     """
-    Keeps the rates of all sessions.
+    The observer that applies the rate limits of all sessions.
     """
 
     _log = Logger()
@@ -126,7 +129,9 @@ class Shaper(SessionObserver):
         devices: Devices | None = None,
     ) -> None:
         """
-        @param interface: the device that sessions' packets go through; None where there is none.
+        @param interface: the device that sessions' packets go through; None if there is none.
+        @param connect: opens a socket for requests to the kernel.
+        @param devices: the devices of the machine; None for the real ones.
         """
         self._interface = interface
         self._connect = connect
@@ -136,7 +141,7 @@ class Shaper(SessionObserver):
         self._receive = _Way(self._makeReceive)
         self._index = 0
         self._second = ""
-        # The sessions that are limited, by their numbers.
+        # The sessions that have a limit, by their numbers.
         self._sessions: dict[int, ISession] = {}
         self._reactor = reactor
         self._upkeep = Upkeep(reactor, lambda: "rate limits", self._restore)
@@ -151,31 +156,31 @@ class Shaper(SessionObserver):
 
     def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
-        A session has networks.
+        Apply the session's limits to the networks that it has now.
         """
         self._set(session)
 
     def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
-        A session has fewer.
+        Apply the session's limits to the networks that it has now.
         """
         self._set(session)
 
     def networksChanged(self, session: ISession) -> None:
         """
-        A session has others.
+        Apply the session's limits to the networks that it has now.
         """
         self._set(session)
 
     def sessionChanged(self, session: ISession) -> None:
         """
-        A session may have other rates.
+        Apply the session's limits, which may have changed.
         """
         self._set(session)
 
     def sessionEnded(self, session: ISession, cause: str) -> None:
         """
-        A session has none any more.
+        Remove the limits of a session that has ended.
         """
         self._sessions.pop(session.number, None)
         for way in (self._send, self._receive):
@@ -183,7 +188,8 @@ class Shaper(SessionObserver):
 
     def stop(self) -> None:
         """
-        Every session is over: remove what was made. Calling this again does nothing.
+        Remove everything that was made in the kernel, after every session has ended. Calling this
+        again does nothing.
         """
         self._upkeep.stop()
         self._watch.stop()
@@ -200,7 +206,7 @@ class Shaper(SessionObserver):
 
     def _forget(self) -> None:
         """
-        Forget everything that was made in the kernel.
+        Forget everything that was made in the kernel, without removing it.
         """
         self._second = ""
         self._send = _Way(self._makeSend)
@@ -208,7 +214,7 @@ class Shaper(SessionObserver):
 
     def _isTaken(self, kind: int, sender: int, body: bytes) -> str:
         """
-        See L{pptpgw.ports.watch.Announced}.
+        Return what another program has taken away: see L{pptpgw.ports.watch.Announced}.
         """
         if (
             kind not in (NetlinkMessageType.NEW_LINK, NetlinkMessageType.DELETE_LINK)
@@ -224,9 +230,11 @@ class Shaper(SessionObserver):
 
     def _restore(self) -> Deferred[None]:
         """
-        Make everything again, for each session that is limited.
+        Make everything again, for each session that has a limit.
+
+        @return: fires when that is done.
         """
-        # Our own changes to the devices needn't be announced.
+        # Changes that this class makes itself needn't be announced.
         self._watch.stop()
         if self._kernel is not None:
             self._kernel.ask(traffic.clear(self._index))
@@ -246,7 +254,7 @@ class Shaper(SessionObserver):
 
     def _rates(self, session: ISession) -> tuple[tuple[_Way, int | None], ...]:
         """
-        The rate of each direction of a session; None for no limit.
+        Return the rate of each direction of a session, in bits a second; None for no limit.
         """
         profile = session.profile
         return (self._send, profile.sendRate), (self._receive, profile.receiveRate)
@@ -322,11 +330,11 @@ class Shaper(SessionObserver):
 
 class _Way:
     """
-    One direction, made when it is needed; the first time that this fails is the last that it is
-    tried.
+    One direction of all sessions. Its L{Direction} is made when it is needed first; if that fails
+    it isn't tried again.
 
-    @ivar made: what was made; None before that.
-    @ivar broken: whether it can't be.
+    @ivar made: the L{Direction}; None before it is made.
+    @ivar broken: whether making it has failed.
     """
 
     def __init__(self, make: Callable[[], Direction]) -> None:
@@ -337,9 +345,9 @@ class _Way:
     @property
     def direction(self) -> Direction | None:
         """
-        Its L{Direction}; None where it couldn't be made before.
+        The L{Direction}, which is made if necessary; None if making it has failed before.
 
-        @raise NotShaped: it can't be made.
+        @raise NotShaped: the L{Direction} can't be made.
         """
         if self.made is None and not self.broken:
             self.broken = True

@@ -1,5 +1,5 @@
 """
-Handling signals that an operator sends to the process.
+Signals that an operator sends to the process.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 class Signals:
     """
-    Calls a function for each signal that the process gets, in a turn of the reactor.
+    Handlers that call a function for each signal that the process gets, in a turn of the reactor.
 
-    A signal that is ignored, as SIGHUP under C{nohup}, stays ignored. A signal that has a handler
-    keeps it: with a log file, C{twistd} handles SIGUSR1 and rotates the file.
+    A signal that is ignored, as SIGHUP is under C{nohup}, stays ignored. A signal that has a
+    handler keeps it: with a log file, C{twistd} handles SIGUSR1 and rotates the file.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Signals:
 
     def start(self) -> None:
         """
-        Install the handlers; in the main thread only.
+        Install the handlers. This must be called in the main thread.
         """
         for number in self._calls:
             if signal.getsignal(number) is signal.SIG_DFL:

@@ -1,5 +1,5 @@
 """
-What the kernel's switches say about IPv6.
+The kernel's settings for IPv6 on this machine.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from pathlib import Path
 
 FOLDER = Path("/proc/sys/net/ipv6/conf")
 """
-Where they are: a folder for each interface, and one for all.
+The folder of the settings, which has a folder for each interface and one for all.
 """
 
 
 def ipv6Disabled(interface: str) -> str:
     """
-    Why C{interface} has no IPv6, and what to do about it; empty where it has.
+    Return why C{interface} has no IPv6, and what to do about it; an empty text if it has.
     """
     switch = _read(FOLDER / interface / "disable_ipv6")
     if switch is None:
@@ -29,7 +29,8 @@ def ipv6Disabled(interface: str) -> str:
 
 def ipv6NotForwarded() -> str:
     """
-    Why IPv6 packets get no further than this machine, and what to do about it; empty where they do.
+    Return why IPv6 packets aren't forwarded by this machine, and what to do about it; an empty text
+    if they are.
     """
     if _read(FOLDER / "all" / "forwarding") == "0":
         return (

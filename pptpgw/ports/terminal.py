@@ -19,9 +19,10 @@ _STDIN = 0
 @contextmanager
 def onInterrupt(then: Callable[[int], object]) -> Iterator[None]:
     """
-    While this context lasts, SIGINT (Ctrl-C) and SIGTERM call C{then}, within the signal handler,
-    and nothing else. C{then} gets the exit status that shells use for the signal: 128 plus its
-    number. Only for the main thread.
+    Have SIGINT (Ctrl-C) and SIGTERM call C{then} while this context lasts, within the signal
+    handler, and have no other effect.
+
+    @param then: called with the exit status that shells use for the signal: 128 plus its number.
     """
     before = {
         number: signal.signal(number, lambda number, frame: then(128 + number))
@@ -63,17 +64,18 @@ def rawInput() -> Iterator[None]:
         yield
     finally:
         with suppress(termios.error):
-            # The other end may have hung up.
+            # The terminal may have been closed.
             termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
 
 
 class Foreground:
     """
-    While this context lasts, Ctrl-C comes to this process alone, not to a make that waits for it
-    and would die of it; what ends in good order then ends so for make, too.
+    While this context lasts, Ctrl-C reaches this process alone, and not a make process that has
+    started it. Make would die of the signal; so it waits until this process has ended in good
+    order.
 
-    Only where make shares its terminal with us is anything done. Ctrl-Z is ignored meanwhile: no
-    shell would see that we are stopped, and the terminal would hang.
+    This does nothing unless make shares its terminal with this process. Ctrl-Z is ignored
+    meanwhile: no shell would see that this process is stopped, and the terminal would hang.
     """
 
     def __init__(self) -> None:
@@ -90,7 +92,7 @@ class Foreground:
         if os.tcgetpgrp(self._terminal) == os.getpgrp():
             self._before = os.getpgrp()
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-            # The terminal stops a process that isn't in the foreground yet for wanting to be.
+            # The terminal would stop this process for bringing itself to the foreground.
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             os.setpgid(0, 0)
             os.tcsetpgrp(self._terminal, os.getpgrp())

@@ -13,33 +13,33 @@ from pptpgw.ports.rtnetlink import CREATE, REPLACE, Network, option, request
 
 ROOT = 0xFFFFFFFF
 """
-The parent of a device's own qdisc.
+The parent of a device's root qdisc.
 """
 
 QDISC = 0x10000
 """
-The handle of the HTB qdisc, 1:0; those of its classes follow.
+The handle of the HTB qdisc, 1:0. The handles of its classes are this plus their number.
 """
 
 INGRESS = 0xFFFFFFF2
 """
-Where filters see what a device receives.
+The parent of filters for the packets that a device receives.
 """
 
 CLASSES = 0x7FFF
 """
-How many classes a device may have: each gets a qdisc, and the kernel numbers no more of them.
+The most classes of a device: each has a qdisc, and the kernel numbers no more of these.
 """
 
 NODES = 0xFFF
 """
-How many filters one bucket may have.
+The most filters in one bucket.
 """
 
 
 class TrafficRequestType(IntEnum):
     """
-    Types of requests.
+    The types of traffic control requests.
     """
 
     NEW_QDISC = 36
@@ -53,7 +53,7 @@ class TrafficRequestType(IntEnum):
 _CLSACT, _CLSACT_HANDLE = 0xFFFFFFF1, 0xFFFF0000
 _traffic = Struct("=BxHiIII")
 _rate = Struct("=BBHhHI")
-# Attributes of every request; of HTB, u32, fq_codel, actions and mirred.
+# Attributes of all requests, and of those for HTB, u32, fq_codel, actions and mirred.
 _KIND, _OPTIONS = 1, 2
 _HTB_PARAMETERS, _HTB_INIT, _HTB_RATE64, _HTB_CEIL64 = 1, 2, 6, 7
 _U32_CLASS, _U32_HASH, _U32_LINK, _U32_DIVISOR, _U32_SELECTOR, _U32_ACTION = 1, 2, 3, 4, 5, 7
@@ -63,19 +63,21 @@ _ETHERNET = 1
 _TERMINAL = 1
 _EVERY_PROTOCOL, _IPV4, _IPV6 = 0x0003, 0x0800, 0x86DD
 _BUCKETS = 256
-# The kernel counts in 64 nanoseconds.
+# The kernel counts time in units of 64 nanoseconds.
 _TICK = 64e-9
-# What may go at once after silence: two packets, or what comes within 10 ms.
+# The octets that a class may send at once after silence: two packets, or what comes in 10 ms.
 _BURST_OCTETS, _BURST_SECONDS = 3200, 0.01
-# How long a packet may wait where there is no fq_codel, and the least room for packets.
+# The seconds that a packet may wait in a plain queue, and the least and the most octets of its
+# room.
 _WAIT, _ROOM, _MOST_ROOM = 0.1, 16384, 4 << 20
-# An address in a packet: the offsets of source and destination.
+# The offsets of source and destination address in a packet, by IP version.
 _SOURCES, _DESTINATIONS = {4: 12, 6: 8}, {4: 16, 6: 24}
 
 
 def setRoot(index: int) -> bytes:
     """
-    HTB on a device; what no filter gives to a class passes at once.
+    Return the request to make HTB the root qdisc of a device. Packets that no filter assigns to a
+    class pass at once.
     """
     options = option(_HTB_INIT, pack("=5I", 3, 10, 0, 0, 0))
     return _message(TrafficRequestType.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
@@ -83,7 +85,8 @@ def setRoot(index: int) -> bytes:
 
 def clear(index: int) -> list[bytes]:
     """
-    Remove all qdiscs from a device. Each request for one that isn't there fails by itself.
+    Return the requests to remove all qdiscs from a device. A request for a qdisc that isn't there
+    fails without effect on the others.
     """
     return [
         _message(TrafficRequestType.DELETE_QDISC, index, QDISC, ROOT, 0),
@@ -93,10 +96,10 @@ def clear(index: int) -> list[bytes]:
 
 def setClass(index: int, number: int, rate: int) -> bytes:
     """
-    A class, new or changed.
+    Return the request to make or change a class.
 
-    @param number: from 1 to L{CLASSES}.
-    @param rate: in bits a second.
+    @param number: the number of the class, from 1 to L{CLASSES}.
+    @param rate: the rate limit in bits a second.
     """
     octets = max(1, rate // 8)
     burst = max(_BURST_OCTETS, octets * _BURST_SECONDS) / octets
@@ -109,9 +112,10 @@ def setClass(index: int, number: int, rate: int) -> bytes:
 
 def setQueue(index: int, number: int, rate: int, fair: bool) -> bytes:
     """
-    The queue of a class, new or changed.
+    Return the request to make or change the queue of a class.
 
-    @param fair: fq_codel, which lets no flow wait for another; or one plain queue.
+    @param fair: whether the queue is fq_codel, in which no flow waits for another, and not a plain
+        one.
     """
     if fair:
         options = option(_FQ_LIMIT, pack("=I", 1000)) + option(_FQ_FLOWS, pack("=I", 64))
@@ -123,39 +127,44 @@ def setQueue(index: int, number: int, rate: int, fair: bool) -> bytes:
 
 def removeClass(index: int, number: int) -> bytes:
     """
-    Remove a class, with its queue; its filters must be gone.
+    Return the request to remove a class with its queue. Its filters must have been removed.
     """
     return _message(TrafficRequestType.DELETE_CLASS, index, QDISC + number, QDISC, 0)
 
 
 class FilterTable:
     """
-    The filters for networks of one length on one device: a hash table of 256 buckets, by the last
-    whole octet of the prefix, so that a packet is compared with one in 256 of them. Longer prefixes
-    have their tables before shorter ones.
+    The filters on one device for networks of one prefix length.
+
+    They are in a hash table of 256 buckets, by the last whole octet of the prefix, so that a packet
+    is compared with those in one bucket only. Tables of longer prefixes come before those of
+    shorter ones.
     """
 
     __slots__ = ("_index", "_info", "_length", "_offset", "_place", "handle")
 
     def __init__(self, index: int, network: Network, source: bool) -> None:
         """
-        @param network: any one of this length.
-        @param source: whether it is packets' sources that are looked at, not their destinations.
+        @param network: any network with the prefix length.
+        @param source: whether the source addresses of packets are compared, and not the
+            destinations.
         """
         self._index = index
         self._length = network.prefixlen
         six = network.version == 6
-        # Tables of both families have numbers of their own, and the number is the priority too.
+        # The number of the table is also its priority. Tables of the two families have different
+        # numbers.
         number = (101 if six else 1) + network.max_prefixlen - network.prefixlen
         self._info = number << 16 | socket.htons(_IPV6 if six else _IPV4)
         self._offset = (_SOURCES if source else _DESTINATIONS)[network.version]
-        # The octet that the bucket is chosen by; prefixes that have none share the first.
+        # The octet by which the bucket is chosen; prefixes of less than one octet are all in the
+        # first bucket.
         self._place = network.prefixlen // 8 - 1
         self.handle = number << 20
 
     def requests(self) -> list[bytes]:
         """
-        Make the table, and lead packets to it.
+        Return the requests to make the table and have packets looked up in it.
         """
         offset, mask = 0, b"\0\0\0\0"
         if self._place >= 0:
@@ -179,16 +188,16 @@ class FilterTable:
 
     def bucket(self, network: Network) -> int:
         """
-        The number of the bucket that filters for C{network} belong in.
+        Return the number of the bucket for the filter of C{network}.
         """
         return network.network_address.packed[self._place] if self._place >= 0 else 0
 
     def setFilter(self, network: Network, node: int, number: int) -> bytes:
         """
-        Give the packets of C{network} to a class.
+        Return the request to assign the packets of C{network} to a class.
 
-        @param node: the filter's number in its bucket, from 1 to L{NODES}.
-        @param number: that of the class.
+        @param node: the number of the filter in its bucket, from 1 to L{NODES}.
+        @param number: the number of the class.
         """
         bucket = self.handle | self.bucket(network) << 12
         address, mask = network.network_address.packed, network.netmask.packed
@@ -215,7 +224,7 @@ class FilterTable:
 
     def removeFilter(self, network: Network, node: int) -> bytes:
         """
-        Take that back.
+        Return the request to remove the filter that L{setFilter} set for C{network}.
         """
         handle = self.handle | self.bucket(network) << 12 | node
         return _message(
@@ -225,16 +234,17 @@ class FilterTable:
 
 def setIngress(index: int) -> bytes:
     """
-    Let filters see what a device receives.
+    Return the request to let filters see the packets that a device receives.
     """
     return _message(TrafficRequestType.NEW_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0, "clsact")
 
 
 def redirect(index: int, other: int) -> bytes:
     """
-    Send everything that a device receives through the queues of another one first.
+    Return the request to send all packets that a device receives through the queues of another
+    device first.
     """
-    # Redirect at egress, and be done with the packet here.
+    # Action 4 is "redirect" at egress, and the packet isn't handled further here.
     parameters = pack("=IIiiiiI", 0, 0, 4, 0, 0, 1, other)
     action = option(_ACTION_KIND, b"mirred\0") + option(
         _ACTION_OPTIONS, option(_MIRRED_PARAMETERS, parameters)
@@ -247,7 +257,7 @@ def redirect(index: int, other: int) -> bytes:
 
 def direct(index: int) -> bytes:
     """
-    Take that back.
+    Return the request to undo L{redirect}.
     """
     return _message(TrafficRequestType.DELETE_FILTER, index, 0, INGRESS, _EVERYTHING)
 
@@ -257,7 +267,8 @@ _EVERYTHING = 1 << 16 | socket.htons(_EVERY_PROTOCOL)
 
 def _selector(flags: int, keys: bytes, offset: int = 0, mask: bytes = b"\0\0\0\0") -> bytes:
     """
-    What a u32 filter looks at: keys of 16 octets; or, for a table, what chooses the bucket.
+    Return what a u32 filter compares: keys of 16 octets; or, for a table, the octets that choose
+    the bucket.
     """
     return pack("=BBBxHHhh", flags, 0, len(keys) // 16, 0, 0, 0, offset) + mask + keys
 
@@ -272,7 +283,7 @@ def _message(
     options: bytes = b"",
 ) -> bytes:
     """
-    A request about a device's qdiscs, classes or filters.
+    Return a request about a device's qdiscs, classes or filters.
     """
     flags = 0
     if kind in (

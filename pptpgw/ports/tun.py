@@ -1,6 +1,6 @@
 """
-A TUN device: IP packets to and from the kernel, one a system call; or a TAP device, whose packets
-are Ethernet frames.
+A TUN device, which exchanges IP packets with the kernel, one in each system call; or a TAP device,
+whose packets are Ethernet frames.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ DEVICE = "/dev/net/tun"
 
 READ_SIZE = 4096
 """
-The largest packet that is read whole; the interface's MTU must not be larger.
+The largest packet in octets that is read whole. The interface's MTU must not be larger.
 """
 
 BATCH = 128
 """
-Packets a wake-up, at most: about a millisecond, then timers and other descriptors have their turn.
+The most packets that are read in one turn of the reactor. They take about a millisecond, then
+timers and other descriptors are served.
 """
 
 NAME_LIMIT = 15
 """
-Octets of an interface's name, at most.
+The most octets of an interface's name.
 """
 
 _TUNSETIFF = 0x400454CA
@@ -46,7 +47,7 @@ _IFF_TUN = 0x0001
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
 _REQUEST = Struct("16sH22x")
-# What the kernel's refusal of a name means.
+# The meanings of the kernel's errors for a name.
 _TAKEN = {
     errno.EBUSY: "is in use by another program, another gateway perhaps",
     errno.EINVAL: "is there already, and is another kind of device",
@@ -55,7 +56,7 @@ _TAKEN = {
 
 class DeviceSystem(Protocol):
     """
-    The system calls that a port uses, with the names and errors of the modules os and fcntl.
+    The system calls that a L{TUNPort} uses, with the names and errors of the modules os and fcntl.
     """
 
     def open(self, path: str, flags: int) -> int:
@@ -80,7 +81,7 @@ class DeviceSystem(Protocol):
 
     def writer(self, descriptor: int) -> Deliver:
         """
-        What writes packets to this descriptor; raises OSError.
+        Return a function that writes a packet to C{descriptor}; the function raises OSError.
         """
 
     def close(self, descriptor: int) -> None:
@@ -91,7 +92,7 @@ class DeviceSystem(Protocol):
 
 class RealDeviceSystem:
     """
-    L{DeviceSystem} of the machine.
+    The L{DeviceSystem} of this machine.
     """
 
     open = staticmethod(os.open)
@@ -114,7 +115,7 @@ class RealDeviceSystem:
 
 class CompiledSystem(RealDeviceSystem):
     """
-    The same, writing in C.
+    The L{DeviceSystem} of this machine, which writes packets in C.
     """
 
     def writer(self, descriptor: int) -> Deliver:
@@ -137,7 +138,7 @@ else:
 
 def _closed(packet: bytes) -> int:
     """
-    What writing is while the device isn't open.
+    Raise OSError: the C{write} of a device that isn't open.
     """
     raise OSError(errno.ENXIO, "the TUN device isn't open")
 
@@ -145,12 +146,13 @@ def _closed(packet: bytes) -> int:
 @implementer(IReadDescriptor)
 class TUNPort:
     """
-    One TUN device, made when it is opened and gone when it is closed, unless it was there before.
+    A TUN or TAP device. It is made when it is opened, and removed when it is closed unless it
+    existed before.
 
     @ivar name: the device's name; once it is open, the one that the kernel gave.
     @ivar receive: called with each packet that the kernel sends to the device.
     @ivar write: sends a packet into the kernel; raises OSError.
-    @ivar counters: errors of reading.
+    @ivar counters: counts errors of reading.
     """
 
     _log = Logger()
@@ -166,11 +168,11 @@ class TUNPort:
         key: str = "[network] interface",
     ) -> None:
         """
-        @param name: up to 15 octets; with C{%d} in it the kernel chooses a number.
-        @param receive: may be set later, before the first packet: a data path does so.
-        @param ethernet: whether it is a TAP device.
-        @param key: what names the device in the configuration, for errors.
-        @raise ConfigurationError: the name is no name for an interface.
+        @param name: at most 15 octets; if C{%d} is in it the kernel chooses a number.
+        @param receive: may also be set later, before the first packet, as a data path does.
+        @param ethernet: whether the device is a TAP device.
+        @param key: the configuration's key for the device's name, for errors.
+        @raise ConfigurationError: C{name} can't be the name of an interface.
         """
         if not 0 < len(name.encode()) <= NAME_LIMIT or "/" in name or any(map(str.isspace, name)):
             raise ConfigurationError(
@@ -190,8 +192,8 @@ class TUNPort:
         """
         Open the device and read from it.
 
-        @raise NotPermitted: without CAP_NET_ADMIN, or where there is no TUN device at all.
-        @raise ConfigurationError: the name is taken.
+        @raise NotPermitted: the process lacks CAP_NET_ADMIN, or the kernel has no TUN devices.
+        @raise ConfigurationError: another program uses the name.
         """
         self._descriptor = descriptor = self._open()
         self.write = self._system.writer(descriptor)
@@ -199,8 +201,8 @@ class TUNPort:
 
     def reopen(self) -> None:
         """
-        Make the device again, after another program deleted it. The descriptor keeps its number, by
-        which sessions write to the device.
+        Make the device again, after another program deleted it. The descriptor keeps its number,
+        which sessions use to write to the device.
 
         @raise NotPermitted: as L{startReading} does.
         @raise ConfigurationError: as L{startReading} does.
@@ -244,7 +246,7 @@ class TUNPort:
 
     def stop(self) -> Deferred[None]:
         """
-        Close the device, after every session. Calling this again does nothing.
+        Close the device, after every session has ended. Calling this again does nothing.
         """
         if self._descriptor >= 0:
             self._reactor.removeReader(self)
@@ -255,13 +257,13 @@ class TUNPort:
 
     def fileno(self) -> int:
         """
-        For the reactor.
+        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
         """
         return self._descriptor
 
     def logPrefix(self) -> str:
         """
-        For the reactor.
+        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
         """
         return "TUN"
 
@@ -278,7 +280,7 @@ class TUNPort:
 
     def doRead(self) -> None:
         """
-        Read what is there, up to L{BATCH} packets.
+        Read packets from the device, up to L{BATCH}, and pass them on.
         """
         descriptor = self._descriptor
         read = self._system.read
@@ -289,7 +291,7 @@ class TUNPort:
             except BlockingIOError:
                 return
             except OSError as error:
-                # The interface is down, for one (EIO): it can come up again.
+                # The interface is down (EIO), for example; it can come up again.
                 name = errno.errorcode.get(error.errno or 0, "unknown")
                 self.counters.discard(f"TUN not read: {name}")
                 return
@@ -302,6 +304,6 @@ class TUNPort:
 
     def _unread(self, packet: bytes) -> None:
         """
-        A packet came before anybody wanted it.
+        Ignore a packet that came before C{receive} was set.
         """
         self.counters.discard("no network is served")

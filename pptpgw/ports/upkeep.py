@@ -17,28 +17,29 @@ from pptpgw.timing.timer import cancelled
 
 SOON = 0.1
 """
-Seconds from a loss to the first try, since a restart of a network service takes several things away
-at once.
+Seconds from a loss to the first attempt to restore, since a restart of a network service takes
+several things away at once.
 """
 
 LONGEST = 10.0
 """
-The most seconds between two tries.
+The most seconds between two attempts.
 """
 
 QUIET = 60.0
 """
-Seconds without a loss after which the next loss is restored after L{SOON} again. Before that each
+Seconds without a loss after which the next loss is restored after L{SOON} again. Before that, each
 loss waits longer than the one before, so that two programs don't undo each other's work for ever.
 """
 
 
 class Upkeep:
     """
-    Keeps one thing as the gateway made it. The beginning and the end of a loss are logged once.
+    The upkeep of one thing that the gateway made. The beginning and the end of a loss are logged
+    once.
 
-    @ivar fault: why the thing couldn't be restored, after a try that failed; empty if it is in
-        order, or about to be restored.
+    @ivar fault: why the last attempt to restore the thing failed; empty if the thing is in order,
+        or no attempt has failed yet.
     """
 
     _log = Logger()
@@ -47,8 +48,8 @@ class Upkeep:
         self, clock: IReactorTime, what: Callable[[], str], mend: Callable[[], object]
     ) -> None:
         """
-        @param what: gives the thing's name, for the log.
-        @param mend: restores the thing; may return a Deferred. Does nothing if nothing is wrong.
+        @param what: returns the thing's name, for the log.
+        @param mend: restores the thing, or does nothing if nothing is wrong; may return a Deferred.
         """
         self.fault = ""
         self._clock = clock
@@ -63,7 +64,7 @@ class Upkeep:
 
     def lost(self, why: str) -> None:
         """
-        Restore the thing soon, part of which was taken away.
+        Restore the thing soon, because part of it was taken away.
 
         @param why: what was noticed, for the log.
         """
@@ -77,7 +78,7 @@ class Upkeep:
 
     def stop(self) -> None:
         """
-        Keep the thing no longer. Calling this again does nothing.
+        Stop the upkeep. Calling this again does nothing.
         """
         self._timer = cancelled(self._timer)
         mending, self._mending = self._mending, None

@@ -27,7 +27,7 @@ LINK_GROUPS = ROUTE_GROUPS[:1]
 NETFILTER = 12
 TABLE_GROUPS = (7,)
 """
-The protocol of netfilter, and its group for nftables.
+The groups of netfilter's netlink protocol that are joined: the one of nftables.
 """
 
 BATCH = 128
@@ -40,8 +40,9 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 
 Announced = Callable[[int, int, bytes], str]
 """
-Judges an announcement: takes its type, the netlink port of the program that made the change, and
-its body; returns in words what was taken away, or an empty text.
+A function that judges an announcement. Its parameters are the type of the message, the netlink port
+of the program that made the change, and the body. It returns in words what was taken away, or an
+empty text.
 """
 
 
@@ -65,6 +66,8 @@ class Watch:
         @param announced: judges each message.
         @param lost: called with what C{announced} returned, unless that is empty; and when messages
             were lost, with words for that.
+        @param groups: the numbers of the groups.
+        @param protocol: the netlink protocol.
         """
         self._reactor = reactor
         self._announced = announced
@@ -90,7 +93,7 @@ class Watch:
                 opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         except OSError as error:
             opened.close()
-            # Where the kernel lacks this part, nothing of ours is in it that could be taken away.
+            # If the kernel lacks this part of it, nothing of ours can be taken away there.
             self._log.warn(
                 "changes by other programs won't be noticed, as the kernel can't announce them: "
                 "{error}",
@@ -111,19 +114,20 @@ class Watch:
 
     def fileno(self) -> int:
         """
-        For the reactor.
+        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
         """
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
         """
-        For the reactor.
+        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
         """
         return "netlink"
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Open another socket, after the reactor gave the descriptor up or while it stops.
+        Open another socket, because the reactor gave the descriptor up. The reactor does so when it
+        stops, too.
         """
         if self._socket is not None:
             self.stop()
@@ -132,7 +136,7 @@ class Watch:
 
     def doRead(self) -> None:
         """
-        Read announcements.
+        Read announcements, up to L{BATCH}, and report what was taken away.
         """
         for _ in range(BATCH):
             if self._socket is None:
@@ -142,7 +146,8 @@ class Watch:
             except BlockingIOError:
                 return
             except OSError as error:
-                # The socket's queue overflowed; lost announcements may concern us.
+                # The socket's queue overflowed; the lost announcements may have been about our
+                # things.
                 name = errno.errorcode.get(error.errno or 0, "unknown")
                 self._lost(f"announcements of the kernel were lost ({name})")
                 return

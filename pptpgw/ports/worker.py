@@ -34,7 +34,8 @@ def until(clock: IReactorTime, condition: Callable[[], bool]) -> Deferred[None]:
     """
     Wait for C{condition}, which depends on a thread.
 
-    @return: fires when C{condition} holds; cancelling it ends the waiting.
+    @param condition: a function that returns whether the condition holds.
+    @return: fires when the condition holds; cancelling it ends the waiting.
     """
     timer: IDelayedCall | None = None
 
