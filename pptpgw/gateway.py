@@ -34,8 +34,8 @@ from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.limits import SessionLimits
-from pptpgw.sessions.line import Authenticate, Line, LineContext
-from pptpgw.sessions.lockout import Lockout
+from pptpgw.sessions.line import Line, LineContext
+from pptpgw.sessions.lockout import Authenticate, Lockout
 from pptpgw.sessions.making import Returns
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals

@@ -31,6 +31,7 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     ICallOwner,
     ICallTaker,
+    IHealth,
     INetwork,
     INetworkProtocol,
     ISession,
@@ -680,6 +681,24 @@ def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     assert "about to break" in mine[0] and "session observer" in mine[1]
     assert [str(failure.value) for failure in loggedFailures] == ["broken observer"]
     loggedFailures.clear()
+
+
+def test_anObserverThatIsOutOfOrder(world: World) -> None:
+    """
+    No call is taken while an observer has lost what it needs, even one that was added later.
+    """
+
+    @implementer(IHealth)
+    class Faulty(SessionObserver):
+        fault = "the disk is full"
+
+    faulty = Faulty()
+    connection = world.connect()
+    world.gateway.sessions.addObserver(faulty)
+    assert "refused" in failureOf(world.call(connection))
+    assert any("call refused: the disk is full" in line for line in world.log)
+    world.gateway.sessions.removeObserver(faulty)
+    resultOf(world.call(connection))
 
 
 @pytest.mark.parametrize("way", ["hang up", "cut"])

@@ -297,7 +297,7 @@ def test_eachHasItsSectionAndTheSameEnvironment(
     (environment,) = {id(one): one for _, _, one in given.values()}.values()
     assert environment.radius is house.service.radius is not None
     assert environment.configuration.plugins.observers == ("diary:page",)
-    assert list(environment.sessions) == []
+    assert environment.sessions is house.service.sessions is house.service.gateway.sessions
     granted: list[Any] = []
     house.service.gateway.context.authenticate(Claim(PAP, b"alice", 1, b"", b"sesame")).addCallback(
         granted.append

@@ -24,6 +24,7 @@ class Environment:
     """
     See L{IEnvironment}.
 
+    @ivar sessions: the registry of sessions, which the gateway is given too.
     @ivar used: the names of the sections that plugins were given.
     """
 

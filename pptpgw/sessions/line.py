@@ -33,7 +33,7 @@ from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.cause import Cause, Termination, codeOf
-from pptpgw.sessions.lockout import Lockout
+from pptpgw.sessions.lockout import Authenticate, Lockout
 from pptpgw.sessions.making import Made, Making, Returns, given
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals
@@ -45,12 +45,6 @@ from pptpgw.timing.timer import cancelled
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
 SILENCE_SECONDS = 5.0
-
-
-Authenticate = Callable[[Claim], Deferred[Grant]]
-"""
-Judges a claim; fails with L{Refused}, or with L{Unavailable} if that can't be done.
-"""
 
 
 @dataclass(frozen=True, slots=True)

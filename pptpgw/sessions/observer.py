@@ -10,9 +10,6 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.interfaces import INetworkProtocol, ISession, ISessionObserver
-from pptpgw.log import Logger
-
-_log = Logger()
 
 
 @implementer(ISessionObserver)

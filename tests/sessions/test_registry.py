@@ -389,6 +389,46 @@ class TestLookUps:
         assert registry.sessionFor("10.77.0.10") is first
 
 
+class Working(Clock):
+    """
+    A clock by which ending a session takes a millisecond.
+    """
+
+    def work(self) -> None:
+        self.rightNow += 0.001
+
+
+def test_thousandsAreEndedInSlices() -> None:
+    """
+    Sessions that are hung up in one moment end in order, a few in each turn of the reactor, and
+    each can be looked up until its turn comes.
+    """
+    clock = Working()
+    registry = Registry(clock)
+    ended: list[int] = []
+
+    def end(session: Session) -> None:
+        clock.work()
+        registry.sessionEnded(session, "enough", "alice", lambda: ended.append(session.number))
+
+    sessions = [makeSession(number=number) for number in range(1000)]
+    for session in sessions:
+        registry.sessionStarted(session)
+    for session in registry:
+        registry.hangUps.do(end, session)
+    most = len(ended)
+    assert 0 < most < 10
+    while registry:
+        before = len(ended)
+        assert [one.number for one in registry] == list(range(before, 1000))
+        assert registry.withNumber(before) is sessions[before]
+        clock.advance(0.001)
+        most = max(most, len(ended) - before)
+    assert ended == list(range(1000)) and most < 10
+    clock.advance(1)
+    assert clock.getDelayedCalls() == []
+
+
 def test_callers(world: World) -> None:
     """
     Each call has a number and an identifier that no other has, not even one of another run.
