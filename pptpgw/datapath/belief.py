@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from pptpgw.datapath.checks import IPV4, IPV6
 from pptpgw.datapath.ip import HEADER
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 from pptpgw.networks.wire.checksum import checksum
@@ -44,9 +43,9 @@ def isPlausible(plain: bytes, opened: Container[int], inOrder: bool) -> bool:
     start = 1 if plain[0] & 1 else 2
     protocol = int.from_bytes(plain[:start], "big")
     packet = plain[start:]
-    if protocol == IPV4:
+    if protocol == ppp.IPV4:
         return _isIPv4(packet)
-    if protocol == IPV6:
+    if protocol == ppp.IPV6:
         return _isIPv6(packet)
     return protocol in opened or (inOrder and protocol in COMMON)
 

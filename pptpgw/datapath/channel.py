@@ -29,6 +29,7 @@ from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorT
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
+from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 
 STRANGER_LIMIT = 10
 """
@@ -42,8 +43,6 @@ NO_MPPE = "encrypted before MPPE was open"
 NOT_OPEN = "network protocol not open"
 NOT_SENT = "not sent by the system"
 
-MPPE = 0x00FD
-UNCOMPRESSED = b"\xff\x03"
 NOTHING: dict[int, OpenProtocol] = {}
 
 
@@ -325,7 +324,7 @@ class Channel(ABC):
         Compute the prefixes and MTUs of packets, and which networks may receive in clear, after
         framing, encryption or the open networks have changed.
         """
-        begin = b"" if self._acfc else UNCOMPRESSED
+        begin = b"" if self._acfc else ADDRESS_CONTROL
         self._mppePrefix = begin + (b"\xfd" if self._pfc else b"\x00\xfd")
         self._inClear = self._networks
         if self._required or self._decryptor is not None:

@@ -20,9 +20,6 @@ from pptpgw.interfaces import Attachment
 from pptpgw.log import Logger
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 
-IPV4 = 0x0021
-IPV6 = 0x0057
-
 SPOOFED = "source address not the peer's"
 TOO_BIG = "too big for the peer"
 NOT_DELIVERED = "not taken by the network"
@@ -340,12 +337,12 @@ class OpenIPv4(OpenProtocol):
         """
         See L{OpenProtocol.received}.
         """
-        ours = self._source
+        source = self._source
         count = len(packets)
         octets = 0
         for packet in packets:
             # Nearly every packet has a header of 20 octets and comes from the peer's only address.
-            if (packet[_SOURCE] != ours or packet[0] != 0x45) and not self._mayCome(packet):
+            if (packet[_SOURCE] != source or packet[0] != 0x45) and not self._mayCome(packet):
                 self._counters.discard(SPOOFED)
                 count -= 1
                 continue

@@ -9,12 +9,12 @@ the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.recovery}).
 
 from __future__ import annotations
 
-from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, UNCOMPRESSED, Channel
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.edges import Receive
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
-from pptpgw.ppp.wire.ppp import decodeFrame
+from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, decodeFrame
 
 FULL = "not sent: the transport is full"
 
@@ -91,7 +91,7 @@ class FramedChannel(Channel):
         if self._closed:
             return
         try:
-            self._sender.send(UNCOMPRESSED + protocol.to_bytes(2, "big") + information)
+            self._sender.send(ADDRESS_CONTROL + protocol.to_bytes(2, "big") + information)
         except OSError:
             self.counters.discard(NOT_SENT)
         else:

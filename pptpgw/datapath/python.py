@@ -17,8 +17,6 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.checks import (
     ERROR_LIMIT,
     FAILURE_LIMIT,
-    IPV4,
-    IPV6,
     Carrier,
     OpenIPv4,
     OpenIPv6,
@@ -38,6 +36,7 @@ from pptpgw.interfaces import (
     IKernelInterface,
 )
 from pptpgw.log import Logger
+from pptpgw.ppp.wire.ppp import IPV4, IPV6
 
 NO_ROUTE = "no session has the destination"
 

@@ -59,7 +59,7 @@ The fraction of a second's key changes that one frame may cost.
 
 PAUSE = 0.01
 """
-Seconds between two such steps of key changes while no frame comes.
+Seconds between two steps of L{SHARE} while no frame comes.
 """
 
 CONTROL = 64

@@ -194,7 +194,7 @@ class Masquerade:
 
     def _setUpAgain(self) -> Deferred[None]:
         """
-        Set the table up again.
+        Set the table up again, after another program has changed it.
         """
         # Changes that the nft process of this class makes needn't be announced.
         self._watch.stop()

@@ -13,10 +13,10 @@ from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import checks as network
-from pptpgw.datapath.checks import IPV4, IPV6
 from pptpgw.datapath.filtered import FILTERED, FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment
+from pptpgw.ppp.wire.ppp import IPV4, IPV6
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.gate import Gate
 from tests.clients.world import MemoryTUN

@@ -218,7 +218,7 @@ class Switch:
     def _learn(self, port: Port, source: bytes, now: float) -> bool:
         """
         Learn that C{source}, which isn't known to be at C{port}, is there, and return whether its
-        frame may come in. What may not is counted.
+        frame may come in. A frame that may not is counted.
         """
         at = self._where.get(source)
         if source[0] & 1 or not any(source):

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Protocol
 
-from pptpgw.datapath.channel import MPPE, NOT_ENCRYPTED, NOT_SENT, NOTHING, UNCOMPRESSED, Channel
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.edges import Receive, Send
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
+from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 from pptpgw.tunnels.pptp.belief import canFollowGap
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.owner import Ends
@@ -189,7 +190,7 @@ class GREChannel(Channel):
         window = self._window
         sequence = window.sending
         window.sending = sequence + 1 & _MASK
-        payload = UNCOMPRESSED + protocol.to_bytes(2, "big") + information
+        payload = ADDRESS_CONTROL + protocol.to_bytes(2, "big") + information
         self._sendOther(encode(self._peerCallID, payload, sequence, window.acknowledging()))
 
     def _acknowledge(self) -> None:
