@@ -15,25 +15,21 @@ from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordD
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.strcred import ICheckerFactory
 from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.config.discovery import KINDS
 from pptpgw.interfaces import (
-    Attachment,
-    Attachments,
     IAuthenticationProtocol,
     INetwork,
     INetworkFactory,
-    INetworkLink,
     INetworkProtocol,
 )
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import CALLER, ExchangePair, makeEnvironment
+from pptpgw.testing import DrivenLink, ExchangePair, makeEnvironment, makeProtocol
 from tests.auth.test_authenticator import authenticator
-from tests.networks.generic.sessions import Session
+from tests.networks.generic.ends import session
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
@@ -65,39 +61,6 @@ def added(name: str) -> dict[str, Any]:
     return names
 
 
-@implementer(INetworkLink)
-class NetworkLink:
-    """
-    The link of one end.
-    """
-
-    peerMRU = 1400
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.other: Any = None
-        self.opened: list[Attachment] = []
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        if self.other is not None:
-            self.clock.callLater(0.001, self.other.received, packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        self.other.attachments()[number].receive(packet)
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        self.opened += attachments.values()
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.opened.clear()
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        raise AssertionError(reason)
-
-
 def test_networkProtocol() -> None:
     """
     The network protocol opens with one like it, and says where its packets go.
@@ -107,21 +70,16 @@ def test_networkProtocol() -> None:
     verifyObject(INetworkFactory, factory)
     network = factory.makeNetwork(factory.settings(), None)
     verifyObject(INetwork, network)
-    protocols: list[Any] = []
-    network.makeProtocol(None, CALLER).addCallback(protocols.append)
     received: list[bytes] = []
     wants = {made["LONGEST"]: b"\x10", made["COUNT"]: b"\x07"}
-    ends = [*protocols, made["QuoteCP"](b"", wants, received.append)]
+    ends = [makeProtocol(network), made["QuoteCP"](b"", wants, received.append)]
     clock = Clock()
-    links = NetworkLink(clock), NetworkLink(clock)
-    for index, (link, end) in enumerate(zip(links, ends, strict=True)):
+    links = [DrivenLink(end, clock=clock) for end in ends]
+    for end in ends:
         verifyObject(INetworkProtocol, end)
-        link.other = ends[1 - index]
-        end.attach(link)
-        end.open()
-        end.lowerUp()
-    clock.pump([0.001] * 10)
-    assert [[attachment.mtu for attachment in link.opened] for link in links] == [[1400], [1400]]
+    links[0].join(links[1])
+    for link in links:
+        assert [attachment.mtu for attachment in link.attachments.values()] == [1400]
     assert ends[1].negotiator.granted == {made["LONGEST"]: b"\x10", made["COUNT"]: b"\x03"}
     ends[1].sendPacket(b"?")
     assert received == [b"Festina lente."] * 3
@@ -153,12 +111,11 @@ def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     (declaration,) = parse(text("pptpgw.toml"), "pptpgw.toml").network.generic
     network = GenericNetwork(declaration, makeEnvironment())
     network.start()
-    session = Session(network, "alice")
-    session.protocol.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, b"\x01\x03x\x02\x03y"))
-    assert session.sent[-1] == ppp.encodePacket(ppp.CONFIGURE_NAK, 1, b"\x01\x06gate")
-    session.open()
-    session.deliver(b"hello")
-    assert session.received == [(0x00C3, b"hello")]
+    link = session(network)
+    assert link.request((1, "78"), (2, "79")) == (ppp.CONFIGURE_NAK, [(1, b"gate".hex())])
+    link.agree()
+    link.deliver(b"hello")
+    assert link.packets == [(0x00C3, b"hello")]
 
 
 def test_authenticationProtocol() -> None:

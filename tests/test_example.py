@@ -54,7 +54,7 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.eap import Method
 from pptpgw.tap import Options
 from pptpgw.testing import CALLER as SOMEBODY
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined, resultOf
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -64,7 +64,7 @@ from tests import distribution, test_gateway
 from tests.distribution import Site
 from tests.ppp.test_eap import Pipe, Scene
 from tests.test_gateway import World as Gate
-from tests.test_gateway import failureOf, resultOf
+from tests.test_gateway import failureOf
 
 SOURCE = Path(__file__).parent / "example"
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"

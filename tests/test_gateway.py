@@ -55,6 +55,7 @@ from pptpgw.testing import (
     answering,
     joined,
     makeEnvironment,
+    resultOf,
 )
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
@@ -184,16 +185,6 @@ def ipv4(call: ClientCall) -> IPCP:
     protocol = call.protocols["ipv4"]
     assert isinstance(protocol, IPCP)
     return protocol
-
-
-def resultOf(deferred: Deferred[ClientCall]) -> ClientCall:
-    """
-    The call that was set up.
-    """
-    calls: list[ClientCall] = []
-    deferred.addCallback(calls.append)
-    assert calls, "no call was set up"
-    return calls[0]
 
 
 def failureOf(deferred: Deferred[ClientCall]) -> str:

@@ -1,8 +1,9 @@
 """
 What the tests of a plugin need, without pytest: makers of the values that plugins are given
-(L{pptpgw.testing.makers}), exchanges of authentication protocols and EAP methods
-(L{pptpgw.testing.exchange}), and what a gateway and its callers need to be in one process, without
-a socket, on a clock of the test's (L{pptpgw.testing.memory}).
+(L{pptpgw.testing.makers}), links of network protocols (L{pptpgw.testing.link}), exchanges of
+authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and what a gateway and its
+callers need to be in one process, without a socket, on a clock of the test's
+(L{pptpgw.testing.memory}).
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from pptpgw.testing.exchange import (
     Judge,
     makeGrant,
 )
-from pptpgw.testing.makers import CALLER, makeClaim, makeEnvironment, makeSession
+from pptpgw.testing.link import DrivenLink, Options
+from pptpgw.testing.makers import (
+    ALICE,
+    CALLER,
+    makeClaim,
+    makeEnvironment,
+    makeProtocol,
+    makeSession,
+    resultOf,
+)
 from pptpgw.testing.memory import (
     DELAY,
     Frame,
@@ -29,11 +39,13 @@ from pptpgw.testing.memory import (
 )
 
 __all__ = [
+    "ALICE",
     "CALLER",
     "DELAY",
     "PASSWORD",
     "DrivenAuthenticator",
     "DrivenEAP",
+    "DrivenLink",
     "ExchangePair",
     "ExchangeRecorder",
     "Frame",
@@ -42,10 +54,13 @@ __all__ = [
     "MemoryDataPath",
     "MemoryNetwork",
     "MemoryTransport",
+    "Options",
     "answering",
     "joined",
     "makeClaim",
     "makeEnvironment",
     "makeGrant",
+    "makeProtocol",
     "makeSession",
+    "resultOf",
 ]

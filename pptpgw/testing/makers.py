@@ -6,22 +6,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from pptpgw.config.configuration import parse
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
-from pptpgw.interfaces import Caller, Claim, IAuthenticationProtocol, IKernelInterface, ISubscriber
+from pptpgw.interfaces import (
+    Caller,
+    Claim,
+    IAuthenticationProtocol,
+    IKernelInterface,
+    INetwork,
+    ISubscriber,
+)
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing.exchange import PASSWORD, ExchangePair
 from pptpgw.tunnels.pptp.call import PPTP
 
+Result = TypeVar("Result")
+
 CALLER = Caller("192.0.2.7", "192.0.2.1", 1, "0000000100000001", PPTP)
 """
 A caller, for networks and pools that are used without a gateway.
+"""
+
+ALICE = Profile("alice")
+"""
+A user whose account leaves everything to the configuration.
 """
 
 
@@ -47,7 +63,7 @@ def makeEnvironment(
     """
     Make the environment of a gateway whose configuration file has the content C{text}.
 
-    @param clock: the reactor that plugins are given; None for a new L{Clock}.
+    @param clock: the reactor that plugins are given; None for a new L{twisted.internet.task.Clock}.
     @param counters: the figures of what belongs to no session; None for new ones.
     @param interface: that of the data path.
     @raise pptpgw.error.ConfigurationError: there is a mistake in C{text}.
@@ -57,8 +73,40 @@ def makeEnvironment(
     return environment
 
 
+def makeProtocol(
+    network: INetwork, subscriber: ISubscriber = ALICE, caller: Caller = CALLER
+) -> Any:
+    """
+    Make the network protocol of one session of C{network}, which must make it at once.
+
+    @return: the L{pptpgw.interfaces.INetworkProtocol}, or None if the session goes without.
+    @raise Exception: what the network refuses the session with.
+    """
+    return resultOf(network.makeProtocol(subscriber, caller))
+
+
+def resultOf(deferred: Deferred[Result]) -> Result:
+    """
+    Give the result that C{deferred} has fired with.
+
+    @raise Exception: what it has failed with.
+    """
+    results: list[Any] = []
+
+    def fired(result: Any) -> Any:
+        results.append(result)
+        return None if isinstance(result, Failure) else result
+
+    deferred.addBoth(fired)
+    assert results, "the Deferred hasn't fired"
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    found: Result = results[0]
+    return found
+
+
 def makeSession(
-    profile: ISubscriber = Profile("alice"),  # noqa: B008
+    profile: ISubscriber = ALICE,
     number: int = 1,
     *,
     identifier: str = "",

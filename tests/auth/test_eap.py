@@ -52,10 +52,10 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
 from pptpgw.ppp.wire import eap, ppp
-from pptpgw.testing import ExchangeRecorder
+from pptpgw.testing import ExchangeRecorder, resultOf
 from tests import test_gateway
 from tests.certificates import SERVER, Authority
-from tests.test_gateway import World, failureOf, resultOf
+from tests.test_gateway import World, failureOf
 
 secrets = test_gateway.secrets
 

@@ -34,10 +34,10 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import Frame
+from pptpgw.testing import Frame, resultOf
 from tests import distribution, test_gateway
 from tests.distribution import Site
-from tests.test_gateway import World, failureOf, resultOf
+from tests.test_gateway import World, failureOf
 from tests.whisper import NUMBER, WHISPER, Whisper
 
 BUILT_IN = (MSCHAPV2, MSCHAP, CHAP, PAP)

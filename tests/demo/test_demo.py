@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from pptpgw.demo.__main__ import carry, row, table
 from pptpgw.demo.probe import PROBES, ROUNDS, TIMEOUT, MPLSProbe
 from pptpgw.error import CallError
-from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol
 from pptpgw.ports import privileges
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.testing import MemoryDataPath, MemoryNetwork
+from pptpgw.testing import DrivenLink, MemoryDataPath, MemoryNetwork
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,34 +40,6 @@ class Call(ClientCall):
         return self._answer
 
 
-@implementer(INetworkLink)
-class Link:
-    """
-    A link that is never up.
-    """
-
-    peerMRU = 1400
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        raise AssertionError("it isn't up")
-
-    sendPacket = send
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("it isn't up")
-
-    networkChanged = networkOpened
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        raise AssertionError("it isn't up")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        raise AssertionError("it isn't up")
-
-
 class Looped(MPLSProbe):
     """
     A probe whose ends have nothing between them.
@@ -79,7 +50,7 @@ class Looped(MPLSProbe):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         for end in self.ends:
-            end.attach(Link(clock))
+            DrivenLink(end, clock=clock)
 
     def send(self, sender: int, packet: bytes) -> None:
         if not self.lose:
@@ -95,7 +66,7 @@ def test_carried() -> None:
     ensureDeferred(carry(clock, probe, [Call(succeed(None)), Call(succeed(None))]))
     assert probe.fault == ""
     assert probe.sent[0] == probe.received[0] == len(probe.times) == ROUNDS
-    assert row(probe)[:3] == ("MPLS", "MPLSCP", "Initial")
+    assert row(probe)[:3] == ("MPLS", "MPLSCP", "Starting")
     octets = str(probe.sent[1])
     assert row(probe)[3:7] == (str(ROUNDS), octets, str(ROUNDS), octets)
     assert row(probe)[7:] == ("0.00 ms", "nothing, it has no options")

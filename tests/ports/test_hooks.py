@@ -30,7 +30,7 @@ from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ports.hooks import Hooks
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
-from pptpgw.testing import makeSession
+from pptpgw.testing import DrivenLink, makeSession
 from tests.ports.running import running
 
 KINDS = ("auth", "ip", "ipv6")
@@ -114,20 +114,6 @@ class Reactor(Clock):
                 program.end()
 
 
-class Link:
-    """
-    What the network protocols are attached to.
-    """
-
-    peerMRU = 1400
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        raise AssertionError("nothing is negotiated here")
-
-
 class World:
     """
     Hooks, and sessions to tell them of.
@@ -139,9 +125,8 @@ class World:
         self.ipcp = IPCP(IPv4Settings(localAddress="10.77.0.1", peerAddress="10.77.0.10"))
         ours, theirs = (bytes(7) + bytes((last,)) for last in (1, 2))
         self.ipv6cp = IPV6CP(IPv6Settings(identifier=ours, peerIdentifier=theirs))
-        link: Any = Link(self.reactor)
         for protocol in (self.ipcp, self.ipv6cp):
-            protocol.attach(link)
+            DrivenLink(protocol, clock=self.reactor)
 
     def session(self, number: int = 1, user: str = "alice") -> Session:
         return makeSession(Profile(user), number, seconds=self.reactor.seconds)

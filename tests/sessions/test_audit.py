@@ -26,8 +26,8 @@ from pptpgw.sessions.earlier import Earlier
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
-from pptpgw.testing import makeSession
-from tests.test_gateway import SECRETS, World, failureOf, ipv4, resultOf
+from pptpgw.testing import makeSession, resultOf
+from tests.test_gateway import SECRETS, World, failureOf, ipv4
 
 NOON = 951825600.25
 """

@@ -28,10 +28,10 @@ from pptpgw.sessions.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.record import Attempts, SessionRecord
 from pptpgw.store.store import Store
-from pptpgw.testing import makeSession
+from pptpgw.testing import makeSession, resultOf
 from tests.ports.queued import MemoryQueue
 from tests.ports.running import running
-from tests.test_gateway import SECRETS, World, resultOf
+from tests.test_gateway import SECRETS, World
 
 INTERIM = 300.0
 

@@ -22,7 +22,7 @@ from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
-from tests.networks.driven import DrivenLink, Options
+from pptpgw.testing import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -52,7 +52,6 @@ class Link(DrivenLink[BCP]):
     """
 
     def __init__(self, peerMRU: int = 1600, **settings: Any) -> None:
-        self.packets: list[tuple[int, bytes]] = []
         self.frames: list[bytes] = []
         self.counters = Counters()
         given: dict[str, Any] = {
@@ -62,18 +61,14 @@ class Link(DrivenLink[BCP]):
             "counters": self.counters,
         }
         self.bcp = BCP(BridgeSettings(**(given | settings)))
-        super().__init__(self.bcp, 0x8031, peerMRU)
+        super().__init__(self.bcp, peerMRU)
         self.bcp.lowerUp()
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        self.packets.append((number, packet))
 
     def opened(self, *options: tuple[int, str]) -> Link:
         """
         Agree to what we ask for, and ask for C{options}, which are acknowledged.
         """
-        self.answer(ACK)
-        assert self.request(*options)[0] == ACK
+        self.agree(*options)
         assert len(self.told) == 1
         return self
 
@@ -263,8 +258,7 @@ def test_attachments() -> None:
     """
     for peerMRU, mtu in ((1600, 1520), (1400, 1400)):
         link = Link(peerMRU=peerMRU, mtu=1520).opened()
-        (attachments,) = link.told
-        assert isinstance(attachments, dict)
+        attachments = link.attachments
         assert {number: one.mtu for number, one in attachments.items()} == {0x31: mtu, 0x201: mtu}
         assert all(one.receive is not None and not one.addresses for one in attachments.values())
 

@@ -12,7 +12,6 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
@@ -20,11 +19,8 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
-    Attachments,
     INetwork,
     INetworkFactory,
-    INetworkLink,
-    INetworkProtocol,
 )
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.networks.ethernet.plugin import (
@@ -36,7 +32,7 @@ from pptpgw.networks.ethernet.plugin import (
 from pptpgw.networks.ethernet.port import BridgePort
 from pptpgw.networks.ethernet.switch import ELSEWHERE, TOO_MANY
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, makeEnvironment
+from pptpgw.testing import DELAY, DrivenLink, makeEnvironment, makeProtocol
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -87,45 +83,6 @@ class Device:
         self.states.append("stopped")
 
 
-@implementer(INetworkLink)
-class End:
-    """
-    One end of a link, which carries what is sent at once and counts what doesn't fit.
-    """
-
-    def __init__(self, clock: Clock, protocol: BCP, mru: int = 1600) -> None:
-        self.clock = clock
-        self.protocol = protocol
-        self.peerMRU = mru
-        self.attachments: Attachments = {}
-        self.other: End = self
-        self.lost = 0
-        protocol.attach(self)
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        self.clock.callLater(0, self.other.protocol.received, packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        if number not in self.attachments or len(packet) > self.attachments[number].mtu:
-            self.lost += 1
-            return
-        receive = self.other.attachments[number].receive
-        assert receive is not None
-        receive(packet)
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        self.attachments = attachments
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.attachments = {}
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        pass
-
-
 class Caller:
     """
     A caller of C{gateway}: its own end, and the session's.
@@ -133,19 +90,13 @@ class Caller:
 
     def __init__(self, gateway: Gateway, user: str, mru: int = 1600, **settings: Any) -> None:
         self.frames: list[bytes] = []
-        made = gateway.network.makeProtocol(Profile(user, None), CALLER)
-        sessions: list[BridgedSession] = []
-        made.addCallback(sessions.append)
-        (self.session,) = sessions
+        self.session: BridgedSession = makeProtocol(gateway.network, Profile(user))
         self.gateway = gateway
         given: dict[str, Any] = {"mtu": 1600, "localAddress": bytes(6)} | settings
         self.bcp = BCP(BridgeSettings(self.frames.append, **given))
-        self.here, self.there = End(gateway.clock, self.bcp), End(gateway.clock, self.session, mru)
-        self.here.other, self.there.other = self.there, self.here
-        for end in (self.there, self.here):
-            end.protocol.open()
-            end.protocol.lowerUp()
-        gateway.clock.pump([0] * 10)
+        self.here = DrivenLink(self.bcp, 1600, gateway.clock)
+        self.there: DrivenLink[BCP] = DrivenLink(self.session, mru, gateway.clock)
+        self.there.join(self.here)
 
     def close(self) -> None:
         for end in (self.here, self.there):
@@ -220,7 +171,7 @@ def test_negotiatedAnew() -> None:
     assert (one.frames, one.there.lost) == ([], 0)
     one.session.lowerUp()
     one.bcp.lowerUp()
-    gateway.clock.pump([0] * 10)
+    gateway.clock.pump([DELAY] * 10)
     other.bcp.sendPacket(question(OTHER))
     assert one.frames == [question(OTHER)]
 

@@ -22,9 +22,9 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import CALLER, makeEnvironment
-from tests.networks.generic.sessions import declare
-from tests.test_gateway import SECRETS, World, resultOf
+from pptpgw.testing import CALLER, makeEnvironment, resultOf
+from tests.networks.generic.ends import declare
+from tests.test_gateway import SECRETS, World
 
 APPLETALK = shipped()["appletalk"]
 MAC = replace(APPLETALK, options={1: Rule(ask=bytes(4), required=True), 7: Rule(ask=b"")})

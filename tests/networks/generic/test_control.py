@@ -13,20 +13,12 @@ from pptpgw.interfaces import INetworkProtocol
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.control import GenericSettings
 from pptpgw.networks.generic.declaration import Rule
-from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.option import MAX_FAILURE
 from pptpgw.ppp.wire import ppp
-from tests.networks.generic.ends import (
-    ACK,
-    NAK,
-    REJECT,
-    REQUEST,
-    Link,
-    Options,
-    declare,
-    options,
-    up,
-)
+from pptpgw.testing import Options
+from tests.networks.generic.ends import Link, declare, up
+
+ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
 
 class TestOptions:
@@ -62,32 +54,31 @@ class TestOptions:
         """
         Each way to treat an option of the peer's.
         """
-        assert up(declare(self.RULES), {5: b"\x00\x07"}).request(*wish) == answer
+        assert up(declare(options=self.RULES), {5: b"\x00\x07"}).request(*wish) == answer
 
     def test_nothingAssigned(self) -> None:
         """
         An option that has one value a session, where this one has none, is rejected.
         """
-        assert up(declare(self.RULES)).request((5, "0000")) == (REJECT, [(5, "0000")])
+        assert up(declare(options=self.RULES)).request((5, "0000")) == (REJECT, [(5, "0000")])
 
     def test_asksForNothing(self) -> None:
         """
         Nothing is asked for that the declaration doesn't say to ask for.
         """
-        assert up(declare(self.RULES)).asked() == []
+        assert up(declare(options=self.RULES)).asked() == {}
 
     def test_asks(self) -> None:
         """
         What is asked for is changed by a Nak, and given up after a Reject.
         """
-        link = up(declare({1: Rule(ask=b"\x05"), 2: Rule(ask=b""), 3: Rule()}))
-        assert link.asked() == [(1, "05"), (2, "")]
+        link = up(declare(options={1: Rule(ask=b"\x05"), 2: Rule(ask=b""), 3: Rule()}))
+        assert link.asked() == {1: "05", 2: ""}
         link.answer(NAK, (1, "0606"))
-        assert link.asked() == [(1, "0606"), (2, "")]
+        assert link.asked() == {1: "0606", 2: ""}
         link.answer(REJECT, (2, ""))
-        assert link.asked() == [(1, "0606")]
-        link.request()
-        link.answer(ACK)
+        assert link.asked() == {1: "0606"}
+        link.agree()
         assert link.told == ["controller opens", "opened"]
         assert link.protocol.negotiator.granted == {1: b"\x06\x06"}
 
@@ -96,29 +87,29 @@ class TestOptions:
         Without a required option there is no protocol; a Nak of it may change it.
         """
         rules = {1: Rule(ask=b"\x05", required=True), 2: Rule(ask=b"")}
-        link = up(declare(rules))
+        link = up(declare(options=rules))
         link.answer(NAK, (1, "06"))
         link.answer(REJECT, (2, ""))
         assert link.told == []
         link.answer(REJECT, (1, "06"))
-        link.clock.pump([RESTART_SECONDS] * 3)
+        link.finish()
         assert link.told == ["the peer won't grant option 1 of controller"]
 
     def test_requiredAndNakedForEver(self) -> None:
         """
         A peer that Naks a required option for ever refuses it.
         """
-        link = up(declare({1: Rule(ask=b"\x00", required=True)}))
+        link = up(declare(options={1: Rule(ask=b"\x00", required=True)}))
         for number in range(MAX_FAILURE + 1):
             link.answer(NAK, (1, f"{number + 1:02x}"))
-        link.clock.pump([RESTART_SECONDS] * 3)
+        link.finish()
         assert link.told == ["the peer won't grant option 1 of controller"]
 
     def test_insistsOnAnother(self) -> None:
         """
         A peer that insists on another value than the fixed one goes without the option.
         """
-        link = up(declare(self.RULES))
+        link = up(declare(options=self.RULES))
         for _ in range(MAX_FAILURE):
             assert link.request((4, "00")) == (NAK, [(4, "67617465")])
         assert link.request((4, "00")) == (REJECT, [(4, "00")])
@@ -129,15 +120,15 @@ class TestOptions:
         A peer that goes on asking for what it can't have is let go, and so is one that goes on
         refusing what we ask for.
         """
-        link = up(declare(self.RULES))
+        link = up(declare(options=self.RULES))
         for _ in range(20):
-            link.protocol.received(ppp.encodePacket(REQUEST, 1, options((9, "00"))))
-        link.clock.pump([RESTART_SECONDS] * 3)
+            link.protocol.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, b"\x09\x03\0"))
+        link.finish()
         assert link.told == ["the peer keeps asking for what it can't have"]
-        link = up(declare({1: Rule(ask=b"\x00")}))
+        link = up(declare(options={1: Rule(ask=b"\x00")}))
         for number in range(20):
             link.answer(NAK, (1, f"{number + 1:02x}"))
-        link.clock.pump([RESTART_SECONDS] * 3)
+        link.finish()
         assert link.told == ["the peer keeps refusing what we ask for"]
 
 
@@ -146,7 +137,7 @@ class TestProtocol:
         """
         It is a network protocol of the declaration's numbers.
         """
-        protocol = Link(declare({}, 0x00C3, 0x02C3)).protocol
+        protocol = Link(declare(0x00C3, 0x02C3)).protocol
         assert verifyObject(INetworkProtocol, protocol)
         assert (protocol.name, protocol.control) == ("controller", 0x80C3)
         assert protocol.protocols == (0x00C3, 0x02C3)
@@ -155,7 +146,7 @@ class TestProtocol:
         """
         One declaration's options are none of another's.
         """
-        first, second = declare({1: Rule(accept=())}), declare({2: Rule(accept=())})
+        first, second = declare(options={1: Rule(accept=())}), declare(options={2: Rule(accept=())})
         assert up(first).request((1, "")) == (ACK, [(1, "")])
         assert up(second).request((1, "")) == (REJECT, [(1, "")])
 
@@ -163,14 +154,12 @@ class TestProtocol:
         """
         Packets come with the number that they had; none is larger than either end allows.
         """
-        link = Link(declare({}, 0x00C3, 0x02C3), peerMRU=1300)
+        link = Link(declare(0x00C3, 0x02C3), peerMRU=1300)
         link.protocol.lowerUp()
-        link.request()
-        link.answer(ACK)
+        link.agree()
         assert [attachment.mtu for attachment in link.attachments.values()] == [1300, 1300]
-        for number, attachment in link.attachments.items():
-            assert attachment.receive is not None
-            attachment.receive(number.to_bytes(2, "big"))
+        for number in link.attachments:
+            link.deliver(number.to_bytes(2, "big"), number)
         assert link.received == [(0x00C3, b"\x00\xc3"), (0x02C3, b"\x02\xc3")]
         assert link.protocol.attachment().mtu == 1300
 
@@ -178,18 +167,17 @@ class TestProtocol:
         """
         Whoever takes the packets hears of it before the first can come, and after the last.
         """
-        link = up(declare({}))
-        link.request()
-        link.answer(ACK)
-        link.protocol.received(ppp.encodePacket(ppp.TERMINATE_REQUEST, 5))
+        link = up(declare())
+        link.agree()
+        link.terminate()
         assert link.told == ["controller opens", "opened", "closed", "controller closes"]
-        assert link.sent[-1] == ppp.encodePacket(ppp.TERMINATE_ACK, 5)
+        assert link.sent[-1] == ppp.encodePacket(ppp.TERMINATE_ACK, 9)
 
     def test_peerThatDoesNotKnowIt(self) -> None:
         """
         A Protocol-Reject finishes it.
         """
-        link = up(declare({}))
+        link = up(declare())
         link.protocol.rejected()
         assert link.told == ["the peer doesn't know controller"]
 
@@ -198,14 +186,11 @@ class TestProtocol:
         A client needs nothing but a callable for its packets.
         """
         received: list[tuple[int, bytes]] = []
-        link = Link(declare({}))
+        link = Link(declare())
         link.protocol.settings = GenericSettings(lambda *packet: received.append(packet))
         link.protocol.lowerUp()
-        link.request()
-        link.answer(ACK)
-        (attachment,) = link.attachments.values()
-        assert attachment.receive is not None
-        attachment.receive(b"x")
+        link.agree()
+        link.deliver(b"x")
         link.protocol.close("done")
         assert received == [(0x00C3, b"x")]
         assert link.told == ["opened", "closed"]

@@ -20,8 +20,8 @@ from pptpgw.counting.counters import Counters
 from pptpgw.networks.generic.datagram import MALFORMED, NOT_SENT, STRANGER
 from pptpgw.networks.generic.declaration import Destination
 from pptpgw.networks.generic.plugin import GenericNetwork
-from pptpgw.testing import makeEnvironment
-from tests.networks.generic.sessions import Session, declare, opened
+from pptpgw.testing import DrivenLink, makeEnvironment
+from tests.networks.generic.ends import declare, opened
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ class World:
         environment = makeEnvironment(clock=reactor, counters=self.counters)
         self.network = GenericNetwork(declare(*data, to=to), environment)
         self.network.start()
-        self.sessions: list[Session] = []
+        self.sessions: list[DrivenLink[Any]] = []
 
-    def open(self) -> Session:
+    def open(self) -> DrivenLink[Any]:
         session = opened(self.network)
         self.sessions.append(session)
         return session
@@ -87,7 +87,7 @@ class World:
 
     def close(self) -> None:
         for session in self.sessions:
-            session.close()
+            session.terminate()
         self.turn()
 
 
@@ -166,7 +166,7 @@ class TestService:
             kind.service.sendto(b"to %d" % index, addresses[index])
         world.turn()
         for index, session in enumerate(sessions):
-            assert session.received == [(0x00C3, b"to %d" % index)]
+            assert session.packets == [(0x00C3, b"to %d" % index)]
         world.close()
         assert world.counters.discards == {}
 
@@ -183,7 +183,7 @@ class TestService:
         for answer in (b"\x00\xc3yes", b"\x02\xc3", b"\x00\x21no", b"\x02", b""):
             kind.service.sendto(answer, address)
         world.turn()
-        assert session.received == [(0x00C3, b"yes"), (0x02C3, b"")]
+        assert session.packets == [(0x00C3, b"yes"), (0x02C3, b"")]
         world.close()
         assert world.counters.discards == {MALFORMED: 3}
 
@@ -198,7 +198,7 @@ class TestService:
         kind.stranger.sendto(b"evil", kind.address(address))
         kind.service.sendto(b"good", address)
         world.turn()
-        assert session.received == [(0x00C3, b"good")]
+        assert session.packets == [(0x00C3, b"good")]
         world.close()
         assert world.counters.discards == {STRANGER: 1}
 
@@ -210,13 +210,13 @@ class TestService:
         session = world.open()
         session.deliver(b"hello")
         _, address = kind.service.recvfrom(2048)
-        session.close()
+        session.terminate()
         world.turn()
         if kind.name == "unix":
             with pytest.raises(ConnectionRefusedError):
                 kind.service.sendto(b"late", address)
         session.clock.advance(10)
-        session.open()
+        session.agree()
         session.deliver(b"again")
         packet, other = kind.service.recvfrom(2048)
         assert packet == b"again"
@@ -224,7 +224,7 @@ class TestService:
             assert other != address
         kind.service.sendto(b"welcome", other)
         world.turn()
-        assert session.received == [(0x00C3, b"welcome")]
+        assert session.packets == [(0x00C3, b"welcome")]
         world.close()
 
 
@@ -313,7 +313,7 @@ class TestAbsence:
         session = world.open()
         session.deliver(b"lost")
         assert world.counters.discards == {NOT_SENT: 1}
-        session.close()
+        session.terminate()
         assert log == [
             "controller: nobody takes its packets at udp:192.0.2.1:9: Network is unreachable",
             "closed",

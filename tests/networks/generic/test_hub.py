@@ -11,7 +11,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.networks.generic.hub import COPIES, MULTIPLIED
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.testing import makeEnvironment
-from tests.networks.generic.sessions import declare, opened
+from tests.networks.generic.ends import declare, opened
 
 
 class World:
@@ -34,7 +34,7 @@ def test_everyOtherSession() -> None:
     """
     world = World(4)
     world.sessions[1].deliver(b"hello")
-    got = [session.received for session in world.sessions]
+    got = [session.packets for session in world.sessions]
     assert got == [[(0x00C3, b"hello")], [], [(0x00C3, b"hello")], [(0x00C3, b"hello")]]
 
 
@@ -45,7 +45,7 @@ def test_numbersAreKept() -> None:
     world = World(2, (0x00C3, 0x02C3))
     world.sessions[0].deliver(b"second", 0x02C3)
     world.sessions[0].deliver(b"first", 0x00C3)
-    assert world.sessions[1].received == [(0x02C3, b"second"), (0x00C3, b"first")]
+    assert world.sessions[1].packets == [(0x02C3, b"second"), (0x00C3, b"first")]
 
 
 def test_onlyWhereItIsOpen() -> None:
@@ -55,16 +55,16 @@ def test_onlyWhereItIsOpen() -> None:
     """
     world = World(3)
     first, second, third = world.sessions
-    second.close()
+    second.terminate()
     first.deliver(b"1")
-    assert (second.received, third.received) == ([], [(0x00C3, b"1")])
+    assert (second.packets, third.packets) == ([], [(0x00C3, b"1")])
     second.clock.advance(10)
-    second.open()
+    second.agree()
     first.deliver(b"2")
-    assert second.received == [(0x00C3, b"2")]
-    first.close()
+    assert second.packets == [(0x00C3, b"2")]
+    first.terminate()
     second.deliver(b"3")
-    assert first.received == []
+    assert first.packets == []
 
 
 def test_alone() -> None:
@@ -73,7 +73,7 @@ def test_alone() -> None:
     """
     world = World(1)
     world.sessions[0].deliver(b"hello")
-    assert world.sessions[0].received == []
+    assert world.sessions[0].packets == []
     assert world.counters.discards == {}
 
 
@@ -84,7 +84,7 @@ def test_twoHaveNoLimit() -> None:
     world = World(2)
     for _ in range(COPIES + 10):
         world.sessions[0].deliver(b"x")
-    assert len(world.sessions[1].received) == COPIES + 10
+    assert len(world.sessions[1].packets) == COPIES + 10
     assert world.counters.discards == {}
 
 
@@ -101,14 +101,14 @@ def test_whatAFloodMayMultiply(count: int) -> None:
         for session in world.sessions:
             for _ in range(flood):
                 session.deliver(b"x")
-    total = sum(len(session.received) for session in world.sessions)
+    total = sum(len(session.packets) for session in world.sessions)
     passed = total // (count - 1)
     extra = total - passed
     assert COPIES * seconds / 2 <= extra <= COPIES * seconds + 2 * count * count
     refused = rounds * seconds * count * flood - passed
     assert world.counters.discards[MULTIPLIED] == refused
-    least = min(len(session.received) for session in world.sessions)
-    assert least == max(len(session.received) for session in world.sessions)
+    least = min(len(session.packets) for session in world.sessions)
+    assert least == max(len(session.packets) for session in world.sessions)
 
 
 def test_oneThatFloodsLeavesTheOthersTheirShare() -> None:
@@ -119,5 +119,5 @@ def test_oneThatFloodsLeavesTheOthersTheirShare() -> None:
     for _ in range(10000):
         world.sessions[0].deliver(b"flood")
     world.sessions[1].deliver(b"quiet")
-    assert world.sessions[2].received[-1] == (0x00C3, b"quiet")
+    assert world.sessions[2].packets[-1] == (0x00C3, b"quiet")
     assert world.counters.discards[MULTIPLIED] > 9000

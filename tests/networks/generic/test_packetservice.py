@@ -18,7 +18,7 @@ from pptpgw.networks.generic import packetservice
 from pptpgw.networks.generic.declaration import Destination
 from pptpgw.networks.generic.plugin import GenericNetwork
 from pptpgw.testing import makeEnvironment
-from tests.networks.generic.sessions import declare, opened
+from tests.networks.generic.ends import declare, opened
 
 
 @implementer(IPacketService)
@@ -105,15 +105,15 @@ def test_sessions() -> None:
     alice, bob = opened(network, "alice"), opened(network, "bob")
     alice.deliver(b"abc", 0x02C3)
     bob.deliver(b"def")
-    assert alice.received == [(0x02C3, b"cba")]
-    assert bob.received == [(0x00C3, b"fed")]
-    alice.close()
+    assert alice.packets == [(0x02C3, b"cba")]
+    assert bob.packets == [(0x00C3, b"fed")]
+    alice.terminate()
     assert imported().told == [
         ("opened", "alice", 1400),
         ("opened", "bob", 1400),
         ("closed", "alice", 0),
     ]
-    assert alice.received == [(0x02C3, b"cba")]
+    assert alice.packets == [(0x02C3, b"cba")]
 
 
 def test_session() -> None:
@@ -144,7 +144,7 @@ def test_whatItRaisesGoesNoFurther(loggedFailures: list[Failure]) -> None:
     session = opened(network)
     session.deliver(b"fail")
     session.deliver(b"ok")
-    assert session.received == [(0x00C3, b"ko")]
+    assert session.packets == [(0x00C3, b"ko")]
     assert counters.discards == {packetservice.FAILED: 1}
     assert [failure.getErrorMessage() for failure in loggedFailures] == ["the service's own fault"]
     loggedFailures.clear()

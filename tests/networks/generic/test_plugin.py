@@ -19,7 +19,7 @@ from pptpgw.networks.generic.declaration import Destination, Rule
 from pptpgw.networks.generic.plugin import Generic, GenericFactory, GenericNetwork, Values
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, makeEnvironment
-from tests.networks.generic.sessions import declare, opened
+from tests.networks.generic.ends import declare, opened
 
 
 def protocols(network: GenericNetwork, count: int) -> list[GenericProtocol | None]:

@@ -13,7 +13,10 @@ import pytest
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.declaration import Declaration, Rule
 from pptpgw.ppp.wire import ppp
-from tests.networks.generic.ends import ACK, NAK, REJECT, Options, pair, up
+from pptpgw.testing import Options
+from tests.networks.generic.ends import pair, up
+
+ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
 APPLETALK = {1: bytes.fromhex("00ff0007")}
 NAME = b"WORKSTATION    \x00\x01".hex()
@@ -97,7 +100,7 @@ class TestShipped:
         """
         We ask for nothing of a peer, which so may have any view of its options.
         """
-        assert up(shipped()[name], APPLETALK).asked() == []
+        assert up(shipped()[name], APPLETALK).asked() == {}
 
     @pytest.mark.parametrize("name", sorted(shipped()))
     def test_opens(self, name: str) -> None:

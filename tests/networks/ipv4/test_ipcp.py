@@ -17,11 +17,11 @@ from scapy.layers.ppp import (
 )
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
+from pptpgw.interfaces import Attachment, INetworkProtocol
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.option import MAX_FAILURE
 from pptpgw.ppp.wire import ppp
-from tests.networks.driven import DrivenLink, Options
+from pptpgw.testing import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -42,12 +42,8 @@ class Link(DrivenLink[IPCP]):
 
     def __init__(self, settings: IPv4Settings = SERVER, peerMRU: int = 1400) -> None:
         self.ipcp = IPCP(settings)
-        super().__init__(self.ipcp, 0x8021, peerMRU)
+        super().__init__(self.ipcp, peerMRU)
         self.ipcp.lowerUp()
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        assert protocol.control == 0x8021
-        self.told.append(attachments[0x21])
 
 
 def test_interface() -> None:
@@ -72,7 +68,7 @@ def test_windows() -> None:
     assert link.request(*given) == (ACK, given)
     assert link.asked() == {3: OURS}
     link.answer(ACK)
-    assert link.told == [Attachment((IPv4Network("10.77.0.10/32"),), 1400, None)]
+    assert link.attachments == {0x21: Attachment((IPv4Network("10.77.0.10/32"),), 1400, None)}
     assert (link.ipcp.localAddress, link.ipcp.peerAddress) == ("10.77.0.1", "10.77.0.10")
 
 
@@ -134,7 +130,7 @@ def test_silentAboutItsAddress() -> None:
         assert link.request() == (NAK, [(3, PEER)])
     assert link.request() == (ACK, [])
     assert link.ipcp.peerAddress == "10.77.0.10"
-    assert link.told == [Attachment((IPv4Network("10.77.0.10/32"),), 1400, None)]
+    assert link.attachments == {0x21: Attachment((IPv4Network("10.77.0.10/32"),), 1400, None)}
 
 
 def test_ourAddressRefused() -> None:
@@ -175,7 +171,7 @@ def test_client() -> None:
         "10.77.0.1",
         ("10.77.0.53",),
     )
-    assert link.told == [Attachment((IPv4Network("10.77.0.1/32"),), 1400, None)]
+    assert link.attachments == {0x21: Attachment((IPv4Network("10.77.0.1/32"),), 1400, None)}
 
 
 def test_clientOfANamelessServer() -> None:
@@ -187,7 +183,7 @@ def test_clientOfANamelessServer() -> None:
     link.answer(NAK, (3, PEER))
     link.answer(ACK)
     assert link.ipcp.peerAddress is None
-    assert link.told == [Attachment((IPv4Network("0.0.0.0/0"),), 1400, None)]
+    assert link.attachments == {0x21: Attachment((IPv4Network("0.0.0.0/0"),), 1400, None)}
 
 
 def test_clientWithoutAddress() -> None:
@@ -216,7 +212,9 @@ def test_attachment() -> None:
     )
     link.request((3, PEER))
     link.answer(ACK)
-    assert link.told == [Attachment((IPv4Network("10.77.0.10/32"), network), 1300, received.append)]
+    assert link.attachments == {
+        0x21: Attachment((IPv4Network("10.77.0.10/32"), network), 1300, received.append)
+    }
 
 
 def test_terminated() -> None:

@@ -27,7 +27,7 @@ from pptpgw.networks.ipv4 import plugin
 from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, makeEnvironment
+from pptpgw.testing import CALLER, makeEnvironment, makeProtocol
 
 
 @implementer(IKernelInterface)
@@ -63,12 +63,6 @@ def made(
     return factory.makeNetwork(environment.settings(factory), environment)
 
 
-def succeeded(deferred: Deferred[IPCP]) -> IPCP:
-    results: list[IPCP] = []
-    deferred.addCallback(results.append)
-    return results[0]
-
-
 def test_interfaces() -> None:
     verifyObject(INetworkFactory, plugin.IPv4Factory())
     verifyObject(INetwork, made(""))
@@ -98,7 +92,7 @@ def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> 
     network = made(f'local = "10.0.0.4"\npool = ["{pool}"]')
     alice = Profile("alice")
     for address in left:
-        assert succeeded(network.makeProtocol(alice, CALLER)).settings.peerAddress == address
+        assert makeProtocol(network, alice).settings.peerAddress == address
     failures: list[object] = []
     network.makeProtocol(alice, CALLER).addErrback(lambda failure: failures.append(failure.value))
     assert isinstance(failures[0], Exhausted)
@@ -113,7 +107,7 @@ def test_whereTheGatewayIsCalledIsNobodysAddress() -> None:
     network.reload(reloaded('dns = ["192.0.2.53"]\n' + text))
     network.reload(reloaded('pool = ["192.0.2.1-192.0.2.4"]'))
     alice = Profile("alice", routes=(IPv4Network("198.51.100.0/24"),))
-    settings = [succeeded(network.makeProtocol(alice, CALLER)).settings for _ in range(3)]
+    settings = [makeProtocol(network, alice).settings for _ in range(3)]
     assert [one.peerAddress for one in settings] == ["192.0.2.1", "192.0.2.3", "192.0.2.4"]
     assert [one.addresses for one in settings] == [()] * 3
     own = Profile("bob", (IPv4Network("198.51.100.1"),))
@@ -157,7 +151,7 @@ def test_whateverTheAllocatorGives(address: str) -> None:
 
 def test_whatACallerIsGiven() -> None:
     network = made('dns = ["192.0.2.53"]\nwins = ["192.0.2.54"]')
-    settings = succeeded(network.makeProtocol(Profile("alice"), CALLER)).settings
+    settings = makeProtocol(network).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.77.0.10")
     assert (settings.dns, settings.wins) == (("192.0.2.53",), ("192.0.2.54",))
     assert settings.mtu == 1300
@@ -166,7 +160,7 @@ def test_whatACallerIsGiven() -> None:
 def test_release() -> None:
     network = made('pool = ["10.0.0.5"]')
     assert isinstance(network.pool, AddressPool)
-    protocol = succeeded(network.makeProtocol(Profile("alice"), CALLER))
+    protocol = makeProtocol(network)
     assert network.pool.used == 1
     network.release(protocol)
     assert network.pool.used == 0
@@ -220,7 +214,7 @@ def test_namedPools() -> None:
         "route 10.78.0.2/32",
     ]
     staff = Profile("s", pool="staff")
-    given = [succeeded(network.makeProtocol(staff, CALLER)).settings.peerAddress for _ in range(3)]
+    given = [makeProtocol(network, staff).settings.peerAddress for _ in range(3)]
     assert given == ["10.78.0.1", "10.78.0.2", "10.77.0.10"]
 
 
@@ -228,7 +222,7 @@ def test_anUnknownPoolIsRefusedOrTheDefault() -> None:
     stray = Profile("s", pool="stuff")
     assert refused(made(POOLS).makeProtocol(stray, CALLER)) == "there is no address pool 'stuff'"
     network = made('unknown-pool = "default"' + POOLS)
-    assert succeeded(network.makeProtocol(stray, CALLER)).settings.peerAddress == "10.77.0.10"
+    assert makeProtocol(network, stray).settings.peerAddress == "10.77.0.10"
 
 
 @pytest.mark.parametrize(
@@ -267,12 +261,12 @@ def test_whatAnAccountGives() -> None:
         routes=(IPv4Network("192.168.7.0/24"), IPv6Network("2001:db8::/56")),
         mtu=1000,
     )
-    settings = succeeded(network.makeProtocol(profile, CALLER)).settings
+    settings = makeProtocol(network, profile).settings
     assert settings.dns == ("192.0.2.1", "192.0.2.2")
     assert settings.wins == ("192.0.2.3",)
     assert settings.addresses == (IPv4Network("192.168.7.0/24"),)
     assert settings.mtu == 1000
-    wide = succeeded(network.makeProtocol(Profile("bob", mtu=9000), CALLER)).settings
+    wide = makeProtocol(network, Profile("bob", mtu=9000)).settings
     assert wide.mtu == 1300
 
 
@@ -285,7 +279,8 @@ def test_networksBehindUsersTakeNothingOfOthers() -> None:
 
     def given(user: str, *routes: str) -> IPCP:
         profile = Profile(user, routes=tuple(map(IPv4Network, routes)), pool="big")
-        return succeeded(network.makeProtocol(profile, CALLER))
+        protocol: IPCP = makeProtocol(network, profile)
+        return protocol
 
     everything = given("m", "0.0.0.0/0", "10.77.0.0/24", "10.78.0.2/32", "10.0.0.0/8")
     assert everything.settings.addresses == ()
@@ -306,17 +301,17 @@ def test_whatASessionHasLeadsToNobodyElse() -> None:
     assert isinstance(network.pool, AddressPool)
     route = (IPv4Network("192.0.2.6"),)
     router, owner = Profile("bob", routes=route), Profile("alice", route)
-    one = succeeded(network.makeProtocol(owner, CALLER))
-    two = succeeded(network.makeProtocol(router, CALLER))
+    one = makeProtocol(network, owner)
+    two = makeProtocol(network, router)
     assert two.settings.addresses == ()
     network.release(one)
     network.release(two)
-    two = succeeded(network.makeProtocol(router, CALLER))
+    two = makeProtocol(network, router)
     assert two.settings.addresses == route
     assert "192.0.2.6/32 leads to bob" in refused(network.makeProtocol(owner, CALLER))
     assert network.pool.used == 1
     network.release(two)
-    assert succeeded(network.makeProtocol(owner, CALLER)).settings.peerAddress == "192.0.2.6"
+    assert makeProtocol(network, owner).settings.peerAddress == "192.0.2.6"
 
 
 def reloaded(text: str) -> plugin.IPv4Section:
@@ -337,11 +332,11 @@ def test_reload() -> None:
     verifyObject(IReloadable, network)
     network.start()
     interface.told.clear()
-    old = succeeded(network.makeProtocol(Profile("alice"), CALLER))
+    old = makeProtocol(network)
     text = 'pool = ["10.79.0.1"]\ndns = ["192.0.2.9"]'
     assert network.reload(reloaded(text)) == []
     assert interface.told == ["route 10.79.0.1/32", "no route 10.77.0.10/32"]
-    new = succeeded(network.makeProtocol(Profile("bob"), CALLER)).settings
+    new = makeProtocol(network, Profile("bob")).settings
     assert (new.peerAddress, new.dns) == ("10.79.0.1", ("192.0.2.9",))
     assert old.settings.peerAddress == "10.77.0.10"
     network.release(old)

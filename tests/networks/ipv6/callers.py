@@ -30,7 +30,6 @@ from scapy.layers.inet6 import (
     IPv6,
 )
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.filepath import FilePath
 
@@ -49,7 +48,7 @@ from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, answering, joined, makeEnvironment
+from pptpgw.testing import ALICE, answering, joined, makeEnvironment, makeProtocol, resultOf
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.client import ClientConnection
@@ -75,31 +74,13 @@ def made(
     return factory.makeNetwork(environment.settings(factory), environment)
 
 
-ALICE = Profile("alice")
-
-
 def protocolOf(network: IPv6Sessions, profile: Profile = ALICE) -> RoutedIPV6CP:
     """
     What a session gets, which is something.
     """
-    protocol = resultOf(network.makeProtocol(profile, CALLER))
+    protocol = makeProtocol(network, profile)
     assert isinstance(protocol, RoutedIPV6CP)
     return protocol
-
-
-def resultOf(deferred: Deferred[Any]) -> Any:
-    """
-    What it has fired with, and keeps.
-    """
-    results: list[Any] = []
-
-    def came(result: Any) -> Any:
-        results.append(result)
-        return result
-
-    deferred.addCallback(came)
-    assert results, "nothing has come"
-    return results[0]
 
 
 class Host:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
+from pptpgw.interfaces import Attachment, INetworkProtocol
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings, randomIdentifier
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
-from tests.networks.driven import DrivenLink, Options
+from pptpgw.testing import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -45,12 +45,8 @@ class Link(DrivenLink[IPV6CP]):
                 addresses,
             )
         )
-        super().__init__(self.ipv6cp, 0x8057, peerMRU)
+        super().__init__(self.ipv6cp, peerMRU)
         self.ipv6cp.lowerUp()
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        assert protocol.control == 0x8057
-        self.told.append(attachments[0x57])
 
     def suggested(self, *options: tuple[int, str]) -> str:
         """
@@ -84,7 +80,7 @@ def test_opens(peer: str) -> None:
     assert link.asked() == {1: OURS}
     assert link.request((1, peer)) == (ACK, [(1, peer)])
     link.answer(ACK)
-    assert link.told == [Attachment((PREFIX,), 1400, None)]
+    assert link.attachments == {0x57: Attachment((PREFIX,), 1400, None)}
     assert link.ipv6cp.localAddress == IPv6Address("fe80::1")
     assert link.ipv6cp.peerAddress == IPv6Address(bytes.fromhex("fe80000000000000" + peer))
 
@@ -327,7 +323,7 @@ def test_attachment() -> None:
     link = Link(peerMRU=1300)
     link.request((1, PEER))
     link.answer(ACK)
-    assert link.told == [Attachment((PREFIX,), 1300, None)]
+    assert link.attachments == {0x57: Attachment((PREFIX,), 1300, None)}
     received: list[bytes] = []
     ipv6cp = IPV6CP(IPv6Settings.client(received.append, 1380))
     ipv6cp.attach(link)
@@ -343,7 +339,7 @@ def test_narrowLink(peerMRU: int, opens: bool) -> None:
     link.request((1, PEER))
     link.answer(ACK)
     expected = Attachment((PREFIX,), 1284) if opens else "the peer receives 1283 octets, and IPv6"
-    told = link.told[0] if opens else str(link.finish())[: len(str(expected))]
+    told = link.attachments[0x57] if opens else link.finish()[: len(str(expected))]
     assert told == expected
 
 

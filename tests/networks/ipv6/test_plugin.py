@@ -28,19 +28,19 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
+    Attachment,
     Attachments,
     IKernelInterface,
     INetwork,
     INetworkFactory,
-    INetworkLink,
     INetworkProtocol,
 )
-from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions
+from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ports import sysctl
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER
-from tests.networks.ipv6.callers import ALICE, GATEWAY, SECTION, Host, made, protocolOf, resultOf
+from pptpgw.testing import ALICE, DrivenLink, makeProtocol
+from tests.networks.ipv6.callers import GATEWAY, SECTION, Host, made, protocolOf
 
 OWN = IPv6Network("2001:db8:1::/64")
 
@@ -129,7 +129,7 @@ class TestNetwork:
         interface = Interface()
         network = made(interface=interface)
         network.start()
-        assert resultOf(network.makeProtocol(Profile("alice"), CALLER)) is None
+        assert makeProtocol(network, Profile("alice")) is None
         assert interface.told == []
         assert len(log) == 1 and "disable_ipv6=0" in log[0]
 
@@ -155,7 +155,7 @@ class TestNetwork:
         """
         network = made('prefixes = "fc00:0:1::/63"')
         protocol = protocolOf(network)
-        assert resultOf(network.makeProtocol(Profile("bob"), CALLER)) is None
+        assert makeProtocol(network, Profile("bob")) is None
         assert log == ["bob goes without IPv6: all IPv6 prefixes of 64 bits are in use"]
         network.release(protocol)
         protocolOf(network)
@@ -168,11 +168,11 @@ class TestNetwork:
         static = Profile("bob", prefix=IPv6Network("fc00:0:1:2::/64"))
         protocol = protocolOf(network, static)
         assert str(protocol.prefix) == "fc00:0:1:2::/64"
-        assert resultOf(network.makeProtocol(static, CALLER)) is None
+        assert makeProtocol(network, static) is None
         assert log == ["bob goes without IPv6: fc00:0:1:2::/64 is in use"]
         pooled = [str(protocolOf(network).prefix) for _ in range(2)]
         assert pooled == ["fc00:0:1:1::/64", "fc00:0:1:3::/64"]
-        assert resultOf(network.makeProtocol(Profile("carol"), CALLER)) is None
+        assert makeProtocol(network, Profile("carol")) is None
         network.release(protocol)
         assert protocolOf(network, static).prefix == protocol.prefix
 
@@ -183,7 +183,7 @@ class TestNetwork:
         network = made()
         for prefix in ("2001:db8::/80", "fc00:0:1::/48", "::/0"):
             profile = Profile("bob", prefix=IPv6Network(prefix))
-            assert resultOf(network.makeProtocol(profile, CALLER)) is None
+            assert makeProtocol(network, profile) is None
         assert log == [
             "bob goes without IPv6: its own prefix, 2001:db8::/80, is longer than 64",
             "bob goes without IPv6: fc00:0:1::/48 is in use",
@@ -215,22 +215,16 @@ class TestNetwork:
             made(mru=1283)
 
 
-@implementer(INetworkLink)
-class Link:
+class Link(DrivenLink[RoutedIPV6CP]):
     """
-    The link of one protocol, which is opened; what it is told, and the packets that it sends.
-    """
+    The link of one protocol, which is open.
 
-    peerMRU = 1500
+    @ivar found: the attachment after each time that the protocol opened or changed it.
+    """
 
     def __init__(self, network: IPv6Sessions, clock: Clock, profile: Profile = ALICE) -> None:
-        self.clock = clock
-        self.control: list[bytes] = []
-        self.packets: list[Any] = []
-        self.told: list[Any] = []
-        self.protocol = protocolOf(network, profile)
-        self.protocol.attach(self)
-        self.protocol.open()
+        self.found: list[Attachment] = []
+        super().__init__(protocolOf(network, profile), 1500, clock)
         self.protocol.lowerUp()
         self.negotiate()
 
@@ -238,27 +232,30 @@ class Link:
         """
         Ask for an identifier, and acknowledge ours.
         """
-        request = [packet for packet in self.control if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        self.protocol.received(b"\x02" + request[1:])
-        self.protocol.received(bytes.fromhex("0101000e010a 00000000000000bb"))
+        self.agree((1, "00000000000000bb"))
 
-    def send(self, protocol: int, packet: bytes) -> None:
-        self.control.append(packet)
+    @property
+    def heard(self) -> list[Any]:
+        """
+        The packets that the peer got.
+        """
+        return [IPv6(packet) for _, packet in self.packets]
 
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        assert number == 0x57
-        self.packets.append(IPv6(packet))
+    def local(self, packet: bytes) -> None:
+        """
+        Deliver a packet that concerns the link alone.
+        """
+        local = self.found[-1].local
+        assert local is not None
+        local(packet)
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        self.told.append(attachments[0x57])
+        super().networkOpened(protocol, attachments)
+        self.found.append(attachments[0x57])
 
-    networkChanged = networkOpened
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        super().networkChanged(protocol, attachments)
+        self.found.append(attachments[0x57])
 
 
 class TestProtocol:
@@ -275,10 +272,10 @@ class TestProtocol:
         At once.
         """
         link = self.opened()
-        (attachment,) = link.told
+        (attachment,) = link.found
         assert attachment.addresses == (IPv6Network("fc00:0:1:1::/64"),)
         assert (attachment.mtu, attachment.receive) == (1400, None)
-        (advertisement,) = link.packets
+        (advertisement,) = link.heard
         assert advertisement.src == str(link.protocol.localAddress)
         told = advertisement[ICMPv6ND_RA]
         assert (told.M, told.O, told.routerlifetime) == (0, 1, 1800)
@@ -296,7 +293,7 @@ class TestProtocol:
         ("text", "flags"), [("managed = true", (1, 1)), ("dhcp = false\nmanaged = true", (0, 0))]
     )
     def test_flags(self, text: str, flags: tuple[int, int]) -> None:
-        told = self.opened(text).packets[0][ICMPv6ND_RA]
+        told = self.opened(text).heard[0][ICMPv6ND_RA]
         assert flags == (told.M, told.O)
 
     def test_closed(self) -> None:
@@ -305,10 +302,10 @@ class TestProtocol:
         """
         link = self.opened()
         link.protocol.close("enough")
-        assert [packet[ICMPv6ND_RA].routerlifetime for packet in link.packets] == [1800, 0]
+        assert [packet[ICMPv6ND_RA].routerlifetime for packet in link.heard] == [1800, 0]
         assert link.told[1:] == ["closed"]
         link.clock.pump([1] * 1000)
-        assert len(link.packets) == 2
+        assert len(link.heard) == 2
         assert link.protocol.attachment().local is None
 
     @pytest.mark.parametrize("end", ["lowerDown", "terminated"])
@@ -322,7 +319,7 @@ class TestProtocol:
         else:
             link.protocol.received(ppp.encodePacket(ppp.TERMINATE_REQUEST, 9))
         link.clock.pump([1] * 1000)
-        assert len(link.packets) == 1
+        assert len(link.heard) == 1
 
     def test_negotiatedAnew(self) -> None:
         """
@@ -332,12 +329,9 @@ class TestProtocol:
         link.protocol.lowerDown()
         link.protocol.lowerUp()
         link.negotiate()
-        assert [bytes(packet) for packet in link.packets] == [bytes(link.packets[0])] * 2
-        assert [one if one == "closed" else one.addresses for one in link.told] == [
-            (link.protocol.prefix,),
-            "closed",
-            (link.protocol.prefix,),
-        ]
+        assert [bytes(packet) for packet in link.heard] == [bytes(link.heard[0])] * 2
+        assert link.told == ["opened", "closed", "opened"]
+        assert [one.addresses for one in link.found] == [(link.protocol.prefix,)] * 2
 
     def test_delegated(self) -> None:
         """
@@ -347,32 +341,32 @@ class TestProtocol:
         host = Host("fe80::bb")
 
         def ask(message: Any) -> Any:
-            link.told[-1].local(bytes(host.dhcp(message)))
-            return link.packets[-1]
+            link.local(bytes(host.dhcp(message)))
+            return link.heard[-1]
 
         offer = ask(host.solicit())
-        assert len(link.told) == 1
+        assert len(link.found) == 1
         reply = ask(host.request(offer))
         delegated = IPv6Network("fc00:1::/56")
-        assert link.told[1].addresses == (link.protocol.prefix, delegated)
+        assert link.found[1].addresses == (link.protocol.prefix, delegated)
         assert host.delegated(reply) == "fc00:1::/56"
         assert reply[DHCP6OptDNSServers].dnsservers == ["2001:db8::53"]
         link.protocol.lowerDown()
         link.protocol.lowerUp()
         link.negotiate()
-        assert link.told[-1].addresses == (link.protocol.prefix, delegated)
+        assert link.found[-1].addresses == (link.protocol.prefix, delegated)
         link.clock.pump([10] * 721)
-        assert link.told[-1].addresses == (link.protocol.prefix,)
+        assert link.attachments[0x57].addresses == (link.protocol.prefix,)
 
     def test_leaseEndsWhileItIsClosed(self) -> None:
         link = self.opened()
         host = Host("fe80::bb")
-        link.told[-1].local(bytes(host.dhcp(host.solicit())))
-        link.told[-1].local(bytes(host.dhcp(host.request(link.packets[-1]))))
+        link.local(bytes(host.dhcp(host.solicit())))
+        link.local(bytes(host.dhcp(host.request(link.heard[-1]))))
         link.protocol.lowerDown()
-        count = len(link.told)
+        count = len(link.found)
         link.clock.pump([10] * 721)
-        assert len(link.told) == count
+        assert len(link.found) == count
 
     def test_release(self) -> None:
         """
@@ -382,10 +376,10 @@ class TestProtocol:
         network = made('delegate = "fc00:1::/56"', clock=clock)
         for _ in range(2):
             link, host = Link(network, clock), Host("fe80::bb")
-            link.told[-1].local(bytes(host.dhcp(host.solicit())))
-            assert host.delegated(link.packets[-1]) == "fc00:1::/56"
-            link.told[-1].local(bytes(host.dhcp(host.request(link.packets[-1]))))
-            assert host.delegated(link.packets[-1]) == "fc00:1::/56"
+            link.local(bytes(host.dhcp(host.solicit())))
+            assert host.delegated(link.heard[-1]) == "fc00:1::/56"
+            link.local(bytes(host.dhcp(host.request(link.heard[-1]))))
+            assert host.delegated(link.heard[-1]) == "fc00:1::/56"
             link.protocol.lowerDown()
             network.release(link.protocol)
         assert clock.getDelayedCalls() == []
@@ -393,8 +387,8 @@ class TestProtocol:
     def test_noDHCPv6(self) -> None:
         link = self.opened("dhcp = false")
         host = Host("fe80::bb")
-        link.told[-1].local(bytes(host.dhcp(host.solicit())))
-        assert len(link.packets) == 1
+        link.local(bytes(host.dhcp(host.solicit())))
+        assert len(link.heard) == 1
 
     def test_whatAnAccountGives(self) -> None:
         """
@@ -415,19 +409,19 @@ class TestProtocol:
         )
         clock = Clock()
         link = Link(made(SECTION, clock=clock), clock, profile)
-        (attachment,) = link.told
+        (attachment,) = link.found
         assert attachment.addresses == (
             IPv6Network("2001:db8:1::/64"),
             IPv6Network("2001:db8:1::/56"),
             IPv6Network("2001:db8:2::/48"),
         )
         assert attachment.mtu == 1284
-        (advertisement,) = link.packets
+        (advertisement,) = link.heard
         assert advertisement[ICMPv6NDOptMTU].mtu == 1280
         assert len(bytes(advertisement)) <= 1280
         assert advertisement[ICMPv6NDOptRDNSS].dns[:2] == ["::1", "::2"]
         link.protocol.received(bytes.fromhex("0107000e010a 00000000000000cc"))
-        assert link.control[-1].hex() == "0307000e010a00000000000000bb"
+        assert link.sent[-1].hex() == "0307000e010a00000000000000bb"
 
     @pytest.mark.parametrize("narrow", ["2001:db8:1::/64", "2001:db8:1::5/128"])
     @pytest.mark.parametrize("own", [{"prefix": OWN}, {"delegated": OWN}])
@@ -444,14 +438,12 @@ class TestProtocol:
         owner = Profile("alice", **own)
         one = Link(network, clock, owner)
         two = Link(network, clock, router)
-        assert IPv6Network(narrow) not in two.told[-1].addresses
+        assert IPv6Network(narrow) not in two.found[-1].addresses
         network.release(one.protocol)
         network.release(two.protocol)
         two = Link(network, clock, router)
-        assert IPv6Network(narrow) in two.told[-1].addresses
-        results: list[object] = []
-        network.makeProtocol(owner, CALLER).addCallback(results.append)
-        assert results == [None]
+        assert IPv6Network(narrow) in two.found[-1].addresses
+        assert makeProtocol(network, owner) is None
         assert "2001:db8:1::/64 leads to bob" in log[-1]
         network.release(two.protocol)
         Link(network, clock, owner)
@@ -471,14 +463,14 @@ class TestProtocol:
         )
 
         def ask(link: Link, message: Any) -> Any:
-            link.told[-1].local(bytes(Host("fe80::bb").dhcp(message)))
-            return link.packets[-1]
+            link.local(bytes(Host("fe80::bb").dhcp(message)))
+            return link.heard[-1]
 
         host = Host("fe80::bb")
         reply = ask(link, host.request(ask(link, host.solicit())))
         assert host.delegated(reply) == "fc00:1::/56"
         assert reply[DHCP6OptDNSServers].dnsservers == ["2001:db8::99"]
-        assert link.told[-1].addresses == (link.protocol.prefix, profile.delegated)
+        assert link.found[-1].addresses == (link.protocol.prefix, profile.delegated)
         assert host.delegated(ask(other, host.solicit())) == "fc00:1:0:100::/56"
         network.release(link.protocol)
         again = Link(network, clock, profile)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkProtocol
+from pptpgw.interfaces import Attachment, INetworkProtocol
 from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
-from tests.networks.driven import DrivenLink, Options
+from pptpgw.testing import DrivenLink, Options
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -42,12 +42,8 @@ class Link(DrivenLink[IPXCP]):
 
     def __init__(self, settings: IPXSettings = SERVER, peerMRU: int = 1400) -> None:
         self.ipxcp = IPXCP(settings)
-        super().__init__(self.ipxcp, 0x802B, peerMRU)
+        super().__init__(self.ipxcp, peerMRU)
         self.ipxcp.lowerUp()
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        assert protocol.control == 0x802B
-        self.told.append(attachments[0x2B])
 
 
 def test_interface() -> None:
@@ -70,7 +66,7 @@ def test_windows() -> None:
     assert link.request(*given) == (ACK, given)
     assert link.asked() == {1: NETWORK, 2: OURS, 5: NAME, 6: ""}
     link.answer(ACK)
-    assert link.told == [Attachment((), 1400, None)]
+    assert link.attachments == {0x2B: Attachment((), 1400, None)}
     ipxcp = link.ipxcp
     assert (ipxcp.network, ipxcp.node.hex()) == (0x77000000, OURS)
     assert ipxcp.peerNode is not None
@@ -220,7 +216,7 @@ def test_sharedNetworkStays() -> None:
     link.answer(ACK)
     link.request((2, PEER))
     assert (link.ipxcp.network, link.ipxcp.node.hex()) == (0x77000000, OURS)
-    assert link.told == [Attachment((), 1400, None)]
+    assert link.attachments == {0x2B: Attachment((), 1400, None)}
 
 
 def test_foreignNetwork() -> None:
@@ -255,7 +251,7 @@ def test_silentAboutItsNode() -> None:
         assert link.request() == (NAK, [(2, PEER)])
     assert link.request() == (ACK, [])
     assert link.ipxcp.peerNode == bytes.fromhex(PEER)
-    assert link.told == [Attachment((), 1400, None)]
+    assert link.attachments == {0x2B: Attachment((), 1400, None)}
 
 
 def test_routerName() -> None:
@@ -291,7 +287,7 @@ def test_client() -> None:
     assert ipxcp.peerNode is not None
     assert (ipxcp.network, ipxcp.node.hex(), ipxcp.peerNode.hex()) == (0x77000000, PEER, OURS)
     assert ipxcp.peerName == "PPTPG_1"
-    assert link.told == [Attachment((), 1400, None)]
+    assert link.attachments == {0x2B: Attachment((), 1400, None)}
 
 
 def test_clientHearsTheNetwork() -> None:
@@ -302,7 +298,7 @@ def test_clientHearsTheNetwork() -> None:
     link.request((1, NETWORK))
     link.answer(ACK)
     assert link.ipxcp.network == 0x77000000
-    assert link.told == [Attachment((), 1400, None)]
+    assert link.attachments == {0x2B: Attachment((), 1400, None)}
 
 
 def test_clientDoesNotTakeEverything() -> None:
@@ -407,7 +403,7 @@ def test_attachment() -> None:
     )
     link.request()
     link.answer(ACK)
-    assert link.told == [Attachment((), 1300, received.append)]
+    assert link.attachments == {0x2B: Attachment((), 1300, received.append)}
 
 
 def test_terminated() -> None:

@@ -15,16 +15,13 @@ from scapy.layers.ppp import PPP
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.filepath import FilePath
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
-    Attachments,
     INetwork,
     INetworkFactory,
-    INetworkLink,
     INetworkProtocol,
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -37,9 +34,9 @@ from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, Frame, makeEnvironment
+from pptpgw.testing import CALLER, DrivenLink, Frame, makeEnvironment, makeProtocol, resultOf
 from tests.networks.ipx.test_wire import IPX
-from tests.test_gateway import SECRETS, World, resultOf
+from tests.test_gateway import SECRETS, World
 
 NETWORK = 0x77000000
 BEHIND = 0x1A2B
@@ -217,8 +214,8 @@ def test_sameNodeAtOnce() -> None:
     links = [Session(ipxNetwork, wanted) for _ in range(2)]
     for link in links:
         assert link.told == []
-    links[0].acknowledge()
-    links[1].acknowledge()
+    links[0].answer(ppp.CONFIGURE_ACK)
+    links[1].answer(ppp.CONFIGURE_ACK)
     assert links[0].told == ["opened"]
     links[1].clock.pump([3.0] * 3)
     assert links[1].told == ["another caller has node 00000000000a"]
@@ -229,65 +226,23 @@ def test_askedAgainWhileOpen() -> None:
     A caller that negotiates anew keeps the node that it has.
     """
     session = Session(made(), bytes.fromhex("00000000000a"))
-    session.acknowledge()
-    session.request()
+    session.answer(ppp.CONFIGURE_ACK)
+    session.request(session.wish)
     assert session.told == ["opened", "closed"]
-    session.acknowledge()
+    session.answer(ppp.CONFIGURE_ACK)
     assert session.told == ["opened", "closed", "opened"]
 
 
-@implementer(INetworkLink)
-class Session:
+class Session(DrivenLink[IPXCP]):
     """
-    One session of the network's, whose peer is played by hand.
+    One session of the network's, whose peer asks for a node.
     """
 
     def __init__(self, ipxNetwork: plugin.IPXNetwork, node: bytes) -> None:
-        self.clock = Clock()
-        self.peerMRU = 1400
-        self.told: list[str] = []
-        self.sent: list[bytes] = []
-        self.node = node
-        protocols: list[IPXCP] = []
-        ipxNetwork.makeProtocol(Profile("alice"), CALLER).addCallback(protocols.append)
-        self.ipxcp = protocols[0]
-        self.ipxcp.attach(self)
-        self.ipxcp.open()
-        self.ipxcp.lowerUp()
-        self.request()
-
-    def request(self) -> None:
-        """
-        Ask for the node, which is granted.
-        """
-        octets = ppp.encodeOptions([(2, self.node)])
-        self.ipxcp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, octets))
-        assert self.sent[-1] == ppp.encodePacket(ppp.CONFIGURE_ACK, 1, octets)
-
-    def acknowledge(self) -> None:
-        """
-        Grant what is asked.
-        """
-        request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
-        self.ipxcp.received(ppp.encodePacket(ppp.CONFIGURE_ACK, request[1], request[4:]))
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        self.sent.append(packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        raise AssertionError("nobody sends here")
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        self.told.append("opened")
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
+        super().__init__(makeProtocol(ipxNetwork))
+        self.protocol.lowerUp()
+        self.wish = 2, node.hex()
+        assert self.request(self.wish) == (ppp.CONFIGURE_ACK, [self.wish])
 
 
 def test_hangUp(world: IPXWorld) -> None:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.wire import ppp
+from pptpgw.testing import DELAY, DrivenLink, Options
 
 REQUEST, ACK, NAK, REJECT = (
     ppp.CONFIGURE_REQUEST,
@@ -24,23 +24,13 @@ REQUEST, ACK, NAK, REJECT = (
 )
 
 
-@implementer(INetworkLink)
-class Link:
+class Link(DrivenLink[MPLSCP]):
     """
     One end: an MPLSCP and its link.
-
-    @ivar other: the other end, where packets go.
     """
 
-    def __init__(self, clock: Clock, peerMRU: int = 1400, mtu: int = 1400) -> None:
-        self.clock = clock
-        self.peerMRU = peerMRU
-        self.other: Link | None = None
-        self.told: list[object] = []
-        self.sent: list[bytes] = []
-        self.packets: list[tuple[int, bytes]] = []
+    def __init__(self, clock: Clock | None = None, peerMRU: int = 1400, mtu: int = 1400) -> None:
         self.received: list[tuple[str, bytes]] = []
-        self.attachments: Attachments = {}
         self.mplscp = MPLSCP(
             MPLSSettings(
                 lambda packet: self.received.append(("unicast", packet)),
@@ -48,38 +38,7 @@ class Link:
                 mtu,
             )
         )
-        self.mplscp.attach(self)
-        self.mplscp.open()
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        assert protocol == 0x8281
-        self.sent.append(packet)
-        if self.other is not None:
-            self.clock.callLater(0, self.other.mplscp.received, packet)
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        self.packets.append((number, packet))
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        self.attachments = attachments
-        self.told.append("opened")
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.told.append("closed")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        self.told.append(reason)
-
-    def request(self, options: bytes) -> tuple[int, bytes]:
-        """
-        Send a Configure-Request; code and data of the answer.
-        """
-        self.mplscp.received(ppp.encodePacket(REQUEST, 1, options))
-        code, _, data = ppp.decodePacket(self.sent[-1])
-        return code, data
+        super().__init__(self.mplscp, peerMRU, clock)
 
 
 def joined() -> tuple[Link, Link]:
@@ -88,11 +47,7 @@ def joined() -> tuple[Link, Link]:
     """
     clock = Clock()
     one, other = Link(clock), Link(clock)
-    one.other, other.other = other, one
-    for link in (one, other):
-        link.mplscp.lowerUp()
-    clock.advance(0)
-    clock.advance(0)
+    one.join(other)
     return one, other
 
 
@@ -101,7 +56,7 @@ def link() -> Link:
     """
     One whose peer the test is.
     """
-    link = Link(Clock())
+    link = Link()
     link.mplscp.lowerUp()
     return link
 
@@ -136,9 +91,7 @@ def test_twoProtocols() -> None:
     link, _ = joined()
     assert sorted(link.attachments) == [0x0281, 0x0283]
     for number, packet in ((0x0281, b"one"), (0x0283, b"many")):
-        receive = link.attachments[number].receive
-        assert receive is not None
-        receive(packet)
+        link.deliver(packet, number)
     assert link.received == [("unicast", b"one"), ("multicast", b"many")]
     link.mplscp.sendPacket(b"one")
     link.mplscp.sendMulticast(b"many")
@@ -151,20 +104,19 @@ def test_size(peerMRU: int, mtu: int, size: int) -> None:
     A labelled packet is as large as the information field may be (RFC 3032 section 4.3), for both
     protocols.
     """
-    link = Link(Clock(), peerMRU, mtu)
+    link = Link(None, peerMRU, mtu)
     link.mplscp.lowerUp()
-    link.mplscp.received(ppp.encodePacket(ACK, link.sent[-1][1]))
-    assert link.request(b"") == (ACK, b"")
+    link.agree()
     assert {attachment.mtu for attachment in link.attachments.values()} == {size}
 
 
-@pytest.mark.parametrize("options", ["0306c0000201", "0102", "0304ffff810a0000000000000000"])
-def test_everyOptionIsRejected(link: Link, options: str) -> None:
+@pytest.mark.parametrize("wish", [[(3, "c0000201")], [(1, "")], [(3, "ffff"), (129, "00" * 8)]])
+def test_everyOptionIsRejected(link: Link, wish: Options) -> None:
     """
     None is defined (RFC 3032 section 4.4).
     """
-    assert link.request(bytes.fromhex(options)) == (REJECT, bytes.fromhex(options))
-    assert link.request(b"") == (ACK, b"")
+    assert link.request(*wish) == (REJECT, wish)
+    assert link.request() == (ACK, [])
 
 
 def test_askingForOptionsForever(link: Link) -> None:
@@ -204,7 +156,7 @@ def test_terminated() -> None:
     """
     one, other = joined()
     one.mplscp.close("enough")
-    one.clock.pump([0, 0, 0, RESTART_SECONDS, RESTART_SECONDS, RESTART_SECONDS])
+    one.clock.pump([DELAY] * 3 + [RESTART_SECONDS] * 3)
     assert one.told[:2] == ["opened", "closed"]
     assert other.told[:2] == ["opened", "closed"]
 
@@ -230,7 +182,7 @@ def test_hostile(packets: list[bytes]) -> None:
     """
     Whatever comes, nothing is raised.
     """
-    link = Link(Clock())
+    link = Link()
     link.mplscp.lowerUp()
     for packet in packets:
         link.mplscp.received(packet)

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from scapy.contrib.mpls import MPLS as ScapyMPLS
 from scapy.layers.inet import IP
 from scapy.layers.l2 import ARP, Ether
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
@@ -23,22 +20,17 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.edges import Deliver
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
-    Attachments,
     INetwork,
     INetworkFactory,
-    INetworkLink,
-    INetworkProtocol,
     ISessionObserver,
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.mpls import plugin as mpls
 from pptpgw.networks.mpls.labels import NO_ROUTE
-from pptpgw.networks.mpls.mplscp import MPLSCP
 from pptpgw.networks.mpls.port import MPLSPort
 from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LabelStackEntry, encode
-from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, makeEnvironment, makeSession
+from pptpgw.testing import DrivenLink, makeEnvironment, makeProtocol, makeSession
 
 KERNEL = "92:84:73:cf:11:be"
 TEN, ELEVEN = "10.77.0.10", "10.77.0.11"
@@ -75,43 +67,6 @@ class Device:
 
     def stop(self) -> None:
         self.state = "stopped"
-
-
-@implementer(INetworkLink)
-class Link:
-    """
-    The link of one session.
-
-    @ivar packets: the packets that the caller got.
-    """
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.peerMRU = 1400
-        self.packets: list[tuple[int, bytes]] = []
-        self.attachments: Attachments = {}
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        """
-        Nobody listens.
-        """
-
-    def sendPacket(self, number: int, packet: bytes) -> None:
-        self.packets.append((number, packet))
-
-    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        self.attachments = attachments
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        self.attachments = {}
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        """
-        Of no account.
-        """
 
 
 class World:
@@ -164,19 +119,16 @@ class Caller:
 
     def __init__(self, world: World) -> None:
         self.network = world.network
-        subscriber = Profile("alice", None)
+        subscriber = Profile("alice")
         self.session = makeSession(subscriber)
-        self.link = Link()
-        self.mplscp = made(world.network.makeProtocol(subscriber, CALLER))
-        self.mplscp.attach(self.link)
+        self.mplscp = makeProtocol(world.network, subscriber)
+        self.link = DrivenLink(self.mplscp)
         self.ipcp = IPCP(IPv4Settings("10.77.0.1", TEN))
         self.network.sessionStarted(self.session)
 
     def openMPLS(self) -> None:
-        self.mplscp.open()
         self.mplscp.lowerUp()
-        self.mplscp.received(ppp.encodePacket(ppp.CONFIGURE_ACK, 1))
-        self.mplscp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1))
+        self.link.agree()
         assert sorted(self.link.attachments) == [UNICAST, MULTICAST]
         self.session.networks["mpls"] = ()
         self.network.protocolOpened(self.session, self.mplscp)
@@ -208,9 +160,7 @@ class Caller:
         """
         The caller sends a packet.
         """
-        receive = self.link.attachments[number].receive
-        assert receive is not None
-        receive(packet)
+        self.link.deliver(packet, number)
 
     def got(self) -> list[tuple[int, bytes]]:
         """
@@ -218,12 +168,6 @@ class Caller:
         """
         packets, self.link.packets = self.link.packets, []
         return packets
-
-
-def made(deferred: Deferred[MPLSCP]) -> MPLSCP:
-    results: list[MPLSCP] = []
-    deferred.addCallback(results.append)
-    return results[0]
 
 
 def labelled(destination: str, ethertype: int = 0x8847) -> Ether:
