@@ -45,27 +45,27 @@ class Options(usage.Options, AuthOptionMixin):
     supportedInterfaces = JUDGED
     synopsis = "[--config FILE] [--network NAME,...] [--auth SPEC ...]"
     longdesc = (
-        "A PPTP gateway: answers the calls of PPTP clients, authenticates them, encrypts, gives "
-        "them addresses and carries their packets. PPTP's cryptography is broken; SECURITY.md "
-        "says what that means."
+        "A PPTP gateway. It answers the calls of PPTP clients, authenticates the callers, "
+        "encrypts, gives addresses and carries packets. PPTP's cryptography is broken; "
+        "SECURITY.md says what that means."
     )
     optParameters = [
-        ["config", "c", None, "TOML file; every key is optional."],
+        ["config", "c", None, "The configuration, a TOML file; every key is optional."],
         [
             "network",
             None,
             None,
-            "Network protocols, as in ipv4,ipv6; instead of [network] protocols.",
+            "The network protocols, as in ipv4,ipv6. Instead of [network] protocols.",
         ],
         [
             "pcap",
             None,
             None,
-            "Write what passes, DECRYPTED, to this file, as pcapng; instead of [capture] file.",
+            "Write all frames, DECRYPTED, to this pcapng file. Instead of [capture] file.",
         ],
     ]
     optFlags = [
-        ["check-config", None, "Say whether the configuration can be used, and exit."],
+        ["check-config", None, "Check whether the configuration can be used, and exit."],
     ]
 
     def __init__(self) -> None:
@@ -85,8 +85,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_auth(self, description: str) -> None:
         """
-        Who may call, as in chap-secrets:PATH; may be named several times. Instead of [auth]
-        checkers.
+        A checker of callers, as in chap-secrets:PATH; several in order. Instead of [auth] checkers.
         """
         try:
             AuthOptionMixin.addChecker(self, makeChecker(description))
@@ -111,7 +110,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_help_auth_type(self, name: str) -> NoReturn:
         """
-        Say more on one of the checkers that --auth can name, and exit.
+        Describe one of the checkers that --auth can name, and exit.
         """
         try:
             factory = discovery.find(ICheckerFactory, name)
@@ -137,7 +136,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_help_plugins(self) -> NoReturn:
         """
-        List every plugin that is installed, and where one is chosen, and exit.
+        List the plugins of every kind that are installed and the keys that name them, and exit.
         """
         for kind, what in discovery.KINDS.items():
             print(f"{what.words.capitalize()}: {what.chosen}")

@@ -21,7 +21,7 @@ class Backup(Named):
 
     synopsis = "COPY [options]"
     longdesc = (
-        "Copies an SQLite store to the file COPY, which only its owner can read, while gateways "
+        "Copy an SQLite store to the file COPY, which only its owner can read, while gateways "
         "run. The copy is enough to log in as every user: keep it as safe as the store. It doesn't "
         "contain the key of recoverable passwords, [accounts] key. For PostgreSQL use pg_dump."
     )

@@ -68,7 +68,7 @@ class Command(BaseOptions):
     creates = False
 
     optParameters: Sequence[Sequence[object]] = [
-        ["store", None, None, "Where the store is; instead of [accounts] store."],
+        ["store", None, None, "The URL of the store. Instead of [accounts] store."],
         ["config", "c", None, "The gateway's configuration, a TOML file."],
     ]
 

@@ -31,10 +31,10 @@ class Import(Named):
     creates = True
     synopsis = "FILE [options]"
     optParameters: Sequence[Sequence[object]] = [
-        ["server", None, None, "The gateway's name in the file; [link] name if it isn't given."],
+        ["server", None, None, "The gateway's name in the file. Instead of [link] name."],
     ]
     optFlags: Sequence[Sequence[object]] = [
-        ["recoverable", None, "Keep the passwords too, encrypted: CHAP needs them."],
+        ["recoverable", None, "Store the passwords themselves too, encrypted: CHAP needs them."],
     ]
 
     async def perform(self, store: IStore) -> None:

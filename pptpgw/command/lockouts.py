@@ -16,8 +16,8 @@ class Lockouts(Command):
     """
 
     longdesc = (
-        "Who is locked out for wrong passwords, and until when, as gateways have written it to the "
-        "store. A gateway that was started anew since then locks nobody out."
+        "List who is locked out for wrong passwords, and until when, as gateways have written it "
+        "to the store. A gateway that was restarted since then has forgotten the lockouts."
     )
 
     @property

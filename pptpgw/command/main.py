@@ -37,17 +37,17 @@ class PPTPGW(BaseOptions):
 
     synopsis = "Usage: pptpgw"
     longdesc = (
-        "Keeps the accounts of a PPTP gateway, and speaks PPP on a line. pptpgw COMMAND --help "
-        "says more on one."
+        "Manage the accounts of a PPTP gateway, and run PPP on a line. pptpgw COMMAND --help "
+        "describes a command."
     )
     subCommands = [
         ["user", None, UserCommands, "Users: add, set, list, show, disable, enable, remove."],
         ["profile", None, ProfileCommands, "Attributes that users share: add, set, list, remove."],
-        ["lockouts", None, Lockouts, "Who is locked out for wrong passwords, and until when."],
-        ["import", None, Import, "Take over the users of a chap-secrets file."],
+        ["lockouts", None, Lockouts, "List who is locked out for wrong passwords, and until when."],
+        ["import", None, Import, "Add the users of a chap-secrets file."],
         ["backup", None, Backup, "Copy the store to a file."],
-        ["usage", None, UsageCommand, "What the sessions of users come to."],
-        ["ppp", None, _ppp, "PPP on a line: standard input and output, a serial line, a socket."],
+        ["usage", None, UsageCommand, "Show the sessions of users, and their sums."],
+        ["ppp", None, _ppp, "Run PPP on a line: standard input and output, a serial line."],
     ]
 
 

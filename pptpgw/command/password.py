@@ -26,9 +26,9 @@ class Password(BaseOptions):
     """
 
     optFlags: Sequence[Sequence[object]] = [
-        ["generate", None, "Make a random password, and show it once."],
+        ["generate", None, "Make a random password, and print it once."],
         ["stdin", None, "Read the password, a line, from standard input."],
-        ["recoverable", None, "Keep the password too, encrypted: CHAP needs it, and PAP doesn't."],
+        ["recoverable", None, "Store the password itself too, encrypted: CHAP (MD5) needs it."],
     ]
 
     def postOptions(self) -> None:

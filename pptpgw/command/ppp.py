@@ -68,18 +68,18 @@ class PPP(tap.Options):
 
     synopsis = "[ENDPOINT] [--config FILE] (--auth SPEC ... | --dial [--user NAME ...])"
     longdesc = (
-        "PPP on a line. Without --dial it answers, as the gateway does: callers are judged by "
-        "--auth, and the configuration holds. Without ENDPOINT the line is standard input and "
-        'output, as in pppd pty "pptpgw ppp --config FILE --auth SPEC", and there is one call. '
-        "ENDPOINT is one of Twisted's endpoint strings, as tcp:2000 or unix:/run/ppp.sock, or "
-        "serial:/dev/ttyS0:115200. With --dial it calls, and gives the address that it gets to a "
-        "TUN device of its own; routes to more than the other end are yours to add. The exit "
+        "Run PPP on a line. Without --dial it answers, as the gateway does, with the checkers of "
+        "--auth and the configuration. Without ENDPOINT the line is standard input and output, as "
+        'in pppd pty "pptpgw ppp --config FILE --auth SPEC", and there is one call. ENDPOINT is '
+        "one of Twisted's endpoint strings, such as tcp:2000, unix:/run/ppp.sock or "
+        "serial:/dev/ttyS0:115200. With --dial it calls, and gives a TUN device the address that "
+        "it gets and a route to the other end; other routes must be added by hand. The exit "
         "status is 0 after a session, 1 if there was none, 2 if the command line is wrong. The "
         "log goes to standard error."
     )
     optParameters = [
-        ["user", "u", None, "With --dial: the name that we prove ourselves with."],
-        ["password-file", None, None, "With --dial: a file that holds the password, one line."],
+        ["user", "u", None, "With --dial: the name to log in with."],
+        ["password-file", None, None, "With --dial: a file with the password, one line."],
         [
             "chat",
             None,
@@ -88,8 +88,8 @@ class PPP(tap.Options):
         ],
     ]
     optFlags = [
-        ["pty", None, "Make a pseudoterminal, print its path, and use that."],
-        ["dial", None, "Be the end that calls."],
+        ["pty", None, "Make a pseudoterminal, print its path, and use it as the line."],
+        ["dial", None, "Be the end that calls, not the one that answers."],
     ]
 
     _log = Logger()

@@ -83,6 +83,7 @@ class ProfileCommands(BaseOptions):
     C{pptpgw profile}: the group of commands on profiles.
     """
 
+    synopsis = "COMMAND"
     subCommands = [
         ["add", None, AddProfile, "Make a profile."],
         ["set", None, SetProfile, "Change a profile's attributes."],

@@ -27,12 +27,18 @@ class UsageCommand(Command):
 
     synopsis = "[USER] [options]"
     longdesc = (
-        "What the sessions of each user come to: those that are over, and those that go on as last "
-        "written. Octets are counted at the gateway: received from the user, and sent to it."
+        "Show the sums of each user's sessions: those that have ended, and those that go on as "
+        "last written. Octets are counted at the gateway: received from the user, and sent "
+        "to the user."
     )
     optParameters: Sequence[Sequence[object]] = [
-        ["since", None, None, "Only what ended since that day, or goes on: YYYY-MM-DD, or 30d."],
-        ["sessions", None, None, "List so many sessions instead, the latest first."],
+        [
+            "since",
+            None,
+            None,
+            "Only sessions that ended since a day, or go on: YYYY-MM-DD, or 30d.",
+        ],
+        ["sessions", None, None, "List this many sessions instead of sums, the latest first."],
     ]
 
     def parseArgs(self, *names: str) -> None:

@@ -214,12 +214,13 @@ class UserCommands(BaseOptions):
     C{pptpgw user}: the group of commands on users.
     """
 
+    synopsis = "COMMAND"
     subCommands = [
         ["add", None, AddUser, "Make a user."],
         ["set", None, SetUser, "Change a user's password, profile or attributes."],
         ["list", None, ListUsers, "List the users."],
         ["show", None, Show, "Show one user."],
-        ["disable", None, Disable, "Let a user call no more."],
+        ["disable", None, Disable, "Refuse a user from now on."],
         ["enable", None, Enable, "Let a user call again."],
         ["remove", None, RemoveUser, "Remove a user."],
     ]
