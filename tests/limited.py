@@ -5,43 +5,35 @@ A gateway with limits, and callers of it, in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.auth.authenticator import Authenticator
+from pptpgw import testing
 from pptpgw.auth.protocols import MSCHAPV2, PAP
-from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.auth.realm import AvatarID
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import CallError
-from pptpgw.gateway import Gateway
 from pptpgw.interfaces import IAuthenticationProtocol, INetwork
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.networks.ipv4 import plugin as network
-from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.ppp.client import ClientCall
-from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
-from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined, makeEnvironment
-from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
-from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 SERVER = "192.0.2.1"
@@ -96,70 +88,38 @@ class Observer(SessionObserver):
         self.lockouts.append((kind, subject, failures, until))
 
 
-class World:
+class World(testing.World):
     """
-    A gateway, and callers where they are needed.
+    A gateway with IPv4 and OSI, and callers where they are needed.
     """
+
+    connectionSettings = ConnectionSettings(maximumCalls=1000)
 
     def __init__(
         self, limits: LimitsSection, clock: Any = None, checker: Any = None, **options: Any
     ) -> None:
         """
-        @param clock: instead of one that L{run} moves, the reactor.
         @param checker: instead of one of our own.
         """
-        self.clock = clock or Clock()
-        self.network = MemoryNetwork(self.clock)
-        self.dataPath = MemoryDataPath(self.network)
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
-        self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
-        self.checker = checker or Checker(self.clock)
-        environment = makeEnvironment(clock=self.clock)
-        generic = GenericFactory(shipped()["osi"])
-        networks: dict[str, INetwork] = {
-            "ipv4": network.IPv4Network(network.IPv4Section(), environment, self.pool),
-            "osi": generic.makeNetwork(generic.settings(), environment),
-        }
-        settings = LinkSettings(methods=(MSCHAPV2, PAP), name=b"gateway")
-        self.gateway = Gateway(
-            self.clock,
-            replace(settings, **options),
-            networks,
-            self.dataPath,
-            Authenticator(Portal(SubscriberRealm(), [self.checker])),
-            [self.observer],
-            limits=limits,
-            now=self.clock.seconds,
-        )
+        clock = clock or Clock()
+        self.checker = checker or Checker(clock)
+        settings = {"methods": (MSCHAPV2, PAP), "name": b"gateway"} | options
+        super().__init__("", [self.checker], [self.observer], clock, limits, **settings)
         self.log: list[str] = []
+
+    def makeNetworks(self) -> dict[str, INetwork]:
+        generic = GenericFactory(shipped()["osi"])
+        section = network.IPv4Section()
+        return {
+            "ipv4": network.IPv4Network(section, self.environment, self.pool),
+            "osi": generic.makeNetwork(generic.settings(), self.environment),
+        }
 
     def allow(self, *profiles: Profile) -> None:
         for profile in profiles:
             self.checker.profiles[profile.name.encode()] = profile
-
-    def connect(self, address: str = "192.0.2.7") -> ClientConnection:
-        """
-        Make a control connection, and give it time.
-        """
-        caller = self.dial(address)
-        self.run(0.02)
-        return caller
-
-    def dial(self, address: str) -> ClientConnection:
-        """
-        Make a control connection.
-        """
-        caller = ClientConnection(self.clock, MemoryDataPath(self.network), 60)
-        settings = ConnectionSettings(maximumCalls=1000)
-        pns = ControlConnection(
-            self.clock, settings, CallIDs(self.clock), caller, Role.PNS, address, SERVER
-        )
-        pac = ControlConnection(
-            self.clock, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, address
-        )
-        joined(self.clock, pns, pac)
-        return caller
 
     def place(
         self,
@@ -170,10 +130,7 @@ class World:
         **options: Any,
     ) -> Placed:
         word = name if password is None else password
-        settings = LinkSettings(identity=Identity(name, word, methods), **options)
-        return Placed(
-            connection.placeCall(settings, [IPCP(IPv4Settings.client(lambda packet: None))])
-        )
+        return Placed(self.placeCall(connection, name, word, None, methods, **options))
 
     def call(self, name: bytes, address: str = "192.0.2.7", **options: Any) -> Placed:
         """
@@ -182,10 +139,6 @@ class World:
         placed = self.place(self.connect(address), name, **options)
         self.run(0.2)
         return placed
-
-    def run(self, seconds: float, step: float = 0.001) -> None:
-        for _ in range(round(seconds / step)):
-            self.clock.advance(step)
 
     @property
     def users(self) -> list[str]:
@@ -249,8 +202,5 @@ def worlds() -> Iterator[Made]:
     yield made
     globalLogPublisher.removeObserver(observe)
     for world in worlds:
-        stopped: list[object] = []
-        world.gateway.stop(1).addCallback(stopped.append)
-        world.run(1.1, 0.01)
-        assert stopped == [None]
+        world.stop()
         assert not world.gateway.lines and world.pool.used == 0

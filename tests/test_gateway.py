@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
@@ -20,12 +19,10 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.authenticator import Authenticator
+from pptpgw import testing
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.error import CallError, PPTPGWError
-from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Caller,
     IAuthenticationProtocol,
@@ -41,7 +38,6 @@ from pptpgw.log import INTERVAL, LEFT_OUT, PER_SOURCE, Logger
 from pptpgw.networks.ipv4 import plugin as network
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
-from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.ppp.wire.ppp import IPV4
 from pptpgw.sessions.line import SILENCE_SECONDS
@@ -49,16 +45,11 @@ from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import (
-    MemoryDataPath,
-    MemoryNetwork,
     MemoryTransport,
     answering,
-    joined,
-    makeEnvironment,
     resultOf,
 )
 from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
@@ -121,43 +112,21 @@ class Broken(Observer):
         raise ValueError("broken observer")
 
 
-class World:
+class World(testing.World):
     """
     A gateway, and callers where they are needed.
     """
 
     def __init__(self, secrets: FilePath[str], clock: Clock | None = None, **options: Any) -> None:
-        self.clock = clock if clock is not None else Clock()
-        self.network = MemoryNetwork(self.clock)
-        self.dataPath = MemoryDataPath(self.network)
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        self.callIDs = CallIDs(self.clock)
         self.observer = Observer()
-        environment = makeEnvironment(clock=self.clock)
-        settings = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
-        ipv4 = network.IPv4Network(network.IPv4Section(), environment, self.pool)
-        self.networks: dict[str, INetwork] = {"ipv4": ipv4}
-        self.gateway = Gateway(
-            self.clock,
-            replace(settings, **options),
-            self.networks,
-            self.dataPath,
-            Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
-            [self.observer],
-        )
+        settings = {"methods": (MSCHAPV2, MSCHAP, CHAP, PAP), "name": b"gateway"} | options
+        super().__init__("", [ChapSecretsChecker(secrets)], [self.observer], clock, **settings)
         self.log: list[str] = []
 
-    def connect(self, address: str = "192.0.2.7", timeout: float = 120) -> ClientConnection:
-        caller = ClientConnection(self.clock, MemoryDataPath(self.network), timeout)
-        ids = CallIDs(self.clock)
-        settings = ConnectionSettings()
-        pns = ControlConnection(self.clock, settings, ids, caller, Role.PNS, address, SERVER)
-        pac = ControlConnection(
-            self.clock, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, address
-        )
-        joined(self.clock, pns, pac)
-        self.run(0.02)
-        return caller
+    def makeNetworks(self) -> dict[str, INetwork]:
+        section = network.IPv4Section()
+        return {"ipv4": network.IPv4Network(section, self.environment, self.pool)}
 
     def call(
         self,
@@ -169,16 +138,10 @@ class World:
         **options: Any,
     ) -> Deferred[ClientCall]:
         received = packets if packets is not None else []
-        placed = connection.placeCall(
-            LinkSettings(identity=Identity(name, password, methods), **options),
-            [IPCP(IPv4Settings.client(received.append))],
-        )
+        ipv4 = IPCP(IPv4Settings.client(received.append))
+        placed = self.placeCall(connection, name, password, [ipv4], methods, **options)
         self.run(0.1)
         return placed
-
-    def run(self, seconds: float, step: float = 0.001) -> None:
-        for _ in range(int(seconds / step)):
-            self.clock.advance(step)
 
 
 def ipv4(call: ClientCall) -> IPCP:

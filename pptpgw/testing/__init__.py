@@ -1,9 +1,9 @@
 """
 What the tests of a plugin need, without pytest: makers of the values that plugins are given
 (L{pptpgw.testing.makers}), links of network protocols (L{pptpgw.testing.link}), exchanges of
-authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and what a gateway and its
-callers need to be in one process, without a socket, on a clock of the test's
-(L{pptpgw.testing.memory}).
+authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and a gateway and its callers
+in one process, without a socket, on a clock of the test's (L{pptpgw.testing.world},
+L{pptpgw.testing.memory}).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pptpgw.testing.memory import (
     answering,
     joined,
 )
+from pptpgw.testing.world import World
 
 __all__ = [
     "ALICE",
@@ -55,6 +56,7 @@ __all__ = [
     "MemoryNetwork",
     "MemoryTransport",
     "Options",
+    "World",
     "answering",
     "joined",
     "makeClaim",

@@ -1,0 +1,175 @@
+"""
+A gateway and its callers in one process, without a socket, on a clock of the test's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.build import configureCheckers, linkSettings, makeNetworks, makeObservers
+from pptpgw.config.section import LimitsSection
+from pptpgw.gateway import Gateway
+from pptpgw.interfaces import (
+    IAuthenticationProtocol,
+    INetwork,
+    INetworkProtocol,
+    ISessionObserver,
+)
+from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ppp.client import ClientCall
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.testing.exchange import PASSWORD
+from pptpgw.testing.makers import CALLER, makeEnvironment, resultOf
+from pptpgw.testing.memory import DELAY, MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.client import ClientConnection
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.settings import ConnectionSettings
+
+
+class World:
+    """
+    A gateway, as its configuration has it, and callers where a test needs them.
+
+    @cvar connectionSettings: the settings of both ends of control connections.
+    @ivar network: what carries frames; a test may let it lose some.
+    @ivar dataPath: the gateway's data path.
+    @ivar environment: what plugins are given.
+    @ivar networks: the gateway's networks, by the names of their protocols.
+    """
+
+    connectionSettings = ConnectionSettings()
+
+    def __init__(
+        self,
+        text: str = "",
+        checkers: Sequence[ICredentialsChecker] = (),
+        observers: Iterable[ISessionObserver] = (),
+        clock: Any = None,
+        limits: LimitsSection | None = None,
+        **options: Any,
+    ) -> None:
+        """
+        @param text: the content of the gateway's configuration file. Its sections of links, limits,
+            networks, observers and their plugins count.
+        @param checkers: judge who may call.
+        @param observers: are told of sessions, besides those that C{text} names.
+        @param clock: a reactor; None for a new L{twisted.internet.task.Clock}, which L{run} moves.
+        @param limits: the limits; None for those of C{text}.
+        @param options: attributes of the gateway's L{LinkSettings} that differ from what C{text}
+            says.
+        """
+        self.clock = clock or Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.dataPath = MemoryDataPath(self.network)
+        self.callIDs = CallIDs(self.clock)
+        self.environment = makeEnvironment(text, self.clock)
+        self.networks = self.makeNetworks()
+        configureCheckers(checkers, self.environment)
+        judged = {kind for checker in checkers for kind in checker.credentialInterfaces}
+        self.gateway = Gateway(
+            self.clock,
+            replace(linkSettings(self.environment, judged), **options),
+            self.networks,
+            self.dataPath,
+            Authenticator(Portal(SubscriberRealm(), checkers)),
+            [*makeObservers(self.environment), *observers],
+            limits=limits or self.environment.configuration.limits,
+            now=self.clock.seconds,
+            sessions=self.environment.sessions,
+        )
+        for network in self.networks.values():
+            network.start()
+
+    def makeNetworks(self) -> dict[str, INetwork]:
+        """
+        Make the networks, by the names of their protocols: those that the configuration chooses,
+        unless a derived class says otherwise.
+        """
+        return makeNetworks(self.environment)
+
+    def run(self, seconds: float, step: float = DELAY) -> None:
+        """
+        Let time pass.
+        """
+        for _ in range(max(1, round(seconds / step))):
+            self.clock.advance(step)
+
+    def dial(self, address: str = CALLER.address, timeout: float = 120.0) -> ClientConnection:
+        """
+        Make a control connection to the gateway.
+
+        @param address: the caller's address.
+        @param timeout: the seconds that each of its calls may take to be set up.
+        """
+        caller = ClientConnection(self.clock, MemoryDataPath(self.network), timeout)
+        ends = (
+            (CallIDs(self.clock), caller, Role.PNS, address, CALLER.called),
+            (self.callIDs, answering(self.gateway), Role.PAC, CALLER.called, address),
+        )
+        pns, pac = (ControlConnection(self.clock, self.connectionSettings, *end) for end in ends)
+        joined(self.clock, pns, pac)
+        return caller
+
+    def connect(self, address: str = CALLER.address, timeout: float = 120.0) -> ClientConnection:
+        """
+        Make a control connection, as L{dial}, and give it time to be established.
+        """
+        caller = self.dial(address, timeout)
+        self.run(0.02)
+        return caller
+
+    def placeCall(
+        self,
+        connection: ClientConnection,
+        name: bytes = b"alice",
+        password: bytes = PASSWORD,
+        protocols: Sequence[INetworkProtocol] | None = None,
+        methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,),
+        **options: Any,
+    ) -> Deferred[ClientCall]:
+        """
+        Place a call on a control connection.
+
+        @param protocols: the caller's ends of network protocols; None for IPv4 alone.
+        @param methods: the authentication protocols that the caller has.
+        @param options: attributes of the caller's L{LinkSettings}.
+        @return: fires when the call is set up.
+        """
+        if protocols is None:
+            protocols = [IPCP(IPv4Settings.client(lambda packet: None))]
+        settings = LinkSettings(identity=Identity(name, password, methods), **options)
+        return connection.placeCall(settings, protocols)
+
+    def setUpCall(
+        self, name: bytes = b"alice", password: bytes = PASSWORD, *protocols: INetworkProtocol
+    ) -> ClientCall:
+        """
+        Place a call on a control connection of its own, and give it time to be set up.
+
+        @param protocols: the caller's ends of network protocols; none for IPv4 alone.
+        """
+        placed = self.placeCall(self.connect(), name, password, protocols or None)
+        self.run(0.2)
+        return resultOf(placed)
+
+    def stop(self) -> None:
+        """
+        Stop the gateway, which ends every call within a second, and its networks.
+        """
+        stopped = self.gateway.stop(1.0)
+        self.run(1.1, 0.01)
+        resultOf(stopped)
+        for network in self.networks.values():
+            network.stop()
