@@ -43,7 +43,7 @@ class _Filtered(OpenProtocol):
 
 class FilteredIPv4(_Filtered, OpenIPv4):
     """
-    IPv4 with a filter.
+    IPv4 with a filter, which is asked about every packet.
     """
 
     __slots__ = ()

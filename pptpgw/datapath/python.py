@@ -77,12 +77,12 @@ class PythonDataPath:
 
     def start(self) -> None:
         """
-        Do nothing: the code that passed the ports opens them.
+        Do nothing: the code that made the TUN device opens it.
         """
 
     def stop(self) -> Deferred[None] | None:
         """
-        Do nothing: the code that passed the ports closes them.
+        Do nothing: the code that made the TUN device closes it.
         """
         return None
 

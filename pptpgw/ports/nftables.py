@@ -171,6 +171,7 @@ class Masquerade:
         Make the table, replacing an old one.
 
         @param listed: what C{nft} printed of the old one; empty if there is none.
+        @param out: the interface of the default route.
         """
         left = re.search(rf"{_BEFORE}(\d+)", listed)
         before = left[1] if left else self._system.read(FORWARDING).strip()

@@ -112,7 +112,7 @@ class GenericProtocol(NetworkProtocol):
     @property
     def protocols(self) -> tuple[int, ...]:
         """
-        The PPP protocol numbers of its packets.
+        The PPP protocol numbers of the packets, as declared.
         """
         return self.numbers
 

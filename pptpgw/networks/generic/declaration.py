@@ -10,9 +10,9 @@ A declaration is a table of the configuration::
     to = "unix:/run/controller"
     options = { 1 = "accept", 2 = { fixed = "0a 00 00 01" }, 3 = { ask = "text:gate" } }
 
-The number of the control protocol is one from 0x8000 to 0xbfff, those of packets are from 0x0001 to
-0x3fff. The low octet of each is odd and the high one even (RFC 1661 section 2). A number that a
-module of the gateway serves can't be declared.
+The number of the control protocol is from 0x8000 to 0xbfff, and the numbers of packets are from
+0x0001 to 0x3fff. The low octet of each is odd and the high one even (RFC 1661 section 2). Numbers
+of protocols that the gateway has code for can't be declared.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def randomIdentifier() -> bytes:
 
 class _Identifier(Option["IPV6CP"]):
     """
-    Interface-Identifier (RFC 5072 section 4.1).
+    Interface-Identifier (RFC 5072 section 4.1): that of the end that sends it.
     """
 
     __slots__ = ()

@@ -96,7 +96,7 @@ def _number(value: bytes) -> int:
 
 class _Network(Option["IPXCP"]):
     """
-    IPX-Network-Number (RFC 1552 section 3.1).
+    IPX-Network-Number (RFC 1552 section 3.1): the number of the link's network.
     """
 
     __slots__ = ()
@@ -133,7 +133,7 @@ class _Network(Option["IPXCP"]):
 
 class _Node(Option["IPXCP"]):
     """
-    IPX-Node-Number (RFC 1552 section 3.2).
+    IPX-Node-Number (RFC 1552 section 3.2): the node number of the end that sends it.
     """
 
     __slots__ = ()
@@ -161,7 +161,7 @@ class _Node(Option["IPXCP"]):
 
 class _Routing(Option["IPXCP"]):
     """
-    IPX-Routing-Protocol (RFC 1552 section 3.4).
+    IPX-Routing-Protocol (RFC 1552 section 3.4): a protocol that the sender wants to use.
     """
 
     __slots__ = ()
@@ -173,7 +173,7 @@ class _Routing(Option["IPXCP"]):
 
 class _Name(Option["IPXCP"]):
     """
-    IPX-Router-Name (RFC 1552 section 3.5).
+    IPX-Router-Name (RFC 1552 section 3.5): the name of the end that sends it.
     """
 
     __slots__ = ()
@@ -187,7 +187,8 @@ class _Name(Option["IPXCP"]):
 
 class _Complete(Option["IPXCP"]):
     """
-    IPX-Configuration-Complete (RFC 1552 section 3.6).
+    IPX-Configuration-Complete (RFC 1552 section 3.6), an option without a value: its sender needs
+    no other options.
     """
 
     __slots__ = ()
@@ -246,7 +247,7 @@ class IPXCP(NetworkProtocol):
     @property
     def node(self) -> bytes:
         """
-        Our node number.
+        Our node number, six octets.
         """
         return self.negotiator.granted.get(NODE_NUMBER, self.settings.node)
 

@@ -157,7 +157,7 @@ class SAPQuery(NamedTuple):
 
 class SAPResponse(NamedTuple):
     """
-    A response with servers.
+    A response to a request for servers, or an announcement of servers.
     """
 
     operation: int
