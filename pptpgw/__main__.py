@@ -1,10 +1,11 @@
 """
-C{python -m pptpgw}: try the gateway, without a configuration, in the foreground.
+C{python -m pptpgw}: try the gateway in the foreground, without a configuration.
 
-It keeps an account store, with one user of a random password, in a state folder, starts the gateway
-on its defaults, but with every authentication protocol that takes passwords, places one call to
-itself and then serves until it is interrupted. Where the process lacks the privileges for that, it
-enters a user and network namespace of its own, if the machine allows it.
+The program keeps an account store in a state folder, with one user who has a random password. It
+starts the gateway with the default configuration, except that every authentication protocol with
+passwords is permitted, places one call to itself, and then serves until it is interrupted. If the
+process lacks the privileges for that, it enters a user and network namespace of its own, if the
+machine allows it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ The authentication protocols that are permitted: all that a client may want to t
 
 class RunOptions(usage.Options):
     """
-    The command line.
+    The command line options of C{python -m pptpgw}.
     """
 
     synopsis = "Usage: python -m pptpgw [--state FOLDER]"
@@ -57,9 +58,9 @@ class RunOptions(usage.Options):
 
 def storeIn(reactor: Any, state: FilePath[str]) -> tuple[Store, bool]:
     """
-    The account store in the folder C{state}, and whether it is yet to be made.
+    Return the account store in the folder C{state}, and whether the store must still be created.
 
-    @raise PPTPGWError: the folder can't be made, or what is there isn't fit for use.
+    @raise PPTPGWError: the folder can't be made, or isn't fit for use.
     """
     path = state.child("accounts.sqlite")
     try:
@@ -78,9 +79,9 @@ def storeIn(reactor: Any, state: FilePath[str]) -> tuple[Store, bool]:
 
 async def passwordIn(store: Store, new: bool) -> str:
     """
-    The password of the user in C{store}, who is made where the store is C{new}.
+    Return the password of the user in C{store}, and make the user if the store is C{new}.
 
-    @raise PPTPGWError: there is no such user any more, or its password can't be had back.
+    @raise PPTPGWError: the store has no such user, or only a hash of the password.
     """
     if new:
         await store.addAccount(USER, token_urlsafe(12).encode(), recoverable=True)
@@ -100,14 +101,14 @@ output = lines(standardOutput())
 
 def say(text: str) -> None:
     """
-    Print a line, in its turn among those of the log.
+    Print a line, in order with the lines of the log.
     """
     output.do(partial(standardOutput().write, f"{text}\n"))
 
 
 async def selfCall(reactor: Any, service: GatewayService, password: str) -> None:
     """
-    Call ourselves and print what was negotiated, or why not.
+    Call ourselves, and print what was negotiated, or why the call failed.
     """
     settings = LinkSettings(identity=Identity(USER.encode(), password.encode(), (MSCHAPV2,)))
     try:
@@ -120,7 +121,7 @@ async def selfCall(reactor: Any, service: GatewayService, password: str) -> None
 
 def main(argv: list[str]) -> int:
     """
-    Run until interrupted; the exit status.
+    Run until interrupted, and return the exit status.
     """
     options = RunOptions()
     try:
@@ -142,9 +143,9 @@ def main(argv: list[str]) -> int:
 
 def serve(state: FilePath[str]) -> None:
     """
-    Start, call ourselves, and serve until interrupted.
+    Start the gateway, call ourselves, and serve until interrupted.
 
-    @raise PPTPGWError: it can't start; the text says why.
+    @raise PPTPGWError: the gateway can't start; the text says why.
     """
     from twisted.internet import reactor as installed
 
@@ -186,9 +187,9 @@ def serve(state: FilePath[str]) -> None:
 
 def announce(password: str, addresses: Sequence[str]) -> None:
     """
-    Print how to dial.
+    Print how to dial the gateway.
 
-    @param addresses: those of this machine before there was a tunnel.
+    @param addresses: the addresses of this machine, from before there was a tunnel.
     """
     say(f"Dial it with user {USER} and password {password}:")
     if privileges.inNamespace():

@@ -1,6 +1,6 @@
 """
 The construction of the gateway: functions that make its parts from a configuration and the checkers
-of callers. Nothing is opened here; L{pptpgw.service.GatewayService} holds the parts.
+of callers. They open nothing. L{pptpgw.service.GatewayService} holds the parts.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class GatewayParts:
     """
     The parts of a gateway.
 
-    @ivar environment: what plugins were given.
-    @ivar radius: asks the RADIUS servers; None if the configuration names none.
+    @ivar environment: the environment that plugins are given.
+    @ivar radius: the client that asks the RADIUS servers; None if the configuration names none.
     @ivar networks: the networks by the names of their protocols.
     @ivar reservation: reserves the addresses that accounts own.
     @ivar tunnels: the tunnels by the names of their plugins.
@@ -87,12 +87,13 @@ class GatewayParts:
 @dataclass(frozen=True, slots=True)
 class _Reporting:
     """
-    Observers that keep records of sessions, or send them.
+    The observers that record or report sessions, and their services.
 
-    @ivar observers: these observers.
-    @ivar files: services that the observers need as long as there are sessions.
+    @ivar observers: the observers.
+    @ivar files: services that must run as long as there are sessions.
     @ivar queues: the queues of what is to be sent or written.
-    @ivar reports: services that stop after the last session, once its end is accounted for.
+    @ivar queues: the queues of records that are to be sent or written.
+    @ivar reports: services that stop after the last session, when its end has been accounted for.
     """
 
     observers: list[ISessionObserver] = field(default_factory=list)
@@ -119,7 +120,7 @@ def build(
     Make the gateway that C{configuration} describes.
 
     @param users: as for L{pptpgw.service.GatewayService}.
-    @param observers: observers besides those that the configuration names.
+    @param observers: observers in addition to those that the configuration names.
     @raise ConfigurationError: see L{pptpgw.service.GatewayService}.
     """
     portal = portalOf(users)
@@ -181,7 +182,8 @@ def build(
             for service in lives(reactor, f"method of {one.name}", one.methods)
         ),
         withLife(Part("the data path", dataPath.start, stop=dataPath.stop), reactor, dataPath),
-        # Before the spool, which sends what an earlier run left as soon as it is open.
+        # RADIUS comes before the spool, which begins to send the records of an earlier run when it
+        # is opened.
         *([Part("RADIUS", radius.start, stop=radius.stop)] if radius is not None else ()),
         *reporting.files,
         *(
@@ -193,7 +195,8 @@ def build(
         Part("traffic shaping", stop=shaper.stop),
         Part("reports of callers", stop=gateway.context.refusals.stop),
         reports,
-        # No more calls come, then the calls end, and at last the tunnels do.
+        # In reverse order: first no more calls are accepted, then the calls end, and last the
+        # tunnels stop.
         *(
             withLife(Part(f"tunnel {name}", tunnel.start, stop=tunnel.stop), reactor, tunnel)
             for name, tunnel in tunnels.items()
@@ -233,7 +236,7 @@ def build(
 
 def withLife(part: Part, reactor: Any, plugin: object) -> IService:
     """
-    Give C{part} together with the service that the plugin itself is, if it is one. That is started
+    Return C{part} together with C{plugin}, if the plugin is a service itself. The plugin is started
     before C{part} and stopped after it.
     """
     if not _isAlone(plugin):
@@ -246,9 +249,9 @@ def withLife(part: Part, reactor: Any, plugin: object) -> IService:
 
 def lives(reactor: Any, what: str, plugins: Iterable[object]) -> Iterator[IService]:
     """
-    Give the services among C{plugins}.
+    Iterate over the services among C{plugins}.
 
-    @param what: what the plugins are; part of the services' names.
+    @param what: the kind of plugin, which becomes part of the services' names.
     """
     alone = filter(_isAlone, plugins)
     for number, one in enumerate(alone, 1):
@@ -259,7 +262,7 @@ def lives(reactor: Any, what: str, plugins: Iterable[object]) -> Iterator[IServi
 
 def _isAlone(plugin: object) -> bool:
     """
-    Whether a plugin is a service, and nobody else starts and stops it.
+    Return whether a plugin is a service that nobody else starts and stops.
     """
     return IService.providedBy(plugin) and IService(plugin).parent is None
 
@@ -283,14 +286,14 @@ def configureCheckers(
 
 def linkSettings(environment: Environment, judged: Container[type[Interface]] = ()) -> LinkSettings:
     """
-    Make what the configuration wants of each link.
+    Make the settings of every link from the configuration.
 
-    @param judged: the kinds of credentials that there is a checker for.
-    @raise ConfigurationError: as L{pptpgw.config.section.LinkSection.methods} does, and
+    @param judged: the kinds of credentials that the gateway has a checker for.
+    @raise ConfigurationError: see L{pptpgw.config.section.LinkSection.methods} and
         L{IConfiguredProtocol.configured}.
     """
     link = environment.configuration.link
-    # What it is configured to may be of another strength.
+    # Configuration may change the strength of a protocol.
     methods = strongestFirst(
         one.configured(environment.settings(one), environment, judged)
         if IConfiguredProtocol.providedBy(one)
@@ -323,13 +326,13 @@ def makeDataPath(environment: Environment) -> IDataPath:
 
 def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]:
     """
-    Find what makes the networks that C{configuration} names and declares, by name.
+    Find the factories of the networks that C{configuration} names and declares, by name.
 
-    @raise ConfigurationError: a plugin isn't there, or is what a declaration is called.
+    @raise ConfigurationError: a plugin isn't installed, or a declaration has the name of a plugin.
     """
     network = configuration.network
     factories = plugin.choose(INetworkFactory, network.protocols)
-    # Looking for plugins takes its time.
+    # Looking for plugins takes time, so it is done only if needed.
     installed = plugin.installed(INetworkFactory) if network.generic else {}
     for declaration in network.generic:
         name = declaration.name
@@ -367,7 +370,7 @@ def makeObservers(environment: Environment) -> Iterator[ISessionObserver]:
 
 def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel]:
     """
-    Make the tunnels that the configuration names, whose calls C{gateway} takes, by name.
+    Make the tunnels that the configuration names, by name. They offer their calls to C{gateway}.
 
     @raise ConfigurationError: a plugin isn't installed, or its section can't be used.
     """
@@ -448,7 +451,7 @@ def _addRecords(
 
 def _store(reactor: Any, configuration: Configuration) -> IStore | None:
     if configuration.audit.store:
-        # A gateway without it doesn't need SQL.
+        # Imported here, so that a gateway without a store doesn't load SQL.
         from pptpgw.store.store import Store
 
         accounts = configuration.accounts

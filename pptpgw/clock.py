@@ -1,16 +1,16 @@
 """
 A monotonic clock around a reactor, for durations and timers.
 
-A reactor's C{seconds} is the time of day, which jumps when the machine's clock is set, and its
-timers then fire late or early. L{steady} puts a clock around a reactor that never jumps; its
-seconds count from an arbitrary moment. The time of day, for people and records, is C{time.time},
-and is passed separately.
+A reactor's C{seconds} is the time of day, which jumps when the machine's clock is set; timers then
+fire late or early. L{steady} wraps a reactor in one whose clock never jumps, and whose seconds
+count from an arbitrary moment. Code that needs the time of day, for people and records, is given
+C{time.time} separately.
 
-L{Steady} keeps the timers itself, and has one timer of the reactor's, for the earliest of them.
-Thousands of timers may be due in one moment: they are called in slices, one in each turn of the
+L{Steady} keeps the timers itself, and uses one timer of the reactor, for the earliest of them. If
+thousands of timers are due at one moment, they are called in slices, one in each turn of the
 reactor. When the machine's clock is set, L{pptpgw.ports.clockwatch.ClockWatch} calls
-L{Steady.clockWasSet}, which sets that timer anew. Timers that Twisted makes for itself, for
-connection timeouts for example, stay the reactor's.
+L{Steady.clockWasSet}, which sets the reactor's timer anew. Timers that Twisted makes for itself,
+such as those for connection timeouts, are still made with the reactor.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ from pptpgw.timing.timer import cancelled
 
 _FEW = 50
 """
-How many outdated entries may stay, however few others there are.
+The number of outdated entries that may remain, however few other entries there are.
 """
 
 _SWEPT = 4
 """
-How many entries each cancelled timer has looked at while outdated ones are being removed.
+The number of entries that are examined with each cancelled timer, while outdated entries are being
+removed.
 """
 
 
 class _Timer(DelayedCall):
     """
-    A timer of L{Steady}'s.
+    A timer of a L{Steady}.
 
-    @ivar entry: the number of its entry in a heap.
+    @ivar entry: the number of the timer's entry in a heap.
     """
 
     entry = 0
@@ -54,7 +55,7 @@ class _Timer(DelayedCall):
 
 class Steady:
     """
-    A reactor with a clock of its own, which never jumps.
+    A wrapper of a reactor, with a clock that never jumps.
     """
 
     _log = Logger()
@@ -64,13 +65,14 @@ class Steady:
         self._reactor = reactor
         # The pending timers, by the numbers of their entries.
         self._timers: dict[int, _Timer] = {}
-        # Two heaps of entries: when a timer is due, and the entry's number. An entry is outdated
-        # when its timer was cancelled or moved. While outdated entries are being removed, the
-        # others move from the second heap to the first, a few at a time; else the second is empty.
+        # Two heaps of entries, each the time when a timer is due and the entry's number. An entry
+        # is outdated if its timer was cancelled or moved. While outdated entries are being removed,
+        # the other entries move from the second heap to the first, a few at a time; otherwise the
+        # second heap is empty.
         self._heap: list[tuple[float, int]] = []
         self._swept: list[tuple[float, int]] = []
         self._numbers = count()
-        # The reactor's timer, and when it is due by our clock.
+        # The reactor's timer, and the time when it is due by our clock.
         self._alarm: IDelayedCall | None = None
         self._due = 0.0
         directlyProvides(self, providedBy(reactor))
@@ -106,7 +108,8 @@ class Steady:
 
     def _push(self, timer: _Timer) -> None:
         """
-        Enter C{timer} into the heap under a new number, and set the alarm if it is the first.
+        Add an entry for C{timer} to the heap, and set the reactor's timer if this one is the
+        earliest.
         """
         timer.entry = next(self._numbers)
         self._timers[timer.entry] = timer
@@ -165,7 +168,7 @@ class Steady:
 
     def _cancel(self, timer: DelayedCall) -> None:
         """
-        Forget a timer that is being cancelled.
+        Remove a timer that is being cancelled.
         """
         assert isinstance(timer, _Timer)
         del self._timers[timer.entry]
@@ -176,25 +179,25 @@ class Steady:
 
     def _sweep(self) -> None:
         """
-        Remove a few of many outdated entries. To remove thousands in one go takes long.
+        Remove a few of many outdated entries, since removing thousands at once would take long.
         """
         if not self._swept:
             self._heap, self._swept = self._swept, self._heap
         for _ in range(min(_SWEPT, len(self._swept))):
-            # A heap without its last entry is a heap still.
+            # A heap without its last entry is still a heap.
             entry = self._swept.pop()
             if entry[1] in self._timers:
                 heappush(self._heap, entry)
 
     def _earliest(self) -> list[tuple[float, int]]:
         """
-        The heap that begins with the earliest entry; an empty one if there is none.
+        Return the heap that begins with the earliest entry; an empty one if there are no entries.
         """
         return min(filter(None, (self._heap, self._swept)), default=self._heap)
 
     def _settle(self) -> None:
         """
-        Have a timer of the reactor's if there is any of ours.
+        Set the reactor's timer if we have any timer, and cancel it otherwise.
         """
         if self._timers:
             self._wind()
@@ -206,7 +209,7 @@ class Steady:
 
 def steady(reactor: Any) -> Any:
     """
-    Put a monotonic clock around C{reactor}.
+    Wrap C{reactor} in one with a monotonic clock.
 
     @return: a L{Steady}; or C{reactor} itself if its clock isn't the time of day, such as a
         L{twisted.internet.task.Clock} or a L{Steady}.
@@ -217,7 +220,7 @@ def steady(reactor: Any) -> Any:
 @cache
 def _around(reactor: Any) -> Steady:
     """
-    The only L{Steady} around C{reactor}, so that one call of L{Steady.clockWasSet} serves all
-    users.
+    Return the only L{Steady} around C{reactor}, so that one call of L{Steady.clockWasSet} serves
+    all users.
     """
     return Steady(reactor)

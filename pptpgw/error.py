@@ -20,10 +20,10 @@ class PPTPGWError(Exception):
 
 class Malformed(PPTPGWError, ValueError):
     """
-    Octets from the network don't form the value that they were decoded as.
+    Octets from the network can't be decoded.
 
-    It is the only exception that a decoder in a module called C{wire}, or in a folder of that name,
-    raises, whatever the octets.
+    This is the only exception that decoders raise, in modules called C{wire} and folders of that
+    name, whatever the octets.
     """
 
 
@@ -31,33 +31,35 @@ class ConfigurationError(PPTPGWError):
     """
     The configuration can't be used.
 
-    The text names where it stands (file and key), the value found, and what is allowed.
+    The text names the file and the key, the value found, and the values allowed.
     """
 
 
 PASSWORD_EXPIRED = 648
 """
-MS-CHAP's error for a right password that has expired: it may only be changed.
+MS-CHAP's error for a right password that has expired, so that it may only be changed (RFC 2759
+section 6).
 """
 
 WRONG_PASSWORD = 691
 """
-MS-CHAP's error for a user that doesn't exist, and for a wrong password.
+MS-CHAP's error for a user that doesn't exist, and for a wrong password (RFC 2759 section 6).
 """
 
 NOT_CHANGED = 709
 """
-MS-CHAP's error for a new password that can't be used; the old one is right.
+MS-CHAP's error for a new password that can't be used, though the old one is right (RFC 2759 section
+6).
 """
 
 
 class Refused(PPTPGWError):
     """
-    A peer's request, right in form, is turned down; the text is the reason, fit for a log.
+    A valid request of a peer is refused; the text is the reason, for the log.
 
     @ivar retry: whether the peer may try again within the same exchange.
-    @ivar error: how MS-CHAP numbers the reason (RFC 2759 section 6).
-    @ivar text: what the peer's user is told, in UTF-8; empty: what everybody is.
+    @ivar error: MS-CHAP's number for the reason (RFC 2759 section 6).
+    @ivar text: the text for the peer's user, in UTF-8; empty for the default one.
     """
 
     def __init__(
@@ -71,8 +73,8 @@ class Refused(PPTPGWError):
 
 class Unproven(Refused):
     """
-    A claim was found false: there is no such user, or the password is wrong. The text tells neither
-    from the other, nor from a lockout.
+    A claim is false: there is no such user, or the password is wrong. The text is the same in both
+    cases and in a lockout, so that a peer can't tell them apart.
     """
 
     def __init__(self) -> None:
@@ -81,14 +83,14 @@ class Unproven(Refused):
 
 class Unavailable(PPTPGWError):
     """
-    A checker, a network or an address pool can't be reached, or has nothing left. That isn't the
-    caller's fault: it is told to dial again. The text says why, and goes to the log only.
+    A checker, a network or an address pool can't be reached, or has nothing left. Since that isn't
+    the caller's fault, the caller is told to dial again. The text says why, for the log only.
     """
 
 
 class CallError(PPTPGWError):
     """
-    A call that this side placed could not be set up, or ended; the text says why.
+    A call that this side placed could not be set up, or has ended; the text says why.
     """
 
 
@@ -100,15 +102,16 @@ class Exhausted(Unavailable):
 
 class NotPermitted(PPTPGWError):
     """
-    The operating system refused what the gateway needs; the text says what is missing and how to
-    grant it.
+    The operating system refused something that the gateway needs; the text says what is missing and
+    how to grant it.
     """
 
 
 def untraced(failure: Failure) -> Failure:
     """
-    C{failure} without its traceback, unless it is a bug. The frames there have those who waited for
-    it; if one of them kept it, only the garbage collector would free them.
+    Return C{failure} without its traceback, unless it is a bug. The frames of a traceback refer to
+    the objects that waited for the failure. If one of those kept the failure, only the garbage
+    collector would free them.
     """
     error = failure.value
     if isinstance(error, PPTPGWError | CancelledError):

@@ -4,7 +4,7 @@ Logging: a L{Logger} that escapes every value, and a L{Quota} for lines that pee
 The rules:
 
  - Every value in a line is printable: other characters, such as control characters and line
-   separators, become escape sequences of Python's (C{\\x1b}, C{\\u2028}). L{Logger} escapes them
+   separators, become Python's escape sequences (C{\\x1b}, C{\\u2028}). L{Logger} escapes them
    before any observer sees the event.
  - A line about a session, or about a call that may become one, begins with its identifier in
    brackets. The audit and the store use the same identifier.
@@ -28,32 +28,34 @@ from pptpgw.timing.timer import cancelled
 
 PER_SOURCE = (1 / 6, 20.0)
 """
-Lines a second that one source may cause in the long run, and lines at once.
+The number of lines a second that one source may cause in the long run, and the number of lines at
+once.
 """
 IN_ALL = (5.0, 200.0)
 """
-The same for all sources together.
+The number of lines a second that all sources together may cause in the long run, and the number of
+lines at once.
 """
 INTERVAL = 60.0
 """
-Seconds between two lines that say how many lines were left out.
+The time in seconds between two lines that say how many lines were left out.
 """
 SOURCES = 4096
 """
-How many sources a L{Quota} remembers.
+The number of sources that a L{Quota} remembers.
 """
 LEFT_OUT = "line of the log left out"
 
 _session: ContextVar[str] = ContextVar("session", default="")
 
 
-# Enough of it for one line of a log.
+# The largest number of octets of a peer's text that is logged.
 LONGEST = 80
 
 
 def readable(octets: bytes) -> str:
     """
-    A peer's text as something that can be logged whatever its octets are: at most L{LONGEST}
+    Return a peer's text in a form that can be logged, whatever its octets are: at most L{LONGEST}
     printable characters.
     """
     text = octets[:LONGEST].decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "?")
@@ -62,8 +64,9 @@ def readable(octets: bytes) -> str:
 
 def escape(text: str) -> str:
     """
-    Make C{text} fit for a line of the log, an argument or a variable. Characters that can't be
-    printed, such as control characters and line separators, become escape sequences of Python's.
+    Return C{text} in a form that fits a line of the log, an argument or a variable. Characters that
+    can't be printed, such as control characters and line separators, become Python's escape
+    sequences.
     """
     if text.isprintable():
         return text
@@ -74,8 +77,7 @@ def escape(text: str) -> str:
 
 class about:
     """
-    A context manager that gives the lines that are logged inside its block the identifier of a
-    session.
+    A context manager. Lines that are logged inside its block get the identifier of a session.
     """
 
     __slots__ = ("_before", "_identifier")
@@ -132,15 +134,15 @@ def _told(value: object) -> object:
 
 class Logger(logger.Logger):
     """
-    The logger of every module of pptpgw; it escapes values, and adds the session's identifier.
+    The logger of every module of pptpgw, which escapes values and adds the session's identifier.
     """
 
     def emit(self, level: logger.LogLevel, format: str | None = None, **values: object) -> None:
         """
         See L{logger.Logger.emit}.
 
-        @param values: C{session} is the identifier of the session that the line is about; its
-            default is the one of L{about}, if any.
+        @param values: C{session} is the identifier of the session that the line is about. Its
+            default is the identifier given to L{about}, if any.
         """
         session = values.setdefault("session", _session.get())
         if not session:
@@ -165,19 +167,19 @@ class _Omitted:
 
 class Quota:
     """
-    A limit on the lines of the log that peers can cause, for each source and in all.
+    A limit on the lines of the log that peers can cause, for each source and for all together.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, counters: Counters) -> None:
         """
-        @param counters: where lines that are left out are counted.
+        @param counters: counts the lines that are left out.
         """
         self._clock = clock
         self._counters = counters
         self._all = Bucket(clock.seconds, IN_ALL)
-        # In the order of last use, the latest at the end.
+        # The sources in the order of last use, the latest at the end.
         self._sources: dict[str, Bucket] = {}
         self._omitted: dict[str, _Omitted] = {}
         self._since = 0.0
@@ -185,7 +187,8 @@ class Quota:
 
     def allows(self, what: str, source: str) -> bool:
         """
-        Whether a line about C{what}, caused by a peer at the address C{source}, may be logged.
+        Return whether a line about C{what}, caused by a peer at the address C{source}, may be
+        logged. If not, count it.
 
         @param what: the kind of line, a plural such as "control connections".
         """
@@ -207,7 +210,7 @@ class Quota:
 
     def tell(self) -> None:
         """
-        Log at once how many lines have been left out so far.
+        Log at once how many lines have been left out since the last report.
         """
         self._timer = cancelled(self._timer)
         omitted, self._omitted = self._omitted, {}

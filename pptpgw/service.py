@@ -1,8 +1,8 @@
 """
 The gateway as a Twisted service, whose children are its parts.
 
-L{GatewayService} can be attached to any C{MultiService}. What needs privileges is opened in
-C{privilegedStartService}, so that the process may give them up afterwards.
+L{GatewayService} can be attached to any C{MultiService}. Parts that need privileges are opened in
+C{privilegedStartService}, so that the process may give up its privileges afterwards.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
 
-# Files that are open besides those of control connections: ports, logs, libraries.
+# The number of open files other than those of connections: ports, logs, libraries.
 _OTHER_FILES = 64
 
 
 class GatewayService(Stages):
     """
-    The whole gateway. Its parts are its children; services of the program's own may be added.
+    The whole gateway. Its parts are its children; a program may add services of its own.
 
-    @ivar gateway: the L{pptpgw.gateway.Gateway}: it takes calls, and counts.
+    @ivar gateway: the L{pptpgw.gateway.Gateway}, which takes calls and counts.
     @ivar sessions: the current sessions and their observers, an L{pptpgw.interfaces.ISessions}.
-    @ivar dataPath: its L{pptpgw.interfaces.IDataPath}.
-    @ivar networks: its L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
-    @ivar tunnels: its L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
-    @ivar radius: the L{pptpgw.radius.client.RADIUSClient}; None where the configuration names no
+    @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
+    @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
+    @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
+    @ivar radius: the L{pptpgw.radius.client.RADIUSClient}; None if the configuration names no
         server.
     """
 
@@ -58,11 +58,11 @@ class GatewayService(Stages):
     ) -> None:
         """
         @param users: the checkers that judge callers, in the order in which they are asked; or a
-            portal to a realm that gives an L{pptpgw.interfaces.ISubscriber}, which has one checker
-            for each kind of credentials. Checkers that are L{IConfigurable} are configured.
-        @param observers: observers besides those that the configuration names.
+            portal that has one checker for each kind of credentials, and whose realm's avatars are
+            L{pptpgw.interfaces.ISubscriber}s. Checkers that are L{IConfigurable} are configured.
+        @param observers: observers in addition to those that the configuration names.
         @raise ConfigurationError: a plugin that the configuration names isn't installed, a plugin
-            or checker can't use its configuration, or an observer lacks something.
+            or checker can't use its configuration, or an observer lacks a method of its interface.
         """
         self._reactor = reactor = steady(reactor)
         super().__init__(reactor)
@@ -82,16 +82,16 @@ class GatewayService(Stages):
 
     def lacking(self) -> list[str]:
         """
-        Say what is missing for a start, one line each. Nothing is opened.
+        Return what is missing for a start, one line each. Nothing is opened.
         """
         return [fault for one in self._preparable for fault in one.lacking()]
 
     def privilegedStartService(self) -> None:
         """
-        Open the ports: of the data path, the networks and the tunnels.
+        Open the ports of the data path, the networks and the tunnels.
 
-        @raise pptpgw.error.PPTPGWError: one can't be opened; the text says why and what to do, and
-            what was opened is closed again.
+        @raise pptpgw.error.PPTPGWError: a port can't be opened; the text says why and what to do.
+            Those that were opened are closed again.
         """
         if lacking := mschap.selfTest():
             raise ConfigurationError(
@@ -103,20 +103,21 @@ class GatewayService(Stages):
 
     def startService(self) -> None:
         """
-        Serve.
+        Begin to accept calls. The parts are opened first if they aren't open yet.
         """
         if not self.begun:
             self.privilegedStartService()
         super().startService()
-        # Until the reactor runs nobody is answered.
+        # Nobody is answered before the reactor runs.
         self._reactor.callLater(0, self._announce)
 
     def reload(self, configuration: Configuration) -> None:
         """
-        Apply C{configuration}, as far as that is possible without a restart; the log says which
-        parts were applied. Sessions stay as they are.
+        Apply C{configuration}, as far as that is possible without a restart. The log says which
+        parts were applied. Current sessions don't change.
 
-        @raise pptpgw.error.ConfigurationError: it can't be used; nothing was changed.
+        @raise pptpgw.error.ConfigurationError: the configuration can't be used; nothing was
+            changed.
         """
         reloaded = reload(self._configuration, configuration, self.networks)
         self._configuration = reloaded.configuration
@@ -133,7 +134,7 @@ class GatewayService(Stages):
         """
         The PPTP tunnel.
 
-        @raise KeyError: [listen] tunnels doesn't name it.
+        @raise KeyError: [listen] tunnels doesn't name C{pptp}.
         """
         tunnel = self.tunnels["pptp"]
         assert isinstance(tunnel, PPTPTunnel)
@@ -143,10 +144,10 @@ class GatewayService(Stages):
         self, host: str, settings: LinkSettings, networks: Sequence[str] = ("ipv4",)
     ) -> PPTPClientEndpoint:
         """
-        An endpoint by which the gateway calls itself. It shares the gateway's GRE port, and so
-        calls from one of its addresses.
+        Make an endpoint by which the gateway calls itself. It shares the gateway's GRE port, so
+        that it calls from one of the gateway's addresses.
 
-        @param settings: what the link wants; its identity is who we are.
+        @param settings: the settings of the link, with the identity by which it authenticates.
         @param networks: the names of the network protocols to negotiate.
         """
         addresses = [str(one) for one in self._configuration.listen.addresses]
@@ -163,7 +164,7 @@ class GatewayService(Stages):
 
     def _announce(self) -> None:
         if not self.running:
-            # Stopped before it came to that.
+            # The gateway was stopped before the reactor ran.
             return
         self._log.info(
             "pptpgw {version} answers on {places}; {networks}; MPPE: {mppe}; "

@@ -39,7 +39,7 @@ from pptpgw.service import GatewayService
 
 class Options(usage.Options, AuthOptionMixin):
     """
-    The options of C{twistd pptpgw}.
+    The command line options of C{twistd pptpgw}.
     """
 
     supportedInterfaces = JUDGED
@@ -154,6 +154,7 @@ class Options(usage.Options, AuthOptionMixin):
     def postOptions(self) -> None:
         """
         Read the configuration, and make the checkers that it names unless C{--auth} named some.
+        With C{--check-config} report what is missing, and exit.
 
         @raise usage.UsageError: there is no checker.
         """
@@ -163,10 +164,10 @@ class Options(usage.Options, AuthOptionMixin):
                 for checker in configuredCheckers(self.configuration):
                     AuthOptionMixin.addChecker(self, checker)
         except PPTPGWError as error:
-            # The command line is right, so its help would only hide what is wrong.
+            # The command line is right, so printing its help would only hide the error.
             sys.exit(str(error))
         if self["check-config"]:
-            # The service is only made, so it opens nothing.
+            # The service is made but not started, so it opens nothing.
             lacking = makeService(self).lacking()
             source = self["config"] or "the default configuration"
             if lacking:
@@ -182,7 +183,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def load(self) -> Configuration:
         """
-        Read the configuration file, and replace what the command line says otherwise.
+        Read the configuration file, and let the options of the command line replace what it says.
 
         @raise ConfigurationError: the file can't be used.
         """
@@ -208,7 +209,9 @@ class Options(usage.Options, AuthOptionMixin):
 
 def _protocols(text: str) -> tuple[str, ...]:
     """
-    The network protocols that C{--network} names.
+    Return the network protocols that C{--network} names.
+
+    @raise usage.UsageError: the list can't be read, or a protocol isn't installed.
     """
     try:
         names: tuple[str, ...] = PROTOCOLS.convert(text.split(","))
@@ -223,7 +226,9 @@ def _protocols(text: str) -> tuple[str, ...]:
 
 def _file(text: str) -> str:
     """
-    The path that C{--pcap} names, made absolute, since a daemon runs in another folder.
+    Return the path that C{--pcap} names, made absolute, since a daemon runs in another folder.
+
+    @raise usage.UsageError: it isn't the path of a file.
     """
     try:
         path: str = FILE.convert(FilePath(text).path if text else None)
@@ -245,7 +250,7 @@ def _list(kind: type, plugins: Mapping[str, object]) -> None:
 
 def _endOfHelp() -> NoReturn:
     """
-    Print which plugins could not be listed, since there is no log yet, and exit.
+    Print which plugins could not be loaded, since there is no log yet, and exit.
     """
     for fault in discovery.faults:
         print(fault, file=sys.stderr)
@@ -254,8 +259,9 @@ def _endOfHelp() -> NoReturn:
 
 class NotStarted(SystemExit, Exception):
     """
-    Ends the process with status 1 and no traceback; a C{twistd} that becomes a daemon catches it as
-    an C{Exception}, and tells a parent process that waits for the start.
+    An exception that ends the process with status 1 and without a traceback. If C{twistd} becomes a
+    daemon, it catches this as an C{Exception}, and tells the parent process, which waits for the
+    start.
     """
 
     def __init__(self, why: str) -> None:
@@ -265,10 +271,12 @@ class NotStarted(SystemExit, Exception):
 
 class CommandService(GatewayService):
     """
-    The gateway as C{twistd} runs it. A fault at the start is logged as a line, without a traceback.
-    A thread writes the log. SIGHUP reads the configuration again, SIGTERM and SIGINT stop the
-    gateway, SIGUSR1 and SIGUSR2 do nothing. As the process runs nothing else, the garbage collector
-    and the turns of the reactor are adjusted too.
+    The gateway as C{twistd} runs it.
+
+    A fault at the start is logged as a line, without a traceback. A thread writes the log. SIGHUP
+    reads the configuration again, SIGTERM and SIGINT stop the gateway, SIGUSR1 and SIGUSR2 do
+    nothing. Since the process runs nothing else, the garbage collector and the turns of the reactor
+    are adjusted too.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
@@ -288,7 +296,7 @@ class CommandService(GatewayService):
 
     def setServiceParent(self, parent: Any) -> None:
         """
-        Write the log by a thread, if the parent is the application that C{twistd} makes.
+        Have a thread write the log, if the parent is the application that C{twistd} makes.
         """
         service: Any = super()
         service.setServiceParent(parent)
@@ -299,14 +307,15 @@ class CommandService(GatewayService):
 
     def privilegedStartService(self) -> None:
         """
-        Open the ports, or log why not and exit.
+        Open the ports, or log the fault and exit.
         """
         with self._exiting():
             super().privilegedStartService()
 
     def startService(self) -> None:
         """
-        Take calls, and write the log by a thread once the reactor runs; or log why not and exit.
+        Begin to accept calls, and start the thread that writes the log once the reactor runs. If
+        that fails, log the fault and exit.
         """
         with self._exiting():
             super().startService()
@@ -337,7 +346,7 @@ class CommandService(GatewayService):
 
     def _stopped(self, _: object) -> None:
         self._signals.stop()
-        # Sessions end until now, so the collector's settings are needed until now.
+        # Sessions have been ending until now, with the collector's settings.
         self._collector.stopService()
 
     def _ignored(self, name: str) -> None:

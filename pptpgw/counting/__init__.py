@@ -1,3 +1,3 @@
 """
-Counters, and how much of something is allowed in a time.
+Counters of packets, and limits on how often something may happen.
 """

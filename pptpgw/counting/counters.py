@@ -1,8 +1,8 @@
 """
-Counters: packets and octets each way and every reason of discard.
+Counters of packets and octets in each direction, and of discards by reason.
 
-One L{Counters} belongs to a session; L{Totals} sums those of the living and of the ended, so that
-a packet pays for one set of increments only.
+Each session has a L{Counters} of its own. L{Totals} adds up those of current and ended sessions, so
+that counting a packet increments one set of counters only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 
 class Counters:
     """
-    What one session carried, seen from the gateway: "received" came from the peer.
+    The figures of one session, seen from the gateway: "received" means from the peer.
 
-    Packets and octets are network packets (the PPP information field, after decryption); frames are
-    GRE payloads of every kind, without those received twice or not believed to be the peer's.
-    C{discards} maps a reason, a short lower-case phrase, to how often it happened.
+    Packets and octets are those of network packets (the PPP information field, after decryption).
+    Frames are the payloads that the tunnel delivered, without those that came twice or can't be
+    believed to be the peer's. C{discards} maps a reason, a short lower-case phrase, to the number
+    of discards.
     """
 
     __slots__ = (
@@ -46,7 +47,7 @@ class Counters:
 
     def add(self, other: Counters) -> None:
         """
-        Add every figure of C{other} to this one.
+        Add every figure of C{other} to the same figure of this object.
         """
         self.framesReceived += other.framesReceived
         self.framesSent += other.framesSent
@@ -59,7 +60,7 @@ class Counters:
 
     def asDict(self) -> dict[str, int | dict[str, int]]:
         """
-        Every figure by its name, for a log, a report or a management interface.
+        Return every figure by its name, for a log, a report or a management interface.
         """
         return {
             "framesReceived": self.framesReceived,
@@ -74,26 +75,27 @@ class Counters:
 
 class Totals:
     """
-    The gateway's own counters: what no session owns, what ended sessions left, and the living.
+    The gateway's own counters: of everything outside of sessions, of ended and of current sessions.
     """
 
     def __init__(self, living: Callable[[], Iterable[Counters]], own: Counters) -> None:
         """
-        @param living: gives the counters of the sessions of now.
-        @param own: what no session owns, the ports' strays and errors; ended sessions add to it.
+        @param living: returns the counters of the current sessions.
+        @param own: the figures that belong to no session, such as stray packets and errors of the
+            ports; those of ended sessions are added to it.
         """
         self._living = living
         self.own = own
 
     def retire(self, counters: Counters) -> None:
         """
-        Keep the figures of a session that has ended.
+        Add the figures of a session that has ended to the gateway's own.
         """
         self.own.add(counters)
 
     def sum(self) -> Counters:
         """
-        Everything up to now, as a new L{Counters}.
+        Return the sum of all figures until now, as a new L{Counters}.
         """
         total = Counters()
         total.add(self.own)

@@ -1,9 +1,9 @@
 """
-Every interface that a plugin implements or is given, a module for each kind of plugin.
+The interfaces that plugins implement or are given, one module for each kind of plugin.
 
-The values that cross these interfaces (L{TunnelKind}, L{Attachment}, L{Claim}) are defined here
-too. All of them can be imported from this package. Base classes for plugins are in other modules,
-such as L{pptpgw.networks.protocol} and L{pptpgw.sessions.observer}.
+The values that cross these interfaces, such as L{TunnelKind}, L{Attachment} and L{Claim}, are
+defined here too. All names can be imported from this package. Base classes for plugins are in other
+modules, such as L{pptpgw.networks.protocol} and L{pptpgw.sessions.observer}.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Authentication: protocols, their exchanges, claims and verdicts.
+Authentication protocols of PPP, their exchanges, and the claims and verdicts that these produce.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ class ISubscriber(Interface):
 
     name = Attribute("The user's name, str.")
     addresses = Attribute(
-        "The addresses that the user may have, a tuple of IPv4Network, the first one meant for it; "
-        "None: any from the pool."
+        "The networks that the user may have an address of, a tuple of IPv4Network in order of "
+        "preference; None for any address of the pool."
     )
     profile = Attribute(
-        "The whole of what its account allows, a L{pptpgw.sessions.profile.Profile}."
+        "Everything that the user's account allows, a L{pptpgw.sessions.profile.Profile}."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """
-    A peer's claim to be the user C{name}. A protocol whose claims need more derives a class from
-    this one.
+    A peer's claim to be the user C{name}. A protocol whose claims carry more data derives a class
+    from this one.
 
-    @ivar method: the protocol that carried it.
+    @ivar method: the protocol that carried the claim.
     @ivar identifier: the identifier of the exchange's packet.
-    @ivar challenge: the challenge that we sent; empty if the peer begins.
+    @ivar challenge: the challenge that we sent; empty if the protocol has none, such as PAP.
     @ivar response: the peer's answer: a password, or the value field of a CHAP Response.
-    @ivar caller: the caller, if known. Exchanges leave it out, and the line adds it.
+    @ivar caller: the caller, if known. Exchanges leave it None; L{pptpgw.sessions.line.Line} adds
+        it.
     @cvar domain: whether a Windows domain may stand before a name.
     @cvar relayed: whether a server converses with the peer through us. C{name} is then only the
-        name that the peer gave first, and judging the claim takes as long as the peer does.
+        name that the peer gave first, and the time that judging takes depends on the peer.
     """
 
     domain: ClassVar[bool] = True
@@ -64,13 +65,13 @@ class Claim:
     @property
     def account(self) -> bytes:
         """
-        C{name} without the Windows domain that may stand before it.
+        The user's name without the Windows domain that may stand before it.
         """
         return accountName(self.name) if self.domain else self.name
 
     def identity(self, name: str | None = None) -> str:
         """
-        The identity of the user, which is the same for all names of one user.
+        Return the identity of the user, which is the same for all spellings of one user's name.
 
         @param name: the name that the checker found the claim true for; None for C{self.name}.
         """
@@ -86,9 +87,10 @@ class Grant:
     The verdict that a claim is true.
 
     @ivar name: the user's name as the authenticator knows it.
-    @ivar message: what the peer is told with its success; C{S=...} of MS-CHAPv2 begins it.
-    @ivar keys: the keys earned, or None.
-    @ivar subscriber: the L{ISubscriber}.
+    @ivar message: the text that is sent to the peer with the Success; for MS-CHAPv2 it begins with
+        C{S=...}.
+    @ivar keys: the MPPE keys that the authentication earned, or None.
+    @ivar subscriber: the user's avatar, an L{ISubscriber}.
     """
 
     name: str
@@ -99,30 +101,31 @@ class Grant:
 
 class IVerdicts(Interface):
     """
-    The owner of the authenticator's side of an exchange, which is told the results.
+    The owner of the authenticator's end of an exchange, which is told the verdicts.
     """
 
     def granted(grant: Grant) -> None:
         """
-        The peer's claim is true, but the peer hasn't been told yet: prepare its session. Raising
-        L{pptpgw.error.Refused} refuses the peer after all, and for good.
+        The peer's claim is true, but the peer hasn't been told yet: prepare its session.
+
+        @raise pptpgw.error.Refused: the peer is refused all the same, and may not try again.
         """
 
     def authenticated(grant: Grant) -> None:
         """
-        The peer has been told, for the first time.
+        The peer has been told that its claim is true. This is called once, for the first success.
         """
 
     def refused(reason: str) -> None:
         """
-        The exchange failed for good. The peer has been told; or it didn't answer; or nobody can
-        judge its claim now, which the exchange doesn't tell it.
+        The exchange failed for good: the peer has been told so, or it didn't answer, or nobody can
+        judge its claim at present. In the last case the exchange tells the peer nothing.
         """
 
 
 class IPeerResults(Interface):
     """
-    The owner of the peer's side of an exchange, which is told the results.
+    The owner of the peer's end of an exchange, which is told the results.
     """
 
     def proven(keys: IKeys | None) -> None:
@@ -132,14 +135,15 @@ class IPeerResults(Interface):
 
     def refused(reason: str) -> None:
         """
-        The authenticator has refused us, is silent, or failed to authenticate itself.
+        The authenticator has refused us, doesn't answer, or failed to authenticate itself.
         """
 
 
 class IExchange(Interface):
     """
-    One end of an authentication protocol on one link, for as long as LCP stays open. Where both
-    ends prove themselves by one protocol there are two on a link, and each gets every packet.
+    One end of an authentication protocol on one link, for as long as LCP stays open. If both ends
+    authenticate by the same protocol, the link has two exchanges, and each of them is given every
+    packet.
     """
 
     def start() -> None:
@@ -155,49 +159,51 @@ class IExchange(Interface):
 
     def stop() -> None:
         """
-        The link needs no authentication any more: cancel everything, tell nobody.
+        Cancel everything and tell nobody, because the link needs no authentication any more.
         """
 
 
 class IAuthenticatorExchange(IExchange):
     """
-    The authenticator's end.
+    The authenticator's end of an exchange.
     """
 
     def repeat() -> None:
         """
-        Tell the peer its success once more, since it seems not to have heard of it; unless peers of
-        this protocol ask again by themselves.
+        Send the peer's success once more, since the peer seems not to have received it. Do nothing
+        if peers of this protocol ask again by themselves.
         """
 
 
 class IAuthenticationProtocol(IPlugin):
     """
     A plugin that authenticates peers, chosen by C{[link] authentication}: a PPP authentication
-    protocol, or one of the algorithms of such a protocol. It has no state; a link's is in its
-    exchanges, for which L{pptpgw.ppp.exchange} has classes to derive from.
+    protocol, or one of the algorithms of such a protocol. It has no state. The state of a link is
+    in its exchanges; L{pptpgw.ppp.exchange} has base classes for them.
 
-    A protocol of several round trips, such as EAP (RFC 3748), is one of these as well. Its exchange
-    may call C{authenticate} as often as something has to be judged, each claim by itself; it tells
-    C{granted} at the first success that the peer is to hear of, and C{authenticated} however many
-    packets later the peer knows. If the checker must ask the peer for more (a RADIUS server's
-    Access-Challenge), the protocol's claims are of a class of its own, whose L{credentials} let the
-    checker send a request to the peer and wait for the response, all within one login. Such a claim
-    is L{Claim.relayed}, and may take longer than L{pptpgw.sessions.lockout.JUDGING_SECONDS}, which
-    is for claims that a checker judges alone.
+    A protocol of several round trips, such as EAP (RFC 3748), is such a plugin as well. Its
+    exchange may call C{authenticate} for several claims, one after the other. It calls
+    L{IVerdicts.granted} at the first success that the peer is to be told, and
+    L{IVerdicts.authenticated} once the peer knows, which may be several packets later. If the
+    checker must ask the peer for more (a RADIUS server's Access-Challenge), the protocol derives
+    its own class of claims, and L{credentials} makes credentials by which the checker can send
+    requests to the peer and wait for the responses, all within one login. Such a claim has
+    L{Claim.relayed} set, and judging it may take longer than
+    L{pptpgw.sessions.lockout.JUDGING_SECONDS}, which is for claims that a checker judges alone.
     """
 
-    name = Attribute("What it is chosen by: C{mschapv2}.")
-    description = Attribute("One line on what it is, with its RFC.")
+    name = Attribute("The name by which the configuration chooses the protocol: C{mschapv2}.")
+    description = Attribute("One line that says what the protocol is, with its RFC.")
     number = Attribute("The PPP protocol number of its packets: 0xC223 for every CHAP.")
     algorithm = Attribute(
-        "The data of the LCP Authentication-Protocol option, behind the number (RFC 1661 section "
-        "6.2): b'\\x81' for MS-CHAPv2, empty for PAP."
+        "The data of the LCP Authentication-Protocol option that follow the number (RFC 1661 "
+        "section 6.2): b'\\x81' for MS-CHAPv2, empty for PAP."
     )
     earnsKeys = Attribute("Whether success earns keys for MPPE.")
     strength = Attribute(
-        "Stronger protocols are offered first: a password in clear has 100, a hash 200, MS-CHAP "
-        "300, and MS-CHAPv2, where both ends authenticate, 400."
+        "A number; protocols with a larger one are offered first. A protocol that sends the "
+        "password in clear has 100, one that sends a hash 200, MS-CHAP 300, and MS-CHAPv2, where "
+        "both ends authenticate, 400."
     )
 
     def makeAuthenticator(
@@ -213,8 +219,8 @@ class IAuthenticationProtocol(IPlugin):
 
         @param send: sends a packet of L{number}, at most 1020 octets (RFC 3748 section 3.1).
         @param name: our name, never empty.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, or with
-            L{pptpgw.error.Unavailable} if that can't be done.
+        @param authenticate: judges a claim. The Deferred fails with L{pptpgw.error.Refused} if the
+            claim is false, and with L{pptpgw.error.Unavailable} if it can't be judged at present.
         @param rechallenge: seconds until an authenticated peer is challenged again, if the protocol
             can do that; 0 for never.
         """
@@ -234,9 +240,10 @@ class IAuthenticationProtocol(IPlugin):
 
     def credentials(claim: Claim, username: bytes) -> IClaimCredentials:
         """
-        Make credentials of a claim of this protocol's, for any checker that judges their kind.
+        Make the twisted.cred credentials for a claim of this protocol, for any checker of their
+        kind.
 
-        @param username: the account to check against; C{claim.name}, or that without its Windows
+        @param username: the account to check against: C{claim.name}, with or without its Windows
             domain.
         """
 
@@ -260,6 +267,6 @@ class IConfiguredProtocol(IAuthenticationProtocol):
         provides L{twisted.application.service.IService} is started and stopped with the gateway.
 
         @param settings: an instance of L{settings}, as the configuration has it.
-        @param judged: the kinds of credentials that there is a checker for.
-        @raise pptpgw.error.ConfigurationError: it can't be used; the text says why.
+        @param judged: the kinds of credentials that the gateway has a checker for.
+        @raise pptpgw.error.ConfigurationError: the protocol can't be used; the text says why.
         """

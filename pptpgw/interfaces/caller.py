@@ -1,5 +1,5 @@
 """
-Who calls, and by which kind of tunnel.
+The values that say who calls, and by which kind of tunnel.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ class TunnelKind:
     """
     The names of a kind of tunnel.
 
-    @ivar name: the name of its plugin, which is also that of its section: C{pptp}.
+    @ivar name: the name of the plugin and of its section in the configuration: C{pptp}.
     @ivar title: the name in texts for people, and in RADIUS's Connect-Info: C{PPTP}.
     @ivar type: RADIUS's Tunnel-Type (RFC 2868 section 3.1), 1 for PPTP; 0 if RADIUS has no number
-        for it: then no attribute of a tunnel is sent.
+        for the tunnel: then no attribute about tunnels is sent.
     @ivar medium: RADIUS's Tunnel-Medium-Type (RFC 2868 section 3.2), 1 for IPv4.
     @ivar portType: RADIUS's NAS-Port-Type (RFC 2865 section 5.41), 5 for Virtual, 0 for Async.
     """
@@ -32,11 +32,11 @@ class Caller:
     """
     The caller that makes a claim.
 
-    @ivar address: the address, in text, that it calls from.
-    @ivar called: the address that it called.
-    @ivar port: the number of its session, if it gets one.
-    @ivar session: the identifier of that session.
-    @ivar tunnel: the tunnel that it came by.
+    @ivar address: the address that the caller calls from, in text.
+    @ivar called: the address that was called, in text.
+    @ivar port: the number that the session will have, sent as RADIUS's NAS-Port.
+    @ivar session: the identifier that the session will have.
+    @ivar tunnel: the kind of tunnel that carries the call.
     """
 
     address: str

@@ -1,5 +1,5 @@
 """
-The channel of one call: where the data path and the link meet.
+The channel of one call, by which the link and the data path exchange frames.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pptpgw.interfaces.network import Attachment
 
 class IChannelOwner(Interface):
     """
-    The methods by which a data path calls the link whose frames it carries.
+    The link whose frames a channel carries, as the data path sees it.
     """
 
     def frameReceived(protocol: int, information: bytes) -> None:
@@ -23,99 +23,104 @@ class IChannelOwner(Interface):
 
     def resyncNeeded() -> None:
         """
-        Decryption of a stateful MPPE stream lost its place: a CCP Reset-Request is due.
+        Send a CCP Reset-Request, because decryption of a stateful MPPE stream lost its place (RFC
+        3078 section 4.2).
         """
 
     def confirmationNeeded() -> None:
         """
-        Ask the peer, if possible, for a frame that L{confirms}, because frames came with sequence
-        numbers that can't be believed.
+        Ask the peer, if possible, for a frame that L{confirms} recognises. Frames came with
+        sequence numbers that can't be believed, and such a frame shows which are the peer's.
         """
 
     def confirms(protocol: int, information: bytes) -> bool:
         """
-        Whether a frame answers L{confirmationNeeded}, so that only the peer can have sent it. The
-        frame is also delivered by L{frameReceived}.
+        Return whether a frame is the answer to L{confirmationNeeded}, which only the peer can have
+        sent. The frame is also delivered by L{frameReceived}.
         """
 
     def channelFailed(reason: str) -> None:
         """
-        The channel failed for good, with too many coherency errors: the link must end.
+        End the link: the channel failed for good, with too many coherency errors.
         """
 
 
 class IChannel(Interface):
     """
-    The data path of one call.
+    The data path of one call, as its link sees it.
     """
 
-    counters = Attribute("The L{pptpgw.counting.counters.Counters} of this call.")
+    counters = Attribute("The L{pptpgw.counting.counters.Counters} of the call.")
 
     def sendFrame(protocol: int, information: bytes) -> None:
         """
-        Send a control frame, in clear, its address, control and protocol fields uncompressed.
+        Send a control frame in clear, without compressing its address, control and protocol fields.
         """
 
     def sendPacket(protocol: int, packet: bytes) -> None:
         """
-        Send a network packet of an open protocol, encrypted if encryption is on. Networks that are
-        served inside this process send by this.
+        Send a packet of an open network protocol, encrypted if encryption is on. Networks that are
+        served inside this process send their packets by this method.
         """
 
     def setFraming(acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
-        Frame packets as LCP has negotiated. Control frames aren't compressed all the same.
+        Frame packets as LCP has negotiated. The header fields of control frames are never
+        compressed.
 
         @param acfc: whether to compress the address and control fields of packets sent.
         @param pfc: whether to compress the protocol field of packets sent.
         @param sendACCM: the Async-Control-Character-Map (RFC 1662 section 7.1) of what is sent: bit
-            n stands for the control character n, which must be escaped. It is of use only where
-            frames are escaped (L{pptpgw.interfaces.ICall.accm} isn't None).
-        @param receiveACCM: the same map for what is received: the peer escapes these characters, so
-            that unescaped ones were inserted on the way.
+            n stands for the control character n, which must be escaped. It matters only to tunnels
+            that escape frames (L{pptpgw.interfaces.ICall.accm} isn't None).
+        @param receiveACCM: the same map for what is received. The peer escapes these characters; an
+            unescaped one was inserted on the way, and is dropped.
         """
 
     def setSendMPPE(parameters: MPPEParameters | None) -> None:
         """
-        Encrypt what is sent from now on, or no longer.
+        Encrypt packets that are sent from now on; None: send them in clear.
         """
 
     def setReceiveMPPE(parameters: MPPEParameters | None) -> None:
         """
-        Decrypt what is received from now on, or no longer.
+        Decrypt packets that are received from now on; None: no longer.
         """
 
     def resetSendMPPE() -> None:
         """
-        The peer sent a Reset-Request: begin again, and flag the next packet (RFC 3078 section 4.2).
+        Initialise the encryption anew and set the flushed bit of the next packet, because the peer
+        sent a Reset-Request (RFC 3078 section 4.2).
         """
 
     def requireMPPE() -> None:
         """
-        From now on no network packet passes in a direction whose MPPE isn't set.
+        Discard, from now on, every network packet in a direction for which MPPE isn't set.
         """
 
     def openNetwork(protocol: int, attachment: Attachment) -> None:
         """
-        Carry packets of the network protocol C{protocol} to and from what C{attachment} describes.
+        Carry packets with the protocol number C{protocol} to and from the network that
+        C{attachment} describes.
         """
 
     def closeNetwork(protocol: int) -> None:
         """
-        Stop carrying C{protocol}, if it is open.
+        Stop carrying packets with the protocol number C{protocol}. Do nothing if none are carried.
         """
 
     def close() -> None:
         """
-        Forget everything, since the call is over. Calling this again does nothing.
+        Release everything that the channel holds, since the call is over. Calling this again does
+        nothing.
         """
 
 
 class IFrameSender(Interface):
     """
-    A transport of PPP frames without sequence numbers, below a
-    L{pptpgw.datapath.framed.FramedChannel}: of a serial line, or of a tunnel over TCP. It gives
-    each frame that comes to that channel's C{received}.
+    A transport of PPP frames without sequence numbers, such as a serial line or a tunnel over TCP.
+    It stands below a L{pptpgw.datapath.framed.FramedChannel}, and gives each received frame to that
+    channel's C{received}.
     """
 
     full = Attribute(
@@ -125,18 +130,18 @@ class IFrameSender(Interface):
 
     def send(frame: bytes) -> None:
         """
-        Send a frame: address, control, protocol and information, each as it is to appear.
+        Send a frame that begins with the address, control and protocol fields in their final form.
 
-        @raise OSError: the system refuses it; the frame is counted as not sent.
+        @raise OSError: the system refuses the frame, which the channel then counts as not sent.
         """
 
     def setACCM(send: int, receive: int) -> None:
         """
-        Use these Async-Control-Character-Maps: see L{IChannel.setFraming}. LCP's own frames are
-        sent with every control character escaped whatever the map is (RFC 1662 section 7.1).
+        Use these Async-Control-Character-Maps, which L{IChannel.setFraming} describes. In LCP's own
+        frames every control character is escaped, whatever the map is (RFC 1662 section 7.1).
         """
 
     def disconnected() -> None:
         """
-        The channel is closed: give it no more frames.
+        Give the channel no more frames, since it is closed.
         """

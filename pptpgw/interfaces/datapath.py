@@ -1,5 +1,5 @@
 """
-Data paths of the whole gateway.
+The data path of the whole gateway, and the plugins that make one.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from pptpgw.interfaces.tunnel import ICall
 
 class IKernelInterface(Interface):
     """
-    The interface by which a data path's own network reaches the kernel of this machine.
+    The network interface by which a data path's own network reaches this machine's kernel.
     """
 
-    name = Attribute("Its name, as C{ip link} shows it.")
+    name = Attribute("The name of the interface, as C{ip link} shows it.")
 
     def addAddress(address: IPv4Interface | IPv6Interface) -> None:
         """
-        Give the interface an address, which is removed with it.
+        Give the interface an address. The address is removed together with the interface.
 
         @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
         """
 
     def addRoute(network: IPv4Network | IPv6Network) -> None:
         """
-        Route C{network} to the interface, unless a wider route leads there already. Each call is
-        undone by one call of L{removeRoute}, or with the interface.
+        Route C{network} to the interface, unless a wider route leads there already. One call of
+        L{removeRoute} undoes one call of this; the rest are undone when the interface is removed.
 
         @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
         """
 
     def removeRoute(network: IPv4Network | IPv6Network) -> None:
         """
-        Undo one call of L{addRoute}, if there was one.
+        Undo one call of L{addRoute}. Do nothing if there was none.
         """
 
 
@@ -48,23 +48,27 @@ class IDataPath(Interface):
     """
     The data path of the whole gateway, which carries packets between calls and networks.
 
-    A data path that also provides L{pptpgw.interfaces.ISessionObserver} is told of sessions, as
-    observers are.
+    A data path that also provides L{pptpgw.interfaces.ISessionObserver} is told of sessions like an
+    observer.
     """
 
-    counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no call.")
-    interface = Attribute("The L{IKernelInterface}; None where no kernel takes part.")
+    counters = Attribute(
+        "The L{pptpgw.counting.counters.Counters} of everything that belongs to no call."
+    )
+    interface = Attribute(
+        "The L{IKernelInterface}; None if the kernel takes no part in carrying packets."
+    )
 
     def start() -> None:
         """
-        Open the devices and sockets that it needs, while the process has its privileges.
+        Open devices and sockets, while the process still has its privileges.
 
         @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
         """
 
     def stop() -> Deferred[None] | None:
         """
-        Close everything, after every call has ended. Calling this again does nothing.
+        Close everything. This is called after every call has ended. Calling it again does nothing.
 
         @return: None, or a Deferred that fires when everything is closed.
         """
@@ -72,9 +76,10 @@ class IDataPath(Interface):
     def openChannel(call: ICall, owner: IChannelOwner) -> IChannel:
         """
         Begin to carry the frames of a call that is set up, or about to be. A data path in Python
-        asks the call for its channel (L{ICall.openChannel}); another one looks at what the call is.
+        asks the call for a channel (L{ICall.openChannel}); one that carries packets elsewhere looks
+        at the call's own attributes.
 
-        @raise pptpgw.error.PPTPGWError: it can't carry the frames of this call.
+        @raise pptpgw.error.PPTPGWError: the data path can't carry the frames of this call.
         """
 
 
@@ -83,18 +88,18 @@ class IDataPathFactory(IPlugin):
     A plugin that makes the data path, chosen by C{[plugins] data-path}.
     """
 
-    name = Attribute("What it is chosen by.")
-    description = Attribute("One line on what it is, and on its argument where it takes one.")
+    name = Attribute("The name by which the configuration chooses the data path.")
+    description = Attribute("One line that says what the data path is, and its argument if any.")
 
     settings = Attribute("The type of its section, as for L{pptpgw.interfaces.INetworkFactory}.")
 
     def makeDataPath(argument: str, settings: Any, environment: IEnvironment) -> IDataPath:
         """
-        Make the data path; nothing is opened yet. A data path that provides
+        Make the data path, without opening anything yet. A data path that provides
         L{twisted.application.service.IService} is started before its L{IDataPath.start} is called,
         and stopped after its L{IDataPath.stop}.
 
-        @param argument: what stands behind C{NAME:} in the configuration.
+        @param argument: the text after C{NAME:} in the configuration.
         @param settings: an instance of L{settings}, as the configuration has it.
-        @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
+        @raise pptpgw.error.ConfigurationError: the argument can't be used; the text says why.
         """

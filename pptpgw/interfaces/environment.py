@@ -1,5 +1,5 @@
 """
-The gateway as plugins of every kind see it.
+The environment that plugins of every kind are given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ class IEnvironment(Interface):
 
     reactor = Attribute("The reactor, with a monotonic clock.")
     configuration = Attribute("The whole L{pptpgw.config.configuration.Configuration}.")
-    counters = Attribute("The L{pptpgw.counting.counters.Counters} of what belongs to no session.")
+    counters = Attribute(
+        "The L{pptpgw.counting.counters.Counters} of everything that belongs to no session."
+    )
     sessions = Attribute(
         "The current sessions, an L{pptpgw.interfaces.ISessions}, which observers can be added to."
     )
@@ -26,12 +28,12 @@ class IEnvironment(Interface):
     )
     store = Attribute(
         "The L{pptpgw.store.interface.IStore} that keeps sessions: C{[audit] store}, or that of "
-        "the first checker which has one; None if there is none, and until the checkers are "
+        "the first checker that has one; None if there is none, and before the checkers are "
         "configured."
     )
     mru = Attribute("The largest packet, in octets, that may be sent to a caller: [link] mru.")
     interface = Attribute(
-        "The data path's L{IKernelInterface}; None if it has none, and until the data path is made."
+        "The data path's L{IKernelInterface}; None if it has none, and before the data path exists."
     )
     filters = Attribute("The L{pptpgw.sessions.gate.Filters} that accounts may name.")
     addresses = Attribute(
@@ -40,9 +42,10 @@ class IEnvironment(Interface):
 
     def settings(plugin: Any) -> Any:
         """
-        Give the section of C{plugin}, which has attributes C{name} and C{settings}: an instance of
-        its C{settings}, with the defaults if the file has no such section. This is for a plugin
-        that chooses other plugins, as IPv4 chooses an address pool.
+        Return the section of C{plugin} as an instance of its C{settings}, with the defaults if the
+        file has no such section. This is for a plugin that chooses other plugins, as IPv4 chooses
+        an address pool.
 
-        @raise pptpgw.error.ConfigurationError: a plugin of another kind has the section.
+        @param plugin: an object with the attributes C{name} and C{settings}.
+        @raise pptpgw.error.ConfigurationError: the section belongs to a plugin of another kind.
         """

@@ -1,5 +1,5 @@
 """
-The keys of MPPE, and where they come from.
+The MPPE keys that authentication earns, and the parameters of encryption.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ class MPPEParameters:
 
     @ivar startKey: the start key of this direction: 8 octets for 40 and 56 bits, 16 for 128.
     @ivar bits: 40, 56 or 128.
-    @ivar stateful: rekey at each flagged packet only, rather than for every packet.
+    @ivar stateful: whether the key changes only with each packet whose flag demands it (RFC 3078
+        section 7.2), rather than with every packet (section 7.1).
     """
 
     startKey: bytes = field(repr=False)
@@ -29,14 +30,18 @@ class IKeys(Interface):
     The MPPE keys that an authentication earned, as this end sees them.
     """
 
-    bits = Attribute("The lengths that there are keys for, of 40, 56 and 128.")
+    bits = Attribute("The key lengths in bits for which there are keys, of 40, 56 and 128.")
 
     def send(bits: int, stateful: bool) -> MPPEParameters:
         """
-        The parameters for packets that this end encrypts.
+        Return the parameters for packets that this end encrypts.
+
+        @raise pptpgw.error.Refused: there is no key of C{bits} bits.
         """
 
     def receive(bits: int, stateful: bool) -> MPPEParameters:
         """
-        The parameters for packets that this end decrypts.
+        Return the parameters for packets that this end decrypts.
+
+        @raise pptpgw.error.Refused: there is no key of C{bits} bits.
         """

@@ -1,5 +1,5 @@
 """
-Network protocols: on one link, for the whole gateway, and declared ones.
+Network protocols: on one link, for the whole gateway, and those that the configuration declares.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from pptpgw.interfaces.environment import IEnvironment
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """
-    The network that a network protocol is attached to. It doesn't say how packets get there.
+    What a network protocol on one link is attached to: addresses, sizes and receivers of packets.
+    How packets get there is the data path's matter.
 
-    @ivar addresses: the networks that the peer may send from and that lead to it.
+    @ivar addresses: the networks that the peer may send from, and that are routed to it.
     @ivar mtu: the largest packet, in octets, that may be sent to the peer.
-    @ivar receive: for a network served inside this process: called with each packet (bytes) that
-        arrives, instead of the data path's own network.
+    @ivar receive: for a network that is served inside this process: called with each packet (bytes)
+        that arrives. None: packets go to the data path's own network.
     @ivar local: for IPv6 on the data path's own network: called with each packet that concerns the
-        link alone, its source or destination link-local or its destination multicast (RFC 4291
-        sections 2.5.6 and 2.7); without it they are counted and silently discarded.
-    @ivar permits: for IPv4 and IPv6: says whether a packet may pass, either way. It isn't called
-        for packets that concern the link alone; None permits all.
+        link alone: its source or destination is link-local, or its destination is multicast (RFC
+        4291 sections 2.5.6 and 2.7). None: such packets are counted and silently discarded.
+    @ivar permits: for IPv4 and IPv6: called with each packet in either direction, and returns
+        whether it may pass. It isn't called for packets that concern the link alone. None permits
+        all.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -50,11 +52,11 @@ has two numbers.
 
 class INetworkLink(Interface):
     """
-    A link as a network protocol that is attached to it sees it.
+    A link, as a network protocol that is attached to it sees it.
     """
 
     clock = Attribute("The L{twisted.internet.interfaces.IReactorTime} to take timers from.")
-    peerMRU = Attribute("The largest information field, in octets, that the peer takes.")
+    peerMRU = Attribute("The largest information field that the peer can receive, in octets.")
 
     def send(protocol: int, packet: bytes) -> None:
         """
@@ -63,115 +65,121 @@ class INetworkLink(Interface):
 
     def sendPacket(number: int, packet: bytes) -> None:
         """
-        Send a packet of an open protocol, under its PPP protocol number. Networks that are served
-        inside this process send by this. A packet larger than the attachment's MTU is counted and
-        discarded.
+        Send a packet of an open network protocol, with the PPP protocol number C{number}. Networks
+        that are served inside this process send their packets by this method. A packet larger than
+        the attachment's MTU is counted and discarded.
         """
 
     def networkOpened(protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        The control protocol reached Opened: let its packets through.
+        Begin to carry the packets of C{protocol}, because its control protocol reached Opened.
         """
 
     def networkChanged(protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        The attachments of a protocol that is open changed, its addresses for example.
+        Replace the attachments of C{protocol}, which is open. Its addresses may have changed, for
+        example.
         """
 
     def networkClosed(protocol: INetworkProtocol) -> None:
         """
-        The control protocol left Opened: stop its packets.
+        Stop carrying the packets of C{protocol}, because its control protocol left Opened.
         """
 
     def networkFinished(protocol: INetworkProtocol, reason: str) -> None:
         """
-        The control protocol gave up or was turned down, and won't open again by itself.
+        Remove C{protocol} from the link: its control protocol gave up or was rejected, and won't
+        open again by itself.
         """
 
 
 class INetworkProtocol(Interface):
     """
-    One network control protocol on one link. pppd calls this a protent.
+    A network control protocol on one link. pppd calls this a protent.
 
-    The link calls, in this order: attach; open and lowerUp when its network phase begins; received
-    for each packet; rejected where the peer's Protocol-Reject names it; close and lowerDown at the
-    end. Where the peer negotiates LCP anew all of that comes again.
+    The link calls L{attach} first. When its network phase begins it calls L{open} and L{lowerUp},
+    then L{received} for each packet, L{rejected} if the peer's Protocol-Reject names the protocol,
+    and L{lowerDown} at the end. If the peer negotiates LCP anew, the link makes all these calls
+    again.
 
     L{pptpgw.networks.protocol.NetworkProtocol} is an implementation to derive from.
     """
 
-    name = Attribute("A short name, as in C{ipv4}.")
-    control = Attribute("The PPP protocol number of the control protocol, 0x8021 for IPCP.")
-    protocols = Attribute("The PPP protocol numbers of its packets: (0x0021,) for IPv4.")
+    name = Attribute("A short name, such as C{ipv4}.")
+    control = Attribute("The PPP protocol number of the control protocol: 0x8021 for IPCP.")
+    protocols = Attribute("The PPP protocol numbers of network packets: (0x0021,) for IPv4.")
 
     def attach(link: INetworkLink) -> None:
         """
-        Belong to C{link}; nothing is sent yet.
+        Use C{link} from now on, without sending anything yet.
         """
 
     def lowerUp() -> None:
         """
-        The link is ready for this protocol.
+        The link can carry control packets of this protocol from now on.
         """
 
     def lowerDown() -> None:
         """
-        The link isn't ready any more.
+        The link carries no control packets of this protocol any more.
         """
 
     def open() -> None:
         """
-        Negotiate as soon as the link is ready.
+        Negotiate as soon as L{lowerUp} has been called.
         """
 
     def close(reason: str) -> None:
         """
-        Send a Terminate-Request and stop.
+        End the protocol on this link with a Terminate-Request.
+
+        @param reason: why, in words, for the peer and for the log.
         """
 
     def received(packet: bytes) -> None:
         """
-        A control packet: code, identifier, length and data, as they came.
+        Handle a control packet from the peer: code, identifier, length and data, unchecked.
         """
 
     def rejected() -> None:
         """
-        The peer doesn't know the control protocol (Protocol-Reject).
+        End the protocol on this link, because the peer doesn't know it (a Protocol-Reject came).
         """
 
 
 class INetwork(Interface):
     """
-    One network that the gateway serves, which its sessions share.
+    A network that the gateway serves, which all its sessions share.
 
-    A network that also provides L{pptpgw.interfaces.ISessionObserver} is told of sessions, as
-    observers are.
+    A network that also provides L{pptpgw.interfaces.ISessionObserver} is told of sessions like an
+    observer.
     """
 
     def start() -> None:
         """
-        Open devices and set addresses, while the process has its privileges.
+        Open devices and set addresses, while the process still has its privileges.
 
         @raise pptpgw.error.PPTPGWError: the text says what is wrong and what to do.
         """
 
     def stop() -> None:
         """
-        Close everything, after every session has ended. Calling this again does nothing.
+        Close everything. This is called after every session has ended. Calling it again does
+        nothing.
         """
 
     def makeProtocol(subscriber: ISubscriber, caller: Caller) -> Deferred[Any]:
         """
         Prepare the L{INetworkProtocol} of one session, with the addresses that it gives the caller.
-        The caller is told that it is let in only afterwards.
+        The caller is told of its success only after the Deferred has fired.
 
         @param caller: who calls, with the number and the identifier of the session.
 
-        @return: fires with the protocol, or with None if this session goes without. It fails with
-            L{pptpgw.error.Refused} if this caller is refused for good; with
-            L{pptpgw.error.Exhausted} if there is nothing left to give; and with any other
-            exception, such as L{pptpgw.error.Unavailable}, in an outage. The caller is turned away
-            then, and told to dial again unless it is refused.
+        @return: fires with the protocol, or with None if this session does without this network. It
+            fails with L{pptpgw.error.Refused} if this caller is refused for good, with
+            L{pptpgw.error.Exhausted} if there is nothing left to give, and with any other
+            exception, such as L{pptpgw.error.Unavailable}, in an outage. In each case the caller is
+            turned away; unless it is refused for good, it is told to dial again.
         """
 
     def release(protocol: Any) -> Deferred[Any] | None:
@@ -179,19 +187,19 @@ class INetwork(Interface):
         Take back C{protocol}, which L{makeProtocol} made, after its session has ended.
 
         @return: None, or a Deferred that fires when that is done. A gateway that stops waits for
-            it, within C{[listen] drain-timeout}.
+            the Deferred, within C{[listen] drain-timeout}.
         """
 
 
 class IReserving(Interface):
     """
-    A network that keeps addresses for the accounts that own them.
+    A network that reserves addresses for the accounts that own them.
     """
 
     def reserve(user: str, addresses: tuple[IPv4Network, ...] | None) -> None:
         """
-        Keep what the account of C{user} owns of C{addresses}, so that no other user gets it. This
-        replaces what was kept for it before.
+        Reserve C{addresses} for the account of C{user}, so that no other user is given them. This
+        replaces the account's earlier reservation.
 
         @param addresses: as L{ISubscriber.addresses}.
         """
@@ -202,17 +210,16 @@ class INetworkFactory(IPlugin):
     A plugin that makes a network, chosen by C{--network} or C{[network] protocols}.
     """
 
-    name = Attribute("What it is chosen by, and the section of the configuration: C{ipv6}.")
-    description = Attribute("One line on what it is, with its control protocol and RFC.")
+    name = Attribute("The name by which the configuration chooses the network, and its section.")
+    description = Attribute("One line that says what the network is, with its protocol and RFC.")
     settings = Attribute(
-        "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of its "
-        "section, "
-        "which has the name of the plugin; L{pptpgw.config.kind.NoSettings} if there are none."
+        "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of the "
+        "section that has the plugin's name; L{pptpgw.config.kind.NoSettings} if there are none."
     )
 
     def makeNetwork(settings: Any, environment: IEnvironment) -> INetwork:
         """
-        Make the network; nothing is opened yet. A network that provides
+        Make the network, without opening anything yet. A network that provides
         L{twisted.application.service.IService} is started before its L{INetwork.start} is called,
         and stopped after its L{INetwork.stop}.
 
@@ -222,37 +229,40 @@ class INetworkFactory(IPlugin):
 
 class IPacketSession(Interface):
     """
-    One session with a declared protocol, as an L{IPacketService} sees it.
+    One session that uses a declared protocol, as an L{IPacketService} sees it.
     """
 
     subscriber = Attribute("The user of the session, an L{ISubscriber}.")
-    mtu = Attribute("The largest packet, in octets, that may be sent to it.")
+    mtu = Attribute("The largest packet that may be sent to the peer, in octets.")
 
     def send(number: int, packet: bytes) -> None:
         """
-        Send a packet to the peer, under one of the declaration's protocol numbers; nothing happens
-        where the session isn't open.
+        Send a packet to the peer. Do nothing if the protocol isn't open on the session.
+
+        @param number: one of the PPP protocol numbers that the declaration names.
         """
 
 
 class IPacketService(Interface):
     """
-    An object in this process that takes the packets of a declared protocol: C{to =
-    "object:DOTTED.NAME"} in C{[[network.generic]]} names one, or a callable that makes one, given
-    the reactor. Exceptions that it raises are logged and go no further.
+    An object in this process that handles the packets of a declared protocol. C{to =
+    "object:DOTTED.NAME"} in C{[[network.generic]]} names the object, or a callable that makes it
+    when called with the reactor. Exceptions that the object raises are logged and go no further.
     """
 
     def sessionOpened(session: IPacketSession) -> None:
         """
-        The protocol opened on a session.
+        The protocol opened on C{session}, which can send from now on.
         """
 
     def packetReceived(session: IPacketSession, number: int, packet: bytes) -> None:
         """
-        The peer sent a packet, under the protocol number before it.
+        Handle a packet from the peer.
+
+        @param number: the PPP protocol number of the packet.
         """
 
     def sessionClosed(session: IPacketSession) -> None:
         """
-        The protocol is open no longer; it may open again.
+        The protocol closed on C{session}. It may open there again.
         """

@@ -1,5 +1,5 @@
 """
-What every part of the gateway may provide besides.
+Optional interfaces that the parts of a gateway may provide, whatever their kind.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from zope.interface import Attribute, Interface
 
 class IHealth(Interface):
     """
-    Provided by a data path, network or observer that may lose something it needs while the gateway
-    runs, such as a device that another program deletes.
+    A data path, network or observer that may lose something it needs while the gateway runs, such
+    as a device that another program deletes.
     """
 
     fault = Attribute(
-        "Why it can't serve at present, in words, for the log; empty if it can. The gateway takes "
-        "no calls while this isn't empty."
+        "Why the part can't serve at present, in words for the log; empty if it can. The gateway "
+        "takes no calls while this isn't empty."
     )
 
 
 class IPreparable(Interface):
     """
     A network, data path or session observer that can say in advance whether it could start.
-    C{--check-config} asks it.
+    C{--check-config} uses this.
     """
 
     def lacking() -> Iterable[str]:
         """
-        Say what is missing for a start, one line each, which names the configuration key and says
-        what to do. This changes nothing, and leaves nothing open.
+        Return what is missing for a start, one line each, which names the configuration key and
+        says what to do. This changes nothing, and leaves nothing open.
         """
 
 
 class IReloadable(Interface):
     """
-    A network whose section of the configuration may change while it runs.
+    A network whose section of the configuration may change while the network runs.
     """
 
     def judge(settings: Any) -> None:
         """
-        Say whether C{settings} can be used, and change nothing.
+        Check whether C{settings} can be used, without changing anything.
 
-        @raise pptpgw.error.ConfigurationError: they can't; the text says why.
+        @raise pptpgw.error.ConfigurationError: the settings can't be used; the text says why.
         """
 
     def reload(settings: Any) -> Sequence[str]:
         """
-        Apply C{settings}, of the same type as before; sessions stay.
+        Apply C{settings}, of the same type as before. Sessions continue.
 
         @return: the keys, as the file names them, whose changes need a restart.
         """

@@ -1,5 +1,5 @@
 """
-Address pools.
+Address pools, which give IPv4 addresses to users, and the plugins that make them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class IAddressPool(Interface):
     A source of IPv4 addresses for subscribers.
     """
 
-    networks = Attribute("The networks that cover its addresses, a tuple of IPv4Network.")
+    networks = Attribute("The networks that cover the pool's addresses, a tuple of IPv4Network.")
 
     def allocate(subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
         """
-        Give an address to this subscriber that no other session uses.
+        Choose an address for this subscriber that no other session uses.
 
         @param caller: who calls, with the number and the identifier of the session.
 
-        @return: fires with the address, dotted; fails as L{pptpgw.interfaces.INetwork.makeProtocol}
-            does.
+        @return: fires with the address, dotted. It fails like the Deferred of
+            L{pptpgw.interfaces.INetwork.makeProtocol}.
         """
 
     def release(address: str) -> Deferred[Any] | None:
         """
-        Take back C{address}, after its session has ended.
+        Take back C{address}, because its session has ended.
 
         @return: see L{pptpgw.interfaces.INetwork.release}.
         """
@@ -45,7 +45,7 @@ class IAddressPool(Interface):
 
 DEFAULT_POOL = "default"
 """
-The name of the pool for users whose accounts name none: C{[ipv4] pool}.
+The name of the pool of C{[ipv4] pool}, which serves users whose accounts name no pool.
 """
 
 
@@ -54,8 +54,8 @@ class PoolRanges:
     """
     The addresses of a pool.
 
-    @ivar ranges: the first and the last address of each run of addresses; no two pools share one.
-    @ivar next: the name of the pool to take from when this one is used up; empty for none.
+    @ivar ranges: the first and the last address of each range. No address is in two pools.
+    @ivar next: the name of the pool that serves when this one has no free address; empty for none.
     """
 
     ranges: tuple[tuple[IPv4Address, IPv4Address], ...]
@@ -64,22 +64,22 @@ class PoolRanges:
 
 class IAddressPools(IAddressPool):
     """
-    An address pool that knows pools by name, and whose pools may change.
+    An address pool that consists of named pools, which may change while it is in use.
     """
 
     def change(pools: Mapping[str, PoolRanges], gateway: Collection[str]) -> None:
         """
-        Replace the pools. Addresses that are in use stay so until they are released.
+        Replace the pools. Addresses in use remain so until they are released.
 
-        @param pools: the new pools by name, L{DEFAULT_POOL} among them.
-        @param gateway: the gateway's own addresses, dotted, which are never given. The pools have
-            none of them.
+        @param pools: the new pools by name, including L{DEFAULT_POOL}.
+        @param gateway: the gateway's own addresses, dotted, which are given to nobody and are in no
+            pool.
         """
 
     def reserve(user: str, addresses: Sequence[str]) -> None:
         """
         Record that the account of C{user} owns C{addresses}, dotted, so that no pool gives them to
-        another user. They replace those that it owned before.
+        another user. This replaces the account's earlier reservation.
         """
 
 
@@ -88,8 +88,8 @@ class IAddressPoolFactory(IPlugin):
     A plugin that makes an address pool, chosen by C{[ipv4] allocator}.
     """
 
-    name = Attribute("What it is chosen by.")
-    description = Attribute("One line on what it is, and on its argument where it takes one.")
+    name = Attribute("The name by which the configuration chooses the pool.")
+    description = Attribute("One line that says what the pool is, and its argument if any.")
 
     settings = Attribute("The type of its section, as for L{pptpgw.interfaces.INetworkFactory}.")
 
@@ -100,11 +100,12 @@ class IAddressPoolFactory(IPlugin):
         environment: IEnvironment,
     ) -> IAddressPool:
         """
-        Make the pool; it must not open anything yet. A pool that provides
+        Make the pool, without opening anything yet. A pool that provides
         L{twisted.application.service.IService} is started and stopped with the gateway.
 
-        @param argument: what stands behind C{NAME:} in the configuration.
-        @param ranges: those of C{[ipv4] pool}, first and last addresses, for pools that take them.
+        @param argument: the text after C{NAME:} in the configuration.
+        @param ranges: the ranges of C{[ipv4] pool}, first and last addresses, for plugins that use
+            them.
         @param settings: an instance of L{settings}, as the configuration has it.
-        @raise pptpgw.error.ConfigurationError: the argument is of no use; the text says why.
+        @raise pptpgw.error.ConfigurationError: the argument can't be used; the text says why.
         """

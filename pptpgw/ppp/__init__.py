@@ -1,3 +1,4 @@
 """
-Link state: LCP, authentication, CCP and what every control protocol shares (RFC 1661).
+The PPP link and the protocols that set it up: LCP, authentication, CCP, and the state machine that
+all control protocols share (RFC 1661).
 """

@@ -1,8 +1,8 @@
 """
-What differs between the variants of CHAP: sizes, the message of a Failure, and the peer's answer.
+The variants of CHAP, as far as they differ: sizes, the message of a Failure, and the peer's answer.
 
-The authenticator's half of the arithmetic is not here but with whoever knows the passwords
-(L{pptpgw.auth.credentials}).
+The authenticator's half of the computation is in L{pptpgw.auth.credentials}, because it needs the
+passwords of accounts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _FAILED = b"Authentication failed"
 @dataclass(frozen=True, slots=True)
 class Answer:
     """
-    What the peer's side answers a Challenge with.
+    The peer's answer to a Challenge, and what is needed to judge the authenticator's reply.
 
-    @ivar value: the value of the Response.
-    @ivar check: whether the message of the Success proves the authenticator.
-    @ivar keys: makes the keys that success earns.
+    @ivar value: the value field of the Response.
+    @ivar check: returns whether the message of a Success proves the authenticator.
+    @ivar keys: returns the MPPE keys that success earns, or None.
     """
 
     value: bytes = field(repr=False)
@@ -37,10 +37,10 @@ class Answer:
 
 class Algorithm(TypingProtocol):
     """
-    One variant of CHAP.
+    The interface of one variant of CHAP.
 
-    @ivar challengeSize: the octets of a challenge that we make.
-    @ivar responseSize: the octets of the value of every Response.
+    @ivar challengeSize: the length of a challenge that we make, in octets.
+    @ivar responseSize: the length of the value field of every Response, in octets.
     @ivar mayRetry: whether a Failure can allow another try.
     @ivar mayChange: whether a peer can change a password that has expired.
     """
@@ -54,16 +54,17 @@ class Algorithm(TypingProtocol):
         self, challenge: bytes, retry: bool, error: int = WRONG_PASSWORD, text: bytes = b""
     ) -> bytes:
         """
-        The message of a Failure.
+        Return the message of a Failure.
 
-        @param challenge: what the peer may respond to next.
-        @param error: the reason's number.
-        @param text: for the human reader; empty: the one for everybody.
+        @param challenge: the challenge that the peer may answer next.
+        @param retry: whether the peer may answer once more.
+        @param error: the number of the error (RFC 2759 section 6).
+        @param text: the text for a human reader; empty for the default one.
         """
 
     def answer(self, challenge: chap.Challenge, name: bytes, password: bytes) -> Answer | None:
         """
-        The peer's answer; None: the challenge isn't of this variant.
+        Return the peer's answer to C{challenge}; None if the challenge isn't of this variant.
         """
 
 
@@ -107,7 +108,7 @@ class _MSCHAP:
                 challenge.value,
             )
 
-        # The LAN Manager response is left out, as RFC 2433 section 6 asks.
+        # The LAN Manager response is left out, as RFC 2433 section 6 recommends.
         value = chap.MSCHAPResponse(bytes(24), ntResponse, useNT=True).encode()
         return Answer(value, lambda message: True, keys)
 

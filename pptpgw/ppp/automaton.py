@@ -1,9 +1,10 @@
 """
-The option negotiation automaton, as printed (RFC 1661 section 4.1).
+The option negotiation automaton, driven by the table that RFC 1661 section 4.1 prints.
 
-The table is the specification's own text and is parsed once.  Three footnotes of it are options
-that aren't taken: C{r} (Open restarts a link that is up), C{p} (stay passive after too many
-requests) and C{x} (crossed connections are met by matching identifiers before the event).
+The table is copied from the RFC and parsed once. Three of its footnotes describe options that this
+implementation doesn't use: C{r} (Open restarts a link that is up), C{p} (stay passive after too
+many requests) and C{x} (crossed connections: here a reply whose identifier doesn't match never
+becomes an event).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-# The Restart timer in seconds, and its counters (RFC 1661 section 4.6).
+# The period of the Restart timer in seconds, and the initial values of its counter (RFC 1661
+# section 4.6).
 RESTART_SECONDS = 3.0
 MAX_CONFIGURE = 10
 MAX_TERMINATE = 2
@@ -78,7 +80,7 @@ Events| Req-Sent  Ack-Rcvd  Ack-Sent    Opened
 
 class State(IntEnum):
     """
-    The states of section 4.2.
+    The states of the automaton (RFC 1661 section 4.2).
     """
 
     INITIAL = 0
@@ -95,7 +97,7 @@ class State(IntEnum):
 
 class Event(IntEnum):
     """
-    The events of section 4.3, in the order of the table's rows.
+    The events of the automaton (RFC 1661 section 4.3), in the order of the table's rows.
     """
 
     UP = 0
@@ -118,9 +120,10 @@ class Event(IntEnum):
 
 class Transition(NamedTuple):
     """
-    What an event does in a state.
+    What the automaton does on an event in a state.
 
-    @ivar actions: the names that the table gives its actions (section 4.4), in its order.
+    @ivar actions: the names of the actions in the table (RFC 1661 section 4.4), in its order.
+    @ivar state: the state that follows.
     """
 
     actions: tuple[str, ...]
@@ -129,7 +132,8 @@ class Transition(NamedTuple):
 
 def parse(printed: str) -> tuple[tuple[Transition | None, ...], ...]:
     """
-    The transitions of a printed table: C{[event][state]}, None where the table has a dash.
+    Return the transitions of a printed table, as C{[event][state]}: None where the table has a
+    dash.
     """
     names: dict[str, Event] = {
         event.name.replace("_PLUS", "+").replace("_MINUS", "-"): event for event in Event
@@ -155,16 +159,17 @@ def parse(printed: str) -> tuple[tuple[Transition | None, ...], ...]:
 
 TABLE = parse(_PRINTED)
 
-# "The states in which the Restart timer is running are identifiable by the presence of TO events."
+# RFC 1661 section 4.1: "The states in which the Restart timer is running are identifiable by the
+# presence of TO events."
 TIMED = frozenset(state for state in State if TABLE[Event.TO_PLUS][state] is not None)
 
 
 class Automaton:
     """
-    The automaton with its Restart timer and counter; a subclass adds the actions that send or tell,
-    C{action_} and the table's name for each.
+    The automaton with its Restart timer and counter. Subclasses add the actions that send packets
+    or tell the layer above, as methods named C{action_} and the table's name of the action.
 
-    @ivar state: where it is; an action finds the new state already there.
+    @ivar state: the current state. While an action runs it is the state after the transition.
     """
 
     __slots__ = ("_clock", "_queue", "_restarts", "_timer", "state")
@@ -179,13 +184,13 @@ class Automaton:
     @property
     def opened(self) -> bool:
         """
-        Whether it is in Opened.
+        Whether the automaton is in state Opened.
         """
         return self.state is State.OPENED
 
     def _perform(self, step: Callable[[Argument], None], argument: Argument) -> None:
         """
-        Take one step; one that comes up while another is being taken waits until that is done.
+        Take one step. A step that is requested during another one waits until that one is done.
         """
         if self._queue is not None:
             self._queue.append((step, argument))
@@ -193,7 +198,7 @@ class Automaton:
         queue: list[tuple[Callable[[Any], None], Any]] = [(step, argument)]
         self._queue = queue
         try:
-            # The list grows while it is walked.
+            # The list may grow during the loop.
             for each, what in queue:
                 each(what)
         finally:
@@ -201,7 +206,7 @@ class Automaton:
 
     def _feed(self, event: Event) -> None:
         """
-        Take one event; one that the table has a dash for changes nothing.
+        Handle one event. An event for which the table has a dash in this state changes nothing.
         """
         transition = TABLE[event][self.state]
         if transition is None:
@@ -219,13 +224,15 @@ class Automaton:
 
     def _expired(self, event: Event) -> None:
         """
-        The Restart timer ran out.
+        Handle the end of the Restart timer.
+
+        @param event: TO+ or TO-.
         """
         self._feed(event)
 
     def _startTimer(self) -> None:
         """
-        A request is sent: wait for its answer.
+        Start the Restart timer, because a request is being sent.
         """
         self._restarts -= 1
         if self._timer is None:
@@ -235,19 +242,19 @@ class Automaton:
 
     def action_tls(self) -> None:
         """
-        This-Layer-Started: the lower layer of a call needs no starting.
+        This-Layer-Started: do nothing, since the call is up before the link begins.
         """
 
     def action_irc(self) -> None:
         """
-        Initialize-Restart-Count.
+        Initialize-Restart-Count: set the counter to Max-Terminate or Max-Configure.
         """
         closing = self.state in (State.CLOSING, State.STOPPING)
         self._restarts = MAX_TERMINATE if closing else MAX_CONFIGURE
 
     def action_zrc(self) -> None:
         """
-        Zero-Restart-Count.
+        Zero-Restart-Count: wait one period of the Restart timer before the link ends.
         """
         self._restarts = 0
         self._startTimer()

@@ -3,20 +3,22 @@ The Compression Control Protocol, for MPPE alone (RFC 1962, RFC 3078).
 
 The rules, where they go beyond those of every control protocol:
 
- - We ask for one key length, stateless, and insist on exactly one: peers disagree about what
-   several mean.  Both directions get the same length, or there is no encryption.
- - Where several lengths are allowed and the peer spoke first (L{CCP.foresee}), we ask for what it
-   asked for: some peers end the link over a length that they lack.
- - Stateful MPPE is accepted where the settings allow it and the peer, told once to be stateless,
-   asks for it again.
- - A Configure-Request in Opened with the octets that were acknowledged is a late or doubled one: it
-   is acknowledged again and Opened stays, as do the keys.  RFC 1661 would begin anew; clients that
-   send their request twice would lose their encryption.  After C{MAX_FAILURE} of them the peer has
-   really forgotten, and the RFC is followed.
+ - We ask for one key length, stateless, and accept exactly one from the peer, because peers
+   disagree about the meaning of several. Both directions use the same length, or there is no
+   encryption.
+ - If several lengths are allowed and the peer's request comes first (L{CCP.foresee}), we ask for
+   the lengths in it: some peers end the link over a length that they don't have.
+ - Stateful MPPE is accepted if the settings allow it, and if the peer asks for it again after a
+   Configure-Nak that suggested stateless.
+ - A Configure-Request in state Opened with the same options as the acknowledged one is taken for a
+   late or repeated packet: it is acknowledged again, and the state and the keys stay. By RFC 1661
+   negotiation would begin anew, and clients that send their request twice would lose their
+   encryption. After C{MAX_FAILURE} such requests the RFC is followed, since the peer must have
+   lost its state.
  - A Reset-Request is answered by a Reset-Ack if what we send is stateful, unless the peer has
    rejected that code. RFC 3078 section 4.2 has no Reset-Ack: the next packet is flagged instead.
-   But Linux decrypts nothing after a loss until it has one. A Reset-Ack that we receive is silently
-   discarded.
+   But after a loss Linux decrypts nothing until it receives one. A Reset-Ack that we receive is
+   silently discarded.
 """
 
 from __future__ import annotations
@@ -43,11 +45,11 @@ KEY_BITS = {128: 0x40, 56: 0x80, 40: 0x20}
 @dataclass(frozen=True, slots=True)
 class CCPSettings:
     """
-    What is allowed.
+    The encryption that this end allows.
 
-    @ivar bits: key lengths, of 40, 56 and 128; empty: no encryption.
+    @ivar bits: the allowed key lengths in bits, of 40, 56 and 128; empty for no encryption.
     @ivar stateful: whether a peer that insists on stateful MPPE gets it.
-    @ivar require: whether CCP without MPPE is of no use.
+    @ivar require: whether negotiation fails unless it ends with MPPE.
     """
 
     bits: tuple[int, ...] = (128,)
@@ -57,7 +59,7 @@ class CCPSettings:
 
 def mppeOption(bits: int, stateful: bool) -> bytes:
     """
-    The value of the MPPE option for one key length.
+    Return the value of the MPPE option that asks for one key length, in bits.
     """
     return (KEY_BITS[bits] | (0 if stateful else STATELESS)).to_bytes(4, "big")
 
@@ -65,7 +67,7 @@ def mppeOption(bits: int, stateful: bool) -> bytes:
 @lru_cache(maxsize=64)
 def keyLengths(value: bytes) -> tuple[int, ...]:
     """
-    The key lengths that the value of an MPPE option names, strongest first.
+    Return the key lengths in bits that the value of an MPPE option names, longest first.
     """
     flags = int.from_bytes(value, "big") if len(value) == 4 else 0
     return tuple(length for length, flag in KEY_BITS.items() if flags & flag)
@@ -97,7 +99,7 @@ class _MPPE(Option["CCP"]):
                 return mppeOption(length, stateful)
         weaker = [length for length in possible if length < keyLengths(current)[0]]
         if offered and weaker:
-            # A peer suggests one length, perhaps of several that it would take.
+            # The peer suggests one length, but it may accept others.
             return mppeOption(max(weaker), stateful)
         if not owner.settings.require:
             return None
@@ -141,10 +143,11 @@ class _MPPE(Option["CCP"]):
 
 class CCP(ControlProtocol):
     """
-    CCP on one link.
+    The Compression Control Protocol on one link.
 
-    @ivar foreseen: the key lengths that the peer is known to want, of those allowed; mostly empty.
-    @ivar resetRequested: called when the peer asks that the stream we send begin again.
+    @ivar foreseen: the allowed key lengths that the peer is known to want; empty if unknown.
+    @ivar resetRequested: called when the peer sent a Reset-Request, so that encryption of what we
+        send begins anew.
     """
 
     __slots__ = (
@@ -175,58 +178,60 @@ class CCP(ControlProtocol):
         super().__init__(clock, send, layer)
         self.settings = settings
         self.foreseen: tuple[int, ...] = ()
-        # The options that we acknowledged last, and how often they came again in Opened.
+        # The options that we acknowledged last, and how often they have come again in state Opened.
         self._acknowledged = b""
         self._repeats = 0
         self.resetRequested: Callable[[], None] | None = None
         self._knowsResetAck = True
 
-    # What was agreed, once Opened
+    # The agreement, in state Opened
 
     @property
     def sendBits(self) -> int:
         """
-        The key length for what we send, as the peer asked for it; 0: none.
+        The key length in bits for what we send, which the peer asked for; 0 for none.
         """
         return self._bits(self.negotiator.allowed)
 
     @property
     def receiveBits(self) -> int:
         """
-        The key length for what we receive, as we asked for it; 0: none.
+        The key length in bits for what we receive, which we asked for; 0 for none.
         """
         return self._bits(self.negotiator.granted)
 
     @property
     def sendStateful(self) -> bool:
         """
-        Whether what we send is stateful.
+        Whether what we send is encrypted in stateful mode.
         """
         return isStateful(self.negotiator.allowed.get(MPPE, b""))
 
     @property
     def receiveStateful(self) -> bool:
         """
-        Whether what we receive is stateful.
+        Whether what we receive is encrypted in stateful mode.
         """
         return isStateful(self.negotiator.granted.get(MPPE, b""))
 
     def _bits(self, options: Mapping[int, bytes]) -> int:
         return next(iter(keyLengths(options.get(MPPE, b""))), 0)
 
-    # What still can be, so that both directions get the same
+    # The lengths still possible, so that both directions get the same one
 
     @property
     def preferred(self) -> int | None:
         """
-        The key length that we ask for, or have; None after the peer rejected MPPE.
+        The key length in bits that we ask for, or have been granted; None after the peer rejected
+        MPPE.
         """
         return next(iter(keyLengths(self.negotiator.wanted.get(MPPE, b""))), None)
 
     @property
     def askable(self) -> tuple[int, ...]:
         """
-        The key lengths that we may ask for: the acknowledged one where we acknowledged one.
+        The key lengths that we may ask for. After we have acknowledged a length to the peer, only
+        that one.
         """
         if self.state is State.ACK_SENT:
             return keyLengths(self.negotiator.allowed.get(MPPE, b""))
@@ -235,7 +240,8 @@ class CCP(ControlProtocol):
     @property
     def answerable(self) -> tuple[int, ...]:
         """
-        The key lengths that the peer may ask for: the granted one where it granted one.
+        The key lengths that the peer may ask for. After the peer has granted a length to us, only
+        that one.
         """
         if self.state is State.ACK_RCVD:
             return keyLengths(self.negotiator.granted.get(MPPE, b""))
@@ -243,7 +249,10 @@ class CCP(ControlProtocol):
 
     def agreed(self) -> None:
         """
-        Refuse an agreement that encrypts one direction only, or too little.
+        See L{ControlProtocol.agreed}.
+
+        @raise GiveUp: MPPE is required and missing, or the two directions have different key
+            lengths.
         """
         self._repeats = 0
         if self.settings.require and not self.sendBits:
@@ -257,8 +266,8 @@ class CCP(ControlProtocol):
 
     def foresee(self, packet: bytes) -> None:
         """
-        Learn from the peer's first packet, before anything was sent, what it wants; C{received}
-        takes the packet as always.
+        Note which key lengths the peer's first packet asks for. This is called before anything was
+        sent; the packet is passed to C{received} afterwards.
         """
         try:
             code, _, data = ppp.decodePacket(packet)
@@ -270,21 +279,22 @@ class CCP(ControlProtocol):
 
     def sendResetRequest(self) -> None:
         """
-        Ask the peer to begin its stream again; only in Opened.
+        Send a Reset-Request, which asks the peer to begin its encryption anew. Do nothing unless
+        Opened.
         """
         if self.opened:
             self._transmit(ppp.encodePacket(ppp.RESET_REQUEST, self._nextIdentifier()))
 
     def action_sca(self) -> None:
         """
-        Send-Configure-Ack, and remember it.
+        Send-Configure-Ack: also remember the acknowledged options.
         """
         super().action_sca()
         self._acknowledged = self._reply[ppp.HEADER_OCTETS :]
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        Judge what the peer asks for, unless it is what it has.
+        Judge the peer's options. Options that were acknowledged before are only acknowledged again.
         """
         if self.opened and data == self._acknowledged and self._repeats < MAX_FAILURE:
             self._repeats += 1
@@ -294,7 +304,8 @@ class CCP(ControlProtocol):
 
     def packet_RESET_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        Begin the stream that we send again, since the peer lost its place in it.
+        Begin the encryption of what we send anew, since the peer can't decrypt it any more, and
+        answer with a Reset-Ack if the peer needs one.
         """
         if self.opened and self.resetRequested is not None:
             self.resetRequested()
@@ -310,6 +321,6 @@ class CCP(ControlProtocol):
 
     def packet_RESET_ACK(self, identifier: int, data: bytes) -> None:
         """
-        MPPE has no use for it: the flagged packet itself tells.
+        Ignore the packet: with MPPE the flushed bit of the next data packet takes its place.
         """
         self.discarded += 1

@@ -1,24 +1,25 @@
 """
-CHAP as an exchange: MS-CHAPv2 (RFC 2759), MS-CHAPv1 (RFC 2433) and MD5 (RFC 1994), both roles.
+Both ends of CHAP: MS-CHAPv2 (RFC 2759), MS-CHAPv1 (RFC 2433) and MD5 (RFC 1994).
 
-The rules, beside those of L{pptpgw.ppp.exchange}:
+The rules, in addition to those of L{pptpgw.ppp.exchange}:
 
- - Every Challenge has a fresh identifier and a fresh value.  One that stays unanswered is repeated
-   as it was, identifier included, so that an answer that is only late still counts; RFC 1994
-   section 4.1 would change it each time, and then a round-trip time above the interval would never
-   let anybody in.
- - A Response is matched by its identifier.  The one that has been answered already gets the same
-   answer again, without a second verification (RFC 1994 section 4.2).
+ - Every Challenge has a new identifier and a new value. A Challenge that isn't answered is sent
+   again unchanged, identifier included, so that a late answer still counts. RFC 1994 section 4.1
+   asks for a new identifier each time; then nobody could authenticate over a path whose round-trip
+   time exceeds the interval.
+ - A Response is matched by its identifier. A Response that has been answered gets the same answer
+   again, without a second verification (RFC 1994 section 4.2).
  - After a Failure that allows a retry (MS-CHAP only), the next Response answers the challenge in
    that Failure and has the next identifier (RFC 2759 section 9.1.4).
- - After a Failure that says that the password has expired (MS-CHAPv2 only), a Change-Password
-   answers the challenge in that Failure and has the next identifier; no Response does, and nothing
-   but this Failure makes room for one (RFC 2759 section 7).  It is the last claim of its exchange.
- - A Success that the peer seems not to have heard can be sent again (L{CHAPAuthenticator.repeat}):
-   many peers send their Response once only, and wait.
- - A Response whose value hasn't the size that the method gives is silently discarded.
+ - After a Failure with the error 'password expired' (MS-CHAPv2 only), the peer may answer the
+   challenge in that Failure with a Change-Password, which has the next identifier, but not with a
+   Response. At any other time a Change-Password is discarded (RFC 2759 section 7). It is the last
+   claim of its exchange.
+ - A Success that the peer seems not to have received can be sent again
+   (L{CHAPAuthenticator.repeat}): many peers send their Response only once, and then wait.
+ - A Response whose value doesn't have the size of the variant is silently discarded.
 
-What differs between the variants stands in L{pptpgw.ppp.algorithm}.
+The differences between the variants are in L{pptpgw.ppp.algorithm}.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from pptpgw.ppp.exchange import (
 )
 from pptpgw.ppp.wire import chap
 
-# What the errors of RFC 2759 section 6 mean.
+# The meanings of the errors of RFC 2759 section 6, for the log.
 ERRORS = {
     646: "outside the hours that the account allows",
     647: "the account is disabled",
@@ -65,10 +66,10 @@ Random = Callable[[int], bytes]
 @dataclass(frozen=True, slots=True)
 class ChangeClaim(Claim):
     """
-    A peer says that it is C{name}, and what its password is from now on; C{response} is that of the
-    new password to C{challenge}, an L{chap.MSCHAPV2Response}.
+    A peer's claim to be C{name}, together with its new password. C{response} is an encoded
+    L{chap.MSCHAPV2Response}, made from the new password and C{challenge}.
 
-    @ivar change: the packet.
+    @ivar change: the Change-Password packet.
     """
 
     change: chap.ChangePassword = field(repr=False)
@@ -77,7 +78,7 @@ class ChangeClaim(Claim):
 @implementer(IAuthenticatorExchange)
 class CHAPAuthenticator(AuthenticatorExchange):
     """
-    We ask the peer to prove who it is.
+    The authenticator's end of CHAP.
     """
 
     __slots__ = (
@@ -108,8 +109,8 @@ class CHAPAuthenticator(AuthenticatorExchange):
         random: Random = secrets.token_bytes,
     ) -> None:
         """
-        @param name: ours; never empty, for some peers look their secret up by it.
-        @param rechallenge: seconds until a peer that has proven itself is asked again; 0: never.
+        @param name: our name. It is never empty, because some peers look up their secret by it.
+        @param rechallenge: seconds until an authenticated peer is challenged again; 0 for never.
         """
         AuthenticatorExchange.__init__(self, clock, send, method, authenticate, verdicts)
         if not name:
@@ -119,14 +120,14 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._rechallenge = rechallenge
         self._random = random
         self._identifier = random(1)[0]
-        # What a Response must answer; empty: none is due.
+        # The challenge that a Response must answer; empty: no Response is expected.
         self._challenge = b""
         self._packet = b""
         self._transmissions = 0
-        # What it must be, and who it was that responded last.
+        # The type of packet that is expected, and the name in the last Response.
         self._due: type[chap.CHAPResponse] | type[chap.ChangePassword] = chap.CHAPResponse
         self._peerName = b""
-        # The identifier of the last Response that was answered, and with what.
+        # The identifier of the last Response that was answered (-1: none), and the answer.
         self._answered = -1
         self._answer = b""
 
@@ -141,7 +142,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
 
     def start(self) -> None:
         """
-        Send a Challenge, with an identifier and a value never used before.
+        Send a Challenge with a new identifier and a new value.
         """
         self._tries = 0
         self._due = chap.CHAPResponse
@@ -152,7 +153,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
 
     def received(self, packet: bytes) -> None:
         """
-        A CHAP packet arrived.
+        See L{IExchange.received}.
         """
         try:
             message = chap.decode(packet)
@@ -178,7 +179,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
 
     def repeat(self) -> None:
         """
-        Send the last Success or Failure again, for it may have been lost; nothing where there was
+        Send the last Success or Failure again, since it may have been lost. Do nothing if there was
         none.
         """
         if self._answer and not self._stopped:
@@ -196,7 +197,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
 
     def _changed(self, change: chap.ChangePassword) -> None:
         challenge, self._challenge = self._challenge, b""
-        # It names nobody: it is from the one whose password has expired.
+        # A Change-Password has no name: it comes from the user whose password has expired.
         response = chap.MSCHAPV2Response(change.peerChallenge, change.ntResponse).encode()
         claim = self._method, self._peerName, change.identifier, challenge, response
         self._verify(ChangeClaim(*claim, change))
@@ -238,12 +239,11 @@ class CHAPAuthenticator(AuthenticatorExchange):
 @implementer(IExchange)
 class CHAPPeer(Exchange):
     """
-    We prove who we are.
+    The peer's end of CHAP.
 
-    A wrong answer to the one password that there is doesn't get better by a retry, so every Failure
-    is final.  A Response is repeated until it is answered, since a Success that is lost isn't sent
-    again by itself (RFC 1994 section 4.2).  With MS-CHAPv2 the authenticator must
-    prove itself as well (RFC 2759 section 8.8).
+    Every Failure is final, since a retry with the same password is useless. A Response is repeated
+    until it is answered, because a lost Success isn't sent again by itself (RFC 1994 section 4.2).
+    With MS-CHAPv2 the authenticator must authenticate itself as well (RFC 2759 section 8.8).
     """
 
     __slots__ = (
@@ -267,15 +267,15 @@ class CHAPPeer(Exchange):
         results: IPeerResults,
     ) -> None:
         """
-        @param name: ours, a Windows domain and a backslash before it or not.
-        @param password: in UTF-8.
+        @param name: our name, with or without a Windows domain and a backslash before it.
+        @param password: the password in UTF-8.
         """
         Exchange.__init__(self, clock, send)
         self._algorithm = algorithm
         self._name = name
         self._password = password
         self._results = results
-        # The Challenge answered last, and with what.
+        # The Challenge that was answered last, and the answer.
         self._asked: chap.Challenge | None = None
         self._answer: Answer | None = None
         self._transmissions = 0
@@ -283,13 +283,13 @@ class CHAPPeer(Exchange):
 
     def start(self) -> None:
         """
-        Wait for a Challenge.
+        Wait for a Challenge, and report a refusal if none comes in time.
         """
         self._arm(RESTART_SECONDS * TRANSMISSIONS, self._refused, "no challenge came")
 
     def received(self, packet: bytes) -> None:
         """
-        A CHAP packet arrived.
+        See L{IExchange.received}.
         """
         try:
             message = chap.decode(packet)
@@ -335,7 +335,7 @@ class CHAPPeer(Exchange):
         self._send(packet)
 
     def _succeeded(self, answer: Answer, message: bytes) -> None:
-        # Until the next Challenge another Success says nothing.
+        # Another Success is ignored until the next Challenge.
         self._answer = None
         if not answer.check(message):
             self._refused("the authenticator did not prove that it knows the password")
@@ -351,7 +351,7 @@ class CHAPPeer(Exchange):
 
 def explain(message: bytes) -> str:
     """
-    What the message of a Failure says, fit for a log.
+    Return the meaning of a Failure's message, as text for a log.
     """
     try:
         failure = chap.FailureMessage.decode(message)

@@ -1,19 +1,19 @@
 """
-A control protocol: the automaton, the negotiator, the Restart timer and the counters together
-(RFC 1661 sections 3 to 5).
+The base class of control protocols, which joins the automaton, the negotiation of options and the
+packets (RFC 1661 sections 3 to 5).
 
 The rules:
 
- - Whatever the octets, L{ControlProtocol.received} never raises: what is malformed, or answers no
-   outstanding request, is counted and silently discarded.
- - After a reply to a Configure-Request is accepted, nothing is outstanding, so a doubled reply
+ - L{ControlProtocol.received} never raises, whatever the octets. A packet that is malformed, or
+   that answers no outstanding request, is counted and silently discarded.
+ - After a reply to a Configure-Request is accepted, no request is outstanding, so a repeated reply
    does no harm.
- - What happens while something else is being done (a layer that opens, closes or receives in the
-   middle of L{Layer.layerUp}) waits until that is finished.
- - Nothing sent is larger than the peer receives: Naks and Rejects are cut between options, the
-   rest to size.  A Configure-Ack can't be cut, so a request whose Ack doesn't fit is discarded.
- - An end always has a reason that can be read, and what the peer did is a L{Cause}: it terminated
-   (USER_REQUEST), there was no agreeing with it (USER_ERROR), or nothing came (LOST_CARRIER).
+ - A step that is requested during another one waits until that one is finished. For example, a
+   layer may open, close or receive within L{Layer.layerUp}.
+ - No packet is larger than the peer can receive: Naks and Rejects are cut between options, other
+   packets anywhere. A Configure-Ack can't be cut, so a request whose Ack doesn't fit is discarded.
+ - Every end has a readable reason. If the peer is the cause, it is a L{Cause}: the peer terminated
+   (USER_REQUEST), no agreement was possible (USER_ERROR), or nothing came (LOST_CARRIER).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from pptpgw.ppp.wire.ppp import (
 )
 from pptpgw.sessions.cause import Cause, Termination
 
-# What every peer receives as long as nothing else is known (section 6.1).
+# The largest packet that every peer can receive, in octets, unless LCP negotiates otherwise (RFC
+# 1661 section 6.1).
 DEFAULT_MRU = 1500
 
 # States in which a Configure-Request isn't judged, because the answer doesn't depend on it.
@@ -51,49 +52,50 @@ _UNINTERESTED = frozenset((State.CLOSED, State.CLOSING, State.STOPPING))
 
 class Layer(TypingProtocol):
     """
-    The layer above a control protocol, which it tells how far it is: the link stands on LCP and
-    CCP, a network protocol on its own control protocol.
+    The layer above a control protocol, which is told of its state: the link is the layer above LCP
+    and CCP, a network protocol the layer above its own control protocol.
     """
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        This-Layer-Up: it reached Opened.
+        This-Layer-Up: C{protocol} reached Opened.
         """
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        This-Layer-Down: it left Opened.
+        This-Layer-Down: C{protocol} left Opened.
         """
 
     def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
         """
-        This-Layer-Finished: it gave up or was ended, and won't open again by itself.
+        This-Layer-Finished: C{protocol} gave up or was ended, and won't open again by itself.
         """
 
 
 class Nobody:
     """
-    Replaces the L{Layer} and the sender of a control protocol that won't be used any more.
+    A L{Layer} and a sender that ignore everything, for a control protocol that won't be used any
+    more.
     """
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Nobody is told.
+        See L{Layer.layerUp}.
         """
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Nobody is told.
+        See L{Layer.layerDown}.
         """
 
     def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
         """
-        Nobody is told.
+        See L{Layer.layerFinished}.
         """
 
     def send(self, protocol: int, packet: bytes) -> None:
         """
-        Nothing is sent.
+        Discard a packet that would be sent.
         """
 
 
@@ -104,13 +106,14 @@ class ControlProtocol(Automaton):
     """
     One control protocol on one link.
 
-    @cvar control: the PPP protocol number that its packets travel under.
-    @cvar protocol: the number of what it controls; for LCP and CCP that is themselves.
+    @cvar control: the PPP protocol number of the control protocol's packets.
+    @cvar protocol: the PPP protocol number of the packets that are controlled; for LCP and CCP the
+        same as C{control}.
     @cvar name: a short name, for reasons and logs.
-    @cvar kinds: the kinds of option, by type, in the order of our Configure-Request.
-    @cvar codes: the method for each code that it knows.
+    @cvar kinds: the kinds of option by type, in the order of our Configure-Request.
+    @cvar codes: the names of the methods that handle packets, by code.
     @ivar peerMRU: the largest packet that may be sent, in octets.
-    @ivar reason: why it ended or is ending; empty while all is well.
+    @ivar reason: why the protocol ended or is ending; empty otherwise.
     @ivar discarded: how many packets were silently discarded.
     @ivar trace: called with a line about each packet, or None.
     """
@@ -148,16 +151,16 @@ class ControlProtocol(Automaton):
         self, clock: IReactorTime, send: Callable[[int, bytes], None], layer: Layer
     ) -> None:
         """
-        @param send: called with L{control} and each packet to send.
+        @param send: called with C{control} and each packet to send.
         """
         super().__init__(clock)
         self._send = send
         self._layer = layer
         self._identifier = 0
         self._peerIdentifier = 0
-        # The Configure-Request that is outstanding.
+        # The outstanding Configure-Request.
         self._request: bytes | None = None
-        # What sca, scn, scj and ser send.
+        # The packet that the actions sca, scn, scj and ser send.
         self._reply = b""
         self._up = False
         self.negotiator: Negotiator[Any] = Negotiator(self, self.kinds)
@@ -176,69 +179,69 @@ class ControlProtocol(Automaton):
 
     def close(self, reason: str = "") -> None:
         """
-        End it: with a Terminate-Request where the lower layer is up.
+        End the protocol, with a Terminate-Request if the lower layer is up.
         """
         self._perform(self._close, reason)
 
     def lowerUp(self) -> None:
         """
-        The lower layer carries packets.
+        Begin to negotiate if the protocol is open: the lower layer carries packets from now on.
         """
         self._perform(self._lowerUp, None)
 
     def lowerDown(self) -> None:
         """
-        The lower layer is gone; nothing more is sent.
+        Send nothing more, since the lower layer is gone.
         """
         self._perform(self._feed, Event.DOWN)
 
     def detach(self) -> None:
         """
-        Drop the references to the owner, after the last use, so that the protocol is freed without
-        the garbage collector.
+        Drop the references to the layer and the sender. This is called after the last use, so that
+        the protocol is freed without the garbage collector.
         """
         self._perform(self._detach, None)
 
     def received(self, packet: bytes) -> None:
         """
-        Take one packet from the peer.
+        Handle one packet from the peer. This never raises.
         """
         self._perform(self._receive, packet)
 
     def rejected(self) -> None:
         """
-        A Protocol-Reject names this protocol.
+        Finish, because a Protocol-Reject from the peer names this protocol.
         """
         self._perform(self._end, f"the peer doesn't know {self.name}")
 
     def askAgain(self) -> None:
         """
-        Send the outstanding Configure-Request once more, at once: the peer can't have been ready
-        before.  Nothing happens where none is outstanding.
+        Send the outstanding Configure-Request again at once, because the peer can't have been ready
+        when it was sent. Do nothing if no request is outstanding.
         """
         if self._request is not None and self.state in (State.REQ_SENT, State.ACK_SENT):
             self._transmit(self._request)
 
-    # What subclasses add
+    # Methods that subclasses override
 
     def beginning(self) -> None:
         """
-        The lower layer came up; negotiation comes next.
+        Prepare for negotiation, which begins after this: the lower layer came up.
         """
 
     def agreed(self) -> None:
         """
-        Negotiation is complete; the layer hears of it next.
+        Check and apply the result of negotiation. This is called before the layer above is told.
 
-        @raise GiveUp: what was agreed is of no use.
+        @raise GiveUp: the result can't be used.
         """
 
     def codeRejected(self, code: int) -> None:
         """
-        The peer doesn't know C{code}, which we can do without.
+        Handle a Code-Reject of C{code}, which is one that the protocol can do without.
         """
 
-    # Steps, one after the other
+    # Steps, which L{_perform} takes one after the other
 
     def _close(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -278,7 +281,7 @@ class ControlProtocol(Automaton):
 
     def action_tlu(self) -> None:
         """
-        This-Layer-Up.
+        This-Layer-Up: check the agreement, and tell the layer above.
         """
         self.agreed()
         self.reason = ""
@@ -287,7 +290,7 @@ class ControlProtocol(Automaton):
 
     def action_tld(self) -> None:
         """
-        This-Layer-Down.
+        This-Layer-Down: tell the layer above, and forget the agreement.
         """
         if self._up:
             self._up = False
@@ -296,7 +299,7 @@ class ControlProtocol(Automaton):
 
     def action_tlf(self) -> None:
         """
-        This-Layer-Finished.
+        This-Layer-Finished: tell the layer above the reason.
         """
         reason, self.reason = self.reason, ""
         self._begin()
@@ -304,7 +307,7 @@ class ControlProtocol(Automaton):
 
     def action_scr(self) -> None:
         """
-        Send-Configure-Request.
+        Send-Configure-Request: repeat the outstanding request, or send a new one.
         """
         self._startTimer()
         if self._request is None:
@@ -315,14 +318,15 @@ class ControlProtocol(Automaton):
 
     def action_sca(self) -> None:
         """
-        Send-Configure-Ack.
+        Send-Configure-Ack: what the peer asked for is allowed from now on.
         """
         self.negotiator.acknowledge()
         self._answer()
 
     def _answer(self) -> None:
         """
-        Send-Configure-Nak or -Reject, Send-Code-Reject, Send-Echo-Reply where one is due.
+        Send the prepared answer: Send-Configure-Nak or -Reject, Send-Code-Reject, and
+        Send-Echo-Reply if an answer is due.
         """
         if self._reply:
             self._transmit(self._reply)
@@ -331,7 +335,7 @@ class ControlProtocol(Automaton):
 
     def action_str(self) -> None:
         """
-        Send-Terminate-Request.
+        Send-Terminate-Request: with the reason as its data.
         """
         self._startTimer()
         self._request = None
@@ -340,7 +344,7 @@ class ControlProtocol(Automaton):
 
     def action_sta(self) -> None:
         """
-        Send-Terminate-Ack.
+        Send-Terminate-Ack: with the identifier of the peer's last packet.
         """
         self._transmit(encodePacket(TERMINATE_ACK, self._peerIdentifier))
 
@@ -350,7 +354,7 @@ class ControlProtocol(Automaton):
 
     def _room(self) -> int:
         """
-        How many octets of data a packet to the peer may have.
+        Return how many octets of data a packet to the peer may have.
         """
         return self.peerMRU - HEADER_OCTETS
 
@@ -385,7 +389,7 @@ class ControlProtocol(Automaton):
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        Judge what the peer asks for.
+        Judge the options that the peer asks for, and prepare the answer.
         """
         if self.state in _UNINTERESTED:
             self._feed(Event.RCR_PLUS)
@@ -400,7 +404,7 @@ class ControlProtocol(Automaton):
 
     def packet_CONFIGURE_ACK(self, identifier: int, data: bytes) -> None:
         """
-        What we asked for is granted.
+        Accept that the peer grants all options of our request, if it repeats them exactly.
         """
         request = self._outstanding(identifier)
         if request is None or request[HEADER_OCTETS:] != data:
@@ -412,7 +416,7 @@ class ControlProtocol(Automaton):
 
     def packet_CONFIGURE_NAK(self, identifier: int, data: bytes) -> None:
         """
-        The peer would rather have other values.
+        Replace options of our next request by those that the peer suggests.
         """
         if self._outstanding(identifier) is None:
             self.discarded += 1
@@ -423,7 +427,7 @@ class ControlProtocol(Automaton):
 
     def packet_CONFIGURE_REJECT(self, identifier: int, data: bytes) -> None:
         """
-        The peer won't have some of it.
+        Leave the options that the peer rejects out of our next request.
         """
         if self._outstanding(identifier) is None or not self.negotiator.rejected(data):
             self.discarded += 1
@@ -437,7 +441,7 @@ class ControlProtocol(Automaton):
 
     def packet_TERMINATE_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        The peer ends it.
+        Terminate at the peer's request, whose data become the reason.
         """
         if not self.reason:
             text = readable(data)
@@ -447,13 +451,14 @@ class ControlProtocol(Automaton):
 
     def packet_TERMINATE_ACK(self, identifier: int, data: bytes) -> None:
         """
-        The peer has ended it.
+        Feed the event RTA: the peer has terminated.
         """
         self._feed(Event.RTA)
 
     def packet_CODE_REJECT(self, identifier: int, data: bytes) -> None:
         """
-        The peer doesn't know a code; without those of RFC 1661 section 5 there is no going on.
+        Handle the peer's rejection of a code. The protocol can't continue without the codes of RFC
+        1661 section 5.
         """
         if not data:
             raise Malformed("a Code-Reject names no code")

@@ -1,26 +1,28 @@
 """
-EAP as an exchange: the authenticator's end (RFC 3748).
+The authenticator's end of EAP (RFC 3748).
 
 The rules:
 
- - The peer is asked for its identity first, at most L{IDENTITY_OCTETS} of it count, and what stands
-   behind a zero octet isn't its name (section 5.1).
- - One Request is out at a time.  It is repeated as it was, identifier included, until it is
-   answered; a Response with another identifier, of another method, or to a Request that has been
-   answered is silently discarded (sections 4.1 and 4.3).
- - A Nak, legacy or expanded, counts as the answer to the first Request of a method only. Then the
-   next method of ours that it names is tried, each only once.  If it names none of them, and a
-   RADIUS server judges the methods that we don't know, the conversation is passed on to the server.
+ - The peer is asked for its identity first. An identity of more than L{IDENTITY_OCTETS} octets is
+   refused; octets after a zero octet aren't part of the name (section 5.1).
+ - Only one Request is outstanding at a time. It is repeated unchanged, identifier included, until
+   it is answered. A Response with another identifier, of another method, or to a Request that has
+   been answered is silently discarded (sections 4.1 and 4.3).
+ - A Nak, legacy or expanded, counts only as the answer to the first Request of a method. Then the
+   next of our methods that the Nak names is tried, each method only once. If the Nak names none of
+   them, and a RADIUS server judges the methods that we don't have, the server goes on with the
+   conversation.
  - We never send a Nak, and answer no Request (section 5.3).
- - A method asks at most so often that there are L{ROUNDS} Requests in all.
- - During a session the peer may be asked again.  Then a false claim ends the exchange, and so does
-   a true one under another name.
+ - There are at most L{ROUNDS} Requests in one exchange.
+ - During a session the peer may be asked again. Then a false claim ends the exchange, and so does a
+   true claim for another name.
  - A claim that nobody could judge is handled as L{pptpgw.ppp.exchange} says: the peer is sent no
    Failure.
- - Nothing that arrives raises.
+ - No packet from the peer raises an exception.
 
-A method is a coroutine (L{IEAPMethod.authenticate}): it asks, has the link judge a claim, and
-returns the L{Grant} or raises L{Refused}.  Whatever has to end all of it cancels what it waits for.
+A method is a coroutine (L{IEAPMethod.authenticate}), which asks the peer, has the link judge a
+claim, and returns the L{Grant} or raises L{Refused}. To end the conversation early, the Deferred
+that the coroutine waits for is cancelled.
 """
 
 from __future__ import annotations
@@ -55,12 +57,14 @@ from pptpgw.ppp.exchange import (
 from pptpgw.ppp.wire import eap
 from pptpgw.sessions.cause import Cause, Termination
 
-# The longest name that RADIUS can carry (RFC 2865 section 5.1).
+# The longest identity that is accepted, in octets: RADIUS can carry no longer name (RFC 2865
+# section 5.1).
 IDENTITY_OCTETS = 253
-# Requests in one exchange: more than 64 KiB of certificates each way need.
+# The largest number of Requests in one exchange: more than 64 KiB of certificates in each direction
+# need.
 ROUNDS = 160
-# The largest packet that may be sent where nobody has said how large they may be (RFC 3748
-# section 3.1), and the largest that is passed on for somebody else.
+# The largest packet that may be sent if its size can't be negotiated (RFC 3748 section 3.1), and
+# the largest Request of another server that is passed on; in octets.
 PACKET_OCTETS = 1020
 RELAYED_OCTETS = 1500
 
@@ -69,7 +73,9 @@ Random = Callable[[int], bytes]
 
 class Unwanted(Exception):
     """
-    The peer answered a method's first Request with a Nak.
+    The peer answered the first Request of a method with a Nak.
+
+    @ivar nak: the packet, which names the methods that the peer would accept.
     """
 
     def __init__(self, nak: eap.Nak) -> None:
@@ -80,11 +86,11 @@ class Unwanted(Exception):
 @implementer(IAuthenticatorExchange, IEAPConversation)
 class EAPAuthenticator(Exchange):
     """
-    We ask the peer to prove who it is.
+    The authenticator's end of EAP on one link.
 
-    @ivar protocol: whose claims these are.
-    @ivar name: ours.
-    @ivar identity: what the peer answered when it was asked for its identity, as it came.
+    @ivar protocol: the L{IAuthenticationProtocol} that claims name as their method.
+    @ivar name: our name.
+    @ivar identity: the peer's answer to the Identity Request, unchanged.
     """
 
     __slots__ = (
@@ -124,8 +130,8 @@ class EAPAuthenticator(Exchange):
         random: Random = secrets.token_bytes,
     ) -> None:
         """
-        @param methods: at least one, the one to begin with first.
-        @param rechallenge: seconds until a peer that has proven itself is asked again; 0: never.
+        @param methods: at least one method; the first one is tried first.
+        @param rechallenge: seconds until an authenticated peer is asked again; 0 for never.
         """
         Exchange.__init__(self, clock, send)
         self.protocol = protocol
@@ -137,25 +143,25 @@ class EAPAuthenticator(Exchange):
         self._verdicts = verdicts
         self._rechallenge = rechallenge
         self._identifier = random(1)[0]
-        # The Request that is out, who waits for its Response, and of which method that must be; no
-        # method: of any.
+        # The outstanding Request, the Deferred that waits for its Response, and the method that the
+        # Response must have; None: any method.
         self._packet = b""
         self._waiting: Deferred[bytes] | None = None
         self._expected: eap.Method | None = None
-        # Whether a Nak would be an answer.
+        # Whether the outstanding Request is the first of its method, so that a Nak may answer it.
         self._bare = False
         self._requests = 0
         self._transmissions = 0
         self._judging: Deferred[Grant] | None = None
-        # Why the conversation was broken off; None if it wasn't.
+        # Why the conversation was ended early; None if it wasn't.
         self._late: Cause | None = None
-        # Whom the peer has proven to be, and how it was told.
+        # The name for which the peer has been authenticated, and the last result that was sent.
         self._grantedName: str | None = None
         self._result = b""
 
     def start(self) -> None:
         """
-        Ask the peer who it is.
+        Ask the peer for its identity, and go on with the first method.
         """
         self._requests = 0
         self._late = None
@@ -163,21 +169,21 @@ class EAPAuthenticator(Exchange):
 
     def stop(self) -> None:
         """
-        Cancel everything, tell nobody.
+        See L{IExchange.stop}.
         """
         Exchange.stop(self)
         self._end()
 
     def repeat(self) -> None:
         """
-        Send the last result again, for it may have been lost; nothing where there was none.
+        Send the last result again, since it may have been lost. Do nothing if there was none.
         """
         if self._result and not self._stopped:
             self._send(self._result)
 
     def received(self, packet: bytes) -> None:
         """
-        An EAP packet arrived.
+        See L{IExchange.received}.
         """
         try:
             response = eap.decode(packet)
@@ -196,14 +202,14 @@ class EAPAuthenticator(Exchange):
         self._arm(VERIFICATION_SECONDS, self._unjudged)
         waiting.callback(packet)
 
-    # What methods use
+    # IEAPConversation, which methods use
 
     async def ask(self, method: eap.Method, content: bytes = b"") -> eap.EAPResponse:
         """
-        Send a Request; give its Response.
+        Send a Request of C{method}, and return the Response.
 
-        @raise Refused: the peer is silent, or was asked too often.
-        @raise Unwanted: it is this method's first one, and the peer wants another.
+        @raise Refused: the peer doesn't answer, or was asked too often.
+        @raise Unwanted: this was the method's first Request, and the peer wants another method.
         """
         identifier = (self._identifier + 1) & 0xFF
         request = eap.EAPRequest(identifier, method, content)
@@ -215,7 +221,9 @@ class EAPAuthenticator(Exchange):
 
     def relay(self, request: bytes) -> Deferred[bytes]:
         """
-        Send somebody else's Request as it is; fires with the Response as it came.
+        Send a Request that another server made, unchanged.
+
+        @return: fires with the Response, unchanged.
         """
         try:
             packet = eap.decode(request)
@@ -227,9 +235,9 @@ class EAPAuthenticator(Exchange):
 
     async def judge(self, claim: Claim) -> Grant:
         """
-        Have C{claim} judged; what is found true is told to the link.
+        Have C{claim} judged. If it is true, the link is told.
 
-        @raise Refused: it is false, or the link can't serve the peer.
+        @raise Refused: the claim is false, or the link can't serve the peer.
         """
         self._claimedAt = self._clock.seconds()
         self._judging = maybeDeferred(self._authenticate, claim)
@@ -240,7 +248,7 @@ class EAPAuthenticator(Exchange):
         if self._grantedName is None:
             self._verdicts.granted(grant)
             if self._stopped:
-                # The owner was told, and has ended the link.
+                # The owner of the verdict has ended the link.
                 raise CancelledError
         elif grant.name != self._grantedName:
             raise Refused("the peer took another name when it was asked again", retry=False)
@@ -249,14 +257,14 @@ class EAPAuthenticator(Exchange):
     @property
     def username(self) -> bytes:
         """
-        The name in the identity, without the options that may stand behind a zero octet.
+        The name in the identity, without the options that may follow a zero octet.
         """
         return self.identity.partition(b"\0")[0]
 
     @property
     def mayRetry(self) -> bool:
         """
-        Whether a peer that isn't believed may be given another try.
+        Whether a peer that failed may be given another try.
         """
         return self._grantedName is None
 
@@ -267,11 +275,11 @@ class EAPAuthenticator(Exchange):
         """
         return self._identifier
 
-    # Within
+    # Internal methods
 
     def _fits(self, response: eap.EAPResponse | eap.Nak) -> bool:
         """
-        Whether C{response} answers the Request that is out.
+        Return whether C{response} answers the outstanding Request.
         """
         if self._expected is None:
             return True
@@ -313,7 +321,8 @@ class EAPAuthenticator(Exchange):
         self._end()
 
     def _end(self) -> None:
-        # The checker may wait for a Response in turn.
+        # If a claim is being judged, cancelling that is enough: it is the checker that waits for a
+        # Response.
         awaited = self._judging or self._waiting
         if awaited is not None:
             awaited.cancel()
@@ -334,7 +343,9 @@ class EAPAuthenticator(Exchange):
 
     async def _try(self, methods: list[IEAPMethod]) -> Grant:
         """
-        One method after the other, until the peer takes one.
+        Run one method after the other, until the peer accepts one.
+
+        @raise Refused: the peer wants none of the methods that are left.
         """
         method = methods.pop(0)
         while True:

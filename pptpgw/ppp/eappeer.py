@@ -1,17 +1,18 @@
 """
-EAP as an exchange: the peer's end (RFC 3748).
+The peer's end of EAP (RFC 3748).
 
 The rules:
 
- - A Request that comes again, the same to the last octet, gets the same Response again (section
-   4.1).
- - A method that we don't have, or where we have begun with none, gets a Nak that names ours; once
-   a method has begun only that one goes on (section 2.1).
- - A Success counts once the method has nothing left to say, and where the authenticator has proven
-   itself if the method has it so; a Failure always (section 4.2).
- - An Identity Request may come at any time: it begins everything anew, and so it does during a
-   session.
- - Nothing that arrives raises. A method that fails, as a third party's may, ends the exchange.
+ - A Request that is repeated without any change gets the same Response again (section 4.1).
+ - A Request of a method that we don't have is answered with a Nak that names our methods. Once a
+   method has begun, Requests of other methods are discarded (section 2.1).
+ - A Success counts only once the method is complete at this end, which includes that the
+   authenticator has authenticated itself if the method provides for that. A Failure always counts
+   (section 4.2).
+ - An Identity Request may come at any time, also during a session, and begins the conversation
+   anew.
+ - No packet from the authenticator raises an exception. A method that raises an unexpected
+   exception, as a plugin may, ends the exchange.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ T = TypeVar("T")
 @implementer(IEAPPeer)
 class MethodPeer:
     """
-    The peer's end of a method that says one thing, and earns no keys; to derive from.
+    A base class for the peer's end of a method that earns no keys.
     """
 
     def __init__(self, name: bytes, password: bytes) -> None:
@@ -51,7 +52,7 @@ class MethodPeer:
 
     def keys(self) -> IKeys | None:
         """
-        None.
+        Return None: the method earns no keys.
         """
         return None
 
@@ -59,7 +60,7 @@ class MethodPeer:
 @implementer(IExchange)
 class EAPPeer(Exchange):
     """
-    We prove who we are.
+    The peer's end of EAP on one link.
     """
 
     __slots__ = (
@@ -87,14 +88,14 @@ class EAPPeer(Exchange):
         results: IPeerResults,
     ) -> None:
         """
-        @param methods: the best liked first.
+        @param methods: the methods that we have, in order of preference.
         """
         Exchange.__init__(self, clock, send)
         self._methods = {one.number: one for one in methods if one.number is not None}
         self._name = name
         self._password = password
         self._results = results
-        # The Request answered last, and with what.
+        # The Request that was answered last, and the answer.
         self._asked = b""
         self._answer = b""
         self._requests = 0
@@ -104,18 +105,18 @@ class EAPPeer(Exchange):
 
     def start(self) -> None:
         """
-        Wait for a Request.
+        Wait for a Request, and report a refusal if none comes in time.
         """
         self._await()
 
     def received(self, packet: bytes) -> None:
         """
-        An EAP packet arrived.
+        See L{IExchange.received}.
         """
         try:
             message = eap.decode(packet)
             if self._stopped or isinstance(message, eap.EAPResponse | eap.Nak):
-                # For the authenticator's side.
+                # These are for the authenticator's side.
                 return
             if isinstance(message, eap.EAPRequest):
                 self._requested(packet, message)
@@ -162,9 +163,10 @@ class EAPPeer(Exchange):
 
     def _of(self, function: Callable[..., T], *arguments: object) -> T:
         """
-        What a method says.
+        Call a function of a method, and return its result.
 
-        @raise Refused: it fails by anything but what it may raise, which is logged.
+        @raise Refused: the function raised an exception other than L{Malformed} and L{Refused},
+            which is logged.
         """
         try:
             return function(*arguments)
@@ -179,7 +181,7 @@ class EAPPeer(Exchange):
         if conversation is None or not conversation.done:
             self.discards += 1
             return
-        # Until the next conversation another Success says nothing.
+        # Another Success is ignored until the next conversation.
         self._conversation = None
         self._requests = 0
         if not self._proven:

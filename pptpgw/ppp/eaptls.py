@@ -1,12 +1,12 @@
 """
-TLS within EAP (RFC 5216, and RFC 9190 for TLS 1.3), its octets in memory.
+TLS for EAP-TLS (RFC 5216, and RFC 9190 for TLS 1.3), which reads and writes octets in memory.
 
 The rules:
 
- - A message of TLS has at most L{MESSAGE_OCTETS}, whatever it announces.  It is cut in fragments
-   (RFC 5216 section 2.1.5).
- - The keys are the first octets of the halves of the Master Session Key (RFC 5216 section 2.3, RFC
-   9190 section 2.3, RFC 3079 section 4).
+ - A message of TLS may have L{MESSAGE_OCTETS} octets at most, whatever length it announces. It is
+   cut into fragments (RFC 5216 section 2.1.5).
+ - The MPPE keys are the first octets of each half of the Master Session Key (RFC 5216 section 2.3,
+   RFC 9190 section 2.3, RFC 3079 section 4).
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from pptpgw.ppp.wire import eap
 from pptpgw.ppp.wire.eap import Fragment
 
 MESSAGE_OCTETS = 1 << 16
-# What is left of a packet for TLS: without its header, type, flags and length.
+# The octets of a packet that are left for TLS, without header, type, flags and length.
 _FRAGMENT_OCTETS = PACKET_OCTETS - 10
 _READ_OCTETS = 1 << 14
 
 _EXPORT_12 = b"client EAP encryption"
 _EXPORT_13 = b"EXPORTER_EAP_TLS_Key_Material"
-# The Master Session Key and the extended one.  Only the first is used, but with TLS 1.3 the length
-# goes into the derivation.
+# The length of the Master Session Key together with the Extended Master Session Key, in octets.
+# Only the former is used, but with TLS 1.3 the result depends on the length that is asked for.
 _KEY_OCTETS = 128
 _HALF = 32
 _LONG, _SHORT = 16, 8
-# RFC 9190 section 2.1.1: what the server sends once it has nothing more to object.
+# The octet by which a server says that no more handshake messages follow (RFC 9190 section 2.1.1).
 _COMMITMENT = b"\0"
 
 
 class Reassembly:
     """
-    The fragments of one message of the peer's.
+    The fragments of one TLS message from the peer, which are put together.
     """
 
     __slots__ = ("_limit", "_octets", "_total")
@@ -51,10 +51,10 @@ class Reassembly:
 
     def add(self, content: bytes) -> bytes | None:
         """
-        The next fragment; gives the whole message with the last one.
+        Add the next fragment, and return the whole message if it was the last one, otherwise None.
 
-        @raise Malformed: it is larger than announced or allowed, shorter than announced, or a
-            fragment brings nothing.
+        @raise Malformed: the message is larger than announced or allowed, or shorter than
+            announced, or a fragment that isn't the last one is empty.
         """
         fragment = Fragment.decode(content)
         if self._total is None:
@@ -74,7 +74,8 @@ class Reassembly:
 
 def fragments(message: bytes) -> Iterator[Fragment]:
     """
-    A message in fragments that fit a packet each; at least one.
+    Iterate over the fragments of a message, each of which fits into a packet. There is at least
+    one.
     """
     if len(message) <= _FRAGMENT_OCTETS:
         yield Fragment(message)
@@ -87,10 +88,10 @@ def fragments(message: bytes) -> Iterator[Fragment]:
 
 class TLSSession:
     """
-    One end of TLS in memory.
+    One end of a TLS connection whose octets are passed as arguments and results.
 
-    @ivar established: the handshake is done at this end.
-    @ivar failure: why there is none and won't be; empty: there may be.
+    @ivar established: whether the handshake is complete at this end.
+    @ivar failure: why the handshake failed, in words; empty if it didn't.
     """
 
     __slots__ = ("_connection", "established", "failure")
@@ -106,7 +107,7 @@ class TLSSession:
 
     def received(self, octets: bytes) -> bytes:
         """
-        Go on with what the peer sent; what to send to it.
+        Handle octets from the peer, and return the octets to send to it.
         """
         if octets:
             self._connection.bio_write(octets)
@@ -122,7 +123,8 @@ class TLSSession:
 
     def commit(self) -> bytes:
         """
-        What the server sends last, C{received}'s octets aside.
+        Return the last octets that the server sends: with TLS 1.3 the commitment (RFC 9190 section
+        2.1.1).
         """
         if self._isTLS13:
             self._connection.send(_COMMITMENT)
@@ -131,7 +133,8 @@ class TLSSession:
     @property
     def committed(self) -> bool:
         """
-        Whether the server has sent its last; what it sent else is read, and fails.
+        Whether the server has sent its last message. Anything else that it sent is read, and counts
+        as no commitment.
         """
         if not self._isTLS13:
             return True
@@ -145,7 +148,7 @@ class TLSSession:
 
     def refusal(self) -> str:
         """
-        Why the peer, after the handshake, turned us down; empty: it has not.
+        Return why the peer refused us after the handshake; empty if it didn't.
         """
         try:
             self._connection.recv(_READ_OCTETS)
@@ -159,13 +162,15 @@ class TLSSession:
     @property
     def certificate(self) -> x509.Certificate | None:
         """
-        The peer's certificate.
+        The peer's certificate, or None if it sent none.
         """
         return self._connection.get_peer_certificate(as_cryptography=True)
 
     def keys(self, isServer: bool) -> StartKeys:
         """
-        What the handshake earned.
+        Return the MPPE keys that the handshake earned.
+
+        @param isServer: whether this end is the authenticator.
         """
         if self._isTLS13:
             context = bytes((eap.TLS.number,))
@@ -189,10 +194,12 @@ class TLSSession:
 
 def startKeys(material: bytes, isServer: bool) -> StartKeys:
     """
-    MPPE's keys from a Master Session Key, or what RADIUS gives as MS-MPPE-Recv-Key and
-    MS-MPPE-Send-Key (RFC 5216 section 2.3, RFC 2548 section 2.4).
+    Make the MPPE keys from a Master Session Key, or from the keys that RADIUS gives as
+    MS-MPPE-Recv-Key and MS-MPPE-Send-Key (RFC 5216 section 2.3, RFC 2548 section 2.4).
 
-    @param material: 32 octets for what the peer encrypts, 32 for what the authenticator does.
+    @param material: 32 octets for what the peer encrypts, then 32 for what the authenticator
+        encrypts.
+    @param isServer: whether this end is the authenticator.
     """
     peers, ours = material[:_HALF], material[_HALF : 2 * _HALF]
     send, receive = (ours, peers) if isServer else (peers, ours)
@@ -201,7 +208,7 @@ def startKeys(material: bytes, isServer: bool) -> StartKeys:
 
 def _reason(error: SSL.Error) -> str:
     """
-    What OpenSSL says, in its words.
+    Return OpenSSL's own description of an error.
     """
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return "; ".join(reason for _, _, reason in reasons) or type(error).__name__

@@ -3,17 +3,17 @@ The common part of all authentication exchanges.
 
 The authenticator's rules:
 
- - One claim is verified at a time, and for L{VERIFICATION_SECONDS} at most.
- - For a true claim L{IVerdicts.granted} is called before the peer is told, and may still refuse it;
-   L{IVerdicts.authenticated} is called afterwards.
- - A false claim may be followed by another, L{TRIES} in all, if the method and the checker allow
-   it.  The last one ends the exchange with L{IVerdicts.refused}.
+ - One claim is verified at a time, for L{VERIFICATION_SECONDS} at most.
+ - For a true claim L{IVerdicts.granted} is called before the peer is told, and may still refuse the
+   peer; L{IVerdicts.authenticated} is called afterwards.
+ - A false claim may be followed by another one, up to L{TRIES} claims, if the method and the
+   checker allow it. The last one ends the exchange with L{IVerdicts.refused}.
  - A claim with a password that has expired may be followed by a change of the password, once.
- - During a session the peer may be challenged again.  Then a false claim ends the exchange at once,
-   and so does a true one under another name.
+ - During a session the peer may be challenged again. Then a false claim ends the exchange at once,
+   and so does a true claim for another name.
  - A claim that nobody could judge ends the exchange with L{IVerdicts.refused} and the cause
-   L{OUTAGE}, without a verdict for the peer, which would take it for its own fault.  A peer that
-   has authenticated before is kept, and challenged again soon.
+   L{OUTAGE}. The peer is sent no verdict, since it would think that its password is wrong. A peer
+   that has authenticated before keeps its session, and is challenged again soon.
  - No input raises an exception.  Unexpected packets are counted in C{discards} and silently
    discarded.
 """
@@ -33,20 +33,21 @@ from pptpgw.log import Logger
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 
-# Seconds between two transmissions, and how many there are (pppd's defaults).
+# Seconds between two transmissions of a packet, and the number of transmissions (pppd's defaults).
 RESTART_SECONDS = 3.0
 TRANSMISSIONS = 10
-# Seconds that the verification of a claim may take: a little longer than checkers are given, and as
-# long as some peers wait for an answer.
+# Seconds that the verification of a claim may take: a little more than checkers have, and as long
+# as some peers wait for an answer.
 VERIFICATION_SECONDS = 30.0
-# How long a peer whose user must type the password again may take.
+# Seconds that a peer may take whose user must type the password again.
 RETRY_SECONDS = 60.0
-# How long one may take who must think of a new one.
+# Seconds that a peer may take whose user must choose a new password.
 CHANGE_SECONDS = 120.0
-# How many claims may be found false, the first included.
+# The number of claims that may be false, including the first.
 TRIES = 3
-# When a peer is challenged again after an outage: seconds after its last answer, since some peers
-# hang up after 30 seconds of waiting; and the least seconds after judging failed.
+# The time when a peer is challenged again after an outage: seconds after the peer's last answer,
+# since some peers hang up after waiting for 30 seconds; and the least number of seconds after the
+# verification failed.
 OUTAGE_SECONDS = 20.0
 PAUSE_SECONDS = 1.0
 
@@ -55,7 +56,7 @@ OUTAGE = Cause(
     Termination.SERVICE_UNAVAILABLE,
 )
 """
-The cause that the peer is told in an outage; the log says more.
+The cause of the end of a link in an outage, which the peer is told; the log says more.
 """
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
@@ -63,7 +64,7 @@ Authenticate = Callable[[Claim], Deferred[Grant]]
 
 class Exchange:
     """
-    One timer, and an end after which nothing happens any more.
+    A base class of exchanges, with one timer. Once stopped, an exchange does nothing more.
 
     @ivar discards: how many packets were silently discarded.
     """
@@ -75,29 +76,29 @@ class Exchange:
         self._clock = clock
         self._send = send
         self._stopped = False
-        # The time of the last claim.
+        # The time when the last claim was made.
         self._claimedAt = 0.0
         self._timer: IDelayedCall | None = None
 
     def stop(self) -> None:
         """
-        The link needs no authentication any more: cancel everything, tell nobody.
+        See L{IExchange.stop}.
         """
         self._stopped = True
         self._disarm()
 
     def _arm(self, seconds: float, function: Callable[..., None], *arguments: object) -> None:
         """
-        Call C{function} in C{seconds}, instead of what was to be called before.
+        Call C{function} in C{seconds}, instead of the function that the timer was set for before.
         """
         self._disarm()
         self._timer = self._clock.callLater(seconds, function, *arguments)
 
     def _armSoon(self, rechallenge: float, ask: Callable[[], None]) -> None:
         """
-        Call C{ask} after an outage.
+        Set the timer to call C{ask}, which challenges the peer again after an outage.
 
-        @param rechallenge: the seconds after which it would be called without an outage.
+        @param rechallenge: the seconds after which C{ask} would be called without an outage.
         """
         due = self._claimedAt + min(rechallenge, OUTAGE_SECONDS) - self._clock.seconds()
         self._arm(max(PAUSE_SECONDS, due), ask)
@@ -108,7 +109,8 @@ class Exchange:
 
 class AuthenticatorExchange(Exchange):
     """
-    The authenticator's side: claims, tries and verdicts.  A protocol adds its packets.
+    The authenticator's end: claims, tries and verdicts. Derived classes add the packets of a
+    protocol.
     """
 
     __slots__ = (
@@ -133,43 +135,43 @@ class AuthenticatorExchange(Exchange):
         verdicts: IVerdicts,
     ) -> None:
         """
-        @param method: the protocol of the claims.
-        @param authenticate: judges a claim; fails with L{pptpgw.error.Refused}, or with
-            L{pptpgw.error.Unavailable} if that can't be done.
+        @param method: the protocol that claims name as their method.
+        @param authenticate: judges a claim. The Deferred fails with L{pptpgw.error.Refused} if the
+            claim is false, and with L{pptpgw.error.Unavailable} if it can't be judged at present.
         """
         Exchange.__init__(self, clock, send)
         self._method = method
         self._authenticate = authenticate
         self._verdicts = verdicts
         self._pending: Deferred[Grant] | None = None
-        # Whom the peer has proven to be.
+        # The name for which the peer has been authenticated.
         self._name: str | None = None
-        # Refused: no claim is verified any more.
+        # Whether the exchange has failed for good, so that no claim is verified any more.
         self._over = False
         self._tries = 0
-        # The last one.
+        # The last refusal.
         self._refusal = Refused("")
 
     def stop(self) -> None:
         """
-        Cancel the timer and the verification under way, tell nobody.
+        See L{IExchange.stop}. The verification that is under way is cancelled.
         """
         Exchange.stop(self)
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.cancel()
 
-    # What a protocol adds
+    # Methods that derived classes override
 
     def repeat(self) -> None:
         """
-        Nothing: a peer that didn't hear of its success asks again.
+        Do nothing: a peer that didn't receive its success asks again.
         """
 
     @property
     def _mayRetry(self) -> bool:
         """
-        Whether the protocol lets a peer that wasn't believed try again.
+        Whether the protocol allows a peer whose claim was false to try again.
         """
         return True
 
@@ -182,26 +184,30 @@ class AuthenticatorExchange(Exchange):
 
     def _accept(self, message: bytes) -> None:
         """
-        Tell the peer that it is believed.
+        Tell the peer that its claim is true.
+
+        @param message: the text for the peer, L{Grant.message}.
         """
         raise NotImplementedError
 
     def _deny(self, retry: bool) -> None:
         """
-        Tell the peer that it isn't, and whether it may try again; C{_refusal} may say more.
+        Tell the peer that its claim is false, for the reason in C{_refusal}.
+
+        @param retry: whether the peer may try again.
         """
         raise NotImplementedError
 
     def _askLater(self) -> None:
         """
-        Challenge an authenticated peer again soon, if the protocol can.
+        Challenge an authenticated peer again soon. Do nothing if the protocol can't.
         """
 
-    # What it uses
+    # Methods that derived classes call
 
     def _verify(self, claim: Claim) -> None:
         """
-        Have C{claim} judged.
+        Have C{claim} judged, and act on the verdict.
         """
         self._disarm()
         self._claimedAt = self._clock.seconds()
@@ -213,7 +219,7 @@ class AuthenticatorExchange(Exchange):
 
     def _unanswered(self, reason: str) -> None:
         """
-        The peer took too long.
+        End the exchange because the peer took too long to answer.
         """
         self._over = True
         self._disarm()
@@ -236,7 +242,7 @@ class AuthenticatorExchange(Exchange):
         try:
             self._verdicts.granted(grant)
         except Refused as refusal:
-            # We are in its traceback.
+            # The traceback refers to this frame, and so to this exchange.
             self._refusal = refusal.with_traceback(None)
             self._refuse(str(refusal))
         except Exception:
@@ -267,7 +273,7 @@ class AuthenticatorExchange(Exchange):
 
     def _lacking(self, failure: Failure) -> None:
         """
-        Handle an outage: the claim couldn't be judged, or the peer not be served.
+        Handle an outage: the claim couldn't be judged, or the peer can't be served.
         """
         if failure.check(Unavailable, DeferredTimeout) is None:
             self._log.failure("a claim could not be verified", failure)

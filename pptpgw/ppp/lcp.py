@@ -3,13 +3,14 @@ The Link Control Protocol (RFC 1661 sections 5.6 to 6, RFC 1570 sections 2.1 and
 
 The rules, where they go beyond those of every control protocol:
 
- - The first packet of a peer shows that it is ready, and that a Configure-Request which is still
-   unanswered came too early: it is sent again at once, before the peer's packet is answered, so
-   that nobody waits for the Restart timer.  Once for each time the lower layer comes up.
- - Our own magic number in the peer's request means that the line is, or may be, looped back: a Nak
-   with another number, and after C{MAX_LOOPS} of them the end.
- - An Echo packet that carries our own magic number is silently discarded: it is our own.
- - Options that aren't named here (callback, multilink, link quality, ...) are rejected together.
+ - The peer's first packet shows that the peer is ready, and that our Configure-Request, if it is
+   still unanswered, was sent too early. The request is sent again at once, before the peer's packet
+   is answered, so that nobody waits for the Restart timer. This is done once each time the lower
+   layer comes up.
+ - Our own magic number in the peer's request means that the line is, or may be, looped back. It is
+   answered by a Nak with another number; after C{MAX_LOOPS} such requests the link ends.
+ - An Echo packet with our own magic number was sent by ourselves, and is silently discarded.
+ - Options that aren't named here (callback, multilink, link quality and so on) are rejected.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from pptpgw.ppp.option import GiveUp
 from pptpgw.ppp.wire import ppp
 from pptpgw.ppp.wire.ppp import HEADER_OCTETS
 
-# Requests with our own magic number until the line counts as looped back.
+# The number of requests with our own magic number after which the line counts as looped back.
 MAX_LOOPS = 5
-# How many identifiers there are.
+# The number of different identifiers.
 _IDENTIFIERS = 256
 
 # The codes of packets that answer a Configure-Request, and of those that answer an Echo-Request.
@@ -59,11 +60,12 @@ class LCP(ControlProtocol):
     """
     LCP on one link.
 
-    @ivar peerMRU: once Opened what the peer announced.
-    @ivar heard: whether the peer has shown that it is ready, since the lower layer came up.
-    @ivar echoesUnanswered: Echo-Requests sent since the last valid sign that the peer lives.
+    @ivar peerMRU: in state Opened, the MRU that the peer announced.
+    @ivar heard: whether a packet has come from the peer since the lower layer came up.
+    @ivar echoesUnanswered: the number of Echo-Requests sent since the last valid sign that the peer
+        is there.
     @ivar roundTrip: seconds from the latest answered Echo-Request to its reply, or None.
-    @ivar protocolRejected: called with the number that a Protocol-Reject names.
+    @ivar protocolRejected: called with the protocol number that a Protocol-Reject names.
     """
 
     __slots__ = (
@@ -102,7 +104,7 @@ class LCP(ControlProtocol):
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """
-        @param random: gives that many unpredictable octets, for magic numbers.
+        @param random: returns the given number of unpredictable octets.
         """
         super().__init__(clock, send, layer)
         self.settings = settings
@@ -118,7 +120,7 @@ class LCP(ControlProtocol):
         self.roundTrip: float | None = None
         self.protocolRejected: Callable[[int], None] | None = None
 
-    # What was agreed, once Opened
+    # The agreement, in state Opened
 
     @property
     def mru(self) -> int:
@@ -130,14 +132,14 @@ class LCP(ControlProtocol):
     @property
     def magicNumber(self) -> int:
         """
-        Ours, 0 without one.
+        Our magic number; 0 if we have none.
         """
         return int.from_bytes(self._magic(), "big")
 
     @property
     def demanded(self) -> IAuthenticationProtocol | None:
         """
-        What the peer agreed to prove itself with.
+        The protocol by which the peer agreed to authenticate, or None.
         """
         value = self.negotiator.granted.get(AUTHENTICATION_PROTOCOL)
         return methodOf(value, self.settings.authentication)
@@ -145,7 +147,7 @@ class LCP(ControlProtocol):
     @property
     def demandedOfUs(self) -> IAuthenticationProtocol | None:
         """
-        What we agreed to prove ourselves with.
+        The protocol by which we agreed to authenticate, or None.
         """
         value = self.negotiator.allowed.get(AUTHENTICATION_PROTOCOL)
         return methodOf(value, self.settings.answers)
@@ -153,21 +155,22 @@ class LCP(ControlProtocol):
     @property
     def sendACFC(self) -> bool:
         """
-        Whether the peer takes frames without address and control fields.
+        Whether the peer accepts frames without address and control fields.
         """
         return ACFC in self.negotiator.allowed
 
     @property
     def sendPFC(self) -> bool:
         """
-        Whether the peer takes protocol numbers of one octet.
+        Whether the peer accepts protocol numbers of one octet.
         """
         return PFC in self.negotiator.allowed
 
     @property
     def sendACCM(self) -> int:
         """
-        The characters that the peer wants escaped on an asynchronous line (RFC 1662 section 7.1).
+        The map of characters that the peer wants escaped on an asynchronous line (RFC 1662 section
+        7.1).
         """
         value = self.negotiator.allowed.get(ACCM)
         return DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
@@ -175,7 +178,7 @@ class LCP(ControlProtocol):
     @property
     def receiveACCM(self) -> int:
         """
-        The characters that the peer escapes on an asynchronous line.
+        The map of characters that the peer escapes on an asynchronous line.
         """
         value = self.negotiator.granted.get(ACCM)
         return DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
@@ -183,11 +186,14 @@ class LCP(ControlProtocol):
     def _magic(self) -> bytes:
         return self.negotiator.granted.get(MAGIC_NUMBER, b"\0\0\0\0")
 
-    # Packets of our own
+    # Packets that we send
 
     def sendProtocolReject(self, protocol: int, information: bytes) -> None:
         """
-        Tell the peer that C{protocol} isn't known here (RFC 1661 section 5.7); only in Opened.
+        Tell the peer that C{protocol} isn't known here (RFC 1661 section 5.7). Do nothing unless
+        Opened.
+
+        @param information: the information field of the rejected frame.
         """
         self._sendOpened(
             ppp.PROTOCOL_REJECT, self._nextIdentifier(), protocol.to_bytes(2, "big") + information
@@ -195,7 +201,7 @@ class LCP(ControlProtocol):
 
     def sendEcho(self) -> None:
         """
-        Ask the peer for a sign of life; only in Opened.
+        Send an Echo-Request, to which a living peer replies. Do nothing unless Opened.
         """
         if self.opened:
             self.echoesUnanswered += 1
@@ -203,8 +209,8 @@ class LCP(ControlProtocol):
 
     def challenge(self) -> None:
         """
-        Send an Echo-Request with random data, so that only a peer that has seen it can reply. This
-        does nothing in states other than Opened, and doesn't count in C{echoesUnanswered}.
+        Send an Echo-Request with random data, so that only a peer that has seen it can reply. Do
+        nothing unless Opened. The request doesn't count in C{echoesUnanswered}.
         """
         if self.opened:
             self._challenge = self._challenge or self._random(_CHALLENGE_OCTETS)
@@ -236,7 +242,7 @@ class LCP(ControlProtocol):
 
     def newMagicNumber(self) -> bytes:
         """
-        Four octets that aren't all zero.
+        Return four random octets that aren't all zero.
         """
         while True:
             number = self._random(4)
@@ -245,9 +251,9 @@ class LCP(ControlProtocol):
 
     def looped(self) -> None:
         """
-        Count a request that may be our own.
+        Count a request with our own magic number.
 
-        @raise GiveUp: it was one too many.
+        @raise GiveUp: there have been L{MAX_LOOPS} of them.
         """
         self._loops += 1
         if self._loops >= MAX_LOOPS:
@@ -255,7 +261,7 @@ class LCP(ControlProtocol):
 
     def beginning(self) -> None:
         """
-        Nothing is known of the peer.
+        Forget what was known of the peer.
         """
         self.heard = False
         self._loops = 0
@@ -263,7 +269,7 @@ class LCP(ControlProtocol):
 
     def agreed(self) -> None:
         """
-        Take over what the peer receives.
+        Apply the MRU that the peer announced, and begin to count echoes anew.
         """
         announced = int.from_bytes(self.negotiator.allowed.get(MRU, b""), "big")
         self.peerMRU = announced or DEFAULT_MRU
@@ -272,12 +278,12 @@ class LCP(ControlProtocol):
 
     def codeRejected(self, code: int) -> None:
         """
-        A peer that knows no Echo-Request has shown that it lives all the same.
+        Take the rejection of an Echo-Request for a sign that the peer is there.
         """
         if code == ppp.ECHO_REQUEST:
             self.echoesUnanswered = 0
 
-    # Packets of the peer's
+    # Packets from the peer
 
     def _receive(self, packet: bytes) -> None:
         if not self.heard and self.state > State.STARTING:
@@ -288,7 +294,8 @@ class LCP(ControlProtocol):
 
     def packet_PROTOCOL_REJECT(self, identifier: int, data: bytes) -> None:
         """
-        The peer doesn't know a protocol; before Opened this means nothing (section 5.7).
+        Pass on the rejected protocol number. Before Opened the packet is ignored (RFC 1661 section
+        5.7).
         """
         if len(data) < 2:
             raise Malformed("a Protocol-Reject names no protocol")
@@ -301,7 +308,7 @@ class LCP(ControlProtocol):
 
     def packet_ECHO_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        Return what came, with our own magic number.
+        Reply with the data of the request and our own magic number.
         """
         if self._foreign(data):
             reply = (self._magic() + data[4:])[: self._room()]
@@ -310,7 +317,7 @@ class LCP(ControlProtocol):
 
     def packet_ECHO_REPLY(self, identifier: int, data: bytes) -> None:
         """
-        The peer lives.
+        Note that the peer is there, and measure the round trip.
         """
         if not self.opened or not self._isOutstanding(identifier):
             self.discarded += 1
@@ -321,13 +328,14 @@ class LCP(ControlProtocol):
 
     def _isOutstanding(self, identifier: int) -> bool:
         """
-        Whether an Echo-Request with this identifier was sent since the last reply.
+        Return whether an Echo-Request with this identifier was sent since the last reply.
         """
         return (self._echoIdentifier - identifier) % _IDENTIFIERS < self._echoesOut
 
     def _foreign(self, data: bytes) -> bool:
         """
-        Whether the magic number before C{data} isn't ours; where it is, the packet is discarded.
+        Return whether C{data} begins with a magic number that isn't ours. If it is ours, the packet
+        is counted as discarded.
         """
         if len(data) < 4:
             raise Malformed("there is no magic number")
@@ -338,19 +346,19 @@ class LCP(ControlProtocol):
 
     def packet_DISCARD_REQUEST(self, identifier: int, data: bytes) -> None:
         """
-        Only meant to be sent.
+        Discard the packet, which is what it is for (RFC 1661 section 5.9).
         """
         self._reply = b""
         self._feed(Event.RXR)
 
     def packet_IDENTIFICATION(self, identifier: int, data: bytes) -> None:
         """
-        What the peer says of itself (RFC 1570 section 2.1) is never answered.
+        Trace what the peer says of itself (RFC 1570 section 2.1). There is no answer.
         """
         if self.trace is not None:
             self.trace(f"the peer identifies itself as {readable(data[4:])!r}")
 
     def packet_TIME_REMAINING(self, identifier: int, data: bytes) -> None:
         """
-        How long the peer means to stay (RFC 1570 section 2.2) changes nothing here.
+        Ignore the time that the peer means to stay (RFC 1570 section 2.2).
         """

@@ -22,13 +22,14 @@ MAGIC_NUMBER = 5
 PFC = 7
 ACFC = 8
 
-# The smallest MRU that either end may have, in octets, as in pppd. With less, one packet would
-# become very many.
+# The smallest MRU that either end may have, in octets, as in pppd. With a smaller one, a packet
+# would be cut into very many fragments.
 LEAST_MRU = 128
 
 DEFAULT_ACCM = 0xFFFFFFFF
 """
-The Async-Control-Character-Map that holds unless LCP has negotiated another (RFC 1662 section 7.1).
+The Async-Control-Character-Map that is in force unless LCP has negotiated another (RFC 1662 section
+7.1).
 """
 
 _AUTHENTICATION_NAMES = {
@@ -43,7 +44,8 @@ _ALGORITHM_NAMES = {5: "CHAP with MD5", 0x80: "MS-CHAP", 0x81: "MS-CHAPv2"}
 
 def authenticationName(value: bytes) -> str:
     """
-    The value of an Authentication-Protocol option in words, whether it is spoken here or not.
+    Return the value of an Authentication-Protocol option in words, whether we have the protocol or
+    not.
     """
     protocol = int.from_bytes(value[:2], "big")
     if protocol != ppp.CHAP:
@@ -55,7 +57,8 @@ def authenticationName(value: bytes) -> str:
 
 def optionOf(method: IAuthenticationProtocol) -> bytes:
     """
-    The value of the Authentication-Protocol option that stands for C{method} (section 6.2).
+    Return the value of the Authentication-Protocol option that stands for C{method} (RFC 1661
+    section 6.2).
     """
     number: int = method.number
     algorithm: bytes = method.algorithm
@@ -66,7 +69,7 @@ def methodOf(
     value: bytes | None, methods: Iterable[IAuthenticationProtocol]
 ) -> IAuthenticationProtocol | None:
     """
-    Which of C{methods} the option's value stands for.
+    Return the one of C{methods} that the option's value stands for, or None.
     """
     return next((method for method in methods if optionOf(method) == value), None)
 
@@ -74,16 +77,17 @@ def methodOf(
 @dataclass(frozen=True, slots=True)
 class LCPSettings:
     """
-    What this end asks for and allows.
+    The options that this end asks for and allows.
 
-    @ivar mru: the largest information field that we receive, in octets.
+    @ivar mru: the largest information field that we can receive, in octets.
     @ivar magic: whether we use a magic number.
     @ivar acfc: whether address and control field compression is asked for and allowed.
-    @ivar pfc: the same for the protocol field.
-    @ivar authentication: what the peer may prove itself with, strongest first; empty: nothing.
-    @ivar answers: what we prove ourselves with if the peer demands it, strongest first.
-    @ivar accm: the control characters that the peer is asked to escape, as a map (RFC 1662 section
-        7.1); None where nothing is escaped.
+    @ivar pfc: whether protocol field compression is asked for and allowed.
+    @ivar authentication: the protocols by which the peer may authenticate, strongest first; empty
+        if it needn't.
+    @ivar answers: the protocols by which we authenticate if the peer demands it, strongest first.
+    @ivar accm: the map of control characters that the peer is asked to escape (RFC 1662 section
+        7.1); None for a tunnel without escaping.
     """
 
     mru: int = 1400
@@ -97,7 +101,7 @@ class LCPSettings:
 
 class Negotiating(TypingProtocol):
     """
-    What the options need of the LCP that negotiates them.
+    The attributes of the L{pptpgw.ppp.lcp.LCP} that negotiates, as far as options need them.
     """
 
     settings: LCPSettings
@@ -105,12 +109,14 @@ class Negotiating(TypingProtocol):
 
     def newMagicNumber(self) -> bytes:
         """
-        Make another magic number for this end.
+        Return a new magic number for this end.
         """
 
     def looped(self) -> None:
         """
         Count a request with our own magic number.
+
+        @raise GiveUp: the line is looped back.
         """
 
 
@@ -132,7 +138,8 @@ class _MRU(Option[Negotiating]):
 
 class _ACCM(Option[Negotiating]):
     """
-    Where nothing is escaped none is asked for, and the peer's, whatever it is, changes nothing.
+    The Async-Control-Character-Map. A tunnel without escaping asks for none; the peer's is then
+    acknowledged, but has no effect.
     """
 
     __slots__ = ()
@@ -142,7 +149,7 @@ class _ACCM(Option[Negotiating]):
         return None if accm is None else accm.to_bytes(4, "big")
 
     def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
-        # The peer has to escape these besides (RFC 1662 section 7.1).
+        # The peer must escape the characters that it suggests as well (RFC 1662 section 7.1).
         both = int.from_bytes(current, "big") | int.from_bytes(suggested[:4], "big")
         return both.to_bytes(4, "big")
 
@@ -191,9 +198,10 @@ class _MagicNumber(Option[Negotiating]):
 
 class _Compression(Option[Negotiating]):
     """
-    PFC or ACFC, which have no value.
+    PFC or ACFC, options without a value.
 
-    A peer that answers one with a Configure-Nak (RouterTester) is taken to mean a Reject.
+    A peer that answers one with a Configure-Nak (RouterTester does) is treated as if it had sent a
+    Configure-Reject.
     """
 
     __slots__ = ("_setting",)

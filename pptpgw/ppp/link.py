@@ -1,18 +1,20 @@
 """
-The link: one PPP connection's phases and the protocols that live on it (RFC 1661 section 3).
+The link: the phases of one PPP connection, and the protocols on it (RFC 1661 section 3).
 
 The rules:
 
- - Dead until L{Link.lowerUp}; Establish until LCP opens; Authenticate until both ends have proven
-   what was asked of them; Network until LCP leaves Opened; Terminate until LCP has finished.
- - The network control protocols exist, and can receive, before the Success message leaves, so the
-   Configure-Request that a quick peer sends right behind it isn't lost.
- - An authentication protocol that wasn't negotiated is silently discarded, and so is everything but
-   LCP before LCP is open.
- - Whatever arrives is a sign of life; Echo-Requests are for silence.
- - A peer whose network protocols open over and over is let go after C{OPENINGS} a minute.
+ - The link is in phase Dead until L{Link.lowerUp}, in Establish until LCP opens, in Authenticate
+   until each end has authenticated as the other demands, in Network until LCP leaves Opened, and in
+   Terminate until LCP has finished.
+ - The network control protocols exist, and can receive, before a Success is sent. So the
+   Configure-Request that a quick peer sends at once after it isn't lost.
+ - Packets of an authentication protocol that wasn't negotiated are silently discarded, and so are
+   all packets but LCP's before LCP is open.
+ - Any frame from the peer is a sign of life. Echo-Requests are sent only if none comes.
+ - A link whose network protocols open more than C{OPENINGS} times a minute is ended.
 
-The link is the same for both roles. What it demands and what it proves stand in L{LinkSettings}.
+The link is the same for both roles. L{LinkSettings} says what it demands of the peer, and how it
+authenticates itself.
 """
 
 from __future__ import annotations
@@ -46,13 +48,14 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import Cause, Termination, asCause
 from pptpgw.timing.timer import cancelled
 
-# How often a minute all network protocols together may open: everybody is told each time.
+# The number of times a minute that all network protocols together may open, since all observers are
+# told each time.
 OPENINGS = 120
 
 
 class Phase(Enum):
     """
-    The phases of RFC 1661 section 3.2.
+    The phases of a link (RFC 1661 section 3.2).
     """
 
     DEAD = "Dead"
@@ -67,9 +70,9 @@ class Link:
     """
     One PPP link, in either role.
 
-    @ivar method: by what protocol the peer, or else this end, proved itself; None before and
-        without that.
-    @ivar lcp: its L{LCP}, with what was negotiated.
+    @ivar method: the protocol by which the peer authenticated, or else this end; None if neither
+        has.
+    @ivar lcp: the L{LCP} of the link, with what was negotiated.
     """
 
     __slots__ = (
@@ -106,7 +109,7 @@ class Link:
         self._network: NetworkPhase | None = None
         self._authenticator: IAuthenticatorExchange | None = None
         self._peer: IExchange | None = None
-        # Both, with the protocol number of their packets.
+        # Both exchanges, each with the protocol number of its packets.
         self._exchanges: list[tuple[int, IExchange]] = []
         self._pending = 0
         self._probe: Probe | None = None
@@ -114,7 +117,7 @@ class Link:
         self._setup: IDelayedCall | None = None
         self._keepalive: IDelayedCall | None = None
         self._framesSeen = 0
-        # The minute that they are counted in, and how many there were.
+        # The start of the minute in which openings are counted, and their number.
         self._openings = (0.0, 0)
         self._cause = ""
         # Whether encryption was on in an earlier network phase.
@@ -136,7 +139,7 @@ class Link:
     @property
     def encryption(self) -> str:
         """
-        What is encrypted and how, in words.
+        How the link is encrypted, in words.
         """
         return self._network.encryption if self._network is not None else "not encrypted"
 
@@ -151,7 +154,9 @@ class Link:
 
     def lowerUp(self, channel: IChannel, delay: float = 0) -> None:
         """
-        The call is set up: begin, after C{delay} seconds or with the peer's first frame.
+        Begin, since the call is set up.
+
+        @param delay: seconds to wait for the peer's first frame before LCP sends its own.
         """
         self._channel = channel
         if delay:
@@ -161,7 +166,7 @@ class Link:
 
     def lowerDown(self, cause: str) -> None:
         """
-        The call is gone: end at once, without a word to the peer.
+        End the link at once, without telling the peer, since the call is gone.
         """
         if self.phase is not Phase.DEAD:
             # What the peer said when it terminated LCP tells more than the end of its call.
@@ -172,8 +177,8 @@ class Link:
 
     def close(self, cause: str) -> None:
         """
-        End the link in order: a Terminate-Request, and L{LinkOwner.linkEnded} when it is answered
-        or has been sent often enough.
+        End the link in order: send a Terminate-Request, and call L{LinkOwner.linkEnded} when it is
+        answered or has been sent often enough.
         """
         self._cause = self._cause or cause
         if self.phase is Phase.DEAD:
@@ -184,7 +189,9 @@ class Link:
 
     def probe(self) -> Deferred[bool]:
         """
-        Probe whether the peer is still there; the Deferred fires within two seconds.
+        Find out whether the peer is still there.
+
+        @return: fires with whether it is, within two seconds.
         """
         channel = self._channel
         if channel is None:
@@ -197,13 +204,13 @@ class Link:
 
     def frameReceived(self, protocol: int, information: bytes) -> None:
         """
-        Give a frame to the protocol that it belongs to. A link that has ended ignores frames.
+        Pass a frame to the protocol that it belongs to. A link that has ended ignores frames.
         """
         if self._ended:
             return
         if self.phase is Phase.DEAD and self._channel is not None:
             self._begin()
-            # Our Configure-Request is on its way to a peer that is ready: once is enough.
+            # The peer is ready, so the Configure-Request needn't be repeated.
             self.lcp.heard = True
         if protocol == ppp.LCP:
             self.lcp.received(information)
@@ -216,34 +223,34 @@ class Link:
 
     def resyncNeeded(self) -> None:
         """
-        Ask the peer to begin its MPPE stream again.
+        See L{IChannelOwner.resyncNeeded}.
         """
         if self._network is not None:
             self._network.resyncNeeded()
 
     def confirmationNeeded(self) -> None:
         """
-        See L{IChannelOwner}: send an Echo-Request that only the peer can answer.
+        See L{IChannelOwner.confirmationNeeded}: send an Echo-Request that only the peer can answer.
         """
         self.lcp.challenge()
 
     def confirms(self, protocol: int, information: bytes) -> bool:
         """
-        See L{IChannelOwner}: whether a frame is the answer to that Echo-Request.
+        See L{IChannelOwner.confirms}: return whether a frame is the answer to that Echo-Request.
         """
         return protocol == ppp.LCP and self.lcp.answersChallenge(information)
 
     def channelFailed(self, reason: str) -> None:
         """
-        End a link whose packets can't be made sense of.
+        See L{IChannelOwner.channelFailed}.
         """
         self.close(Cause(reason, Termination.NAS_ERROR))
 
-    # What LCP tells (ppp.layer.Layer)
+    # pptpgw.ppp.control.Layer, for LCP
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        LCP opened: authenticate.
+        Begin authentication, since LCP opened.
         """
         channel, settings = self._channel, self.settings
         assert channel is not None
@@ -281,7 +288,8 @@ class Link:
                 self,
             )
             self._exchanges.append((demandedOfUs.number, self._peer))
-        # One more for this method itself, so that nothing begins before all were started.
+        # One more, for this method: the network phase can't begin before all exchanges were
+        # started.
         self._pending = len(self._exchanges) + 1
         for _, exchange in tuple(self._exchanges):
             exchange.start()
@@ -289,7 +297,7 @@ class Link:
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        LCP left Opened: whatever stands on it falls.
+        End authentication and the network phase, since LCP left Opened.
         """
         exchanges, self._exchanges = self._exchanges, []
         # Before the exchanges are stopped, since checkers may ask L{authenticating}.
@@ -303,7 +311,7 @@ class Link:
             self._encrypted = network.encrypted
             network.end()
         if self._channel is not None and self.settings.accm is not None:
-            # What was agreed holds no longer (RFC 1662 section 7.1).
+            # The agreement is void (RFC 1662 section 7.1).
             self._channel.setFraming(False, False, DEFAULT_ACCM, DEFAULT_ACCM)
         if self.phase is not Phase.TERMINATE:
             # The peer negotiates LCP anew, or has asked to terminate.
@@ -311,15 +319,15 @@ class Link:
 
     def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
         """
-        LCP gave up, or has terminated.
+        End the link, since LCP gave up or has terminated.
         """
         self._finish(reason)
 
-    # What authentication tells (IVerdicts and IPeerResults)
+    # IVerdicts and IPeerResults
 
     def granted(self, grant: Grant) -> None:
         """
-        The peer is who it says: get its network protocols ready, before it hears of it.
+        See L{IVerdicts.granted}: prepare the peer's network protocols.
         """
         if self.phase is Phase.AUTHENTICATE and self._network is not None:
             self.method = self.lcp.demanded
@@ -328,13 +336,13 @@ class Link:
 
     def authenticated(self, grant: Grant) -> None:
         """
-        The peer has been told so.
+        See L{IVerdicts.authenticated}: one exchange is done.
         """
         self._proved()
 
     def proven(self, keys: IKeys | None) -> None:
         """
-        The peer believes that we are who we say.
+        See L{IPeerResults.proven}: one exchange is done.
         """
         if self._authenticator is None:
             self.method = self.lcp.demandedOfUs
@@ -343,11 +351,11 @@ class Link:
 
     def refused(self, reason: str) -> None:
         """
-        One of us isn't believed.
+        See L{IVerdicts.refused} and L{IPeerResults.refused}: end the link.
         """
         self.close(asCause(reason, Termination.USER_ERROR))
 
-    # Within
+    # Internal methods
 
     def _begin(self) -> None:
         self._setup = cancelled(self._setup)
@@ -389,12 +397,14 @@ class Link:
         if not exchanges:
             self._discard("authentication not negotiated")
         for exchange in exchanges:
-            # Both may run over CHAP at once: each takes the codes of its own direction.
+            # Both ends may authenticate by CHAP at once: each exchange handles the codes of its own
+            # direction.
             exchange.received(packet)
 
     def _proved(self) -> None:
         """
-        One exchange, or the start of all, is done; with the last one the network phase begins.
+        Count that one exchange, or the start of all, is done. After the last one the network phase
+        begins.
         """
         network, settings = self._network, self.settings
         self._pending -= 1

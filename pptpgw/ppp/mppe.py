@@ -1,15 +1,15 @@
 """
 The keys of MPPE (RFC 3079).
 
-An authentication earns I{start keys}, one for each direction; L{StartKeys} holds them and gives
-each as an L{MPPEParameters}.  From a start key L{sessionKey} makes the initial session key, which
-RC4 is begun with; L{newKeyFromSHA} followed by RC4 makes the later ones (RFC 3078 section 7).  The
-data path does both: what crosses the interface to it is the start key, since every later session
-key is made from that one too.
+An authentication earns I{start keys}, one for each direction. L{StartKeys} holds them, and returns
+each as an L{MPPEParameters}. L{sessionKey} makes the initial session key, with which RC4 begins,
+from a start key. L{newKeyFromSHA} followed by RC4 makes the later session keys (RFC 3078 section
+7). Both are done by the data path, which is given start keys because every session key depends on
+them.
 
-For 40 and 56 bits a start key has 8 octets, for 128 it has 16.  What makes a key of 40 or 56 bits
-out of the 8 octets is the L{SALTS}, put over the first octets of each I{session} key, never of the
-start key (RFC 3079 sections 2.1, 2.2, 3.1 and 3.2).
+A start key has 8 octets for 40 and 56 bits, and 16 octets for 128. The 8 octets become a key of 40
+or 56 bits when L{SALTS} replace the first octets of each I{session} key, never of the start key
+(RFC 3079 sections 2.1, 2.2, 3.1 and 3.2).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from pptpgw.interfaces import IKeys, MPPEParameters
 
 MPPE_OVERHEAD = 4
 """
-The octets that MPPE takes from the peer's MRU: two of its header and two of the protocol number.
+The octets by which MPPE enlarges a packet: two of its header, and two of the protocol number.
 """
 
-# What replaces the first octets of a session key, by its bits.
+# The octets that replace the first octets of a session key, by key length in bits.
 SALTS = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
 
 # RFC 3079 section 3.4.
@@ -50,16 +50,17 @@ def _sha(*parts: bytes) -> bytes:
 
 def newKeyFromSHA(startKey: bytes, key: bytes) -> bytes:
     """
-    GetNewKeyFromSHA of RFC 3079 section 3.4, GetKey of section 2.4: as many octets as C{startKey}.
+    Return a key as long as C{startKey}: GetNewKeyFromSHA of RFC 3079 section 3.4, and GetKey of
+    section 2.4.
 
-    @param key: the session key of now; for the initial one C{startKey} once more.
+    @param key: the current session key; for the initial one C{startKey} again.
     """
     return _sha(startKey, _PAD1, key, _PAD2)[: len(startKey)]
 
 
 def sessionKey(parameters: MPPEParameters) -> bytes:
     """
-    The initial session key, salted: 8 octets for 40 and 56 bits, 16 for 128.
+    Return the initial session key, salted: 8 octets for 40 and 56 bits, 16 for 128.
     """
     key = newKeyFromSHA(parameters.startKey, parameters.startKey)
     salt = SALTS[parameters.bits]
@@ -68,18 +69,18 @@ def sessionKey(parameters: MPPEParameters) -> bytes:
 
 def masterKey(passwordHashHash: bytes, ntResponse: bytes) -> bytes:
     """
-    GetMasterKey of RFC 3079 section 3.4: 16 octets.
+    Return the master key, 16 octets: GetMasterKey of RFC 3079 section 3.4.
     """
     return _sha(passwordHashHash, ntResponse, _MASTER)[:_LONG]
 
 
 def asymmetricStartKey(master: bytes, isSend: bool, isServer: bool) -> bytes:
     """
-    GetAsymmetricStartKey of RFC 3079 section 3.4: 16 octets, the first 8 of which are what the RFC
-    gives for the shorter keys.
+    Return a start key of 16 octets: GetAsymmetricStartKey of RFC 3079 section 3.4. The first 8
+    octets are the RFC's result for the shorter keys.
 
-    @param isSend: for what this end sends, not for what it receives.
-    @param isServer: this end is the authenticator.
+    @param isSend: whether the key is for packets that this end sends.
+    @param isServer: whether this end is the authenticator.
     """
     magic = _SERVER_SENDS if isSend is isServer else _CLIENT_SENDS
     return _sha(master, _PAD1, magic, _PAD2)[:_LONG]
@@ -88,7 +89,7 @@ def asymmetricStartKey(master: bytes, isSend: bool, isServer: bool) -> bytes:
 @implementer(IKeys)
 class StartKeys:
     """
-    The start keys that an authentication earned.
+    The start keys of both directions that an authentication earned.
     """
 
     __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort")
@@ -97,10 +98,10 @@ class StartKeys:
         self, send: bytes, receive: bytes, sendShort: bytes | None, receiveShort: bytes | None
     ) -> None:
         """
-        @param send: the 16 octets for what this end encrypts with 128 bits.
-        @param receive: the 16 octets for what it decrypts.
-        @param sendShort: the 8 octets for 40 and 56 bits, or None where there are none.
-        @param receiveShort: likewise.
+        @param send: the key by which this end encrypts with 128 bits: 16 octets.
+        @param receive: the key by which this end decrypts with 128 bits: 16 octets.
+        @param sendShort: the key by which this end encrypts with 40 and 56 bits: 8 octets, or None.
+        @param receiveShort: the key by which this end decrypts with 40 and 56 bits, likewise.
         """
         self._send = send
         self._receive = receive
@@ -110,13 +111,13 @@ class StartKeys:
     @property
     def bits(self) -> tuple[int, ...]:
         """
-        The lengths that there are keys for.
+        The key lengths in bits for which there are keys.
         """
         return (128,) if self._sendShort is None or self._receiveShort is None else (40, 56, 128)
 
     def send(self, bits: int, stateful: bool) -> MPPEParameters:
         """
-        For what this end encrypts.
+        See L{IKeys.send}.
 
         @raise Refused: there is no key of this length.
         """
@@ -124,7 +125,7 @@ class StartKeys:
 
     def receive(self, bits: int, stateful: bool) -> MPPEParameters:
         """
-        For what this end decrypts.
+        See L{IKeys.receive}.
 
         @raise Refused: there is no key of this length.
         """
@@ -141,9 +142,9 @@ class StartKeys:
 
 def mschapV2Keys(passwordHashHash: bytes, ntResponse: bytes, isServer: bool) -> StartKeys:
     """
-    What MS-CHAPv2 earns (RFC 3079 section 3).
+    Make the keys that MS-CHAPv2 earns (RFC 3079 section 3).
 
-    @param isServer: this end is the authenticator.
+    @param isServer: whether this end is the authenticator.
     """
     master = masterKey(passwordHashHash, ntResponse)
     send = asymmetricStartKey(master, True, isServer)
@@ -155,11 +156,11 @@ def mschapKeys(
     lmPasswordHash: bytes | None, passwordHashHash: bytes, challenge: bytes
 ) -> StartKeys:
     """
-    What MS-CHAPv1 earns, the same for both directions (RFC 3079 section 2).
+    Make the keys that MS-CHAPv1 earns, which are the same for both directions (RFC 3079 section 2).
 
-    @param lmPasswordHash: what 40 and 56 bits are made of; None where only the NT hash is known,
-        and then there are no keys of these lengths.
-    @param challenge: the authenticator's 8 octets.
+    @param lmPasswordHash: the LAN Manager hash, from which the keys of 40 and 56 bits are made.
+        None if only the NT hash is known: then there are no keys of these lengths.
+    @param challenge: the authenticator's challenge, 8 octets.
     """
     long = _sha(passwordHashHash, passwordHashHash, challenge)[:_LONG]
     short = lmPasswordHash[:_SHORT] if lmPasswordHash is not None else None

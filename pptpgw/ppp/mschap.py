@@ -1,12 +1,12 @@
 """
-The arithmetic of MS-CHAP (RFC 2433 appendix A, RFC 2759 section 8).
+The computations of MS-CHAP (RFC 2433 appendix A, RFC 2759 section 8).
 
-Pure functions.  Where the RFCs hand the password down to every routine, these take its NT hash, so
-that an account that is kept as an NT hash serves as well as one that is kept as a password.
+All functions are pure. The RFCs pass the password to every routine; these functions take its NT
+hash instead, so that accounts may be stored as NT hashes or as passwords.
 
-MD4 comes from pycryptodome: OpenSSL 3, and with it hashlib, no longer offers it everywhere.  DES is
-TripleDES under three times the same key: single DES isn't offered any more either.  L{selfTest}
-says what this installation lacks.
+MD4 comes from pycryptodome, because OpenSSL 3, and so hashlib, doesn't offer it everywhere. DES is
+TripleDES with the same key three times, because single DES isn't offered any more. L{selfTest}
+returns what this installation lacks.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ _ECB = ECB()
 _MAGIC1 = b"Magic server to client signing constant"
 _MAGIC2 = b"Pad to make it do more than one iteration"
 
-# RFC 2433 section A.3: what the LAN Manager hash encrypts.
+# The text that the LAN Manager hash encrypts (RFC 2433 section A.3).
 _LM_TEXT = b"KGS!@#$%"
 
-# Every seven bits with the parity bit behind them that makes their number of ones odd.
+# Each group of seven bits, with a parity bit after it that makes the number of ones odd.
 _ODD_PARITY = bytes(bits << 1 | (bits.bit_count() + 1) % 2 for bits in range(128))
 
 
 def unicodePassword(password: bytes) -> bytes:
     """
-    The UTF-16 little-endian form of a password, which the NT hash is made of.
+    Return a password in UTF-16 little-endian, from which the NT hash is made.
 
-    @param password: in UTF-8; octets that aren't UTF-8 are read as ISO 8859-1.
+    @param password: the password in UTF-8; octets that aren't UTF-8 are read as ISO 8859-1.
     """
     return _text(password).encode("utf-16-le")
 
 
 def desKey(key: bytes) -> bytes:
     """
-    Seven octets of key with odd parity inserted: eight octets (RFC 2759 section 9.3).
+    Return the DES key of eight octets for seven octets: an odd parity bit follows each seven bits
+    (RFC 2759 section 9.3).
     """
     bits = int.from_bytes(key, "big")
     return bytes([_ODD_PARITY[bits >> shift & 0x7F] for shift in range(49, -1, -7)])
@@ -54,14 +55,14 @@ def desKey(key: bytes) -> bytes:
 
 def desEncrypt(clear: bytes, key: bytes) -> bytes:
     """
-    Eight octets encrypted under a key of seven (RFC 2759 section 8.6).
+    Encrypt eight octets by DES, with a key of seven octets (RFC 2759 section 8.6).
     """
     return Cipher(TripleDES(desKey(key) * 3), _ECB).encryptor().update(clear)
 
 
 def md4(message: bytes) -> bytes:
     """
-    The MD4 digest, 16 octets.
+    Return the MD4 digest of C{message}: 16 octets.
     """
     digest: bytes = MD4.new(message).digest()
     return digest
@@ -69,24 +70,24 @@ def md4(message: bytes) -> bytes:
 
 def ntPasswordHash(password: bytes) -> bytes:
     """
-    The NT hash of a password: 16 octets (RFC 2759 section 8.3).
+    Return the NT hash of a password: 16 octets (RFC 2759 section 8.3).
     """
     return md4(unicodePassword(password))
 
 
 def hashNtPasswordHash(passwordHash: bytes) -> bytes:
     """
-    The hash of the NT hash: 16 octets (RFC 2759 section 8.4).
+    Return the hash of an NT hash: 16 octets (RFC 2759 section 8.4).
     """
     return md4(passwordHash)
 
 
 def lmPasswordHash(password: bytes) -> bytes:
     """
-    The LAN Manager hash of a password: 16 octets (RFC 2433 section A.2).
+    Return the LAN Manager hash of a password: 16 octets (RFC 2433 section A.2).
 
-    It is made of the first 14 octets of the password in capitals, in the OEM character set.  There
-    was one of those for each country; this takes code page 437.
+    It is made from the first 14 octets of the password in capitals, in the OEM character set. Each
+    country has its own; this function uses code page 437.
     """
     octets = _text(password).upper().encode("cp437", "replace")[:14].ljust(14, b"\0")
     return desEncrypt(_LM_TEXT, octets[:7]) + desEncrypt(_LM_TEXT, octets[7:])
@@ -94,9 +95,9 @@ def lmPasswordHash(password: bytes) -> bytes:
 
 def challengeResponse(challenge: bytes, passwordHash: bytes) -> bytes:
     """
-    The 24 octets that answer a challenge of 8 (RFC 2759 section 8.5).
+    Return the 24 octets that answer a challenge of 8 octets (RFC 2759 section 8.5).
 
-    With the NT hash it is NtChallengeResponse of RFC 2433, with the LAN Manager hash
+    With the NT hash this is NtChallengeResponse of RFC 2433, with the LAN Manager hash
     LmChallengeResponse.
     """
     return (
@@ -108,9 +109,9 @@ def challengeResponse(challenge: bytes, passwordHash: bytes) -> bytes:
 
 def challengeHash(peerChallenge: bytes, authenticatorChallenge: bytes, userName: bytes) -> bytes:
     """
-    The 8 octets that both challenges and the user's name come down to (RFC 2759 section 8.2).
+    Return the hash of both challenges and the user's name: 8 octets (RFC 2759 section 8.2).
 
-    @param userName: as the peer presented it; a domain before it is left out.
+    @param userName: the name as the peer sent it; a domain before it is ignored.
     """
     digest = sha1(peerChallenge, usedforsecurity=False)
     digest.update(authenticatorChallenge)
@@ -122,7 +123,7 @@ def generateNTResponse(
     authenticatorChallenge: bytes, peerChallenge: bytes, userName: bytes, passwordHash: bytes
 ) -> bytes:
     """
-    The NT-Response of MS-CHAPv2: 24 octets (RFC 2759 section 8.1).
+    Return the NT-Response of MS-CHAPv2: 24 octets (RFC 2759 section 8.1).
     """
     challenge = challengeHash(peerChallenge, authenticatorChallenge, userName)
     return challengeResponse(challenge, passwordHash)
@@ -132,10 +133,10 @@ def generateAuthenticatorResponse(
     passwordHashHash: bytes, ntResponse: bytes, challenge: bytes
 ) -> bytes:
     """
-    What the authenticator proves itself with: C{S=} and 40 hexadecimal digits (RFC 2759
-    section 8.7).
+    Return the text by which the authenticator authenticates itself: C{S=} and 40 hexadecimal digits
+    (RFC 2759 section 8.7).
 
-    @param challenge: what L{challengeHash} gave.
+    @param challenge: the result of L{challengeHash}.
     """
     digest = sha1(passwordHashHash + ntResponse + _MAGIC1, usedforsecurity=False).digest()
     digest = sha1(digest + challenge + _MAGIC2, usedforsecurity=False).digest()
@@ -146,8 +147,8 @@ def checkAuthenticatorResponse(
     passwordHashHash: bytes, ntResponse: bytes, challenge: bytes, received: bytes
 ) -> bool:
     """
-    Whether C{received}, the message of a Success, begins with the right authenticator response
-    (RFC 2759 section 8.8).
+    Return whether C{received}, the message of a Success, begins with the right authenticator
+    response (RFC 2759 section 8.8).
     """
     expected = generateAuthenticatorResponse(passwordHashHash, ntResponse, challenge)
     return hmac.compare_digest(expected, received[: len(expected)])
@@ -155,21 +156,21 @@ def checkAuthenticatorResponse(
 
 def decryptPassword(encrypted: bytes, oldHash: bytes) -> bytes | None:
     """
-    The new password, in UTF-16 little-endian, that NewPasswordEncryptedWithOldNtPasswordHash holds
-    (RFC 2759 sections 8.9 to 8.11); None: it was encrypted under another hash, and what comes out
-    is no such block.
+    Decrypt NewPasswordEncryptedWithOldNtPasswordHash (RFC 2759 sections 8.9 to 8.11).
 
     @param encrypted: 516 octets.
+    @return: the new password in UTF-16 little-endian; None if it was encrypted with another hash,
+        so that the result isn't a valid block.
     """
     clear = Cipher(ARC4(oldHash), mode=None).decryptor().update(encrypted)
     block, size = clear[:-4], int.from_bytes(clear[-4:], "little")
-    # The password stands at the end of its block, behind octets that mean nothing.
+    # The password is at the end of its block, after random octets.
     return block[len(block) - size :] if size <= len(block) else None
 
 
 def encryptPasswordHash(passwordHash: bytes, key: bytes) -> bytes:
     """
-    An NT hash encrypted under another one: 16 octets, of the old hash under the new one
+    Encrypt an NT hash with another one: 16 octets. The old hash encrypted with the new one is
     OldNtPasswordHashEncryptedWithNewNtPasswordHash (RFC 2759 sections 8.12 and 8.13).
     """
     return desEncrypt(passwordHash[:8], key[:7]) + desEncrypt(passwordHash[8:], key[7:14])
@@ -177,16 +178,17 @@ def encryptPasswordHash(passwordHash: bytes, key: bytes) -> bytes:
 
 def chapMD5(identifier: int, secret: bytes, challenge: bytes) -> bytes:
     """
-    The response value of CHAP with MD5: 16 octets (RFC 1994 section 4.1).
+    Return the value of a Response of CHAP with MD5: 16 octets (RFC 1994 section 4.1).
     """
     return md5(bytes((identifier,)) + secret + challenge, usedforsecurity=False).digest()
 
 
 def selfTest() -> tuple[str, ...]:
     """
-    Try every primitive that authentication and encryption stand on with a known answer.
+    Try every primitive that authentication and encryption need with a known answer.
 
-    @return: the names of those that this installation lacks or has wrong; empty: all is well.
+    @return: the names of the primitives that this installation lacks or has wrong; empty if all
+        work.
     """
     return tuple(name for name, works in _PRIMITIVES.items() if not _succeeds(works))
 
@@ -211,13 +213,13 @@ _PRIMITIVES: dict[str, Callable[[], bool]] = {
         md5(b"abc", usedforsecurity=False).hexdigest() == "900150983cd24fb0d6963f7d28e17f72"
     ),
     "RC4": _rc4,
-    # Loaded at its first use, which must not be after privileges were given up.
+    # The codec is loaded at its first use, which must be before privileges are given up.
     "UTF-16": lambda: "a".encode("utf-16-le") == b"a\0",
 }
 
 
 def _succeeds(works: Callable[[], bool]) -> bool:
-    # What a crippled library raises is its own affair; it doesn't work.
+    # A restricted library may raise any exception; the primitive doesn't work then.
     try:
         return works()
     except Exception:

@@ -1,19 +1,20 @@
 """
-Options and their negotiation, written once for every control protocol (RFC 1661 sections 5.1-5.4).
+Options and their negotiation, the same for every control protocol (RFC 1661 sections 5.1-5.4).
 
 The rules:
 
- - What we ask for is C{wanted}; a Configure-Nak may change it and a Configure-Reject removes it;
-   what the peer acknowledged of it is C{granted}.
- - What the peer asks for is judged kind by kind: the same value is an Ack, another one a Nak, none
-   a Reject, and so is a type that nobody here knows.  Reject outranks Nak.  What we acknowledged
-   is C{allowed}.
- - After C{MAX_FAILURE} Naks without an Ack every further one is a Reject, and nothing is appended
-   that the peer didn't ask for (section 4.6).  The same number of Naks received makes the next one
-   count as a Reject.
- - After C{MAX_REFUSALS} refusals in one direction the two won't ever agree.
- - An Ack repeats the octets.  Of an option that stands twice the first one counts, unless it is of
-   a kind that may stand several times.
+ - C{wanted} are the options that we ask for. A Configure-Nak may change them, and a
+   Configure-Reject removes them. C{granted} are those that the peer acknowledged.
+ - Each option that the peer asks for is judged by its kind: if the result is the same value the
+   option is acknowledged, if it is another value the option is naked, and if it is None the option
+   is rejected. Options of unknown types are rejected. If any option is rejected, the answer is a
+   Configure-Reject, even if others are naked. C{allowed} are the options that we acknowledged.
+ - After C{MAX_FAILURE} Naks without an Ack, options are rejected that would have been naked, and no
+   option is suggested that the peer didn't ask for (section 4.6). After the same number of Naks
+   received, the next one counts as a Reject.
+ - After C{MAX_REFUSALS} Naks and Rejects in one direction negotiation is given up.
+ - An Ack repeats the octets of the request. If an option is there twice the first one counts,
+   unless its kind allows several.
  - Replies are cut between options to fit what the peer can receive.
 """
 
@@ -34,7 +35,7 @@ from pptpgw.ppp.wire.ppp import Option as Octets
 
 # Max-Failure (RFC 1661 section 4.6).
 MAX_FAILURE = 5
-# Naks and Rejects in one direction until negotiation is given up.
+# The number of Naks and Rejects in one direction after which negotiation is given up.
 MAX_REFUSALS = 2 * MAX_FAILURE
 
 Owner = TypeVar("Owner")
@@ -42,7 +43,7 @@ Owner = TypeVar("Owner")
 
 class GiveUp(PPTPGWError):
     """
-    A control protocol can't reach an agreement; the text says why, fit for a log and for the peer.
+    A control protocol can't reach an agreement; the text says why, for the log and for the peer.
     """
 
 
@@ -50,11 +51,12 @@ class Option(Generic[Owner]):
     """
     A kind of option.
 
-    It keeps nothing: one instance serves every negotiation, and each question names the owner, the
-    control protocol that negotiates.  Values are the octets after type and length.  Every method
-    may raise L{GiveUp}.
+    It has no state: one instance serves every negotiation, and each method is given the owner,
+    which is the control protocol that negotiates. Values are the octets after type and length.
+    Every method may raise L{GiveUp}.
 
-    @cvar several: it may stand several times in one request, and each is judged by itself.
+    @cvar several: whether the option may occur several times in one request; each is judged by
+        itself.
     """
 
     __slots__ = ()
@@ -63,47 +65,52 @@ class Option(Generic[Owner]):
 
     def wanted(self, owner: Owner) -> bytes | None:
         """
-        The value to ask for first, or None: don't ask.
+        Return the value to ask for first, or None not to ask.
         """
         return None
 
     def naked(self, owner: Owner, current: bytes, suggested: bytes) -> bytes | None:
         """
-        The value to ask for after a Configure-Nak, or None: ask no more.
+        Return the value to ask for after a Configure-Nak, or None to ask no more.
+
+        @param current: the value that was asked for.
+        @param suggested: the value in the Configure-Nak.
         """
         return None
 
     def rejected(self, owner: Owner, current: bytes) -> None:
         """
-        The peer won't have the option; it isn't asked for any more.
+        Note that the peer rejects the option, which isn't asked for any more.
         """
 
     def judge(self, owner: Owner, value: bytes) -> bytes | None:
         """
-        The value that the peer may have: the same, another, or None where it may have none.
+        Return the value that the peer may have: the same or another; None rejects the option.
         """
         return None
 
     def missing(self, owner: Owner) -> bytes | None:
         """
-        The value to suggest to a peer that doesn't ask for the option, or None: it needn't.
+        Return the value to suggest to a peer that doesn't ask for the option, or None to suggest
+        none.
         """
         return None
 
     def stalled(self, owner: Owner, value: bytes) -> None:
         """
-        C{value} is about to be rejected because Naks haven't changed the peer's mind.
+        Note that C{value} will be rejected, because the peer insists on it after L{MAX_FAILURE}
+        Naks.
         """
 
 
 class Negotiator(Generic[Owner]):
     """
-    One negotiation, of both directions.
+    The negotiation of options in both directions.
 
-    @ivar wanted: what we ask for, type to value, in the order of the kinds.
-    @ivar granted: what the peer acknowledged of that.
-    @ivar allowed: what we acknowledged to the peer.
-    @ivar naks: Configure-Naks sent since the last Ack.
+    @ivar wanted: the options that we ask for, by type, in the order of the kinds.
+    @ivar granted: the options that the peer acknowledged to us.
+    @ivar allowed: the options that we acknowledged to the peer.
+    @ivar naks: the number of Configure-Naks sent since the last Ack.
     """
 
     __slots__ = (
@@ -123,7 +130,8 @@ class Negotiator(Generic[Owner]):
         self._owner = owner
         self._kinds = kinds
         self.wanted: dict[int, bytes] = {}
-        # Outlives begin(): a request is judged before This-Layer-Down and acknowledged after it.
+        # Not reset by begin(): a request is judged before This-Layer-Down and acknowledged after
+        # it.
         self._judged: dict[int, bytes] = {}
         self._forget()
 
@@ -135,14 +143,14 @@ class Negotiator(Generic[Owner]):
 
     def detach(self) -> None:
         """
-        Negotiate no more, and drop the reference to the owner.
+        Drop the reference to the owner, when negotiation is over for good.
         """
         self._kinds = {}
         del self._owner
 
     def begin(self) -> None:
         """
-        Forget what was agreed, and want what the kinds want first.
+        Begin anew: forget the agreement, and want the first values of each kind.
         """
         self._forget()
         self.wanted = {}
@@ -153,21 +161,20 @@ class Negotiator(Generic[Owner]):
 
     def request(self) -> bytes:
         """
-        The octets of the options that we ask for now.
+        Return the octets of the options that we ask for now.
         """
         return encodeOptions(self.wanted.items())
 
-    # The peer's requests
+    # Requests of the peer
 
     def judge(self, data: bytes, limit: int) -> tuple[int, bytes] | None:
         """
-        The answer to the options of a Configure-Request: its code and its data of at most C{limit}
-        octets; None where no answer fits.
+        Judge the options of a Configure-Request. An Ack takes effect with L{acknowledge}.
 
-        An Ack takes effect with L{acknowledge}.
-
-        @raise Malformed: these aren't options.
-        @raise GiveUp: the two won't agree.
+        @param limit: the largest number of octets of data in the answer.
+        @return: the code and the data of the answer; None if no answer fits.
+        @raise Malformed: C{data} aren't options.
+        @raise GiveUp: no agreement is possible.
         """
         judged: dict[int, bytes] = {}
         seen: set[int] = set()
@@ -218,26 +225,26 @@ class Negotiator(Generic[Owner]):
 
     def acknowledge(self) -> None:
         """
-        The Ack that L{judge} gave is sent: what it allows holds.
+        Apply the options of the last L{judge}, whose answer, an Ack, is sent.
         """
         self.allowed = self._judged
         self.naks = self._refusals = 0
 
-    # The answers to ours
+    # Answers to our requests
 
     def acknowledged(self) -> None:
         """
-        The peer acknowledged everything wanted.
+        Note that the peer acknowledged everything in C{wanted}.
         """
         self.granted = dict(self.wanted)
         self._naksReceived = self._refusalsReceived = 0
 
     def naked(self, data: bytes) -> None:
         """
-        Follow the options of a Configure-Nak; those that we didn't ask for change nothing.
+        Follow the suggestions of a Configure-Nak. Options that we didn't ask for are ignored.
 
-        @raise Malformed: these aren't options.
-        @raise GiveUp: the two won't agree.
+        @raise Malformed: C{data} aren't options.
+        @raise GiveUp: no agreement is possible.
         """
         suggested = decodeOptions(data)
         self._refused()
@@ -258,11 +265,12 @@ class Negotiator(Generic[Owner]):
 
     def rejected(self, data: bytes) -> bool:
         """
-        Give up the options of a Configure-Reject; False, and nothing done, where they aren't some
-        of ours in the order and with the values that we sent (section 5.4).
+        Remove the options of a Configure-Reject from C{wanted}.
 
-        @raise Malformed: these aren't options.
-        @raise GiveUp: we can't do without one, or the two won't agree.
+        @return: False, with nothing changed, if the options aren't some of ours in the order and
+            with the values that we sent (RFC 1661 section 5.4).
+        @raise Malformed: C{data} aren't options.
+        @raise GiveUp: an option is indispensable, or no agreement is possible.
         """
         options = decodeOptions(data)
         ours = iter(self.wanted.items())

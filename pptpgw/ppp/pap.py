@@ -1,17 +1,15 @@
-(
-    """
-PAP as an exchange (RFC 1334), both roles.
-
-The rules, beside those of L{pptpgw.ppp.exchange}:
-
- - The peer begins; an authenticator that hears no Authenticate-Request in L{WAIT_SECONDS} ends it.
- - A peer may repeat its request under a new identifier.  While the claim is under verification only
-   the identifier to answer is taken from a repetition.
- - Once there is a final verdict, every further request gets it again, unread: the same reply code
-   is what RFC 1334 section 2.2.1 demands.
 """
-    ""
-)
+Both ends of PAP (RFC 1334).
+
+The rules, in addition to those of L{pptpgw.ppp.exchange}:
+
+ - The peer begins. An authenticator that receives no Authenticate-Request within L{WAIT_SECONDS}
+   ends the exchange.
+ - A peer may repeat its request with a new identifier. If it does so while its claim is being
+   verified, the reply has the identifier of the last repetition.
+ - After the final verdict every further request gets the same reply, whatever it says, as RFC 1334
+   section 2.2.1 demands.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +38,14 @@ from pptpgw.ppp.exchange import (
 )
 from pptpgw.ppp.wire import pap
 
-# How long the authenticator waits for the first request.
+# Seconds that the authenticator waits for the first request.
 WAIT_SECONDS = 30.0
 
 
 @implementer(IAuthenticatorExchange)
 class PAPAuthenticator(AuthenticatorExchange):
     """
-    The peer tells us its password.
+    The authenticator's end of PAP.
     """
 
     __slots__ = ("_identifier", "_message", "_reply", "_request")
@@ -61,7 +59,7 @@ class PAPAuthenticator(AuthenticatorExchange):
         verdicts: IVerdicts,
     ) -> None:
         AuthenticatorExchange.__init__(self, clock, send, method, authenticate, verdicts)
-        # What is under verification or was last, and how it was answered.
+        # The last request, its identifier, and the reply to it if there was one.
         self._request: pap.AuthenticateRequest | None = None
         self._identifier = 0
         self._reply: type[pap.AuthenticateAck] | type[pap.AuthenticateNak] | None = None
@@ -69,13 +67,13 @@ class PAPAuthenticator(AuthenticatorExchange):
 
     def start(self) -> None:
         """
-        Wait for an Authenticate-Request.
+        Wait for an Authenticate-Request, and report a refusal if none comes in time.
         """
         self._arm(WAIT_SECONDS, self._unanswered, "the peer sent no name and password")
 
     def received(self, packet: bytes) -> None:
         """
-        A PAP packet arrived.
+        See L{IExchange.received}.
         """
         try:
             request = pap.decode(packet)
@@ -127,7 +125,7 @@ class PAPAuthenticator(AuthenticatorExchange):
 @implementer(IExchange)
 class PAPPeer(Exchange):
     """
-    We tell our password.
+    The peer's end of PAP.
     """
 
     __slots__ = ("_first", "_name", "_password", "_results", "_transmissions")
@@ -141,8 +139,8 @@ class PAPPeer(Exchange):
         results: IPeerResults,
     ) -> None:
         """
-        @param name: ours, at most 255 octets.
-        @param password: in clear, at most 255 octets.
+        @param name: our name, at most 255 octets.
+        @param password: the password in clear, at most 255 octets.
         """
         Exchange.__init__(self, clock, send)
         self._name = name
@@ -153,7 +151,7 @@ class PAPPeer(Exchange):
 
     def start(self) -> None:
         """
-        Send an Authenticate-Request, again and again, each with an identifier of its own.
+        Send an Authenticate-Request, and repeat it with a new identifier until it is answered.
         """
         if self._transmissions == TRANSMISSIONS:
             self._refused("the authenticator did not answer")
@@ -165,7 +163,7 @@ class PAPPeer(Exchange):
 
     def received(self, packet: bytes) -> None:
         """
-        A PAP packet arrived.
+        See L{IExchange.received}.
         """
         try:
             reply = pap.decode(packet)
@@ -175,7 +173,7 @@ class PAPPeer(Exchange):
         if self._stopped or isinstance(reply, pap.AuthenticateRequest):
             # A request is for the authenticator's side.
             return
-        # The answer to any of the requests so far is an answer.
+        # A reply to any of the requests counts.
         if (reply.identifier - self._first) & 0xFF >= self._transmissions:
             self.discards += 1
         elif isinstance(reply, pap.AuthenticateAck):

@@ -4,14 +4,14 @@ The network phase: the network control protocols and the encryption under them (
 
 The rules:
 
- - While encryption is required, or preferred and still undecided, the network control protocols are
-   held: their packets are kept, none is answered and none is sent. They are let go the moment that
-   MPPE opens, with what was kept.
+ - While encryption is required, or is preferred and still undecided, the network control protocols
+   are held back: packets for them are kept, and none is answered or sent. Once MPPE opens they
+   begin, and are given the packets that were kept.
  - The account of the peer may decide whether encryption is required (L{LinkSettings.forProfile}).
- - When encryption was on and ends, the link ends: nothing falls back to clear text. So encryption
-   that was on is required from then on, even after the peer has negotiated LCP anew.
- - An unknown protocol gets a Protocol-Reject (RFC 1661 section 5.7).
- - Of two protocols with the same number the first is served, and the other is left out.
+ - If encryption was on and ends, the link ends too, so that nothing is sent in clear text that was
+   encrypted before. Encryption stays required after the peer has negotiated LCP anew.
+ - A packet of an unknown protocol is answered with a Protocol-Reject (RFC 1661 section 5.7).
+ - Of two network protocols with the same number only the first one is used.
  - A network control protocol that finishes is removed, and the others go on; the link ends with the
    last one. A protocol that raises an exception is removed in the same way.
 """
@@ -41,21 +41,22 @@ from pptpgw.ppp.settings import LinkOwner, LinkSettings
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
 
-# How many packets of protocols that can't be served yet are kept.
+# The number of packets that are kept until their protocol can handle them.
 KEPT_PACKETS = 16
-# How long a preferred, not required, encryption may stay undecided before packets go in clear.
+# Seconds after which packets are sent in clear if encryption is preferred, not required, and not
+# yet decided.
 PREFERENCE_SECONDS = 5.0
-# How long the peer may speak first of encryption where several key lengths are allowed.
+# Seconds that we wait for the peer's first CCP packet if several key lengths are allowed.
 LISTEN_SECONDS = 0.5
 
 
 @implementer(INetworkLink)
 class NetworkPhase:
     """
-    The network control protocols and CCP of a link, from the moment that LCP opens until it leaves
+    The network control protocols and CCP of a link, from the time that LCP opens until it leaves
     Opened.
 
-    @ivar begun: whether authentication is done, and negotiation allowed.
+    @ivar begun: whether authentication is done, so that negotiation is allowed.
     @ivar encrypted: whether encryption was on at any time of the link.
     """
 
@@ -96,9 +97,9 @@ class NetworkPhase:
     ) -> None:
         """
         @param opened: called when a network protocol opens.
-        @param unheard: called when a packet is repeated while the peer has sent nothing of this
+        @param unheard: called when a packet is repeated, and the peer has sent no packet of this
             phase: perhaps it doesn't know that the phase has begun.
-        @param close: ends the link, for the cause given.
+        @param close: called with a cause, to end the link.
         @param encrypted: whether encryption was on in an earlier network phase.
         """
         self.clock = clock
@@ -110,7 +111,8 @@ class NetworkPhase:
         self._owner = owner
         self._opened = opened
         self._unheard = unheard
-        # What was sent for before the peer sent anything of this phase.
+        # The protocols for which a packet was sent before the first packet of this phase came; None
+        # after that.
         self._sentFor: set[int] | None = set()
         self._close = close
         self._ccp: CCP | None = None
@@ -124,7 +126,7 @@ class NetworkPhase:
     @property
     def encryption(self) -> str:
         """
-        What is encrypted and how, in words.
+        How the link is encrypted, in words.
         """
         ccp = self._ccp
         if self._settings.encrypted:
@@ -133,11 +135,14 @@ class NetworkPhase:
             return "not encrypted"
         return f"MPPE {ccp.receiveBits} bit {'stateful' if ccp.receiveStateful else 'stateless'}"
 
-    # What the link tells
+    # Methods for the link
 
     def prepare(self, networks: Sequence[INetworkProtocol], grant: Grant | None = None) -> None:
         """
-        These are the network protocols, and why the peer has them; nothing is sent yet.
+        Attach the network protocols, without sending anything yet.
+
+        @param networks: the network protocols for this peer.
+        @param grant: the grant of the peer's authentication, or None if it didn't authenticate.
         """
         subscriber = ISubscriber(grant.subscriber, None) if grant is not None else None
         if subscriber is not None:
@@ -159,7 +164,9 @@ class NetworkPhase:
 
     def begin(self, keys: IKeys | None) -> None:
         """
-        Authentication is done, and earned C{keys}: negotiate.
+        Begin to negotiate, since authentication is done.
+
+        @param keys: the MPPE keys that authentication earned, or None.
         """
         settings = self._settings
         self.begun = True
@@ -185,7 +192,7 @@ class NetworkPhase:
 
     def received(self, protocol: int, packet: bytes) -> None:
         """
-        A frame that is neither LCP's nor an authentication protocol's.
+        Handle a frame that belongs neither to LCP nor to an authentication protocol.
         """
         self._sentFor = None
         if not self.begun:
@@ -204,7 +211,7 @@ class NetworkPhase:
 
     def rejected(self, protocol: int) -> None:
         """
-        The peer's Protocol-Reject names C{protocol}.
+        Handle a Protocol-Reject from the peer, which names C{protocol}.
         """
         if self._ccp is not None and protocol == self._ccp.protocol:
             self._ccp.rejected()
@@ -213,14 +220,14 @@ class NetworkPhase:
 
     def resyncNeeded(self) -> None:
         """
-        Ask the peer to begin its MPPE stream again.
+        See L{pptpgw.interfaces.IChannelOwner.resyncNeeded}.
         """
         if self._ccp is not None:
             self._ccp.sendResetRequest()
 
     def end(self) -> None:
         """
-        LCP left Opened.
+        Take all protocols down, since LCP left Opened.
         """
         self._preference = cancelled(self._preference)
         self._listening = cancelled(self._listening)
@@ -241,13 +248,13 @@ class NetworkPhase:
     @property
     def peerMRU(self) -> int:
         """
-        The largest information field that the peer takes, in octets.
+        The largest information field that the peer can receive, in octets.
         """
         return self._lcp.peerMRU
 
     def send(self, protocol: int, packet: bytes) -> None:
         """
-        Send a control packet.
+        See L{INetworkLink.send}. CCP sends its packets by this too.
         """
         if self._sentFor is not None:
             if protocol in self._sentFor:
@@ -257,13 +264,13 @@ class NetworkPhase:
 
     def sendPacket(self, number: int, packet: bytes) -> None:
         """
-        Send a packet of a network protocol that is open.
+        See L{INetworkLink.sendPacket}.
         """
         self._channel.sendPacket(number, packet)
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Let the packets of C{protocol} through.
+        See L{INetworkLink.networkOpened}.
         """
         self._opened()
         for number, attachment in attachments.items():
@@ -272,7 +279,7 @@ class NetworkPhase:
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Attach C{protocol}, which is open, otherwise.
+        See L{INetworkLink.networkChanged}.
         """
         for number, attachment in attachments.items():
             self._channel.openNetwork(number, attachment)
@@ -280,7 +287,7 @@ class NetworkPhase:
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        Stop the packets of C{protocol}.
+        See L{INetworkLink.networkClosed}.
         """
         for number in protocol.protocols:
             self._channel.closeNetwork(number)
@@ -288,7 +295,7 @@ class NetworkPhase:
 
     def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
         """
-        Forget C{protocol}; a link with none left has no purpose.
+        See L{INetworkLink.networkFinished}. If no network protocol is left, the link is ended.
         """
         self._networks.pop(protocol.control, None)
         self._owner.networkFinished(protocol, reason)
@@ -298,11 +305,11 @@ class NetworkPhase:
             text = f"no network protocol is left: {protocol.name}: {reason}"
             self._close(Cause(text, codeOf(reason)))
 
-    # What CCP tells (ppp.layer.Layer)
+    # pptpgw.ppp.control.Layer, for CCP
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        Encrypt, and let the network control protocols go.
+        Encrypt from now on, and let the network control protocols begin.
         """
         ccp, keys = self._ccp, self._keys
         assert ccp is not None and keys is not None
@@ -318,14 +325,16 @@ class NetworkPhase:
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        CCP negotiates anew, or ends.
+        Stop encryption, since CCP negotiates anew or ends. If it was required, no packet passes
+        now.
         """
         self._channel.setSendMPPE(None)
         self._channel.setReceiveMPPE(None)
 
     def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
         """
-        CCP gave up, was rejected or terminated.
+        Go on without encryption, or end the link if it may not: CCP gave up, was rejected or
+        terminated.
         """
         ccp, self._ccp = self._ccp, None
         if ccp is not None:
@@ -335,18 +344,19 @@ class NetworkPhase:
         elif self._held:
             self._release()
 
-    # Within
+    # Internal methods
 
     def _failEncryption(self, reason: str) -> None:
         """
-        End the link, since it may not go on without encryption.
+        End the link, because it may not continue without encryption.
         """
         what = "encryption ended" if self.encrypted else "encryption is required"
         self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR))
 
     def _tell(self, network: INetworkProtocol, what: str, *arguments: object) -> None:
         """
-        Tell a network protocol something, unless it is over by now.
+        Call a method of a network protocol, unless the protocol has been removed. A protocol that
+        raises an exception is removed.
         """
         if self._networks.get(network.control) is not network:
             return
@@ -356,13 +366,13 @@ class NetworkPhase:
             self._log.failure(
                 "network protocol {name} failed in {what}", name=network.name, what=what
             )
-            # One that failed after it had finished is gone already.
+            # A protocol that fails after it has finished has been removed already.
             if self._networks.pop(network.control, None) is not None:
                 self._abandon(network)
 
     def _abandon(self, network: INetworkProtocol) -> None:
         """
-        Take a network protocol that failed off the link.
+        Remove a network protocol that failed from the link.
         """
         try:
             network.lowerDown()
@@ -402,7 +412,7 @@ class NetworkPhase:
 
     def _release(self) -> None:
         """
-        Let the network protocols negotiate, beginning with what was kept for them.
+        Let the network protocols negotiate, and give them the packets that were kept.
         """
         self._preference = cancelled(self._preference)
         self._held = False

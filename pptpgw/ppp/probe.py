@@ -1,8 +1,10 @@
 """
-Probing whether the peer of a link is still there, by LCP Echo-Requests in quick succession.
+A probe finds out whether the peer of a link is still there, by LCP Echo-Requests in quick
+succession.
 
-The Echo-Requests that watch a link (L{pptpgw.ppp.link}) take minutes to find that out, so that a
-link survives a line that is down for a while. A probe is for callers that wait for the answer.
+The Echo-Requests that watch a link (L{pptpgw.ppp.link}) take minutes to notice that a peer is gone,
+so that a link survives a short interruption of its line. A probe is for those who can't wait for
+that.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from pptpgw.timing.timer import cancelled
 
 PROBE_SECONDS = 2.0
 """
-Seconds that a peer has to answer. That is enough for a path around the world and a lost packet or
-two.
+The time in seconds that the peer has to answer. That is enough for the longest paths of the
+Internet and one or two lost packets.
 """
 
 _ECHOES = 8
@@ -26,7 +28,7 @@ _ECHOES = 8
 
 class Probe:
     """
-    One probe, for which any number of users may wait.
+    One probe, for whose result any number of users may wait.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Probe:
     ) -> None:
         """
         @param sendEcho: sends an Echo-Request.
-        @param counters: the figures of the call: any frame received is a sign of life.
+        @param counters: the figures of the call, in which any received frame is a sign of life.
         """
         self._clock = clock
         self._sendEcho = sendEcho
@@ -47,9 +49,7 @@ class Probe:
 
     def wait(self) -> Deferred[bool]:
         """
-        Wait for the result.
-
-        @return: fires with whether the peer is there.
+        Return a Deferred that fires with whether the peer is there.
         """
         waiting: Deferred[bool] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
@@ -64,7 +64,9 @@ class Probe:
 
     def end(self, lives: bool) -> None:
         """
-        End the probe with a result. If it has one already this does nothing.
+        End the probe with a result. This does nothing if it has one already.
+
+        @param lives: whether the peer is there.
         """
         self._timer = cancelled(self._timer)
         waiting, self._waiting = self._waiting, []

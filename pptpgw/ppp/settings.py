@@ -1,5 +1,5 @@
 """
-What a link wants, and whom it asks and tells.
+The settings of a link, and the interface of its owner.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pptpgw.sessions.profile import Profile
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
-    What this end proves itself with when the peer demands it.
+    The name and password by which this end authenticates if the peer demands it.
 
-    @ivar methods: by which protocols, the best liked first.
+    @ivar methods: the protocols that this end is willing to use, in order of preference.
     """
 
     name: bytes
@@ -38,26 +38,28 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """
-    What a link wants; times in seconds. It serves both roles: a gateway has methods, a client has
-    an identity.
+    The settings of a link. They serve both roles: a gateway has methods, a client has an identity.
 
-    @ivar methods: what the peer must prove itself with, strongest first; empty: nothing.
+    @ivar methods: the protocols by which the peer must authenticate, strongest first; empty if it
+        needn't.
     @ivar name: our name in challenges.
-    @ivar rechallenge: how often the peer is challenged again; 0: never.
-    @ivar encryption: whether MPPE must open, may open, or stays off, where the account of the peer
-        says nothing else.
-    @ivar relaxable: whether an account may go without encryption that is required here.
-    @ivar bits: the MPPE key lengths allowed, of 40, 56 and 128; an account may allow fewer.
-    @ivar stateful: whether a peer that insists on stateful MPPE is followed.
-    @ivar echoFailures: unanswered Echo-Requests that end the link; 0: it is never asked.
-    @ivar setupTimeout: how long it may take until the first network protocol opens.
-    @ivar identity: what this end proves itself with; None: it won't.
-    @ivar encrypted: whether what carries the link encrypts already: then there is no MPPE, and
-        encryption that is required is there.
-    @ivar accm: the control characters that the peer is asked to escape, as a map (RFC 1662 section
-        7.1); None where nothing is escaped.
-    @ivar authenticating: the PPP protocol numbers of everything that authenticates, those of the
-        methods among them.
+    @ivar rechallenge: seconds between two challenges during a session; 0 for none.
+    @ivar encryption: whether MPPE must be used, may be used or stays off, unless the peer's account
+        says otherwise.
+    @ivar relaxable: whether an account may do without encryption that is required here.
+    @ivar bits: the allowed MPPE key lengths in bits, of 40, 56 and 128; an account may allow fewer.
+    @ivar stateful: whether stateful MPPE is used if the peer insists on it.
+    @ivar mru: the largest information field that we receive, in octets.
+    @ivar echoInterval: seconds of silence after which an Echo-Request is sent.
+    @ivar echoFailures: the number of unanswered Echo-Requests that ends the link; 0 to send none.
+    @ivar setupTimeout: seconds until the first network protocol must have opened.
+    @ivar identity: the name and password of this end; None if it doesn't authenticate.
+    @ivar encrypted: whether the tunnel encrypts: then MPPE isn't used, and required encryption
+        counts as present.
+    @ivar accm: the map of control characters that the peer is asked to escape (RFC 1662 section
+        7.1); None for a tunnel without escaping.
+    @ivar authenticating: the PPP protocol numbers of all authentication protocols, including those
+        of the methods.
     """
 
     methods: tuple[IAuthenticationProtocol, ...] = ()
@@ -77,7 +79,8 @@ class LinkSettings:
     authenticating: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Asked for with every frame, and the settings are made once.
+        # Computed here, because it is looked up for every frame, and the settings are made only
+        # once.
         answers = self.identity.methods if self.identity is not None else ()
         numbers = ppp.AUTHENTICATION.union(one.number for one in (*self.methods, *answers))
         object.__setattr__(self, "authenticating", numbers)
@@ -85,7 +88,8 @@ class LinkSettings:
     @property
     def usableMethods(self) -> tuple[IAuthenticationProtocol, ...]:
         """
-        The methods that are offered: those that earn no MPPE keys aren't while MPPE is required.
+        The methods that are offered to the peer. Those that earn no MPPE keys are left out if MPPE
+        is required.
         """
         if self.encryption != "require" or self.encrypted:
             return self.methods
@@ -93,9 +97,9 @@ class LinkSettings:
 
     def forProfile(self, profile: Profile) -> LinkSettings:
         """
-        The same for a peer whose account C{profile} is: an account may demand encryption, allow
-        fewer key lengths, and do without what isn't required here; only with L{relaxable} without
-        what is.
+        Return these settings as changed by the account of a peer, which is C{profile}. An account
+        may demand encryption, allow fewer key lengths, and do without encryption that isn't
+        required here. With L{relaxable} it may also do without encryption that is required here.
         """
         if self.encrypted:
             return self
@@ -112,41 +116,47 @@ class LinkSettings:
 
 class LinkOwner(TypingProtocol):
     """
-    Whom a link asks and tells.
+    The interface of a link's owner, which judges claims, chooses network protocols and is told
+    events.
     """
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         """
-        Judge a claim; fails with L{pptpgw.error.Refused}, or with L{pptpgw.error.Unavailable} if
-        that can't be done.
+        Judge a claim.
+
+        @return: fires with the grant. It fails with L{pptpgw.error.Refused} if the claim is false,
+            and with L{pptpgw.error.Unavailable} if it can't be judged at present.
         """
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
-        The network protocols for this peer; may raise L{pptpgw.error.Refused}.
+        Return the network protocols for this peer.
+
+        @raise pptpgw.error.Refused: the peer may not have any.
         """
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        A network protocol carries packets.
+        Note that C{protocol} carries packets from now on.
         """
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        One that does is attached otherwise from now on.
+        Note that the attachments of C{protocol}, which is open, were replaced.
         """
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        It doesn't any longer.
+        Note that C{protocol} carries no packets any more.
         """
 
     def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
         """
-        A network protocol is over, or never came up; the link goes on if it has another.
+        Note that C{protocol} has ended, or never opened. The link goes on if it has another
+        protocol.
         """
 
     def linkEnded(self, cause: str) -> None:
         """
-        The link is over, told once.
+        Note that the link has ended. This is called once, and nothing is called after it.
         """

@@ -1,9 +1,10 @@
 """
-Data paths and control connections that need no socket, on a clock of the test's.
+Fakes for tests of plugins and programs: a gateway and its callers in one process, without sockets,
+on a clock that the test advances.
 
-L{MemoryNetwork} stands for the wire: data paths on it carry frames between the calls that know each
-other's call ids, after a moment, and lose what the test tells them to. L{joined} is the TCP
-connection between two control connections.
+L{MemoryNetwork} takes the place of the Internet: its data paths carry frames between the calls that
+know each other's call ids, after L{DELAY}, and lose those that the test chooses. L{joined} makes
+the TCP connection between two control connections.
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ from pptpgw.tunnels.pptp.tunnel import Answering
 Frame = tuple[int, bytes]
 DELAY = 0.001
 """
-Seconds that anything takes to the other end.
+The time in seconds that everything takes to the other end.
 """
 
 
 class MemoryNetwork:
     """
-    What joins data paths.
+    A network that connects data paths.
 
-    @ivar lose: called with each frame (protocol, information); true: it gets lost.
+    @ivar lose: called with each frame (protocol, information); the frame is lost if it returns
+        True.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -49,21 +51,21 @@ class MemoryNetwork:
 
     def join(self, channel: MemoryChannel) -> None:
         """
-        Let C{channel} receive.
+        Deliver frames to C{channel} from now on.
         """
         ends = channel.ends
         self._channels[ends.localAddress, ends.peerAddress, ends.localCallID] = channel
 
     def leave(self, channel: MemoryChannel) -> None:
         """
-        C{channel} receives no longer.
+        Deliver no more frames to C{channel}.
         """
         ends = channel.ends
         self._channels.pop((ends.localAddress, ends.peerAddress, ends.localCallID), None)
 
     def carry(self, ends: Ends, protocol: int, information: bytes) -> None:
         """
-        Take a frame to the other one of C{ends}.
+        Deliver a frame to the other one of C{ends} after L{DELAY}, unless it gets lost.
         """
         if not self.lose((protocol, information)):
             self.clock.callLater(DELAY, self._deliver, ends, protocol, information)
@@ -77,11 +79,15 @@ class MemoryNetwork:
 @implementer(IChannel)
 class MemoryChannel:
     """
-    An L{IChannel} that encrypts nothing, and shows what it was told.
+    An L{IChannel} that encrypts nothing, and records how it is used.
 
-    @ivar sent: every frame and packet sent.
-    @ivar networks: the attachments of the protocols that are open.
-    @ivar sendMPPE: the parameters in force, or None; so C{receiveMPPE}.
+    @ivar sent: every frame and packet that was sent.
+    @ivar networks: the attachments of open protocols, by protocol number.
+    @ivar sendMPPE: the last parameters of L{setSendMPPE}, or None.
+    @ivar receiveMPPE: the last parameters of L{setReceiveMPPE}, or None.
+    @ivar required: whether L{requireMPPE} was called.
+    @ivar resets: how often L{resetSendMPPE} was called.
+    @ivar framing: the last compressions of L{setFraming}.
     """
 
     def __init__(self, network: MemoryNetwork, ends: Ends, owner: IChannelOwner) -> None:
@@ -100,7 +106,7 @@ class MemoryChannel:
 
     def received(self, protocol: int, information: bytes) -> None:
         """
-        A frame came from the other end.
+        Pass a frame from the other end to the open network, or else to the owner.
         """
         self.counters.framesReceived += 1
         attachment = self.networks.get(protocol)
@@ -183,7 +189,7 @@ class MemoryDataPath:
     """
     An L{IDataPath} on a L{MemoryNetwork}.
 
-    @ivar channels: every channel that was opened, the closed ones too.
+    @ivar channels: every channel that was opened, including closed ones.
     """
 
     def __init__(self, network: MemoryNetwork) -> None:
@@ -194,17 +200,17 @@ class MemoryDataPath:
 
     def start(self) -> None:
         """
-        There is nothing to open.
+        See L{IDataPath.start}. There is nothing to open.
         """
 
     def stop(self) -> None:
         """
-        There is nothing to close.
+        See L{IDataPath.stop}. There is nothing to close.
         """
 
     def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
         """
-        See L{IDataPath.openChannel}. It carries the frames of PPTP calls alone.
+        See L{IDataPath.openChannel}. Only PPTP calls are supported.
         """
         assert isinstance(call, Call)
         channel = MemoryChannel(self._network, call.ends, owner)
@@ -214,9 +220,10 @@ class MemoryDataPath:
 
 class MemoryTransport:
     """
-    One end of a TCP connection.
+    One end of a TCP connection between two control connections.
 
-    @ivar written: everything that was written.
+    @ivar written: all octets that were written.
+    @ivar closed: whether this end has closed the connection.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -228,14 +235,14 @@ class MemoryTransport:
 
     def join(self, here: ControlConnection, there: ControlConnection) -> None:
         """
-        Stand between C{here}, whose transport this is, and C{there}.
+        Set the control connection of this end, and that of the other end.
         """
         self._here = here
         self._there = there
 
     def write(self, octets: bytes) -> None:
         """
-        Take C{octets} to the other end.
+        Deliver C{octets} to the other end after L{DELAY}, unless the connection is closed.
         """
         self.written += octets
         if self._there is not None and not self.closed:
@@ -243,7 +250,7 @@ class MemoryTransport:
 
     def loseConnection(self) -> None:
         """
-        Close; both ends hear of it.
+        Close the connection, and tell both control connections after L{DELAY}.
         """
         if not self.closed:
             self.closed = True
@@ -256,14 +263,14 @@ class MemoryTransport:
 
 def answering(gateway: Gateway) -> Answering:
     """
-    The owner of control connections that offers their calls to C{gateway}.
+    Make the owner of control connections that offers their calls to C{gateway}.
     """
     return Answering(gateway, gateway.quota)
 
 
 def joined(clock: Clock, one: ControlConnection, other: ControlConnection) -> None:
     """
-    Connect two control connections, one of each role.
+    Connect two control connections, one in each role.
     """
     for here, there in ((one, other), (other, one)):
         transport = MemoryTransport(clock)

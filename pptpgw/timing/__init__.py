@@ -1,3 +1,3 @@
 """
-When work is done: timers, long work in slices, and stopping within a deadline.
+Timers, long work in slices, and stopping within a deadline.
 """

@@ -1,6 +1,6 @@
 """
-The life of the gateway's parts: services that are started in order and stopped in reverse, each
-within a deadline. None keeps another from being stopped.
+The order in which the gateway's parts start and stop. Services are started in order and stopped in
+reverse, each within a deadline, and one that fails to stop keeps no other from stopping.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pptpgw.log import Logger
 
 STOP_SECONDS = 12.0
 """
-The default deadline of a part, in seconds. It is longer than the limits that the parts have of
-their own, so that these expire first.
+The default deadline for stopping a part, in seconds. It is longer than the deadlines that parts
+have inside themselves, so that those expire first.
 """
 
 
@@ -33,7 +33,7 @@ class Part(Service):
     """
     One part of the gateway, as functions that open, start and stop it.
 
-    @ivar stopSeconds: the seconds that the part may take to stop.
+    @ivar stopSeconds: the time that the part may take to stop, in seconds.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Part(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Open the part.
+        Call C{open}, while the process still has its privileges.
         """
         Service.privilegedStartService(self)
         if self._open is not None:
@@ -67,7 +67,7 @@ class Part(Service):
 
     def startService(self) -> None:
         """
-        Start the part.
+        Call C{start}, after every part has been opened.
         """
         Service.startService(self)
         self._begun = True
@@ -75,7 +75,9 @@ class Part(Service):
 
     def stopService(self) -> Any:
         """
-        Stop the part.
+        Call C{stop} if the part was opened or started.
+
+        @return: what C{stop} returns, perhaps a Deferred.
         """
         Service.stopService(self)
         begun, self._begun = self._begun, False
@@ -84,13 +86,13 @@ class Part(Service):
 
 class Stages(MultiService):
     """
-    Services that are started in order. They are stopped in reverse, each once the one after it is
-    stopped, has failed to stop or is out of time.
+    Services that are started in order. They are stopped in reverse order: each one when the service
+    after it has stopped, has failed to stop or has run out of time.
 
     A service may have an attribute C{stopSeconds}, the seconds that it may take to stop, or None if
     it has deadlines of its own. Without it, the limit is L{STOP_SECONDS}.
 
-    @cvar stopSeconds: None, as each service in here has a deadline.
+    @cvar stopSeconds: None, because each of the services has its own deadline.
     """
 
     stopSeconds = None
@@ -98,8 +100,9 @@ class Stages(MultiService):
     def __init__(self, clock: IReactorTime, name: str = "", together: bool = False) -> None:
         """
         @param clock: measures the deadlines.
-        @param name: the name of these services as one; empty for none.
-        @param together: whether all are stopped at once, because each may need most of its time.
+        @param name: the name of this group of services; empty for none.
+        @param together: whether all are stopped at the same time, because each may need most of its
+            time.
         """
         MultiService.__init__(self)
         if name:
@@ -112,7 +115,7 @@ class Stages(MultiService):
     @property
     def begun(self) -> bool:
         """
-        Whether a service in here was opened or started, and not stopped since.
+        Whether any of these services was opened or started, and hasn't been stopped since.
         """
         return bool(self._begun)
 
@@ -134,14 +137,16 @@ class Stages(MultiService):
 
     def privilegedStartService(self) -> None:
         """
-        Open every service. If one fails, it and those before it are stopped.
+        Open every service. If one fails, it and those before it are stopped, and its exception is
+        raised.
         """
         Service.privilegedStartService(self)
         self._begin(lambda service: service.privilegedStartService())
 
     def startService(self) -> None:
         """
-        Start every service. If one fails, all that were opened are stopped.
+        Start every service. If one fails, all that were opened are stopped, and its exception is
+        raised.
         """
         Service.startService(self)
         self._begin(lambda service: service.startService())
@@ -170,7 +175,7 @@ class Stages(MultiService):
             except BaseException:
                 Service.stopService(self)
                 begun, self._begun = self._begun, []
-                # The process may end without another turn of the reactor.
+                # Not one after the other: the process may end without another turn of the reactor.
                 self._stopAll(begun)
                 raise
 
@@ -183,10 +188,11 @@ _log = Logger()
 
 def stopPart(clock: IReactorTime, service: IService) -> Deferred[None]:
     """
-    Stop C{service}, and cancel the Deferred that it returned, if any, at the end of its time. A
-    failure, or a service that takes too long, is logged once.
+    Stop C{service}, and cancel the Deferred that it returned, if any, when its deadline has passed.
+    A failure, or a service that takes too long, is logged once.
 
-    @return: fires when the service is stopped, has failed to stop or is out of time; never fails.
+    @return: fires when the service is stopped, has failed to stop or has run out of time. It never
+        fails.
     """
     name = getattr(service, "name", None) or type(service).__name__
     seconds: float | None = getattr(service, "stopSeconds", STOP_SECONDS)

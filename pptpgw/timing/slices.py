@@ -1,5 +1,5 @@
 """
-Long work in slices, with pauses between them in which packets and timers are served.
+Long work that is done in slices, with pauses between them in which packets and timers are served.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ T = TypeVar("T")
 
 SECONDS = 0.002
 """
-Seconds after which a slice begins no further step.
+The time in seconds after which a slice begins no further step.
 """
 
 
 PAUSE = 2 * SECONDS
 """
-Seconds between two slices. Work on thousands of sessions often starts timers, which then are due as
-close together as the steps were: they run in these pauses.
+The time in seconds between two slices. Work on thousands of sessions often starts timers, which
+later are due as close together as the steps were; they run in these pauses.
 """
 
 
 class Slices:
     """
-    One piece of work, an iterator of which each step does a part.
+    One piece of work, given as an iterator: each step of the iterator does a part of the work.
 
     The first slice is done at once. An exception that a step raises ends the work.
 
-    @ivar done: fires when the iterator ends, or fails with what it raised; cancelling it leaves the
-        rest undone.
+    @ivar done: fires when the iterator ends, or fails with the exception that it raised. Cancelling
+        it leaves the rest undone.
     """
 
     def __init__(self, clock: IReactorTime, steps: Iterator[object]) -> None:
@@ -69,7 +69,7 @@ class Slices:
 
 class Burst:
     """
-    Calls that may be requested by the thousand in one moment: as many as fit in one slice are made
+    Calls that may be requested by the thousand at one moment. As many as fit in one slice are made
     at once, the others in later turns of the reactor, in order.
     """
 
@@ -77,14 +77,16 @@ class Burst:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        # Both for the current turn, if anything was requested in it.
+        # The end of the current turn's slice, and the timer that ends the turn; None if nothing was
+        # requested in this turn.
         self._end = 0.0
         self._turn: IDelayedCall | None = None
         self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
 
     def do(self, what: Callable[..., object], *arguments: object) -> None:
         """
-        Call C{what} with C{arguments}, now or soon.
+        Call C{what} with C{arguments}, at once or soon. An exception of a call that was put off is
+        logged.
         """
         if not self._waiting:
             now = self._clock.seconds()
@@ -121,8 +123,8 @@ def inSlices(clock: IReactorTime, steps: Iterator[object]) -> Deferred[None]:
 
 def oneByOne(things: Iterable[T]) -> Iterator[T]:
     """
-    Iterate over all that C{things} has now, letting go of each: to free thousands of ended sessions
-    in one go takes many slices' time.
+    Iterate over everything in C{things} now, and drop the reference to each item that was yielded.
+    Freeing thousands of ended sessions at once would take as long as many slices.
     """
     left = list(things)
     while left:

@@ -1,3 +1,3 @@
 """
-Tunnels: the ways by which callers arrive, one folder each.
+Tunnels, by which callers reach the gateway: one folder for each protocol.
 """

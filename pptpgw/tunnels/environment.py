@@ -1,5 +1,5 @@
 """
-The gateway as tunnels see it.
+The environment that tunnel plugins are given.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
 """
-Octets to values and back, for the protocols of a link: no Twisted, no clock, no state.
+The packets of PPP and its authentication protocols, as values that are encoded to octets and
+decoded from them. There is no Twisted here, no clock and no state.
 """

@@ -1,10 +1,10 @@
 """
-The packets of CHAP (RFC 1994 section 4) and what MS-CHAP puts into them (RFC 2433, RFC 2759).
+The packets of CHAP (RFC 1994 section 4), and the fields that MS-CHAP defines in them (RFC 2433, RFC
+2759).
 
-All variants share the first four packets.  They differ in the value field of the Response, 16
-octets of MD5 or the 49 octets that L{MSCHAPResponse} and L{MSCHAPV2Response} take apart, and in the
-message of the Failure, which L{FailureMessage} reads and writes.  L{ChangePassword} is MS-CHAPv2's
-alone.
+All variants have the first four packets in common. They differ in the value field of the Response,
+which is 16 octets of MD5 or the 49 octets of L{MSCHAPResponse} and L{MSCHAPV2Response}, and in the
+message of the Failure, which is a L{FailureMessage}. Only MS-CHAPv2 has L{ChangePassword}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import ClassVar
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire.ppp import HEADER_OCTETS, decodePacket, encodePacket
 
-# The most that a packet holds behind its header.
+# The largest length of a packet's data, in octets.
 _MAXIMUM = 0xFFFF - HEADER_OCTETS
 _MSCHAP = struct.Struct("!24s24sB")
 _MSCHAPV2 = struct.Struct("!16s8x24sB")
@@ -25,6 +25,8 @@ _CHANGE = struct.Struct("!516s16s16s8x24sH")
 
 def checkIdentifier(identifier: int) -> None:
     """
+    Check the identifier of a packet.
+
     @raise ValueError: C{identifier} doesn't fit into one octet.
     """
     if not 0 <= identifier <= 0xFF:
@@ -34,10 +36,10 @@ def checkIdentifier(identifier: int) -> None:
 @dataclass(frozen=True, slots=True)
 class _Valued:
     """
-    What Challenge and Response have in common (RFC 1994 section 4.1).
+    The common part of Challenge and Response (RFC 1994 section 4.1).
 
     @ivar value: 1 to 255 octets.
-    @ivar name: who sends it.
+    @ivar name: the name of the sender.
     """
 
     CODE: ClassVar[int]
@@ -55,7 +57,7 @@ class _Valued:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         return encodePacket(
             self.CODE, self.identifier, bytes((len(self.value),)) + self.value + self.name
@@ -65,7 +67,7 @@ class _Valued:
 @dataclass(frozen=True, slots=True)
 class _Messaged:
     """
-    What Success and Failure have in common (RFC 1994 section 4.2).
+    The common part of Success and Failure (RFC 1994 section 4.2).
     """
 
     CODE: ClassVar[int]
@@ -80,7 +82,7 @@ class _Messaged:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         return encodePacket(self.CODE, self.identifier, self.message)
 
@@ -88,7 +90,7 @@ class _Messaged:
 @dataclass(frozen=True, slots=True)
 class Challenge(_Valued):
     """
-    The authenticator asks the peer to prove itself.
+    A Challenge, which asks the peer to authenticate (RFC 1994 section 4.1).
     """
 
     CODE: ClassVar[int] = 1
@@ -97,7 +99,7 @@ class Challenge(_Valued):
 @dataclass(frozen=True, slots=True)
 class CHAPResponse(_Valued):
     """
-    The peer's proof.
+    A Response, the peer's answer to a Challenge (RFC 1994 section 4.1).
     """
 
     CODE: ClassVar[int] = 2
@@ -106,7 +108,7 @@ class CHAPResponse(_Valued):
 @dataclass(frozen=True, slots=True)
 class CHAPSuccess(_Messaged):
     """
-    The proof holds.
+    A Success: the Response is right (RFC 1994 section 4.2).
     """
 
     CODE: ClassVar[int] = 3
@@ -115,7 +117,7 @@ class CHAPSuccess(_Messaged):
 @dataclass(frozen=True, slots=True)
 class CHAPFailure(_Messaged):
     """
-    The proof doesn't hold.
+    A Failure: the Response is wrong, or refused for another reason (RFC 1994 section 4.2).
     """
 
     CODE: ClassVar[int] = 4
@@ -124,13 +126,15 @@ class CHAPFailure(_Messaged):
 @dataclass(frozen=True, slots=True)
 class ChangePassword:
     """
-    The peer's new password, in the place of one that has expired (RFC 2759 section 7); its flags
-    and reserved octets are sent as zeros and not looked at.
+    A Change-Password, by which the peer replaces a password that has expired (RFC 2759 section 7).
+    The flags and reserved octets are sent as zeros and ignored when received.
 
-    @ivar encryptedPassword: 516 octets, the new password under the hash of the old one.
-    @ivar encryptedHash: 16 octets, the hash of the old password under that of the new one.
-    @ivar peerChallenge: 16 octets, as in L{MSCHAPV2Response}.
-    @ivar ntResponse: 24 octets, the answer to the challenge in the Failure, by the new password.
+    @ivar encryptedPassword: the new password, encrypted with the hash of the old one: 516 octets.
+    @ivar encryptedHash: the hash of the old password, encrypted with that of the new one: 16
+        octets.
+    @ivar peerChallenge: as in L{MSCHAPV2Response}: 16 octets.
+    @ivar ntResponse: the answer to the challenge in the Failure, made from the new password: 24
+        octets.
     """
 
     CODE: ClassVar[int] = 7
@@ -148,7 +152,7 @@ class ChangePassword:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet, 586.
+        Return the octets of the packet: 586.
         """
         octets = _CHANGE.pack(
             self.encryptedPassword, self.encryptedHash, self.peerChallenge, self.ntResponse, 0
@@ -164,9 +168,9 @@ _MESSAGED: dict[int, type[CHAPSuccess] | type[CHAPFailure]] = {3: CHAPSuccess, 4
 
 def decode(packet: bytes) -> Packet:
     """
-    The packet that C{packet} holds.
+    Return the value of a packet.
 
-    @raise Malformed: it holds none.
+    @raise Malformed: C{packet} isn't a packet of CHAP.
     """
     code, identifier, data = decodePacket(packet)
     if code in _MESSAGED:
@@ -189,9 +193,9 @@ class MSCHAPResponse:
     """
     The value field of an MS-CHAPv1 Response (RFC 2433 section 6).
 
-    @ivar lmResponse: 24 octets, the LAN Manager response, zeros where there is none.
-    @ivar ntResponse: 24 octets, the Windows NT response.
-    @ivar useNT: whether the latter is there and is to be used.
+    @ivar lmResponse: the LAN Manager response, 24 octets; zeros if there is none.
+    @ivar ntResponse: the Windows NT response, 24 octets.
+    @ivar useNT: whether C{ntResponse} is present and to be used.
     """
 
     SIZE: ClassVar[int] = _MSCHAP.size
@@ -205,13 +209,15 @@ class MSCHAPResponse:
 
     def encode(self) -> bytes:
         """
-        The 49 octets.
+        Return the 49 octets of the value field.
         """
         return _MSCHAP.pack(self.lmResponse, self.ntResponse, self.useNT)
 
     @classmethod
     def decode(cls, value: bytes) -> MSCHAPResponse:
         """
+        Return the response that a value field holds.
+
         @raise Malformed: C{value} isn't 49 octets long.
         """
         if len(value) != cls.SIZE:
@@ -223,8 +229,8 @@ class MSCHAPResponse:
 @dataclass(frozen=True, slots=True)
 class MSCHAPV2Response:
     """
-    The value field of an MS-CHAPv2 Response (RFC 2759 section 4); its flags and reserved octets
-    are sent as zeros and not looked at.
+    The value field of an MS-CHAPv2 Response (RFC 2759 section 4). The flags and reserved octets are
+    sent as zeros and ignored when received.
 
     @ivar peerChallenge: 16 octets.
     @ivar ntResponse: 24 octets.
@@ -240,13 +246,15 @@ class MSCHAPV2Response:
 
     def encode(self) -> bytes:
         """
-        The 49 octets.
+        Return the 49 octets of the value field.
         """
         return _MSCHAPV2.pack(self.peerChallenge, self.ntResponse, 0)
 
     @classmethod
     def decode(cls, value: bytes) -> MSCHAPV2Response:
         """
+        Return the response that a value field holds.
+
         @raise Malformed: C{value} isn't 49 octets long.
         """
         if len(value) != cls.SIZE:
@@ -266,11 +274,12 @@ class FailureMessage:
     The message of an MS-CHAP Failure, C{E=691 R=1 C=... V=3 M=...} (RFC 2759 section 6, RFC 2433
     section 8).
 
-    @ivar error: the reason's number, 691 for a wrong password.
+    @ivar error: the number of the error, such as 691 for a wrong password.
     @ivar retry: whether the peer may respond again.
-    @ivar challenge: what it then responds to, 8 octets (MS-CHAPv1) or 16; empty: none was sent.
-    @ivar version: of the protocol to change the password with.
-    @ivar text: for the human reader.
+    @ivar challenge: the challenge for the next Response, 8 octets (MS-CHAPv1) or 16; empty if none
+        was sent.
+    @ivar version: the version of the protocol for changing the password.
+    @ivar text: the text for a human reader.
     """
 
     error: int
@@ -281,7 +290,7 @@ class FailureMessage:
 
     def encode(self) -> bytes:
         """
-        The octets of the message field.
+        Return the octets of the message field.
         """
         words = [b"E=%d R=%d" % (self.error, self.retry)]
         if self.challenge:
@@ -294,7 +303,7 @@ class FailureMessage:
     @classmethod
     def decode(cls, message: bytes) -> FailureMessage:
         """
-        What C{message} says; what isn't recognised is passed over (RFC 2433 section 8).
+        Return the value of a message field. Unknown fields are ignored (RFC 2433 section 8).
 
         @raise Malformed: there is no error number, or a field can't be read.
         """
@@ -315,7 +324,9 @@ class FailureMessage:
 
 def _decimal(digits: bytes) -> int:
     """
-    The number that at most ten decimal digits say.
+    Return the number that at most ten decimal digits stand for.
+
+    @raise ValueError: C{digits} isn't such a number.
     """
     if not digits.isdigit() or len(digits) > 10:
         raise ValueError("not a decimal number of at most ten digits")

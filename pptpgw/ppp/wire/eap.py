@@ -1,9 +1,10 @@
 """
-The packets of EAP (RFC 3748 section 4) and what the methods of TLS put into them (RFC 5216
-section 3).
+The packets of EAP (RFC 3748 section 4), and the content that EAP-TLS and its relatives put into
+them (RFC 5216 section 3).
 
-A method is known by its vendor and a number. The Internet's own, those of vendor 0, are written in
-one octet or in the expanded form, and mean the same (section 5.7); they are sent in one octet.
+A method is identified by a vendor and a number. Methods of vendor 0, which IANA assigns, may be
+written in one octet or in the expanded form, which mean the same (RFC 3748 section 5.7). They are
+sent in one octet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _EXPANDED = 254
 _NAK = 3
 _LARGEST_VENDOR = 0xFFFFFF
 _LARGEST_NUMBER = 0xFFFFFFFF
-# The most that a packet holds behind its header.
+# The largest length of a packet's data, in octets.
 _MAXIMUM = 0xFFFF - HEADER_OCTETS
 
 _expanded = struct.Struct("!BBHI")
@@ -29,10 +30,10 @@ _length = struct.Struct("!I")
 
 class Method(NamedTuple):
     """
-    A Type of requests and responses.
+    The Type of a Request or Response.
 
-    @ivar number: 0 to 253 for vendor 0, 32 bits otherwise.
-    @ivar vendor: its SMI enterprise code, 24 bits; 0: assigned by IANA.
+    @ivar number: 0 to 253 for vendor 0, otherwise 32 bits.
+    @ivar vendor: the vendor's SMI enterprise code, 24 bits; 0 for Types that IANA assigns.
     """
 
     number: int
@@ -40,7 +41,7 @@ class Method(NamedTuple):
 
     def encode(self) -> bytes:
         """
-        The type field: one octet, or the eight of the expanded form.
+        Return the octets of the Type field: one octet, or the eight of the expanded form.
         """
         if self.vendor == 0 and self.number < _EXPANDED:
             return bytes((self.number,))
@@ -57,10 +58,10 @@ MSCHAPV2 = Method(26)
 @dataclass(frozen=True, slots=True)
 class _Typed:
     """
-    What Request and Response have in common (section 4.1).
+    The common part of Request and Response (RFC 3748 section 4.1).
 
-    @ivar method: any but a Nak's.
-    @ivar content: what the method says.
+    @ivar method: any method but Nak.
+    @ivar content: the data of the method.
     """
 
     CODE: ClassVar[int]
@@ -81,7 +82,7 @@ class _Typed:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         return encodePacket(self.CODE, self.identifier, self.method.encode() + self.content)
 
@@ -89,7 +90,7 @@ class _Typed:
 @dataclass(frozen=True, slots=True)
 class EAPRequest(_Typed):
     """
-    The authenticator asks.
+    A Request of the authenticator (RFC 3748 section 4.1).
     """
 
     CODE: ClassVar[int] = 1
@@ -98,7 +99,7 @@ class EAPRequest(_Typed):
 @dataclass(frozen=True, slots=True)
 class EAPResponse(_Typed):
     """
-    The peer answers.
+    A Response of the peer, other than a Nak (RFC 3748 section 4.1).
     """
 
     CODE: ClassVar[int] = 2
@@ -107,10 +108,10 @@ class EAPResponse(_Typed):
 @dataclass(frozen=True, slots=True)
 class Nak:
     """
-    The Response of a peer that wants another method (sections 5.3.1 and 5.3.2).
+    The Response of a peer that wants another method (RFC 3748 sections 5.3.1 and 5.3.2).
 
-    @ivar wanted: the methods that it would take; none: it would take no other.
-    @ivar expanded: whether it is the one in the expanded form.
+    @ivar wanted: the methods that the peer would accept; empty if it accepts none.
+    @ivar expanded: whether this is an Expanded Nak.
     """
 
     CODE: ClassVar[int] = 2
@@ -131,7 +132,7 @@ class Nak:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         none = Method(0)
         if self.expanded:
@@ -144,7 +145,7 @@ class Nak:
 @dataclass(frozen=True, slots=True)
 class _Result:
     """
-    What Success and Failure have in common (section 4.2).
+    The common part of Success and Failure (RFC 3748 section 4.2).
     """
 
     CODE: ClassVar[int]
@@ -156,7 +157,7 @@ class _Result:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         return encodePacket(self.CODE, self.identifier)
 
@@ -164,7 +165,7 @@ class _Result:
 @dataclass(frozen=True, slots=True)
 class EAPSuccess(_Result):
     """
-    The peer is believed.
+    A Success: the peer is authenticated (RFC 3748 section 4.2).
     """
 
     CODE: ClassVar[int] = 3
@@ -173,7 +174,7 @@ class EAPSuccess(_Result):
 @dataclass(frozen=True, slots=True)
 class EAPFailure(_Result):
     """
-    The peer isn't believed.
+    A Failure: the peer isn't authenticated (RFC 3748 section 4.2).
     """
 
     CODE: ClassVar[int] = 4
@@ -186,9 +187,9 @@ _RESULTS: dict[int, type[EAPSuccess] | type[EAPFailure]] = {3: EAPSuccess, 4: EA
 
 def decode(packet: bytes) -> Packet:
     """
-    The packet that C{packet} holds.
+    Return the value of a packet.
 
-    @raise Malformed: it holds none.
+    @raise Malformed: C{packet} isn't a packet of EAP.
     """
     code, identifier, data = decodePacket(packet)
     if code in _RESULTS:
@@ -216,7 +217,9 @@ def _expand(method: Method) -> bytes:
 
 def _takeMethod(data: bytes) -> tuple[Method, bytes]:
     """
-    The method that C{data} begins with, and what follows it.
+    Return the method that C{data} begins with, and the octets after it.
+
+    @raise Malformed: C{data} is too short.
     """
     if not data:
         raise Malformed("an EAP packet without a type")
@@ -230,7 +233,9 @@ def _takeMethod(data: bytes) -> tuple[Method, bytes]:
 
 def _takeMethods(data: bytes) -> tuple[Method, ...]:
     """
-    The methods that an Expanded Nak wants.
+    Return the methods that an Expanded Nak wants.
+
+    @raise Malformed: one of them is cut off, or isn't in the expanded form.
     """
     methods = []
     while data:
@@ -244,12 +249,12 @@ def _takeMethods(data: bytes) -> tuple[Method, ...]:
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """
-    The content of an EAP-TLS request or response (RFC 5216 sections 3.1 and 3.2).
+    The content of an EAP-TLS Request or Response (RFC 5216 sections 3.1 and 3.2).
 
-    @ivar octets: of TLS; none in a Start and in an acknowledgement.
-    @ivar total: of the whole message, where this is the first of its fragments.
-    @ivar more: another fragment follows.
-    @ivar start: the authenticator asks the peer to begin.
+    @ivar octets: a part of a TLS message; empty in a Start and in an acknowledgement.
+    @ivar total: the length of the whole message in octets, if this is its first fragment.
+    @ivar more: whether another fragment follows.
+    @ivar start: whether this is a Start, by which the authenticator asks the peer to begin.
     """
 
     octets: bytes = field(default=b"", repr=False)
@@ -263,7 +268,7 @@ class Fragment:
 
     def encode(self) -> bytes:
         """
-        The octets of the content.
+        Return the octets of the content.
         """
         flags = (self.total is not None) << 7 | self.more << 6 | self.start << 5
         total = b"" if self.total is None else _length.pack(self.total)
@@ -272,10 +277,10 @@ class Fragment:
     @classmethod
     def decode(cls, content: bytes) -> Fragment:
         """
-        What C{content} says; reserved flags aren't looked at, and where there are none at all, as
-        in what RFC 5216 section 2.1.5 calls a packet with no data, none is set.
+        Return the value of a content. Reserved flags are ignored. If there isn't even an octet of
+        flags, as in what RFC 5216 section 2.1.5 calls a packet with no data, no flag is set.
 
-        @raise Malformed: it is too short for what its flags announce.
+        @raise Malformed: the length that the flags announce is cut off.
         """
         flags, rest, total = content[0] if content else 0, content[1:], None
         if flags & 0x80:

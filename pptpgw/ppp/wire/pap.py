@@ -15,10 +15,10 @@ from pptpgw.ppp.wire.ppp import decodePacket, encodePacket
 @dataclass(frozen=True, slots=True)
 class AuthenticateRequest:
     """
-    The peer says who it is (section 2.2.1).
+    An Authenticate-Request, in which the peer gives its name and password (RFC 1334 section 2.2.1).
 
-    @ivar peerID: its name, at most 255 octets.
-    @ivar password: at most 255 octets.
+    @ivar peerID: the peer's name, at most 255 octets.
+    @ivar password: the password in clear, at most 255 octets.
     """
 
     CODE: ClassVar[int] = 1
@@ -34,7 +34,7 @@ class AuthenticateRequest:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         return encodePacket(self.CODE, self.identifier, _sized(self.peerID) + _sized(self.password))
 
@@ -42,9 +42,9 @@ class AuthenticateRequest:
 @dataclass(frozen=True, slots=True)
 class _Reply:
     """
-    What Authenticate-Ack and Authenticate-Nak have in common (section 2.2.2).
+    The common part of Authenticate-Ack and Authenticate-Nak (RFC 1334 section 2.2.2).
 
-    @ivar message: for the human reader, at most 255 octets.
+    @ivar message: the text for a human reader, at most 255 octets.
     """
 
     CODE: ClassVar[int]
@@ -58,7 +58,7 @@ class _Reply:
 
     def encode(self) -> bytes:
         """
-        The octets of the packet.
+        Return the octets of the packet.
         """
         return encodePacket(self.CODE, self.identifier, _sized(self.message))
 
@@ -66,7 +66,7 @@ class _Reply:
 @dataclass(frozen=True, slots=True)
 class AuthenticateAck(_Reply):
     """
-    The peer is believed.
+    An Authenticate-Ack: the name and password are right (RFC 1334 section 2.2.2).
     """
 
     CODE: ClassVar[int] = 2
@@ -75,7 +75,7 @@ class AuthenticateAck(_Reply):
 @dataclass(frozen=True, slots=True)
 class AuthenticateNak(_Reply):
     """
-    The peer is not believed.
+    An Authenticate-Nak: the name and password aren't accepted (RFC 1334 section 2.2.2).
     """
 
     CODE: ClassVar[int] = 3
@@ -91,12 +91,12 @@ _REPLIES: dict[int, type[AuthenticateAck] | type[AuthenticateNak]] = {
 
 def decode(packet: bytes) -> Packet:
     """
-    The packet that C{packet} holds.
+    Return the value of a packet.
 
-    A reply without any message field, not even its length, counts as one with an empty message:
-    some authenticators send that.
+    A reply without any message field, not even its length, counts as one with an empty message,
+    since some authenticators send that.
 
-    @raise Malformed: it holds none.
+    @raise Malformed: C{packet} isn't a packet of PAP.
     """
     code, identifier, data = decodePacket(packet)
     if code in _REPLIES:
@@ -118,7 +118,10 @@ def _sized(value: bytes) -> bytes:
 
 def _take(data: bytes) -> tuple[bytes, bytes]:
     """
-    The field that C{data} begins with, its length in its first octet, and what follows it.
+    Return the field that C{data} begins with, whose length is in its first octet, and the octets
+    after the field.
+
+    @raise Malformed: the field is cut off.
     """
     if not data or data[0] > len(data) - 1:
         raise Malformed("a field is longer than its packet")

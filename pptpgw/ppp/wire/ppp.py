@@ -1,9 +1,10 @@
 """
-The octets that every PPP protocol shares (RFC 1661 sections 2, 5 and 6, RFC 1662 section 3.1).
+The octets that all PPP protocols have in common (RFC 1661 sections 2, 5 and 6, RFC 1662 section
+3.1).
 
 A frame is the optional address and control octets, a protocol number of one or two octets, and the
-information.  The information of a control protocol is a packet: code, identifier, length and data;
-the data of the Configure packets are options: type, length and value.
+information. The information of a control protocol is a packet: code, identifier, length and data.
+The data of Configure packets are options: type, length and value.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CHAP = 0xC223
 EAP = 0xC227
 AUTHENTICATION = frozenset((PAP, SPAP, SHIVA, CHAP, EAP))
 """
-Those of the numbers assigned that authenticate.
+The protocol numbers that IANA has assigned to authentication protocols.
 """
 
 # Codes of control protocols (RFC 1661 section 5, RFC 1570 section 2, RFC 1962 section 4).
@@ -59,7 +60,7 @@ RESET_ACK = 15
 
 # The address and control fields (RFC 1662 section 3.1), always these two octets.
 ADDRESS_CONTROL = b"\xff\x03"
-# Code, identifier and length.
+# The length of code, identifier and length together.
 HEADER_OCTETS = 4
 
 _packetHeader = struct.Struct("!BBH")
@@ -69,9 +70,10 @@ Option = tuple[int, bytes]
 
 def decodeFrame(frame: bytes) -> tuple[int, bytes]:
     """
-    The protocol number and the information of a frame, whichever of its fields are compressed.
+    Return the protocol number and the information of a frame, whether its header fields are
+    compressed or not.
 
-    @raise Malformed: no protocol number of the required form (RFC 1661 section 2) stands there.
+    @raise Malformed: there is no protocol number of the required form (RFC 1661 section 2).
     """
     start = 2 if frame[:2] == ADDRESS_CONTROL else 0
     if len(frame) > start and frame[start] & 1:
@@ -83,11 +85,11 @@ def decodeFrame(frame: bytes) -> tuple[int, bytes]:
 
 def encodeFrame(protocol: int, information: bytes, acfc: bool = False, pfc: bool = False) -> bytes:
     """
-    A frame; C{acfc} leaves out address and control, C{pfc} a leading zero of the protocol number.
-
-    LCP is never compressed, whatever was negotiated (RFC 1661 section 6.6).
+    Return the octets of a frame. LCP's frames are never compressed (RFC 1661 section 6.6).
 
     @param protocol: a number whose low octet is odd and whose high octet is even.
+    @param acfc: whether to leave out the address and control fields.
+    @param pfc: whether to leave out a leading zero octet of the protocol number.
     """
     start = b"" if acfc and protocol != LCP else ADDRESS_CONTROL
     if pfc and protocol < 0x100:
@@ -97,9 +99,10 @@ def encodeFrame(protocol: int, information: bytes, acfc: bool = False, pfc: bool
 
 def decodePacket(packet: bytes) -> tuple[int, int, bytes]:
     """
-    Code, identifier and data of a packet; octets past its length are padding (section 5).
+    Return the code, identifier and data of a packet. Octets beyond its length are padding, and
+    ignored (RFC 1661 section 5).
 
-    @raise Malformed: the packet is shorter than its length field says, or that is below 4.
+    @raise Malformed: the packet is shorter than its length field says, or the field is below 4.
     """
     if len(packet) < HEADER_OCTETS:
         raise Malformed(f"a packet of {len(packet)} octets has no header")
@@ -111,14 +114,16 @@ def decodePacket(packet: bytes) -> tuple[int, int, bytes]:
 
 def encodePacket(code: int, identifier: int, data: bytes = b"") -> bytes:
     """
-    A packet; C{data} of at most 65531 octets.
+    Return the octets of a packet.
+
+    @param data: at most 65531 octets.
     """
     return _packetHeader.pack(code, identifier, HEADER_OCTETS + len(data)) + data
 
 
 def decodeOptions(data: bytes) -> list[Option]:
     """
-    The options, type and value, in the order in which they stand (section 6).
+    Return the options, as types and values, in their order (RFC 1661 section 6).
 
     @raise Malformed: an option's length is below 2 or reaches past the end.
     """
@@ -137,6 +142,6 @@ def decodeOptions(data: bytes) -> list[Option]:
 
 def encodeOptions(options: Iterable[Option]) -> bytes:
     """
-    The octets of options, each type and value (of at most 253 octets).
+    Return the octets of options. Each is a type and a value of at most 253 octets.
     """
     return b"".join(b"%c%c%b" % (number, len(value) + 2, value) for number, value in options)

@@ -1,8 +1,9 @@
 """
-PPP in HDLC-like framing (RFC 1662) on anything that carries a stream of octets: serial lines,
+PPP in HDLC-like framing (RFC 1662) over anything that carries a stream of octets: serial lines,
 pseudoterminals, TCP and Unix connections, standard input and output.
 
-Only the asynchronous framing with octet stuffing (RFC 1662 section 4) is spoken. The bit-stuffed
-framing of section 5 is for synchronous lines, whose hardware does it, and is left out. So is the
-FCS of 32 bits: no peer negotiates the FCS-Alternatives option (RFC 1570 section 2.3) that it needs.
+Only the asynchronous framing with octet stuffing is implemented (RFC 1662 section 4). The
+bit-stuffed framing of section 5 is left out, since it is for synchronous lines and done by their
+hardware. The FCS of 32 bits is left out too, since no peer negotiates the FCS-Alternatives option
+that it needs (RFC 1570 section 2.3).
 """

@@ -1,5 +1,5 @@
 """
-A call over a line: it lasts as long as the connection, and one connection carries one call.
+The call over a line. Each connection carries one call, which lasts as long as the connection.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class HDLCCall:
     """
     See L{ICall}.
 
-    @ivar proven: whether its caller has authenticated.
+    @ivar proven: whether the caller has been authenticated.
+    @ivar channel: the channel of the call, or None before there is one.
     """
 
     tunnel = HDLC
@@ -46,8 +47,8 @@ class HDLCCall:
         close: Callable[[], object],
     ) -> None:
         """
-        @param accm: the ACCM that is asked for.
-        @param close: closes the connection once everything has been sent.
+        @param accm: the ACCM that the peer is asked to use.
+        @param close: called to close the connection after everything has been sent.
         """
         self.caller = caller
         self.called = called
@@ -84,7 +85,8 @@ class HDLCCall:
 
     def refuse(self, reason: Refusal) -> None:
         """
-        See L{ICall.refuse}. PPP has no word for it before LCP: the connection is closed.
+        See L{ICall.refuse}. The connection is closed, since nothing before LCP could tell the
+        reason.
         """
         self.hangUp(f"refused: {reason.value}")
 
@@ -114,7 +116,7 @@ class HDLCCall:
 
     def lost(self, reason: str) -> None:
         """
-        The connection is gone.
+        End the call, since the connection is lost.
         """
         if self._cause is None:
             self._end(Cause(f"the line was disconnected: {reason}", Termination.LOST_CARRIER))

@@ -1,16 +1,17 @@
 """
 Chat scripts, which have a modem dial before PPP begins, in the language of pppd's chat(8).
 
-A script is words that are expected and words that are sent, by turns, quoted as a shell has it::
+A script is a list of words, quoted as in a shell: in turn a word that is expected and a word that
+is then sent::
 
     ABORT BUSY ABORT 'NO CARRIER' TIMEOUT 45 '' ATZ OK ATDT5551234 CONNECT ''
 
- - A word that is expected may have others behind it, for when it doesn't come in time:
-   C{ogin:--ogin:} sends an empty line after the timeout, and waits once more.
- - What is sent ends with a carriage return, unless it ends with C{\\c}. The other escapes are
-   C{\\n}, C{\\r}, C{\\s} (a space), C{\\t} and C{\\\\}.
- - C{ABORT} and a word: the script fails if the word comes at any time from there on.
- - C{TIMEOUT} and a number: the seconds that words are waited for from there on; 45 at first.
+ - An expected word may name alternatives, for the case that it doesn't come in time:
+   C{ogin:--ogin:} sends an empty line after the timeout, and waits for the word once more.
+ - A carriage return is sent after each word, unless the word ends with C{\\c}. The other escapes
+   are C{\\n}, C{\\r}, C{\\s} (a space), C{\\t} and C{\\\\}.
+ - C{ABORT} and a word: the script fails if the word comes at any later time.
+ - C{TIMEOUT} and a number: the time in seconds to wait for each later word. At first it is 45.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pptpgw.timing.timer import cancelled
 
 TIMEOUT = 45.0
 """
-Seconds that an expected word is waited for, unless the script says otherwise.
+The time in seconds to wait for an expected word, unless the script says otherwise.
 """
 
 Alternative = tuple[bytes, bytes | None]
@@ -40,13 +41,13 @@ _ESCAPED = {"n": "\n", "r": "\r", "s": " ", "t": "\t", "\\": "\\"}
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    One word of a script that is waited for, and what is sent then.
+    A word of a script that is waited for, and the word that is then sent.
 
-    @ivar expected: the alternatives: each word that is waited for, with what is sent when it
-        doesn't come in time; None after the last one.
-    @ivar send: the octets to send when one of them has come.
+    @ivar expected: the alternatives: each is a word that is waited for, with the octets to send if
+        it doesn't come in time; None after the last word.
+    @ivar send: the octets to send when one of the words has come.
     @ivar aborts: the words that make the script fail.
-    @ivar timeout: the seconds to wait for each word.
+    @ivar timeout: the time in seconds to wait for each word.
     """
 
     expected: tuple[Alternative, ...]
@@ -57,9 +58,9 @@ class Step:
 
 def parseChat(script: str) -> tuple[Step, ...]:
     """
-    The steps of C{script}.
+    Return the steps of C{script}.
 
-    @raise ConfigurationError: it isn't a script; the text says why.
+    @raise ConfigurationError: the script can't be read; the text says why.
     """
     try:
         words = iter(shlex.split(script))
@@ -74,7 +75,7 @@ def parseChat(script: str) -> tuple[Step, ...]:
         elif word == "TIMEOUT":
             timeout = _seconds(_following(words, word))
         else:
-            # The last word needs nothing to send.
+            # There need be no word to send after the last expected one.
             sent = next(words, None)
             send = b"" if sent is None else _line(sent)
             steps.append(Step(_alternatives(word), send, aborts, timeout))
@@ -111,7 +112,7 @@ def _octets(word: str) -> bytes:
 
 def _line(word: str) -> bytes:
     """
-    What is sent for C{word}.
+    Return the octets to send for C{word}.
     """
     if re.search(r"(?<!\\)(\\\\)*\\c$", word):
         return _octets(word[:-2])
@@ -120,7 +121,7 @@ def _line(word: str) -> bytes:
 
 def _alternatives(word: str) -> tuple[Alternative, ...]:
     """
-    The alternatives of an expected word: C{ogin:--ogin:} has two.
+    Return the alternatives of an expected word: C{ogin:--ogin:} has two.
     """
     parts = word.split("-")
     if len(parts) % 2 == 0:
@@ -131,10 +132,10 @@ def _alternatives(word: str) -> tuple[Alternative, ...]:
 
 class Chat:
     """
-    One run of a script.
+    One run of a chat script.
 
-    @ivar done: fires with the octets that came behind the last expected word, which are PPP's. It
-        fails with L{CallError} if the script fails. Cancelling it ends the script.
+    @ivar done: fires with the octets that came after the last expected word, which are the first of
+        PPP. It fails with L{CallError} if the script fails. Cancelling it ends the script.
     """
 
     def __init__(
@@ -156,13 +157,13 @@ class Chat:
 
     def start(self) -> None:
         """
-        Begin with the first word.
+        Begin with the first step.
         """
         self._advance()
 
     def received(self, octets: bytes) -> None:
         """
-        Handle octets that the modem sent.
+        Handle octets from the modem.
         """
         self._buffer += octets
         while (step := self._step) is not None:
@@ -171,7 +172,7 @@ class Chat:
                 (at + len(word), word) for word in words if (at := self._buffer.find(word)) >= 0
             ]
             if not found:
-                # A word may have come in part.
+                # The beginning of a word may have come.
                 self._buffer = self._buffer[-max(map(len, words)) :]
                 return
             end, word = min(found)
@@ -186,7 +187,9 @@ class Chat:
 
     def lost(self, reason: str) -> None:
         """
-        The line is gone.
+        Fail, since the line is disconnected.
+
+        @param reason: why, in words.
         """
         self._fail(reason)
 
@@ -201,7 +204,7 @@ class Chat:
 
     def _await(self) -> None:
         """
-        Wait for the next alternative of this step's word. An empty one has come already.
+        Wait for the next alternative of this step. An empty word counts as received at once.
         """
         assert self._step is not None
         self._expected, self._instead = next(self._waiting)

@@ -1,5 +1,6 @@
 """
-Dialling over a line: the factory of the connection, and an endpoint that runs a chat script first.
+Calls that we make over a line: the factory of the connection, and an endpoint that runs a chat
+script first.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from pptpgw.tunnels.hdlc.protocol import HDLCProtocol, addressText
 
 class HDLCClientFactory(Factory):
     """
-    The factory of the one line on which we call. The call begins when the line is connected.
+    The factory for one line over which we call. The call begins when the line is connected.
 
-    @ivar counters: counts frames that were discarded before there was a channel.
+    @ivar counters: counts frames that were discarded while there was no channel.
     """
 
     noisy = False
@@ -36,7 +37,7 @@ class HDLCClientFactory(Factory):
     def __init__(self, clock: IReactorTime, owner: ICallOwner, accm: int) -> None:
         """
         @param owner: the owner of the call.
-        @param accm: the ACCM that is asked for.
+        @param accm: the ACCM that the peer is asked to use.
         """
         self.counters = Counters()
         self._protocol: HDLCProtocol | None = None
@@ -47,7 +48,7 @@ class HDLCClientFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> HDLCProtocol | None:
         """
-        The protocol of the line; None for a second line.
+        Return the protocol of the line; None for a second line.
         """
         if self._protocol is not None:
             return None
@@ -63,38 +64,40 @@ class HDLCClientFactory(Factory):
 
     def whenDisconnected(self) -> Deferred[None]:
         """
-        Fires when the line is disconnected, at once if it was never connected.
+        Return a Deferred that fires when the line is disconnected, or at once if it isn't
+        connected.
         """
         if self._protocol is None or not self._protocol.connected:
             return succeed(None)
         return self._disconnected
 
-    # protocol.ConnectionOwner
+    # pptpgw.tunnels.hdlc.protocol.StreamOwner
 
     def opened(self, protocol: HDLCProtocol) -> None:
         """
-        The line is connected: begin.
+        See L{StreamOwner.opened}: begin the call.
         """
         protocol.call.accept(self._call)
 
     def closed(self, protocol: HDLCProtocol) -> None:
         """
-        The line is disconnected.
+        See L{StreamOwner.closed}.
         """
         self._disconnected.callback(None)
 
     def discard(self, reason: str) -> None:
         """
-        Count a frame that was discarded.
+        See L{StreamOwner.discard}.
         """
         self.counters.discard(reason)
 
 
 class Chatting(Protocol):
     """
-    Runs a chat script on a connection, and then gives the connection to another protocol.
+    A protocol that runs a chat script, and then gives the connection to another protocol.
 
-    @ivar done: fires with that protocol; fails with L{pptpgw.error.CallError} if the script fails.
+    @ivar done: fires with the other protocol. It fails with L{pptpgw.error.CallError} if the script
+        fails.
     """
 
     def __init__(self, clock: IReactorTime, script: tuple[Step, ...], protocol: IProtocol) -> None:
@@ -106,13 +109,13 @@ class Chatting(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Begin with the script.
+        Begin the script.
         """
         self._chat.start()
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Octets came.
+        Pass octets to the script, or to the other protocol once the script is done.
         """
         if self._begun:
             self._protocol.dataReceived(data)
@@ -121,7 +124,7 @@ class Chatting(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone.
+        Tell the script or the other protocol that the connection is lost.
         """
         if self._begun:
             self._protocol.connectionLost(reason)
@@ -169,7 +172,8 @@ class _ChattingFactory(Factory):
 @implementer(IStreamClientEndpoint)
 class ChatEndpoint:
     """
-    Another endpoint, on which a chat script is run before the protocol is connected.
+    An endpoint that connects another endpoint, and runs a chat script before the protocol is
+    connected.
     """
 
     def __init__(
@@ -181,8 +185,8 @@ class ChatEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
-        See L{IStreamClientEndpoint.connect}. It also fails with L{pptpgw.error.CallError}, if the
-        script fails.
+        See L{IStreamClientEndpoint.connect}. The Deferred also fails with
+        L{pptpgw.error.CallError}, if the script fails.
         """
         factory = _ChattingFactory(self._clock, self._script, protocolFactory)
         connecting: Deferred[Any] = self._endpoint.connect(factory)

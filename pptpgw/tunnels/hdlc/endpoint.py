@@ -1,9 +1,9 @@
 """
-Endpoints on serial lines and pseudoterminals, and how they are written as strings.
+Endpoints for serial lines and pseudoterminals, and the strings that stand for them.
 
-C{serial:/dev/ttyS0:115200} is a serial line, for servers and clients; C{flow=rtscts} or
-C{flow=xonxoff} may follow. C{pty:} is a new pseudoterminal, for servers. They work wherever
-Twisted's endpoint strings do.
+C{serial:/dev/ttyS0:115200} is a serial line, for servers and clients; C{:flow=rtscts} or
+C{:flow=xonxoff} may follow. C{pty:} is a new pseudoterminal, for servers. These strings work
+wherever Twisted's endpoint strings do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ The kinds of flow control of a serial line.
 @implementer(IStreamServerEndpoint)
 class PseudoterminalEndpoint:
     """
-    A pseudoterminal that is made when it is listened on.
+    An endpoint that makes a new pseudoterminal and listens on it.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -48,7 +48,7 @@ class PseudoterminalEndpoint:
         return execute(self._listen, protocolFactory)
 
     def _listen(self, factory: Any) -> IListeningPort:
-        # Imported here, like what is below: not every machine has terminals.
+        # Imported here, like serialline below, because not every machine has terminals or pyserial.
         from pptpgw.tunnels.hdlc.port import PseudoterminalPort
 
         port = PseudoterminalPort(self._reactor, factory)
@@ -59,7 +59,8 @@ class PseudoterminalEndpoint:
 @implementer(IStreamServerEndpoint, IStreamClientEndpoint)
 class SerialEndpoint:
     """
-    A serial line. It answers when octets come; as a client it is connected once it is open.
+    An endpoint on a serial line. A server's connection begins with the first octets that come, a
+    client's when the device is open.
     """
 
     def __init__(self, reactor: Any, settings: SerialSettings) -> None:
@@ -94,7 +95,7 @@ class SerialEndpoint:
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class PseudoterminalParser:
     """
-    Parses C{pty:}.
+    The parser of endpoint strings that begin with C{pty:}.
     """
 
     prefix = "pty"
@@ -115,7 +116,7 @@ class PseudoterminalParser:
 )
 class SerialParser:
     """
-    Parses C{serial:DEVICE:RATE}.
+    The parser of endpoint strings like C{serial:DEVICE:RATE}.
     """
 
     prefix = "serial"

@@ -1,5 +1,5 @@
 """
-One end of a line: PPP frames to and from a stream of octets.
+The framer of one end of a line, which converts PPP frames to a stream of octets and back.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pptpgw.tunnels.hdlc.wire import (
 
 LONGEST = 4 + 4096
 """
-The length in octets of the longest frame that is taken, without FCS: no [link] mru is larger.
+The length in octets of the longest frame that is accepted, without FCS. No [link] mru is larger.
 """
 
 IDLE = 1.0
 """
-Seconds without a frame after which the next one begins with a flag of its own, so that the peer
-discards what the line has made up meanwhile.
+The time in seconds without a frame after which the next one begins with a flag of its own. The flag
+makes the peer discard octets that noise on the line has produced.
 """
 
 EXCESS = 65536
 """
-Octets of control frames that may be added to what waits in a full transport. With more, control
-frames are discarded too, since a peer could cause them without reading any.
+The number of octets of control frames that may be added to a transport that is full. Beyond it
+control frames are discarded too, since a peer that never reads could cause any number of them.
 """
 
 # Address, control and the protocol number of LCP, which is never compressed.
@@ -47,8 +47,8 @@ class Framer:
     """
     See L{IFrameSender}.
 
-    @ivar full: whether the transport has much to send already, see L{Framer.paused}.
-    @ivar receive: called with each frame that arrives; None while nobody takes them.
+    @ivar full: see L{IFrameSender}; set by L{Framer.paused}.
+    @ivar receive: called with each frame that arrives; None if there is no channel.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Framer:
         discard: Callable[[str], None],
     ) -> None:
         """
-        @param write: sends octets, in order.
+        @param write: called with octets to send.
         @param discard: called with the reason for each frame that is discarded.
         """
         self.full = False
@@ -72,7 +72,7 @@ class Framer:
 
     def dataReceived(self, octets: bytes) -> None:
         """
-        Take octets from the line.
+        Decode octets from the line, and pass on the frames in them.
         """
         for frame in self._decoder.feed(octets):
             if self.receive is not None:
@@ -80,7 +80,7 @@ class Framer:
 
     def paused(self, full: bool) -> None:
         """
-        Note whether the transport has so much to send that packets must not be added.
+        Note whether the transport is full, so that no packets may be added.
         """
         self.full = full
         self._excess = 0
@@ -91,7 +91,7 @@ class Framer:
         """
         See L{IFrameSender.send}.
 
-        @raise OSError: the transport is full, and of control frames too.
+        @raise OSError: the transport is full, and L{EXCESS} octets have been added to it.
         """
         escapes = DEFAULT_ESCAPES if frame.startswith(_LCP) else self._escapes
         octets = encode(frame, escapes)

@@ -1,5 +1,6 @@
 """
-Pseudoterminals as ports: whoever opens the device at the other end makes a connection.
+Pseudoterminals as listening ports. A connection begins when somebody opens the other end of the
+pseudoterminal, by the path of its device.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from pptpgw.timing.timer import cancelled
 
 LOOK_SECONDS = 0.1
 """
-Seconds between two looks whether somebody has opened the device.
+The time in seconds between two checks whether somebody has opened the device.
 """
 
 RELEASE_SECONDS = 5.0
 """
-Seconds that the other end has to close the device after a connection that we closed. If it is still
-open then, that is a new connection.
+The time in seconds that the other end has to close the device after we have closed a connection. If
+the device is still open then, it counts as a new connection.
 """
 
 
@@ -47,7 +48,8 @@ class DeviceAddress:
 
 class Pseudoterminal(FileDescriptor):
     """
-    The transport of one connection over a pseudoterminal. It leaves the file descriptor open.
+    The transport of one connection over a pseudoterminal. It doesn't close the file descriptor,
+    which belongs to the port.
     """
 
     def __init__(self, reactor: Any, port: PseudoterminalPort, descriptor: int) -> None:
@@ -65,19 +67,19 @@ class Pseudoterminal(FileDescriptor):
 
     def getPeer(self) -> DeviceAddress:
         """
-        The device, as for L{getHost}.
+        Return the address of the device, which is the same as for L{getHost}.
         """
         return self._port.getHost()
 
     def getHost(self) -> DeviceAddress:
         """
-        The device.
+        Return the address of the device.
         """
         return self._port.getHost()
 
     def begin(self, protocol: IProtocol) -> None:
         """
-        Connect C{protocol}.
+        Connect C{protocol}, and begin to read.
         """
         self.protocol = protocol
         protocol.makeConnection(self)
@@ -86,28 +88,28 @@ class Pseudoterminal(FileDescriptor):
 
     def doRead(self) -> object:
         """
-        Read what there is.
+        See L{twisted.internet.interfaces.IReadDescriptor.doRead}.
         """
         assert self.protocol is not None
         return fdesc.readFromFD(self._descriptor, self.protocol.dataReceived)
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         """
-        Write what the device takes.
+        See L{FileDescriptor.writeSomeData}.
         """
         written: int | Exception = fdesc.writeToFD(self._descriptor, data)
         return written
 
     def abortConnection(self) -> None:
         """
-        End the connection at once.
+        End the connection at once, without sending what waits.
         """
         if self.connected:
             self.connectionLost(Failure(ConnectionAborted()))
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The connection is over.
+        Tell the protocol and the port that the connection has ended.
         """
         FileDescriptor.connectionLost(self, reason)
         protocol, self.protocol = self.protocol, None
@@ -119,7 +121,7 @@ class Pseudoterminal(FileDescriptor):
 @implementer(IListeningPort)
 class PseudoterminalPort:
     """
-    A pseudoterminal that others open by its path, one after another.
+    A pseudoterminal whose other end others open by its path, one after another.
     """
 
     def __init__(self, reactor: Any, factory: Factory) -> None:
@@ -138,7 +140,7 @@ class PseudoterminalPort:
         """
         Make the pseudoterminal.
 
-        @raise CannotListenError: the system has none left.
+        @raise CannotListenError: the system has no more pseudoterminals.
         """
         try:
             self._descriptor, other = os.openpty()
@@ -146,7 +148,8 @@ class PseudoterminalPort:
             raise CannotListenError("pty", "", error) from error
         try:
             self._address = DeviceAddress(os.ttyname(other))
-            # Or what we send before the other end has set this would come back.
+            # Without this, octets that we send before the other end has set raw mode would be
+            # echoed.
             tty.setraw(other)
         finally:
             os.close(other)
@@ -157,7 +160,7 @@ class PseudoterminalPort:
 
     def stopListening(self) -> Deferred[None]:
         """
-        Take no more connections. One that there is goes on.
+        Accept no more connections. A current one goes on.
         """
         self._timer = cancelled(self._timer)
         if self._listening:
@@ -168,13 +171,13 @@ class PseudoterminalPort:
 
     def getHost(self) -> DeviceAddress:
         """
-        The path of the device to open.
+        Return the address of the device that others open.
         """
         return self._address
 
     def connectionLost(self) -> None:
         """
-        The connection is over: wait for the next one.
+        Wait for the next connection, since the current one has ended.
         """
         self._transport = None
         self._closeUnused()
@@ -183,9 +186,10 @@ class PseudoterminalPort:
 
     def _look(self, release: float) -> None:
         """
-        Look whether somebody has opened the device.
+        Check whether somebody has opened the device.
 
-        @param release: the time from which on it counts although nobody was seen to close it.
+        @param release: the time from which an open device counts as a new connection, although
+            nobody was seen to close it.
         """
         if self._isOpen():
             if self._reactor.seconds() >= release:

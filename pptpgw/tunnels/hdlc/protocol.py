@@ -1,5 +1,5 @@
 """
-Connections that carry PPP frames.
+The protocol of connections that carry PPP frames.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pptpgw.tunnels.hdlc.framer import Framer
 
 CLOSE_SECONDS = 5.0
 """
-Seconds that the last frames have to be sent when a connection is closed.
+The time in seconds that the last frames have to be sent when a connection is closed.
 """
 
 
 def addressText(address: object) -> str:
     """
-    An address in text: of a TCP connection the IP address; of a Unix socket its path, of a serial
-    line or pseudoterminal the path of the device; C{stdio} of anything else.
+    Return an address in text: the IP address of a TCP connection; the path of a Unix socket, serial
+    line or pseudoterminal; C{stdio} for anything else.
     """
     name = getattr(address, "host", None) or getattr(address, "name", None) or "stdio"
     return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
@@ -38,17 +38,18 @@ def addressText(address: object) -> str:
 
 class StreamOwner(TypingProtocol):
     """
-    The owner of connections that carry calls.
+    The owner of connections that carry calls, which is told about them.
     """
 
     def opened(self, protocol: HDLCProtocol) -> None:
         """
-        There is a connection, and a call.
+        Note that C{protocol} is connected, and has a call.
         """
 
     def closed(self, protocol: HDLCProtocol) -> None:
         """
-        The connection is gone. This is called once for each connection that was opened.
+        Note that C{protocol} is disconnected. This is called once for each connection that was
+        opened.
         """
 
     def discard(self, reason: str) -> None:
@@ -60,17 +61,17 @@ class StreamOwner(TypingProtocol):
 @implementer(IPushProducer)
 class HDLCProtocol(Protocol):
     """
-    A connection, which carries one call.
+    The protocol of a connection, which carries one call.
 
     @ivar caller: the address of the end that calls, in text.
-    @ivar call: the L{HDLCCall}, once there is a connection.
+    @ivar call: the L{HDLCCall}, once the protocol is connected.
     """
 
     call: HDLCCall
 
     def __init__(self, clock: IReactorTime, caller: str, accm: int, owner: StreamOwner) -> None:
         """
-        @param accm: the ACCM that is asked for.
+        @param accm: the ACCM that the peer is asked to use.
         """
         self.caller = caller
         self._clock = clock
@@ -81,7 +82,7 @@ class HDLCProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """
-        There is a connection: offer its call.
+        Make the call of this connection, and tell the owner.
         """
         transport: Any = self.transport
         if ITCPTransport.providedBy(transport):
@@ -94,14 +95,14 @@ class HDLCProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Octets came.
+        Pass octets to the framer, unless the connection has ended.
         """
         if self._framer is not None:
             self._framer.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone.
+        End the call, and tell the owner.
         """
         self._closing = cancelled(self._closing)
         self._framer = None
@@ -139,19 +140,19 @@ class HDLCProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """
-        The transport has much to send: no packets until it has sent them.
+        See L{IPushProducer}: send no packets until the transport has sent what waits.
         """
         if self._framer is not None:
             self._framer.paused(True)
 
     def resumeProducing(self) -> None:
         """
-        The transport has sent all.
+        See L{IPushProducer}: send packets again.
         """
         if self._framer is not None:
             self._framer.paused(False)
 
     def stopProducing(self) -> None:
         """
-        The transport closes: there is nothing to do, since L{connectionLost} follows.
+        See L{IPushProducer}. There is nothing to do, since L{connectionLost} follows.
         """

@@ -28,29 +28,31 @@ from pptpgw.tunnels.hdlc.port import DeviceAddress
 
 QUEUE = 4096
 """
-Octets that wait to be sent before the line counts as full: 0.36 seconds at 115,200 bits a second.
+The number of waiting octets with which the line counts as full: 0.36 seconds at 115,200 bits a
+second.
 """
 
 HANG_UP_SECONDS = 1.0
 """
-Seconds that a device stays closed after a call: a modem hangs up meanwhile.
+The time in seconds that a device stays closed after a call, so that a modem hangs up.
 """
 
 RETRY_SECONDS = 5.0
 """
-Seconds after which a device that can't be opened is tried again.
+The time in seconds after which a device that couldn't be opened is tried again.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SerialSettings:
     """
-    A serial device and how it is driven, always with eight bits, no parity and one stop bit.
+    A serial device and its settings. There are always eight data bits, no parity and one stop bit.
 
-    @ivar device: its path.
+    @ivar device: the path of the device.
     @ivar rate: bits a second.
     @ivar rtscts: whether the wires RTS and CTS control the flow.
-    @ivar xonxoff: whether the characters XON and XOFF do; then the ACCM has to have both.
+    @ivar xonxoff: whether the characters XON and XOFF control the flow. Then both must be in the
+        ACCM.
     """
 
     device: str
@@ -91,26 +93,26 @@ class SerialLine(SerialPort):
 
     def getPeer(self) -> DeviceAddress:
         """
-        The device, as for L{getHost}.
+        Return the address of the device, which is the same as for L{getHost}.
         """
         return self._address
 
     def getHost(self) -> DeviceAddress:
         """
-        The device.
+        Return the address of the device.
         """
         return self._address
 
     def abortConnection(self) -> None:
         """
-        Close the device at once.
+        Close the device at once, without sending what waits.
         """
         if not self.disconnected:
             self.connectionLost(Failure(ConnectionAborted()))
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The device is closed.
+        Close the device, and tell the protocol and the owner of the line.
         """
         SerialPort.connectionLost(self, reason)
         self._lost()
@@ -118,7 +120,7 @@ class SerialLine(SerialPort):
 
 class Waiting(Protocol):
     """
-    Waits on a serial line for the first octets of a caller.
+    A protocol that waits on a serial line for the first octets of a caller.
     """
 
     def __init__(self, called: Callable[[Any, bytes], object]) -> None:
@@ -126,7 +128,7 @@ class Waiting(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Somebody calls.
+        Pass the line and the first octets on, since somebody calls.
         """
         self._called(self.transport, data)
 
@@ -134,8 +136,8 @@ class Waiting(Protocol):
 @implementer(IListeningPort)
 class SerialLinePort:
     """
-    A serial device that answers: a connection begins with the first octets that come. After each
-    connection the device is closed for L{HANG_UP_SECONDS}.
+    A serial device that answers calls. A connection begins with the first octets that come. After
+    each connection the device is closed for L{HANG_UP_SECONDS}.
     """
 
     _log = Logger()
@@ -153,9 +155,9 @@ class SerialLinePort:
 
     def startListening(self) -> None:
         """
-        Open the device.
+        Open the device, and wait for a caller.
 
-        @raise CannotListenError: it can't be opened.
+        @raise CannotListenError: the device can't be opened.
         """
         try:
             self._open()
@@ -166,7 +168,7 @@ class SerialLinePort:
 
     def stopListening(self) -> Deferred[None]:
         """
-        Take no more connections. One that there is goes on.
+        Accept no more connections. A current one goes on.
         """
         self._timer = cancelled(self._timer)
         if self._listening:
@@ -178,7 +180,7 @@ class SerialLinePort:
 
     def getHost(self) -> DeviceAddress:
         """
-        The device.
+        Return the address of the device.
         """
         return DeviceAddress(self._settings.device)
 
@@ -204,7 +206,7 @@ class SerialLinePort:
         """
         Open the device again.
 
-        @param failed: why that failed the last time; empty if it didn't.
+        @param failed: why opening failed the last time; empty if it didn't.
         """
         self._timer = None
         device = self._settings.device
@@ -222,9 +224,10 @@ class SerialLinePort:
 
 def connectSerial(reactor: Any, settings: SerialSettings, factory: Factory) -> IProtocol:
     """
-    Open a serial device for a protocol of C{factory}, which is connected at once.
+    Open a serial device, and connect a protocol of C{factory} at once.
 
-    @raise ConnectError: it can't be opened.
+    @raise ConnectError: the device can't be opened.
+    @raise NoProtocol: C{factory} makes no protocol.
     """
     protocol = factory.buildProtocol(DeviceAddress(settings.device))
     if protocol is None:

@@ -1,5 +1,5 @@
 """
-The plugin of the HDLC tunnel: it answers calls on lines.
+The plugin of the HDLC tunnel, which answers calls over lines.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class HDLCSettings:
     """
     C{[hdlc]}: the lines that are answered.
 
-    @ivar endpoints: where, as Twisted's server endpoint strings; C{serial:} and C{pty:} besides.
-    @ivar accm: the control characters that callers are asked to escape, as a map of bits (RFC 1662
-        section 7.1): 0 for none, 0x000a0000 for XON and XOFF, 0xffffffff for all.
+    @ivar endpoints: the lines, as Twisted's server endpoint strings; C{serial:} and C{pty:} are
+        possible too.
+    @ivar accm: the map of control characters that callers are asked to escape (RFC 1662 section
+        7.1): 0 for none, 0x000a0000 for XON and XOFF, 0xffffffff for all.
     """
 
     endpoints: tuple[str, ...] = key(ENDPOINTS, ())
@@ -80,7 +81,7 @@ class HDLCFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> HDLCProtocol | None:
         """
-        A protocol for a caller, or None if it isn't let in.
+        Return the protocol for a caller, or None if the caller isn't let in.
         """
         caller, leaving = addressText(addr), None
         reason = self._refusal(caller)
@@ -102,21 +103,21 @@ class HDLCFactory(ServerFactory):
             leaving.abort()
         return HDLCProtocol(self._environment.reactor, caller, self._accm, self)
 
-    # protocol.ConnectionOwner
+    # pptpgw.tunnels.hdlc.protocol.StreamOwner
 
     def opened(self, protocol: HDLCProtocol) -> None:
         """
-        A line is connected: offer its call.
+        See L{pptpgw.tunnels.hdlc.protocol.StreamOwner.opened}: offer the call to the gateway.
         """
         self.connections.add(protocol)
         self._door.opened(protocol, protocol.caller)
-        # There is nothing to say on a line before its call begins.
+        # The line never counts as silent, since its call begins at once.
         self._door.heard(protocol)
         self._environment.calls.callRequested(protocol.call)
 
     def closed(self, protocol: HDLCProtocol) -> None:
         """
-        A line is disconnected.
+        See L{pptpgw.tunnels.hdlc.protocol.StreamOwner.closed}.
         """
         self.connections.discard(protocol)
         self._door.closed(protocol)
@@ -127,13 +128,13 @@ class HDLCFactory(ServerFactory):
 
     def discard(self, reason: str) -> None:
         """
-        Count a frame that was discarded on a line without a channel.
+        See L{pptpgw.tunnels.hdlc.protocol.StreamOwner.discard}.
         """
         self._counters.discard(reason)
 
     def whenEmpty(self) -> Deferred[None]:
         """
-        Fires when no line is connected.
+        Return a Deferred that fires when no line is connected.
         """
         if not self.connections:
             return succeed(None)
@@ -143,9 +144,9 @@ class HDLCFactory(ServerFactory):
 
     def stop(self) -> Deferred[None]:
         """
-        Let nobody in any more, and disconnect every line.
+        Refuse new callers, and disconnect every line.
 
-        @return: fires when the last one is disconnected.
+        @return: fires when the last line is disconnected.
         """
         self._stopping = True
         for protocol in tuple(self.connections):
@@ -155,7 +156,8 @@ class HDLCFactory(ServerFactory):
 
     def startFactory(self) -> None:
         """
-        A port is opened: let callers in, after a L{stop} too.
+        Let callers in, since a port is opened. This is called again if the tunnel starts after a
+        L{stop}.
         """
         self._stopping = False
 
@@ -167,7 +169,8 @@ class HDLCFactory(ServerFactory):
         try:
             address = ip_address(caller)
         except ValueError:
-            # Who may open a device or a socket of the file system is decided there.
+            # The permissions of a device, or of a socket in the file system, decide who may open
+            # it.
             return ""
         return "" if any(address in network for network in self._clients) else NOT_PERMITTED
 
@@ -175,9 +178,9 @@ class HDLCFactory(ServerFactory):
 @implementer(ITunnel)
 class HDLCTunnel:
     """
-    PPP on lines, answered.
+    The tunnel that answers calls over lines.
 
-    @ivar factory: the factory of its lines.
+    @ivar factory: the factory of the lines.
     """
 
     def __init__(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> None:
@@ -193,7 +196,7 @@ class HDLCTunnel:
         """
         if not self._settings.endpoints:
             return ("standard input and output",)
-        # A pseudoterminal's path is known once it is made.
+        # The path of a pseudoterminal is known only after it has been made.
         return tuple(
             host.name if isinstance(host := port.getHost(), DeviceAddress) else text
             for text, port in zip(self._settings.endpoints, self._listening, strict=False)
@@ -203,11 +206,11 @@ class HDLCTunnel:
         """
         Open every line that is to be answered.
 
-        @raise ConfigurationError: one can't be; the text says why.
+        @raise ConfigurationError: a line can't be opened; the text says why.
         """
         for text in self._settings.endpoints:
             refused: list[Failure] = []
-            # It has fired when it is returned: nothing needs to be waited for to listen.
+            # The Deferred has fired by now, since listening doesn't wait for anything.
             listening: Deferred[Any] = maybeDeferred(self._endpoint(text).listen, self.factory)
             listening.addCallbacks(self._listening.append, refused.append)
             if refused:

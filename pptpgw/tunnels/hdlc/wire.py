@@ -2,10 +2,10 @@
 The asynchronous framing of RFC 1662 section 4: frames between flags, with octet stuffing and the
 16-bit FCS.
 
-Every step works on whole frames by methods of C{bytes}, since a loop in Python over each octet
-would cost a hundred times as much.
+Every step works on whole frames by methods of C{bytes}, since a loop over the octets in Python
+would take a hundred times as long.
 
-The FCS is the CRC of L{binascii.crc_hqx}, except that it takes the lowest bit of each octet first.
+The FCS is the CRC of L{binascii.crc_hqx}, except that it begins with the lowest bit of each octet.
 So it is computed from octets whose bits have been reversed.
 """
 
@@ -18,17 +18,17 @@ FLAG = b"\x7e"
 ESCAPE = b"\x7d"
 DEFAULT_ACCM = 0xFFFFFFFF
 """
-The ACCM in force until another one has been negotiated (RFC 1662 section 7.1). LCP frames are
-always sent with this one.
+The ACCM that is in force until another one has been negotiated (RFC 1662 section 7.1). LCP frames
+are always sent with this one.
 """
 
 FCS_OCTETS = 2
 SHORTEST = 4
 """
-The length in octets of the shortest valid frame, its FCS included (RFC 1662 section 3.1).
+The length in octets of the shortest valid frame, including its FCS (RFC 1662 section 3.1).
 """
 
-# Reasons to discard a frame.
+# Reasons for discarding a frame.
 BAD_FCS = "bad FCS"
 TOO_SHORT = "frame too short"
 TOO_LONG = "frame too long"
@@ -41,24 +41,24 @@ _GOOD = 0x1D0F
 
 Escapes = tuple[tuple[bytes, bytes], ...]
 """
-The octets to escape, each with the two octets that are sent instead of it.
+The octets to escape, each with the two octets that are sent in its place.
 """
 
 
 def escapesOf(accm: int) -> Escapes:
     """
-    The octets that a sender escapes for a peer with this ACCM: the flag, the escape octet itself,
-    and every control character whose bit is set.
+    Return the octets that a sender escapes for a peer with this ACCM: the flag, the escape octet
+    itself, and every control character whose bit is set.
     """
     octets = [ESCAPE[0], FLAG[0], *(octet for octet in range(32) if accm >> octet & 1)]
-    # The escape octet comes first: the others' replacements hold it.
+    # The escape octet must be the first to be replaced, since the other replacements contain it.
     return tuple((bytes([octet]), bytes([ESCAPE[0], octet ^ 0x20])) for octet in octets)
 
 
 def insertedOf(accm: int) -> bytes:
     """
-    The control characters that the line may have inserted if we asked for this ACCM: a receiver
-    removes them (RFC 1662 section 4.2).
+    Return the control characters that the line may have inserted if we asked for this ACCM. A
+    receiver removes them (RFC 1662 section 4.2).
     """
     return bytes(octet for octet in range(32) if accm >> octet & 1)
 
@@ -68,7 +68,7 @@ DEFAULT_ESCAPES = escapesOf(DEFAULT_ACCM)
 
 def fcsOf(frame: bytes) -> bytes:
     """
-    The two octets of the FCS that follow C{frame}.
+    Return the two octets of the FCS of C{frame}.
     """
     crc = crc_hqx(frame.translate(_REVERSED), 0xFFFF) ^ 0xFFFF
     return crc.to_bytes(2, "big").translate(_REVERSED)
@@ -76,8 +76,8 @@ def fcsOf(frame: bytes) -> bytes:
 
 def encode(frame: bytes, escapes: Escapes = DEFAULT_ESCAPES) -> bytes:
     """
-    C{frame} with its FCS, stuffed, and the flag that ends it. The flag that begins it is the one
-    that ended the frame before.
+    Return C{frame} with its FCS, stuffed, and the flag that ends it. The flag that ended the frame
+    before is also the flag that begins this one.
     """
     octets = frame + fcsOf(frame)
     for octet, replacement in escapes:
@@ -87,8 +87,8 @@ def encode(frame: bytes, escapes: Escapes = DEFAULT_ESCAPES) -> bytes:
 
 def unstuffed(octets: bytes) -> bytes | None:
     """
-    What stood in a frame before it was stuffed; None if the frame was aborted, which is an escape
-    octet before its flag (RFC 1662 section 4.3).
+    Return the octets of a frame before stuffing; None if the frame was aborted, that is, if an
+    escape octet is its last (RFC 1662 section 4.3).
     """
     if ESCAPE not in octets:
         return octets
@@ -97,7 +97,7 @@ def unstuffed(octets: bytes) -> bytes | None:
     escaped = True
     for part in parts[1:]:
         if not escaped:
-            # Behind an escape octet that was escaped itself.
+            # After an escape octet that was escaped itself.
             plain.append(part)
             escaped = True
         elif part:
@@ -106,20 +106,21 @@ def unstuffed(octets: bytes) -> bytes | None:
         else:
             plain.append(_UNESCAPED[ESCAPE[0]])
             escaped = False
-    # An escape octet at the very end looks like an escaped one, of which nothing came.
+    # If the last octet is an escape octet, the loop takes it for one whose escaped octet is
+    # missing.
     return b"".join(plain) if escaped else None
 
 
 class Decoder:
     """
-    Finds the frames in a stream of octets.
+    A decoder, which finds the frames in a stream of octets.
 
-    No input raises an exception, and what is kept between calls is bounded: octets beyond the
-    longest possible frame are thrown away up to the next flag. Nothing before the first flag is
-    taken for a frame, since modems and log-ins speak before PPP begins.
+    No input raises an exception, and the memory used between calls is bounded: octets beyond the
+    longest possible frame are discarded up to the next flag. Octets before the first flag aren't
+    taken for a frame, since modems and log-ins send text before PPP begins.
 
-    @ivar inserted: control characters that are removed from frames, see L{insertedOf}.
-    @ivar longest: the length in octets of the longest frame that is taken, without FCS.
+    @ivar inserted: the control characters that are removed from frames, see L{insertedOf}.
+    @ivar longest: the length in octets of the longest frame that is accepted, without FCS.
     """
 
     __slots__ = ("_begun", "_buffer", "_discard", "_overflowed", "inserted", "longest")
@@ -136,10 +137,10 @@ class Decoder:
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
         """
-        Take more of the stream.
+        Decode the next octets of the stream.
 
-        @return: gives each valid frame, without FCS, as soon as it is asked for. C{inserted} may be
-            changed between two frames.
+        @return: an iterator of valid frames, without FCS. Each frame is decoded only when the
+            iterator reaches it, so that C{inserted} may be changed between two frames.
         """
         *ended, rest = octets.split(FLAG)
         for part in ended:
@@ -160,7 +161,7 @@ class Decoder:
 
     def _keep(self, octets: bytes) -> None:
         """
-        Keep octets of a frame that hasn't ended, unless it is too long already.
+        Keep octets of a frame that hasn't ended, unless the frame is too long already.
         """
         if self._overflowed:
             return
@@ -172,7 +173,8 @@ class Decoder:
 
     def _valid(self, octets: bytes) -> bytes | None:
         """
-        The frame that C{octets} stand for, without FCS; None if it is invalid, which is counted.
+        Return the frame that C{octets} stand for, without FCS; None if it is invalid, which is
+        counted.
         """
         if self.inserted:
             octets = octets.translate(None, self.inserted)

@@ -1,3 +1,3 @@
 """
-PPTP as a tunnel of the gateway (RFC 2637).
+The PPTP tunnel (RFC 2637).
 """

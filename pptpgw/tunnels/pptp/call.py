@@ -1,21 +1,22 @@
 """
-One call of a control connection: a PPP session's tunnel (RFC 2637 sections 2.7 to 2.15 and 3.2).
+The calls of a control connection (RFC 2637 sections 2.7 to 2.15 and 3.2).
 
-The rules.  As PAC we answer an Outgoing-Call-Request (the PNS asks, we "dial"): L{Call.accept} or
-L{Call.refuse}, within C{answerTimeout} or it is refused with Time-out.  As PNS we place the call
+As PAC we answer the Outgoing-Call-Request of a PNS by L{Call.accept} or L{Call.refuse}. A call that
+isn't answered within C{answerTimeout} is refused with the result Time-out. As PNS we place the call
 and wait for the Outgoing-Call-Reply.
 
-Whose call id a message carries, and so how a call is found:
+A call is found by the call id in a message:
 
-  - Call-Clear-Request: the one that its sender, the PNS, assigned (section 2.12).
-  - Call-Disconnect-Notify: the one that its sender, the PAC, assigned (section 2.13).
-  - Set-Link-Info, WAN-Error-Notify: the one that the receiver assigned.
+  - Call-Clear-Request: the id that the sender, the PNS, assigned (section 2.12).
+  - Call-Disconnect-Notify: the id that the sender, the PAC, assigned (section 2.13).
+  - Set-Link-Info and WAN-Error-Notify: the id that the receiver assigned.
 
-Peers mix these up, so what matches nothing that way is tried the other way round.
+Some peers mix these up. So if no call has the id, a call is looked for to which the other side
+assigned it.
 
-A call ends by Call-Clear-Request (PNS) or Call-Disconnect-Notify (PAC), whatever codes they carry,
-with its control connection, or by L{Call.hangUp}; the PNS's Call-Clear-Request waits
-C{clearTimeout} for the notification, no longer.
+A call ends by a Call-Clear-Request (from the PNS) or a Call-Disconnect-Notify (from the PAC),
+whatever their codes, together with its control connection, or by L{Call.hangUp}. After a
+Call-Clear-Request the PNS waits C{clearTimeout} for the notification, no longer.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ PPTP = TunnelKind("pptp", "PPTP", type=1, medium=1)
 
 HEAD_START = 0.002
 """
-Seconds that LCP waits so that the Outgoing-Call-Reply, which the reactor writes in its next turn,
-arrives first: most clients lose GRE packets that come before it.
+The time in seconds that LCP waits, so that the Outgoing-Call-Reply, which the reactor writes in its
+next turn, arrives first. Most clients drop GRE packets that come before it.
 """
 
 _REFUSALS = {
@@ -75,8 +76,8 @@ _REFUSALS = {
     Refusal.STOPPING: (OutgoingCallResult.DO_NOT_ACCEPT, 0),
 }
 """
-Result and cause code of an Outgoing-Call-Reply (RFC 2637 section 2.8). Clients dial a busy line
-again.
+The result and cause codes of an Outgoing-Call-Reply (RFC 2637 section 2.8) by the reason. Clients
+redial only if the line is busy.
 """
 
 _GENERAL = DisconnectResult.ADMIN_SHUTDOWN, GeneralError.NONE, CauseCode.NORMAL_CALL_CLEARING
@@ -88,15 +89,15 @@ _CODES = {
     ),
 }
 """
-Result, error and cause code of a Call-Disconnect-Notify (RFC 2637 section 2.13), by the code of the
-cause; L{_GENERAL} for all others.
+The result, error and cause codes of a Call-Disconnect-Notify (RFC 2637 section 2.13) by the code of
+the cause; C{_GENERAL} for all others.
 """
 
 
 class CallState(Enum):
     """
-    The states of an outgoing call (RFC 2637 section 3.2); the PAC's wait_cs_ans is WAIT_REPLY too:
-    the wait for the Outgoing-Call-Reply, ours or the peer's.
+    The states of an outgoing call (RFC 2637 section 3.2). C{WAIT_REPLY} stands for the PAC's
+    wait_cs_ans too: the Outgoing-Call-Reply, ours or the peer's, is still to come.
     """
 
     WAIT_REPLY = "wait_reply"
@@ -107,7 +108,7 @@ class CallState(Enum):
 
 class Channels(TypingProtocol):
     """
-    What opens the channels of calls.
+    The interface of an object that opens the channels of calls.
     """
 
     def open(self, call: Call, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
@@ -118,9 +119,8 @@ class Channels(TypingProtocol):
 
 class CallConnection(TypingProtocol):
     """
-    What a call, and what the messages do, need of the control connection.
-
-    L{pptpgw.tunnels.pptp.connection.ControlConnection} is one.
+    The parts of a control connection that calls and message handlers use.
+    L{pptpgw.tunnels.pptp.connection.ControlConnection} implements them.
     """
 
     calls: dict[int, Call]
@@ -156,13 +156,13 @@ class Call:
     """
     See L{ICall}.
 
-    @ivar connection: the control connection that it belongs to.
-    @ivar localCallID: the call id that we assigned: in the GRE packets that we receive.
-    @ivar peerCallID: the one that the peer assigned, 0 included; -1 until the peer named it.
+    @ivar connection: the control connection of the call.
+    @ivar localCallID: the call id that we assigned, which is in the GRE packets that we receive.
+    @ivar peerCallID: the call id that the peer assigned, which may be 0; -1 if it isn't known yet.
     @ivar peerWindow: the peer's receive window in packets.
-    @ivar request: the Outgoing-Call-Request that began it.
-    @ivar owner: who is told; None until a PAC's call is accepted.
-    @ivar cause: why it ended, or is being ended.
+    @ivar request: the Outgoing-Call-Request of the call.
+    @ivar owner: the L{ICallOwner}; None before a PAC's call is accepted, and after its end.
+    @ivar cause: why the call ended or is ending.
     """
 
     __slots__ = (
@@ -205,28 +205,28 @@ class Call:
     @property
     def role(self) -> Role:
         """
-        What we are: the PAC of a call that was asked of us, the PNS of one that we placed.
+        Our role: PAC if the peer asked for the call, PNS if we placed it.
         """
         return self.connection.role
 
     @property
     def localAddress(self) -> str:
         """
-        Our IPv4 address, dotted: of the control connection and of the tunnel.
+        Our IPv4 address, dotted, which is the same for the control connection and GRE.
         """
         return self.connection.localAddress
 
     @property
     def peerAddress(self) -> str:
         """
-        The peer's.
+        The peer's IPv4 address, dotted.
         """
         return self.connection.peerAddress
 
     @property
     def calledNumber(self) -> bytes:
         """
-        The phone number of the request, as it came; usually empty.
+        The phone number in the request, unchanged; usually empty.
         """
         return self.request.phoneNumber
 
@@ -257,7 +257,7 @@ class Call:
     @property
     def ends(self) -> Ends:
         """
-        The ends of its GRE tunnel, once the peer has named its call id.
+        The two ends of the call's GRE tunnel, once the peer's call id is known.
         """
         return Ends(
             self.localAddress,
@@ -272,14 +272,13 @@ class Call:
             f"{self.state.value}>"
         )
 
-    # The owner's side.
+    # ICall, for the owner
 
     def accept(self, owner: ICallOwner) -> None:
         """
-        As PAC: take the call that was asked for.  Where it ended in the meantime, C{owner} is told
-        so at once.
+        See L{ICall.accept}.
 
-        @raise CallError: it has been accepted before, or isn't ours to accept.
+        @raise CallError: we are the PNS, or the call has been accepted before.
         """
         if self.role is not Role.PAC or self.owner is not None:
             raise CallError(f"{self!r} can't be accepted")
@@ -295,24 +294,24 @@ class Call:
             connectSpeed=min(settings.linkSpeed, self.request.maximumBPS or settings.linkSpeed),
             window=settings.window,
         )
-        # A peer in the same process may have answered, and ended the call, by now.
+        # A peer in the same process may have ended the call already.
         if self.isEstablished:
             tell(owner.callEstablished, self)
 
     def refuse(self, reason: Refusal) -> None:
         """
-        As PAC: turn the call down.  Harmless where it has ended.
+        See L{ICall.refuse}.
 
-        @raise CallError: it has been accepted, or isn't ours to refuse.
+        @raise CallError: we are the PNS, or the call has been accepted.
         """
         result, cause = _REFUSALS[reason]
         self._turnDown(result, cause)
 
     def hangUp(self, cause: str) -> None:
         """
-        End the call: the PAC sends a Call-Disconnect-Notify, and the call is over; the PNS sends a
-        Call-Clear-Request, and it is over with the peer's notification or soon after.  Harmless
-        where the call is over or ending.
+        See L{ICall.hangUp}. A PAC sends a Call-Disconnect-Notify, and the call is over. A PNS sends
+        a Call-Clear-Request, and the call is over with the peer's notification, or after
+        C{clearTimeout}.
         """
         if self.role is Role.PNS:
             if self.state in (CallState.WAIT_REPLY, CallState.ESTABLISHED):
@@ -329,7 +328,7 @@ class Call:
 
     def authenticated(self, grant: Grant) -> None:
         """
-        See L{ICall.authenticated}: the control connection keeps its place from now on.
+        See L{ICall.authenticated}. From now on the control connection isn't closed to make room.
         """
         self.connection.isProven = True
 
@@ -342,32 +341,35 @@ class Call:
             raise CallError(f"{self!r} has no GRE port")
         return channels.open(self, owner, dataPath)
 
-    # The control connection's side.
+    # Methods for the control connection
 
     @property
     def isEstablished(self) -> bool:
         """
-        Whether the tunnel can carry packets.
+        Whether the call can carry packets.
         """
         return self.state is CallState.ESTABLISHED
 
     def requested(self) -> None:
         """
-        As PAC: the connection's owner has been told of the request; it must answer in time.
+        As PAC, limit the time for an answer. This is called after the owner of the connection was
+        told of the call, unless it has answered.
         """
         if self.state is CallState.WAIT_REPLY:
             self.wait(self.connection.settings.answerTimeout, self._notAnswered)
 
     def placed(self) -> None:
         """
-        As PNS: send the request.
+        As PNS, send the Outgoing-Call-Request.
         """
         self.wait(self.connection.within(self.request), self._notReplied)
         self.connection.send(self.request)
 
     def replied(self, reply: OutgoingCallReply) -> bool:
         """
-        As PNS: an Outgoing-Call-Reply came; False where none was due.
+        As PNS, handle an Outgoing-Call-Reply.
+
+        @return: False if none was expected.
         """
         if self.state not in (CallState.WAIT_REPLY, CallState.WAIT_DISCONNECT):
             return False
@@ -390,14 +392,14 @@ class Call:
 
     def cleared(self) -> None:
         """
-        As PAC: a Call-Clear-Request came, which is answered in every state.
+        As PAC, end the call at the peer's Call-Clear-Request, which is answered in every state.
         """
         self._notify(DisconnectResult.REQUEST, 0, CauseCode.NORMAL_CALL_CLEARING)
         self.finish(Cause("the peer cleared the call", Termination.USER_REQUEST))
 
     def disconnected(self, notice: CallDisconnectNotify) -> None:
         """
-        A Call-Disconnect-Notify came; it ends the call whatever its codes are.
+        End the call at the peer's Call-Disconnect-Notify, whatever its codes are.
         """
         text = f"the peer disconnected the call: {describe(DisconnectResult, notice.result)}"
         lost = notice.result == DisconnectResult.LOST_CARRIER
@@ -406,7 +408,7 @@ class Call:
 
     def finish(self, cause: str) -> None:
         """
-        The call is over, nothing more is sent for it. Calling this again does nothing.
+        End the call without sending anything, and tell the owner. Calling this again does nothing.
         """
         if self.state is CallState.ENDED:
             return
@@ -420,7 +422,7 @@ class Call:
 
     def wait(self, seconds: float, then: Callable[[], None]) -> None:
         """
-        Call C{then} unless the call moves on within C{seconds}.
+        Call C{then} after C{seconds}, unless the state of the call changes before.
         """
         self._cancel()
         self._timer = self.connection.clock.callLater(seconds, then)

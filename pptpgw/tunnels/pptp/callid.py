@@ -1,5 +1,5 @@
 """
-Call ids: which numbers calls have (RFC 2637 section 2.7: unique between the two ends).
+The call ids that we assign to calls, which are unique between two ends (RFC 2637 section 2.7).
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pptpgw.error import Exhausted
 
 class CallIDs:
     """
-    The call ids of the whole gateway: 1 to 65535, unpredictable, unique among the living calls.
+    The call ids of the whole gateway: 1 to 65535, unpredictable, and unique among the current
+    calls.
 
-    An id that was released rests for C{rest} seconds, so that a late packet of the old call can't
-    reach a new one; when more than L{RESTING} rest, the one that has rested longest is free again.
+    A released id can't be assigned again for C{rest} seconds, so that a late packet of the old call
+    doesn't reach a new one. If more than L{RESTING} ids are kept back for this, the one that was
+    released first is free again.
     """
 
     LARGEST = 0xFFFF
@@ -38,9 +40,9 @@ class CallIDs:
 
     def allocate(self) -> int:
         """
-        An id for a new call.
+        Assign an id to a new call.
 
-        @raise Exhausted: each is in use or resting.
+        @raise Exhausted: all ids are in use or kept back.
         """
         self._wake()
         for _ in range(self._DRAWS):
@@ -48,7 +50,7 @@ class CallIDs:
             if self._isFree(callID):
                 break
         else:
-            # Few are left: the next free one behind the last draw.
+            # Few ids are free: take the next one after the last draw.
             for _ in range(self.LARGEST):
                 callID = callID % self.LARGEST + 1
                 if self._isFree(callID):
@@ -60,7 +62,7 @@ class CallIDs:
 
     def release(self, callID: int) -> None:
         """
-        The call that had C{callID} is over.  Harmless where none has it.
+        Take back C{callID}, since its call is over. Do nothing if no call has it.
         """
         if callID in self._living:
             self._living.remove(callID)

@@ -1,5 +1,6 @@
 """
-The channel of a PPTP call: PPP frames in GRE packets with sequence numbers (RFC 2637 section 4).
+The channel of a PPTP call, which carries PPP frames in GRE packets with sequence numbers (RFC 2637
+section 4).
 """
 
 from __future__ import annotations
@@ -24,35 +25,37 @@ _MASK = NUMBERS - 1
 _DATA = DATA << 16 | PROTOCOL_TYPE
 _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 
-# GRE header and the beginning of the PPP frame, packed in one go, by the latter's length.
+# Functions that pack the GRE header and the beginning of the PPP frame at once, by the length of
+# that beginning.
 _ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
 _TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
 
 
 class GRE(Protocol):
     """
-    A GRE port.
+    The interface of a GRE port.
     """
 
     def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
         """
-        Have C{receive} called with the packets of one call; raises ValueError where another call
-        has this peer and call id.
+        Call C{receive} with the packets of one call from now on.
+
+        @raise ValueError: another call has this peer and call id.
         """
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         """
-        Take that back. Calling this again does nothing.
+        Undo L{register}. Calling this again does nothing.
         """
 
     def sender(self, localAddress: str, peerAddress: str) -> Send:
         """
-        What sends packets between these addresses.
+        Return a function that sends packets between these addresses.
         """
 
     def sendFailed(self, error: OSError) -> None:
         """
-        Count that the system refused a packet.
+        Count that the system refused to send a packet.
         """
 
 
@@ -65,7 +68,7 @@ class GREChannel(Channel):
 
     def __init__(self, host: IChannelHost, owner: IChannelOwner, ends: Ends, gre: GRE) -> None:
         """
-        @raise ValueError: the call's id is in use with this peer.
+        @raise ValueError: another call has the same call id with this peer.
         """
         self._ends = ends
         self._gre = gre
@@ -83,7 +86,7 @@ class GREChannel(Channel):
         self._send = gre.sender(ends.localAddress, ends.peerAddress)
         gre.register(ends.peerAddress, ends.localCallID, self._limited(self.framesReceived))
 
-    # From the peer.
+    # From the peer
 
     def _unlimit(self) -> None:
         """
@@ -95,23 +98,26 @@ class GREChannel(Channel):
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
-        Receive PPP frames of this call with one protocol number, or 0 if they have no valid one.
-        C{sequence} is the first one's number, the others follow; it is -1 for an acknowledgement
-        without a frame, which proves nothing, since anybody can guess its number.
+        Receive PPP frames of this call, with consecutive sequence numbers.
+
+        @param sequence: the first frame's sequence number; -1 for an acknowledgement without a
+            frame. Such a packet proves nothing, since anybody can guess its number.
+        @param protocol: the protocol number of all frames; 0 if they have no valid one.
+        @param frames: the information field of each frame.
         """
         window = self._window
         network = self._direct.get(protocol)
         count = len(frames)
         if network is not None and sequence == window.expected and not window.held:
             self.counters.framesReceived += count
-            # Beyond the last number it equals none, and the window finds where to go on.
+            # After the last number this equals no sequence number, which the window corrects.
             window.expected = following = sequence + count
             if sequence <= window.due < following:
                 window.acknowledgementDue()
             network.received(frames)
         elif sequence >= 0:
             self.counters.framesReceived += count
-            # One by one, as what one does can concern the next.
+            # One by one, since a frame may have effects on the next one.
             for information in frames:
                 if sequence != window.expected or window.held:
                     window.arrived(sequence, protocol, information)
@@ -124,13 +130,17 @@ class GREChannel(Channel):
 
     def _mayWait(self, protocol: int) -> bool:
         """
-        Whether a frame that came early may be held until its turn comes.
+        Return whether a frame that came early may be held until its turn comes.
         """
         return protocol == MPPE or canFollowGap(protocol, 1, self._networks, self._inClear)
 
     def _believes(self, protocol: int, information: bytes, gap: int, silent: bool) -> bool:
         """
-        Whether a frame out of turn is believed. If so, the decryptor is ready for an encrypted one.
+        Return whether a frame out of turn is believed. If so, the decryptor is prepared for an
+        encrypted one.
+
+        @param gap: how many frames are missing before it; 0 if it follows no gap.
+        @param silent: whether the peer was asked in vain for a frame that can be believed.
         """
         if silent or self._owner.confirms(protocol, information):
             if self._recovery is not None and self._decryptor is not None:
@@ -140,11 +150,11 @@ class GREChannel(Channel):
             return gap > 0 and self._follow(information, gap) is not None
         return canFollowGap(protocol, gap, self._networks, self._inClear)
 
-    # To the peer.
+    # To the peer
 
     def transmit(self, network: OpenProtocol, packet: bytes) -> None:
         """
-        Send one packet of C{network}, which fits.
+        Send one packet of C{network}, which isn't larger than its MTU.
         """
         encryptor = self._encryptor
         if encryptor is None:
@@ -195,7 +205,7 @@ class GREChannel(Channel):
 
     def _acknowledge(self) -> None:
         """
-        Acknowledge, with nothing to send besides.
+        Send an acknowledgement without a frame, if one is due.
         """
         acknowledgement = self._window.acknowledging()
         if acknowledgement is not None:
@@ -203,7 +213,7 @@ class GREChannel(Channel):
 
     def _sendOther(self, octets: bytes) -> None:
         """
-        Send a GRE packet that holds no network packet.
+        Send a GRE packet that doesn't contain a network packet.
         """
         try:
             self._send(octets)
@@ -213,7 +223,7 @@ class GREChannel(Channel):
         else:
             self.counters.framesSent += 1
 
-    # From the link.
+    # From the link
 
     def _disconnect(self) -> None:
         """
@@ -227,18 +237,18 @@ class GREChannel(Channel):
         See L{Channel._recompute}.
         """
         super()._recompute()
-        # The networks whose packets in order go straight to them.
+        # The networks to which packets in order are given directly.
         self._direct = self._inClear if self.direct else NOTHING
 
 
 class GREChannels:
     """
-    Opens the channels of calls over GRE ports: L{pptpgw.tunnels.pptp.call.Channels}.
+    Opens the channels of calls over GRE ports. It implements L{pptpgw.tunnels.pptp.call.Channels}.
     """
 
     def __init__(self, portFor: Callable[[str], GRE]) -> None:
         """
-        @param portFor: gives the GRE port for a local address, dotted.
+        @param portFor: returns the GRE port for a local address, dotted.
         """
         self._portFor = portFor
 

@@ -1,9 +1,9 @@
 """
 The control connection of PPTP (RFC 2637 section 3.1), apart from its TCP connection.
 
-What is legal when stands in L{pptpgw.tunnels.pptp.rules}, what each message does in
-L{pptpgw.tunnels.pptp.messages}; here are the connection's state, its timers and its two edges, the
-transport below and the owner above.
+This module has the connection's state, its timers, and its interfaces to the transport below and
+the owner above. L{pptpgw.tunnels.pptp.rules} says which message is legal in which state, and
+L{pptpgw.tunnels.pptp.messages} has a function for each message.
 """
 
 from __future__ import annotations
@@ -40,22 +40,24 @@ from pptpgw.tunnels.pptp.wire.message import (
 
 class ConnectionOwner(TypingProtocol):
     """
-    Whose control connection it is.
+    The owner of a control connection, which is told about it and its calls.
     """
 
     def connectionOpened(self, connection: ControlConnection) -> None:
         """
-        Start-Control-Connection is done: calls can be requested (PAC) or placed (PNS).
+        Note that the connection is established: calls can be requested (PAC) or placed (PNS).
         """
 
     def callRequested(self, call: Call) -> None:
         """
-        As PAC: C{call.accept} or C{call.refuse} it, now or within C{answerTimeout}.
+        As PAC, answer a request by L{Call.accept} or L{Call.refuse}, at once or within
+        C{answerTimeout}.
         """
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
         """
-        It is over, and so are its calls; told exactly once for each that got a transport.
+        Note that the connection has ended, and its calls before it. This is called exactly once for
+        each connection that got a transport.
         """
 
 
@@ -64,10 +66,12 @@ class ControlConnection:
     One control connection.
 
     @ivar calls: the current calls by our call id.
-    @ivar peerHostName: the peer's name for itself, fit for a log; so is C{peerVendorName}.
-    @ivar closeReason: why it was closed, once it is.
-    @ivar counters: counts discards.
-    @ivar isProven: whether a caller on it has authenticated; C{hadCall}: whether there was a call.
+    @ivar peerHostName: the peer's name for itself, printable.
+    @ivar peerVendorName: the name of the peer's vendor, printable.
+    @ivar closeReason: why the connection was closed; empty before.
+    @ivar counters: counts discarded messages.
+    @ivar isProven: whether a caller on the connection has been authenticated.
+    @ivar hadCall: whether the connection has had a call.
     """
 
     __slots__ = (
@@ -111,8 +115,8 @@ class ControlConnection:
         channels: Channels | None = None,
     ) -> None:
         """
-        @param channels: opens the channels of calls, for a data path in Python; None where there is
-            none.
+        @param channels: opens the channels of calls, for a data path in Python; None if there is no
+            such data path.
         """
         self.clock = clock
         self.settings = settings
@@ -133,11 +137,11 @@ class ControlConnection:
         self._transport: ControlTransport | None = None
         self._framing = Framing()
         self._receiving = False
-        # What silence means follows from the state: see _silent.
+        # Fires when nothing came for as long as the state allows: see _silent.
         self._timer: IDelayedCall | None = None
         self._idleTimer: IDelayedCall | None = None
         self._echoAsked = False
-        # Of the last Echo-Request; no reply matches before there was one.
+        # The identifier of the last Echo-Request; -1, which matches no reply, before the first.
         self.echoIdentifier = -1
         self._serial = 0
         self._stopped: list[Deferred[None]] = []
@@ -148,11 +152,12 @@ class ControlConnection:
             f"{len(self.calls)} calls>"
         )
 
-    # The transport's side.
+    # Methods for the transport
 
     def connectionMade(self, transport: ControlTransport) -> None:
         """
-        The TCP connection is there: as PNS, ask for the control connection.
+        Begin, since the TCP connection is established. A PNS sends the
+        Start-Control-Connection-Request.
         """
         self._transport = transport
         self._watch(self.settings.handshakeTimeout)
@@ -171,13 +176,14 @@ class ControlConnection:
 
     def dataReceived(self, octets: bytes) -> None:
         """
-        Octets of the TCP stream, cut anyhow.
+        Handle octets of the TCP stream, which may contain parts of messages.
         """
         if self._isClosed:
             return
         self._framing.feed(octets)
         if self._receiving:
-            # A peer in the same process answered while we act on a message: that one comes first.
+            # A peer in the same process has answered a message while we handle another one, which
+            # comes first.
             return
         self._receiving = True
         try:
@@ -191,20 +197,20 @@ class ControlConnection:
 
     def connectionLost(self, reason: str) -> None:
         """
-        The TCP connection is gone.
+        End the control connection, since the TCP connection is lost.
         """
         self._transport = None
         self.end(Cause(reason, Termination.LOST_CARRIER))
         self._unwatch()
 
-    # The owner's side.
+    # Methods for the owner
 
     def placeCall(self, owner: ICallOwner, calledNumber: bytes = b"") -> Call:
         """
-        As PNS: ask the peer for a call; C{owner} is told what becomes of it.
+        As PNS, ask the peer for a call. C{owner} is told what becomes of it.
 
         @raise CallError: the control connection isn't established, or we are its PAC.
-        @raise Exhausted: no call id is left, or too many calls are on this connection.
+        @raise Exhausted: no call id is left, or this connection has too many calls.
         """
         if self.role is not Role.PNS or self.state is not ConnectionState.ESTABLISHED:
             raise CallError(f"{self!r} can't place a call")
@@ -227,8 +233,8 @@ class ControlConnection:
         self, reason: str = "shut down", code: StopReason = StopReason.STOP_LOCAL_SHUTDOWN
     ) -> Deferred[None]:
         """
-        Notify every call, send a Stop-Control-Connection-Request and close when the peer has
-        answered it, or C{stopTimeout} later.
+        Hang up every call and send a Stop-Control-Connection-Request. Close the connection when the
+        peer has answered, or after C{stopTimeout}.
 
         @return: fires when the control connection is closed.
         """
@@ -237,11 +243,12 @@ class ControlConnection:
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
         if self.state is ConnectionState.ESTABLISHED:
-            # Before the owners of the calls are told, who may want to stop it as well.
+            # Set before the owners of the calls are told, since they may stop the connection too.
             self.state = ConnectionState.WAIT_STOP_REPLY
             for call in list(self.calls.values()):
                 call.hangUp(reason)
-                # The stop clears it implicitly (section 2.3): a PNS doesn't wait for the notice.
+                # The stop clears the call implicitly (RFC 2637 section 2.3), so a PNS needn't wait
+                # for the notification.
                 call.finish(reason)
             if not self._isClosed:
                 self.askToStop(reason, code)
@@ -249,27 +256,28 @@ class ControlConnection:
             self.end(reason)
         return stopped
 
-    # The calls' side.
+    # Methods for calls and message handlers
 
     def send(self, message: ControlMessage) -> None:
         """
-        Send a message, while there is somebody to send it to.
+        Send a message, unless the connection is closed.
         """
         if self._transport is not None and self.state is not ConnectionState.CLOSED:
             self._transport.write(encode(message))
 
     def within(self, message: ControlMessage) -> float:
         """
-        How many seconds the answer to C{message} may take, by L{RULES}.
+        Return how many seconds the answer to C{message} may take, according to
+        L{pptpgw.tunnels.pptp.rules.RULES}.
         """
         seconds: float = getattr(self.settings, ANSWERS[message.messageType][1])
         return seconds
 
     def allocate(self) -> int:
         """
-        A call id for one more call on this connection.
+        Assign a call id to a new call on this connection.
 
-        @raise Exhausted: no call id is left, or too many calls are on this connection.
+        @raise Exhausted: no call id is left, or this connection has too many calls.
         """
         if len(self.calls) >= self.settings.maximumCalls:
             raise Exhausted(f"{self!r} has as many calls as are allowed")
@@ -277,7 +285,7 @@ class ControlConnection:
 
     def addCall(self, call: Call) -> None:
         """
-        One more call.
+        Add C{call} to the current calls.
         """
         self.calls[call.localCallID] = call
         self.hadCall = True
@@ -291,7 +299,7 @@ class ControlConnection:
 
     def callFinished(self, call: Call) -> None:
         """
-        Forget a call that is over.
+        Remove C{call}, which is over, and release its call id.
         """
         del self.calls[call.localCallID]
         self.callIDs.release(call.localCallID)
@@ -322,11 +330,11 @@ class ControlConnection:
             if action == "end":
                 self.end(f"{nameOf(kind)} before the control connection was established")
 
-    # What messages and time do to the connection.
+    # Changes of the connection's state, by messages and timers
 
     def open(self) -> None:
         """
-        Start-Control-Connection is done.
+        Establish the connection, since the Start-Control-Connection exchange is done.
         """
         self.state = ConnectionState.ESTABLISHED
         self._watch(self.settings.echoInterval)
@@ -335,7 +343,8 @@ class ControlConnection:
 
     def askToStop(self, reason: str, code: StopReason) -> None:
         """
-        Send a Stop-Control-Connection-Request; the connection closes with its answer, or without.
+        Send a Stop-Control-Connection-Request. The connection closes with the answer, or after
+        C{stopTimeout}.
         """
         self._stopIdling()
         self.state = ConnectionState.WAIT_STOP_REPLY
@@ -344,7 +353,7 @@ class ControlConnection:
 
     def end(self, reason: str) -> None:
         """
-        End every call and close the TCP connection, if it is there still.
+        End every call, close the TCP connection if there is one, and tell the owner.
         """
         if self.state is ConnectionState.CLOSED:
             return
@@ -363,7 +372,7 @@ class ControlConnection:
 
     def ask(self, message: ControlMessage) -> None:
         """
-        Send a message whose answer is due in time.
+        Send a message, and limit the time for its answer.
         """
         self._watch(self.within(message))
         self.send(message)
@@ -375,7 +384,7 @@ class ControlConnection:
 
     def _silent(self) -> None:
         """
-        Nothing came for as long as the state allows.
+        Act on silence: nothing came for as long as the state allows.
         """
         self._timer = None
         if self.state is ConnectionState.ESTABLISHED and not self._echoAsked:

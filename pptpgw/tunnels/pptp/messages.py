@@ -1,7 +1,8 @@
 """
-What each control message does, where L{pptpgw.tunnels.pptp.rules} says that it is taken or refused.
+The functions that handle control messages, if L{pptpgw.tunnels.pptp.rules} says that a message is
+taken or refused.
 
-One function a message: C{pptp_NAME} takes it, C{refuse_NAME} answers with a refusal.
+C{pptp_NAME} handles a message, and C{refuse_NAME} answers it with a refusal.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def pptp_START_CONTROL_CONNECTION_REQUEST(
     connection: CallConnection, message: StartControlConnectionRequest
 ) -> None:
     """
-    The peer opens the control connection.
+    Establish the control connection at the peer's request, unless its version is too old.
     """
     _peerIs(connection, message)
     if message.protocolVersion < PROTOCOL_VERSION:
@@ -56,7 +57,7 @@ def refuse_START_CONTROL_CONNECTION_REQUEST(
     connection: CallConnection, message: ControlMessage
 ) -> None:
     """
-    There is one already: this one.
+    Refuse a second control connection on the same TCP connection.
     """
     _startReply(connection, StartResult.COMMAND_CHANNEL_ALREADY_EXISTS)
 
@@ -65,7 +66,7 @@ def pptp_START_CONTROL_CONNECTION_REPLY(
     connection: CallConnection, message: StartControlConnectionReply
 ) -> None:
     """
-    The peer agrees, or not.  Some send 0 for success.
+    Establish the control connection if the peer agrees. Some peers send 0 for success.
     """
     _peerIs(connection, message)
     if message.result not in (0, StartResult.SUCCESS):
@@ -86,7 +87,7 @@ def pptp_STOP_CONTROL_CONNECTION_REQUEST(
     connection: CallConnection, message: StopControlConnectionRequest
 ) -> None:
     """
-    The peer closes the control connection.
+    Acknowledge that the peer closes the control connection, and end it.
     """
     connection.send(StopControlConnectionReply())
     text = f"the peer stopped the control connection: {describe(StopReason, message.reason)}"
@@ -95,21 +96,21 @@ def pptp_STOP_CONTROL_CONNECTION_REQUEST(
 
 def pptp_STOP_CONTROL_CONNECTION_REPLY(connection: CallConnection, message: ControlMessage) -> None:
     """
-    The peer agrees that the control connection closes; it closes too where it doesn't.
+    Close the control connection, whatever result the peer sends.
     """
     connection.end(connection.closeReason)
 
 
 def pptp_ECHO_REQUEST(connection: CallConnection, message: EchoRequest) -> None:
     """
-    The peer asks whether we live.
+    Answer the peer's Echo-Request.
     """
     connection.send(EchoReply(message.identifier))
 
 
 def pptp_ECHO_REPLY(connection: CallConnection, message: EchoReply) -> None:
     """
-    The peer lives, as any message shows.
+    Count a reply to no request. A valid reply needs no action, since any message is a sign of life.
     """
     if message.identifier != connection.echoIdentifier:
         connection.counters.discard("Echo-Reply to no request")
@@ -117,7 +118,8 @@ def pptp_ECHO_REPLY(connection: CallConnection, message: EchoReply) -> None:
 
 def pptp_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCallRequest) -> None:
     """
-    The PNS asks for a call.  Its call id may be any, also one that it uses already.
+    Offer the call that a PNS asks for. Its call id may be any number, even one that it uses
+    already.
     """
     try:
         callID = connection.allocate()
@@ -133,14 +135,14 @@ def pptp_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCall
 
 def refuse_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCallRequest) -> None:
     """
-    We are the PNS: nobody dials out here.
+    Refuse a call that is asked of us although we are the PNS.
     """
     _refuseCall(connection, message, OutgoingCallResult.DO_NOT_ACCEPT)
 
 
 def pptp_OUTGOING_CALL_REPLY(connection: CallConnection, message: OutgoingCallReply) -> None:
     """
-    The PAC answers a call that we placed.
+    Pass the PAC's reply to the call that we placed.
     """
     call = connection.calls.get(message.peerCallID)
     if call is None or not call.replied(message):
@@ -149,7 +151,7 @@ def pptp_OUTGOING_CALL_REPLY(connection: CallConnection, message: OutgoingCallRe
 
 def refuse_INCOMING_CALL_REQUEST(connection: CallConnection, message: IncomingCallRequest) -> None:
     """
-    Incoming calls aren't taken; none of our call ids is given to one.
+    Refuse an incoming call, without assigning a call id to it.
     """
     connection.send(
         IncomingCallReply(
@@ -160,7 +162,7 @@ def refuse_INCOMING_CALL_REQUEST(connection: CallConnection, message: IncomingCa
 
 def pptp_CALL_CLEAR_REQUEST(connection: CallConnection, message: CallClearRequest) -> None:
     """
-    The PNS ends a call.
+    End a call at the PNS's request.
     """
     call = _callOfPeer(connection, message.callID)
     if call is not None:
@@ -169,7 +171,7 @@ def pptp_CALL_CLEAR_REQUEST(connection: CallConnection, message: CallClearReques
 
 def pptp_CALL_DISCONNECT_NOTIFY(connection: CallConnection, message: CallDisconnectNotify) -> None:
     """
-    The PAC ended a call; some PNSs say it so, too.
+    End a call that the PAC has disconnected. Some PNSs send this message too.
     """
     call = _callOfPeer(connection, message.callID)
     if call is not None:
@@ -178,27 +180,27 @@ def pptp_CALL_DISCONNECT_NOTIFY(connection: CallConnection, message: CallDisconn
 
 def pptp_WAN_ERROR_NOTIFY(connection: CallConnection, message: ControlMessage) -> None:
     """
-    Errors on a line of the PAC's that we can do nothing about.
+    Count the message. Errors on a line of the PAC need no action.
     """
     connection.counters.discard("WAN-Error-Notify")
 
 
 def pptp_SET_LINK_INFO(connection: CallConnection, message: SetLinkInfo) -> None:
     """
-    The peer's ACCMs, which mean nothing without asynchronous framing.
+    Ignore the peer's ACCMs, which have no meaning without asynchronous framing.
     """
 
 
 def _callOfPeer(connection: CallConnection, callID: int) -> Call | None:
     """
-    The call that the peer names by its own call id, or else by ours.
+    Return the call to which the peer assigned this id, or else the one to which we assigned it.
     """
     for call in connection.calls.values():
         if call.peerCallID == callID:
             return call
     found = connection.calls.get(callID)
     if found is None:
-        # A PAC that never told its id notifies with it all the same.
+        # A PAC whose Outgoing-Call-Reply never came may send a notification with its own id.
         nameless = [
             call
             for call in connection.calls.values()

@@ -1,6 +1,6 @@
 """
-The edges of the tunnel half: the transport below it, and how the owners of calls and control
-connections are told what becomes of them.
+The interface between control connections and their transport, and the way in which owners of calls
+and control connections are told about them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Ends:
     @ivar localAddress: our IPv4 address, dotted.
     @ivar peerAddress: the peer's IPv4 address, dotted.
     @ivar localCallID: the call id in the GRE packets that we receive.
-    @ivar peerCallID: the call id to put into those that we send.
+    @ivar peerCallID: the call id in the GRE packets that we send.
     """
 
     localAddress: str
@@ -35,29 +35,29 @@ class Ends:
 
 class ControlTransport(TypingProtocol):
     """
-    What a control connection needs of its TCP connection.
+    The parts of a TCP connection that a control connection uses.
     """
 
     def write(self, octets: bytes, /) -> object:
         """
-        Send, in order.
+        Send octets, after those of earlier calls.
         """
 
     def loseConnection(self) -> object:
         """
-        Close when all has been sent.
+        Close the connection after everything has been sent.
         """
 
     def abortConnection(self) -> object:
         """
-        Close at once.
+        Close the connection at once, without sending what waits.
         """
 
 
 def tell(function: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
     """
-    Call an owner; what it raises is logged and goes no further, so that one owner's fault can't
-    keep the others from being told.
+    Call a method of an owner. An exception that it raises is logged and goes no further, so that
+    other owners are still told.
     """
     try:
         function(*args, **kwargs)

@@ -1,31 +1,35 @@
 """
-The rules of PPTP's control connection: which message is legal when (RFC 2637 section 3.1).
+The rules of PPTP's control connection: which message is legal in which state (RFC 2637 section
+3.1).
 
-The PNS opens it, as every client in the field does, and the PAC receives it.  L{RULES} has a row
-for each message and, for each side, a column for each state in which a message can arrive:
+The control connection is opened by the PNS, as all known clients do. L{RULES} has a row for each
+message and, for each role, a column for each state in which a message can arrive:
 
-  - take: C{pptp_NAME} acts on it.
-  - refuse: C{refuse_NAME} answers with the reply's code for a refusal, and nothing changes.
-  - drop: counted and silently discarded.
-  - end: counted, and the control connection is closed.
+  - take: the message is handled by C{pptp_NAME}.
+  - refuse: the message is answered by C{refuse_NAME} with a refusal, and nothing changes.
+  - drop: the message is counted and silently discarded.
+  - end: the message is counted, and the control connection is closed.
 
-Behind it stand the message that answers, and the setting that says within what time: silence
-longer than that ends the call, where the message belongs to one, or else the control connection.
+The last columns are the type of the message that answers, and the setting that limits the time for
+it. If the answer doesn't come, the call of the message ends, or the control connection if the
+message belongs to no call.
 
-What the table can't hold:
+These rules aren't in the table:
 
-  - Start-Control-Connection-Request of a later version than ours is answered with our version, of
-    an earlier one with result 5, and the connection is closed (section 3.1.2).  A second one gets
-    result 3 (command channel already exists); the connection and its calls stay as they are.
-  - Bad magic cookie, length below 12 or above the longest message, wrong length for the type: the
-    stream can't be trusted, the connection is closed at once (section 3).
-  - Unknown control message type, PPTP management message: dropped when established or later, where
-    the stream goes on behind it; before that the connection is closed.
-  - Silence is the absence of whole messages: after C{echoInterval} an Echo-Request goes out, and
-    any message is life.  A PAC's connection without any call for C{callTimeout} is stopped.
-  - Stop-Control-Connection-Request ends every call without a word more for each of them;
-    C{ControlConnection.stop} notifies each of them first.
-  - A TCP connection that ends takes its calls with it at once.
+  - A Start-Control-Connection-Request of a later version than ours is answered with our version. A
+    request of an earlier version is answered with result 5, and the connection is closed (section
+    3.1.2). A second request gets result 3 (command channel already exists); the connection and its
+    calls stay as they are.
+  - After a bad magic cookie, a length below 12 or above that of the longest message, or a wrong
+    length for the type, the stream can't be trusted, and the connection is closed at once (section
+    3).
+  - A message of an unknown control message type, or a PPTP management message, is dropped if the
+    connection is established or is being stopped. Before that the connection is closed.
+  - If no whole message comes for C{echoInterval}, an Echo-Request is sent; any message counts as a
+    sign of life. A PAC stops a connection that has had no call for C{callTimeout}.
+  - A Stop-Control-Connection-Request from the peer ends every call without a notification;
+    C{ControlConnection.stop} notifies the peer of each call's end first.
+  - When the TCP connection ends, its calls end at once.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ from pptpgw.tunnels.pptp.wire.code import ControlMessageType, nameOf
 
 class Role(Enum):
     """
-    What we are on a control connection.
+    Our role on a control connection.
     """
 
     PAC = "PAC"
@@ -46,7 +50,7 @@ class Role(Enum):
 
 class ConnectionState(Enum):
     """
-    The states of section 3.1, and the one after them.
+    The states of a control connection (RFC 2637 section 3.1), and the state after its end.
     """
 
     IDLE = "idle"
@@ -56,8 +60,9 @@ class ConnectionState(Enum):
     CLOSED = "closed"
 
 
-# The columns of "take", "refuse", "drop" and "end": PAC in idle, established and wait_stop_reply;
-# PNS in wait_ctl_reply, established and wait_stop_reply.  The number is the type of the answer.
+# The columns of "take", "refuse", "drop" and "end" are: PAC in idle, established and
+# wait_stop_reply; PNS in wait_ctl_reply, established and wait_stop_reply.  The number is the type
+# of the answer.
 RULES = """
                                       PAC                 PNS
  1 Start-Control-Connection-Request   take refuse drop    end  refuse drop    2 handshakeTimeout

@@ -1,5 +1,5 @@
 """
-What a control connection says of itself, and its limits.
+The settings of a control connection.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """
-    What a control connection says of itself, and its limits.  Times are in seconds.
+    The identity of a control connection, and its limits. Times are in seconds.
 
-    @ivar window: the receive window, in packets, that we offer for each call.
-    @ivar linkSpeed: what we call a call's speed, in bits per second.
-    @ivar maximumCalls: on one control connection.
-    @ivar handshakeTimeout: from the TCP connection to Start-Control-Connection done.
+    @ivar window: the receive window that we offer for each call, in packets.
+    @ivar linkSpeed: the speed of calls that we announce, in bits per second.
+    @ivar maximumCalls: the largest number of calls on one control connection.
+    @ivar handshakeTimeout: the time from the TCP connection to the end of the
+        Start-Control-Connection exchange.
     @ivar firstCallTimeout: how long a PAC keeps a connection that has had no call yet.
     @ivar callTimeout: how long a PAC keeps a connection that has no call any more.
-    @ivar answerTimeout: how long our owner may take to accept or refuse a call.
-    @ivar replyTimeout: how long, as PNS, we wait for an Outgoing-Call-Reply.
-    @ivar echoInterval: of silence, before an Echo-Request.
-    @ivar echoTimeout: of silence after the Echo-Request, before the connection is closed.
-    @ivar stopTimeout: for the Stop-Control-Connection-Reply.
-    @ivar closeTimeout: for TCP to close in order, before it is aborted.
+    @ivar answerTimeout: how long the owner may take to accept or refuse a call.
+    @ivar replyTimeout: how long a PNS waits for an Outgoing-Call-Reply.
+    @ivar clearTimeout: how long a PNS waits for a Call-Disconnect-Notify after its
+        Call-Clear-Request.
+    @ivar echoInterval: the silence after which an Echo-Request is sent.
+    @ivar echoTimeout: the silence after the Echo-Request with which the connection is closed.
+    @ivar stopTimeout: how long we wait for a Stop-Control-Connection-Reply.
+    @ivar closeTimeout: how long TCP may take to close in order before it is aborted.
     """
 
     hostName: bytes = b"pptpgw"

@@ -1,5 +1,5 @@
 """
-The plugin of the PPTP tunnel: it listens for control connections on TCP, and for GRE.
+The plugin of the PPTP tunnel, which accepts control connections over TCP and receives GRE.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ EVERY_ADDRESS = ""
 
 BACKLOG = 4096
 """
-How many callers may wait to be accepted. Where more call at once than fit, the kernel drops what
-completes their connections: they believe to be connected, and wait for answers.
+The number of TCP connections that may wait to be accepted. If more callers come at once, the kernel
+drops the last packet of their handshake: they believe that they are connected, and wait for
+answers.
 """
 
 
@@ -51,12 +52,11 @@ class PPTPSettings:
     """
     C{[pptp]}: where PPTP is served, and the limits of a control connection.
 
-    @ivar port: the TCP port; 0: any free one, for tests.
+    @ivar port: the TCP port; 0 for any free one, in tests.
     @ivar endpoints: where control connections are accepted, as Twisted's server endpoint strings;
-        empty: at C{port} of each of C{[listen] addresses}.
-    @ivar maxCallsPerConnection: calls at a time on one control connection.
-    @ivar handshakeTimeout: seconds from the TCP connection to its
-        Start-Control-Connection-Request.
+        empty for C{port} of each of C{[listen] addresses}.
+    @ivar maxCallsPerConnection: the largest number of calls on one control connection.
+    @ivar handshakeTimeout: seconds from the TCP connection to its Start-Control-Connection-Request.
     @ivar callTimeout: seconds from that request to the first call.
     """
 
@@ -69,14 +69,15 @@ class PPTPSettings:
 
 class Answering:
     """
-    The owner of the control connections that callers open: a
-    L{pptpgw.tunnels.pptp.connection.ConnectionOwner} that offers their calls to the gateway.
+    The owner of the control connections that callers open, which offers their calls to the gateway.
+    It implements L{pptpgw.tunnels.pptp.connection.ConnectionOwner}.
     """
 
     _log = Logger()
 
     def __init__(self, calls: ICallTaker, quota: Quota) -> None:
         """
+        @param calls: the gateway, which calls are offered to.
         @param quota: limits the lines of the log.
         """
         self._calls = calls
@@ -84,7 +85,7 @@ class Answering:
 
     def connectionOpened(self, connection: ControlConnection) -> None:
         """
-        A control connection is past its handshake.
+        Log that a control connection is established.
         """
         if self._quota.allows("control connections", connection.peerAddress):
             self._log.info(
@@ -96,13 +97,13 @@ class Answering:
 
     def callRequested(self, call: Call) -> None:
         """
-        Offer the call to the gateway.
+        Offer C{call} to the gateway.
         """
         self._calls.callRequested(call)
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
         """
-        A control connection is over, its calls before it.
+        Log that a control connection has ended.
         """
         if self._quota.allows("control connections", connection.peerAddress):
             self._log.info(
@@ -117,14 +118,14 @@ class GREPorts:
     """
     The GRE ports of some local addresses, and the call ids that are in use on them.
 
-    @ivar callIDs: the call ids.
+    @ivar callIDs: the call ids in use.
     @ivar channels: opens the channels of calls on these ports.
     """
 
     def __init__(self, reactor: Any, addresses: Sequence[str], counters: Counters) -> None:
         """
-        @param addresses: where GRE is served, dotted; none: every address.
-        @param counters: counts strays and errors.
+        @param addresses: the local addresses, dotted; empty for every address.
+        @param counters: counts stray packets and errors.
         """
         self._ports = {
             address: GREPort(reactor, address, counters)
@@ -145,7 +146,7 @@ class GREPorts:
         """
         Open the ports.
 
-        @raise pptpgw.error.PPTPGWError: the text says why they can't be and what to do.
+        @raise pptpgw.error.PPTPGWError: a port can't be opened; the text says why and what to do.
         """
         for address, port in self._ports.items():
             try:
@@ -182,9 +183,9 @@ class GREPorts:
 @implementer(ITunnel, IPreparable, IHealth)
 class PPTPTunnel:
     """
-    PPTP, served: a PPTP Access Concentrator (RFC 2637 section 1.1).
+    The PPTP tunnel, a PPTP Access Concentrator (RFC 2637 section 1.1).
 
-    @ivar gre: its GRE ports.
+    @ivar gre: the GRE ports of the tunnel.
     """
 
     def __init__(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> None:
@@ -227,7 +228,7 @@ class PPTPTunnel:
     @property
     def port(self) -> int:
         """
-        The TCP port that is listened on.
+        The TCP port on which the tunnel listens.
         """
         if not self._listening:
             return self._settings.port
@@ -250,14 +251,14 @@ class PPTPTunnel:
 
     def start(self) -> None:
         """
-        Open GRE and TCP.
+        Open the GRE ports, and listen on the TCP ports.
 
-        @raise pptpgw.error.PPTPGWError: the text says why they can't be and what to do.
+        @raise pptpgw.error.PPTPGWError: a port can't be opened; the text says why and what to do.
         """
         self.gre.start()
         for place, endpoint in self._endpoints:
             refused: list[Failure] = []
-            # It has fired when it is returned: nothing needs to be waited for to listen.
+            # The Deferred has fired by now, since listening doesn't wait for anything.
             listening: Deferred[Any] = maybeDeferred(endpoint.listen, self._control)
             listening.addCallbacks(self._listening.append, refused.append)
             if refused:
@@ -282,7 +283,7 @@ class PPTPTunnel:
 
     def _makeEndpoints(self) -> Iterator[tuple[str, IStreamServerEndpoint]]:
         """
-        Where to listen, each with its name in messages.
+        Iterate over the endpoints to listen on, each with its name for messages.
 
         @raise ConfigurationError: an endpoint can't be used.
         """
@@ -301,7 +302,7 @@ class PPTPTunnel:
 
     def _refusal(self, place: str, failure: Failure) -> str:
         """
-        Why it can't be listened at C{place}, and what to do.
+        Return why listening at C{place} failed, and what to do.
         """
         error = failure.value
         if not isinstance(error, CannotListenError):

@@ -1,36 +1,38 @@
 """
 The GRE sequence numbers of one call (RFC 2637 sections 4.2 to 4.4): order, loss, acknowledgements.
 
-Rules:
+The rules:
 
  - The first packet may have any sequence number; peers begin with 0 or with 1.
  - Packets are delivered in order. A packet that is ahead is held, at most L{HELD_LIMIT} of them and
-   at most L{HELD_TIME} seconds; then the gap is given up and counted as lost. 0.1 s is well below
-   the 0.2 s after which a TCP sender retransmits everything, and far above the reordering of real
-   paths; the 0.3 s of other implementations turns each lost packet into such a pause.
- - A packet that C{mayWait} doesn't permit to be held is judged at once: it may be forged, with a
-   guessed number that the peer's own packets are about to reach.
+   at most L{HELD_TIME} seconds; then the missing packets are counted as lost. 0.1 s is well below
+   the 0.2 s after which a TCP sender retransmits everything, and far above the reordering on real
+   paths. With the 0.3 s of other implementations each lost packet makes TCP pause.
+ - A packet that C{mayWait} doesn't permit to be held is judged at once. It may be forged, with a
+   guessed number that the peer's own packets will soon reach.
  - Duplicates, and packets older than the last one delivered, are dropped.
  - An attacker who can send packets in the peer's name, but sees none, doesn't know the number that
    is expected. So a packet after a gap is delivered only if C{judge} believes that only the peer
-   can have sent it. Nothing else moves C{expected}: an unbelieved packet is counted and dropped,
-   and the peer's own packets go on where they were.
- - After a gap was given up in vain, packets that are ahead are judged at once instead of held. The
-   peer is asked, by C{ask}, for a packet that can be believed, up to L{ASKS} times.
+   can have sent it. Nothing else changes C{expected}: a packet that isn't believed is counted and
+   dropped, and the peer's next packets are still in order.
+ - If none of the packets after a gap was believed, further packets that are ahead are judged at
+   once instead of held. The peer is asked, by C{ask}, for a packet that can be believed, up to
+   L{ASKS} times.
  - If nothing in order comes after that, C{judge} may believe any packet: such a peer can't answer,
    or is about to end the call.
  - Received packets are acknowledged in the next packet sent, or in a packet of their own: after
-   L{ACKNOWLEDGE_TIME} seconds, or once half of L{RECEIVE_WINDOW} waits for it.
- - Sending never waits for acknowledgements. The RFC's sliding window is flow control over a path
-   that loses packets on its own, on top of protocols that have theirs; no widespread peer enforces
-   it, Windows ignores it, and the Linux kernel acknowledges only when it happens to send. Packets
-   that wait for an acknowledgement which never comes are worse than packets which get lost.
+   L{ACKNOWLEDGE_TIME} seconds, or once half of L{RECEIVE_WINDOW} packets wait for it.
+ - Sending never waits for acknowledgements. The RFC's sliding window is flow control for a path
+   that loses packets anyway, below protocols with flow control of their own. No widespread peer
+   enforces it, Windows ignores it, and the Linux kernel acknowledges only when it has something to
+   send. It is worse if packets wait for an acknowledgement that never comes than if they are lost.
 
-A timer runs only while a packet is held, an acknowledgement may be due or the peer is asked.
+A timer runs only while a packet is held, an acknowledgement may be due, or the peer is asked.
 
-Packets in order take a fast path in the data path: it compares with C{expected} and C{held}, moves
-C{expected} on (to L{NUMBERS} after the last number, which the next call here corrects), and calls
-L{Window.acknowledgementDue} at C{due}. All other packets go to L{Window.arrived}.
+Packets in order take a fast path in L{pptpgw.tunnels.pptp.channel}: it compares the number with
+C{expected} and C{held}, increases C{expected} (to L{NUMBERS} after the last number, which the next
+call here corrects), and calls L{Window.acknowledgementDue} at C{due}. All other packets go to
+L{Window.arrived}.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ from pptpgw.tunnels.pptp.wire.gre import NUMBERS
 
 RECEIVE_WINDOW = 64
 """
-The receive window, in packets, that we have: what a call may announce.
+Our receive window in packets, which calls announce.
 """
 
 HELD_LIMIT = 64
@@ -54,30 +56,33 @@ GAPS_KNOWN = 4
 
 REACH = 1 << 16
 """
-How far ahead a packet may be to be held.
+How far ahead the number of a packet may be for the packet to be held.
 """
 
 FARTHEST = 1 << 22
 """
-A believed number that is this far ahead or behind doesn't follow a gap: the peer numbers anew.
+How far ahead a believed number may be to count as a gap. If it is farther ahead, or behind, the
+peer has begun to number anew.
 """
 
 ASKS = 4
 ASK_INTERVAL = 0.5
 """
-Seconds between two requests to the peer.
+The time in seconds between two requests to the peer.
 """
 
 REPETITIONS = 3
 """
-How many packets with old numbers, while none is in order, can't be duplicates made on the way.
+The number of packets with old numbers, while none comes in order, that can't be duplicates made by
+the network.
 """
 
 ACKNOWLEDGE_TIME = 0.5
 
 NEVER = -2
 """
-In place of a sequence number: equal to none, nor to the -1 of packets that have none.
+A value in place of a sequence number, which is equal neither to any number nor to the -1 of packets
+without one.
 """
 
 LOST = "lost before it reached us"
@@ -91,33 +96,34 @@ _HALF_WINDOW = RECEIVE_WINDOW // 2
 
 Deliver = Callable[[int, bytes], object]
 """
-Takes a PPP frame in order: protocol number and information field.
+A function that is called with each PPP frame in order: its protocol number and information field.
 """
 
 Judge = Callable[[int, bytes, int, bool], bool]
 """
-Decides whether a PPP frame out of turn is believed to be the peer's. It gets the protocol number,
-the information field, the number of packets missing before it (0 if it follows no gap), and whether
-the peer was asked in vain.
+A function that decides whether a PPP frame out of turn is believed to be the peer's. It is called
+with the protocol number, the information field, the number of packets missing before it (0 if it
+follows no gap), and whether the peer was asked in vain.
 """
 
 
 def _nobody(*arguments: object) -> bool:
     """
-    Replaces all functions that a window calls, once it is closed.
+    Do nothing, in place of all functions that a window calls, after it is closed.
     """
     return False
 
 
 class Window:
     """
-    Both directions of one call.
+    The sequence numbers of both directions of one call.
 
-    @ivar expected: the sequence number of the next packet in order, negative before the first.
-    @ivar held: packets that are ahead, by sequence number.
-    @ivar acknowledged: what C{expected} was when we acknowledged last: nothing is owed while they
-        are equal.
-    @ivar due: the sequence number whose arrival calls for L{acknowledgementDue}.
+    @ivar expected: the sequence number of the next packet in order; negative before the first
+        packet.
+    @ivar held: the packets that are ahead, by sequence number.
+    @ivar acknowledged: the value of C{expected} when we last acknowledged. Nothing is to be
+        acknowledged while both are equal.
+    @ivar due: the sequence number with whose arrival L{acknowledgementDue} must be called.
     @ivar sending: the sequence number of the next packet to send.
     """
 
@@ -156,11 +162,13 @@ class Window:
         acknowledge: Callable[[], object],
     ) -> None:
         """
-        @param deliver: called with each packet from L{arrived} when its turn has come.
-        @param mayWait: whether a frame with this protocol number may be held until its turn comes.
+        @param deliver: called with each packet that L{arrived} was given, when its turn has come.
+        @param mayWait: returns whether a frame with this protocol number may be held until its turn
+            comes.
         @param judge: decides whether a packet is delivered out of turn.
-        @param ask: asks the peer for a packet that C{judge} believes whatever its number is.
-        @param acknowledge: sends an acknowledgement without a frame, by way of L{acknowledging}.
+        @param ask: asks the peer for a packet that C{judge} believes, whatever its number is.
+        @param acknowledge: sends an acknowledgement without a frame, with the number that
+            L{acknowledging} returns.
         """
         self._clock = clock
         self._counters = counters
@@ -172,15 +180,15 @@ class Window:
         self._gapTimer: IDelayedCall | None = None
         self._acknowledgeTimer: IDelayedCall | None = None
         self._askTimer: IDelayedCall | None = None
-        # The last gaps given up, each as first number and length.
+        # The last gaps that were counted as lost, each with its first number and its length.
         self._gaps: tuple[tuple[int, int], ...] = ()
         self._closed = False
-        # The number that was expected when a gap was given up in vain.
+        # The value of expected when no packet after a gap was believed.
         self._vainAt = NEVER
-        # The number that was expected when the peer was first asked, and how often it was asked.
+        # The value of expected when the peer was first asked, and how often it was asked.
         self._doubtedAt = NEVER
         self._asked = 0
-        # The number that was expected when packets with old numbers came, and how many came.
+        # The value of expected when packets with old numbers came, and how many came.
         self._repeated = (NEVER, 0)
         self.expected = NEVER
         # A dict keeps the order of arrival, so the first value is the one held longest.
@@ -191,7 +199,7 @@ class Window:
 
     def arrived(self, sequence: int, protocol: int, information: bytes) -> None:
         """
-        A frame came, with whatever sequence number; deliver what is in order by now.
+        Handle a frame with any sequence number, and deliver the frames that are in order by now.
         """
         if self._closed:
             return
@@ -221,7 +229,8 @@ class Window:
 
     def acknowledging(self) -> int | None:
         """
-        The acknowledgement number for a packet that is about to be sent, None where none is owed.
+        Return the acknowledgement number for a packet that is about to be sent; None if there is
+        nothing to acknowledge.
         """
         if self.expected == self.acknowledged:
             return None
@@ -230,7 +239,8 @@ class Window:
 
     def acknowledgementDue(self) -> None:
         """
-        The packet C{due} arrived: acknowledge if half a window waits, and see when to look again.
+        Acknowledge if half a window of packets waits for it, and choose the next C{due}. This is
+        called when the packet C{due} arrives.
         """
         if (self.expected - self.acknowledged) & _MASK >= _HALF_WINDOW:
             self._acknowledge()
@@ -242,7 +252,7 @@ class Window:
 
     def close(self) -> None:
         """
-        Forget what is held and stop the timers; what arrives from now on is nobody's.
+        Drop what is held and stop the timers. Packets that arrive later are ignored.
         """
         self._closed = True
         # No packet is in order any more.
@@ -255,7 +265,7 @@ class Window:
 
     def _begin(self, sequence: int) -> None:
         """
-        Expect C{sequence}, with nothing owed before it.
+        Expect the packet with the number C{sequence}, without acknowledging any before it.
         """
         self.expected = self.acknowledged = self.due = sequence
         if self._acknowledgeTimer is not None:
@@ -263,7 +273,7 @@ class Window:
 
     def _inOrder(self, protocol: int, information: bytes) -> None:
         """
-        The expected packet is here: deliver it, and those held that follow it.
+        Deliver the expected packet, and the held ones that follow it.
         """
         held = self.held
         while True:
@@ -281,7 +291,7 @@ class Window:
 
     def _watchGap(self) -> None:
         """
-        Have the timer run where a packet is held.
+        Start the timer if a packet is held.
         """
         if self.held and self._gapTimer is None:
             held = self._clock.seconds() - next(iter(self.held.values()))[2]
@@ -289,7 +299,7 @@ class Window:
 
     def _gapTimedOut(self) -> None:
         """
-        A packet has been held long enough: give up gaps until none has.
+        Give up gaps until no packet has been held for too long.
         """
         self._gapTimer = None
         enough = self._clock.seconds() - HELD_TIME
@@ -316,21 +326,23 @@ class Window:
 
     def _drop(self, reason: str) -> None:
         """
-        Count a packet that isn't the peer's, or came twice. It is no sign that the peer is there.
+        Count a packet that came twice, or isn't believed to be the peer's. It is no sign that the
+        peer is there, so it is subtracted from the received frames.
         """
         self._counters.discard(reason)
         self._counters.framesReceived -= 1
 
     def _believes(self, ahead: int, protocol: int, information: bytes) -> bool:
         """
-        Whether the packet that is C{ahead} of the expected one is believed.
+        Return whether the packet that is C{ahead} of the expected one is believed.
         """
         gap = ahead if ahead < FARTHEST else 0
         return self._judge(protocol, information, gap, self._isPeerSilent())
 
     def _goOn(self, ahead: int) -> None:
         """
-        Move C{expected} to the packet that is C{ahead} of it.
+        Continue with the packet that is C{ahead} of the expected one, and count those between as
+        lost.
         """
         expected = self.expected
         following = (expected + ahead) & _MASK
@@ -350,9 +362,8 @@ class Window:
 
     def _acknowledgeTimedOut(self) -> None:
         """
-        Half a second since an acknowledgement could be due for the first time.
-
-        The next packet starts the timer anew, so it stops with the traffic.
+        Send the acknowledgement that is due L{ACKNOWLEDGE_TIME} after the first packet. The next
+        packet starts the timer anew, so that it stops with the traffic.
         """
         self._acknowledgeTimer = None
         if self.expected != self.acknowledged:
@@ -371,7 +382,7 @@ class Window:
 
     def _doubt(self) -> None:
         """
-        Ask the peer, after a packet wasn't believed, until a packet comes in order.
+        Begin to ask the peer, after a packet wasn't believed, until a packet comes in order.
         """
         if self._doubtedAt != self.expected:
             self._doubtedAt = self.expected
@@ -381,7 +392,8 @@ class Window:
 
     def _askAgain(self) -> None:
         """
-        Ask the peer once more, unless a packet came in order since, or it was asked often enough.
+        Ask the peer once more, unless a packet came in order since, or the peer was asked often
+        enough.
         """
         self._askTimer = None
         if self.expected & _MASK == self._doubtedAt and self._asked < ASKS:
@@ -391,13 +403,13 @@ class Window:
 
     def _isPeerSilent(self) -> bool:
         """
-        Whether the peer was asked L{ASKS} times, and has had time to answer.
+        Return whether the peer was asked L{ASKS} times, and has had time to answer.
         """
         return self.expected == self._doubtedAt and self._asked == ASKS and self._askTimer is None
 
     def _dropHeld(self) -> None:
         """
-        Forget the packets that are held.
+        Drop the packets that are held, and stop their timer.
         """
         self.held.clear()
         self._gapTimer = cancelled(self._gapTimer)

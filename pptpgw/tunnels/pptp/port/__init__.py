@@ -1,3 +1,3 @@
 """
-PPTP's file descriptors and system calls: TCP port 1723 and the raw sockets of GRE.
+The sockets of PPTP: TCP, port 1723, for control connections, and raw sockets for GRE.
 """

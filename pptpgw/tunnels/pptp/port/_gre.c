@@ -1,10 +1,10 @@
 /*
- * receive(): GRE packets, each with the call that it belongs to. sender(): what sends them. These are
- * the compiled twins of those in raw.py, which says what they do. writer(): os.write() without what
- * it does for other callers, such as to let threads run meanwhile.
+ * receive() reads GRE packets and finds the calls that they belong to; sender() makes a function that
+ * sends them. Both do the same as the methods of those names in raw.py, which describes them.
+ * writer() makes a function that is os.write() for one descriptor, without releasing the GIL.
  *
- * Limited API of CPython 3.11. Packets that aren't plainly those of a call that is known are left to
- * Python whole, so this knows one shape of header only, and checks every length in it.
+ * This uses the limited API of CPython 3.11. It knows only one form of header, and checks every
+ * length in it. Packets of another form, or of unknown calls, are passed to Python whole.
  */
 
 #define _GNU_SOURCE
@@ -17,14 +17,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* As in compiled.py. */
+/* The version of the interface to Python, as in pptpgw/ports/compiled.py. */
 #define INTERFACE 1
 
-/* As in raw.py. */
+/* RECEIVE_SIZE and BATCH of raw.py. */
 #define RECEIVE_SIZE 4096
 #define LIMIT 128
 
-/* An IP header without options, then flags and version, protocol type, length, call id, number. */
+/* Offsets in a packet: an IP header without options, then the GRE header, which has flags and
+ * version, protocol type, length, call id, and one or two numbers. */
 #define SOURCE 12
 #define GRE 20
 #define ONE_NUMBER (GRE + 12)
@@ -32,7 +33,7 @@
 #define DATA 0x3001880Bu
 #define DATA_ACKNOWLEDGEMENT 0x3081880Bu
 
-/* Used under the GIL only, from system call to copy. */
+/* The packet that is being handled. It is used only while the GIL is held. */
 static uint8_t buffer[RECEIVE_SIZE];
 
 static uint32_t
@@ -42,18 +43,18 @@ number(const uint8_t *octets)
            | octets[3];
 }
 
-/* A PPP frame, and whose it is. */
+/* A PPP frame, and the call that it belongs to. */
 typedef struct {
-    PyObject *channel; /* borrowed; None: nobody's, and information is the whole packet */
-    uint64_t key;      /* peer and call id, as in the dict of channels */
+    PyObject *channel; /* borrowed; None: no call's, and information is the whole packet */
+    uint64_t key;      /* peer address and call id, as in the dict of channels */
     uint32_t sequence;
     unsigned protocol;
     const uint8_t *information;
     size_t length;
 } Frame;
 
-/* Take a packet apart; 0: Python has to see to it, or an exception is set. Most packets belong to
- * the call that the last one did, which saves looking it up. */
+/* Parse a packet into *frame. Return 0 if Python has to handle it, or if an exception is set. Most
+ * packets belong to the same call as the one before, whose channel needn't be looked up again. */
 static int
 parse(PyObject *channels, const uint8_t *octets, size_t size, const Frame *last, Frame *frame)
 {
@@ -105,7 +106,7 @@ parse(PyObject *channels, const uint8_t *octets, size_t size, const Frame *last,
     return frame->channel != NULL;
 }
 
-/* A run of one frame so far; *list is its list, a borrowed reference. */
+/* Make a run of one frame. *list becomes its list of frames, a borrowed reference. */
 static PyObject *
 begin(const Frame *frame, PyObject *octets, PyObject **list)
 {
@@ -127,7 +128,7 @@ begin(const Frame *frame, PyObject *octets, PyObject **list)
         PyList_SetItem(*list, 0, octets);
     for (int i = 0; i < 4; i++) {
         failed |= items[i] == NULL;
-        /* Steals the reference, and takes NULL. */
+        /* This steals the reference, which may be NULL. */
         PyTuple_SetItem(run, i, items[i]);
     }
     if (failed)
@@ -135,8 +136,8 @@ begin(const Frame *frame, PyObject *octets, PyObject **list)
     return run;
 }
 
-/* Put a frame at the end: of the last run, whose list this is, where it goes on with that, or as a
- * run of its own; -1: an exception is set. */
+/* Append a frame to the last run, whose list of frames is *list, if it continues that run, and
+ * otherwise as a new run. Return -1 with an exception set on failure. */
 static int
 append(PyObject *runs, PyObject **list, const Frame *last, const Frame *frame)
 {
@@ -189,7 +190,7 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t give
     return runs;
 }
 
-/* What a function made by sender() is bound to, as the octets of a bytes object. */
+/* The data that a function made by sender() is bound to, stored in a bytes object. */
 typedef struct {
     int descriptor;
     struct in_addr source;
@@ -288,13 +289,14 @@ writer(PyObject *Py_UNUSED(module), PyObject *descriptor)
     return PyCFunction_NewEx(&WRITE, descriptor, NULL);
 }
 
-/* PyMethodDef wants one function type for all; this cast by way of void is the silent one. */
+/* PyMethodDef has one function type for all; the cast by way of void avoids a warning. */
 static PyMethodDef METHODS[] = {
     {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL,
-     "receive(descriptor, channels): what has arrived."},
+     "receive(descriptor, channels): return the runs of frames that have arrived."},
     {"sender", sender, METH_VARARGS,
-     "sender(descriptor, source, destination): what sends packets between these addresses."},
-    {"writer", writer, METH_O, "writer(descriptor): what writes packets to a device."},
+     "sender(descriptor, source, destination): return a function that sends packets."},
+    {"writer", writer, METH_O,
+     "writer(descriptor): return a function that writes packets to a device."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -312,7 +314,7 @@ static PyModuleDef_Slot SLOTS[] = {
 static PyModuleDef MODULE = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "pptpgw.tunnels.pptp.port._gre",
-    .m_doc = "GRE packets, compiled.",
+    .m_doc = "Reading and sending GRE packets, compiled.",
     .m_size = 0,
     .m_methods = METHODS,
     .m_slots = SLOTS,

@@ -1,10 +1,10 @@
 """
-Control connections over TCP: the server's port 1723 and the client's side.
+Control connections over TCP: the server's side, at port 1723, and the client's side.
 
-The memory for each peer is bounded. At most one incomplete message of a peer is kept. Up to
-L{QUEUE} octets, and L{QUEUE_PER_CALL} more for each call that the peer may have, wait to be sent to
-it. A peer that lets more than that wait, or reads nothing for L{STALL_TIMEOUT} seconds, is
-disconnected. While a peer doesn't read, nothing that it sends is read either.
+The memory used for each peer is bounded. At most one incomplete message from a peer is kept. At
+most L{QUEUE} octets, and L{QUEUE_PER_CALL} more for each call that the peer may have, wait to be
+sent to it. A peer for which more octets wait, or that reads nothing for L{STALL_TIMEOUT} seconds,
+is disconnected. While a peer doesn't read, nothing is read from it either.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class TCPTransport(ControlTransport, TypingProtocol):
 @implementer(IPushProducer)
 class PPTPProtocol(Protocol):
     """
-    Carries one L{ControlConnection}, of which it is the transport. It is also the producer of the
-    octets that the peer has to read.
+    The protocol of a TCP connection, which carries one L{ControlConnection} and is its transport.
+    It is also the producer of the octets that the peer has to read.
 
     @ivar connection: the control connection, once the TCP connection is made.
     """
@@ -78,9 +78,10 @@ class PPTPProtocol(Protocol):
     def __init__(self, factory: ConnectionFactory) -> None:
         self._factory = factory
         self._stalled: IDelayedCall | None = None
-        # Collects what is sent while received octets are handled, to be written at once.
+        # The messages that are sent while received octets are handled, to be written all at once;
+        # None at other times.
         self._gathered: list[bytes] | None = None
-        # Octets that were sent, at least those since the peer had last read everything.
+        # The number of octets that the peer may not have read yet.
         self._unread = 0
         self._limit = QUEUE + QUEUE_PER_CALL * factory.settings.maximumCalls
 
@@ -90,7 +91,7 @@ class PPTPProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """
-        The TCP connection is there.
+        Make the control connection, and begin it.
         """
         tcp = self._tcp
         tcp.setTcpNoDelay(True)
@@ -115,7 +116,7 @@ class PPTPProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Octets of the stream.
+        Pass octets to the control connection, and write its answers at once.
         """
         if self._gathered is not None:
             self.connection.dataReceived(data)
@@ -133,17 +134,18 @@ class PPTPProtocol(Protocol):
 
     def _isAdmitted(self) -> bool:
         """
-        Whether the peer may go on, now that its first octets are here. Before these, a transport
-        behind a proxy (PROXY protocol) doesn't know yet who the peer is.
+        Return whether the peer may go on, now that its first octets are here. Before that, a
+        transport behind a proxy (PROXY protocol) doesn't know the peer's address.
         """
         here, peer = self._tcp.getHost().host, self._tcp.getPeer().host
         return peer == self.connection.peerAddress or self._factory.named(self, here, peer)
 
-    # tunnels.pptp.owner.ControlTransport
+    # pptpgw.tunnels.pptp.owner.ControlTransport
 
     def write(self, octets: bytes) -> None:
         """
-        Send octets, in order. Octets beyond the limit end the connection instead.
+        Send octets, after those of earlier calls. If too many wait for the peer, the connection
+        ends.
         """
         self._unread += len(octets)
         if self._unread > self._limit:
@@ -156,14 +158,14 @@ class PPTPProtocol(Protocol):
 
     def loseConnection(self) -> None:
         """
-        Close when all has been sent.
+        Close the TCP connection after everything has been sent.
         """
         self._send()
         self._tcp.loseConnection()
 
     def abortConnection(self) -> None:
         """
-        Close the TCP connection at once. Messages that wait to be sent are dropped.
+        Close the TCP connection at once, without sending what waits.
         """
         self._tcp.abortConnection()
 
@@ -177,7 +179,7 @@ class PPTPProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The TCP connection is gone.
+        End the control connection, since the TCP connection is lost.
         """
         self._moving()
         self.connection.connectionLost(f"the TCP connection ended: {reason.getErrorMessage()}")
@@ -185,7 +187,7 @@ class PPTPProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """
-        The peer doesn't read: stop to read what it wants answered.
+        See L{IPushProducer}: the peer doesn't read, so read no further messages from it.
         """
         if self._stalled is None:
             self._stalled = self._factory.clock.callLater(STALL_TIMEOUT, self._stall)
@@ -193,18 +195,18 @@ class PPTPProtocol(Protocol):
 
     def resumeProducing(self) -> None:
         """
-        The peer has read all that there was.
+        See L{IPushProducer}: the peer has read everything, so read from it again.
         """
         self._moving()
         self._unread = 0
         self._tcp.resumeProducing()
         if self.connection.state is ConnectionState.CLOSED:
-            # A transport doesn't close while it waits for more of its producer.
+            # A transport doesn't close while it has a producer.
             self._tcp.unregisterProducer()
 
     def stopProducing(self) -> None:
         """
-        The transport closes: nothing is left to do.
+        See L{IPushProducer}. There is nothing to do, since L{connectionLost} follows.
         """
 
     def _moving(self) -> None:
@@ -222,9 +224,9 @@ class PPTPProtocol(Protocol):
 
 class ConnectionFactory(Factory):
     """
-    What the server's and the client's side share.
+    The common part of the factories of the server's and the client's side.
 
-    @ivar connections: the protocols whose TCP connection is there.
+    @ivar connections: the protocols that have a TCP connection.
     """
 
     noisy = False
@@ -240,7 +242,8 @@ class ConnectionFactory(Factory):
         channels: Channels | None = None,
     ) -> None:
         """
-        @param channels: opens the channels of calls; None where no data path in Python needs it.
+        @param channels: opens the channels of calls, for a data path in Python; None if there is no
+            such data path.
         """
         self.clock = clock
         self.settings = settings
@@ -252,13 +255,13 @@ class ConnectionFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
-        A protocol for a TCP connection.
+        Make the protocol for a TCP connection.
         """
         return PPTPProtocol(self)
 
     def buildConnection(self, localAddress: str, peerAddress: str) -> ControlConnection:
         """
-        The control connection for a TCP connection between these addresses.
+        Make the control connection for a TCP connection between these addresses.
         """
         return ControlConnection(
             self.clock,
@@ -274,14 +277,16 @@ class ConnectionFactory(Factory):
 
     def opened(self, protocol: PPTPProtocol) -> None:
         """
-        A TCP connection was made.
+        Note that C{protocol} has a TCP connection.
         """
         self.connections.add(protocol)
 
     def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
         """
-        Give the connection the addresses of its two ends, which a proxy has told.
+        Set the addresses of both ends of a connection, which a proxy has told.
 
+        @param here: our address, dotted.
+        @param peer: the peer's address, dotted.
         @return: whether the peer may go on.
         """
         protocol.connection.localAddress = here
@@ -290,19 +295,19 @@ class ConnectionFactory(Factory):
 
     def heard(self, protocol: PPTPProtocol) -> None:
         """
-        Note that a message came from the peer.
+        Note that the peer has sent a message that it can begin with. Do nothing here.
         """
 
     def closed(self, protocol: PPTPProtocol) -> None:
         """
-        It is gone.
+        Note that the TCP connection of C{protocol} is lost.
         """
         self.connections.discard(protocol)
 
 
 class ControlClientFactory(ConnectionFactory):
     """
-    For a client endpoint: each connection is a control connection that we open, as PNS.
+    The factory for a client endpoint. Each connection is a control connection that we open, as PNS.
     """
 
     role = Role.PNS
@@ -317,7 +322,7 @@ _KEYS = {
     TOO_MANY_SILENT: ", see [listen] max-silent-connections",
 }
 """
-The configuration key of each of these limits, for the log.
+The configuration key of each limit, for the log.
 """
 
 
@@ -326,7 +331,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
     The factory of a listening port. Each connection is a control connection that a client, the PNS,
     opens to us, the PAC. Connections beyond the limits are closed at once, counted and logged.
 
-    @ivar clients: the networks that may connect; empty: everyone may.
+    @ivar clients: the networks from which clients may connect; empty for all.
     """
 
     role = Role.PAC
@@ -363,20 +368,22 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def startFactory(self) -> None:
         """
-        The port is opened: let clients in, after a L{stop} too.
+        Let clients in, since a port is opened. This is called again if the tunnel starts after a
+        L{stop}.
         """
         self._stopping = False
 
     def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
-        A protocol for a client, or None where it isn't let in.
+        Make the protocol for a client, or return None if the client isn't let in.
         """
         host: str = getattr(addr, "host", "")
         return super().buildProtocol(addr) if self._admits(host) else None
 
     def _admits(self, host: str) -> bool:
         """
-        Whether there is room for a connection from C{host}; another one may be closed for it.
+        Return whether there is room for a connection from C{host}. Another connection may be closed
+        for it.
         """
         reason, leaving = self._refusal(host), None
         if not reason:
@@ -391,7 +398,8 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
         """
-        See L{ConnectionFactory.named}. What a proxy was permitted its client needs as well.
+        See L{ConnectionFactory.named}. The limits that held for the proxy's address hold for the
+        client's too.
         """
         self._door.closed(protocol)
         if not self._admits(peer):
@@ -402,20 +410,21 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def opened(self, protocol: PPTPProtocol) -> None:
         """
-        A client's TCP connection was made.
+        Note that a client has connected, and count it.
         """
         super().opened(protocol)
         self._door.opened(protocol, protocol.connection.peerAddress)
 
     def heard(self, protocol: PPTPProtocol) -> None:
         """
-        Count the connection as silent no longer.
+        Note that the client has sent a message, so that its connection doesn't count as silent any
+        more.
         """
         self._door.heard(protocol)
 
     def closed(self, protocol: PPTPProtocol) -> None:
         """
-        It is gone.
+        Note that a client has disconnected. After the last one a L{stop} is complete.
         """
         super().closed(protocol)
         self._door.closed(protocol)
@@ -426,10 +435,10 @@ class ControlFactory(ConnectionFactory, ServerFactory):
 
     def stop(self, reason: str = SHUT_DOWN) -> Deferred[None]:
         """
-        Let nobody in any more, notify every call and stop every control connection.
+        Refuse new clients, hang up every call and stop every control connection.
 
-        @return: fires when the last TCP connection is gone, C{stopTimeout} and C{closeTimeout}
-            later at most.
+        @return: fires when the last TCP connection is closed, at most C{stopTimeout} and
+            C{closeTimeout} later.
         """
         self._stopping = True
         if not self.connections:

@@ -1,11 +1,11 @@
 """
-GRE, IP protocol 47: for each local address two raw sockets, one that reads and one that keeps the
-kernel from sending ICMP errors.
+GRE ports (IP protocol 47). Each local address has two raw sockets: one that is read, and one that
+keeps the kernel from sending ICMP errors.
 
-Linux answers a packet that no raw socket accepts with ICMP 'protocol unreachable', on which
-pptp-linux hangs up. Since 6.18 at the latest a socket whose queue is full doesn't accept packets in
-that sense. The second socket accepts every packet and has a filter that keeps none, so its queue is
-never full.
+Linux answers a packet that no raw socket accepts by an ICMP message 'protocol unreachable', upon
+which pptp-linux hangs up. Since 6.18 at the latest a socket whose queue is full doesn't accept
+packets in that sense. The second socket accepts every packet, but has a filter that keeps none, so
+its queue is never full.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ from pptpgw.tunnels.pptp.wire.gre import decode
 
 BUFFER = 4 << 20
 """
-Octets that the kernel may queue each way: bursts from many peers meet in one socket.
+The number of octets that the kernel may queue in each direction, since bursts from many peers meet
+in one socket.
 """
 
-# Linux's, which the module socket leaves out.
+# Linux's socket options that the module socket doesn't have.
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFERS = ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE))
 _SO_ATTACH_FILTER = 26
-# A classic BPF program, BPF_RET of 0 octets: the kernel keeps nothing of a packet.
+# A classic BPF program, BPF_RET of 0 octets, by which the kernel keeps nothing of a packet.
 _KEEP_NOTHING = Struct("HBBI").pack(0x06, 0, 0, 0)
-# The kernel's struct sock_fprog: how many instructions, and where they are.
+# The kernel's struct sock_fprog: the number of instructions and their address.
 _PROGRAM = Struct("HP")
 
 MALFORMED = "not enhanced GRE"
@@ -69,14 +70,14 @@ class SocketSystem(Protocol):
 
 def _key(peerAddress: str, localCallID: int) -> int:
     """
-    What packets of a call are found by: peer address and call id as one number of 48 bits.
+    Return the number of 48 bits by which packets of a call are found: peer address and call id.
     """
     return int.from_bytes(socket.inet_aton(peerAddress), "big") << 16 | localCallID
 
 
 def _enlarge(opened: socket.socket) -> None:
     """
-    Let the kernel queue L{BUFFER} octets each way for a socket.
+    Let the kernel queue L{BUFFER} octets in each direction for a socket.
     """
     for option, forced in _BUFFERS:
         try:
@@ -88,7 +89,7 @@ def _enlarge(opened: socket.socket) -> None:
 
 def _silence(opened: socket.socket) -> None:
     """
-    Attach the filter that keeps nothing to a socket.
+    Attach the filter that keeps no packet to a socket.
     """
     program = array("B", _KEEP_NOTHING)
     address, _ = program.buffer_info()
@@ -98,13 +99,13 @@ def _silence(opened: socket.socket) -> None:
 @implementer(IReadDescriptor, IHealth)
 class GREPort:
     """
-    The raw sockets for enhanced GRE, bound to one local address or to every one.
+    The raw sockets for enhanced GRE, bound to one local address or to all of them.
 
-    Packets are given to calls by peer address and our call id. Packets that belong to no call, and
+    Packets are passed to calls by peer address and our call id. Packets that belong to no call, and
     packets that can't be sent, are counted and silently discarded.
 
     @ivar address: the local address, dotted; empty for every address.
-    @ivar counters: strays and errors, of this port alone.
+    @ivar counters: counts the stray packets and errors of this port.
     """
 
     _log = Logger()
@@ -125,7 +126,7 @@ class GREPort:
         self._silencer: socket.socket | None = None
         self._raw = raw
         self._channels: dict[int, Receive] = {}
-        # Packets that were read, and wait for the timer.
+        # Packets that were read, and are passed on in a later turn of the reactor.
         self._waiting: list[Run] = []
         self._next: IDelayedCall | None = None
         what = f"the socket for GRE at {address or 'every address'}"
@@ -140,10 +141,10 @@ class GREPort:
 
     def startListening(self) -> None:
         """
-        Open both sockets and read from the first.
+        Open both sockets, and begin to read from the first one.
 
         @raise NotPermitted: the process lacks CAP_NET_RAW.
-        @raise OSError: the address isn't one of this machine's.
+        @raise OSError: the address isn't one of this machine.
         """
         self._socket = self._open(_enlarge)
         try:
@@ -156,7 +157,11 @@ class GREPort:
 
     def _open(self, prepare: Callable[[socket.socket], None]) -> socket.socket:
         """
-        Open a non-blocking raw socket. C{prepare} is called with it before it is bound.
+        Open a non-blocking raw socket.
+
+        @param prepare: called with the socket before it is bound.
+        @raise NotPermitted: the process lacks CAP_NET_RAW.
+        @raise OSError: the socket can't be bound.
         """
         try:
             opened = self._system.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
@@ -191,7 +196,7 @@ class GREPort:
 
     def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
         """
-        Have C{receive} called with the packets of one call.
+        See L{pptpgw.tunnels.pptp.channel.GRE.register}.
 
         @raise ValueError: another call has this peer and call id.
         """
@@ -202,15 +207,16 @@ class GREPort:
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         """
-        Take that back. Calling this again does nothing.
+        See L{pptpgw.tunnels.pptp.channel.GRE.unregister}.
         """
         self._channels.pop(_key(peerAddress, localCallID), None)
 
     def sender(self, localAddress: str, peerAddress: str) -> Send:
         """
-        What sends packets from C{localAddress} to C{peerAddress}, while the port is open.
+        Return a function that sends packets from C{localAddress} to C{peerAddress} while the port
+        is open.
 
-        @raise OSError: it isn't.
+        @raise OSError: the port isn't open.
         """
         if self._socket is None:
             raise OSError(errno.EBADF, "the GRE port isn't open")
@@ -220,36 +226,36 @@ class GREPort:
 
     def sendFailed(self, error: OSError) -> None:
         """
-        A call's packet could not be sent: count it. It is never fatal; a full queue
-        (ENOBUFS, EAGAIN), a size (EMSGSIZE), a firewall (EPERM) or a route can be right the next
-        moment, and GRE promises nothing.
+        Count that a packet of a call could not be sent. Such an error is never fatal: a full queue
+        (ENOBUFS, EAGAIN), a size (EMSGSIZE), a firewall (EPERM) or a missing route may be right the
+        next moment, and GRE may lose packets anyway.
         """
         self.counters.discard(f"GRE not sent: {errno.errorcode.get(error.errno or 0, 'unknown')}")
 
     def fileno(self) -> int:
         """
-        For the reactor.
+        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
         """
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
         """
-        For the reactor.
+        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
         """
         return "GRE"
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Note that the reactor gave the descriptor up, or is stopping. The socket stays open until it
-        is opened again or until L{stopListening}, since calls still send by its number.
+        Note that the reactor has given up the descriptor, or is stopping. The socket stays open
+        until it is replaced or L{stopListening} is called, since calls still send by its number.
         """
         self._reactor.removeReader(self)
         self._upkeep.lost("it failed")
 
     def doRead(self) -> None:
         """
-        Read up to L{pptpgw.tunnels.pptp.port.raw.BATCH} packets, unless earlier ones still wait for
-        calls.
+        Read up to L{pptpgw.tunnels.pptp.port.raw.BATCH} packets, unless earlier ones still wait to
+        be passed on.
         """
         opened = self._socket
         if opened is None or self._waiting:
@@ -257,7 +263,7 @@ class GREPort:
         try:
             runs = self._raw.receive(opened, self._channels)
         except OSError as error:
-            # An ICMP error about a packet of ours: some call's misfortune, no reason to stop.
+            # This is an ICMP error about a packet of one of the calls, which is no reason to stop.
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self.counters.discard(f"GRE not read: {name}")
             if error.errno == errno.ECONNABORTED:
@@ -268,7 +274,7 @@ class GREPort:
 
     def _goOn(self) -> None:
         """
-        Give calls the packets that were left for this turn.
+        Pass on the packets that were left for this turn.
         """
         self._next = None
         runs, self._waiting = self._waiting, []
@@ -276,7 +282,7 @@ class GREPort:
 
     def _give(self, runs: list[Run]) -> None:
         """
-        Give calls as many packets as fit in one slice, and the rest in the next turn.
+        Pass as many packets to calls as fit in one slice, and the rest in the next turn.
         """
         seconds = self._reactor.seconds
         end = seconds() + SECONDS
@@ -289,14 +295,14 @@ class GREPort:
             except Exception:
                 self._log.failure("A call failed on a packet")
             if seconds() > end and place < len(runs):
-                # A packet that ends a link takes as long as hundreds of others.
+                # Handling a packet that ends a link takes as long as hundreds of others.
                 self._waiting = runs[place:]
                 self._next = self._reactor.callLater(0, self._goOn)
                 return
 
     def _restore(self) -> None:
         """
-        Open the socket again, with the same number, by which calls send.
+        Replace the socket by a new one with the same number, by which calls send.
         """
         if self._socket is not None:
             opened = self._open(_enlarge)
@@ -307,8 +313,8 @@ class GREPort:
 
     def _unclear(self, octets: bytes) -> None:
         """
-        A packet that is no plain frame of a known call: an acknowledgement alone, one whose IP
-        header has options, a frame that makes no sense, or one to count.
+        Handle a packet that C{receive} didn't parse: an acknowledgement alone, a packet whose IP
+        header has options, an invalid frame, or a packet that is only counted.
         """
         header = (octets[0] & 0x0F) * 4 if octets else 0
         try:

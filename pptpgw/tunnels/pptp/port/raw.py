@@ -1,7 +1,7 @@
 """
-Reading GRE packets from a raw socket and writing them to it: in C where the extension fits
-(L{pptpgw.ports.compiled}), and otherwise in Python, which gives the same. C{fastest} is the one to
-use, C{implementation} its name.
+Reading GRE packets from a raw socket, and sending them: in C if the extension can be used
+(L{pptpgw.ports.compiled}), otherwise in Python with the same results. C{fastest} is the one in use,
+and C{implementation} its name.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ from pptpgw.tunnels.pptp.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, PROTOCOL_TY
 
 RECEIVE_SIZE = 4096
 """
-The largest IP packet that is read whole; the rest of a larger one is lost, and so is the packet.
+The largest IP packet in octets that can be read. A larger one is lost.
 """
 
 BATCH = 128
 """
-Packets a wake-up, at most: about a millisecond, then timers and other descriptors have their turn.
+The largest number of packets that are read at once. They take about a millisecond; then timers and
+other descriptors have their turn.
 """
 
 Run = tuple[Receive | None, int, int, list[bytes]]
 """
-Who is to be called, and with what; nobody, and the whole packet in place of the information field,
-alone in its list, where that takes a closer look.
+The function to call, and its arguments: the first sequence number, the protocol number, and the
+information fields of consecutive frames. For a packet that must be examined further the function is
+None, and the list has the whole packet.
 """
 
-# Linux's, which the module socket leaves out.
+# Linux's socket option that the module socket doesn't have.
 IP_PKTINFO = 8
 
-# An IP header of 20 octets and the first 12 of the GRE header; every PPTP packet has them.
+# An IP header of 20 octets and the first 12 octets of the GRE header, which every PPTP packet has.
 _BOTH = Struct("!12xI4xIHHI")
 _ONE_NUMBER = 20 + 12
 _TWO_NUMBERS = 20 + 16
@@ -45,30 +47,32 @@ _DATA_ACKNOWLEDGEMENT = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 
 class Raw(Protocol):
     """
-    A way to use a raw socket that doesn't block.
+    The interface of an implementation, which reads and sends on a raw socket that doesn't block.
     """
 
     def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
         """
-        Take up to L{BATCH} packets, and find the calls that they belong to.
+        Read up to L{BATCH} packets, and find the calls that they belong to.
 
-        A packet that holds a PPP frame, whose IP header has no options, and whose peer and call id
-        are in C{channels}, as one number of 48 bits, is taken apart; any other is left whole. Those
-        that follow each other, by their numbers too, with frames of one protocol, are one run.
+        A packet is parsed if it contains a PPP frame, its IP header has no options, and its peer
+        and call id are in C{channels}, as one number of 48 bits. Any other packet is returned
+        whole. Packets of one call that arrive one after another, with consecutive numbers and the
+        same protocol number, are one run.
 
-        @raise OSError: nothing could be read, for another reason than that nothing is there.
+        @raise OSError: reading failed, except because no packet is there.
         """
 
     def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> Send:
         """
-        What sends packets from and to these addresses, 4 octets each. The source has to be named,
-        as on a socket for every address the kernel would choose by its routes, which change.
+        Return a function that sends packets from and to these addresses, of 4 octets each. The
+        source must be given, because on a socket for all addresses the kernel would choose it by
+        its routes, which change.
         """
 
 
 class PythonRaw:
     """
-    L{Raw} in Python.
+    The implementation of L{Raw} in Python.
     """
 
     def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
@@ -105,7 +109,7 @@ class PythonRaw:
 
 def _run(octets: bytes, channels: dict[int, Receive]) -> Run:
     """
-    One packet, taken apart if it is a plain one.
+    Return the run of one packet: parsed if it is of the usual form, otherwise whole.
     """
     if len(octets) >= _ONE_NUMBER and octets[0] == 0x45:
         source, flags, length, callID, sequence = _BOTH.unpack_from(octets)
@@ -124,9 +128,9 @@ def _run(octets: bytes, channels: dict[int, Receive]) -> Run:
 
 class CompiledRaw:
     """
-    L{Raw} in C.
+    The implementation of L{Raw} in C.
 
-    It knows a socket by its number: it must not be used on once the socket is closed.
+    It uses the number of the socket, so a sender must not be called after the socket was closed.
     """
 
     def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:

@@ -1,3 +1,4 @@
 """
-Octets to values and back, for PPTP and its GRE: no Twisted, no clock, no state.
+The messages of PPTP and the headers of its GRE, as values that are encoded to octets and decoded
+from them. There is no Twisted here, no clock and no state.
 """

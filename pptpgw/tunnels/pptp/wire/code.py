@@ -1,8 +1,8 @@
 """
-The codes in the control messages of PPTP (RFC 2637 section 2), and their words.
+The codes in the control messages of PPTP (RFC 2637 section 2), and their names.
 
-Peers send values that the RFC doesn't list, so the messages carry plain integers; these
-enumerations name the values that it does.
+Peers send values that the RFC doesn't list, so messages hold plain integers. These enumerations
+have the values that the RFC lists.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ControlMessageType(IntEnum):
 
 class StartResult(IntEnum):
     """
-    Result codes of Start-Control-Connection-Reply (section 2.2).
+    The result codes of Start-Control-Connection-Reply (RFC 2637 section 2.2).
     """
 
     SUCCESS = 1
@@ -46,7 +46,7 @@ class StartResult(IntEnum):
 
 class StopReason(IntEnum):
     """
-    Reasons of Stop-Control-Connection-Request (section 2.3).
+    The reasons of Stop-Control-Connection-Request (RFC 2637 section 2.3).
     """
 
     NONE = 1
@@ -56,7 +56,8 @@ class StopReason(IntEnum):
 
 class Result(IntEnum):
     """
-    Result codes of Stop-Control-Connection-Reply and Echo-Reply (sections 2.4 and 2.6).
+    The result codes of Stop-Control-Connection-Reply and Echo-Reply (RFC 2637 sections 2.4 and
+    2.6).
     """
 
     OK = 1
@@ -65,7 +66,7 @@ class Result(IntEnum):
 
 class OutgoingCallResult(IntEnum):
     """
-    Result codes of Outgoing-Call-Reply (section 2.8).
+    The result codes of Outgoing-Call-Reply (RFC 2637 section 2.8).
     """
 
     CONNECTED = 1
@@ -79,7 +80,7 @@ class OutgoingCallResult(IntEnum):
 
 class IncomingCallResult(IntEnum):
     """
-    Result codes of Incoming-Call-Reply (section 2.10).
+    The result codes of Incoming-Call-Reply (RFC 2637 section 2.10).
     """
 
     CONNECT = 1
@@ -89,7 +90,7 @@ class IncomingCallResult(IntEnum):
 
 class DisconnectResult(IntEnum):
     """
-    Result codes of Call-Disconnect-Notify (section 2.13).
+    The result codes of Call-Disconnect-Notify (RFC 2637 section 2.13).
     """
 
     LOST_CARRIER = 1
@@ -100,7 +101,8 @@ class DisconnectResult(IntEnum):
 
 class GeneralError(IntEnum):
     """
-    General error codes, meaningful beside a result code of General Error (section 2.16).
+    The error codes, which have a meaning if the result code is General Error (RFC 2637 section
+    2.16).
     """
 
     NONE = 0
@@ -114,7 +116,7 @@ class GeneralError(IntEnum):
 
 class CauseCode(IntEnum):
     """
-    The causes of Q.931 that fit a call which no telephone network carries.
+    The cause codes of Q.931 that can apply to a call outside of a telephone network.
     """
 
     NORMAL_CALL_CLEARING = 16
@@ -131,7 +133,7 @@ class CauseCode(IntEnum):
 
 def describe(kind: type[IntEnum], code: int) -> str:
     """
-    What a code means, in words fit for a log.
+    Return the meaning of a code in words, for a log.
     """
     try:
         return kind(code).name.replace("_", " ").lower()
@@ -141,7 +143,7 @@ def describe(kind: type[IntEnum], code: int) -> str:
 
 def nameOf(number: int) -> str:
     """
-    The RFC's name of a control message type, as in C{Echo-Request}.
+    Return the RFC's name of a control message type, such as C{Echo-Request}.
     """
     return _NAMES[ControlMessageType(number)]
 

@@ -1,5 +1,5 @@
 """
-The TCP stream of a control connection, cut into its messages (RFC 2637 section 2).
+The division of a control connection's TCP stream into messages (RFC 2637 section 2).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 
 class Framing:
     """
-    Cuts the octets of a control connection's TCP stream into whole messages.
+    A TCP stream that is divided into messages.
 
-    L{feed} it what arrived, then ask for the L{next} one until there is none.  It holds less than
-    one message between reads.
+    Call L{feed} with the octets that arrived, and then L{next} until it returns None. Between calls
+    less than one message is kept.
     """
 
     __slots__ = ("_buffer", "_offset")
@@ -26,17 +26,17 @@ class Framing:
 
     def feed(self, octets: bytes) -> None:
         """
-        More of the stream.
+        Add octets to the end of the stream. L{next} must have returned None before.
         """
         self._buffer = self._buffer[self._offset :] + octets
         self._offset = 0
 
     def next(self) -> bytes | None:
         """
-        The next whole message, or None: more octets are needed.
+        Return the next whole message; None if more octets are needed.
 
-        @raise Malformed: the stream can't be followed any more.  It is said as soon as it shows,
-            so that a peer can't keep us waiting for the rest of nonsense.
+        @raise Malformed: no message can be found in the stream any more. This is raised as early as
+            possible, so that a peer can't keep us waiting for the rest of an invalid message.
         """
         buffer, start = self._buffer, self._offset
         available = len(buffer) - start

@@ -1,13 +1,13 @@
 """
 The enhanced GRE header of RFC 2637 section 4.1, encoded and decoded by functions.
 
-L{encode} and L{decode} are for single packets. C{pptpgw.datapath.channel} packs the header of a
-data packet together with the PPP header in one step, and C{pptpgw.tunnels.pptp.port.raw} reads it
-together with the IPv4 header, to save a function call and a tuple for each packet. They have
-structures of their own, made from the flags below.
+L{encode} and L{decode} are for single packets. To save a function call and a tuple for each packet,
+C{pptpgw.tunnels.pptp.channel} packs the header of a data packet together with the PPP header, and
+C{pptpgw.tunnels.pptp.port.raw} reads it together with the IPv4 header. Both have structures of
+their own, made from the flags below.
 
-Where the RFC says that a bit is zero in PPTP (checksum, routing, strict source route, recursion
-control, the reserved flags), a header that has it set is malformed: its length can't be trusted.
+A header is malformed if a bit is set that is zero in PPTP (checksum, routing, strict source route,
+recursion control, the reserved flags), since the length of such a header can't be trusted.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ The flags and version of a header with both numbers: 16 octets, then the payload
 
 ACKNOWLEDGEMENT_ONLY = KEY | ACKNOWLEDGEMENT | VERSION
 """
-The flags and version of an acknowledgement that stands alone: 12 octets and no payload.
+The flags and version of an acknowledgement without a frame: 12 octets and no payload.
 """
 
 NUMBERS = 1 << 32
 """
-Sequence numbers count modulo this.
+The number of sequence numbers, which continue with 0 after the largest.
 """
 
 _ONE_NUMBER = Struct("!HHHHI")
@@ -57,14 +57,14 @@ def encode(
     acknowledgement: int | None = None,
 ) -> bytes:
     """
-    One whole packet: header and payload.
+    Return the octets of a packet: header and payload.
 
     @param callID: the peer's call id.
-    @param payload: a PPP frame; empty where there is no sequence number.
+    @param payload: a PPP frame; empty if there is no sequence number.
     @param sequence: the sequence number, or None for an acknowledgement alone.
     @param acknowledgement: the highest sequence number received, or None.
-    @raise ValueError: where the values fit into no header: neither number, or a payload without a
-        sequence number or beyond 65,535 octets.
+    @raise ValueError: there is neither number, or a payload without a sequence number, or the
+        payload has more than 65,535 octets.
     """
     if len(payload) > 0xFFFF:
         raise ValueError(f"a GRE payload of {len(payload)} octets")
@@ -84,10 +84,10 @@ def encode(
 
 def decode(octets: bytes) -> tuple[int, bytes, int | None, int | None]:
     """
-    Call id, payload, sequence number and acknowledgement number of a packet, the numbers None where
-    the header has none. Octets past the payload length are ignored.
+    Return the call id, payload, sequence number and acknowledgement number of a packet. A number
+    that the header doesn't have is None. Octets after the payload are ignored.
 
-    @raise Malformed: not an enhanced GRE packet of PPTP, or cut short.
+    @raise Malformed: this isn't an enhanced GRE packet of PPTP, or it is cut off.
     """
     if len(octets) < _ONE_NUMBER.size:
         raise Malformed(f"a GRE packet of {len(octets)} octets")

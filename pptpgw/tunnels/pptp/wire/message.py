@@ -1,11 +1,12 @@
 """
-The control messages of PPTP, octets to values and back (RFC 2637 section 2).
+The control messages of PPTP, which are encoded to octets and decoded from them (RFC 2637 section
+2).
 
-Each message is a frozen dataclass whose fields stand in the order of their octets; the annotation
-of a field is its place on the wire, so L{encode} and L{decode} are written once for all fifteen.
-Reserved octets are sent as zero and ignored when received.  The codes that the fields hold stand in
-L{pptpgw.tunnels.pptp.wire.code}, the cutting of the TCP stream into messages in
-L{pptpgw.tunnels.pptp.wire.framing}.
+Each message is a frozen dataclass. The order of its fields is that of their octets, and the
+annotation of a field says how it is encoded, so that L{encode} and L{decode} are the same for all
+fifteen messages. Reserved octets are sent as zeros and ignored when received. The values of codes
+are in L{pptpgw.tunnels.pptp.wire.code}; L{pptpgw.tunnels.pptp.wire.framing} divides the TCP stream
+into messages.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ MAGIC_COOKIE = 0x1A2B3C4D
 PROTOCOL_VERSION = 0x0100
 CONTROL_MESSAGE = 1
 
-# Length, PPTP message type, magic cookie, control message type, Reserved0.
+# The header: length, PPTP message type, magic cookie, control message type, Reserved0.
 _HEADER = Struct(">HHIHH")
 SHORTEST = _HEADER.size
 
 
 class Place(NamedTuple):
     """
-    Where a field's value stands on the wire.
+    The encoding of a field.
 
-    @ivar form: its L{struct} format, with the reserved octets that follow it.
-    @ivar limit: the largest number, or the most octets of text, that it can hold.
+    @ivar form: the L{struct} format, including the reserved octets after the field.
+    @ivar limit: the largest number, or the largest length of a text in octets.
     """
 
     form: str
@@ -62,8 +63,10 @@ Text128 = Annotated[bytes, Place("128s", 128)]
 
 class ControlMessage:
     """
-    A control message.  One that can be built can be encoded: a value that doesn't fit its field,
-    or a text with a NUL in it, is a C{ValueError} at once.
+    A control message.
+
+    A message that can be made can be encoded: making one with a value that doesn't fit its field,
+    or with a text that contains a NUL, raises C{ValueError}.
     """
 
     __slots__ = ()
@@ -84,7 +87,8 @@ class ControlMessage:
 @dataclass(frozen=True, slots=True)
 class StartControlConnectionRequest(ControlMessage):
     """
-    Section 2.1.
+    Start-Control-Connection-Request (RFC 2637 section 2.1): the sender opens the control
+    connection.
     """
 
     messageType = ControlMessageType.START_CONTROL_CONNECTION_REQUEST
@@ -100,7 +104,7 @@ class StartControlConnectionRequest(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class StartControlConnectionReply(ControlMessage):
     """
-    Section 2.2.
+    Start-Control-Connection-Reply (RFC 2637 section 2.2).
     """
 
     messageType = ControlMessageType.START_CONTROL_CONNECTION_REPLY
@@ -118,7 +122,8 @@ class StartControlConnectionReply(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class StopControlConnectionRequest(ControlMessage):
     """
-    Section 2.3.
+    Stop-Control-Connection-Request (RFC 2637 section 2.3): the sender closes the control
+    connection.
     """
 
     messageType = ControlMessageType.STOP_CONTROL_CONNECTION_REQUEST
@@ -128,7 +133,7 @@ class StopControlConnectionRequest(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class StopControlConnectionReply(ControlMessage):
     """
-    Section 2.4.
+    Stop-Control-Connection-Reply (RFC 2637 section 2.4).
     """
 
     messageType = ControlMessageType.STOP_CONTROL_CONNECTION_REPLY
@@ -139,7 +144,7 @@ class StopControlConnectionReply(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class EchoRequest(ControlMessage):
     """
-    Section 2.5.
+    Echo-Request (RFC 2637 section 2.5): the sender asks for a sign of life.
     """
 
     messageType = ControlMessageType.ECHO_REQUEST
@@ -149,7 +154,7 @@ class EchoRequest(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class EchoReply(ControlMessage):
     """
-    Section 2.6.
+    Echo-Reply (RFC 2637 section 2.6).
     """
 
     messageType = ControlMessageType.ECHO_REPLY
@@ -161,9 +166,9 @@ class EchoReply(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class OutgoingCallRequest(ControlMessage):
     """
-    Section 2.7.
+    Outgoing-Call-Request (RFC 2637 section 2.7): the PNS asks the PAC for a call.
 
-    @ivar processingDelay: in tenths of a second, as in every message that has it.
+    @ivar processingDelay: the delay in tenths of a second, as in every message that has this field.
     """
 
     messageType = ControlMessageType.OUTGOING_CALL_REQUEST
@@ -183,7 +188,7 @@ class OutgoingCallRequest(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class OutgoingCallReply(ControlMessage):
     """
-    Section 2.8.
+    Outgoing-Call-Reply (RFC 2637 section 2.8).
     """
 
     messageType = ControlMessageType.OUTGOING_CALL_REPLY
@@ -201,7 +206,7 @@ class OutgoingCallReply(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class IncomingCallRequest(ControlMessage):
     """
-    Section 2.9.
+    Incoming-Call-Request (RFC 2637 section 2.9): the PAC offers a call to the PNS.
     """
 
     messageType = ControlMessageType.INCOMING_CALL_REQUEST
@@ -219,7 +224,7 @@ class IncomingCallRequest(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class IncomingCallReply(ControlMessage):
     """
-    Section 2.10.
+    Incoming-Call-Reply (RFC 2637 section 2.10).
     """
 
     messageType = ControlMessageType.INCOMING_CALL_REPLY
@@ -234,7 +239,7 @@ class IncomingCallReply(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class IncomingCallConnected(ControlMessage):
     """
-    Section 2.11.
+    Incoming-Call-Connected (RFC 2637 section 2.11): the PAC has answered the call.
     """
 
     messageType = ControlMessageType.INCOMING_CALL_CONNECTED
@@ -248,9 +253,9 @@ class IncomingCallConnected(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class CallClearRequest(ControlMessage):
     """
-    Section 2.12.
+    Call-Clear-Request (RFC 2637 section 2.12): the PNS ends a call.
 
-    @ivar callID: the one that the PNS, which sends this, assigned to the call.
+    @ivar callID: the call id that the sender, the PNS, assigned.
     """
 
     messageType = ControlMessageType.CALL_CLEAR_REQUEST
@@ -260,9 +265,9 @@ class CallClearRequest(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class CallDisconnectNotify(ControlMessage):
     """
-    Section 2.13.
+    Call-Disconnect-Notify (RFC 2637 section 2.13): the PAC has ended a call.
 
-    @ivar callID: the one that the PAC, which sends this, assigned to the call.
+    @ivar callID: the call id that the sender, the PAC, assigned.
     """
 
     messageType = ControlMessageType.CALL_DISCONNECT_NOTIFY
@@ -276,9 +281,9 @@ class CallDisconnectNotify(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class WANErrorNotify(ControlMessage):
     """
-    Section 2.14.
+    WAN-Error-Notify (RFC 2637 section 2.14): the PAC counts errors on its line.
 
-    @ivar peerCallID: the one that the PNS, which receives this, assigned to the call.
+    @ivar peerCallID: the call id that the receiver, the PNS, assigned.
     """
 
     messageType = ControlMessageType.WAN_ERROR_NOTIFY
@@ -294,9 +299,9 @@ class WANErrorNotify(ControlMessage):
 @dataclass(frozen=True, slots=True)
 class SetLinkInfo(ControlMessage):
     """
-    Section 2.15.
+    Set-Link-Info (RFC 2637 section 2.15): the PNS tells the ACCMs that were negotiated.
 
-    @ivar peerCallID: the one that the receiver assigned to the call.
+    @ivar peerCallID: the call id that the receiver assigned.
     """
 
     messageType = ControlMessageType.SET_LINK_INFO
@@ -307,14 +312,14 @@ class SetLinkInfo(ControlMessage):
 
 class UnknownMessage(Malformed):
     """
-    A message that is framed as it should be, but of a type that RFC 2637 doesn't define: the stream
-    can go on behind it.
+    A message of a type that RFC 2637 doesn't define. Its header is valid, so that the messages
+    after it can be found.
     """
 
 
 class _Layout:
     """
-    One message's place on the wire, from its annotations.
+    The encoding of one type of message, made from its annotations.
     """
 
     __slots__ = ("build", "places", "struct")
@@ -332,7 +337,7 @@ class _Layout:
 
 def encode(message: ControlMessage) -> bytes:
     """
-    The octets of a message, its header included.
+    Return the octets of a message, including its header.
     """
     layout = _LAYOUTS[message.messageType]
     return layout.struct.pack(
@@ -347,9 +352,10 @@ def encode(message: ControlMessage) -> bytes:
 
 def decode(octets: bytes) -> ControlMessage:
     """
-    The message that exactly these octets form.  A text ends at its first NUL.
+    Return the value of a message, whose octets are C{octets}. A text ends at its first NUL.
 
-    @raise Malformed: bad cookie, wrong length; L{UnknownMessage} where only the type is unknown.
+    @raise Malformed: the magic cookie or the length is wrong.
+    @raise UnknownMessage: the message is valid, but its type is unknown.
     """
     if len(octets) < SHORTEST:
         raise Malformed(f"a control message of {len(octets)} octets")
