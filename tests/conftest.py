@@ -33,6 +33,11 @@ MAY_SKIP = os.environ.get("CI") != "true"
 Where everything that tests need is promised to be there, a test that skips is one that failed.
 """
 
+collect_ignore = ["example"]
+"""
+The tests of packages that must be installed; C{tests/test_example.py} runs them.
+"""
+
 
 def pytest_configure() -> None:
     """

@@ -85,7 +85,9 @@ def test_networkProtocol() -> None:
     assert received == [b"Festina lente."] * 3
 
 
-@pytest.mark.parametrize("name", ["setup.py", "pptpgwquote.py", "pptpgwgtc.py"])
+@pytest.mark.parametrize(
+    "name", ["setup.py", "pptpgwquote.py", "test_pptpgwquote.py", "pptpgwgtc.py"]
+)
 def test_theGuideWalksThroughTheExampleAsItIs(name: str) -> None:
     rest = (ROOT / "tests" / "example" / "quote" / name).read_text()
     for hunk in hunks(name):

@@ -222,6 +222,15 @@ def test_aModuleImportsByTheRules(path: Path) -> None:
     assert faults(nameOf(path), path.read_text()) == []
 
 
+def test_noModuleNeedsAFrameworkOfTests() -> None:
+    """
+    Authors of plugins use L{pptpgw.testing} with whatever they like.
+    """
+    imported = {one for path in MODULES for one in imports(ast.parse(path.read_text()))}
+    frameworks = "pytest", "hypothesis", "unittest", "twisted.trial"
+    assert [one for one in imported if one.startswith(frameworks)] == []
+
+
 def test_noModulesImportInACircle() -> None:
     assert circles({nameOf(path): path.read_text() for path in MODULES}) == []
 
