@@ -1,5 +1,5 @@
 """
-The limits on control connections.
+The limits on the connections of a tunnel, by which calls come.
 
 The rules:
 
@@ -32,7 +32,7 @@ The type that represents a connection.
 
 class Door(Generic[C]):
     """
-    Counts the control connections that are open.
+    Counts the open connections of a tunnel.
     """
 
     def __init__(

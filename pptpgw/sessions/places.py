@@ -1,7 +1,7 @@
 """
 The places of callers that haven't authenticated, and which caller loses its place to a newcomer.
 
-A place is one of a limited number of calls being set up, or of control connections.
+A place is one of a limited number of calls being set up, or of connections by which calls come.
 
 The rules:
 

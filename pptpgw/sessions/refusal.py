@@ -112,7 +112,7 @@ class Refusals:
     def stop(self) -> None:
         """
         Report the end of an outage, if there is one, and how many lines of the log were left out.
-        Call this when all calls and control connections are over.
+        Call this when all calls and the connections of all tunnels are over.
         """
         self._outage.stop()
         self._quota.tell()
