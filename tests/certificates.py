@@ -1,5 +1,5 @@
 """
-Certificates for tests of EAP-TLS.
+Makes certificates for tests of EAP-TLS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DAY = timedelta(days=1)
 
 class Authority:
     """
-    A certificate authority, and the folder for what it issues.
+    A certificate authority, and the folder of the certificates that it issues.
 
     @ivar certificate: the path of its own certificate.
     """
@@ -48,10 +48,11 @@ class Authority:
         large: bool = False,
     ) -> tuple[Path, Path]:
         """
-        The paths of a new certificate, with those that lead to a root behind it, and of its key.
+        Issue a certificate. Return the path of its file, which also has the certificates that lead
+        to a root, and that of its key.
 
-        @param days: from when to when it is valid, from now.
-        @param large: so that it fills several packets.
+        @param days: the first and the last day of its validity, counted from now.
+        @param large: whether to make it so large that it fills several packets.
         """
         private = (
             rsa.generate_private_key(65537, 4096)

@@ -1,5 +1,5 @@
 """
-A peer's Change-Password packet, straight from RFC 2759 sections 7 and 8 by another library than the
+Makes a peer's Change-Password packet by RFC 2759 sections 7 and 8, with another library than the
 gateway's own.
 """
 
@@ -22,11 +22,12 @@ def changePassword(
     size: int | None = None,
 ) -> bytes:
     """
-    The packet by which the user C{name} changes its password.
+    Return the packet by which the user C{name} changes its password.
 
-    @param new: in UTF-16 little-endian, 512 octets at most.
-    @param oldTold: for a peer that lies: another old password than the one that hides the new one.
-    @param size: for a peer that lies: the octets of the new password.
+    @param new: the new password, in UTF-16 little-endian, 512 octets at most.
+    @param oldTold: the old password that the packet proves, if it lies about the one that encrypts
+        the new password.
+    @param size: the length that the packet states, if it lies about that of the new password.
     """
     oldHash, newHash = ntHash(old), MD4.new(new).digest()
     block = os.urandom(512 - len(new)) + new
@@ -44,13 +45,13 @@ def changePassword(
 
 def ntHash(password: str) -> bytes:
     """
-    The NT hash of a password.
+    Return the NT hash of a password.
     """
     return MD4.new(password.encode("utf-16-le")).digest()
 
 
 def _des(clear: bytes, key: bytes) -> bytes:
     bits = int.from_bytes(key, "big")
-    # DES looks at seven bits of each octet.
+    # DES uses seven bits of each octet.
     eight = bytes((bits >> 49 - 7 * index & 0x7F) << 1 for index in range(8))
     return DES.new(eight, DES.MODE_ECB).encrypt(clear)

@@ -1,5 +1,6 @@
 """
-What holds for every test: no error goes unseen, no skip goes unsaid; and what several share.
+Hooks and fixtures for all tests. A logged error fails its test, and skipped tests are counted, or
+fail where everything is installed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from zope.interface import implementer
 
 MAY_SKIP = os.environ.get("CI") != "true"
 """
-Where everything that tests need is promised to be there, a test that skips is one that failed.
+Whether tests may skip. With C{CI=true} everything that tests need is there, so a test that skips
+has failed.
 """
 
 collect_ignore = ["example"]
@@ -41,15 +43,15 @@ The tests of packages that must be installed; C{tests/test_example.py} runs them
 
 def pytest_configure() -> None:
     """
-    Without this, Twisted keeps events (and what they hold) for a log that nobody opens.
+    Stop Twisted from keeping events, and what they refer to, for a log that nobody opens.
     """
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    A test that is a coroutine runs in the reactor. C{NATIVE_PART=1/2} runs the first of two parts,
-    of files.
+    Run tests that are coroutines in the reactor. With C{NATIVE_PART=1/2} run only the files of the
+    first of two parts.
     """
     part, _, parts = os.environ.get("NATIVE_PART", "1/1").partition("/")
     files = sorted({item.path for item in items})
@@ -71,7 +73,8 @@ def _deferred(test: Callable[..., Coroutine[Deferred[Any], Any, None]]) -> Calla
 
 def pytest_collection_finish() -> None:
     """
-    Leave what all tests share out of the collections below, so that each takes a millisecond.
+    Exclude the objects that all tests share from later garbage collections, so that each takes only
+    a millisecond.
     """
     gc.collect()
     gc.freeze()
@@ -80,7 +83,7 @@ def pytest_collection_finish() -> None:
 @implementer(ILogObserver)
 class FailureObserver:
     """
-    Keeps every failure that is logged.
+    A log observer that keeps every failure that is logged.
     """
 
     def __init__(self) -> None:
@@ -94,15 +97,15 @@ class FailureObserver:
 @pytest.fixture(autouse=True)
 def loggedFailures() -> Iterator[list[Failure]]:
     """
-    Every L{Failure} that is logged while the test runs, those of Deferreds that nobody heard
-    included. A test that expects some takes this fixture, looks, and clears the list: whatever is
-    left fails it.
+    Every L{Failure} that is logged while the test runs, unhandled errors of Deferreds included. A
+    test that expects failures takes this fixture, checks the list and clears it: failures that are
+    left fail the test.
     """
     observer = FailureObserver()
     globalLogPublisher.addObserver(observer)
     try:
         yield observer.failures
-        # An error that nobody heard is logged when its Deferred is freed; most sit in cycles.
+        # An unhandled error is logged when its Deferred is freed; most are in reference cycles.
         gc.collect()
     finally:
         globalLogPublisher.removeObserver(observer)
@@ -131,7 +134,7 @@ def log() -> Iterator[list[str]]:
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The folder in which the packages of C{tests/example}, a third party's, are installed by pip.
+    The folder into which pip has installed the packages of C{tests/example}.
     """
     folder = tmp_path_factory.mktemp("example")
     ignored = shutil.ignore_patterns("__pycache__")
@@ -175,7 +178,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """
-    How many tests skipped, by reason.
+    Print how many tests skipped for each reason.
     """
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in reasons.most_common():

@@ -42,7 +42,7 @@ def program() -> str:
 
 class Side:
     """
-    One end of a TCP connection, which takes L{DELAY} seconds for everything.
+    One end of a TCP connection, on which everything takes L{DELAY} seconds.
     """
 
     bufferSize = 0
@@ -138,10 +138,11 @@ class Connector:
 
 class Reactor(Clock):
     """
-    A clock that opens TCP connections to the gateway.
+    A clock that also opens TCP connections to the gateway.
 
     @ivar reachable: whether TCP connections open at all.
-    @ivar server: the factory of the server; None: one that accepts, and says nothing.
+    @ivar server: the factory of the server; None for a server that accepts connections and sends
+        nothing.
     @ivar sides: the server's ends of the connections that were opened.
     """
 
@@ -160,7 +161,7 @@ class Reactor(Clock):
 
 class Ports(ClientPorts):
     """
-    Ports that count who uses them.
+    Ports that count their users.
     """
 
     users = 0
@@ -174,7 +175,7 @@ class Ports(ClientPorts):
 
 class Hearing(PacketProtocol):
     """
-    A protocol that remembers what it is told.
+    A protocol that remembers the events that it is told of.
     """
 
     def __init__(self) -> None:
@@ -198,7 +199,7 @@ class Hearing(PacketProtocol):
 
 def factoryFor(protocol: Callable[[], Hearing]) -> Any:
     """
-    A factory of protocols that hear packets, which Twisted's types of factories don't foresee.
+    Return a factory of packet protocols, whose type Twisted's annotations of factories don't allow.
     """
     kind: Any = Factory
     factory = kind.forProtocol(protocol)
@@ -245,7 +246,7 @@ class Dialling(World):
 
     def left(self) -> Iterator[str]:
         """
-        What of calls and connections is there, at either end, in words.
+        Return what is left of calls and connections at either end, in words.
         """
         counts = {
             "lines": len(self.gateway.lines),

@@ -1,5 +1,5 @@
 """
-Distributions made for a test, and put where Python looks for them.
+Makes distributions for a test, and puts them where Python looks for them.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class Factory:
 
 def checker(name: str) -> str:
     """
-    A module whose C{plugin} is a factory of credentials checkers of this name.
+    Return the text of a module whose C{plugin} is a factory of credentials checkers of this name.
     """
     return f'{CHECKER}\n\nplugin = Factory("{name}")\n'
 
 
 def observer(name: str) -> str:
     """
-    A module whose C{plugin} is an observer factory of this name.
+    Return the text of a module whose C{plugin} is an observer factory of this name.
     """
     return f'{OBSERVER}\n\nplugin = Factory("{name}")\n'
 
@@ -93,11 +93,12 @@ class Site:
         version: str = "1.0",
     ) -> Path:
         """
-        Install distribution C{name}.
+        Install the distribution C{name}, and return its folder.
 
-        @param modules: text by path, C{"twisted/plugins/x.py"} for a drop-in.
+        @param modules: the text of each file by its path, such as C{"twisted/plugins/x.py"} for a
+            drop-in.
         @param entryPoints: lines of C{entry_points.txt} below C{group}.
-        @param record: whether it is a distribution, or only its files.
+        @param record: whether to write the distribution's metadata, and not only its files.
         """
         place = self.folder / f"{name}-{version}"
         for path, text in modules.items():
@@ -116,7 +117,7 @@ class Site:
 
     def add(self, place: Path) -> None:
         """
-        Have Python look in C{place}.
+        Let Python import from C{place}, drop-ins included.
         """
         self.places.append(place)
         self.monkeypatch.syspath_prepend(str(place))
@@ -133,7 +134,7 @@ class Site:
 
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """
-    Of this, each module of tests that wants it makes a fixture.
+    The generator from which a module of tests makes a fixture of its own.
     """
     monkeypatch.setattr(discovery, "faults", [])
     before = set(sys.modules)

@@ -1,12 +1,12 @@
 """
-Try the lowest and the newest versions of what C{pyproject.toml} asks for.
+Runs the tests with the lowest and with the newest versions that C{pyproject.toml} permits.
 
 Each has a virtual environment of its own, in C{.venv/floors}: the lowest with every version that
-C{pyproject.toml} names, the newest with what the index has today. C{pip check} must find no fault
-there, and the native tests that need no real client must pass; what only tests need is the newest
-in both.
+C{pyproject.toml} names, the newest with those that the index has today. C{pip check} must find no
+fault there, and the native tests that need no real client must pass. Packages that only tests need
+are the newest in both.
 
-Run it as C{python -m tests.floors}, or with one of C{lowest} and C{newest}.
+Run it as C{python -m tests.floors}, optionally with C{lowest} or C{newest}.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ PARTS = min(2, os.cpu_count() or 1)
 
 def floors() -> Iterator[str]:
     """
-    What is needed to run, not to test, each in the lowest version that is said to do.
+    Return the lowest version of every package that is needed at run time.
 
-    @raise ValueError: no lowest version is said.
+    @raise ValueError: pyproject.toml states no lowest version of a package.
     """
     for line in metadata.requires("pptpgw") or ():
         one = Requirement(line)
@@ -43,7 +43,7 @@ def floors() -> Iterator[str]:
 
 def attempt(kind: str) -> bool:
     """
-    Install the lowest or the newest, and run the tests; whether all is well.
+    Install the lowest or the newest versions, run the tests, and return whether they passed.
     """
     folder = FOLDER / kind
     print(f"== The {kind} versions", flush=True)

@@ -1,5 +1,5 @@
 """
-What only the garbage collector would find.
+Finds objects that only the garbage collector would free.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from unittest.mock import patch
 from twisted.python.failure import Failure
 
 # While a test runs with Twisted 24, and C{twisted.trial.unittest} is imported, pytest replaces this
-# by one that also stores the traceback, in an attribute that nobody removes. The frames in there
-# then keep whoever waited for the failure. Modules are imported before any test runs.
+# initializer by one that also stores the traceback in an attribute that is never removed. The
+# frames in the traceback then keep those who waited for the failure. Modules are imported before
+# any test runs, so this is the original.
 _INITIALIZER = Failure.__init__
 
 
 def leftBy(call: Callable[[], None]) -> Counter[type]:
     """
-    The types of what C{call} leaves to the collector, the second time.
+    Call C{call} twice, and return the types of the objects that the second call leaves to the
+    garbage collector.
     """
     with patch.object(Failure, "__init__", _INITIALIZER):
         call()

@@ -1,5 +1,5 @@
 """
-A gateway with limits, and callers of it, in memory.
+A gateway with limits, and its callers, in memory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ JUDGING_SECONDS = 0.01
 @implementer(ICredentialsChecker)
 class Checker:
     """
-    Knows users by their profiles; the password of each is its name. Judging takes a moment.
+    A checker that knows users by their profiles. The password of each user is its name. Judging
+    takes a moment.
     """
 
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
@@ -64,7 +65,8 @@ class Checker:
 
 class Observer(SessionObserver):
     """
-    Notes what it is told; accounting for an end takes as long as the test has it.
+    An observer that remembers the events that it is told of. Accounting for an end takes as long as
+    the test wants.
     """
 
     def __init__(self) -> None:
@@ -90,7 +92,7 @@ class Observer(SessionObserver):
 
 class World(testing.World):
     """
-    A gateway with IPv4 and OSI, and callers where they are needed.
+    A gateway with IPv4 and OSI, and callers as the test needs them.
     """
 
     connectionSettings = ConnectionSettings(maximumCalls=1000)
@@ -99,7 +101,9 @@ class World(testing.World):
         self, limits: LimitsSection, clock: Any = None, checker: Any = None, **options: Any
     ) -> None:
         """
-        @param checker: instead of one of our own.
+        @param limits: the section C{[limits]}.
+        @param clock: the reactor; None for a clock that L{run} advances.
+        @param checker: the checker of callers; None for a L{Checker}.
         """
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.observer = Observer()
@@ -134,7 +138,7 @@ class World(testing.World):
 
     def call(self, name: bytes, address: str = "192.0.2.7", **options: Any) -> Placed:
         """
-        Place a call on a connection of its own, and give it time.
+        Place a call on a connection of its own, and advance the clock until it is set up.
         """
         placed = self.place(self.connect(address), name, **options)
         self.run(0.2)
@@ -149,8 +153,8 @@ class Placed:
     """
     A call that was placed.
 
-    @ivar call: once it is set up.
-    @ivar failure: why it isn't.
+    @ivar call: the call, once it is set up.
+    @ivar failure: why it couldn't be set up.
     """
 
     def __init__(self, placed: Deferred[ClientCall]) -> None:
@@ -182,7 +186,7 @@ Made = Any
 
 def worlds() -> Iterator[Made]:
     """
-    A fixture that makes worlds, whose log is kept, and after whose calls nothing is left.
+    A fixture that makes worlds. It keeps the log, and checks that nothing is left after the calls.
     """
     worlds: list[World] = []
 

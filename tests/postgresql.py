@@ -1,5 +1,5 @@
 """
-A PostgreSQL server of Debian's package, for tests.
+Runs the PostgreSQL server of Debian's package for tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NUMBERS = count(1)
 
 class Server:
     """
-    A server with a cluster of its own, in a temporary folder and on a Unix socket there.
+    A server with a cluster of its own, in a temporary folder, and with a Unix socket there.
     """
 
     def __init__(self) -> None:
@@ -33,9 +33,9 @@ class Server:
         if not binaries:
             pytest.skip("needs PostgreSQL: apt-get install postgresql")
         self._bin = binaries[-1]
-        # The path of a Unix socket is short.
+        # The folder is in /tmp because the path of a Unix socket must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-        # It won't run as root.
+        # PostgreSQL refuses to run as root.
         self._who: Any = {"user": "postgres", "group": "postgres", "extra_groups": []}
         if os.geteuid():
             self._who = {}
@@ -55,7 +55,7 @@ class Server:
 
     def start(self) -> None:
         """
-        Start it, and wait until it serves.
+        Start the server, and wait until it serves.
         """
         settings = f"listen_addresses= unix_socket_directories={self.folder} fsync=off".split()
         command: list[str | Path] = [self._bin / "postgres", "-D", self._cluster]
@@ -71,7 +71,7 @@ class Server:
 
     def stop(self) -> None:
         """
-        Stop it: its clients are cut off.
+        Stop the server, which cuts off its clients.
         """
         self._process.send_signal(signal.SIGINT)
         self._process.wait(30)
@@ -79,10 +79,10 @@ class Server:
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """
-        Meanwhile no process of it does anything, but all are there.
+        Stop all processes of the server by SIGSTOP inside the block, so that it hangs.
         """
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        # New ones come from the first, which stops before the others are listed.
+        # The first process makes new ones, so it is stopped before the others are listed.
         os.kill(self._process.pid, signal.SIGSTOP)
         processes = [self._process.pid, *map(int, children.read_text().split())]
         for process in processes[1:]:
@@ -90,20 +90,21 @@ class Server:
         try:
             yield
         finally:
-            # The first one last: it would bury those that ended before they were stopped.
+            # Continue the first process last: it would reap those that ended before they were
+            # stopped.
             for process in reversed(processes):
                 os.kill(process, signal.SIGCONT)
 
     def remove(self) -> None:
         """
-        Stop it, and leave nothing behind.
+        Stop the server, and remove its folder.
         """
         self.stop()
         shutil.rmtree(self.folder)
 
     def fresh(self) -> str:
         """
-        The URL of a place without tables.
+        Return the URL of a new schema without tables.
         """
         schema = f"t{next(_NUMBERS)}"
         self.execute(f"CREATE SCHEMA {schema}")
@@ -112,13 +113,13 @@ class Server:
     @property
     def url(self) -> str:
         """
-        The URL of the whole.
+        The URL of the database.
         """
         return f"postgresql://tests@/postgres?host={self.folder}"
 
     def execute(self, statement: str) -> None:
         """
-        Run a statement of ours.
+        Run a statement as the owner of the database.
         """
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement.encode())

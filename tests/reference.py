@@ -25,7 +25,8 @@ ZOPE = "https://zopeinterface.readthedocs.io/en/latest/api.html"
 
 def split(name: str) -> tuple[str, list[str]]:
     """
-    The dotted name of the module that C{name} begins with, and the names that follow within it.
+    Return the dotted name of the module with which C{name} begins, and the names within it that
+    follow.
 
     @raise ImportError: the first part of C{name} is no module.
     """
@@ -42,7 +43,7 @@ def split(name: str) -> tuple[str, list[str]]:
 
 def exists(name: str) -> bool:
     """
-    Whether a dotted name is that of a module, or of an object in one.
+    Return whether a dotted name is that of a module, or of an object in one.
 
     An interface's methods and attributes are found too, though they aren't attributes of it.
     """
@@ -56,7 +57,7 @@ def exists(name: str) -> bool:
 
 def isInterface(name: str) -> bool:
     """
-    Whether a dotted name is that of a zope interface outside of pptpgw.
+    Return whether a dotted name is that of a zope interface outside of pptpgw.
     """
     if name.partition(".")[0] not in {"twisted", "zope"}:
         return False
@@ -68,12 +69,12 @@ def isInterface(name: str) -> bool:
 
 class Installed(SphinxInventory):
     """
-    The inventory of what is installed.
+    An inventory that finds names in the installed packages.
     """
 
     def getLink(self, name: str) -> str | None:
         """
-        The address of the documentation of C{name}, or None if nothing is called that.
+        Return the address of the documentation of C{name}, or None if there is no such name.
         """
         top = name.partition(".")[0]
         if not (top == "twisted" or top == "zope" or top in sys.stdlib_module_names):

@@ -1,5 +1,5 @@
 """
-Sum pytest's JUnit reports into one line: C{python tests/summary.py REPORT ...}.
+Adds pytest's JUnit reports up to one line: C{python tests/summary.py REPORT ...}.
 """
 
 import sys
@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 def summary(reports: list[str]) -> tuple[str, bool]:
     """
-    The line, and whether all is well: something passed and nothing failed.
+    Return the line, and whether something passed and nothing failed.
     """
     total = failed = skipped = 0
     for report in reports:

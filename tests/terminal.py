@@ -1,5 +1,5 @@
 """
-A terminal in which tests run commands and type.
+A pseudoterminal in which tests run commands and type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 class Terminal:
     """
-    A terminal with a command in it.
+    A pseudoterminal with a command in it.
     """
 
     def __init__(self) -> None:
@@ -24,8 +24,7 @@ class Terminal:
 
     def run(self, *command: str, **options: Any) -> subprocess.Popen[bytes]:
         """
-        Start a command, which this is the controlling terminal of; C{options} are those of
-        C{Popen}.
+        Start a command whose controlling terminal this is; C{options} are those of C{Popen}.
         """
         terminal = self._theirs
         return subprocess.Popen(
@@ -38,7 +37,7 @@ class Terminal:
 
     def waitFor(self, text: str, seconds: float = 60) -> None:
         """
-        Wait until it shows C{text}, and take away what it has shown so far.
+        Wait until the terminal shows C{text}, and forget what it has shown so far.
         """
         deadline = time.monotonic() + seconds
         while text not in self.text:
@@ -48,13 +47,13 @@ class Terminal:
 
     def type(self, octets: bytes) -> None:
         """
-        Type something.
+        Send octets as if they were typed.
         """
         os.write(self._ours, octets)
 
     def end(self, process: subprocess.Popen[bytes], seconds: float = 60) -> int:
         """
-        Wait for the end of a command; the exit status.
+        Wait for the end of a command, and return its exit status.
         """
         deadline = time.monotonic() + seconds
         while process.poll() is None:
@@ -66,13 +65,13 @@ class Terminal:
 
     def echoes(self) -> bool:
         """
-        Whether it shows what is typed.
+        Return whether the terminal shows what is typed.
         """
         return bool(termios.tcgetattr(self._theirs)[3] & termios.ECHO)
 
     def close(self) -> None:
         """
-        Close it.
+        Close both ends of the pseudoterminal.
         """
         os.close(self._ours)
         os.close(self._theirs)

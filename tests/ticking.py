@@ -11,8 +11,8 @@ from pptpgw.timing.slices import PAUSE
 
 class Ticking(Clock):
     """
-    A clock on which nearly a thousandth of a second passes whenever somebody looks at it, so that a
-    slice holds a few steps.
+    A clock that advances by nearly a thousandth of a second whenever it is read, so that a slice
+    has time for a few steps.
     """
 
     def seconds(self) -> float:
@@ -24,7 +24,8 @@ class Ticking(Clock):
 
     def turn(self) -> bool:
         """
-        One turn of the reactor, after the pause between two slices; whether anything was due.
+        Run one turn of the reactor, after the pause between two slices. Return whether anything was
+        due.
         """
         self.rightNow += PAUSE
         due = [call for call in self.calls if call.getTime() <= self.rightNow]
@@ -37,7 +38,7 @@ class Ticking(Clock):
 
     def finish(self) -> int:
         """
-        Turn until nothing is due; how many turns that took.
+        Run turns until nothing is due, and return how many there were.
         """
         turns = 0
         while self.turn():

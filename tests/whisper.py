@@ -1,7 +1,8 @@
 """
-A third party's authentication protocol, made for the tests of the door that it comes by.
+An authentication protocol as another package would have it, for tests of the plugin interface.
 
-The peer is asked for its name, then challenged: two round trips, before a Success or a Failure.
+The authenticator asks the peer for its name, then sends a challenge: two round trips, before a
+Success or a Failure.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ Send = Callable[[bytes], None]
 
 def proof(password: bytes, challenge: bytes, purpose: bytes = b"proof") -> bytes:
     """
-    16 octets that only who knows the password can make.
+    Return 16 octets that can be computed only with the password.
     """
     return hmac.digest(password, purpose + challenge, "sha256")[:16]
 
 
 def keys(password: bytes, challenge: bytes, isServer: bool) -> StartKeys:
     """
-    What an end's success earns.
+    Return the MPPE keys of one end after a success.
     """
     server = proof(password, challenge, b"server")
     client = proof(password, challenge, b"client")
@@ -57,7 +58,7 @@ def keys(password: bytes, challenge: bytes, isServer: bool) -> StartKeys:
 @implementer(IAuthenticatorExchange)
 class WhisperAuthenticator(AuthenticatorExchange):
     """
-    Asks, and challenges.
+    The authenticator's end: asks for the name, and sends a challenge.
     """
 
     _claimed = b""
@@ -93,7 +94,7 @@ class WhisperAuthenticator(AuthenticatorExchange):
 @implementer(IExchange)
 class WhisperPeer(Exchange):
     """
-    Answers.
+    The peer's end: answers with the name, and with a proof.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class WhisperPeer(Exchange):
 @implementer(IUsernameHashedPassword)
 class WhisperCredentials(ClaimCredentials):
     """
-    A proof.
+    The name of a peer, and the proof that it knows the password.
     """
 
     def checkPassword(self, password: bytes) -> bool:
@@ -147,7 +148,7 @@ class WhisperCredentials(ClaimCredentials):
 @dataclass(frozen=True)
 class Whisper:
     """
-    The protocol.
+    The plugin of this protocol.
     """
 
     earnsKeys: bool = True

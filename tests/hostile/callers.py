@@ -1,5 +1,5 @@
 """
-Callers: honest ones, and those who have proven who they are, and say what they like.
+Callers for hostile tests: honest ones, and callers that authenticate and then send anything.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Caller:
             echoFailures=0,
             setupTimeout=1e6,
         )
-        # Nobody waits; a Deferred keeps what nobody took.
+        # Nobody waits for this Deferred; without a callback it would keep its result.
         owner.opened.addBoth(lambda result: None)
         owner.placeCall(link, protocols).addBoth(lambda result: None)
         (call,) = self.pns.calls.values()
@@ -100,7 +100,7 @@ class Caller:
     @property
     def line(self) -> Line:
         """
-        The gateway's end, while there is one.
+        The gateway's line of this call. It fails if there is none any more.
         """
         for line in self.world.gateway.lines:
             if line.caller.address == self.address:
@@ -110,7 +110,7 @@ class Caller:
     @property
     def session(self) -> Session:
         """
-        Its session.
+        The gateway's session of this call.
         """
         session = self.line.session
         assert session is not None
@@ -118,7 +118,7 @@ class Caller:
 
     def protocol(self, name: str) -> Any:
         """
-        The gateway's end of one of its network protocols.
+        Return the gateway's end of the network protocol C{name}.
         """
         phase = self.line.link._network
         assert phase is not None
@@ -127,7 +127,7 @@ class Caller:
 
     def isThere(self) -> bool:
         """
-        Whether the gateway has the call still.
+        Whether the gateway still has the call.
         """
         return any(line.caller.address == self.address for line in self.world.gateway.lines)
 
@@ -140,7 +140,7 @@ class Caller:
 
     def send(self, number: int, packet: bytes) -> None:
         """
-        Send a packet under any number, open or not, encrypted where MPPE is open.
+        Send a packet under any protocol number, open or not, encrypted if MPPE is open.
         """
         channel: Any = self.call.channel
         if channel is not None:
@@ -151,13 +151,13 @@ class Caller:
 
     def hangUp(self) -> None:
         """
-        End it in order.
+        End the call in order.
         """
         self.call.hangUp()
 
     def drop(self) -> None:
         """
-        The TCP connection breaks.
+        Break the TCP connection.
         """
         for end in (self.pns, self.pac):
             end.connectionLost("cut")
@@ -165,7 +165,7 @@ class Caller:
 
 def declaredProbe(declaration: Declaration) -> type[NetworkProbe]:
     """
-    A probe of a declared protocol.
+    Return a probe of a declared protocol.
     """
 
     class DeclaredProbe(GenericProbe):
@@ -192,7 +192,7 @@ A probe of each protocol that L{World} serves.
 
 class Honest:
     """
-    Two callers who talk to each other by every protocol.
+    Two callers that exchange packets by every protocol.
     """
 
     def __init__(self, world: World, names: Sequence[bytes] = (b"alice", b"bob")) -> None:
@@ -206,7 +206,7 @@ class Honest:
 
     def assertServed(self) -> None:
         """
-        Everything passes between them.
+        Check that packets of every protocol pass between the two.
         """
         world = self.world
         for probe in self.probes:
@@ -225,7 +225,7 @@ class Honest:
 @implementer(INetworkProtocol)
 class Raw:
     """
-    The caller's end of a network protocol that says nothing by itself.
+    The caller's end of a network protocol that sends nothing by itself.
 
     @ivar heard: the packets that came.
     """
@@ -262,20 +262,20 @@ CONTROLS: dict[int, tuple[str, tuple[int, ...]]] = {
     **{one.control: (name, one.data) for name, one in shipped().items()},
 }
 """
-Control protocol to name and numbers of packets.
+The name and the packets' numbers of each control protocol.
 """
 
 
 def raw() -> list[Raw]:
     """
-    One of each protocol.
+    Return one L{Raw} for each protocol.
     """
     return [Raw(name, control, numbers) for control, (name, numbers) in CONTROLS.items()]
 
 
 class Hostile:
     """
-    A caller that says what it is told to.
+    A caller that sends what the test chooses.
     """
 
     def __init__(self, world: World, user: bytes = b"mallory") -> None:
@@ -287,7 +287,7 @@ class Hostile:
 
     def do(self, action: tuple[Any, ...]) -> None:
         """
-        One of the actions above.
+        Do one of the actions.
         """
         kind, *arguments = action
         getattr(self, f"do_{kind}")(*arguments)
@@ -311,7 +311,7 @@ class Hostile:
 
     def do_agree(self, control: int) -> None:
         """
-        Acknowledge what the gateway asks for.
+        Acknowledge the gateway's latest Configure-Request.
         """
         request = self.latest(control, ppp.CONFIGURE_REQUEST)
         if request is not None:
@@ -319,7 +319,7 @@ class Hostile:
 
     def do_follow(self, control: int) -> None:
         """
-        Ask for what the gateway suggests, until it acknowledges that.
+        Request the values that the gateway suggests, until it acknowledges them.
         """
         body = b""
         self.do_agree(control)
@@ -337,7 +337,7 @@ class Hostile:
 
     def do_send(self, packet: tuple[int, bytes], count: int) -> None:
         """
-        Send packets, encrypted where that is on.
+        Send packets, encrypted if MPPE is open.
         """
         for _ in range(count):
             self.caller.send(*packet)
@@ -376,7 +376,7 @@ class Hostile:
 
     def latest(self, control: int, code: int) -> bytes | None:
         """
-        The latest packet with this code.
+        Return the latest packet with this code; None if there is none.
         """
         heard = self.protocols[control].heard
         return next((one for one in reversed(heard) if one[:1] == bytes((code,))), None)
@@ -384,7 +384,7 @@ class Hostile:
 
 class Sending(Hostile):
     """
-    A caller that has opened everything.
+    A hostile caller that has opened every protocol.
     """
 
     def __init__(self, world: World, user: bytes = b"mallory") -> None:

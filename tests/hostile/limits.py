@@ -1,5 +1,5 @@
 """
-How far each of the gateway's tables may grow, and that nothing is left in them.
+The limits of all tables of the gateway, and the check that nothing is left in them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.hostile.world import World
 
 def containers(*roots: object) -> dict[str, int]:
     """
-    How much the containers hold that are reached from C{roots}, added up by class and attribute;
-    what the callers have themselves is left out.
+    Return how many entries the containers have that can be reached from C{roots}, added up by class
+    and attribute. Those of the callers themselves are left out.
     """
     seen: set[int] = set()
     sizes: dict[str, int] = {}
@@ -72,13 +72,13 @@ def _attributes(one: object) -> Iterator[tuple[str, object]]:
 
 COUNTED = (Line, Link, Channel, NetworkProtocol, Session, Call, ControlConnection)
 """
-What belongs to calls and must be gone with them.
+The classes of objects that belong to calls and must be freed with them.
 """
 
 
 def living() -> list[object]:
     """
-    Those that there are.
+    Return all objects of these classes that exist.
     """
     gc.collect()
     return [one for one in gc.get_objects() if isinstance(one, COUNTED)]
@@ -94,7 +94,7 @@ LIMITS = {
     "PrefixPool._freed": 2 * 1024,
 }
 """
-The most that all containers of a kind hold together, whoever calls.
+The number of entries that all containers of a kind may have together, however many calls there are.
 """
 
 LIMITS_PER_CALL = {
@@ -130,12 +130,12 @@ The same, for each call.
 
 TIMERS = 40
 """
-Timers of one call, of both ends.
+The timers of one call, both ends together.
 """
 
-# What rests after it was used: prefixes are limited above, addresses are those of the ranges and of
-# accounts; failures are counted for each protocol that is served; figures; and sources: those
-# whose lines of the log are limited, and those of whom somebody has logged in.
+# The containers that keep entries after a call: prefixes, which are limited above; addresses, those
+# of the ranges and of accounts; failures, counted for each protocol that is served; counters; and
+# sources, those whose log lines are limited and those from which somebody has logged in.
 _RESTING = (
     "PrefixPool._freed",
     "_Pool.freed",
@@ -150,7 +150,7 @@ _RESTING = (
 
 def rest(world: World) -> dict[str, int]:
     """
-    What the containers of the gateway hold that mustn't stay when its callers have gone.
+    Return the entries of the gateway's containers that must be gone when its callers are.
     """
     sizes = containers(world.gateway, world.callIDs)
     return {name: size for name, size in sizes.items() if not name.startswith(_RESTING)}
@@ -158,7 +158,7 @@ def rest(world: World) -> dict[str, int]:
 
 def assertWithinLimits(world: World, calls: int) -> None:
     """
-    No table is larger than it may be while there are so many calls.
+    Check that no table exceeds its limit while there are C{calls} calls.
     """
     sizes = containers(world.gateway, world.callIDs)
     for name, limit in LIMITS.items():
@@ -170,7 +170,8 @@ def assertWithinLimits(world: World, calls: int) -> None:
 
 def assertGivenBack(world: World, before: dict[str, int], ignored: Iterable[object] = ()) -> None:
     """
-    Everything that a caller had is given back; the gateway is as it was C{before}.
+    Check that everything that a caller had is given back, so that the gateway is as it was
+    C{before}.
     """
     after = rest(world)
     different = {

@@ -1,5 +1,5 @@
 """
-What the gateway goes through whenever somebody is hostile.
+The check that a gateway survives a hostile caller.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ BOUNDED = settings(
 
 def ordeal(encryption: str, caller: Callable[[World], Hostile], steps: Iterable[Any]) -> None:
     """
-    Have the caller that C{caller} makes do C{steps}: nothing fails, nothing grows and nothing is
-    left of it, and others are served as before.
+    Let the caller that C{caller} makes do C{steps}. Check that nothing fails or grows, that nothing
+    is left of the caller, and that other callers are served as before.
     """
     world = World(encryption)
     try:

@@ -1,5 +1,5 @@
 """
-Packets that mean something to the gateway, to begin with.
+Valid packets of every protocol, from which hostile ones are made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def dhcp(
     kind: dhcpv6.DHCPv6MessageType, *options: dhcpv6option.DHCPv6Option, client: int = 1
 ) -> bytes:
     """
-    A DHCPv6 message, in its packet.
+    Return an IPv6 packet with a DHCPv6 message.
     """
     who = dhcpv6option.ClientID(b"\x00\x03\x00\x01" + client.to_bytes(6, "big"))
     message = dhcpv6.DHCPv6Message(kind, 7, (who, *options)).encode()
@@ -36,7 +36,7 @@ def dhcp(
 
 def solicit(client: int = 1, rapid: bool = False) -> bytes:
     """
-    A Solicit for an address and prefixes.
+    Return a Solicit for an address and prefixes.
     """
     more = (dhcpv6option.RapidCommit(),) if rapid else ()
     return dhcp(
@@ -52,14 +52,14 @@ def icmp(
     kind: int, body: bytes, destination: IPv6Address = ROUTERS, source: IPv6Address = HERE
 ) -> bytes:
     """
-    An ICMPv6 message.
+    Return an IPv6 packet with an ICMPv6 message.
     """
     return ipv6.encodeMessage(source, destination, ipv6.ICMPv6Message(kind, 0, body))
 
 
 def ipv4(source: bytes, destination: bytes = bytes((10, 77, 1, 1)), size: int = 60) -> bytes:
     """
-    An IPv4 packet.
+    Return an IPv4 packet.
     """
     header = bytes.fromhex("4500") + size.to_bytes(2, "big") + bytes.fromhex("000100004011 0000")
     return (header + source + destination).ljust(size, b"\xa5")
@@ -69,14 +69,14 @@ def frame(
     destination: bytes = EVERYBODY, source: bytes = STATION, kind: bytes = b"\x88\xb5"
 ) -> bytes:
     """
-    An Ethernet frame.
+    Return an Ethernet frame.
     """
     return (destination + source + kind + b"hostile").ljust(60, b"\0")
 
 
 def bpdu() -> bytes:
     """
-    A configuration BPDU, in the frame of a LAN.
+    Return a configuration BPDU in the frame of a LAN.
     """
     return wire.decodeBPDU(bytes(35), STATION)
 
@@ -91,7 +91,7 @@ def ipxPacket(
     sourceNetwork: int = 0,
 ) -> bytes:
     """
-    A packet of IPX.
+    Return an IPX packet.
     """
     return ipx.encodePacket(
         kind,
@@ -103,7 +103,7 @@ def ipxPacket(
 
 def rip(operation: int, *networks: int, hops: int = 1) -> bytes:
     """
-    A packet of RIP.
+    Return an IPX packet with a RIP message.
     """
     routes = [ipx.Route(network, hops, 1) for network in networks]
     return ipxPacket(ipx.RIP, EVERYBODY, ipx.RIP_SOCKET, ipx.encodeRIP(operation, routes))
@@ -111,7 +111,7 @@ def rip(operation: int, *networks: int, hops: int = 1) -> bytes:
 
 def sap(first: int, count: int = 7) -> bytes:
     """
-    A response of SAP, with servers whose names are numbers.
+    Return a response of SAP with C{count} servers, whose names are numbers from C{first} on.
     """
     services = [
         ipx.IPXService(4, b"%d" % number, ipx.IPXAddress(number + 1, NODE, 0x451), 1)
@@ -123,7 +123,7 @@ def sap(first: int, count: int = 7) -> bytes:
 
 def query(operation: int = ipx.REQUEST) -> bytes:
     """
-    A request of SAP for everything.
+    Return a request of SAP for all servers.
     """
     data = ipx.encodeSAP(ipx.SAPQuery(operation, ipx.ALL_SERVICES))
     return ipxPacket(ipx.PACKET_EXCHANGE, EVERYBODY, ipx.SAP_SOCKET, data)
@@ -170,7 +170,7 @@ VALID: tuple[tuple[int, bytes], ...] = (
     *((number, b"hostile") for _, numbers in CONTROLS.values() for number in numbers),
 )
 """
-Number and packet.
+Valid packets, each with its protocol number.
 """
 
 NUMBERS = tuple(number for _, numbers in CONTROLS.values() for number in numbers)

@@ -1,5 +1,5 @@
 """
-What is between a gateway in memory and its callers, and the kernel behind it.
+The network between a gateway in memory and its callers, and the kernel behind the gateway.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from pptpgw.tunnels.pptp.wire.gre import decode
 _NUMBERED = 0x10
 DELAY = 0.001
 """
-Seconds that a packet takes.
+The seconds that a packet takes.
 """
 
 
 class Wire:
     """
-    What is between everybody: GRE packets arrive L{DELAY} seconds after they were sent.
+    The network between all of them: GRE packets arrive L{DELAY} seconds after they were sent.
 
-    @ivar carried: how many frames it took to each address; acknowledgements alone aren't any.
-    @ivar harm: where it isn't None, packets get lost, doubled and late as its numbers have it.
+    @ivar carried: how many frames it took to each address; packets that only acknowledge aren't
+        counted.
+    @ivar harm: the random numbers that decide which packets are lost, doubled and delayed; None for
+        no harm.
     @ivar tap: called with source, destination, protocol number and information of each frame.
     """
 
@@ -43,7 +45,7 @@ class Wire:
 
     def send(self, source: str, destination: str, octets: bytes) -> None:
         """
-        Take a packet, and perhaps to where it shall go.
+        Take a packet, and deliver it unless it gets lost.
         """
         harm = self.harm.random() if self.harm is not None else 1.0
         if harm < 0.1:
@@ -99,7 +101,7 @@ class MemoryGRE:
 
     def arrived(self, address: str, octets: bytes) -> None:
         """
-        A packet came, as L{pptpgw.tunnels.pptp.port.gre.GREPort} has it.
+        Deliver a packet as L{pptpgw.tunnels.pptp.port.gre.GREPort} does.
         """
         try:
             callID, payload, sequence, _ = decode(octets)
@@ -118,9 +120,9 @@ class MemoryGRE:
 
 class Kernel:
     """
-    A TUN device whose kernel forwards what is for another caller.
+    A TUN device with a kernel that forwards packets from one caller to another.
 
-    @ivar written: what came to it.
+    @ivar written: the packets that came to the kernel.
     """
 
     receive: Callable[[bytes], object]
@@ -137,9 +139,9 @@ class Kernel:
 
 class Device:
     """
-    A TAP device that nobody else is behind.
+    A TAP device with nobody else behind it.
 
-    @ivar written: what came to it.
+    @ivar written: the frames that came to the device.
     """
 
     receive: Callable[[bytes], object]

@@ -82,7 +82,7 @@ def chosen() -> dict[str, tuple[INetworkFactory, Any]]:
 @cache
 def checker() -> ChapSecretsChecker:
     """
-    Knows L{USERS}.
+    Return a checker that knows L{USERS}.
     """
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
@@ -95,7 +95,7 @@ def checker() -> ChapSecretsChecker:
 @implementer(ILogObserver)
 class Failures:
     """
-    What was logged as a failure, until it is looked at.
+    A log observer that keeps the failures that were logged.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Failures:
 
 class World:
     """
-    The gateway.
+    A gateway with all network protocols, its clock and its network.
 
     @ivar networks: its networks by name.
     @ivar callers: how many addresses L{address} has given.
@@ -159,34 +159,34 @@ class World:
 
     def run(self, seconds: float, step: float = DELAY) -> None:
         """
-        Let time pass.
+        Advance the clock by C{seconds}, in small steps.
         """
         for _ in range(max(1, round(seconds / step))):
             self.clock.advance(step)
 
     def rest(self, seconds: float) -> None:
         """
-        The same, where nothing is in a hurry.
+        Advance the clock in larger steps, for the times in which nothing is urgent.
         """
         self.run(seconds, 0.1)
 
     def address(self) -> str:
         """
-        That of one more caller.
+        Return the address of another caller.
         """
         self.callers += 1
         return f"198.51.{self.callers >> 8}.{self.callers & 0xFF}"
 
     def assertNoFailure(self) -> None:
         """
-        Nothing was logged as a failure.
+        Check that nothing was logged as a failure.
         """
         failures, self.observer.failures = self.observer.failures, []
         assert not failures, "\n".join(failures)
 
     def stop(self) -> None:
         """
-        The end of the world.
+        Stop the networks, and remove the log observer.
         """
         for network in self.networks.values():
             network.stop()

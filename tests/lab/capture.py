@@ -1,5 +1,5 @@
 """
-What passes on a wire: captures by tcpdump, read without any code of the gateway's.
+Captures of a wire by tcpdump, parsed without any code of the gateway's.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ OUTGOING_CALL_REPLY = 8
 
 class Packet(NamedTuple):
     """
-    One IPv4 packet.
+    An IPv4 packet.
 
-    @ivar time: when it passed, in seconds.
+    @ivar time: the time at which it passed, in seconds.
     @ivar protocol: IPv4's protocol number.
-    @ivar payload: what follows the IPv4 header.
+    @ivar payload: the octets behind the IPv4 header.
     """
 
     time: float
@@ -42,10 +42,10 @@ class Packet(NamedTuple):
 
 class Frame(NamedTuple):
     """
-    One PPP frame within GRE.
+    A PPP frame in a GRE packet.
 
-    @ivar compressed: whether address and control fields, and the first octet of the protocol
-        field, were left out.
+    @ivar compressed: whether address and control fields, and the first octet of the protocol field,
+        were left out.
     """
 
     time: float
@@ -57,7 +57,7 @@ class Frame(NamedTuple):
 
 class Capture:
     """
-    A capture on one device of a namespace, from when it is made to L{stop}.
+    A capture on one device of a namespace, which lasts until L{stop}.
     """
 
     def __init__(self, namespace: Namespace, device: str, folder: Path, *expression: str) -> None:
@@ -70,7 +70,7 @@ class Capture:
             str(self._path),
             "-U",
             "--immediate-mode",
-            # Small enough that many packets fit the kernel's buffer.
+            # So small that many packets fit the kernel's buffer.
             "-s",
             "2048",
             "-Z",
@@ -83,7 +83,7 @@ class Capture:
 
     def stop(self) -> list[Packet]:
         """
-        End it, and give what passed.
+        End the capture, and return the packets.
         """
         assert self._tcpdump.stop(signal.SIGINT) == 0
         assert "0 packets dropped by kernel" in self._tcpdump.text
@@ -92,7 +92,7 @@ class Capture:
 
 def packets(pcap: bytes) -> list[Packet]:
     """
-    The IPv4 packets, fragments left out, of a capture on Ethernet, a ppp or a TUN device.
+    Return the IPv4 packets, without fragments, of a capture on Ethernet, a ppp or a TUN device.
     """
     magic, kind = struct.unpack_from("<I16xI", pcap)
     assert magic == 0xA1B2C3D4
@@ -124,7 +124,7 @@ def packets(pcap: bytes) -> list[Packet]:
 
 def frames(packets: list[Packet]) -> list[Frame]:
     """
-    The PPP frames among them (RFC 2637 section 4.1, RFC 1661 section 2).
+    Return the PPP frames in C{packets} (RFC 2637 section 4.1, RFC 1661 section 2).
     """
     found = []
     for packet in packets:
@@ -144,7 +144,7 @@ def frames(packets: list[Packet]) -> list[Frame]:
 
 def controlMessages(packets: list[Packet]) -> list[tuple[float, str, int]]:
     """
-    Time, source and type of each PPTP control message that begins a TCP segment.
+    Return time, source and type of each PPTP control message that begins a TCP segment.
     """
     found = []
     for packet in packets:

@@ -1,5 +1,5 @@
 """
-Fixtures of the lab: a network for all tests, a fresh gateway for each.
+Fixtures of the lab: a network for all tests, and a new gateway for each.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LAB = Path(__file__).parent
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Outside of the lab kernel none of these can run; inside, C{LAB_PART=1/2} runs the first of two
-    parts.
+    Skip all of these tests outside of the lab's kernel. Inside, C{LAB_PART=1/2} runs only the first
+    of two parts.
     """
     if not IN_THE_LAB:
         for item in items:
@@ -43,7 +43,7 @@ def wires(tmp_path_factory: pytest.TempPathFactory) -> Network:
     (empty / "options").touch()
     for name in ("chap-secrets", "pap-secrets"):
         (empty / name).touch(0o600)
-    # The machine's own options, secrets and scripts have no part in this.
+    # Hide the machine's own options, secrets and scripts of pppd.
     run("mount", "--bind", str(empty), "/etc/ppp")
     Path("/run/pptp").mkdir()
     return Network(tmp_path_factory.mktemp("network"))
@@ -52,7 +52,7 @@ def wires(tmp_path_factory: pytest.TempPathFactory) -> Network:
 @pytest.fixture
 def network(wires: Network) -> Iterator[Network]:
     """
-    The network, as new.
+    The network, restored after each test.
     """
     Process.logs.clear()
     yield wires
@@ -62,7 +62,7 @@ def network(wires: Network) -> Iterator[Network]:
 @pytest.fixture
 def ipv6(network: Network) -> Iterator[Network]:
     """
-    The network with IPv6 in it: on three callers' hosts, and between the gateway and inside.
+    The network with IPv6: on three callers' hosts, and between the gateway and the host inside.
     """
     network.hosts(3)
     network.enableIPv6()
@@ -73,8 +73,8 @@ def ipv6(network: Network) -> Iterator[Network]:
 @pytest.fixture
 def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     """
-    Start a gateway; the arguments are the sections of its configuration. At the end of the test it
-    is shut down, which must leave nothing behind.
+    A function that starts a gateway; its arguments are the sections of the configuration. At the
+    end of the test the gateway is shut down, and must leave nothing behind.
     """
     started: list[Gateway] = []
 
@@ -94,7 +94,7 @@ def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    A failure shows what every program printed.
+    After a failure print the output of every program of the test.
     """
     report = yield
     if report.failed:

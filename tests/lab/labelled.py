@@ -1,9 +1,9 @@
 """
-A caller who speaks MPLS, which pppd doesn't: our own client as a program.
+A caller that speaks MPLS, which pppd doesn't: our own client as a program.
 
-It takes the gateway's address, a user and a password, and calls. Then it prints what happens, in
-words: C{open ADDRESS}, and each packet that arrives, C{PROTOCOL HEX}. Lines of the latter
-kind on its standard input are sent. It hangs up when they end.
+The program takes the gateway's address, a user and a password, and calls. It prints C{open ADDRESS}
+for each protocol that opens, and C{PROTOCOL HEX} for each packet that arrives. It sends the packets
+of such lines on its standard input, and hangs up at the end of the input.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def say(*words: str) -> None:
 
 def printing(number: int) -> Callable[[bytes], None]:
     """
-    What prints each packet of a protocol.
+    Return a function that prints each packet of a protocol.
     """
     return lambda packet: say(f"{number:04x}", packet.hex())
 
 
 class Packets(LineOnlyReceiver):
     """
-    Sends what is typed.
+    Sends the packets that lines of standard input describe.
 
     @ivar ended: fires at the end of the input.
     """
@@ -51,21 +51,21 @@ class Packets(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """
-        Send one.
+        Send the packet of one line.
         """
         number, packet = line.split()
         self._send(int(number, 16), bytes.fromhex(packet.decode()))
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
-        That's all.
+        Report the end of the input.
         """
         self.ended.callback(None)
 
 
 async def call(reactor: Any, host: str, user: str, password: str) -> None:
     """
-    The whole of it.
+    Call, and stay connected until the end of the input.
     """
     connection = await ControlClient(reactor, host, timeout=20).connect()
     ipcp = IPCP(IPv4Settings.client(printing(0x0021)))

@@ -22,12 +22,12 @@ SECRETS = """\
 carol * "battery staple" *
 """
 """
-The users of pppd where it answers.
+The secrets of pppd when it answers.
 """
 
 CAROL = ("carol", "battery staple")
 
-# Accepts one TCP connection, which then is the standard input and output of a command.
+# A program that accepts one TCP connection and makes it the standard input and output of a command.
 _ACCEPT = """\
 import os, socket, sys
 listener = socket.create_server(("", int(sys.argv[1])))
@@ -51,9 +51,9 @@ def nothing(octets: bytes) -> bytes:
 
 class Spoiler:
     """
-    Changes every so many octets of those that pass.
+    Damages every so many octets of those that pass.
 
-    @ivar done: how often.
+    @ivar done: how often it did.
     """
 
     def __init__(self, every: int, change: Damage) -> None:
@@ -91,8 +91,9 @@ class NullModem:
     Two serial devices whose lines are crossed. There is no carrier: neither end notices when the
     other closes its device.
 
-    @ivar devices: their paths.
-    @ivar damage: what becomes of octets on their way from the first to the second, and back.
+    @ivar devices: the paths of the devices.
+    @ivar damage: the functions that change octets on their way from the first device to the second,
+        and back.
     """
 
     def __init__(self) -> None:
@@ -124,12 +125,12 @@ class NullModem:
                         time.sleep(0.01)
                         continue
                     with suppress(BlockingIOError):
-                        # What nobody reads is lost.
+                        # Octets that nobody reads are lost.
                         os.write(self._ends[1 - way], self.damage[way](octets))
 
     def close(self) -> None:
         """
-        Cut it.
+        Remove both devices.
         """
         os.write(self._stop, b".")
         self._thread.join()
@@ -146,7 +147,7 @@ def ppp(host: Host, *words: str, log: str = "pptpgw.log") -> Process:
 
 def passwordFile(host: Host, password: str) -> str:
     """
-    A file with a password.
+    Make a file with a password, and return its path.
     """
     path = host.runFolder / "password"
     path.touch(0o600)
@@ -156,10 +157,10 @@ def passwordFile(host: Host, password: str) -> str:
 
 def answering(host: Host, line: Sequence[str], *options: str, port: int = 0) -> Process:
     """
-    pppd as the end that answers, as a server of L{CAROL}.
+    Run pppd as the end that answers, like a server that L{CAROL} calls.
 
-    @param line: its options that name the line.
-    @param port: the TCP port that it waits at; 0 for none.
+    @param line: the options that name the line.
+    @param port: the TCP port on which it waits; 0 for none.
     """
     folder = host.runFolder / "etc"
     folder.mkdir(exist_ok=True)

@@ -1,5 +1,5 @@
 """
-Real peers in network namespaces: one wire, hosts on it, their pppd and pptp.
+Real clients in network namespaces: one wire, the hosts on it, and their pppd and pptp.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import ClassVar
 
 GATEWAY_ADDRESS = "192.0.2.1"
 """
-The gateway on the wire.
+The address of the gateway on the wire.
 """
 
 INSIDE_ADDRESS = "198.51.100.2"
 """
-A host behind the gateway, which routes the pool back to it.
+The address of a host behind the gateway, which routes the pool back to the gateway.
 """
 
 INSIDE_ADDRESS6 = "fc00:0:ff::2"
@@ -30,13 +30,13 @@ The same host's IPv6 address, where there is IPv6.
 
 LOCAL_ADDRESS = "10.77.0.1"
 """
-The gateway's end of every link, its default.
+The address of the gateway's end of every link, which is the default.
 """
 
 
 def run(*command: str, timeout: float = 30.0, stdin: str = "") -> str:
     """
-    Run a command that must succeed; give what it printed.
+    Run a command, which must succeed, and return its output.
     """
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, input=stdin)
     assert done.returncode == 0, (
@@ -47,10 +47,10 @@ def run(*command: str, timeout: float = 30.0, stdin: str = "") -> str:
 
 class Process:
     """
-    A program that runs, its output in a file.
+    A running program, whose output goes to a file.
 
-    @ivar log: the file.
-    @cvar logs: those of all processes started during a test.
+    @ivar log: the path of the file.
+    @cvar logs: the files of all processes that were started during a test.
     """
 
     logs: ClassVar[list[Path]] = []
@@ -67,7 +67,7 @@ class Process:
     @property
     def text(self) -> str:
         """
-        What it printed up to now.
+        The output up to now.
         """
         return self.log.read_text(errors="replace")
 
@@ -77,7 +77,8 @@ class Process:
 
     def waitFor(self, pattern: str, timeout: float = 20.0) -> re.Match[str]:
         """
-        Wait until it printed something that matches; fail when it ends before, or time is up.
+        Wait until the output matches C{pattern}, and return the match. Fail if the program ends
+        before, or after C{timeout} seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -90,7 +91,7 @@ class Process:
 
     def wait(self, timeout: float = 20.0) -> int:
         """
-        Wait for its end; its exit status, negative for a signal.
+        Wait for the end of the program, and return its exit status, which is negative for a signal.
         """
         try:
             return self._process.wait(timeout)
@@ -99,7 +100,7 @@ class Process:
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
         """
-        Send a signal, where it still runs, and wait for the end.
+        Send a signal if the program still runs, and wait for its end.
         """
         if self.running:
             self._process.send_signal(number)
@@ -114,46 +115,46 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
         run("ip", "netns", "add", name)
-        # Addresses that the kernel gives itself, seconds later, would only disturb.
+        # The addresses that the kernel gives itself seconds later would disturb the tests.
         self.setIPv6(False)
         self.ip("link set lo up")
 
     def command(self, *command: str) -> list[str]:
         """
-        C{command} as it runs in here.
+        Return the command that runs C{command} in this namespace.
         """
         return ["nsenter", f"--net=/run/netns/{self.name}", "--", *command]
 
     def run(self, *command: str, timeout: float = 30.0) -> str:
         """
-        Run a command that must succeed; give what it printed.
+        Run a command in this namespace, which must succeed, and return its output.
         """
         return run(*self.command(*command), timeout=timeout)
 
     def sysctl(self, *settings: str) -> None:
         """
-        Set switches of the kernel, each C{"NAME=VALUE"}.
+        Set kernel parameters, each C{"NAME=VALUE"}.
         """
         self.run("sysctl", "-q", "-w", *settings)
 
     def setIPv6(self, on: bool, *devices: str) -> None:
         """
-        Let these devices, and those to come, have IPv6 or not.
+        Turn IPv6 on or off for these devices, and for those to come.
         """
         for device in (*devices, "default"):
-            # Without the seconds of duplicate address detection.
+            # Addresses are usable without the seconds of duplicate address detection.
             switches = (f"accept_dad={int(not on)}", f"disable_ipv6={int(not on)}")
             self.sysctl(*(f"net.ipv6.conf.{device}.{switch}" for switch in switches))
 
     def ip(self, *lines: str) -> None:
         """
-        Run lines of ip(8).
+        Run lines of ip(8) in this namespace.
         """
         run("ip", "-n", self.name, "-batch", "-", stdin="\n".join(lines))
 
     def show(self, *what: str) -> list[dict[str, object]]:
         """
-        What C{ip -json ...} lists.
+        Return what C{ip -json} prints for these words.
         """
         found = json.loads(run("ip", "-n", self.name, "-json", *what) or "[]")
         assert isinstance(found, list)
@@ -161,23 +162,23 @@ class Namespace:
 
     def ping(self, address: str, *options: str, count: int = 3) -> None:
         """
-        Every one of C{count} pings must be answered.
+        Send C{count} pings, all of which must be answered.
         """
         self.run("ping", "-c", str(count), "-i", "0.05", "-W", "5", *options, address)
 
     def reaches(self, address: str, *options: str) -> bool:
         """
-        Whether one ping is answered within a second.
+        Return whether one ping is answered within a second.
         """
         command = self.command("ping", "-c", "1", "-W", "1", *options, address)
         return subprocess.run(command, capture_output=True).returncode == 0
 
     def kill(self) -> None:
         """
-        Kill every process in here, without a word of farewell.
+        Kill every process in this namespace by SIGKILL, so that none of them can say goodbye.
         """
         if pids := run("ip", "netns", "pids", self.name).split():
-            # None may notice that another is gone already, and say so.
+            # Stop all first, so that none notices the end of another and reports it.
             for number in ("-STOP", "-KILL"):
                 subprocess.run(["kill", number, *pids], capture_output=True)
 
@@ -185,7 +186,7 @@ class Namespace:
 class Network:
     """
     The wire, the gateway's namespace on it, a host behind the gateway, and as many callers' hosts
-    as are asked for.
+    as tests need.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -193,7 +194,8 @@ class Network:
         self.gateway = Namespace("gateway")
         self.inside = Namespace("inside")
         self.gateway.ip(
-            # Of its own: else it is a port's, and another one when that is unplugged.
+            # The bridge has an address of its own. Otherwise it would have a port's, and another
+            # one when that port is unplugged.
             "link add wire address 02:00:00:00:00:01 type bridge",
             f"addr add {GATEWAY_ADDRESS}/24 dev wire",
             "link set wire up",
@@ -211,7 +213,7 @@ class Network:
 
     def host(self, index: int = 0) -> Host:
         """
-        The caller's host of that number.
+        Return the caller's host with this number, and make it if needed.
         """
         while len(self._hosts) <= index:
             self._hosts.append(Host(self, len(self._hosts)))
@@ -219,13 +221,13 @@ class Network:
 
     def hosts(self, count: int) -> list[Host]:
         """
-        The first so many of them.
+        Return the first C{count} hosts.
         """
         return [self.host(index) for index in range(count)]
 
     def enableIPv6(self) -> None:
         """
-        Have IPv6 from the hosts that there are to inside.
+        Set up IPv6 from the callers' hosts that exist to the host inside.
         """
         self.gateway.setIPv6(True, "lan")
         self.gateway.sysctl("net.ipv6.conf.all.forwarding=1")
@@ -239,7 +241,7 @@ class Network:
 
     def disableIPv6(self) -> None:
         """
-        Have none again; addresses and routes go with it.
+        Turn IPv6 off again, which removes its addresses and routes.
         """
         self.gateway.sysctl("net.ipv6.conf.all.forwarding=0")
         self.gateway.setIPv6(False, "lan")
@@ -249,10 +251,10 @@ class Network:
 
     def reset(self) -> None:
         """
-        End whatever runs on the hosts and inside, and make the wires good again.
+        Kill all programs on the hosts and inside, and restore the wires.
         """
         self.inside.kill()
-        # What it learned about the path to a caller's address isn't true of the next one.
+        # The properties of the path to one caller's address don't apply to the next caller.
         self.inside.ip("route flush cache", "tcp_metrics flush")
         for host in self._hosts:
             host.kill()
@@ -261,7 +263,7 @@ class Network:
 
 class Host(Namespace):
     """
-    A caller's host.
+    The host of a caller.
 
     @ivar address: its address on the wire.
     """
@@ -272,7 +274,7 @@ class Host(Namespace):
         self._network = network
         self._port = f"port{index}"
         self._impaired = False
-        # pptp finds its host's other calls by a socket in this folder.
+        # pptp finds other calls of its host by a socket in this folder.
         self.runFolder = network.folder / self.name
         self.runFolder.mkdir()
         network.gateway.ip(
@@ -299,7 +301,7 @@ class Host(Namespace):
 
     def redial(self, timeout: float, user: str, password: str, *options: str) -> Caller:
         """
-        Dial until a call comes up, each for eight seconds at the most.
+        Dial until a call comes up, each time for at most eight seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -313,21 +315,22 @@ class Host(Namespace):
 
     def impair(self, *netem: str) -> None:
         """
-        Spoil this host's wire, both ways: arguments of netem, as in C{"loss", "2%"}.
+        Impair this host's wire in both directions; the arguments are netem's, such as C{"loss",
+        "2%"}.
         """
         self.impairSending(*netem)
         self.impairReceiving(*netem)
 
     def impairSending(self, *netem: str) -> None:
         """
-        Spoil what this host sends.
+        Impair what this host sends.
         """
         self._impaired = True
         self._netem(self.name, "eth0", *netem)
 
     def impairReceiving(self, *netem: str) -> None:
         """
-        Spoil what this host receives.
+        Impair what this host receives.
         """
         self._impaired = True
         self._netem(self._network.gateway.name, self._port, *netem)
@@ -337,7 +340,7 @@ class Host(Namespace):
 
     def unplug(self) -> None:
         """
-        Cut the wire: nothing more comes or goes, and nobody is told.
+        Cut the wire: no more packets pass, and neither end is told.
         """
         self._impaired = True
         self._network.gateway.ip(f"link set {self._port} nomaster")
@@ -369,7 +372,7 @@ class Caller(Process):
         options: Sequence[str],
         log: Path,
     ) -> None:
-        # The folders of a host's own are mounted where its programs look for them.
+        # The host's own folders are mounted where its programs look for them.
         mounted = f'mount --bind {host.runFolder} /run/pptp && exec "$@"'
         command = ["unshare", "--mount", "sh", "-c", mounted, "sh", "pppd"]
         own = ["nodetach", "debug", "noauth", "noipdefault", "user", user, "password", password]
@@ -378,7 +381,7 @@ class Caller(Process):
 
     def up(self, timeout: float = 20.0) -> Caller:
         """
-        Wait until IPCP is open; gives itself.
+        Wait until IPCP is open, and return this call.
         """
         self.waitFor(r"remote IP address", timeout)
         return self
@@ -386,7 +389,7 @@ class Caller(Process):
     @property
     def address(self) -> str:
         """
-        The address that the gateway gave.
+        The address that the gateway gave this call.
         """
         return self.waitFor(r"local  IP address (\S+)")[1]
 
@@ -399,7 +402,7 @@ class Caller(Process):
 
     def sent(self, pattern: str) -> list[str]:
         """
-        The packets that pppd sent and that match, as it prints them.
+        Return the packets that pppd sent and that match C{pattern}, as pppd prints them.
         """
         return [
             line for line in re.findall(r"sent (\[.*\])", self.text) if re.search(pattern, line)
@@ -407,7 +410,7 @@ class Caller(Process):
 
     def received(self, pattern: str) -> list[str]:
         """
-        The packets that pppd received and that match, as it prints them.
+        Return the packets that pppd received and that match C{pattern}, as pppd prints them.
         """
         return [
             line for line in re.findall(r"rcvd (\[.*\])", self.text) if re.search(pattern, line)
@@ -415,13 +418,14 @@ class Caller(Process):
 
     def ping(self, address: str = LOCAL_ADDRESS, *options: str, count: int = 3) -> None:
         """
-        Ping through this call; every one must be answered.
+        Send pings through this call, all of which must be answered.
         """
         self.host.ping(address, "-I", self.interface, *options, count=count)
 
     def pings(self, count: int) -> tuple[int, int]:
         """
-        How many of C{count} pings of the gateway are answered, and how many answers come twice.
+        Send C{count} pings to the gateway. Return how many are answered, and how many answers come
+        twice.
         """
         command = ["ping", "-I", self.interface, "-c", str(count), "-i", "0.02", "-W", "2"]
         done = subprocess.run(
@@ -433,7 +437,7 @@ class Caller(Process):
 
     def reaches(self, timeout: float, address: str = LOCAL_ADDRESS) -> bool:
         """
-        Whether a ping through this call is answered at last.
+        Return whether a ping through this call is answered before C{timeout} seconds have passed.
         """
         deadline = time.monotonic() + timeout
         while not self.host.reaches(address, "-I", self.interface):
@@ -443,6 +447,6 @@ class Caller(Process):
 
     def hangUp(self) -> int:
         """
-        End the call in good order; pppd's exit status.
+        End the call in order, and return the exit status of pppd.
         """
         return self.stop(signal.SIGTERM)

@@ -1,5 +1,5 @@
 """
-The gateway, as an operator starts it, in its namespace.
+The gateway in its namespace, started as an operator starts it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Sections = Mapping[str, Mapping[str, object]]
 
 def toml(sections: Sections) -> str:
     """
-    A configuration file. JSON's strings, numbers, booleans and lists are TOML's too.
+    Return a configuration file with these sections. JSON's strings, numbers, booleans and lists are
+    valid TOML.
     """
     lines = []
     for section, keys in sections.items():
@@ -41,7 +42,7 @@ def toml(sections: Sections) -> str:
 
 class Gateway(Process):
     """
-    C{twistd -n pptpgw}, which serves when this is made.
+    C{twistd -n pptpgw}. The constructor returns when it serves.
 
     @ivar down: whether L{shutDown} was called.
     """
@@ -55,7 +56,7 @@ class Gateway(Process):
         auth: str = "",
     ) -> None:
         """
-        @param auth: what judges users; empty: L{SECRETS}.
+        @param auth: the checker of users; empty for one that has L{SECRETS}.
         """
         self.namespace = namespace
         self.down = False
@@ -76,7 +77,7 @@ class Gateway(Process):
 
     def serves(self) -> bool:
         """
-        Whether TCP port 1723 listens and a socket for GRE is open.
+        Return whether TCP port 1723 listens and a socket for GRE is open.
         """
         folder = Path(f"/proc/{self.pid}/net")
         try:
@@ -90,13 +91,13 @@ class Gateway(Process):
 
     def descriptors(self) -> int:
         """
-        How many file descriptors it has open.
+        Return how many file descriptors the process has open.
         """
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def residentKiB(self) -> int:
         """
-        How much memory it has resident.
+        Return how much memory of the process is resident, in KiB.
         """
         status = Path(f"/proc/{self.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
@@ -104,7 +105,7 @@ class Gateway(Process):
 
     def shutDown(self) -> None:
         """
-        Interrupt it, as Ctrl-C does; it must end in good order and leave nothing behind.
+        Interrupt the gateway, as Ctrl-C does. It must end in order, and leave nothing behind.
         """
         self.down = True
         assert self.running, f"the gateway ended by itself:\n{self.text}"
@@ -112,14 +113,15 @@ class Gateway(Process):
             status = self.stop(signal.SIGINT)
         finally:
             self.stop(signal.SIGKILL)
-        # twistd, once all is stopped, lets the signal that stopped it have its way.
+        # After twistd has stopped everything, it ends by the signal that stopped it.
         assert status in (0, -signal.SIGINT), f"exit status {status}:\n{self.text}"
         assert self._made() == self._before
         assert "Traceback" not in self.text, self.text
 
     def _made(self) -> tuple[list[str], list[str]]:
         """
-        The devices and routes that are there, but for the ports of hosts that are new on the wire.
+        Return the devices and routes that exist, without the ports of hosts that are new on the
+        wire.
         """
         links = (str(link["ifname"]) for link in self.namespace.show("link"))
         routes = self.namespace.show("route", "show", "table", "all")
@@ -131,6 +133,7 @@ class Gateway(Process):
 
 StartGateway = Callable[..., Gateway]
 """
-The fixture of that name: its keyword arguments are the sections of a configuration; C{program} is
-some program in twistd's place, C{auth} what judges users instead of L{SECRETS}.
+The type of the fixture C{startGateway}. Its keyword arguments are the sections of a configuration;
+C{program} runs in the place of twistd, and C{auth} is the checker of users, instead of one that has
+L{SECRETS}.
 """

@@ -1,8 +1,8 @@
 """
-twistd, but the gateway asks for stateful MPPE, and suggests it.
+twistd with a gateway that asks for stateful MPPE, and suggests it.
 
-No client at hand insists on stateful MPPE; pppd takes it, with mppe-stateful, where asked for: so
-this is how the stateful MPPE of its kernel can be met.
+No client at hand insists on stateful MPPE, but pppd with the option mppe-stateful accepts it. So
+this tests the gateway with the stateful MPPE of pppd's kernel.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ mppeOption = ccp.mppeOption
 
 def statefulOption(bits: int, stateful: bool) -> bytes:
     """
-    Stateful, whatever was meant.
+    Return an option with the stateful bit, whatever C{stateful} is.
     """
     return mppeOption(bits, stateful=True)
 

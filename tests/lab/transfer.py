@@ -13,7 +13,7 @@ OCTETS = random.Random(1).randbytes(300_000)
 
 def serve(address: str) -> None:
     """
-    Send back whatever one connection brings.
+    Accept one connection, and send back what comes by it.
     """
     with socket.create_server((address, PORT)) as listening:
         print("serving", flush=True)
@@ -25,7 +25,7 @@ def serve(address: str) -> None:
 
 def echo(address: str) -> None:
     """
-    Send L{OCTETS}, and say whether the same came back.
+    Send L{OCTETS}, and print whether the same octets came back.
     """
     back = bytearray()
     with socket.create_connection((address, PORT)) as connection:
