@@ -167,7 +167,7 @@ def build(
     gateway.health += [IHealth(one) for one in tunnels.values() if IHealth.providedBy(one)]
     clockWatch = ClockWatch(reactor)
     reservation = Reservation(reactor, stores, networks.values())
-    # Each of these may take most of its time to stop.
+    # These are stopped together, since each may take most of its time to stop.
     reports = Stages(reactor, "reports of ended sessions", together=True)
     for report in reporting.reports:
         report.setServiceParent(reports)
@@ -182,8 +182,8 @@ def build(
             for service in lives(reactor, f"method of {one.name}", one.methods)
         ),
         withLife(Part("the data path", dataPath.start, stop=dataPath.stop), reactor, dataPath),
-        # RADIUS comes before the spool, which begins to send the records of an earlier run when it
-        # is opened.
+        # RADIUS comes before the queue of its records, which begins to send those of an earlier run
+        # when it is opened.
         *([Part("RADIUS", radius.start, stop=radius.stop)] if radius is not None else ()),
         *reporting.files,
         *(

@@ -106,7 +106,7 @@ class IVerdicts(Interface):
 
     def granted(grant: Grant) -> None:
         """
-        The peer's claim is true, but the peer hasn't been told yet: prepare its session.
+        Prepare the peer's session, since its claim is true. The peer hasn't been told yet.
 
         @raise pptpgw.error.Refused: the peer is refused all the same, and may not try again.
         """

@@ -17,8 +17,8 @@ class IChannelOwner(Interface):
 
     def frameReceived(protocol: int, information: bytes) -> None:
         """
-        A frame arrived that the data path doesn't carry itself: a control frame, or one of a
-        network protocol that isn't open.
+        Handle a frame that the data path doesn't carry itself: a control frame, or one of a network
+        protocol that isn't open.
         """
 
     def resyncNeeded() -> None:
@@ -79,12 +79,13 @@ class IChannel(Interface):
 
     def setSendMPPE(parameters: MPPEParameters | None) -> None:
         """
-        Encrypt packets that are sent from now on; None: send them in clear.
+        Encrypt packets that are sent from now on. None ends this: packets are then sent in clear,
+        or discarded if L{requireMPPE} was called.
         """
 
     def setReceiveMPPE(parameters: MPPEParameters | None) -> None:
         """
-        Decrypt packets that are received from now on; None: no longer.
+        Decrypt packets that are received from now on. None ends this.
         """
 
     def resetSendMPPE() -> None:

@@ -1,5 +1,5 @@
 """
-A client as its protocols see it: packets instead of a stream.
+A client's call, as its protocols see it: a connection that carries packets instead of a stream.
 """
 
 from __future__ import annotations
@@ -18,78 +18,81 @@ class IPacketTransport(Interface):
     """
 
     networks: Mapping[str, Any] = Attribute(
-        "The L{pptpgw.interfaces.INetworkProtocol}s that are open, by name. Each tells what was "
-        "agreed: that of IPv4 has localAddress, peerAddress and dns."
+        "The L{pptpgw.interfaces.INetworkProtocol}s that are open, by name. Their attributes say "
+        "what was negotiated: IPv4 has localAddress, peerAddress and dns."
     )
-    authentication: str = Attribute("The protocol by which this end proved who it is; 'none'.")
-    encryption: str = Attribute("What is encrypted and how, in words.")
+    authentication: str = Attribute(
+        "The name of the protocol by which this end authenticated; C{none} if it didn't."
+    )
+    encryption: str = Attribute("How the link is encrypted, in words.")
 
     def mtu(network: str) -> int:
         """
-        The largest packet of C{network}, which is open, that may be sent, in octets.
+        Return the largest packet of C{network}, which is open, that may be sent, in octets.
         """
 
     def sendPacket(network: str, packet: bytes) -> None:
         """
-        Send one packet. While C{network} isn't open packets are counted and discarded.
+        Send one packet. If C{network} isn't open, the packet is counted and discarded.
 
-        @raise KeyError: C{network} isn't among those that the endpoint negotiates.
+        @raise KeyError: C{network} isn't one of the networks that the endpoint negotiates.
         """
 
     def getHost() -> IAddress:
         """
-        The address of this end of the control connection.
+        Return the address of this end of the control connection.
         """
 
     def getPeer() -> IAddress:
         """
-        The address of the other end.
+        Return the address of the other end of the control connection.
         """
 
     def loseConnection() -> None:
         """
-        Hang up in order. Calling this again does nothing.
+        Hang up in order, which tells the peer. Calling this again does nothing.
         """
 
     def abortConnection() -> None:
         """
-        Hang up at once, whether the peer hears of it or not.
+        Hang up at once, without waiting for the peer.
         """
 
 
 class IPacketProtocol(Interface):
     """
-    A protocol that a client's endpoint connects: what L{twisted.internet.interfaces.IProtocol} is
-    for a stream.
+    A protocol that a client's endpoint connects. It corresponds to
+    L{twisted.internet.interfaces.IProtocol}, but for packets.
     """
 
     def makeConnection(transport: IPacketTransport) -> None:
         """
-        The first network protocol is open; C{transport} sends packets.
+        Begin to use C{transport}, since the first network protocol is open.
         """
 
     def networkOpened(network: str) -> None:
         """
-        The network protocol of this name carries packets from now on.
+        The network protocol of the name C{network} carries packets from now on.
         """
 
     def networkClosed(network: str) -> None:
         """
-        The network protocol of this name carries packets no longer. It may open again.
+        The network protocol of the name C{network} carries no packets any more. It may open again.
         """
 
     def packetReceived(network: str, packet: bytes) -> None:
         """
-        A packet arrived.
+        Handle one packet of the network protocol of the name C{network}.
         """
 
     def connectionLost(reason: Failure) -> None:
         """
-        The call is over, and all that it used is closed. Told once, after L{makeConnection}.
+        The call is over, and everything that it used is closed. This is called once, after
+        L{makeConnection}.
 
-        @param reason: L{twisted.internet.error.ConnectionDone} where this end hung up;
-            L{twisted.internet.error.ConnectionLost} where the peer doesn't answer any more, or this
-            end aborted the connection (L{twisted.internet.error.ConnectionAborted});
-            L{pptpgw.error.CallError} where the peer hung up or something failed, with a text that
-            says what.
+        @param reason: L{twisted.internet.error.ConnectionDone} if this end hung up;
+            L{twisted.internet.error.ConnectionLost} if the peer doesn't answer any more;
+            L{twisted.internet.error.ConnectionAborted}, which is derived from it, if this end
+            aborted the connection; L{pptpgw.error.CallError} if the peer hung up or something
+            failed, with a text that says what.
         """

@@ -21,8 +21,8 @@ from pptpgw.interfaces.environment import IEnvironment
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """
-    What a network protocol on one link is attached to: addresses, sizes and receivers of packets.
-    How packets get there is the data path's matter.
+    The network that a network protocol on one link is attached to: addresses, sizes and receivers
+    of packets. How packets get there is left to the data path.
 
     @ivar addresses: the networks that the peer may send from, and that are routed to it.
     @ivar mtu: the largest packet, in octets, that may be sent to the peer.

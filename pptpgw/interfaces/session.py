@@ -1,5 +1,5 @@
 """
-Sessions as observers, plugins and programs see them, and their observers.
+Sessions, as observers, plugins and programs see them, and the observers of sessions.
 """
 
 from __future__ import annotations
@@ -20,40 +20,42 @@ if TYPE_CHECKING:
 
 class ISession(Interface):
     """
-    A session: one authenticated caller, from the proof of who it is to the end of its call. The
-    gateway keeps the attributes true.
+    One authenticated caller, from its authentication to the end of its call. The gateway keeps the
+    attributes up to date.
     """
 
-    number: int = Attribute("Its number, which no other session of this run of the gateway has.")
+    number: int = Attribute(
+        "The number of the session, which no other session of this run of the gateway has."
+    )
     identifier: str = Attribute(
-        "Its identifier, which no other session has, not even one of another run. Lines of the "
-        "log about the session begin with it."
+        "The identifier of the session, which no other session has, not even one of another run. "
+        "Lines of the log about the session begin with it."
     )
     user: str = Attribute("The user's name, as the account has it.")
     profile: Any = Attribute(
-        "What the user's account allows it now, a L{pptpgw.sessions.profile.Profile}."
+        "What the user's account allows the session now, a L{pptpgw.sessions.profile.Profile}."
     )
-    caller: str = Attribute("The address, in text, that the call came from.")
-    called: str = Attribute("Our address, in text, that was called.")
-    tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel that the call came by.")
+    caller: str = Attribute("The address that the call came from, in text.")
+    called: str = Attribute("The address of ours that was called, in text.")
+    tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel that carries the call.")
     since: float = Attribute(
-        "When it began, in seconds since 1970, for people and records; L{duration} says for how "
-        "long it has gone on."
+        "The time when the session began, in seconds since 1970, for people and records. Use "
+        "L{duration} to measure how long it has lasted."
     )
-    duration: float = Attribute("The seconds since it began, by a monotonic clock.")
+    duration: float = Attribute("The seconds since the session began, by a monotonic clock.")
     authentication: str = Attribute(
-        "The name of the method that proved who calls, C{mschapv2} for one; C{none} if it wasn't "
-        "proved."
+        "The name of the protocol by which the caller authenticated, such as C{mschapv2}; C{none} "
+        "if it didn't."
     )
-    encryption: str = Attribute("What is encrypted and how, in words.")
+    encryption: str = Attribute("How the link is encrypted, in words.")
     networks: Mapping[str, tuple[IPv4Network | IPv6Network, ...]] = Attribute(
         "The networks of each network protocol that is open, by the name of the protocol."
     )
-    counters: Counters = Attribute("The L{Counters} of its call.")
+    counters: Counters = Attribute("The L{Counters} of the session's call.")
 
     def change(profile: Any) -> None:
         """
-        Allow the session what C{profile} allows from now on; observers are told of it.
+        Replace L{profile}, which applies to the session at once, and tell the observers.
 
         @param profile: a L{pptpgw.sessions.profile.Profile} of the same user.
         """
@@ -68,40 +70,44 @@ class ISession(Interface):
 
 class ISessionObserver(Interface):
     """
-    An observer of sessions. Exceptions that it raises are logged and go no further.
+    An object that is told what becomes of sessions and callers. Exceptions that it raises are
+    logged and go no further.
 
     L{pptpgw.sessions.observer.SessionObserver} is an implementation to derive from.
     """
 
     def sessionStarted(session: ISession) -> None:
         """
-        A caller was authenticated.
+        A caller was authenticated, and C{session} begins.
         """
 
     def protocolOpened(session: ISession, protocol: INetworkProtocol) -> None:
         """
-        A network protocol opened.
+        The network protocol C{protocol} opened on C{session}: packets pass.
         """
 
     def protocolClosed(session: ISession, protocol: INetworkProtocol) -> None:
         """
-        A network protocol closed.
+        The network protocol C{protocol} closed on C{session}.
         """
 
     def networksChanged(session: ISession) -> None:
         """
-        The networks of an open network protocol changed: a prefix was delegated, for example.
+        The attribute C{networks} of C{session} changed while a network protocol is open: a prefix
+        was delegated, for example.
         """
 
     def sessionChanged(session: ISession) -> None:
         """
-        The session has another C{profile}, since an operator or a server changed it.
+        The attribute C{profile} of C{session} was replaced, because an operator or a server changed
+        it.
         """
 
     def sessionEnded(session: ISession, cause: str) -> Deferred[Any] | None:
         """
-        The session is over; L{pptpgw.sessions.cause.codeOf} gives the code of the cause.
+        C{session} is over.
 
+        @param cause: why; L{pptpgw.sessions.cause.codeOf} gives its code.
         @return: None, or a Deferred that fires when the end is accounted for. The addresses of the
             session aren't given again before that, or before
             L{pptpgw.sessions.ending.REPORT_SECONDS} have passed.
@@ -109,18 +115,19 @@ class ISessionObserver(Interface):
 
     def callerRefused(caller: str, name: str, method: str, reason: str) -> None:
         """
-        A caller at the address C{caller} was turned away.
+        A caller was turned away.
 
-        @param name: the user that it claimed to be; empty if the call itself was refused.
+        @param caller: the caller's address, in text.
+        @param name: the user that the caller claimed to be; empty if the call itself was refused.
         @param method: the authentication protocol; empty if the call itself was refused.
         """
 
     def lockedOut(kind: str, subject: str, failures: int, until: float) -> None:
         """
-        A lockout begins: no claim for the user C{subject}, or from the address C{subject}, is
-        believed until it ends.
+        A lockout begins: until it ends, every claim for one user, or from one address, is refused.
 
         @param kind: C{"user"} or C{"source"}.
+        @param subject: the user's name or the address.
         @param failures: the number of false claims.
         @param until: the end of the lockout, in seconds since 1970.
         """
@@ -128,34 +135,34 @@ class ISessionObserver(Interface):
 
 class ISessions(Interface):
     """
-    The current sessions of a gateway: those that have begun and haven't ended.
+    The current sessions of a gateway, which have begun and haven't ended.
     """
 
     def __len__() -> int:
         """
-        The number of sessions.
+        Return the number of sessions.
         """
 
     def __iter__() -> Iterator[ISession]:
         """
-        The sessions in the order in which they began. This goes over a copy, so that sessions may
-        begin and end meanwhile.
+        Iterate over the sessions in the order in which they began. This uses a copy, so that
+        sessions may begin and end meanwhile.
         """
 
     def withIdentifier(identifier: str) -> ISession | None:
         """
-        Give the session that has this L{ISession.identifier}; None if there is none.
+        Return the session that has this L{ISession.identifier}; None if there is none.
         """
 
     def withNumber(number: int) -> ISession | None:
         """
-        Give the session that has this L{ISession.number}; None if there is none.
+        Return the session that has this L{ISession.number}; None if there is none.
         """
 
     def sessionFor(address: str) -> ISession | None:
         """
-        Give the session that C{address}, an IPv4 or IPv6 address, leads to; None if there is none.
-        A service that is reached through the tunnels learns from it who is asking.
+        Return the session to which C{address}, an IPv4 or IPv6 address, is routed; None if there is
+        none. By this a service that callers use can find out which user sends a request.
 
         @raise ValueError: C{address} isn't an address.
         """
@@ -165,11 +172,11 @@ class ISessions(Interface):
         Tell C{observer} of sessions from now on, after all observers that were added before it. It
         isn't told of what has happened before.
 
-        @raise pptpgw.error.ConfigurationError: it lacks something of L{ISessionObserver}; the text
-            says what.
+        @raise pptpgw.error.ConfigurationError: the observer lacks a method of L{ISessionObserver};
+            the text says which.
         """
 
     def removeObserver(observer: ISessionObserver) -> None:
         """
-        Tell C{observer} of nothing more. This does nothing if it isn't among the observers.
+        Tell C{observer} of nothing more. Do nothing if it isn't among the observers.
         """

@@ -141,7 +141,7 @@ class ITunnelEnvironment(Interface):
     quota = Attribute("The L{pptpgw.log.Quota} for lines of the log that peers can cause.")
     known = Attribute(
         "The addresses from which somebody has logged in lately, a "
-        "L{pptpgw.sessions.places.Known}. A tunnel that must close connections spares theirs."
+        "L{pptpgw.sessions.places.Known}. A tunnel that limits connections keeps places for them."
     )
     environment = Attribute("The L{IEnvironment} that plugins of every kind are given.")
 

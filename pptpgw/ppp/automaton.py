@@ -120,7 +120,7 @@ class Event(IntEnum):
 
 class Transition(NamedTuple):
     """
-    What the automaton does on an event in a state.
+    The automaton's reaction to an event in a state.
 
     @ivar actions: the names of the actions in the table (RFC 1661 section 4.4), in its order.
     @ivar state: the state that follows.

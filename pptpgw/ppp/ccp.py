@@ -1,7 +1,7 @@
 """
 The Compression Control Protocol, for MPPE alone (RFC 1962, RFC 3078).
 
-The rules, where they go beyond those of every control protocol:
+The rules, in addition to those of every control protocol:
 
  - We ask for one key length, stateless, and accept exactly one from the peer, because peers
    disagree about the meaning of several. Both directions use the same length, or there is no
@@ -75,7 +75,7 @@ def keyLengths(value: bytes) -> tuple[int, ...]:
 
 def isStateful(value: bytes) -> bool:
     """
-    Whether the value of an MPPE option asks for stateful MPPE.
+    Return whether the value of an MPPE option asks for stateful MPPE.
     """
     return len(value) == 4 and not int.from_bytes(value, "big") & STATELESS
 

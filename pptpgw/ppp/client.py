@@ -1,5 +1,5 @@
 """
-The caller's end of a call: the link that the call carries, and what becomes of it.
+The caller's end of a call: the link over the call, and its network protocols.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ class NetworkListener(TypingProtocol):
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        C{protocol} carries packets from now on.
+        Note that C{protocol} carries packets from now on.
         """
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        C{protocol} carries packets no longer; it may open again.
+        Note that C{protocol} carries no packets any more. It may open again.
         """
 
 
 @implementer(ICallOwner)
 class ClientCall:
     """
-    One call that we placed.
+    A call that we placed.
 
-    @ivar link: its L{Link}, which tells what was negotiated.
-    @ivar protocols: its network protocols by name, open or not.
-    @ivar opened: fires with this when the first of the network protocols is open; fails with
-        L{CallError} when the call ends before that. Cancelling it hangs up.
+    @ivar link: the L{Link} over the call, which knows what was negotiated.
+    @ivar protocols: the network protocols of the call by name, open or not.
+    @ivar opened: fires with this object when the first network protocol is open. It fails with
+        L{CallError} if the call ends before that. Cancelling it hangs up.
     @ivar ended: fires with the cause when the call is over.
     """
 
@@ -76,14 +76,14 @@ class ClientCall:
 
     def placed(self, call: ICall) -> None:
         """
-        Take the call that was asked for, so that it can be ended before it is established.
+        Note which call was placed, so that it can be ended before it is established.
         """
         self._call = call
 
     def whenOpen(self, protocol: INetworkProtocol) -> Deferred[None]:
         """
-        Fires when C{protocol} is open, at once where it is so already; fails with L{CallError} when
-        it, or the call, ends before that.
+        Return a Deferred that fires when C{protocol} is open, or at once if it is open. It fails
+        with L{CallError} if the protocol or the call ends before that.
         """
         state = self._states.get(protocol.name)
         if state is not None:
@@ -94,7 +94,9 @@ class ClientCall:
 
     def hangUp(self, cause: str = "hung up") -> Deferred[str]:
         """
-        End the call in order; fires when it is over.
+        End the call in order.
+
+        @return: fires with the cause when the call is over.
         """
         self.link.close(cause)
         return self.ended
@@ -103,7 +105,7 @@ class ClientCall:
 
     def callEstablished(self, call: ICall) -> None:
         """
-        The gateway took the call: open its channel.
+        See L{ICallOwner.callEstablished}: open the call's channel, and begin the link.
         """
         self._call = call
         try:
@@ -115,29 +117,29 @@ class ClientCall:
 
     def callEnded(self, call: ICall, cause: str) -> None:
         """
-        The call is over.
+        See L{ICallOwner.callEnded}: end the link, and fire L{ended}.
         """
         self.link.lowerDown(cause)
         self._listener = None
         self.ended.callback(self._cause or cause)
 
-    # ppp.link.LinkOwner
+    # pptpgw.ppp.settings.LinkOwner
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         """
-        Nobody is asked to prove anything to us.
+        Fail: the peer isn't asked to authenticate, so it makes no claims.
         """
         return fail(CallError("this end authenticates nobody"))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
-        Those that the call was placed with.
+        Return the network protocols that the call was placed with.
         """
         return list(self.protocols.values())
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        The tunnel carries packets.
+        Tell the listener and everybody who waits that C{protocol} is open.
         """
         self._states[protocol.name] = True
         if self._listener is not None:
@@ -149,12 +151,12 @@ class ClientCall:
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Of no account.
+        Ignore that the attachments changed, since the listener was told when the protocol opened.
         """
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        The link ends, or opens it again.
+        Tell the listener that C{protocol} has closed. It may open again.
         """
         self._states.pop(protocol.name, None)
         if self._listener is not None:
@@ -162,13 +164,13 @@ class ClientCall:
 
     def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
         """
-        It won't open any more.
+        Tell everybody who waits for C{protocol} that it won't open any more.
         """
         self._over(protocol.name, reason)
 
     def linkEnded(self, cause: str) -> None:
         """
-        Clear the call.
+        Close the channel, tell everybody who waits, and hang up the call.
         """
         self._cause = cause
         if self.channel is not None:
@@ -182,7 +184,7 @@ class ClientCall:
             self._call.hangUp(cause)
 
     def _cancelled(self, opened: Deferred[ClientCall]) -> None:
-        # First, because the end of the link would make the Deferred fail with CallError.
+        # This comes first, because the end of the link would make the Deferred fail with CallError.
         opened.errback(CancelledError())
         self.link.close("cancelled")
 

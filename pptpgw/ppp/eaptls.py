@@ -153,7 +153,7 @@ class TLSSession:
         try:
             self._connection.recv(_READ_OCTETS)
         except (SSL.WantReadError, SSL.ZeroReturnError):
-            # Silence, or close_notify.
+            # Nothing came, or a close_notify.
             return ""
         except SSL.Error as error:
             return _reason(error)

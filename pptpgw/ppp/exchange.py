@@ -14,7 +14,7 @@ The authenticator's rules:
  - A claim that nobody could judge ends the exchange with L{IVerdicts.refused} and the cause
    L{OUTAGE}. The peer is sent no verdict, since it would think that its password is wrong. A peer
    that has authenticated before keeps its session, and is challenged again soon.
- - No input raises an exception.  Unexpected packets are counted in C{discards} and silently
+ - No input raises an exception. Unexpected packets are counted in C{discards} and silently
    discarded.
 """
 

@@ -1,7 +1,7 @@
 """
 The Link Control Protocol (RFC 1661 sections 5.6 to 6, RFC 1570 sections 2.1 and 2.2).
 
-The rules, where they go beyond those of every control protocol:
+The rules, in addition to those of every control protocol:
 
  - The peer's first packet shows that the peer is ready, and that our Configure-Request, if it is
    still unanswered, was sent too early. The request is sent again at once, before the peer's packet
@@ -218,8 +218,8 @@ class LCP(ControlProtocol):
 
     def answersChallenge(self, packet: bytes) -> bool:
         """
-        Whether C{packet} is an Echo-Reply to an unanswered request, with the peer's magic number
-        and the data of L{challenge}.
+        Return whether C{packet} is an Echo-Reply to an unanswered request, with the peer's magic
+        number and the data of L{challenge}.
         """
         if not self._challenge or packet[:1] != _ECHO_REPLY or len(packet) < HEADER_OCTETS:
             return False

@@ -325,8 +325,7 @@ class NetworkPhase:
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        Stop encryption, since CCP negotiates anew or ends. If it was required, no packet passes
-        now.
+        Stop encryption, since CCP negotiates anew or ends. No network packet passes meanwhile.
         """
         self._channel.setSendMPPE(None)
         self._channel.setReceiveMPPE(None)

@@ -1,9 +1,9 @@
 """
-What the tests of a plugin need, without pytest: makers of the values that plugins are given
-(L{pptpgw.testing.makers}), links of network protocols (L{pptpgw.testing.link}), exchanges of
-authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and a gateway and its callers
-in one process, without a socket, on a clock of the test's (L{pptpgw.testing.world},
-L{pptpgw.testing.memory}).
+Tools for the tests of plugins and programs, which don't need pytest: makers of the values that
+plugins are given (L{pptpgw.testing.makers}), links for network protocols (L{pptpgw.testing.link}),
+exchanges for authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and a network
+in memory for a gateway and its callers in one process, on a clock that the test advances
+(L{pptpgw.testing.memory}).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-Authentication protocols and EAP methods, tried without a link and without a gateway: one end whose
-peer the test plays, or both ends.
+Exchanges for tests of authentication protocols and EAP methods, without a link or a gateway. There
+is one end, whose peer the test plays, or both ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pptpgw.testing.memory import DELAY
 
 PASSWORD = b"sesame"
 """
-The password of everybody, unless a test says otherwise.
+The password of every user, unless a test chooses another.
 """
 
 LARGEST = 1020
@@ -42,7 +42,7 @@ The largest packet of an exchange, in octets (RFC 3748 section 3.1).
 
 Judge = Callable[[Claim], "Grant | Deferred[Grant]"]
 """
-Judges a claim, as a gateway's authenticator does.
+A function that judges a claim, as a gateway's authenticator does.
 """
 
 
@@ -50,7 +50,7 @@ def makeGrant(claim: Claim, password: bytes = PASSWORD) -> Grant:
     """
     Grant C{claim} if it was made with C{password}, as a checker of one password does.
 
-    @raise Refused: it was made with another one.
+    @raise Refused: the claim was made with another password.
     """
     credentials: Any = claim.method.credentials(claim, claim.name)
     if not credentials.checkPassword(password):
@@ -61,17 +61,18 @@ def makeGrant(claim: Claim, password: bytes = PASSWORD) -> Grant:
 @implementer(IVerdicts, IPeerResults)
 class ExchangeRecorder:
     """
-    The owner of one end of an exchange, which writes down the packets that the end sends and the
+    The owner of one end of an exchange, which records the packets that the end sends and the
     results that it is told.
 
-    @ivar events: packets, as C{decode} gives them, and texts, in order: C{"granted alice"},
+    @ivar events: packets, as C{decode} returns them, and texts, in order: C{"granted alice"},
         C{"authenticated"}, C{"proven"} or C{"refused: REASON"}.
     @ivar claims: the claims that were judged.
     @ivar judge: judges claims; a test may replace it.
     @ivar grant: the last grant.
-    @ivar keys: the keys earned, or None.
+    @ivar keys: the MPPE keys that were earned, or None.
     @ivar reason: the reason of the last refusal.
-    @ivar atGranted: called when a grant is told, before it returns; so C{atRefused}.
+    @ivar atGranted: called at the end of L{granted}.
+    @ivar atRefused: called at the end of L{refused}.
     """
 
     def __init__(self, decode: Callable[[bytes], Any] = bytes, judge: Judge = makeGrant) -> None:
@@ -102,20 +103,20 @@ class ExchangeRecorder:
     @property
     def isOver(self) -> bool:
         """
-        Whether the result is known, and the peer has been told of it.
+        Whether there is a result, and the peer has been told of it.
         """
         return any(event.startswith(("auth", "proven", "refused")) for event in self.told)
 
     def send(self, packet: bytes) -> None:
         """
-        Write down a packet.
+        Record a packet.
         """
         assert len(packet) <= LARGEST
         self.events.append(self._decode(packet))
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         """
-        Write down a claim, and judge it.
+        Record a claim, and judge it.
         """
         self.claims.append(claim)
         try:
@@ -156,9 +157,9 @@ class ExchangeRecorder:
 
 class DrivenAuthenticator:
     """
-    The authenticator's end of an exchange, started, whose peer is played by hand.
+    The authenticator's end of an exchange, which has been started, and whose peer the test plays.
 
-    @ivar authenticator: the end, an L{pptpgw.interfaces.IAuthenticatorExchange}.
+    @ivar authenticator: the end that is tested, an L{pptpgw.interfaces.IAuthenticatorExchange}.
     """
 
     def __init__(
@@ -169,7 +170,8 @@ class DrivenAuthenticator:
         rechallenge: float = 0,
     ) -> None:
         """
-        @param decode: makes of the octets of a packet what L{last} and the recorder show.
+        @param decode: converts the octets of a packet to the value that L{last} and the recorder
+            have.
         """
         self.clock = Clock()
         self.recorder = ExchangeRecorder(decode, judge)
@@ -186,14 +188,14 @@ class DrivenAuthenticator:
     @property
     def last(self) -> Any:
         """
-        The last packet that was sent.
+        The last packet that was sent, as C{decode} returned it.
         """
         return self.recorder.packets[-1]
 
 
 class DrivenEAP(DrivenAuthenticator):
     """
-    The authenticator's end of EAP with some methods, whose peer is played by hand.
+    The authenticator's end of EAP with some methods, whose peer the test plays.
     """
 
     def __init__(
@@ -204,16 +206,16 @@ class DrivenEAP(DrivenAuthenticator):
     @property
     def asked(self) -> eap.EAPRequest:
         """
-        The last packet, which is a Request.
+        The last packet that was sent, which must be a Request.
         """
         assert isinstance(self.last, eap.EAPRequest)
         return self.last
 
     def answer(self, content: bytes, method: Method | None = None) -> None:
         """
-        Answer the last Request.
+        Answer the last Request as the peer.
 
-        @param method: the Type of the Response; None for that of the Request.
+        @param method: the Type of the Response; None for the Type of the Request.
         """
         request = self.asked
         response = eap.EAPResponse(request.identifier, method or request.method, content)
@@ -221,7 +223,7 @@ class DrivenEAP(DrivenAuthenticator):
 
     def identify(self, identity: bytes = b"alice") -> None:
         """
-        Answer the Request for an identity.
+        Answer the Identity Request as the peer.
         """
         assert self.asked.method == eap.IDENTITY
         self.answer(identity)
@@ -229,9 +231,11 @@ class DrivenEAP(DrivenAuthenticator):
 
 class ExchangePair:
     """
-    Both ends of an exchange, joined by a line that loses and doubles the packets that a test says.
+    Both ends of an exchange, connected by a line that loses and doubles the packets that the test
+    chooses.
 
-    @ivar ours: what the authenticator sent and was told; C{theirs}: the same of the peer.
+    @ivar ours: the record of the authenticator.
+    @ivar theirs: the record of the peer.
     @ivar packets: the packets of both ends, in the order in which they were sent.
     """
 
@@ -248,7 +252,7 @@ class ExchangePair:
     ) -> None:
         """
         @param peer: the protocol of the peer; None for C{protocol}.
-        @param fates: how often each packet arrives, from the first one on; those that are left
+        @param fates: how often each packet arrives, beginning with the first one. Later packets
             arrive once.
         """
         self.clock = Clock()
@@ -275,7 +279,7 @@ class ExchangePair:
     def run(self) -> ExchangePair:
         """
         Start both ends, and let time pass, at most ten minutes, until both have a result. A peer
-        that hears nothing of its success is told once more, as a link does.
+        that doesn't receive its success is sent it once more, as by a link.
         """
         self.peer.start()
         self.authenticator.start()

@@ -1,6 +1,6 @@
 """
-Network protocols, tried on a link without a gateway: one end whose peer the test plays, or both
-ends.
+Links for tests of network protocols, without a gateway. There is one end, whose peer the test
+plays, or both ends.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ Options as pairs of their types and their values in hexadecimal.
 @implementer(INetworkLink)
 class DrivenLink(Generic[Driven]):
     """
-    The link of one network protocol, which is attached and open; the link itself isn't up before
-    C{protocol.lowerUp()}.
+    The link of one network protocol, which is attached and open. Negotiation begins when the test
+    calls C{protocol.lowerUp()} or L{join}.
 
     @ivar other: the link of the peer; None if the test plays the peer.
-    @ivar told: what the protocol told its link: C{"opened"}, C{"changed"}, C{"closed"}, or the
-        reason why it finished.
+    @ivar told: the events that the protocol told its link, in order: C{"opened"}, C{"changed"},
+        C{"closed"}, or the reason why it finished.
     @ivar attachments: the attachments of the protocol while it is open.
-    @ivar sent: the control packets that it sent.
-    @ivar packets: the packets that it sent, with their PPP protocol numbers.
+    @ivar sent: the control packets that the protocol sent.
+    @ivar packets: the network packets that the protocol sent, with their PPP protocol numbers.
     @ivar lost: how many packets were discarded, because the protocol wasn't open or because they
         were larger than its MTU.
     """
 
     def __init__(self, protocol: Driven, peerMRU: int = 1400, clock: Clock | None = None) -> None:
         """
-        @param peerMRU: the largest information field, in octets, that the peer takes.
+        @param peerMRU: the largest information field that the peer can receive, in octets.
         """
         self.clock = clock or Clock()
         self.peerMRU = peerMRU
@@ -69,7 +69,7 @@ class DrivenLink(Generic[Driven]):
         """
         Send a Configure-Request as the peer.
 
-        @return: code and options of the answer.
+        @return: the code and the options of the answer.
         """
         self.protocol.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, _encode(wish)))
         code, _, data = ppp.decodePacket(self.sent[-1])
@@ -77,13 +77,15 @@ class DrivenLink(Generic[Driven]):
 
     def asked(self) -> dict[int, str]:
         """
-        The options of the protocol's latest Configure-Request.
+        Return the options of the protocol's latest Configure-Request, by type, in hexadecimal.
         """
         return {number: value.hex() for number, value in ppp.decodeOptions(self._asked()[4:])}
 
     def answer(self, code: int, *suggested: tuple[int, str]) -> None:
         """
-        Answer the latest Configure-Request as the peer; an Ack repeats its options.
+        Answer the latest Configure-Request as the peer.
+
+        @param suggested: the options of a Nak or Reject. An Ack repeats those of the request.
         """
         request = self._asked()
         octets = request[4:] if code == ppp.CONFIGURE_ACK else _encode(suggested)
@@ -91,7 +93,8 @@ class DrivenLink(Generic[Driven]):
 
     def agree(self, *wish: tuple[int, str]) -> None:
         """
-        Ask for C{wish}, which the protocol must acknowledge, and acknowledge what it asks for.
+        Complete the negotiation as the peer: send a Configure-Request with C{wish}, which the
+        protocol must acknowledge, and acknowledge the protocol's request.
         """
         code, _ = self.request(*wish)
         assert code == ppp.CONFIGURE_ACK
@@ -105,9 +108,9 @@ class DrivenLink(Generic[Driven]):
 
     def deliver(self, packet: bytes, number: int | None = None) -> None:
         """
-        Deliver a packet of the peer's.
+        Deliver a packet from the peer.
 
-        @param number: its PPP protocol number; None for the first one of the protocol.
+        @param number: the PPP protocol number of the packet; None for the protocol's first number.
         """
         receive = self.attachments[number or self.protocol.protocols[0]].receive
         assert receive is not None
@@ -115,9 +118,9 @@ class DrivenLink(Generic[Driven]):
 
     def finish(self) -> str:
         """
-        Let the peer be silent until the protocol gives up.
+        Let time pass, with no answer from the peer, until the protocol gives up.
 
-        @return: the reason with which it finished.
+        @return: the reason why it finished.
         """
         self.clock.pump([RESTART_SECONDS] * 3)
         return self.told[-1]

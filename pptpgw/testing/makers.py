@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 CALLER = Caller("192.0.2.7", "192.0.2.1", 1, "0000000100000001", PPTP)
 """
-A caller, for networks and pools that are used without a gateway.
+A caller, for tests of networks and pools without a gateway.
 """
 
 ALICE = Profile("alice")
@@ -48,7 +48,7 @@ def makeClaim(
     caller: Caller | None = None,
 ) -> Claim:
     """
-    Make the first claim of a peer that authenticates by C{method}.
+    Make the first claim of a peer that authenticates by the protocol C{method}.
     """
     pair = ExchangePair(method, name, password).run()
     return replace(pair.ours.claims[0], caller=caller)
@@ -64,8 +64,8 @@ def makeEnvironment(
     Make the environment of a gateway whose configuration file has the content C{text}.
 
     @param clock: the reactor that plugins are given; None for a new L{twisted.internet.task.Clock}.
-    @param counters: the figures of what belongs to no session; None for new ones.
-    @param interface: that of the data path.
+    @param counters: the figures of everything outside of sessions; None for new ones.
+    @param interface: the interface of the data path, if it has one.
     @raise pptpgw.error.ConfigurationError: there is a mistake in C{text}.
     """
     environment = Environment.of(clock or Clock(), parse(text, "test"), counters)
@@ -77,19 +77,20 @@ def makeProtocol(
     network: INetwork, subscriber: ISubscriber = ALICE, caller: Caller = CALLER
 ) -> Any:
     """
-    Make the network protocol of one session of C{network}, which must make it at once.
+    Make the network protocol of one session of C{network}. The Deferred of the network must have
+    fired.
 
-    @return: the L{pptpgw.interfaces.INetworkProtocol}, or None if the session goes without.
-    @raise Exception: what the network refuses the session with.
+    @return: the L{pptpgw.interfaces.INetworkProtocol}, or None if the session does without.
+    @raise Exception: the network refuses the session, by this exception.
     """
     return resultOf(network.makeProtocol(subscriber, caller))
 
 
 def resultOf(deferred: Deferred[Result]) -> Result:
     """
-    Give the result that C{deferred} has fired with.
+    Return the result that C{deferred} has fired with.
 
-    @raise Exception: what it has failed with.
+    @raise Exception: the exception that it has failed with.
     """
     results: list[Any] = []
 
@@ -120,10 +121,12 @@ def makeSession(
     """
     Make a session that belongs to no gateway.
 
-    @param identifier: its identifier; empty for C{cafe} and the number in hexadecimal.
+    @param identifier: the identifier of the session; empty for C{cafe} and the number in
+        hexadecimal.
     @param seconds: the clock that the duration is measured by.
-    @param since: the time of the beginning, in seconds since 1970; None for what C{seconds} says.
-    @param hangUp: called with the cause when the session is to end.
+    @param since: the time of the beginning, in seconds since 1970; None for the value of
+        C{seconds}.
+    @param hangUp: called with the cause to end the session.
     @param changed: called with the session when its profile was changed.
     """
     return Session(

@@ -1,5 +1,5 @@
 """
-A gateway and its callers in one process, without a socket, on a clock of the test's.
+A gateway and its callers in one process, without sockets, on a clock that the test advances.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 class World:
     """
-    A gateway, as its configuration has it, and callers where a test needs them.
+    A gateway that is made from a configuration, and as many callers as a test needs.
 
     @cvar connectionSettings: the settings of both ends of control connections.
-    @ivar network: what carries frames; a test may let it lose some.
+    @ivar network: the L{MemoryNetwork} that carries frames; a test may let it lose some.
     @ivar dataPath: the gateway's data path.
-    @ivar environment: what plugins are given.
+    @ivar environment: the environment that plugins are given.
     @ivar networks: the gateway's networks, by the names of their protocols.
     """
 
@@ -61,14 +61,14 @@ class World:
         **options: Any,
     ) -> None:
         """
-        @param text: the content of the gateway's configuration file. Its sections of links, limits,
-            networks, observers and their plugins count.
-        @param checkers: judge who may call.
-        @param observers: are told of sessions, besides those that C{text} names.
-        @param clock: a reactor; None for a new L{twisted.internet.task.Clock}, which L{run} moves.
+        @param text: the content of the gateway's configuration file. Only the sections of links,
+            limits, networks, observers and their plugins are used.
+        @param checkers: the checkers that judge callers.
+        @param observers: observers in addition to those that C{text} names.
+        @param clock: a reactor; None for a new L{twisted.internet.task.Clock}, which L{run}
+            advances.
         @param limits: the limits; None for those of C{text}.
-        @param options: attributes of the gateway's L{LinkSettings} that differ from what C{text}
-            says.
+        @param options: attributes of the gateway's L{LinkSettings} that replace those of C{text}.
         """
         self.clock = clock or Clock()
         self.network = MemoryNetwork(self.clock)
@@ -94,14 +94,14 @@ class World:
 
     def makeNetworks(self) -> dict[str, INetwork]:
         """
-        Make the networks, by the names of their protocols: those that the configuration chooses,
-        unless a derived class says otherwise.
+        Make the networks, by the names of their protocols. These are the networks that the
+        configuration chooses; a derived class may make others.
         """
         return makeNetworks(self.environment)
 
     def run(self, seconds: float, step: float = DELAY) -> None:
         """
-        Let time pass.
+        Advance the clock by C{seconds}, in steps of C{step} seconds.
         """
         for _ in range(max(1, round(seconds / step))):
             self.clock.advance(step)
@@ -111,7 +111,7 @@ class World:
         Make a control connection to the gateway.
 
         @param address: the caller's address.
-        @param timeout: the seconds that each of its calls may take to be set up.
+        @param timeout: the time in seconds that each call on the connection may take to be set up.
         """
         caller = ClientConnection(self.clock, MemoryDataPath(self.network), timeout)
         ends = (

@@ -175,7 +175,8 @@ class Stages(MultiService):
             except BaseException:
                 Service.stopService(self)
                 begun, self._begun = self._begun, []
-                # Not one after the other: the process may end without another turn of the reactor.
+                # All are stopped at once, since the process may end without another turn of the
+                # reactor.
                 self._stopAll(begun)
                 raise
 

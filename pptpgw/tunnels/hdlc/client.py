@@ -109,7 +109,7 @@ class Chatting(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Begin the script.
+        Begin the script, since the connection is made.
         """
         self._chat.start()
 

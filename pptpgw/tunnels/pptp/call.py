@@ -77,7 +77,7 @@ _REFUSALS = {
 }
 """
 The result and cause codes of an Outgoing-Call-Reply (RFC 2637 section 2.8) by the reason. Clients
-redial only if the line is busy.
+redial a line that is busy.
 """
 
 _GENERAL = DisconnectResult.ADMIN_SHUTDOWN, GeneralError.NONE, CauseCode.NORMAL_CALL_CLEARING

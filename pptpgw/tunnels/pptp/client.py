@@ -39,9 +39,11 @@ class ClientConnection:
     """
     A control connection that we opened, for any number of calls.
 
-    @ivar closed: fires with the reason when it is over.
-    @ivar gone: fires when its TCP connection is closed too.
-    @ivar tcp: the protocol of its TCP connection, once there is one.
+    @ivar opened: fires with this object when the control connection is established; fails with
+        L{CallError} if it ends before that. Cancelling it closes the connection.
+    @ivar closed: fires with the reason when the control connection has ended.
+    @ivar gone: fires when the TCP connection is closed too.
+    @ivar tcp: the protocol of the TCP connection, once there is one.
     """
 
     def __init__(self, clock: IReactorTime, dataPath: IDataPath, timeout: float) -> None:
@@ -61,12 +63,13 @@ class ClientConnection:
         listener: NetworkListener | None = None,
     ) -> Deferred[ClientCall]:
         """
-        Place a call; fires when the first of its network protocols is open. It fails with
-        L{CallError}, with L{pptpgw.error.Exhausted} where the connection has as many calls as it
-        may have or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The timeout,
-        and cancelling, hang up.
+        Place a call.
 
-        @param protocols: what to negotiate, of this call alone.
+        @param protocols: the network protocols to negotiate, which belong to this call alone.
+        @return: fires with the call when its first network protocol is open. It fails with
+            L{CallError}, with L{pptpgw.error.Exhausted} if the connection has as many calls as are
+            allowed, and after the timeout with L{twisted.internet.defer.TimeoutError}. The timeout,
+            and cancelling, hang up.
         """
         try:
             call = self.call(settings, protocols, listener)
@@ -81,11 +84,11 @@ class ClientConnection:
         listener: NetworkListener | None = None,
     ) -> ClientCall:
         """
-        Place a call without a timeout: the call, of which nothing is known yet.
+        Place a call without a timeout, and return it before anything is known of it.
 
-        @param protocols: what to negotiate, of this call alone.
+        @param protocols: the network protocols to negotiate, which belong to this call alone.
         @raise CallError: the control connection is closed.
-        @raise pptpgw.error.Exhausted: it has as many calls as it may have.
+        @raise pptpgw.error.Exhausted: the control connection has as many calls as are allowed.
         """
         if self._control is None:
             raise CallError("the control connection is closed")
@@ -96,6 +99,8 @@ class ClientConnection:
     def close(self) -> Deferred[None]:
         """
         End every call and the connection, in order.
+
+        @return: fires when the control connection is closed.
         """
         if self._control is None:
             return succeed(None)
@@ -103,39 +108,40 @@ class ClientConnection:
 
     def end(self, reason: str) -> None:
         """
-        End every call and close the connection, without waiting for what the peer says.
+        End every call and close the connection, without waiting for the peer.
         """
         if self._control is not None:
             self._control.end(reason)
 
     def connected(self, protocol: PPTPProtocol) -> Deferred[ClientConnection]:
         """
-        Take the control connection of a TCP connection that is open.
+        Take over the control connection of a TCP connection that has been made.
 
-        @return: fires with this when the handshake is done.
+        @return: fires with this object when the control connection is established.
         """
         self.tcp = protocol
         self._control = protocol.connection
         return self.opened
 
-    # tunnels.pptp.connection.ConnectionOwner
+    # pptpgw.tunnels.pptp.connection.ConnectionOwner
 
     def connectionOpened(self, connection: ControlConnection) -> None:
         """
-        The handshake is done.
+        Fire L{opened}, since the control connection is established.
         """
         self._control = connection
         self.opened.callback(self)
 
     def callRequested(self, call: Call) -> None:
         """
-        Gateways don't call us.
+        Refuse a call that the peer requests.
         """
         call.refuse(Refusal.FORBIDDEN)
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
         """
-        The connection is over.
+        Fail L{opened} if it hasn't fired, and fire L{closed}, since the control connection has
+        ended.
         """
         self._control = None
         if not self.opened.called:
@@ -143,20 +149,20 @@ class ClientConnection:
         self.closed.callback(reason)
 
     def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
-        # First, because the end of the connection would make the Deferred fail with CallError.
+        # This comes first, because the end of the connection would make the Deferred fail with
+        # CallError.
         opened.errback(CancelledError())
         self.end("cancelled")
 
 
 class ClientPorts:
     """
-    What carries the packets of the calls that this end places, opened elsewhere.
+    The data path and ports for the calls that this end places, which were opened elsewhere.
 
-    @ivar dataPath: carries the packets; may be one that a gateway uses as well, if the call ids and
-        channels are the gateway's too.
-    @ivar callIDs: the call ids.
-    @ivar channels: opens the channels of calls; None for a data path that needs nothing of the
-        kind.
+    @ivar dataPath: carries the packets. It may be the data path of a gateway, if C{callIDs} and
+        C{channels} are the gateway's too.
+    @ivar callIDs: assigns call ids.
+    @ivar channels: opens the channels of calls; None for a data path that doesn't need it.
     """
 
     def __init__(self, dataPath: IDataPath, callIDs: CallIDs, channels: Channels | None) -> None:
@@ -166,20 +172,20 @@ class ClientPorts:
 
     def acquire(self) -> None:
         """
-        Have the ports open for one more control connection.
+        Open the ports for one more control connection, if they aren't open.
 
         @raise pptpgw.error.NotPermitted: they can't be opened; the text says what to do.
         """
 
     def release(self) -> None:
         """
-        Take that back: a control connection is closed.
+        Undo one call of L{acquire}, since a control connection is closed.
         """
 
 
 class SharedPorts(ClientPorts):
     """
-    Raw sockets for GRE at every local address, which are open while there is a control connection.
+    Raw sockets for GRE at every local address, which are open while there are control connections.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -207,14 +213,16 @@ class SharedPorts(ClientPorts):
 @cache
 def sharedPorts(reactor: Any) -> SharedPorts:
     """
-    The ports that all clients on C{reactor}, which is L{steady}, share.
+    Return the ports that all clients on C{reactor} share.
+
+    @param reactor: a reactor that L{steady} has returned.
     """
     return SharedPorts(reactor)
 
 
 class _Factory(ControlClientFactory):
     """
-    Makes the one TCP connection of a L{ClientConnection}.
+    The factory of the one TCP connection of a L{ClientConnection}.
     """
 
     def __init__(self, clock: Any, settings: ConnectionSettings, ports: ClientPorts, owner: Any):
@@ -224,7 +232,7 @@ class _Factory(ControlClientFactory):
 
     def closed(self, protocol: PPTPProtocol) -> None:
         """
-        The TCP connection is gone, and needs no ports any longer.
+        Release the ports, since the TCP connection is closed.
         """
         super().closed(protocol)
         self._ports.release()
@@ -233,9 +241,9 @@ class _Factory(ControlClientFactory):
 
 class ControlClient:
     """
-    Opens control connections to one gateway.
+    A client that opens control connections to one gateway.
 
-    @ivar clock: the clock that it goes by.
+    @ivar clock: the clock of the client.
     """
 
     def __init__(
@@ -250,9 +258,10 @@ class ControlClient:
         timeout: float = 30,
     ) -> None:
         """
-        @param ports: None: those that all clients on this reactor share.
+        @param ports: the data path and ports; None for those that all clients on this reactor
+            share.
         @param timeout: seconds for the control connection to open, from TCP to the end of the
-            handshake, and for each call.
+            handshake, and seconds for each call.
         """
         self.clock = self._reactor = reactor = steady(reactor)
         self._host = host
@@ -264,10 +273,12 @@ class ControlClient:
 
     def connect(self) -> Deferred[ClientConnection]:
         """
-        Open a control connection. The Deferred fails with L{CallError}, with
-        L{pptpgw.error.NotPermitted} where raw sockets aren't permitted, with what Twisted's
-        endpoints fail with or, after the timeout, with L{twisted.internet.defer.TimeoutError}. The
-        timeout, and cancelling, close what was opened.
+        Open a control connection.
+
+        @return: fires with the connection when it is established. It fails with L{CallError}, with
+            L{pptpgw.error.NotPermitted} if raw sockets aren't permitted, with an error of Twisted's
+            endpoints, and after the timeout with L{twisted.internet.defer.TimeoutError}. The
+            timeout, and cancelling, close everything that was opened.
         """
         ports = self._ports
         try:
@@ -279,7 +290,7 @@ class ControlClient:
             self._reactor,
             self._host,
             self._port,
-            # Longer than the one below, which covers the handshake too.
+            # This is longer than the timeout below, which includes the handshake.
             timeout=self._timeout + 1,
             bindAddress=(self._bindAddress, 0) if self._bindAddress else None,
         )

@@ -61,7 +61,7 @@ class ConnectionState(Enum):
 
 
 # The columns of "take", "refuse", "drop" and "end" are: PAC in idle, established and
-# wait_stop_reply; PNS in wait_ctl_reply, established and wait_stop_reply.  The number is the type
+# wait_stop_reply; PNS in wait_ctl_reply, established and wait_stop_reply. The number is the type
 # of the answer.
 RULES = """
                                       PAC                 PNS

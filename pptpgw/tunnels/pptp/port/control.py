@@ -295,7 +295,7 @@ class ConnectionFactory(Factory):
 
     def heard(self, protocol: PPTPProtocol) -> None:
         """
-        Note that the peer has sent a message that it can begin with. Do nothing here.
+        Note that the peer has sent a whole message. Do nothing here.
         """
 
     def closed(self, protocol: PPTPProtocol) -> None:
