@@ -363,6 +363,6 @@ class SessionCounter(SessionObserver):
 
     def sessionStarted(self, session: object) -> None:
         """
-        One more.
+        See L{pptpgw.interfaces.ISessionObserver.sessionStarted}: count the session.
         """
         self.count += 1

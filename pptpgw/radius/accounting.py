@@ -124,7 +124,7 @@ class Accounting(SessionObserver):
 
     def start(self) -> None:
         """
-        Send Accounting-On.
+        Send Accounting-On, the first record of this run of the gateway.
         """
         self._run = token_hex(8).encode()
         self.record(b"", general(self._nas, self._run, ON))
@@ -299,7 +299,7 @@ class _Account:
 
     def end(self) -> None:
         """
-        Send no more updates.
+        Cancel the timer of the next update, and an update that is being sent.
         """
         self._timer = cancelled(self._timer)
         asked, self._asked = self._asked, None

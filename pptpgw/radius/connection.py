@@ -203,7 +203,7 @@ class Asked:
 
     def unanswered(self, why: str) -> None:
         """
-        Fail the request.
+        Fail the request with L{Unanswered}, which says C{why}.
         """
         self._end()
         self.result.errback(Unanswered(f"{self._owner}: {why}"))

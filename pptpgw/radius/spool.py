@@ -1,18 +1,19 @@
 """
-Records on their way to a server, kept in a queue until it has them.
+The spool: accounting records on their way to a server, which are kept in a queue until a server has
+them.
 
 The rules:
 
- - A record is sent when it comes, and written to the queue meanwhile; when it is answered it is
-   removed there. Records that are in the queue when the gateway starts are sent before anything
-   new. Only what was answered within the last moments before a crash can be sent twice.
- - Records go out in order, up to L{WINDOW} at a time, but of one session only one at a time. A
-   record of no session goes when all before it are answered, and those behind it wait: for its
-   first L{ALONE_TRIES} tries.
- - Where nobody answers all wait, longer each time, up to L{LONGEST_PAUSE}; then L{PROBES} are sent,
-   and the first answer lets the others go.
- - A record that stays unanswered while others are answered is tried again by itself, later each
-   time, and given up after L{TRIES}: it is the record that the servers won't take.
+ - A record is sent when it comes, and meanwhile written to the queue; when it is answered it is
+   removed from the queue. Records that are in the queue when the gateway starts are sent before any
+   new one. Only a record that was answered in the last moments before a crash can be sent twice.
+ - Records are sent in order, up to L{WINDOW} at a time, but only one at a time of the same session.
+   A record of no session is sent when all records before it are answered, and those behind it wait
+   for its first L{ALONE_TRIES} tries.
+ - While no server answers, all records wait, longer each time, up to L{LONGEST_PAUSE}. Then
+   L{PROBES} are sent, and after the first answer the others.
+ - A record that stays unanswered while others are answered is sent again by itself, later each
+   time, and given up after L{TRIES}: it is this record that the servers don't accept.
  - A record for which the queue has no room is counted, logged and lost.
 """
 
@@ -33,15 +34,15 @@ from pptpgw.timing.timer import cancelled
 
 WINDOW = 32
 """
-Records that are under way at a time.
+The number of records that may be sent and not yet answered at a time.
 """
 PROBES = 4
 """
-The same, as long as it isn't known whether anybody answers.
+The same number while it isn't known whether any server answers.
 """
 LOOK_AHEAD = 512
 """
-Records that are looked at for one that may go.
+The number of records that are searched for one that may be sent.
 """
 ALONE_TRIES = 3
 TRIES = 10
@@ -56,9 +57,9 @@ class Record:
     """
     A record that isn't answered yet.
 
-    @ivar session: whose it is; empty: nobody's.
-    @ivar due: when it may be sent; None while it is under way.
-    @ivar failures: how often it alone wasn't answered; C{tries} how often it was sent.
+    @ivar session: the session that it is about; empty for none.
+    @ivar due: the time at which it may be sent; None while it waits for the answer.
+    @ivar failures: how often it wasn't answered while others were; C{tries} how often it was sent.
     """
 
     __slots__ = ("due", "failures", "number", "octets", "sent", "session", "tries")
@@ -75,7 +76,8 @@ class Record:
     @property
     def alone(self) -> bool:
         """
-        Whether it goes alone: after all before it, and before all behind it.
+        Whether the record is about no session: it is sent after all before it, and before all
+        behind it.
         """
         tries = self.tries if self.due is not None else self.tries - 1
         return not self.session and tries < ALONE_TRIES
@@ -83,7 +85,7 @@ class Record:
 
 class Spool:
     """
-    The records on their way.
+    The records that no server has answered yet.
     """
 
     _log = Logger()
@@ -96,17 +98,21 @@ class Spool:
         counters: Counters,
     ) -> None:
         """
+        @param clock: measures the pauses.
         @param queue: keeps the records, by session.
-        @param send: sends the octets of a record; fails where nobody answered.
+        @param send: sends the octets of a record, and returns a Deferred that fails if no server
+            answers.
+        @param counters: where records that are lost or given up are counted.
         """
         self._clock = clock
         self._queue = queue
         self._send = send
         self._counters = counters
         self._waiting: dict[int, Record] = {}
-        # The number of the last record of each session. Those of a session are settled in order.
+        # The number of the last record of each session. The records of one session are settled in
+        # order.
         self._last: dict[bytes, int] = {}
-        # By session: the Deferreds that wait until its records are accounted for.
+        # The Deferreds that wait until the records of a session are accounted for.
         self._waiters: dict[bytes, list[Deferred[None]]] = {}
         self._answers = 0
         self._inFlight: dict[int, Deferred[None]] = {}
@@ -120,15 +126,15 @@ class Spool:
 
     def __len__(self) -> int:
         """
-        How many records aren't answered.
+        The number of records that aren't answered.
         """
         return len(self._waiting)
 
     def start(self) -> None:
         """
-        Take up what an earlier run left, and send.
+        Open the queue, and begin to send the records that an earlier run left.
 
-        @raise pptpgw.error.ConfigurationError: the files can't be used.
+        @raise pptpgw.error.ConfigurationError: the files of the queue can't be used.
         """
         self._waiting.clear()
         self._last.clear()
@@ -146,10 +152,10 @@ class Spool:
 
     def put(self, session: bytes, octets: bytes) -> bool:
         """
-        Send a record, sooner or later; false: there is no room for it.
+        Send a record as soon as it may be sent. Return False if there is no room for it.
 
-        @param session: octets that records of one session have in common; empty: a record that
-            concerns all.
+        @param session: octets that all records of a session have in common; empty for a record
+            about no session.
         """
         number = self._queue.put(session, octets)
         if number is None:
@@ -178,14 +184,14 @@ class Spool:
 
     def awaits(self, session: bytes) -> bool:
         """
-        Whether a record of this session isn't answered yet.
+        Return whether a record of this session isn't answered yet.
         """
         return session in self._last
 
     def stop(self, timeout: float) -> Deferred[None]:
         """
-        Go on for as long as records are answered, C{timeout} seconds at most; what is left is sent
-        after the next start.
+        Continue as long as records are answered, for at most C{timeout} seconds. Records that are
+        left are sent after the next start.
         """
         if self._drained is not None or not self._running:
             return succeed(None)
@@ -199,7 +205,7 @@ class Spool:
 
     def close(self) -> Deferred[None]:
         """
-        Send nothing more, and write what is left. Calling this again does nothing.
+        Send no more records, and write those that are left. Calling this again does nothing.
 
         @return: fires when everything is written.
         """
@@ -216,7 +222,7 @@ class Spool:
 
     def _isKept(self, session: bytes) -> bool:
         """
-        Whether no server answers, and all records of this session are on the disk.
+        Return whether no server answers, and all records of this session are on the disk.
         """
         return self._resumed is not None and self._queue.isKept(self._last[session])
 
@@ -245,7 +251,8 @@ class Spool:
 
     def _pump(self) -> None:
         """
-        Send what may go now. What is answered while that is done only has it done again.
+        Send the records that may be sent now. An answer that comes meanwhile only makes this loop
+        go round again.
         """
         self._again = True
         if self._pumping:
@@ -261,7 +268,7 @@ class Spool:
 
     def _next(self) -> list[Record]:
         """
-        The records that may go now; those that may later have the clock set for them.
+        Return the records that may be sent now, and set the timer for those that may be sent later.
         """
         now = self._clock.seconds()
         held: set[bytes] = set()
@@ -348,7 +355,7 @@ class Spool:
 
     def _settle(self, record: Record) -> None:
         """
-        Nothing more is to be done for the record.
+        Forget the record, which was answered or given up.
         """
         self._inFlight.pop(record.number, None)
         del self._waiting[record.number]

@@ -116,7 +116,7 @@ class _Watch:
 
     def end(self) -> None:
         """
-        Stop the timer.
+        Cancel the timer, as the session has ended.
         """
         self._timer = cancelled(self._timer)
 

@@ -38,7 +38,7 @@ class Refusals:
         @param quota: limits the lines of the log.
         @param counters: where calls that are refused before they began are counted.
         @param sessions: tells the observers.
-        @param now: gives the time of day, in seconds since 1970.
+        @param now: returns the time of day, in seconds since 1970.
         """
         self._quota = quota
         self._counters = counters

@@ -133,7 +133,7 @@ class Registry:
 
     def sessionStarted(self, session: Session) -> None:
         """
-        Add C{session}.
+        Add C{session} to the current sessions, and tell the observers.
         """
         self._identifiers[session.identifier] = session
         self._numbers[session.number] = session
@@ -224,7 +224,7 @@ class Registry:
         return tuple(one for one in self.observers if one is not observer)
 
     def _observe(self, observers: tuple[ISessionObserver, ...]) -> None:
-        # A new tuple each time: the old one may be gone through at present.
+        # A new tuple each time, since an iteration over the old one may be going on.
         self.observers = observers
         self.health = tuple(IHealth(one) for one in observers if IHealth.providedBy(one))
 

@@ -130,7 +130,7 @@ class NullModem:
 
     def close(self) -> None:
         """
-        Remove both devices.
+        Close both devices, and wait for the thread that copies octets.
         """
         os.write(self._stop, b".")
         self._thread.join()
