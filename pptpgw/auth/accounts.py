@@ -155,7 +155,7 @@ class AccountsChecker:
 
     def _proves(self, credentials: Any, account: Account) -> bool:
         """
-        Whether C{credentials} prove knowledge of the account's password.
+        Return whether C{credentials} prove knowledge of the account's password.
 
         @raise pptpgw.store.error.StoreError: the password is encrypted, and can't be decrypted.
         """

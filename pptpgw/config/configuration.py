@@ -173,8 +173,8 @@ def load(path: str | Path) -> Configuration:
 
 def holdsSecrets(value: object) -> bool:
     """
-    Whether a key of the kind L{SECRET} is set in C{value}, which is a configuration, a section or
-    any value in one.
+    Return whether a key of the kind L{SECRET} is set in C{value}, which is a configuration, a
+    section or any value in one.
     """
     if isinstance(value, Mapping):
         value = tuple(value.values())
@@ -238,9 +238,9 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
 
 def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, object]]:
     """
-    The sections in C{document}. Each is a tuple of the kinds of plugin that it may belong to (empty
-    for one of L{SECTIONS}), the part of its name before the plugin's, the plugin's name, and the
-    table.
+    Return the sections in C{document}. Each is a tuple of the kinds of plugin that it may belong to
+    (empty for one of L{SECTIONS}), the part of its name before the plugin's, the plugin's name, and
+    the table.
     """
     for name, table in document.items():
         within: dict[str, object] = {}

@@ -99,7 +99,7 @@ def exactly(type_: type[T], value: object) -> T:
 
 def whole(low: int, high: int) -> ValueKind:
     """
-    A whole number from C{low} to C{high}.
+    Return the kind of a whole number from C{low} to C{high}.
     """
 
     def convert(value: object) -> int:
@@ -112,7 +112,8 @@ def whole(low: int, high: int) -> ValueKind:
 
 def seconds(low: int, high: int) -> ValueKind:
     """
-    A number of seconds from C{low} to C{high}, whole or not, as a float.
+    Return the kind of a number of seconds from C{low} to C{high}, whole or not, which becomes a
+    float.
     """
 
     def convert(value: object) -> float:
@@ -125,7 +126,7 @@ def seconds(low: int, high: int) -> ValueKind:
 
 def orZero(kind: ValueKind) -> ValueKind:
     """
-    The kind that allows 0, which stands for none, and the values of C{kind}.
+    Return the kind that allows 0, which stands for none, and the values of C{kind}.
     """
 
     def convert(value: object) -> object:
@@ -137,7 +138,7 @@ def orZero(kind: ValueKind) -> ValueKind:
 
 def matching(allowed: str, pattern: str) -> ValueKind:
     """
-    A text that C{pattern} matches as a whole.
+    Return the kind of a text that C{pattern} matches as a whole.
     """
 
     def convert(value: object) -> str:
@@ -150,14 +151,14 @@ def matching(allowed: str, pattern: str) -> ValueKind:
 
 def choice(*allowed: str) -> ValueKind:
     """
-    One of the words C{allowed}.
+    Return the kind of a text that is one of the words C{allowed}.
     """
     return matching("one of " + ", ".join(f'"{one}"' for one in allowed), "|".join(allowed))
 
 
 def _listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
     """
-    A list of distinct values, each made by C{convert}, in the order of the file.
+    Return the kind of a list of distinct values, each made by C{convert}, in the order of the file.
 
     @param allowed: what the values are, in words.
     """
@@ -172,7 +173,8 @@ def _listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
 
 def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> ValueKind:
     """
-    A list of one or more of C{members}, in the order of C{members}.
+    Return the kind of a list of one or more of C{members}, which becomes a tuple in the order of
+    C{members}.
     """
 
     def convertAll(value: object) -> tuple[T, ...]:

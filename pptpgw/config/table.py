@@ -122,8 +122,8 @@ def tables(
     complete: Mapping[Any, Any] = _NOTHING,
 ) -> ValueKind:
     """
-    A list of tables, C{[[name]]}, each of which makes a C{type_}. Errors name a table by the value
-    of the first key of C{type_}.
+    Return the kind of a list of tables, C{[[name]]}, each of which makes a C{type_}. Errors name a
+    table by the value of the first key of C{type_}.
 
     @param what: what a table does, in words, as in C{describes a server}.
     @param unique: whether no two tables may have the same value of the first key.

@@ -152,8 +152,8 @@ class Admission(Generic[C]):
 
     def rivals(self, call: C, user: str, profile: Profile) -> tuple[list[C], list[C]]:
         """
-        The other calls of a user that has as many seats as it may have: those that keep C{call}
-        from a seat, and those that must go for it. At least one of the lists is empty.
+        Return the other calls of a user that has as many seats as it may have: those that keep
+        C{call} from a seat, and those that must go for it. At least one of the lists is empty.
 
         @param user: the user's identity, see L{pptpgw.interfaces.Claim.identity}.
         """
@@ -241,8 +241,8 @@ class Admission(Generic[C]):
 
 def isWithin(source: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     """
-    Whether C{source} is an address in one of C{networks}. The source of a caller by a tunnel that
-    knows no IP addresses never is.
+    Return whether C{source} is an address in one of C{networks}. The source of a caller by a tunnel
+    that knows no IP addresses never is.
     """
     try:
         address = ip_address(source)

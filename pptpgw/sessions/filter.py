@@ -109,7 +109,7 @@ class Filter:
 
     def permits(self, packet: bytes) -> bool:
         """
-        Whether C{packet}, which may consist of any octets, may pass.
+        Return whether C{packet}, which may consist of any octets, may pass.
         """
         version = packet[0] >> 4 if packet else 0
         if version == 4:
@@ -270,7 +270,7 @@ def _ipv6(packet: bytes) -> _Packet | None:
 
 def _portsAt(packet: bytes, number: int, at: int, end: int) -> tuple[int, int] | None:
     """
-    Both ports of the header at C{at}; None if the header isn't whole before C{end}.
+    Return both ports of the header at C{at}; None if the header isn't whole before C{end}.
     """
     if end < at + _LEAST[number]:
         return None

@@ -241,7 +241,7 @@ class Lockout:
 
     def _goesOn(self, claim: Claim, source: str) -> bool:
         """
-        Whether C{claim}, of a displaced call, is judged to the end.
+        Return whether C{claim}, of a displaced call, is judged to the end.
         """
         displaced = self._displaced
         return not claim.relayed and source not in displaced and len(displaced) < DISPLACED_LIMIT

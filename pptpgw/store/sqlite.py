@@ -171,14 +171,14 @@ def backup(path: Path, copy: Path) -> None:
 
 def isCurrent(connection: SQLiteConnection) -> bool:
     """
-    Whether the file of C{connection} is still in its place.
+    Return whether the file of C{connection} is still in its place.
     """
     return _identity(connection.file.path) == connection.identity
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """
-    The device and inode numbers of a file; None if there is no such file.
+    Return the device and inode numbers of a file; None if there is no such file.
     """
     try:
         found = path.stat()
