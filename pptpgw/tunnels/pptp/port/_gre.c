@@ -22,7 +22,7 @@
 
 /* RECEIVE_SIZE and BATCH of raw.py. */
 #define RECEIVE_SIZE 4096
-#define LIMIT 128
+#define BATCH 128
 
 /* Offsets in a packet: an IP header without options, then the GRE header, which has flags and
  * version, protocol type, length, call id, and one or two numbers. */
@@ -171,7 +171,7 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t give
         return NULL;
     PyObject *runs = PyList_New(0), *list = NULL;
     Frame last = {.channel = Py_None};
-    for (int i = 0; runs != NULL && i < LIMIT; i++) {
+    for (int i = 0; runs != NULL && i < BATCH; i++) {
         ssize_t size = recv((int)descriptor, buffer, RECEIVE_SIZE, MSG_DONTWAIT);
         if (size < 0) {
             if (errno == EAGAIN || errno == EINTR || i > 0)
