@@ -14,7 +14,7 @@ setup(
             py_limited_api=True,
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
         )
-        for name in ("pptpgw.datapath._mppe", "pptpgw.tunnels.pptp.port._gre")
+        for name in ("pptpgw.datapath._mppe", "pptpgw.ports._tun", "pptpgw.tunnels.pptp.port._gre")
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

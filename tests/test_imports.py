@@ -37,16 +37,6 @@ LOGS_ITSELF = {"pptpgw.sessions.audit"}
 The audit's events go to its own observer, which writes JSON.
 """
 
-EXCEPTIONS: dict[tuple[str, str], str] = {
-    (
-        "pptpgw.ports.tun",
-        "pptpgw.tunnels.pptp.port._gre",
-    ): "the compiled batches of the TUN device are in the same module as those of GRE",
-}
-"""
-What a module imports against the rules for the time being, and why.
-"""
-
 
 def parts(module: str) -> list[str]:
     """
@@ -154,8 +144,6 @@ def faults(name: str, source: str) -> list[str]:
     found = []
     for imported in imports(tree):
         top = imported.partition(".")[0]
-        if (name, imported) in EXCEPTIONS:
-            continue
         if top in SYSTEM and not callsTheSystem(name):
             found.append(f"{name} imports {imported}: system calls belong to ports and datapath")
         if top == "pptpgw" and room(name) and imported != "pptpgw.__version__":
@@ -235,15 +223,6 @@ def test_noModulesImportInACircle() -> None:
     assert circles({nameOf(path): path.read_text() for path in MODULES}) == []
 
 
-def test_theExceptionsAreNeeded() -> None:
-    needed = {
-        (nameOf(path), imported)
-        for path in MODULES
-        for imported in imports(ast.parse(path.read_text()))
-    }
-    assert set(EXCEPTIONS) <= needed
-
-
 @pytest.mark.parametrize(
     ("name", "source", "clean"),
     [
@@ -279,6 +258,8 @@ def test_theExceptionsAreNeeded() -> None:
         ("pptpgw.ppp.lcp", "from pptpgw.log import Logger", True),
         ("pptpgw.ppp.lcp", "from twisted.logger import Logger", False),
         ("pptpgw.ports.tun", "import fcntl, os, socket", True),
+        ("pptpgw.ports.tun", "from pptpgw.ports import _tun", True),
+        ("pptpgw.ports.tun", "from pptpgw.tunnels.pptp.port import _gre", False),
         ("pptpgw.gateway", "from twisted.internet import reactor", False),
         ("pptpgw.tap", "def f():\n    from twisted.internet import reactor", True),
         ("pptpgw.service", "if True:\n    from twisted.internet import reactor", False),

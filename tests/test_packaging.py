@@ -193,6 +193,7 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
         "setup.py",
         "README.md",
         "pptpgw/datapath/_mppe.c",
+        "pptpgw/ports/_tun.c",
         "pptpgw/tunnels/pptp/port/_gre.c",
         "tap/gateway.tac",
         "tap/pptpgw.service",
@@ -232,7 +233,7 @@ def test_theExtensionsAreBuiltForEveryLaterPython(
         pytest.skip("needs a C compiler")
     environment.install(str(unpack()))
     extensions = {path.name for path in (environment.packages / "pptpgw").rglob("*.so")}
-    assert extensions == {"_mppe.abi3.so", "_gre.abi3.so"}
+    assert extensions == {"_mppe.abi3.so", "_tun.abi3.so", "_gre.abi3.so"}
 
 
 def test_withoutACompilerTheGatewayInstallsAllTheSame(

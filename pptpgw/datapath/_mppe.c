@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* The number INTERFACE of pptpgw/ports/compiled.py. */
-#define INTERFACE 1
+#define INTERFACE 2
 
 #define COUNTS 4096
 #define FLUSHED 0x8000

@@ -122,17 +122,17 @@ class CompiledSystem(RealDeviceSystem):
         """
         See L{DeviceSystem.writer}.
         """
-        return _gre.writer(descriptor)
+        return _tun.writer(descriptor)
 
 
 fastest: type[RealDeviceSystem] = RealDeviceSystem
 
 try:
-    from pptpgw.tunnels.pptp.port import _gre
+    from pptpgw.ports import _tun
 except ImportError:
     pass
 else:
-    if fits(_gre):
+    if fits(_tun):
         fastest = CompiledSystem
 
 

@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("pptpgw.datapath._mppe", "pptpgw.tunnels.pptp.port._gre")
+EXTENSIONS = ("pptpgw.datapath._mppe", "pptpgw.ports._tun", "pptpgw.tunnels.pptp.port._gre")
 PLANTED = "planted.so"
 FLAGS = (
     "-shared -fPIC -O1 -g -fno-omit-frame-pointer -DPy_LIMITED_API=0x030B0000 "

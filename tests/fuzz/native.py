@@ -11,6 +11,7 @@ from typing import Any
 
 from pptpgw.datapath import _mppe
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
+from pptpgw.ports import _tun
 from pptpgw.tunnels.pptp.port import _gre
 from pptpgw.tunnels.pptp.port.raw import CompiledRaw, PythonRaw
 from tests.fuzz.reader import Reader, Target
@@ -185,11 +186,18 @@ def _greSend(octets: bytes) -> None:
         assert (len(source), len(destination)) == (4, 4)
         _fails(send, reader.chunk(), OSError)
         _fails(send, None, TypeError)
-    write = _gre.writer(_sockets.compiled.fileno())
-    packet = reader.rest()
-    write(packet)
-    assert _sockets._first.recv(65536) == packet
-    _fails(_gre.writer(number), packet, OSError)
+
+
+def _tunWrite(octets: bytes) -> None:
+    """
+    Packets of any form, written to a socket in place of a TUN device.
+    """
+    write = _tun.writer(_sockets.compiled.fileno())
+    write(octets)
+    assert _sockets._first.recv(65536) == octets
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        number = closed.fileno()
+    _fails(_tun.writer(number), octets, OSError)
     _fails(write, None, TypeError)
 
 
@@ -209,6 +217,7 @@ TARGETS: dict[str, Target] = {
     "gre-send": _greSend,
     "mppe": _mppePackets,
     "mppe-arguments": _mppeArguments,
+    "tun-write": _tunWrite,
 }
 """
 Targets by name.

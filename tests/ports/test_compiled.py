@@ -12,7 +12,7 @@ import pytest
 
 from pptpgw.ports import compiled
 
-NAMES = ("pptpgw.datapath._mppe", "pptpgw.tunnels.pptp.port._gre")
+NAMES = ("pptpgw.datapath._mppe", "pptpgw.ports._tun", "pptpgw.tunnels.pptp.port._gre")
 PROGRAM = f"""
 import sys
 from types import ModuleType

@@ -1,7 +1,6 @@
 /*
  * receive() reads GRE packets and finds the calls that they belong to; sender() makes a function that
  * sends them. Both do the same as the methods of those names in raw.py, which describes them.
- * writer() makes a function that is os.write() for one descriptor, without releasing the GIL.
  *
  * This uses the limited API of CPython 3.11. It knows only one form of header, and checks every
  * length in it. Packets of another form, or of unknown calls, are passed to Python whole.
@@ -15,10 +14,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* The version of the interface to Python, as in pptpgw/ports/compiled.py. */
-#define INTERFACE 1
+#define INTERFACE 2
 
 /* RECEIVE_SIZE and BATCH of raw.py. */
 #define RECEIVE_SIZE 4096
@@ -261,42 +259,12 @@ sender(PyObject *Py_UNUSED(module), PyObject *arguments)
     return function;
 }
 
-static PyObject *
-write_packet(PyObject *self, PyObject *packet)
-{
-    char *octets;
-    Py_ssize_t size;
-
-    if (PyBytes_AsStringAndSize(packet, &octets, &size) < 0)
-        return NULL;
-    long descriptor = PyLong_AsLong(self);
-    if (write((int)descriptor, octets, (size_t)size) < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef WRITE = {
-    "write", write_packet, METH_O, "write(packet): write one packet; raises OSError.",
-};
-
-static PyObject *
-writer(PyObject *Py_UNUSED(module), PyObject *descriptor)
-{
-    long number = PyLong_AsLong(descriptor);
-
-    if (number == -1 && PyErr_Occurred())
-        return NULL;
-    return PyCFunction_NewEx(&WRITE, descriptor, NULL);
-}
-
 /* PyMethodDef has one function type for all; the cast by way of void avoids a warning. */
 static PyMethodDef METHODS[] = {
     {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL,
      "receive(descriptor, channels): return the runs of frames that have arrived."},
     {"sender", sender, METH_VARARGS,
      "sender(descriptor, source, destination): return a function that sends packets."},
-    {"writer", writer, METH_O,
-     "writer(descriptor): return a function that writes packets to a device."},
     {NULL, NULL, 0, NULL},
 };
 

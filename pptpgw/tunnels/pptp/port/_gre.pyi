@@ -1,8 +1,7 @@
-from pptpgw.datapath.edges import Deliver, Receive, Send
+from pptpgw.datapath.edges import Receive, Send
 from pptpgw.tunnels.pptp.port.raw import Run
 
 INTERFACE: int
 
 def receive(descriptor: int, channels: dict[int, Receive], /) -> list[Run]: ...
 def sender(descriptor: int, source: bytes, destination: bytes, /) -> Send: ...
-def writer(descriptor: int, /) -> Deliver: ...

@@ -1,0 +1,5 @@
+from pptpgw.datapath.edges import Deliver
+
+INTERFACE: int
+
+def writer(descriptor: int, /) -> Deliver: ...
