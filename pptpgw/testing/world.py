@@ -31,6 +31,7 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.testing.exchange import PASSWORD
 from pptpgw.testing.makers import CALLER, makeEnvironment, resultOf
 from pptpgw.testing.memory import DELAY, MemoryDataPath, MemoryNetwork, answering, joined
+from pptpgw.tunnels.pptp.call import Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -72,7 +73,7 @@ class World:
         """
         self.clock = clock or Clock()
         self.network = MemoryNetwork(self.clock)
-        self.dataPath = MemoryDataPath(self.network)
+        self.dataPath = self.makeDataPath()
         self.callIDs = CallIDs(self.clock)
         self.environment = makeEnvironment(text, self.clock)
         self.networks = self.makeNetworks()
@@ -99,6 +100,24 @@ class World:
         """
         return makeNetworks(self.environment)
 
+    def makeDataPath(self) -> Any:
+        """
+        Make the gateway's data path: in memory, unless a derived class says otherwise.
+        """
+        return MemoryDataPath(self.network)
+
+    def makeCallersDataPath(self) -> Any:
+        """
+        Make the data path of one caller: in memory, unless a derived class says otherwise.
+        """
+        return MemoryDataPath(self.network)
+
+    def channelsOf(self, address: str) -> Channels | None:
+        """
+        Give what opens the channels of the host at C{address}; None where the data path does.
+        """
+        return None
+
     def run(self, seconds: float, step: float = DELAY) -> None:
         """
         Advance the clock by C{seconds}, in steps of C{step} seconds.
@@ -113,12 +132,28 @@ class World:
         @param address: the caller's address.
         @param timeout: the time in seconds that each call on the connection may take to be set up.
         """
-        caller = ClientConnection(self.clock, MemoryDataPath(self.network), timeout)
-        ends = (
-            (CallIDs(self.clock), caller, Role.PNS, address, CALLER.called),
-            (self.callIDs, answering(self.gateway), Role.PAC, CALLER.called, address),
+        caller = ClientConnection(self.clock, self.makeCallersDataPath(), timeout)
+        server = CALLER.called
+        pns = ControlConnection(
+            self.clock,
+            self.connectionSettings,
+            CallIDs(self.clock),
+            caller,
+            Role.PNS,
+            address,
+            server,
+            channels=self.channelsOf(address),
         )
-        pns, pac = (ControlConnection(self.clock, self.connectionSettings, *end) for end in ends)
+        pac = ControlConnection(
+            self.clock,
+            self.connectionSettings,
+            self.callIDs,
+            answering(self.gateway),
+            Role.PAC,
+            server,
+            address,
+            channels=self.channelsOf(server),
+        )
         joined(self.clock, pns, pac)
         return caller
 

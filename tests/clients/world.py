@@ -33,6 +33,7 @@ from pptpgw.tunnels.pptp.owner import ControlTransport
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.wire.gre import decode
+from tests.gre import MemoryTUN
 
 SERVER = "192.0.2.1"
 BEHIND = "198.51.100.2"
@@ -91,18 +92,6 @@ class MemoryGRE:
         tunnel = self.tunnels.get((address, int.from_bytes(octets[6:8], "big")))
         if tunnel is not None:
             tunnel(octets)
-
-
-class MemoryTUN:
-    """
-    A TUN device that keeps what is written.
-    """
-
-    receive: Callable[[bytes], object]
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.write: Callable[[bytes], object] = self.written.append
 
 
 class World:

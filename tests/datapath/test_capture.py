@@ -31,7 +31,8 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, MPPEParameters
 from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.tunnels.pptp.owner import Ends
-from tests.datapath.test_python import KEY, LOCAL, PEER, MemoryGRE, MemoryTUN, Owner, packet
+from tests.datapath.test_python import KEY, LOCAL, PEER, MemoryGRE, Owner, packet
+from tests.gre import MemoryTUN
 
 IN, OUT = b"\0", b"\1"
 ECHO = b"\x09\x01\x00\x08\x00\x00\x00\x00"

@@ -23,7 +23,8 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters
 from pptpgw.ppp.wire.ppp import IPV4, LCP
 from tests.datapath.test_capture import MemorySink, read
-from tests.datapath.test_python import KEY, SUBSCRIBER, MemoryTUN, Owner, packet
+from tests.datapath.test_python import KEY, SUBSCRIBER, Owner, packet
+from tests.gre import MemoryTUN
 
 
 @implementer(IFrameSender)

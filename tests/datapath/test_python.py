@@ -33,6 +33,7 @@ from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.window import DUPLICATE
 from pptpgw.tunnels.pptp.wire.gre import decode
+from tests.gre import MemoryTUN
 
 LOCAL = "192.0.2.1"
 PEER = "192.0.2.2"
@@ -72,24 +73,6 @@ class MemoryGRE:
 
     def sendFailed(self, error: OSError) -> None:
         self.failures.append(error)
-
-
-class MemoryTUN:
-    """
-    A TUN device that keeps what is written.
-    """
-
-    receive: Callable[[bytes], object]
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.error: OSError | None = None
-        self.write: Callable[[bytes], object] = self._write
-
-    def _write(self, packet: bytes) -> None:
-        if self.error is not None:
-            raise self.error
-        self.written.append(packet)
 
 
 @implementer(IChannelOwner)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pptpgw.networks.ipv6.wire import dhcpv6, ipv6
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.wire import ppp
+from pptpgw.testing import DELAY
 from tests.fuzz.reader import Reader, Target
 from tests.hostile import packets
 from tests.hostile.callers import CONTROLS, Caller, Hostile, Sending, raw
 from tests.hostile.limits import assertWithinLimits, rest
-from tests.hostile.wire import DELAY
 from tests.hostile.world import World
 
 STEPS = 64

@@ -39,7 +39,7 @@ from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from tests.hostile.wire import MemoryGRE
+from tests.gre import MemoryGRE
 from tests.hostile.world import CONFIGURATION, MRU, SERVER, USERS, World
 
 

@@ -28,10 +28,11 @@ from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.networks.ethernet.plugin import BridgeNetwork
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.testing import makeEnvironment
+from pptpgw.testing import DELAY, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
-from tests.hostile.wire import DELAY, Device, Kernel, MemoryGRE, Wire
+from tests.gre import MemoryGRE, Wire
+from tests.hostile.wire import Device, Kernel
 
 SERVER = "192.0.2.1"
 MRU = 1520

@@ -13,38 +13,28 @@ import pytest
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.auth.authenticator import Authenticator
-from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.auth.realm import AvatarID
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.filtered import FILTERED
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Refused
-from pptpgw.gateway import Gateway
+from pptpgw.interfaces import INetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.client import ClientCall
-from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
-from pptpgw.testing import CALLER, answering, joined
-from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.tunnels.pptp.client import ClientConnection
-from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
-from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from tests.clients.world import BEHIND, SERVER, MemoryGRE, MemoryTUN, packet
+from pptpgw.testing import CALLER
+from tests.clients.world import BEHIND, packet
+from tests.gre import GREWorld
 
 RULES = {
     "none": (),
@@ -71,22 +61,6 @@ class Checker:
         return succeed(AvatarID(profile))
 
 
-class Wire(MemoryGRE):
-    """
-    A GRE port of the host C{here}, with the port at the other end.
-    """
-
-    other: Wire
-
-    def __init__(self, clock: Clock, here: str) -> None:
-        super().__init__()
-        self._clock = clock
-        self._here = here
-
-    def _send(self, address: str, octets: bytes) -> None:
-        self._clock.callLater(0, self.other.arrive, self._here, octets)
-
-
 class Caller:
     """
     One call, and the packets that come by it.
@@ -96,37 +70,9 @@ class Caller:
         self.packets: list[bytes] = []
         self.calls: list[ClientCall] = []
         self.failures: list[Failure] = []
-        wire, far = Wire(world.clock, address), Wire(world.clock, SERVER)
-        wire.other, far.other = far, wire
-        world.ports.append(far)
-        path = PythonDataPath(world.clock)
-        caller = ClientConnection(world.clock, path, 60)
-        settings = ConnectionSettings()
-        pns = ControlConnection(
-            world.clock,
-            settings,
-            CallIDs(world.clock),
-            caller,
-            Role.PNS,
-            address,
-            SERVER,
-            channels=GREChannels(lambda local: wire),
-        )
-        pac = ControlConnection(
-            world.clock,
-            settings,
-            world.callIDs,
-            answering(world.gateway),
-            Role.PAC,
-            SERVER,
-            address,
-            channels=GREChannels(lambda local: far),
-        )
-        joined(world.clock, pns, pac)
-        world.run(0.02)
-        identity = Identity(name.encode(), name.encode(), (MSCHAPV2,))
+        password = name.encode()
         ipv4 = IPCP(IPv4Settings.client(self.packets.append))
-        caller.placeCall(LinkSettings(identity=identity), [ipv4]).addCallbacks(
+        world.placeCall(world.connect(address), password, password, [ipv4]).addCallbacks(
             self.calls.append, self.failures.append
         )
         world.run(0.3)
@@ -136,43 +82,31 @@ class Caller:
         self.ipv4.sendPacket(packet)
 
 
-class World:
+class World(GREWorld):
     """
     A gateway with IPv4 and IPv6.
     """
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.ports: list[Wire] = []
-        self.tun = MemoryTUN()
-        self.callIDs = CallIDs(self.clock)
         self.checker = Checker()
         self.filters = Filters(RULES)
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        environment = Environment(self.clock, 1400, None, Counters(), self.filters)
-        self.gateway = Gateway(
-            self.clock,
-            LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            {
-                "ipv4": IPv4Network(IPv4Section(), environment, self.pool),
-                "ipv6": IPv6Sessions(IPv6Section(), environment),
-            },
-            PythonDataPath(self.clock, self.tun),
-            Authenticator(Portal(SubscriberRealm(), [self.checker])),
-            [self.filters],
-        )
+        super().__init__("", [self.checker], [self.filters])
+
+    def makeNetworks(self) -> dict[str, INetwork]:
+        self.environment.filters = self.filters
+        return {
+            "ipv4": IPv4Network(IPv4Section(), self.environment, self.pool),
+            "ipv6": IPv6Sessions(IPv6Section(), self.environment),
+        }
 
     def call(self, name: str, filter: str) -> Caller:
         self.checker.profiles[name.encode()] = Profile(name, filter=filter)
-        return Caller(self, name, f"192.0.2.{10 + len(self.ports)}")
+        return Caller(self, name, f"192.0.2.{10 + len(self.wire.ports)}")
 
     def session(self, user: str) -> Session:
         (found,) = (one for one in self.gateway.sessions if one.user == user)
         return found
-
-    def run(self, seconds: float) -> None:
-        for _ in range(round(seconds * 1000)):
-            self.clock.advance(0.001)
 
 
 def passes(world: World, user: str, caller: Caller) -> tuple[bool, bool]:

@@ -5,7 +5,6 @@ and a DHCPv6 client of scapy's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +28,17 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptPrefixInfo,
     IPv6,
 )
-from twisted.cred.portal import Portal
 from twisted.internet.task import Clock
 from twisted.python.filepath import FilePath
 
-from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
-from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.datapath.edges import Receive, Send
-from pptpgw.datapath.python import PythonDataPath
-from pptpgw.gateway import Gateway
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.networks.ipv4.plugin import IPv4Factory
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.client import ClientCall
-from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import ALICE, answering, joined, makeEnvironment, makeProtocol, resultOf
-from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
-from pptpgw.tunnels.pptp.client import ClientConnection
-from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
-from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.wire.gre import decode
+from pptpgw.testing import ALICE, makeEnvironment, makeProtocol, resultOf
+from tests.gre import GREWorld
 
 GATEWAY = "fc00:0:1::1"
 SERVER = "192.0.2.1"
@@ -124,47 +107,6 @@ class Host:
         return str(address.addr)
 
 
-class MemoryGRE:
-    """
-    The GRE port of one address, on a wire that all of a test share.
-    """
-
-    def __init__(self, clock: Clock, wire: dict[str, MemoryGRE], address: str) -> None:
-        self.receivers: dict[tuple[str, int], Receive] = {}
-        self._clock = clock
-        self._wire = wire
-        wire[address] = self
-
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
-        self.receivers[peerAddress, localCallID] = receive
-
-    def unregister(self, peerAddress: str, localCallID: int) -> None:
-        self.receivers.pop((peerAddress, localCallID), None)
-
-    def sender(self, localAddress: str, peerAddress: str) -> Send:
-        def send(octets: bytes) -> None:
-            other = self._wire[peerAddress]
-            self._clock.callLater(0.001, other.arrived, localAddress, bytes(octets))
-
-        return send
-
-    def sendFailed(self, error: OSError) -> None:
-        raise error
-
-    def arrived(self, address: str, octets: bytes) -> None:
-        callID, payload, sequence, _ = decode(octets)
-        receive = self.receivers.get((address, callID))
-        if receive is not None and sequence is None:
-            receive(-1, 0, [b""])
-        elif receive is not None and sequence is not None:
-            receive(sequence, *_frame(payload))
-
-
-def _frame(payload: bytes) -> tuple[int, list[bytes]]:
-    protocol, information = decodeFrame(payload)
-    return protocol, [information]
-
-
 class Caller:
     """
     One call of our own client, with IPv4 and IPv6.
@@ -173,40 +115,14 @@ class Caller:
     """
 
     def __init__(self, world: World, address: str) -> None:
-        gre = MemoryGRE(world.clock, world.wire, address)
-        connection = ClientConnection(world.clock, PythonDataPath(world.clock), 30)
-        ids, settings = CallIDs(world.clock), ConnectionSettings()
-        pns = ControlConnection(
-            world.clock,
-            settings,
-            ids,
-            connection,
-            Role.PNS,
-            address,
-            SERVER,
-            channels=GREChannels(lambda address: gre),
-        )
-        pac = ControlConnection(
-            world.clock,
-            settings,
-            world.callIDs,
-            answering(world.gateway),
-            Role.PAC,
-            SERVER,
-            address,
-            channels=world.channels,
-        )
-        joined(world.clock, pns, pac)
-        world.run(0.02)
+        connection = world.connect(address)
         self.world = world
         self.packets: list[Any] = []
-        self.placed = connection.placeCall(
-            LinkSettings(identity=Identity(b"alice", b"open sesame", (MSCHAPV2,))),
-            [
-                IPCP(IPv4Settings.client(lambda packet: None)),
-                IPV6CP(IPv6Settings.client(self._receive)),
-            ],
-        )
+        protocols = [
+            IPCP(IPv4Settings.client(lambda packet: None)),
+            IPV6CP(IPv6Settings.client(self._receive)),
+        ]
+        self.placed = world.placeCall(connection, b"alice", b"open sesame", protocols)
 
     def _receive(self, packet: bytes) -> None:
         self.packets.append(IPv6(packet))
@@ -246,7 +162,7 @@ class Caller:
         return answer
 
 
-class World:
+class World(GREWorld):
     """
     A gateway with IPv4 and IPv6.
     """
@@ -255,24 +171,8 @@ class World:
         secrets = FilePath(str(folder)).child("chap-secrets")
         secrets.setContent(b'alice * "open sesame" *\n')
         secrets.chmod(0o600)
-        self.clock = Clock()
-        self.wire: dict[str, MemoryGRE] = {}
-        self.written: list[bytes] = []
-        gre = MemoryGRE(self.clock, self.wire, SERVER)
-        self.tun = TUN()
-        self.channels = GREChannels(lambda address: gre)
-        self.dataPath = PythonDataPath(self.clock, self.tun)
-        self.callIDs = CallIDs(self.clock)
-        self.network = made(text, clock=self.clock)
-        ipv4 = IPv4Factory()
-        environment = makeEnvironment(clock=self.clock)
-        self.gateway = Gateway(
-            self.clock,
-            LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            {"ipv4": ipv4.makeNetwork(ipv4.settings(), environment), "ipv6": self.network},
-            self.dataPath,
-            Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
-        )
+        text = f'[network]\nprotocols = ["ipv4", "ipv6"]\n[ipv6]\n{text}'
+        super().__init__(text, [ChapSecretsChecker(secrets)])
 
     def call(self, count: int) -> list[Caller]:
         """
@@ -281,19 +181,3 @@ class World:
         callers = [Caller(self, f"192.0.2.{10 + number}") for number in range(count)]
         self.run(0.2)
         return callers
-
-    def run(self, seconds: float, step: float = 0.001) -> None:
-        for _ in range(int(seconds / step)):
-            self.clock.advance(step)
-
-
-class TUN:
-    """
-    A TUN device that keeps what is written.
-    """
-
-    receive: Callable[[bytes], object]
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.write: Callable[[bytes], object] = self.written.append
