@@ -1,7 +1,7 @@
 # The gateway and a JSON API beside it: twistd -n -y sessions.tac
 #
-# http://127.0.0.1:8723/ lists the sessions; http://127.0.0.1:8723/10.77.0.10 is the session that an address of a caller
-# leads to. Every user of this machine can read it; callers can't, since the site listens on the loopback address.
+# http://127.0.0.1:8723/ lists the sessions; http://127.0.0.1:8723/10.77.0.10 is the session to which
+# this address of a caller belongs. Every user of this machine can read it; callers can't, since the site listens on the loopback address.
 
 import json
 
@@ -17,7 +17,7 @@ from pptpgw.tap import Options
 
 def described(session):
     """
-    A session in terms of JSON.
+    Return a description of a session in types that JSON has.
     """
     return {
         "identifier": session.identifier,

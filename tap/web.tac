@@ -1,7 +1,7 @@
 # The gateway and a web site in one process: twistd -n -y web.tac
 #
-# The site listens inside the tunnels only, on the gateway's own address there, and knows who is asking: the session
-# that the request's address belongs to says so, nobody has to log in twice. http://10.77.0.1/ shows a caller itself.
+# The site listens only inside the tunnels, on the gateway's own address there. It recognizes a caller by the session to
+# which the address of the request belongs, so nobody has to log in twice. http://10.77.0.1/ shows a caller its session.
 
 from collections import Counter
 from time import ctime
@@ -21,7 +21,7 @@ LOCAL = "10.77.0.1"  # [ipv4] local
 
 class Calls(SessionObserver):
     """
-    How often each user has called since the start.
+    A session observer that counts how often each user has called since the start.
     """
 
     def __init__(self):
