@@ -52,7 +52,7 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eaptls import startKeys
 from pptpgw.ppp.wire import eap, ppp
-from pptpgw.testing import ExchangeRecorder, resultOf
+from pptpgw.testing import ExchangeRecorder, makeEnvironment, resultOf
 from tests import test_gateway
 from tests.certificates import SERVER, Authority
 from tests.test_gateway import World, failureOf
@@ -111,7 +111,7 @@ class TestConfigured:
         ],
     )
     def test_itIsOfferedByDefaultWhereItIsSetUp(self, text: str, offered: list[str]) -> None:
-        settings = linkSettings(Environment.of(Clock(), parse(text, "test")), LOCAL)
+        settings = linkSettings(makeEnvironment(text), LOCAL)
         assert [method.name for method in settings.methods] == offered
 
     def test_whatIsFitForUse(self, files: dict[str, str]) -> None:

@@ -18,8 +18,7 @@ from pptpgw.auth.eap import EAP
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.build import linkSettings
 from pptpgw.config import discovery
-from pptpgw.config.configuration import Configuration, parse
-from pptpgw.config.environment import Environment
+from pptpgw.config.configuration import Configuration
 from pptpgw.config.section import LinkSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -34,7 +33,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.lcpoption import AUTHENTICATION_PROTOCOL, optionOf
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import Frame, resultOf
+from pptpgw.testing import Frame, makeEnvironment, resultOf
 from tests import distribution, test_gateway
 from tests.distribution import Site
 from tests.test_gateway import World, failureOf
@@ -273,7 +272,7 @@ class TestConfigured:
         """
         self.install(site)
         text = '[link]\nauthentication = ["pap", "chap", "whisper", "mschapv2"]'
-        settings = linkSettings(Environment.of(Clock(), parse(text, "x.toml")))
+        settings = linkSettings(makeEnvironment(text))
         assert self.names(settings.methods) == ["whisper", "mschapv2", "chap", "pap"]
         assert self.names(settings.usableMethods) == ["whisper", "mschapv2"]
         assert settings.authenticating > {NUMBER, ppp.PAP, ppp.CHAP}

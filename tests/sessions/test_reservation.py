@@ -11,15 +11,13 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from pptpgw.config.configuration import Configuration
-from pptpgw.config.environment import Environment
 from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.reservation import Reservation
 from pptpgw.store.error import StoreError
 from pptpgw.store.record import Account
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, makeEnvironment
 
 ACCOUNTS = [
     Account("alice", bytes(16), own='{"address": "10.0.0.1"}'),
@@ -49,7 +47,7 @@ def reserved(error: Exception | None = None) -> AddressPool:
     store: Any = Accounts(error)
     pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
     results: list[object] = []
-    environment = Environment.of(Clock(), Configuration())
+    environment = makeEnvironment()
     network = IPv4Network(IPv4Section(), environment, pool)
     Reservation(Clock(), [store], [object(), network]).reserve().addCallback(results.append)
     assert results

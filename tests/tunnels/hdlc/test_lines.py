@@ -16,8 +16,6 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from pptpgw.clock import steady
-from pptpgw.config.configuration import Configuration
-from pptpgw.config.environment import Environment
 from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
@@ -28,6 +26,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.places import Known
+from pptpgw.testing import makeEnvironment
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.hdlc.chat import parseChat
 from pptpgw.tunnels.hdlc.client import ChatEndpoint, HDLCClientFactory
@@ -66,7 +65,7 @@ class Answering:
             counters,
             Quota(reactor, counters),
             Known(reactor.seconds, 1),
-            Environment.of(reactor, Configuration()),
+            makeEnvironment(clock=reactor),
         )
         self.tunnel = HDLCTunnel(HDLCSettings(endpoints), environment)
         self.tunnel.start()

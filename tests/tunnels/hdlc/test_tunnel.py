@@ -14,8 +14,6 @@ from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.config.configuration import Configuration
-from pptpgw.config.environment import Environment
 from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
@@ -30,6 +28,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Quota
 from pptpgw.sessions.places import Known
+from pptpgw.testing import makeEnvironment
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.call import HDLCCall
@@ -148,7 +147,7 @@ class World:
             self.counters,
             quota,
             Known(self.clock.seconds, 1),
-            Environment.of(self.clock, Configuration()),
+            makeEnvironment(clock=self.clock),
         )
         self.factory = HDLCFactory(HDLCSettings(accm=7), self.environment)
 

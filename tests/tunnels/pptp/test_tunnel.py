@@ -20,8 +20,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config import discovery
-from pptpgw.config.configuration import Configuration
-from pptpgw.config.environment import Environment
 from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
@@ -37,6 +35,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Quota
 from pptpgw.sessions.places import Known
+from pptpgw.testing import makeEnvironment
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPSettings, PPTPTunnel
 from pptpgw.tunnels.pptp.wire.message import (
@@ -80,7 +79,7 @@ class World:
             self.counters,
             Quota(clock, self.counters),
             Known(clock.seconds, 10),
-            Environment.of(clock, Configuration()),
+            makeEnvironment(clock=clock),
         )
         factory = discovery.find(ITunnelFactory, "pptp")
         self.tunnel = factory.makeTunnel(PPTPSettings(**settings), self.environment)
