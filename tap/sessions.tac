@@ -1,7 +1,7 @@
 # The gateway and a JSON API beside it: twistd -n -y sessions.tac
 #
-# http://127.0.0.1:8723/ lists the sessions; http://127.0.0.1:8723/10.77.0.10 is the session to which
-# this address of a caller belongs. Every user of this machine can read it; callers can't, since the site listens on the loopback address.
+# http://127.0.0.1:8723/ lists the sessions; http://127.0.0.1:8723/10.77.0.10 is the session to which this address of a
+# caller belongs. Every user of this machine can read it; callers can't, since the site listens on the loopback address.
 
 import json
 
