@@ -51,6 +51,7 @@ from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.factory import makeClient
 from pptpgw.radius.services import DynamicService, makeAccounting, makeQueue
+from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger
 from pptpgw.sessions.records import AuditFile
 from pptpgw.sessions.reservation import Reservation
@@ -145,16 +146,11 @@ def build(
         networks,
         dataPath,
         Authenticator(portal),
-        [
-            environment.filters,
-            shaper,
-            *observers,
-            *reporting.observers,
-            *chosen,
-        ],
+        [shaper, *observers, *reporting.observers, *chosen],
         counters,
         configuration.limits,
         sessions=environment.sessions,
+        filters=makeFilters(configuration),
     )
     if configuration.network.masquerade:
         masquerade = Masquerade(reactor, configuration.network.interface)
@@ -282,6 +278,13 @@ def configureCheckers(
         if IStoreOwner.providedBy(checker):
             stores.append(IStore(IStoreOwner(checker).store))
     return tuple(stores)
+
+
+def makeFilters(configuration: Configuration) -> Filters:
+    """
+    Make the filters that accounts may name.
+    """
+    return Filters({one.name: one.rules for one in configuration.network.filter})
 
 
 def linkSettings(environment: Environment, judged: Container[type[Interface]] = ()) -> LinkSettings:

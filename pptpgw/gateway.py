@@ -33,6 +33,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.limits import SessionLimits
 from pptpgw.sessions.line import Line, LineContext
 from pptpgw.sessions.lockout import Authenticate, Lockout
@@ -77,6 +78,7 @@ class Gateway:
         limits: LimitsSection | None = None,
         now: Callable[[], float] = time,
         sessions: Registry | None = None,
+        filters: Filters | None = None,
     ) -> None:
         """
         @param clock: measures durations.
@@ -89,6 +91,7 @@ class Gateway:
         @param observers: are told of sessions, after the data path and the networks.
         @param now: gives the time of day, in seconds since 1970.
         @param sessions: the registry of sessions; None for a new one.
+        @param filters: the filters that accounts may name; None for none.
         @raise pptpgw.error.ConfigurationError: an observer lacks something.
         """
         limits = LimitsSection() if limits is None else limits
@@ -97,7 +100,8 @@ class Gateway:
         for one in ours:
             if ISessionObserver.providedBy(one):
                 self.sessions.addObserver(ISessionObserver(one))
-        for observer in (SessionLimits(clock, limits, now), *observers):
+        filters = Filters() if filters is None else filters
+        for observer in (SessionLimits(clock, limits, now), filters, *observers):
             self.sessions.addObserver(observer)
         self.health = [IHealth(one) for one in ours if IHealth.providedBy(one)]
         self.counters = Totals(self._living, Counters() if counters is None else counters)
@@ -111,6 +115,7 @@ class Gateway:
             settings=settings,
             dataPath=dataPath,
             networks=networks,
+            filters=filters,
             authenticate=authenticate,
             lockout=Lockout(clock, limits, refusals.lockedOut),
             lines=self.lines,

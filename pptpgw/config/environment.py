@@ -13,7 +13,6 @@ from zope.interface import implementer
 from pptpgw.config.configuration import Configuration, sectionName
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IEnvironment, IKernelInterface
-from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.registry import Registry
 from pptpgw.store.interface import IStore
 
@@ -32,7 +31,6 @@ class Environment:
     mru: int
     interface: IKernelInterface | None
     counters: Counters
-    filters: Filters = field(default_factory=Filters)
     addresses: tuple[IPv4Address, ...] = ()
     configuration: Configuration = field(default_factory=Configuration)
     sessions: Registry = field(init=False)
@@ -60,7 +58,6 @@ class Environment:
             configuration.link.mru,
             None,
             Counters() if counters is None else counters,
-            Filters({one.name: one.rules for one in configuration.network.filter}),
             configuration.listen.addresses,
             configuration,
             radius=radius,

@@ -35,7 +35,6 @@ class IEnvironment(Interface):
     interface = Attribute(
         "The data path's L{IKernelInterface}; None if it has none, and before the data path exists."
     )
-    filters = Attribute("The L{pptpgw.sessions.gate.Filters} that accounts may name.")
     addresses = Attribute(
         "The addresses that callers dial, a tuple of IPv4Address: [listen] addresses."
     )

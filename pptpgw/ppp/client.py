@@ -137,6 +137,12 @@ class ClientCall:
         """
         return list(self.protocols.values())
 
+    def attached(self, attachments: Attachments) -> Attachments:
+        """
+        Return C{attachments}: this end filters nothing.
+        """
+        return attachments
+
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         Tell the listener and everybody who waits that C{protocol} is open.

@@ -273,7 +273,7 @@ class NetworkPhase:
         See L{INetworkLink.networkOpened}.
         """
         self._opened()
-        for number, attachment in attachments.items():
+        for number, attachment in self._owner.attached(attachments).items():
             self._channel.openNetwork(number, attachment)
         self._owner.networkOpened(protocol, attachments)
 
@@ -281,7 +281,7 @@ class NetworkPhase:
         """
         See L{INetworkLink.networkChanged}.
         """
-        for number, attachment in attachments.items():
+        for number, attachment in self._owner.attached(attachments).items():
             self._channel.openNetwork(number, attachment)
         self._owner.networkChanged(protocol, attachments)
 

@@ -135,6 +135,11 @@ class LinkOwner(TypingProtocol):
         @raise pptpgw.error.Refused: the peer may not have any.
         """
 
+    def attached(self, attachments: Attachments) -> Attachments:
+        """
+        Return the attachments of a network protocol as the data path gets them.
+        """
+
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         Note that C{protocol} carries packets from now on.

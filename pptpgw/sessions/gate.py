@@ -8,18 +8,19 @@ The rules:
    section 1.1).
  - The filter may change while the session lasts, and applies from the next packet on. If it changes
    to one that doesn't exist, nothing passes any more.
+ - A gate applies to IPv4 and IPv6, whatever plugin makes their network protocols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
 from pptpgw.error import Refused
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import Attachments
 from pptpgw.log import Logger
+from pptpgw.ppp.wire.ppp import IPV4, IPV6
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
@@ -29,7 +30,7 @@ _NOTHING = Filter(())
 
 class Gate:
     """
-    The filter of one session, which its network protocols ask about each packet.
+    The filter of one session, which is asked about each packet.
 
     @ivar filter: the filter; None if every packet may pass.
     """
@@ -42,10 +43,26 @@ class Gate:
     def __call__(self, packet: bytes) -> bool:
         return self.filter is None or self.filter.permits(packet)
 
+    def before(self, attachments: Attachments) -> Attachments:
+        """
+        Return C{attachments} with this gate before those of IPv4 and IPv6. Packets must also be
+        permitted by what an attachment has itself.
+        """
+        return {
+            number: replace(one, permits=self if one.permits is None else _both(self, one.permits))
+            if number in (IPV4, IPV6)
+            else one
+            for number, one in attachments.items()
+        }
+
+
+def _both(one: Callable[[bytes], bool], other: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+    return lambda packet: one(packet) and other(packet)
+
 
 class Filters(SessionObserver):
     """
-    The configured filters, and the gates of all sessions.
+    The configured filters, which make the gates of sessions and change them.
     """
 
     _log = Logger()
@@ -56,7 +73,6 @@ class Filters(SessionObserver):
         @raise ValueError: a rule isn't L{pptpgw.sessions.filter.ALLOWED}.
         """
         self._filters = {name: Filter(one) for name, one in (rules or {}).items()}
-        self._gates: dict[Any, set[Gate]] = {}
 
     @property
     def names(self) -> Container[str]:
@@ -67,8 +83,7 @@ class Filters(SessionObserver):
 
     def gate(self, profile: Profile) -> Gate | None:
         """
-        Return the gate for a network protocol of a session that is about to begin; None if no
-        filters are configured.
+        Return the gate for a session that is about to begin; None if no filters are configured.
 
         @raise Refused: the profile names a filter that doesn't exist.
         """
@@ -76,41 +91,19 @@ class Filters(SessionObserver):
             raise Refused(f"there is no filter {profile.filter!a}", retry=False)
         return Gate(self._filters.get(profile.filter)) if self._filters else None
 
-    def protocolOpened(self, session: Any, protocol: INetworkProtocol) -> None:
-        """
-        See L{ISessionObserver.protocolOpened}: remember the protocol's gate, and set its filter, as
-        the profile may have changed since the gate was made.
-        """
-        gate = getattr(getattr(protocol, "settings", None), "permits", None)
-        if isinstance(gate, Gate):
-            self._gates.setdefault(session, set()).add(gate)
-            self._set(session)
-
     def sessionChanged(self, session: Any) -> None:
         """
         See L{ISessionObserver.sessionChanged}: set the filter that the profile names now.
         """
-        self._set(session)
-
-    def sessionEnded(self, session: Any, cause: str) -> Deferred[Any] | None:
-        """
-        See L{ISessionObserver.sessionEnded}: forget the gates of the session.
-        """
-        self._gates.pop(session, None)
-        return None
-
-    def _set(self, session: Any) -> None:
-        gates = self._gates.get(session)
-        if not gates:
+        gate: Gate | None = session.gate
+        if gate is None:
             return
         profile: Profile = session.profile
-        chosen = self._filters.get(profile.filter)
-        if profile.filter and chosen is None:
-            chosen = _NOTHING
+        gate.filter = self._filters.get(profile.filter)
+        if profile.filter and gate.filter is None:
+            gate.filter = _NOTHING
             self._log.error(
                 "there is no filter {filter!a}: nothing passes for {user} any more",
                 filter=profile.filter,
                 user=profile.name,
             )
-        for gate in gates:
-            gate.filter = chosen

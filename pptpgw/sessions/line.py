@@ -33,6 +33,7 @@ from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.cause import Cause, Termination, codeOf
+from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.lockout import Authenticate, Lockout
 from pptpgw.sessions.making import Made, Making, Returns, given
 from pptpgw.sessions.places import Known
@@ -58,6 +59,7 @@ class LineContext:
     @ivar dataPath: carries the packets.
     @ivar networks: the networks that callers are offered, by the names of their protocols, in the
         order of negotiation.
+    @ivar filters: make the gates that the packets of sessions pass.
     @ivar authenticate: judges claims.
     @ivar lockout: has claims judged, unless their user or source is locked out.
     @ivar lines: counts the current lines and their seats.
@@ -75,6 +77,7 @@ class LineContext:
     settings: LinkSettings
     dataPath: IDataPath
     networks: Mapping[str, INetwork]
+    filters: Filters
     authenticate: Authenticate
     lockout: Lockout
     lines: Admission[Line]
@@ -99,6 +102,7 @@ class Line:
         "_context",
         "_displaced",
         "_doubted",
+        "_gate",
         "_made",
         "_madeFor",
         "_missed",
@@ -117,6 +121,8 @@ class Line:
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
         self._madeFor: str | None = None
+        # What the packets of that user have to pass.
+        self._gate: Gate | None = None
         # The first claim of the session's user: whether it was relayed, and whom it named.
         self._named = (False, "")
         # Whether its last claim was false, or withdrawn.
@@ -226,6 +232,12 @@ class Line:
             self.session.authentication = self.authentication
         return [protocol for _, protocol in self._made]
 
+    def attached(self, attachments: Attachments) -> Attachments:
+        """
+        Put the session's gate before C{attachments}.
+        """
+        return attachments if self._gate is None else self._gate.before(attachments)
+
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         Tell the registry, and report it.
@@ -297,6 +309,7 @@ class Line:
             self.hangUpInTurn,
             context.sessions.sessionChanged,
             context.clock.seconds,
+            self._gate,
         )
         context.known.add(caller.address)
         self.call.authenticated(grant)
@@ -347,6 +360,7 @@ class Line:
         )
         if not networks:
             raise Refused("no network protocol is permitted to this user", retry=False)
+        self._gate = self._context.filters.gate(subscriber.profile)
         giveBack = self._context.returns.give
         making = Making(networks, subscriber, self.caller, giveBack)
         return making.done.addCallback(self._ready, networks, grant)

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ISession, ISubscriber, TunnelKind
+from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.profile import Profile
 
 UNKNOWN = TunnelKind("", "")
@@ -24,6 +25,8 @@ The tunnel of a session that isn't of a call.
 class Session:
     """
     The record of a session. See L{ISession}.
+
+    @ivar gate: the L{Gate} that its packets pass; None if no filters are configured.
     """
 
     __slots__ = (
@@ -36,6 +39,7 @@ class Session:
         "caller",
         "counters",
         "encryption",
+        "gate",
         "identifier",
         "networks",
         "number",
@@ -55,6 +59,7 @@ class Session:
         hangUp: Callable[[str], None],
         changed: Callable[[Session], None],
         seconds: Callable[[], float] = monotonic,
+        gate: Gate | None = None,
     ) -> None:
         """
         @param hangUp: ends the session's call, for a cause.
@@ -67,6 +72,7 @@ class Session:
         self.caller = caller
         self.since = since
         self.counters = counters
+        self.gate = gate
         self.called = ""
         self.tunnel = UNKNOWN
         self.authentication = "none"

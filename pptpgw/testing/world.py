@@ -16,7 +16,13 @@ from twisted.internet.task import Clock
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.build import configureCheckers, linkSettings, makeNetworks, makeObservers
+from pptpgw.build import (
+    configureCheckers,
+    linkSettings,
+    makeFilters,
+    makeNetworks,
+    makeObservers,
+)
 from pptpgw.config.section import LimitsSection
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -28,6 +34,7 @@ from pptpgw.interfaces import (
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.sessions.gate import Filters
 from pptpgw.testing.exchange import PASSWORD
 from pptpgw.testing.makers import CALLER, makeEnvironment, resultOf
 from pptpgw.testing.memory import DELAY, MemoryDataPath, MemoryNetwork, answering, joined
@@ -89,6 +96,7 @@ class World:
             limits=limits or self.environment.configuration.limits,
             now=self.clock.seconds,
             sessions=self.environment.sessions,
+            filters=self.makeFilters(),
         )
         for network in self.networks.values():
             network.start()
@@ -99,6 +107,12 @@ class World:
         configuration chooses; a derived class may make others.
         """
         return makeNetworks(self.environment)
+
+    def makeFilters(self) -> Filters:
+        """
+        Make the filters that accounts may name: those of the configuration.
+        """
+        return makeFilters(self.environment.configuration)
 
     def makeDataPath(self) -> Any:
         """

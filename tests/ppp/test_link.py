@@ -143,6 +143,9 @@ class Owner:
         self.ipcp.append(IPCP(self.ipv4))
         return [self.ipcp[-1]]
 
+    def attached(self, attachments: Attachments) -> Attachments:
+        return attachments
+
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         self.opened += attachments.values()
 

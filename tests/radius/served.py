@@ -97,7 +97,7 @@ class Served:
             {"ipv4": IPv4Network(IPv4Section(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
-            [environment.filters, *([accounting] if accounting is not None else ())],
+            [accounting] if accounting is not None else (),
             self.counters,
             sessions=sessions,
         )

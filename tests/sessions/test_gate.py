@@ -14,25 +14,23 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
-from pptpgw.config.environment import Environment
-from pptpgw.counting.counters import Counters
 from pptpgw.datapath.filtered import FILTERED
 from pptpgw.error import Refused
-from pptpgw.interfaces import INetwork
+from pptpgw.interfaces import Attachment, INetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
 from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.client import ClientCall
-from pptpgw.sessions.gate import Filters
+from pptpgw.ppp.wire.ppp import IPV4, IPV6, IPX
+from pptpgw.sessions.filter import Filter
+from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
-from pptpgw.testing import CALLER
 from tests.clients.world import BEHIND, packet
 from tests.gre import GREWorld
 
@@ -84,21 +82,23 @@ class Caller:
 
 class World(GREWorld):
     """
-    A gateway with IPv4 and IPv6.
+    A gateway with IPv4 and IPv6, or with other networks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, networks: dict[str, INetwork] | None = None) -> None:
         self.checker = Checker()
-        self.filters = Filters(RULES)
+        self.others = networks
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        super().__init__("", [self.checker], [self.filters])
+        super().__init__("", [self.checker])
 
     def makeNetworks(self) -> dict[str, INetwork]:
-        self.environment.filters = self.filters
-        return {
+        return self.others or {
             "ipv4": IPv4Network(IPv4Section(), self.environment, self.pool),
             "ipv6": IPv6Sessions(IPv6Section(), self.environment),
         }
+
+    def makeFilters(self) -> Filters:
+        return Filters(RULES)
 
     def call(self, name: str, filter: str) -> Caller:
         self.checker.profiles[name.encode()] = Profile(name, filter=filter)
@@ -165,34 +165,60 @@ def test_aChangeToAnUnknownFilterLetsNothingPass(loggedFailures: list[Any]) -> N
     assert passes(world, "alice", alice) == (False, False)
 
 
-@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
-def test_bothFamiliesHaveGates(family: str) -> None:
+def test_gates() -> None:
     """
-    Where there are filters every session has gates, open or not; elsewhere none has.
+    Where there are filters every session has a gate, open or not; elsewhere none has.
     """
-    gates = []
+    gate = Filters(RULES).gate(Profile("alice"))
+    assert gate is not None and gate(b"anything")
+    assert Filters().gate(Profile("alice")) is None
     for filters in (Filters(RULES), Filters()):
-        environment = Environment(Clock(), 1400, None, Counters(), filters)
-        pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        network: Any = (
-            IPv4Network(IPv4Section(), environment, pool)
-            if family == "ipv4"
-            else IPv6Sessions(IPv6Section(), environment)
-        )
-        made: list[Any] = []
-        network.makeProtocol(Profile("alice"), CALLER).addCallback(made.append)
-        gates.append(made[0].settings.permits)
         with pytest.raises(Refused, match="there is no filter 'office'"):
-            network.makeProtocol(Profile("alice", filter="office"), CALLER)
-    assert gates[0] is not None and gates[0](b"anything")
-    assert gates[1] is None
+            filters.gate(Profile("alice", filter="office"))
 
 
-def test_anEndedSessionIsForgotten() -> None:
-    world = World()
+def test_whatAnAttachmentPermitsItself() -> None:
+    """
+    A gate stands before IPv4 and IPv6 alone, and a packet has to pass the attachment's own too.
+    """
+    gate = Gate(None)
+    attachments = gate.before(
+        {
+            IPV4: Attachment(permits=lambda packet: packet == b"own"),
+            IPV6: Attachment(),
+            IPX: Attachment(),
+        }
+    )
+    permits = attachments[IPV4].permits
+    assert permits is not None and permits(b"own") and not permits(b"other")
+    assert attachments[IPV6].permits is gate and attachments[IPX].permits is None
+    gate.filter = Filter(())
+    assert not permits(b"own")
+
+
+@implementer(INetwork)
+class OtherNetwork:
+    """
+    A plugin for IPv4 that has never heard of filters.
+    """
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def makeProtocol(self, subscriber: Any, caller: Any) -> Any:
+        return succeed(IPCP(IPv4Settings("10.77.0.1", "10.77.0.10")))
+
+    def release(self, protocol: Any) -> None:
+        pass
+
+
+def test_networksOfOtherPlugins() -> None:
+    world = World({"other": OtherNetwork()})
     alice = world.call("alice", "out")
-    assert len(world.filters._gates) == 1
-    alice.calls[0].hangUp()
-    world.run(1)
-    assert not world.gateway.sessions
-    assert not world.filters._gates
+    assert passes(world, "alice", alice) == (True, False)
+    session = world.session("alice")
+    session.change(replace(session.profile, filter="none"))
+    assert passes(world, "alice", alice) == (False, False)

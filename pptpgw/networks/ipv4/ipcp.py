@@ -50,7 +50,6 @@ class IPv4Settings:
     @ivar wins: at most two NetBIOS name servers for the peer.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
     @ivar receive: see L{Attachment}.
-    @ivar permits: see L{Attachment}.
     @ivar requestDNS: whether to ask the peer for name servers.
     """
 
@@ -62,7 +61,6 @@ class IPv4Settings:
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
     requestDNS: bool = False
-    permits: Callable[[bytes], bool] | None = None
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
@@ -220,5 +218,4 @@ class IPCP(NetworkProtocol):
             addresses=own + self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),
             receive=self.settings.receive,
-            permits=self.settings.permits,
         )

@@ -6,7 +6,6 @@ The rules:
  - An account's own address, pool, name servers and smaller MTU take precedence over those of the
    configuration.
  - Networks behind a user lead to its session (L{pptpgw.networks.routes}).
- - If an account names a filter, L{pptpgw.sessions.gate} decides which packets pass.
  - The configuration may change while there are sessions. New sessions get what the new one says. A
    session keeps its address to its end, even if no pool has the address any more.
 """
@@ -57,7 +56,6 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings, networkOf
 from pptpgw.networks.routes import NetworksBehind
-from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.pool import ownedOf
 from pptpgw.sessions.profile import Profile
 from pptpgw.timing.lifecycle import Stages
@@ -214,7 +212,6 @@ class IPv4Network(Stages):
         Make IPCP for one session, with an address for the caller. See L{INetwork.makeProtocol}.
         """
         profile: Profile = subscriber.profile
-        gate = self._environment.filters.gate(profile)
         unknown = profile.pool and profile.pool not in self._pools
         if unknown and self._settings.unknownPool == "default" and profile.addresses is None:
             self._log.warn(
@@ -224,7 +221,7 @@ class IPv4Network(Stages):
             )
             subscriber = replace(profile, pool="")
         allocated: Deferred[str] = self.pool.allocate(subscriber, caller)
-        return allocated.addCallback(self._protocol, profile, gate)
+        return allocated.addCallback(self._protocol, profile)
 
     def release(self, protocol: IPCP) -> Deferred[Any] | None:
         """
@@ -236,7 +233,7 @@ class IPv4Network(Stages):
         released: Deferred[Any] | None = self.pool.release(settings.peerAddress)
         return released
 
-    def _protocol(self, address: str, profile: Profile, gate: Gate | None) -> IPCP:
+    def _protocol(self, address: str, profile: Profile) -> IPCP:
         settings, own = self._settings, networkOf(address)
         try:
             if own.network_address in self._gateway or not isUnicast(own):
@@ -257,7 +254,6 @@ class IPv4Network(Stages):
                 dns=tuple(map(str, profile.dns or settings.dns)),
                 wins=tuple(map(str, profile.wins or settings.wins)),
                 mtu=min(mru, profile.mtu or mru),
-                permits=gate,
             )
         )
 

@@ -59,7 +59,6 @@ class IPv6Settings:
     @ivar addresses: the networks that the peer may send from and that lead to it.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
     @ivar receive: see L{Attachment}.
-    @ivar permits: see L{Attachment}.
     """
 
     identifier: bytes | None = None
@@ -67,7 +66,6 @@ class IPv6Settings:
     addresses: tuple[IPv6Network, ...] = ()
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
-    permits: Callable[[bytes], bool] | None = None
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv6Settings:
@@ -198,5 +196,4 @@ class IPV6CP(NetworkProtocol):
             addresses=self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),
             receive=self.settings.receive,
-            permits=self.settings.permits,
         )

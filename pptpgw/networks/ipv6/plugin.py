@@ -14,7 +14,6 @@ The rules:
    prefix is larger than a /64, its first /64 is the link's, and all of it leads there. If it is
    smaller, or another session has it, the session goes without IPv6.
  - Networks behind a user lead to its session (L{pptpgw.networks.routes}).
- - If an account names a filter, L{pptpgw.sessions.gate} decides which packets pass.
 """
 
 from __future__ import annotations
@@ -52,7 +51,6 @@ from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
-from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.profile import Profile
 
 LENGTH = 64
@@ -138,7 +136,6 @@ class RoutedIPV6CP(IPV6CP):
             addresses=(self.prefix, *self.settings.addresses, *delegated),
             mtu=min(self.settings.mtu, self.peerMRU),
             local=self._router.received if self._router is not None else None,
-            permits=self.settings.permits,
         )
 
     def delegatedChanged(self) -> None:
@@ -246,14 +243,13 @@ class IPv6Sessions:
         if self._disabled:
             return succeed(None)
         profile: Profile = subscriber.profile
-        gate = self._environment.filters.gate(profile)
         lender: Prefixes = self._pool
         try:
             if profile.prefix is not None:
                 if profile.prefix.prefixlen > LENGTH:
                     raise Exhausted(f"its own prefix, {profile.prefix}, is longer than {LENGTH}")
                 lender = OwnPrefix(profile.prefix, (self._pool, self._delegated))
-            return succeed(self._protocol(profile, lender, lender.allocate(), gate))
+            return succeed(self._protocol(profile, lender, lender.allocate()))
         except (Exhausted, Refused) as error:
             self._log.warn("{user} goes without IPv6: {error}", user=profile.name, error=error)
             return succeed(None)
@@ -268,9 +264,7 @@ class IPv6Sessions:
             protocol.dhcp = None
         protocol.giveBack()
 
-    def _protocol(
-        self, profile: Profile, lender: Prefixes, lent: IPv6Network, gate: Gate | None
-    ) -> RoutedIPV6CP:
+    def _protocol(self, profile: Profile, lender: Prefixes, lent: IPv6Network) -> RoutedIPV6CP:
         environment = self._environment
         prefix = IPv6Network((lent.network_address, LENGTH))
         whole = () if prefix == lent else (lent,)
@@ -294,7 +288,6 @@ class IPv6Sessions:
                 peerIdentifier=profile.identifier,
                 addresses=(*whole, *behind),
                 mtu=mtu,
-                permits=gate,
             ),
             prefix,
             replace(
