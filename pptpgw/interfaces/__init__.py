@@ -36,6 +36,7 @@ from pptpgw.interfaces.keys import IKeys, MPPEParameters
 from pptpgw.interfaces.network import (
     Attachment,
     Attachments,
+    IAddressedProtocol,
     INetwork,
     INetworkFactory,
     INetworkLink,
@@ -76,6 +77,7 @@ __all__ = [
     "IAddressPool",
     "IAddressPoolFactory",
     "IAddressPools",
+    "IAddressedProtocol",
     "IAuthenticationProtocol",
     "IAuthenticatorExchange",
     "ICall",

@@ -147,6 +147,15 @@ class INetworkProtocol(Interface):
         """
 
 
+class IAddressedProtocol(INetworkProtocol):
+    """
+    A network control protocol that gives each end of the link an address, such as IPCP.
+    """
+
+    localAddress = Attribute("Our address, in text or of the module C{ipaddress}.")
+    peerAddress = Attribute("The peer's address in the same form; None if it isn't known.")
+
+
 class INetwork(Interface):
     """
     A network that the gateway serves, which all its sessions share.

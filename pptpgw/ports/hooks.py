@@ -27,16 +27,17 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import INetworkProtocol, IPreparable, ISession
+from pptpgw.interfaces import IAddressedProtocol, INetworkProtocol, IPreparable, ISession
 from pptpgw.log import Logger, escape
-from pptpgw.networks.ipv4.ipcp import IPCP
-from pptpgw.networks.ipv6.ipv6cp import IPV6CP
 from pptpgw.ports.script import Run, check
+from pptpgw.ppp.wire.ppp import IPCP, IPV6CP
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.timing.timer import cancelled
 
 _DEVICE = "none"
 _SPEED = "0"
+# By control protocol: the kind of scripts, and the variables with our address and the peer's.
+_SCRIPTS = {IPCP: ("ip", "IPLOCAL", "IPREMOTE"), IPV6CP: ("ipv6", "LLLOCAL", "LLREMOTE")}
 
 
 class Task(NamedTuple):
@@ -195,14 +196,11 @@ class Hooks(SessionObserver):
         return self._interface, escape(session.user), _userName(), _DEVICE, _SPEED
 
     def _changed(self, up: bool, session: ISession, protocol: INetworkProtocol) -> None:
-        if isinstance(protocol, IPCP):
-            kind, local, remote = "ip", protocol.localAddress, protocol.peerAddress or ""
-            names = ("IPLOCAL", "IPREMOTE")
-        elif isinstance(protocol, IPV6CP):
-            kind, local, remote = "ipv6", str(protocol.localAddress), str(protocol.peerAddress)
-            names = ("LLLOCAL", "LLREMOTE")
-        else:
+        named = _SCRIPTS.get(protocol.control)
+        if named is None or not IAddressedProtocol.providedBy(protocol):
             return
+        addressed, (kind, *names) = IAddressedProtocol(protocol), named
+        local, remote = str(addressed.localAddress), str(addressed.peerAddress or "")
         arguments = (self._interface, _DEVICE, _SPEED, local, remote, session.caller)
         addresses = dict(zip(names, (local, remote), strict=True))
         self._add(kind, up, session, arguments, addresses)

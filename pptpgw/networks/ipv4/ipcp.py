@@ -21,7 +21,9 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
-from pptpgw.interfaces import Attachment
+from zope.interface import implementer
+
+from pptpgw.interfaces import Attachment, IAddressedProtocol
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
@@ -152,6 +154,7 @@ class _NameServer(Option["IPCP"]):
         return _packed(servers[self._index]) if self._index < len(servers) else None
 
 
+@implementer(IAddressedProtocol)
 class IPCP(NetworkProtocol):
     """
     IPCP on one link.

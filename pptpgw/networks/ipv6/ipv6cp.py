@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, ClassVar
 
-from pptpgw.interfaces import Attachment
+from zope.interface import implementer
+
+from pptpgw.interfaces import Attachment, IAddressedProtocol
 from pptpgw.networks.ipv6.wire.ipv6 import MINIMUM_MTU
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
@@ -130,6 +132,7 @@ class _Identifier(Option["IPV6CP"]):
             )
 
 
+@implementer(IAddressedProtocol)
 class IPV6CP(NetworkProtocol):
     """
     IPV6CP on one link.
