@@ -117,7 +117,7 @@ class World(testing.World):
         generic = GenericFactory(shipped()["osi"])
         section = network.IPv4Section()
         return {
-            "ipv4": network.IPv4Network(section, self.environment, self.pool),
+            "ipv4": network.IPv4Sessions(section, self.environment, self.pool),
             "osi": generic.makeNetwork(generic.settings(), self.environment),
         }
 

@@ -126,7 +126,7 @@ class World(testing.World):
 
     def makeNetworks(self) -> dict[str, INetwork]:
         section = network.IPv4Section()
-        return {"ipv4": network.IPv4Network(section, self.environment, self.pool)}
+        return {"ipv4": network.IPv4Sessions(section, self.environment, self.pool)}
 
     def call(
         self,
@@ -311,7 +311,7 @@ def test_stopWaitsForThePool(
     """
     pool = SlowPool()
     (ipv4,) = world.networks.values()
-    assert isinstance(ipv4, network.IPv4Network)
+    assert isinstance(ipv4, network.IPv4Sessions)
     ipv4.pool = pool
     resultOf(world.call(world.connect()))
     stopped: list[object] = []

@@ -20,7 +20,7 @@ from pptpgw.datapath.edges import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork
-from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import decodeFrame
@@ -112,7 +112,7 @@ class World:
         self.callIDs = CallIDs(self.clock)
         ipv4 = IPv4Section(dns=(IPv4Address("10.77.0.53"),))
         environment = makeEnvironment(f"[link]\nmru = {settings.mru}", self.clock)
-        networks: dict[str, INetwork] = {"ipv4": IPv4Network(ipv4, environment, self.pool)}
+        networks: dict[str, INetwork] = {"ipv4": IPv4Sessions(ipv4, environment, self.pool)}
         if ipv6:
             networks["ipv6"] = IPv6Sessions(IPv6Section(), environment)
         self.gateway = Gateway(

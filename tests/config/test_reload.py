@@ -18,7 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError
-from pptpgw.networks.ipv4.plugin import IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4Sessions
 from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService
 from pptpgw.sessions.profile import Profile
@@ -48,7 +48,7 @@ def given(service: GatewayService) -> Any:
     What the next session has of IPv4.
     """
     network = service.networks["ipv4"]
-    assert isinstance(network, IPv4Network)
+    assert isinstance(network, IPv4Sessions)
     results: list[Any] = []
     network.makeProtocol(Profile("alice"), CALLER).addBoth(results.append)
     return results[0]

@@ -17,7 +17,7 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python import usage
 
-from pptpgw.networks.ipv4.plugin import IPv4Network
+from pptpgw.networks.ipv4.plugin import IPv4Sessions
 from pptpgw.service import GatewayService
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.pool import AddressPool
@@ -31,7 +31,7 @@ globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStan
 application = MultiService()
 service = GatewayService(reactor, options.configuration, options.portal())
 ipv4 = service.networks["ipv4"]
-assert isinstance(ipv4, IPv4Network) and isinstance(ipv4.pool, AddressPool)
+assert isinstance(ipv4, IPv4Sessions) and isinstance(ipv4.pool, AddressPool)
 pool: AddressPool = ipv4.pool
 
 

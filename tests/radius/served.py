@@ -25,7 +25,7 @@ from pptpgw.config.kind import NoSettings
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
@@ -94,7 +94,7 @@ class Served:
         self.gateway = Gateway(
             reactor,
             LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
-            {"ipv4": IPv4Network(IPv4Section(), environment, self.pool)},
+            {"ipv4": IPv4Sessions(IPv4Section(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),
             [accounting] if accounting is not None else (),

@@ -22,7 +22,7 @@ from pptpgw.datapath.filtered import FILTERED
 from pptpgw.error import Refused
 from pptpgw.interfaces import Attachment, INetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.wire.ppp import IPV4, IPV6, IPX
@@ -93,7 +93,7 @@ class World(GREWorld):
 
     def makeNetworks(self) -> dict[str, INetwork]:
         return self.others or {
-            "ipv4": IPv4Network(IPv4Section(), self.environment, self.pool),
+            "ipv4": IPv4Sessions(IPv4Section(), self.environment, self.pool),
             "ipv6": IPv6Sessions(IPv6Section(), self.environment),
         }
 

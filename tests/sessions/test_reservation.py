@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from pptpgw.networks.ipv4.plugin import IPv4Network, IPv4Section
+from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.reservation import Reservation
@@ -48,7 +48,7 @@ def reserved(error: Exception | None = None) -> AddressPool:
     pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
     results: list[object] = []
     environment = makeEnvironment()
-    network = IPv4Network(IPv4Section(), environment, pool)
+    network = IPv4Sessions(IPv4Section(), environment, pool)
     Reservation(Clock(), [store], [object(), network]).reserve().addCallback(results.append)
     assert results
     return pool

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface
-from ipaddress import IPv4Network as Subnet
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import pairwise
 from typing import Any
 
@@ -122,7 +121,7 @@ class IPv4Section:
 
 
 @implementer(INetwork, IReloadable, IReserving)
-class IPv4Network(Stages):
+class IPv4Sessions(Stages):
     """
     The IPv4 network of the gateway. See L{INetwork}. As a service, it starts and stops the pool, if
     that is a service too.
@@ -143,7 +142,7 @@ class IPv4Network(Stages):
         self._environment = environment
         self._gateway = gatewaysOwn(settings, environment.addresses)
         self._pools = settings.allPools(self._gateway)
-        self._behind = NetworksBehind(Subnet, self._gateway, 32)
+        self._behind = NetworksBehind(IPv4Network, self._gateway, 32)
 
     def start(self) -> None:
         """
@@ -160,7 +159,7 @@ class IPv4Network(Stages):
         Do nothing: address and routes are removed with the interface.
         """
 
-    def reserve(self, user: str, addresses: tuple[Subnet, ...] | None) -> None:
+    def reserve(self, user: str, addresses: tuple[IPv4Network, ...] | None) -> None:
         """
         See L{IReserving.reserve}.
         """
@@ -271,7 +270,7 @@ class IPv4Factory:
     description = "IPv4 (IPCP, RFC 1332), each caller with an address from a pool"
     settings = IPv4Section
 
-    def makeNetwork(self, settings: IPv4Section, environment: IEnvironment) -> IPv4Network:
+    def makeNetwork(self, settings: IPv4Section, environment: IEnvironment) -> IPv4Sessions:
         """
         See L{INetworkFactory.makeNetwork}.
         """
@@ -282,7 +281,7 @@ class IPv4Factory:
         pool = factory.makePool(
             argument, pools[DEFAULT_POOL].ranges, environment.settings(factory), environment
         )
-        network = IPv4Network(settings, environment, pool)
+        network = IPv4Sessions(settings, environment, pool)
         network.judge(settings)
         if IAddressPools.providedBy(pool):
             pool.change(pools, tuple(map(str, gateway)))

@@ -53,7 +53,7 @@ class Interface:
 
 def made(
     text: str, interface: Interface | None = None, called: tuple[str, ...] = ()
-) -> plugin.IPv4Network:
+) -> plugin.IPv4Sessions:
     """
     The network that the section C{text} makes of a gateway that is called at these addresses.
     """
@@ -369,7 +369,7 @@ def test_anotherAllocatorHasNoNamedPools() -> None:
             raise AssertionError("nobody called")
 
     environment = makeEnvironment("[link]\nmru = 1300")
-    network = plugin.IPv4Network(reloaded(""), environment, Fixed())
+    network = plugin.IPv4Sessions(reloaded(""), environment, Fixed())
     with pytest.raises(ConfigurationError, match="knows no other pool"):
         network.judge(reloaded(POOLS))
     assert network.reload(reloaded('pool = ["10.79.0.1"]')) == ["pool"]
