@@ -85,7 +85,9 @@ class HDLCProtocol(Protocol):
         Make the call of this connection, and tell the owner.
         """
         transport: Any = self.transport
-        if ITCPTransport.providedBy(transport):
+        # A transport of a Unix socket may provide ITCPTransport too: it derives from those of TCP.
+        isTCP = getattr(transport.getHost(), "type", "") == "TCP"
+        if isTCP and ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         self._framer = framer = Framer(self._clock, transport.write, self._discard)
         called = addressText(transport.getHost())
