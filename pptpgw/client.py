@@ -87,8 +87,8 @@ NETWORKS: Mapping[str, Maker] = {
     "ipx": lambda receive, mtu: IPXCP(IPXSettings(mtu=mtu, receive=receive)),
 }
 """
-What makes the client's end of a network protocol, by name: the makers take what is called with each
-packet that arrives, and the largest packet, in octets.
+The makers of this end of network protocols, by name. A maker is given a callable, which is called
+with each packet that arrives, and the size of the largest packet in octets.
 """
 
 
@@ -126,7 +126,7 @@ class PacketProtocol(BaseProtocol):
 @implementer(IPacketTransport)
 class PacketTransport:
     """
-    One call, and the control connection that it has for itself.
+    The transport of one call, which has a control connection of its own.
 
     @ivar networks: see L{IPacketTransport}.
     @ivar connected: whether the protocol was told that it is connected.
@@ -143,7 +143,7 @@ class PacketTransport:
         """
         @param protocol: the L{IPacketProtocol}.
         @param makers: what makes the network protocols, by name.
-        @param lost: called when the call is over and everything is closed.
+        @param lost: called when the call has ended and its connections are closed.
         @raise pptpgw.error.PPTPGWError: the call can't be placed.
         """
         self.networks: dict[str, Any] = {}
@@ -228,7 +228,7 @@ class PacketTransport:
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Tell the protocol, which is connected with the first network protocol.
+        Tell the protocol that a network protocol opened. With the first one it is connected.
         """
         name = protocol.name
         self.networks[name] = protocol
@@ -240,12 +240,12 @@ class PacketTransport:
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        Tell the protocol.
+        Tell the protocol that a network protocol closed.
         """
         if self.networks.pop(protocol.name, None) is not None:
             tell(self._protocol.networkClosed, protocol.name)
 
-    # Within
+    # What is private
 
     @property
     def _tcp(self) -> Any:
@@ -273,7 +273,7 @@ class PacketTransport:
 
 class _Attempt:
     """
-    One attempt to connect.
+    One attempt of an endpoint to connect, which also knows how far it got.
     """
 
     def __init__(self, endpoint: PPTPClientEndpoint, factory: Any) -> None:
@@ -284,13 +284,15 @@ class _Attempt:
 
     def timedOut(self, result: Any, seconds: float) -> Any:
         """
-        The failure in place of that of a cancelled attempt.
+        Return the failure of an attempt that took too long. It names the stage that it was in.
         """
         return Failure(error.TimeoutError(f"{self._stage} after {seconds:g} s"))
 
     async def connect(self) -> Any:
         """
-        The protocol, once it is connected.
+        Open a control connection, and place the call on it.
+
+        @return: the protocol, when its first network protocol is open.
         """
         self._factory.doStart()
         try:
@@ -401,8 +403,8 @@ class PPTPClientEndpoint:
 
 def fromString(reactor: Any, host: str, port: str = str(PORT), **given: str) -> PPTPClientEndpoint:
     """
-    An endpoint as L{twisted.internet.endpoints.clientFromString} describes it: C{pptp:HOST:PORT},
-    of which the port may be left out, and
+    Make the endpoint that a string for L{twisted.internet.endpoints.clientFromString} describes:
+    C{pptp:HOST:PORT}, of which the port may be left out, and
 
      - C{user=NAME};
      - C{password-file=PATH}: a file with the password, which only its owner may read or write; a
@@ -456,7 +458,7 @@ def fromString(reactor: Any, host: str, port: str = str(PORT), **given: str) -> 
 
 def password(path: str) -> bytes:
     """
-    The password in the file at C{path}.
+    Return the password in the file at C{path}.
 
     @raise ConfigurationError: others than its owner may read or write it, or it can't be read.
     """

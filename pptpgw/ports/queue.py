@@ -1,20 +1,20 @@
 """
-A queue of entries that wait until somebody else has them, and that survive the end of the process.
+A queue of entries that wait until another system, such as a RADIUS server, has taken them.
 
-The entries are in an SQLite file in a folder. Without a folder they are in memory alone, which is
-otherwise the same.
+The queue is an SQLite file in a folder, so that entries survive the end of the process. Without a
+folder it is in memory alone, and otherwise behaves the same.
 
 The rules:
 
- - Nobody waits for the disk. A thread writes, with one transaction for all changes that came while
-   it wrote the last one, up to L{MOST_AT_ONCE}. An entry that is settled before the thread comes to
-   it is never written.
- - Changes are written in the order in which they came, and a transaction is on the disk (fsync)
-   when L{Queue.isKept} says so.
+ - The reactor never waits for the disk. A thread writes. Each transaction has all changes that came
+   during the transaction before, up to L{MOST_AT_ONCE}. An entry that is settled before the thread
+   writes it is never written.
+ - Changes are written in the order in which they came. L{Queue.isKept} is true of an entry once its
+   transaction is on the disk (fsync).
  - Changes that a full or broken disk doesn't take wait in memory, and are tried again every
-   L{RETRY_SECONDS}. The log says when that begins and ends. The limit of the queue bounds them too.
+   L{RETRY_SECONDS}. The log says when this begins and ends. The queue's limit counts them too.
  - A damaged file is moved aside, and the entries that can be read are written to a new one. An
-   entry that isn't as it was written isn't given back.
+   entry whose checksum is wrong is dropped.
  - Only its owner can read the file, and one process at a time uses it.
 """
 
@@ -69,7 +69,7 @@ _NOT_DAMAGE = (
     "SQLITE_PROTOCOL",
 )
 """
-How the names of those errors of SQLite begin that are the machine's, not the file's.
+Names of SQLite's errors, or their beginnings, that don't mean that the file is damaged.
 """
 
 Entry = tuple[bytes, bytes]
@@ -79,7 +79,7 @@ The key and the value of an entry.
 
 Changes = Mapping[int, Entry | None]
 """
-What to write, by the numbers of entries: an entry, or None to remove it.
+Changes by the number of the entry: the entry to write, or None to remove it.
 """
 
 
@@ -136,9 +136,9 @@ class Queue:
 
     def start(self, written: Callable[[], object] = lambda: None) -> dict[int, Entry]:
         """
-        Take up what an earlier run left. This blocks while the file is read.
+        Read the entries that an earlier run left. This blocks while the file is read.
 
-        @param written: called each time when the disk has taken changes.
+        @param written: called each time when a transaction is on the disk.
         @return: the entries that were not settled, by number, oldest first.
         @raise ConfigurationError: the folder can't be used; the text says why.
         """
@@ -177,7 +177,7 @@ class Queue:
 
     def settle(self, number: int) -> None:
         """
-        Remove an entry.
+        Remove the entry C{number}, which another system has taken.
         """
         self.size -= self._sizes.pop(number)
         if self._worker is None:
@@ -188,7 +188,7 @@ class Queue:
 
     def isKept(self, number: int) -> bool:
         """
-        Whether an entry that isn't settled is on the disk.
+        Return whether the entry C{number}, which isn't settled, is on the disk.
         """
         return self._worker is not None and number not in self._owed
 
@@ -219,7 +219,8 @@ class Queue:
 
     def _begin(self) -> None:
         """
-        Have the thread write what is owed, unless it is writing, or the disk has just failed.
+        Have the thread write the changes that aren't on the disk, unless the thread is writing or
+        the disk has just failed.
         """
         if self._writing or self._timer is not None or not self._owed or self._worker is None:
             return
@@ -231,7 +232,7 @@ class Queue:
 
     def _write(self, changes: Changes) -> None:
         """
-        Write, in the thread.
+        Write C{changes}, and report the result to the reactor. The thread calls this.
         """
         why = ""
         assert self._file is not None
@@ -243,7 +244,9 @@ class Queue:
 
     def _landed(self, why: str) -> None:
         """
-        The thread has written, or couldn't.
+        Note that the thread has written its changes, or failed to.
+
+        @param why: why it failed; empty if it didn't.
         """
         written, self._writing = self._writing, {}
         self._cancel()
@@ -291,7 +294,7 @@ class Queue:
 
     def _tell(self, why: str) -> None:
         """
-        Tell of an error, and of its end, once.
+        Log that the disk fails, and that it works again, each once.
         """
         if why and not self._failing:
             self._log.error(
@@ -341,7 +344,7 @@ class _File:
                     raise OSError(0, str(error)) from error
                 if name != "SQLITE_FULL":
                     self._moveAside(error, len(found))
-                    # Where the disk is full the first write tries again.
+                    # If the disk is full the first write connects again.
                     with suppress(sqlite3.Error):
                         self._connect()
                     return found, False
@@ -469,6 +472,6 @@ def _size(key: bytes, value: bytes) -> int:
 
 def _check(number: int, key: bytes, value: bytes) -> int:
     """
-    A checksum of an entry, which SQLite has none of.
+    Return a checksum of an entry. SQLite keeps none.
     """
     return crc32(b"%d %d %b%b" % (number, len(key), key, value))

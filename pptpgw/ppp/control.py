@@ -58,12 +58,12 @@ class Layer(TypingProtocol):
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """
-        This-Layer-Up: C{protocol} reached Opened.
+        This-Layer-Up (RFC 1661 section 4.4): note that C{protocol} has reached Opened.
         """
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
-        This-Layer-Down: C{protocol} left Opened.
+        This-Layer-Down: note that C{protocol} has left Opened.
         """
 
     def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:

@@ -45,6 +45,12 @@ class Cause(str):
         return self
 
 
+SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
+"""
+The cause of calls that end because their tunnel stops.
+"""
+
+
 def asCause(cause: str, otherwise: Termination) -> Cause:
     """
     Return C{cause} unchanged if it has a code, and with the code C{otherwise} if it is a plain

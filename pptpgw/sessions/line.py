@@ -178,7 +178,7 @@ class Line:
 
     def release(self) -> None:
         """
-        Give back what the networks gave.
+        Give the network protocols of this caller back to the networks that made them.
         """
         made, self._made = self._made, ()
         self._context.returns.give(made)
@@ -187,14 +187,14 @@ class Line:
 
     def callEstablished(self, call: ICall) -> None:
         """
-        The reply is on its way: begin with LCP.
+        Begin with LCP, since the call can carry frames.
         """
         self._missed = self._context.clock.callLater(SILENCE_SECONDS, self._missFrames)
         self.link.lowerUp(self.channel, call.headStart)
 
     def callEnded(self, call: ICall, cause: str) -> None:
         """
-        The call is over, and with it the link.
+        End the link, since its call is over.
         """
         self._displaced |= codeOf(cause) is Termination.PORT_PREEMPTED
         self.link.lowerDown(cause)
@@ -203,7 +203,9 @@ class Line:
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
         """
-        Judge the claim, and get the network protocols ready for whom it is true of.
+        Have C{claim} judged. If it is true, have the networks make the user's network protocols.
+
+        @return: fires with the grant when both are done; see L{pptpgw.ppp.settings.LinkOwner}.
         """
         claim = replace(claim, caller=self.caller)
         context, source = self._context, self.caller.address
@@ -240,7 +242,7 @@ class Line:
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Tell the registry, and report it.
+        Note that C{protocol} carries packets: report it, and tell the registry.
         """
         self._missed = cancelled(self._missed)
         if self.session is not None:
@@ -254,28 +256,29 @@ class Line:
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
-        Tell the registry.
+        Tell the registry that the session has other networks.
         """
         if self.session is not None:
             self._context.sessions.networksChanged(self.session, protocol, _addresses(attachments))
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
-        Tell the registry.
+        Tell the registry that C{protocol} carries no packets any more.
         """
         if self.session is not None and protocol.name in self.session.networks:
             self._context.sessions.protocolClosed(self.session, protocol)
 
     def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
         """
-        Report it.
+        Report that C{protocol} has ended, or never opened.
         """
         if self.session is not None:
             self._context.reports.finished(self.session, protocol, reason)
 
     def linkEnded(self, cause: str) -> None:
         """
-        Give everything back.
+        End the session, and free everything that this caller has: its channel, its seat, and the
+        network protocols once its end has been accounted for.
         """
         context = self._context
         self._missed = cancelled(self._missed)
@@ -296,7 +299,7 @@ class Line:
 
     def _begin(self, grant: Grant) -> None:
         """
-        Begin the session.
+        Make the session of the user whom C{grant} names, and tell the registry.
         """
         context, caller = self._context, self.caller
         session = Session(
@@ -415,6 +418,6 @@ class Line:
 
 def _addresses(attachments: Attachments) -> tuple[IPv4Network | IPv6Network, ...]:
     """
-    Every network that the peer has.
+    Return the networks of all attachments, which are those that the peer has.
     """
     return tuple(one for attachment in attachments.values() for one in attachment.addresses)

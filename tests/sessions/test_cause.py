@@ -13,8 +13,7 @@ import pytest
 from pptpgw.auth.protocols import CHAP
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
-from pptpgw.sessions.cause import Cause, Termination, asCause, codeOf
-from pptpgw.tunnels.pptp.port.control import SHUT_DOWN
+from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination, asCause, codeOf
 from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.wire.code import DisconnectResult
 from pptpgw.tunnels.pptp.wire.message import (

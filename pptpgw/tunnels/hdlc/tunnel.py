@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.internet.protocol import ServerFactory
 from twisted.plugin import IPlugin
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.config.kind import ENDPOINTS, key, whole
@@ -22,16 +21,16 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ITunnel, ITunnelEnvironment, ITunnelFactory
 from pptpgw.log import Logger
-from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination
 from pptpgw.sessions.door import Door
 from pptpgw.tunnels.hdlc.call import HDLC
 from pptpgw.tunnels.hdlc.port import DeviceAddress
 from pptpgw.tunnels.hdlc.protocol import HDLCProtocol, addressText
+from pptpgw.tunnels.listening import Listening
 
 NOT_PERMITTED = "line from a client that isn't permitted"
 STOPPING = "line while the gateway stops"
 DISPLACED = Cause("a newer call needs its place", Termination.PORT_PREEMPTED)
-SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +186,7 @@ class HDLCTunnel:
         self.factory = HDLCFactory(settings, environment)
         self._reactor = environment.reactor
         self._settings = settings
-        self._listening: list[IListeningPort] = []
+        self._listening = Listening()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -199,7 +198,7 @@ class HDLCTunnel:
         # The path of a pseudoterminal is known only after it has been made.
         return tuple(
             host.name if isinstance(host := port.getHost(), DeviceAddress) else text
-            for text, port in zip(self._settings.endpoints, self._listening, strict=False)
+            for text, port in zip(self._settings.endpoints, self._listening.ports, strict=False)
         )
 
     def start(self) -> None:
@@ -209,13 +208,9 @@ class HDLCTunnel:
         @raise ConfigurationError: a line can't be opened; the text says why.
         """
         for text in self._settings.endpoints:
-            refused: list[Failure] = []
-            # The Deferred has fired by now, since listening doesn't wait for anything.
-            listening: Deferred[Any] = maybeDeferred(self._endpoint(text).listen, self.factory)
-            listening.addCallbacks(self._listening.append, refused.append)
-            if refused:
-                why = refused[0].getErrorMessage()
-                error = refused[0].value
+            refused = self._listening.open(self._endpoint(text), self.factory)
+            if refused is not None:
+                why, error = refused.getErrorMessage(), refused.value
                 if isinstance(error, CannotListenError):
                     why = str(getattr(error.socketError, "strerror", "") or error.socketError)
                 raise ConfigurationError(f"[hdlc] endpoints: {text}: {why}")
@@ -224,8 +219,7 @@ class HDLCTunnel:
         """
         See L{ITunnel.stopListening}.
         """
-        listening, self._listening = self._listening, []
-        return DeferredList([maybeDeferred(one.stopListening) for one in listening])
+        return self._listening.close()
 
     def stop(self) -> Deferred[Any]:
         """

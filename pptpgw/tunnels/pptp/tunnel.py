@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -29,6 +29,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.machine import lackingAddress
+from pptpgw.tunnels.listening import Listening
 from pptpgw.tunnels.pptp.call import PPTP, Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
@@ -214,7 +215,7 @@ class PPTPTunnel:
             self.gre.channels,
         )
         self._endpoints = list(self._makeEndpoints())
-        self._listening: list[IListeningPort] = []
+        self._listening = Listening()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -230,9 +231,9 @@ class PPTPTunnel:
         """
         The TCP port on which the tunnel listens.
         """
-        if not self._listening:
+        if not self._listening.ports:
             return self._settings.port
-        host: Any = self._listening[0].getHost()
+        host: Any = self._listening.ports[0].getHost()
         port: int = host.port
         return port
 
@@ -257,19 +258,15 @@ class PPTPTunnel:
         """
         self.gre.start()
         for place, endpoint in self._endpoints:
-            refused: list[Failure] = []
-            # The Deferred has fired by now, since listening doesn't wait for anything.
-            listening: Deferred[Any] = maybeDeferred(endpoint.listen, self._control)
-            listening.addCallbacks(self._listening.append, refused.append)
-            if refused:
-                raise ConfigurationError(self._refusal(place, refused[0]))
+            refused = self._listening.open(endpoint, self._control)
+            if refused is not None:
+                raise ConfigurationError(self._refusal(place, refused))
 
     def stopListening(self) -> Deferred[Any]:
         """
         See L{ITunnel.stopListening}.
         """
-        listening, self._listening = self._listening, []
-        return DeferredList([maybeDeferred(one.stopListening) for one in listening])
+        return self._listening.close()
 
     def stop(self) -> Deferred[Any]:
         """

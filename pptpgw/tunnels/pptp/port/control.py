@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.log import Logger, Quota
-from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination
 from pptpgw.sessions.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
 from pptpgw.sessions.places import Known
 from pptpgw.timing.slices import inSlices, oneByOne
@@ -41,7 +41,6 @@ STALL_TIMEOUT = 30.0
 QUEUE = 8192
 QUEUE_PER_CALL = 256
 DISPLACED = Cause("a newer control connection needs its place", Termination.PORT_PREEMPTED)
-SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 
 
 class TCPTransport(ControlTransport, TypingProtocol):
