@@ -104,6 +104,9 @@ class Masquerade:
         self._interface = interface
         self._system: FirewallSystem = system or RealFirewallSystem()
         self._started = False
+        # The process ID of the last nft process that was started. It is the netlink port of that
+        # process too, by which the kernel announces the changes that nft made.
+        self._process = -1
         # The value of the switch before this class turned it on; empty if it was on already.
         self._forwarding = ""
         what = f"nftables' table {self.table}"
@@ -176,14 +179,22 @@ class Masquerade:
         left = re.search(rf"{_BEFORE}(\d+)", listed)
         before = left[1] if left else self._system.read(FORWARDING).strip()
         self._forwarding = "" if before == _ON else before
-        return self._run(self._script(out)).addCallback(self._forward)
+        # The table may be taken away before nft has ended.
+        self._watch.start()
+        return self._run(self._script(out)).addCallbacks(self._forward, self._unmade)
+
+    def _unmade(self, failure: Failure) -> Failure:
+        """
+        Stop watching for changes, since there is no table.
+        """
+        self._watch.stop()
+        return failure
 
     def _forward(self, _: str) -> None:
         """
         Turn the switch for forwarding on, since the table is set up.
         """
         self._started = True
-        self._watch.start()
         if self._system.read(FORWARDING).strip() != _ON:
             try:
                 self._system.write(FORWARDING, f"{_ON}\n")
@@ -193,19 +204,18 @@ class Masquerade:
                     "sysctl beforehand, or let the service write there"
                 ) from error
 
-    def _setUpAgain(self) -> Deferred[None]:
+    def _setUpAgain(self) -> Deferred[str]:
         """
         Set the table up again, after another program has changed it.
         """
-        # Changes that the nft process of this class makes needn't be announced.
-        self._watch.stop()
-        done = self._run(self._script(self._defaultInterface()))
-        return done.addCallback(lambda ignored: self._watch.start())
+        return self._run(self._script(self._defaultInterface()))
 
     def _isTaken(self, kind: int, sender: int, body: bytes) -> str:
         """
         Return what another program has taken from the table: see L{pptpgw.ports.watch.Announced}.
         """
+        if sender == self._process:
+            return ""
         named = options(body[_GENERIC_HEADER:]).get(_TABLE_NAME, b"").rstrip(b"\0")
         if kind in _DELETED and named == self.table.encode():
             return f"{_DELETED[kind]} was deleted"
@@ -263,7 +273,10 @@ class Masquerade:
                 )
             )
         run = _Run(script)
-        self._reactor.spawnProcess(run, programs[0], ["nft", "-f", "-"], env={"LC_ALL": "C"})
+        process = self._reactor.spawnProcess(
+            run, programs[0], ["nft", "-f", "-"], env={"LC_ALL": "C"}
+        )
+        self._process = process.pid
         run.ended.addTimeout(TIMEOUT, self._reactor)
         return run.ended.addErrback(_explain)
 

@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
+NOTICE = 0.5
+"""
+The most seconds from a signal to its handler, while this process waits for input.
+"""
+
 _TERMINAL = "/dev/tty"
 _STDIN = 0
 
@@ -22,15 +27,22 @@ def onInterrupt(then: Callable[[int], object]) -> Iterator[None]:
     Have SIGINT (Ctrl-C) and SIGTERM call C{then} while this context lasts, within the signal
     handler, and have no other effect.
 
+    Python runs signal handlers between its own instructions. A signal that arrives just before a
+    system call begins to wait for input would be handled only after that call, so a timer
+    interrupts such calls every L{NOTICE} seconds. C{SIGALRM} belongs to this context meanwhile.
+
     @param then: called with the exit status that shells use for the signal: 128 plus its number.
     """
     before = {
         number: signal.signal(number, lambda number, frame: then(128 + number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, NOTICE, NOTICE)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
 

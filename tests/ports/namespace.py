@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from twisted.internet import defer
+from twisted.internet import defer, task
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent
+from zope.interface import implementer
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE, OTHER, PEER = "192.0.2.1", "192.0.2.3", "192.0.2.2"
@@ -403,8 +405,10 @@ def nftables() -> None:
     The table stands while it should, and forwarding is as it was.
     """
     from twisted.internet.epollreactor import EPollReactor
+    from twisted.logger import formatEvent, globalLogPublisher
 
     from pptpgw.ports.nftables import FORWARDING, Masquerade
+    from pptpgw.ports.upkeep import SOON
 
     ip("link set lo up")
     ip("link add out type veth peer name far")
@@ -414,6 +418,14 @@ def nftables() -> None:
     FORWARDING.write_text("0\n")
     reactor = EPollReactor()
     steps: list[str] = []
+    notices: list[str] = []
+
+    @implementer(ILogObserver)
+    def noticed(event: LogEvent) -> None:
+        if "restoring" in (notice := formatEvent(event)):
+            notices.append(notice)
+
+    globalLogPublisher.addObserver(noticed)
 
     def rules() -> str:
         return subprocess.run(
@@ -434,6 +446,17 @@ def nftables() -> None:
         await masquerade.stop()
         assert rules() == ""
         assert FORWARDING.read_text() == "0\n"
+        # A table that is deleted before nft is known to have ended is made again.
+        started = masquerade.start()
+        while "masquerade" not in rules():
+            await task.deferLater(reactor, 0)
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        await started
+        while "masquerade" not in rules():
+            await task.deferLater(reactor, 0.05)
+        await task.deferLater(reactor, 2 * SOON)
+        assert len(notices) == 1 and "was deleted" in notices[0], notices
+        await masquerade.stop()
         steps.append("done")
 
     def begin() -> None:

@@ -36,6 +36,7 @@ class Transport:
     def __init__(self) -> None:
         self.script = b""
         self.ended = False
+        self.pid = 4242
         self.signals: list[str] = []
 
     def write(self, octets: bytes) -> None:
@@ -59,11 +60,12 @@ class Reactor(Readers):
 
     def spawnProcess(
         self, protocol: ProcessProtocol, path: str, arguments: Sequence[str], env: object
-    ) -> None:
+    ) -> Transport:
         assert (path, arguments) == ("/usr/sbin/nft", ["nft", "-f", "-"])
         transport = Transport()
         self.runs.append((protocol, transport))
         protocol.makeConnection(cast(IProcessTransport, transport))
+        return transport
 
     def end(self, complaint: bytes = b"", output: bytes = b"") -> None:
         protocol, _ = self.runs[-1]
