@@ -18,8 +18,8 @@ from pptpgw.ppp.automaton import (
     State,
 )
 
-# The table again, by columns: for each state what each event does, in the order of the events
-# Up Down Open Close TO+ TO- RCR+ RCR- RCA RCN RTR RTA RUC RXJ+ RXJ- RXR.
+# The table of section 4.1 again, by columns: for each state the effect of each event, in the order
+# of the events Up Down Open Close TO+ TO- RCR+ RCR- RCA RCN RTR RTA RUC RXJ+ RXJ- RXR.
 COLUMNS = {
     State.INITIAL: "2 - 1:tls 0 - - - - - - - - - - - -",
     State.STARTING: "6:irc:scr - 1 0:tlf - - - - - - - - - - - -",
@@ -52,7 +52,8 @@ EVERY = [(state, event) for state in State for event in Event]
 
 class Recorder(Automaton):
     """
-    Notes its actions; those that send a request start the timer, as RFC 1661 section 4.6 says.
+    An automaton that records its actions. The actions that send a request start the Restart timer
+    (RFC 1661 section 4.6).
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -87,7 +88,7 @@ class Recorder(Automaton):
 
     def feed(self, event: Event) -> None:
         """
-        Give it one event.
+        Feed one event to the automaton.
         """
         self._perform(self._feed, event)
 
@@ -95,7 +96,7 @@ class Recorder(Automaton):
 @pytest.mark.parametrize(("state", "event"), EVERY)
 def test_everyTransition(state: State, event: Event) -> None:
     """
-    The parsed table, and what the automaton does, is what the columns say.
+    The parsed table and the behaviour of the automaton both equal L{COLUMNS}.
     """
     cell = COLUMNS[state].split()[event]
     automaton = Recorder(Clock())
@@ -113,9 +114,10 @@ def test_everyTransition(state: State, event: Event) -> None:
 @pytest.mark.parametrize(("state", "event"), EVERY)
 def test_invariants(state: State, event: Event) -> None:
     """
-    What RFC 1661 section 4 says in words: the layer is told of entering and leaving Opened and of
-    nothing else, a packet that needs an answer leads to a timed state, and the Up and Down events
-    move between the three states without a lower layer and the rest.
+    The automaton keeps the rules that the text of RFC 1661 section 4 states: the layer is told of
+    entering and leaving Opened and of nothing else, a packet that needs an answer leads to a timed
+    state, and only the Up and Down events move between the three states without a lower layer and
+    the other states.
     """
     transition = TABLE[event][state]
     if transition is None:
@@ -155,7 +157,8 @@ def test_timedStates() -> None:
 
 def test_maxConfigure() -> None:
     """
-    Max-Configure requests are sent, a Restart timer apart, and then it is finished and still.
+    The automaton sends Max-Configure requests, a Restart timer apart, then reports that it has
+    finished and stops.
     """
     clock = Clock()
     automaton = Recorder(clock)
@@ -169,7 +172,7 @@ def test_maxConfigure() -> None:
 
 def test_maxTerminate() -> None:
     """
-    Max-Terminate requests are sent to end it.
+    The automaton sends Max-Terminate requests when it is closed, then reports that it has finished.
     """
     clock = Clock()
     automaton = Recorder(clock)
@@ -183,7 +186,8 @@ def test_maxTerminate() -> None:
 
 def test_terminatedByPeer() -> None:
     """
-    After the peer's Terminate-Request one Restart timer passes, and nothing is sent.
+    After the peer's Terminate-Request the automaton waits for one Restart timer and sends nothing
+    more.
     """
     clock = Clock()
     automaton = Recorder(clock)
@@ -198,7 +202,7 @@ def test_terminatedByPeer() -> None:
 
 def test_timerStops() -> None:
     """
-    The timer doesn't run in Opened.
+    The Restart timer doesn't run in Opened.
     """
     clock = Clock()
     automaton = Recorder(clock)
@@ -210,7 +214,7 @@ def test_timerStops() -> None:
 
 def test_reentrantEvents() -> None:
     """
-    An event that comes up in the middle of an action is taken after the whole transition.
+    An event that an action causes is handled after the whole transition.
     """
     automaton = Recorder(Clock())
     automaton.state = State.ACK_RCVD

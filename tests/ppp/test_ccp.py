@@ -23,7 +23,7 @@ ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
 class Peer:
     """
-    Drives a CCP by hand: a layer, and the other end of the line.
+    Drives a CCP by hand: plays its layer and its peer.
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class Peer:
 
     def request(self, *values: str, options: bytes = b"", identifier: int = 1) -> tuple[int, str]:
         """
-        Ask for MPPE with these values; the code and the octets of the answer.
+        Send a Configure-Request for MPPE with each of C{values}.
+
+        @return: the code and the octets of the answer.
         """
         options += b"".join(b"\x12\x06" + bytes.fromhex(value) for value in values)
         self.ccp.received(ppp.encodePacket(ppp.CONFIGURE_REQUEST, identifier, options))
@@ -69,13 +71,13 @@ class Peer:
 
     def asked(self) -> str:
         """
-        The value that we ask for.
+        The value of MPPE's option in our latest Configure-Request.
         """
         return [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1][6:].hex()
 
     def finish(self) -> str:
         """
-        What it is finished with.
+        Let the Restart timers run out, and return the last thing that the layer was told.
         """
         self.clock.pump([RESTART_SECONDS] * 3)
         return self.told[-1]
@@ -87,7 +89,7 @@ class Peer:
 )
 def test_asked(bits: tuple[int, ...], asked: str) -> None:
     """
-    We ask for the one strongest key length, stateless.
+    CCP asks for the strongest permitted key length alone, stateless.
     """
     assert Peer(bits, stateful=True, require=False).asked() == asked
 
@@ -116,22 +118,22 @@ def test_asked(bits: tuple[int, ...], asked: str) -> None:
 )
 def test_judged(bits: tuple[int, ...], value: str, answer: tuple[int, str]) -> None:
     """
-    Exactly one key length is acknowledged, with nothing else in the option; else the strongest
-    common one is named.
+    CCP acknowledges an option with exactly one permitted key length and no other bit set. It
+    answers every other option with a Configure-Nak that names the strongest common length.
     """
     assert Peer(bits, require=False).request(value) == answer
 
 
 def test_wrongLength() -> None:
     """
-    An MPPE option of another length is answered with a right one.
+    CCP answers an MPPE option of a wrong length with a Configure-Nak of the right length.
     """
     assert Peer().request(options=b"\x12\x03\x01") == (NAK, H128)
 
 
 def test_otherCompression() -> None:
     """
-    Deflate, BSD, Predictor and Stac are rejected, all of them at once and nothing else.
+    CCP rejects Deflate, BSD, Predictor and Stac, all in one Configure-Reject and nothing else.
     """
     others = bytes.fromhex("1a047800 15032f 0102 1105000104 18047800")
     peer = Peer()
@@ -142,7 +144,8 @@ def test_otherCompression() -> None:
 
 def test_windows() -> None:
     """
-    Windows asks for H without a key length, takes our Nak, and both directions are the same.
+    Windows asks for the H bit without a key length and follows our Configure-Nak. Both directions
+    then use the same length.
     """
     peer = Peer()
     assert peer.request(H) == (NAK, H128)
@@ -156,8 +159,8 @@ def test_windows() -> None:
 
 def test_lateDuplicate() -> None:
     """
-    The acknowledged request, come again in Opened, is acknowledged and nothing else happens;
-    another request begins anew.
+    CCP acknowledges a repetition of the acknowledged request in Opened and stays open. Another
+    request restarts the negotiation.
     """
     peer = Peer((40, 128))
     peer.request(H128)
@@ -172,7 +175,7 @@ def test_lateDuplicate() -> None:
 
 def test_peerForgot() -> None:
     """
-    A peer that sends its request again and again in Opened has begun anew, and so do we.
+    CCP restarts the negotiation when the peer repeats its request in Opened again and again.
     """
     peer = Peer()
     peer.request(H128)
@@ -187,7 +190,8 @@ def test_peerForgot() -> None:
 
 def test_nakFollowed() -> None:
     """
-    A Nak that names a permitted key length is followed, and then holds for both directions.
+    CCP follows a Configure-Nak that names a permitted key length, and then uses that length in both
+    directions.
     """
     peer = Peer(EVERY)
     peer.answer(NAK, H40)
@@ -202,8 +206,8 @@ def test_nakFollowed() -> None:
 
 def test_nakOfSeveral() -> None:
     """
-    Of several key lengths in a Nak the strongest permitted one is taken; of one that isn't
-    permitted the next weaker of ours is tried.
+    CCP takes the strongest permitted key length of those that a Configure-Nak names. If none is
+    permitted, CCP tries the next weaker of its own.
     """
     peer = Peer((40, 56))
     peer.answer(NAK, "010000e0")
@@ -214,7 +218,8 @@ def test_nakOfSeveral() -> None:
 
 def test_acknowledgedHolds() -> None:
     """
-    After the peer's 128 bits are acknowledged, its Nak can't make ours weaker.
+    A Configure-Nak of the peer can't weaken our key length after we have acknowledged 128 bits for
+    the peer's.
     """
     peer = Peer(EVERY)
     assert peer.request(H128) == (ACK, H128)
@@ -224,7 +229,8 @@ def test_acknowledgedHolds() -> None:
 
 def test_noCommonLength() -> None:
     """
-    Two that allow different key lengths find out, whichever speaks first.
+    Ends without a common key length end CCP and say so, whether they learn of it by a Configure-Nak
+    or by a Configure-Request.
     """
     reason = "MPPE: no common key length: peer offers 40, we allow 128"
     peer = Peer()
@@ -239,7 +245,7 @@ def test_noCommonLength() -> None:
 
 def test_nakWithoutLength() -> None:
     """
-    A Nak that names no key length is answered by the same request, within bounds.
+    CCP repeats its request after a Configure-Nak without a key length, but not endlessly.
     """
     peer = Peer()
     for _ in range(MAX_FAILURE):
@@ -251,8 +257,8 @@ def test_nakWithoutLength() -> None:
 
 def test_stateful() -> None:
     """
-    A peer that asks for stateful is told to be stateless; one that insists gets it where that is
-    allowed, and else the reason.
+    CCP asks a peer that wants stateful MPPE to use stateless MPPE. A peer that insists gets
+    stateful MPPE where it is allowed, and otherwise CCP ends with the reason.
     """
     peer = Peer(stateful=True)
     assert peer.request(S128) == (NAK, H128)
@@ -272,7 +278,7 @@ def test_stateful() -> None:
 
 def test_required() -> None:
     """
-    Where MPPE is required, a peer that rejects it, or never asks for it, ends CCP.
+    CCP ends where MPPE is required and the peer rejects it or never asks for it.
     """
     peer = Peer()
     peer.answer(REJECT, H128)
@@ -287,7 +293,8 @@ def test_required() -> None:
 
 def test_preferred() -> None:
     """
-    Where it isn't, CCP opens without it, after one hint; in one direction alone it doesn't.
+    Where MPPE is only preferred, CCP hints at it once by a Configure-Nak and then opens without it.
+    CCP never opens with MPPE in one direction alone.
     """
     peer = Peer(require=False)
     assert peer.request() == (NAK, H128)
@@ -306,7 +313,7 @@ def test_preferred() -> None:
 
 def test_off() -> None:
     """
-    With no key length allowed there is nothing to agree on.
+    CCP asks for nothing and rejects MPPE where no key length is allowed.
     """
     peer = Peer((), require=False)
     assert peer.request(H) == (REJECT, H)
@@ -317,8 +324,8 @@ def test_off() -> None:
 
 def test_resets() -> None:
     """
-    A Reset-Request is passed on in Opened, and isn't acknowledged where MPPE is stateless; ours is
-    sent in Opened alone; a Reset-Ack is discarded.
+    CCP passes a Reset-Request on in Opened without acknowledging it, as stateless MPPE needs. It
+    sends Reset-Requests in Opened alone, and discards a Reset-Ack.
     """
     peer = Peer()
     asked: list[str] = []
@@ -340,7 +347,7 @@ def test_resets() -> None:
 
 def test_resetsOfStatefulMPPE() -> None:
     """
-    A Reset-Request is acknowledged where MPPE is stateful, until the peer rejects the code.
+    CCP acknowledges a Reset-Request where MPPE is stateful, until the peer rejects the code.
     """
     peer = Peer(stateful=True)
     asked: list[str] = []
@@ -360,7 +367,7 @@ def test_resetsOfStatefulMPPE() -> None:
 @pytest.mark.parametrize(("bits", "flag"), [(40, 0x20), (56, 0x80), (128, 0x40)])
 def test_octets(bits: int, flag: int) -> None:
     """
-    The option's octets, against scapy's generic option, and back.
+    MPPE's option has the same octets as scapy's generic option, and is read back.
     """
     value = mppeOption(bits, stateful=False)
     theirs = bytes(PPP_LCP_Option(type=18, data=(0x01000000 | flag).to_bytes(4, "big")))

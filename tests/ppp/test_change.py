@@ -1,5 +1,5 @@
 """
-A password that has expired is changed within the exchange (RFC 2759 section 7).
+Tests for changing an expired password within the exchange of MS-CHAPv2 (RFC 2759 section 7).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEW = "fresh".encode("utf-16-le")
 
 def judge(claim: Claim) -> Grant:
     """
-    Everybody's password has expired.
+    Find every password expired, and grant every change of it.
     """
     if isinstance(claim, ChangeClaim):
         return Grant("user", b"S=...", None, None)
@@ -31,7 +31,7 @@ def judge(claim: Claim) -> Grant:
 
 class World(Scene):
     """
-    A Scene in which passwords have expired.
+    A L{Scene} in which every password has expired.
     """
 
     def __init__(self, method: CHAPProtocol = MSCHAPV2, rechallenge: float = 0) -> None:
@@ -40,7 +40,8 @@ class World(Scene):
 
     def expire(self) -> chap.FailureMessage:
         """
-        Respond, and have the password found expired.
+        Send a Response, and return the message of the Failure that says that the password has
+        expired.
         """
         self.respond()
         assert isinstance(self.last, chap.CHAPFailure)
@@ -48,7 +49,7 @@ class World(Scene):
 
     def change(self, challenge: bytes, identifier: int | None = None) -> bytes:
         """
-        Send a Change-Password for it.
+        Send a Change-Password packet that answers C{challenge}, and return it.
         """
         number = (self.last.identifier + 1) & 0xFF if identifier is None else identifier
         packet = changePassword(number, challenge, b"user", "sesame", NEW)
@@ -59,15 +60,16 @@ class World(Scene):
 @pytest.fixture
 def world() -> World:
     """
-    One that has just begun.
+    A world whose authenticator has sent its Challenge.
     """
     return World()
 
 
 def test_itIsChanged(world: World) -> None:
     """
-    Section 9.1.3: E=648 with a challenge of its own; the claim that follows answers it, under the
-    name of before, and the Success has its identifier.
+    A password is changed as RFC 2759 section 9.1.3 shows: the Failure has E=648 and a challenge of
+    its own, the Change-Password claim answers that challenge under the same name, and the Success
+    has the identifier of the Change-Password.
     """
     first = world.last
     failure = world.expire()
@@ -91,7 +93,7 @@ def test_itIsChanged(world: World) -> None:
 
 def test_onceMore(world: World) -> None:
     """
-    A Change-Password whose answer was lost gets it again, and isn't judged again.
+    A repeated Change-Password gets the same answer again and isn't judged again.
     """
     packet = world.change(world.expire().challenge)
     world.authenticator.received(packet)
@@ -101,7 +103,8 @@ def test_onceMore(world: World) -> None:
 
 def test_nobodyAskedForIt(world: World) -> None:
     """
-    Before a response, after a wrong password, after it was let in: it is silently discarded.
+    The authenticator silently discards a Change-Password before a Response, after a wrong password
+    and after a Success.
     """
     assert isinstance(world.last, chap.Challenge)
     world.change(world.last.value, world.last.identifier)
@@ -120,7 +123,7 @@ def test_nobodyAskedForIt(world: World) -> None:
 
 def test_aResponseInstead(world: World) -> None:
     """
-    The old password is good for nothing but a change.
+    The authenticator discards a Response with the expired password after E=648.
     """
     failure = world.expire()
     challenge = chap.Challenge((world.last.identifier + 1) & 0xFF, failure.challenge, b"")
@@ -131,7 +134,7 @@ def test_aResponseInstead(world: World) -> None:
 @pytest.mark.parametrize("error", [648, 691, 709])
 def test_once(world: World, error: int) -> None:
     """
-    One that is turned down is the last, whether or not whoever judged would allow another.
+    A Change-Password that is refused ends the exchange, even if the judge allows a retry.
     """
     failure = world.expire()
     world.recorder.judge = lambda claim: fail(Refused("it won't do", retry=True, error=error))
@@ -147,7 +150,7 @@ def test_once(world: World, error: int) -> None:
 
 def test_whileItIsJudged(world: World) -> None:
     """
-    Another one isn't judged beside it.
+    The authenticator discards a Change-Password that arrives while another is judged.
     """
     failure = world.expire()
     verdict: Deferred[Grant] = Deferred()
@@ -160,7 +163,8 @@ def test_whileItIsJudged(world: World) -> None:
 
 def test_nobodyDoes(world: World) -> None:
     """
-    Who thinks of no new password in its time is gone.
+    The authenticator ends the exchange when the user hasn't chosen a new password after
+    L{CHANGE_SECONDS}.
     """
     world.expire()
     world.clock.advance(CHANGE_SECONDS - 1)
@@ -172,7 +176,8 @@ def test_nobodyDoes(world: World) -> None:
 @pytest.mark.parametrize("method", [CHAP, MSCHAP])
 def test_otherMethods(method: CHAPProtocol) -> None:
     """
-    They have no packet for it, or another one: E=648 is the end.
+    An expired password ends the exchange with E=648 and no retry where the method isn't MS-CHAPv2,
+    whose Change-Password is the only one.
     """
     world = World(method)
     world.respond()
@@ -186,7 +191,7 @@ def test_otherMethods(method: CHAPProtocol) -> None:
 
 def test_duringASession() -> None:
     """
-    There the exchange ends, as with every claim that isn't granted.
+    An expired password ends the exchange when the peer is challenged again during a session.
     """
     scene = Scene(MSCHAPV2, 60)
     scene.respond()
@@ -198,7 +203,8 @@ def test_duringASession() -> None:
 
 def test_turnedDownAfterwards(world: World) -> None:
     """
-    Whom there is no room for isn't told that the password has expired: it has been changed.
+    A caller without room gets the refusal's own code, not E=648, after its password has been
+    changed.
     """
     failure = world.expire()
 

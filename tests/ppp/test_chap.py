@@ -1,5 +1,6 @@
 """
-CHAP's exchanges: each method, both roles, with losses, lies and silence.
+Tests for CHAP's exchanges: every method, both ends, with lost packets, wrong claims and silent
+peers.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ PASSWORD = b"sesame"
 
 def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
     """
-    A Grant where C{claim} was made with C{password}, else Refused: each method once more, straight
-    from the RFCs.
+    Return a L{Grant} if C{claim} was made with C{password}. The arithmetic of each method is
+    written once more here, straight from the RFCs.
+
+    @raise Refused: if it was made with another password.
     """
     message, keys = b"Welcome", None
     passwordHash = mschap.ntPasswordHash(password)
@@ -56,14 +59,14 @@ def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
 
 def recorder() -> ExchangeRecorder:
     """
-    What writes down packets of CHAP, and judges by the RFCs.
+    A recorder of CHAP's packets that judges by L{judge}.
     """
     return ExchangeRecorder(chap.decode, judge)
 
 
 class Scene(DrivenAuthenticator):
     """
-    An authenticator and, driven by hand, what a peer would send.
+    An authenticator and a peer that the test plays by hand.
     """
 
     def __init__(self, method: CHAPProtocol = MSCHAPV2, rechallenge: float = 0) -> None:
@@ -77,7 +80,9 @@ class Scene(DrivenAuthenticator):
         name: bytes = b"user",
     ) -> bytes:
         """
-        Answer a challenge, the last packet unless another is given.
+        Answer C{challenge}, or the latest packet without it.
+
+        @return: the Response, which has been delivered.
 
         @return: the Response, delivered already.
         """
@@ -92,7 +97,7 @@ class Scene(DrivenAuthenticator):
 
     def retryChallenge(self) -> chap.Challenge:
         """
-        The challenge that the Failure just sent allows to answer.
+        The challenge in the Failure just sent, which the peer may answer.
         """
         assert isinstance(self.last, chap.CHAPFailure)
         message = chap.FailureMessage.decode(self.last.message)
@@ -104,7 +109,7 @@ def pair(
     method: CHAPProtocol, fates: Sequence[int] = (), password: bytes = PASSWORD
 ) -> ExchangePair:
     """
-    Both ends, after they came to their results.
+    Both ends of an exchange, after each has its result.
     """
     return ExchangePair(
         method, b"user", password, judge=judge, decode=chap.decode, fates=fates
@@ -114,7 +119,8 @@ def pair(
 @pytest.mark.parametrize("method", METHODS)
 def test_success(method: CHAPProtocol) -> None:
     """
-    Each method convinces; the verdict is known before the Success leaves, and told after it.
+    Each method proves the peer. The authenticator reports the grant before it sends the Success,
+    and the end of authentication after it.
     """
     pipe = pair(method)
     challenge, granted, success, authenticated = pipe.ours.events
@@ -131,7 +137,7 @@ def test_success(method: CHAPProtocol) -> None:
 @pytest.mark.parametrize("method", (MSCHAP, MSCHAPV2))
 def test_keys(method: CHAPProtocol) -> None:
     """
-    Both sides earn the same keys.
+    Both ends derive the same keys.
     """
     pipe = pair(method)
     ours, theirs = pipe.ours.keys, pipe.theirs.keys
@@ -143,7 +149,7 @@ def test_keys(method: CHAPProtocol) -> None:
 
 def test_noKeys() -> None:
     """
-    CHAP with MD5 earns none.
+    CHAP with MD5 derives no keys.
     """
     pipe = pair(CHAP)
     assert pipe.theirs.told == ["proven"] and pipe.theirs.keys is None
@@ -153,7 +159,7 @@ def test_noKeys() -> None:
 @given(st.sampled_from(METHODS), st.lists(st.sampled_from([0, 1]), max_size=8))
 def test_losses(method: CHAPProtocol, fates: list[int]) -> None:
     """
-    Whichever of the first packets are lost, both sides come to the same end, judged once.
+    Both ends succeed and the claim is judged once, whichever of the first packets are lost.
     """
     pipe = pair(method, fates)
     assert pipe.ours.told == ["granted user", "authenticated"]
@@ -167,7 +173,8 @@ def test_losses(method: CHAPProtocol, fates: list[int]) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_wrongPassword(method: CHAPProtocol) -> None:
     """
-    The peer has one password, so the first Failure ends it, with what it says.
+    The first Failure ends the exchange at a peer that has only one password, and the peer reports
+    its message.
     """
     pipe = pair(method, password=b"wrong")
     assert isinstance(pipe.ours.packets[-1], chap.CHAPFailure)
@@ -183,7 +190,7 @@ def test_wrongPassword(method: CHAPProtocol) -> None:
 
 def test_challengesAreFresh() -> None:
     """
-    Exchanges begin with identifiers and challenges of their own.
+    Each exchange begins with a new identifier and a new challenge.
     """
     challenges = [Scene().last for _ in range(20)]
     assert len({packet.value for packet in challenges if isinstance(packet, chap.Challenge)}) == 20
@@ -193,7 +200,7 @@ def test_challengesAreFresh() -> None:
 @pytest.mark.parametrize(("method", "size"), [(MSCHAP, 8), (MSCHAPV2, 16)])
 def test_retry(method: CHAPProtocol, size: int) -> None:
     """
-    After a Failure the Response to the challenge in it, under the next identifier, counts.
+    The authenticator judges a Response to the challenge in a Failure, under the next identifier.
     """
     scene = Scene(method)
     first = scene.last
@@ -211,7 +218,7 @@ def test_retry(method: CHAPProtocol, size: int) -> None:
 
 def test_retryToTheOldChallenge() -> None:
     """
-    A right answer to the challenge of before is wrong now.
+    The right answer to the challenge before the Failure is a wrong one after it.
     """
     scene = Scene()
     first = scene.last
@@ -226,7 +233,8 @@ def test_retryToTheOldChallenge() -> None:
 @pytest.mark.parametrize("method", (MSCHAP, MSCHAPV2))
 def test_threeTries(method: CHAPProtocol) -> None:
     """
-    The third wrong password is the last, and the Failure says so; nothing is verified after it.
+    The third wrong password ends the exchange, the Failure says so, and no claim is judged after
+    it.
     """
     scene = Scene(method)
     scene.respond(b"wrong")
@@ -245,7 +253,7 @@ def test_threeTries(method: CHAPProtocol) -> None:
 
 def test_md5HasOneTry() -> None:
     """
-    A Failure of plain CHAP is final.
+    A Failure of CHAP with MD5 is final.
     """
     scene = Scene(CHAP)
     scene.respond(b"wrong")
@@ -255,7 +263,7 @@ def test_md5HasOneTry() -> None:
 
 def test_retryNotAllowedByTheJudge() -> None:
     """
-    Who refuses may rule a retry out.
+    A refusal with C{retry=False} makes the Failure forbid a retry.
     """
     scene = Scene()
     scene.recorder.judge = lambda claim: fail(Refused("the account is disabled", retry=False))
@@ -267,7 +275,7 @@ def test_retryNotAllowedByTheJudge() -> None:
 
 def test_duplicateOfASuccess() -> None:
     """
-    The Response again gets the Success again, and is neither judged nor told again.
+    A repeated Response gets the same Success again, and is neither judged nor reported again.
     """
     scene = Scene()
     response = scene.respond()
@@ -281,7 +289,7 @@ def test_duplicateOfASuccess() -> None:
 
 def test_duplicateOfAFailure() -> None:
     """
-    A Response repeated because the Failure was lost is no second try.
+    A repeated Response to which the Failure was lost doesn't count as another try.
     """
     scene = Scene()
     response = scene.respond(b"wrong")
@@ -294,7 +302,7 @@ def test_duplicateOfAFailure() -> None:
 
 def test_oneVerificationAtATime() -> None:
     """
-    While a claim is judged, further Responses are discarded.
+    The authenticator discards further Responses while a claim is judged.
     """
     scene = Scene()
     verdict: Deferred[Grant] = Deferred()
@@ -311,7 +319,7 @@ def test_oneVerificationAtATime() -> None:
 
 def test_noVerdict() -> None:
     """
-    A verdict that doesn't come in time is an outage.
+    A verdict that takes longer than L{VERIFICATION_SECONDS} is treated as an outage and cancelled.
     """
     scene = Scene()
     cancelled: list[object] = []
@@ -326,7 +334,7 @@ def test_noVerdict() -> None:
 
 def test_brokenJudge(loggedFailures: list[Failure]) -> None:
     """
-    Where judging breaks, that is an outage too, and the log has the traceback.
+    An exception of the judge is treated as an outage, and the log has its traceback.
     """
     scene = Scene()
 
@@ -344,8 +352,7 @@ def test_brokenJudge(loggedFailures: list[Failure]) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_outage(method: CHAPProtocol) -> None:
     """
-    A claim that nobody can judge ends it without a word to the peer, and nothing that the peer
-    sends is judged any more.
+    An outage ends the exchange without a packet to the peer, and later Responses aren't judged.
     """
     scene = Scene(method)
     scene.recorder.judge = lambda claim: fail(Unavailable("db.example doesn't answer"))
@@ -358,7 +365,8 @@ def test_outage(method: CHAPProtocol) -> None:
 
 def test_grantTurnedDown() -> None:
     """
-    What can't be taken in gets a Failure in place of the Success, without a retry.
+    A caller that is refused after the grant gets a Failure that forbids a retry, in place of the
+    Success.
     """
     scene = Scene()
 
@@ -374,7 +382,7 @@ def test_grantTurnedDown() -> None:
 
 def test_grantBreaks(loggedFailures: list[Failure]) -> None:
     """
-    What breaks there is an outage: the peer has proven itself.
+    An exception after the grant is treated as an outage, since the peer has proven itself.
     """
     scene = Scene()
 
@@ -391,7 +399,7 @@ def test_grantBreaks(loggedFailures: list[Failure]) -> None:
 
 def test_verdictBreaks(loggedFailures: list[Failure]) -> None:
     """
-    What breaks when it is told a verdict is logged, and goes no further.
+    An exception of the owner when it is told of a refusal is logged and goes no further.
     """
     scene = Scene()
 
@@ -408,7 +416,7 @@ def test_verdictBreaks(loggedFailures: list[Failure]) -> None:
 
 def test_stoppedWhenGranted() -> None:
     """
-    A link that ends while it is told sends nothing any more.
+    An authenticator that is stopped while it reports the grant sends nothing more.
     """
     scene = Scene()
     scene.recorder.atGranted = scene.authenticator.stop
@@ -418,7 +426,8 @@ def test_stoppedWhenGranted() -> None:
 
 def test_silentPeer() -> None:
     """
-    The same Challenge goes out ten times, three seconds apart, and then the peer is given up.
+    The authenticator sends the same Challenge ten times, three seconds apart, and then gives the
+    peer up.
     """
     scene = Scene()
     scene.clock.pump([0.5] * 59)
@@ -432,7 +441,7 @@ def test_silentPeer() -> None:
 
 def test_silentAfterAFailure() -> None:
     """
-    A peer whose user is asked for another password has a minute.
+    A peer has a minute to answer a Failure, as its user may have to type another password.
     """
     scene = Scene()
     scene.respond(b"wrong")
@@ -444,7 +453,8 @@ def test_silentAfterAFailure() -> None:
 
 def test_stop() -> None:
     """
-    Stopped, it sends nothing, tells nothing, and cancels what it waits for.
+    An authenticator that is stopped sends nothing, reports nothing and cancels the verdict that it
+    waits for.
     """
     scene = Scene()
     scene.authenticator.stop()
@@ -462,8 +472,8 @@ def test_stop() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_rechallenge(method: CHAPProtocol) -> None:
     """
-    During the session the peer is asked again, with another identifier and challenge, and its
-    right answer changes nothing.
+    The authenticator challenges the peer again during a session, with another identifier and
+    challenge. A right answer changes nothing.
     """
     scene = Scene(method, rechallenge=60)
     first = scene.last
@@ -482,7 +492,7 @@ def test_rechallenge(method: CHAPProtocol) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_rechallengeFails(method: CHAPProtocol) -> None:
     """
-    A wrong answer then ends it at once.
+    A wrong answer to a challenge during a session ends the exchange at once.
     """
     scene = Scene(method, rechallenge=60)
     scene.respond()
@@ -496,7 +506,8 @@ def test_rechallengeFails(method: CHAPProtocol) -> None:
 @pytest.mark.parametrize("rechallenge", [9, 600])
 def test_rechallengeDuringAnOutage(rechallenge: float) -> None:
     """
-    A peer that nobody can judge again stays, is told nothing, and is asked again soon.
+    A peer whose answer can't be judged during a session stays, is told nothing, and is challenged
+    again soon.
     """
     scene = Scene(rechallenge=rechallenge)
     scene.respond()
@@ -517,7 +528,8 @@ def test_rechallengeDuringAnOutage(rechallenge: float) -> None:
 
 def test_rechallengeByAJudgeThatHangs() -> None:
     """
-    The peer has waited long by then, and is asked again at once.
+    A peer whose answer wasn't judged in time during a session is challenged again after
+    L{PAUSE_SECONDS}.
     """
     scene = Scene(rechallenge=600)
     scene.respond()
@@ -533,7 +545,7 @@ def test_rechallengeByAJudgeThatHangs() -> None:
 
 def test_rechallengeUnanswered() -> None:
     """
-    So does silence.
+    A peer that doesn't answer a challenge during a session is refused.
     """
     scene = Scene(rechallenge=60)
     scene.respond()
@@ -543,7 +555,7 @@ def test_rechallengeUnanswered() -> None:
 
 def test_rechallengeUnderAnotherName() -> None:
     """
-    And so does a right answer by somebody else.
+    A right answer under another name during a session is refused.
     """
     scene = Scene(rechallenge=60)
     scene.respond()
@@ -557,7 +569,8 @@ def test_rechallengeUnderAnotherName() -> None:
 
 def test_lateDuplicateDuringRechallenge() -> None:
     """
-    The old Response still gets the old Success, and answers no new Challenge.
+    A repetition of the first Response gets the first Success during a new challenge too, and
+    doesn't count as an answer to that challenge.
     """
     scene = Scene(rechallenge=60)
     response = scene.respond()
@@ -574,7 +587,7 @@ def test_lateDuplicateDuringRechallenge() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_wrongSizes(method: CHAPProtocol) -> None:
     """
-    A value of another method's size is discarded, and the right one still counts.
+    Both ends discard a value whose size is another method's, and still take the right one.
     """
     scene = Scene(method)
     challenge = scene.last
@@ -590,7 +603,7 @@ def test_wrongSizes(method: CHAPProtocol) -> None:
 
 def test_wrongIdentifier() -> None:
     """
-    A Response with another identifier is discarded.
+    The authenticator discards a Response with another identifier.
     """
     scene = Scene()
     challenge = scene.last
@@ -603,7 +616,7 @@ def test_wrongIdentifier() -> None:
 
 def test_emptyName() -> None:
     """
-    The authenticator always has a name.
+    An authenticator can't be made with an empty name.
     """
     one = recorder()
     with pytest.raises(ValueError):
@@ -613,7 +626,7 @@ def test_emptyName() -> None:
 @given(st.sampled_from(METHODS), st.lists(st.binary(max_size=60), max_size=6), st.booleans())
 def test_arbitraryOctets(method: CHAPProtocol, packets: list[bytes], tagged: bool) -> None:
     """
-    Nothing that arrives raises, on either side, in any state.
+    No octets make either end raise, in any state.
     """
     scene = Scene(method)
     theirs = recorder()
@@ -623,7 +636,7 @@ def test_arbitraryOctets(method: CHAPProtocol, packets: list[bytes], tagged: boo
     peer.received(scene.last.encode())
     for packet in packets:
         if tagged:
-            # Right in form and identifier, whatever the code.
+            # A packet with a valid code, the right identifier and the right length.
             code = packet[0] % 4 + 1 if packet else 1
             length = (len(packet) + 4).to_bytes(2, "big")
             packet = bytes((code, scene.last.identifier)) + length + packet
@@ -633,7 +646,7 @@ def test_arbitraryOctets(method: CHAPProtocol, packets: list[bytes], tagged: boo
 
 class PeerScene:
     """
-    A peer, driven by hand.
+    A peer, and an authenticator that the test plays by hand.
     """
 
     def __init__(self, method: CHAPProtocol = MSCHAPV2) -> None:
@@ -648,7 +661,7 @@ class PeerScene:
 
     def grant(self) -> chap.CHAPSuccess:
         """
-        The right Success for the Response just sent.
+        Deliver the right Success for the Response just sent.
         """
         response = self.recorder.packets[-1]
         assert isinstance(response, chap.CHAPResponse)
@@ -660,7 +673,7 @@ class PeerScene:
 
 def test_peerChecksTheAuthenticator() -> None:
     """
-    A Success that doesn't prove that the authenticator knows the password ends it.
+    The peer refuses a Success that doesn't prove that the authenticator knows the password.
     """
     for message in (b"", b"Welcome", b"S=" + b"0" * 40 + b" M=Welcome"):
         scene = PeerScene()
@@ -675,7 +688,7 @@ def test_peerChecksTheAuthenticator() -> None:
 
 def test_peerMatchesIdentifiers() -> None:
     """
-    A Success for something else, or before anything was asked, is discarded.
+    The peer discards a Success with another identifier, or before any Challenge.
     """
     scene = PeerScene()
     scene.peer.received(chap.CHAPSuccess(5, b"S=" + b"0" * 40).encode())
@@ -689,7 +702,8 @@ def test_peerMatchesIdentifiers() -> None:
 
 def test_peerRepeatsItsResponse() -> None:
     """
-    The same Challenge gets the same Response; another gets another, under its own identifier.
+    The peer answers a repeated Challenge with the same Response, and another Challenge with a new
+    Response under its identifier.
     """
     scene = PeerScene()
     scene.peer.received(scene.challenge.encode())
@@ -701,7 +715,7 @@ def test_peerRepeatsItsResponse() -> None:
 
 def test_peerIsChallengedAgain() -> None:
     """
-    During the session it answers, and is told nothing new.
+    The peer answers a challenge during the session and reports nothing new.
     """
     scene = PeerScene()
     scene.peer.received(scene.challenge.encode())
@@ -718,7 +732,7 @@ def test_peerIsChallengedAgain() -> None:
 
 def test_peerOfAnotherMethod() -> None:
     """
-    A challenge whose size isn't the method's is discarded.
+    The peer discards a challenge whose size isn't the method's.
     """
     scene = PeerScene(MSCHAP)
     scene.peer.received(chap.Challenge(1, bytes(16), b"gw").encode())
@@ -736,7 +750,7 @@ def test_peerOfAnotherMethod() -> None:
 )
 def test_peerExplainsAFailure(message: bytes, reason: str) -> None:
     """
-    The reason says what the Failure does, safe to print.
+    The peer's reason has the message of the Failure, escaped for printing.
     """
     scene = PeerScene()
     scene.peer.received(scene.challenge.encode())
@@ -746,7 +760,7 @@ def test_peerExplainsAFailure(message: bytes, reason: str) -> None:
 
 def test_peerGivesUp() -> None:
     """
-    It waits half a minute for a Challenge, and sends its Response ten times.
+    The peer waits half a minute for a Challenge, sends its Response ten times, and then gives up.
     """
     scene = PeerScene()
     scene.clock.pump([1.0] * 31)
@@ -760,7 +774,7 @@ def test_peerGivesUp() -> None:
 
 def test_peerStops() -> None:
     """
-    Stopped, it is deaf.
+    A peer that is stopped ignores every packet.
     """
     scene = PeerScene()
     scene.peer.stop()

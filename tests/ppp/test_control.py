@@ -28,7 +28,7 @@ from pptpgw.ppp.wire import ppp
 @implementer(INetworkLink)
 class Layer:
     """
-    A layer, and a link for network protocols, that notes what it is told and what is sent.
+    A layer, and a link for network protocols, that records what it is told and what is sent.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -119,8 +119,8 @@ MAKERS = {"LCP": makeLCP, "CCP": makeCCP, "IPCP": makeIPCP}
 
 class Pipe:
     """
-    Two control protocols and a line between them that loses and doubles while it is bad, and also
-    reorders where C{reorders}.
+    Two control protocols and a line between them. While the line is bad it loses and doubles
+    packets, and with C{reorders} it also reorders them.
     """
 
     def __init__(self, make: Callable[[Layer, int, random.Random], ControlProtocol], seed: int):
@@ -163,7 +163,8 @@ class Pipe:
         one, other = self.ends
         if not self.reorders:
             # PPP relies on a line that keeps the order (RFC 1661 section 1), as GRE's sequence
-            # numbers make it: an old request that comes last is acknowledged last.
+            # numbers do: on a line that doesn't, an old request that arrives last would be
+            # acknowledged last.
             assert one.negotiator.granted == other.negotiator.allowed
             assert other.negotiator.granted == one.negotiator.allowed
         if isinstance(one, CCP) and isinstance(other, CCP):
@@ -181,8 +182,8 @@ class Pipe:
 )
 def test_convergence(kind: str, seed: int, bad: float, reorders: bool) -> None:
     """
-    Over a line that is bad for a while two ends come to the same agreement, or finish with a
-    reason, within the counters; and then nothing is left to be sent.
+    Two ends reach the same agreement over a line that is bad for a while, or finish with a reason
+    within the counters' limits. After that they send nothing.
     """
     pipe = Pipe(MAKERS[kind], seed)
     pipe.bad = bad
@@ -229,7 +230,7 @@ def test_cleanLine(kind: str) -> None:
 @st.composite
 def packets(draw: st.DrawFn) -> bytes:
     """
-    Packets that are nearly right, and octets that aren't.
+    Lists of packets that are almost well formed, mixed with arbitrary octets.
     """
     if draw(st.booleans()):
         return draw(st.binary(max_size=40))
@@ -253,7 +254,8 @@ def packets(draw: st.DrawFn) -> bytes:
 )
 def test_arbitraryPackets(kind: str, received: list[bytes], mru: int, seed: int, up: bool) -> None:
     """
-    No octets raise, in whatever state, and no answer is larger than the peer receives.
+    No octets make a control protocol raise, in any state, and no answer is larger than the peer's
+    MRU.
     """
     clock = Clock()
     layer = Layer(clock)
@@ -262,7 +264,7 @@ def test_arbitraryPackets(kind: str, received: list[bytes], mru: int, seed: int,
     if up:
         protocol.lowerUp()
     for packet in received:
-        # LCP learns it from the peer, which these packets seldom say right.
+        # LCP takes the MRU from the peer's options, which these packets seldom have.
         protocol.peerMRU = mru
         layer.sent.clear()
         protocol.received(packet)
@@ -276,7 +278,7 @@ def test_arbitraryPackets(kind: str, received: list[bytes], mru: int, seed: int,
 
 def opened() -> tuple[LCP, Layer, Clock]:
     """
-    An LCP in Opened whose peer has no options.
+    An LCP in Opened whose peer asked for no options.
     """
     clock = Clock()
     layer = Layer(clock)
@@ -292,7 +294,7 @@ def opened() -> tuple[LCP, Layer, Clock]:
 
 def test_noAnswer() -> None:
     """
-    A silent peer is given up after Max-Configure requests.
+    A control protocol gives up a silent peer after Max-Configure requests.
     """
     clock = Clock()
     layer = Layer(clock)
@@ -307,7 +309,8 @@ def test_noAnswer() -> None:
 
 def test_terminatedByPeer() -> None:
     """
-    The peer's Terminate-Request is acknowledged with its identifier, and its text is the reason.
+    The peer's Terminate-Request is acknowledged with its identifier, and its text becomes the
+    reason.
     """
     lcp, layer, clock = opened()
     lcp.received(ppp.encodePacket(ppp.TERMINATE_REQUEST, 9, b"bye\n"))
@@ -318,7 +321,7 @@ def test_terminatedByPeer() -> None:
 
 def test_close() -> None:
     """
-    Closing says why, and is over with the Terminate-Ack.
+    A closed protocol sends its reason in a Terminate-Request and finishes at the Terminate-Ack.
     """
     lcp, layer, _ = opened()
     lcp.close("enough")
@@ -331,7 +334,7 @@ def test_close() -> None:
 
 def test_lowerDown() -> None:
     """
-    Without the lower layer nothing is sent and no timer runs.
+    A control protocol without its lower layer sends nothing and has no timer.
     """
     lcp, layer, clock = opened()
     lcp.lowerDown()
@@ -345,7 +348,7 @@ def test_lowerDown() -> None:
 
 def test_unknownCode() -> None:
     """
-    An unknown code is returned whole in a Code-Reject, cut to what the peer receives.
+    A packet with an unknown code is returned in a Code-Reject, cut to the peer's MRU.
     """
     lcp, layer, _ = opened()
     lcp.received(bytes.fromhex("63050006abcd") + b"padding")
@@ -357,7 +360,8 @@ def test_unknownCode() -> None:
 
 def test_codeRejected() -> None:
     """
-    Without the codes of RFC 1661 section 5 there is no going on; without the others there is.
+    A Code-Reject of a code of RFC 1661 section 5 ends the protocol. A Code-Reject of another code
+    doesn't.
     """
     lcp, layer, clock = opened()
     lcp.received(ppp.encodePacket(ppp.CODE_REJECT, 1, b"\x0c\x01\x00\x04"))
@@ -370,7 +374,7 @@ def test_codeRejected() -> None:
 
 def test_protocolRejected() -> None:
     """
-    A protocol that the peer doesn't know is finished at once.
+    A Protocol-Reject finishes the protocol at once.
     """
     layer = Layer(Clock())
     ccp = CCP(layer.clock, layer.send, layer, CCPSettings())
@@ -382,7 +386,8 @@ def test_protocolRejected() -> None:
 
 def test_strayReplies() -> None:
     """
-    A doubled Ack, one with another identifier and one with other octets are discarded.
+    A control protocol discards a repeated Ack, an Ack with another identifier and an Ack with other
+    octets.
     """
     layer = Layer(Clock())
     lcp = LCP(layer.clock, layer.send, layer, LCPSettings())
@@ -403,7 +408,7 @@ def test_strayReplies() -> None:
 
 def test_oversizedAck() -> None:
     """
-    A request whose Ack would be larger than the peer receives is discarded.
+    A control protocol discards a request whose Ack would exceed the peer's MRU.
     """
     layer = Layer(Clock())
     layer.peerMRU = 64
@@ -420,7 +425,8 @@ def test_oversizedAck() -> None:
 
 def test_askAgain() -> None:
     """
-    The outstanding request is sent once more, the same; when none is outstanding, nothing.
+    C{askAgain} sends the outstanding request once more, unchanged, and sends nothing when none is
+    outstanding.
     """
     layer = Layer(Clock())
     ccp = CCP(layer.clock, layer.send, layer, CCPSettings())
@@ -437,7 +443,7 @@ def test_askAgain() -> None:
 
 def test_closedFromTheLayer() -> None:
     """
-    A layer that closes in the middle of being told so gets its events one after the other.
+    A layer that closes the protocol while it is told "up" is told "down" after that.
     """
     clock = Clock()
 
@@ -459,7 +465,7 @@ def test_closedFromTheLayer() -> None:
 
 def test_trace() -> None:
     """
-    Whoever wants a trace gets a line a packet.
+    A protocol with a trace writes one line for each packet.
     """
     lcp, _, _ = opened()
     lines: list[str] = []

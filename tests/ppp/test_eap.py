@@ -1,5 +1,6 @@
 """
-EAP's exchanges: both ends, with losses, lies and silence; methods of passwords, and passed on.
+Tests for EAP's exchanges: both ends, with lost packets, wrong claims and silent peers; methods for
+passwords, and methods that a checker continues.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ OTHER = Method(77)
 
 def unavailable(claim: Claim) -> Grant:
     """
-    Say nothing about it.
+    Fail as a judge does during an outage.
     """
     raise Unavailable("nobody there")
 
 
 class Scene(DrivenEAP):
     """
-    An authenticator, and by hand what a peer would send.
+    An authenticator and a peer that the test plays by hand.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Scene(DrivenEAP):
 
     def md5(self, password: bytes = PASSWORD) -> None:
         """
-        Answer an MD5-Challenge.
+        Answer an MD5-Challenge with C{password}.
         """
         request = self.asked
         assert request.method == eap.MD5_CHALLENGE
@@ -85,7 +86,7 @@ class Scene(DrivenEAP):
     @property
     def events(self) -> list[str]:
         """
-        What was told, with the results among the packets that were sent in between.
+        What the authenticator reported, in order, with each Success and Failure that it sent.
         """
         results = eap.EAPSuccess, eap.EAPFailure
         return [
@@ -96,7 +97,7 @@ class Scene(DrivenEAP):
 
     def assertIdle(self) -> None:
         """
-        No timer is left.
+        Assert that no timer is left.
         """
         assert not self.clock.getDelayedCalls()
 
@@ -119,7 +120,7 @@ class Pipe(ExchangePair):
     @property
     def methods(self) -> list[int]:
         """
-        The methods asked for, in their order.
+        The numbers of the methods that were asked for, in order and without repetitions.
         """
         found = [packet[4] for packet in self.packets if packet[0] == eap.EAPRequest.CODE]
         return [one for index, one in enumerate(found) if index == 0 or found[index - 1] != one]
@@ -127,13 +128,13 @@ class Pipe(ExchangePair):
 
 def vanish(scene: Scene) -> None:
     """
-    Before it says who it is.
+    End before the peer has said who it is.
     """
 
 
 def vanishWhileJudged(scene: Scene) -> None:
     """
-    Before there is a verdict.
+    End while the claim is judged.
     """
     scene.recorder.judge = lambda claim: Deferred()
     scene.identify()
@@ -142,7 +143,7 @@ def vanishWhileJudged(scene: Scene) -> None:
 
 def beWrong(scene: Scene) -> None:
     """
-    With a wrong password.
+    End with a wrong password.
     """
     scene.recorder.judge = lambda claim: deferLater(scene.clock, 1, makeGrant, claim)
     scene.identify()
@@ -152,7 +153,7 @@ def beWrong(scene: Scene) -> None:
 
 def beSilent(scene: Scene) -> None:
     """
-    Until the authenticator has asked often enough.
+    End by silence, after the authenticator has sent its Request as often as it does.
     """
     for _ in range(TRANSMISSIONS):
         scene.clock.advance(RESTART_SECONDS)
@@ -161,14 +162,14 @@ def beSilent(scene: Scene) -> None:
 @pytest.mark.parametrize("end", [vanish, vanishWhileJudged, beWrong, beSilent])
 def test_anEndedConversationIsFreed(end: Callable[[Scene], None]) -> None:
     """
-    Nothing of it is left to the garbage collector.
+    An ended conversation is freed without the garbage collector.
     """
 
     def converse() -> None:
         scene = Scene()
         end(scene)
         scene.authenticator.stop()
-        # It has the authenticator, which calls it.
+        # The scene has the authenticator, which calls the scene: break that circle.
         vars(scene).clear()
 
     assert leftBy(converse)[EAPAuthenticator] == 0
@@ -176,7 +177,7 @@ def test_anEndedConversationIsFreed(end: Callable[[Scene], None]) -> None:
 
 def keysMatch(ours: IKeys | None, theirs: IKeys | None) -> bool:
     """
-    Whether what one end encrypts with is what the other decrypts with.
+    Whether each end decrypts with the key that the other end encrypts with.
     """
     assert ours is not None and theirs is not None
     assert ours.bits == theirs.bits == (40, 56, 128)
@@ -201,13 +202,15 @@ class TestSuccess:
         assert pipe.ours.told == ["granted alice", "authenticated"]
         assert pipe.theirs.told == ["proven"]
         assert keysMatch(pipe.ours.keys, pipe.theirs.keys)
-        # Challenge, Response; Success, and that it was heard (section 2 of the draft).
+        # Challenge, Response, Success, and the peer's confirmation of the Success (section 2 of the
+        # draft).
         inner = [packet[5] for packet in pipe.packets if packet[4:5] == b"\x1a"]
         assert inner == [1, 2, 3, 3]
 
     def test_thePeerIsBelievedBeforeItHears(self) -> None:
         """
-        What is got ready at "granted" is there when the Success arrives.
+        The authenticator reports "granted" before it sends the Success, so that what is prepared
+        then is ready when the peer reads the Success.
         """
         scene = Scene()
         scene.identify()
@@ -218,7 +221,8 @@ class TestSuccess:
 
     def test_theNameOfAnMD5ClaimIsTheIdentity(self) -> None:
         """
-        RFC 1994's hash, which RFC 3748 section 5.4 takes over, doesn't cover the name beside it.
+        The name of an MD5 claim is the identity. The name beside the hash is ignored, as RFC 1994's
+        hash, which RFC 3748 section 5.4 takes over, doesn't cover it.
         """
         scene = Scene()
         scene.identify(b"bob\0options of RFC 4284")
@@ -248,7 +252,8 @@ class TestSuccess:
 
 def test_theVectorsOfMSCHAPv2() -> None:
     """
-    RFC 2759 section 9.2, octet by octet in the packets of draft-kamath-pppext-eap-mschapv2.
+    An exchange with the values of RFC 2759 section 9.2 has the octets that
+    draft-kamath-pppext-eap-mschapv2 gives its packets.
     """
 
     def clientPass(claim: Claim) -> Grant:
@@ -261,7 +266,7 @@ def test_theVectorsOfMSCHAPv2() -> None:
     scene = Scene(MSCHAPV2, judge=clientPass)
     scene.authenticator.random = lambda size: challenge[:size]
     scene.identify(b"User")
-    # Request; Challenge 0x5B; 28 octets, a value of 16.
+    # A Challenge with the identifier 0x5B, 28 octets long, with a value of 16 octets.
     assert scene.asked.encode()[4:] == bytes.fromhex("1a 01 5b 001c 10") + challenge + b"gateway"
     scene.answer(
         bytes.fromhex(
@@ -275,14 +280,14 @@ def test_theVectorsOfMSCHAPv2() -> None:
     scene.answer(b"\3")
     assert scene.last == eap.EAPSuccess(scene.packets[-2].identifier)
     assert scene.recorder.keys is not None
-    # What the server sends with (RFC 3079 section 3.5.3).
+    # The server's send key (RFC 3079 section 3.5.3).
     key = scene.recorder.keys.send(128, False).startKey
     assert key.hex() == "8b7cdc149b993a1ba118cb153f56dccb"
 
 
 class TestPeer:
     """
-    Our own client, by hand.
+    Tests for our own peer. The test plays the authenticator by hand.
     """
 
     def _peer(self, *methods: IEAPMethod) -> tuple[EAPPeer, ExchangeRecorder, list[eap.Packet]]:
@@ -294,7 +299,8 @@ class TestPeer:
 
     def test_aSuccessBeforeTheProof(self) -> None:
         """
-        Section 4.2: a method that isn't done isn't ended by a Success, which anybody can send.
+        The peer discards a Success while its method isn't done, as anybody can send one (section
+        4.2).
         """
         peer, recorder, packets = self._peer(MSCHAPV2)
         challenge = chap.Challenge(1, bytes(16), b"gateway").encode()
@@ -314,7 +320,8 @@ class TestPeer:
     )
     def test_aMethodThatItHasNot(self, method: Method, expanded: bool) -> None:
         """
-        Section 5.3: a Nak in the form of the Request, with all that it has.
+        The peer answers a Request for an unknown method with a Nak in the same form, which names
+        all of its methods (section 5.3).
         """
         peer, _, packets = self._peer(MSCHAPV2, MD5)
         peer.received(eap.EAPRequest(7, method).encode())
@@ -337,7 +344,7 @@ class TestPeer:
         self, failing: str, monkeypatch: pytest.MonkeyPatch, loggedFailures: list[Failure]
     ) -> None:
         """
-        Which a third party's may: it is logged, and the exchange ends.
+        An exception of a method, which may be a third party's, is logged and ends the exchange.
         """
 
         def fail(*arguments: object) -> None:
@@ -387,8 +394,8 @@ class TestFailure:
 
     def test_MSCHAPv2LetsThePeerTryAgain(self) -> None:
         """
-        The next Response answers the challenge in the failure and has the next identifier (RFC 2759
-        section 6); three in all.
+        The peer may answer the challenge in a failure under the next identifier (RFC 2759 section
+        6), and has three tries in all.
         """
         scene = Scene(MSCHAPV2)
         scene.identify()
@@ -431,7 +438,7 @@ class TestFailure:
 
     def test_aPeerThatDoesNotBelieveUs(self) -> None:
         """
-        It hears of the success, and answers with a failure.
+        A peer that answers the success with a failure is refused.
         """
         scene = Scene(MSCHAPV2)
         scene.identify()
@@ -443,7 +450,7 @@ class TestFailure:
 
     def test_anAuthenticatorThatDoesNotKnowThePassword(self) -> None:
         """
-        Our client doesn't take a Success for which there is no proof.
+        Our peer refuses a Success without the proof that the authenticator knows the password.
         """
 
         def believe(claim: Claim) -> Grant:
@@ -512,7 +519,8 @@ class TestFailure:
 
     def test_duringAnOutage(self) -> None:
         """
-        The peer is sent no Failure. One that has proven itself stays, and is asked again soon.
+        An outage sends no Failure to the peer. A peer that has proven itself stays, and is asked
+        again after L{OUTAGE_SECONDS}.
         """
         scene = Scene(judge=unavailable)
         scene.identify()
@@ -558,7 +566,7 @@ class TestFailure:
 class TestRepetition:
     def test_aRequestIsRepeatedAsItWas(self) -> None:
         """
-        Section 4.1: a retransmission has the same identifier.
+        A repeated Request has the same identifier (section 4.1).
         """
         scene = Scene()
         for _ in range(TRANSMISSIONS):
@@ -577,7 +585,8 @@ class TestRepetition:
 
     def test_aDuplicateIsDiscarded(self) -> None:
         """
-        Section 4.1: also while the first one is judged.
+        The authenticator discards a repeated Response (section 4.1), also while the first one is
+        judged.
         """
         verdict: Deferred[Grant] = Deferred()
         scene = Scene(judge=lambda claim: verdict)
@@ -598,7 +607,8 @@ class TestRepetition:
 
     def test_aResponseOfAnotherMethodIsDiscarded(self) -> None:
         """
-        Section 2: and the Request stays out.
+        The authenticator discards a Response of another method than its Request, and still takes
+        one of the right method (section 2).
         """
         scene = Scene()
         scene.identify()
@@ -610,7 +620,8 @@ class TestRepetition:
 
     def test_whatIsForThePeerIsPassedOver(self) -> None:
         """
-        Both ends may run on one link.
+        The authenticator ignores packets for a peer without counting them as discarded, since both
+        ends may run on one link.
         """
         scene = Scene()
         for packet in (eap.EAPSuccess(0), eap.EAPFailure(0), eap.EAPRequest(0, eap.IDENTITY)):
@@ -626,7 +637,7 @@ class TestRepetition:
     )
     def test_losses(self, fates: list[int], method: IEAPMethod) -> None:
         """
-        Whatever is lost or comes twice, both ends find that they are right.
+        Both ends succeed, whichever packets are lost or come twice.
         """
         pipe = Pipe([method], [method], fates=fates).run()
         assert pipe.ours.told == ["granted alice", "authenticated"]
@@ -637,7 +648,7 @@ class TestNak:
     @pytest.mark.parametrize("expanded", [False, True])
     def test_theMethodThatItNamesIsTried(self, expanded: bool) -> None:
         """
-        Sections 5.3.1 and 5.3.2.
+        The authenticator asks for the method that a Nak names (sections 5.3.1 and 5.3.2).
         """
         scene = Scene(MD5, MSCHAPV2)
         scene.identify()
@@ -658,7 +669,8 @@ class TestNak:
     @pytest.mark.parametrize("wanted", [(), (OTHER,), (eap.MD5_CHALLENGE,)])
     def test_noneOfOurs(self, wanted: tuple[Method, ...]) -> None:
         """
-        The one that it has just turned down isn't tried again: no loop.
+        The authenticator doesn't try the method again that the peer has just refused, so a Nak
+        can't cause a loop.
         """
         scene = Scene(MD5)
         scene.identify()
@@ -682,7 +694,7 @@ class TestNak:
 
     def test_aMethodThatHasBegunIsNotTurnedDown(self) -> None:
         """
-        Section 2.1: no other before it has ended.
+        The authenticator discards a Nak once the peer has answered a method (section 2.1).
         """
         scene = Scene(MSCHAPV2, MD5)
         scene.identify()
@@ -729,7 +741,7 @@ class TestLimits:
     @given(st.lists(st.binary(max_size=70), max_size=20))
     def test_anyOctetsAtAll(self, packets: list[bytes]) -> None:
         """
-        Neither end raises, and neither takes anything for a proof.
+        No octets make either end raise, and no octets count as a proof.
         """
         for methods in ((MD5,), (MSCHAPV2,)):
             scene = Scene(*methods)
@@ -750,7 +762,8 @@ class TestEnd:
     @pytest.mark.parametrize("stage", range(4))
     def test_stop(self, stage: int) -> None:
         """
-        Whatever it waits for, nobody is told, and no timer is left.
+        An authenticator that is stopped reports nothing, leaves no timer and cancels the verdict
+        that it waits for.
         """
         cancelled: list[Deferred[Grant]] = []
         verdict: Deferred[Grant] = Deferred(cancelled.append)
@@ -787,7 +800,7 @@ class TestRechallenge:
         scene.clock.advance(60)
         scene.identify()
         scene.md5()
-        # Told once only; the next time is set.
+        # The second Success isn't reported again, and the timer for the next time runs.
         assert scene.events == ["granted alice", "Success", "authenticated", "Success"]
         scene.clock.advance(60)
         assert scene.asked.method == eap.IDENTITY
@@ -813,7 +826,8 @@ class TestRechallenge:
 
 class Server:
     """
-    Somebody else who judges: asks each Request in turn, then says yes or no.
+    A judge that continues the conversation: it asks each Request of C{requests} in turn, then gives
+    its verdict.
     """
 
     def __init__(self, *requests: bytes, verdict: Grant | Exception | None = None) -> None:
@@ -840,7 +854,7 @@ class Server:
 class TestPassingOn:
     def test_aConversation(self) -> None:
         """
-        What either says comes to the other as it was, identifiers included.
+        The authenticator passes packets on unchanged in both directions, identifiers included.
         """
         requests = [eap.EAPRequest(n, Method(21), b"say %d" % n).encode() for n in (40, 41)]
         server = Server(*requests)
@@ -879,8 +893,8 @@ class TestPassingOn:
 
     def test_afterOurOwnMethodsWereTurnedDown(self) -> None:
         """
-        The identity then has the identifier of the last Request, so that the judge's first one has
-        another than any that the peer has seen just now.
+        The identity that the judge gets has the identifier of the latest Request, so that the
+        judge's first Request has an identifier that the peer hasn't just seen.
         """
         server = Server()
         scene = Scene(MD5, RADIUS, judge=server)
@@ -957,7 +971,8 @@ class TestPassingOn:
 
     def test_theJudgeTakesItsTimeOfEachStep(self) -> None:
         """
-        The time that the peer takes isn't the judge's.
+        The time limit of a judge begins anew with each step, and doesn't include the time that the
+        peer takes.
         """
         scene = Scene(
             RADIUS, judge=Server(*(eap.EAPRequest(n, Method(21)).encode() for n in range(5)))

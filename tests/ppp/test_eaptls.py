@@ -1,5 +1,5 @@
 """
-EAP-TLS: both ends joined, certificates that don't do, fragments that nobody should send.
+Tests for EAP-TLS: both ends joined, certificates that must be refused, and malformed fragments.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 class Pki:
     """
-    Who issues, and our end's certificate.
+    An authority, the certificates of both ends, and methods and contexts made from them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +67,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 def judge(claim: Claim) -> Grant:
     """
-    As a checker does that knows alice by name.
+    Judge a claim like a checker that knows alice by name.
     """
     assert isinstance(claim.method, EAPProtocol)
     credentials = claim.method.credentials(claim, claim.name)
@@ -86,7 +86,9 @@ def shake(
     name: bytes = b"anonymous",
 ) -> Pipe:
     """
-    Run both ends, the peer's with C{context} and at most this version of TLS.
+    Run both ends to their results.
+
+    @param context: the peer's context, which is limited to C{version} of TLS.
     """
     context = context or pki.context()
     if context.get_app_data() != version:
@@ -100,7 +102,8 @@ class TestSuccess:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_bothEndsBelieveEachOther(self, pki: Pki, version: str) -> None:
         """
-        Whoever the peer said to be, the certificate tells (RFC 5216 section 5.2).
+        Both ends succeed, and the user is whom the certificate names, whatever the peer's identity
+        says (RFC 5216 section 5.2).
         """
         pipe = shake(pki, version=version)
         assert pipe.ours.told == ["granted alice", "authenticated"]
@@ -111,7 +114,7 @@ class TestSuccess:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_everySessionHasOtherKeys(self, pki: Pki, version: str) -> None:
         """
-        And a whole handshake: nothing is resumed.
+        Every session makes a whole handshake and has other keys: nothing is resumed.
         """
         context = pki.context()
         pipes = [shake(pki, context, version) for _ in range(2)]
@@ -122,8 +125,8 @@ class TestSuccess:
 
     def test_theLargestPacket(self, pki: Pki) -> None:
         """
-        Messages are cut so that each packet has the 1020 octets that every link takes (RFC 3748
-        section 3.1), and the first fragment says how long the message is.
+        Messages are cut so that no packet exceeds 1020 octets, which every link takes (RFC 3748
+        section 3.1). The first fragment has the length of the message.
         """
         pipe = shake(pki)
         contents = [eap.decode(packet) for packet in pipe.packets]
@@ -145,9 +148,10 @@ class TestSuccess:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_theKeysAreThoseOfTheRFC(self, pki: Pki, version: str) -> None:
         """
-        From the log of TLS's secrets, by HKDF and PRF written down once more: RFC 5216 section 2.3
-        and RFC 5705, RFC 9190 section 2.3 and RFC 8446 section 7.5. With TLS 1.3 the length that is
-        asked for, 128 octets, makes a difference.
+        The keys are those of RFC 5216 section 2.3 and RFC 5705, or with TLS 1.3 those of RFC 9190
+        section 2.3 and RFC 8446 section 7.5. They are derived once more from the log of TLS's
+        secrets, by a second PRF and HKDF. With TLS 1.3 the keys depend on the length that is asked
+        for, 128 octets.
         """
         secrets: dict[str, tuple[bytes, bytes]] = {}
         context = pki.context()
@@ -179,7 +183,7 @@ class TestSuccess:
     @given(st.lists(st.sampled_from([0, 1, 1, 1, 2]), max_size=40), st.sampled_from([*VERSIONS]))
     def test_losses(self, pki: Pki, fates: list[int], version: str) -> None:
         """
-        Whatever is lost or comes twice.
+        Both ends succeed, whichever packets are lost or come twice.
         """
         pipe = shake(pki, version=version, fates=fates)
         assert pipe.ours.told == ["granted alice", "authenticated"]
@@ -199,7 +203,7 @@ def _same(keys: IKeys | None, material: bytes) -> bool:
 
 def _prf(secret: bytes, seed: bytes, algorithm: str) -> bytes:
     """
-    P_hash of RFC 5246 section 5, 64 octets.
+    P_hash of RFC 5246 section 5, 64 octets long.
     """
     output, a = b"", seed
     while len(output) < 64:
@@ -225,8 +229,8 @@ def _expandLabel(secret: bytes, label: bytes, context: bytes, size: int, algorit
 
 def test_whichHalfIsWhose() -> None:
     """
-    The first 32 octets are what the peer encrypts with (RFC 5216 section 2.3); of each half MPPE
-    takes the first 16, or 8 (RFC 3079 section 4).
+    The peer encrypts with the first 32 octets (RFC 5216 section 2.3). MPPE takes the first 16
+    octets of each half, or 8 for the shorter keys (RFC 3079 section 4).
     """
     keys = startKeys(bytes(range(64)), isServer=True)
     assert keys.receive(128, False).startKey == bytes(range(16))
@@ -254,7 +258,8 @@ class TestFailure:
         pipe = shake(pki, pki.context(client), version)
         (told,) = pipe.ours.told
         assert told.startswith("refused: ")
-        # An account's absence is told like a wrong password; the rest is TLS's own.
+        # An unknown account is reported like a wrong password. The other faults are reported by
+        # TLS.
         assert ("TLS failed: " in told) is (fault not in ("account", "no name"))
         assert pipe.ours.keys is None and "proven" not in pipe.theirs.told
         assert pipe.packets[-1][0] == eap.EAPFailure.CODE
@@ -278,7 +283,7 @@ class TestFailure:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_aPeerThatDoesNotKnowOurAuthority(self, pki: Pki, version: str) -> None:
         """
-        It says so in an alert, and believes nobody.
+        A peer that doesn't know our authority says so in an alert and refuses us.
         """
         other = Authority(pki.folder, "Third CA")
         pipe = shake(pki, pki.context(authority=other), version)
@@ -291,7 +296,7 @@ class TestFailure:
         scene = Scene(pki.method(), judge=judge)
         scene.identify()
         scene.answer(Fragment(b"\x16\3\2" + len(hello).to_bytes(2, "big") + hello).encode())
-        # protocol_version, fatal.
+        # The fatal alert protocol_version.
         assert Fragment.decode(scene.asked.content).octets[-2:] == b"\2\x46"
         scene.answer(Fragment().encode())
         assert scene.events == ["Failure", "refused: TLS failed: unsupported protocol"]
@@ -299,7 +304,7 @@ class TestFailure:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_theAlertComesBeforeTheFailure(self, pki: Pki, version: str) -> None:
         """
-        And is answered (RFC 5216 section 2.1.3).
+        TLS's alert goes out before the Failure, and the peer answers it (RFC 5216 section 2.1.3).
         """
         client = pki.authority.issue("alice", days=(-9, -1))
         pipe = shake(pki, pki.context(client), version)
@@ -309,8 +314,7 @@ class TestFailure:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_aPeerThatGoesOnTalking(self, pki: Pki, version: str) -> None:
         """
-        After the handshake there is nothing for it to say: what it says may be that it believes
-        nothing.
+        A peer that sends data after the handshake is refused, as its data may be an alert.
         """
         context = pki.context()
         context.set_max_proto_version(VERSIONS[version])
@@ -393,7 +397,8 @@ class TestFragments:
     )
     def test_aPeerThatSendsIt(self, pki: Pki, content: bytes) -> None:
         """
-        Again and again: sooner or later it is turned away, and nothing raises.
+        A peer that sends malformed fragments again and again gets a Failure sooner or later, and
+        nothing raises.
         """
         scene = Scene(pki.method(), judge=judge)
         scene.identify()
@@ -427,9 +432,9 @@ class TestFragments:
     @given(which=st.integers(0, 6), where=st.integers(0, 1000), how=st.integers(1, 255))
     def test_anAlteredPacket(self, pki: Pki, which: int, where: int, how: int) -> None:
         """
-        One octet of one of the peer's packets: nothing raises, and either nobody is let in, or the
-        octet said nothing. Where it makes a record longer, TLS waits for the rest of it until the
-        requests are used up.
+        A change of one octet in one of the peer's packets raises nothing. Either nobody is let in,
+        or the octet had no meaning. An octet that makes a record longer makes TLS wait for the rest
+        of the record until the limit of Requests is reached.
         """
         scene = Scene(pki.method(), judge=judge)
         scene.identify()

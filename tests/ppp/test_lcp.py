@@ -24,7 +24,7 @@ V2, V1, MD5, PAP = "c22381", "c22380", "c22305", "c023"
 
 class Peer:
     """
-    Drives an LCP by hand: a layer, and the other end of the line.
+    Drives an LCP by hand: plays its layer and its peer.
     """
 
     def __init__(self, settings: LCPSettings | None = None, magic: Iterable[int] = ()) -> None:
@@ -54,14 +54,14 @@ class Peer:
 
     def last(self) -> tuple[int, list[tuple[int, str]]]:
         """
-        Code and options of what was sent last.
+        The code and the options of the packet that was sent last.
         """
         code, _, data = ppp.decodePacket(self.sent[-1])
         return code, [(number, value.hex()) for number, value in ppp.decodeOptions(data)]
 
     def asked(self) -> dict[int, str]:
         """
-        What the latest Configure-Request asks for.
+        The options of our latest Configure-Request.
         """
         request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
         return {number: value.hex() for number, value in ppp.decodeOptions(request[4:])}
@@ -75,7 +75,7 @@ class Peer:
 
     def answer(self, code: int, *options: tuple[int, str]) -> None:
         """
-        Answer the latest Configure-Request; an Ack repeats it.
+        Answer the latest Configure-Request. An Ack repeats its options.
         """
         request = [packet for packet in self.sent if packet[0] == ppp.CONFIGURE_REQUEST][-1]
         octets = ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
@@ -85,7 +85,7 @@ class Peer:
 
     def open(self, *options: tuple[int, str]) -> None:
         """
-        Reach Opened.
+        Exchange Configure-Requests and Acks, so that LCP reaches Opened.
         """
         self.answer(ppp.CONFIGURE_ACK)
         self.request(*options)
@@ -95,7 +95,7 @@ class Peer:
 
 def test_ourRequest() -> None:
     """
-    We ask for MRU, authentication, a magic number and both compressions, the strongest first.
+    LCP asks for MRU, the strongest authentication protocol, a magic number and both compressions.
     """
     peer = Peer(LCPSettings(authentication=(MSCHAPV2, protocols.PAP)))
     assert peer.last() == (
@@ -106,7 +106,8 @@ def test_ourRequest() -> None:
 
 def test_plainRequest() -> None:
     """
-    What is switched off isn't asked for, and rejected where the peer asks.
+    LCP doesn't ask for options that are switched off, and rejects them where the peer asks for
+    them.
     """
     peer = Peer(LCPSettings(mru=1500, magic=False, acfc=False, pfc=False))
     assert peer.last() == (ppp.CONFIGURE_REQUEST, [(1, "05dc")])
@@ -145,7 +146,7 @@ def test_plainRequest() -> None:
 )
 def test_judged(option: tuple[int, str], code: int, answer: tuple[int, str]) -> None:
     """
-    Each option's answer.
+    LCP acknowledges, naks or rejects each option as it should.
     """
     peer = Peer()
     peer.request(option)
@@ -154,8 +155,8 @@ def test_judged(option: tuple[int, str], code: int, answer: tuple[int, str]) -> 
 
 def test_windows() -> None:
     """
-    Windows asks for callback and multilink, which go in one Reject, and then opens; what it says of
-    itself isn't answered.
+    Windows opens LCP after one Configure-Reject of its callback and multilink options. Its
+    Identification packets get no answer.
     """
     peer = Peer(LCPSettings(authentication=(MSCHAPV2,)))
     wish = [(1, "0578"), (5, "41b50f3c"), (7, ""), (8, "")]
@@ -179,7 +180,7 @@ def test_windows() -> None:
 
 def test_routerOS() -> None:
     """
-    RouterOS asks for an MRU of 1450, a magic number and, with it, MRRU.
+    RouterOS opens LCP with an MRU of 1450 and a magic number, and its MRRU is rejected.
     """
     peer = Peer(LCPSettings(authentication=(MSCHAPV2, CHAP)))
     peer.request((1, "05aa"), (5, "11223344"), (17, "0640"))
@@ -192,7 +193,7 @@ def test_routerOS() -> None:
 
 def test_pppd() -> None:
     """
-    pppd asks for an ACCM of 0, its MRU may be left out.
+    pppd opens LCP with an ACCM of 0, with or without an MRU.
     """
     peer = Peer()
     peer.open((2, "00000000"), (5, "11223344"), (7, ""), (8, ""))
@@ -201,8 +202,8 @@ def test_pppd() -> None:
 
 def test_controlCharacters() -> None:
     """
-    On a line that escapes control characters we say which ones must be, and a peer that has to
-    escape more of them says so by a Configure-Nak (RFC 1662 section 7.1).
+    LCP on a line that escapes control characters asks for the map of those that must be escaped,
+    and answers a peer whose map lacks some of them with a Configure-Nak (RFC 1662 section 7.1).
     """
     peer = Peer(LCPSettings(accm=0x00000001))
     assert peer.asked()[2] == "00000001"
@@ -215,7 +216,7 @@ def test_controlCharacters() -> None:
 
 def test_aPeerWithoutControlCharacterMaps() -> None:
     """
-    Where the peer rejects the option every control character is escaped.
+    LCP has every control character escaped when the peer rejects the map.
     """
     peer = Peer(LCPSettings(accm=0))
     peer.answer(ppp.CONFIGURE_REJECT, (2, "00000000"))
@@ -226,8 +227,8 @@ def test_aPeerWithoutControlCharacterMaps() -> None:
 
 def test_earlyRequestRepeated() -> None:
     """
-    The first packet of the peer has our unanswered request sent again, the same, before the answer;
-    the second packet hasn't.
+    LCP repeats its unanswered request unchanged when the peer's first packet arrives, before it
+    answers that packet. It doesn't do so for the second packet.
     """
     peer = Peer()
     peer.request((1, "0578"))
@@ -248,7 +249,7 @@ def test_earlyRequestRepeated() -> None:
 @pytest.mark.parametrize("code", [ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK])
 def test_answerIsNotRepeatedFor(code: int) -> None:
     """
-    A peer whose first packet is the answer needs no second request.
+    LCP doesn't repeat its request when the peer's first packet is the answer.
     """
     peer = Peer()
     peer.answer(code, (1, "0500"))
@@ -259,7 +260,7 @@ def test_answerIsNotRepeatedFor(code: int) -> None:
 
 def test_mruNaked() -> None:
     """
-    We follow a suggestion for our MRU, unless it is of no use.
+    LCP follows a Configure-Nak of its MRU, unless the suggested value is useless.
     """
     peer = Peer()
     for suggestion, mru in (("0500", "0500"), ("0010", "0500"), ("ffff", "0500"), ("0080", "0080")):
@@ -272,7 +273,7 @@ def test_mruNaked() -> None:
 
 def test_booleanNaked() -> None:
     """
-    A Nak of an option that has no value (RouterTester) drops it.
+    LCP drops an option without a value when a Configure-Nak names it, as RouterTester's does.
     """
     peer = Peer()
     peer.answer(ppp.CONFIGURE_NAK, (7, ""), (8, ""))
@@ -281,7 +282,7 @@ def test_booleanNaked() -> None:
 
 def test_magicNaked() -> None:
     """
-    A Nak of our magic number leads to another one; a Reject to none.
+    LCP chooses another magic number after a Configure-Nak, and none after a Configure-Reject.
     """
     peer = Peer()
     peer.answer(ppp.CONFIGURE_NAK, (5, "deadbeef"))
@@ -293,14 +294,14 @@ def test_magicNaked() -> None:
 
 def test_magicNeverZero() -> None:
     """
-    Four zero octets are no magic number.
+    LCP never chooses zero as its magic number.
     """
     assert Peer(magic=[0, 0, 77]).asked()[5] == "0000004d"
 
 
 def test_loopedBack() -> None:
     """
-    A line that returns what is sent is found out at once, and ended with that reason.
+    LCP detects a line that returns what is sent, and ends with that reason.
     """
     peer = Peer()
     for _ in range(40):
@@ -317,7 +318,7 @@ BOTH = LCPSettings(authentication=(MSCHAPV2, CHAP))
 
 def test_authenticationNakFollowed() -> None:
     """
-    A Nak that names another permitted method is followed.
+    LCP follows a Configure-Nak that names another permitted method.
     """
     peer = Peer(BOTH)
     peer.answer(ppp.CONFIGURE_NAK, (3, MD5))
@@ -332,7 +333,7 @@ def test_authenticationNakFollowed() -> None:
 )
 def test_authenticationNakNotPermitted(suggestion: str, name: str) -> None:
     """
-    A Nak that names a method that isn't permitted ends LCP with that reason.
+    LCP ends when a Configure-Nak names a method that isn't permitted, and says which.
     """
     peer = Peer(BOTH)
     peer.answer(ppp.CONFIGURE_NAK, (3, suggestion))
@@ -346,7 +347,8 @@ def test_authenticationNakNotPermitted(suggestion: str, name: str) -> None:
 
 def test_authenticationRejected() -> None:
     """
-    A Reject of authentication, or endless Naks to and fro, ends LCP with that reason.
+    LCP ends when the peer rejects authentication, or answers with Configure-Naks without end, and
+    says so.
     """
     text = "the peer refuses to authenticate with any of mschapv2, chap"
     peer = Peer(BOTH)
@@ -371,7 +373,8 @@ def test_authenticationRejected() -> None:
 )
 def test_authenticationDemandedOfUs(demand: str, code: int, answer: str) -> None:
     """
-    We prove ourselves with what we are willing to; for anything else our strongest is named.
+    LCP acknowledges a demand for a method that we are willing to use. It answers every other demand
+    with a Configure-Nak that names our strongest method.
     """
     peer = Peer(LCPSettings(answers=(MSCHAPV2, MSCHAP)))
     peer.request((3, demand))
@@ -383,7 +386,7 @@ def test_authenticationDemandedOfUs(demand: str, code: int, answer: str) -> None
 
 def test_authenticationNames() -> None:
     """
-    Methods have names that a reader knows.
+    C{authenticationName} gives methods their usual names.
     """
     assert authenticationName(bytes.fromhex(V2)) == "MS-CHAPv2"
     assert authenticationName(bytes.fromhex(MD5)) == "CHAP with MD5"
@@ -394,8 +397,8 @@ def test_authenticationNames() -> None:
 
 def test_echo() -> None:
     """
-    An Echo-Request comes back with its identifier and content and our magic number, cut to what the
-    peer receives; before Opened it doesn't.
+    LCP answers an Echo-Request in Opened with the same identifier and content and our magic number,
+    cut to the peer's MRU. It doesn't answer before Opened.
     """
     peer = Peer()
     peer.lcp.received(ppp.encodePacket(ppp.ECHO_REQUEST, 5, b"\0\0\0\7hello"))
@@ -414,8 +417,8 @@ def test_echo() -> None:
 
 def test_keepalive() -> None:
     """
-    Unanswered Echo-Requests are counted until one is answered, which also gives the round trip;
-    neither our own magic number nor an identifier that we didn't use is an answer.
+    LCP counts unanswered Echo-Requests until one is answered, and measures the round trip by the
+    answer. A reply with our own magic number or with an unknown identifier isn't an answer.
     """
     peer = Peer()
     lcp = peer.lcp
@@ -439,8 +442,9 @@ def test_keepalive() -> None:
 @pytest.mark.parametrize("magic", ["00000007", None])
 def test_challenge(magic: str | None) -> None:
     """
-    The reply to a challenge has its identifier, the peer's magic number and what nobody guesses.
-    It isn't counted as a sign of life that is missing, and only an unanswered one is confirmed.
+    A challenge is an Echo-Request with random octets. Its reply must have the same identifier, the
+    peer's magic number and those octets. A challenge isn't counted as an unanswered Echo-Request,
+    and each is confirmed only once.
     """
     peer = Peer()
     lcp = peer.lcp
@@ -482,7 +486,7 @@ def test_challenge(magic: str | None) -> None:
 
 def test_echoCodeRejected() -> None:
     """
-    A peer that doesn't know Echo-Request lives all the same.
+    LCP stays open when the peer rejects the code of Echo-Request.
     """
     peer = Peer()
     peer.open()
@@ -493,8 +497,8 @@ def test_echoCodeRejected() -> None:
 
 def test_protocolRejectSent() -> None:
     """
-    A Protocol-Reject carries the protocol and as much of the packet as the peer receives, in Opened
-    alone.
+    A Protocol-Reject has the protocol and as much of the packet as the peer's MRU allows. LCP sends
+    it in Opened alone.
     """
     peer = Peer()
     peer.lcp.sendProtocolReject(0x8235, b"abc")
@@ -510,8 +514,8 @@ def test_protocolRejectSent() -> None:
 
 def test_protocolRejectReceived() -> None:
     """
-    A Protocol-Reject names its protocol to the link; of LCP itself it is the end; before Opened it
-    means nothing.
+    LCP reports the protocol of a Protocol-Reject to the link. A Protocol-Reject of LCP itself ends
+    LCP, and one before Opened is ignored.
     """
     peer = Peer()
     rejected: list[int] = []
@@ -528,7 +532,8 @@ def test_protocolRejectReceived() -> None:
 
 def test_renegotiated() -> None:
     """
-    A Configure-Request in Opened begins anew, as RFC 1661 says, with what we first wanted.
+    A Configure-Request in Opened restarts the negotiation, as RFC 1661 says, with the options that
+    LCP asked for at first.
     """
     peer = Peer(BOTH)
     peer.answer(ppp.CONFIGURE_NAK, (3, MD5))

@@ -1,5 +1,6 @@
 """
-Tests of L{pptpgw.ppp.link} and L{pptpgw.ppp.phase}: a gateway's link and a client's, joined.
+Tests for L{pptpgw.ppp.link} and L{pptpgw.ppp.phase}, with the links of a gateway and a client
+joined.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ DELAY = 0.001
 @implementer(IChannel)
 class PipeChannel:
     """
-    A channel that brings frames to the other link after a moment and notes what it is told.
+    A channel that delivers frames to the other link after L{DELAY} and records what it is told.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -112,7 +113,7 @@ class PipeChannel:
 
 class Owner:
     """
-    A link's owner; as a gateway's it knows one password.
+    The owner of a link. It knows the password of one account, as a gateway's does.
     """
 
     def __init__(self, password: bytes = b"secret") -> None:
@@ -164,7 +165,7 @@ class Owner:
 
 class Undecided(Owner):
     """
-    One that never comes to a verdict.
+    An owner that never gives a verdict.
     """
 
     def authenticate(self, claim: Claim) -> Deferred[Grant]:
@@ -174,7 +175,7 @@ class Undecided(Owner):
 
 class Pair:
     """
-    Both ends.
+    The links of a gateway and a caller, joined by channels.
     """
 
     def __init__(
@@ -199,7 +200,7 @@ class Pair:
 
     def timers(self) -> Sequence[IDelayedCall]:
         """
-        What is still to come, but for frames on their way.
+        The timers that are left, apart from frames on their way.
         """
         self.clientChannel.other = self.serverChannel.other = None
         self.clock.advance(DELAY)
@@ -216,7 +217,7 @@ CLIENT = LinkSettings(identity=Identity(b"alice", b"secret", (MSCHAPV2, MSCHAP, 
 
 def test_tinyMRU() -> None:
     """
-    A peer that would have every packet cut to pieces is told the smallest MRU that it may have.
+    A peer that asks for an MRU below the minimum gets a Configure-Nak with the minimum.
     """
     pair = Pair(client=replace(CLIENT, mru=64))
     pair.start()
@@ -228,7 +229,7 @@ def test_tinyMRU() -> None:
 
 def test_interfaces() -> None:
     """
-    The link and its network phase provide what they say.
+    The link and its network phase provide their interfaces.
     """
     pair = Pair()
     for interface in (IChannelOwner, IVerdicts, IPeerResults):
@@ -241,7 +242,7 @@ def test_interfaces() -> None:
 
 def test_opens() -> None:
     """
-    Two links with defaults reach encrypted IPv4 without waiting for any Restart timer.
+    Two links with default settings reach encrypted IPv4 without waiting for a Restart timer.
     """
     pair = Pair()
     pair.start()
@@ -270,7 +271,7 @@ def test_opens() -> None:
 )
 def test_severalKeyLengths(ours: tuple[int, ...], theirs: tuple[int, ...], expected: str) -> None:
     """
-    Where several key lengths are allowed the strongest common one is found.
+    Two links that allow several key lengths use the strongest common one.
     """
     pair = Pair(replace(SERVER, bits=ours), replace(CLIENT, bits=theirs))
     pair.start()
@@ -301,8 +302,9 @@ def test_encryptionByAccount(
     link: Encryption, relaxable: bool, account: Encryption | None, expected: str
 ) -> None:
     """
-    An account may demand what the gateway doesn't, and only with the gateway's leave go without
-    what that requires: with a peer that has none the link ends where it is required in the end.
+    An account may require encryption where the gateway doesn't, and may relax the gateway's
+    requirement only where the gateway permits that. The link to a peer without encryption ends if
+    encryption is required in the end.
     """
     settings = replace(SERVER, encryption=link, relaxable=relaxable)
     plain = replace(CLIENT, encryption="off")
@@ -323,7 +325,7 @@ def test_encryptionByAccount(
 
 def test_anAccountThatDemandsEncryptionGetsIt() -> None:
     """
-    On a gateway where it is off for everybody else.
+    An account that requires encryption gets it on a gateway where encryption is off.
     """
     pair = Pair(replace(SERVER, encryption="off"))
     pair.gateway.profile = Profile("alice", encryption="require")
@@ -335,7 +337,8 @@ def test_anAccountThatDemandsEncryptionGetsIt() -> None:
 
 def test_anAccountWithoutEncryptionIsntOfferedAny() -> None:
     """
-    C{off} where the gateway prefers it, though the peer could.
+    An account with C{off} gets no encryption where the gateway prefers it, even if the peer
+    supports it.
     """
     pair = Pair(replace(SERVER, encryption="prefer"), replace(CLIENT, encryption="prefer"))
     pair.gateway.profile = Profile("alice", encryption="off")
@@ -357,7 +360,7 @@ def test_keyLengthsByAccount(
     ours: tuple[int, ...], accounts: tuple[int, ...], expected: str
 ) -> None:
     """
-    An account allows fewer, never more.
+    An account can only reduce the key lengths that the gateway allows.
     """
     pair = Pair(replace(SERVER, bits=ours), replace(CLIENT, bits=(128, 56, 40)))
     pair.gateway.profile = Profile("alice", bits=accounts)
@@ -371,8 +374,8 @@ def test_keyLengthsByAccount(
 
 def test_thePeerMaySpeakFirst() -> None:
     """
-    A peer that has one of several lengths only, and would end the link over another, is asked for
-    that one alone; and one that waits for us is asked for the strongest, after a moment.
+    A peer with only one of several key lengths, which would end the link over another, is asked for
+    that one alone. A peer that waits for our request is asked for the strongest after a moment.
     """
     pair = Pair(replace(SERVER, bits=(128, 40)), replace(CLIENT, bits=(40,)))
     pair.start()
@@ -390,7 +393,7 @@ def test_thePeerMaySpeakFirst() -> None:
 
 def test_networkOpensAfterEncryption() -> None:
     """
-    MPPE is on, in both directions, before IPv4 opens.
+    MPPE is on in both directions before IPv4 opens.
     """
     pair = Pair()
     pair.start()
@@ -402,8 +405,8 @@ def test_networkOpensAfterEncryption() -> None:
 
 def test_earlyIPCPIsKept() -> None:
     """
-    A Configure-Request of IPCP that comes before CCP is open is neither lost nor answered, and is
-    answered as soon as CCP opens.
+    A Configure-Request of IPCP that arrives before CCP is open is kept, and is answered as soon as
+    CCP opens.
     """
     pair = Pair()
     held: list[Frame] = []
@@ -431,7 +434,7 @@ def test_earlyIPCPIsKept() -> None:
 
 def test_lostFirstRequest() -> None:
     """
-    A gateway's first Configure-Request that the client never sees costs no Restart timer.
+    The loss of the gateway's first Configure-Request costs no Restart timer.
     """
     pair = Pair()
     lost: list[Frame] = []
@@ -460,7 +463,8 @@ def test_methods(
     expected: str,
 ) -> None:
     """
-    The other methods lead to what they can.
+    Each authentication method opens the link with the strongest encryption that the method's keys
+    allow.
     """
     pair = Pair(
         LinkSettings(methods=methods, encryption=encryption),
@@ -474,7 +478,7 @@ def test_methods(
 
 def test_pap() -> None:
     """
-    PAP opens a link where nothing must be encrypted.
+    PAP opens a link where encryption is off.
     """
     pair = Pair(
         LinkSettings(methods=(PAP,), encryption="off"),
@@ -487,7 +491,8 @@ def test_pap() -> None:
 
 def test_keylessMethodsAreNotOffered() -> None:
     """
-    A client that knows CHAP-MD5 alone is told that it can't come in, while encryption is required.
+    A gateway that requires encryption doesn't offer methods without keys, so a client that has only
+    CHAP with MD5 ends and says why.
     """
     pair = Pair(client=LinkSettings(identity=Identity(b"alice", b"secret", (CHAP,))))
     pair.start()
@@ -498,7 +503,7 @@ def test_keylessMethodsAreNotOffered() -> None:
 
 def test_encryptionRefused() -> None:
     """
-    A peer that rejects CCP ends a link whose encryption is required, and nothing opens.
+    A peer that rejects CCP ends a link whose encryption is required before any network opens.
     """
     pair = Pair(client=replace(CLIENT, encryption="off"))
     pair.start()
@@ -511,8 +516,8 @@ def test_encryptionRefused() -> None:
 @pytest.mark.parametrize("encryption", ["require", "prefer", "off"])
 def test_aTunnelThatEncrypts(encryption: Literal["require", "prefer", "off"]) -> None:
     """
-    Where the tunnel encrypts there is no MPPE, encryption that is required is there, and methods
-    that earn no keys for MPPE will do.
+    A call whose tunnel encrypts uses no MPPE, satisfies required encryption, and permits methods
+    without keys.
     """
     settings = replace(SERVER, encryption=encryption, encrypted=True)
     client = LinkSettings(identity=Identity(b"alice", b"secret", (CHAP,)), encrypted=True)
@@ -528,14 +533,14 @@ def test_aTunnelThatEncrypts(encryption: Literal["require", "prefer", "off"]) ->
 
 def test_controlCharactersReachTheChannel() -> None:
     """
-    The channel is told which control characters each end wants escaped, once LCP has opened.
+    The channel learns which control characters each end wants escaped once LCP has opened.
     """
     pair = Pair(replace(SERVER, accm=0x000A0000), replace(CLIENT, accm=0))
     pair.start()
     pair.run(0.1)
     assert pair.serverChannel.maps == (0, 0x000A0000)
     assert pair.clientChannel.maps == (0x000A0000, 0)
-    # Until LCP has been negotiated anew every one is escaped again.
+    # Until LCP has been negotiated anew, every control character is escaped again.
     pair.server.lcp.lowerDown()
     assert pair.serverChannel.maps == (0xFFFFFFFF, 0xFFFFFFFF)
 
@@ -553,7 +558,8 @@ def test_encryptionPreferred() -> None:
 
 def test_preferenceIsNotWaitedForForever() -> None:
     """
-    A peer that never answers CCP is served in clear after some seconds, where that is allowed.
+    A peer that never answers CCP is served in clear after a few seconds, where encryption is only
+    preferred.
     """
     pair = Pair(replace(SERVER, encryption="prefer"))
     pair.clientChannel.lose = lambda frame: frame[0] == ppp.CCP
@@ -568,7 +574,7 @@ def test_preferenceIsNotWaitedForForever() -> None:
 
 def test_lateEncryptionIsTaken() -> None:
     """
-    CCP that opens after the wait is over still turns encryption on.
+    Encryption still turns on if CCP opens after the link has stopped waiting for it.
     """
     pair = Pair(replace(SERVER, encryption="prefer"), replace(CLIENT, encryption="prefer"))
     pair.serverChannel.lose = lambda frame: frame[0] == ppp.CCP
@@ -598,8 +604,8 @@ def test_encryptionThatEndsEndsTheLink() -> None:
 @pytest.mark.parametrize("refuse", ["reject", "silence", "method"])
 def test_encryptionThatWasOnIsRequiredAfterLCPIsNegotiatedAnew(refuse: str) -> None:
     """
-    A link whose encryption was on while it was only preferred ends, with the reason, when a peer
-    that negotiates LCP anew won't encrypt any more: the channel takes nothing in clear.
+    A link whose encryption was on ends if its peer negotiates LCP anew and then refuses encryption,
+    even where encryption is only preferred, as the channel takes nothing in clear any more.
     """
     answers = (MSCHAPV2, CHAP)
     settings = replace(SERVER, methods=answers, encryption="prefer")
@@ -626,7 +632,8 @@ def test_encryptionThatWasOnIsRequiredAfterLCPIsNegotiatedAnew(refuse: str) -> N
 
 def test_encryptionThatWasOnStaysOnWhateverTheAccountSaysNow() -> None:
     """
-    An account that does without encryption by now doesn't end the link of a peer that wants it.
+    A link whose encryption was on stays encrypted when LCP is negotiated anew, even if the account
+    has encryption off by then.
     """
     pair = Pair(replace(SERVER, encryption="prefer"))
     pair.start()
@@ -641,7 +648,8 @@ def test_encryptionThatWasOnStaysOnWhateverTheAccountSaysNow() -> None:
 
 def test_terminateOfNCP() -> None:
     """
-    A Terminate-Request for IPCP ends IPv4; as the last network protocol, it takes the link along.
+    A Terminate-Request for IPCP ends IPv4, and ends the link too where IPv4 is the last network
+    protocol.
     """
     pair = Pair()
     pair.start()
@@ -667,7 +675,7 @@ def test_wrongPassword() -> None:
 
 def test_noAddress() -> None:
     """
-    A caller for whom there is no network is turned away before it hears of success.
+    A caller that can't have a network is refused before it is sent a Success.
     """
     pair = Pair()
     pair.gateway.refusal = Refused("the address pool is used up", retry=False)
@@ -680,7 +688,7 @@ def test_noAddress() -> None:
 
 def test_setupTimesOut() -> None:
     """
-    A peer that never says anything is let go.
+    A peer that never sends anything is given up when the set-up time is over.
     """
     pair = Pair()
     pair.server.lowerUp(pair.serverChannel)
@@ -693,7 +701,8 @@ def test_setupTimesOut() -> None:
 
 def test_setupTimesOutThoughLCPBeginsAnew() -> None:
     """
-    A peer that negotiates LCP again and again, and never proves itself, gets no more time by that.
+    A peer that negotiates LCP again and again, and never authenticates, gets no more than the
+    set-up time.
     """
     pair = Pair()
     pair.gateway = Undecided()
@@ -713,7 +722,7 @@ def test_setupTimesOutThoughLCPBeginsAnew() -> None:
 @pytest.mark.parametrize("method", [MSCHAPV2, CHAP])
 def test_lostSuccess(method: IAuthenticationProtocol) -> None:
     """
-    A Success that is lost is sent again when the peer stays silent: not every client repeats its
+    A lost Success is sent again when the peer stays silent, since not every client repeats its
     Response.
     """
     encryption: Literal["require", "off"] = "require" if method.earnsKeys else "off"
@@ -729,7 +738,7 @@ def test_lostSuccess(method: IAuthenticationProtocol) -> None:
             return True
         return False
 
-    # The client sends its Response once, as pppd does.
+    # The client sends its Response only once, as pppd does.
     pair.clientChannel.lose = lambda frame: bool(lost) and frame[0] == ppp.CHAP
     pair.serverChannel.lose = loseSuccess
     pair.start()
@@ -741,7 +750,7 @@ def test_lostSuccess(method: IAuthenticationProtocol) -> None:
 
 def test_stalledAuthenticationTimesOut() -> None:
     """
-    A peer that opens LCP and then never answers a challenge is let go within the set-up time.
+    A peer that opens LCP and never answers a challenge is given up when the set-up time is over.
     """
     pair = Pair()
     pair.clientChannel.lose = lambda frame: frame[0] == ppp.CHAP
@@ -752,7 +761,8 @@ def test_stalledAuthenticationTimesOut() -> None:
 
 def test_keepalive() -> None:
     """
-    A silent peer is asked, and let go after so many unanswered Echo-Requests.
+    A silent peer is sent Echo-Requests, and is given up after the permitted number of unanswered
+    ones.
     """
     pair = Pair()
     pair.start()
@@ -766,7 +776,7 @@ def test_keepalive() -> None:
 
 def test_trafficIsLife() -> None:
     """
-    While something arrives no Echo-Request is sent, and nothing ends.
+    No Echo-Request is sent while frames arrive.
     """
     pair = Pair()
     pair.start()
@@ -782,7 +792,7 @@ def test_trafficIsLife() -> None:
 
 def test_close() -> None:
     """
-    Closing tells the peer, and both ends are told once; no timer stays behind.
+    C{close} tells the peer, both owners are told once, and no timer is left.
     """
     pair = Pair()
     pair.start()
@@ -796,7 +806,7 @@ def test_close() -> None:
 
 def test_lowerDown() -> None:
     """
-    A call that is gone ends the link at once.
+    A link ends at once when its call is gone.
     """
     pair = Pair()
     pair.start()
@@ -812,7 +822,7 @@ def test_lowerDown() -> None:
 
 def test_unknownProtocol() -> None:
     """
-    A protocol that nobody knows gets a Protocol-Reject in the network phase, and silence before.
+    An unknown protocol gets a Protocol-Reject in the network phase and no answer before it.
     """
     pair = Pair()
     pair.server.lowerUp(pair.serverChannel)
@@ -826,7 +836,7 @@ def test_unknownProtocol() -> None:
 
 def test_twoOfOneNumber(log: list[str]) -> None:
     """
-    Of two network protocols with the same number the first is served; the log names the other.
+    The first of two network protocols with the same number is served, and the log names the other.
     """
 
     class Another(IPCP):
@@ -853,7 +863,7 @@ def test_twoOfOneNumber(log: list[str]) -> None:
 
 def test_eapIsIgnored() -> None:
     """
-    EAP that wasn't negotiated is silently discarded (CVE-2020-8597).
+    A link silently discards EAP packets when EAP wasn't negotiated (CVE-2020-8597).
     """
     pair = Pair()
     pair.start()
@@ -866,7 +876,7 @@ def test_eapIsIgnored() -> None:
 
 def test_renegotiation() -> None:
     """
-    A peer that begins LCP anew closes the network at once and must prove itself again.
+    A peer that negotiates LCP anew loses its network at once and must authenticate again.
     """
     pair = Pair()
     pair.start()
@@ -883,7 +893,8 @@ def test_renegotiation() -> None:
 
 def test_resets() -> None:
     """
-    A Reset-Request goes to the channel, and the channel's cry becomes one.
+    A channel that needs a resync makes its link send a Reset-Request, and the other end's channel
+    is reset.
     """
     pair = Pair(replace(SERVER, stateful=True), replace(CLIENT, stateful=True))
     pair.start()
@@ -901,7 +912,7 @@ def test_resets() -> None:
 )
 def test_convergesOrFails(ours: list[int], theirs: list[int], percent: int) -> None:
     """
-    Whatever is lost, both ends get there or end with a cause; nothing stays behind.
+    Both ends open, or end with a cause, whichever frames are lost. No timer is left.
     """
     pair = Pair()
     dice = {id(pair.serverChannel): list(ours), id(pair.clientChannel): list(theirs)}
@@ -946,7 +957,7 @@ def test_convergesOrFails(ours: list[int], theirs: list[int], percent: int) -> N
 @example([(ppp.LCP, ppp.encodePacket(7, 0, b"\x01"))], False)
 def test_hostileFrames(frames: list[Frame], opened: bool) -> None:
     """
-    Whatever frames arrive, in whatever phase: nothing raises, and the link ends when it is told to.
+    No frames make a link raise, in any phase, and the link still ends when it is told to.
     """
     pair = Pair()
     pair.start()
@@ -963,7 +974,7 @@ def test_hostileFrames(frames: list[Frame], opened: bool) -> None:
 
 def test_keysDiffer() -> None:
     """
-    The fake's keys mean something: the two directions of a session differ.
+    The keys of L{mschapV2Keys}, which other tests here rely on, differ between the two directions.
     """
     keys = mschapV2Keys(bytes(16), bytes(24), isServer=True)
     assert keys.send(128, False).startKey != keys.receive(128, False).startKey
@@ -971,7 +982,7 @@ def test_keysDiffer() -> None:
 
 def test_headStart() -> None:
     """
-    A link that was told to wait begins after the delay, or with the peer's first frame.
+    A link with a delay starts after the delay, or at the peer's first frame if that is earlier.
     """
     pair = Pair()
     pair.server.lowerUp(pair.serverChannel, 0.5)
@@ -984,7 +995,7 @@ def test_headStart() -> None:
     eager.client.lowerUp(eager.clientChannel)
     eager.run(0.1)
     assert eager.gateway.opened
-    # The peer has shown that it is ready: nothing need be asked twice.
+    # The peer has shown that it is ready, so the first request isn't repeated.
     requests = [one for one in eager.serverChannel.sent if one[0] == ppp.LCP and one[1][0] == 1]
     assert len(requests) == 1
     gone = Pair()

@@ -1,5 +1,5 @@
 """
-MPPE's keys, against the examples of RFC 3079 sections 2.5 and 3.5.
+Tests for MPPE's keys, with the examples of RFC 3079 sections 2.5 and 3.5.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ CHALLENGE = unhexlify("102DB5DF085D3041")
 
 def serverKeys() -> mppe.StartKeys:
     """
-    What the authenticator of the example has earned.
+    The keys of the authenticator in the example.
     """
     return mppe.mschapV2Keys(PASSWORD_HASH_HASH, NT_RESPONSE, isServer=True)
 
 
 def test_startKeys() -> None:
     """
-    The master key and the server's send start key of section 3.5.
+    The master key and the server's send start key are those of section 3.5.
     """
     assert mppe.masterKey(PASSWORD_HASH_HASH, NT_RESPONSE) == MASTER_KEY
     assert mppe.asymmetricStartKey(MASTER_KEY, True, True) == SEND_START_KEY
@@ -48,14 +48,14 @@ def test_startKeys() -> None:
 )
 def test_mschapV2SessionKeys(bits: int, key: str) -> None:
     """
-    The initial session keys of sections 3.5.1 to 3.5.3.
+    The initial session keys are those of sections 3.5.1 to 3.5.3.
     """
     assert mppe.sessionKey(serverKeys().send(bits, False)) == unhexlify(key)
 
 
 def test_newKeyFromSHA() -> None:
     """
-    The session key of section 3.5.1 before its salt.
+    The session key before its salt is that of section 3.5.1.
     """
     start = SEND_START_KEY[:8]
     assert mppe.newKeyFromSHA(start, start) == unhexlify("965C00C49FA62E3E")
@@ -71,7 +71,7 @@ def test_newKeyFromSHA() -> None:
 )
 def test_mschapSessionKeys(bits: int, key: str) -> None:
     """
-    The initial session keys of sections 2.5.1 to 2.5.3, the same for both directions.
+    The initial session keys are those of sections 2.5.1 to 2.5.3, the same in both directions.
     """
     keys = mppe.mschapKeys(mschap.lmPasswordHash(b"clientPass"), PASSWORD_HASH_HASH, CHALLENGE)
     assert mppe.sessionKey(keys.send(bits, False)) == unhexlify(key)
@@ -80,7 +80,8 @@ def test_mschapSessionKeys(bits: int, key: str) -> None:
 
 def test_bothEndsAgree() -> None:
     """
-    What one end sends with the other receives with, and the directions differ.
+    Each end receives with the key that the other end sends with, and the keys of the two directions
+    differ.
     """
     server = serverKeys()
     client = mppe.mschapV2Keys(PASSWORD_HASH_HASH, NT_RESPONSE, isServer=False)
@@ -93,7 +94,8 @@ def test_bothEndsAgree() -> None:
 
 def test_parameters() -> None:
     """
-    Bits and statefulness are handed through, and the class is what the link knows as keys.
+    The keys provide L{IKeys}, and their parameters have the key length and the statefulness that
+    were asked for.
     """
     keys = serverKeys()
     assert verifyObject(IKeys, keys)
@@ -105,7 +107,8 @@ def test_parameters() -> None:
 
 def test_onlyTheHash() -> None:
     """
-    An account kept as an NT hash has no shorter keys with MS-CHAPv1, and nobody any other length.
+    MS-CHAPv1 has only 128-bit keys for an account stored as an NT hash. A key length that MPPE
+    doesn't have is refused.
     """
     keys = mppe.mschapKeys(None, PASSWORD_HASH_HASH, CHALLENGE)
     assert keys.bits == (128,)
@@ -120,7 +123,7 @@ def test_onlyTheHash() -> None:
 
 def test_keysStayOutOfRepresentations() -> None:
     """
-    Neither the keys nor their parameters show octets of a key.
+    The representations of keys and parameters show no octet of a key.
     """
     shown = repr(serverKeys()) + repr(serverKeys().send(128, False))
     assert repr(SEND_START_KEY)[2:10] not in shown

@@ -1,5 +1,5 @@
 """
-The arithmetic of MS-CHAP, against the examples of RFC 2433 and RFC 2759.
+Tests for the arithmetic of MS-CHAP, with the examples of RFC 2433 and RFC 2759.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NT_RESPONSE = unhexlify("82309ECD8D708B5EA08FAA3981CD83544233114A3D85D6DF")
 PASSWORD_HASH_HASH = unhexlify("41C00C584BD2D91C4017A2A12FA59F3F")
 AUTHENTICATOR_RESPONSE = b"S=407A5589115FD0D6209F510FE9C04566932CDA56"
 
-# RFC 2433 appendix B.2; the LAN Manager values are those of the same password and challenge.
+# RFC 2433 appendix B.2. The LAN Manager values are for the same password and challenge.
 V1_CHALLENGE = unhexlify("102DB5DF085D3041")
 V1_HASH = unhexlify("FC156AF7EDCD6C0EDDE3337D427F4EAC")
 V1_RESPONSE = unhexlify("4E9D3C8F9CFD385D5BF4D3246791956CA4C351AB409A3D61")
@@ -37,7 +37,7 @@ LM_RESPONSE = unhexlify("91881D0152AB0C33C524135EC24A95EE64E23CDC2D33347D")
 
 def test_mschapV2Example() -> None:
     """
-    Every intermediate value of RFC 2759 section 9.2.
+    Every intermediate value is that of RFC 2759 section 9.2.
     """
     assert mschap.challengeHash(PEER_CHALLENGE, AUTHENTICATOR_CHALLENGE, USER) == CHALLENGE
     assert mschap.ntPasswordHash(PASSWORD) == PASSWORD_HASH
@@ -66,7 +66,8 @@ def test_mschapV2Example() -> None:
 )
 def test_checkAuthenticatorResponse(received: bytes, right: bool) -> None:
     """
-    The message of a Success must begin with the authenticator response, digits in capitals.
+    C{checkAuthenticatorResponse} accepts only a message that begins with the authenticator
+    response, in capital digits.
     """
     assert (
         mschap.checkAuthenticatorResponse(PASSWORD_HASH_HASH, NT_RESPONSE, CHALLENGE, received)
@@ -76,7 +77,7 @@ def test_checkAuthenticatorResponse(received: bytes, right: bool) -> None:
 
 def test_domainIsNotHashed() -> None:
     """
-    A Windows domain before the name leaves the hash as it is.
+    A Windows domain before the name doesn't change the hash.
     """
     assert (
         mschap.challengeHash(PEER_CHALLENGE, AUTHENTICATOR_CHALLENGE, b"BIGCO\\User") == CHALLENGE
@@ -87,7 +88,8 @@ def test_domainIsNotHashed() -> None:
 
 def test_mschapExample() -> None:
     """
-    RFC 2433 appendix B.2, and the LAN Manager half for the same password.
+    The values are those of RFC 2433 appendix B.2, and the LAN Manager values are right for the same
+    password.
     """
     assert mschap.unicodePassword(b"MyPw") == unhexlify("4D00790050007700")
     assert mschap.ntPasswordHash(b"MyPw") == V1_HASH
@@ -98,7 +100,7 @@ def test_mschapExample() -> None:
 
 def test_desKeys() -> None:
     """
-    The keys of RFC 2759 section 9.3, odd parity inserted.
+    The DES keys have odd parity, as in RFC 2759 section 9.3.
     """
     assert mschap.desKey(V1_HASH[:7]) == unhexlify("FD0B5B5E7F6E34D9")
     assert mschap.desKey(V1_HASH[7:14]) == unhexlify("0E6E796737EA08FE")
@@ -106,12 +108,12 @@ def test_desKeys() -> None:
 
 def test_lmPasswordHash() -> None:
     """
-    It knows no small letters and no more than fourteen octets.
+    The LAN Manager hash ignores the case of letters and everything after the fourteenth octet.
     """
     assert mschap.lmPasswordHash(PASSWORD) == unhexlify("76A152936096D7830E2390227404AFD2")
     assert mschap.lmPasswordHash(b"CLIENTPASS") == mschap.lmPasswordHash(PASSWORD)
     assert mschap.lmPasswordHash(b"a" * 14) == mschap.lmPasswordHash(b"a" * 30)
-    # The hash of no password at all is a constant that every collection of them knows.
+    # The hash of an empty password is a well-known constant.
     assert mschap.lmPasswordHash(b"") == unhexlify("AAD3B435B51404EE" * 2)
 
 
@@ -121,7 +123,7 @@ def test_lmPasswordHash() -> None:
 )
 def test_passwordCharacters(password: bytes, text: str) -> None:
     """
-    A password is UTF-8; octets that aren't are ISO 8859-1.
+    A password is decoded as UTF-8, or as ISO 8859-1 if it isn't valid UTF-8.
     """
     assert mschap.unicodePassword(password) == text.encode("utf-16-le")
 
@@ -132,7 +134,8 @@ def test_passwordCharacters(password: bytes, text: str) -> None:
 )
 def test_changedPassword(old: str, new: str) -> None:
     """
-    What another implementation of RFC 2759 sections 8.9 to 8.13 encrypts.
+    A changed password is decrypted from a packet that another implementation of RFC 2759 sections
+    8.9 to 8.13 encrypted.
     """
     octets = new.encode("utf-16-le")
     packet = chap.decode(changePassword(1, bytes(16), b"bob", old, octets))
@@ -144,7 +147,8 @@ def test_changedPassword(old: str, new: str) -> None:
 @given(st.binary(min_size=516, max_size=516), st.binary(min_size=16, max_size=16))
 def test_arbitraryBlocks(encrypted: bytes, oldHash: bytes) -> None:
     """
-    What was encrypted under another hash is a password by chance only, and never raises.
+    Decryption of arbitrary octets with an arbitrary hash never raises. Its result is a password
+    only by chance.
     """
     password = mschap.decryptPassword(encrypted, oldHash)
     assert password is None or len(password) <= 512
@@ -155,7 +159,7 @@ def test_arbitraryBlocks(encrypted: bytes, oldHash: bytes) -> None:
 )
 def test_sizesOfPasswords(size: int, expected: int | None) -> None:
     """
-    The block holds 512 octets, whatever the peer says.
+    The encrypted block has room for 512 octets of password, and a greater length in it is refused.
     """
     packet = chap.decode(changePassword(1, bytes(16), b"bob", "old", b"new", size=size))
     assert isinstance(packet, chap.ChangePassword)
@@ -165,14 +169,15 @@ def test_sizesOfPasswords(size: int, expected: int | None) -> None:
 
 def test_chapMD5() -> None:
     """
-    RFC 1994's hash: identifier, secret, challenge.
+    The response is RFC 1994's hash of identifier, secret and challenge.
     """
     assert mschap.chapMD5(1, b"MyPw", V1_CHALLENGE) == unhexlify("8F028814450D66D94C72331EF455A172")
 
 
 def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Everything is there; what is missing, or gives something else, is named.
+    C{selfTest} names every algorithm that is missing or gives a wrong result, and none on this
+    machine.
     """
     assert mschap.selfTest() == ()
 

@@ -21,7 +21,7 @@ from pptpgw.ppp.wire.ppp import (
 
 class Limit(Option[list[str]]):
     """
-    A number of which only 1 to C{most} is allowed.
+    An option whose value is a number from 1 to C{most}.
     """
 
     def __init__(self, most: int, needed: bool = False) -> None:
@@ -63,7 +63,7 @@ def judged(negotiator: Negotiator[list[str]], *options: tuple[int, bytes]) -> tu
 
 def test_ack() -> None:
     """
-    What may be had is acknowledged octet by octet, and holds once the Ack is sent.
+    A permitted option is acknowledged octet by octet, and applies once the Ack is sent.
     """
     negotiator, _ = negotiation()
     assert judged(negotiator, (2, b"\4"), (1, b"\1")) == (CONFIGURE_ACK, [(2, b"\4"), (1, b"\1")])
@@ -74,14 +74,14 @@ def test_ack() -> None:
 
 def test_emptyRequest() -> None:
     """
-    Nothing asked for is acknowledged.
+    A request without options is acknowledged.
     """
     assert judged(negotiation()[0]) == (CONFIGURE_ACK, [])
 
 
 def test_nak() -> None:
     """
-    Only the options that may not be had as they stand are in the Nak.
+    A Configure-Nak has only the options whose values aren't permitted.
     """
     negotiator, _ = negotiation()
     assert judged(negotiator, (1, b"\7"), (2, b"\7")) == (CONFIGURE_NAK, [(2, b"\5")])
@@ -89,7 +89,8 @@ def test_nak() -> None:
 
 def test_rejectOutranksNak() -> None:
     """
-    With something to reject, nothing is naked; what is rejected is repeated octet by octet.
+    A Configure-Reject has precedence over a Configure-Nak, and repeats the rejected options octet
+    by octet.
     """
     negotiator, _ = negotiation()
     assert judged(negotiator, (2, b"\7"), (77, b"xyz"), (1, b"\0")) == (
@@ -100,7 +101,8 @@ def test_rejectOutranksNak() -> None:
 
 def test_missingIsAppended() -> None:
     """
-    What the peer must ask for is appended to a Nak, or makes one; but never to a Reject.
+    An option that the peer must ask for and didn't is added to a Configure-Nak, or causes one. It
+    is never added to a Configure-Reject.
     """
     negotiator, _ = negotiation(needed=True)
     assert judged(negotiator, (1, b"\2")) == (CONFIGURE_NAK, [(2, b"\5")])
@@ -110,7 +112,8 @@ def test_missingIsAppended() -> None:
 
 def test_nakBecomesReject() -> None:
     """
-    After Max-Failure Naks the option is rejected as the peer sent it, and nothing is appended.
+    After Max-Failure Naks an option is rejected as the peer sent it, and no option is added any
+    more.
     """
     negotiator, told = negotiation(needed=True)
     for _ in range(MAX_FAILURE):
@@ -125,7 +128,7 @@ def test_nakBecomesReject() -> None:
 
 def test_refusalsEnd() -> None:
     """
-    A peer that asks for the same again and again is given up.
+    A peer that repeats a refused request again and again is given up.
     """
     negotiator, _ = negotiation()
     for _ in range(MAX_REFUSALS):
@@ -136,7 +139,7 @@ def test_refusalsEnd() -> None:
 
 def test_duplicates() -> None:
     """
-    Of an option that stands twice the first counts; the Ack repeats both, a Nak names it once.
+    The first of two equal options applies. An Ack repeats both, and a Nak names the option once.
     """
     negotiator, _ = negotiation()
     both = ((1, b"\2"), (1, b"\x22"))
@@ -148,7 +151,7 @@ def test_duplicates() -> None:
 
 def test_several() -> None:
     """
-    Of a kind that may stand several times each one is judged.
+    Each option of a kind that may occur several times is judged.
     """
 
     class Several(Limit):
@@ -164,7 +167,7 @@ def test_several() -> None:
 
 def test_granted() -> None:
     """
-    What the peer acknowledged is granted.
+    The values that the peer acknowledged are granted.
     """
     negotiator, _ = negotiation()
     assert negotiator.request() == bytes.fromhex("010309 020305")
@@ -174,7 +177,7 @@ def test_granted() -> None:
 
 def test_nakFollowed() -> None:
     """
-    A Nak changes what we asked for; an option that we didn't ask for changes nothing.
+    A Configure-Nak changes an option that we asked for, and is ignored for other options.
     """
     negotiator, told = negotiation()
     negotiator.naked(bytes.fromhex("020303 4d04abcd"))
@@ -184,7 +187,7 @@ def test_nakFollowed() -> None:
 
 def test_nakCountsAsReject() -> None:
     """
-    After Max-Failure Naks the next one removes the option.
+    A Configure-Nak removes the option after Max-Failure Naks.
     """
     negotiator, told = negotiation()
     for _ in range(MAX_FAILURE):
@@ -197,7 +200,7 @@ def test_nakCountsAsReject() -> None:
 
 def test_rejectFollowed() -> None:
     """
-    A Reject removes options.
+    A Configure-Reject removes options.
     """
     negotiator, told = negotiation()
     assert negotiator.rejected(bytes.fromhex("010309"))
@@ -208,7 +211,8 @@ def test_rejectFollowed() -> None:
 @pytest.mark.parametrize("data", ["010308", "020305010309", "4d02", "010309010309"])
 def test_falseReject(data: str) -> None:
     """
-    A Reject of other octets, in another order, of other options or of one twice is none.
+    A Configure-Reject with other octets, another order, other options or an option twice is
+    discarded.
     """
     negotiator, told = negotiation()
     assert not negotiator.rejected(bytes.fromhex(data))
@@ -218,7 +222,7 @@ def test_falseReject(data: str) -> None:
 
 def test_refusalsReceivedEnd() -> None:
     """
-    A peer that refuses whatever we ask is given up.
+    A peer that refuses every request of ours is given up.
     """
     negotiator, _ = negotiation()
     for _ in range(MAX_REFUSALS):
@@ -229,7 +233,7 @@ def test_refusalsReceivedEnd() -> None:
 
 def test_begin() -> None:
     """
-    A new beginning forgets everything.
+    C{begin} forgets all earlier requests and answers.
     """
     negotiator, _ = negotiation()
     negotiator.acknowledged()
@@ -244,8 +248,8 @@ def test_begin() -> None:
 @given(st.binary(max_size=80), st.integers(0, 80), st.booleans())
 def test_answersFit(data: bytes, limit: int, needed: bool) -> None:
     """
-    Whatever is asked, an answer is within the limit, well formed and, but for an Ack of nothing,
-    not empty.
+    Every answer is within the limit, well formed and, apart from an Ack of an empty request, not
+    empty.
     """
     negotiator, _ = negotiation(needed)
     try:

@@ -1,5 +1,5 @@
 """
-PAP's exchanges, both roles.
+Tests for PAP's exchanges, at both ends.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ GRANT = Grant("user", b"Welcome", None, None)
 
 def judge(claim: Claim) -> Deferred[Grant]:
     """
-    Believe whoever says sesame.
+    Grant the claim if its password is C{sesame}.
     """
     return succeed(GRANT) if claim.response == b"sesame" else fail(Refused("wrong password"))
 
 
 class Scene(DrivenAuthenticator):
     """
-    An authenticator, driven by hand.
+    An authenticator and a peer that the test plays by hand.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,8 @@ class Scene(DrivenAuthenticator):
 
 def test_success() -> None:
     """
-    The right password is Acked, between the two verdicts.
+    The right password gets an Ack, which is sent between the reports of the grant and of the end of
+    authentication.
     """
     scene = Scene()
     scene.ask(9)
@@ -56,7 +57,7 @@ def test_success() -> None:
 
 def test_acksWhateverFollows() -> None:
     """
-    Requests after the Ack get one of their own, and are judged no more.
+    A request after the Ack gets an Ack of its own and isn't judged.
     """
     scene = Scene()
     for identifier in (1, 1, 2):
@@ -68,7 +69,7 @@ def test_acksWhateverFollows() -> None:
 
 def test_threeTries() -> None:
     """
-    The third wrong password ends it; what follows gets the same Nak.
+    The third wrong password ends the exchange, and later requests get the same Nak.
     """
     scene = Scene()
     for identifier in (1, 2, 3):
@@ -85,7 +86,7 @@ def test_threeTries() -> None:
 
 def test_secondTry() -> None:
     """
-    A right password after a wrong one is Acked.
+    A right password after a wrong one gets an Ack.
     """
     scene = Scene()
     scene.ask(1, b"wrong")
@@ -95,7 +96,7 @@ def test_secondTry() -> None:
 
 def test_duplicateOfANak() -> None:
     """
-    The same request again is no second try.
+    A repetition of a refused request doesn't count as another try.
     """
     scene = Scene()
     for _ in range(5):
@@ -107,7 +108,8 @@ def test_duplicateOfANak() -> None:
 
 def test_repeatedWhileJudged() -> None:
     """
-    A repetition gives the identifier to answer; another claim is discarded meanwhile.
+    While a claim is judged, a repetition with another identifier sets the identifier of the answer,
+    and another claim is discarded.
     """
     scene = Scene()
     verdict: Deferred[Grant] = Deferred()
@@ -123,7 +125,7 @@ def test_repeatedWhileJudged() -> None:
 
 def test_silentPeer() -> None:
     """
-    A peer that says nothing for half a minute is given up, and can't come back.
+    A peer that sends nothing for half a minute is given up, and a later request is ignored.
     """
     scene = Scene()
     scene.clock.advance(31)
@@ -134,7 +136,7 @@ def test_silentPeer() -> None:
 
 def test_stop() -> None:
     """
-    Stopped, it is deaf and waits for nothing.
+    An authenticator that is stopped ignores every packet and has no timer.
     """
     scene = Scene()
     scene.recorder.judge = lambda claim: Deferred()
@@ -149,7 +151,7 @@ def test_stop() -> None:
 @given(st.lists(st.sampled_from([0, 1]), max_size=8), st.booleans())
 def test_losses(fates: list[int], right: bool) -> None:
     """
-    Whichever of the first packets are lost, both sides come to the same end.
+    Both ends reach the same result, whichever of the first packets are lost.
     """
     pair = ExchangePair(PAP, password=PASSWORD if right else b"wrong", fates=fates).run()
     assert not pair.clock.getDelayedCalls()
@@ -165,7 +167,7 @@ def test_losses(fates: list[int], right: bool) -> None:
 
 def test_peerRepeats() -> None:
     """
-    Ten requests go out, three seconds apart, each with another identifier.
+    The peer sends ten requests, three seconds apart, each with another identifier.
     """
     clock, recorder = Clock(), ExchangeRecorder(pap.decode)
     peer = PAPPeer(clock, recorder.send, b"user", b"sesame", recorder)
@@ -180,7 +182,7 @@ def test_peerRepeats() -> None:
 @pytest.mark.parametrize("late", [0, 1, 2])
 def test_peerTakesALateAnswer(late: int) -> None:
     """
-    An Ack of any request so far counts; one of none doesn't.
+    The peer takes an Ack of any of its requests, and no other.
     """
     clock, recorder = Clock(), ExchangeRecorder(pap.decode)
     peer = PAPPeer(clock, recorder.send, b"user", b"sesame", recorder)
@@ -198,7 +200,7 @@ def test_peerTakesALateAnswer(late: int) -> None:
 @given(st.lists(st.binary(max_size=30), max_size=6), st.sampled_from([0, 1, 2, 3, 4]))
 def test_arbitraryOctets(packets: list[bytes], code: int) -> None:
     """
-    Nothing that arrives raises, on either side, in any state.
+    No octets make either end raise, in any state.
     """
     scene = Scene()
     theirs = ExchangeRecorder(pap.decode)

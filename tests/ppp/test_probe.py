@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ppp.probe}.
+Tests for L{pptpgw.ppp.probe}.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Scene:
 
 def test_silence() -> None:
     """
-    A peer that says nothing is asked several times, and is gone after two seconds.
+    A silent peer is sent several Echo-Requests and is declared gone after L{PROBE_SECONDS}.
     """
     scene = Scene()
     for _ in range(16):
@@ -47,7 +47,7 @@ def test_anyFrameIsASignOfLife() -> None:
 
 def test_severalWait() -> None:
     """
-    One that doesn't wait any longer is no hindrance to the others.
+    A probe still answers the others when one of those who wait for it is cancelled.
     """
     scene = Scene()
     others = [scene.probe.wait() for _ in range(3)]

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.admission}.
+Tests for L{pptpgw.sessions.admission}.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def admission(**limits: Any) -> Admission[int]:
 
 def refusal(calls: Admission[int], source: str) -> str:
     """
-    Why a call can't begin; nobody must go for one that can.
+    The reason why a call from C{source} can't begin, or nothing if it can. No other call may have
+    to end for it.
     """
     try:
         assert calls.room(source) == []
@@ -41,7 +42,8 @@ def refusal(calls: Admission[int], source: str) -> str:
 class TestSetups:
     def test_inAll(self) -> None:
         """
-        The third of two waits for its turn, which comes when one is set up or over.
+        No more than C{max-setups} calls are set up at once. Another may begin when one of them is
+        set up or over.
         """
         calls = admission(maxSetups=2)
         calls.begin(1, HERE)
@@ -56,7 +58,7 @@ class TestSetups:
 
     def test_fromOneSource(self) -> None:
         """
-        One address can't have all of it.
+        One address can't have more than C{max-setups-per-source} calls that are being set up.
         """
         calls = admission(maxSetupsPerSource=1)
         calls.begin(1, HERE)
@@ -67,7 +69,7 @@ class TestSetups:
 
     def test_aProtocolMore(self) -> None:
         """
-        A call is set up once, however many protocols open, or open again.
+        A call counts as set up once, however many of its protocols open, or open again.
         """
         calls = admission(maxSetups=1)
         calls.begin(1, HERE)
@@ -88,7 +90,8 @@ class TestSetups:
 class TestSeats:
     def test_inAll(self) -> None:
         """
-        Calls are refused while no seat is left; who began before is refused when it would sit down.
+        New calls are refused while no seat is left, and a call that began earlier is refused when
+        it asks for a seat.
         """
         calls = admission(maxSessions=1)
         calls.begin(1, HERE)
@@ -113,7 +116,7 @@ class TestSeats:
 
     def test_ofOneUser(self) -> None:
         """
-        The next one is denied; another user isn't.
+        A user beyond the limit is denied, and other users aren't.
         """
         calls = admission(maxSessionsPerUser=2)
         for call in (1, 2, 3, 4):
@@ -129,7 +132,8 @@ class TestSeats:
 
     def test_replace(self) -> None:
         """
-        The oldest goes, and where there are too many by now so many of the oldest.
+        The user's oldest session is replaced. If the limit is lower by then, as many of the oldest
+        are replaced as exceed it.
         """
         calls = admission(maxSessionsPerUser=3, perUser="replace")
         for call in (1, 2, 3, 4):
@@ -143,7 +147,7 @@ class TestSeats:
 
     def test_replaceWhereAllSeatsAreTaken(self) -> None:
         """
-        Who replaces its own needs no more room than there is.
+        A session that replaces its user's own needs no additional seat.
         """
         calls = admission(maxSessions=1, maxSessionsPerUser=1, perUser="replace")
         calls.begin(1, HERE)
@@ -153,7 +157,8 @@ class TestSeats:
 
     def test_theAccountSaysHowMany(self) -> None:
         """
-        Over the configuration, both ways; 0 is no limit.
+        The account's limit has precedence over the configuration's, whether it is higher or lower.
+        0 is no limit.
         """
         calls = admission(maxSessionsPerUser=1)
         for call in range(10):
@@ -167,7 +172,8 @@ class TestSeats:
 
     def test_anotherUserOnTheSameCall(self) -> None:
         """
-        Who proves to be somebody else before there is a session has one seat, not two.
+        A call whose peer authenticates as another user before its session begins has one seat, not
+        two.
         """
         calls = admission(maxSessionsPerUser=1)
         calls.begin(1, HERE)
@@ -181,7 +187,7 @@ class TestSeats:
     )
     def test_nothingRemains(self, steps: list[tuple[int, str]]) -> None:
         """
-        Whatever calls do, the limit is kept, and when all are over there is room again.
+        The limit holds whatever calls do, and all seats are free when the calls are over.
         """
         calls = admission(maxSetups=4, maxSessions=3, maxSessionsPerUser=2)
         living: set[int] = set()
@@ -233,7 +239,7 @@ class TestPermit:
 
     def test_hours(self) -> None:
         """
-        1970 began on a Thursday, wherever that was.
+        A user may call in the account's hours only. Thursday, 1 January 1970 is the day.
         """
         permit(Profile("alice", hours="We-Fr"), HERE, 43200)
         with pytest.raises(Refused, match="alice may call in its hours only: Mo") as caught:
@@ -242,7 +248,7 @@ class TestPermit:
 
     def test_hoursThatCannotBeRead(self) -> None:
         """
-        Nobody is let in by an account that says nothing sensible.
+        An account whose hours can't be read lets nobody in.
         """
         with pytest.raises(Refused, match='the account of alice: hours "late"'):
             permit(Profile("alice", hours="late"), HERE, 0)
@@ -250,7 +256,8 @@ class TestPermit:
 
 def test_aCallerWithoutAnAddress() -> None:
     """
-    The end of a serial line is in no network, so who may call from some networks can't from there.
+    A caller on a serial line has no address, so it is refused where the account permits only some
+    networks.
     """
     networks = (IPv4Network("0.0.0.0/0"),)
     assert isWithin("192.0.2.1", networks)

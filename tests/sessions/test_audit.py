@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.audit}.
+Tests for L{pptpgw.sessions.audit}.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ The 29th of February, 2000, 12:00:00.250 UTC.
 
 class Pages:
     """
-    An audit whose lines are kept.
+    An audit, and the lines that it wrote.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -58,7 +58,7 @@ def session(
     user: str = "alice", profile: Profile | None = None, clock: Clock | None = None
 ) -> Session:
     """
-    One that began at L{NOON}.
+    A session that began at L{NOON}.
     """
     return makeSession(profile or Profile(user), seconds=(clock or Clock()).seconds, since=NOON)
 
@@ -119,8 +119,8 @@ class TestEvents:
 
     def test_sessionsOfARunThatBrokeOff(self) -> None:
         """
-        Each is ended once, whether the store knows it, the file, or both; of the latter the store
-        knows more.
+        Each session of a run that was killed is ended once, whether the store, the file or both
+        know it. The store's figures are used where both do.
         """
         before = Pages()
         before.clock.advance(NOON)
@@ -200,7 +200,8 @@ class TestEvents:
 
     def test_aStormOfRefusals(self) -> None:
         """
-        It is written so far only, and the next one says how many aren't; sessions aren't concerned.
+        Refusals beyond the rate limit aren't written, and the next event that is written says how
+        many were omitted. Events of sessions aren't limited.
         """
         pages = Pages()
         for _ in range(int(REFUSALS[1]) + 7):
@@ -232,7 +233,8 @@ class TestHostileNames:
     @given(st.text(st.characters(codec=None), max_size=80), st.text(max_size=80))
     def test_anEventIsOneLineWhateverAPeerSaysOfItself(self, name: str, cause: str) -> None:
         """
-        Surrogates, newlines, separators and quotes included; and what was said can be read again.
+        An event is one line and can be parsed again, whatever a peer's name is: surrogates,
+        newlines, separators and quotes included.
         """
         pages = Pages()
         pages.audit.callerRefused("192.0.2.7", name, "pap", cause)
@@ -258,7 +260,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 class TestWithTheGateway:
     def test_aWholeSessionEqualsItsCounters(self, world: World, tmp_path: Path) -> None:
         """
-        From the file, as an operator reads it.
+        The events of a session in the file have the session's counters.
         """
         file = LineFile(str(tmp_path / "audit"))
         file.open()

@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.sessions.cause}, and of the codes that links, calls and control connections end
-with.
+Tests for L{pptpgw.sessions.cause}, and for the codes with which links, calls and control
+connections end.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def opened(server: LinkSettings = SERVER) -> Pair:
 
 def linkCode(pair: Pair) -> Termination:
     """
-    The code that the gateway's link ends with.
+    Run until the gateway's link has ended, and return the code of its cause.
     """
     pair.run(80, 0.1)
     (cause,) = pair.gateway.causes
@@ -82,8 +82,8 @@ def linkCode(pair: Pair) -> Termination:
 class TestLink:
     def test_thePeerTerminatesLCP(self) -> None:
         """
-        And its call is cleared before the link has waited out the Restart timer: what it said of
-        LCP counts.
+        The code is that of the peer's Terminate-Request, even if the call ends before the link has
+        waited for the Restart timer.
         """
         for lost in (False, True):
             pair = opened()
@@ -122,7 +122,7 @@ class TestLink:
 
     def test_whatClosesItKeepsItsCode(self) -> None:
         """
-        And the first cause stays, whatever ends the call meanwhile.
+        A link keeps the first cause and its code, whatever else ends the call.
         """
         pair = opened()
         pair.server.close(Cause("time is up", Termination.SESSION_TIMEOUT))
@@ -148,7 +148,8 @@ class TestLink:
 
     def test_anotherPasswordInTheMiddle(self) -> None:
         """
-        Authentication is lost during a session: the peer doesn't know the password any more.
+        A peer that doesn't know the password any more when it is challenged during the session ends
+        with L{Termination.USER_ERROR}.
         """
         pair = opened(replace(SERVER, rechallenge=10))
         pair.gateway.password = b"another"
@@ -185,7 +186,7 @@ def receiving(message: ControlMessage) -> Act:
 
 class TestCall:
     """
-    As PAC, with a call whose id at the peer is 0x1234.
+    Tests for a call of a PAC whose peer's call id is 0x1234.
     """
 
     @pytest.mark.parametrize(

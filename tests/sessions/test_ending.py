@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.ending}.
+Tests for L{pptpgw.sessions.ending}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pptpgw.sessions.ending import REPORT_SECONDS, Endings
 
 class Working(Clock):
     """
-    A clock by which each act of giving back takes a millisecond, where C{working} says so.
+    A clock that moves on by a millisecond for each release while C{working} is true.
     """
 
     working = False
@@ -28,7 +28,7 @@ class Working(Clock):
 
 class World:
     """
-    Endings, and what was given back.
+    Endings, and the users whose addresses were released.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def world() -> World:
 
 def test_allReports(world: World) -> None:
     """
-    The last one decides, and no timer is left.
+    The addresses are released at the last of the reports, and no timer is left.
     """
     first: Deferred[None] = Deferred()
     second: Deferred[None] = Deferred()
@@ -70,7 +70,8 @@ def test_allReports(world: World) -> None:
 
 def test_tooLate(world: World) -> None:
     """
-    Who takes too long isn't waited for, nor cancelled: its work goes on.
+    A report that takes longer than L{REPORT_SECONDS} is no longer waited for. It isn't cancelled,
+    so its work goes on.
     """
     cancelled: list[object] = []
     report: Deferred[None] = Deferred(cancelled.append)
@@ -85,7 +86,7 @@ def test_tooLate(world: World) -> None:
 
 def test_whoeverWaits(world: World) -> None:
     """
-    For one's own sessions, all of those that were over by then.
+    C{over} waits for those endings of the users that had begun when it was called.
     """
     reports: list[Deferred[None]] = [Deferred() for _ in range(3)]
     world.begin("alice", reports[0])
@@ -126,7 +127,7 @@ def test_finish(world: World) -> None:
 
 def test_finishOfMany(world: World) -> None:
     """
-    What they had is given back in slices, in which a few milliseconds are worked at a time.
+    C{finish} releases the addresses of many sessions in slices of a few milliseconds.
     """
     for number in range(500):
         world.begin(f"user {number}", Deferred())

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.filter}. Packets are scapy's.
+Tests for L{pptpgw.sessions.filter}. The packets are made by scapy.
 """
 
 from __future__ import annotations
@@ -176,14 +176,15 @@ def test_laterFragmentsOfIPv6HaveNoProtocol() -> None:
 )
 def test_deniedWhateverTheRules(packet: Any) -> None:
     """
-    What is malformed, hides its ports (RFC 1858), or would go elsewhere.
+    A packet is denied by any rules if it is malformed, hides its ports (RFC 1858) or has options
+    that redirect it.
     """
     assert not permits(packet, ANY)
 
 
 def test_aHeaderBehindTheEndIsNone() -> None:
     """
-    Octets behind what the header says the packet is don't count.
+    Octets beyond the length in the header don't count as another header.
     """
     assert not permits(bytes(IP(**V4, proto=17)) + bytes(UDP()), ANY)
     assert not permits(bytes(IPv6(**V6, nh=17, plen=0)) + bytes(UDP()), ANY)

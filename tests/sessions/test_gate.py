@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.sessions.gate}: sessions whose accounts name filters. A gateway and its callers,
-each with a data path of its own, and a wire between them, in memory.
+Tests for L{pptpgw.sessions.gate}, with sessions whose accounts name filters: a gateway and its
+callers, each with a data path of its own, joined in memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RULES = {
 @implementer(ICredentialsChecker)
 class Checker:
     """
-    Knows users by their profiles; the password of each is its name.
+    A checker with profiles by user name. Each user's password is the name.
     """
 
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
@@ -61,7 +61,7 @@ class Checker:
 
 class Caller:
     """
-    One call, and the packets that come by it.
+    A caller with one call, and the packets that arrive by it.
     """
 
     def __init__(self, world: World, name: str, address: str) -> None:
@@ -82,7 +82,7 @@ class Caller:
 
 class World(GREWorld):
     """
-    A gateway with IPv4 and IPv6, or with other networks.
+    A gateway with IPv4 and IPv6, or with the networks that are given.
     """
 
     def __init__(self, networks: dict[str, INetwork] | None = None) -> None:
@@ -111,7 +111,8 @@ class World(GREWorld):
 
 def passes(world: World, user: str, caller: Caller) -> tuple[bool, bool]:
     """
-    Whether a packet passes from a user to a host behind the gateway, and from there to it.
+    Whether a packet passes from C{user} to a host behind the gateway, and whether the reply passes
+    back.
     """
     (network,) = world.session(user).networks["ipv4"]
     ours = str(network.network_address)
@@ -126,7 +127,8 @@ def passes(world: World, user: str, caller: Caller) -> tuple[bool, bool]:
 
 def test_twoAccountsAndALiveChange() -> None:
     """
-    One is filtered, the other isn't; then both are changed, and the next packet is judged by that.
+    A filter applies to the sessions of its account alone, and a change of the account applies to
+    the next packet.
     """
     world = World()
     alice, bob = world.call("alice", "out"), world.call("bob", "")
@@ -147,7 +149,8 @@ def test_twoAccountsAndALiveChange() -> None:
 
 def test_aCallerWithAnUnknownFilterIsTurnedAway() -> None:
     """
-    RFC 2865 section 1.1: what can't be honoured is a refusal, and nothing is kept for it.
+    A caller whose account names an unknown filter is refused, as RFC 2865 section 1.1 demands, and
+    nothing is kept for it.
     """
     world = World()
     caller = world.call("alice", "office")
@@ -167,7 +170,8 @@ def test_aChangeToAnUnknownFilterLetsNothingPass(loggedFailures: list[Any]) -> N
 
 def test_gates() -> None:
     """
-    Where there are filters every session has a gate, open or not; elsewhere none has.
+    Every session has a gate where filters are configured, and none has one elsewhere. An unknown
+    filter is refused in both cases.
     """
     gate = Filters(RULES).gate(Profile("alice"))
     assert gate is not None and gate(b"anything")
@@ -179,7 +183,8 @@ def test_gates() -> None:
 
 def test_whatAnAttachmentPermitsItself() -> None:
     """
-    A gate stands before IPv4 and IPv6 alone, and a packet has to pass the attachment's own too.
+    Only attachments of IPv4 and IPv6 get the session's gate, and a packet must pass an attachment's
+    own gate too.
     """
     gate = Gate(None)
     attachments = gate.before(
@@ -199,7 +204,7 @@ def test_whatAnAttachmentPermitsItself() -> None:
 @implementer(INetwork)
 class OtherNetwork:
     """
-    A plugin for IPv4 that has never heard of filters.
+    A network plugin for IPv4 that doesn't support filters.
     """
 
     def start(self) -> None:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.hours}.
+Tests for L{pptpgw.sessions.hours}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOUR = 3600.0
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """
-    Sets the time zone; UTC until it is called.
+    A function that sets the time zone. The zone is UTC until it is called.
     """
 
     def become(name: str) -> None:
@@ -37,7 +37,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
 def at(text: str) -> float:
     """
-    The time that is C{text} here; 2026-06-01 is a Monday.
+    The seconds since 1970 at the local time C{text}. (1 June 2026 is a Monday.)
     """
     return datetime.fromisoformat(text).timestamp()
 
@@ -115,7 +115,7 @@ class TestLeft:
 
     def test_overTheEndOfTheWeek(self, zone: object) -> None:
         """
-        From Saturday to Monday is one stay.
+        Hours that pass the end of the week are one stretch.
         """
         assert parse("Sa-Mo").left(at("2026-06-06 00:00")) == 72 * HOUR
         assert parse("Su 22:00-06:00").left(at("2026-06-07 23:00")) == 7 * HOUR
@@ -126,14 +126,15 @@ class TestLeft:
 
     def test_local(self, zone: Callable[[str], None]) -> None:
         """
-        Times are those of this machine's zone.
+        Hours are local times of this machine.
         """
         zone("XXX-2")
         assert parse("Mo 08:00-09:00").left(at("2026-06-01 06:30+00:00")) == HOUR / 2
 
     def test_summerTime(self, zone: Callable[[str], None]) -> None:
         """
-        The night in which summer time ends has an hour more, the one in which it begins one less.
+        The night in which summer time ends has an hour more, and the night in which it begins an
+        hour less.
         """
         zone("CET-1CEST,M3.5.0,M10.5.0/3")
         hours = parse("Sa-Su 20:00-08:00")
@@ -143,7 +144,7 @@ class TestLeft:
     @given(st.integers(0, 4_000_000_000))
     def test_isLeftOrNot(self, when: int) -> None:
         """
-        What is left at a time is gone that much later.
+        The hours end exactly as much later as C{left} says.
         """
         hours = parse("Mo-Fr 08:00-18:00, Fr-Su 22:00-03:30")
         left = hours.left(when)

@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.sessions.ledger}: its rules with a store that does as the test likes, and rows in
-a real one.
+Tests for L{pptpgw.sessions.ledger}: its rules, with a store that the test controls, and the rows in
+a real store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INTERIM = 300.0
 
 class MemoryStore:
     """
-    What a ledger asks of a store; it answers at once, fails, or when the test lets it.
+    A store for a ledger. It answers at once, fails, or waits for the test.
 
     @ivar rows: the latest row of each session.
     """
@@ -86,7 +86,7 @@ class MemoryStore:
 
     def answer(self) -> None:
         """
-        Answer all that was asked.
+        Answer every pending write.
         """
         pending, self.pending = self.pending, []
         for written, record in pending:
@@ -126,7 +126,9 @@ class Desk:
 
     def end(self, session: Session, cause: str = "enough") -> list[object]:
         """
-        What its end's Deferred fires with, once it does.
+        End a session.
+
+        @return: a list that has the result of the end's Deferred once it has fired.
         """
         fired: list[object] = []
         ended = self.ledger.sessionEnded(session, cause)
@@ -152,7 +154,8 @@ def test_itIsAnObserver(desk: Desk) -> None:
 class TestRows:
     def test_aSession(self, desk: Desk) -> None:
         """
-        One row soon after its start, one at its end, which is accounted for with that.
+        A session has one row, which is written soon after its start and again at its end. The end
+        is accounted for with that.
         """
         one = desk.session()
         one.authentication = "mschapv2"
@@ -293,7 +296,7 @@ class TestAStoreThatFails:
 class TestSpool:
     def test_aRowIsInTheQueueUntilTheStoreHasIt(self, desk: Desk) -> None:
         """
-        Only the latest row of a session is there.
+        The queue has the latest row of each session until the store has that row.
         """
         desk.store.slow = True
         one = desk.session()
@@ -321,7 +324,7 @@ class TestSpool:
     def test_whatAnEarlierRunCouldNotWriteComesFirst(self) -> None:
         """
         Rows that the store didn't take are written at the next start, before the sessions that the
-        earlier run left open are closed and anything new is written.
+        earlier run left open are closed and before anything new is written.
         """
         first = Desk()
         first.store.failure = StoreError("no database")
@@ -382,7 +385,7 @@ class TestSpool:
 
     def test_aQueueWithoutRoom(self) -> None:
         """
-        The oldest row makes room; the session that it is of isn't waited for.
+        The oldest row is dropped from a full queue, and the end of its session isn't waited for.
         """
         desk = Desk(queue=MemoryQueue(1200))
         desk.store.slow = True
@@ -415,7 +418,8 @@ class TestLockouts:
 
     def test_aStoreThatFails(self, desk: Desk, loggedFailures: list[Failure]) -> None:
         """
-        One that is away is logged in a line, one that is broken whole; nothing else suffers.
+        An unavailable store is logged in one line, and an unexpected exception with its traceback.
+        A lockout is reported in both cases.
         """
         desk.store.failure = StoreError("no answer")
         desk.ledger.lockedOut("user", "alice", 10, 1_000_300.0)
@@ -467,8 +471,8 @@ class TestStop:
 class TestWithSQLite:
     def test_aCrashAndAnotherRun(self, tmp_path: Path) -> None:
         """
-        What a gateway that was killed had written is closed by the next, as of its last row, and
-        summed up with what ends in order.
+        The next run closes the sessions of a run that was killed, as of their last rows, and adds
+        their figures to the user's usage.
         """
         url = f"sqlite:{tmp_path}/accounts.sqlite"
 
@@ -483,7 +487,7 @@ class TestWithSQLite:
             return done
 
         def restart(reactor: Any, store: Store, one: Session) -> None:
-            # The first never hears of its end.
+            # The first run's session never ends in order.
             again = Ledger(reactor, store, MemoryQueue(), "gate", 300.0)
             again.start()
             two = self.session(2, count(0.0, 60.0))
@@ -513,7 +517,7 @@ class TestWithSQLite:
 
 def test_aCallThroughTheGateway(tmp_path: Path) -> None:
     """
-    Its addresses, its figures and the cause of its end stand in its row.
+    The row of a call through the gateway has its addresses, its figures and the cause of its end.
     """
     path = FilePath(str(tmp_path)).child("chap-secrets")
     path.setContent(SECRETS.encode())

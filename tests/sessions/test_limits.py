@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.limits}.
+Tests for L{pptpgw.sessions.limits}.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOON = 43200.0
 
 class World:
     """
-    Sessions that are limited.
+    Limits, and the times and causes at which they ended sessions.
     """
 
     def __init__(self, **limits: Any) -> None:
@@ -52,7 +52,7 @@ class World:
 
 def test_theMachinesClockIsSet() -> None:
     """
-    Neither makes a session longer or shorter: its time is measured.
+    A change of the machine's clock neither prolongs nor shortens a session.
     """
     world = World(sessionTimeout=100.0, idleTimeout=200.0)
     session = world.begin()
@@ -73,7 +73,7 @@ def test_noLimitNoTimer() -> None:
 
 def test_oneTimer() -> None:
     """
-    However many limits there are; none is left when the session ends.
+    A session has one timer, however many limits it has, and none when it has ended.
     """
     world = World()
     session = world.begin(sessionTimeout=10, idleTimeout=10, volume=10, hours="Mo")
@@ -97,7 +97,7 @@ def test_time() -> None:
 
 def test_configuration() -> None:
     """
-    It holds where the account says nothing; 0 there is no limit.
+    The configuration's limits apply where the account has none, and an account's 0 is no limit.
     """
     world = World(sessionTimeout=50.0, idleTimeout=50.0, volume=50)
     world.begin()
@@ -109,7 +109,8 @@ def test_configuration() -> None:
 
 def test_silence() -> None:
     """
-    Packets from the user keep it, and it ends no later than a quarter too late.
+    Packets from the user keep a session alive. An idle session ends at most a quarter of its
+    C{idleTimeout} too late.
     """
     world = World()
     session = world.begin(idleTimeout=40.0)
@@ -125,7 +126,8 @@ def test_silence() -> None:
 
 def test_whatIsNoSignOfLife() -> None:
     """
-    Frames that are no packets (LCP and its Echo-Requests), and what is sent to the user.
+    Frames that aren't packets, such as LCP's Echo-Requests, and packets to the user don't keep a
+    session alive.
     """
     world = World()
     session = world.begin(idleTimeout=40.0)
@@ -141,7 +143,8 @@ def test_whatIsNoSignOfLife() -> None:
 @pytest.mark.parametrize("way", ["octetsReceived", "octetsSent"])
 def test_volume(way: str) -> None:
     """
-    Both ways together; noticed within the time between two looks.
+    The volume is that of both directions together. A session that exceeds it ends within
+    L{VOLUME_SECONDS}.
     """
     world = World()
     session = world.begin(volume=1000)
@@ -157,7 +160,7 @@ def test_volume(way: str) -> None:
 
 def test_hours() -> None:
     """
-    The session ends with them; 1970 began on a Thursday.
+    The session ends when the user's hours are over. (1970 began on a Thursday.)
     """
     world = World()
     world.clock.advance(NOON)
@@ -170,7 +173,8 @@ def test_hours() -> None:
 
 def test_theMachinesClock() -> None:
     """
-    It may be set: hours are looked at again and again, however many are left.
+    The hours are checked every L{HOURS_SECONDS}, however long they last, since the machine's clock
+    may be set.
     """
     world = World()
     world.clock.advance(NOON)
@@ -181,7 +185,7 @@ def test_theMachinesClock() -> None:
 
 def test_hoursThatCannotBeRead() -> None:
     """
-    A change that nobody understands permits nothing.
+    A session ends when its account gets hours that can't be read.
     """
     world = World()
     session = world.begin()
@@ -194,7 +198,8 @@ def test_hoursThatCannotBeRead() -> None:
 class TestChange:
     def test_shorter(self) -> None:
         """
-        What is over by now ends at once, but not within the change.
+        A session that exceeds a limit after a change of its account ends at once, but not while the
+        change is being made.
         """
         world = World()
         session = world.begin(sessionTimeout=1000.0)
@@ -206,7 +211,7 @@ class TestChange:
 
     def test_longer(self) -> None:
         """
-        Time counts from the session's beginning.
+        A session's new time limit counts from its beginning.
         """
         world = World()
         session = world.begin(sessionTimeout=100.0)
@@ -223,7 +228,7 @@ class TestChange:
 
     def test_silenceGoesOn(self) -> None:
         """
-        A change of something else is no sign of life.
+        A change of the account doesn't keep an idle session alive.
         """
         world = World()
         session = world.begin(idleTimeout=40.0)
@@ -236,7 +241,7 @@ class TestChange:
 
 def test_thousands() -> None:
     """
-    Idle ones cost four looks in the time that they may be idle, whatever they carry.
+    Each idle timeout costs four looks at a session, however many packets the session carries.
     """
     world = World()
     sessions = [world.begin(idleTimeout=600.0) for _ in range(2000)]

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.lockout}.
+Tests for L{pptpgw.sessions.lockout}.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def claim(name: bytes, response: bytes) -> Claim:
 
 class World:
     """
-    A lockout before somebody who knows that alice says C{right}.
+    A lockout before a judge who knows that the password of alice and bob is C{right}.
 
     @ivar took: how long judging takes, by name.
     @ivar asked: the names that were judged.
@@ -74,7 +74,10 @@ class World:
         self, name: bytes, response: bytes, source: str = HERE
     ) -> tuple[float, type | Exception | None, str]:
         """
-        How long the answer took, and what it was: None for yes, or the exception's class and text.
+        Have a claim judged.
+
+        @return: how many seconds the answer took, the class of the exception or C{None} for a
+        grant, and the text of the exception or the user's name.
         """
         before = self.clock.seconds()
         answers = self.start(name, response, source)
@@ -94,7 +97,7 @@ class World:
 
 def test_rightAtOnce() -> None:
     """
-    Who knows the password isn't kept waiting.
+    A right password is answered without a delay.
     """
     world = World()
     assert world.judge(b"alice", RIGHT)[0] == 0
@@ -112,8 +115,8 @@ def test_delaysGrow() -> None:
 
 def test_lockedOut() -> None:
     """
-    After as many failures as are allowed nobody is believed, and nobody asked, until the time that
-    was told is over.
+    After C{max-failures} failures no claim of the user is believed or judged until the reported
+    time is over.
     """
     world = World(maxFailures=5, lockout=100.0)
     world.guess(4)
@@ -141,9 +144,9 @@ def test_aLockoutIsNotProlonged() -> None:
 
 def test_nothingTellsTheUnknownFromTheKnown() -> None:
     """
-    A user with a wrong password and nobody at all, whom judging takes quite different times: each
-    attempt is answered in the same words after the same time, before the lockout and during it. So
-    is the right password during it.
+    An unknown user and a known one with a wrong password get the same answers after the same times,
+    before the lockout and during it, although judging takes different times. The right password
+    during the lockout gets the same answers too.
     """
     worlds = [World(maxFailures=5), World(maxFailures=5), World(maxFailures=5)]
     worlds[0].took, worlds[1].took = {b"alice": 0.3}, {b"mallory": 0.0}
@@ -157,7 +160,7 @@ def test_nothingTellsTheUnknownFromTheKnown() -> None:
 
 def test_bySource() -> None:
     """
-    One guess at each of many users is noticed as well; the threshold is a source's own.
+    One guess at each of many users locks out the source, which has its own threshold.
     """
     world = World(maxFailures=5, maxFailuresPerSource=20, lockout=1000.0)
     for number in range(20):
@@ -171,8 +174,8 @@ def test_bySource() -> None:
 
 def test_aSourceThatIsLockedOutLocksNobodyOut() -> None:
     """
-    Nor does a user that is locked out, and has a machine that goes on dialing, lock out those who
-    share its address.
+    A source that is locked out doesn't lock out its users. A locked-out user whose machine goes on
+    dialling doesn't lock out others at its address.
     """
     world = World(maxFailures=3, maxFailuresPerSource=6, lockout=100_000.0)
     world.guess(3)
@@ -186,7 +189,7 @@ def test_aSourceThatIsLockedOutLocksNobodyOut() -> None:
 
 def test_successForgetsTheUsers() -> None:
     """
-    And nothing of the source's: who guesses may have an account of its own.
+    A success forgets the user's failures and not the source's, since a guesser may have an account.
     """
     world = World(maxFailures=3, maxFailuresPerSource=8, lockout=10_000.0)
     for _ in range(4):
@@ -197,7 +200,7 @@ def test_successForgetsTheUsers() -> None:
 
 def test_timeForgets() -> None:
     """
-    Who mistypes now and then is never locked out.
+    A user who mistypes now and then is never locked out.
     """
     world = World(maxFailures=3, lockout=300.0)
     for _ in range(20):
@@ -208,8 +211,8 @@ def test_timeForgets() -> None:
 
 def test_manyAtOnce() -> None:
     """
-    A hundred guesses that are judged at the same time, the right one among the last: it isn't
-    believed, for there were too many wrong ones before.
+    The right password among a hundred guesses that are judged at the same time isn't believed,
+    since too many wrong ones came before it.
     """
     world = World(maxFailures=5)
     world.took = {b"alice": 0.1}
@@ -222,7 +225,7 @@ def test_manyAtOnce() -> None:
 
 def test_manyWhoAreRight() -> None:
     """
-    A hundred machines with one account, all at once, are all let in.
+    A hundred machines that use one account with the right password at the same time are all let in.
     """
     world = World(maxFailures=5)
     world.took = {b"alice": 0.1}
@@ -234,7 +237,7 @@ def test_manyWhoAreRight() -> None:
 @pytest.mark.parametrize("error", [Refused("no checker"), ValueError("broken"), KeyError("down")])
 def test_noGuess(error: Exception) -> None:
     """
-    An outage isn't the user's fault: it is passed on at once, and not counted.
+    An outage is passed on at once and isn't counted as a failure.
     """
     world = World(maxFailures=1)
     answers: list[object] = []
@@ -246,7 +249,8 @@ def test_noGuess(error: Exception) -> None:
 
 def test_whatHasExpiredDuringALockout() -> None:
     """
-    One of many guesses made at once may be right, and be told so: not once there were too many.
+    The answer that a password has expired is withheld once the user is locked out, as it would tell
+    a guesser that the password is right.
     """
     world = World(maxFailures=3)
     verdict: Deferred[Grant] = Deferred()
@@ -270,7 +274,8 @@ def raising(error: Exception) -> Callable[[Claim], Deferred[Grant]]:
 
 def test_whoHangsUp() -> None:
     """
-    While the answer is due: it was a guess all the same, and no timer is left.
+    A caller that hangs up while a failure's answer is delayed has made a guess, and no timer is
+    left.
     """
     world = World(maxFailures=2)
     for _ in range(2):
@@ -288,7 +293,7 @@ def test_whoHangsUp() -> None:
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_whoTakesItBack(stubborn: bool) -> None:
     """
-    Before it is judged: it may have been a guess, whatever becomes of it where it is judged.
+    A claim that is cancelled before its verdict counts as a guess, and its judging is cancelled.
     """
     world = World(maxFailures=2)
     verdicts: list[Deferred[Grant]] = []
@@ -313,7 +318,8 @@ def test_whoTakesItBack(stubborn: bool) -> None:
 @pytest.mark.parametrize("relayed", [False, True])
 def test_whoIsDisplaced(relayed: bool) -> None:
     """
-    It is judged to the end, and counts by the verdict; but what is relayed can't be.
+    A claim of a displaced caller is judged to the end and counts by its verdict. A relayed claim
+    can't be judged without its caller, so it counts as a guess at once.
     """
     world = World(maxFailures=1)
     made = claim(b"alice", WRONG)
@@ -338,7 +344,8 @@ def test_whoIsDisplaced(relayed: bool) -> None:
 
 def test_manyWhoAreDisplaced() -> None:
     """
-    A second one from an address, and those beyond the limit, count as withdrawn.
+    A second displaced claim from one address, and those beyond L{DISPLACED_LIMIT}, count as guesses
+    at once.
     """
     world = World(maxFailures=1)
     made = [(b"a", HERE), (b"b", HERE)]
@@ -357,7 +364,7 @@ def test_manyWhoAreDisplaced() -> None:
 
 def test_whoeverHangs() -> None:
     """
-    A claim that isn't judged in time is an outage, and no guess.
+    A claim that isn't judged in time is an outage and doesn't count as a guess.
     """
     world = World(maxFailures=1)
     answers: list[object] = []
@@ -370,7 +377,7 @@ def test_whoeverHangs() -> None:
 
 class TestExcused:
     """
-    Whoever has a session is judged whatever the lockouts.
+    Claims of users who have a session are judged in spite of lockouts.
     """
 
     def test_theyAreJudged(self) -> None:
@@ -384,7 +391,8 @@ class TestExcused:
 
     def test_theyAreCounted(self) -> None:
         """
-        Against the source too while the user is locked out, and the other way round.
+        Failures of an excused claim count against the source while the user is locked out, and
+        against the user while the source is.
         """
         world = World(maxFailures=2, maxFailuresPerSource=5)
         world.guess(2)
@@ -400,7 +408,8 @@ class TestExcused:
 
 class TestRelayed:
     """
-    Claims that somebody else has a conversation about: whom it is true of is another question.
+    Claims that somebody else judges in a conversation. The grant may name another user than the
+    claim does.
     """
 
     def judge(self, world: World, verdict: object, outer: bytes = b"outer") -> list[object]:
@@ -427,7 +436,9 @@ class TestRelayed:
 
     def test_onlyWhoIsProvenBeginsAnew(self) -> None:
         """
-        Else whoever has an account could call itself alice first, and guess at her for ever.
+        A relayed claim's success forgets only the failures of the user whom the grant names.
+        Otherwise a user could claim to be alice, succeed as bob, and guess alice's password without
+        a limit.
         """
         world = World(maxFailures=3)
         world.guess(2)
@@ -442,7 +453,8 @@ class TestRelayed:
 
     def test_whoBreaksItOffIsCounted(self) -> None:
         """
-        An outage isn't, however long it takes.
+        A conversation that the caller breaks off counts as a guess. An outage doesn't, however long
+        it takes.
         """
         world = World(maxFailures=2)
         for problem in (Unavailable("nobody there"), Refused("silent"), Malformed("what?")):
@@ -460,7 +472,8 @@ class TestRelayed:
 
 def test_aCertificatesNameHasNoDomain() -> None:
     """
-    Nor does its failure count against whom the same name without one means.
+    A certificate's name with a backslash is one name: the part before it isn't a domain, and its
+    failures don't count against the name without that part.
     """
     world = World(maxFailures=1)
     keys: Any = None
@@ -472,7 +485,7 @@ def test_aCertificatesNameHasNoDomain() -> None:
 @pytest.mark.parametrize("name", [b"ALICE", b"Alice", b"DOMAIN\\alice"])
 def test_whoeverIsMeant(name: bytes) -> None:
     """
-    However a name is written, it is one user's.
+    All spellings of a name are counted for one user.
     """
     world = World(maxFailures=2)
     world.guess(1)
@@ -490,7 +503,7 @@ def test_anyName(name: bytes) -> None:
 
 def test_never() -> None:
     """
-    Without limits there is no lockout, and the time of an answer tells nothing all the same.
+    Without limits nobody is locked out, and failures are delayed all the same.
     """
     world = World(maxFailures=0, maxFailuresPerSource=0)
     assert set(world.guess(50)) == {FIRST_SECONDS}
@@ -500,7 +513,7 @@ def test_never() -> None:
 
 def test_theTableHasAnEnd(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The one that was quiet longest is forgotten.
+    The subject that was quiet longest is forgotten when the table is full.
     """
     monkeypatch.setattr(lockout, "SUBJECTS", 3)
     clock = Clock()

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.naming}, and of whom a claim means.
+Tests for L{pptpgw.sessions.naming}, and for the user that a claim means.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def test_oneUser(name: bytes) -> None:
 @pytest.mark.parametrize("name", [b"m\xfcller", b"DOM\\m\xfcller"])
 def test_whatIsNoUTF8(name: bytes) -> None:
     """
-    Its text has backslashes that no domain stands before.
+    The backslashes with which a name that isn't UTF-8 is escaped don't separate a domain from it.
     """
     claim = password(name)
     texts = [nameOf(name), nameOf(b"m\xfcller")]

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.places}.
+Tests for L{pptpgw.sessions.places}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE, THERE, ELSEWHERE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 class World:
     """
-    Places that are numbered as they are taken.
+    Places that are numbered in the order in which they were taken.
     """
 
     def __init__(self, known: Sequence[str] = ()) -> None:
@@ -49,7 +49,8 @@ class TestPlaces:
 
     def test_nothingIsTakenFromWhoHasNoMore(self) -> None:
         """
-        Else a crowd of honest callers would throw each other out, and nobody came to an end.
+        A newcomer displaces nobody from a source that has no more places than its own. Otherwise
+        honest callers in a crowd would displace each other and none would finish.
         """
         world = World()
         world.take(HERE, THERE, THERE)
@@ -78,7 +79,7 @@ class TestPlaces:
 
     def test_whoHasProvenItself(self) -> None:
         """
-        It stays, and isn't counted any more.
+        A caller that has authenticated isn't displaced and isn't counted any more.
         """
         world = World()
         world.take(HERE, HERE, HERE, THERE, THERE)
@@ -91,7 +92,8 @@ class TestPlaces:
 
     def test_aShareForKnownSources(self) -> None:
         """
-        Whatever others do, and however many they are: half of the places are theirs, and no more.
+        Known sources are sure of half of the places, however many unknown ones there are, and of no
+        more.
         """
         world = World([HERE, THERE])
         world.take(*(f"198.51.100.{number}" for number in range(4)))
@@ -100,7 +102,7 @@ class TestPlaces:
             assert world.places.displace(HERE, 4) == expected
             world.take(HERE)
         assert world.places.displace(HERE, 4) is None
-        # A third of the known ones takes from the one that has most of these.
+        # The second known source takes a place from the known source that has the most.
         assert world.places.displace(THERE, 4) == 4
 
     def test_othersTakeNoneOfTheShare(self) -> None:
@@ -114,7 +116,8 @@ class TestPlaces:
     @given(st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=60))
     def test_countsStayTrue(self, steps: list[tuple[str, bool]]) -> None:
         """
-        Whoever comes and goes, the one that is found is of a source that has the most.
+        The place to displace is always of a source that has the most places, whoever comes and
+        goes.
         """
         world = World()
         living: dict[int, str] = {}

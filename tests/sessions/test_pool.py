@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.pool}.
+Tests for L{pptpgw.sessions.pool}.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANY = Profile("any", None)
 
 def own(*addresses: str) -> Profile:
     """
-    A subscriber whose account names these.
+    A subscriber whose account names these addresses or networks.
     """
     return Profile("own", tuple(IPv4Network(one) for one in addresses))
 
@@ -35,7 +35,9 @@ def pool(first: str = "10.0.0.1", last: str = "10.0.0.3") -> AddressPool:
 
 def allocate(addresses: AddressPool, subscriber: Profile = ANY) -> str:
     """
-    The address; raises what the pool fails with.
+    Allocate an address, and return it.
+
+    @raise Exception: what the pool fails with.
     """
     results: list[str] = []
     failures: list[BaseException] = []
@@ -49,7 +51,7 @@ def allocate(addresses: AddressPool, subscriber: Profile = ANY) -> str:
 
 def refusal(addresses: AddressPool, subscriber: Profile = ANY) -> PPTPGWError:
     """
-    Why there is no address.
+    The exception that says why there is no address.
     """
     try:
         address = allocate(addresses, subscriber)
@@ -60,14 +62,15 @@ def refusal(addresses: AddressPool, subscriber: Profile = ANY) -> PPTPGWError:
 
 def test_interface() -> None:
     """
-    It is an address pool.
+    The pool provides L{IAddressPool}.
     """
     verifyObject(IAddressPools, pool())
 
 
 def test_order() -> None:
     """
-    Fresh addresses first, in order; then the one that has been free longest.
+    Addresses that were never used are given first, in order, and then the one that has been free
+    longest.
     """
     addresses = pool()
     assert [allocate(addresses) for _ in range(3)] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
@@ -79,7 +82,7 @@ def test_order() -> None:
 
 def test_freshBeforeFreed() -> None:
     """
-    An address just released isn't given while others were never used.
+    An address that was just released isn't given while others were never used.
     """
     addresses = pool()
     addresses.release(allocate(addresses))
@@ -88,7 +91,7 @@ def test_freshBeforeFreed() -> None:
 
 def test_usedUp() -> None:
     """
-    A pool that has nothing left says so.
+    A pool without a free address fails with L{Exhausted}.
     """
     addresses = pool(last="10.0.0.1")
     allocate(addresses)
@@ -97,7 +100,7 @@ def test_usedUp() -> None:
 
 def test_ownAddress() -> None:
     """
-    An account's address comes from no pool, and isn't given twice.
+    An account's own address comes from no pool and isn't given twice.
     """
     addresses = pool()
     assert allocate(addresses, own("10.9.9.9/32")) == "10.9.9.9"
@@ -108,8 +111,8 @@ def test_ownAddress() -> None:
 
 def test_ownAddressInThePool() -> None:
     """
-    An account's address within the pool goes to nobody else, before, during and after its session,
-    until the account doesn't own it any more.
+    An account's address within the pool goes to nobody else before, during and after its session,
+    until the account no longer owns it.
     """
     addresses = pool(last="10.0.0.2")
     addresses.reserve("own", ["10.0.0.1"])
@@ -124,8 +127,8 @@ def test_ownAddressInThePool() -> None:
 
 def test_whatAnAccountOwnsIsLearnedFromItsSessions() -> None:
     """
-    One that owns an address keeps it while it isn't there; when it comes back with another, or with
-    none, the first is free for all.
+    An address that an account's session had stays reserved for that account until a session of the
+    account has another address, or none of its own.
     """
     addresses = pool(last="10.0.0.2")
     addresses.release(allocate(addresses, own("10.0.0.1/32")))
@@ -140,7 +143,8 @@ def test_whatAnAccountOwnsIsLearnedFromItsSessions() -> None:
 
 def test_anAddressInUseIsNotTakenFromItsSessionByReserving() -> None:
     """
-    Who has it keeps it to the end; its owner waits that long.
+    A session keeps its address to the end when another account reserves it, and the owner waits for
+    that.
     """
     addresses = pool(last="10.0.0.1")
     assert allocate(addresses) == "10.0.0.1"
@@ -152,7 +156,7 @@ def test_anAddressInUseIsNotTakenFromItsSessionByReserving() -> None:
 
 def test_aReservedAddressCalledForAgainAndAgainTakesNoMemory() -> None:
     """
-    Nothing grows with the sessions of an account whose address is the pool's.
+    An account that allocates its address in the pool again and again doesn't make the pool grow.
     """
     addresses = pool(last="10.0.0.9")
     for _ in range(100):
@@ -165,8 +169,8 @@ def test_aReservedAddressCalledForAgainAndAgainTakesNoMemory() -> None:
 
 def test_whatIsKeptOfOwnersIsBounded() -> None:
     """
-    It is what the pools have, however many accounts have addresses, and in whatever way they
-    change: addresses of no pool, and those of one account after the other, leave nothing behind.
+    The pool keeps owners of its own addresses alone, however many accounts have addresses and
+    however those change.
     """
     addresses = pool(last="10.0.0.4")
     for number in range(1000):
@@ -182,7 +186,8 @@ def test_whatIsKeptOfOwnersIsBounded() -> None:
 
 def test_twoAccountsOfOneAddress() -> None:
     """
-    The later owns it; when that one doesn't any more, nobody does.
+    The later of two accounts with one address owns it. When the later one gives it up, nobody owns
+    it.
     """
     addresses = pool(last="10.0.0.1")
     addresses.reserve("first", ["10.0.0.1"])
@@ -212,7 +217,8 @@ def named(**pools: PoolRanges) -> AddressPool:
 
 def test_namedPools() -> None:
     """
-    An account's pool, and those that come after it, in this order; others' are not touched.
+    An account gets addresses of the pool that it names, then of the pools that follow that one, and
+    of no other.
     """
     addresses = named(
         staff=ranges("10.1.0.1-10.1.0.1", next="guests"),
@@ -239,7 +245,7 @@ def test_namedPools() -> None:
 
 def test_anUnknownPool() -> None:
     """
-    It is refused, by its name.
+    An unknown pool is refused, and the refusal names it.
     """
     error = refusal(named(), Profile("a", pool="stuff"))
     assert isinstance(error, Refused)
@@ -254,8 +260,9 @@ def test_poolsThatGoInACircleEnd() -> None:
 
 def test_poolsChangeWhileTheyAreUsed() -> None:
     """
-    What is in use isn't given again, whichever pool has it then; what is in no pool any more isn't
-    given again at all; what has been free longest still goes first.
+    Pools may change while their addresses are used. An address in use isn't given again by
+    whichever pool then has it, an address in no pool isn't given again at all, and the address that
+    has been free longest is still given first.
     """
     addresses = named()
     assert [allocate(addresses), allocate(addresses)] == ["10.0.0.1", "10.0.0.2"]
@@ -284,7 +291,8 @@ def test_poolsChangeWhileTheyAreUsed() -> None:
 
 def test_networksOutsideOfThePools() -> None:
     """
-    The addresses in them that hosts can have, in their order, each once; nobody owns them.
+    An account's networks outside of the pools give each address that a host can have once, in
+    order. Nobody owns those addresses.
     """
     addresses = pool()
     mine = own("192.0.2.8/30", "192.0.2.16/31", "192.0.2.20/32")
@@ -303,8 +311,8 @@ def test_networksOutsideOfThePools() -> None:
 
 def test_networksThatAPoolHas() -> None:
     """
-    Where the pools have addresses of them, those are given and no others: whoever is allowed
-    everything but one address gets one of a pool.
+    An account's networks that contain addresses of pools give those and no others. An account that
+    is allowed every address but one thus gets an address of a pool.
     """
     addresses = named(staff=ranges("10.1.0.1-10.1.0.2"))
     everything = IPv4Network("0.0.0.0/0").address_exclude(IPv4Network("10.0.0.1"))
@@ -320,7 +328,8 @@ def test_networksThatAPoolHas() -> None:
 
 def test_anOwnedAddressIsNoOthers() -> None:
     """
-    Neither of a pool nor of a network that another account names.
+    An owned address isn't given to another account, neither from the pool nor from a network that
+    the other account names.
     """
     addresses = pool()
     addresses.reserve("bob", ["10.0.0.1"])
@@ -337,14 +346,15 @@ def test_theGatewaysOwnAddressIsNeverGiven() -> None:
 
 def test_noOwnAddress() -> None:
     """
-    An account that permits none gets none.
+    An account whose list of addresses is empty is refused.
     """
     assert isinstance(refusal(pool(), own()), Refused)
 
 
 def test_releaseOfAStranger() -> None:
     """
-    Releasing what wasn't given, or twice, makes no address appear twice.
+    Releasing an address that wasn't given, or releasing one twice, doesn't make the pool give it
+    twice.
     """
     addresses = pool(last="10.0.0.1")
     addresses.release("10.0.0.1")
@@ -357,7 +367,7 @@ def test_releaseOfAStranger() -> None:
 
 def test_networks() -> None:
     """
-    The fewest networks that cover the ranges, and nothing else.
+    C{networks} is the fewest networks that cover exactly the ranges.
     """
     addresses = AddressPool(
         [
@@ -379,9 +389,9 @@ STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), max_size=60)
 @given(STEPS)
 def test_againstAModel(steps: list[tuple[int, int]]) -> None:
     """
-    Against sets of what is in use and owned: nothing is given twice, nobody's own is given to
-    another, and nothing is refused while it is free, however the pool changes meanwhile. What is
-    not in the pool has no owner.
+    The pool agrees with a model of sets: no address is given twice, no owner's address is given to
+    another, none is refused while it is free, however the pool changes meanwhile, and an address
+    outside the pool has no owner.
     """
     addresses = pool(last="10.0.0.4")
     last = 4

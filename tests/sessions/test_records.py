@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.records}, and of the observers that keep records.
+Tests for L{pptpgw.sessions.records}, and for the observers that keep records.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ NAMES = ("the audit's file", "reports of ended sessions")
 
 def built(text: str = "", *checkers: ICredentialsChecker) -> GatewayParts:
     """
-    The parts of a configuration.
+    The parts of a gateway with this configuration.
     """
     return build(MemoryReactorClock(), parse(text, "test"), checkers)
 
 
 def kinds(found: GatewayParts) -> list[type[ISessionObserver]]:
     """
-    The observers that keep records.
+    The classes of the observers that keep records.
     """
     observers = found.gateway.sessions.observers
     return [type(one) for one in observers if isinstance(one, Audit | Ledger | Hooks)]

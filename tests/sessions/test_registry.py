@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.registry}.
+Tests for L{pptpgw.sessions.registry}.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HOME = IPv4Network("10.77.0.10")
 
 class World:
     """
-    A registry, and sessions where they are needed.
+    A registry, with functions that begin and end sessions.
 
     @ivar released: the users whose sessions' belongings were given back.
     """
@@ -67,7 +67,8 @@ class World:
 
 class Noting(SessionObserver):
     """
-    Notes what it is told, does something then, and answers the end of a session.
+    An observer that records each event, then calls C{act}, and returns C{answer} at the end of a
+    session.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ def test_interfaces(world: World) -> None:
 class TestEvents:
     def test_everyEvent(self, world: World) -> None:
         """
-        An observer hears of every event, in order, each with what it is about.
+        An observer is told of every event in order, with the session and the protocol of each.
         """
         notes: list[tuple[Any, ...]] = []
         registry = world.registry
@@ -153,8 +154,8 @@ class TestEvents:
 
     def test_whatIsTrueMeanwhile(self, world: World) -> None:
         """
-        A session is registered when its start is told and isn't when its end is told; its addresses
-        lead to it when the opening of its protocol is told, and not when the closing is told.
+        A session is registered when its start is told and isn't when its end is told. Its addresses
+        lead to it when the opening of a protocol is told and don't when the closing is told.
         """
         seen: list[tuple[int, bool]] = []
         registry = world.registry
@@ -183,7 +184,7 @@ class TestEvents:
 class TestObservers:
     def test_theOrder(self, world: World) -> None:
         """
-        Observers are told in the order in which they were added; adding one again puts it last.
+        Observers are told in the order in which they were added. Adding one again puts it last.
         """
         notes: list[tuple[Any, ...]] = []
         first, second = Noting("first", notes), Noting("second", notes)
@@ -194,7 +195,8 @@ class TestObservers:
 
     def test_oneThatLacksSomething(self, world: World) -> None:
         """
-        It isn't added, and the error says who it is and what it lacks.
+        An observer that lacks a method isn't added, and the error names the observer and the
+        method.
         """
 
         class Lacking(SessionObserver):
@@ -209,7 +211,7 @@ class TestObservers:
 
     def test_removal(self, world: World) -> None:
         """
-        One that is removed hears of nothing more; removing it again does nothing.
+        An observer that is removed is told nothing more. Removing it again does nothing.
         """
         notes: list[tuple[Any, ...]] = []
         one = Noting("one", notes)
@@ -221,7 +223,7 @@ class TestObservers:
 
     def test_addedWhileOthersAreTold(self, world: World) -> None:
         """
-        It hears of the next event.
+        An observer that is added during an event is told of the next event.
         """
         notes: list[tuple[Any, ...]] = []
         added = Noting("added", notes)
@@ -234,7 +236,8 @@ class TestObservers:
 
     def test_removedWhileOthersAreTold(self, world: World) -> None:
         """
-        It doesn't even hear of the event that is told, and all others do.
+        An observer that another removes during an event isn't told of that event, and all others
+        are.
         """
         notes: list[tuple[Any, ...]] = []
         registry = world.registry
@@ -247,7 +250,8 @@ class TestObservers:
 
     def test_oneThatRemovesItself(self, world: World) -> None:
         """
-        It is told once, and the one behind it hears of every event.
+        An observer that removes itself is told once, and the observer behind it is told of every
+        event.
         """
         notes: list[tuple[Any, ...]] = []
         registry = world.registry
@@ -266,7 +270,8 @@ class TestObservers:
         self, world: World, log: list[str], loggedFailures: list[Failure]
     ) -> None:
         """
-        It is logged with who it is, on a line of the session, and the one behind it is told.
+        An observer's exception is logged with the observer's name and the session, and the observer
+        behind it is told.
         """
 
         def fail() -> None:
@@ -309,7 +314,8 @@ class TestObservers:
 
     def test_oneThatHangs(self, world: World) -> None:
         """
-        The addresses stay reserved for as long as it may take, even if it is removed meanwhile.
+        The addresses of a session stay reserved for L{REPORT_SECONDS} at most while an observer
+        hasn't accounted for its end, even if the observer is removed meanwhile.
         """
         hanging = Noting("", [], answer=Deferred())
         world.registry.addObserver(hanging)
@@ -322,7 +328,7 @@ class TestObservers:
 
     def test_theirHealth(self, world: World) -> None:
         """
-        Observers that can lose what they need are known as long as they are told of sessions.
+        Observers that report their health are listed as long as they are told of sessions.
         """
 
         @implementer(IHealth)
@@ -364,7 +370,7 @@ class TestLookUps:
 
     def test_whileSessionsEnd(self, world: World) -> None:
         """
-        An iteration goes over the sessions that there were when it began, whatever ends meanwhile.
+        An iteration yields the sessions that there were when it began, whatever ends meanwhile.
         """
         sessions = [world.begin(number) for number in range(1, 6)]
         seen = []
@@ -378,7 +384,8 @@ class TestLookUps:
 
     def test_twoWithOneAddress(self, world: World) -> None:
         """
-        The address leads to the session that got it last, and then to the one before it.
+        An address of two sessions leads to the one that got it last, and to the other when that one
+        has ended.
         """
         registry = world.registry
         first, second = world.begin(1), world.begin(2)
@@ -391,7 +398,7 @@ class TestLookUps:
 
 class Working(Clock):
     """
-    A clock by which ending a session takes a millisecond.
+    A clock that moves on by a millisecond for each session that ends.
     """
 
     def work(self) -> None:
@@ -400,8 +407,8 @@ class Working(Clock):
 
 def test_thousandsAreEndedInSlices() -> None:
     """
-    Sessions that are hung up in one moment end in order, a few in each turn of the reactor, and
-    each can be looked up until its turn comes.
+    Thousands of sessions that are hung up at once end in order, a few in each turn of the reactor.
+    Each is found until its turn comes.
     """
     clock = Working()
     registry = Registry(clock)
@@ -431,7 +438,7 @@ def test_thousandsAreEndedInSlices() -> None:
 
 def test_callers(world: World) -> None:
     """
-    Each call has a number and an identifier that no other has, not even one of another run.
+    Each call has a number and an identifier of its own, which differs from those of other runs.
     """
 
     class Call:

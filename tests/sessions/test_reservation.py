@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.sessions.reservation}.
+Tests for L{pptpgw.sessions.reservation}.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Accounts:
 
 def reserved(error: Exception | None = None) -> AddressPool:
     """
-    A pool of three addresses, what is owned of them reserved.
+    A pool of three addresses, in which those that accounts own are reserved.
     """
     store: Any = Accounts(error)
     pool = AddressPool([(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.3"))])
@@ -56,7 +56,7 @@ def reserved(error: Exception | None = None) -> AddressPool:
 
 def given(pool: AddressPool, user: str) -> str:
     """
-    What C{user} gets of it.
+    The address that C{user} gets.
     """
     results: list[str] = []
     pool.allocate(Profile(user), CALLER).addCallback(results.append)
@@ -65,7 +65,8 @@ def given(pool: AddressPool, user: str) -> str:
 
 def test_whatAccountsOwnIsGivenToNobodyElse(log: list[str]) -> None:
     """
-    Be it their own or a shared profile that says so; one that can't be read does no harm.
+    An address that an account owns is given to nobody else, whether the account or its shared
+    profile names it. An account that can't be read is logged and doesn't hinder the others.
     """
     assert given(reserved(), "bob") == "10.0.0.3"
     assert [line for line in log if "dave" in line]

@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.sessions.seating}: sessions that stand in the way of newer calls. Callers and a
-gateway, in memory.
+Tests for L{pptpgw.sessions.seating}: older sessions that stand in the way of newer calls. The
+gateway and its callers are in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIXED = Profile("alice", addresses=(IPv4Network("10.1.1.1"),))
 
 def vanish(world: World, placed: Placed) -> None:
     """
-    Cut the wire of a caller: nothing more comes or goes, and nobody is told.
+    Cut a caller's connection without telling anybody: nothing arrives in either direction.
     """
     assert placed.call is not None
     channel: Any = placed.call.channel
@@ -45,7 +45,7 @@ def echoes(world: World) -> int:
 class TestOneSessionForAUser:
     def test_whoHasVanished(self, make: Made) -> None:
         """
-        It isn't kept out by its own session, which a probe finds to be dead.
+        A user's new call is let in when a probe finds the user's older session dead.
         """
         world = make(maxSessionsPerUser=1)
         vanish(world, world.call(b"alice"))
@@ -60,7 +60,8 @@ class TestOneSessionForAUser:
 
     def test_whoIsThere(self, make: Made) -> None:
         """
-        It keeps its place, and notices nothing; the newer call is denied within a moment.
+        A live session keeps its place and isn't disturbed, and the user's newer call is denied
+        within a moment.
         """
         world = make(maxSessionsPerUser=1)
         world.call(b"alice")
@@ -73,7 +74,7 @@ class TestOneSessionForAUser:
 
     def test_whoeverElseDialsMeanwhile(self, make: Made) -> None:
         """
-        Many newer calls at once ask once, and one of them gets the place.
+        Several newer calls at once cause one probe, and one of them gets the place.
         """
         world = make(maxSessionsPerUser=1)
         vanish(world, world.call(b"alice"))
@@ -87,8 +88,8 @@ class TestOneSessionForAUser:
     @pytest.mark.parametrize("first", [True, False])
     def test_whoHangsUp(self, make: Made, first: bool) -> None:
         """
-        While the probe goes on: the newer call, which then ends nobody; or the older one, whose
-        place is free at once.
+        Either call may hang up during the probe. If the newer one does, no session ends. If the
+        older one does, its place is free at once.
         """
         world = make(maxSessionsPerUser=1)
         older = world.call(b"alice")
@@ -115,7 +116,8 @@ class TestOneSessionForAUser:
 class TestAFixedAddress:
     def test_whoHasVanished(self, make: Made) -> None:
         """
-        The address goes to the newer call, however many sessions its user may have.
+        A fixed address goes to the newer call when the older session is dead, however many sessions
+        the user may have.
         """
         world = make()
         world.allow(FIXED)
@@ -127,7 +129,8 @@ class TestAFixedAddress:
 
     def test_anotherUsers(self, make: Made) -> None:
         """
-        Two accounts share it. The end of the other's session is accounted for before it is given.
+        An address that two accounts share goes to the newer call after the end of the other
+        account's session has been accounted for.
         """
         world = make()
         world.allow(FIXED, Profile("bob", addresses=FIXED.addresses))
@@ -151,7 +154,7 @@ class TestAFixedAddress:
 
     def test_anAddressThatIsLeft(self, make: Made) -> None:
         """
-        Where the account has another one nobody is asked.
+        No probe is made where the account has another free address.
         """
         world = make()
         networks = (IPv4Network("10.1.1.1"), IPv4Network("10.1.1.2"))
@@ -163,7 +166,7 @@ class TestAFixedAddress:
 
     def test_whoMustGoAnyhow(self, make: Made) -> None:
         """
-        Isn't asked: the newer call is let in at once.
+        No probe is made of a session that is replaced anyway, and the newer call is let in at once.
         """
         world = make(maxSessionsPerUser=1, perUser="replace")
         world.allow(FIXED)

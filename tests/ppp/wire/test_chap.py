@@ -1,5 +1,5 @@
 """
-CHAP's packets and what MS-CHAP puts into them.
+Tests for CHAP's packets and the values that MS-CHAP puts into them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ packets = (
 @given(packets, st.binary(max_size=8))
 def test_roundTrip(packet: chap.Packet, padding: bytes) -> None:
     """
-    What is encoded is decoded to the same, padding behind it or not.
+    An encoded packet is decoded to an equal one, with or without padding.
     """
     assert chap.decode(packet.encode() + padding) == packet
 
@@ -38,7 +38,7 @@ def test_roundTrip(packet: chap.Packet, padding: bytes) -> None:
 @given(st.binary(max_size=64))
 def test_arbitraryOctets(octets: bytes) -> None:
     """
-    Octets are a packet or Malformed, nothing else.
+    Octets are decoded to a packet or raise L{Malformed}, and nothing else.
     """
     try:
         packet = chap.decode(octets)
@@ -49,7 +49,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 
 def test_octets() -> None:
     """
-    The octets stand as RFC 1994 section 4 draws them.
+    The octets of each packet are those of RFC 1994 section 4.
     """
     assert chap.Challenge(7, b"abc", b"gw").encode() == b"\x01\x07\x00\x0a\x03abcgw"
     assert chap.CHAPSuccess(255, b"ok").encode() == b"\x03\xff\x00\x06ok"
@@ -57,7 +57,8 @@ def test_octets() -> None:
 
 def test_changePassword() -> None:
     """
-    586 octets, as RFC 2759 section 7 draws them; flags and what is reserved aren't looked at.
+    A Change-Password packet has 586 octets, as in RFC 2759 section 7. Its flags and reserved octets
+    are ignored.
     """
     fields = b"p" * 516, b"h" * 16, b"c" * 16, b"r" * 24
     packet = chap.ChangePassword(9, *fields)
@@ -72,7 +73,8 @@ def test_changePassword() -> None:
 @pytest.mark.parametrize("size", [0, 1, 24, 516, 581, 583, 1020, 65531])
 def test_changePasswordOfAnotherSize(size: int) -> None:
     """
-    It has one size only, whatever its length field says.
+    A Change-Password packet of any other size is malformed, and so is one that is shorter than its
+    length.
     """
     with pytest.raises(Malformed):
         chap.decode(b"\x07\x01" + (4 + size).to_bytes(2, "big") + bytes(size))
@@ -83,7 +85,7 @@ def test_changePasswordOfAnotherSize(size: int) -> None:
 @pytest.mark.parametrize("sizes", [(515, 16, 16, 24), (516, 17, 16, 24), (516, 16, 16, 0)])
 def test_noChangePassword(sizes: tuple[int, ...]) -> None:
     """
-    What couldn't be sent can't be made.
+    A Change-Password packet with fields of wrong sizes can't be made.
     """
     with pytest.raises(ValueError, match="octets are allowed"):
         chap.ChangePassword(1, *map(bytes, sizes))
@@ -91,7 +93,7 @@ def test_noChangePassword(sizes: tuple[int, ...]) -> None:
 
 def test_valueToTheEnd() -> None:
     """
-    A Response whose name is empty is one all the same.
+    A Response with an empty name is decoded.
     """
     assert chap.decode(b"\x02\x01\x00\x07\x02ab") == chap.CHAPResponse(1, b"ab", b"")
 
@@ -112,7 +114,8 @@ def test_valueToTheEnd() -> None:
 )
 def test_malformed(octets: bytes) -> None:
     """
-    Short packets, wrong lengths, values of no octets or too many, unknown codes.
+    Short packets, wrong lengths, values that are empty or too long, and unknown codes are
+    malformed.
     """
     with pytest.raises(Malformed):
         chap.decode(octets)
@@ -120,7 +123,7 @@ def test_malformed(octets: bytes) -> None:
 
 def test_whatCannotBeSentCannotBeBuilt() -> None:
     """
-    Values out of range are refused where they are made.
+    A packet with values out of range can't be made.
     """
     for identifier in (-1, 256):
         with pytest.raises(ValueError):
@@ -140,7 +143,7 @@ def test_whatCannotBeSentCannotBeBuilt() -> None:
 
 def test_secretsStayOutOfRepresentations() -> None:
     """
-    What a password could be guessed from isn't in a repr.
+    The representation of a packet shows nothing from which a password could be guessed.
     """
     assert "hidden" not in repr(chap.CHAPResponse(1, b"hidden", b"user"))
     assert "user" in repr(chap.CHAPResponse(1, b"hidden", b"user"))
@@ -149,7 +152,7 @@ def test_secretsStayOutOfRepresentations() -> None:
 @given(st.binary(min_size=24, max_size=24), st.binary(min_size=24, max_size=24), st.booleans())
 def test_mschapResponse(lmResponse: bytes, ntResponse: bytes, useNT: bool) -> None:
     """
-    An MS-CHAPv1 value round-trips.
+    An MS-CHAPv1 value is decoded to what was encoded.
     """
     response = chap.MSCHAPResponse(lmResponse, ntResponse, useNT)
     assert response.encode() == lmResponse + ntResponse + bytes((useNT,))
@@ -159,7 +162,7 @@ def test_mschapResponse(lmResponse: bytes, ntResponse: bytes, useNT: bool) -> No
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=24, max_size=24))
 def test_mschapV2Response(peerChallenge: bytes, ntResponse: bytes) -> None:
     """
-    An MS-CHAPv2 value round-trips, its reserved octets zero.
+    An MS-CHAPv2 value is decoded to what was encoded, and its reserved octets are zero.
     """
     response = chap.MSCHAPV2Response(peerChallenge, ntResponse)
     assert response.encode() == peerChallenge + bytes(8) + ntResponse + bytes(1)
@@ -169,7 +172,7 @@ def test_mschapV2Response(peerChallenge: bytes, ntResponse: bytes) -> None:
 @given(st.binary(max_size=60).filter(lambda value: len(value) != 49))
 def test_mschapSizes(value: bytes) -> None:
     """
-    Any size but 49 is Malformed.
+    An MS-CHAP value of any size but 49 octets is malformed.
     """
     for kind in (chap.MSCHAPResponse, chap.MSCHAPV2Response):
         with pytest.raises(Malformed):
@@ -188,14 +191,14 @@ def test_mschapSizes(value: bytes) -> None:
 )
 def test_failureMessage(message: chap.FailureMessage) -> None:
     """
-    The message of a Failure round-trips, whatever its text holds.
+    The message of a Failure is decoded to what was encoded, whatever its text is.
     """
     assert chap.FailureMessage.decode(message.encode()) == message
 
 
 def test_failureMessageAsPrinted() -> None:
     """
-    It looks as RFC 2759 section 6 prints it.
+    The message of a Failure has the form that RFC 2759 section 6 shows.
     """
     message = chap.FailureMessage(691, True, bytes(range(16)), 3, b"No way")
     assert message.encode() == b"E=691 R=1 C=000102030405060708090A0B0C0D0E0F V=3 M=No way"
@@ -211,7 +214,7 @@ def test_failureMessageAsPrinted() -> None:
 )
 def test_failureMessageLeniently(octets: bytes, message: chap.FailureMessage) -> None:
     """
-    Fields may be left out, and what isn't known is passed over.
+    The message of a Failure may lack fields, and unknown fields in it are ignored.
     """
     assert chap.FailureMessage.decode(octets) == message
 
@@ -219,7 +222,7 @@ def test_failureMessageLeniently(octets: bytes, message: chap.FailureMessage) ->
 @pytest.mark.parametrize("octets", [b"", b"R=1", b"E=", b"E=x", b"E=691 C=zz", b"E=12345678901"])
 def test_failureMessageMalformed(octets: bytes) -> None:
     """
-    A message without a readable error is Malformed.
+    The message of a Failure without a readable error code is malformed.
     """
     with pytest.raises(Malformed):
         chap.FailureMessage.decode(octets)
@@ -228,7 +231,7 @@ def test_failureMessageMalformed(octets: bytes) -> None:
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda octets: b"E=691 " + octets))
 def test_failureMessageArbitrary(octets: bytes) -> None:
     """
-    Any octets are a message or Malformed.
+    Any octets are decoded to the message of a Failure or raise L{Malformed}.
     """
     try:
         message = chap.FailureMessage.decode(octets)

@@ -1,5 +1,6 @@
 """
-The packets of EAP: as the RFCs have them, as scapy reads them, and as nobody should send them.
+Tests for the packets of EAP: the octets that the RFCs give, what scapy reads, and malformed
+packets.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class TestPackets:
     )
     def test_theOctetsOfEach(self, packet: eap.Packet, octets: str) -> None:
         """
-        RFC 3748 sections 4 and 5.
+        The octets of each packet are those of RFC 3748 sections 4 and 5.
         """
         assert packet.encode() == bytes.fromhex(octets)
         assert eap.decode(packet.encode()) == packet
@@ -80,13 +81,14 @@ class TestPackets:
 
     def test_paddingIsLeftOut(self) -> None:
         """
-        Octets outside of the length are the data link's (section 4).
+        Octets behind the packet's length are ignored, as they are padding of the data link (section
+        4).
         """
         assert eap.decode(EAPSuccess(1).encode() + b"padding") == EAPSuccess(1)
 
     def test_aMethodOfTheInternetsInTheExpandedFormIsTheSame(self) -> None:
         """
-        Section 5.7.
+        A method of the IETF in the expanded form is the same method (section 5.7).
         """
         assert eap.decode(bytes.fromhex("01 02 000d fe 000000 00000004 21")) == EAPRequest(
             2, eap.MD5_CHALLENGE, b"!"
@@ -94,7 +96,7 @@ class TestPackets:
 
     def test_zeroInANakWantsNothing(self) -> None:
         """
-        Section 5.3.1.
+        A zero in a Nak means that the peer wants no method (section 5.3.1).
         """
         assert eap.decode(bytes.fromhex("02 09 0007 03 0004")) == Nak(9, (Method(4),))
 
@@ -104,16 +106,16 @@ class TestPackets:
             "",
             "01 00 00",
             "01 00 0003 01",
-            "01 00 0009 01 61",  # Longer than it is.
+            "01 00 0009 01 61",  # A length beyond the end.
             "01 00 0004",  # No type.
             "02 00 0004",
-            "00 00 0005 01",  # Codes that there aren't.
+            "00 00 0005 01",  # Unknown codes.
             "05 00 0005 01",
-            "03 00 0005 01",  # Something behind a result (section 4.2).
-            "01 00 0006 03 04",  # An authenticator sends no Nak (section 5.3.1).
+            "03 00 0005 01",  # Octets after a Success or a Failure (section 4.2).
+            "01 00 0006 03 04",  # A Request with type 3: authenticators send no Nak (section 5.3.1).
             "01 00 000c fe 000000 00000003",
-            "01 00 000b fe 000000 000000",  # An expanded type cut off.
-            "02 00 000d fe 000000 00000003 04",  # An Expanded Nak with one octet.
+            "01 00 000b fe 000000 000000",  # A truncated expanded type.
+            "02 00 000d fe 000000 00000003 04",  # An Expanded Nak of one octet.
             "02 00 0010 fe 000000 00000003 fe000000",
         ],
     )
@@ -184,7 +186,7 @@ class TestFragments:
     )
     def test_theOctetsOfEach(self, fragment: Fragment, octets: str) -> None:
         """
-        RFC 5216 sections 3.1 and 3.2.
+        The octets of each fragment are those of RFC 5216 sections 3.1 and 3.2.
         """
         assert fragment.encode() == bytes.fromhex(octets)
         assert Fragment.decode(fragment.encode()) == fragment

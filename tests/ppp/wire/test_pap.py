@@ -1,5 +1,5 @@
 """
-PAP's packets.
+Tests for PAP's packets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ packets = (
 @given(packets, st.binary(max_size=8))
 def test_roundTrip(packet: pap.Packet, padding: bytes) -> None:
     """
-    What is encoded is decoded to the same, padding behind it or not.
+    An encoded packet is decoded to an equal one, with or without padding.
     """
     assert pap.decode(packet.encode() + padding) == packet
 
@@ -31,7 +31,7 @@ def test_roundTrip(packet: pap.Packet, padding: bytes) -> None:
 @given(st.binary(max_size=64))
 def test_arbitraryOctets(octets: bytes) -> None:
     """
-    Octets are a packet or Malformed, nothing else.
+    Octets are decoded to a packet or raise L{Malformed}, and nothing else.
     """
     try:
         packet = pap.decode(octets)
@@ -42,7 +42,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 
 def test_octets() -> None:
     """
-    The octets stand as RFC 1334 section 2.2 draws them.
+    The octets of each packet are those of RFC 1334 section 2.2.
     """
     request = pap.AuthenticateRequest(9, b"joe", b"pw")
     assert request.encode() == b"\x01\x09\x00\x0b\x03joe\x02pw"
@@ -51,7 +51,7 @@ def test_octets() -> None:
 
 def test_replyWithoutMessage() -> None:
     """
-    A reply of a header alone is taken.
+    A reply that is only a header is decoded.
     """
     assert pap.decode(b"\x02\x01\x00\x04") == pap.AuthenticateAck(1)
 
@@ -70,7 +70,7 @@ def test_replyWithoutMessage() -> None:
 )
 def test_malformed(octets: bytes) -> None:
     """
-    Missing and overlong fields, unknown codes, wrong lengths.
+    Missing and overlong fields, unknown codes and wrong lengths are malformed.
     """
     with pytest.raises(Malformed):
         pap.decode(octets)
@@ -78,7 +78,7 @@ def test_malformed(octets: bytes) -> None:
 
 def test_whatCannotBeSentCannotBeBuilt() -> None:
     """
-    Values out of range are refused where they are made.
+    A packet with values out of range can't be made.
     """
     with pytest.raises(ValueError):
         pap.AuthenticateRequest(1, bytes(256), b"")
@@ -92,6 +92,6 @@ def test_whatCannotBeSentCannotBeBuilt() -> None:
 
 def test_passwordStaysOutOfRepresentations() -> None:
     """
-    The password isn't in a repr.
+    The representation of a packet doesn't show the password.
     """
     assert "hidden" not in repr(pap.AuthenticateRequest(1, b"user", b"hidden"))

@@ -30,8 +30,8 @@ options = st.lists(st.tuples(octets, st.binary(max_size=253)), max_size=8)
 @given(protocols, st.binary(max_size=64), st.booleans(), st.booleans())
 def test_frameRoundTrip(protocol: int, information: bytes, acfc: bool, pfc: bool) -> None:
     """
-    Every frame comes back, however its fields are compressed; 0xff as a compressed protocol would
-    look like an address, and is no protocol that anybody assigns.
+    An encoded frame is decoded to the same, with or without field compression. The protocol 0xff
+    isn't tried, as its compressed form looks like an address, and nobody assigns it.
     """
     if protocol == 0xFF:
         return
@@ -42,7 +42,7 @@ def test_frameRoundTrip(protocol: int, information: bytes, acfc: bool, pfc: bool
 @given(octets, octets, st.binary(max_size=300), st.binary(max_size=8))
 def test_packetRoundTrip(code: int, identifier: int, data: bytes, padding: bytes) -> None:
     """
-    Every packet comes back, and padding doesn't.
+    An encoded packet is decoded to the same, without its padding.
     """
     packet = ppp.encodePacket(code, identifier, data)
     assert ppp.decodePacket(packet + padding) == (code, identifier, data)
@@ -51,7 +51,7 @@ def test_packetRoundTrip(code: int, identifier: int, data: bytes, padding: bytes
 @given(options)
 def test_optionsRoundTrip(some: list[tuple[int, bytes]]) -> None:
     """
-    Options come back in their order.
+    Encoded options are decoded in their order.
     """
     assert ppp.decodeOptions(ppp.encodeOptions(some)) == some
 
@@ -59,8 +59,8 @@ def test_optionsRoundTrip(some: list[tuple[int, bytes]]) -> None:
 @given(st.binary(max_size=64))
 def test_arbitraryOctets(some: bytes) -> None:
     """
-    Arbitrary octets are decoded, or are L{Malformed} and nothing else; options that decode are
-    those octets.
+    Arbitrary octets are decoded or raise L{Malformed}, and nothing else. Options that are decoded
+    have the same octets when they are encoded again.
     """
     for decode in (ppp.decodeFrame, ppp.decodePacket):
         try:
@@ -87,14 +87,15 @@ def test_arbitraryOctets(some: bytes) -> None:
 )
 def test_fieldCompression(frame: str, protocol: int) -> None:
     """
-    Address and control, and the leading zero of a protocol number, may be left out.
+    A frame is decoded without the address and control fields and without the leading zero of its
+    protocol number.
     """
     assert ppp.decodeFrame(bytes.fromhex(frame)) == (protocol, b"\x01")
 
 
 def test_compressionSent() -> None:
     """
-    Both compressions are applied to packets, and neither to LCP.
+    Packets are sent with both compressions, and LCP's with neither.
     """
     assert ppp.encodeFrame(ppp.IPV4, b"x", acfc=True, pfc=True) == b"\x21x"
     assert ppp.encodeFrame(ppp.IPCP, b"x", acfc=True, pfc=True) == b"\x80\x21x"
@@ -104,7 +105,7 @@ def test_compressionSent() -> None:
 @pytest.mark.parametrize("frame", ["", "ff03", "ff03c0", "c0", "0020", "ff03c020"])
 def test_noProtocol(frame: str) -> None:
     """
-    A frame too short for a protocol number, or with an even one, is malformed.
+    A frame that is too short for a protocol number, or whose protocol number is even, is malformed.
     """
     with pytest.raises(Malformed):
         ppp.decodeFrame(bytes.fromhex(frame))
@@ -113,7 +114,7 @@ def test_noProtocol(frame: str) -> None:
 @pytest.mark.parametrize("packet", ["", "010100", "01010003", "01010005", "01010006aa"])
 def test_packetLength(packet: str) -> None:
     """
-    A length below 4, or past the end, is malformed.
+    A packet with a length below 4 or past the end is malformed.
     """
     with pytest.raises(Malformed):
         ppp.decodePacket(bytes.fromhex(packet))
@@ -122,7 +123,7 @@ def test_packetLength(packet: str) -> None:
 @pytest.mark.parametrize("some", ["01", "0100", "0101", "010405", "010405780506000000"])
 def test_optionLength(some: str) -> None:
     """
-    An option's length below 2, or past the end, is malformed.
+    An option with a length below 2 or past the end is malformed.
     """
     with pytest.raises(Malformed):
         ppp.decodeOptions(bytes.fromhex(some))
@@ -130,7 +131,7 @@ def test_optionLength(some: str) -> None:
 
 def test_scapyAgrees() -> None:
     """
-    An LCP Configure-Request is the same octets as scapy's.
+    An LCP Configure-Request has the same octets as scapy's.
     """
     theirs = PPP() / PPP_LCP_Configure(
         id=7,
