@@ -28,7 +28,7 @@ from pptpgw.config.section import LinkSection
 from pptpgw.demo.selfcall import callOurselves
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports import privileges
-from pptpgw.ports.output import lines, standardOutput
+from pptpgw.ports.logoutput import lines, standardOutput
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings

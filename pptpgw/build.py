@@ -51,9 +51,9 @@ from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.factory import makeClient
 from pptpgw.radius.services import DynamicService, makeAccounting, makeQueue
+from pptpgw.sessions.auditfile import AuditFile
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger
-from pptpgw.sessions.records import AuditFile
 from pptpgw.sessions.reservation import Reservation
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages

@@ -37,7 +37,7 @@ from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.limits import SessionLimits
 from pptpgw.sessions.line import Line, LineContext
 from pptpgw.sessions.lockout import Authenticate, Lockout
-from pptpgw.sessions.making import Returns
+from pptpgw.sessions.networkprotocols import Returns
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry

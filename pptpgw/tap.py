@@ -31,7 +31,7 @@ from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import INetworkFactory
 from pptpgw.ports.collector import Collector
-from pptpgw.ports.output import Output, outputOf
+from pptpgw.ports.logoutput import Output, outputOf
 from pptpgw.ports.poll import serveFew
 from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from pptpgw import testing
-from pptpgw.datapath.edges import Receive, Send
+from pptpgw.datapath.interface import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import ppp

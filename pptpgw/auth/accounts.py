@@ -29,7 +29,7 @@ from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED
 from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable, IEnvironment
 from pptpgw.log import Logger
 from pptpgw.ppp.mschap import ntPasswordHash
-from pptpgw.sessions.naming import nameOf
+from pptpgw.sessions.username import nameOf
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.store.record import Account
 

@@ -11,15 +11,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-from pptpgw.auth import secrets
+from pptpgw.auth import chapsecrets
 from pptpgw.auth.realm import AvatarID
 from pptpgw.config.kind import NoSettings
 from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ICertifiedName, IConfigurable, IEnvironment
 from pptpgw.log import Logger
-from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.username import nameOf
 
 # The largest file that is read, in octets. The file is read at a login if it was changed, and
 # reading blocks: a file of this size, with some 20,000 users, takes a fraction of a second.
@@ -33,7 +33,7 @@ _NOBODY = b"there is no such user"
 @implementer(ICredentialsChecker, IConfigurable)
 class ChapSecretsChecker:
     """
-    Checks users against a file in the format of pppd's chap-secrets (L{pptpgw.auth.secrets}).
+    Checks users against a file in the format of pppd's chap-secrets (L{pptpgw.auth.chapsecrets}).
 
     The time, size and inode of the file are compared at each login, and the file is read again when
     one of them has changed. A file that can't be used then is reported once in the log, and the
@@ -105,7 +105,7 @@ class ChapSecretsChecker:
                 "{problem}; the secrets read before remain in force", problem=str(problem)
             )
 
-    def _read(self) -> secrets.Secrets:
+    def _read(self) -> chapsecrets.Secrets:
         path = self._path.path
         assertPrivate(path)
         try:
@@ -119,4 +119,4 @@ class ChapSecretsChecker:
             raise ConfigurationError(f"{path}: {problem.strerror}") from problem
         if len(content) > MAXIMUM_OCTETS:
             raise ConfigurationError(f"{path}: larger than {MAXIMUM_OCTETS} octets")
-        return secrets.parse(content, path)
+        return chapsecrets.parse(content, path)

@@ -11,8 +11,8 @@ from twisted.cred.portal import IRealm
 from zope.interface import Interface, implementer
 
 from pptpgw.interfaces import ISubscriber
-from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.username import nameOf
 
 
 class AvatarID(bytes):

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from pptpgw import __version__
-from pptpgw.command.judge import judge
+from pptpgw.command.profilecheck import judge
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.store.attribute import ATTRIBUTES, check, profileOf
 from pptpgw.store.interface import IStore

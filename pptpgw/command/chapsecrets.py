@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pptpgw.auth.secrets import WILDCARD, Secret, Secrets, parse
+from pptpgw.auth.chapsecrets import WILDCARD, Secret, Secrets, parse
 from pptpgw.command.base import Named, shown
-from pptpgw.command.judge import judge
+from pptpgw.command.profilecheck import judge
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
-from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.username import nameOf
 from pptpgw.store.attribute import ATTRIBUTES
 from pptpgw.store.error import Taken
 from pptpgw.store.interface import IStore

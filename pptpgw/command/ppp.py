@@ -36,7 +36,7 @@ from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.log import Logger
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.device import Device
-from pptpgw.ports.output import lines, standardError
+from pptpgw.ports.logoutput import lines, standardError
 from pptpgw.ports.signals import Signals
 from pptpgw.ports.terminal import onInterrupt, outliveReader, rawInput
 from pptpgw.ppp.client import ClientCall

@@ -21,11 +21,11 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.belief import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.early import Early
-from pptpgw.datapath.edges import Receive
+from pptpgw.datapath.earlylimit import Early
+from pptpgw.datapath.interface import Receive
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
+from pptpgw.datapath.plausibility import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
 from pptpgw.ppp.mppe import MPPE_OVERHEAD

@@ -12,7 +12,7 @@ from typing import Protocol
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import ipv6
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources

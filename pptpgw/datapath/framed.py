@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.edges import Receive
+from pptpgw.datapath.interface import Receive
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, decodeFrame

@@ -28,7 +28,7 @@ from pptpgw.interfaces import (
     IPreparable,
     ISession,
 )
-from pptpgw.ports.capture import CaptureFile
+from pptpgw.ports.capturefile import CaptureFile
 from pptpgw.ports.device import Device
 from pptpgw.ports.machine import lackingFile
 from pptpgw.sessions.observer import SessionObserver

@@ -22,8 +22,8 @@ from pptpgw.datapath.checks import (
     OpenIPv6,
     OpenProtocol,
 )
-from pptpgw.datapath.edges import TUN, Deliver
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
+from pptpgw.datapath.interface import TUN, Deliver
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (

@@ -9,7 +9,7 @@ one nearest to the gap in the tunnel's numbers that agrees with the coherency co
 differ by up to 2,047. If the tunnel has no numbers, every gap is taken for 0.
 
 A frame that skips packets is decrypted with a copy of the cipher's state. The copy replaces the
-state only if the plaintext makes sense (L{pptpgw.datapath.belief}), so forged frames change
+state only if the plaintext makes sense (L{pptpgw.datapath.plausibility}), so forged frames change
 nothing. If noise made sense by chance, the next frame in order restores the former state.
 
 Key changes take time, and a gap may need any number of them. So their number a second is limited:
@@ -26,8 +26,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import mppe
-from pptpgw.datapath.belief import isPlausible
 from pptpgw.datapath.mppe import COUNTS, DecryptorType
+from pptpgw.datapath.plausibility import isPlausible
 from pptpgw.interfaces import IChannelOwner
 from pptpgw.timing.timer import cancelled
 

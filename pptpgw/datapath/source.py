@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.datapath.route import RouteTable
 from pptpgw.interfaces import Attachment
 

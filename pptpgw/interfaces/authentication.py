@@ -17,7 +17,7 @@ from pptpgw.interfaces.caller import Caller
 from pptpgw.interfaces.checker import IClaimCredentials
 from pptpgw.interfaces.environment import IEnvironment
 from pptpgw.interfaces.keys import IKeys
-from pptpgw.sessions.naming import accountName, folded, nameOf
+from pptpgw.sessions.username import accountName, folded, nameOf
 
 
 class ISubscriber(Interface):

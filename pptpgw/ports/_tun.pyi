@@ -1,4 +1,4 @@
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 
 INTERFACE: int
 

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IHealth
-from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.kernelinterface import NetlinkPort
 from pptpgw.ports.tun import DeviceSystem, TUNPort
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import Watch

@@ -12,9 +12,9 @@ import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from pptpgw.ports import traffic
+from pptpgw.ports import trafficcontrol
 from pptpgw.ports.rtnetlink import Kernel, Network
-from pptpgw.ports.traffic import FilterTable
+from pptpgw.ports.trafficcontrol import FilterTable
 
 
 class NotShaped(Exception):
@@ -91,10 +91,10 @@ class Direction:
         self._source = source
         self._fair = True
         self._classes: dict[int, _Class] = {}
-        self._numbers = Numbers(traffic.CLASSES)
+        self._numbers = Numbers(trafficcontrol.CLASSES)
         self._tables: dict[tuple[int, int], FilterTable] = {}
         self._nodes: dict[tuple[int, int], Numbers] = {}
-        self._do(traffic.setRoot(index))
+        self._do(trafficcontrol.setRoot(index))
 
     def __len__(self) -> int:
         return len(self._classes)
@@ -129,7 +129,7 @@ class Direction:
         if one is None:
             return
         self._removeFilters(one, list(one.filters))
-        (result,) = self.kernel.ask([traffic.removeClass(self._index, one.number)])
+        (result,) = self.kernel.ask([trafficcontrol.removeClass(self._index, one.number)])
         if result in (0, errno.ENOENT):
             self._numbers.release(one.number)
 
@@ -142,13 +142,13 @@ class Direction:
         number = one.number
         results = self.kernel.ask(
             [
-                traffic.setClass(index, number, rate),
-                traffic.setQueue(index, number, rate, self._fair),
+                trafficcontrol.setClass(index, number, rate),
+                trafficcontrol.setQueue(index, number, rate, self._fair),
             ]
         )
         if self._fair and results == [0, errno.ENOENT]:
             self._fair = False
-            results[1:] = self.kernel.ask([traffic.setQueue(index, number, rate, False)])
+            results[1:] = self.kernel.ask([trafficcontrol.setQueue(index, number, rate, False)])
         judge(results)
         return one
 
@@ -163,7 +163,7 @@ class Direction:
     def _bucket(self, table: FilterTable, network: Network) -> Numbers:
         key = table.handle, table.bucket(network)
         if key not in self._nodes:
-            self._nodes[key] = Numbers(traffic.NODES)
+            self._nodes[key] = Numbers(trafficcontrol.NODES)
         return self._nodes[key]
 
     def _removeFilters(self, one: _Class, networks: Sequence[Network]) -> None:

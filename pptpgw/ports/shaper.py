@@ -35,7 +35,7 @@ from pptpgw.interfaces import (
     ISessionObserver,
 )
 from pptpgw.log import Logger
-from pptpgw.ports import rtnetlink, traffic
+from pptpgw.ports import rtnetlink, trafficcontrol
 from pptpgw.ports.rates import Direction, NotShaped, judge
 from pptpgw.ports.rtnetlink import Kernel, NetlinkMessageType, RequestSocket, readLink
 from pptpgw.ports.upkeep import Upkeep
@@ -237,7 +237,7 @@ class Shaper(SessionObserver):
         # Changes that this class makes itself needn't be announced.
         self._watch.stop()
         if self._kernel is not None:
-            self._kernel.ask(traffic.clear(self._index))
+            self._kernel.ask(trafficcontrol.clear(self._index))
         self._forget()
         done = inSlices(self._reactor, self._limitAgain())
         return done.addCallback(lambda ignored: self._watch.start())
@@ -280,7 +280,7 @@ class Shaper(SessionObserver):
             return
         if way is self._receive and not direction:
             second = self._devices.index(self._second)
-            judge(direction.kernel.ask([traffic.redirect(self._index, second)]))
+            judge(direction.kernel.ask([trafficcontrol.redirect(self._index, second)]))
         direction.set(session.number, rate, networks)
 
     def _limit(self, way: _Way, session: ISession, rate: int | None) -> None:
@@ -304,7 +304,7 @@ class Shaper(SessionObserver):
             return
         direction.remove(session.number)
         if way is self._receive and not direction:
-            direction.kernel.ask([traffic.direct(self._index)])
+            direction.kernel.ask([trafficcontrol.direct(self._index)])
 
     def _makeSend(self) -> Direction:
         return Direction(self._begin(), self._index, source=False)
@@ -315,7 +315,7 @@ class Shaper(SessionObserver):
         name = self._interface.name[: 15 - len(SUFFIX)] + SUFFIX
         self._devices.addIFB(name)
         self._second = name
-        judge(kernel.ask([traffic.setIngress(self._index)]))
+        judge(kernel.ask([trafficcontrol.setIngress(self._index)]))
         return Direction(kernel, self._devices.index(name), source=True)
 
     def _begin(self) -> Kernel:

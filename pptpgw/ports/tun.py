@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.log import Logger
 from pptpgw.ports.compiled import fits

@@ -41,7 +41,7 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.lcpoption import DEFAULT_ACCM, LCPSettings
-from pptpgw.ppp.phase import NetworkPhase
+from pptpgw.ppp.networkphase import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
 from pptpgw.ppp.wire import ppp

@@ -20,7 +20,7 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from pptpgw.sessions.naming import accountName
+from pptpgw.sessions.username import accountName
 
 _ECB = ECB()
 

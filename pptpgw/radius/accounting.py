@@ -31,7 +31,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
-from pptpgw.radius.description import (
+from pptpgw.radius.nas import NAS
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, RADIUSRequest, Reply
+from pptpgw.radius.record import (
     INTERIM_UPDATE,
     OFF,
     ON,
@@ -46,8 +48,6 @@ from pptpgw.radius.description import (
     pack,
     unpack,
 )
-from pptpgw.radius.nas import NAS
-from pptpgw.radius.packet import ACCOUNTING_REQUEST, RADIUSRequest, Reply
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.sessions.cause import Termination, codeOf

@@ -51,8 +51,8 @@ from pptpgw.radius.packet import (
     Reply,
 )
 from pptpgw.radius.servers import Server
-from pptpgw.sessions.naming import nameOf
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.username import nameOf
 
 # The limit of EAP rounds in one conversation. The EAP exchange has a limit of its own too.
 ROUNDS = 200

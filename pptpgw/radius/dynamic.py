@@ -15,7 +15,7 @@ The rules:
    requests can be replayed once more.
  - When L{REMEMBERED} requests are remembered, others are not answered until one is forgotten.
  - A request is obeyed as a whole: either everything is done, to all sessions that are meant
-   (L{pptpgw.radius.meaning}), or nothing (sections 2.3 and 3.5).
+   (L{pptpgw.radius.identification}), or nothing (sections 2.3 and 3.5).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import ISession, ISessions
 from pptpgw.log import Logger
 from pptpgw.radius.attributes import applied
-from pptpgw.radius.meaning import ErrorCause, RADIUSRefusal, check, find
+from pptpgw.radius.identification import ErrorCause, RADIUSRefusal, check, find
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import (
     COA_REQUEST,

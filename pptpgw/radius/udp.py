@@ -31,7 +31,7 @@ from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.log import Logger
-from pptpgw.ports.datagram import connectedUDP
+from pptpgw.ports.connectedudp import connectedUDP
 from pptpgw.radius.packet import STATUS_SERVER, NotSure, RADIUSRequest, Reply
 from pptpgw.radius.retransmission import waits
 from pptpgw.radius.servers import Server

@@ -37,7 +37,7 @@ from zope.interface import implementer
 from pptpgw.counting.bucket import Bucket
 from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.sessions.cause import codeOf
-from pptpgw.sessions.earlier import BROKEN_OFF, Earlier
+from pptpgw.sessions.leftopen import BROKEN_OFF, Earlier
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
 from pptpgw.store.record import SessionRecord

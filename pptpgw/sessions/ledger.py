@@ -32,7 +32,7 @@ from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.ports.queue import Queue
 from pptpgw.sessions.cause import codeOf
-from pptpgw.sessions.earlier import BROKEN_OFF
+from pptpgw.sessions.leftopen import BROKEN_OFF
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore

@@ -35,7 +35,7 @@ from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.lockout import Authenticate, Lockout
-from pptpgw.sessions.making import Made, Making, Returns, given
+from pptpgw.sessions.networkprotocols import Made, Making, Returns, given
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry

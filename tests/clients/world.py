@@ -16,7 +16,7 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.datapath.edges import Receive, Send
+from pptpgw.datapath.interface import Receive, Send
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork

@@ -437,7 +437,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.interfaces.session",
         "pptpgw.interfaces.tunnel",
         "pptpgw.sessions",
-        "pptpgw.sessions.naming",
+        "pptpgw.sessions.username",
         "pptpgw.radius",
         "pptpgw.radius.plugin",
         "pptpgw.tunnels",

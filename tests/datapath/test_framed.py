@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture, capturing
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT
-from pptpgw.datapath.early import EARLY, LIMIT
+from pptpgw.datapath.earlylimit import EARLY, LIMIT
 from pptpgw.datapath.framed import FULL, FramedChannel
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters

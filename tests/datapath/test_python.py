@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import recovery
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED, TOO_BIG
-from pptpgw.datapath.edges import Receive
+from pptpgw.datapath.interface import Receive
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.datapath.python import NO_ROUTE, PythonDataPath
 from pptpgw.interfaces import (

@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.datapath.recovery} and L{pptpgw.datapath.belief}, through a channel: what gaps and
-forged frames do to a session with MPPE.
+Tests of L{pptpgw.datapath.recovery} and L{pptpgw.datapath.plausibility}, through a channel: what
+gaps and forged frames do to a session with MPPE.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import pytest
 
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import mppe, recovery
-from pptpgw.datapath.belief import isPlausible
 from pptpgw.datapath.mppe import Encryptor, PythonDecryptor
+from pptpgw.datapath.plausibility import isPlausible
 from pptpgw.interfaces import Attachment, MPPEParameters
 from pptpgw.tunnels.pptp.window import DUPLICATE, HELD_TIME, LATE, LOST, UNBELIEVABLE
 from tests.datapath.test_python import CONFIRMING, KEY, Fixture, packet

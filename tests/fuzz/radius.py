@@ -20,7 +20,6 @@ from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2
 from pptpgw.error import PPTPGWError
 from pptpgw.radius import udp
 from pptpgw.radius.attributes import nameIn, rates, read
-from pptpgw.radius.description import pack, unpack
 from pptpgw.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_CHALLENGE,
@@ -34,6 +33,7 @@ from pptpgw.radius.packet import (
     decode,
     dictionary,
 )
+from pptpgw.radius.record import pack, unpack
 from pptpgw.radius.signature import requestAuthenticator
 from tests.fuzz.decoders import decoder
 from tests.fuzz.reader import Reader, Target

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pptpgw.auth import secrets
+from pptpgw.auth import chapsecrets
 from pptpgw.config import configuration
 from pptpgw.error import ConfigurationError
 from pptpgw.sessions import hours
@@ -32,7 +32,7 @@ def _secrets(octets: bytes) -> None:
     A chap-secrets file, and who is found in it.
     """
     try:
-        found = secrets.parse(octets, "chap-secrets")
+        found = chapsecrets.parse(octets, "chap-secrets")
     except ConfigurationError as error:
         assert str(error).startswith("chap-secrets, line ")
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pptpgw.datapath.early import EARLY, LIMIT
+from pptpgw.datapath.earlylimit import EARLY, LIMIT
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.call import Call

@@ -11,7 +11,8 @@ import pytest
 
 from pptpgw.networks.ethernet import switch, wire
 from pptpgw.networks.generic import hub
-from pptpgw.networks.ipv6 import advertisement, dhcpv6
+from pptpgw.networks.ipv6 import dhcpv6
+from pptpgw.networks.ipv6 import router as ipv6router
 from pptpgw.networks.ipv6.prefix import RESTING
 from pptpgw.networks.ipv6.wire import ipv6, neighbor
 from pptpgw.networks.ipv6.wire.dhcpv6 import DHCPv6MessageType
@@ -191,8 +192,8 @@ def test_aHub(world: World) -> None:
 @pytest.mark.parametrize(
     ("packet", "limit"),
     (
-        (packets.icmp(neighbor.ROUTER_SOLICITATION, bytes(4)), advertisement.SOLICITED_LIMIT),
-        (packets.icmp(ipv6.ECHO_REQUEST, bytes(1000)), advertisement.LIMIT),
+        (packets.icmp(neighbor.ROUTER_SOLICITATION, bytes(4)), ipv6router.SOLICITED_LIMIT),
+        (packets.icmp(ipv6.ECHO_REQUEST, bytes(1000)), ipv6router.LIMIT),
         (packets.solicit(rapid=True), dhcpv6.MAX_MESSAGES),
         (packets.dhcp(DHCPv6MessageType.INFORMATION_REQUEST), dhcpv6.MAX_MESSAGES),
     ),

@@ -148,7 +148,7 @@ def packets() -> None:
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment
     from pptpgw.networks.wire.checksum import checksum
-    from pptpgw.ports.netlink import NetlinkPort
+    from pptpgw.ports.kernelinterface import NetlinkPort
     from pptpgw.ports.tun import TUNPort
     from pptpgw.tunnels.pptp.channel import GREChannel
     from pptpgw.tunnels.pptp.owner import Ends
@@ -223,7 +223,7 @@ def netlink() -> None:
     What is set is there, and is gone at the end.
     """
     from pptpgw.error import ConfigurationError, NotPermitted
-    from pptpgw.ports.netlink import NetlinkPort
+    from pptpgw.ports.kernelinterface import NetlinkPort
 
     ip("tuntap add dev made mode tun")
     before = ip("route show"), ip("address show dev made")
@@ -368,7 +368,7 @@ def netlink6() -> None:
     """
     The same with IPv6, and what the kernel's switches say.
     """
-    from pptpgw.ports.netlink import NetlinkPort
+    from pptpgw.ports.kernelinterface import NetlinkPort
     from pptpgw.ports.sysctl import FOLDER, ipv6Disabled, ipv6NotForwarded
 
     ip("tuntap add dev made mode tun")

@@ -20,7 +20,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.kernelinterface import NetlinkPort
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.tun import TUNPort
 from pptpgw.sessions.profile import Profile

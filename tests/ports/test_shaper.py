@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.shaper}, L{pptpgw.ports.rates} and L{pptpgw.ports.traffic}: what the
+Tests of L{pptpgw.ports.shaper}, L{pptpgw.ports.rates} and L{pptpgw.ports.trafficcontrol}: what the
 kernel is asked, by one in memory that reads the requests and is as strict as the real one. That
 rates are kept, on the real one.
 """
@@ -18,10 +18,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import IKernelInterface, ISessionObserver
-from pptpgw.ports import traffic
+from pptpgw.ports import trafficcontrol
 from pptpgw.ports.rates import NotShaped, Numbers
 from pptpgw.ports.shaper import Shaper
-from pptpgw.ports.traffic import TrafficRequestType
+from pptpgw.ports.trafficcontrol import TrafficRequestType
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import makeSession
@@ -76,7 +76,7 @@ class MemoryKernel:
             return errno.ENOENT
         body = options.get(2, b"")
         match TrafficRequestType(kind):
-            case TrafficRequestType.NEW_QDISC if parent == traffic.ROOT:
+            case TrafficRequestType.NEW_QDISC if parent == trafficcontrol.ROOT:
                 self.roots.add(index)
             case TrafficRequestType.NEW_QDISC if name == "clsact":
                 self.ingress = True
@@ -103,10 +103,10 @@ class MemoryKernel:
                 if any(number == handle for _, number in users):
                     return errno.EBUSY
                 del self.classes[index, handle]
-            case TrafficRequestType.NEW_FILTER if parent == traffic.INGRESS:
+            case TrafficRequestType.NEW_FILTER if parent == trafficcontrol.INGRESS:
                 assert self.ingress
                 self.redirects += 1
-            case TrafficRequestType.DELETE_FILTER if parent == traffic.INGRESS:
+            case TrafficRequestType.DELETE_FILTER if parent == trafficcontrol.INGRESS:
                 self.redirects = 0
             case TrafficRequestType.NEW_FILTER:
                 inner = attributes(body)

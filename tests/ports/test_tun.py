@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports.tun import BATCH, DEVICE, RealDeviceSystem, TUNPort, fastest
 

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.ppp.link} and L{pptpgw.ppp.phase}, with the links of a gateway and a client
+Tests for L{pptpgw.ppp.link} and L{pptpgw.ppp.networkphase}, with the links of a gateway and a client
 joined.
 """
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pptpgw.ppp import mschap
 from pptpgw.ppp.wire import chap
-from pptpgw.sessions.naming import accountName
+from pptpgw.sessions.username import accountName
 from tests.change import changePassword, ntHash
 
 # RFC 2759 section 9.2.

@@ -11,7 +11,7 @@ from pyrad import packet as pyrad
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 
-from pptpgw.ports.datagram import connectedUDP
+from pptpgw.ports.connectedudp import connectedUDP
 from pptpgw.radius.packet import dictionary
 
 SECRET = b"a secret of the tests"
@@ -59,7 +59,7 @@ class Wire(Clock):
 
     def open(self, protocol: DatagramProtocol, host: str, port: int) -> None:
         """
-        See L{pptpgw.ports.datagram.connectedUDP}.
+        See L{pptpgw.ports.connectedudp.connectedUDP}.
         """
         opened = Port(self, protocol, (host, port))
         self.ports.append(opened)

@@ -22,7 +22,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.sessions.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.sessions.earlier import Earlier
+from pptpgw.sessions.leftopen import Earlier
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord

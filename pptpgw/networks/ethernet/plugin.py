@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.config.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.interfaces import (
     Caller,
     IEnvironment,

@@ -13,7 +13,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.device import Device
-from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.kernelinterface import NetlinkPort
 from pptpgw.ports.rtnetlink import Kernel, KernelLink, RequestSocket
 from pptpgw.ports.tun import DeviceSystem
 

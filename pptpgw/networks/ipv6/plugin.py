@@ -39,10 +39,10 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
-from pptpgw.networks.ipv6.advertisement import MAX_INTERVAL, IPv6Router
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
+from pptpgw.networks.ipv6.router import MAX_INTERVAL, IPv6Router
 from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER, MINIMUM_MTU
 from pptpgw.networks.ipv6.wire.neighbor import PrefixInformation, RouterAdvertisement

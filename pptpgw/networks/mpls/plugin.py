@@ -5,7 +5,7 @@ The rules:
 
  - Callers' packets go to the kernel through a TAP device; the kernel's own table (C{ip -f mpls
    route}) decides what becomes of them. If C{routes} are configured, the gateway switches labels
-   itself instead (L{pptpgw.networks.mpls.labels}).
+   itself instead (L{pptpgw.networks.mpls.labelswitch}).
  - To the kernel every session is a neighbour on that device, with the session's IPv4 address as the
    next hop: C{ip -f mpls route add 100 as 200 via inet 10.77.0.10 dev pptpmpls0}. The gateway
    answers ARP for it. The neighbour's link address is made from the IPv4 address (L{linkAddress}),
@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from pptpgw.config.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute, key
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Caller,
@@ -39,7 +39,7 @@ from pptpgw.interfaces import (
     ISession,
     ISubscriber,
 )
-from pptpgw.networks.mpls.labels import LabelSwitch
+from pptpgw.networks.mpls.labelswitch import LabelSwitch
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.networks.mpls.port import MPLSPort
 from pptpgw.networks.mpls.wire import arp, mpls

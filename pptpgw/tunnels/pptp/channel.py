@@ -11,12 +11,12 @@ from typing import Protocol
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.edges import Receive, Send
+from pptpgw.datapath.interface import Receive, Send
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
-from pptpgw.tunnels.pptp.belief import canFollowGap
 from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.gap import canFollowGap
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.window import Window
 from pptpgw.tunnels.pptp.wire.gre import DATA, DATA_ACKNOWLEDGEMENT, NUMBERS, PROTOCOL_TYPE, encode

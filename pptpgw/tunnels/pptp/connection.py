@@ -3,7 +3,7 @@ The control connection of PPTP (RFC 2637 section 3.1), apart from its TCP connec
 
 This module has the connection's state, its timers, and its interfaces to the transport below and
 the owner above. L{pptpgw.tunnels.pptp.rules} says which message is legal in which state, and
-L{pptpgw.tunnels.pptp.messages} has a function for each message.
+L{pptpgw.tunnels.pptp.handlers} has a function for each message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.interfaces import ICallOwner
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.pptp import messages
+from pptpgw.tunnels.pptp import handlers
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.owner import ControlTransport, tell
@@ -322,9 +322,9 @@ class ControlConnection:
         action = ACTIONS[self.role, self.state, kind]
         self._alive()
         if action == "take":
-            getattr(messages, f"pptp_{kind.name}")(self, message)
+            getattr(handlers, f"pptp_{kind.name}")(self, message)
         elif action == "refuse":
-            getattr(messages, f"refuse_{kind.name}")(self, message)
+            getattr(handlers, f"refuse_{kind.name}")(self, message)
         else:
             self.counters.discard("control message out of place")
             if action == "end":

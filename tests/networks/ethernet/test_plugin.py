@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     INetwork,

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     INetwork,
@@ -26,7 +26,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.mpls import plugin as mpls
-from pptpgw.networks.mpls.labels import NO_ROUTE
+from pptpgw.networks.mpls.labelswitch import NO_ROUTE
 from pptpgw.networks.mpls.port import MPLSPort
 from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LabelStackEntry, encode
 from pptpgw.sessions.profile import Profile

@@ -1,6 +1,6 @@
 """
 Tests of L{pptpgw.tunnels.pptp.connection}, with L{pptpgw.tunnels.pptp.rules} and
-L{pptpgw.tunnels.pptp.messages}.
+L{pptpgw.tunnels.pptp.handlers}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICallOwner, Refusal
-from pptpgw.tunnels.pptp import messages, owner
+from pptpgw.tunnels.pptp import handlers, owner
 from pptpgw.tunnels.pptp.call import Call, CallState
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -348,7 +348,7 @@ def test_rulesComplete() -> None:
         assert action in ("take", "refuse", "drop", "end")
         if action in ("take", "refuse"):
             prefix = {"take": "pptp", "refuse": "refuse"}[action]
-            assert callable(getattr(messages, f"{prefix}_{kind.name}"))
+            assert callable(getattr(handlers, f"{prefix}_{kind.name}"))
     for answer, setting in ANSWERS.values():
         assert isinstance(answer, ControlMessageType)
         assert getattr(SETTINGS, setting) > 0

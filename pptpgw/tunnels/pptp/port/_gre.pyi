@@ -1,4 +1,4 @@
-from pptpgw.datapath.edges import Receive, Send
+from pptpgw.datapath.interface import Receive, Send
 from pptpgw.tunnels.pptp.port.raw import Run
 
 INTERFACE: int

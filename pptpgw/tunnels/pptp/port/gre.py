@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Receive, Send
+from pptpgw.datapath.interface import Receive, Send
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger

@@ -10,7 +10,7 @@ import socket
 from struct import Struct
 from typing import Protocol
 
-from pptpgw.datapath.edges import Receive, Send
+from pptpgw.datapath.interface import Receive, Send
 from pptpgw.error import Malformed
 from pptpgw.ports.compiled import fits
 from pptpgw.ppp.wire.ppp import decodeFrame

@@ -4,7 +4,7 @@ not forged. L{pptpgw.tunnels.pptp.window} says why that matters.
 
 These frames are believed:
 
- - An encrypted frame whose plaintext makes sense (L{pptpgw.datapath.belief}).
+ - An encrypted frame whose plaintext makes sense (L{pptpgw.datapath.plausibility}).
  - After a gap of less than L{REACH}: a packet in clear of a network that allows it, and a control
    frame that can't end anything that is open. That means any frame while no network is open, and
    otherwise frames of the control protocols of networks that aren't open.
@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from pptpgw.datapath.belief import BEYOND_NETWORKS
 from pptpgw.datapath.checks import OpenProtocol
+from pptpgw.datapath.plausibility import BEYOND_NETWORKS
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.window import REACH
 

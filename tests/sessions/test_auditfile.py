@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.sessions.records}, and for the observers that keep records.
+Tests for L{pptpgw.sessions.auditfile}, and for the observers that keep records.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.edges import Deliver
+from pptpgw.datapath.interface import Deliver
 from pptpgw.networks.mpls.wire.mpls import ENTRY_OCTETS
 
 NO_ROUTE = "label without a route"

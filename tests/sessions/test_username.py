@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.sessions.naming}, and for the user that a claim means.
+Tests for L{pptpgw.sessions.username}, and for the user that a claim means.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pptpgw.auth.eap import EAP
 from pptpgw.auth.eaptls import TLS, CertifiedClaim
 from pptpgw.auth.protocols import PAP
 from pptpgw.interfaces import Claim
-from pptpgw.sessions.naming import nameOf
+from pptpgw.sessions.username import nameOf
 
 
 def password(name: bytes) -> Claim:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.ipv6.advertisement}, with scapy as the host on the other end.
+Tests of L{pptpgw.networks.ipv6.router}, with scapy as the host on the other end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from scapy.packet import Raw
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.networks.ipv6.advertisement import (
+from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
+from pptpgw.networks.ipv6.router import (
     LIMIT,
     MALFORMED,
     MAX_INTERVAL,
@@ -37,7 +38,6 @@ from pptpgw.networks.ipv6.advertisement import (
     TOO_MANY,
     IPv6Router,
 )
-from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
 from pptpgw.networks.ipv6.wire.neighbor import PrefixInformation, RouterAdvertisement
 
 OURS, NODE = "fe80::aaaa:1111:2222", "ff02::1:ff11:2222"

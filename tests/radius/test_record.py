@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.description}: what records say, and their octets in the spool.
+Tests of L{pptpgw.radius.record}: what records say, and their octets in the spool.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import TunnelKind
-from pptpgw.radius.description import (
+from pptpgw.radius.nas import NAS
+from pptpgw.radius.record import (
     INTERIM_UPDATE,
     ON,
     START,
@@ -24,7 +25,6 @@ from pptpgw.radius.description import (
     prefix,
     unpack,
 )
-from pptpgw.radius.nas import NAS
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import makeSession

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.capture}: real files, written by the real thread.
+Tests of L{pptpgw.ports.capturefile}: real files, written by the real thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture
 from pptpgw.datapath.wire.pcapng import RECEIVED, SECTION_HEADER, sectionHeader
 from pptpgw.error import ConfigurationError
-from pptpgw.ports.capture import CHUNK, DELAY, FAILED, QUEUE_LIMIT, CaptureFile
+from pptpgw.ports.capturefile import CHUNK, DELAY, FAILED, QUEUE_LIMIT, CaptureFile
 from pptpgw.ports.worker import POLL
 from tests.datapath.test_capture import read
 

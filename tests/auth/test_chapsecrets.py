@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.auth.secrets import Secret, parse
+from pptpgw.auth.chapsecrets import Secret, parse
 from pptpgw.config.kind import NO_UNICAST
 from pptpgw.error import ConfigurationError
 

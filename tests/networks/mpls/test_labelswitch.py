@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.labels}.
+Tests of L{pptpgw.networks.mpls.labelswitch}.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from pptpgw.counting.counters import Counters
-from pptpgw.networks.mpls.labels import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
+from pptpgw.networks.mpls.labelswitch import EXPIRED, NO_ROUTE, NOT_UNICAST, LabelSwitch
 from pptpgw.networks.mpls.wire.mpls import LabelStackEntry, decode, encode
 
 NEXT = bytes.fromhex("02000a4d000b")

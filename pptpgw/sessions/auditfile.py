@@ -16,7 +16,7 @@ from pptpgw.interfaces import IPreparable
 from pptpgw.ports.linefile import QueuedLines, lastLines
 from pptpgw.ports.machine import lackingFile
 from pptpgw.sessions.audit import Audit, LineObserver
-from pptpgw.sessions.earlier import Earlier
+from pptpgw.sessions.leftopen import Earlier
 from pptpgw.store.record import SessionRecord
 
 # Octets at the end of the audit's file that are searched for sessions without an end.

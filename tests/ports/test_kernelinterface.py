@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.netlink}: over a kernel in memory, and the real one.
+Tests of L{pptpgw.ports.kernelinterface}: over a kernel in memory, and the real one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports import rtnetlink
-from pptpgw.ports.netlink import NetlinkPort
+from pptpgw.ports.kernelinterface import NetlinkPort
 from pptpgw.ports.rtnetlink import HEADER, KernelLink, NetlinkMessageType
 from pptpgw.ports.sysctl import FOLDER
 from tests.ports.kernel import MemoryKernel, linkMessage

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.meaning}: which sessions requests find, and which are refused.
+Tests of L{pptpgw.radius.identification}: which sessions requests find, and which are refused.
 """
 
 from __future__ import annotations

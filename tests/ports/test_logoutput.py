@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.output} and L{pptpgw.ports.worker}.
+Tests of L{pptpgw.ports.logoutput} and L{pptpgw.ports.worker}.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.log import Logger
-from pptpgw.ports import output
-from pptpgw.ports.output import Output, outputOf
+from pptpgw.ports import logoutput
+from pptpgw.ports.logoutput import Output, outputOf
 from pptpgw.ports.worker import POLL, Worker
 
 
@@ -108,7 +108,7 @@ def test_theEndHasADeadline(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> 
     """
     One for all that is logged after it.
     """
-    monkeypatch.setattr(output, "FINISH_SECONDS", 0.2)
+    monkeypatch.setattr(logoutput, "FINISH_SECONDS", 0.2)
     found, log = filled(reader)
     found.finish()
     log.info("bye")
@@ -164,7 +164,7 @@ def test_standardOutput() -> None:
     A line that no encoding has is escaped, and a descriptor that doesn't block is waited for.
     """
     program = (
-        "import os; from pptpgw.ports.output import standardOutput; os.set_blocking(1, False);"
+        "import os; from pptpgw.ports.logoutput import standardOutput; os.set_blocking(1, False);"
         "standardOutput().write('ä\\ud800' * 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.belief import BEYOND_NETWORKS
-from pptpgw.datapath.edges import Receive
+from pptpgw.datapath.interface import Receive
+from pptpgw.datapath.plausibility import BEYOND_NETWORKS
 
 LIMIT = 100, 200
 """
@@ -42,7 +42,7 @@ class Early:
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
         Pass on a run of frames of one protocol, or count them if they are beyond the limit. The
-        parameters are those of L{pptpgw.datapath.edges.Receive}.
+        parameters are those of L{pptpgw.datapath.interface.Receive}.
         """
         bucket = self._control if protocol >= BEYOND_NETWORKS else self._others
         if bucket.take(len(frames)):
