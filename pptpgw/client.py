@@ -32,8 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
@@ -43,12 +42,9 @@ from twisted.internet.protocol import BaseProtocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.config.discovery import find
-from pptpgw.config.secrecy import assertPrivate
 from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
-    IAuthenticationProtocol,
     INetworkProtocol,
     IPacketProtocol,
     IPacketTransport,
@@ -60,7 +56,7 @@ from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.client import ClientCall
-from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
 from pptpgw.tunnels.pptp.owner import tell
@@ -73,8 +69,6 @@ Seconds that a connection may take from TCP to its first network protocol.
 """
 
 Receive = Callable[[bytes], None]
-Encryption = Literal["require", "prefer", "off"]
-
 Maker = Callable[[Receive, int], NetworkProtocol]
 
 NETWORKS: Mapping[str, Maker] = {
@@ -399,71 +393,3 @@ class PPTPClientEndpoint:
         attempt = _Attempt(self, protocolFactory)
         connecting = Deferred.fromCoroutine(attempt.connect())
         return connecting.addTimeout(self._timeout, self.control.clock, attempt.timedOut)
-
-
-def fromString(reactor: Any, host: str, port: str = str(PORT), **given: str) -> PPTPClientEndpoint:
-    """
-    Make the endpoint that a string for L{twisted.internet.endpoints.clientFromString} describes:
-    C{pptp:HOST:PORT}, of which the port may be left out, and
-
-     - C{user=NAME};
-     - C{password-file=PATH}: a file with the password, which only its owner may read or write; a
-       newline at its end doesn't belong to the password;
-     - C{networks=NAME,NAME}: see L{NETWORKS}; C{ipv4} by default;
-     - C{methods=NAME,NAME}: authentication protocols, the best liked first; C{mschapv2} by default;
-     - C{encryption=require}, C{prefer} or C{off}; the first by default;
-     - C{mtu=OCTETS}: the largest packet to receive and to send, 1400 by default;
-     - C{timeout=SECONDS}: until the first network protocol must be open;
-     - C{bindAddress=ADDRESS}: where to call from.
-
-    @raise ConfigurationError: the description, or the file, can't be used.
-    """
-    try:
-        user, path = given.pop("user"), given.pop("password-file")
-    except KeyError as missing:
-        raise ConfigurationError(f"pptp:{host} lacks {missing.args[0]}=") from None
-    encryption: Any = given.pop("encryption", "require")
-    if encryption not in get_args(Encryption):
-        raise ConfigurationError(f"encryption={encryption}: {', '.join(get_args(Encryption))}")
-    names = given.pop("methods", "mschapv2").split(",")
-    identity = Identity(
-        user.encode(),
-        password(path),
-        tuple(find(IAuthenticationProtocol, name) for name in names),
-    )
-    networks = given.pop("networks", "ipv4").split(",")
-    bindAddress = given.pop("bindAddress", None)
-    numbers = {"port": port, "mtu": "1400", "timeout": f"{TIMEOUT:g}"}
-    numbers |= {name: given.pop(name) for name in tuple(given) if name in numbers}
-    if given:
-        raise ConfigurationError(f"pptp:{host}: there is no {next(iter(given))}=")
-    try:
-        octets, number, timeout = (
-            int(numbers["mtu"]),
-            int(numbers["port"]),
-            float(numbers["timeout"]),
-        )
-    except ValueError as fault:
-        raise ConfigurationError(f"pptp:{host}: {fault}") from fault
-    return PPTPClientEndpoint(
-        reactor,
-        host,
-        LinkSettings(identity=identity, encryption=encryption, mru=octets),
-        networks=networks,
-        port=number,
-        timeout=timeout,
-        bindAddress=bindAddress,
-    )
-
-
-def password(path: str) -> bytes:
-    """
-    Return the password in the file at C{path}.
-
-    @raise ConfigurationError: others than its owner may read or write it, or it can't be read.
-    """
-    assertPrivate(path)
-    try:
-        return Path(path).read_bytes().removesuffix(b"\n")
-    except OSError as fault:
-        raise ConfigurationError(f"{path}: {fault.strerror}") from fault

@@ -20,7 +20,18 @@ Rooms with a folder for each protocol. They never import each other, nor does on
 its sibling.
 """
 
-TOP = {"__main__", "build", "client", "command", "demo", "gateway", "service", "tap", "testing"}
+TOP = {
+    "__main__",
+    "build",
+    "client",
+    "clientstring",
+    "command",
+    "demo",
+    "gateway",
+    "service",
+    "tap",
+    "testing",
+}
 """
 What stands above all rooms: no room imports it.
 """

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Interface, IPv4Network
-from pathlib import Path
 from typing import Any
 
 from twisted.cred.strcred import AuthOptionMixin
@@ -27,11 +26,11 @@ from pptpgw.clock import steady
 from pptpgw.command.base import optionsFirst
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.secrecy import assertPrivate
+from pptpgw.config.secrecy import readPassword
 from pptpgw.config.section import NetworkSection, strongestFirst
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.error import CallError, ConfigurationError, NotPermitted, PPTPGWError
+from pptpgw.error import CallError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.log import Logger
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -120,7 +119,7 @@ class PPP(tap.Options):
         """
         Read the configuration and the password.
 
-        @raise ConfigurationError: the configuration or the password can't be used.
+        @raise pptpgw.error.ConfigurationError: the configuration or the password can't be used.
         """
         if self["pty"] and self.endpoint:
             raise usage.UsageError("either --pty or an endpoint, not both")
@@ -147,10 +146,7 @@ class PPP(tap.Options):
                     "configuration; or --dial"
                 )
         if self["password-file"] is not None:
-            assertPrivate(self["password-file"])
-            self._password = Path(self["password-file"]).read_bytes().rstrip(b"\r\n")
-            if not self._password:
-                raise ConfigurationError(f"{self['password-file']}: the password is empty")
+            self._password = readPassword(self["password-file"])
 
     async def run(self, reactor: Any) -> int:
         """

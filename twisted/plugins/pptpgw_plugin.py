@@ -29,10 +29,10 @@ class PPTPClientParser:
 
     def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
         """
-        An endpoint as L{pptpgw.client.fromString} describes it.
+        An endpoint as L{pptpgw.clientstring.fromString} describes it.
         """
         # Only when it is needed, as a run of twistd rarely does.
-        from pptpgw.client import fromString
+        from pptpgw.clientstring import fromString
 
         return fromString(reactor, *args, **kwargs)
 

@@ -1,0 +1,53 @@
+"""
+Tests of L{pptpgw.config.secrecy}.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pptpgw.config.secrecy import readPassword
+from pptpgw.error import ConfigurationError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.touch(0o600)
+    return path
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_thePasswordOfAFile(path: Path, end: bytes) -> None:
+    """
+    Line breaks at the end aren't the password's; spaces are.
+    """
+    path.write_bytes(b" open\nsesame " + end)
+    assert readPassword(str(path)) == b" open\nsesame "
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602])
+def test_aFileOfOthers(path: Path, mode: int) -> None:
+    path.write_bytes(b"open sesame")
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match=f"chmod 600 {path}"):
+        readPassword(str(path))
+
+
+def test_anEmptyPassword(path: Path) -> None:
+    path.write_bytes(b"\r\n")
+    with pytest.raises(ConfigurationError, match=f"^{path}: the password is empty$"):
+        readPassword(str(path))
+
+
+def test_aFileThatIsNone(path: Path) -> None:
+    """
+    A file that isn't there, and a folder, can't be read.
+    """
+    with pytest.raises(ConfigurationError, match=f"^{path}.other: No such file or directory$"):
+        readPassword(f"{path}.other")
+    path.parent.chmod(0o700)
+    with pytest.raises(ConfigurationError, match=f"^{path.parent}: Is a directory$"):
+        readPassword(str(path.parent))
