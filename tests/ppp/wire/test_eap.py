@@ -112,7 +112,7 @@ class TestPackets:
             "00 00 0005 01",  # Unknown codes.
             "05 00 0005 01",
             "03 00 0005 01",  # Octets after a Success or a Failure (section 4.2).
-            "01 00 0006 03 04",  # A Request with type 3: authenticators send no Nak (section 5.3.1).
+            "01 00 0006 03 04",  # A Request with type 3: authenticators send no Nak.
             "01 00 000c fe 000000 00000003",
             "01 00 000b fe 000000 000000",  # A truncated expanded type.
             "02 00 000d fe 000000 00000003 04",  # An Expanded Nak of one octet.
