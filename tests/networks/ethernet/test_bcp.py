@@ -48,7 +48,7 @@ LLDP = bytes.fromhex("0180c200000e") + FRAME[6:]
 
 class Link(DrivenLink[BCP]):
     """
-    Drives a BCP by hand: its link, and the other end of the line.
+    Drives a BCP by hand: plays its link and its peer.
     """
 
     def __init__(self, peerMRU: int = 1600, **settings: Any) -> None:
@@ -66,7 +66,7 @@ class Link(DrivenLink[BCP]):
 
     def opened(self, *options: tuple[int, str]) -> Link:
         """
-        Agree to what we ask for, and ask for C{options}, which are acknowledged.
+        Acknowledge our request, and send one with C{options}, which must be acknowledged.
         """
         self.agree(*options)
         assert len(self.told) == 1
@@ -74,7 +74,7 @@ class Link(DrivenLink[BCP]):
 
     def sending(self, frame: bytes) -> tuple[int, bytes] | None:
         """
-        What is sent for a frame.
+        The packet that is sent for C{frame}, or C{None}.
         """
         self.packets.clear()
         self.bcp.sendPacket(frame)
@@ -83,7 +83,7 @@ class Link(DrivenLink[BCP]):
 
 def test_interface() -> None:
     """
-    It is a network protocol, of two numbers.
+    BCP provides L{INetworkProtocol} and has two protocol numbers.
     """
     bcp = Link().bcp
     assert verifyObject(INetworkProtocol, bcp)
@@ -92,7 +92,8 @@ def test_interface() -> None:
 
 def test_ourRequest(tmp_path: Path) -> None:
     """
-    All that we can ask for, as tshark reads it; but for option 9, which it takes to have a value.
+    tshark reads our largest request as we mean it, apart from option 9, which tshark takes to have
+    a value.
     """
     link = Link(tagged=True, spanningTree=True, localAddress=bytes.fromhex(OURS))
     assert link.asked() == {3: "01", 4: "01", 6: OURS, 8: "01", 9: ""}
@@ -121,7 +122,8 @@ def test_ourRequest(tmp_path: Path) -> None:
 
 def test_ourSmallestRequest() -> None:
     """
-    Without VLANs and a spanning tree: Ethernet, and that we restore what is compressed.
+    Without VLANs and a spanning tree, the request asks for Ethernet and offers to restore
+    compressed frames.
     """
     assert Link().asked() == {3: "01", 4: "01"}
 
@@ -133,13 +135,13 @@ def test_ourSmallestRequest() -> None:
         # Source routing: half bridges, and the line as a LAN.
         ([(1, "0021")], (REJECT, [(1, "0021")])),
         ([(2, "0021")], (REJECT, [(2, "0021")])),
-        # MAC-Support is advice, never answered with a Nak, and may stand several times.
+        # MAC-Support is advice. It is never answered with a Nak and may occur several times.
         ([(3, "01")], (ACK, [(3, "01")])),
         ([(3, "0b")], (ACK, [(3, "0b")])),
         ([(3, "03"), (3, "01")], (ACK, [(3, "03"), (3, "01")])),
         ([(3, "")], (REJECT, [(3, "")])),
         ([(3, "0101")], (REJECT, [(3, "0101")])),
-        # Tinygram-Compression: either is right, nothing else.
+        # Tinygram-Compression has two valid values.
         ([(4, "01")], (ACK, [(4, "01")])),
         ([(4, "02")], (ACK, [(4, "02")])),
         ([(4, "00")], (REJECT, [(4, "00")])),
@@ -154,28 +156,28 @@ def test_ourSmallestRequest() -> None:
         ([(6, "0180c2000000")], (REJECT, [(6, "0180c2000000")])),
         ([(6, "0200")], (REJECT, [(6, "0200")])),
         ([(6, THEIRS + "00")], (REJECT, [(6, THEIRS + "00")])),
-        # Spanning-Tree-Protocol, where none may take part: ours is the lower one.
+        # Spanning-Tree-Protocol where BPDUs aren't permitted: ours is the lower one.
         ([(7, "00")], (ACK, [(7, "00")])),
         ([(7, "01")], (NAK, [(7, "00")])),
         ([(7, "0103")], (NAK, [(7, "00")])),
         ([(7, "")], (NAK, [(7, "00")])),
-        # Tagged frames, where they aren't permitted.
+        # Tagged frames where they aren't permitted.
         ([(8, "01")], (REJECT, [(8, "01")])),
         ([(8, "02")], (ACK, [(8, "02")])),
-        # What the peer is ready for does no harm.
+        # Capabilities that the peer announces do no harm.
         ([(9, "")], (ACK, [(9, "")])),
         ([(9, "01")], (ACK, [(9, "01")])),
         ([(9, "02")], (REJECT, [(9, "02")])),
         ([(10, "")], (ACK, [(10, "")])),
         ([(10, "01")], (ACK, [(10, "01")])),
         ([(10, "0101")], (REJECT, [(10, "0101")])),
-        # None of BCP's.
+        # Options that BCP doesn't have.
         ([(0, ""), (11, "00"), (255, "")], (REJECT, [(0, ""), (11, "00"), (255, "")])),
     ],
 )
 def test_judged(options: Options, answer: tuple[int, Options]) -> None:
     """
-    Each option's answer, as the gateway is by default.
+    A gateway with default settings acknowledges, naks or rejects each option as it should.
     """
     assert Link().request(*options) == answer
 
@@ -196,15 +198,16 @@ def test_judged(options: Options, answer: tuple[int, Options]) -> None:
 )
 def test_judgedWithEverythingPermitted(options: Options, answer: tuple[int, Options]) -> None:
     """
-    With VLANs and a spanning tree: of two the lower-numbered one is suggested.
+    With VLANs and a spanning tree, the lower-numbered of the two ends' spanning tree protocols is
+    suggested.
     """
     assert Link(tagged=True, spanningTree=True).request(*options) == answer
 
 
 def test_knownPeers() -> None:
     """
-    What freeRtr, and pppd with the BCP that access points carry, ask for: tagged frames, management
-    in line, the indicator.
+    freeRtr, and pppd with the BCP of access points, get what they ask for: tagged frames, in-line
+    management and the LAN indicator.
     """
     wish = [(8, "01"), (9, ""), (10, "")]
     assert Link(tagged=True).request(*wish) == (ACK, wish)
@@ -215,7 +218,8 @@ def test_knownPeers() -> None:
 
 def test_noAddressToGive() -> None:
     """
-    A client has none for the peer, and rejects the option (RFC 3518 section 5.6).
+    A client has no MAC address to give, and rejects the peer's request for one (RFC 3518 section
+    5.6).
     """
     link = Link(peerAddress=None)
     assert link.request((6, NONE)) == (REJECT, [(6, NONE)])
@@ -224,7 +228,7 @@ def test_noAddressToGive() -> None:
 
 def test_addressAsked() -> None:
     """
-    A client may have its address assigned, but no group's.
+    A client may have its MAC address assigned, but takes no group address.
     """
     link = Link(localAddress=bytes(6))
     assert link.asked()[6] == NONE
@@ -241,7 +245,7 @@ def test_addressAsked() -> None:
 
 def test_announcedAddressStays() -> None:
     """
-    One that is announced isn't for the peer to change: a Nak is ignored.
+    A client that announced its MAC address ignores a Nak that would change it.
     """
     link = Link(localAddress=bytes.fromhex(OURS))
     link.answer(NAK, (6, GIVEN))
@@ -253,8 +257,8 @@ def test_announcedAddressStays() -> None:
 
 def test_attachments() -> None:
     """
-    Bridged PDUs, and BPDUs of the old form though there be no spanning tree; as large as both ends
-    take.
+    The attachments are for bridged PDUs and, even without a spanning tree, for BPDUs of the old
+    form. Their MTU is what both ends take.
     """
     for peerMRU, mtu in ((1600, 1520), (1400, 1400)):
         link = Link(peerMRU=peerMRU, mtu=1520).opened()
@@ -273,7 +277,8 @@ class TestFrames:
 
     def test_toTwoOfOurs(self) -> None:
         """
-        Two of us, with everything switched on, agree at once and understand each other.
+        Two ends of ours with everything switched on agree at once and understand each other's
+        frames.
         """
         on = {"tagged": True, "spanningTree": True, "checksum": True}
         one, other = Link(**on), Link(**on)
@@ -288,8 +293,8 @@ class TestFrames:
 
     def test_tinygram(self) -> None:
         """
-        Zeros are left out for a peer that announced that it puts them back, and no other; what it
-        left out itself is always put back.
+        Zeros are left out only for a peer that announced that it restores them. Zeros that the peer
+        left out are always restored.
         """
         compressed = b"\x20\x01" + SHORT.rstrip(b"\x00")
         assert Link().opened((4, "01")).sending(SHORT) == (0x31, compressed)
@@ -301,7 +306,7 @@ class TestFrames:
 
     def test_checksum(self) -> None:
         """
-        A frame is sent with its LAN FCS where that is wanted, and received with it anyway, if it is
+        A frame is sent with its LAN FCS only where the peer wants it. A received LAN FCS must be
         right.
         """
         packet = b"\x80\x01" + FRAME + wire.fcs(FRAME)
@@ -315,7 +320,8 @@ class TestFrames:
 
     def test_tags(self) -> None:
         """
-        A tag passes to a peer that announced it, and from one that we announced it to.
+        A tagged frame passes to a peer that announced tags, and from a peer to which we announced
+        them.
         """
         double = bytes(Ether(FRAME[:12] + bytes(2)) / Dot1AD(vlan=3) / Dot1Q(vlan=7) / FRAME[14:])
         for tagged in (TAGGED, double):
@@ -327,7 +333,7 @@ class TestFrames:
 
     def test_tagsThatWereNotAgreedTo(self) -> None:
         """
-        Either way, by itself.
+        A tagged frame is discarded in each direction in which tags weren't agreed.
         """
         link = Link().opened()
         assert link.sending(TAGGED) is None
@@ -354,7 +360,7 @@ class TestFrames:
     )
     def test_giants(self, frame: bytes, passes: bool) -> None:
         """
-        A frame longer than Ethernet's is discarded; a tag makes it four octets longer.
+        A frame longer than Ethernet allows is discarded. A tag allows four octets more.
         """
         link = Link(tagged=True).opened()
         link.bcp.packetReceived(b"\x00\x01" + frame)
@@ -367,7 +373,7 @@ class TestFrames:
     )
     def test_malformed(self, packet: bytes) -> None:
         """
-        Runts, LAN IDs and other LANs are counted, no more.
+        Runts, frames with a LAN ID and frames of other LANs are discarded and counted.
         """
         link = Link().opened()
         link.bcp.packetReceived(packet)
@@ -377,7 +383,7 @@ class TestFrames:
     @given(st.binary(max_size=200))
     def test_arbitraryOctets(self, octets: bytes) -> None:
         """
-        Nothing raises.
+        No octets raise an exception.
         """
         link = Link(tagged=True, spanningTree=True).opened((7, "01"))
         link.bcp.packetReceived(octets)
@@ -388,7 +394,8 @@ class TestFrames:
 class TestSpanningTree:
     def test_inline(self) -> None:
         """
-        To a peer that announces Management-Inline, and from one that granted ours.
+        BPDUs pass in line to a peer that announces Management-Inline, and from a peer that granted
+        ours.
         """
         link = Link(spanningTree=True).opened((9, ""))
         assert link.sending(HELLO) == (0x31, b"\x00\x01" + HELLO)
@@ -397,8 +404,8 @@ class TestSpanningTree:
 
     def test_marked(self) -> None:
         """
-        A peer that wants to tell BPDUs from the rest has them marked, and the rest not. Whether it
-        marks its own makes no difference.
+        BPDUs to a peer that asks for marked BPDUs are marked, and other frames aren't. BPDUs from
+        the peer are taken with or without the mark.
         """
         link = Link(spanningTree=True).opened((9, ""), (10, ""))
         assert link.sending(HELLO) == (0x31, b"\x10\x01" + HELLO)
@@ -408,7 +415,7 @@ class TestSpanningTree:
 
     def test_oldForm(self) -> None:
         """
-        A peer that rejects Management-Inline is asked for the old form, and has it.
+        A peer that rejects Management-Inline is asked for BPDUs of the old form, and gets them.
         """
         link = Link(spanningTree=True)
         link.answer(REJECT, (9, ""))
@@ -426,8 +433,8 @@ class TestSpanningTree:
 
     def test_oldFormFromAnAnnouncedAddress(self) -> None:
         """
-        BPDUs of the old form come from the peer's own address where it has announced one, and from
-        one of no maker's where there is none at all.
+        BPDUs of the old form have the source address that the peer announced, or a locally
+        administered one if it announced none.
         """
         link = Link(spanningTree=True).opened((6, THEIRS), (7, "01"))
         link.bcp.bpduReceived(bytes(STP()))
@@ -438,7 +445,7 @@ class TestSpanningTree:
 
     def test_peerWithoutOne(self) -> None:
         """
-        A peer that has no spanning tree is bridged to all the same; no BPDU passes.
+        Frames are bridged to a peer without a spanning tree, but no BPDU passes.
         """
         for answers in ([(7, "00")], []):
             link = Link(spanningTree=True)
@@ -461,7 +468,8 @@ class TestSpanningTree:
 
     def test_higherSuggestion(self) -> None:
         """
-        Of two the lower counts: a Nak with a higher one changes nothing.
+        A Nak that suggests a higher-numbered spanning tree protocol changes nothing, as the lower
+        one counts.
         """
         link = Link(spanningTree=True)
         link.answer(REJECT, (9, ""))
@@ -470,7 +478,7 @@ class TestSpanningTree:
 
     def test_disagreement(self) -> None:
         """
-        A peer that insists on another spanning tree can't be bridged to (RFC 3518 section 5.7).
+        A peer that insists on another spanning tree protocol ends BCP (RFC 3518 section 5.7).
         """
         link = Link(spanningTree=True)
         for _ in range(MAX_FAILURE):
@@ -480,7 +488,8 @@ class TestSpanningTree:
 
     def test_insistedOnWhereNoneMayTakePart(self) -> None:
         """
-        It is rejected in the end; bridging goes on.
+        A peer that insists on a spanning tree where BPDUs aren't permitted has it rejected, and is
+        still bridged to.
         """
         link = Link()
         for _ in range(MAX_FAILURE):
@@ -490,8 +499,8 @@ class TestSpanningTree:
 
     def test_silentlyDiscarded(self) -> None:
         """
-        By default no BPDU passes, in either form or direction, whatever the peer is ready for; it
-        is counted, and nobody hears of it.
+        By default every BPDU is silently discarded and counted, in both forms and directions,
+        whatever the peer announces.
         """
         link = Link().opened((9, ""), (10, ""))
         sent = len(link.sent)
@@ -507,8 +516,8 @@ class TestSpanningTree:
 
     def test_noBPDU(self) -> None:
         """
-        What is none, to the spanning tree's address, has no old form; a BPDU of no size none either
-        way.
+        A frame to the spanning tree's address that isn't a BPDU has no old form, and one whose size
+        isn't a BPDU's passes in neither form.
         """
         link = Link(spanningTree=True)
         link.answer(REJECT, (9, ""))
@@ -520,7 +529,7 @@ class TestSpanningTree:
 
     def test_otherReservedAddresses(self) -> None:
         """
-        LLDP and the like are never sent.
+        LLDP and other frames to reserved addresses are never sent.
         """
         for link in (Link(spanningTree=True).opened((9, "")), Link().opened()):
             assert link.sending(LLDP) is None
@@ -542,7 +551,7 @@ class TestEnds:
 
     def test_negotiatedAnew(self) -> None:
         """
-        What was agreed before holds no longer.
+        A new negotiation forgets what was agreed before.
         """
         link = Link(tagged=True, spanningTree=True).opened((4, "01"), (8, "01"), (9, ""))
         assert link.request((4, "02"))[0] == ACK
@@ -554,7 +563,7 @@ class TestEnds:
 
     def test_loop(self) -> None:
         """
-        A peer that asks for what it can't have, again and again, is let go.
+        A peer that asks for a refused option again and again is given up.
         """
         link = Link()
         for _ in range(MAX_REFUSALS):
@@ -564,7 +573,7 @@ class TestEnds:
 
     def test_loopOfRefusals(self) -> None:
         """
-        A peer that always rather has another address is let go too, or left without.
+        A peer that keeps suggesting another address is given up, or left without the option.
         """
         link = Link(localAddress=bytes(6))
         for _ in range(MAX_FAILURE):
@@ -575,7 +584,7 @@ class TestEnds:
     @given(st.lists(st.tuples(st.integers(0, 12), st.binary(max_size=8)), max_size=8))
     def test_arbitraryOptions(self, options: list[tuple[int, bytes]]) -> None:
         """
-        Each request is answered with an Ack, a Nak or a Reject.
+        Every request is answered with an Ack, a Nak or a Reject.
         """
         link = Link(tagged=True, spanningTree=True)
         code, _ = link.request(*((number, value.hex()) for number, value in options))
@@ -584,7 +593,7 @@ class TestEnds:
     @given(st.binary(max_size=60))
     def test_arbitraryPackets(self, octets: bytes) -> None:
         """
-        Nothing raises.
+        No packets raise an exception.
         """
         link = Link(tagged=True, spanningTree=True, localAddress=bytes(6))
         for code in range(1, 9):

@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.networks.ethernet.plugin}: two callers, each with a BCP of its own, and the
-kernel's side of the TAP device are here.
+Tests for L{pptpgw.networks.ethernet.plugin}, with two callers, each with its own BCP, and a fake of
+the kernel's side of the TAP device.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def question(source: str) -> bytes:
 
 def ping(source: str, destination: str, size: int = 0) -> bytes:
     """
-    An echo request, with a payload of that size at least.
+    An echo request with a payload of at least this size.
     """
     packet = IP(src="10.1.0.1", dst="10.1.0.2") / ICMP() / bytes(max(0, size - 28))
     return bytes(Ether(src=source, dst=destination) / packet)
@@ -56,7 +56,7 @@ def ping(source: str, destination: str, size: int = 0) -> bytes:
 
 class Device:
     """
-    The kernel's side of the TAP device.
+    A fake of the kernel's side of the TAP device.
     """
 
     fault = ""
@@ -85,7 +85,7 @@ class Device:
 
 class Caller:
     """
-    A caller of C{gateway}: its own end, and the session's.
+    A caller of C{gateway}: its own BCP, and that of its session.
     """
 
     def __init__(self, gateway: Gateway, user: str, mru: int = 1600, **settings: Any) -> None:
@@ -106,7 +106,7 @@ class Caller:
 
 class Gateway:
     """
-    The network between them.
+    The network that connects the callers and the TAP device.
     """
 
     def __init__(self, mru: int = 1600, **settings: Any) -> None:
@@ -125,7 +125,7 @@ def test_interfaces() -> None:
 
 def test_twoCallersAndTheLAN() -> None:
     """
-    They ask for each other, and reach each other; nobody else sees it.
+    Two callers and the LAN reach each other, and nobody else sees the frames.
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
@@ -143,7 +143,7 @@ def test_twoCallersAndTheLAN() -> None:
 
 def test_oneSessionEnds() -> None:
     """
-    The other goes on, and what was behind the one is unknown.
+    The other session goes on when one ends, and the stations behind the ended one are forgotten.
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
@@ -161,7 +161,8 @@ def test_oneSessionEnds() -> None:
 
 def test_negotiatedAnew() -> None:
     """
-    While BCP isn't open its session is no port; when it is again, it is one, and one only.
+    A session is a port of the switch only while its BCP is open, and exactly one when BCP has
+    opened again.
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
@@ -178,7 +179,7 @@ def test_negotiatedAnew() -> None:
 
 def test_addressesAreGiven() -> None:
     """
-    Each caller that asks for an address has one of its own: local, of one station.
+    Every caller that asks for a MAC address gets its own: a locally administered unicast address.
     """
     gateway = Gateway()
     addresses = [Caller(gateway, "alice").bcp.localAddress for _ in range(20)]
@@ -189,7 +190,8 @@ def test_addressesAreGiven() -> None:
 
 def test_limits() -> None:
     """
-    Those of the configuration hold: addresses of one caller, and what is another's.
+    The configuration's limits apply: the addresses of each caller, and addresses that belong to
+    another.
     """
     gateway = Gateway(addressesPerSession=3)
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
@@ -203,7 +205,7 @@ def test_limits() -> None:
 
 def test_tagged() -> None:
     """
-    A caller without the option neither sends nor gets a tag; others do.
+    A caller without the VLAN option neither sends nor gets tagged frames. Other callers do both.
     """
     gateway = Gateway(tagged=True)
     with_, without = Caller(gateway, "alice", tagged=True), Caller(gateway, "bob")
@@ -215,7 +217,7 @@ def test_tagged() -> None:
 
 def test_spanningTree() -> None:
     """
-    BPDUs go to all where they are permitted and agreed to.
+    BPDUs go to all callers that agreed to them, where the configuration permits them.
     """
     hello = bytes.fromhex("0180c2000000 020000000007 0007 424203 00000080").ljust(60, b"\x00")
     gateway = Gateway(spanningTree=True)
@@ -243,7 +245,7 @@ def test_spanningTree() -> None:
 )
 def test_mtu(mru: int, settings: dict[str, Any], mtu: int) -> None:
     """
-    The device's MTU is what fits a call, with encryption and all that is around it.
+    The MTU of the device leaves room for encryption and all headers of a call.
     """
     assert BridgeSection(**settings).mtu(mru) == mtu
 
@@ -252,8 +254,8 @@ def test_mtu(mru: int, settings: dict[str, Any], mtu: int) -> None:
 @pytest.mark.parametrize("checksum", [False, True])
 def test_whatTheDeviceSendsFits(tagged: bool, checksum: bool) -> None:
     """
-    The largest frame of the device reaches a caller, and none larger does; 4 octets are
-    encryption's.
+    The largest frame that the device sends reaches a caller and a larger one doesn't. Encryption
+    takes 4 octets.
     """
     settings: dict[str, Any] = {"tagged": tagged, "checksum": checksum}
     gateway = Gateway(mru=1400, **settings)
@@ -269,7 +271,7 @@ def test_whatTheDeviceSendsFits(tagged: bool, checksum: bool) -> None:
 
 def test_smallMRU() -> None:
     """
-    That whole frames don't fit is said once, with what would let them.
+    A warning says once that whole frames don't fit the MRU, and which setting would let them.
     """
     events: list[LogEvent] = []
     observer = cast(ILogObserver, events.append)
@@ -286,7 +288,7 @@ def test_smallMRU() -> None:
 
 def test_stop() -> None:
     """
-    What comes afterwards goes nowhere; it can be started again.
+    A network that was stopped discards frames, and can be started again.
     """
     gateway = Gateway()
     caller = Caller(gateway, "alice")
@@ -303,7 +305,7 @@ def test_stop() -> None:
 
 def test_deviceThatRefuses() -> None:
     """
-    It is counted, and the others have the frame.
+    A frame that the device refuses is counted, and the other ports still get it.
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
@@ -315,7 +317,7 @@ def test_deviceThatRefuses() -> None:
 
 def test_factory() -> None:
     """
-    It makes the network with a TAP device of the name and the MTU.
+    The factory makes the network with a TAP device that has the configured name and the right MTU.
     """
     environment = makeEnvironment()
     network = BridgeFactory().makeNetwork(BridgeSection(interface="eth%d"), environment)
@@ -336,7 +338,7 @@ def test_factory() -> None:
 )
 def test_configurationErrors(line: str, text: str) -> None:
     """
-    What isn't allowed is said with what is.
+    The error about a forbidden value says what is allowed.
     """
     with pytest.raises(ConfigurationError) as caught:
         parse(f"[bridge]\n{line}\n", "x.toml")
@@ -346,7 +348,7 @@ def test_configurationErrors(line: str, text: str) -> None:
 
 def test_configuration() -> None:
     """
-    Every key reaches its setting.
+    Every key of the section reaches its setting.
     """
     text = """
 [bridge]

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.networks.ethernet.port}: over a kernel in memory, and the real one.
+Tests for L{pptpgw.networks.ethernet.port}, with a kernel in memory and with the real one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.ports.namespace import Readers, inNamespace
 
 class MemoryTUN:
     """
-    A kernel with TAP devices.
+    A fake of a kernel with TAP devices.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class MemoryTUN:
 
 def made(kernel: MemoryKernel, bridge: str) -> tuple[BridgePort, MemoryTUN]:
     """
-    A port, and the devices there are.
+    A port, and the fake of its devices.
     """
     devices = MemoryTUN()
     reactor = cast(Any, Readers())
@@ -59,7 +59,7 @@ def made(kernel: MemoryKernel, bridge: str) -> tuple[BridgePort, MemoryTUN]:
 
 def test_withoutABridge() -> None:
     """
-    MTU, and up; no more.
+    Without a bridge the device gets its MTU and is brought up, and nothing else.
     """
     kernel = MemoryKernel()
     port, devices = made(kernel, "")
@@ -73,7 +73,8 @@ def test_withoutABridge() -> None:
 
 def test_joinsABridge() -> None:
     """
-    With an address that the bridge won't take for its own; in the end it leaves it.
+    A device that joins a bridge gets an address that the bridge won't adopt, and leaves the bridge
+    at the end.
     """
     kernel = MemoryKernel()
     port, devices = made(kernel, "br0")
@@ -95,7 +96,7 @@ def test_joinsABridge() -> None:
 )
 def test_noBridge(bridge: str, text: str) -> None:
     """
-    What to do is said, and nothing stays open.
+    A missing bridge raises an error that says what to do, and nothing stays open.
     """
     kernel = MemoryKernel()
     port, devices = made(kernel, bridge)
@@ -106,7 +107,7 @@ def test_noBridge(bridge: str, text: str) -> None:
 
 def test_whatAStartWouldLack() -> None:
     """
-    It is what the start itself would say, and nothing is made or left open for it.
+    C{lacking} reports the same fault as a start would, without making or leaving anything open.
     """
     for bridge, text in (
         ("br0", ""),
@@ -135,7 +136,7 @@ def test_aKernelThatCantBeAsked() -> None:
 @pytest.mark.parametrize("refuse", ["mtu", "up", "address", "master"])
 def test_refused(refuse: str) -> None:
     """
-    Whatever the kernel refuses, nothing stays open.
+    Nothing stays open when the kernel refuses any of the requests.
     """
     kernel = MemoryKernel(refuse)
     port, devices = made(kernel, "br0")
@@ -146,7 +147,8 @@ def test_refused(refuse: str) -> None:
 
 def test_realKernel() -> None:
     """
-    In a namespace: see L{tests.ports.namespace}.
+    A bridge works with the real kernel, in a namespace of L{tests.ports.namespace}, and no
+    descriptor is left open.
     """
     before = len(os.listdir("/proc/self/fd"))
     inNamespace("bridge")

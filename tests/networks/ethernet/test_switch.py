@@ -35,14 +35,14 @@ AGEING = 300.0
 
 def station(number: int) -> bytes:
     """
-    The address of a station.
+    The MAC address of station C{number}.
     """
     return b"\x02" + number.to_bytes(5, "big")
 
 
 def frame(source: int | bytes, destination: int | bytes, text: bytes = b"") -> bytes:
     """
-    A frame between stations.
+    An Ethernet frame between two stations.
     """
     addresses = [one if isinstance(one, bytes) else station(one) for one in (destination, source)]
     return b"".join(addresses) + b"\x08\x00" + text
@@ -50,7 +50,7 @@ def frame(source: int | bytes, destination: int | bytes, text: bytes = b"") -> b
 
 class Sides:
     """
-    A switch with the TAP device, Alice's two calls and Bob's one.
+    A switch with four ports: the TAP device, two calls of Alice and one of Bob.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -69,7 +69,9 @@ class Sides:
 
     def sent(self, name: str, octets: bytes) -> set[str]:
         """
-        Who gets a frame that comes in there.
+        Forward C{octets} from port C{name}.
+
+        @return: the ports that got the frame.
         """
         for seen in self.seen.values():
             seen.clear()
@@ -86,7 +88,7 @@ class TestForwarding:
     @pytest.mark.parametrize("destination", [EVERYBODY, GROUP, station(99)])
     def test_everybodyElse(self, destination: bytes) -> None:
         """
-        Broadcast, multicast and who isn't known.
+        Broadcast, multicast and frames to unknown stations go to every other port.
         """
         sides = Sides()
         assert sides.sent("alice", frame(1, destination)) == {"tap", "again", "bob"}
@@ -94,7 +96,7 @@ class TestForwarding:
 
     def test_toWhomItIsFor(self) -> None:
         """
-        Once heard, a station is where it was heard, and nobody else sees what is for it.
+        A frame to a known station goes only to the port where the station was heard.
         """
         sides = Sides()
         sides.sent("alice", frame(1, EVERYBODY))
@@ -106,7 +108,7 @@ class TestForwarding:
 
     def test_itsOwnSide(self) -> None:
         """
-        A frame between two stations behind one port stays there.
+        A frame between two stations behind one port goes nowhere.
         """
         sides = Sides()
         sides.sent("bob", frame(2, EVERYBODY))
@@ -115,7 +117,8 @@ class TestForwarding:
 
     def test_silence(self) -> None:
         """
-        A station that hasn't been heard for the ageing time isn't known; each frame of its counts.
+        A station that isn't heard for the ageing time is forgotten. Each of its frames starts the
+        time anew.
         """
         sides = Sides()
         sides.sent("alice", frame(1, EVERYBODY))
@@ -130,7 +133,8 @@ class TestForwarding:
 
     def test_aPortThatIsGone(self) -> None:
         """
-        Its stations are unknown at once, and it gets nothing; the others go on.
+        A port that is removed gets nothing more and its stations are forgotten at once. The other
+        ports go on.
         """
         sides = Sides()
         sides.sent("bob", frame(2, EVERYBODY))
@@ -144,7 +148,7 @@ class TestForwarding:
     @pytest.mark.parametrize("source", [EVERYBODY, GROUP, TREE, bytes(6)])
     def test_noStation(self, source: bytes) -> None:
         """
-        A group's address, or none, sends nothing.
+        A frame whose source is zero or a group address is discarded.
         """
         sides = Sides()
         assert sides.sent("alice", frame(source, EVERYBODY)) == set()
@@ -155,7 +159,7 @@ class TestForwarding:
 class TestMoves:
     def test_notToAnotherUser(self) -> None:
         """
-        Nobody has what is another's, as long as it is heard.
+        A station can't move to another user's port while it is heard.
         """
         sides = Sides()
         sides.sent("alice", frame(1, EVERYBODY))
@@ -168,7 +172,7 @@ class TestMoves:
 
     def test_notFromTheLAN(self) -> None:
         """
-        A caller can't be the router behind the TAP device.
+        A caller can't take the address of a station behind the TAP device.
         """
         sides = Sides()
         sides.sent("tap", frame(7, EVERYBODY))
@@ -178,7 +182,7 @@ class TestMoves:
 
     def test_toTheLANAtOnce(self) -> None:
         """
-        And if it was first, the router has its address back with its next frame.
+        A station behind the TAP device takes its address back from a caller with its next frame.
         """
         sides = Sides()
         sides.sent("alice", frame(7, EVERYBODY))
@@ -196,7 +200,8 @@ class TestMoves:
 
     def test_betweenCallsOfOneUser(self) -> None:
         """
-        Who has dialled again needn't wait for the old call's end, only be silent for a moment.
+        A station can move between calls of one user after it was silent for a moment, even if the
+        old call hasn't ended.
         """
         sides = Sides()
         sides.sent("alice", frame(1, EVERYBODY))
@@ -207,8 +212,8 @@ class TestMoves:
 
     def test_loop(self) -> None:
         """
-        What a loop behind two calls of one user brings back at once goes no further: one broadcast
-        makes one copy for each port, and no storm.
+        A loop behind two calls of one user causes no storm: a broadcast makes one copy for each
+        port, and what comes back at once isn't forwarded.
         """
         sides = Sides()
         first = frame(1, EVERYBODY)
@@ -221,7 +226,8 @@ class TestMoves:
 class TestLimits:
     def test_addressesOfOneSession(self) -> None:
         """
-        Frames of further stations are discarded, until one of the others is forgotten.
+        Frames of stations beyond a session's limit are discarded until one of its other stations is
+        forgotten.
         """
         sides = Sides()
         for number in range(10):
@@ -249,8 +255,8 @@ class TestLimits:
 
     def test_theLANHasRoomOfItsOwn(self) -> None:
         """
-        Callers can't keep out what is behind the TAP device, nor it them; more than its share isn't
-        learnt, and passes.
+        Stations behind the TAP device and stations of callers have separate room in the table.
+        Frames of stations beyond the TAP device's share pass, but the stations aren't learnt.
         """
         sides = Sides(addresses=10)
         for number in range(10):
@@ -264,8 +270,8 @@ class TestLimits:
 
     def test_sweepsAreRare(self) -> None:
         """
-        A flood of new addresses doesn't have the table looked through for each: one that could go
-        goes with the next second.
+        A flood of new addresses makes the switch sweep its table at most once a second, so a stale
+        entry goes within the next second.
         """
         sides = Sides()
         for number in range(10):
@@ -279,7 +285,8 @@ class TestLimits:
 
     def test_floods(self) -> None:
         """
-        A port may have so many frames a second go to all; what goes to one isn't counted.
+        A port may send a limited number of frames a second to all ports. Frames to one port aren't
+        counted.
         """
         sides = Sides(floods=5)
         sides.sent("bob", frame(2, EVERYBODY))
@@ -295,7 +302,8 @@ class TestLimits:
 
     def test_floodsOfTheLAN(self) -> None:
         """
-        Behind the TAP device are many: it may send ten times as much to all.
+        The TAP device may send ten times as many frames to all ports, as there are many stations
+        behind it.
         """
         sides = Sides(floods=5)
         sent = [sides.sent("tap", frame(7, EVERYBODY)) for _ in range(60)]
@@ -303,7 +311,8 @@ class TestLimits:
 
     def test_copies(self) -> None:
         """
-        All ports together make so many copies a second, however many there are.
+        The number of copies that all ports together cause in a second is limited, however many
+        ports there are.
         """
         sides = Sides(floods=10_000)
         for number in range(96):
@@ -318,7 +327,7 @@ class TestLimits:
 
     def test_morePortsThanCopies(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        There may be more ports than copies: then a frame uses them all up.
+        A frame to more ports than the limit of copies is sent, and uses up the limit.
         """
         monkeypatch.setattr("pptpgw.networks.ethernet.switch.COPIES", 2)
         sides = Sides()
@@ -333,7 +342,8 @@ class TestBridges:
     @pytest.mark.parametrize("spanningTree", [False, True])
     def test_reserved(self, last: int, spanningTree: bool) -> None:
         """
-        None of the sixteen addresses is forwarded, but BPDUs where they may pass.
+        No frame to any of the sixteen reserved addresses is forwarded, except BPDUs where they may
+        pass.
         """
         sides = Sides(spanningTree=spanningTree)
         passes = {"tap", "again", "bob"} if spanningTree and last == 0 else set()
@@ -343,13 +353,13 @@ class TestBridges:
 
     def test_beyondTheReserved(self) -> None:
         """
-        GARP's address, for one, is a group as any other.
+        Addresses beyond the reserved ones, such as GARP's, are ordinary group addresses.
         """
         assert Sides().sent("alice", frame(1, TREE[:5] + b"\x20")) == {"tap", "again", "bob"}
 
     def test_bpdusDuringAStorm(self) -> None:
         """
-        They pass when nothing else does, within a limit of their own.
+        BPDUs pass even when a storm has used up the limits, within a limit of their own.
         """
         sides = Sides(floods=5, spanningTree=True)
         while sides.sent("alice", frame(1, EVERYBODY)):
@@ -385,8 +395,8 @@ steps = st.lists(
 @given(steps, st.booleans())
 def test_whateverHappens(what: list[Step], spanningTree: bool) -> None:
     """
-    No frame ever returns to its sender, nor comes twice; the table never exceeds its limits, and is
-    that of the ports there are.
+    No frame returns to its sender or arrives twice, the table never exceeds its limits, and it
+    contains only ports that exist.
     """
     users = dict(zip(NAMES, (None, "a", "a", "b"), strict=True))
     sides = Sides(addresses=12, addressesPerSession=5, floods=20, spanningTree=spanningTree)

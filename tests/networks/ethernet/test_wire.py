@@ -37,7 +37,7 @@ frames = st.binary(min_size=14, max_size=1518)
 
 def shown(tmp_path: Path, *packets: bytes, fields: str) -> list[list[str]]:
     """
-    What tshark says of PPP frames: the values of C{fields}, a list for each frame.
+    The values that tshark finds for C{fields} in PPP frames, a list for each frame.
     """
     capture = tmp_path / "frames.pcap"
     octets = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 9)
@@ -57,7 +57,7 @@ def shown(tmp_path: Path, *packets: bytes, fields: str) -> list[list[str]]:
 @pytest.mark.parametrize("checksum", [False, True])
 def test_roundTrip(frame: bytes, control: bool, compress: bool, checksum: bool) -> None:
     """
-    What is encoded, whichever way, is decoded.
+    A frame is decoded to what was encoded, whatever the flags are.
     """
     assert wire.decode(wire.encode(frame, control, compress, checksum)) == frame
 
@@ -70,7 +70,7 @@ def test_everyFrameComesBack(frame: bytes, control: bool, compress: bool, checks
 @given(st.binary(max_size=100), st.sampled_from([b"", b"\x00\x01", b"\xa0\x01", b"\xef\x01"]))
 def test_arbitraryOctets(octets: bytes, start: bytes) -> None:
     """
-    They are a frame with a header, or malformed.
+    Any octets are decoded to a frame with a header or raise L{Malformed}.
     """
     try:
         frame = wire.decode(start + octets)
@@ -81,7 +81,7 @@ def test_arbitraryOctets(octets: bytes, start: bytes) -> None:
 
 def test_plain() -> None:
     """
-    No flag, and MAC type 1.
+    A plain frame has no flags and MAC type 1.
     """
     assert wire.encode(PING) == b"\x00\x01" + PING
 
@@ -106,7 +106,7 @@ def test_tinygramIsRestoredToTheShortestLength() -> None:
 
 def test_fcsOfATinygramIsThatOfTheWholeFrame() -> None:
     """
-    The zeros are left out between the frame and its FCS, which stays as it was.
+    The FCS of a tinygram is that of the whole frame. Only the zeros before it are left out.
     """
     packet = wire.encode(QUESTION, compress=True, checksum=True)
     assert packet[0] == FCS_PRESENT | ZERO_FILL
@@ -116,7 +116,7 @@ def test_fcsOfATinygramIsThatOfTheWholeFrame() -> None:
 
 def test_fcs() -> None:
     """
-    The well-known residue, as an Ethernet controller computes it over frame and FCS.
+    A frame and its FCS together have the well-known residue that Ethernet controllers check.
     """
     assert zlib.crc32(PING + wire.fcs(PING)) == 0x2144DF1C
 
@@ -131,7 +131,7 @@ def test_wrongFCS() -> None:
 @given(st.integers(0, 15), st.booleans())
 def test_pads(count: int, checksum: bool) -> None:
     """
-    As many octets as the flags count are stripped from the end, behind the FCS.
+    As many pad octets as the flags count are stripped from the end, after the FCS.
     """
     packet = wire.encode(PING, checksum=checksum)
     padded = bytes((packet[0] | count,)) + packet[1:] + b"\xaa" * count
@@ -141,7 +141,7 @@ def test_pads(count: int, checksum: bool) -> None:
 @pytest.mark.parametrize("flags", [0, ZERO_FILL, CONTROL])
 def test_shortest(flags: int) -> None:
     """
-    A frame is at least its header, whatever the flags.
+    A frame has at least its header, whatever the flags are.
     """
     start = bytes((flags, 1))
     assert wire.decode(start + PING[:14])[:14] == PING[:14]
@@ -167,7 +167,8 @@ def test_shortest(flags: int) -> None:
 )
 def test_malformed(packet: bytes, text: str) -> None:
     """
-    Short, impossible, of another LAN, or as RFC 3518 does away with.
+    Frames that are short, contradict themselves, belong to another LAN or have fields that RFC 3518
+    removed are malformed.
     """
     with pytest.raises(Malformed, match=text):
         wire.decode(packet)
@@ -175,7 +176,7 @@ def test_malformed(packet: bytes, text: str) -> None:
 
 def test_reserved() -> None:
     """
-    The sixteen addresses of IEEE 802.1D table 7-10, and no other.
+    Exactly the sixteen addresses of IEEE 802.1D table 7-10 are reserved.
     """
     for last in range(256):
         address = bytes.fromhex("0180c20000") + bytes((last,))
@@ -186,7 +187,7 @@ def test_reserved() -> None:
 
 class TestOldBPDU:
     """
-    The old form of BPDUs, protocol number 0x0201.
+    Tests for the old form of BPDUs, protocol number 0x0201.
     """
 
     def test_bothWays(self) -> None:
@@ -197,7 +198,7 @@ class TestOldBPDU:
 
     def test_topologyChange(self) -> None:
         """
-        The shortest one that there is.
+        A topology change notification, which is the shortest BPDU, passes in both directions.
         """
         frame = wire.decodeBPDU(bytes.fromhex("00000080"), bytes(6))
         assert len(frame) == SHORTEST
@@ -212,7 +213,7 @@ class TestOldBPDU:
     @given(st.binary(min_size=14, max_size=80))
     def test_arbitraryFrames(self, frame: bytes) -> None:
         """
-        They hold a BPDU of the size that they say, or none.
+        Any frame is encoded to a BPDU of the size that it claims, or to nothing.
         """
         try:
             octets = wire.encodeBPDU(frame)
@@ -231,7 +232,8 @@ class TestOldBPDU:
     )
     def test_noBPDU(self, frame: bytes) -> None:
         """
-        Not LLC, cut, of SNAP as Cisco's PVST is, or too short.
+        Frames without LLC, cut frames, frames in SNAP (such as Cisco's PVST) and short frames
+        aren't BPDUs.
         """
         with pytest.raises(Malformed):
             wire.encodeBPDU(frame)
@@ -243,13 +245,13 @@ class TestOldBPDU:
 
 class TestShark:
     """
-    tshark, which reads RFC 3518 for itself.
+    Tests with tshark, which has its own decoder of RFC 3518.
     """
 
     def test_bridged(self, tmp_path: Path) -> None:
         """
-        Our PPP frames are bridged PDUs to it, with the Ethernet inside; those that it
-        reads with an FCS have a good one.
+        tshark reads our PPP frames as bridged PDUs with the Ethernet frame inside, and finds each
+        FCS good.
         """
         packets = [
             wire.encode(PING),
@@ -271,7 +273,7 @@ class TestShark:
 
     def test_flags(self, tmp_path: Path) -> None:
         """
-        Each flag is the one that it takes it for.
+        tshark reads each flag as we mean it.
         """
         packets = [
             wire.encode(QUESTION, compress=True),
@@ -293,7 +295,7 @@ class TestShark:
 
     def test_oldBPDU(self, tmp_path: Path) -> None:
         """
-        It knows the number by its name.
+        tshark knows the protocol number of old BPDUs.
         """
         frame = encodeFrame(SPANNING_TREE_8021D, wire.encodeBPDU(HELLO))
         assert shown(tmp_path, frame, fields="ppp.protocol data.data") == [

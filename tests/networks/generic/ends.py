@@ -1,5 +1,5 @@
 """
-Ends of declared protocols, played by hand.
+Ends of declared protocols that a test plays by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NONE: Mapping[int, Rule] = {}
 
 def declare(*data: int, options: Mapping[int, Rule] = NONE, to: Destination = HUB) -> Declaration:
     """
-    A protocol with these options.
+    A declaration of a protocol with these options.
     """
     return Declaration("controller", 0x80C3, data or (0x00C3,), to, options=dict(options))
 
@@ -48,7 +48,7 @@ class Link(DrivenLink[GenericProtocol]):
 
 def up(declaration: Declaration, assigned: dict[int, bytes] | None = None) -> Link:
     """
-    One end whose link is ready.
+    An end whose link is up.
     """
     link = Link(declaration, assigned)
     link.protocol.lowerUp()
@@ -59,7 +59,7 @@ def pair(
     gateway: Declaration, client: Declaration, assigned: dict[int, bytes] | None = None
 ) -> tuple[Link, Link]:
     """
-    Two ends, after they had time to agree.
+    Two ends that had time to agree.
     """
     clock = Clock()
     one, other = Link(gateway, assigned, clock), Link(client, None, clock)
@@ -69,7 +69,7 @@ def pair(
 
 def session(network: GenericNetwork, name: str = "alice") -> DrivenLink[GenericProtocol]:
     """
-    The link of one session, whose peer is played by hand.
+    The link of one session, whose peer the test plays.
     """
     link: DrivenLink[GenericProtocol] = DrivenLink(makeProtocol(network, Profile(name)))
     link.protocol.lowerUp()

@@ -1,5 +1,6 @@
 """
-Declared protocols over a whole gateway, in memory: callers of our own, from LCP to packets.
+Tests for declared protocols on a whole gateway in memory, with callers of our own, from LCP to
+packets.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from tests.test_gateway import SECRETS, World
 APPLETALK = shipped()["appletalk"]
 MAC = replace(APPLETALK, options={1: Rule(ask=bytes(4), required=True), 7: Rule(ask=b"")})
 """
-AppleTalk as an end system has it, which asks for an address and a zone.
+AppleTalk as an end system uses it: it asks for an address and a zone.
 """
 
 
 class Caller:
     """
-    One that speaks IPv4 and a declared protocol.
+    A caller with IPv4 and a declared protocol.
     """
 
     def __init__(self, world: World, declaration: Declaration) -> None:
@@ -58,7 +59,7 @@ class Caller:
 @pytest.fixture
 def world(tmp_path: object) -> Iterator[World]:
     """
-    A gateway that serves IPv4, AppleTalk and a protocol with two numbers.
+    A gateway with IPv4, AppleTalk and a protocol that has two numbers.
     """
     secrets = FilePath(str(tmp_path)).child("chap-secrets")
     secrets.setContent(SECRETS.encode())
@@ -72,7 +73,7 @@ def world(tmp_path: object) -> Iterator[World]:
 
 def test_appletalk(world: World) -> None:
     """
-    Each caller gets a node number of its own, and what one sends the others get.
+    Each AppleTalk caller gets its own node number, and packets of one go to the others.
     """
     callers = [Caller(world, MAC) for _ in range(3)]
     nodes = [caller.protocol.negotiator.granted for caller in callers]
@@ -88,7 +89,8 @@ def test_appletalk(world: World) -> None:
 
 def test_aNodeIsGivenBack(world: World) -> None:
     """
-    With the session goes its node number; who comes then has the next, and the rest go on.
+    The node number of an ended session is free again, the next caller gets another one, and the
+    other sessions go on.
     """
     callers = [Caller(world, MAC) for _ in range(3)]
     callers[0].call.hangUp()
@@ -109,7 +111,7 @@ def test_aNodeIsGivenBack(world: World) -> None:
 
 def test_severalNumbers(world: World) -> None:
     """
-    Packets of a protocol with several numbers keep theirs all the way.
+    Packets of a protocol with several numbers keep their numbers all the way.
     """
     callers = [Caller(world, declare(0x00C3, 0x02C3)) for _ in range(2)]
     link = callers[0].protocol.link
@@ -121,8 +123,7 @@ def test_severalNumbers(world: World) -> None:
 
 def test_anUnknownProtocol(world: World) -> None:
     """
-    One that the gateway hasn't been told of is rejected by Protocol-Reject, and is the only thing
-    that ends.
+    A protocol that the gateway doesn't know gets a Protocol-Reject and ends, and the call goes on.
     """
     caller = Caller(world, shipped()["vines"])
     errors: list[str] = []
@@ -142,8 +143,7 @@ def test_anUnknownProtocol(world: World) -> None:
 
 def test_aCallerWithoutIt(world: World) -> None:
     """
-    One that speaks IPv4 alone rejects the others' control protocols, and gets none of their
-    packets.
+    A caller with IPv4 alone rejects the other control protocols and gets none of their packets.
     """
     resultOf(world.call(world.connect()))
     callers = [Caller(world, MAC) for _ in range(2)]

@@ -17,7 +17,7 @@ from pptpgw.networks.generic.declaration import HUB, Declaration, Destination, R
 
 def declare(text: str) -> tuple[Declaration, ...]:
     """
-    What tables declare, C{[[generic]]} each.
+    The declarations that the C{[[generic]]} tables in C{text} make.
     """
     declared: tuple[Declaration, ...] = GENERIC.convert(tomllib.loads(text).get("generic", []))
     return declared
@@ -25,7 +25,7 @@ def declare(text: str) -> tuple[Declaration, ...]:
 
 def fault(text: str) -> str:
     """
-    What is wrong with them.
+    The error that the C{[[generic]]} tables in C{text} cause.
     """
     with pytest.raises(Fault) as caught:
         declare(text)
@@ -41,13 +41,13 @@ class TestDeclarations:
 
     def test_theLeast(self) -> None:
         """
-        Without C{to} and options: a hub that rejects every option.
+        A declaration without C{to} and options is a hub that rejects every option.
         """
         assert declare(ENTRY) == (Declaration("controller", 0x80C3, (0x00C3,), HUB, {}),)
 
     def test_everything(self) -> None:
         """
-        All keys, and every way to treat an option.
+        A declaration may have every key and every treatment of an option.
         """
         (declaration,) = declare(
             ENTRY.replace("data = 0x00c3", "data = [0x00c3, 0x02c3]")
@@ -97,7 +97,7 @@ class TestDeclarations:
     )
     def test_destinations(self, to: str, destination: Destination) -> None:
         """
-        Each kind of destination, and its text again.
+        Each kind of destination is parsed, and its text is parsed to the same.
         """
         (declaration,) = declare(f'{ENTRY}to = "{to}"')
         assert declaration.to == destination
@@ -106,7 +106,7 @@ class TestDeclarations:
 
     def test_oneThatIsShippedIsChanged(self) -> None:
         """
-        A table with the name of a shipped declaration says only what is otherwise.
+        A table with the name of a shipped declaration changes only the keys that it has.
         """
         (declaration,) = declare('[[generic]]\nname = "appletalk"\nto = "unix:/run/atalk"')
         ours = shipped()["appletalk"]
@@ -116,7 +116,8 @@ class TestDeclarations:
 
     def test_oneThatIsShippedGivesUpItsNumbers(self) -> None:
         """
-        A shipped declaration can be given other options, not another's numbers.
+        A table can change a shipped declaration's options, but can't give its numbers to another
+        protocol.
         """
         (declaration,) = declare('[[generic]]\nname = "xns"\ncontrol = 0x8025\noptions = {}')
         assert declaration == shipped()["xns"]
@@ -191,7 +192,7 @@ class TestFaults:
     )
     def test_aBadValueIsNamedWithWhatIsAllowed(self, line: str, said: str) -> None:
         """
-        The entry, the key, the value and what is allowed.
+        The error about a bad value names the entry, the key, the value and what is allowed.
         """
         key = line.partition(" = ")[0]
         kept = [one for one in ENTRY.splitlines() if not one.startswith(f"{key} = ")]
@@ -204,14 +205,14 @@ class TestFaults:
     @pytest.mark.parametrize("name", ["name", "control", "data"])
     def test_whatIsMissing(self, name: str) -> None:
         """
-        A declaration of one's own has a name and both numbers.
+        A new declaration must have a name and both numbers.
         """
         lines = [line for line in ENTRY.splitlines() if not line.startswith(name)]
         assert f"{name} is missing" in fault("\n".join(lines))
 
     def test_whatIsNoTable(self) -> None:
         """
-        What stands where tables belong.
+        A value that isn't a table is an error.
         """
         with pytest.raises(Fault, match=r"entry 1: 7: must be a table"):
             GENERIC.convert([7])
@@ -220,8 +221,8 @@ class TestFaults:
 
     def test_twoThatClash(self) -> None:
         """
-        Two entries of one name, or with a number in common, are refused, and so is a number of a
-        shipped one's under another name.
+        Two entries with the same name or a number in common are refused, and so is an entry of
+        another name with a shipped one's number.
         """
         assert fault(ENTRY + ENTRY) == 'entry 2, "controller": name is another entry\'s'
         other = ENTRY.replace("controller", "other")
@@ -252,7 +253,7 @@ class TestFaults:
     )
     def test_anythingElseIsAValueErrorOrTypeErrorAlone(self, value: object) -> None:
         """
-        Whatever TOML gave.
+        Any value that TOML can give is converted, or raises L{ValueError} or L{TypeError}.
         """
         try:
             GENERIC.convert([value])
@@ -275,7 +276,7 @@ class TestShipped:
     )
     def test_numbers(self, name: str, control: int, data: int, rfc: str) -> None:
         """
-        The numbers of each are IANA's, its packets go to a hub.
+        Each shipped protocol has IANA's numbers and sends its packets to a hub.
         """
         declaration = shipped()[name]
         assert (declaration.control, declaration.data) == (control, (data,))
@@ -284,6 +285,6 @@ class TestShipped:
 
     def test_all(self) -> None:
         """
-        There are these six.
+        Six declarations are shipped.
         """
         assert sorted(shipped()) == ["appletalk", "decnet", "netbios", "osi", "vines", "xns"]

@@ -52,25 +52,25 @@ class TestOptions:
     )
     def test_judged(self, wish: Options, answer: tuple[int, Options]) -> None:
         """
-        Each way to treat an option of the peer's.
+        The protocol acknowledges, naks or rejects the peer's options as each one's rule says.
         """
         assert up(declare(options=self.RULES), {5: b"\x00\x07"}).request(*wish) == answer
 
     def test_nothingAssigned(self) -> None:
         """
-        An option that has one value a session, where this one has none, is rejected.
+        An option whose value is assigned to each session is rejected where the session has none.
         """
         assert up(declare(options=self.RULES)).request((5, "0000")) == (REJECT, [(5, "0000")])
 
     def test_asksForNothing(self) -> None:
         """
-        Nothing is asked for that the declaration doesn't say to ask for.
+        The protocol asks only for the options that its declaration says to ask for.
         """
         assert up(declare(options=self.RULES)).asked() == {}
 
     def test_asks(self) -> None:
         """
-        What is asked for is changed by a Nak, and given up after a Reject.
+        A Nak changes a requested option, and a Reject removes it.
         """
         link = up(declare(options={1: Rule(ask=b"\x05"), 2: Rule(ask=b""), 3: Rule()}))
         assert link.asked() == {1: "05", 2: ""}
@@ -84,7 +84,7 @@ class TestOptions:
 
     def test_required(self) -> None:
         """
-        Without a required option there is no protocol; a Nak of it may change it.
+        The protocol ends without a required option. A Nak may change the option.
         """
         rules = {1: Rule(ask=b"\x05", required=True), 2: Rule(ask=b"")}
         link = up(declare(options=rules))
@@ -97,7 +97,7 @@ class TestOptions:
 
     def test_requiredAndNakedForEver(self) -> None:
         """
-        A peer that Naks a required option for ever refuses it.
+        A peer that naks a required option without end ends the protocol.
         """
         link = up(declare(options={1: Rule(ask=b"\x00", required=True)}))
         for number in range(MAX_FAILURE + 1):
@@ -107,7 +107,7 @@ class TestOptions:
 
     def test_insistsOnAnother(self) -> None:
         """
-        A peer that insists on another value than the fixed one goes without the option.
+        The protocol goes without an option if the peer insists on another value than the fixed one.
         """
         link = up(declare(options=self.RULES))
         for _ in range(MAX_FAILURE):
@@ -117,8 +117,8 @@ class TestOptions:
 
     def test_loops(self) -> None:
         """
-        A peer that goes on asking for what it can't have is let go, and so is one that goes on
-        refusing what we ask for.
+        A peer that keeps asking for what is refused is given up, and so is a peer that keeps
+        refusing our request.
         """
         link = up(declare(options=self.RULES))
         for _ in range(20):
@@ -135,7 +135,7 @@ class TestOptions:
 class TestProtocol:
     def test_interface(self) -> None:
         """
-        It is a network protocol of the declaration's numbers.
+        The protocol provides L{INetworkProtocol} and has the declaration's numbers.
         """
         protocol = Link(declare(0x00C3, 0x02C3)).protocol
         assert verifyObject(INetworkProtocol, protocol)
@@ -144,7 +144,7 @@ class TestProtocol:
 
     def test_twoDeclarationsInOneProcess(self) -> None:
         """
-        One declaration's options are none of another's.
+        Protocols of different declarations in one process have their own options.
         """
         first, second = declare(options={1: Rule(accept=())}), declare(options={2: Rule(accept=())})
         assert up(first).request((1, "")) == (ACK, [(1, "")])
@@ -152,7 +152,7 @@ class TestProtocol:
 
     def test_packetsOfEachNumber(self) -> None:
         """
-        Packets come with the number that they had; none is larger than either end allows.
+        Packets arrive with their numbers, and none is larger than either end allows.
         """
         link = Link(declare(0x00C3, 0x02C3), peerMRU=1300)
         link.protocol.lowerUp()
@@ -165,7 +165,8 @@ class TestProtocol:
 
     def test_opensAndCloses(self) -> None:
         """
-        Whoever takes the packets hears of it before the first can come, and after the last.
+        The receiver of packets is told of the opening before the first packet and of the end after
+        the last.
         """
         link = up(declare())
         link.agree()
@@ -175,7 +176,7 @@ class TestProtocol:
 
     def test_peerThatDoesNotKnowIt(self) -> None:
         """
-        A Protocol-Reject finishes it.
+        A Protocol-Reject finishes the protocol.
         """
         link = up(declare())
         link.protocol.rejected()
@@ -183,7 +184,7 @@ class TestProtocol:
 
     def test_withoutAnybodyToTell(self) -> None:
         """
-        A client needs nothing but a callable for its packets.
+        A client's settings need only a callable for packets.
         """
         received: list[tuple[int, bytes]] = []
         link = Link(declare())
@@ -198,7 +199,7 @@ class TestProtocol:
     @given(st.lists(st.binary(max_size=40), max_size=12))
     def test_anyOctets(self, packets: list[bytes]) -> None:
         """
-        Whatever comes, nothing is raised, and what is answered is in form and fits.
+        No octets raise an exception, and every answer is well formed and fits the MRU.
         """
         link = up(shipped()["appletalk"], {1: bytes(4)})
         for packet in packets:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.generic.datagram}: services at real sockets.
+Tests for L{pptpgw.networks.generic.datagram}, with services at real sockets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.networks.generic.ends import declare, opened
 @pytest.fixture(scope="module")
 def reactor() -> Iterator[Any]:
     """
-    A reactor that is turned by hand.
+    A reactor that the test turns.
     """
     reactor = EPollReactor()
     yield reactor
@@ -38,7 +38,7 @@ def reactor() -> Iterator[Any]:
 @implementer(ILogObserver)
 class Observer:
     """
-    Keeps the gateway's own lines of the log.
+    A log observer that keeps the gateway's lines.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Observer:
 @pytest.fixture
 def log() -> Iterator[list[str]]:
     """
-    What the gateway logs.
+    The lines that the gateway logs.
     """
     observer = Observer()
     globalLogPublisher.addObserver(observer)
@@ -62,7 +62,7 @@ def log() -> Iterator[list[str]]:
 
 class World:
     """
-    The network of one declaration.
+    The network of one declaration, and its sessions.
     """
 
     def __init__(self, reactor: Any, to: Destination, *data: int) -> None:
@@ -80,7 +80,7 @@ class World:
 
     def turn(self) -> None:
         """
-        What was sent arrives.
+        Turn the reactor until sent datagrams have arrived.
         """
         for _ in range(3):
             self.reactor.iterate(0)
@@ -113,7 +113,7 @@ def udpService(family: int = socket.AF_INET, host: str = "127.0.0.1") -> socket.
 
 class Kind:
     """
-    Either kind of service, for what they have in common.
+    What the tests must know about each kind of service.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -132,7 +132,7 @@ class Kind:
 
     def address(self, session: Any) -> Any:
         """
-        Where a stranger would send.
+        The address to which a stranger would send.
         """
         if self.name == "udp4":
             return ("127.0.0.1", session[1])
@@ -150,8 +150,8 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
 class TestService:
     def test_eachSessionItsOwnAddress(self, reactor: Any, kind: Kind) -> None:
         """
-        A service tells sessions apart by where their packets come from, and answers one by sending
-        there.
+        A service tells sessions apart by the source addresses of their packets, and answers a
+        session by sending to its address.
         """
         world = World(reactor, kind.to)
         sessions = [world.open() for _ in range(3)]
@@ -172,8 +172,8 @@ class TestService:
 
     def test_severalNumbers(self, reactor: Any, kind: Kind) -> None:
         """
-        Where the protocol has several numbers, they stand before the packet; an answer without one
-        is discarded.
+        A packet of a protocol with several numbers has its number before it. An answer without a
+        number is discarded.
         """
         world = World(reactor, kind.to, 0x00C3, 0x02C3)
         session = world.open()
@@ -189,7 +189,7 @@ class TestService:
 
     def test_strangers(self, reactor: Any, kind: Kind) -> None:
         """
-        Nobody but the service is listened to.
+        A session takes packets from its service alone.
         """
         world = World(reactor, kind.to)
         session = world.open()
@@ -204,7 +204,8 @@ class TestService:
 
     def test_aSessionThatClosedIsGone(self, reactor: Any, kind: Kind) -> None:
         """
-        A session's socket goes with it; one that opens again has another.
+        A session's socket closes with its protocol, and a protocol that opens again has another
+        socket.
         """
         world = World(reactor, kind.to)
         session = world.open()
@@ -231,8 +232,8 @@ class TestService:
 class TestAbsence:
     def test_aServiceThatComesLater(self, reactor: Any, tmp_path: Path, log: list[str]) -> None:
         """
-        Where nobody is there packets are counted, and the log says so once; whoever appears gets
-        what follows, again and again.
+        Packets to an absent service are counted and logged once. A service that appears, or appears
+        again, gets the packets that follow.
         """
         path = tmp_path / "service"
         world = World(reactor, Destination("unix", str(path)))
@@ -259,7 +260,8 @@ class TestAbsence:
 
     def test_aServiceThatIsTooSlow(self, reactor: Any, tmp_path: Path, log: list[str]) -> None:
         """
-        What a service doesn't fetch is counted once its queue is full; nothing waits.
+        Packets beyond a slow service's queue are counted and dropped, and nothing waits for the
+        service.
         """
         path = tmp_path / "service"
         service = unixService(path)
@@ -280,7 +282,7 @@ class TestAbsence:
 
     def test_nobodyAtTheUDPPort(self, reactor: Any) -> None:
         """
-        A port that nobody has loses packets as the network would, and nothing more.
+        Packets to a UDP port without a listener are lost as in a network, without another effect.
         """
         service = udpService()
         to = Destination("udp", "127.0.0.1", service.getsockname()[1])
@@ -295,7 +297,7 @@ class TestAbsence:
 
     def test_noRoute(self, log: list[str]) -> None:
         """
-        An address that can't be reached costs the packet.
+        A packet to an unreachable address is lost and counted.
         """
 
         class Port:
@@ -321,7 +323,8 @@ class TestAbsence:
 
     def test_noSocket(self, log: list[str]) -> None:
         """
-        Where no socket is to be had the session goes without the protocol, and is told why.
+        A session goes without the protocol where no socket can be opened, and the reason is
+        reported.
         """
 
         class Reactor(Clock):

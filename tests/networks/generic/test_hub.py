@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.generic.hub}.
+Tests for L{pptpgw.networks.generic.hub}.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class World:
 
 def test_everyOtherSession() -> None:
     """
-    A packet goes to all others, and not back.
+    A packet goes to all other sessions and not to its sender.
     """
     world = World(4)
     world.sessions[1].deliver(b"hello")
@@ -40,7 +40,7 @@ def test_everyOtherSession() -> None:
 
 def test_numbersAreKept() -> None:
     """
-    Where there are several protocol numbers, a packet keeps its own.
+    A packet keeps its protocol number where there are several.
     """
     world = World(2, (0x00C3, 0x02C3))
     world.sessions[0].deliver(b"second", 0x02C3)
@@ -50,8 +50,7 @@ def test_numbersAreKept() -> None:
 
 def test_onlyWhereItIsOpen() -> None:
     """
-    A session gets nothing before its protocol is open nor after it closed, and again when it opens
-    again.
+    A session gets packets only while its protocol is open.
     """
     world = World(3)
     first, second, third = world.sessions
@@ -69,7 +68,7 @@ def test_onlyWhereItIsOpen() -> None:
 
 def test_alone() -> None:
     """
-    With nobody else there, a packet goes nowhere.
+    A packet of the only session goes nowhere and isn't counted as discarded.
     """
     world = World(1)
     world.sessions[0].deliver(b"hello")
@@ -79,7 +78,7 @@ def test_alone() -> None:
 
 def test_twoHaveNoLimit() -> None:
     """
-    Between two sessions nothing is multiplied, and nothing is limited.
+    Packets between two sessions aren't limited, as no copies are made.
     """
     world = World(2)
     for _ in range(COPIES + 10):
@@ -91,8 +90,8 @@ def test_twoHaveNoLimit() -> None:
 @pytest.mark.parametrize("count", [3, 10, 100])
 def test_whatAFloodMayMultiply(count: int) -> None:
     """
-    However many there are, and all flood, what is made over and above first copies stays within
-    the limit, and each has the same share of it.
+    The copies beyond the first of each packet stay within the limit when all sessions flood, and
+    each session has the same share.
     """
     world = World(count)
     seconds, rounds, flood = 2, 40, 600 // count
@@ -113,7 +112,7 @@ def test_whatAFloodMayMultiply(count: int) -> None:
 
 def test_oneThatFloodsLeavesTheOthersTheirShare() -> None:
     """
-    A flood is its sender's loss alone.
+    A session that floods loses its own packets and takes nothing from the others' shares.
     """
     world = World(10)
     for _ in range(10000):

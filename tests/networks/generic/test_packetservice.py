@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.generic.packetservice}.
+Tests for L{pptpgw.networks.generic.packetservice}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.networks.generic.ends import declare, opened
 @implementer(IPacketService)
 class Echo:
     """
-    Sends every packet back.
+    A service that returns every packet reversed, and raises where it is told to.
     """
 
     def __init__(self, reactor: object) -> None:
@@ -52,7 +52,7 @@ notAService = object()
 
 class InName:
     """
-    Has nothing of what it says it provides.
+    A class that claims to provide the interface and lacks all of its methods.
     """
 
 
@@ -70,7 +70,7 @@ HERE = "tests.networks.generic.test_packetservice"
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """
-    Forget what the object was told.
+    Forget what the service object was told.
     """
     imported().told.clear()
     yield
@@ -78,7 +78,7 @@ def fresh() -> Iterator[None]:
 
 def imported() -> Echo:
     """
-    The object as its dotted name leads to it, wherever the tests were imported from.
+    The object that its dotted name leads to, wherever the tests were imported from.
     """
     from twisted.python.reflect import namedAny
 
@@ -88,7 +88,7 @@ def imported() -> Echo:
 
 def made(name: str, *data: int) -> tuple[GenericNetwork, Counters]:
     """
-    The network that leads to the object, started.
+    A started network that leads to the object C{name}, and its counters.
     """
     counters = Counters()
     environment = makeEnvironment(counters=counters)
@@ -99,7 +99,7 @@ def made(name: str, *data: int) -> tuple[GenericNetwork, Counters]:
 
 def test_sessions() -> None:
     """
-    The object hears of each session, gets its packets, and answers them.
+    The object is told of each session, gets its packets and answers them.
     """
     network, _ = made(f"{HERE}.echo", 0x00C3, 0x02C3)
     alice, bob = opened(network, "alice"), opened(network, "bob")
@@ -118,7 +118,7 @@ def test_sessions() -> None:
 
 def test_session() -> None:
     """
-    What the object is given is what the interface says.
+    The session that the object is given provides the interface.
     """
     network, _ = made(f"{HERE}.echo")
     opened(network)
@@ -127,7 +127,7 @@ def test_session() -> None:
 
 def test_aFactory() -> None:
     """
-    A callable makes the object, of the reactor.
+    A callable is called with the reactor and makes the object.
     """
     outlets = packetservice.ServiceObject(
         declare(to=Destination("object", f"{HERE}.Echo")), "the reactor", Counters()
@@ -138,7 +138,7 @@ def test_aFactory() -> None:
 
 def test_whatItRaisesGoesNoFurther(loggedFailures: list[Failure]) -> None:
     """
-    An error of the object's is logged and counted, and the next packet has its turn.
+    An exception of the object is logged and counted, and the next packet is still delivered.
     """
     network, counters = made(f"{HERE}.echo")
     session = opened(network)
@@ -162,7 +162,7 @@ def test_whatItRaisesGoesNoFurther(loggedFailures: list[Failure]) -> None:
 )
 def test_whatIsNoService(name: str, why: str) -> None:
     """
-    An error at the start names the declaration, the object and what is wrong with it.
+    An error at the start names the declaration, the object and the fault.
     """
     with pytest.raises(ConfigurationError) as caught:
         made(name)

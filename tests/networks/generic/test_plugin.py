@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.generic.plugin} and L{pptpgw.networks.generic.shipped}.
+Tests for L{pptpgw.networks.generic.plugin} and L{pptpgw.networks.generic.shipped}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.networks.generic.ends import declare, opened
 
 def protocols(network: GenericNetwork, count: int) -> list[GenericProtocol | None]:
     """
-    Those of as many sessions.
+    The protocols of C{count} sessions.
     """
     made: list[GenericProtocol | None] = []
     for number in range(count):
@@ -35,8 +35,8 @@ def protocols(network: GenericNetwork, count: int) -> list[GenericProtocol | Non
 class TestValues:
     def test_eachItsOwn(self) -> None:
         """
-        Values are given in turn, none twice, until there are none; one that comes back is given
-        again, after those that were never used.
+        Each value is given once, in turn, until none is left. A value that comes back is given
+        after those that were never used.
         """
         values = Values(b"\x00\xfe", b"\x01\x02")
         given = [values.allocate() for _ in range(3)]
@@ -52,7 +52,7 @@ class TestValues:
     @given(st.lists(st.booleans(), max_size=60))
     def test_neverTwice(self, steps: list[bool]) -> None:
         """
-        Whatever the order of giving and taking back.
+        No value is given twice at a time, in whatever order values are given and released.
         """
         values = Values(b"\x00", b"\x07")
         used: list[bytes] = []
@@ -70,7 +70,7 @@ class TestValues:
 class TestNetwork:
     def test_interface(self) -> None:
         """
-        It is a network, and makes network protocols.
+        The network provides L{INetwork}, and its protocols provide L{INetworkProtocol}.
         """
         network = GenericNetwork(declare(), makeEnvironment())
         assert verifyObject(INetwork, network)
@@ -79,8 +79,8 @@ class TestNetwork:
 
     def test_assigned(self) -> None:
         """
-        Each session has an AppleTalk node of its own, which goes back with it; where there is none
-        left, a session goes without the protocol.
+        Each session has its own AppleTalk node, which is free when the session ends. A session goes
+        without the protocol when no node is left.
         """
         network = GenericNetwork(shipped()["appletalk"], makeEnvironment())
         made = protocols(network, 254)
@@ -98,7 +98,7 @@ class TestNetwork:
 
     def test_allOrNothing(self) -> None:
         """
-        A session that can't have one of two values doesn't keep the other.
+        A session that can't have one of two assigned values doesn't keep the other.
         """
         rules = {1: Rule(assign=(b"\x01", b"\x09")), 2: Rule(assign=(b"\x01", b"\x01"))}
         network = GenericNetwork(replace(declare(), options=rules), makeEnvironment())
@@ -111,7 +111,7 @@ class TestNetwork:
 
     def test_mtu(self) -> None:
         """
-        Packets are no larger than the configuration has them.
+        Packets are no larger than the configuration permits.
         """
         session = opened(GenericNetwork(declare(), makeEnvironment("[link]\nmru = 1200")))
         assert session.attachments[0x00C3].mtu == 1200
@@ -120,7 +120,7 @@ class TestNetwork:
 class TestFactory:
     def test_interface(self) -> None:
         """
-        A factory is named as its declaration is, and makes its network.
+        A factory has the name of its declaration, and makes its network.
         """
         factory = GenericFactory(declare(to=Destination("udp", "192.0.2.1", 9)))
         assert verifyObject(INetworkFactory, factory)
@@ -132,7 +132,7 @@ class TestFactory:
     @pytest.mark.parametrize("name", sorted(shipped()))
     def test_shipped(self, name: str) -> None:
         """
-        What comes with the gateway is found as any plugin is.
+        The shipped protocols are found like any plugin.
         """
         factory = discovery.find(INetworkFactory, name)
         assert factory.description == shipped()[name].description

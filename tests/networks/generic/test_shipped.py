@@ -1,5 +1,6 @@
 """
-Tests of the declarations that come with the gateway (C{protocols.toml}), in words of their RFCs.
+Tests for the declarations that come with the gateway (C{protocols.toml}), with options of their
+RFCs.
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ PEER = (b"\x00\x08\x00\x01\x00\x00" + b"WORKSTATION").hex()
 
 class TestShipped:
     """
-    Options of the RFCs, by the names that they have there.
+    Tests with the options of the RFCs, by their names.
     """
 
     @pytest.mark.parametrize(
         ("name", "wish", "answer"),
         [
-            # AppleTalk-Address (RFC 1378 section 3.1): none, ours, another, and too long a one.
+            # AppleTalk-Address (RFC 1378 section 3.1): no value, ours, another, and one that is too
+            # long.
             ("appletalk", [(1, "00000000")], (NAK, [(1, "00ff0007")])),
             ("appletalk", [(1, "00ff0007")], (ACK, [(1, "00ff0007")])),
             ("appletalk", [(1, "00123456")], (NAK, [(1, "00ff0007")])),
             ("appletalk", [(1, "00ff000700")], (NAK, [(1, "00ff0007")])),
-            # Routing-Protocol: none, RTMP; Suppress-Broadcasts: all, of some types.
+            # Routing-Protocol with no protocol and with RTMP; Suppress-Broadcasts for all types and
+            # for some.
             ("appletalk", [(2, "0000")], (REJECT, [(2, "0000")])),
             ("appletalk", [(2, "0001")], (REJECT, [(2, "0001")])),
             ("appletalk", [(3, "")], (REJECT, [(3, "")])),
@@ -46,14 +49,14 @@ class TestShipped:
             ("appletalk", [(6, "")], (REJECT, [(6, "")])),
             ("appletalk", [(7, "")], (REJECT, [(7, "")])),
             ("appletalk", [(8, "00000000")], (REJECT, [(8, "00000000")])),
-            # An end system that asks for everything gets an address in the second round.
+            # An end system that asks for everything gets its address in the second round.
             (
                 "appletalk",
                 [(1, "00000000"), (2, "0000"), (6, ""), (7, ""), (8, "00000000")],
                 (REJECT, [(2, "0000"), (6, ""), (7, ""), (8, "00000000")]),
             ),
             ("appletalk", [], (ACK, [])),
-            # Name-Projection (RFC 2097 section 3.1): none, one, fourteen, and a part of one.
+            # Name-Projection (RFC 2097 section 3.1) with no name, one, fourteen, and a part of one.
             ("netbios", [(1, "")], (ACK, [(1, "")])),
             ("netbios", [(1, NAME)], (ACK, [(1, NAME)])),
             ("netbios", [(1, NAME * 14)], (ACK, [(1, NAME * 14)])),
@@ -81,14 +84,14 @@ class TestShipped:
     )
     def test_judged(self, name: str, wish: Options, answer: tuple[int, Options]) -> None:
         """
-        Each option's answer.
+        Each shipped protocol answers each option as it should.
         """
         assert up(shipped()[name], APPLETALK).request(*wish) == answer
 
     def test_severalNameProjections(self) -> None:
         """
-        A peer with more than fourteen names has Name-Projection twice (RFC 2097 section 3.1), and
-        the Ack repeats both; each is judged by itself.
+        A peer with more than fourteen names sends Name-Projection twice (RFC 2097 section 3.1).
+        Each is judged by itself, and the Ack repeats both.
         """
         wish = [(1, NAME * 14), (1, NAME * 2)]
         assert up(shipped()["netbios"]).request(*wish) == (ACK, wish)
@@ -98,14 +101,16 @@ class TestShipped:
     @pytest.mark.parametrize("name", sorted(shipped()))
     def test_asksForNothing(self, name: str) -> None:
         """
-        We ask for nothing of a peer, which so may have any view of its options.
+        Shipped declarations ask the peer for nothing, so they work with a peer whatever it thinks
+        of the options.
         """
         assert up(shipped()[name], APPLETALK).asked() == {}
 
     @pytest.mark.parametrize("name", sorted(shipped()))
     def test_opens(self, name: str) -> None:
         """
-        Each opens with a client of the same declaration, which asks for what there is to ask.
+        Each shipped protocol opens with a client of the same declaration that asks for every
+        option.
         """
         declaration = shipped()[name]
         wishes = {type_: Rule(ask=bytes(4)) for type_ in declaration.options}
@@ -123,7 +128,7 @@ class TestShipped:
 
 def tshark(frames: list[bytes], folder: Path, *fields: str) -> list[list[str]]:
     """
-    What tshark finds in the fields of PPP frames.
+    The values that tshark finds for these fields of PPP frames.
     """
     path = folder / "frames.pcap"
     records = b"".join(
@@ -139,7 +144,7 @@ def tshark(frames: list[bytes], folder: Path, *fields: str) -> list[list[str]]:
 
 class TestTshark:
     """
-    An independent opinion on the frames of each negotiation.
+    Tests that decode the frames of each negotiation with tshark.
     """
 
     NAMES = {
@@ -153,7 +158,8 @@ class TestTshark:
 
     def test_names(self, tmp_path: Path) -> None:
         """
-        Tshark knows each control protocol by its number, and each packet for a Configure packet.
+        tshark knows each control protocol by its number, and reads each packet as a Configure
+        packet.
         """
         frames, names = [], []
         for name in self.NAMES:
@@ -171,7 +177,8 @@ class TestTshark:
 
     def test_alignNPDU(self, tmp_path: Path) -> None:
         """
-        The one of these whose options it dissects: a request for an alignment, and our Reject.
+        tshark reads a request for OSI's alignment option, the only one of these options that it
+        decodes, and our Reject of it.
         """
         osi = shipped()["osi"]
         client = Declaration("osi", osi.control, osi.data, options={1: Rule(ask=b"\x02")})

@@ -37,7 +37,7 @@ CLIENT = IPv4Settings("0.0.0.0", None, requestDNS=True)
 
 class Link(DrivenLink[IPCP]):
     """
-    Drives an IPCP by hand: its link, and the other end of the line.
+    Drives an IPCP by hand: plays its link and its peer.
     """
 
     def __init__(self, settings: IPv4Settings = SERVER, peerMRU: int = 1400) -> None:
@@ -48,7 +48,7 @@ class Link(DrivenLink[IPCP]):
 
 def test_interface() -> None:
     """
-    It is a network protocol.
+    IPCP provides L{INetworkProtocol}.
     """
     ipcp = Link().ipcp
     assert verifyObject(INetworkProtocol, ipcp)
@@ -57,8 +57,8 @@ def test_interface() -> None:
 
 def test_windows() -> None:
     """
-    Windows asks for an address and four name servers: what we don't have is rejected, then the rest
-    is given, and then acknowledged.
+    Windows asks for an address and four name servers. Those that we don't have are rejected, the
+    rest is given by a Nak, and then all is acknowledged.
     """
     link = Link()
     wish = [(3, NONE), (129, NONE), (130, NONE), (131, NONE), (132, NONE)]
@@ -74,7 +74,7 @@ def test_windows() -> None:
 
 def test_fourNameServers() -> None:
     """
-    Two name servers of each kind go into their four options.
+    Two DNS servers and two NBNS servers are given in their four options.
     """
     link = Link(
         IPv4Settings("10.77.0.1", "10.77.0.10", (), ("1.1.1.1", "2.2.2.2"), ("3.3.3.3", "4.4.4.4"))
@@ -104,14 +104,14 @@ def test_fourNameServers() -> None:
 )
 def test_judged(options: Options, answer: tuple[int, Options]) -> None:
     """
-    Each option's answer from a server.
+    A server acknowledges, naks or rejects each option as it should.
     """
     assert Link().request(*options) == answer
 
 
 def test_foreignAddress() -> None:
     """
-    A peer that insists on a foreign address is let go with that reason.
+    A peer that insists on another address than its own is given up with that reason.
     """
     link = Link()
     for _ in range(MAX_FAILURE):
@@ -122,7 +122,7 @@ def test_foreignAddress() -> None:
 
 def test_silentAboutItsAddress() -> None:
     """
-    A peer that never asks for an address has the assigned one all the same.
+    A peer that never asks for an address has the assigned one anyway.
     """
     link = Link()
     link.answer(ACK)
@@ -135,8 +135,8 @@ def test_silentAboutItsAddress() -> None:
 
 def test_ourAddressRefused() -> None:
     """
-    A peer that would have us take another address isn't followed, and in the end isn't told ours;
-    one that rejects it at once isn't either.
+    A Nak of our own address isn't followed, and after several, or after a Reject, we stop sending
+    the option.
     """
     link = Link()
     for _ in range(MAX_FAILURE):
@@ -155,7 +155,8 @@ def test_ourAddressRefused() -> None:
 
 def test_client() -> None:
     """
-    A client asks for an address and name servers, takes what it is given, and knows the server's.
+    A client asks for an address and name servers, takes what it is given, and learns the server's
+    address.
     """
     link = Link(CLIENT)
     assert link.asked() == {3: NONE, 129: NONE, 131: NONE}
@@ -202,7 +203,8 @@ def test_clientWithoutAddress() -> None:
 
 def test_attachment() -> None:
     """
-    The attachment has the peer's further networks, the smaller of both sizes, and the callable.
+    The attachment has the peer's additional networks, the smaller of both ends' MRUs, and the
+    callable.
     """
     received: list[bytes] = []
     network = IPv4Network("192.168.9.0/24")
@@ -219,7 +221,7 @@ def test_attachment() -> None:
 
 def test_terminated() -> None:
     """
-    A Terminate-Request closes the network, and after a Restart timer it is finished.
+    A Terminate-Request closes the network, which finishes after a Restart timer.
     """
     link = Link()
     link.request((3, PEER))
@@ -232,7 +234,7 @@ def test_terminated() -> None:
 
 def test_rejected() -> None:
     """
-    A peer that doesn't know IPCP finishes it.
+    A Protocol-Reject finishes IPCP.
     """
     link = Link()
     link.ipcp.rejected()
@@ -241,7 +243,7 @@ def test_rejected() -> None:
 
 def test_scapyAgrees() -> None:
     """
-    A request of scapy's is answered as its own octets say.
+    A request of scapy's is answered with its own octets.
     """
     wish = PPP_IPCP(
         id=1,

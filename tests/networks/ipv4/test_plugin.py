@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.ipv4.plugin}.
+Tests for L{pptpgw.networks.ipv4.plugin}.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pptpgw.testing import CALLER, makeEnvironment, makeProtocol
 @implementer(IKernelInterface)
 class Interface:
     """
-    Keeps what it is told.
+    A network interface that records what it is told.
     """
 
     name = "pptp0"
@@ -55,7 +55,7 @@ def made(
     text: str, interface: Interface | None = None, called: tuple[str, ...] = ()
 ) -> plugin.IPv4Sessions:
     """
-    The network that the section C{text} makes of a gateway that is called at these addresses.
+    The network that the section C{text} makes, on a gateway that is called at these addresses.
     """
     factory = plugin.IPv4Factory()
     text = f"[link]\nmru = 1300\n[listen]\naddresses = {list(called)}\n[ipv4]\n{text}"
@@ -70,7 +70,7 @@ def test_interfaces() -> None:
 
 def test_addressAndRoutes() -> None:
     """
-    The interface has the gateway's address, and the pool leads to it.
+    The interface gets the gateway's address, and routes to the pool.
     """
     interface = Interface()
     made('local = "192.0.2.1"\npool = ["192.0.2.2-192.0.2.5"]', interface).start()
@@ -100,7 +100,8 @@ def test_theGatewaysOwnAddressIsLeftOutOfThePool(pool: str, left: list[str]) -> 
 
 def test_whereTheGatewayIsCalledIsNobodysAddress() -> None:
     """
-    Neither of a pool, after a reload too, nor of an account, nor behind a user.
+    An address at which the gateway is called is given to nobody: not from a pool, also after a
+    reload, not to an account, and not as a route behind a user.
     """
     text = 'pool = ["192.0.2.1-192.0.2.3"]'
     network = made(text, called=("192.0.2.2", "198.51.100.1"))
@@ -125,7 +126,8 @@ def test_noPoolOfWhatIsNoHosts(pool: str, where: str) -> None:
 @pytest.mark.parametrize("address", ["10.77.0.1", "127.0.0.1", "240.0.0.1", "0.0.0.1"])
 def test_whateverTheAllocatorGives(address: str) -> None:
     """
-    The gateway's own address isn't a caller's, nor is what can't be a host's; it goes back.
+    An allocator's address that is the gateway's own, or that no host can have, is refused and
+    released.
     """
     network = made("")
     released: list[str] = []
@@ -184,7 +186,7 @@ def test_defaults() -> None:
 
 def refused(deferred: Deferred[IPCP]) -> str:
     """
-    Why there is no protocol.
+    The reason for which there is no protocol.
     """
     failures: list[str] = []
     deferred.addErrback(lambda failure: failures.append(failure.getErrorMessage()))
@@ -202,7 +204,8 @@ POOLS = """
 
 def test_namedPools() -> None:
     """
-    The account's pool, then the one that comes next; routes lead to all of them.
+    A subscriber gets an address of the account's pool and then of the next pool. Routes lead to all
+    pools.
     """
     interface = Interface()
     network = made(POOLS, interface)
@@ -251,7 +254,7 @@ def test_poolsThatCannotBe(pools: str, fault: str) -> None:
 
 def test_whatAnAccountGives() -> None:
     """
-    Its own name servers, routes and MTU, the latter never above what the link takes.
+    An account may have its own name servers, routes and MTU. The MTU never exceeds the link's.
     """
     network = made('dns = ["192.0.2.53"]\nwins = ["192.0.2.54"]')
     profile = Profile(
@@ -272,8 +275,9 @@ def test_whatAnAccountGives() -> None:
 
 def test_networksBehindUsersTakeNothingOfOthers() -> None:
     """
-    Not the gateway's address, nor a pool, nor what leads to another user; one's own second session
-    has them too, and when both are over anybody may.
+    A network behind a user can't contain the gateway's address, a pool, or an address that leads to
+    another user. A second session of the same user may have it too, and anybody may when both have
+    ended.
     """
     network = made(POOLS + '[[ipv4.pools]]\nname = "big"\nranges = ["10.9.0.0/24"]')
 
@@ -295,7 +299,7 @@ def test_networksBehindUsersTakeNothingOfOthers() -> None:
 
 def test_whatASessionHasLeadsToNobodyElse() -> None:
     """
-    Neither is another user's address given as a network behind a user, nor the other way round.
+    A user's address can't be in a network behind another user, nor the other way round.
     """
     network = made("")
     assert isinstance(network.pool, AddressPool)
@@ -316,7 +320,7 @@ def test_whatASessionHasLeadsToNobodyElse() -> None:
 
 def reloaded(text: str) -> plugin.IPv4Section:
     """
-    The section C{text}.
+    The section that C{text} makes.
     """
     section = parse(f"[ipv4]\n{text}", "x.toml").section(plugin.IPv4Factory())
     assert isinstance(section, plugin.IPv4Section)
@@ -325,7 +329,7 @@ def reloaded(text: str) -> plugin.IPv4Section:
 
 def test_reload() -> None:
     """
-    New sessions get what the configuration says then; those there are keep what they have.
+    A reload changes what new sessions get, and sessions that exist keep what they have.
     """
     interface = Interface()
     network = made('pool = ["10.77.0.10"]', interface)
@@ -355,7 +359,7 @@ def test_reloadIsJudgedBefore() -> None:
 
 def test_anotherAllocatorHasNoNamedPools() -> None:
     """
-    It is said at start, and for a pool that changes a new start is needed.
+    Named pools are an error with another allocator than ours, whose pool only a restart changes.
     """
 
     @implementer(IAddressPool)

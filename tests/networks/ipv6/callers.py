@@ -1,6 +1,6 @@
 """
-Callers with IPv6, each of them our own client, and their gateway, over data paths joined in memory;
-and a DHCPv6 client of scapy's.
+Callers with IPv6, each of them our own client, and their gateway, whose data paths are joined in
+memory; and scapy as a DHCPv6 client.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def made(
 
 def protocolOf(network: IPv6Sessions, profile: Profile = ALICE) -> RoutedIPV6CP:
     """
-    What a session gets, which is something.
+    The protocol that a session of C{profile} gets.
     """
     protocol = makeProtocol(network, profile)
     assert isinstance(protocol, RoutedIPV6CP)
@@ -68,7 +68,7 @@ def protocolOf(network: IPv6Sessions, profile: Profile = ALICE) -> RoutedIPV6CP:
 
 class Host:
     """
-    A DHCPv6 client, as scapy has it, that wants an address and a prefix.
+    A DHCPv6 client made of scapy's packets. It asks for an address and a prefix.
     """
 
     def __init__(self, address: str) -> None:
@@ -111,6 +111,8 @@ class Caller:
     """
     One call of our own client, with IPv4 and IPv6.
 
+    @ivar packets: the IPv6 packets that it received.
+
     @ivar packets: what it received of IPv6.
     """
 
@@ -130,7 +132,7 @@ class Caller:
     @property
     def call(self) -> ClientCall:
         """
-        The call, which is set up.
+        The call, which must have been set up.
         """
         placed: ClientCall = resultOf(self.placed)
         return placed
@@ -144,7 +146,7 @@ class Caller:
     @property
     def prefix(self) -> str:
         """
-        The prefix that was advertised, without its length.
+        The advertised prefix, without its length.
         """
         (prefix,) = {
             one[ICMPv6NDOptPrefixInfo].prefix for one in self.packets if ICMPv6ND_RA in one
@@ -153,7 +155,7 @@ class Caller:
 
     def asks(self, packet: Any) -> Any:
         """
-        Send a packet, and get the one answer.
+        Send a packet, and return its only answer.
         """
         count = len(self.packets)
         self.ipv6cp.sendPacket(bytes(packet))
@@ -176,7 +178,7 @@ class World(GREWorld):
 
     def call(self, count: int) -> list[Caller]:
         """
-        So many callers, one after the other.
+        Place C{count} calls, one after the other.
         """
         callers = [Caller(self, f"192.0.2.{10 + number}") for number in range(count)]
         self.run(0.2)

@@ -1,5 +1,5 @@
 """
-Bindings, and the addresses that they are made of.
+Tests for bindings, and for the addresses and prefixes that they have.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ ONE, TWO = (b"one", 1), (b"two", 2)
 
 def test_addresses() -> None:
     """
-    A client's address is its own, the same after it was released, and another once one was
-    declined, by whomever.
+    A client gets the same address again after it has released it, and another one after any client
+    has declined it.
     """
     source = AddressSource(LINK)
     one, two = source.take(ONE), source.take(TWO)
@@ -36,7 +36,7 @@ def test_addresses() -> None:
 
 def test_addressInUse() -> None:
     """
-    Nobody gets an address that is taken, be it by the arithmetic.
+    An address in use is given to no other client, even if the arithmetic yields it for both.
     """
     source = AddressSource(LINK)
     assert source.take(ONE) != source.take(ONE)
@@ -59,7 +59,7 @@ def test_addressInUse() -> None:
 )
 def test_reservedIdentifiers(monkeypatch: pytest.MonkeyPatch, identifier: int, good: bool) -> None:
     """
-    The identifiers of RFC 5453 are passed over.
+    The reserved identifiers of RFC 5453 are never given.
     """
     digests = iter([identifier.to_bytes(8, "big"), bytes(7) + b"\7"])
 
@@ -76,7 +76,7 @@ def test_reservedIdentifiers(monkeypatch: pytest.MonkeyPatch, identifier: int, g
 
 def test_offerAndBind() -> None:
     """
-    An offer becomes a binding and, when its time is over, an offer again, which is told each time.
+    An offer becomes a binding, and an offer again when its time is over. Each change is reported.
     """
     clock, told = Clock(), []
     pool = PrefixPool([IPv6Network("fc00:1::/56")], 64)
@@ -97,7 +97,7 @@ def test_offerAndBind() -> None:
 
 def test_releaseOfAnOffer() -> None:
     """
-    Nobody is told of an offer that goes.
+    The end of an offer isn't reported.
     """
 
     def changed() -> None:

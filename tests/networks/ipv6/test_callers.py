@@ -1,5 +1,6 @@
 """
-Several callers with IPv6 at once, on a whole gateway in memory. Scapy makes their packets.
+Tests for several callers with IPv6 at once, on a whole gateway in memory. Scapy makes their
+packets.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def world(tmp_path: Path) -> World:
 
 class TestCallers:
     """
-    Several at once, encrypted.
+    Tests with several encrypted calls at once.
     """
 
     def test_eachHasItsOwn(self, world: World) -> None:
@@ -53,7 +54,8 @@ class TestCallers:
 
     def test_linkLocal(self, world: World) -> None:
         """
-        Each reaches its router, which nobody else hears of.
+        Each caller reaches the router by link-local addresses, and no other caller sees the
+        packets.
         """
         callers = world.call(3)
         for caller in callers:
@@ -69,7 +71,8 @@ class TestCallers:
 
     def test_betweenThem(self, world: World) -> None:
         """
-        Through the kernel, each to the one whose prefix it is.
+        A packet from one caller to another's prefix goes through the kernel and arrives at that
+        caller alone.
         """
         callers = world.call(3)
         for one, other in zip(callers, callers[1:] + callers[:1], strict=True):
@@ -93,7 +96,8 @@ class TestCallers:
 
     def test_delegation(self, world: World) -> None:
         """
-        Each router has a prefix of its own, and what is for it arrives there.
+        Each caller that is a router gets a prefix of its own, and packets for that prefix arrive
+        there.
         """
         callers = world.call(3)
         seen = set()
@@ -133,7 +137,7 @@ class TestCallers:
 
     def test_terminated(self, world: World) -> None:
         """
-        The end of IPv6 leaves IPv4 alone.
+        IPv4 goes on when IPv6 ends.
         """
         (caller,) = world.call(1)
         caller.ipv6cp.close("no IPv6, thanks")
@@ -145,7 +149,7 @@ class TestCallers:
 
     def test_prefixesUsedUp(self, tmp_path: Path, log: list[str]) -> None:
         """
-        Whoever goes without IPv6 has IPv4 all the same.
+        A caller for whom no prefix is left has IPv4 alone.
         """
         world = World(tmp_path, 'prefixes = "fc00:0:1::/63"')
         world.call(2)

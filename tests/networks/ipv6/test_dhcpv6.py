@@ -1,5 +1,5 @@
 """
-The DHCPv6 server of a session.
+Tests for the DHCPv6 server of a session.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ The messages that name their server.
 
 class Link:
     """
-    A session's server, and a client by hand.
+    The server of one session, and a client that the test plays.
+
+    @ivar told: the prefixes of the session after each change. @ivar usedThen: how many prefixes the
+    pool had given out at each change.
 
     @ivar told: the prefixes of the session after each change.
     @ivar usedThen: how many prefixes the pool had given out at each change.
@@ -117,7 +120,9 @@ class Link:
         self, messageType: DHCPv6MessageType, *options: DHCPv6Option, client: bytes = CLIENT
     ) -> DHCPv6Message | None:
         """
-        Send a message with the identifiers that it must have; the answer.
+        Send a message with the identifiers that its type requires.
+
+        @return: the answer.
         """
         identifiers: list[DHCPv6Option] = [ClientID(client), ElapsedTime(0)]
         if messageType in AFTER_AN_ADVERTISE:
@@ -138,7 +143,9 @@ class Link:
         self, messageType: DHCPv6MessageType, *options: DHCPv6Option, client: bytes = CLIENT
     ) -> tuple[Association, ...]:
         """
-        The same; the associations of the answer.
+        Send a message.
+
+        @return: the associations of its answer.
         """
         answer = self.send(messageType, *options, client=client)
         assert answer is not None
@@ -148,14 +155,16 @@ class Link:
         self, messageType: DHCPv6MessageType, *options: DHCPv6Option, client: bytes = CLIENT
     ) -> Association:
         """
-        The same where it is one.
+        Send a message.
+
+        @return: the only association of its answer.
         """
         (association,) = self.ask(messageType, *options, client=client)
         return association
 
     def address(self, client: bytes = CLIENT, iaid: int = 1) -> IPv6Address:
         """
-        Request an address.
+        Request an address, and return it.
         """
         (lease,) = self.one(REQUEST, AddressAssociation(iaid), client=client).leases
         assert isinstance(lease.value, IPv6Address)
@@ -163,7 +172,7 @@ class Link:
 
     def prefix(self, client: bytes = CLIENT, iaid: int = 1) -> IPv6Network:
         """
-        Request a prefix.
+        Request a prefix, and return it.
         """
         (lease,) = self.one(REQUEST, PrefixAssociation(iaid), client=client).leases
         assert isinstance(lease.value, IPv6Network)
@@ -172,15 +181,15 @@ class Link:
 
 def codes(associations: tuple[Association, ...]) -> list[int]:
     """
-    Their statuses; success isn't said.
+    The status codes of the associations. Zero, for success, isn't in the message.
     """
     return [one.status.status if one.status else 0 for one in associations]
 
 
 def test_fourMessages() -> None:
     """
-    Solicit, Advertise, Request, Reply: the Reply holds what the Advertise offered, and the prefix
-    leads here from then on.
+    Solicit, Advertise, Request and Reply: the Reply has what the Advertise offered, and the prefix
+    leads to the session from then on.
     """
     link = Link(DHCPv6Settings(preferredLifetime=1000, validLifetime=2000))
     advertise = link.send(SOLICIT, AddressAssociation(7), PrefixAssociation(8))
@@ -206,7 +215,7 @@ def test_fourMessages() -> None:
 
 def test_rapidCommit() -> None:
     """
-    A Solicit with Rapid Commit gets a Reply that says so, and what it says is bound.
+    A Solicit with Rapid Commit gets a Reply with Rapid Commit, whose leases are bound.
     """
     link = Link()
     reply = link.send(SOLICIT, RapidCommit(), AddressAssociation(7), PrefixAssociation(8))
@@ -219,7 +228,8 @@ def test_rapidCommit() -> None:
 
 def test_rapidCommitTurnedOff() -> None:
     """
-    Where it is turned off, and where nothing could be committed, an Advertise answers.
+    A Solicit with Rapid Commit gets an Advertise where Rapid Commit is switched off, and where
+    nothing can be committed.
     """
     for link, association in (
         (Link(DHCPv6Settings(rapidCommit=False)), PrefixAssociation(1)),
@@ -257,7 +267,7 @@ def test_configuration() -> None:
 
 def test_nothingConfigured() -> None:
     """
-    Without name servers and names none are given, whoever asks.
+    A server without name servers and domains gives no options for them.
     """
     answer = Link().send(INFORMATION_REQUEST, OptionRequest((23, 24)))
     assert answer is not None
@@ -266,8 +276,8 @@ def test_nothingConfigured() -> None:
 
 def test_stateless() -> None:
     """
-    An Information-request gets options alone, with a Client Identifier or without one, and the
-    time after which to ask again (600 seconds at least).
+    An Information-request, with or without a Client Identifier, gets options alone, and the time
+    after which to ask again (at least 600 seconds).
     """
     dns = (IPv6Address("fc00::53"),)
     link = Link(DHCPv6Settings(dns, validLifetime=100))
@@ -283,7 +293,7 @@ def test_stateless() -> None:
 
 def test_infiniteLifetime() -> None:
     """
-    A lease without end has T1 and T2 without end, and stays.
+    A lease with an infinite lifetime has infinite T1 and T2, and never ends.
     """
     link = Link(DHCPv6Settings(preferredLifetime=INFINITY, validLifetime=INFINITY))
     site = link.one(REQUEST, PrefixAssociation(1))
@@ -294,8 +304,8 @@ def test_infiniteLifetime() -> None:
 
 def test_sameAgain() -> None:
     """
-    The same client and association get the same, however often and by whichever message they ask;
-    others get others.
+    A client's association gets the same leases again, however often and by whichever message it
+    asks. Other clients and associations get others.
     """
     link = Link()
     address, prefix = link.address(), link.prefix()
@@ -313,7 +323,8 @@ def test_sameAgain() -> None:
 
 def test_sameInAnotherSession() -> None:
     """
-    An address is the same again within the same network, and another in another.
+    A client's address is the same in the next session with the same prefix, and another with
+    another prefix.
     """
     assert Link().address() == Link().address()
     other = IPv6Network("fc00:0:1:6::/64")
@@ -322,19 +333,19 @@ def test_sameInAnotherSession() -> None:
 
 def test_anAssociationTwice() -> None:
     """
-    An association that stands in a message twice is answered once.
+    An association that occurs twice in a message is answered once.
     """
     link = Link()
     assert len(link.ask(REQUEST, PrefixAssociation(1), PrefixAssociation(1))) == 1
-    # Those of different kinds may have the same IAID (section 12).
+    # Associations of different kinds may have the same IAID (section 12).
     assert len(link.ask(REQUEST, PrefixAssociation(1), AddressAssociation(1))) == 2
 
 
 @pytest.mark.parametrize("hint", ["::/48", "::/64", "fc00:1:0:4200::/56", "2001:db8::/32"])
 def test_hintsAboutPrefixes(hint: str) -> None:
     """
-    A client that would rather have another length or another prefix gets one of the pool all the
-    same (RFC 8168 section 3).
+    A client that asks for another prefix or another prefix length gets a prefix of the pool (RFC
+    8168 section 3).
     """
     link = Link()
     wish = PrefixAssociation(1, (Prefix(IPv6Network(hint)),))
@@ -346,7 +357,7 @@ def test_hintsAboutPrefixes(hint: str) -> None:
 
 def test_hintsAboutAddresses() -> None:
     """
-    An address that a Solicit would like isn't given, nor is it an error; :: stands for any.
+    The address that a Solicit hints at isn't given and isn't an error. The address :: is no hint.
     """
     link = Link()
     offer = link.one(SOLICIT, AddressAssociation(1, (Address(FOREIGN),)))
@@ -359,8 +370,8 @@ def test_hintsAboutAddresses() -> None:
 
 def test_requestOfAnotherLink() -> None:
     """
-    A Request that names an address of another link is told so (section 18.3.2), and its other
-    associations aren't worse off.
+    A Request for an address of another link gets NotOnLink (section 18.3.2), and its other
+    associations get their leases.
     """
     link = Link()
     foreign = AddressAssociation(1, (Address(FOREIGN),))
@@ -374,7 +385,7 @@ def test_requestOfAnotherLink() -> None:
 
 def test_temporaryAddresses() -> None:
     """
-    There are no temporary addresses.
+    Temporary addresses are never given.
     """
     link = Link()
     for messageType in (SOLICIT, REQUEST):
@@ -385,7 +396,7 @@ def test_temporaryAddresses() -> None:
 
 def test_noPrefixLeft() -> None:
     """
-    Where the pool is used up, that is what an association says, until something comes back.
+    An association gets NoPrefixAvail when the pool is used up, until a prefix comes back.
     """
     pool = PrefixPool([IPv6Network("fc00:1::/56")], 56)
     link, other = Link(pool=pool), Link(pool=pool)
@@ -402,7 +413,7 @@ def test_noPrefixLeft() -> None:
 
 def test_routeGoesBeforeThePrefix() -> None:
     """
-    A prefix leads nowhere any more when the pool has it back.
+    A prefix no longer leads to the session when the pool gets it back.
     """
     link = Link()
     prefix = link.prefix()
@@ -414,7 +425,7 @@ def test_routeGoesBeforeThePrefix() -> None:
 
 def test_limits() -> None:
     """
-    A session holds so many addresses and prefixes and no more, whoever asks.
+    A session has a limited number of addresses and prefixes, for all of its clients together.
     """
     link = Link()
     for iaid in range(MAX_ADDRESSES):
@@ -433,15 +444,15 @@ def test_limits() -> None:
 
 def test_oldestOfferGivesWay() -> None:
     """
-    Offers that nobody took up give way to those who come later, the oldest first; what is bound
-    doesn't.
+    The oldest offer that nobody took makes room for a new one. Bindings don't.
     """
     link = Link()
     bound = link.prefix(iaid=0)
     offers = [link.one(SOLICIT, PrefixAssociation(iaid)) for iaid in range(1, MAX_PREFIXES)]
     assert link.one(SOLICIT, PrefixAssociation(98)).leases
     assert link.pool.used == MAX_PREFIXES
-    # The second offer still stands, the first doesn't, and the prefix of somebody else isn't given.
+    # The second offer is still valid, the first one isn't, and the prefix that somebody else has
+    # isn't given.
     assert link.one(REQUEST, PrefixAssociation(2)) == offers[1]
     again = link.one(SOLICIT, PrefixAssociation(1))
     assert again.leases
@@ -451,7 +462,7 @@ def test_oldestOfferGivesWay() -> None:
 
 def test_solicitsWithoutEnd() -> None:
     """
-    A client that only ever asks holds no more than any other.
+    A client that sends Solicits without end holds no more than any other.
     """
     link = Link()
     for iaid in range(200):
@@ -480,8 +491,8 @@ def test_solicitsWithoutEnd() -> None:
 )
 def test_confirm(associations: list[Association], status: StatusCode | None) -> None:
     """
-    A Confirm hears whether its addresses are of this link, and nothing where it names none (section
-    18.3.3); prefixes have no part in it.
+    A Confirm is answered with whether its addresses are of this link, and isn't answered if it
+    names no address (section 18.3.3). Prefixes in it are ignored.
     """
     link = Link()
     answer = link.send(CONFIRM, *associations)
@@ -498,8 +509,8 @@ def test_confirm(associations: list[Association], status: StatusCode | None) -> 
 
 def test_extended() -> None:
     """
-    Renew and Rebind make a lease last: it ends its lifetime after the latest of them, and leads
-    here until then.
+    Renew and Rebind extend a lease. The lease ends its lifetime after the latest of them, and leads
+    to the session until then.
     """
     for messageType in (RENEW, REBIND):
         link = Link(DHCPv6Settings(preferredLifetime=60, validLifetime=100))
@@ -517,7 +528,7 @@ def test_extended() -> None:
 
 def test_expiredClientComesAgain() -> None:
     """
-    A client whose lease ended gets the same again.
+    A client whose lease has ended gets the same again.
     """
     link = Link(DHCPv6Settings(preferredLifetime=60, validLifetime=100))
     address, prefix = link.address(), link.prefix()
@@ -529,8 +540,8 @@ def test_expiredClientComesAgain() -> None:
 
 def test_extendedBesidesOthers() -> None:
     """
-    Leases that an association has no more are over (lifetimes of zero), what it has goes on; length
-    hints say nothing.
+    Leases that an association doesn't have are answered with lifetimes of zero, and those that it
+    has are extended. Hints of a prefix length are ignored.
     """
     for messageType in (RENEW, REBIND):
         link = Link()
@@ -546,8 +557,8 @@ def test_extendedBesidesOthers() -> None:
 
 def test_renewOfFormerSession() -> None:
     """
-    A Renew of leases that this session didn't give has no binding, and no leases in its answer; a
-    Request then gets new ones.
+    A Renew of leases that another session gave gets NoBinding without leases, and a Request then
+    gives new ones.
     """
     link = Link()
     former = (
@@ -566,8 +577,8 @@ def test_renewOfFormerSession() -> None:
 
 def test_rebindOfFormerSession() -> None:
     """
-    A Rebind of such leases hears besides that they are over; an address that may be one of this
-    link's isn't spoken of.
+    A Rebind of leases that another session gave gets lifetimes of zero too. An address that may be
+    one of this link isn't answered for.
     """
     link = Link()
     within = Address(LINK[9], 10, 20)
@@ -582,7 +593,7 @@ def test_rebindOfFormerSession() -> None:
 
 def test_offerIsNoBinding() -> None:
     """
-    What was only offered can't be extended or released.
+    A lease that was only offered can't be extended or released.
     """
     link = Link()
     for association in link.ask(SOLICIT, AddressAssociation(1), PrefixAssociation(1)):
@@ -593,7 +604,7 @@ def test_offerIsNoBinding() -> None:
 
 def test_anotherClientsBinding() -> None:
     """
-    Who has another DUID has no binding.
+    A client with another DUID has no binding.
     """
     link = Link()
     prefix = link.prefix()
@@ -601,15 +612,15 @@ def test_anotherClientsBinding() -> None:
     for messageType in (RENEW, REBIND, RELEASE):
         (answer,) = link.ask(messageType, mine, client=OTHER)
         assert codes((answer,)) == [StatusCode.NO_BINDING]
-        # It leads to this session after all.
+        # The prefix still leads to this session.
         assert answer.leases == ()
     assert link.server.prefixes == (prefix,)
 
 
 def test_release() -> None:
     """
-    Released leases are gone, and the answer says success, and names the associations alone that
-    have no binding (section 18.3.7).
+    Released leases are gone. The answer's status is success, and it names only associations without
+    a binding (section 18.3.7).
     """
     link = Link()
     address, prefix = link.address(), link.prefix()
@@ -629,14 +640,14 @@ def test_release() -> None:
     assert link.told == [(prefix,), ()]
     assert link.clock.getDelayedCalls() == []
     assert codes(link.ask(RENEW, AddressAssociation(1))) == [StatusCode.NO_BINDING]
-    # It comes back: an address as before, a prefix that others didn't just have.
+    # The next client gets the same address as before, and a prefix that wasn't just released.
     assert link.address() == address
     assert link.prefix() != prefix
 
 
 def test_releaseOfWhatIsNotHeld() -> None:
     """
-    Leases that an association doesn't have aren't released, nor those that it doesn't name.
+    A Release doesn't release leases of another association, nor leases that it doesn't name.
     """
     link = Link()
     prefix = link.prefix()
@@ -647,7 +658,7 @@ def test_releaseOfWhatIsNotHeld() -> None:
 
 def test_decline() -> None:
     """
-    An address that somebody else uses isn't given again; prefixes can't be declined.
+    A declined address isn't given again. Prefixes can't be declined.
     """
     link = Link()
     address, prefix = link.address(), link.prefix()
@@ -710,9 +721,8 @@ def test_valid(
     messageType: DHCPv6MessageType, client: bool, server: bytes | None, valid: bool
 ) -> None:
     """
-    Sections 16.2 to 16.12: which identifiers a message must have and which not; the messages of
-    servers are nobody's business here. By unicast the same is valid, and answered so (section
-    18.4).
+    Each type of message must have some identifiers and must not have others (sections 16.2 to
+    16.12). Servers' messages are ignored. The rules are the same by unicast (section 18.4).
     """
     options: list[DHCPv6Option] = [ClientID(CLIENT)] if client else []
     options += [ServerID(server)] if server else []
@@ -730,8 +740,7 @@ def test_valid(
 @pytest.mark.parametrize("messageType", [SOLICIT, REQUEST, REBIND, CONFIRM, INFORMATION_REQUEST])
 def test_useMulticast(messageType: DHCPv6MessageType) -> None:
     """
-    By unicast there is one answer: UseMulticast, the identifiers, and no other option; nothing is
-    given.
+    A message by unicast is answered with UseMulticast and the identifiers alone, and gives nothing.
     """
     link = Link()
     server = (ServerID(OURS),) if messageType is REQUEST else ()
@@ -750,7 +759,7 @@ def test_useMulticast(messageType: DHCPv6MessageType) -> None:
 
 def test_informationRequestWithAssociation() -> None:
     """
-    It is discarded (section 16.12).
+    An Information-request with an association is discarded (section 16.12).
     """
     link = Link()
     for association in (AddressAssociation(1), PrefixAssociation(1), TemporaryAssociation(1)):
@@ -760,7 +769,7 @@ def test_informationRequestWithAssociation() -> None:
 
 def test_beyondTheLink() -> None:
     """
-    Clients send from link-local addresses; others aren't answered.
+    A message from an address that isn't link-local is discarded.
     """
     link = Link()
     octets = DHCPv6Message(SOLICIT, 1, (ClientID(CLIENT),)).encode()
@@ -774,7 +783,8 @@ def test_beyondTheLink() -> None:
 )
 def test_malformed(octets: str) -> None:
     """
-    Relay agents' messages, unknown types and what is malformed get no answer (sections 16, 16.13).
+    Messages of relay agents, unknown types and malformed messages get no answer (sections 16,
+    16.13).
     """
     link = Link()
     assert link.server.received(bytes.fromhex(octets), PEER) is None
@@ -783,7 +793,7 @@ def test_malformed(octets: str) -> None:
 
 def test_flood() -> None:
     """
-    So many messages within a second are answered and no more; in the next one again.
+    A limited number of messages is answered within a second, and as many in the next.
     """
     link = Link()
     for _ in range(2):
@@ -796,8 +806,8 @@ def test_flood() -> None:
 
 def test_answersAreBounded() -> None:
     """
-    However much a message asks for, its answer fits into a packet of 1280 octets, and says of each
-    association that is answered what became of it.
+    An answer fits a packet of 1280 octets, however much the message asks for, and has a result for
+    each association that it answers.
     """
     dns = tuple(IPv6Address(n) for n in range(1, 30))
     link = Link(DHCPv6Settings(dns, tuple(f"{n}.example.org" for n in range(40))))
@@ -815,7 +825,8 @@ def test_answersAreBounded() -> None:
 
 def test_close() -> None:
     """
-    Everything is given back, offers too, nobody is told, no timer is left and no message answered.
+    C{close} gives back all leases and offers without reporting it. No timer is left and no message
+    is answered any more.
     """
     link = Link()
     link.prefix()
@@ -860,9 +871,9 @@ def test_anyConversation(
     conversation: list[tuple[DHCPv6MessageType, bytes, list[DHCPv6Option], float]],
 ) -> None:
     """
-    Whatever clients send in whatever order: what leads here is what was told last and what the pool
-    counts at least, within the limits; each lease that an answer grants is the client's; in the end
-    all comes back.
+    Any sequence of clients' messages keeps these rules: the prefixes that lead to the session are
+    those that were last reported, the pool counts at least as many, the limits hold, an answer
+    grants only the client's own leases, and in the end the pool has everything back.
     """
     link = Link(DHCPv6Settings(preferredLifetime=50, validLifetime=100))
     for messageType, client, options, seconds in conversation:
@@ -882,7 +893,7 @@ def test_anyConversation(
 @given(st.binary(max_size=80), st.sampled_from(DHCPv6MessageType), st.booleans())
 def test_arbitraryOctets(octets: bytes, messageType: DHCPv6MessageType, unicast: bool) -> None:
     """
-    Arbitrary octets are answered or discarded, and never raise.
+    No octets raise an exception: they are answered or discarded.
     """
     link = Link()
     identifiers = DHCPv6Message(messageType, 1, (ClientID(CLIENT), ServerID(OURS))).encode()

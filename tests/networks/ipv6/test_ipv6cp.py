@@ -28,7 +28,7 @@ PREFIX = IPv6Network("fc00:0:1:7::/64")
 
 class Link(DrivenLink[IPV6CP]):
     """
-    Drives an IPV6CP by hand: its link, and the other end of the line.
+    Drives an IPV6CP by hand: plays its link and its peer.
     """
 
     def __init__(
@@ -50,21 +50,22 @@ class Link(DrivenLink[IPV6CP]):
 
     def suggested(self, *options: tuple[int, str]) -> str:
         """
-        The identifier that the answer to a Configure-Request suggests: a valid one that is free.
+        The identifier that the Nak of this Configure-Request suggests, which must be valid and
+        free.
         """
         code, answer = self.request(*options)
         assert (code, len(answer)) == (NAK, 1)
         ((number, value),) = answer
         assert (number, len(value)) == (1, 16)
         assert value not in (NONE, self.asked().get(1))
-        # The universal/local bit.
+        # The universal/local bit must be clear.
         assert not int(value[:2], 16) & 2
         return value
 
 
 def test_interface() -> None:
     """
-    It is a network protocol.
+    IPV6CP provides L{INetworkProtocol}.
     """
     ipv6cp = Link().ipv6cp
     assert verifyObject(INetworkProtocol, ipv6cp)
@@ -74,7 +75,8 @@ def test_interface() -> None:
 @pytest.mark.parametrize("peer", [PEER, OTHER])
 def test_opens(peer: str) -> None:
     """
-    Windows, Apple and pppd each ask for their identifier, random or from a hardware address.
+    IPV6CP opens with Windows, Apple and pppd, whose identifiers are random or made from a hardware
+    address.
     """
     link = Link()
     assert link.asked() == {1: OURS}
@@ -87,7 +89,7 @@ def test_opens(peer: str) -> None:
 
 def test_ourOwnIsRandom() -> None:
     """
-    It is never zero, and its universal/local bit is.
+    Our own identifier is never zero, and its universal/local bit is clear.
     """
     asked = [Link(None).asked()[1] for _ in range(20)]
     assert len(set(asked)) == 20
@@ -99,7 +101,8 @@ def test_ourOwnIsRandom() -> None:
 
 def test_randomIdentifiers() -> None:
     """
-    Every bit but the universal/local one and the last, which keeps them from zero, goes either way.
+    Every bit of a random identifier takes both values, except the universal/local bit and the last
+    bit, which keeps the identifier from being zero.
     """
     ones = [int.from_bytes(randomIdentifier()) for _ in range(200)]
     changing = 0
@@ -110,7 +113,7 @@ def test_randomIdentifiers() -> None:
 
 def test_zeros() -> None:
     """
-    A peer that has no identifier is given one.
+    A peer without an identifier is given one.
     """
     link = Link()
     given = link.suggested((1, NONE))
@@ -120,14 +123,14 @@ def test_zeros() -> None:
 @pytest.mark.parametrize("value", ["", "01", OTHER[2:], OTHER + "00"])
 def test_length(value: str) -> None:
     """
-    One that hasn't eight octets is none.
+    An identifier whose length isn't eight octets gets a Nak.
     """
     Link().suggested((1, value))
 
 
 def test_collision() -> None:
     """
-    A peer that wants ours is given another, and we keep ours.
+    A peer that asks for our identifier is given another one, and we keep ours.
     """
     link = Link()
     given = link.suggested((1, OURS))
@@ -139,7 +142,7 @@ def test_collision() -> None:
 
 def test_collisionBothWays() -> None:
     """
-    Where each Naks the other with the same suggestion we choose anew.
+    Each end chooses a new identifier when both suggest the same one.
     """
     link = Link()
     given = link.suggested((1, OURS))
@@ -149,7 +152,7 @@ def test_collisionBothWays() -> None:
 
 def test_aNakIsFollowed() -> None:
     """
-    The peer's suggestion is taken.
+    We take the identifier that the peer suggests.
     """
     link = Link()
     link.answer(NAK, (1, OTHER))
@@ -162,7 +165,8 @@ def test_aNakIsFollowed() -> None:
 @pytest.mark.parametrize("suggestion", [NONE, "", OTHER[2:], OTHER + "00", PEER])
 def test_aNakThatCantBeFollowed(suggestion: str) -> None:
     """
-    Zeros, the wrong length, and what the peer has itself by now: we choose another ourselves.
+    We choose another identifier when the suggested one is zero, has a wrong length or is the peer's
+    own.
     """
     link = Link()
     link.request((1, PEER))
@@ -174,7 +178,7 @@ def test_aNakThatCantBeFollowed(suggestion: str) -> None:
 
 def test_aLoopedBackLink() -> None:
     """
-    Whoever sends back all that we send doesn't keep us for ever.
+    A link that returns all that is sent is given up.
     """
     link = Link()
     for sent in range(10 * MAX_REFUSALS):
@@ -186,7 +190,7 @@ def test_aLoopedBackLink() -> None:
 
 def test_clientWithoutIdentifier() -> None:
     """
-    A client may ask for its own with zeros.
+    A client asks for its identifier with zeros.
     """
     link = Link(NONE)
     assert link.asked() == {1: NONE}
@@ -199,7 +203,7 @@ def test_clientWithoutIdentifier() -> None:
 
 def test_bothZero() -> None:
     """
-    Where both are zeros there is no identifier to be had (RFC 5072 section 4.1).
+    Two ends that both ask with zeros end (RFC 5072 section 4.1).
     """
     link = Link(NONE)
     assert link.request((1, NONE)) == (REJECT, [(1, NONE)])
@@ -209,7 +213,7 @@ def test_bothZero() -> None:
 
 def test_zerosAcknowledged() -> None:
     """
-    Zeros are no identifier, though the peer may say so.
+    An acknowledged identifier of zeros ends the protocol.
     """
     link = Link(NONE)
     link.answer(ACK)
@@ -220,7 +224,7 @@ def test_zerosAcknowledged() -> None:
 
 def test_ourIdentifierRejected() -> None:
     """
-    A peer that won't hear of it needn't know it; we have it all the same.
+    We keep our identifier, without asking for it, when the peer rejects the option.
     """
     link = Link()
     link.answer(REJECT, (1, OURS))
@@ -234,7 +238,7 @@ def test_ourIdentifierRejected() -> None:
 
 def test_ourIdentifierNakedForEver() -> None:
     """
-    In the end we don't ask any more, and have the latest.
+    We stop asking and keep our latest identifier when the peer sends Naks without end.
     """
     link = Link()
     for _ in range(MAX_FAILURE):
@@ -249,7 +253,7 @@ def test_ourIdentifierNakedForEver() -> None:
 
 def test_zerosForEver() -> None:
     """
-    A peer that keeps asking for zeros gets a Reject, and can do without.
+    A peer that keeps asking with zeros gets a Reject and can go on without the option.
     """
     link = Link()
     for _ in range(MAX_FAILURE):
@@ -270,14 +274,14 @@ def test_zerosForEver() -> None:
 )
 def test_otherOptions(options: Options, answer: tuple[int, Options]) -> None:
     """
-    IPv6-Compression-Protocol and whatever else are rejected.
+    IPv6-Compression-Protocol and unknown options are rejected.
     """
     assert Link().request(*options) == answer
 
 
 class TestDemanded:
     """
-    An account may say which identifier the peer has.
+    Tests for accounts that demand an identifier of the peer.
     """
 
     @pytest.mark.parametrize("value", [PEER, NONE, OURS, "00"])
@@ -299,7 +303,7 @@ class TestDemanded:
 
     def test_neverAsked(self) -> None:
         """
-        It is told once, and has it all the same.
+        A peer that doesn't ask for its identifier gets one Nak with it, and has it anyway.
         """
         link = Link(peerIdentifier=OTHER)
         assert link.request() == (NAK, [(1, OTHER)])
@@ -308,7 +312,7 @@ class TestDemanded:
 
     def test_neverOurs(self) -> None:
         """
-        We don't take what the peer must have.
+        We never take the identifier that the peer must have.
         """
         link = Link(peerIdentifier=OTHER)
         link.request((1, OTHER))
@@ -318,7 +322,7 @@ class TestDemanded:
 
 def test_attachment() -> None:
     """
-    The smaller of both sizes counts, and a client takes what comes.
+    The attachment has the smaller of both ends' MRUs and, for a client, its callable.
     """
     link = Link(peerMRU=1300)
     link.request((1, PEER))
@@ -333,7 +337,7 @@ def test_attachment() -> None:
 @pytest.mark.parametrize(("peerMRU", "opens"), [(1284, True), (1283, False)])
 def test_narrowLink(peerMRU: int, opens: bool) -> None:
     """
-    IPv6 needs 1280 octets, and as many as MPPE takes besides.
+    IPv6 needs an MTU of 1280 octets besides what MPPE takes.
     """
     link = Link(peerMRU=peerMRU)
     link.request((1, PEER))
@@ -345,7 +349,7 @@ def test_narrowLink(peerMRU: int, opens: bool) -> None:
 
 def test_terminated() -> None:
     """
-    A Terminate-Request closes the network, and after a Restart timer it is finished.
+    A Terminate-Request closes the network, which finishes after a Restart timer.
     """
     link = Link()
     link.request((1, PEER))
@@ -358,7 +362,7 @@ def test_terminated() -> None:
 
 def test_rejected() -> None:
     """
-    A peer that doesn't know IPV6CP finishes it.
+    A Protocol-Reject finishes IPV6CP.
     """
     link = Link()
     link.ipv6cp.rejected()
@@ -369,7 +373,7 @@ def test_rejected() -> None:
 @given(st.lists(st.tuples(st.sampled_from((1, 1, 2, 3, 4, 5)), st.binary(max_size=24)), max_size=8))
 def test_hostile(packets: list[tuple[int, bytes]]) -> None:
     """
-    Whatever comes, nothing is raised, and our identifier stays valid.
+    No packets raise an exception, and our identifier stays valid.
     """
     link = Link()
     for code, octets in packets:

@@ -1,5 +1,6 @@
 """
-What a session lends, without messages; L{tests.networks.ipv6.test_dhcpv6} has them within messages.
+Tests for the leases of a session, without messages. L{tests.networks.ipv6.test_dhcpv6} tests them
+within messages.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def leases(preferred: int = 100, valid: int = 200) -> Leases:
 )
 def test_times(preferred: int, t1: int, t2: int) -> None:
     """
-    T1 and T2 are 0.5 and 0.8 of the preferred lifetime (section 21.4), without end where that is.
+    T1 and T2 are 0.5 and 0.8 of the preferred lifetime, and infinite if it is infinite (section
+    21.4).
     """
     association = leases(preferred, INFINITY).lend(CLIENT, PrefixAssociation(1), bind=True)
     wanted = PrefixAssociation(1, (Prefix(SITE, preferred, INFINITY),), None, t1, t2)
@@ -48,7 +50,7 @@ def test_times(preferred: int, t1: int, t2: int) -> None:
 
 def test_whatTheClientSaidIsNotRepeated() -> None:
     """
-    T1, T2, lifetimes and status of the question don't come back.
+    The answer doesn't repeat the question's T1, T2, lifetimes and status.
     """
     asked = PrefixAssociation(1, (Prefix(SITE, 9, 9, NO_BINDING),), NO_BINDING, 9, 9)
     lent = leases()
@@ -59,7 +61,7 @@ def test_whatTheClientSaidIsNotRepeated() -> None:
 
 def test_withdrawn() -> None:
     """
-    So many leases that don't belong here are withdrawn, and no more.
+    A limited number of leases that don't belong to the session are withdrawn.
     """
     asked = PrefixAssociation(1, tuple(map(Prefix, FOREIGN)))
     withdrawn = tuple(map(Prefix, FOREIGN[:MAX_WITHDRAWN]))
@@ -72,7 +74,7 @@ def test_withdrawn() -> None:
 
 def test_belongs() -> None:
     """
-    Addresses of the link do, and prefixes that are bound.
+    Addresses of the link and bound prefixes belong to the session.
     """
     lent = leases()
     assert lent.belongs(LINK[7])
@@ -86,7 +88,7 @@ def test_belongs() -> None:
 
 def test_takeBack() -> None:
     """
-    What is given back is gone; whoever has nothing is told so.
+    Leases that are given back are gone, and an association without leases gets NoBinding.
     """
     lent = leases()
     mine = lent.lend(CLIENT, PrefixAssociation(1), bind=True)
@@ -98,7 +100,7 @@ def test_takeBack() -> None:
 
 def test_declined() -> None:
     """
-    A declined address gives way to another one.
+    The client gets another address after it has declined one.
     """
     lent = leases()
     first = lent.lend(CLIENT, AddressAssociation(1), bind=True)
@@ -117,7 +119,7 @@ def test_declined() -> None:
 )
 def test_named(association: Association) -> None:
     """
-    All zeros name nothing, and so does a length without a prefix.
+    An address of zeros names nothing, and neither does a prefix length alone.
     """
     assert named(association) == [LINK[7]]
     lengths = PrefixAssociation(1, (Prefix(IPv6Network("::/48")), Prefix(SITE)))
@@ -126,7 +128,7 @@ def test_named(association: Association) -> None:
 
 def test_without() -> None:
     """
-    An association without leases is of the same kind and number, and says why in words too.
+    An association without leases has the question's kind and number, and a status with a text.
     """
     assert without(TemporaryAssociation(7), StatusCode.NOT_ON_LINK) == TemporaryAssociation(
         7, (), Status(4, "not on link")

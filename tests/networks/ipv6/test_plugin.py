@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.networks.ipv6.plugin}: what the gateway has, and what one session is given. Scapy
-reads the packets.
+Tests for L{pptpgw.networks.ipv6.plugin}: the gateway's network, and what it gives one session.
+Scapy reads the packets.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OWN = IPv6Network("2001:db8:1::/64")
 @implementer(IKernelInterface)
 class Interface:
     """
-    Keeps what it is told.
+    A network interface that records what it is told.
     """
 
     name = "pptp0"
@@ -69,7 +69,7 @@ class Interface:
 @pytest.fixture
 def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """
-    Sets the kernel's switches: IPv6 disabled on our interface, forwarded on all.
+    A function that sets two sysctls: C{disable_ipv6} of our interface and C{forwarding} of all.
     """
     monkeypatch.setattr(sysctl, "FOLDER", tmp_path)
     for name in ("all", "pptp0"):
@@ -87,7 +87,7 @@ Switches = Callable[[str, str], None]
 
 class TestNetwork:
     """
-    What the gateway has, and sessions are given.
+    Tests for the network, and for what it gives sessions.
     """
 
     def test_interfaces(self) -> None:
@@ -113,7 +113,7 @@ class TestNetwork:
 
     def test_notForwarded(self, switches: Switches, log: list[str]) -> None:
         """
-        It is said, once, and callers get what there is.
+        A kernel that doesn't forward IPv6 is reported once, and callers still get prefixes.
         """
         switches("0", "0")
         network = made(interface=Interface())
@@ -123,7 +123,7 @@ class TestNetwork:
 
     def test_disabled(self, switches: Switches, log: list[str]) -> None:
         """
-        It is said, once, and sessions go without.
+        An interface on which IPv6 is disabled is reported once, and sessions go without IPv6.
         """
         switches("1", "1")
         interface = Interface()
@@ -135,7 +135,7 @@ class TestNetwork:
 
     def test_prefixes(self) -> None:
         """
-        Each session has its own; the gateway's is never given.
+        Each session has its own prefix, and the gateway's is never given.
         """
         network = made('prefixes = ["fc00:0:1::/62", "fc00:0:9::/64"]')
         protocols = [protocolOf(network) for _ in range(4)]
@@ -151,7 +151,7 @@ class TestNetwork:
 
     def test_prefixesUsedUp(self, log: list[str]) -> None:
         """
-        A session that comes too late goes without IPv6, and has the rest.
+        A session for which no prefix is left goes without IPv6.
         """
         network = made('prefixes = "fc00:0:1::/63"')
         protocol = protocolOf(network)
@@ -162,7 +162,8 @@ class TestNetwork:
 
     def test_anAccountsPrefix(self, log: list[str]) -> None:
         """
-        It comes from no pool, goes to no other session of the account, and no pool gives of it.
+        An account's own prefix comes from no pool, goes to one session at a time, and no pool gives
+        a part of it.
         """
         network = made('prefixes = "fc00:0:1::/62"\ndelegate = []')
         static = Profile("bob", prefix=IPv6Network("fc00:0:1:2::/64"))
@@ -178,7 +179,8 @@ class TestNetwork:
 
     def test_prefixesThatNoAccountCanHave(self, log: list[str]) -> None:
         """
-        One smaller than a link's, and what the gateway's own address is in.
+        An account can't have a prefix longer than a link's, or one that contains the gateway's own
+        address.
         """
         network = made()
         for prefix in ("2001:db8::/80", "fc00:0:1::/48", "::/0"):
@@ -220,6 +222,8 @@ class Link(DrivenLink[RoutedIPV6CP]):
     The link of one protocol, which is open.
 
     @ivar found: the attachment after each time that the protocol opened or changed it.
+
+    @ivar found: the attachment after each time that the protocol opened or changed it.
     """
 
     def __init__(self, network: IPv6Sessions, clock: Clock, profile: Profile = ALICE) -> None:
@@ -237,13 +241,13 @@ class Link(DrivenLink[RoutedIPV6CP]):
     @property
     def heard(self) -> list[Any]:
         """
-        The packets that the peer got.
+        The packets that the peer received.
         """
         return [IPv6(packet) for _, packet in self.packets]
 
     def local(self, packet: bytes) -> None:
         """
-        Deliver a packet that concerns the link alone.
+        Deliver a packet that is for the link alone.
         """
         local = self.found[-1].local
         assert local is not None
@@ -260,7 +264,7 @@ class Link(DrivenLink[RoutedIPV6CP]):
 
 class TestProtocol:
     """
-    One session's.
+    Tests for the protocol of one session.
     """
 
     def opened(self, text: str = SECTION) -> Link:
@@ -269,7 +273,7 @@ class TestProtocol:
 
     def test_advertised(self) -> None:
         """
-        At once.
+        The prefix is advertised at once, and it is all that the attachment's addresses contain.
         """
         link = self.opened()
         (attachment,) = link.found
@@ -298,7 +302,7 @@ class TestProtocol:
 
     def test_closed(self) -> None:
         """
-        Where we end it, a last advertisement tells; nothing is sent after that.
+        A last advertisement is sent when we end the protocol, and nothing after it.
         """
         link = self.opened()
         link.protocol.close("enough")
@@ -311,7 +315,7 @@ class TestProtocol:
     @pytest.mark.parametrize("end", ["lowerDown", "terminated"])
     def test_ended(self, end: str) -> None:
         """
-        Where the peer or the link ends it, there is nobody to tell.
+        Nothing is sent when the peer or the link ends the protocol.
         """
         link = self.opened()
         if end == "lowerDown":
@@ -323,7 +327,7 @@ class TestProtocol:
 
     def test_negotiatedAnew(self) -> None:
         """
-        It begins again, with the same prefix.
+        A protocol that is negotiated anew advertises the same prefix again.
         """
         link = self.opened()
         link.protocol.lowerDown()
@@ -335,7 +339,7 @@ class TestProtocol:
 
     def test_delegated(self) -> None:
         """
-        A delegated prefix leads to the session, until it isn't delegated any more.
+        A delegated prefix leads to the session as long as it is delegated.
         """
         link = self.opened()
         host = Host("fe80::bb")
@@ -370,7 +374,7 @@ class TestProtocol:
 
     def test_release(self) -> None:
         """
-        What was delegated goes back.
+        A session's delegated prefix is free when the session has ended.
         """
         clock = Clock()
         network = made('delegate = "fc00:1::/56"', clock=clock)
@@ -392,8 +396,8 @@ class TestProtocol:
 
     def test_whatAnAccountGives(self) -> None:
         """
-        A prefix larger than the link's, of which all leads to the session; networks behind it; name
-        servers; and the identifier that it must take.
+        An account may give a prefix larger than a link's, all of which leads to the session,
+        networks behind the session, name servers, and the identifier that the peer must take.
         """
         profile = Profile(
             "alice",
@@ -429,8 +433,8 @@ class TestProtocol:
         self, narrow: str, own: dict[str, Any], log: list[str]
     ) -> None:
         """
-        Neither is another user's prefix, or a part of it, given as a network behind a user, nor the
-        other way round.
+        A prefix of one user, or a part of it, can't be a network behind another user, nor the other
+        way round.
         """
         clock = Clock()
         network = made(SECTION, clock=clock)
@@ -450,8 +454,8 @@ class TestProtocol:
 
     def test_anAccountsDelegatedPrefix(self, log: list[str]) -> None:
         """
-        DHCPv6 lends that and nothing else, to one association at a time, and the pool nothing of
-        it.
+        DHCPv6 lends only the account's own delegated prefix, to one association at a time, and
+        nothing of it comes from the pool.
         """
         clock = Clock()
         network = made('prefixes = "fc00:0:1::/48"\ndelegate = "fc00:1::/55"', clock=clock)

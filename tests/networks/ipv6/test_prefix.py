@@ -20,7 +20,7 @@ def pool(length: int, *networks: str) -> PrefixPool:
 
 def test_inOrder() -> None:
     """
-    The networks are cut one after the other.
+    The pool gives the prefixes of its networks in order.
     """
     prefixes = pool(64, "fc00:0:1::/63", "fc00:0:9::/64")
     given = [str(prefixes.allocate()) for _ in range(3)]
@@ -33,7 +33,7 @@ def test_inOrder() -> None:
 
 def test_theLongestFreeComesFirst() -> None:
     """
-    What was never given goes first, then what was given back first.
+    Prefixes that were never given are given first, then those that have been free longest.
     """
     prefixes = pool(56, "fc00:1::/54")
     first, second, third = (prefixes.allocate() for _ in range(3))
@@ -47,7 +47,7 @@ def test_theLongestFreeComesFirst() -> None:
 
 def test_givenBackTwice() -> None:
     """
-    The second time, and what was never given, do nothing.
+    Releasing a prefix twice, or one that wasn't given, does nothing.
     """
     prefixes = pool(64, "fc00::/63")
     one = prefixes.allocate()
@@ -62,14 +62,14 @@ def test_givenBackTwice() -> None:
 
 def test_aHugeNetwork() -> None:
     """
-    Nothing is made before it is asked for.
+    A pool makes none of its prefixes before they are asked for.
     """
     assert pool(64, "fc00::/7").allocate() == IPv6Network("fc00::/64")
 
 
 def test_whatRestsIsBounded() -> None:
     """
-    Whoever takes prefixes and gives them back, for ever, doesn't have the pool remember them all.
+    Allocating and releasing prefixes for ever doesn't make the pool remember all of them.
     """
     prefixes = pool(64, "fc00::/7")
     for _ in range(RESTING):
@@ -95,7 +95,7 @@ def test_empty() -> None:
 
 def test_anAccountsOwnInThePool() -> None:
     """
-    The pool passes over it while its session lasts, and gives it afterwards.
+    The pool doesn't give an account's own prefix while its session lasts, and gives it afterwards.
     """
     prefixes = pool(64, "fc00::/62")
     own = IPv6Network("fc00:0:0:1::/64")
@@ -111,7 +111,8 @@ def test_anAccountsOwnInThePool() -> None:
 
 def test_anAccountsOwnLargerOrSmaller() -> None:
     """
-    Nothing of it is given, nor is it taken where something of it is in use.
+    The pool gives no part of an account's own prefix, and the account can't take a prefix while a
+    part of it is in use.
     """
     prefixes = pool(64, "fc00::/62", "fc00:1::/64")
     wide, narrow = IPv6Network("fc00::/63"), IPv6Network("fc00:0:0:2:8::/80")
@@ -133,7 +134,7 @@ def test_anAccountsOwnLargerOrSmaller() -> None:
 
 def test_aHugePrefixOfAnAccountIsPassedOverInOneStep() -> None:
     """
-    It doesn't take as long as it has prefixes.
+    Passing over an account's huge prefix takes one step, not one for each prefix in it.
     """
     prefixes = pool(64, "fc00::/7")
     assert prefixes.take(IPv6Network("fc00::/8"))
@@ -142,7 +143,7 @@ def test_aHugePrefixOfAnAccountIsPassedOverInOneStep() -> None:
 
 def test_anAccountsPrefixIsTakenInEveryPoolOrNone() -> None:
     """
-    One session at a time has it.
+    An account's own prefix belongs to one session at a time, and is taken in every pool or in none.
     """
     links, delegated = pool(64, "fc00::/63"), pool(56, "fc00:1::/56")
     own = OwnPrefix(IPv6Network("fc00:1::/56"), (links, delegated))
@@ -165,8 +166,8 @@ def test_anAccountsPrefixIsTakenInEveryPoolOrNone() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(62, 66), st.integers(0, 15))))
 def test_nothingOverlaps(steps: list[tuple[bool, int, int]]) -> None:
     """
-    Whatever pool and accounts take and give back, nothing in use overlaps, and the pool is used up
-    only where nothing is left.
+    No two prefixes in use overlap, whatever pool and accounts allocate and release, and the pool is
+    used up only when nothing is left.
     """
     prefixes = pool(64, "fc00::/62")
     used: list[IPv6Network] = []
@@ -196,7 +197,7 @@ def test_nothingOverlaps(steps: list[tuple[bool, int, int]]) -> None:
 @given(st.lists(st.integers(0, 7)))
 def test_nobodyHasAnothers(steps: list[int]) -> None:
     """
-    Whatever is given and given back, no prefix has two owners, and none is lost.
+    No prefix ever has two owners and none is lost, whatever is allocated and released.
     """
     prefixes = pool(64, "fc00::/62")
     owned: dict[int, IPv6Network] = {}

@@ -1,5 +1,5 @@
 """
-An IPX router and its stations, played by hand.
+An IPX router and its stations, which tests play by hand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PRINTERS = 7
 
 class Caller:
     """
-    A station, and what it got.
+    A station, and the packets that it received.
     """
 
     def __init__(self, world: World, number: int) -> None:
@@ -45,7 +45,7 @@ class Caller:
         checksum: int = wire.NO_CHECKSUM,
     ) -> bytes:
         """
-        Send a packet; the packet.
+        Send a packet, and return it.
         """
         packet = bytearray(wire.encodePacket(type, destination, source or self.address(), data))
         packet[wire.CHECKSUM] = checksum.to_bytes(2, "big")
@@ -55,7 +55,7 @@ class Caller:
 
     def tell(self, operation: int, *routes: Route) -> None:
         """
-        Send RIP.
+        Send a packet of RIP with these routes.
         """
         source = self.address(wire.RIP_SOCKET)
         data = wire.encodeRIP(operation, routes)
@@ -63,7 +63,7 @@ class Caller:
 
     def advertise(self, *services: IPXService) -> None:
         """
-        Send SAP.
+        Send a SAP response with these servers.
         """
         source = self.address(wire.SAP_SOCKET)
         data = wire.encodeSAP(SAPResponse(wire.RESPONSE, services))
@@ -71,7 +71,9 @@ class Caller:
 
     def ask(self, query: SAPQuery) -> list[SAPResponse]:
         """
-        Send a query of SAP; the answers.
+        Send a query of SAP.
+
+        @return: the answers.
         """
         self.got.clear()
         source = self.address(0x4005)
@@ -80,7 +82,7 @@ class Caller:
 
     def servers(self, to: IPXAddress, operation: int = wire.RESPONSE) -> list[SAPResponse]:
         """
-        What SAP told it.
+        The SAP responses that the station received.
         """
         responses = []
         for header, data in map(parted, self.got):
@@ -95,7 +97,9 @@ class Caller:
 
     def askRoutes(self, *networks: int) -> list[Route]:
         """
-        Send a request of RIP; the routes of the answers.
+        Send a request of RIP.
+
+        @return: the routes in the answers.
         """
         self.got.clear()
         self.tell(wire.REQUEST, *(Route(network, 0xFFFF, 0xFFFF) for network in networks))
@@ -103,7 +107,7 @@ class Caller:
 
     def routes(self, to: IPXAddress) -> list[Route]:
         """
-        What RIP told it.
+        The routes in the RIP responses that the station received.
         """
         routes: list[Route] = []
         for header, data in map(parted, self.got):
@@ -129,7 +133,7 @@ class World:
 
     def discarded(self) -> dict[str, int]:
         """
-        What was discarded since the last time.
+        The discards by reason since this was last called.
         """
         discards = dict(self.counters.discards)
         self.counters.discards.clear()
@@ -137,7 +141,7 @@ class World:
 
     def nothing(self, reason: str) -> None:
         """
-        Nobody got anything, and one packet was discarded for C{reason}.
+        Assert that nobody received anything and that one packet was discarded for C{reason}.
         """
         assert (self.one.got, self.two.got, self.three.got) == ([], [], [])
         assert self.discarded() == {reason: 1}
@@ -153,7 +157,7 @@ def parted(packet: bytes) -> tuple[Header, bytes]:
 
 def passed(packet: bytes) -> bytes:
     """
-    The packet after one router more.
+    C{packet} after it has passed one more router.
     """
     return packet[:4] + bytes((packet[4] + 1,)) + packet[5:]
 

@@ -1,5 +1,6 @@
 """
-Tests for L{pptpgw.networks.ipx.dosbox}: clients scripted octet by octet, as DOSBox 0.74-3 sends.
+Tests for L{pptpgw.networks.ipx.dosbox}, with clients that send what DOSBox 0.74-3 sends, octet by
+octet.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class World(Clock):
     """
     A reactor with a UDP port in memory, and a caller on the IPX network.
 
+    @ivar sent: the datagrams since they were last taken, and where they were sent. @ivar got: the
+    packets that the caller received.
+
     @ivar sent: the datagrams sent since they were looked at, and where to.
     @ivar got: the packets that the caller got.
     """
@@ -56,7 +60,7 @@ class World(Clock):
         )
         self.port = DOSBoxPort(self, self.router, ("127.0.0.1", 213), self.counters)
 
-    # The reactor, and its port
+    # What the port calls: a reactor and a UDP port.
 
     def listenUDP(self, port: int, protocol: object, interface: str) -> World:
         if self.busy:
@@ -74,11 +78,13 @@ class World(Clock):
     def stopListening(self) -> None:
         self.bound.pop()
 
-    # What tests do
+    # What the tests call.
 
     def arrive(self, host: Host, datagram: str) -> list[tuple[Host, str]]:
         """
-        A datagram comes; what is sent then.
+        Let a datagram arrive.
+
+        @return: the datagrams that are sent because of it.
         """
         self.port.datagramReceived(bytes.fromhex(datagram), host)
         return self.taken()
@@ -89,7 +95,7 @@ class World(Clock):
 
     def register(self, host: Host) -> str:
         """
-        The node that a client there gets.
+        Register a client at this address, and return its node.
         """
         ((to, answer),) = self.arrive(host, REGISTRATION)
         node = answer[20:32]
@@ -99,7 +105,9 @@ class World(Clock):
 
     def join(self, host: Host) -> str:
         """
-        The same, and it is on the network.
+        Register a client and answer the gateway's echo, so that it is on the network.
+
+        @return: its node.
         """
         node = self.register(host)
         assert self.arrive(host, answered(node)) == []
@@ -107,7 +115,7 @@ class World(Clock):
 
     def discarded(self) -> dict[str, int]:
         """
-        What was discarded since the last time.
+        The discards by reason since this was last called.
         """
         discards = dict(self.counters.discards)
         self.counters.discards.clear()
@@ -126,7 +134,7 @@ def world() -> World:
 
 def answered(node: str) -> str:
     """
-    What the client with C{node} answers to our echo.
+    The client's answer to our echo.
     """
     return f"ffff001e000000000000{GATEWAY}000200000000{node}0002"
 
@@ -141,8 +149,8 @@ def packet(to: str, node: str, data: str = "646f6f6d", hops: int = 0) -> str:
 
 def test_registration(world: World) -> None:
     """
-    A client gets a node, always the same at the same place, and another one elsewhere; they are one
-    node's, and no caller's.
+    A client gets the same node whenever it registers from the same address, and another from
+    another address. No caller has that node.
     """
     node = world.register(ALICE)
     assert node.startswith("f6")
@@ -154,7 +162,7 @@ def test_registration(world: World) -> None:
 
 def test_secret(world: World) -> None:
     """
-    Nobody knows another's node.
+    A client's node can't be predicted: two gateways give the same address different nodes.
     """
     other = World()
     other.port.start()
@@ -163,7 +171,7 @@ def test_secret(world: World) -> None:
 
 def test_packets(world: World) -> None:
     """
-    Clients and callers exchange packets, broadcast and unicast.
+    Clients and callers exchange packets, by broadcast and by unicast.
     """
     alice, bob = world.join(ALICE), world.join(BOB)
     assert world.arrive(ALICE, packet(EVERYBODY, alice)) == [
@@ -180,7 +188,7 @@ def test_packets(world: World) -> None:
 
 def test_ping(world: World) -> None:
     """
-    C{ipxnet ping} is a broadcast, from network 0, that other clients answer to its sender.
+    C{ipxnet ping} works: it is a broadcast from network 0 that other clients answer to its sender.
     """
     alice, bob = world.join(ALICE), world.join(BOB)
     ping = f"ffff001e000000000000{EVERYBODY}000200000000{alice}0002"
@@ -191,8 +199,8 @@ def test_ping(world: World) -> None:
 
 def test_listener(world: World) -> None:
     """
-    A client that only listens gets in because it answers our echo; until then it gets nothing, for
-    it might be somewhere else.
+    A client that only listens is let in when it answers our echo. Until then it gets nothing, as it
+    may be at another address.
     """
     alice = world.join(ALICE)
     bob = world.register(BOB)
@@ -207,14 +215,14 @@ def test_listener(world: World) -> None:
 
 def test_stranger(world: World) -> None:
     """
-    Nobody gets in with a node that isn't the one of the place from where he sends.
+    A client is let in only with the node that belongs to its address.
     """
     bob = world.register(BOB)
     alice = world.join(ALICE)
     for host, node in ((BOB, alice), (("192.0.2.3", 1), bob), (BOB, CALLER), (BOB, "0" * 12)):
         assert world.arrive(host, packet(EVERYBODY, node)) == []
         assert world.discarded() == {dosbox.STRANGER: 1}
-    # One who is in sends from his node alone.
+    # A client that was let in may send only from its own node.
     world.arrive(ALICE, packet(EVERYBODY, CALLER))
     assert world.discarded() == {routers.SPOOFED: 1}
     assert world.got == []
@@ -222,7 +230,7 @@ def test_stranger(world: World) -> None:
 
 def test_silence(world: World, log: list[str]) -> None:
     """
-    A client that is silent is asked; while it answers it stays.
+    A silent client is sent an echo, and stays as long as it answers.
     """
     alice = world.join(ALICE)
     world.wait(dosbox.GREETING)
@@ -242,7 +250,7 @@ def test_silence(world: World, log: list[str]) -> None:
 
 def test_gone(world: World, log: list[str]) -> None:
     """
-    One that doesn't answer is gone, and comes back when it sends.
+    A client that doesn't answer is dropped, and is let in again when it sends.
     """
     alice, bob = world.join(ALICE), world.join(BOB)
     world.wait(dosbox.GONE - 30)
@@ -264,7 +272,8 @@ def test_gone(world: World, log: list[str]) -> None:
 
 def test_manyClients(world: World) -> None:
     """
-    There are only so many, and only so many at one address; who leaves makes room.
+    The number of clients is limited, altogether and for each address. A client that leaves makes
+    room.
     """
     hosts = [(f"192.0.2.{index // 8}", index) for index in range(dosbox.CLIENTS)]
     for host in hosts:
@@ -293,7 +302,8 @@ def test_manyClientsOfOneHost(world: World) -> None:
 
 def test_manyRegistrations(world: World) -> None:
     """
-    Only so many registrations are answered, and nothing is kept of them but for a second.
+    The number of registrations that are answered is limited, and a registration is remembered for a
+    second at most.
     """
     for port in range(1, 1000):
         world.arrive((ALICE[0], port), REGISTRATION)
@@ -306,7 +316,8 @@ def test_manyRegistrations(world: World) -> None:
 
 def test_notAmplified(world: World) -> None:
     """
-    Whoever registers with another's address has him sent two datagrams of the same size.
+    A registration with another host's address sends that host two datagrams of the same size, and
+    no more.
     """
     world.register(ALICE)
     world.arrive(ALICE, REGISTRATION)
@@ -317,7 +328,7 @@ def test_notAmplified(world: World) -> None:
 
 def test_size(world: World) -> None:
     """
-    DOSBox has no room for more.
+    A packet larger than DOSBox's buffer is discarded.
     """
     alice = world.join(ALICE)
     for size in (dosbox.LARGEST, dosbox.LARGEST + 1):
@@ -329,7 +340,7 @@ def test_size(world: World) -> None:
 
 def test_notSent(world: World) -> None:
     """
-    A datagram that isn't taken is lost, and that is all.
+    A datagram that the socket refuses is lost, without another effect.
     """
     alice = world.join(ALICE)
     world.refuses = True
@@ -345,7 +356,7 @@ def test_malformed(world: World, datagram: str) -> None:
 
 def test_stopped(world: World) -> None:
     """
-    Nothing is left when it stops, twice.
+    A stopped port leaves no socket, timer or station behind, also when it is stopped twice.
     """
     alice = world.join(ALICE)
     world.register(BOB)
@@ -358,7 +369,7 @@ def test_stopped(world: World) -> None:
 
 def test_addressInUse() -> None:
     """
-    The text says what to do.
+    The error about an address in use says what to do.
     """
     world = World()
     world.busy = True
@@ -373,7 +384,7 @@ def test_addressInUse() -> None:
 
 def test_socket() -> None:
     """
-    The same at real sockets, where an address in use is an error.
+    The port works at real sockets, where an address in use is an error.
     """
     reactor = EPollReactor()
     counters = Counters()
@@ -406,7 +417,7 @@ def test_socket() -> None:
 @given(st.binary(max_size=60), st.sampled_from([ALICE, BOB]), st.booleans())
 def test_anyOctets(octets: bytes, host: Host, wellFormed: bool) -> None:
     """
-    Nothing that arrives raises.
+    No octets raise an exception.
     """
     world = World()
     world.port.start()

@@ -37,7 +37,7 @@ ROUTER = IPXSettings(0x77000000, False, bytes.fromhex("00000000a001"))
 
 class Link(DrivenLink[IPXCP]):
     """
-    Drives an IPXCP by hand: its link, and the other end of the line.
+    Drives an IPXCP by hand: plays its link and its peer.
     """
 
     def __init__(self, settings: IPXSettings = SERVER, peerMRU: int = 1400) -> None:
@@ -48,7 +48,7 @@ class Link(DrivenLink[IPXCP]):
 
 def test_interface() -> None:
     """
-    It is a network protocol.
+    IPXCP provides L{INetworkProtocol}.
     """
     ipxcp = Link().ipxcp
     assert verifyObject(INetworkProtocol, ipxcp)
@@ -57,7 +57,8 @@ def test_interface() -> None:
 
 def test_windows() -> None:
     """
-    Windows asks for a network and a node: both are given, and then acknowledged. We tell it ours.
+    Windows asks for a network and a node, is given both by a Nak, and has them acknowledged. Our
+    request tells it our own.
     """
     link = Link()
     wish = [(1, ZERO), (2, NONE), (6, "")]
@@ -75,7 +76,7 @@ def test_windows() -> None:
 
 def test_windowsWithoutRouting() -> None:
     """
-    A Windows that wants compression, and says that it is no router.
+    Windows may also ask for compression, which is rejected, and say that it is no router.
     """
     link = Link()
     wish = [(1, ZERO), (2, ONE), (3, "0235"), (4, "0000"), (6, "")]
@@ -132,14 +133,14 @@ def test_windowsWithoutRouting() -> None:
         ([(2, PEER), (6, "")], (ACK, [(2, PEER), (6, "")])),
         ([(6, "")], (NAK, [(2, PEER)])),
         ([(6, "00")], (REJECT, [(6, "00")])),
-        # Others.
+        # Unknown options, and an option that occurs twice.
         ([(7, ""), (2, NONE), (0, "01")], (REJECT, [(7, ""), (0, "01")])),
         ([(2, PEER), (2, NONE)], (ACK, [(2, PEER), (2, NONE)])),
     ],
 )
 def test_judged(options: Options, answer: tuple[int, Options]) -> None:
     """
-    Each option's answer from a server.
+    A server acknowledges, naks or rejects each option as it should.
     """
     assert Link().request(*options) == answer
 
@@ -159,7 +160,7 @@ def test_judged(options: Options, answer: tuple[int, Options]) -> None:
 )
 def test_judgedByAClient(options: Options, answer: tuple[int, Options]) -> None:
     """
-    A client has nothing to give.
+    A client rejects a request for numbers, as it has none to give.
     """
     assert Link(CLIENT).request(*options) == answer
 
@@ -175,14 +176,14 @@ def test_judgedByAClient(options: Options, answer: tuple[int, Options]) -> None:
 )
 def test_higherNetworkWins(options: Options, answer: tuple[int, Options]) -> None:
     """
-    Where the number is this link's alone.
+    The higher network number is right for a link that has its own network.
     """
     assert Link(ROUTER).request(*options) == answer
 
 
 def test_higherNetworkIsUsed() -> None:
     """
-    The higher number is the link's, whoever had it.
+    The link uses the higher network number, whichever end had it.
     """
     link = Link(ROUTER)
     link.request((1, HIGHER))
@@ -206,7 +207,7 @@ def test_higherNetworkIsUsed() -> None:
 
 def test_sharedNetworkStays() -> None:
     """
-    What others share doesn't change for one.
+    A network that other links share has its number whatever one peer wants.
     """
     link = Link()
     link.answer(NAK, (1, HIGHER), (2, "0000000000aa"))
@@ -221,7 +222,7 @@ def test_sharedNetworkStays() -> None:
 
 def test_foreignNetwork() -> None:
     """
-    A peer that insists on another network is let go with that reason.
+    A peer that insists on another network is given up with that reason.
     """
     link = Link()
     for _ in range(MAX_FAILURE):
@@ -232,7 +233,7 @@ def test_foreignNetwork() -> None:
 
 def test_foreignNode() -> None:
     """
-    A peer that insists on our node is let go with that reason.
+    A peer that insists on our node is given up with that reason.
     """
     link = Link()
     for _ in range(MAX_FAILURE):
@@ -243,7 +244,7 @@ def test_foreignNode() -> None:
 
 def test_silentAboutItsNode() -> None:
     """
-    A peer that never asks for a node has the one meant for it all the same.
+    A peer that never asks for a node has the one that is meant for it anyway.
     """
     link = Link()
     link.answer(ACK)
@@ -256,7 +257,7 @@ def test_silentAboutItsNode() -> None:
 
 def test_routerName() -> None:
     """
-    The peer's name is kept, whatever is in it.
+    The peer's name is kept, whatever octets it has.
     """
     link = Link()
     link.request((2, PEER), (5, b"NW312\x00\x1b[2J".hex()))
@@ -266,7 +267,7 @@ def test_routerName() -> None:
 
 def test_completeIsNotInsistedOn() -> None:
     """
-    A Nak of IPX-Configuration-Complete is its end.
+    A Nak of IPX-Configuration-Complete removes the option.
     """
     link = Link()
     link.answer(NAK, (6, ""))
@@ -292,7 +293,7 @@ def test_client() -> None:
 
 def test_clientHearsTheNetwork() -> None:
     """
-    A client whose question is acknowledged all the same has the number of the server's request.
+    A client whose zeros are acknowledged takes the network number from the server's request.
     """
     link = Link(IPXSettings(node=bytes.fromhex(PEER)))
     link.request((1, NETWORK))
@@ -303,7 +304,7 @@ def test_clientHearsTheNetwork() -> None:
 
 def test_clientDoesNotTakeEverything() -> None:
     """
-    Numbers that nobody can have aren't taken.
+    A client doesn't take numbers that nobody can have.
     """
     link = Link(CLIENT)
     link.answer(NAK, (1, "ffffffff"), (2, "ffffffffffff"))
@@ -322,7 +323,7 @@ def test_clientDoesNotTakeEverything() -> None:
 )
 def test_clientWithoutNumbers(code: int, options: Options, reason: str) -> None:
     """
-    A client that is given none ends.
+    A client that is given no numbers ends.
     """
     link = Link(CLIENT)
     link.request()
@@ -340,7 +341,7 @@ def test_clientWithoutNode() -> None:
 
 def test_bothClients() -> None:
     """
-    Two clients end, each with a reason: neither has anything to give.
+    Two clients end, each with a reason, as neither has numbers to give.
     """
     one, other = Link(CLIENT), Link(CLIENT)
     converse(one, other)
@@ -349,7 +350,7 @@ def test_bothClients() -> None:
 
 def converse(one: Link, other: Link) -> None:
     """
-    Carry packets both ways until there are none.
+    Carry packets in both directions until there are none.
     """
     carried = [0, 0]
     for _ in range(50):
@@ -371,7 +372,7 @@ def converse(one: Link, other: Link) -> None:
 )
 def test_clientAndServer(settings: IPXSettings, agreed: tuple[int, str]) -> None:
     """
-    Both roles agree with each other.
+    A client and a server of ours agree on their numbers.
     """
     server, client = Link(), Link(settings)
     converse(server, client)
@@ -384,7 +385,7 @@ def test_clientAndServer(settings: IPXSettings, agreed: tuple[int, str]) -> None
 
 def test_routers() -> None:
     """
-    Two routers, each with numbers of its own, have the higher network.
+    Two routers, each with its own numbers, use the higher network number.
     """
     one = Link(ROUTER)
     other = Link(IPXSettings(0x88000000, False, bytes.fromhex("00000000b001")))
@@ -395,7 +396,7 @@ def test_routers() -> None:
 
 def test_attachment() -> None:
     """
-    The attachment has the smaller of both sizes, and the callable.
+    The attachment has the smaller of both ends' MRUs, and the callable.
     """
     received: list[bytes] = []
     link = Link(
@@ -408,7 +409,7 @@ def test_attachment() -> None:
 
 def test_terminated() -> None:
     """
-    A Terminate-Request closes the network, and after a Restart timer it is finished.
+    A Terminate-Request closes the network, which finishes after a Restart timer.
     """
     link = Link()
     link.request((2, PEER))
@@ -421,7 +422,7 @@ def test_terminated() -> None:
 
 def test_rejected() -> None:
     """
-    A peer that doesn't know IPXCP finishes it.
+    A Protocol-Reject finishes IPXCP.
     """
     link = Link()
     link.ipxcp.rejected()
@@ -430,7 +431,7 @@ def test_rejected() -> None:
 
 def test_loopingRequests() -> None:
     """
-    A peer that asks for something else each time is let go.
+    A peer that asks for something else each time is given up.
     """
     link = Link()
     for index in range(MAX_REFUSALS):
@@ -443,7 +444,7 @@ def test_loopingRequests() -> None:
 
 def test_loopingNaks() -> None:
     """
-    So is one that suggests another number each time.
+    A peer that suggests another number each time is given up.
     """
     link = Link(CLIENT)
     for index in range(1, MAX_REFUSALS + 2):
@@ -455,7 +456,7 @@ def test_loopingNaks() -> None:
 @given(st.binary(max_size=40), st.integers(0, 8), st.sampled_from([SERVER, CLIENT, ROUTER]))
 def test_anyOctets(octets: bytes, code: int, settings: IPXSettings) -> None:
     """
-    Nothing that arrives raises.
+    No octets raise an exception.
     """
     link = Link(settings)
     identifier = link.sent[-1][1]

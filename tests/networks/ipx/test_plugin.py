@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.networks.ipx.plugin}: callers of our own and a whole gateway in memory,
-from LCP to IPX.
+Tests for L{pptpgw.networks.ipx.plugin}, with callers of our own and a whole gateway in memory, from
+LCP to IPX.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Caller:
     """
     One call of our own client, with IPv4 and IPX.
 
+    @ivar got: the IPX packets that it received.
+
     @ivar got: the IPX packets that it got.
     """
 
@@ -77,7 +79,9 @@ class Caller:
 
     def send(self, to: IPXAddress, data: bytes, type: int = wire.PACKET_EXCHANGE) -> bytes:
         """
-        Send a packet from the socket that it is for; the packet as it arrives.
+        Send a packet.
+
+        @return: the packet as it arrives.
         """
         packet = wire.encodePacket(type, to, self.address(to.socket), data)
         self.ipxcp.sendPacket(packet)
@@ -92,7 +96,9 @@ class Caller:
 
 class IPXWorld(World):
     """
-    A gateway that serves IPv4 and IPX.
+    A gateway with IPv4 and IPX.
+
+    @ivar frames: every frame on the wire.
 
     @ivar frames: every frame on the wire.
     """
@@ -132,7 +138,8 @@ def test_interfaces() -> None:
 
 def test_settings() -> None:
     """
-    What the section says reaches the callers.
+    The settings of each session's IPXCP come from the section. All sessions have the same network
+    and different nodes.
     """
     made_ = made('network = 0xC0FFEE\nname = "ATTIC"')
     protocols: list[IPXCP] = []
@@ -170,7 +177,7 @@ def test_wrongSettings(text: str, named: str) -> None:
 
 def test_numbers(world: IPXWorld) -> None:
     """
-    Callers get the network's number and a node each, and hear the gateway's name.
+    Callers get the network's number, a node each, and the gateway's name.
     """
     one, two = Caller(world), Caller(world)
     assert one.ipxcp.state is two.ipxcp.state is State.OPENED
@@ -182,7 +189,7 @@ def test_numbers(world: IPXWorld) -> None:
 
 def test_packets(world: IPXWorld) -> None:
     """
-    Callers reach each other, by unicast and by broadcast.
+    Callers reach each other by unicast and by broadcast.
     """
     one, two, three = (Caller(world) for _ in range(3))
     packet = one.send(two.address(), b"to you")
@@ -193,7 +200,7 @@ def test_packets(world: IPXWorld) -> None:
 
 def test_ownNode(world: IPXWorld) -> None:
     """
-    A caller with a node of its own keeps it while nobody else has it; the next gets another one.
+    A caller keeps a node of its own choice if nobody else has it. Otherwise it gets another.
     """
     got: list[bytes] = []
     settings = IPXSettings(node=bytes.fromhex("000000000001"), receive=got.append)
@@ -207,7 +214,7 @@ def test_ownNode(world: IPXWorld) -> None:
 
 def test_sameNodeAtOnce() -> None:
     """
-    Of two that were promised the same node the second to open is let go.
+    The second of two callers that were promised the same node is given up when it opens.
     """
     ipxNetwork = made()
     wanted = bytes.fromhex("00000000000a")
@@ -223,7 +230,7 @@ def test_sameNodeAtOnce() -> None:
 
 def test_askedAgainWhileOpen() -> None:
     """
-    A caller that negotiates anew keeps the node that it has.
+    A caller that negotiates IPXCP anew keeps its node.
     """
     session = Session(made(), bytes.fromhex("00000000000a"))
     session.answer(ppp.CONFIGURE_ACK)
@@ -235,7 +242,7 @@ def test_askedAgainWhileOpen() -> None:
 
 class Session(DrivenLink[IPXCP]):
     """
-    One session of the network's, whose peer asks for a node.
+    A session of the network whose peer asks for a node.
     """
 
     def __init__(self, ipxNetwork: plugin.IPXNetwork, node: bytes) -> None:
@@ -247,7 +254,7 @@ class Session(DrivenLink[IPXCP]):
 
 def test_hangUp(world: IPXWorld) -> None:
     """
-    Who hangs up is on the network no longer.
+    A caller that hangs up leaves the network.
     """
     one, two = Caller(world), Caller(world)
     gone = two.address()
@@ -260,7 +267,7 @@ def test_hangUp(world: IPXWorld) -> None:
 
 def test_cutOff(world: IPXWorld) -> None:
     """
-    Who is cut off, while nothing comes through, isn't on the network either.
+    A caller whose connection is cut leaves the network too, after a while without a packet.
     """
     one, two = Caller(world), Caller(world)
     world.network.lose = lambda frame: True
@@ -273,7 +280,7 @@ def test_cutOff(world: IPXWorld) -> None:
 
 def test_terminated(world: IPXWorld) -> None:
     """
-    A caller ends IPX alone: it leaves the network, and its session goes on.
+    A caller that ends IPX alone leaves the network, and its session goes on.
     """
     one, two = Caller(world), Caller(world)
     two.ipxcp.close("enough of it")
@@ -286,7 +293,7 @@ def test_terminated(world: IPXWorld) -> None:
 
 def test_spoofed(world: IPXWorld) -> None:
     """
-    Nobody sends as somebody else.
+    A packet with another caller's address as its source is discarded.
     """
     one, two, three = (Caller(world) for _ in range(3))
     one.ipxcp.sendPacket(wire.encodePacket(0, two.address(), three.address()))
@@ -296,8 +303,8 @@ def test_spoofed(world: IPXWorld) -> None:
 
 def test_serverBehindACaller(world: IPXWorld) -> None:
     """
-    A NetWare server calls, and a client finds it: RIP and SAP through the whole gateway, and once a
-    minute the server is told of others.
+    A client finds a NetWare server behind a caller by RIP and SAP, through the whole gateway, and
+    the server is told of other networks and servers once a minute.
     """
     netware, client = Caller(world), Caller(world)
     core = IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x0451)
@@ -339,7 +346,8 @@ def test_announcementsForbidden(tmp_path: Path) -> None:
 
 def test_dosbox() -> None:
     """
-    The DOSBox port is opened with the network and closed with it, and not where none is named.
+    The DOSBox port opens and closes with the network, and there is none where the section doesn't
+    name one.
     """
 
     class Reactor(Clock):
@@ -362,7 +370,7 @@ def test_dosbox() -> None:
     assert reactor.told == [("0.0.0.0", 213), "closed"]
 
 
-# As others see it
+# Tests with tshark and scapy.
 
 
 def written(frames: list[Frame], path: Path) -> None:
@@ -378,7 +386,7 @@ def written(frames: list[Frame], path: Path) -> None:
 
 def shown(path: Path, filter: str, *fields: str) -> list[list[str]]:
     """
-    What tshark says of the packets that C{filter} lets through.
+    What tshark says about the packets that pass C{filter}.
     """
     command = ["tshark", "-n", "-r", str(path), "-Y", filter, "-T", "fields"]
     for field in fields:
@@ -393,8 +401,8 @@ def colons(node: bytes) -> str:
 
 def test_decoded(world: IPXWorld, tmp_path: Path) -> None:
     """
-    tshark and scapy decode two sessions that exchange packets through the gateway: each packet is
-    there twice, on its way to the gateway and on its way from there.
+    tshark and scapy decode two sessions that exchange packets through the gateway. Each packet
+    occurs twice, on its way to the gateway and from it.
     """
     one, two = Caller(world), Caller(world)
     world.frames.clear()

@@ -32,13 +32,13 @@ def world() -> World:
     return World()
 
 
-# Unicast
+# Unicast.
 
 
 @pytest.mark.parametrize("network", [NETWORK, wire.THIS_NETWORK])
 def test_unicast(world: World, network: int) -> None:
     """
-    A packet goes to the station with the node, and to nobody else, one router farther.
+    A packet goes only to the station with its node, and has passed one more router.
     """
     packet = world.one.send(world.two.address(0x4545, network))
     assert world.two.got == [passed(packet)]
@@ -47,7 +47,7 @@ def test_unicast(world: World, network: int) -> None:
 
 def test_padding(world: World) -> None:
     """
-    What stands behind a packet's length isn't passed on.
+    Octets beyond a packet's length aren't passed on.
     """
     packet = wire.encodePacket(0, world.two.address(), world.one.address(), b"odd")
     world.router.received(world.one.station, packet + b"\0\0\0")
@@ -63,7 +63,7 @@ def test_hops(world: World, hops: int) -> None:
 @pytest.mark.parametrize("hops", [HOPS - 1, HOPS, 255])
 def test_tooManyHops(world: World, hops: int) -> None:
     """
-    No packet passes its sixteenth router.
+    A packet that has passed sixteen routers is discarded.
     """
     world.one.send(world.two.address(), hops=hops)
     world.nothing(router.TOO_FAR)
@@ -73,7 +73,7 @@ def test_tooManyHops(world: World, hops: int) -> None:
 
 def test_checksum(world: World) -> None:
     """
-    A checksum goes with its packet.
+    A packet keeps its checksum.
     """
     packet = world.one.send(world.two.address(), checksum=0x1234)
     assert world.two.got == [passed(packet)]
@@ -81,7 +81,7 @@ def test_checksum(world: World) -> None:
 
 def test_nobody(world: World) -> None:
     """
-    Nobody has the node, everybody's network isn't known, or it is for the sender itself.
+    A packet to an unknown node, to an unknown network or to its sender is discarded.
     """
     for destination in (
         IPXAddress(NETWORK, bytes.fromhex("f200000000ff"), 0x4000),
@@ -113,7 +113,7 @@ def test_malformed(world: World, size: int) -> None:
 @pytest.mark.parametrize("broadcast", [False, True])
 def test_spoofed(world: World, source: IPXAddress, broadcast: bool) -> None:
     """
-    Nobody sends from another's address.
+    A packet with another station's address as its source is discarded.
     """
     world.one.send(everybody(1) if broadcast else world.two.address(), source=source)
     world.nothing(router.SPOOFED)
@@ -121,7 +121,7 @@ def test_spoofed(world: World, source: IPXAddress, broadcast: bool) -> None:
 
 def test_left(world: World) -> None:
     """
-    Who has left gets nothing, and his node is free.
+    A station that has left gets nothing, and its node is free.
     """
     assert not world.router.isFree(world.two.node)
     assert not world.router.isFree(ROUTER)
@@ -135,7 +135,7 @@ def test_left(world: World) -> None:
 
 def test_routerItself(world: World) -> None:
     """
-    The router listens to RIP and SAP, and takes the answers to its echoes.
+    The router takes RIP, SAP and answers to its echoes at its own address.
     """
     world.one.send(IPXAddress(NETWORK, ROUTER, 0x4000))
     world.nothing(router.NOBODY_LISTENS)
@@ -144,13 +144,13 @@ def test_routerItself(world: World) -> None:
     assert world.two.got == []
 
 
-# Broadcast
+# Broadcasts.
 
 
 @pytest.mark.parametrize("network", [NETWORK, wire.THIS_NETWORK, wire.ALL_NETWORKS])
 def test_broadcast(world: World, network: int) -> None:
     """
-    A broadcast goes to all but its sender.
+    A broadcast goes to all stations but its sender.
     """
     packet = passed(world.one.send(everybody(0x4545, network)))
     assert (world.one.got, world.two.got, world.three.got) == ([], [packet], [packet])
@@ -158,7 +158,7 @@ def test_broadcast(world: World, network: int) -> None:
 
 def test_ipxwan(world: World) -> None:
     """
-    IPXWAN is of one link: others don't hear of it.
+    IPXWAN packets aren't passed on, as they are for one link.
     """
     world.one.send(everybody(wire.IPXWAN_SOCKET, 0), b"WASM" + bytes(100))
     world.nothing(router.NOBODY_LISTENS)
@@ -166,7 +166,7 @@ def test_ipxwan(world: World) -> None:
 
 def test_broadcastRate(world: World) -> None:
     """
-    A station has so many broadcasts; others have theirs, and unicast isn't touched.
+    The broadcasts of each station are limited. Other stations and unicasts aren't affected.
     """
     rate, burst = map(int, BROADCASTS)
     for _ in range(burst + 5):
@@ -185,8 +185,8 @@ def test_broadcastRate(world: World) -> None:
 
 def test_copies(world: World) -> None:
     """
-    Where there are many stations, each broadcast of one counts for more; so one alone can't use up
-    what all have together, which is limited too.
+    A broadcast counts for more where there are many stations, so that one station can't use up the
+    common limit.
     """
     callers = [Caller(world, number) for number in range(100, 600)]
     for _ in range(1000):
@@ -201,7 +201,7 @@ def test_copies(world: World) -> None:
     assert world.discarded() == {router.TOO_OFTEN: len(callers) + count - len(world.two.got)}
 
 
-# Type 20
+# Packets of type 20.
 
 
 def propagated(*networks: int) -> bytes:
@@ -211,8 +211,8 @@ def propagated(*networks: int) -> bytes:
 @pytest.mark.parametrize("networks", [(), (BEHIND,), tuple(range(1, 9))])
 def test_type20(world: World, networks: tuple[int, ...]) -> None:
     """
-    On its network such a packet passes as it is: its transport control counts the networks that
-    stand in it.
+    A packet of type 20 passes unchanged on its own network, as its transport control counts the
+    networks in it.
     """
     hops = len(networks)
     packet = world.one.send(
@@ -223,12 +223,12 @@ def test_type20(world: World, networks: tuple[int, ...]) -> None:
 
 def test_type20Circles(world: World) -> None:
     """
-    One that has been here comes back from behind another caller: that is the end.
+    A packet of type 20 that comes back from behind another caller is discarded.
     """
     data = propagated(BEHIND, NETWORK, FURTHER)
     world.one.send(everybody(0x455), data, type=wire.NETBIOS, hops=3)
     world.nothing(router.CIRCLING)
-    # What stands behind the count is left over.
+    # Octets beyond the counted networks are left over.
     world.one.send(everybody(0x455), data, type=wire.NETBIOS, hops=1)
     assert len(world.two.got) == 1
 
@@ -236,7 +236,7 @@ def test_type20Circles(world: World) -> None:
 @pytest.mark.parametrize("hops", [9, 16, 255])
 def test_type20TooFar(world: World, hops: int) -> None:
     """
-    Eight networks are enough.
+    A packet of type 20 that has passed eight networks is discarded.
     """
     world.one.send(everybody(0x455), propagated(), type=wire.NETBIOS, hops=hops)
     world.nothing(router.TOO_FAR)
@@ -244,7 +244,8 @@ def test_type20TooFar(world: World, hops: int) -> None:
 
 def test_type20Short(world: World) -> None:
     """
-    One that has come through networks names them; one that hasn't needn't have room for them.
+    A packet of type 20 that has passed networks must name them. One that hasn't needs no room for
+    them.
     """
     world.one.send(everybody(0x455), bytes(7), type=wire.NETBIOS, hops=2)
     world.nothing(router.MALFORMED)
@@ -254,18 +255,19 @@ def test_type20Short(world: World) -> None:
 
 def test_type20Unicast(world: World) -> None:
     """
-    To one node it is a packet like any other.
+    A packet of type 20 to one node is treated like any other.
     """
     packet = world.one.send(world.two.address(0x455), propagated(), type=wire.NETBIOS)
     assert world.two.got == [passed(packet)]
 
 
-# To other networks
+# Other networks.
 
 
 def test_routed(world: World) -> None:
     """
-    Packets go to and come from a network behind a caller; a broadcast there is the caller's.
+    Packets go to and come from a network behind a caller. A broadcast to that network goes to the
+    caller.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     host = IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x451)
@@ -276,7 +278,8 @@ def test_routed(world: World) -> None:
     world.one.got.clear()
     packet = world.two.send(everybody(0x455, BEHIND))
     assert (world.one.got, world.three.got) == ([passed(packet)], [])
-    # What it knows, others don't send from; and it doesn't get back what it sends there.
+    # Other stations can't send from a network that the router knows, and no packet goes back to
+    # where it came from.
     world.discarded()
     world.three.send(world.two.address(), source=host)
     assert world.discarded() == {router.SPOOFED: 1}
@@ -286,8 +289,8 @@ def test_routed(world: World) -> None:
 
 def test_sourceNetworkFilledIn(world: World) -> None:
     """
-    On another network nobody knows what the sender's own network is; a checksum wouldn't be right
-    any more.
+    The sender's network is filled in on the way to another network. A packet with a checksum isn't
+    changed and is discarded.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     host = IPXAddress(BEHIND, bytes.fromhex("000000000001"), 0x451)
@@ -299,8 +302,8 @@ def test_sourceNetworkFilledIn(world: World) -> None:
 
 def test_defaultRoute(world: World) -> None:
     """
-    A caller that knows the rest of the world gets what nobody else does, and sends from there; not
-    from where others are known to be.
+    A caller with a default route gets packets for unknown networks and may send from them, but not
+    from networks that are known to be elsewhere.
     """
     world.one.tell(wire.RESPONSE, Route(wire.DEFAULT_NETWORK, 1, 2))
     world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
@@ -332,7 +335,7 @@ def test_anything(
     start: bytes,
 ) -> None:
     """
-    Nothing that a station sends raises.
+    No packet of a station raises an exception.
     """
     world = World()
     world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 2))

@@ -30,24 +30,25 @@ def world() -> World:
     return World()
 
 
-# RIP
+# RIP.
 
 
 def test_ownNetwork(world: World) -> None:
     """
-    Whoever asks hears of the network that he is on.
+    A station that asks for its own network gets an answer.
     """
     own = Route(NETWORK, 1, 1)
     assert world.one.askRoutes(wire.ALL_NETWORKS) == [own]
     assert world.one.askRoutes(NETWORK) == [own]
     assert world.one.askRoutes(BEHIND) == []
-    # RIP isn't repeated to others.
+    # RIP isn't repeated to other stations.
     assert (world.two.got, world.three.got, world.discarded()) == ([], [], {})
 
 
 def test_routes(world: World) -> None:
     """
-    What one told others hear, one router farther away: all of it or what they ask for.
+    The routes that one station told are told to the others, one router farther away, all of them or
+    those that are asked for.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2), Route(FURTHER, 3, 0xFFFF))
     own, near, far = Route(NETWORK, 1, 1), Route(BEHIND, 2, 3), Route(FURTHER, 4, 0xFFFF)
@@ -61,7 +62,8 @@ def test_routes(world: World) -> None:
 
 def test_askedByUnicast(world: World) -> None:
     """
-    The router is asked at its node, from any socket, by someone who doesn't know his network.
+    The router answers a unicast request from any socket, even of a station that doesn't know its
+    network.
     """
     source = world.one.address(0x4007, wire.THIS_NETWORK)
     data = wire.encodeRIP(wire.REQUEST, [Route(NETWORK, 0, 0)])
@@ -71,7 +73,7 @@ def test_askedByUnicast(world: World) -> None:
 
 def test_ripBetweenStations(world: World) -> None:
     """
-    RIP to another station's node is between those two.
+    RIP between two stations' nodes is passed on and not read.
     """
     packet = world.one.send(world.two.address(wire.RIP_SOCKET), b"whatever")
     assert world.two.got == [passed(packet)]
@@ -80,7 +82,7 @@ def test_ripBetweenStations(world: World) -> None:
 @pytest.mark.parametrize("network", [wire.THIS_NETWORK, wire.ALL_NETWORKS, NETWORK])
 def test_impossibleRoutes(world: World, network: int) -> None:
     """
-    Nobody leads to our own network, or to what is none.
+    Routes to our own network and to invalid networks aren't learnt.
     """
     world.one.tell(wire.RESPONSE, Route(network, 1, 1))
     assert world.discarded() == {routing.NOT_LEARNT: 1}
@@ -89,7 +91,7 @@ def test_impossibleRoutes(world: World, network: int) -> None:
 
 def test_stolenRoute(world: World) -> None:
     """
-    Nobody draws another's packets by claiming to be nearer.
+    A station can't take over a route by claiming to be nearer.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 5, 5))
     world.two.tell(wire.RESPONSE, Route(BEHIND, 1, 1))
@@ -100,7 +102,7 @@ def test_stolenRoute(world: World) -> None:
 
 def test_routeWithdrawn(world: World) -> None:
     """
-    A network that its teller can't reach any more isn't known any more.
+    A route that its teller withdraws is forgotten.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     world.one.tell(wire.RESPONSE, Route(BEHIND, wire.UNREACHABLE, 2))
@@ -109,7 +111,7 @@ def test_routeWithdrawn(world: World) -> None:
 
 def test_routeGone(world: World) -> None:
     """
-    A route is gone with its teller, or after three minutes of silence.
+    A route ends with its teller, or after three minutes of silence.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     world.three.tell(wire.RESPONSE, Route(FURTHER, 1, 2))
@@ -121,7 +123,7 @@ def test_routeGone(world: World) -> None:
 
 def test_manyRoutes(world: World) -> None:
     """
-    A station's routes are limited; answers are cut to packets.
+    The number of a station's routes is limited, and a long answer is cut into several packets.
     """
     told = [Route(network, 1, 1) for network in range(1, LIMIT + 11)]
     world.one.tell(wire.RESPONSE, *told)
@@ -132,8 +134,8 @@ def test_manyRoutes(world: World) -> None:
 
 def test_updates(world: World) -> None:
     """
-    Once a minute those who are routers themselves are told, and nobody else; nobody is told what he
-    told, nor of the network that all are on.
+    Stations that are routers get updates once a minute, and others get none. No station is told
+    what it told, nor of the common network.
     """
     world.router.update()
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
@@ -151,12 +153,12 @@ def test_updates(world: World) -> None:
     assert (len(world.one.got), world.two.got) == (1, [])
 
 
-# SAP
+# SAP.
 
 
 def test_servers(world: World) -> None:
     """
-    Servers of one type or of all, one router farther away than they were told to be.
+    Servers of one type or of all types are told, one router farther away.
     """
     files, printer = server("SALES"), server("LASER", PRINTERS, 3)
     world.one.advertise(files, printer)
@@ -167,14 +169,14 @@ def test_servers(world: World) -> None:
     assert ask(SAPQuery(wire.REQUEST, 0x278)) == []
     all = SAPQuery(wire.REQUEST, wire.ALL_SERVICES)
     assert ask(all) == [SAPResponse(wire.RESPONSE, (files, printer))]
-    # Split horizon; and SAP isn't repeated to others.
+    # Split horizon. SAP isn't repeated to other stations either.
     assert world.one.ask(all) == []
     assert (world.three.got, world.discarded()) == ([], {})
 
 
 def test_nearest(world: World) -> None:
     """
-    Get Nearest Server gets one answer: the nearest.
+    Get Nearest Server is answered with the nearest server alone.
     """
     world.one.advertise(server("FAR", hops=5), server("NEAR", hops=2), server("FARTHER", hops=6))
     nearest = SAPResponse(wire.NEAREST_RESPONSE, (server("NEAR", hops=3),))
@@ -186,7 +188,7 @@ def test_nearest(world: World) -> None:
 
 def test_manyServers(world: World) -> None:
     """
-    Seven stand in a packet.
+    A packet has at most seven servers.
     """
     world.one.advertise(*(server(f"S{number}") for number in range(LIMIT + 3)))
     assert world.discarded() == {routing.NOT_LEARNT: 3}
@@ -196,7 +198,7 @@ def test_manyServers(world: World) -> None:
 
 def test_serverGone(world: World) -> None:
     """
-    A server goes down, goes with its teller, or is silent for three minutes.
+    A server ends when it is withdrawn, when its teller leaves, or after three minutes of silence.
     """
     all = SAPQuery(wire.REQUEST, wire.ALL_SERVICES)
     world.one.advertise(server("SALES"))
@@ -213,7 +215,7 @@ def test_serverGone(world: World) -> None:
 
 def test_unaskedAnswer(world: World) -> None:
     """
-    The nearest server isn't learnt from: we haven't asked.
+    A nearest-server response isn't learnt from, as the router never asks.
     """
     data = wire.encodeSAP(SAPResponse(wire.NEAREST_RESPONSE, (server("SALES"),)))
     world.one.send(IPXAddress(NETWORK, ROUTER, wire.SAP_SOCKET), data)
@@ -223,8 +225,8 @@ def test_unaskedAnswer(world: World) -> None:
 
 def test_netWare(world: World) -> None:
     """
-    A NetWare client finds its server behind a caller: nearest server, the way there, the server
-    itself.
+    A NetWare client finds its server behind a caller: the nearest server, the route to it, and the
+    server itself.
     """
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
     world.one.advertise(server("SALES"))
@@ -237,12 +239,13 @@ def test_netWare(world: World) -> None:
     assert world.two.got[-1] == passed(reply)
 
 
-# Both
+# RIP and SAP.
 
 
 def test_learnsNothing() -> None:
     """
-    Where callers mayn't tell of anything, nothing is learnt, and nobody is a router.
+    The router learns nothing, and no station counts as a router, where callers may not tell routes
+    and servers.
     """
     world = World(learns=False)
     world.one.tell(wire.RESPONSE, Route(BEHIND, 1, 2))
@@ -258,7 +261,7 @@ def test_learnsNothing() -> None:
 
 def test_routingRate(world: World) -> None:
     """
-    A station has so many packets of RIP and SAP, those that it gets and those that it sends.
+    The packets of RIP and SAP that a station sends, and those that it gets, are limited.
     """
     for _ in range(int(ROUTING[1])):
         world.one.tell(wire.REQUEST, Route(NETWORK, 0, 0))
@@ -271,7 +274,7 @@ def test_routingRate(world: World) -> None:
 
 def test_longAnswer(world: World) -> None:
     """
-    An answer that would be longer than that is cut off.
+    An answer that exceeds the limit is cut off.
     """
     for number in range(100, 124):
         Caller(world, number).advertise(*(server(f"S{number}-{n}") for n in range(LIMIT)))
@@ -289,7 +292,7 @@ def test_malformedRouting(world: World, socket: int, data: bytes) -> None:
 
 def test_roundTripOfRequest() -> None:
     """
-    The test's own requests are what RIP says.
+    The request that these tests send has the octets of RIP.
     """
     data = wire.encodeRIP(wire.REQUEST, [Route(wire.ALL_NETWORKS, 0xFFFF, 0xFFFF)])
     assert data.hex() == "0001ffffffffffffffff"

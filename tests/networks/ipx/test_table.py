@@ -26,7 +26,7 @@ def known(table: RoutingTable[int, str, str], listener: str = "") -> dict[int, t
 
 def test_learn(table: RoutingTable[int, str, str]) -> None:
     """
-    The latest that its teller says of something holds.
+    The table has the latest that the teller said about an entry.
     """
     assert table.learn(1, "a", 2, "one")
     assert table.learn(1, "b", 3, "one")
@@ -39,7 +39,7 @@ def test_learn(table: RoutingTable[int, str, str]) -> None:
 
 def test_first(table: RoutingTable[int, str, str]) -> None:
     """
-    Whoever tells of something first has it, until he takes it back.
+    The first teller keeps an entry until it withdraws it.
     """
     assert table.learn(1, "a", 9, "one")
     assert not table.learn(1, "b", 1, "other")
@@ -52,7 +52,7 @@ def test_first(table: RoutingTable[int, str, str]) -> None:
 
 def test_splitHorizon(table: RoutingTable[int, str, str]) -> None:
     """
-    Nobody is told what he told.
+    A teller isn't told what it told.
     """
     table.learn(1, "a", 1, "one")
     table.learn(2, "b", 1, "other")
@@ -63,7 +63,7 @@ def test_splitHorizon(table: RoutingTable[int, str, str]) -> None:
 @pytest.mark.parametrize(("hops", "learnt"), [(0, True), (14, True), (15, False), (0xFFFF, False)])
 def test_unreachable(table: RoutingTable[int, str, str], hops: int, learnt: bool) -> None:
     """
-    What would be 16 routers away for others isn't kept.
+    An entry that would be 16 routers away for others isn't kept.
     """
     assert table.learn(1, "a", hops, "one")
     assert bool(known(table)) is learnt
@@ -71,7 +71,7 @@ def test_unreachable(table: RoutingTable[int, str, str], hops: int, learnt: bool
 
 def test_age(table: RoutingTable[int, str, str], clock: Clock) -> None:
     """
-    After three minutes without a word of it, something is forgotten.
+    An entry is forgotten after three minutes in which its teller hasn't repeated it.
     """
     table.learn(1, "a", 1, "one")
     clock.advance(LIFETIME - 1)
@@ -85,13 +85,13 @@ def test_age(table: RoutingTable[int, str, str], clock: Clock) -> None:
     assert set(known(table)) == {2}
     clock.advance(1)
     assert known(table) == {}
-    # Another may have it from now on.
+    # Another teller may have the entry from now on.
     assert table.learn(2, "b", 1, "other")
 
 
 def test_forget(table: RoutingTable[int, str, str]) -> None:
     """
-    What somebody told goes with him.
+    A teller's entries are forgotten with it.
     """
     table.learn(1, "a", 1, "one")
     table.learn(2, "b", 1, "other")
@@ -102,7 +102,7 @@ def test_forget(table: RoutingTable[int, str, str]) -> None:
 
 def test_limits(table: RoutingTable[int, str, str]) -> None:
     """
-    One teller fills no table, and all together not more than there is room for.
+    The entries of each teller are limited, and so are all entries together.
     """
     for key in range(LIMIT):
         assert table.learn(key, "", 1, "one")
@@ -120,7 +120,7 @@ def test_limits(table: RoutingTable[int, str, str]) -> None:
 
 def test_roomOfTheSilent(table: RoutingTable[int, str, str], clock: Clock) -> None:
     """
-    What is old takes no room of its teller's once he is told of others.
+    Entries that have expired don't count against their teller's limit.
     """
     for key in range(LIMIT):
         table.learn(key, "", 1, "one")

@@ -47,7 +47,7 @@ services = st.lists(
 
 class IPX(Layer):
     """
-    scapy has no IPX: its fields, declared for it here.
+    IPX for scapy, which doesn't have it.
     """
 
     name = "IPX"
@@ -70,7 +70,7 @@ bind_layers(PPP, IPX, proto=ppp.IPX)
 
 def shown(tmp_path: Path, *packets: bytes, fields: str) -> list[list[str]]:
     """
-    What tshark says of IPX packets in PPP: the values of C{fields}, a list for each packet.
+    The values that tshark finds for C{fields} in IPX packets in PPP, a list for each packet.
     """
     capture = tmp_path / "frames.pcap"
     octets = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 9)
@@ -87,7 +87,7 @@ def shown(tmp_path: Path, *packets: bytes, fields: str) -> list[list[str]]:
 
 def test_header() -> None:
     """
-    A header, octet by octet.
+    The octets of a header are those of IPX.
     """
     packet = wire.encodePacket(wire.PACKET_EXCHANGE, OTHER, ONE, b"data")
     assert packet.hex() == ("ffff0022000477000000f20000000002454577000000f20000000001400364617461")
@@ -98,7 +98,7 @@ def test_header() -> None:
 
 def test_padding() -> None:
     """
-    What stands behind the length is none of the packet's.
+    Octets beyond the length aren't part of the packet.
     """
     assert wire.decodeHeader(wire.encodePacket(0, OTHER, ONE) + bytes(9)).length == 30
 
@@ -106,7 +106,7 @@ def test_padding() -> None:
 @pytest.mark.parametrize("length", [0, 29, 31, 0xFFFF])
 def test_length(length: int) -> None:
     """
-    A length below the header, or past the end.
+    A length below the header's, or beyond the end, is malformed.
     """
     packet = bytearray(wire.encodePacket(0, OTHER, ONE))
     packet[2:4] = length.to_bytes(2, "big")
@@ -159,7 +159,7 @@ DECODERS: list[Callable[[bytes], object]] = [
 @given(st.binary(max_size=200), st.sampled_from(DECODERS))
 def test_anyOctets(octets: bytes, decode: Callable[[bytes], object]) -> None:
     """
-    Nothing but Malformed is raised.
+    No octets raise anything but L{Malformed}.
     """
     try:
         decode(octets)
@@ -187,7 +187,8 @@ def test_anyOctetsOfAnOperation(
 )
 def test_malformedRIP(data: str) -> None:
     """
-    No operation, no route, half a route, an unknown operation, something left over.
+    Packets of RIP without an operation or a route, with half a route, an unknown operation or
+    octets left over are malformed.
     """
     with pytest.raises(Malformed):
         wire.decodeRIP(bytes.fromhex(data))
@@ -214,8 +215,8 @@ SERVER_OCTETS = wire.encodeSAP(SAPResponse(2, (SERVER,)))
 )
 def test_malformedSAP(data: bytes) -> None:
     """
-    Half an operation, queries of a wrong length, no server, an unknown operation, a server cut
-    short or with something left over, without a name, with one without an end.
+    Packets of SAP with half an operation, a query of a wrong length, no server, an unknown
+    operation, a cut server, octets left over, or a name that is empty or has no end are malformed.
     """
     with pytest.raises(Malformed):
         wire.decodeSAP(data)
@@ -223,7 +224,7 @@ def test_malformedSAP(data: bytes) -> None:
 
 def test_networks() -> None:
     """
-    As many networks as the transport control says, and not more than there is room for.
+    A packet of type 20 has as many networks as its transport control says, and no more than fit.
     """
     data = struct.pack("!8I", *range(8)) + b"rest"
     assert wire.decodeNetworks(data, 0) == ()
@@ -292,7 +293,7 @@ def test_tsharkReadsSAP(tmp_path: Path) -> None:
 
 def test_scapy() -> None:
     """
-    scapy, told the fields, takes the frame apart as we put it together, and the other way around.
+    scapy, which is told the fields, decodes a frame as we do and encodes it the same.
     """
     frame = PPP(
         ppp.encodeFrame(ppp.IPX, wire.encodePacket(wire.NETBIOS, OTHER, ONE, b"data"), acfc=True)

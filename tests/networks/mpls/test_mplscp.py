@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.mplscp}.
+Tests for L{pptpgw.networks.mpls.mplscp}.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Link(DrivenLink[MPLSCP]):
 
 def joined() -> tuple[Link, Link]:
     """
-    Two that talk to each other, open.
+    Two ends that are open with each other.
     """
     clock = Clock()
     one, other = Link(clock), Link(clock)
@@ -54,7 +54,7 @@ def joined() -> tuple[Link, Link]:
 @pytest.fixture
 def link() -> Link:
     """
-    One whose peer the test is.
+    An end whose peer the test plays.
     """
     link = Link()
     link.mplscp.lowerUp()
@@ -63,7 +63,7 @@ def link() -> Link:
 
 def test_interface(link: Link) -> None:
     """
-    It is a network protocol with two protocol numbers.
+    MPLSCP provides L{INetworkProtocol} and has two protocol numbers.
     """
     mplscp = link.mplscp
     assert verifyObject(INetworkProtocol, mplscp)
@@ -73,7 +73,7 @@ def test_interface(link: Link) -> None:
 
 def test_opens() -> None:
     """
-    Two open, in both roles alike, with one empty Configure-Request each way.
+    Two ends open with one empty Configure-Request each way.
     """
     one, other = joined()
     for link in (one, other):
@@ -86,7 +86,7 @@ def test_opens() -> None:
 
 def test_twoProtocols() -> None:
     """
-    Unicast and multicast are kept apart, coming and going.
+    Unicast and multicast packets keep their protocol numbers in both directions.
     """
     link, _ = joined()
     assert sorted(link.attachments) == [0x0281, 0x0283]
@@ -101,8 +101,8 @@ def test_twoProtocols() -> None:
 @pytest.mark.parametrize(("peerMRU", "mtu", "size"), [(1400, 1400, 1400), (576, 1400, 576)])
 def test_size(peerMRU: int, mtu: int, size: int) -> None:
     """
-    A labelled packet is as large as the information field may be (RFC 3032 section 4.3), for both
-    protocols.
+    A labelled packet of either protocol is as large as the information field may be (RFC 3032
+    section 4.3).
     """
     link = Link(None, peerMRU, mtu)
     link.mplscp.lowerUp()
@@ -113,7 +113,7 @@ def test_size(peerMRU: int, mtu: int, size: int) -> None:
 @pytest.mark.parametrize("wish", [[(3, "c0000201")], [(1, "")], [(3, "ffff"), (129, "00" * 8)]])
 def test_everyOptionIsRejected(link: Link, wish: Options) -> None:
     """
-    None is defined (RFC 3032 section 4.4).
+    Every option is rejected, as none is defined (RFC 3032 section 4.4).
     """
     assert link.request(*wish) == (REJECT, wish)
     assert link.request() == (ACK, [])
@@ -121,7 +121,7 @@ def test_everyOptionIsRejected(link: Link, wish: Options) -> None:
 
 def test_askingForOptionsForever(link: Link) -> None:
     """
-    A peer that can't do without an option is let go.
+    A peer that keeps asking for options is given up.
     """
     for _ in range(20):
         link.mplscp.received(ppp.encodePacket(REQUEST, 1, b"\x01\x02"))
@@ -132,7 +132,7 @@ def test_askingForOptionsForever(link: Link) -> None:
 @pytest.mark.parametrize("code", [NAK, REJECT])
 def test_refusalsOfNothing(link: Link, code: int) -> None:
     """
-    A peer that refuses options of a request that has none changes nothing but is given up at last.
+    A peer that refuses options of an empty request is given up after a while.
     """
     for _ in range(20):
         link.mplscp.received(ppp.encodePacket(code, link.sent[-1][1], b"\x01\x02"))
@@ -152,7 +152,7 @@ def test_onlySevenCodes(link: Link) -> None:
 
 def test_terminated() -> None:
     """
-    Either end closes it; both stop their packets.
+    Both ends stop when either is closed.
     """
     one, other = joined()
     one.mplscp.close("enough")
@@ -163,7 +163,7 @@ def test_terminated() -> None:
 
 def test_protocolReject(link: Link) -> None:
     """
-    A peer without MPLS ends this alone.
+    A Protocol-Reject ends MPLSCP alone.
     """
     link.mplscp.rejected()
     assert len(link.told) == 1 and "opened" not in link.told
@@ -171,7 +171,7 @@ def test_protocolReject(link: Link) -> None:
 
 def test_silence(link: Link) -> None:
     """
-    A peer that never answers ends it, after the Restart timer's last.
+    A peer that never answers ends MPLSCP when the Restart timers are over.
     """
     link.clock.pump([RESTART_SECONDS] * 12)
     assert len(link.told) == 1 and "opened" not in link.told
@@ -180,7 +180,7 @@ def test_silence(link: Link) -> None:
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_hostile(packets: list[bytes]) -> None:
     """
-    Whatever comes, nothing is raised.
+    No packets raise an exception.
     """
     link = Link()
     link.mplscp.lowerUp()

@@ -1,6 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.plugin}: the sessions and the kernel that it stands
-between are here.
+Tests for L{pptpgw.networks.mpls.plugin}, with fakes of its sessions and of the kernel.
 """
 
 from __future__ import annotations
@@ -41,7 +40,9 @@ PACKET = encode([LabelStackEntry(100), LabelStackEntry(17)], b"inside")
 
 class Device:
     """
-    The kernel's side of the TAP device.
+    A fake of the kernel's side of the TAP device.
+
+    @ivar frames: the frames that the kernel received.
 
     @ivar frames: what the kernel got.
     """
@@ -82,7 +83,7 @@ class World:
 
     def session(self, address: str | None = None) -> Caller:
         """
-        A new session whose MPLS is open, and its IPv4 where it has an address.
+        A new session whose MPLS is open, and whose IPv4 is open too if it has an address.
         """
         caller = Caller(self)
         caller.openMPLS()
@@ -92,20 +93,20 @@ class World:
 
     def kernelSends(self, frame: Ether) -> None:
         """
-        The kernel sends a frame.
+        Let the kernel send a frame.
         """
         self.device.receive(bytes(frame))
 
     def toKernel(self) -> list[Ether]:
         """
-        What the kernel got since the last time.
+        The frames that the kernel received since this was last called.
         """
         frames, self.device.frames = self.device.frames, []
         return [Ether(frame) for frame in frames]
 
     def ask(self, address: str) -> list[Ether]:
         """
-        The answers to the kernel's ARP request.
+        The answers to the kernel's ARP request for C{address}.
         """
         question = ARP(op="who-has", hwsrc=KERNEL, psrc="10.77.0.1", pdst=address)
         self.kernelSends(Ether(src=KERNEL, dst="ff:ff:ff:ff:ff:ff") / question)
@@ -114,7 +115,7 @@ class World:
 
 class Caller:
     """
-    One session.
+    One session, and its peer.
     """
 
     def __init__(self, world: World) -> None:
@@ -148,7 +149,7 @@ class Caller:
 
     def end(self) -> None:
         """
-        The gateway's order.
+        End the session in the order in which the gateway does.
         """
         self.closeMPLS()
         if "ipv4" in self.session.networks:
@@ -158,13 +159,13 @@ class Caller:
 
     def sends(self, packet: bytes, number: int = UNICAST) -> None:
         """
-        The caller sends a packet.
+        Send a packet from the caller.
         """
         self.link.deliver(packet, number)
 
     def got(self) -> list[tuple[int, bytes]]:
         """
-        What the caller got since the last time.
+        The packets that the caller received since this was last called.
         """
         packets, self.link.packets = self.link.packets, []
         return packets
@@ -190,7 +191,7 @@ def test_interfaces(world: World) -> None:
 
 def test_startAndStop(world: World) -> None:
     """
-    The device is the network's to open and close.
+    The network opens and closes its device.
     """
     world.network.start()
     assert world.device.state == "started"
@@ -201,7 +202,7 @@ def test_startAndStop(world: World) -> None:
 
 def test_factory() -> None:
     """
-    The device has the name of the section, and leaves room for MPPE.
+    The device has the name in the section, and its MTU leaves room for MPPE.
     """
     factory = mpls.MPLSFactory()
     environment = makeEnvironment('[link]\nmru = 1300\n[mpls]\ninterface = "labels"')
@@ -213,8 +214,8 @@ def test_factory() -> None:
 class TestToTheKernel:
     def test_unicast(self, world: World) -> None:
         """
-        A caller's packet comes from the link address that its IPv4 address makes, its labels as
-        they were.
+        A caller's packet arrives with the link address that is made from its IPv4 address, and with
+        its labels unchanged.
         """
         world.session(TEN).sends(PACKET)
         (frame,) = world.toKernel()
@@ -229,7 +230,7 @@ class TestToTheKernel:
 
     def test_multicast(self, world: World) -> None:
         """
-        Multicast keeps to its own Ethernet type.
+        A multicast packet has multicast's Ethernet type.
         """
         world.session(TEN).sends(PACKET, MULTICAST)
         assert [frame.type for frame in world.toKernel()] == [0x8848]
@@ -239,7 +240,7 @@ class TestToTheKernel:
     )
     def test_badStack(self, world: World, packet: bytes) -> None:
         """
-        What has no label stack that ends goes nowhere.
+        A packet whose label stack doesn't end is discarded.
         """
         world.session(TEN).sends(packet)
         assert world.toKernel() == []
@@ -248,7 +249,7 @@ class TestToTheKernel:
     @pytest.mark.parametrize("label", [0, 1, 2, 3, 13, 15])
     def test_reservedLabels(self, world: World, label: int) -> None:
         """
-        Labels with a meaning of their own aren't a caller's to use on top.
+        A caller's packet with a reserved label on top is discarded.
         """
         world.session(TEN).sends(encode([LabelStackEntry(label)], b"inside"))
         assert world.toKernel() == []
@@ -256,7 +257,8 @@ class TestToTheKernel:
 
     def test_configuredLabels(self) -> None:
         """
-        Callers' labels end where the configuration ends them; what stands under the top is free.
+        A caller's packet whose top label isn't one of the configured labels is discarded. The
+        labels under the top may be any.
         """
         world = World(mpls.MPLSSection(labels=((100, 199), (300, 300))))
         caller = world.session(TEN)
@@ -267,7 +269,7 @@ class TestToTheKernel:
 
     def test_withoutIPv4(self, world: World) -> None:
         """
-        A session without IPv4 has no place among the kernel's neighbours, before it or after it.
+        A packet of a session without IPv4 is discarded, before IPv4 opens and after it has closed.
         """
         caller = world.session()
         caller.sends(PACKET)
@@ -282,7 +284,7 @@ class TestToTheKernel:
 
     def test_deviceGone(self, world: World) -> None:
         """
-        Errors of writing are counted, no more.
+        A frame that the device refuses is counted.
         """
         world.device.broken = True
         world.session(TEN).sends(PACKET)
@@ -293,7 +295,7 @@ class TestToTheKernel:
 class TestToTheCallers:
     def test_byLinkAddress(self, world: World) -> None:
         """
-        Each session gets what is for its own link address, of either type, and nothing else.
+        A session gets frames to its own link address, of both Ethernet types, and no others.
         """
         ten, eleven = world.session(TEN), world.session(ELEVEN)
         world.kernelSends(labelled(AT_TEN))
@@ -303,7 +305,7 @@ class TestToTheCallers:
 
     def test_group(self, world: World) -> None:
         """
-        A group address (RFC 5332 section 4's for one) is everybody's.
+        A frame to a group address, such as those of RFC 5332 section 4, goes to all sessions.
         """
         callers = [world.session(TEN), world.session(ELEVEN)]
         nobody = world.session()
@@ -315,7 +317,7 @@ class TestToTheCallers:
 
     def test_aCallersPacketsReachNoOther(self, world: World) -> None:
         """
-        What a caller sends goes to the kernel alone, multicast too.
+        A caller's packets go to the kernel alone, multicast packets too.
         """
         ten, eleven = world.session(TEN), world.session(ELEVEN)
         ten.sends(PACKET, MULTICAST)
@@ -325,7 +327,7 @@ class TestToTheCallers:
     @pytest.mark.parametrize("destination", [AT_ELEVEN, "02:00:00:00:00:00", KERNEL])
     def test_nobody(self, world: World, destination: str) -> None:
         """
-        A link address that is no session's is counted.
+        A frame to an unknown link address is counted.
         """
         caller = world.session(TEN)
         world.kernelSends(labelled(destination))
@@ -334,7 +336,8 @@ class TestToTheCallers:
 
     def test_popped(self, world: World) -> None:
         """
-        IP without a label isn't for this device: the TUN device takes it, its sources checked.
+        An IP packet without a label isn't taken here: it belongs to the TUN device, which checks
+        its source.
         """
         caller = world.session(TEN)
         world.kernelSends(Ether(src=KERNEL, dst=AT_TEN) / IP(dst=TEN))
@@ -345,7 +348,7 @@ class TestToTheCallers:
 class TestARP:
     def test_answered(self, world: World) -> None:
         """
-        The kernel learns a session's link address by its IPv4 address.
+        The kernel learns a session's link address by ARP for its IPv4 address.
         """
         world.session(TEN)
         (frame,) = world.ask(TEN)
@@ -357,14 +360,15 @@ class TestARP:
     @pytest.mark.parametrize("address", [ELEVEN, "10.77.0.1", "198.51.100.1", "0.0.0.0"])
     def test_silence(self, world: World, address: str) -> None:
         """
-        Nobody answers for an address that is no session's own.
+        ARP requests for addresses that no session has get no answer.
         """
         world.session(TEN)
         assert world.ask(address) == []
 
     def test_withoutMPLS(self, world: World) -> None:
         """
-        A session with IPv4 alone is no neighbour; nor is one whose MPLS closed.
+        A session without MPLS gets no answer to ARP, neither with IPv4 alone nor after its MPLS has
+        closed.
         """
         caller = Caller(world)
         caller.openIPv4(TEN)
@@ -379,7 +383,7 @@ class TestARP:
     )
     def test_hostile(self, world: World, packet: bytes) -> None:
         """
-        What isn't ARP for IPv4 gets no answer; nor does a reply.
+        Octets that aren't an ARP request for IPv4 get no answer, and neither do replies.
         """
         world.session(TEN)
         world.kernelSends(Ether(src=KERNEL, dst="ff:ff:ff:ff:ff:ff", type=0x0806) / packet)
@@ -392,8 +396,8 @@ class TestARP:
 class TestSessions:
     def test_reconnected(self, world: World) -> None:
         """
-        Who calls again with the same address has the same link address: what the kernel learned
-        holds. Nothing is kept of the session before.
+        A caller that calls again with the same address has the same link address, so that what the
+        kernel has learnt stays right. Nothing is kept of the earlier session.
         """
         world.session(TEN).end()
         world.kernelSends(labelled(AT_TEN))
@@ -404,7 +408,8 @@ class TestSessions:
 
     def test_anotherHasTheAddressBeforeTheFirstHasEnded(self, world: World) -> None:
         """
-        The later one keeps it when the earlier one ends.
+        A session keeps the address that it got while another session had it, when that other
+        session ends.
         """
         first = world.session(TEN)
         second = world.session(TEN)
@@ -414,7 +419,7 @@ class TestSessions:
 
     def test_manyCome(self, world: World) -> None:
         """
-        Nothing is left when all are gone.
+        Nothing is left when many sessions have come and gone.
         """
         callers = [world.session(str(IPv4Address(TEN) + number)) for number in range(300)]
         for caller in callers:
@@ -425,7 +430,7 @@ class TestSessions:
 
     def test_neverOpened(self, world: World) -> None:
         """
-        A session whose peer has no MPLS leaves nothing either.
+        A session whose MPLS never opened leaves nothing behind.
         """
         caller = Caller(world)
         caller.openIPv4(TEN)
@@ -441,7 +446,7 @@ class TestSessions:
 )
 def test_arbitraryFrames(frame: bytes) -> None:
     """
-    Whatever the device brings is sorted, and nothing is raised.
+    No frames of the device raise an exception.
     """
     world = World()
     world.session(TEN)
@@ -451,7 +456,7 @@ def test_arbitraryFrames(frame: bytes) -> None:
 @given(st.binary(max_size=80), st.sampled_from([UNICAST, MULTICAST]))
 def test_arbitraryPackets(packet: bytes, number: int) -> None:
     """
-    Whatever a caller sends is one frame to the kernel or one discard.
+    Each packet of a caller becomes one frame to the kernel or one discard.
     """
     world = World()
     world.session(TEN).sends(packet, number)
@@ -473,7 +478,7 @@ def test_arbitraryPackets(packet: bytes, number: int) -> None:
 )
 def test_labelsRefused(labels: str) -> None:
     """
-    Labels that aren't any, or overlap, are refused in words.
+    The error about invalid or overlapping labels says what is wrong.
     """
     with pytest.raises(ConfigurationError, match="labels"):
         parse(f"[mpls]\nlabels = {labels}", "x.toml").section(mpls.MPLSFactory())
@@ -492,7 +497,8 @@ def test_labelsRefused(labels: str) -> None:
 )
 def test_routesRefused(route: str) -> None:
     """
-    Routes with reserved labels, to nobody, or for a label that has one, are refused in words.
+    The error about a route with a reserved label, to nobody, or for a label that has one already,
+    says what is wrong.
     """
     routes = f'["{route}", "200 as 300 via 10.77.0.11"]'
     with pytest.raises(ConfigurationError, match="routes"):
@@ -501,7 +507,7 @@ def test_routesRefused(route: str) -> None:
 
 def test_routes() -> None:
     """
-    Where routes are configured the gateway itself switches from one session to another.
+    The gateway switches labelled packets between sessions itself where routes are configured.
     """
     factory = mpls.MPLSFactory()
     text = '[mpls]\nroutes = ["100 as 200 via 10.77.0.11"]'
@@ -522,7 +528,7 @@ def test_routes() -> None:
 
 def test_labels() -> None:
     """
-    Ranges and single labels, in any order.
+    The labels in the section are ranges and single labels, in any order.
     """
     section = parse('[mpls]\nlabels = ["300", "16 - 20"]', "x.toml").section(mpls.MPLSFactory())
     assert section.labels == ((300, 300), (16, 20))

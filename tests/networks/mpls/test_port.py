@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.port}; labelled packets meet a kernel with MPLS in the lab.
+Tests for L{pptpgw.networks.mpls.port}. The lab tests labelled packets with a kernel that has MPLS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.ports.namespace import Readers, inNamespace
 
 def test_noMPLS(tmp_path: Path) -> None:
     """
-    Where the kernel has no MPLS the error says how to load it, and nothing is opened.
+    The error about a kernel without MPLS says how to load it, and nothing is opened.
     """
     port = MPLSPort(cast(Any, Readers()), "labels0", 1396, Counters(), tmp_path / "mpls")
     with pytest.raises(NotPermitted, match="modprobe mpls_router"):
@@ -27,6 +27,7 @@ def test_noMPLS(tmp_path: Path) -> None:
 
 def test_device() -> None:
     """
-    The device comes up and is switched on, and goes or stays as it was found.
+    The device is brought up with MPLS switched on, and is removed at the end or left as it was
+    found.
     """
     inNamespace("labels")

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.wire.checksum}.
+Tests for L{pptpgw.networks.wire.checksum}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pptpgw.networks.wire.checksum import checksum
 @given(st.binary(max_size=80))
 def test_againstTheDefinition(octets: bytes) -> None:
     """
-    RFC 1071 section 1.
+    The checksum is that of RFC 1071 section 1.
     """
     padded = octets + bytes(len(octets) % 2)
     total = sum(int.from_bytes(padded[at : at + 2], "big") for at in range(0, len(padded), 2))

@@ -1,5 +1,5 @@
 """
-DHCPv6's messages and options, with scapy as the oracle both ways.
+Tests for DHCPv6's messages and options, which are compared with scapy's in both directions.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ messages = st.builds(
     st.lists(options, max_size=6).map(tuple),
 )
 
-# Every option in our words and in scapy's; scapy's say the lengths too where they hold others.
+# Every option as ours and as scapy's. Scapy's that contain others have their lengths set.
 BOTH = [
     (ClientID(DUID), dhcp6.DHCP6OptClientId(duid=dhcp6.DUID_LL(lladdr="02:11:22:33:44:55"))),
     (ServerID(DUID), dhcp6.DHCP6OptServerId(duid=dhcp6.DUID_LL(lladdr="02:11:22:33:44:55"))),
@@ -137,14 +137,14 @@ BOTH = [
 @given(messages)
 def test_roundTrip(message: DHCPv6Message) -> None:
     """
-    What is encoded is decoded to the same.
+    A message is decoded to what was encoded.
     """
     assert decode(message.encode()) == message
 
 
 def test_everyOptionIsTried() -> None:
     """
-    The property above leaves none out.
+    The property above tries every option.
     """
     assert set(plain) == set(PLAIN)
 
@@ -154,8 +154,8 @@ def test_arbitraryOctets(
     tail: bytes, messageType: DHCPv6MessageType, message: DHCPv6Message, draw: st.DataObject
 ) -> None:
     """
-    Octets are a message or Malformed, nothing else: arbitrary ones, and good ones with some
-    replaced.
+    Octets, whether arbitrary or valid ones with some replaced, are decoded to a message or raise
+    L{Malformed}.
     """
     good = message.encode()
     place = draw.draw(st.integers(0, len(good)))
@@ -169,14 +169,14 @@ def test_arbitraryOctets(
             found = decode(octets)
         except Malformed:
             continue
-        # What it holds of it can be said again.
+        # A decoded message can be encoded again.
         assert decode(found.encode()) == found
 
 
 @pytest.mark.parametrize(("ours", "theirs"), BOTH, ids=lambda one: type(one).__name__)
 def test_option(ours: DHCPv6Option, theirs: object) -> None:
     """
-    An option's octets are those that scapy makes, and are decoded to the same.
+    An option has the octets of scapy's, and is decoded to the same.
     """
     message = DHCPv6Message(DHCPv6MessageType.REPLY, 0xABCDEF, (ours,))
     octets = bytes(dhcp6.DHCP6_Reply(trid=0xABCDEF) / theirs)
@@ -186,7 +186,7 @@ def test_option(ours: DHCPv6Option, theirs: object) -> None:
 
 def test_readByScapy() -> None:
     """
-    All of them in one message are read by scapy.
+    scapy reads a message with all options.
     """
     octets = DHCPv6Message(DHCPv6MessageType.REPLY, 1, tuple(ours for ours, _ in BOTH)).encode()
     layer: Packet = dhcp6.DHCP6_Reply(octets)
@@ -199,7 +199,7 @@ def test_readByScapy() -> None:
 
 def test_messageTypes() -> None:
     """
-    The types are those of section 7.3.
+    The types of messages are those of section 7.3.
     """
     for messageType in DHCPv6MessageType:
         name = messageType.name.title().replace("_", "")
@@ -210,7 +210,7 @@ def test_messageTypes() -> None:
 
 def test_unknownOptions() -> None:
     """
-    Options that aren't known are left out, within others too; the order of the rest stays.
+    Unknown options are left out, inside other options too, and the order of the others stays.
     """
     vendor = dhcp6.DHCP6OptVendorClass(vcdata=[dhcp6.VENDOR_CLASS_DATA(data=b"x")])
     octets = bytes(
@@ -237,7 +237,7 @@ def test_misplacedLeases() -> None:
 
 def test_hostBits() -> None:
     """
-    Bits behind a prefix are ignored (section 21.22).
+    Bits beyond the length of a prefix are ignored (section 21.22).
     """
     prefix = bytes(8) + bytes([56]) + IPv6Address("fc00:1:0:1ff::1").packed
     assert Prefix.decode(prefix) == Prefix(SITE)
@@ -245,7 +245,7 @@ def test_hostBits() -> None:
 
 def test_statusOfForeignCharacters() -> None:
     """
-    A text that isn't UTF-8 doesn't spoil the message.
+    A status text that isn't UTF-8 doesn't make the message malformed.
     """
     assert Status.decode(b"\0\1\xff!").message == "\N{REPLACEMENT CHARACTER}!"
 
@@ -289,7 +289,8 @@ def test_statusOfForeignCharacters() -> None:
 )
 def test_malformed(octets: str) -> None:
     """
-    Too short, relay agents' and unknown types, and every option's wrong lengths, nested ones too.
+    Short messages, relay agents' and unknown types, and wrong lengths of any option, nested ones
+    too, are malformed.
     """
     with pytest.raises(Malformed):
         decode(bytes.fromhex(octets))
@@ -297,7 +298,8 @@ def test_malformed(octets: str) -> None:
 
 def test_tooManyOptions() -> None:
     """
-    Options side by side are limited, known or not, within others too.
+    The number of options in a message, and inside an option, is limited, whether they are known or
+    not.
     """
     many = MAX_OPTIONS * b"\xff\xff\0\0"
     assert decode(HEADER + many).options == ()
@@ -310,7 +312,7 @@ def test_tooManyOptions() -> None:
 
 def test_whatCannotBeSentCannotBeBuilt() -> None:
     """
-    Values out of range are refused where they are made.
+    Messages and options with values out of range can't be made.
     """
     for build in (
         lambda: ClientID(b"ab"),
@@ -335,7 +337,7 @@ def test_whatCannotBeSentCannotBeBuilt() -> None:
 
 def test_firstAndEvery() -> None:
     """
-    Options are found by their kind.
+    C{first} and C{every} find options by their class.
     """
     one, two = PrefixAssociation(1), PrefixAssociation(2)
     message = DHCPv6Message(DHCPv6MessageType.RENEW, 1, (one, RapidCommit(), two))
@@ -346,7 +348,7 @@ def test_firstAndEvery() -> None:
 
 def test_makeDUID() -> None:
     """
-    A DUID-UUID is as scapy makes it.
+    A DUID-UUID has the octets of scapy's.
     """
     uuid = UUID("12345678-9abc-def0-1234-56789abcdef0")
     assert makeDUID(uuid) == bytes(dhcp6.DUID_UUID(uuid=str(uuid)))

@@ -1,5 +1,5 @@
 """
-Domain names.
+Tests for domain names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ names = st.lists(labels, min_size=1, max_size=5).map(".".join).filter(isName)
 @given(st.lists(names, max_size=4))
 def test_roundTrip(several: list[str]) -> None:
     """
-    What is encoded is decoded to the same.
+    Names are decoded to what was encoded.
     """
     assert decodeNames(encodeNames(several)) == tuple(several)
 
@@ -26,7 +26,7 @@ def test_roundTrip(several: list[str]) -> None:
 @given(st.binary(max_size=40) | st.text("\0\1\2ab.", max_size=12).map(str.encode))
 def test_arbitraryOctets(octets: bytes) -> None:
     """
-    Octets are names or Malformed, nothing else.
+    Octets are decoded to names or raise L{Malformed}, and nothing else.
     """
     try:
         several = decodeNames(octets)
@@ -37,7 +37,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 
 def test_octets() -> None:
     """
-    They stand as RFC 1035 section 3.1 has them.
+    The octets of a name are those of RFC 1035 section 3.1.
     """
     assert encodeNames(["example.org", "lan"]) == b"\7example\3org\0\3lan\0"
 
@@ -58,7 +58,8 @@ def test_octets() -> None:
 )
 def test_malformed(octets: bytes) -> None:
     """
-    No end, cut short, empty, a dot within a label, compressed, overlong label or name, not ASCII.
+    Names without an end, cut names, empty names, a dot within a label, compression, long labels and
+    names, and octets beyond ASCII are malformed.
     """
     with pytest.raises(Malformed):
         decodeNames(octets)
@@ -67,14 +68,14 @@ def test_malformed(octets: bytes) -> None:
 @pytest.mark.parametrize("name", ["", ".", "a.", ".a", "a..b", "ä.de", "a b", 64 * "a", "a." * 127])
 def test_noName(name: str) -> None:
     """
-    What isn't a name.
+    C{isName} is false for what isn't a name.
     """
     assert not isName(name)
 
 
 def test_longest() -> None:
     """
-    A name of 255 octets is one, of 256 isn't.
+    A name may have 255 octets and no more.
     """
     longest = ".".join([63 * "a", 63 * "b", 63 * "c", 61 * "d"])
     assert isName(longest)

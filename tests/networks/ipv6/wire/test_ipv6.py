@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.ipv6.wire.ipv6}, with scapy for a second opinion.
+Tests for L{pptpgw.networks.ipv6.wire.ipv6}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ packets = st.builds(IPv6Packet, addresses, addresses, octets, st.binary(max_size
 
 def udp(payload: bytes, **fields: Any) -> IPv6Packet:
     """
-    A packet of scapy's.
+    A UDP packet that scapy made, decoded.
     """
     header = UDP(sport=546, dport=547, **fields)
     return decode(bytes(IPv6(src=str(HERE), dst=str(THERE)) / header / Raw(payload)))
@@ -60,7 +60,7 @@ def test_cutShort(packet: IPv6Packet) -> None:
 @given(st.binary(max_size=100))
 def test_hostile(octets: bytes) -> None:
     """
-    Whatever the octets, Malformed is all that is raised.
+    No octets raise anything but L{Malformed}.
     """
     try:
         packet = decode(octets)
@@ -81,7 +81,7 @@ def test_noIPv6(octets: bytes) -> None:
 
 def test_jumbo() -> None:
     """
-    A payload length of 0 is none at all.
+    A packet with a payload length of 0 has no payload, as jumbograms aren't supported.
     """
     octets = bytearray(encode(IPv6Packet(HERE, THERE, 0, b"payload")))
     octets[4:6] = b"\0\0"
@@ -95,7 +95,7 @@ def test_asScapyHasIt() -> None:
 
 class TestMessage:
     """
-    ICMPv6.
+    Tests for ICMPv6.
     """
 
     @settings(deadline=None)
@@ -125,7 +125,7 @@ class TestMessage:
 
 class TestDatagram:
     """
-    UDP.
+    Tests for UDP.
     """
 
     @settings(deadline=None)
@@ -139,7 +139,7 @@ class TestDatagram:
 
     def test_checksumOfZero(self) -> None:
         """
-        A sum of 0 is sent as 0xFFFF, and there is none without.
+        A checksum of 0 is sent as 0xFFFF, and a datagram without a checksum is malformed.
         """
         total = int.from_bytes(decode(encodeDatagram(HERE, THERE, Datagram(1, 2, b""))).payload[6:])
         sent = decode(encodeDatagram(HERE, THERE, Datagram(1 + total, 2, b"")))

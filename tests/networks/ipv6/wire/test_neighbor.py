@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.ipv6.wire.neighbor}, with scapy for a second opinion.
+Tests for L{pptpgw.networks.ipv6.wire.neighbor}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ NODE = "ff02::1:ff34:5678"
 
 def sent(packet: Any) -> tuple[IPv6Packet, ICMPv6Message]:
     """
-    A packet of scapy's, as received.
+    A packet of scapy's, decoded as a received one.
     """
     decoded = decode(bytes(packet))
     return decoded, decodeMessage(decoded)
@@ -62,7 +62,7 @@ def solicitation(source: str = TARGET, **fields: Any) -> Any:
 
 class TestRouterAdvertisement:
     """
-    RFC 4861 section 4.2.
+    Tests for Router Advertisements (RFC 4861 section 4.2).
     """
 
     def test_everything(self) -> None:
@@ -89,7 +89,8 @@ class TestRouterAdvertisement:
         )
         made /= ICMPv6NDOptMTU(mtu=1396)
         made /= ICMPv6NDOptRDNSS(dns=["2001:db8::53", "2001:db8::54"], lifetime=900)
-        # The names have 13 and 11 octets: with the eight ahead of them, a multiple of eight.
+        # The names have 13 and 11 octets. With the eight octets before them the option's length is
+        # a multiple of eight.
         made /= ICMPv6NDOptDNSSL(searchlist=["example.net", "a.example"], lifetime=900)
         assert encodeMessage(HERE, ALL_NODES, advertisement.message()) == bytes(made)
 
@@ -101,7 +102,7 @@ class TestRouterAdvertisement:
 
     def test_flags(self) -> None:
         """
-        Each stands for itself.
+        Each flag of an advertisement and of a prefix is set by itself.
         """
 
         def flags(advertisement: RouterAdvertisement) -> tuple[int, ...]:
@@ -122,7 +123,7 @@ class TestRouterAdvertisement:
     @pytest.mark.parametrize("name", ["a", "ab.example", "abc.example.net", "x" * 63 + ".example"])
     def test_names(self, name: str) -> None:
         """
-        Padded to eights, whatever their length.
+        The option with names is padded to a multiple of eight octets, whatever their length is.
         """
         body = RouterAdvertisement(0, search=(name,), dnsLifetime=1).message().body
         assert len(body) % 8 == 4
@@ -133,7 +134,7 @@ class TestRouterAdvertisement:
 
 class TestNeighborAdvertisement:
     """
-    RFC 4861 section 4.4.
+    Tests for Neighbor Advertisements (RFC 4861 section 4.4).
     """
 
     @pytest.mark.parametrize("solicited", [False, True])
@@ -146,7 +147,7 @@ class TestNeighborAdvertisement:
 
 class TestRouterSolicitation:
     """
-    RFC 4861 section 6.1.1.
+    Tests for the validation of Router Solicitations (RFC 4861 section 6.1.1).
     """
 
     @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ class TestRouterSolicitation:
 
 class TestNeighborSolicitation:
     """
-    RFC 4861 section 7.1.1.
+    Tests for the validation of Neighbor Solicitations (RFC 4861 section 7.1.1).
     """
 
     @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ class TestNeighborSolicitation:
 @given(st.binary(max_size=60), st.integers(0, 1))
 def test_hostile(body: bytes, code: int) -> None:
     """
-    Whatever the octets, Malformed is all that is raised.
+    No packets raise anything but L{Malformed}.
     """
     packet = IPv6Packet(HERE, ALL_NODES, 58, b"")
     for read in (checkRouterSolicitation, neighborSolicited):

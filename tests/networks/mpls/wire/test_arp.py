@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.wire.arp}, beside scapy.
+Tests for L{pptpgw.networks.mpls.wire.arp}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ packets = st.builds(arp.ARP, st.integers(0, 65535), hardware, addresses, hardwar
 @given(packets, st.binary(max_size=18))
 def test_roundTrip(packet: arp.ARP, padding: bytes) -> None:
     """
-    What is encoded is decoded to the same, Ethernet's padding behind it or not.
+    A packet is decoded to what was encoded, with or without Ethernet's padding.
     """
     assert arp.decode(packet.encode() + padding) == packet
 
@@ -28,7 +28,7 @@ def test_roundTrip(packet: arp.ARP, padding: bytes) -> None:
 @given(st.binary(max_size=40) | st.binary(max_size=30).map(b"\0\1\x08\0\6\4".__add__))
 def test_arbitraryOctets(octets: bytes) -> None:
     """
-    Octets are a packet or Malformed, nothing else.
+    Octets are decoded to a packet or raise L{Malformed}, and nothing else.
     """
     try:
         packet = arp.decode(octets)
@@ -39,7 +39,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 
 def test_scapy() -> None:
     """
-    scapy makes the same octets of a reply.
+    A reply has the octets of scapy's.
     """
     other = ScapyARP(
         op="is-at",
@@ -63,17 +63,17 @@ def test_scapy() -> None:
     [
         b"",
         bytes.fromhex("0001080006040001") + bytes(19),
-        # Not Ethernet's, not IPv4's.
+        # Address types other than Ethernet's and IPv4's.
         bytes.fromhex("0006080006040001") + bytes(20),
         bytes.fromhex("0001080606040001") + bytes(20),
-        # Lengths that aren't theirs.
+        # Lengths that don't belong to these types.
         bytes.fromhex("0001080008040001") + bytes(24),
         bytes.fromhex("0001080006100001") + bytes(44),
     ],
 )
 def test_malformed(octets: bytes) -> None:
     """
-    Too short, or about other addresses.
+    Short packets and packets about other kinds of addresses are malformed.
     """
     with pytest.raises(Malformed):
         arp.decode(octets)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.wire.mpls}, beside scapy's idea of a label stack.
+Tests for L{pptpgw.networks.mpls.wire.mpls}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ stacks = st.lists(entries, min_size=1, max_size=DEPTH_LIMIT)
 @given(stacks, st.binary(max_size=40))
 def test_roundTrip(stack: list[LabelStackEntry], packet: bytes) -> None:
     """
-    What is encoded is decoded to the same.
+    A stack and its packet are decoded to what was encoded.
     """
     assert decode(encode(stack, packet)) == (stack, packet)
 
@@ -36,7 +36,7 @@ def test_roundTrip(stack: list[LabelStackEntry], packet: bytes) -> None:
 @given(st.binary(max_size=100))
 def test_arbitraryOctets(octets: bytes) -> None:
     """
-    Octets are a stack over a packet or Malformed, nothing else.
+    Octets are decoded to a stack and a packet or raise L{Malformed}, and nothing else.
     """
     try:
         stack, packet = decode(octets)
@@ -48,7 +48,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 @given(st.binary(max_size=100) | st.builds(encode, stacks, st.binary(max_size=8)))
 def test_topLabel(octets: bytes) -> None:
     """
-    It is the first label, of what has a sound stack, and Malformed where that is.
+    C{topLabel} is the first label of a valid stack, and raises L{Malformed} for the others.
     """
     try:
         stack, _ = decode(octets)
@@ -62,7 +62,8 @@ def test_topLabel(octets: bytes) -> None:
 @given(stacks)
 def test_scapy(stack: list[LabelStackEntry]) -> None:
     """
-    The octets are those that scapy makes of the same fields, the last entry alone the bottom.
+    The octets are those of scapy for the same fields, with the last entry alone marked as the
+    bottom.
     """
     octets = b"".join(
         bytes(MPLS(label=entry.label, cos=entry.trafficClass, ttl=entry.ttl, s=at == len(stack)))
@@ -73,7 +74,7 @@ def test_scapy(stack: list[LabelStackEntry]) -> None:
 
 def test_octets() -> None:
     """
-    The octets stand as RFC 3032 section 2.1 draws them.
+    The octets are those of RFC 3032 section 2.1.
     """
     assert (
         encode([LabelStackEntry(0x12345, 64, 5), LabelStackEntry(16, 1)], b"!").hex()
@@ -86,17 +87,17 @@ def test_octets() -> None:
     [
         b"",
         b"\x00\x01\x01",
-        # No bottom: the packet ends in an entry, or right behind one.
+        # No bottom: the packet ends within an entry or after one.
         b"\x00\x01\x00\x40",
         b"\x00\x01\x00\x40\x00\x01\x01",
-        # A stack that goes on for the whole packet.
+        # A stack without a bottom as long as the packet.
         b"\x00\x01\x00\x40" * 350,
         b"\x00\x01\x00\x40" * DEPTH_LIMIT + b"\x00\x01\x01\x40",
     ],
 )
 def test_malformed(octets: bytes) -> None:
     """
-    A stack without an end in reach is none.
+    A stack without a bottom within the limit is malformed.
     """
     with pytest.raises(Malformed):
         decode(octets)
@@ -104,7 +105,7 @@ def test_malformed(octets: bytes) -> None:
 
 def test_deepest() -> None:
     """
-    As many entries as are allowed are read.
+    A stack of L{DEPTH_LIMIT} entries is read.
     """
     stack, packet = decode(b"\x00\x01\x00\x40" * (DEPTH_LIMIT - 1) + b"\x00\x01\x01\x40!")
     assert (len(stack), packet) == (DEPTH_LIMIT, b"!")
