@@ -12,6 +12,8 @@ from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
+from twisted.python.deprecate import deprecated
+from twisted.python.versions import Version
 
 from pptpgw import __version__
 from pptpgw.build import build
@@ -21,14 +23,14 @@ from pptpgw.config.configuration import Configuration, choiceOf
 from pptpgw.config.reload import reload
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ISessionObserver
+from pptpgw.interfaces import ISessionObserver, ITunnel
 from pptpgw.log import Logger
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
-from pptpgw.tunnels.pptp.tunnel import PPTPTunnel
+from pptpgw.tunnels.pptp.tunnel import ISharedGRE
 
 # The number of open files other than those of connections: ports, logs, libraries.
 _OTHER_FILES = 64
@@ -130,15 +132,14 @@ class GatewayService(Stages):
             self._log.warn("these changes need a restart: {kept}", kept=", ".join(reloaded.kept))
 
     @property
-    def pptp(self) -> PPTPTunnel:
+    @deprecated(Version("pptpgw", "NEXT", 0, 0), "pptpgw.service.GatewayService.tunnels")
+    def pptp(self) -> ITunnel:
         """
         The PPTP tunnel.
 
-        @raise KeyError: [listen] tunnels doesn't name C{pptp}.
+        @raise KeyError: C{[listen] tunnels} doesn't name C{pptp}.
         """
-        tunnel = self.tunnels["pptp"]
-        assert isinstance(tunnel, PPTPTunnel)
-        return tunnel
+        return self.tunnels["pptp"]
 
     def clientEndpoint(
         self, host: str, settings: LinkSettings, networks: Sequence[str] = ("ipv4",)
@@ -149,9 +150,15 @@ class GatewayService(Stages):
 
         @param settings: the settings of the link, with the identity by which it authenticates.
         @param networks: the names of the network protocols to negotiate.
+        @raise ConfigurationError: C{[listen] tunnels} doesn't name C{pptp}, or that tunnel can't
+            share its port.
         """
+        pptp = ISharedGRE(self.tunnels.get("pptp"), None)
+        if pptp is None:
+            raise ConfigurationError(
+                'the gateway can\'t call itself: it needs "pptp" in [listen] tunnels'
+            )
         addresses = [str(one) for one in self._configuration.listen.addresses]
-        pptp = self.pptp
         return PPTPClientEndpoint(
             self._reactor,
             host,

@@ -90,7 +90,7 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             AuthOptionMixin.addChecker(self, makeChecker(description))
         except discovery.NotInstalled as error:
-            raise usage.UsageError(f"--auth {description}: {error}") from error
+            raise usage.UsageError(f"--auth: {error.why}") from error
         except ConfigurationError as error:
             sys.exit(f"--auth {description}: {error}")
         self.setdefault("auth", []).append(description)
@@ -114,6 +114,8 @@ class Options(usage.Options, AuthOptionMixin):
         """
         try:
             factory = discovery.find(ICheckerFactory, name)
+        except discovery.NotInstalled as error:
+            raise usage.UsageError(f"--help-auth-type: {error.why}") from error
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from error
         print(f"--auth {name}:ARGUMENT\n\nArgument: {factory.argStringFormat}\n")
@@ -219,6 +221,8 @@ def _protocols(text: str) -> tuple[str, ...]:
             discovery.find(INetworkFactory, name)
     except ValueError as error:
         raise usage.UsageError(f"--network {text}: must be {PROTOCOLS.allowed}") from error
+    except discovery.NotInstalled as error:
+        raise usage.UsageError(f"--network: {error.why}") from error
     except ConfigurationError as error:
         raise usage.UsageError(f"--network {text}: {error}") from error
     return names

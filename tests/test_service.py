@@ -5,7 +5,7 @@ Tests of L{pptpgw.service} that need no privileges; the rest stands in tests/int
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.application.service import MultiService
@@ -14,7 +14,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.filepath import FilePath
-from zope.interface import directlyProvides
+from zope.interface import directlyProvides, implementer
 
 from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.checkers import ChapSecretsChecker
@@ -23,11 +23,14 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import linkSettings, networkFactories
 from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.environment import Environment
+from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import Claim, ISessionObserver
+from pptpgw.interfaces import Claim, ISessionObserver, ITunnel
 from pptpgw.ppp import mschap
+from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.service import GatewayService
+from pptpgw.tunnels.pptp.tunnel import GREPorts, ISharedGRE
 
 
 def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +194,40 @@ def test_aDeclarationCalledAsAPlugin() -> None:
         '[[network.generic]] name = "ipv4": must not be that of a network protocol that is '
         "installed"
     )
+
+
+@implementer(ISharedGRE)
+class Sharing:
+    """
+    A tunnel that shares its GRE ports, and is none of ours.
+    """
+
+    port = 1724
+
+    def __init__(self) -> None:
+        self.gre = GREPorts(Clock(), (), Counters())
+
+
+class TestClientEndpoint:
+    """
+    The gateway calls itself.
+    """
+
+    def service(self, text: str = "") -> GatewayService:
+        return GatewayService(MemoryReactorClock(), parse(text, "test"), [])
+
+    def test_whoeverMadeTheTunnel(self) -> None:
+        service = self.service()
+        service.tunnels = {"pptp": cast(ITunnel, Sharing())}
+        endpoint = service.clientEndpoint("127.0.0.1", LinkSettings())
+        assert (endpoint.address.host, endpoint.address.port) == ("127.0.0.1", 1724)
+
+    def test_theTunnelHasAnotherName(self) -> None:
+        service = self.service()
+        with pytest.warns(DeprecationWarning, match=r"use .*GatewayService\.tunnels"):
+            assert service.pptp is service.tunnels["pptp"]
+
+    def test_withoutPPTP(self) -> None:
+        service = self.service('[listen]\ntunnels = ["hdlc"]')
+        with pytest.raises(ConfigurationError, match=r'needs "pptp" in \[listen\] tunnels'):
+            service.clientEndpoint("127.0.0.1", LinkSettings())

@@ -45,7 +45,7 @@ from pptpgw.sessions.observer import SessionObserver
 from pptpgw.tunnels.hdlc.chat import Step, parseChat
 from pptpgw.tunnels.hdlc.client import ChatEndpoint, HDLCClientFactory
 from pptpgw.tunnels.hdlc.port import PseudoterminalPort
-from pptpgw.tunnels.hdlc.tunnel import HDLCTunnel
+from pptpgw.tunnels.hdlc.tunnel import ILines
 from pptpgw.tunnels.hdlc.tunnel import factory as hdlc
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
@@ -239,10 +239,10 @@ class PPP(tap.Options):
         service.startService()
         try:
             tunnel = service.tunnels[hdlc.name]
-            assert isinstance(tunnel, HDLCTunnel)
             if self._isStandard:
-                StandardIO(tunnel.factory.buildProtocol(None), reactor=reactor)
-                await tunnel.factory.whenEmpty()
+                factory = ILines(tunnel).factory
+                StandardIO(factory.buildProtocol(None), reactor=reactor)
+                await factory.whenEmpty()
             else:
                 if self["pty"]:
                     print(*tunnel.places, flush=True)

@@ -123,7 +123,17 @@ def installed(kind: type[T]) -> dict[str, T]:
 class NotInstalled(ConfigurationError):
     """
     There is no plugin of the given name; the text says which plugins there are.
+
+    @ivar why: the text without the configuration key that chooses plugins of the kind, for a name
+        that doesn't come from the configuration.
     """
+
+    def __init__(self, why: str, chosen: str = "") -> None:
+        """
+        @param chosen: the configuration key; empty to leave it out.
+        """
+        super().__init__(f"{chosen}: {why}" if chosen else why)
+        self.why = why
 
 
 class Outdated(NotInstalled):
@@ -139,20 +149,19 @@ def find(kind: type[T], name: str) -> T:
     @raise NotInstalled: there is no such plugin.
     @raise ConfigurationError: the plugin can't be used; the text says why.
     """
-    found = _found(kind)
+    found, words, chosen = _found(kind), KINDS[kind].words, KINDS[kind].chosen
     if name not in found:
         if _PROJECT.is_file() and name in _ownEntryPoints(KINDS[kind].group):
             raise Outdated(
-                f'the {KINDS[kind].words} "{name}" can\'t be used: the installation of pptpgw '
-                f'doesn\'t name it yet; run "pip install -e ." in {_PROJECT.parent}'
+                f"the {words} \"{name}\" can't be used: the installation of pptpgw doesn't name it "
+                f'yet; run "pip install -e ." in {_PROJECT.parent}'
             )
         from difflib import get_close_matches
 
         near = get_close_matches(name, found, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(found))}"
         hint = hint if found else "none is installed"
-        words, chosen = KINDS[kind].words, KINDS[kind].chosen
-        raise NotInstalled(f'{chosen}: no {words} is called "{name}": {hint}')
+        raise NotInstalled(f'no {words} is called "{name}": {hint}', chosen)
     return _chosen(kind, name, found[name])
 
 

@@ -14,25 +14,12 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 from pptpgw.interfaces import DEFAULT_POOL
-from pptpgw.networks.ipv6.wire.domain import isName
-from pptpgw.networks.mpls.wire.mpls import LARGEST, UNRESERVED
 
 T = TypeVar("T")
 
 AddressRange = tuple[IPv4Address, IPv4Address]
 """
 The first and the last address of a run of addresses.
-"""
-
-LabelRange = tuple[int, int]
-"""
-The first and the last of a run of MPLS labels.
-"""
-
-LabelRoute = tuple[int, int, IPv4Address]
-"""
-The label of an MPLS packet that arrives, the label that replaces it, and the address of the session
-that the packet goes to.
 """
 
 
@@ -156,7 +143,7 @@ def choice(*allowed: str) -> ValueKind:
     return matching("one of " + ", ".join(f'"{one}"' for one in allowed), "|".join(allowed))
 
 
-def _listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
+def listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
     """
     Return the kind of a list of distinct values, each made by C{convert}, in the order of the file.
 
@@ -249,12 +236,6 @@ def _ipv6Address(value: object) -> IPv6Address:
     return address
 
 
-def _domain(value: object) -> str:
-    name = exactly(str, value)
-    require(isName(name))
-    return name
-
-
 def _addressRange(value: object) -> AddressRange:
     """
     Convert C{"a-b"}, one address, or the host addresses of a network.
@@ -276,47 +257,6 @@ def _ranges(value: object) -> tuple[AddressRange, ...]:
     ascending = sorted(ranges)
     require(all(a[1] < b[0] for a, b in pairwise(ascending)))
     return ranges
-
-
-def _label(text: str) -> int:
-    label = int(text)
-    require(UNRESERVED <= label <= LARGEST)
-    return label
-
-
-def _labelRange(value: object) -> LabelRange:
-    """
-    Convert C{"a-b"}, or one label.
-    """
-    match = re.fullmatch(r"(\d{1,7})(?: *- *(\d{1,7}))?", exactly(str, value), re.ASCII)
-    require(match is not None)
-    assert match is not None
-    first, last = _label(match[1]), _label(match[2] or match[1])
-    require(first <= last)
-    return first, last
-
-
-def _labels(value: object) -> tuple[LabelRange, ...]:
-    ranges = tuple(_labelRange(one) for one in exactly(list, value))
-    require(all(a[1] < b[0] for a, b in pairwise(sorted(ranges))))
-    return ranges
-
-
-def _labelRoute(value: object) -> LabelRoute:
-    """
-    Convert C{"a as b via c"}: the label that arrives, the label that replaces it, and the address
-    of the session.
-    """
-    match = re.fullmatch(r"(\d{1,7}) as (\d{1,7}) via (\S+)", exactly(str, value), re.ASCII)
-    require(match is not None)
-    assert match is not None
-    return _label(match[1]), _label(match[2]), _unicast(match[3])
-
-
-def _labelRoutes(value: object) -> tuple[LabelRoute, ...]:
-    routes = tuple(_labelRoute(one) for one in exactly(list, value))
-    require(len({label for label, _, _ in routes}) == len(routes))
-    return routes
 
 
 _PREFIX_BITS = 64
@@ -343,14 +283,14 @@ _NO_HOSTS = tuple((int(one[0]), int(one[-1])) for one in NO_UNICAST)
 _NO_UNICAST = "; none of 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4"
 BOOLEAN = ValueKind("true or false", lambda value: exactly(bool, value))
 ADDRESS = ValueKind(f'an IPv4 address of one host, as in "192.0.2.1"{_NO_UNICAST}', _unicast)
-ADDRESSES = _listOf("distinct IPv4 addresses of hosts", _address)
+ADDRESSES = listOf("distinct IPv4 addresses of hosts", _address)
 TWO_ADDRESSES = ValueKind(
     f"a list of at most two distinct IPv4 addresses of hosts{_NO_UNICAST}",
-    lambda value: _listOf("", _unicast).convert(value if len(value) <= 2 else None),
+    lambda value: listOf("", _unicast).convert(value if len(value) <= 2 else None),
 )
-NETWORKS = _listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
+NETWORKS = listOf('distinct IPv4 networks without host bits, as in "192.0.2.0/24"', _network)
 CALLERS_NETWORKS = ValueKind(
-    f"{NETWORKS.allowed}{_NO_UNICAST}", _listOf("", _unicastNetwork).convert
+    f"{NETWORKS.allowed}{_NO_UNICAST}", listOf("", _unicastNetwork).convert
 )
 RANGES = ValueKind(
     f'a list of ranges "FIRST-LAST", addresses and networks, none overlapping another{_NO_UNICAST}',
@@ -362,23 +302,12 @@ POOL_NAME = matching(
 )
 POOL_OR_NONE = matching('the name of a pool; "" for none', "[!-~]{0,63}")
 _PREFIX = 'IPv6 network of at most 64 bits without host bits, as in "2001:db8:1::/48"'
-_PREFIXES = _listOf("distinct ones", _prefix)
+_PREFIXES = listOf("distinct ones", _prefix)
 PREFIXES = ValueKind(
     f"an {_PREFIX}, or {_PREFIXES.allowed}",
     lambda value: _PREFIXES.convert([value] if isinstance(value, str) else value),
 )
-IPV6_ADDRESSES = _listOf("distinct IPv6 addresses, not link-local", _ipv6Address)
-DOMAINS = _listOf('distinct domain names, as in "example.net"', _domain)
-LABELS = ValueKind(
-    f'a list of labels and ranges "FIRST-LAST" of them, from {UNRESERVED} to {LARGEST}, none '
-    "overlapping another",
-    _labels,
-)
-LABEL_ROUTES = ValueKind(
-    f'a list of routes "LABEL as LABEL via IPV4-ADDRESS", labels from {UNRESERVED} to {LARGEST}, '
-    "one route for a label",
-    _labelRoutes,
-)
+IPV6_ADDRESSES = listOf("distinct IPv6 addresses, not link-local", _ipv6Address)
 BITS = _subset((128, 56, 40), lambda value: exactly(int, value))
 NAME = matching(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
@@ -389,12 +318,12 @@ The pattern of the names of plugins.
 """
 PROTOCOLS = ValueKind(
     "a list of one or more distinct names of network protocols; --help-network lists them",
-    lambda value: _listOf("names", matching("a name", PLUGIN_NAME).convert).convert(value or None),
+    lambda value: listOf("names", matching("a name", PLUGIN_NAME).convert).convert(value or None),
 )
 TUNNELS = ValueKind(
     "a list of one or more distinct names of tunnels; --help-plugins lists them", PROTOCOLS.convert
 )
-ENDPOINTS = _listOf(
+ENDPOINTS = listOf(
     'distinct server endpoint strings of Twisted, as in "tcp:1723:interface=192.0.2.1"',
     matching("an endpoint string", r"[a-z0-9]+:.*").convert,
 )
@@ -402,7 +331,7 @@ METHODS = ValueKind(
     "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
     PROTOCOLS.convert,
 )
-EAP_METHODS = _listOf(
+EAP_METHODS = listOf(
     "distinct names of EAP methods; --help-plugins lists them",
     matching("a name", PLUGIN_NAME).convert,
 )
@@ -410,7 +339,7 @@ SPECIFICATION = matching(
     "the name of a plugin, NAME:ARGUMENT where it takes one; --help-plugins lists them",
     f"(?s){PLUGIN_NAME}(:.*)?",
 )
-SPECIFICATIONS = _listOf(
+SPECIFICATIONS = listOf(
     "distinct names of plugins, NAME:ARGUMENT where one takes it; --help-plugins lists them",
     SPECIFICATION.convert,
 )

@@ -149,12 +149,14 @@ class Audit(SessionObserver):
 
     def sessionStarted(self, session: ISession) -> None:
         """
-        See L{ISessionObserver.sessionStarted}.
+        See L{ISessionObserver.sessionStarted}. The time of the event is the one that C{ended} and
+        the store have as the session's start.
         """
         self._addresses[session.identifier] = {}
         self._tell(
             "started",
             session,
+            time=timestamp(session.since),
             method=session.authentication,
             profile=allowed(session.profile),
         )

@@ -27,7 +27,16 @@ from uuid import NAMESPACE_OID, uuid5
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import BOOLEAN, DOMAINS, IPV6_ADDRESSES, PREFIXES, key, whole
+from pptpgw.config.kind import (
+    BOOLEAN,
+    IPV6_ADDRESSES,
+    PREFIXES,
+    exactly,
+    key,
+    listOf,
+    require,
+    whole,
+)
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
@@ -44,6 +53,7 @@ from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, IPv6Settings
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.networks.ipv6.router import MAX_INTERVAL, IPv6Router
 from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
+from pptpgw.networks.ipv6.wire.domain import isName
 from pptpgw.networks.ipv6.wire.ipv6 import HEADER, MINIMUM_MTU
 from pptpgw.networks.ipv6.wire.neighbor import PrefixInformation, RouterAdvertisement
 from pptpgw.networks.routes import NetworksBehind
@@ -64,6 +74,18 @@ _LIFETIME = int(3 * MAX_INTERVAL)
 # The most octets of name servers and domains in an advertisement, besides headers, prefix and MTU;
 # so it fits into one packet on any link.
 _LARGEST_TOLD = MINIMUM_MTU - HEADER - 4 - 32 - 8
+
+
+def _domain(value: object) -> str:
+    name = exactly(str, value)
+    require(isName(name))
+    return name
+
+
+DOMAINS = listOf('distinct domain names, as in "example.net"', _domain)
+"""
+The kind of a list of domain names.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import INTERFACE, LABEL_ROUTES, LABELS, LabelRange, LabelRoute, key
+from pptpgw.config.kind import INTERFACE, key
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.interface import Deliver
 from pptpgw.error import Malformed
@@ -39,6 +39,7 @@ from pptpgw.interfaces import (
     ISession,
     ISubscriber,
 )
+from pptpgw.networks.mpls.kind import LABEL_ROUTES, LABELS, LabelRange, LabelRoute
 from pptpgw.networks.mpls.labelswitch import LabelSwitch
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.networks.mpls.port import MPLSPort

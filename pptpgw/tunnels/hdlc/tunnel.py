@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.internet.protocol import ServerFactory
 from twisted.plugin import IPlugin
-from zope.interface import implementer
+from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.config.kind import ENDPOINTS, key, whole
 from pptpgw.counting.counters import Counters
@@ -174,7 +174,15 @@ class HDLCFactory(ServerFactory):
         return "" if any(address in network for network in self._clients) else NOT_PERMITTED
 
 
-@implementer(ITunnel)
+class ILines(Interface):
+    """
+    A tunnel that answers on every line that it is given, besides those of its configuration.
+    """
+
+    factory = Attribute("The L{HDLCFactory}, whose protocols answer, each on one line.")
+
+
+@implementer(ITunnel, ILines)
 class HDLCTunnel:
     """
     The tunnel that answers calls over lines.

@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.config.kind import ENDPOINTS, key, seconds, whole
 from pptpgw.counting.counters import Counters
@@ -181,7 +181,17 @@ class GREPorts:
         return port
 
 
-@implementer(ITunnel, IPreparable, IHealth)
+class ISharedGRE(Interface):
+    """
+    A PPTP tunnel whose GRE ports a client in the same process can use too, since a machine has only
+    one GRE.
+    """
+
+    gre = Attribute("The L{GREPorts}.")
+    port = Attribute("The TCP port on which the tunnel listens.")
+
+
+@implementer(ITunnel, IPreparable, IHealth, ISharedGRE)
 class PPTPTunnel:
     """
     The PPTP tunnel, a PPTP Access Concentrator (RFC 2637 section 1.1).
@@ -229,7 +239,7 @@ class PPTPTunnel:
     @property
     def port(self) -> int:
         """
-        The TCP port on which the tunnel listens.
+        See L{ISharedGRE}.
         """
         if not self._listening.ports:
             return self._settings.port
