@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from pptpgw import __version__
-from pptpgw.command.profilecheck import judge
+from pptpgw.command.profilecheck import checkProfile
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.store.attribute import ATTRIBUTES, check, profileOf
 from pptpgw.store.interface import IStore
@@ -161,7 +161,7 @@ class Attributed(Named):
         """
         given: dict[str, str] = {name: self[name] for name in ATTRIBUTES if self[name] is not None}
         attributes = {name: check(name, text) if text else None for name, text in given.items()}
-        judge(self.configuration, profileOf("", present(attributes)))
+        checkProfile(self.configuration, profileOf("", present(attributes)))
         return attributes
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pptpgw.auth.chapsecrets import WILDCARD, Secret, Secrets, parse
 from pptpgw.command.base import Named, shown
-from pptpgw.command.profilecheck import judge
+from pptpgw.command.profilecheck import checkProfile
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
 from pptpgw.sessions.profile import Profile
@@ -65,7 +65,7 @@ class Import(Named):
     async def _add(self, store: IStore, client: bytes, secret: Secret) -> None:
         attributes = {}
         try:
-            judge(self.configuration, Profile("", secret.addresses))
+            checkProfile(self.configuration, Profile("", secret.addresses))
         except ConfigurationError as error:
             raise _LeftOut(str(error)) from error
         if secret.addresses is not None:

@@ -13,7 +13,7 @@ from pptpgw.sessions.pool import AddressPoolFactory, ownedOf
 from pptpgw.sessions.profile import Profile
 
 
-def judge(configuration: Configuration, profile: Profile) -> None:
+def checkProfile(configuration: Configuration, profile: Profile) -> None:
     """
     Check that a gateway with this configuration could give a session what C{profile} names.
 

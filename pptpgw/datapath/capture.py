@@ -81,17 +81,17 @@ class Recorder:
         self._interface = 0
         self._waiting: list[tuple[int, int, bytes]] | None = []
 
-    def record(self, way: int, frame: bytes) -> None:
+    def record(self, direction: int, frame: bytes) -> None:
         """
         Record a frame, or keep it while the user isn't known.
 
-        @param way: L{RECEIVED} or L{SENT}.
+        @param direction: L{RECEIVED} or L{SENT}.
         """
         now = self._capture.now()
         if self._waiting is None:
-            self._write(now, way, frame)
+            self._write(now, direction, frame)
         else:
-            self._waiting.append((now, way, frame))
+            self._waiting.append((now, direction, frame))
             if len(self._waiting) == WAITING_LIMIT:
                 self.release()
 
@@ -109,17 +109,17 @@ class Recorder:
         Record the frames that waited, whether the user is known or not.
         """
         waiting, self._waiting = self._waiting, None
-        for now, way, frame in waiting or ():
-            self._write(now, way, frame)
+        for now, direction, frame in waiting or ():
+            self._write(now, direction, frame)
 
-    def _write(self, now: int, way: int, frame: bytes) -> None:
+    def _write(self, now: int, direction: int, frame: bytes) -> None:
         capture = self._capture
         if not capture.ready():
             return
         if self._section != capture.section:
             self._interface = capture.describe(self.name)
             self._section = capture.section
-        capture.write(enhancedPacket(self._interface, now, way, frame))
+        capture.write(enhancedPacket(self._interface, now, direction, frame))
 
 
 class Capture:
@@ -322,9 +322,9 @@ class Capturing(Channel):
             decryptor = RecordingDecryptor(decryptor, self._recorder)
         super()._setDecryptor(decryptor)
 
-    def _record(self, way: int, protocol: int, information: bytes) -> None:
+    def _record(self, direction: int, protocol: int, information: bytes) -> None:
         frame = b"%b%b%b" % (ADDRESS_CONTROL, protocol.to_bytes(2, "big"), information)
-        self._recorder.record(way, frame)
+        self._recorder.record(direction, frame)
 
 
 _derived: dict[type[Any], type[Any]] = {}

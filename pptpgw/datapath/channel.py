@@ -22,7 +22,7 @@ from zope.interface import implementer
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.earlylimit import Early
+from pptpgw.datapath.earlylimit import EarlyLimit
 from pptpgw.datapath.interface import Receive
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS, COMMON
@@ -98,7 +98,7 @@ class Channel(ABC):
         self._inClear = self._networks
         self._closed = False
         self._strangers = Bucket(self._clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
-        self._early: Early | None = None
+        self._early: EarlyLimit | None = None
         self._recompute()
 
     # Frames from the peer
@@ -109,7 +109,7 @@ class Channel(ABC):
 
         @return: what to call with frames instead, until L{_unlimit} is called.
         """
-        self._early = Early(self._clock, self.counters, receive)
+        self._early = EarlyLimit(self._clock, self.counters, receive)
         return self._early.framesReceived
 
     def _isProven(self) -> None:

@@ -23,7 +23,7 @@ each, so that packets that a peer sends early don't use up the limit of its nego
 EARLY = "too many before MPPE or a network opened"
 
 
-class Early:
+class EarlyLimit:
     """
     The receiver of one call's frames until MPPE or a network opens, which applies the limit.
     """

@@ -1,6 +1,6 @@
 """
-The types at the edges of the Python data path: the calls between it and the ports of tunnels, and
-the TUN device that it needs.
+The interface between the Python data path and what is on its two sides, tunnels and networks: the
+functions that each calls of the other, and the TUN device.
 """
 
 from __future__ import annotations

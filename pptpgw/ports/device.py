@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IHealth
-from pptpgw.ports.kernelinterface import NetlinkPort
+from pptpgw.ports.kernelinterface import KernelInterface
 from pptpgw.ports.tun import DeviceSystem, TUNPort
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import Watch
@@ -36,14 +36,14 @@ class Device(TUNPort):
         system: DeviceSystem | None = None,
         ethernet: bool = False,
         key: str = "[network] interface",
-        kernel: NetlinkPort | None = None,
+        kernel: KernelInterface | None = None,
     ) -> None:
         """
         @raise ConfigurationError: C{name} can't be the name of an interface.
         """
         super().__init__(reactor, name, counters, system=system, ethernet=ethernet, key=key)
         self.mtu = mtu
-        self.kernel = NetlinkPort(reactor, name) if kernel is None else kernel
+        self.kernel = KernelInterface(reactor, name) if kernel is None else kernel
         self._upkeep = Upkeep(reactor, lambda: f"interface {self.name}", self._restore)
         self._watch = Watch(reactor, self.kernel.isTaken, self._upkeep.lost)
 

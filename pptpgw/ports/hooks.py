@@ -55,7 +55,7 @@ class Task(NamedTuple):
     environment: Mapping[str, str]
 
 
-class Queue:
+class ScriptQueue:
     """
     The scripts of one session.
 
@@ -116,7 +116,7 @@ class Hooks(SessionObserver):
         self._deadline = deadline
         self._processes = processes
         # The scripts of the sessions that have any left, by the identifier of the session.
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[str, ScriptQueue] = {}
         # The sessions whose turn it is to run a script, in order; and the scripts that run.
         self._ready: dict[str, None] = {}
         self._running: set[Run] = set()
@@ -218,7 +218,7 @@ class Hooks(SessionObserver):
         if queue is None:
             if not path:
                 return
-            queue = self._queues[session.identifier] = Queue()
+            queue = self._queues[session.identifier] = ScriptQueue()
         environment = {
             "DEVICE": _DEVICE,
             "IFNAME": self._interface,
@@ -238,7 +238,7 @@ class Hooks(SessionObserver):
         queue.add(Task(kind, up, path, arguments, environment))
         self._settle(session.identifier, queue)
 
-    def _settle(self, identifier: str, queue: Queue) -> None:
+    def _settle(self, identifier: str, queue: ScriptQueue) -> None:
         """
         Run the next script of a session, or finish with the session if it has none left.
         """
@@ -267,7 +267,7 @@ class Hooks(SessionObserver):
             stopped, self._stopped = self._stopped, None
             stopped.callback(None)
 
-    def _over(self, _: None, run: Run, identifier: str, queue: Queue) -> None:
+    def _over(self, _: None, run: Run, identifier: str, queue: ScriptQueue) -> None:
         self._running.discard(run)
         queue.running = False
         self._settle(identifier, queue)

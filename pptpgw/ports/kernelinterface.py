@@ -27,7 +27,7 @@ _ABSENT = (errno.ENODEV, errno.ENETDOWN)
 
 
 @implementer(IKernelInterface)
-class NetlinkPort:
+class KernelInterface:
     """
     An interface, with the addresses and routes that the gateway adds to it.
 

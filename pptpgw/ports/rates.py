@@ -72,7 +72,7 @@ class _Class:
         self.filters: dict[Network, int] = {}
 
 
-class Direction:
+class RateLimits:
     """
     The rate limits in one direction: the classes on one device.
 

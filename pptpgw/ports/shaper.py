@@ -36,7 +36,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink, trafficcontrol
-from pptpgw.ports.rates import Direction, NotShaped, judge
+from pptpgw.ports.rates import NotShaped, RateLimits, judge
 from pptpgw.ports.rtnetlink import Kernel, NetlinkMessageType, RequestSocket, readLink
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch
@@ -137,8 +137,8 @@ class Shaper(SessionObserver):
         self._connect = connect
         self._devices: Devices = devices or RealDevices()
         self._kernel: Kernel | None = None
-        self._send = _Way(self._makeSend)
-        self._receive = _Way(self._makeReceive)
+        self._send = _Direction(self._makeSend)
+        self._receive = _Direction(self._makeReceive)
         self._index = 0
         self._second = ""
         # The sessions that have a limit, by their numbers.
@@ -183,8 +183,8 @@ class Shaper(SessionObserver):
         Remove the limits of a session that has ended.
         """
         self._sessions.pop(session.number, None)
-        for way in (self._send, self._receive):
-            self._remove(way, session)
+        for direction in (self._send, self._receive):
+            self._remove(direction, session)
 
     def stop(self) -> None:
         """
@@ -209,8 +209,8 @@ class Shaper(SessionObserver):
         Forget everything that was made in the kernel, without removing it.
         """
         self._second = ""
-        self._send = _Way(self._makeSend)
-        self._receive = _Way(self._makeReceive)
+        self._send = _Direction(self._makeSend)
+        self._receive = _Direction(self._makeReceive)
 
     def _isTaken(self, kind: int, sender: int, body: bytes) -> str:
         """
@@ -246,13 +246,13 @@ class Shaper(SessionObserver):
         for number, session in tuple(self._sessions.items()):
             if number in self._sessions:
                 try:
-                    for way, rate in self._rates(session):
-                        self._keep(way, session, rate)
+                    for direction, rate in self._rates(session):
+                        self._keep(direction, session, rate)
                 except NotShaped as error:
                     raise NotPermitted(str(error)) from error
             yield
 
-    def _rates(self, session: ISession) -> tuple[tuple[_Way, int | None], ...]:
+    def _rates(self, session: ISession) -> tuple[tuple[_Direction, int | None], ...]:
         """
         Return the rate of each direction of a session, in bits a second; None for no limit.
         """
@@ -260,10 +260,10 @@ class Shaper(SessionObserver):
         return (self._send, profile.sendRate), (self._receive, profile.receiveRate)
 
     def _set(self, session: ISession) -> None:
-        for way, rate in self._rates(session):
-            self._limit(way, session, rate)
+        for direction, rate in self._rates(session):
+            self._limit(direction, session, rate)
 
-    def _keep(self, way: _Way, session: ISession, rate: int | None) -> None:
+    def _keep(self, direction: _Direction, session: ISession, rate: int | None) -> None:
         """
         Set or remove the limit of one direction of a session.
 
@@ -272,20 +272,20 @@ class Shaper(SessionObserver):
         """
         networks = [network for some in session.networks.values() for network in some]
         if not rate or not networks:
-            self._remove(way, session)
+            self._remove(direction, session)
             return
         self._sessions[session.number] = session
-        direction = way.direction
-        if direction is None:
+        limits = direction.limits
+        if limits is None:
             return
-        if way is self._receive and not direction:
+        if direction is self._receive and not limits:
             second = self._devices.index(self._second)
-            judge(direction.kernel.ask([trafficcontrol.redirect(self._index, second)]))
-        direction.set(session.number, rate, networks)
+            judge(limits.kernel.ask([trafficcontrol.redirect(self._index, second)]))
+        limits.set(session.number, rate, networks)
 
-    def _limit(self, way: _Way, session: ISession, rate: int | None) -> None:
+    def _limit(self, direction: _Direction, session: ISession, rate: int | None) -> None:
         try:
-            self._keep(way, session, rate)
+            self._keep(direction, session, rate)
         except (NotShaped, OSError) as error:
             self._log.error(
                 "{user} from {caller} is not limited to {rate} bits a second{rest}: {error}; "
@@ -293,30 +293,30 @@ class Shaper(SessionObserver):
                 user=session.user,
                 caller=session.caller,
                 rate=rate,
-                rest=", nor is anybody else that way" if way.broken else "",
+                rest=", nor is anybody else in that direction" if direction.broken else "",
                 error=str(error),
                 needed=_NEEDED,
             )
 
-    def _remove(self, way: _Way, session: ISession) -> None:
-        direction = way.made
-        if direction is None or session.number not in direction:
+    def _remove(self, direction: _Direction, session: ISession) -> None:
+        limits = direction.made
+        if limits is None or session.number not in limits:
             return
-        direction.remove(session.number)
-        if way is self._receive and not direction:
-            direction.kernel.ask([trafficcontrol.direct(self._index)])
+        limits.remove(session.number)
+        if direction is self._receive and not limits:
+            limits.kernel.ask([trafficcontrol.direct(self._index)])
 
-    def _makeSend(self) -> Direction:
-        return Direction(self._begin(), self._index, source=False)
+    def _makeSend(self) -> RateLimits:
+        return RateLimits(self._begin(), self._index, source=False)
 
-    def _makeReceive(self) -> Direction:
+    def _makeReceive(self) -> RateLimits:
         kernel = self._begin()
         assert self._interface is not None
         name = self._interface.name[: 15 - len(SUFFIX)] + SUFFIX
         self._devices.addIFB(name)
         self._second = name
         judge(kernel.ask([trafficcontrol.setIngress(self._index)]))
-        return Direction(kernel, self._devices.index(name), source=True)
+        return RateLimits(kernel, self._devices.index(name), source=True)
 
     def _begin(self) -> Kernel:
         if self._interface is None:
@@ -328,26 +328,26 @@ class Shaper(SessionObserver):
         return self._kernel
 
 
-class _Way:
+class _Direction:
     """
-    One direction of all sessions. Its L{Direction} is made when it is needed first; if that fails
-    it isn't tried again.
+    One direction of all sessions. Its L{RateLimits} are made when they are needed first; if that
+    fails it isn't tried again.
 
-    @ivar made: the L{Direction}; None before it is made.
-    @ivar broken: whether making it has failed.
+    @ivar made: the L{RateLimits}; None before they are made.
+    @ivar broken: whether making them has failed.
     """
 
-    def __init__(self, make: Callable[[], Direction]) -> None:
-        self.made: Direction | None = None
+    def __init__(self, make: Callable[[], RateLimits]) -> None:
+        self.made: RateLimits | None = None
         self.broken = False
         self._make = make
 
     @property
-    def direction(self) -> Direction | None:
+    def limits(self) -> RateLimits | None:
         """
-        The L{Direction}, which is made if necessary; None if making it has failed before.
+        The L{RateLimits}, which are made if necessary; None if making them has failed before.
 
-        @raise NotShaped: the L{Direction} can't be made.
+        @raise NotShaped: the L{RateLimits} can't be made.
         """
         if self.made is None and not self.broken:
             self.broken = True

@@ -37,7 +37,7 @@ from zope.interface import implementer
 from pptpgw.counting.bucket import Bucket
 from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.sessions.cause import codeOf
-from pptpgw.sessions.leftopen import BROKEN_OFF, Earlier
+from pptpgw.sessions.leftopen import BROKEN_OFF, LeftOpen
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
 from pptpgw.store.record import SessionRecord
@@ -212,17 +212,17 @@ class Audit(SessionObserver):
             packetsSent=counters.packetsSent,
         )
 
-    def endEarlier(self, earlier: Earlier, records: Iterable[SessionRecord]) -> None:
+    def endEarlier(self, leftOpen: LeftOpen, records: Iterable[SessionRecord]) -> None:
         """
         Write the end of each session that an earlier run left open.
 
         @param records: those that the store has ended.
         """
         for record in records:
-            if record.identifier not in earlier.ended:
-                earlier.open.pop(record.identifier, None)
+            if record.identifier not in leftOpen.ended:
+                leftOpen.open.pop(record.identifier, None)
                 self._endEarlier(record.identifier, _recorded(record))
-        for identifier, found in earlier.open.items():
+        for identifier, found in leftOpen.open.items():
             self._endEarlier(identifier, found)
 
     def _endEarlier(self, identifier: str, found: Mapping[str, object]) -> None:

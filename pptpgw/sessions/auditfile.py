@@ -16,7 +16,7 @@ from pptpgw.interfaces import IPreparable
 from pptpgw.ports.linefile import QueuedLines, lastLines
 from pptpgw.ports.machine import lackingFile
 from pptpgw.sessions.audit import Audit, LineObserver
-from pptpgw.sessions.leftopen import Earlier
+from pptpgw.sessions.leftopen import LeftOpen
 from pptpgw.store.record import SessionRecord
 
 # Octets at the end of the audit's file that are searched for sessions without an end.
@@ -40,7 +40,7 @@ class AuditFile(Service):
         self._path = path
         self._ledger = ledger
         self._file = QueuedLines(reactor, path)
-        self._earlier = Earlier()
+        self._leftOpen = LeftOpen()
         self.audit = Audit(reactor, LineObserver(self._file.write))
 
     def lacking(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class AuditFile(Service):
         """
         Service.privilegedStartService(self)
         self._file.open()
-        self._earlier = Earlier(lastLines(self._path, _LOOKED_AT))
+        self._leftOpen = LeftOpen(lastLines(self._path, _LOOKED_AT))
 
     def startService(self) -> None:
         """
@@ -84,5 +84,5 @@ class AuditFile(Service):
 
         @param records: the sessions that the store has ended.
         """
-        earlier, self._earlier = self._earlier, Earlier()
-        self.audit.endEarlier(earlier, records)
+        leftOpen, self._leftOpen = self._leftOpen, LeftOpen()
+        self.audit.endEarlier(leftOpen, records)

@@ -20,7 +20,7 @@ The cause of the end of such sessions.
 """
 
 
-class Earlier:
+class LeftOpen:
     """
     The sessions that lines of the audit mention.
 

@@ -148,7 +148,7 @@ def packets() -> None:
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import Attachment
     from pptpgw.networks.wire.checksum import checksum
-    from pptpgw.ports.kernelinterface import NetlinkPort
+    from pptpgw.ports.kernelinterface import KernelInterface
     from pptpgw.ports.tun import TUNPort
     from pptpgw.tunnels.pptp.channel import GREChannel
     from pptpgw.tunnels.pptp.owner import Ends
@@ -159,7 +159,7 @@ def packets() -> None:
     peer = ends()
     reactor = cast(Any, Readers())
     port, tun = GREPort(reactor, HERE, Counters()), TUNPort(reactor, "test%d", Counters())
-    netlink = NetlinkPort(reactor, "")
+    netlink = KernelInterface(reactor, "")
     dataPath = PythonDataPath(Clock(), tun, interface=netlink)
     port.startListening()
     tun.startReading()
@@ -223,11 +223,11 @@ def netlink() -> None:
     What is set is there, and is gone at the end.
     """
     from pptpgw.error import ConfigurationError, NotPermitted
-    from pptpgw.ports.kernelinterface import NetlinkPort
+    from pptpgw.ports.kernelinterface import KernelInterface
 
     ip("tuntap add dev made mode tun")
     before = ip("route show"), ip("address show dev made")
-    made = NetlinkPort(Clock(), "made")
+    made = KernelInterface(Clock(), "made")
     made.configure(1234)
     made.addAddress(IPv4Interface(GATEWAY))
     for network in ("10.77.0.0/24", "10.78.0.0/16"):
@@ -235,7 +235,7 @@ def netlink() -> None:
     shown = ip("address show dev made")
     assert f"inet {GATEWAY}/32" in shown and "mtu 1234" in shown and "UP" in shown
     assert "10.77.0.0/24 dev made" in ip("route show")
-    other = NetlinkPort(Clock(), "made")
+    other = KernelInterface(Clock(), "made")
     other.configure(1234)
     other.addAddress(IPv4Interface("10.99.0.1"))
     try:
@@ -251,12 +251,12 @@ def netlink() -> None:
     assert ip("route show") == before[0]
     assert "inet " not in ip("address show dev made")
     try:
-        NetlinkPort(Clock(), "absent").configure(1400)
+        KernelInterface(Clock(), "absent").configure(1400)
     except NotPermitted as error:
         assert "absent" in str(error)
     else:
         raise AssertionError("an interface that isn't there")
-    gone = NetlinkPort(Clock(), "made")
+    gone = KernelInterface(Clock(), "made")
     gone.configure(1400)
     gone.addRoute(IPv4Network("10.77.0.0/24"))
     ip("link delete made")
@@ -368,14 +368,14 @@ def netlink6() -> None:
     """
     The same with IPv6, and what the kernel's switches say.
     """
-    from pptpgw.ports.kernelinterface import NetlinkPort
+    from pptpgw.ports.kernelinterface import KernelInterface
     from pptpgw.ports.sysctl import FOLDER, ipv6Disabled, ipv6NotForwarded
 
     ip("tuntap add dev made mode tun")
     # Link-local addresses come and go with the interface's state.
     ip("link set made up")
     before = ip("-6 route show"), ip("-6 address show dev made")
-    made = NetlinkPort(Clock(), "made")
+    made = KernelInterface(Clock(), "made")
     made.configure(1400)
     assert ipv6Disabled("made") == ""
     made.addAddress(IPv6Interface("fc00:0:1::1"))

@@ -20,7 +20,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.ports.kernelinterface import NetlinkPort
+from pptpgw.ports.kernelinterface import KernelInterface
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ports.tun import TUNPort
 from pptpgw.sessions.profile import Profile
@@ -75,7 +75,7 @@ class Scene:
     def __init__(self) -> None:
         self.tun = TUNPort(cast(Any, Readers()), "pptp0", Counters())
         self.tun.startReading()
-        self.netlink = NetlinkPort(Clock(), "pptp0")
+        self.netlink = KernelInterface(Clock(), "pptp0")
         self.netlink.configure(1400)
         self.netlink.addAddress(IPv4Interface(f"{GATEWAY[4]}/16"))
         self.netlink.addAddress(IPv6Interface(f"{GATEWAY[6]}/48"))

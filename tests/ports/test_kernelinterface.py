@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports import rtnetlink
-from pptpgw.ports.kernelinterface import NetlinkPort
+from pptpgw.ports.kernelinterface import KernelInterface
 from pptpgw.ports.rtnetlink import HEADER, KernelLink, NetlinkMessageType
 from pptpgw.ports.sysctl import FOLDER
 from tests.ports.kernel import MemoryKernel, linkMessage
@@ -22,11 +22,11 @@ from tests.ticking import Ticking
 NETWORKS = [IPv4Network("10.77.0.0/24"), IPv4Network("10.78.0.1/32")]
 
 
-def configured(kernel: MemoryKernel) -> NetlinkPort:
+def configured(kernel: MemoryKernel) -> KernelInterface:
     """
     A port with its address and routes.
     """
-    port = NetlinkPort(Clock(), "pptp0", kernel)
+    port = KernelInterface(Clock(), "pptp0", kernel)
     port.configure(1400)
     port.addAddress(IPv4Interface("10.77.0.1"))
     for network in NETWORKS:
@@ -109,7 +109,7 @@ class TestNetlinkPort:
         begins gets its own. When the wider one is wanted again meanwhile it stays.
         """
         kernel, clock = MemoryKernel(), Ticking()
-        port = NetlinkPort(clock, "pptp0", kernel)
+        port = KernelInterface(clock, "pptp0", kernel)
         port.configure(1400)
         wide = IPv4Network("10.99.0.0/24")
         hosts = [IPv4Network(f"10.99.0.{number}/32") for number in range(100)]
@@ -228,7 +228,7 @@ class TestNetlinkPort:
     def test_noInterface(self) -> None:
         kernel = MemoryKernel()
         with pytest.raises(NotPermitted, match="absent"):
-            NetlinkPort(Clock(), "absent", kernel).configure(1400)
+            KernelInterface(Clock(), "absent", kernel).configure(1400)
         assert kernel.opened == 0
 
     def test_kernel(self) -> None:

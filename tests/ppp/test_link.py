@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.ppp.link} and L{pptpgw.ppp.networkphase}, with the links of a gateway and a client
-joined.
+Tests for L{pptpgw.ppp.link} and L{pptpgw.ppp.networkphase}, with the links of a gateway and a
+client joined.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.sessions.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.sessions.leftopen import Earlier
+from pptpgw.sessions.leftopen import LeftOpen
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
@@ -157,8 +157,8 @@ class TestEvents:
         ]
         pages = Pages()
         pages.clock.advance(NOON + 100)
-        pages.audit.endEarlier(Earlier(lines), records)
-        pages.audit.endEarlier(Earlier(), ())
+        pages.audit.endEarlier(LeftOpen(lines), records)
+        pages.audit.endEarlier(LeftOpen(), ())
         common = {
             "time": "2000-02-29T12:01:40.250Z",
             "event": "ended",

@@ -51,7 +51,8 @@ _packet = Struct("<IIIII")
 _option = Struct("<HH")
 # The flags of a packet, followed by the end of its options.
 _FLAG_OPTIONS = {
-    way: _option.pack(_FLAGS, 4) + way.to_bytes(4, "little") + _END for way in (RECEIVED, SENT)
+    direction: _option.pack(_FLAGS, 4) + direction.to_bytes(4, "little") + _END
+    for direction in (RECEIVED, SENT)
 }
 # The octet before a PPP frame for its direction.
 _DIRECTIONS = {RECEIVED: b"\0", SENT: b"\1"}
@@ -107,17 +108,19 @@ def interfaceDescription(name: str) -> bytes:
     return _made(_INTERFACE_DESCRIPTION, body + _options([(_NAME, name)]))
 
 
-def enhancedPacket(interface: int, microseconds: int, way: int, frame: bytes) -> bytes:
+def enhancedPacket(interface: int, microseconds: int, direction: int, frame: bytes) -> bytes:
     """
     Return the block for a PPP frame (section 4.3).
 
     @param interface: the number of its interface in this section.
     @param microseconds: the time of the frame, since 1970.
-    @param way: L{RECEIVED} or L{SENT}.
+    @param direction: L{RECEIVED} or L{SENT}.
     @param frame: address and control fields, protocol number and information.
     """
     size = len(frame) + 1
     head = _packet.pack(
         interface, microseconds >> 32 & 0xFFFFFFFF, microseconds & 0xFFFFFFFF, size, size
     )
-    return _made(_ENHANCED_PACKET, head + _padded(_DIRECTIONS[way] + frame) + _FLAG_OPTIONS[way])
+    return _made(
+        _ENHANCED_PACKET, head + _padded(_DIRECTIONS[direction] + frame) + _FLAG_OPTIONS[direction]
+    )

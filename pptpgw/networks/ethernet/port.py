@@ -13,7 +13,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.device import Device
-from pptpgw.ports.kernelinterface import NetlinkPort
+from pptpgw.ports.kernelinterface import KernelInterface
 from pptpgw.ports.rtnetlink import Kernel, KernelLink, RequestSocket
 from pptpgw.ports.tun import DeviceSystem
 
@@ -24,7 +24,7 @@ _KEY = "[bridge] interface"
 _HIGHEST = b"\xfe"
 
 
-class _Bridged(NetlinkPort):
+class _Bridged(KernelInterface):
     """
     An interface that may become a port of a bridge.
     """
@@ -49,7 +49,7 @@ class _Bridged(NetlinkPort):
 
     def remove(self) -> None:
         """
-        Leave the bridge; see L{NetlinkPort.remove}.
+        Leave the bridge; see L{KernelInterface.remove}.
         """
         if self._kernel is not None and self._bridge:
             self._kernel.ask([rtnetlink.setLink(self._index, master=0)])
@@ -58,7 +58,7 @@ class _Bridged(NetlinkPort):
 
     def _isChanged(self, link: KernelLink) -> str:
         """
-        See L{NetlinkPort.isTaken}.
+        See L{KernelInterface.isTaken}.
         """
         if link.master != self._bridge:
             return "the device was taken out of its bridge"
