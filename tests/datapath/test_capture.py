@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.capture}: channels over GRE in memory, their capture read by scapy.
+Tests for L{pptpgw.datapath.capture}, with channels over GRE in memory. Scapy reads the captures.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Seen = list[tuple[str, bytes]]
 
 class MemorySink:
     """
-    Files in memory.
+    A sink whose files are in memory.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class MemorySink:
 
 def read(octets: bytes) -> Seen:
     """
-    Interface and octets of every packet in a file, by scapy.
+    The interface and the octets of every packet in a file, as scapy reads it.
     """
     reader: Any = RawPcapReader(cast(Any, BytesIO(octets)))
     found: Seen = []
@@ -92,7 +92,7 @@ class World:
 
     def call(self, number: int = 7, name: str | None = "alice@192.0.2.2") -> Call:
         """
-        A call, and its user if there is one.
+        Make a call, and name its user if there is a name.
         """
         made = Call(self, number)
         if name is not None:
@@ -101,14 +101,14 @@ class World:
 
     def seen(self) -> Seen:
         """
-        Everything captured.
+        Every packet that was captured.
         """
         return [one for file in self.sink.files for one in read(file)]
 
 
 class Call:
     """
-    One call, its channel's peer the test.
+    One call, whose peer the test plays.
     """
 
     def __init__(self, world: World, number: int) -> None:
@@ -123,7 +123,7 @@ class Call:
 
     def arrive(self, protocol: int, *frames: bytes, sequence: int | None = None) -> None:
         """
-        GRE packets come, one behind the other.
+        Let GRE packets arrive, one after the other.
         """
         first = self.sequence if sequence is None else sequence
         self.sequence = first + len(frames)
@@ -157,7 +157,7 @@ def test_interface(call: Call) -> None:
 
 def test_offItCostsNothing(world: World) -> None:
     """
-    A channel that isn't captured is the plain one: no method of it asks.
+    A channel that isn't captured is of the plain class, so it has no code for captures.
     """
     assert world.dataPath.channelClass(GREChannel) is GREChannel
 
@@ -170,7 +170,7 @@ class TestReceived:
 
     def test_packetsInARun(self, world: World, call: Call) -> None:
         """
-        Those that go straight to their network are each there, once.
+        Packets that go straight to their network are captured once each.
         """
         call.open()
         packets = [packet(payload=bytes([number])) for number in range(3)]
@@ -180,7 +180,7 @@ class TestReceived:
 
     def test_inOrder(self, world: World, call: Call) -> None:
         """
-        What comes out of order stands in order; what comes twice stands there once.
+        Packets are captured in order, and once each.
         """
         call.open()
         packets = [packet(payload=bytes([number])) for number in range(4)]
@@ -190,8 +190,8 @@ class TestReceived:
 
     def test_decrypted(self, world: World, call: Call) -> None:
         """
-        Packets under MPPE stand there as they were before it, their protocol number of one octet or
-        two; what is in clear then is there too, though it goes no further.
+        Packets under MPPE are captured decrypted, with a protocol number of one octet or two.
+        Frames in clear are captured too, even those that go no further.
         """
         call.open()
         call.channel.setReceiveMPPE(MPPE)
@@ -208,7 +208,8 @@ class TestReceived:
 
     def test_notDecrypted(self, world: World, call: Call) -> None:
         """
-        Frames of MPPE that can't be read aren't there, nor is what has no protocol number.
+        Frames of MPPE that can't be decrypted aren't captured, and neither are frames without a
+        protocol number.
         """
         call.arrive(0xFD, bytes(20))
         call.channel.setReceiveMPPE(MPPE)
@@ -218,7 +219,7 @@ class TestReceived:
 
     def test_decryptor(self, world: World, call: Call) -> None:
         """
-        It is as good as the one that it records.
+        The decryptor that records behaves like the one that it wraps.
         """
         recorder = world.capture.open("x", Counters())
         peer = Encryptor(KEY, 128, False)
@@ -244,7 +245,7 @@ class TestSent:
     @pytest.mark.parametrize("parameters", [None, MPPE])
     def test_packets(self, world: World, call: Call, parameters: MPPEParameters | None) -> None:
         """
-        As they are, whatever becomes of them on their way.
+        Packets to the peer are captured before they are encrypted.
         """
         call.channel.setFraming(True, True)
         call.channel.setSendMPPE(parameters)
@@ -259,7 +260,8 @@ class TestSent:
 
     def test_notSent(self, world: World, call: Call) -> None:
         """
-        What isn't sent isn't there: too large, not open, not to go in clear, after the end.
+        Packets that aren't sent aren't captured: those that are too large, those of a network that
+        isn't open, those that mustn't go in clear, and those after the end.
         """
         call.open()
         call.channel.sendPacket(0x21, packet(payload=bytes(3000)))
@@ -269,14 +271,14 @@ class TestSent:
         call.channel.close()
         call.channel.sendFrame(0xC021, ECHO)
         sent = frames(world)
-        # IPv4 cuts what is too large.
+        # IPv4 packets that are too large are fragmented.
         assert [len(frame) for frame in sent] == [1401, 1401, 273]
         assert len(world.gre.sent) == 3
 
 
 def test_tshark(world: World, call: Call, tmp_path: Path) -> None:
     """
-    tshark decodes every protocol within, encrypted both ways as they were.
+    tshark decodes every protocol in the capture of a call that was encrypted in both directions.
     """
     udp = UDP(sport=9, dport=10) / b"datagram"
     packets: dict[int, tuple[str, bytes]] = {
@@ -307,7 +309,7 @@ def test_tshark(world: World, call: Call, tmp_path: Path) -> None:
 class TestNames:
     def test_theUserIsKnownLater(self, world: World) -> None:
         """
-        What passes before the user is known waits for the name, with the time that it had.
+        Packets before the user is known are written when the user is, with their own times.
         """
         call = world.call(name=None)
         call.arrive(0xC021, ECHO)
@@ -326,7 +328,7 @@ class TestNames:
 
     def test_nobody(self, world: World) -> None:
         """
-        A call that ends before it has a user has its address for a name.
+        The interface of a call that ends without a user is named after the peer's address.
         """
         call = world.call(name=None)
         call.arrive(0xC021, ECHO)
@@ -336,7 +338,8 @@ class TestNames:
 
     def test_noMoreThanSoManyWait(self, world: World) -> None:
         """
-        Then they are written under the address; the user's name holds from when it is known.
+        When too many packets wait for the user's name they are written under the address, and the
+        name applies to later packets.
         """
         call = world.call(name=None)
         for _ in range(WAITING_LIMIT):
@@ -349,7 +352,7 @@ class TestNames:
 
     def test_sessionsApart(self, world: World) -> None:
         """
-        Each has an interface of its own, also two of one user.
+        Each session has an interface of its own, also when one user has two.
         """
         names = ["alice@192.0.2.2", "bob@192.0.2.2", "bob@192.0.2.2"]
         calls = [world.call(number, name) for number, name in enumerate(names, 7)]
@@ -357,12 +360,12 @@ class TestNames:
             for number, call in enumerate(calls):
                 call.arrive(0xC021, bytes([number]))
         assert [name for name, _ in world.seen()] == names * 2
-        # Their descriptions: name, and that they are three.
+        # The names of the interfaces, of which there are three.
         assert world.sink.files[0].count(b"bob@192.0.2.2") == 2
 
     def test_afterTheEnd(self, world: World, call: Call) -> None:
         """
-        A call that is over is forgotten: what its session is told changes nothing.
+        A name for a call that has ended changes nothing.
         """
         call.channel.close()
         world.capture.rename(call.channel.counters, "bob@192.0.2.2")
@@ -370,7 +373,7 @@ class TestNames:
 
     def test_aCallIDInUse(self, world: World, call: Call) -> None:
         """
-        A channel that can't be opened leaves nothing.
+        A channel that can't be opened leaves nothing in the capture.
         """
         with pytest.raises(ValueError, match="in use"):
             Call(world, call.number)
@@ -381,8 +384,8 @@ class TestNames:
 class TestFiles:
     def test_eachStandsForItself(self) -> None:
         """
-        A file that is full is followed by another, in which every interface is described again, as
-        it is needed; nothing is lost between.
+        A full file is followed by another, in which every interface is described again when it is
+        needed. No packet is lost.
         """
         world = World(size=1000)
         alice, bob = world.call(7), world.call(8, "bob@192.0.2.3")
@@ -400,8 +403,8 @@ class TestFiles:
 
     def test_aSinkThatIsFull(self, world: World, call: Call) -> None:
         """
-        What it can't take is left out and counted, the rest is in order; an interface that was to
-        be described meanwhile is described later.
+        Packets that a full sink can't take are left out and counted, and the file stays valid. An
+        interface that was new meanwhile is described later.
         """
         call.arrive(0xC021, b"1")
         world.sink.full = True

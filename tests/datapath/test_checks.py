@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.checks}: IPv6, in memory. IPv4 is tried in L{test_python}.
+Tests for L{pptpgw.datapath.checks} with IPv6, in memory. L{test_python} tests IPv4.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OURS, BEHIND, FAR = "fc00:0:1:7::a", "fc00:1:0:7ff::1", "2001:db8::1"
 
 class Fixture:
     """
-    An IPv6 network, with a call and a TUN device that keep what they get.
+    An IPv6 network, with a call and a TUN device that record what they get.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ def syn(source: str, destination: str, mss: int, *headers: Any) -> bytes:
 
 class TestReceived:
     """
-    From the peer.
+    Tests for packets from the peer.
     """
 
     @pytest.mark.parametrize(
@@ -105,7 +105,8 @@ class TestReceived:
     )
     def test_toTheLinkItself(self, source: str, destination: str) -> None:
         """
-        Link-local packets don't pass, in whatever disguise, though every source be allowed.
+        Link-local packets and packets to the link's own addresses don't pass to the network, even
+        when every source is allowed.
         """
         for addresses in ((PREFIX, DELEGATED), (IPv6Network("::/0"),)):
             fixture = Fixture(addresses)
@@ -139,7 +140,7 @@ class TestReceived:
     @given(st.integers(0, 59), st.integers(0, 255))
     def test_hostile(self, cut: int, first: int) -> None:
         """
-        What isn't IPv6 goes nowhere, however short.
+        Octets that aren't an IPv6 packet are discarded, however short they are.
         """
         octets = bytes((first,)) + udp(OURS, FAR)[1:]
         fixture = Fixture()
@@ -150,7 +151,7 @@ class TestReceived:
 
     def test_servedInThisProcess(self) -> None:
         """
-        Whoever takes all packets gets those of the link too.
+        A network that is served in this process gets the link's packets too.
         """
         taken: list[bytes] = []
         fixture = Fixture((), local=False, receive=taken.append)
@@ -160,7 +161,7 @@ class TestReceived:
 
     def test_itFails(self, loggedFailures: list[Failure]) -> None:
         """
-        Where whoever takes packets fails, the next packet has its turn.
+        A packet is delivered after the receiver has raised for the one before it.
         """
         taken: list[bytes] = []
 
@@ -174,7 +175,7 @@ class TestReceived:
 
     def test_closed(self) -> None:
         """
-        Within one run of packets too.
+        Packets for a closed network are discarded, also in the middle of a run of packets.
         """
         fixture = Fixture()
         fixture.network.close()
@@ -184,7 +185,7 @@ class TestReceived:
 
     def test_clamped(self) -> None:
         """
-        Behind extension headers too.
+        The MSS is clamped behind extension headers too.
         """
         header = IPv6ExtHdrHopByHop()
         fixture = Fixture()
@@ -203,7 +204,7 @@ class TestReceived:
 
 class TestTransmit:
     """
-    To the peer.
+    Tests for packets to the peer.
     """
 
     def test_clamped(self) -> None:
@@ -219,7 +220,7 @@ class TestTransmit:
 
     def test_tooBig(self) -> None:
         """
-        The sender is told, but not more often than is right.
+        The sender of a packet that is too big is told, within a rate limit.
         """
         fixture = Fixture()
         fits = udp(FAR, OURS) + bytes(1400 - 54)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.filtered}, by way of the data path that chooses it.
+Tests for L{pptpgw.datapath.filtered}, by way of the data path that chooses it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENDS = {IPV4: ("10.77.0.10", "198.51.100.2"), IPV6: ("fc00:0:1:7::a", "2001:db8:
 
 class Fixture:
     """
-    One network on a data path, with a call and a TUN device that keep what they get.
+    One network on a data path, with a call and a TUN device that record what they get.
     """
 
     def __init__(self, protocol: int, gate: Gate | None) -> None:
@@ -47,7 +47,8 @@ class Fixture:
 @pytest.mark.parametrize("protocol", [IPV4, IPV6])
 def test_bothWays(protocol: int) -> None:
     """
-    What isn't permitted is counted and goes nowhere, either way; the gate's filter may change.
+    A packet that the gate doesn't permit is counted and dropped, in both directions. The gate's
+    filter may change.
     """
     ip = IP if protocol == IPV4 else IPv6
     user, far = ENDS[protocol]
@@ -78,7 +79,8 @@ def test_bothWays(protocol: int) -> None:
 
 def test_whatConcernsTheLinkPasses() -> None:
     """
-    Without a Router Solicitation no host has an address.
+    Packets for the link itself pass any filter, since a host gets no address without Router
+    Solicitations.
     """
     fixture = Fixture(IPV6, Gate(Filter([])))
     asked = bytes(IPv6(src="fe80::1", dst="ff02::2") / ICMPv6ND_RS())
@@ -91,7 +93,7 @@ def test_whatConcernsTheLinkPasses() -> None:
 
 def test_unfilteredIsAsEver() -> None:
     """
-    A session without a gate has nothing to do with any of this.
+    A session without a gate is handled by the unfiltered code.
     """
     assert type(Fixture(IPV4, None).network) is network.OpenIPv4
     assert type(Fixture(IPV6, None).network) is network.OpenIPv6

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.framed}: channels whose frames have no sequence numbers.
+Tests for L{pptpgw.datapath.framed}, the channels whose frames have no sequence numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.gre import MemoryTUN
 @implementer(IFrameSender)
 class Sender:
     """
-    A transport that keeps what is sent.
+    A transport that records what is sent.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Sender:
 
 class End:
     """
-    One end of a call: a data path with a channel, and IPv4.
+    One end of a call: a data path with a channel and IPv4.
     """
 
     def __init__(self, kind: Any = FramedChannel) -> None:
@@ -74,7 +74,7 @@ class End:
 
     def frames(self, count: int) -> list[bytes]:
         """
-        The frames of so many packets, all different.
+        The frames of C{count} different packets.
         """
         self.sender.sent.clear()
         for number in range(count):
@@ -113,7 +113,8 @@ def test_interfaces(here: End) -> None:
 
 def test_controlFrames(here: End) -> None:
     """
-    They go out whole whatever was negotiated, and come in however they are compressed.
+    Control frames are sent uncompressed whatever was negotiated, and are read however they are
+    compressed.
     """
     here.channel.setFraming(True, True, 0x000A0000, 0xFFFFFFFF)
     assert here.sender.maps == (0x000A0000, 0xFFFFFFFF)
@@ -131,7 +132,7 @@ def test_controlFrames(here: End) -> None:
 @pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "encrypted"])
 def test_packets(here: End, there: End, encrypted: bool) -> None:
     """
-    They arrive, in as few octets as was negotiated, and are counted.
+    Packets arrive, have the negotiated compression, and are counted.
     """
     here.channel.setFraming(True, True)
     here.open(encrypted)
@@ -148,7 +149,7 @@ def test_packets(here: End, there: End, encrypted: bool) -> None:
 
 def test_nothingInClear(here: End, there: End) -> None:
     """
-    Where encryption is required nothing goes or comes without it.
+    No packet passes in clear, in either direction, where encryption is required.
     """
     here.open(encrypted=False)
     there.open(encrypted=True)
@@ -163,9 +164,9 @@ def test_nothingInClear(here: End, there: End) -> None:
 @pytest.mark.parametrize("lost", [1, 255, 256, 2000])
 def test_lossUnderMPPE(here: End, there: End, lost: int, stateful: bool) -> None:
     """
-    The coherency count alone says how many frames are missing (RFC 3078 section 3.1). Stateless,
-    the frames that follow are read, as soon as all keys between are made; stateful, those after a
-    flush are.
+    The coherency count says how many frames are missing (RFC 3078 section 3.1). The frames after a
+    gap are read with stateless MPPE as soon as all keys between are made, and with stateful MPPE
+    after a flush.
     """
     here.open(True, stateful)
     there.open(True, stateful)
@@ -187,8 +188,7 @@ def test_lossUnderMPPE(here: End, there: End, lost: int, stateful: bool) -> None
 
 def test_reorderingUnderMPPE(here: End, there: End) -> None:
     """
-    Frames that overtake others are read, and those that they have overtaken cost no more than
-    themselves.
+    A frame that overtakes others is read, and only the overtaken frames are lost.
     """
     here.open(True)
     there.open(True)
@@ -218,7 +218,8 @@ def test_noiseUnderMPPE(here: End, there: End) -> None:
 
 def test_aFullTransport(here: End, there: End) -> None:
     """
-    Packets are dropped and counted, before they are encrypted, and control frames aren't.
+    Packets for a full transport are dropped and counted before they are encrypted. Control frames
+    are sent all the same.
     """
     here.open(True)
     there.open(True)
@@ -245,7 +246,7 @@ def test_theSystemRefuses(here: End) -> None:
 
 def test_theLimitBeforeANetworkOpens(here: End) -> None:
     """
-    A stranger may send few frames; whoever has logged in may send any number.
+    A caller may send few frames before a network opens, and any number after that.
     """
     for _ in range(LIMIT[1] + 7):
         here.channel.received(b"\xff\x03\xc0\x21noise")
@@ -258,7 +259,7 @@ def test_theLimitBeforeANetworkOpens(here: End) -> None:
 
 def test_closed(here: End) -> None:
     """
-    Nothing goes or comes any more, and the transport is told once.
+    A closed channel sends and delivers nothing, and its transport is told once.
     """
     here.open(False)
     here.channel.close()
@@ -292,7 +293,7 @@ def test_aClosedChannelIsFreedAtOnce(here: End, opened: bool) -> None:
 @pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "encrypted"])
 def test_captured(encrypted: bool) -> None:
     """
-    A capture has every frame once, each way, decrypted.
+    A capture has every frame of both directions once, decrypted.
     """
     here, there = End(), End(capturing(FramedChannel))
     sink = MemorySink()

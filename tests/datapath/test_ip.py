@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.ip}, with scapy for a second opinion.
+Tests for L{pptpgw.datapath.ip}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def syn(options: list[Any], ipOptions: list[Any] | None = None, payload: bytes =
 
 class TestClamp:
     """
-    The MSS of a SYN.
+    Tests for the MSS of a SYN.
     """
 
     @settings(max_examples=60, deadline=None)
@@ -41,7 +41,7 @@ class TestClamp:
     def test_againstScapy(
         self, mss: int, limit: int, before: int, withIPOptions: bool, payload: bytes
     ) -> None:
-        # An odd number of octets before it puts the value across two words of the checksum.
+        # An odd number of octets before the option puts its value across two words of the checksum.
         ahead: list[Any] = [("NOP", None)] * before
         behind: list[Any] = [("SAckOK", b""), ("WScale", 7)]
         options = [IPOption(b"\x94\x04\x00\x00")] if withIPOptions else []
@@ -81,7 +81,7 @@ class TestClamp:
 
 class TestFragment:
     """
-    RFC 791.
+    Tests for fragmentation (RFC 791).
     """
 
     @settings(max_examples=60, deadline=None)
@@ -123,7 +123,7 @@ class TestFragment:
             assert last or (len(octets) - piece.ihl * 4) % 8 == 0
             at = (piece.frag - offset) * 8
             joined[at : at + len(octets) - piece.ihl * 4] = octets[piece.ihl * 4 :]
-            # Router alert is copied, record route is not.
+            # Router alert is copied into each fragment, record route is not.
             kept = options if number == 0 or (options and options[0].copy_flag) else []
             assert piece.ihl == 5 + (len(b"".join(map(bytes, kept))) + 3) // 4
         assert bytes(joined) == payload
@@ -142,7 +142,7 @@ class TestFragment:
 
 class TestTooBig:
     """
-    ICMP 'fragmentation needed'.
+    Tests for ICMP's 'fragmentation needed'.
     """
 
     def test_asScapyReadsIt(self) -> None:

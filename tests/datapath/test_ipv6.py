@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.ipv6}, with scapy for a second opinion.
+Tests for L{pptpgw.datapath.ipv6}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def ip(source: str = SENDER, destination: str = CALLER, **fields: Any) -> Any:
 
 def chain(*headers: Any) -> Any:
     """
-    A packet of these headers.
+    A packet with these headers.
     """
     packet = ip()
     for header in headers:
@@ -61,7 +61,7 @@ CHAINS: list[list[Any]] = [
 
 class TestUpperLayer:
     """
-    Where the extension headers end.
+    Tests for where the extension headers end.
     """
 
     @pytest.mark.parametrize("headers", CHAINS, ids=len)
@@ -76,7 +76,7 @@ class TestUpperLayer:
 
     def test_notLookedInto(self) -> None:
         """
-        Neither is what follows an Authentication Header, nor what stands behind too many headers.
+        What follows an Authentication Header or too many headers isn't looked into.
         """
         assert upperLayer(bytes(ip(nh=51) / Raw(bytes(40))))[0] == 51
         assert upperLayer(bytes(chain(*[HOP_BY_HOP] * 7, TCP())))[0] == 0
@@ -91,7 +91,7 @@ class TestUpperLayer:
 
 class TestClamp:
     """
-    The MSS of a SYN.
+    Tests for the MSS of a SYN.
     """
 
     @settings(max_examples=60, deadline=None)
@@ -117,7 +117,7 @@ class TestClamp:
 
 class TestTooBig:
     """
-    Packet Too Big (RFC 4443 section 3.2).
+    Tests for Packet Too Big (RFC 4443 section 3.2).
     """
 
     @pytest.mark.parametrize(("size", "quoted"), [(1232, 1232), (1400, 1232), (100, 100)])
@@ -147,7 +147,7 @@ class TestTooBig:
     )
     def test_notAbout(self, packet: Any) -> None:
         """
-        RFC 4443 section 2.4 (e).
+        No error is sent about the packets that RFC 4443 section 2.4 (e) lists.
         """
         assert tooBig(bytes(packet), 1396) is None
 

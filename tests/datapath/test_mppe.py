@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.datapath.mppe}: the vectors of RFC 3079, and the two implementations against each
-other.
+Tests for L{pptpgw.datapath.mppe}: the vectors of RFC 3079, and the implementations in Python and C
+compared.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ if compiled is not None:
 encryptors = pytest.mark.parametrize("encryptor", ENCRYPTORS)
 decryptors = pytest.mark.parametrize("decryptor", DECRYPTORS)
 
-# RFC 3079 section 3.5: start key, session key, and "test message" under it. For 56 bits the RFC
-# prints 58 as the last octet, which RC4 under the key that it prints doesn't give.
+# RFC 3079 section 3.5: start key, session key, and "test message" encrypted with it. For 56 bits
+# the RFC prints 58 as the last octet, which RC4 with the key that it prints doesn't yield.
 START = bytes.fromhex("8B7CDC149B993A1BA118CB153F56DCCB")
 VECTORS = [
     (40, START[:8], "D1269EC49FA62E3E", "929137917E5803D668D75898"),
@@ -58,7 +58,7 @@ STRENGTHS = st.sampled_from([40, 56, 128])
 
 def rc4(key: bytes, octets: bytes) -> bytes:
     """
-    RC4 as the textbook has it.
+    RC4 as in textbooks.
     """
     table = list(range(256))
     j = 0
@@ -77,7 +77,7 @@ def rc4(key: bytes, octets: bytes) -> bytes:
 
 def changed(start: bytes, session: bytes, bits: int) -> bytes:
     """
-    The next session key, as RFC 3078 section 7.3 and RFC 3079 section 3.3 have it.
+    The next session key, as in RFC 3078 section 7.3 and RFC 3079 section 3.3.
     """
     message = start + bytes(40) + session + b"\xf2" * 40
     interim = hashlib.sha1(message).digest()[: len(start)]
@@ -87,7 +87,7 @@ def changed(start: bytes, session: bytes, bits: int) -> bytes:
 
 def wherever(receiving: DecryptorType, frame: bytes) -> bytes | int:
     """
-    Decrypt a frame, whose count may be any, as if those before it were lost.
+    Decrypt a frame with any coherency count, as if the frames before it were lost.
     """
     receiving.skip((int.from_bytes(frame[:2], "big") - receiving.count - 1) % 4096)
     return receiving.decrypt(frame)
@@ -95,7 +95,7 @@ def wherever(receiving: DecryptorType, frame: bytes) -> bytes | int:
 
 class TestVectors:
     """
-    What the RFCs say.
+    Tests with the RFCs' vectors.
     """
 
     @encryptors
@@ -103,7 +103,7 @@ class TestVectors:
     def test_initialSessionKey(
         self, encryptor: EncryptorFactory, bits: int, start: bytes, session: str, ciphertext: str
     ) -> None:
-        # Stateful, the first packet is under the initial key.
+        # With stateful MPPE the first packet has the initial key.
         frame = encryptor(start, bits, True).encrypt(b"", b"te", b"st message")
         assert frame == b"\x10\x00" + bytes.fromhex(ciphertext)
         assert frame[2:] == rc4(bytes.fromhex(session), b"test message")
@@ -143,7 +143,7 @@ class TestVectors:
 
 class TestReceiving:
     """
-    What a decryptor takes and what it refuses.
+    Tests for what a decryptor takes and what it refuses.
     """
 
     @decryptors
@@ -183,7 +183,7 @@ class TestReceiving:
     @pytest.mark.parametrize("stateful", [False, True])
     def test_copy(self, decryptor: DecryptorFactory, stateful: bool) -> None:
         """
-        What is done to a copy leaves the original alone, and the copy can take its place.
+        Changes to a copy of a decryptor don't change the original, and the copy can replace it.
         """
         sending, receiving = PythonEncryptor(START, 128, stateful), decryptor(START, 128, stateful)
         frames = [sending.encrypt(b"", b"\x21", b"plain") for _ in range(260)]
@@ -192,7 +192,7 @@ class TestReceiving:
         other = receiving.copy()
         other.skip(5)
         assert (other.count, receiving.count) == (254, 249)
-        # The first to be flushed, in the one way of MPPE or the other.
+        # The first flushed frame, in one of the two ways.
         assert other.decrypt(frames[255]) == b"\x21plain"
         assert receiving.decrypt(frames[250]) == b"\x21plain"
         assert other.copy().decrypt(frames[256]) == (LOST if stateful else b"\x21plain")
@@ -223,7 +223,8 @@ class TestReceiving:
         for _ in range(lost):
             sending.encrypt(b"", b"", plain)
         while wherever(receiving, sending.encrypt(b"", b"", plain)) == LOST:
-            # A flag packet may come before the answer to the Reset-Request, and does as well.
+            # A flag packet may come before the answer to the Reset-Request, and is as good as that
+            # answer.
             flushed += 1
             if flushed == 3:
                 sending.reset()
@@ -234,8 +235,8 @@ class TestReceiving:
     @pytest.mark.parametrize("changes", [0, 1, 2, RESETS])
     def test_flushedBetweenFlagPackets(self, decryptor: DecryptorFactory, changes: int) -> None:
         """
-        A peer that answers a Reset-Request at once does it in one of two ways: the RFC's, or that
-        of Linux, which changes the key for each answer, those that are lost too.
+        A decryptor takes both ways in which peers answer a Reset-Request between flag packets: the
+        RFC's, and that of Linux, which changes the key for each answer, lost answers included.
         """
         bits, start, session, _ = VECTORS[2]
         receiving = decryptor(start, bits, True)
@@ -259,7 +260,7 @@ class TestReceiving:
 
 class TestConstruction:
     """
-    Keys that can't be.
+    Tests for invalid keys.
     """
 
     @pytest.mark.parametrize("factory", [*ENCRYPTORS, *DECRYPTORS])
@@ -295,7 +296,7 @@ class TestConstruction:
 @needsCompiled
 class TestTwins:
     """
-    Both implementations, octet by octet.
+    Tests that both implementations give the same octets.
     """
 
     @settings(max_examples=150, deadline=None)

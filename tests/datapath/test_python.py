@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.python} and L{pptpgw.datapath.channel}, over GRE and TUN in memory.
+Tests for L{pptpgw.datapath.python} and L{pptpgw.datapath.channel}, over GRE and TUN in memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CONFIRMING = (0xC021, b"the peer alone says so")
 
 class MemoryGRE:
     """
-    A GRE port that keeps what is sent.
+    A GRE port that records what is sent.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class MemoryGRE:
 @implementer(IChannelOwner)
 class Owner:
     """
-    A link that keeps what it is told.
+    The owner of a channel. It records what it is told.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Fixture:
 
     def arrive(self, payload: bytes, sequence: int | None = None) -> None:
         """
-        A GRE packet with this payload comes from the peer.
+        Let a GRE packet with this payload arrive from the peer.
         """
         if sequence is None:
             sequence = self.sequence
@@ -137,7 +137,7 @@ class Fixture:
 
     def sent(self) -> list[bytes]:
         """
-        The payloads sent since the last time.
+        The payloads that were sent since this was last called.
         """
         payloads = []
         for octets, address in self.gre.sent:
@@ -153,7 +153,7 @@ def packet(
     source: str = "10.77.0.10", destination: str = "10.1.1.1", payload: bytes = bytes(40)
 ) -> bytes:
     """
-    An IPv4 packet of protocol 17.
+    An IPv4 packet with the protocol 17.
     """
     header = (
         b"\x45\x00"
@@ -172,7 +172,7 @@ def path() -> Fixture:
 
 class TestInterfaces:
     """
-    What the data path promises.
+    Tests that the classes provide their interfaces.
     """
 
     def test_provides(self, path: Fixture) -> None:
@@ -184,7 +184,7 @@ class TestInterfaces:
 
 class TestReceiving:
     """
-    From the peer.
+    Tests for frames from the peer.
     """
 
     @pytest.mark.parametrize("header", [b"\xff\x03\x00\x21", b"\x00\x21", b"\x21", b"\xff\x03\x21"])
@@ -240,8 +240,9 @@ class TestReceiving:
 
     def test_whatAnotherSessionHas(self, path: Fixture) -> None:
         """
-        A router can't send from what another session has within its network, as long as that is
-        there; two sessions that share a network both send from it.
+        A packet from a router whose source belongs to another session, within the router's network,
+        is discarded as long as that session lasts. Two sessions that share a network may both send
+        from it.
         """
         network = IPv4Network("10.77.0.0/16")
         path.channel.openNetwork(0x21, Attachment((IPv4Network("10.9.0.1"), network)))
@@ -332,7 +333,7 @@ class TestReceiving:
 
 class TestRuns:
     """
-    Several frames that arrive at once.
+    Tests for several frames that arrive at once.
     """
 
     PACKETS = [packet(payload=bytes([number])) for number in range(100)]
@@ -346,7 +347,7 @@ class TestRuns:
         counters = path.channel.counters
         assert (counters.framesReceived, counters.packetsReceived) == (100, 100)
         assert counters.octetsReceived == 100 * len(self.PACKETS[0])
-        # More than half a window: everything was acknowledged at once.
+        # The run is longer than half a window, so all of it was acknowledged at once.
         (sent,) = path.gre.sent
         assert decode(sent[0])[3] == 104
 
@@ -381,7 +382,7 @@ class TestRuns:
     @pytest.mark.parametrize("size", range(20))
     def test_shortPackets(self, path: Fixture, size: int) -> None:
         """
-        What has no whole header goes nowhere, whether the peer has one address or several.
+        A packet without a whole header is discarded, whether the peer has one address or several.
         """
         networks = (IPv4Network("10.77.0.10"), IPv4Network("10.78.0.0/16"))
         path.channel.openNetwork(0x21, Attachment(networks))
@@ -424,8 +425,8 @@ class TestRuns:
         self, path: Fixture, loggedFailures: list[Failure]
     ) -> None:
         """
-        The log takes a few failures of it, and a few more a minute, and so it does of another; all
-        are counted.
+        The failures of a network that fails on every packet are all counted. The first few of them
+        are logged and then a few a minute, separately for each network.
         """
 
         def receive(octets: bytes) -> None:
@@ -479,7 +480,7 @@ class TestRuns:
 
 class TestSending:
     """
-    To the peer.
+    Tests for frames to the peer.
     """
 
     @pytest.mark.parametrize(
@@ -616,7 +617,7 @@ class TestSending:
 
 class TestEncryption:
     """
-    MPPE in the channel.
+    Tests for MPPE in the channel.
     """
 
     def encrypting(self, path: Fixture, stateful: bool = False) -> PythonEncryptor:
@@ -705,12 +706,12 @@ class TestEncryption:
 
     def test_packetsOfWhatIsNotOpenEndNothing(self, path: Fixture) -> None:
         """
-        A peer that bridges before our side is open, or after, has the right key.
+        A packet of a network that isn't open, before it opens or after, is no sign of a wrong key.
         """
         peer = self.encrypting(path)
         for _ in range(2 * recovery.FAILURE_LIMIT):
             path.arrive(peer.encrypt(b"\xfd", b"\x31", bytes(60)))
-        # One that has no number everybody knows, once it was open.
+        # A protocol whose packets have no known form, after it was open.
         path.channel.openNetwork(0x02C3, Attachment(receive=lambda packet: None))
         path.channel.closeNetwork(0x02C3)
         for _ in range(2 * recovery.FAILURE_LIMIT):
@@ -775,7 +776,7 @@ class TestEncryption:
 
 class TestClosing:
     """
-    The end of a call.
+    Tests for the end of a call.
     """
 
     def test_close(self, path: Fixture) -> None:

@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.datapath.recovery} and L{pptpgw.datapath.plausibility}, through a channel: what
-gaps and forged frames do to a session with MPPE.
+Tests for L{pptpgw.datapath.recovery} and L{pptpgw.datapath.belief}: gaps and forged frames in a
+session with MPPE, through a channel.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MASK = (1 << 32) - 1
 
 class Peer:
     """
-    A peer that encrypts, and whoever sends frames in its name.
+    A peer that encrypts, and an attacker who sends frames in its name.
 
-    @ivar number: the GRE number of its next frame.
+    @ivar number: the GRE number of the peer's next frame.
     """
 
     def __init__(self, stateful: bool = False, first: int = 0) -> None:
@@ -45,7 +45,9 @@ class Peer:
 
     def send(self, count: int = 1) -> list[bool]:
         """
-        Send packets; which of them came through.
+        Send packets.
+
+        @return: whether each was delivered.
         """
         return [self._sendOne() for _ in range(count)]
 
@@ -57,7 +59,7 @@ class Peer:
 
     def lose(self, count: int) -> None:
         """
-        Send packets that get lost.
+        Send packets that are lost.
         """
         for _ in range(count):
             self.encryptor.encrypt(b"", b"", b"")
@@ -73,13 +75,13 @@ class Peer:
 
     def forge(self, number: int, protocol: int, information: bytes) -> None:
         """
-        A frame comes, whoever sent it.
+        Let a frame arrive, whether it is the peer's or the attacker's.
         """
         self.path.gre.receivers["192.0.2.2", 7](number & MASK, protocol, [information])
 
     def answer(self) -> None:
         """
-        Do what a Reset-Request asks for, where there is one.
+        Answer a pending Reset-Request.
         """
         if self.owner.resyncs:
             self.owner.resyncs = 0
@@ -87,20 +89,20 @@ class Peer:
 
     def wait(self, seconds: float) -> None:
         """
-        Let time pass.
+        Let C{seconds} pass.
         """
         self.path.clock.advance(seconds)
 
     def noise(self, count: int, flags: int = 0x9000) -> bytes:
         """
-        A frame with that coherency count, encrypted under no key.
+        A frame with this coherency count that is encrypted with no key.
         """
         return (flags | count % 4096).to_bytes(2, "big") + bytes(range(60))
 
     @property
     def rekeys(self) -> int:
         """
-        How often the receiving key changed.
+        How often the receiving key has changed.
         """
         assert self.path.channel._decryptor is not None
         return self.path.channel._decryptor.rekeys
@@ -113,14 +115,15 @@ def peer(request: pytest.FixtureRequest) -> Peer:
 
 class TestForgery:
     """
-    What a frame that isn't the peer's can do.
+    Tests for an attacker's frames.
     """
 
     @pytest.mark.parametrize("ahead", [2, 100, 2000, 2047, 2048, 4095])
     @pytest.mark.parametrize("flags", [0x9000, 0x1000])
     def test_anotherCountInOrder(self, peer: Peer, ahead: int, flags: int) -> None:
         """
-        It takes the number of one of the peer's packets, which is lost, and that is all.
+        A forged frame with the next GRE number costs the one packet of the peer that has that
+        number.
         """
         assert all(peer.send(3))
         peer.forge(peer.number, 0xFD, peer.noise(2 + ahead, flags))
@@ -135,12 +138,13 @@ class TestForgery:
     @pytest.mark.parametrize("coherent", [True, False])
     def test_aNumberAhead(self, peer: Peer, ahead: int, coherent: bool) -> None:
         """
-        Whatever comes in a distance costs the peer nothing: neither while it is held nor after.
+        A forged frame with a distant GRE number costs the peer nothing, neither while it is held
+        nor later.
         """
         assert all(peer.send(3))
         peer.forge(peer.number + ahead, 0xFD, peer.noise(peer.sent + ahead + 700 * (not coherent)))
         if ahead < 60:
-            # It is in the place of one of theirs.
+            # The forged frame takes the place of one of the peer's.
             assert all(peer.send(ahead))
             assert peer.send(2)[0] is False
             peer.answer()
@@ -151,12 +155,13 @@ class TestForgery:
 
     def test_aThousandAtRandom(self, peer: Peer) -> None:
         """
-        A thousand of them, with the peer's packets in between.
+        A thousand forged frames with random numbers, among the peer's packets, cost the peer
+        nothing.
         """
         random = Random(8)
         peer.send()
         for _ in range(1000):
-            # Never in the place of one of the peer's.
+            # The random numbers never include one of the peer's.
             ahead = random.randrange(2000, 1 << random.choice([17, 31]))
             protocol = random.choice([0xFD, 0xFD, 0x21, 0xC021, 0x80FD])
             information = peer.noise(random.randrange(4096), random.choice([0x9000, 0x1000]))
@@ -167,7 +172,8 @@ class TestForgery:
 
     def test_whileThePeerIsQuiet(self, peer: Peer) -> None:
         """
-        Nor do they move anything while nothing of the peer's comes but answers to what it is asked.
+        Forged frames don't change the expected number while the peer sends nothing but answers to
+        what it is asked.
         """
         assert all(peer.send(3))
         for number in range(1000):
@@ -179,7 +185,7 @@ class TestForgery:
                 peer.owner.asked = 0
                 peer.say(*CONFIRMING)
         assert set(peer.owner.frames) == {CONFIRMING}
-        # What isn't the peer's is no sign of its life.
+        # Forged frames don't count as signs of life.
         peer.wait(1)
         assert peer.path.channel.counters.framesReceived == 3 + 100
         assert all(peer.send(10))
@@ -187,8 +193,8 @@ class TestForgery:
 
     def test_noNewPlaceForAByChancePlausibleOne(self) -> None:
         """
-        Of a protocol that nothing but its number is known of, noise may be believed. The peer's
-        next packet that is proven to be its own leads back.
+        A forged frame may be believed by chance if its protocol's packets have no known form. The
+        peer's next packet that proves to be its own restores the numbering.
         """
         peer = Peer()
         peer.path.channel.openNetwork(0x2B, Attachment(receive=lambda packet: None))
@@ -203,7 +209,7 @@ class TestForgery:
         assert peer.owner.asked == 1
         peer.say(*CONFIRMING)
         assert all(peer.send(10))
-        # Nor does it lead anywhere later.
+        # A forged frame doesn't change the numbering later either.
         peer.lose(700)
         peer.send()
         peer.wait(HELD_TIME)
@@ -212,8 +218,8 @@ class TestForgery:
 
     def test_keyChangesAreLimited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        Frames that claim gaps get a part of a second's key changes at once, and no more than a
-        second's in a second.
+        Frames that claim gaps cause at most a share of a second's key changes at once, and at most
+        a second's in a second.
         """
         changes = 0
         changeKey = PythonDecryptor._changeKey
@@ -248,7 +254,8 @@ class TestForgery:
 
 def assertRecovers(peer: Peer, lost: int) -> None:
     """
-    After so many lost packets the session goes on, by what C{peer} is asked for.
+    Assert that the session goes on after C{lost} packets were lost, after the peer has answered
+    what it is asked.
     """
     assert all(peer.send(3))
     peer.lose(lost)
@@ -262,7 +269,7 @@ def assertRecovers(peer: Peer, lost: int) -> None:
 
 class TestGaps:
     """
-    What honest peers lose.
+    Tests for the losses of honest peers.
     """
 
     @pytest.mark.parametrize(
@@ -271,7 +278,7 @@ class TestGaps:
     @pytest.mark.parametrize("first", [0, MASK - 3])
     def test_anyNumberOfPacketsInARow(self, lost: int, first: int) -> None:
         """
-        The session goes on, the sooner the fewer were lost.
+        The session goes on after any number of lost packets, and sooner after fewer.
         """
         peer = Peer(first=first)
         assert all(peer.send(3))
@@ -288,7 +295,7 @@ class TestGaps:
     @pytest.mark.parametrize("lost", [1, 300, 2048, 5000, 12_000])
     def test_stateful(self, lost: int) -> None:
         """
-        The peer begins anew when it is asked to.
+        Stateful MPPE goes on after the peer has answered a Reset-Request.
         """
         assertRecovers(Peer(stateful=True), lost)
 
@@ -309,7 +316,8 @@ class TestGaps:
 
     def test_controlFramesAmongThem(self) -> None:
         """
-        Control frames have numbers of GRE's and no coherency counts.
+        Control frames among lost packets, which have GRE numbers and no coherency counts, don't
+        hinder recovery.
         """
         peer = Peer()
         assert all(peer.send(3))
@@ -324,7 +332,7 @@ class TestGaps:
 
     def test_notNumberedAtAll(self) -> None:
         """
-        A peer without a route encrypts packets that never reach GRE.
+        Recovery works when a peer without a route encrypts packets that never get a GRE number.
         """
         peer = Peer()
         assert all(peer.send(3))
@@ -336,7 +344,7 @@ class TestGaps:
 
     def test_whatIsNotOpen(self) -> None:
         """
-        A peer that has nothing to say but by a protocol that isn't open doesn't end its session.
+        A peer whose only packets are of a protocol that isn't open keeps its session.
         """
         peer = Peer()
         assert all(peer.send(3))
@@ -349,7 +357,7 @@ class TestGaps:
 
     def test_aControlFrameThatIsLost(self, peer: Peer) -> None:
         """
-        The packet behind it is the next one for MPPE.
+        The packet after a lost control frame has the next coherency count.
         """
         assert all(peer.send(3))
         peer.number += 1
@@ -360,7 +368,7 @@ class TestGaps:
 
     def test_aNewNumbering(self, peer: Peer) -> None:
         """
-        A peer that numbers anew confirms it when it is asked, and goes on.
+        A peer that begins a new numbering confirms it when it is asked, and goes on.
         """
         peer.number = 500_000
         assert all(peer.send(3)[1:])
@@ -374,7 +382,8 @@ class TestGaps:
 
     def test_aPeerThatCanNotAnswer(self) -> None:
         """
-        It is asked four times in two seconds; then it is believed.
+        A peer that can't answer is asked four times in two seconds, and then its numbering is
+        believed.
         """
         peer = Peer()
         peer.send(3)
@@ -393,13 +402,13 @@ class TestGaps:
     @pytest.mark.parametrize("lost", [500, 70_000])
     def test_anyNumberOfAPeerThatCanNotAnswer(self, peer: Peer, lost: int) -> None:
         """
-        What it lost until then isn't forgotten.
+        Packets that a peer lost before its numbering is believed don't prevent recovery.
         """
         assertRecovers(peer, lost)
 
     def test_whatCanNotBeReadEndsTheSession(self) -> None:
         """
-        Frames in order that make no sense are more than forgery.
+        A session ends when frames in order can't be decrypted, as a forger couldn't cause that.
         """
         peer = Peer()
         peer.encryptor = Encryptor(bytes(16), 128)
@@ -411,7 +420,7 @@ class TestGaps:
 
 class TestPlausible:
     """
-    Which plaintexts make sense.
+    Tests for which plaintexts are plausible.
     """
 
     IPV6 = b"\x60\x00\x00\x00\x00\x05" + bytes(34) + b"12345"

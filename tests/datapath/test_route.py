@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.route}.
+Tests for L{pptpgw.datapath.route}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pptpgw.datapath.route import RouteTable
 
-# Few bits that differ, so that prefixes overlap.
+# Networks that differ in few bits, so that they overlap.
 V4 = st.builds(
     lambda number, length: IPv4Network((number << 24 | number << 4, length), strict=False),
     st.integers(0, 15),
@@ -28,7 +28,7 @@ NETWORK = st.one_of(V4, V6)
 
 class TestRouteTable:
     """
-    Against a list that is searched whole.
+    Tests that compare the table with a list that is searched whole.
     """
 
     @settings(max_examples=200, deadline=None)
@@ -37,7 +37,7 @@ class TestRouteTable:
         self, steps: list[tuple[bool, IPv4Network | IPv6Network, int]]
     ) -> None:
         table: RouteTable[str] = RouteTable()
-        # The claims to each network, the one that carries last.
+        # The claims to each network. The last one carries its traffic.
         model: dict[IPv4Network | IPv6Network, list[str]] = {}
         for add, network, number in steps:
             claims = model.setdefault(network, [])
@@ -66,7 +66,8 @@ class TestRouteTable:
     @pytest.mark.parametrize("network", ["192.0.2.0/24", "192.0.2.1/32"])
     def test_anEarlierClaimCarriesAgain(self, network: str) -> None:
         """
-        Of three claims to one network the newest carries; nothing is left when all are taken back.
+        The newest of three claims to one network carries its traffic. Nothing is left when all are
+        withdrawn.
         """
         table: RouteTable[str] = RouteTable()
         address = IPv4Address("192.0.2.1").packed

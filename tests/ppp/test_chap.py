@@ -83,8 +83,6 @@ class Scene(DrivenAuthenticator):
         Answer C{challenge}, or the latest packet without it.
 
         @return: the Response, which has been delivered.
-
-        @return: the Response, delivered already.
         """
         if challenge is None:
             assert isinstance(self.last, chap.Challenge)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.datapath.wire.pcapng}, read by scapy and tshark.
+Tests for L{pptpgw.datapath.wire.pcapng}. Scapy and tshark read the files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ways = st.sampled_from([RECEIVED, SENT])
 )
 def test_scapyReadsIt(packets: list[tuple[int, int, int, bytes]]) -> None:
     """
-    Interface, time, direction and octets come out as they went in.
+    scapy reads the interface, the time, the direction and the octets that were written.
     """
     octets = sectionHeader("a test")
     octets += b"".join(interfaceDescription(f"interface {number}") for number in range(3))
@@ -56,7 +56,7 @@ def test_scapyReadsIt(packets: list[tuple[int, int, int, bytes]]) -> None:
 @given(st.lists(st.text(max_size=400), max_size=4))
 def test_everyBlockIsWhole(names: list[str]) -> None:
     """
-    Each is a multiple of four octets, its length at both ends, whatever the name.
+    Each block has a multiple of four octets and its length at both ends, whatever the name is.
     """
     octets = sectionHeader("a test") + b"".join(map(interfaceDescription, names))
     blocks = 0
@@ -71,7 +71,7 @@ def test_everyBlockIsWhole(names: list[str]) -> None:
 
 def test_longNames() -> None:
     """
-    A name is cut, and never within a character.
+    A long name is cut between two characters.
     """
     block = interfaceDescription("x" + "ü" * NAME_LIMIT)
     size = int.from_bytes(block[18:20], "little")
@@ -80,7 +80,7 @@ def test_longNames() -> None:
 
 def test_octets() -> None:
     """
-    The blocks stand as the draft draws them (sections 4.1 to 4.3).
+    The blocks are those of the draft's sections 4.1 to 4.3.
     """
     assert sectionHeader("me").hex() == (
         "0a0d0d0a280000004d3c2b1a01000000ffffffffffffffff040002006d6500000000000028000000"
@@ -107,8 +107,8 @@ def test_octets() -> None:
 
 def test_tsharkReadsIt(tmp_path: Path) -> None:
     """
-    tshark knows the interface, the way (by the octet before the frame, and by the flags), the time
-    and the protocol.
+    tshark reads the interface, the time, the protocol, and the direction, both from the octet
+    before the frame and from the flags.
     """
     echo = bytes.fromhex("ff03c02109010008deadbeef")
     file = tmp_path / "capture"

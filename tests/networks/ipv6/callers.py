@@ -112,8 +112,6 @@ class Caller:
     One call of our own client, with IPv4 and IPv6.
 
     @ivar packets: the IPv6 packets that it received.
-
-    @ivar packets: what it received of IPv6.
     """
 
     def __init__(self, world: World, address: str) -> None:

@@ -84,9 +84,6 @@ class Link:
     """
     The server of one session, and a client that the test plays.
 
-    @ivar told: the prefixes of the session after each change. @ivar usedThen: how many prefixes the
-    pool had given out at each change.
-
     @ivar told: the prefixes of the session after each change.
     @ivar usedThen: how many prefixes the pool had given out at each change.
     """

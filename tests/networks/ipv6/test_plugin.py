@@ -222,8 +222,6 @@ class Link(DrivenLink[RoutedIPV6CP]):
     The link of one protocol, which is open.
 
     @ivar found: the attachment after each time that the protocol opened or changed it.
-
-    @ivar found: the attachment after each time that the protocol opened or changed it.
     """
 
     def __init__(self, network: IPv6Sessions, clock: Clock, profile: Profile = ALICE) -> None:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.ipv6.router}, with scapy as the host on the other end.
+Tests for L{pptpgw.networks.ipv6.router}, with scapy as the host at the other end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ADVERTISEMENT = RouterAdvertisement(
 
 class Server:
     """
-    A DHCPv6 server that answers everything but silence.
+    A DHCPv6 server that answers every message but C{b"silence"}.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Server:
 
 class Link:
     """
-    A router, and what it sends.
+    A router, and the packets that it sends.
     """
 
     def __init__(self, dhcp: Server | None = None) -> None:
@@ -81,7 +81,7 @@ class Link:
 
     def answers(self, packet: Any) -> list[Any]:
         """
-        What the router sends upon C{packet}.
+        The packets that the router sends in answer to C{packet}.
         """
         count = len(self.sent)
         self.router.received(bytes(packet))
@@ -89,7 +89,7 @@ class Link:
 
     def answer(self, packet: Any) -> Any:
         """
-        The only answer.
+        The only answer to C{packet}.
         """
         (answer,) = self.answers(packet)
         return answer
@@ -106,7 +106,7 @@ def ip(source: str = HOST, destination: str = OURS, hlim: int = 255) -> Any:
 
 class TestAdvertising:
     """
-    RFC 4861 section 6.2.4.
+    Tests for unsolicited Router Advertisements (RFC 4861 section 6.2.4).
     """
 
     def test_atOnceAndAtIntervals(self, link: Link) -> None:
@@ -129,7 +129,7 @@ class TestAdvertising:
 
     def test_intervals(self, link: Link) -> None:
         """
-        They vary, within their bounds.
+        The intervals between advertisements vary within their bounds.
         """
         link.router.start()
         link.clock.pump([1] * 20000)
@@ -140,7 +140,7 @@ class TestAdvertising:
 
     def test_ceases(self, link: Link) -> None:
         """
-        The last word has a lifetime of zero, and is otherwise the same.
+        The last advertisement has a router lifetime of zero and is otherwise the same.
         """
         link.router.start()
         link.router.stop()
@@ -154,7 +154,7 @@ class TestAdvertising:
 
 class TestRouterSolicitation:
     """
-    RFC 4861 section 6.2.6.
+    Tests for answers to Router Solicitations (RFC 4861 section 6.2.6).
     """
 
     def test_answeredAtOnce(self, link: Link) -> None:
@@ -168,7 +168,7 @@ class TestRouterSolicitation:
 
     def test_tooMany(self, link: Link) -> None:
         """
-        A host that asks without end isn't answered without end.
+        A host that solicits without end gets a limited number of answers.
         """
         solicitation = ip(destination="ff02::2") / ICMPv6ND_RS()
         for _ in range(SOLICITED_LIMIT + 4):
@@ -185,7 +185,7 @@ class TestRouterSolicitation:
 
 class TestNeighborSolicitation:
     """
-    RFC 4861 section 7.2.4.
+    Tests for answers to Neighbor Solicitations (RFC 4861 section 7.2.4).
     """
 
     @pytest.mark.parametrize("destination", [OURS, NODE])
@@ -197,7 +197,7 @@ class TestNeighborSolicitation:
 
     def test_duplicateAddressDetection(self, link: Link) -> None:
         """
-        A peer that would like our address hears that it is taken.
+        A peer that tests whether it may have our address is told that it is taken.
         """
         answer = link.answer(ip("::", NODE) / ICMPv6ND_NS(tgt=OURS))
         assert (answer.src, answer.dst) == (OURS, "ff02::1")
@@ -213,7 +213,7 @@ class TestNeighborSolicitation:
     )
     def test_othersAddresses(self, link: Link, destination: str, target: str) -> None:
         """
-        A peer's own Duplicate Address Detection isn't disturbed.
+        A peer's Duplicate Address Detection of its own address gets no answer.
         """
         assert link.answers(ip("::", destination) / ICMPv6ND_NS(tgt=target)) == []
         assert link.counters.discards == {NOT_OURS: 1}
@@ -221,7 +221,7 @@ class TestNeighborSolicitation:
 
 class TestEcho:
     """
-    RFC 4443 section 4.2.
+    Tests for answers to echo requests (RFC 4443 section 4.2).
     """
 
     @pytest.mark.parametrize("source", [HOST, GLOBAL])
@@ -244,7 +244,7 @@ class TestEcho:
 
 class TestDHCPv6:
     """
-    What goes to the server.
+    Tests for the messages that go to the DHCPv6 server.
     """
 
     def test_multicast(self) -> None:
@@ -292,7 +292,7 @@ class TestDHCPv6:
 
 class TestDiscarded:
     """
-    What is of no interest, or of no use.
+    Tests for packets that get no answer.
     """
 
     @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ class TestDiscarded:
     )
     def test_notOurs(self, link: Link, packet: Any) -> None:
         """
-        The common noise of a host.
+        Packets that hosts usually send, and that aren't for the router, are counted and discarded.
         """
         assert link.answers(packet) == []
         assert link.counters.discards == {NOT_OURS: 1}
@@ -322,7 +322,7 @@ class TestDiscarded:
 
     def test_tooMany(self, link: Link) -> None:
         """
-        A flood costs the figure in a counter.
+        Packets beyond the rate limit are only counted.
         """
         echo = bytes(ip() / ICMPv6EchoRequest())
         for _ in range(LIMIT + 30):
@@ -341,7 +341,7 @@ class TestDiscarded:
     )
     def test_hostile(self, destination: str, protocol: int, kind: int, body: bytes) -> None:
         """
-        Nothing is raised, and everything is answered or counted.
+        No packet raises an exception, and every packet is answered or counted.
         """
         link = Link(Server())
         packet = ip(destination=destination) / Raw(bytes((kind,)) + body)

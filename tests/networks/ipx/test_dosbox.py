@@ -40,11 +40,8 @@ class World(Clock):
     """
     A reactor with a UDP port in memory, and a caller on the IPX network.
 
-    @ivar sent: the datagrams since they were last taken, and where they were sent. @ivar got: the
-    packets that the caller received.
-
-    @ivar sent: the datagrams sent since they were looked at, and where to.
-    @ivar got: the packets that the caller got.
+    @ivar sent: the datagrams since they were last taken, and where they were sent.
+    @ivar got: the packets that the caller received.
     """
 
     def __init__(self) -> None:

@@ -56,8 +56,6 @@ class Caller:
     One call of our own client, with IPv4 and IPX.
 
     @ivar got: the IPX packets that it received.
-
-    @ivar got: the IPX packets that it got.
     """
 
     def __init__(self, world: World, settings: IPXSettings | None = None) -> None:
@@ -97,8 +95,6 @@ class Caller:
 class IPXWorld(World):
     """
     A gateway with IPv4 and IPX.
-
-    @ivar frames: every frame on the wire.
 
     @ivar frames: every frame on the wire.
     """

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.networks.mpls.labelswitch}.
+Tests for L{pptpgw.networks.mpls.labelswitch}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ UNICAST, MULTICAST = b"\x88\x47", b"\x88\x48"
 
 class Fixture:
     """
-    A switch that swaps 100 for 200.
+    A switch that swaps label 100 for 200.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,8 @@ class Fixture:
 
 def test_swap() -> None:
     """
-    The top label is another's, a hop older and of the same class; what is under it is the same.
+    The top label is swapped, its TTL is one less and its traffic class the same. The labels under
+    it stay.
     """
     fixture = Fixture()
     fixture.send(LabelStackEntry(100, 64, 5), LabelStackEntry(7000, 9, 3))
@@ -46,7 +47,7 @@ def test_swap() -> None:
 
 def test_bottom() -> None:
     """
-    The bottom of the stack stays where it is.
+    The bottom of the stack stays marked.
     """
     fixture = Fixture()
     fixture.send(LabelStackEntry(100, 2))

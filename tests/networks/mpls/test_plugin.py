@@ -43,8 +43,6 @@ class Device:
     A fake of the kernel's side of the TAP device.
 
     @ivar frames: the frames that the kernel received.
-
-    @ivar frames: what the kernel got.
     """
 
     fault = ""

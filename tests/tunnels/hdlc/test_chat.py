@@ -17,7 +17,7 @@ from pptpgw.tunnels.hdlc.chat import Chat, parseChat
 
 class Modem:
     """
-    A script that runs, seen from the modem.
+    A chat script that runs, and the modem that it talks to.
     """
 
     def __init__(self, script: str) -> None:
@@ -33,7 +33,9 @@ class Modem:
 
     def says(self, *pieces: bytes) -> list[bytes]:
         """
-        Say something; what the script sends then.
+        Let the modem send C{pieces}.
+
+        @return: what the script sends then.
         """
         for piece in pieces:
             self.chat.received(piece)
@@ -43,7 +45,7 @@ class Modem:
     @property
     def failed(self) -> str:
         """
-        Why the script failed.
+        The error with which the script failed.
         """
         assert isinstance(self.result, Failure)
         assert self.result.check(CallError)

@@ -1,5 +1,5 @@
 """
-Links over real lines: what one end sends arrives at the other.
+Tests for links over real lines: what one end sends arrives at the other.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SETTINGS = LinkSettings(encryption="off", accm=0)
 
 def ping(size: int) -> bytes:
     """
-    An IPv4 packet from one end to the other, of all kinds of octets.
+    An IPv4 packet between the two ends, whose payload has every octet.
     """
     header = bytearray(20)
     header[0], header[2:4], header[9] = 0x45, size.to_bytes(2, "big"), 0xFE
@@ -51,7 +51,7 @@ def ping(size: int) -> bytes:
 @implementer(ICallTaker)
 class Answering:
     """
-    The end that answers: a tunnel, and a taker of its calls.
+    The end that answers: a tunnel, and a gateway that accepts its calls.
     """
 
     def __init__(self, *endpoints: str) -> None:
@@ -103,7 +103,7 @@ class Answering:
 
 async def until(done: Callable[[], object]) -> None:
     """
-    Wait until C{done}, for five seconds at most.
+    Wait until C{done} is true, for five seconds at most.
     """
     for _ in range(500):
         if done():
@@ -114,7 +114,7 @@ async def until(done: Callable[[], object]) -> None:
 
 async def finish(end: Answering, call: ClientCall) -> None:
     """
-    Hang up; both ends must let go.
+    Hang up, and wait until both ends are disconnected.
     """
     await call.hangUp().addTimeout(10, reactor)
     await end.factory.whenDisconnected().addTimeout(10, reactor)
@@ -132,7 +132,8 @@ async def test_aUnixSocket(tmp_path: Path) -> None:
 
 async def test_aPseudoterminalServesOneAfterAnother() -> None:
     """
-    Whoever opens the device calls; when it is closed the next one may.
+    A pseudoterminal serves one caller after another: the next may open the device when it has been
+    closed.
     """
     end = Answering("pty:")
     (device,) = end.tunnel.places
@@ -156,8 +157,8 @@ async def test_aPseudoterminalWhoseUserIsGone() -> None:
 
 async def test_aSerialLineAnswersTheFirstOctets() -> None:
     """
-    What is said to a modem before the call is no part of it, and after the call the line answers
-    again.
+    Octets that a caller sends to a modem before the call aren't part of the call, and the line
+    answers again after the call.
     """
     cable = NullModem()
     answering, calling = cable.devices
@@ -175,7 +176,7 @@ async def test_aSerialLineAnswersTheFirstOctets() -> None:
 
 async def test_aChatScriptThatFails() -> None:
     """
-    The line is disconnected, and no call begins.
+    A chat script that fails disconnects the line, and no call begins.
     """
     end = Answering("pty:")
     (device,) = end.tunnel.places

@@ -59,7 +59,7 @@ class TestFramer:
 
     def test_LCPIsAlwaysSentByTheDefaultMap(self) -> None:
         """
-        RFC 1662 section 7.
+        LCP frames are always sent with the default map (RFC 1662 section 7).
         """
         self.framer.setACCM(0, 0)
         self.framer.send(PACKET)
@@ -116,7 +116,7 @@ class TestFramer:
 @implementer(ICallOwner)
 class Owner:
     """
-    The owner of a call.
+    The owner of a call. It records what it is told.
     """
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Owner:
 @implementer(ICallTaker)
 class World:
     """
-    A tunnel, and a gateway that decides on nothing.
+    A tunnel, and a gateway that never decides about a call.
     """
 
     def __init__(self, **listen: Any) -> None:
@@ -156,7 +156,9 @@ class World:
 
     def connect(self, host: str = "192.0.2.10") -> tuple[HDLCProtocol, StringTransport] | None:
         """
-        Connect a line; None if it isn't let in.
+        Connect a line.
+
+        @return: the line, or C{None} if it isn't let in.
         """
         protocol = self.factory.buildProtocol(IPv4Address("TCP", host, 4000))
         if protocol is None:
@@ -234,7 +236,7 @@ class TestWhoMayCall:
         assert world.connect() is None
         assert world.counters.discards == {NOT_PERMITTED: 1}
         assert world.connect("198.51.100.7") is not None
-        # The permissions of the file decide on these.
+        # The permissions of the socket's file decide who may connect to it.
         assert world.factory.buildProtocol(UNIXAddress("/run/line")) is not None
 
     def test_tooManyFromOneHost(self) -> None:
@@ -248,7 +250,7 @@ class TestWhoMayCall:
 
     def test_tooManyInAll(self) -> None:
         """
-        The oldest without a session makes room.
+        The oldest connection without a session is closed to make room for a new one.
         """
         world = World(maxConnections=2)
         _, transport = connected(world)

@@ -17,7 +17,7 @@ LONGEST = 60
 NONE = escapesOf(0)
 
 accms = st.one_of(st.sampled_from([0, 0xFFFFFFFF, 0x000A0000]), st.integers(0, 0xFFFFFFFF))
-# Flags, escapes and control characters far more often than by chance.
+# Flags, escapes and control characters occur far more often than by chance.
 octets = st.lists(
     st.one_of(st.sampled_from([0x7E, 0x7D, 0x5E, 0x5D, 0x11, 0x31]), st.integers(0, 255))
 ).map(bytes)
@@ -26,7 +26,7 @@ frames = octets.filter(lambda frame: 2 <= len(frame) <= LONGEST)
 
 def slowFCS(frame: bytes) -> bytes:
     """
-    The FCS bit by bit, as RFC 1662 appendix C.2 has it.
+    The FCS, computed bit by bit as in RFC 1662 appendix C.2.
     """
     fcs = 0xFFFF
     for octet in frame:
@@ -38,7 +38,7 @@ def slowFCS(frame: bytes) -> bytes:
 
 def slowEncode(frame: bytes, accm: int) -> bytes:
     """
-    A frame octet by octet, as RFC 1662 section 4.2 has it.
+    A frame, encoded octet by octet as in RFC 1662 section 4.2.
     """
     sent = bytearray()
     for octet in frame + slowFCS(frame):
@@ -97,7 +97,9 @@ def decode(
     stream: Sequence[bytes], accm: int = 0, longest: int = LONGEST
 ) -> tuple[list[bytes], list[str]]:
     """
-    The frames in what came in these pieces, and why others were discarded.
+    Decode a stream that arrives in C{pieces}.
+
+    @return: the frames, and the reasons of the discards.
     """
     reasons: list[str] = []
     decoder = Decoder(longest, reasons.append)
@@ -107,7 +109,7 @@ def decode(
 
 def pieces(stream: bytes, cuts: Sequence[int]) -> list[bytes]:
     """
-    C{stream} cut at these places.
+    C{stream}, cut at these places.
     """
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     return [stream[begin:end] for begin, end in pairwise(places)]
@@ -115,8 +117,8 @@ def pieces(stream: bytes, cuts: Sequence[int]) -> list[bytes]:
 
 def test_anLCPFrameOfPppd() -> None:
     """
-    The first frame that pppd sends, as C{record} keeps it: a Configure-Request with an ACCM, a
-    magic number, PFC and ACFC.
+    The first frame that pppd sends, as its option C{record} keeps it, is decoded: a
+    Configure-Request with an ACCM, a magic number, PFC and ACFC.
     """
     sent = bytes.fromhex(
         "7eff7d23c0217d217d217d207d347d227d267d207d207d207d207d257d26ccb869"
@@ -129,7 +131,7 @@ def test_anLCPFrameOfPppd() -> None:
 
 def test_theCheckValueOfTheCRC() -> None:
     """
-    CRC-16/X-25 of the digits is 0x906e, sent with the low octet first.
+    The FCS of the nine digits is CRC-16/X-25's 0x906e, sent with the low octet first.
     """
     assert fcsOf(b"123456789") == bytes.fromhex("6e90")
 
@@ -149,7 +151,8 @@ def test_framesAreEncodedAsTheRFCHasIt(frame: bytes, accm: int) -> None:
 @given(st.lists(frames), accms, st.lists(st.integers(0, 5000)))
 def test_whatWasEncodedIsDecoded(sent: list[bytes], accm: int, cuts: list[int]) -> None:
     """
-    In whatever pieces it comes, one flag between two frames.
+    Frames with one flag between them are decoded to what was encoded, in whatever pieces they
+    arrive.
     """
     stream = wire.FLAG + b"".join(encode(frame, escapesOf(accm)) for frame in sent)
     assert decode(pieces(stream, cuts), accm) == (sent, [])
@@ -171,8 +174,8 @@ def test_controlCharactersThatTheLineInsertsAreRemoved(
 @example(b"\x7e\x7d\x7e\x11\x7e\x7d\x11\x31\x7e", 1 << 17, [3])
 def test_garbageIsJudgedAsTheRFCHasIt(stream: bytes, accm: int, cuts: list[int]) -> None:
     """
-    Nothing raises, and every frame is discarded for the reason that a receiver which goes octet by
-    octet finds.
+    Arbitrary octets raise nothing, and every bad frame is discarded for the same reason as by a
+    receiver that goes octet by octet.
     """
     model = SlowDecoder(accm)
     model.feed(stream)
@@ -182,14 +185,14 @@ def test_garbageIsJudgedAsTheRFCHasIt(stream: bytes, accm: int, cuts: list[int])
 @given(st.lists(frames, min_size=3, max_size=3), st.data())
 def test_aDamagedOctetCostsTwoFramesAtMost(sent: list[bytes], data: st.DataObject) -> None:
     """
-    One that is dropped, doubled or changed, wherever: the frames that it isn't in come through.
+    An octet that is dropped, doubled or changed, at any place, costs at most two frames.
     """
     before, damaged, after = (encode(frame, NONE) for frame in sent)
     place = data.draw(st.integers(0, len(damaged) - 1))
     octet = damaged[place : place + 1]
     change = data.draw(st.sampled_from([b"", octet + octet, bytes([octet[0] ^ 0x10])]))
     damaged = damaged[:place] + change + damaged[place + 1 :]
-    # A flag more behind it, since its own may be what is damaged.
+    # Another flag follows, as the frame's own flag may be the damaged octet.
     stream = wire.FLAG + before + damaged + wire.FLAG + after
     received, _ = decode([stream])
     assert received[0] == sent[0]
@@ -208,7 +211,7 @@ def test_emptyFramesAreNoFrames() -> None:
 
 def test_theLongestFrame() -> None:
     """
-    The limit is on the frame as it is, not as it is escaped.
+    The limit applies to the length of a frame before it is escaped.
     """
     longest = bytes(LONGEST)
     stream = [b"\x7e", encode(longest), encode(longest + b"\0"), encode(longest)]
@@ -217,7 +220,7 @@ def test_theLongestFrame() -> None:
 
 def test_aStreamWithoutFlagsKeepsNothing() -> None:
     """
-    It is discarded up to the next flag, and counted once.
+    A stream without flags isn't stored: it is discarded up to the next flag, and counted once.
     """
     reasons: list[str] = []
     decoder = Decoder(1500, reasons.append)
@@ -236,7 +239,7 @@ def test_aStreamWithoutFlagsKeepsNothing() -> None:
 
 def test_whatIsInsertedMayChangeBetweenFrames() -> None:
     """
-    What a peer sends right behind its Configure-Ack, in the same packet, is read by the new ACCM.
+    A frame right after a Configure-Ack, in the same packet, is read with the new ACCM.
     """
     decoder = Decoder(LONGEST, lambda reason: None)
     first, second = b"\xff\x03\xc0\x21ack", b"\xff\x03\xc2\x23\x01\x02\x03"

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.call}.
+Tests for L{pptpgw.tunnels.pptp.call}.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Line:
 
     def incoming(self, callID: int = 0x1234, accept: bool = True) -> Call:
         """
-        A call that the peer asks for.
+        A call that the peer requests.
         """
         self.receive(
             OutgoingCallRequest(callID=callID, window=3, maximumBPS=10_000_000, phoneNumber=b"555")
@@ -117,7 +117,7 @@ class Line:
 
     def placed(self, peerCallID: int = 0x4321) -> Call:
         """
-        A call that we placed and the peer took.
+        A call that we placed and the peer accepted.
         """
         call = self.connection.placeCall(self)
         self.receive(OutgoingCallReply(callID=peerCallID, peerCallID=call.localCallID, window=16))
@@ -136,12 +136,12 @@ def pns() -> Line:
     return Line(Role.PNS)
 
 
-# As PAC.
+# Calls of a PAC.
 
 
 def test_accept(pac: Line) -> None:
     """
-    The reply connects the peer's call id with ours, and says our window.
+    The Outgoing-Call-Reply has both ends' call ids and our window.
     """
     call = pac.incoming(accept=False)
     assert (call.peerCallID, call.peerWindow, call.calledNumber) == (0x1234, 3, b"555")
@@ -165,7 +165,7 @@ def test_accept(pac: Line) -> None:
 
 def test_zeroCallIDs(pac: Line) -> None:
     """
-    The call id 0, and one that is in use already, are as good as any.
+    A peer's call id of 0, and one that is already in use, are accepted.
     """
     first, second = pac.incoming(0), pac.incoming(0)
     assert first.peerCallID == second.peerCallID == 0
@@ -175,7 +175,7 @@ def test_zeroCallIDs(pac: Line) -> None:
 
 def test_refuse(pac: Line) -> None:
     """
-    A call that is turned down gives back its id, and has no owner to be told.
+    A refused call gives back its id, and no owner is told.
     """
     call = pac.incoming(accept=False)
     call.refuse(Refusal.BUSY)
@@ -196,7 +196,8 @@ def test_refuse(pac: Line) -> None:
 
 def test_notAnswered(pac: Line) -> None:
     """
-    An owner that doesn't decide in time leaves the call refused; its late answer is harmless.
+    A call is refused when its owner doesn't decide in time, and the owner's late answer does
+    nothing.
     """
     call = pac.incoming(accept=False)
     pac.clock.advance(29)
@@ -212,7 +213,7 @@ def test_notAnswered(pac: Line) -> None:
 
 def test_lostBeforeAccepted(pac: Line) -> None:
     """
-    An owner that accepts a call which is gone is told so, once.
+    An owner that accepts a call which has already ended is told so, once.
     """
     call = pac.incoming(accept=False)
     pac.connection.connectionLost("gone")
@@ -223,7 +224,7 @@ def test_lostBeforeAccepted(pac: Line) -> None:
 
 def test_hangUp(pac: Line) -> None:
     """
-    The PAC's hang-up is a notification with the PAC's own call id (section 2.13).
+    A PAC hangs up with a Call-Disconnect-Notify that has its own call id (section 2.13).
     """
     call = pac.incoming()
     call.hangUp("quota")
@@ -238,7 +239,7 @@ def test_hangUp(pac: Line) -> None:
 
 def test_hangUpBeforeAccepted(pac: Line) -> None:
     """
-    Hanging up a call that isn't accepted is refusing it.
+    Hanging up a call that isn't accepted refuses it.
     """
     pac.incoming(accept=False).hangUp("no")
     (reply,) = pac.sent()
@@ -248,7 +249,7 @@ def test_hangUpBeforeAccepted(pac: Line) -> None:
 
 def test_cleared(pac: Line) -> None:
     """
-    A Call-Clear-Request with the PNS's call id (section 2.12) is answered with the PAC's.
+    A Call-Clear-Request has the PNS's call id (section 2.12), and the answer has the PAC's.
     """
     other, call = pac.incoming(5), pac.incoming(6)
     pac.receive(CallClearRequest(6))
@@ -259,7 +260,8 @@ def test_cleared(pac: Line) -> None:
 
 def test_clearedByOurID(pac: Line) -> None:
     """
-    Some name our call id instead; a peer's own id goes first.
+    A Call-Clear-Request with our call id, which some peers send, clears the call if no call has
+    that id as the peer's.
     """
     first = pac.incoming(5)
     second = pac.incoming(first.localCallID)
@@ -273,7 +275,7 @@ def test_clearedByOurID(pac: Line) -> None:
 
 def test_clearedBeforeAccepted(pac: Line) -> None:
     """
-    A PNS may give up while we decide.
+    A PNS may clear a call before it is accepted.
     """
     call = pac.incoming(5, accept=False)
     pac.receive(CallClearRequest(5))
@@ -285,7 +287,7 @@ def test_clearedBeforeAccepted(pac: Line) -> None:
 @pytest.mark.parametrize("result", [0, 1, 4, 255])
 def test_disconnectedByPNS(pac: Line, result: int) -> None:
     """
-    A PNS that notifies like a PAC ends the call, whatever the result.
+    A PNS that sends a Call-Disconnect-Notify, as a PAC does, ends the call, whatever its result is.
     """
     pac.incoming(5)
     pac.receive(CallDisconnectNotify(5, result))
@@ -295,7 +297,7 @@ def test_disconnectedByPNS(pac: Line, result: int) -> None:
 
 def test_linkInfo(pac: Line) -> None:
     """
-    Set-Link-Info changes nothing; for unknown calls, twice, and late, it is tolerated.
+    Set-Link-Info changes nothing, and is tolerated for unknown calls, repeatedly, and late.
     """
     call = pac.incoming()
     info = SetLinkInfo(call.localCallID, 0xFFFFFFFF, 0x000A0000)
@@ -309,12 +311,12 @@ def test_linkInfo(pac: Line) -> None:
     assert call.connection.state.value == "established"
 
 
-# As PNS.
+# Calls of a PNS.
 
 
 def test_place(pns: Line) -> None:
     """
-    The request names our call id; the reply the peer's.
+    The request has our call id and the reply has the peer's.
     """
     call = pns.connection.placeCall(pns, b"123")
     (request,) = pns.sent()
@@ -333,7 +335,7 @@ def test_place(pns: Line) -> None:
 
 def test_placeSeveral(pns: Line) -> None:
     """
-    Each call has a call id and a serial number of its own.
+    Each placed call has its own call id and serial number.
     """
     calls = [pns.connection.placeCall(pns) for _ in range(3)]
     assert len({call.localCallID for call in calls}) == 3
@@ -342,7 +344,7 @@ def test_placeSeveral(pns: Line) -> None:
 
 def test_replyRefuses(pns: Line) -> None:
     """
-    A refusal ends the call with its codes in words.
+    A refusal ends the call, and the cause has its codes in words.
     """
     call = pns.connection.placeCall(pns)
     pns.receive(OutgoingCallReply(peerCallID=call.localCallID, result=2, error=4, cause=34))
@@ -357,7 +359,7 @@ def test_replyRefuses(pns: Line) -> None:
 
 def test_notReplied(pns: Line) -> None:
     """
-    A request that isn't answered is cleared, and over soon after.
+    A request without a reply is cleared, and the call ends soon after.
     """
     call = pns.connection.placeCall(pns)
     pns.sent()
@@ -372,7 +374,8 @@ def test_notReplied(pns: Line) -> None:
 
 def test_clear(pns: Line) -> None:
     """
-    The PNS's hang-up is a request with the PNS's own call id; the peer's notification ends it.
+    A PNS hangs up with a Call-Clear-Request that has its own call id, and the peer's notification
+    ends the call.
     """
     call = pns.placed()
     call.hangUp("enough")
@@ -386,7 +389,7 @@ def test_clear(pns: Line) -> None:
 
 def test_clearUnanswered(pns: Line) -> None:
     """
-    A PAC that doesn't notify is waited for a bounded time.
+    A PNS waits for the notification of a cleared call for a limited time.
     """
     pns.placed().hangUp("enough")
     pns.clock.advance(5)
@@ -396,7 +399,8 @@ def test_clearUnanswered(pns: Line) -> None:
 
 def test_clearBeforeReply(pns: Line) -> None:
     """
-    A call cleared before the reply waits for the notification, which may name an id never told.
+    A call that is cleared before the reply waits for the notification, which may have a call id
+    that the PNS never learnt.
     """
     call = pns.connection.placeCall(pns)
     call.hangUp("changed my mind")
@@ -406,7 +410,7 @@ def test_clearBeforeReply(pns: Line) -> None:
 
 def test_clearCrossesReply(pns: Line) -> None:
     """
-    A reply that crosses our request to clear doesn't establish the call.
+    A reply that crosses our Call-Clear-Request doesn't establish the call.
     """
     call = pns.connection.placeCall(pns)
     call.hangUp("changed my mind")
@@ -419,7 +423,7 @@ def test_clearCrossesReply(pns: Line) -> None:
 @pytest.mark.parametrize("result", [0, 3, 9])
 def test_disconnected(pns: Line, result: int) -> None:
     """
-    The PAC's notification ends the call with whatever code; others stay.
+    A Call-Disconnect-Notify with any code ends its call, and other calls go on.
     """
     other, call = pns.placed(1), pns.placed(2)
     pns.receive(CallDisconnectNotify(2, result))
@@ -432,7 +436,7 @@ def test_disconnected(pns: Line, result: int) -> None:
 
 def test_roles(pac: Line, pns: Line) -> None:
     """
-    A PAC places no calls, a PNS accepts and refuses none.
+    A PAC can't place calls, and a PNS can neither accept nor refuse them.
     """
     with pytest.raises(CallError):
         pac.connection.placeCall(pac)
@@ -448,7 +452,7 @@ def test_roles(pac: Line, pns: Line) -> None:
 
 def test_callIDs() -> None:
     """
-    Ids are unique while their calls live, never 0, and come in no order.
+    Call ids are unique among live calls, never 0, and in no predictable order.
     """
     callIDs = CallIDs(Clock())
     drawn = [callIDs.allocate() for _ in range(2000)]
@@ -461,7 +465,7 @@ def test_callIDs() -> None:
 
 def test_callIDsRest(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An id that ended isn't given out again before it has rested.
+    The id of an ended call isn't used again for a while.
     """
     clock = Clock()
     callIDs = CallIDs(clock, rest=60)
@@ -482,7 +486,7 @@ def test_callIDsRest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_callIDsRestBounded() -> None:
     """
-    Calls that come and go fast don't use up the ids.
+    Short calls in quick succession don't use up the ids.
     """
     callIDs = CallIDs(Clock())
     for _ in range(CallIDs.RESTING + 5):
@@ -493,7 +497,7 @@ def test_callIDsRestBounded() -> None:
 
 def test_callIDsExhausted() -> None:
     """
-    All 65535 can be given out, and no more.
+    All 65535 ids can be used at a time, and no more.
     """
     clock = Clock()
     callIDs = CallIDs(clock)
@@ -509,7 +513,7 @@ def test_callIDsExhausted() -> None:
 
 def test_interfaces(pac: Line, pns: Line) -> None:
     """
-    A call is what the gateway takes calls to be, whichever end placed it.
+    A call provides L{ICall}, whichever end placed it.
     """
     offered, placed = pac.incoming(), pns.placed()
     verifyObject(ICall, offered)
@@ -536,7 +540,7 @@ def test_everyRefusalHasItsCodes(pac: Line, reason: Refusal, result: int, cause:
 
 def test_aCallWithoutResourcesSaysSo(pac: Line) -> None:
     """
-    The codes of a Call-Disconnect-Notify follow from the code of the cause.
+    The codes of a Call-Disconnect-Notify follow from the code of the call's cause.
     """
     call = pac.incoming()
     call.hangUp(Cause("no address is left", Termination.SERVICE_UNAVAILABLE))
@@ -559,7 +563,7 @@ def test_aProvenCallerProvesItsControlConnection(pac: Line) -> None:
 
 def test_aCallWithoutGRE(pac: Line) -> None:
     """
-    A call that was made for another data path has no channel in this process.
+    A call that was made for another data path can't have a channel in this process.
     """
     call: Any = pac.incoming()
     with pytest.raises(CallError, match="no GRE port"):

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.client}: what cancelling and timeouts leave behind, which is nothing.
+Tests for L{pptpgw.tunnels.pptp.client}: cancelling and time-outs leave nothing behind.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def place(connection: ClientConnection) -> Deferred[ClientCall]:
 
 def failureOf(deferred: Deferred[ClientCall] | Deferred[ClientConnection]) -> Failure:
     """
-    What it failed with.
+    The failure of C{deferred}.
     """
     failures: list[Failure] = []
     deferred.addErrback(failures.append)
@@ -56,13 +56,14 @@ def failureOf(deferred: Deferred[ClientCall] | Deferred[ClientConnection]) -> Fa
 
 def assertNoCall(world: World, connection: ClientConnection) -> None:
     """
-    Neither end has a call, or a timer of one; the connection is fit for another one.
+    Assert that neither end has a call or a timer of one, and that the connection can have another
+    call.
     """
-    # Terminate-Requests may be lost.
+    # Long enough even if Terminate-Requests are lost.
     world.run(15, 0.05)
     assert len(world.gateway.lines) == len(world.gateway.sessions) == 0
     assert world.pool.used == 0
-    # Two for the silence on a connection, one for each end; one for a connection without a call.
+    # Two timers for a silent connection, one at each end, and one for a connection without a call.
     assert len(world.clock.getDelayedCalls()) == 3
     world.network.lose = lambda frame: False
     again = place(connection)
@@ -75,7 +76,7 @@ def assertNoCall(world: World, connection: ClientConnection) -> None:
 @pytest.mark.parametrize("milliseconds", range(16))
 def test_cancelledDuringItsSetUp(world: World, milliseconds: int) -> None:
     """
-    A call that is cancelled is over, whatever had come of it by then.
+    A call that is cancelled ends, whatever state its set-up has reached.
     """
     connection = world.connect()
     placed = place(connection)
@@ -88,7 +89,7 @@ def test_cancelledDuringItsSetUp(world: World, milliseconds: int) -> None:
 
 def test_timeout(world: World) -> None:
     """
-    So is one that isn't open in time.
+    A call that isn't open in time ends.
     """
     connection = world.connect(timeout=10)
     world.network.lose = lambda frame: True
@@ -109,7 +110,7 @@ def test_moreCallsThanAConnectionMayHave(world: World) -> None:
 
 class NoDataPath(MemoryDataPath):
     """
-    One that carries nothing.
+    A data path whose channels can't be opened.
     """
 
     def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
@@ -119,7 +120,7 @@ class NoDataPath(MemoryDataPath):
 
 def test_noChannel(world: World) -> None:
     """
-    A call whose packets can't be carried fails at once, and says why.
+    A call without a channel fails at once and says why.
     """
     connection = world.connect()
     connection._dataPath = NoDataPath(world.network)
@@ -133,7 +134,7 @@ def test_noChannel(world: World) -> None:
 
 class Connecting:
     """
-    An endpoint whose TCP connection is there, and whose gateway says nothing.
+    A client endpoint whose TCP connection is open and whose gateway sends nothing.
     """
 
     def __init__(self) -> None:
@@ -153,7 +154,7 @@ class Connecting:
 
     def assertClosed(self) -> None:
         """
-        The TCP connection is being closed, by force if need be, and nothing is left afterwards.
+        Assert that the TCP connection is closed, by force if need be, and that nothing is left.
         """
         assert self.transport.disconnecting and not self.transport.disconnected
         self.reactor.advance(ConnectionSettings().closeTimeout)
@@ -171,7 +172,7 @@ def test_cancelledDuringTheHandshake() -> None:
 
 def test_timeoutDuringTheHandshake() -> None:
     """
-    The endpoint's time counts from the beginning of the TCP connection to the end of the handshake.
+    The endpoint's time-out is for the TCP connection and the handshake together.
     """
     connecting = Connecting()
     connecting.reactor.advance(4.9)

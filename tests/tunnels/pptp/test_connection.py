@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.tunnels.pptp.connection}, with L{pptpgw.tunnels.pptp.rules} and
-L{pptpgw.tunnels.pptp.handlers}.
+Tests for L{pptpgw.tunnels.pptp.connection}, L{pptpgw.tunnels.pptp.rules} and
+L{pptpgw.tunnels.pptp.messages}.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SETTINGS = ConnectionSettings(hostName=b"gateway", vendorName=b"vendor", maximum
 @implementer(ILogObserver)
 class Log:
     """
-    Remembers what is logged to it.
+    A log observer that keeps the events.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Log:
 @implementer(ICallOwner)
 class Bench:
     """
-    A control connection between a transport and an owner that remember what they are told.
+    A control connection whose transport and owner record what they are told.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Bench:
 
     def call(self, peerCallID: int = 7) -> Call:
         """
-        One more established call.
+        Establish one more call.
         """
         if self.connection.role is Role.PAC:
             self.receive(OutgoingCallRequest(callID=peerCallID))
@@ -160,12 +160,12 @@ class Bench:
         return self.established[-1]
 
 
-# Handshake.
+# The handshake.
 
 
 def test_receives() -> None:
     """
-    As PAC: the request is answered with who we are, and the owner is told.
+    A PAC answers the request with its own values, and its owner is told.
     """
     bench = Bench()
     bench.receive(StartControlConnectionRequest(hostName=b"h\x07st", vendorName=b"Microsoft"))
@@ -182,7 +182,7 @@ def test_receives() -> None:
 
 def test_originates() -> None:
     """
-    As PNS: the request goes out with the TCP connection; the reply opens.
+    A PNS sends the request when TCP connects, and the reply establishes the connection.
     """
     bench = Bench(Role.PNS)
     connection = ControlConnection(
@@ -202,7 +202,7 @@ def test_originates() -> None:
 @pytest.mark.parametrize("result", [0, 1])
 def test_replyAccepted(result: int) -> None:
     """
-    As PNS: result 1 is success, and the 0 that some send is, too.
+    A PNS takes result 1 as success, and also 0, which some peers send.
     """
     bench = Bench(Role.PNS)
     bench.receive(StartControlConnectionReply(result=result, hostName=b"there"))
@@ -212,7 +212,7 @@ def test_replyAccepted(result: int) -> None:
 
 def test_replyRefused() -> None:
     """
-    As PNS: any other result closes with its reason.
+    A PNS closes at any other result and gives the reason.
     """
     bench = Bench(Role.PNS)
     bench.receive(StartControlConnectionReply(result=2, error=GeneralError.NO_RESOURCE))
@@ -223,7 +223,7 @@ def test_replyRefused() -> None:
 
 def test_earlierVersionRequested() -> None:
     """
-    As PAC: an earlier version than ours is answered with result 5, then closed.
+    A PAC answers an earlier version than its own with result 5, then closes.
     """
     bench = Bench()
     bench.receive(StartControlConnectionRequest(protocolVersion=0x00FF))
@@ -236,7 +236,7 @@ def test_earlierVersionRequested() -> None:
 
 def test_laterVersionRequested() -> None:
     """
-    As PAC: a later version is answered with ours, and established (section 3.1.2).
+    A PAC answers a later version with its own, and the connection is established (section 3.1.2).
     """
     bench = Bench()
     bench.receive(StartControlConnectionRequest(protocolVersion=0x0200))
@@ -248,7 +248,7 @@ def test_laterVersionRequested() -> None:
 
 def test_earlierVersionReplied() -> None:
     """
-    As PNS: an earlier version is answered with a Stop of reason 2 (section 3.1.1).
+    A PNS answers an earlier version with a Stop of reason 2 (section 3.1.1).
     """
     bench = Bench(Role.PNS)
     bench.receive(StartControlConnectionReply(protocolVersion=0x0001))
@@ -260,7 +260,8 @@ def test_earlierVersionReplied() -> None:
 
 def test_secondRequest() -> None:
     """
-    A second request is told that there is a connection, which stays with its calls.
+    A second request is answered with the result that a connection exists, which stays open with its
+    calls.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     call = bench.call()
@@ -274,9 +275,8 @@ def test_secondRequest() -> None:
 
 # Every message in every state.
 
-# What is seen outside.  drop: nothing is sent, and it is counted; quiet: nothing is sent, and
-# nothing is counted; end: the connection closes.  The columns are those of
-# L{pptpgw.tunnels.pptp.rules}.
+# The visible effects. drop: nothing is sent, and the message is counted; quiet: nothing is sent or
+# counted; end: the connection closes. The columns are those of L{pptpgw.tunnels.pptp.rules}.
 SEEN = """
 Start-Control-Connection-Request  2    2    drop  end   2    drop
 Start-Control-Connection-Reply    end  drop drop  quiet drop drop
@@ -312,7 +312,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "role", "state", "seen"), CASES)
 def test_everyMessageInEveryState(name: str, role: Role, state: ConnectionState, seen: str) -> None:
     """
-    Each message has the one answer that is due in each state of each role, and no other effect.
+    Each message has exactly the effect that the table gives for the role and the state.
     """
     (kind,) = [kind for kind in MESSAGES if nameOf(kind.messageType) == name]
     bench = Bench(role, state)
@@ -341,7 +341,7 @@ def test_everyMessageInEveryState(name: str, role: Role, state: ConnectionState,
 
 def test_rulesComplete() -> None:
     """
-    The table has an action for each message, state and role, and code for each that acts.
+    The table has an action for each message, state and role, and code for each action.
     """
     assert len(ACTIONS) == 15 * 6
     for (_, _, kind), action in ACTIONS.items():
@@ -371,7 +371,7 @@ def test_rulesComplete() -> None:
 )
 def test_malformed(role: Role, state: ConnectionState, octets: bytes) -> None:
     """
-    What isn't a message closes the connection at once, in every state.
+    Octets that aren't a message close the connection at once, in every state.
     """
     bench = Bench(role, state)
     bench.connection.dataReceived(octets)
@@ -393,7 +393,8 @@ def test_malformed(role: Role, state: ConnectionState, octets: bytes) -> None:
 )
 def test_unknown(role: Role, state: ConnectionState, octets: bytes) -> None:
     """
-    What is framed well but isn't known is dropped once established, and closes before.
+    An unknown but well-framed message is dropped by an established connection, and closes any
+    other.
     """
     bench = Bench(role, state)
     bench.connection.dataReceived(octets)
@@ -424,7 +425,7 @@ CONVERSATION = b"".join(
 @pytest.mark.parametrize("size", [1, 2, 13, 100, len(CONVERSATION)])
 def test_segments(size: int) -> None:
     """
-    Joined in one segment or split byte by byte, a conversation goes the same way.
+    A conversation has the same course whether its octets arrive in one segment or one by one.
     """
     bench = Bench()
     for start in range(0, len(CONVERSATION), size):
@@ -439,7 +440,7 @@ def test_segments(size: int) -> None:
 
 def test_outgoingCallRefusedByPNS() -> None:
     """
-    Nobody dials out through our client.
+    A PNS refuses an Outgoing-Call-Request.
     """
     bench = Bench(Role.PNS, ConnectionState.ESTABLISHED)
     bench.receive(OutgoingCallRequest(callID=5))
@@ -452,7 +453,7 @@ def test_outgoingCallRefusedByPNS() -> None:
 
 def test_incomingCallRefused() -> None:
     """
-    An incoming call isn't accepted, by the code of section 2.10.
+    An incoming call is refused with the code of section 2.10.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.receive(IncomingCallRequest(callID=5))
@@ -464,7 +465,7 @@ def test_incomingCallRefused() -> None:
 
 def test_tooManyCalls() -> None:
     """
-    A call beyond the limit gets General Error, No-Resource, and takes nothing.
+    A call beyond the limit gets General Error with No-Resource, and uses nothing up.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     for number in range(4):
@@ -485,7 +486,7 @@ def test_tooManyCalls() -> None:
 
 def test_tooManyCallsPlaced() -> None:
     """
-    As PNS the limit holds too.
+    The limit of calls applies to a PNS too.
     """
     bench = Bench(Role.PNS, ConnectionState.ESTABLISHED)
     for number in range(4):
@@ -494,12 +495,12 @@ def test_tooManyCallsPlaced() -> None:
         bench.connection.placeCall(bench)
 
 
-# Time.
+# Time limits.
 
 
 def test_handshakeTimer() -> None:
     """
-    A TCP connection on which no control connection is opened is closed.
+    A TCP connection is closed if no control connection is opened on it in time.
     """
     for role, awaited in ((Role.PAC, "Request"), (Role.PNS, "Reply")):
         bench = Bench(role)
@@ -512,7 +513,7 @@ def test_handshakeTimer() -> None:
 
 def test_echo() -> None:
     """
-    60 s of silence send an Echo-Request, 60 s more end the connection.
+    An Echo-Request is sent after 60 s of silence, and the connection ends after 60 s more.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     call = bench.call()
@@ -530,7 +531,7 @@ def test_echo() -> None:
 
 def test_echoAnswered() -> None:
     """
-    Its reply starts the 60 s anew; so does any message; a part of one doesn't.
+    An Echo-Reply, like any message, starts the 60 s anew. A part of a message doesn't.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.call()
@@ -551,7 +552,7 @@ def test_echoAnswered() -> None:
 
 def test_noCall() -> None:
     """
-    A PAC's connection without a call is stopped after a time, at its beginning and later.
+    A PAC stops a connection that has no call for a time, at its beginning and later.
     """
     early = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     early.clock.advance(10)
@@ -597,7 +598,8 @@ def test_closeBounded() -> None:
 @pytest.mark.parametrize("role", list(Role))
 def test_stop(role: Role) -> None:
     """
-    Our stop notifies every call, then asks; the peer's reply closes.
+    C{stop} notifies every call and then sends a Stop-Control-Connection-Request, and the reply
+    closes the connection.
     """
     bench = Bench(role, ConnectionState.ESTABLISHED)
     calls = [bench.call(1), bench.call(2)]
@@ -620,7 +622,7 @@ def test_stop(role: Role) -> None:
 
 def test_stopUnanswered() -> None:
     """
-    A peer that doesn't reply to our stop is waited for a bounded time.
+    C{stop} waits for the peer's reply for a limited time.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     fired: list[None] = []
@@ -633,7 +635,7 @@ def test_stopUnanswered() -> None:
 
 def test_stopBeforeAndAfter() -> None:
     """
-    A connection that isn't open closes at once; one that is closed, too.
+    C{stop} closes a connection at once that isn't open or has closed.
     """
     bench = Bench()
     fired: list[None] = []
@@ -646,7 +648,7 @@ def test_stopBeforeAndAfter() -> None:
 
 def test_stopFromCallEnded() -> None:
     """
-    An owner that stops the connection when a call of it ends gets one stop.
+    An owner that stops the connection when a call ends causes one Stop.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.call(1)
@@ -666,7 +668,7 @@ def test_stopFromCallEnded() -> None:
 
 def test_lost() -> None:
     """
-    A bare end of the TCP connection ends its calls at once, and leaves nothing behind.
+    The loss of the TCP connection ends its calls at once and leaves nothing behind.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     calls = [bench.call(1), bench.call(2)]
@@ -683,7 +685,7 @@ def test_lost() -> None:
 
 def test_ownersFault(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An owner that raises keeps neither the others nor the connection from going on.
+    An exception of an owner hinders neither the other owners nor the connection.
     """
     log = Log()
     monkeypatch.setattr(owner, "_log", Logger(observer=log))
@@ -704,7 +706,7 @@ def test_ownersFault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ownerFailsToDecide(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A request whose owner fails is refused when its time is up.
+    A request whose owner raises is refused when its time is up.
     """
     monkeypatch.setattr(owner, "_log", Logger(observer=Log()))
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
@@ -722,7 +724,7 @@ def test_ownerFailsToDecide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reentrant() -> None:
     """
-    Octets that arrive while a message is acted on wait until that is done.
+    Octets that arrive while a message is handled are handled after it.
     """
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     order: list[int] = []
@@ -782,8 +784,8 @@ def test_fuzz(
     decisions: list[str],
 ) -> None:
     """
-    Whatever arrives in whatever state: nothing is raised, nothing grows beyond its limit, each call
-    ends exactly once, and silence ends everything without a trace.
+    No messages in any state raise an exception or exceed a limit, each call ends exactly once, and
+    after a silence nothing is left.
     """
     bench = Bench(*column)
     accepted: list[Call] = []

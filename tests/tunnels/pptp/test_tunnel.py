@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.tunnel}: the plugin, and where it listens.
+Tests for L{pptpgw.tunnels.pptp.tunnel}: the plugin, and where it listens.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ HELLO = encode(StartControlConnectionRequest())
 @implementer(ICallTaker)
 class Taker:
     """
-    A gateway that is busy.
+    A gateway that refuses every call as busy.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class World:
 @pytest.fixture(autouse=True)
 def withoutGRE(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
-    What becomes of the GRE ports.
+    Replace the starting and stopping of the GRE ports, and record both.
     """
     told: list[str] = []
     monkeypatch.setattr(GREPorts, "start", lambda self: told.append("start"))
@@ -99,7 +99,7 @@ def withoutGRE(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 class Client(Protocol):
     """
-    A peer that says what it is told to, and hears.
+    A client that sends what a test gives it and keeps what it receives.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,8 @@ def test_interfaces() -> None:
 
 def test_whereItListens(withoutGRE: list[str]) -> None:
     """
-    At the port of each address, until it is told to stop; GRE outlives the control connections.
+    The tunnel listens at the port of each address until it is stopped. GRE stops after the control
+    connections.
     """
     listen = ListenSection(addresses=(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")))
     clock = MemoryReactorClock()
@@ -164,7 +165,8 @@ def test_anAddressThatIsNotOurs() -> None:
 )
 def test_anEndpointThatIsNone(endpoint: str, why: str) -> None:
     """
-    It is found out when the tunnel is made, so that a check of the configuration sees it.
+    An invalid endpoint is an error when the tunnel is made, so that a check of the configuration
+    finds it.
     """
     with pytest.raises(ConfigurationError) as caught:
         World(MemoryReactorClock(), endpoints=(endpoint,))
@@ -218,7 +220,8 @@ LOOPBACK = IPv4Network("127.0.0.0/8")
 
 def test_behindAProxy() -> Deferred[None]:
     """
-    The caller is the one that the PROXY header names, and the gateway the address that it called.
+    Behind a proxy, the caller is the address that the PROXY header gives, and the called address is
+    the header's too.
     """
 
     async def then(world: World, client: Any) -> None:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.window}.
+Tests for L{pptpgw.tunnels.pptp.window}.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Fixture:
     """
     A window, used as the data path uses it.
 
-    @ivar believed: the labels that are believed out of turn; None: all that follow a gap.
+    @ivar believed: the labels that are believed out of turn, or C{None} for all that follow a gap.
     @ivar mayWait: whether packets may be held.
     @ivar asked: how often the peer was asked.
     """
@@ -82,7 +82,7 @@ class Fixture:
 
     def arrive(self, sequence: int, label: int | None = None, fast: bool = True) -> None:
         """
-        A packet; delivered as its label, or else its sequence number.
+        Let a packet arrive. It is delivered as its label, or without one as its sequence number.
         """
         information = b"%d" % (sequence if label is None else label)
         window = self.window
@@ -97,7 +97,8 @@ class Fixture:
 
 class Model:
     """
-    The naive window: a list of everything that came, searched again each time.
+    A naive model of the window: a list of everything that arrived, which is searched again each
+    time.
     """
 
     def __init__(self, first: int) -> None:
@@ -140,7 +141,7 @@ def path() -> Fixture:
 
 class TestOrder:
     """
-    What is delivered, and when.
+    Tests for what is delivered, and when.
     """
 
     @settings(max_examples=200, deadline=None)
@@ -163,7 +164,8 @@ class TestOrder:
             label = max(0, model.next + offset)
             path.arrive((first + label) % NUMBERS, label, fast)
             model.arrive(label, now)
-            # In small steps, as a reactor would: a timer never runs long after its time.
+            # Time passes in small steps, as in a reactor, so that no timer runs long after its
+            # time.
             for _ in range(round(pause * 100)):
                 now = round(now + 0.01, 2)
                 path.clock.advance(0.01)
@@ -211,7 +213,7 @@ class TestOrder:
         path.clock.advance(HELD_TIME * 0.75)
         path.arrive(4)
         path.arrive(1)
-        # The second gap's packet has its own time.
+        # The packet after the second gap has its own time.
         path.clock.advance(HELD_TIME * 0.75)
         assert path.delivered == [0, 1, 2]
         path.clock.advance(HELD_TIME * 0.25)
@@ -237,14 +239,14 @@ class TestOrder:
         assert path.clock.getDelayedCalls() == []
 
     def test_noNumberNeverFits(self, path: Fixture) -> None:
-        # The data path has -1 for packets that only acknowledge.
+        # The data path passes -1 for packets that only acknowledge.
         assert path.window.expected != -1
         assert module.NEVER < 0
 
 
 class TestBelief:
     """
-    What is believed to be the peer's.
+    Tests for which packets are believed to be the peer's.
     """
 
     @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ class TestBelief:
     )
     def test_farAway(self, path: Fixture, ahead: int) -> None:
         """
-        Whatever comes from there, and however often: the next one in order is.
+        The next packet in order is delivered, whatever arrives from far away and however often.
         """
         for sequence in range(3):
             path.arrive(sequence)
@@ -262,7 +264,7 @@ class TestBelief:
                 path.arrive(3 + number // 100)
             path.clock.advance(0.01)
         assert path.delivered == list(range(13))
-        # Only between those that came in order, and for no longer than the last doubt lasts.
+        # Only packets between those in order count, and for no longer than the last doubt lasts.
         assert 0 < path.asked <= 10 / ASK_INTERVAL
         path.clock.pump([ASK_INTERVAL] * (ASKS + 1))
         assert path.clock.getDelayedCalls() == []
@@ -270,7 +272,7 @@ class TestBelief:
     @pytest.mark.parametrize("ahead", [1, 100, REACH, FARTHEST, NUMBERS - 100, NUMBERS - FARTHEST])
     def test_believedThere(self, path: Fixture, ahead: int) -> None:
         """
-        What is believed is delivered, and the numbers go on behind it.
+        A believed packet is delivered, and the numbering goes on after it.
         """
         path.arrive(500)
         path.believed = {1}
@@ -279,13 +281,14 @@ class TestBelief:
         path.clock.advance(HELD_TIME)
         path.arrive(new + 1, 2)
         assert path.delivered == [500, 1, 2]
-        # How many are missing is told where it means something.
+        # The number of missing packets is reported where it has a meaning.
         assert path.judged == [(1, ahead if ahead < FARTHEST else 0)]
         assert path.counters.discards == ({LOST: ahead} if ahead < FARTHEST else {})
 
     def test_gapGivenUpInVain(self, path: Fixture) -> None:
         """
-        The peer goes on where it was. Until it does what is ahead is judged at once.
+        When a gap was given up and the peer goes on where it was, packets ahead are judged at once
+        until it does.
         """
         path.arrive(0)
         path.believed = {9}
@@ -308,7 +311,7 @@ class TestBelief:
 
     def test_whatMayNotWait(self, path: Fixture) -> None:
         """
-        It is judged where it comes, and isn't there any more when its turn is.
+        A packet that may not wait is judged when it arrives, and isn't delivered again in its turn.
         """
         path.arrive(0)
         path.believed = {4}
@@ -320,7 +323,7 @@ class TestBelief:
 
     def test_theFirstThatIsBelieved(self, path: Fixture) -> None:
         """
-        It takes the gap along, and what was held before it.
+        The first believed packet closes the gap, and packets held before it are delivered.
         """
         path.arrive(0)
         path.believed = {4, 7}
@@ -333,7 +336,7 @@ class TestBelief:
 
     def test_asked(self, path: Fixture) -> None:
         """
-        The peer is asked a few times; then the next one is believed, whatever it is.
+        The peer is asked a few times, and then its next packet is believed, whatever it is.
         """
         path.arrive(7)
         for _ in range(ASKS):
@@ -349,7 +352,7 @@ class TestBelief:
 
     def test_answered(self, path: Fixture) -> None:
         """
-        What comes in order meanwhile ends that.
+        Packets that arrive in order end the asking.
         """
         path.arrive(7)
         for _ in range(ASKS + 3):
@@ -362,7 +365,7 @@ class TestBelief:
 
     def test_doubled(self, path: Fixture) -> None:
         """
-        Packets that are doubled on their way leave no doubt, a peer that repeats its numbers does.
+        Packets that are doubled on their way cause no doubt. A peer that repeats its numbers does.
         """
         for sequence in range(100):
             path.arrive(sequence)
@@ -382,7 +385,7 @@ class TestBelief:
 
 class TestAcknowledging:
     """
-    When an acknowledgement is sent alone.
+    Tests for acknowledgements that are sent alone.
     """
 
     @pytest.mark.parametrize("first", FIRSTS)
@@ -415,12 +418,13 @@ class TestAcknowledging:
     )
     def test_neverTooLate(self, first: int, steps: list[tuple[int, bool, int]]) -> None:
         """
-        Whatever is lost and sent in between, no packet waits for more than half a second or half a
-        window.
+        No packet waits for its acknowledgement for more than half a second or half a window,
+        whatever is lost and sent meanwhile.
         """
         path = Fixture()
         window = path.window
-        # For each packet delivered and not acknowledged: what follows it, and when it came.
+        # For each packet that is delivered and not acknowledged: the number that follows it, and
+        # when it arrived.
         owed: list[tuple[int, float]] = []
 
         def check() -> None:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.port.control}.
+Tests for L{pptpgw.tunnels.pptp.port.control}.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ECHO = encode(EchoRequest(1))
 
 class TCP(StringTransport):
     """
-    A transport that remembers what TCP was told.
+    A transport that records how TCP is set up.
     """
 
     noDelay = False
@@ -81,7 +81,7 @@ class TCP(StringTransport):
 @implementer(ICallOwner)
 class Owner:
     """
-    Accepts every call, and remembers what it is told.
+    An owner that accepts every call and records what it is told.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Owner:
 
 class Port:
     """
-    A L{ControlFactory} and those who connect to it.
+    A L{ControlFactory}, and the clients that connect to it.
     """
 
     def __init__(
@@ -140,7 +140,9 @@ class Port:
 
     def connect(self, host: str = "192.0.2.9") -> tuple[Any, Any] | None:
         """
-        A client at C{host} connects; None where it isn't let in.
+        Connect a client at C{host}.
+
+        @return: the client, or C{None} if it isn't let in.
         """
         peer = IPv4Address("TCP", host, 40000)
         protocol: Any = self.factory.buildProtocol(peer)
@@ -169,7 +171,7 @@ def _lost(protocol: Any) -> None:
 
 def test_connection() -> None:
     """
-    A TCP connection carries a control connection between its two addresses, without delay.
+    A TCP connection carries a control connection between its two addresses, with TCP_NODELAY.
     """
     port = Port()
     protocol, transport = port.connected()
@@ -190,7 +192,8 @@ def test_connection() -> None:
 
 def test_limits() -> None:
     """
-    So many connections in all, and from one host; the end of one makes room for another.
+    The number of connections is limited, altogether and from each host. The end of one makes room
+    for another.
     """
     port = Port(maxConnections=3, maxConnectionsPerHost=2)
     first = port.connected("192.0.2.9")
@@ -209,7 +212,8 @@ def test_limits() -> None:
 
 def test_displaced() -> None:
     """
-    When places are short the oldest connection of the host that has most gives its own up, at once.
+    When places are short, the oldest connection of the host with the most connections is closed at
+    once.
     """
     port = Port(maxConnections=3, maxConnectionsPerHost=3)
     made = [port.established() for _ in range(3)]
@@ -225,7 +229,8 @@ def test_displaced() -> None:
 
 def test_silent() -> None:
     """
-    Those who say nothing have places of their own, and can't fill the others'.
+    Connections that haven't sent anything have places of their own, and can't fill those of the
+    others.
     """
     port = Port(maxConnections=10, maxConnectionsPerHost=10, maxSilent=2)
     talking = [port.established() for _ in range(3)]
@@ -239,7 +244,7 @@ def test_silent() -> None:
 
 def test_hostsForgotten() -> None:
     """
-    Nothing is kept of a host that has no connection.
+    Nothing is kept of a host without a connection.
     """
     port = Port()
     for number in range(1, 200):
@@ -252,7 +257,7 @@ def test_hostsForgotten() -> None:
 
 def test_clients() -> None:
     """
-    Only the networks that are named may connect.
+    Clients may connect only from the networks that the configuration names.
     """
     port = Port(clients=[IPv4Network("192.0.2.0/28"), IPv4Network("198.51.100.7/32")])
     assert port.connect("192.0.2.15") is not None
@@ -266,14 +271,15 @@ def test_clients() -> None:
 @pytest.mark.parametrize("address", [IPv6Address("TCP", "2001:db8::1", 9), None])
 def test_onlyIPv4(address: IAddress | None) -> None:
     """
-    The tunnel is one over IPv4, so is its control connection.
+    A control connection over IPv6 is refused, as the tunnel's GRE is over IPv4.
     """
     assert Port().factory.buildProtocol(address) is None
 
 
 def test_refusalsLogged(log: list[str]) -> None:
     """
-    A flood of refused connections costs the log so many lines, and one that says how many more.
+    A flood of refused connections is logged in a limited number of lines, and a last line says how
+    many were omitted.
     """
     port = Port(maxConnectionsPerHost=0)
     for _ in range(200):
@@ -289,7 +295,7 @@ def test_refusalsLogged(log: list[str]) -> None:
 
 def test_stop() -> None:
     """
-    Stopping lets nobody in, stops every connection and waits until the last one is gone.
+    C{stop} closes the port, stops every connection and waits until the last one is gone.
     """
     port = Port()
     stopped: list[None] = []
@@ -300,8 +306,8 @@ def test_stop() -> None:
     port.factory.stop("bye").addCallback(stopped.append)
     assert port.connect("192.0.2.11") is None
     assert port.owner.ended == ["bye"]
-    # Call-Disconnect-Notify and Stop-Control-Connection-Request; and where there was nothing yet,
-    # the end.
+    # The peer gets Call-Disconnect-Notify and Stop-Control-Connection-Request. A connection that
+    # isn't open is just closed.
     assert len(transport.value()) == 148 + 16
     assert otherTransport.disconnecting
     protocol.dataReceived(encode(StopControlConnectionReply()))
@@ -317,7 +323,7 @@ def test_stop() -> None:
 
 def test_stopBounded() -> None:
     """
-    Peers that neither answer nor close are cut off.
+    C{stop} aborts connections whose peers neither answer nor close.
     """
     port = Port()
     _, transport = port.established()
@@ -330,7 +336,7 @@ def test_stopBounded() -> None:
 
 def test_slowReader() -> None:
     """
-    While the peer doesn't read, nothing more is read of it; if that lasts it is cut off.
+    Nothing more is read from a peer that doesn't read, and if that lasts its connection is aborted.
     """
     port = Port()
     protocol, transport = port.established()
@@ -352,7 +358,8 @@ def test_slowReader() -> None:
 
 def test_slowReaderCloses() -> None:
     """
-    A connection closed while the peer doesn't read doesn't wait for more to send.
+    A connection that is closed while its peer doesn't read is aborted without waiting for more to
+    be sent.
     """
     port = Port()
     protocol, transport = port.established()
@@ -366,7 +373,8 @@ def test_slowReaderCloses() -> None:
 
 def test_bothEnds() -> Deferred[None]:
     """
-    Client and server over real TCP: two calls, one cleared, then the server stops.
+    A client and a server work over real TCP: two calls are made, one is cleared, and then the
+    server stops.
     """
     return Deferred.fromCoroutine(_bothEnds())
 
@@ -395,7 +403,7 @@ async def _bothEnds() -> None:
     await listening.stopListening()
     await protocol.connection.stop()
     if client.connections:
-        # The server's end is seen here in the next turn of the reactor.
+        # The server learns of it in the next turn of the reactor.
         lost: Deferred[None] = Deferred()
         reactor.callLater(0, lost.callback, None)
         await lost
@@ -403,8 +411,8 @@ async def _bothEnds() -> None:
 
 def test_deafPeer(monkeypatch: pytest.MonkeyPatch) -> Deferred[None]:
     """
-    A peer that asks for echoes and never reads them makes us hold a bounded number of octets, and
-    is cut off.
+    A peer that sends Echo-Requests and never reads the replies makes the gateway hold a limited
+    number of octets, and is cut off.
     """
     monkeypatch.setattr(control, "STALL_TIMEOUT", 0.5)
     return Deferred.fromCoroutine(_deafPeer())
@@ -421,7 +429,7 @@ async def _deafPeer() -> None:
     peer.transport.write(encode(StartControlConnectionRequest()))
     await owner.opened
     protocol: Any = next(iter(server.connections))
-    # The kernel doubles what it is told, for what it needs itself.
+    # The kernel doubles this size for its own needs.
     buffered = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
     assert buffered == 2 * (QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls)
     held: list[int] = []
@@ -438,7 +446,7 @@ async def _deafPeer() -> None:
     protocol.connectionLost = lost
     peer.transport.write(ECHO * 1_500_000)
     await closed
-    # One read's replies, and what waited before.
+    # The replies to one read, and what waited before.
     assert QUEUE < held[0] < 3 * QUEUE
     assert server.counters.discards == {"control connection whose peer doesn't read": 1}
     peer.transport.abortConnection()
@@ -448,8 +456,8 @@ async def _deafPeer() -> None:
 
 def test_manyEchoesAtOnce() -> None:
     """
-    What is asked for in one read goes out together, up to the limit; more than that ends the
-    connection in the next turn, and isn't kept.
+    The replies to all requests in one read are sent together, up to the limit. More than that ends
+    the connection in the next turn and isn't kept.
     """
     port = Port()
     protocol, transport = port.established()
@@ -471,7 +479,7 @@ def test_manyEchoesAtOnce() -> None:
 
 def test_aPeerThatFallsBehind() -> None:
     """
-    The limit is of what the peer hasn't read since it fell behind, whenever it was sent.
+    The limit is on what the peer hasn't read since it fell behind, whenever that was sent.
     """
     port = Port()
     protocol, transport = port.established()

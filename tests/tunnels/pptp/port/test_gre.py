@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.tunnels.pptp.port.gre}: over sockets in memory, the two ways to receive against
-each other, and over real sockets in a network namespace.
+Tests for L{pptpgw.tunnels.pptp.port.gre}: with sockets in memory, with the two ways of receiving
+compared, and with real sockets in a network namespace.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEAD = b"\x45\x00\x00\x00\x00\x00\x00\x00\x40\x2f\x00\x00" + bytes([192, 0, 2, 2
 
 class MemorySocket:
     """
-    A raw socket that reads from a list and keeps what is sent.
+    A raw socket that reads from a list and records what is sent.
     """
 
     def __init__(self, system: MemorySystem, protocol: int) -> None:
@@ -86,7 +86,7 @@ class MemorySocket:
 
 class MemorySystem:
     """
-    Where such sockets come from.
+    A system whose sockets are in memory.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class MemorySystem:
 
 class Readers(Ticking):
     """
-    The parts of a reactor that read and wait.
+    The parts of a reactor that watch readers and run timers.
     """
 
     def __init__(self) -> None:
@@ -119,13 +119,13 @@ class Readers(Ticking):
         self.readers.append(reader)
 
     def removeReader(self, reader: object) -> None:
-        # As harmless for one that isn't there as a reactor's.
+        # Like a reactor's, this ignores a reader that isn't there.
         self.readers[:] = [other for other in self.readers if other is not reader]
 
 
 class Fixture:
     """
-    A port that is open.
+    An open port.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -158,7 +158,7 @@ def path() -> Fixture:
 
 class TestLife:
     """
-    Opening and closing.
+    Tests for opening and closing.
     """
 
     def test_opensAndCloses(self, path: Fixture) -> None:
@@ -178,7 +178,7 @@ class TestLife:
     def test_connectionLost(self, path: Fixture) -> None:
         path.port.connectionLost(Failure(Exception("the reactor stops")))
         assert path.reactor.readers == []
-        # Calls still send by its number.
+        # Calls still send by the socket's descriptor.
         assert not path.system.sockets[0].closed
         path.port.stopListening()
         assert path.system.sockets[0].closed
@@ -203,7 +203,8 @@ class TestLife:
 
     def test_noSecondSocket(self) -> None:
         """
-        Without the socket that keeps the kernel quiet there is none that reads.
+        The port doesn't open if it can't have the second socket, which keeps the kernel from
+        answering.
         """
         path = Fixture()
         path.system.mostSockets = 1
@@ -231,7 +232,7 @@ class TestLife:
 
 class TestReceiving:
     """
-    To whom a packet goes.
+    Tests for which call gets a packet.
     """
 
     def test_frames(self, path: Fixture) -> None:
@@ -245,7 +246,8 @@ class TestReceiving:
 
     def test_whatTakesLongComesInTheNextTurn(self, path: Fixture) -> None:
         """
-        Calls that take their time over what they get, as those do that end, don't hold up a turn.
+        A call that takes long over its packets, such as one that ends, doesn't hold up the turn of
+        the reactor: the rest is read in the next turn.
         """
         path.register()
         # Frames that follow each other with one protocol number would be one run.
@@ -341,7 +343,7 @@ class TestReceiving:
 
 class TestSending:
     """
-    From which address a packet goes.
+    Tests for the source address of a packet.
     """
 
     @pytest.mark.parametrize("address", ["", "192.0.2.1"])
@@ -367,7 +369,7 @@ class TestSending:
 )
 class TestTwins:
     """
-    Both ways to receive give the same, over a pair of datagram sockets.
+    Tests that both ways of receiving give the same, over a pair of datagram sockets.
     """
 
     def both(self, packets: list[bytes], channels: dict[int, Any]) -> tuple[list[Any], list[Any]]:
@@ -496,7 +498,7 @@ class TestTwins:
 
 class TestNamespace:
     """
-    Over the real kernel.
+    Tests with the real kernel.
     """
 
     @pytest.mark.parametrize("name", ["addresses", "packets", "full"])

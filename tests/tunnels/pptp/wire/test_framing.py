@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.wire.framing}.
+Tests for L{pptpgw.tunnels.pptp.wire.framing}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _all(framing: Framing) -> list[bytes]:
 
 def test_joined() -> None:
     """
-    Messages in one segment come out one by one, without a further octet.
+    Messages in one segment are returned one by one, without waiting for another octet.
     """
     framing = Framing()
     framing.feed(b"".join(OCTETS))
@@ -33,7 +33,7 @@ def test_joined() -> None:
 
 def test_byteByByte() -> None:
     """
-    A message comes out with its last octet, and not before.
+    A message is returned when its last octet has arrived, and not before.
     """
     framing = Framing()
     for octets in OCTETS:
@@ -47,7 +47,7 @@ def test_byteByByte() -> None:
 @given(st.lists(st.sampled_from(OCTETS), max_size=6), st.lists(st.integers(1, 300)))
 def test_cutAnyhow(messages: list[bytes], cuts: list[int]) -> None:
     """
-    However the stream is cut, the same messages come out.
+    The same messages are returned however the stream is cut.
     """
     stream = b"".join(messages)
     framing = Framing()
@@ -62,7 +62,7 @@ def test_cutAnyhow(messages: list[bytes], cuts: list[int]) -> None:
 @pytest.mark.parametrize("length", [0, 1, 11, LONGEST + 1, 0xFFFF])
 def test_badLength(length: int) -> None:
     """
-    A length that no message has is refused with its two octets, so that nothing waits for more.
+    A length that no message has is refused after its two octets.
     """
     framing = Framing()
     framing.feed(length.to_bytes(2, "big"))
@@ -72,7 +72,7 @@ def test_badLength(length: int) -> None:
 
 def test_badCookie() -> None:
     """
-    A wrong magic cookie is refused with its first wrong octet.
+    A wrong magic cookie is refused at its first wrong octet.
     """
     framing = Framing()
     framing.feed(b"\0\x10\0\1\x1a\x2b")
@@ -84,7 +84,7 @@ def test_badCookie() -> None:
 
 def test_goodBeforeBad() -> None:
     """
-    What stands before the fault comes out first.
+    The messages before a fault are returned first.
     """
     framing = Framing()
     framing.feed(encode(EchoRequest(1)) + b"GET / HTTP/1.1\r\n")
@@ -96,7 +96,7 @@ def test_goodBeforeBad() -> None:
 @given(st.lists(st.binary(max_size=300), max_size=8))
 def test_arbitraryOctets(segments: list[bytes]) -> None:
     """
-    Whatever arrives, Malformed is all that is raised, and what is kept is less than a message.
+    No octets raise anything but L{Malformed}, and less than a message is kept.
     """
     framing = Framing()
     for segment in segments:

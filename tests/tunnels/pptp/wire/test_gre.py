@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.wire.gre}.
+Tests for L{pptpgw.tunnels.pptp.wire.gre}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CALL_ID = st.integers(0, 0xFFFF)
 
 class TestCodec:
     """
-    Packets whole.
+    Tests for whole packets.
     """
 
     @given(CALL_ID, st.binary(max_size=100), NUMBER, st.none() | NUMBER, st.binary(max_size=9))

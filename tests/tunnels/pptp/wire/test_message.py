@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.pptp.wire.message} and L{pptpgw.tunnels.pptp.wire.code}.
+Tests for L{pptpgw.tunnels.pptp.wire.message} and L{pptpgw.tunnels.pptp.wire.code}.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def _names(kind: type[Any]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-# The sizes printed in RFC 2637 section 2, by message type.
+# The sizes that RFC 2637 section 2 gives, by message type.
 SIZES = (156, 156, 16, 16, 16, 20, 168, 32, 220, 24, 28, 16, 148, 40, 24)
 
-# Octets written by hand from the figures of RFC 2637 section 2.
+# Octets that were written by hand from the figures of RFC 2637 section 2.
 VECTORS = [
     (
         "009c 0001 1a2b3c4d 0001 0000  0100 0000 00000001 00000001 0000 0a28",
@@ -133,7 +133,7 @@ VECTORS = [
 @pytest.mark.parametrize(("head", "tail", "message"), VECTORS)
 def test_vectors(head: str, tail: bytes, message: ControlMessage) -> None:
     """
-    Messages are laid out as the RFC's figures are.
+    Messages have the octets of the RFC's figures.
     """
     octets = bytes.fromhex(head.replace(" ", "")) + tail
     assert encode(message) == octets
@@ -142,7 +142,7 @@ def test_vectors(head: str, tail: bytes, message: ControlMessage) -> None:
 
 def test_sizes() -> None:
     """
-    The fifteen messages are as long as the RFC says.
+    The fifteen messages have the sizes of the RFC.
     """
     assert tuple(len(encode(kind())) for kind in MESSAGES) == SIZES
     assert [kind.messageType for kind in MESSAGES] == list(ControlMessageType)
@@ -152,7 +152,7 @@ def test_sizes() -> None:
 @given(MESSAGE)
 def test_roundTrip(message: ControlMessage) -> None:
     """
-    Whatever can be built can be encoded, and comes back.
+    A message is decoded to what was encoded.
     """
     assert decode(encode(message)) == message
 
@@ -179,8 +179,8 @@ SCAPY = (
 @given(MESSAGE)
 def test_scapyAgrees(message: ControlMessage) -> None:
     """
-    An implementation that isn't ours reads the same values from our octets, field by field in their
-    order, and writes the same octets for them.
+    scapy reads the same values from our octets, field by field in order, and writes the same octets
+    for them.
     """
     oracle = SCAPY[message.messageType - 1]
     octets = encode(message)
@@ -203,7 +203,7 @@ def test_scapyAgrees(message: ControlMessage) -> None:
 @given(st.binary(max_size=LONGEST + 40))
 def test_arbitraryOctets(octets: bytes) -> None:
     """
-    Octets that mean nothing raise Malformed and nothing else.
+    Arbitrary octets raise nothing but L{Malformed}.
     """
     with pytest.raises(Malformed):
         decode(octets)
@@ -212,7 +212,7 @@ def test_arbitraryOctets(octets: bytes) -> None:
 @given(MESSAGE, st.data())
 def test_mutatedOctets(message: ControlMessage, choice: st.DataObject) -> None:
     """
-    A message with some octets changed, or cut or lengthened, is a message or Malformed.
+    A message with changed, cut or additional octets is decoded or raises L{Malformed}.
     """
     octets = bytearray(encode(message))
     for _ in range(choice.draw(st.integers(1, 4))):
@@ -241,7 +241,7 @@ def test_mutatedOctets(message: ControlMessage, choice: st.DataObject) -> None:
 )
 def test_malformed(head: str, text: str) -> None:
     """
-    Each fault is named, and isn't taken for an unknown message.
+    Each fault is named and isn't taken for an unknown message.
     """
     with pytest.raises(Malformed, match=text) as caught:
         decode(bytes.fromhex(head))
@@ -258,7 +258,7 @@ def test_malformed(head: str, text: str) -> None:
 )
 def test_unknown(head: str, text: str) -> None:
     """
-    An unknown type of a well-framed message is told apart.
+    A well-framed message of an unknown type raises an error of its own.
     """
     with pytest.raises(UnknownMessage, match=text):
         decode(bytes.fromhex(head))
@@ -266,7 +266,7 @@ def test_unknown(head: str, text: str) -> None:
 
 def test_reservedIgnored() -> None:
     """
-    Reserved octets of a received message are ignored, and sent as zero.
+    Reserved octets are ignored in received messages and sent as zero.
     """
     octets = bytearray(encode(CallClearRequest(5)))
     octets[10:12] = b"\xff\xff"
@@ -276,10 +276,10 @@ def test_reservedIgnored() -> None:
 
 def test_textEndsAtNUL() -> None:
     """
-    What a peer left behind the NUL of a text isn't part of it.
+    A text ends at its first NUL, whatever follows that.
     """
     octets = bytearray(encode(StartControlConnectionRequest(hostName=b"host")))
-    # The host name begins at octet 28; octet 32 is the NUL that ends it.
+    # The host name begins at octet 28, and octet 32 is the NUL that ends it.
     octets[33:40] = b"garbage"
     message = decode(bytes(octets))
     assert message == StartControlConnectionRequest(hostName=b"host")
@@ -297,7 +297,7 @@ def test_textEndsAtNUL() -> None:
 )
 def test_cantBeBuilt(change: dict[str, Any]) -> None:
     """
-    A value that wouldn't fit the wire can't be built.
+    A message with a value that doesn't fit its field can't be made.
     """
     with pytest.raises(ValueError, match=next(iter(change))):
         replace(StartControlConnectionRequest(), **change)
@@ -305,7 +305,7 @@ def test_cantBeBuilt(change: dict[str, Any]) -> None:
 
 def test_words() -> None:
     """
-    Codes and types in words.
+    Codes and types have names.
     """
     assert describe(OutgoingCallResult, 7) == "do not accept"
     assert describe(CauseCode, 17) == "user busy"
