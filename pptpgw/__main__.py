@@ -21,7 +21,7 @@ from twisted.logger import globalLogBeginner
 from twisted.python import usage
 from twisted.python.filepath import FilePath
 
-from pptpgw.auth.accounts import AccountsChecker
+from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.section import LinkSection

@@ -81,13 +81,13 @@ class AccountsCheckerFactory:
 
     def generateChecker(self, argstring: str) -> ICredentialsChecker:
         """
-        Return a L{pptpgw.auth.accounts.AccountsChecker} of the store at C{argstring}.
+        Return a L{pptpgw.auth.checkers.AccountsChecker} of the store at C{argstring}.
 
         @raise pptpgw.error.PPTPGWError: the store can't be used.
         """
         from twisted.internet import reactor
 
-        from pptpgw.auth.accounts import AccountsChecker
+        from pptpgw.auth.checkers import AccountsChecker
         from pptpgw.store.database import locate
         from pptpgw.store.store import Store
 

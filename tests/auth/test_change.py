@@ -20,9 +20,9 @@ from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogPublish
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection

@@ -1,5 +1,5 @@
 """
-The chap-secrets checker and its strcred plugin.
+Tests for L{pptpgw.auth.checkers}: the checker of chap-secrets, and its strcred plugin.
 """
 
 from __future__ import annotations

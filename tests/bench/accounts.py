@@ -91,7 +91,7 @@ def serve(kind: str, folder: Path) -> None:
     from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.python.logfile import LogFile
 
-    from pptpgw.auth.accounts import AccountsChecker
+    from pptpgw.auth.checkers import AccountsChecker
     from pptpgw.config.configuration import load
     from pptpgw.radius.checker import RADIUSChecker
     from pptpgw.service import GatewayService

@@ -11,8 +11,8 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from pptpgw.auth.accounts import AccountsChecker
 from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.build import GatewayParts, build
 from pptpgw.config.configuration import parse
 from pptpgw.error import ConfigurationError

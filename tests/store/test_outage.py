@@ -13,7 +13,7 @@ import pytest
 from twisted.internet import reactor as globalReactor
 from twisted.internet.task import deferLater
 
-from pptpgw.auth.accounts import AccountsChecker
+from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.config.section import LimitsSection
 from pptpgw.ppp.exchange import OUTAGE
 from pptpgw.ppp.wire import chap, ppp

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.auth.accounts}: a caller's claims, judged by accounts.
+Tests for L{pptpgw.auth.checkers}: the checker of accounts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pptpgw.auth import accounts
-from pptpgw.auth.accounts import AccountsChecker, PasswordExpired
+from pptpgw.auth import checkers
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.checkers import AccountsChecker, PasswordExpired
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.plugin import AccountsCheckerFactory
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
@@ -145,7 +145,7 @@ class TestMethods:
         _count(monkeypatch, work, Store, "account")
         for one in ("chapMD5", "challengeResponse"):
             _count(monkeypatch, work, mschap, one)
-        _count(monkeypatch, work, accounts, "ntPasswordHash")
+        _count(monkeypatch, work, checkers, "ntPasswordHash")
         seen = []
         for name, password in [
             (b"bob", b"wrong"),
@@ -285,3 +285,14 @@ class TestPlugin:
             assert await checker.requestAvatarId(credentials) == b"bob"
         finally:
             checker.store.close()
+
+
+@pytest.mark.parametrize("name", ["AccountsChecker", "PasswordExpired"])
+def test_formerModule(name: str) -> None:
+    """
+    The names that were in C{pptpgw.auth.accounts} are still there, deprecated.
+    """
+    from pptpgw.auth import accounts
+
+    with pytest.warns(DeprecationWarning, match=f"pptpgw.auth.checkers.{name}"):
+        assert getattr(accounts, name) is getattr(checkers, name)
