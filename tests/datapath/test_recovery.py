@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.datapath.recovery} and L{pptpgw.datapath.belief}: gaps and forged frames in a
+Tests for L{pptpgw.datapath.recovery} and L{pptpgw.datapath.plausibility}: gaps and forged frames in a
 session with MPPE, through a channel.
 """
 

@@ -1,6 +1,6 @@
 """
 Tests for L{pptpgw.tunnels.pptp.connection}, L{pptpgw.tunnels.pptp.rules} and
-L{pptpgw.tunnels.pptp.messages}.
+L{pptpgw.tunnels.pptp.handlers}.
 """
 
 from __future__ import annotations
