@@ -51,7 +51,7 @@ Every section and key by its name in the file.
 
 def fault(text: str) -> str:
     """
-    What L{parse} says about C{text}, which it must refuse.
+    The error with which L{parse} refuses C{text}.
     """
     with pytest.raises(ConfigurationError) as caught:
         parse(text, "x.toml")
@@ -71,7 +71,7 @@ class TestDefaults:
 
     def test_everyDefaultIsAllowed(self) -> None:
         """
-        A default goes through its own key's judgement unchanged.
+        Each default passes the judgement of its own key unchanged.
         """
         for section, keys in KEYS.items():
             for key in keys.values():
@@ -90,7 +90,7 @@ class TestDefaults:
 
 def _asTOML(value: object) -> object:
     """
-    A typed value as the TOML file would have it.
+    A typed value as the TOML file has it.
     """
     if isinstance(value, IPv4Address | IPv4Network | IPv6Address | IPv6Network):
         return str(value)
@@ -175,7 +175,7 @@ class TestParse:
 
     def test_prefixes(self) -> None:
         """
-        One, or a list.
+        The key takes one prefix or a list.
         """
         one, other = IPv6Network("2001:db8::/48"), IPv6Network("fc00::/64")
         for text, prefixes in (
@@ -304,7 +304,8 @@ class TestErrors:
 
     def test_aKeyThatMovedIsNamedWithItsNewPlace(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The new place is said, whatever the value, also where a key of the old name still exists.
+        The error about a key that has moved names its new place, whatever its value is, even if the
+        old section has a key of that name.
         """
         monkeypatch.setitem(MOVED, "[listen] socket", "[link] name")
         monkeypatch.setitem(MOVED, "[listen] clients", "[pptp] clients")
@@ -316,7 +317,7 @@ class TestErrors:
 
     def test_everyKeyThatMovedIsThere(self) -> None:
         """
-        What was a key once is refused, and stands where the text says.
+        Every key that has moved is refused, and exists where the error says.
         """
         for old, new in MOVED.items():
             section, _, key = old.partition(" ")
@@ -338,7 +339,7 @@ class TestErrors:
 
     def test_filters(self) -> None:
         """
-        One that is right; and each thing that is wrong is named by entry and rule.
+        Valid filters are parsed, and each error names the entry and the rule.
         """
         rule = "permit ip from any to any"
         text = f'[[network.filter]]\nname = "office"\nrules = ["{rule}"'
@@ -399,7 +400,7 @@ class TestDictionary:
 
 class TestMethods:
     """
-    What the names of C{[link] authentication} stand for.
+    Tests for the methods that the names in C{[link] authentication} stand for.
     """
 
     @pytest.mark.parametrize("names", list(permutations(["pap", "chap", "mschap", "mschapv2"])))
@@ -447,7 +448,7 @@ class TestLoad:
 
 class TestExample:
     """
-    C{tap/pptpgw.toml} names every key, each commented, with its default.
+    Tests that C{tap/pptpgw.toml} has every key with its default, commented out.
     """
 
     text = (ROOT / "tap/pptpgw.toml").read_text()
@@ -473,7 +474,7 @@ class TestExample:
 
 def test_everyKeyIsDocumented() -> None:
     """
-    Each section's docstring says what each of its attributes means.
+    The docstring of each section explains each of its attributes.
     """
     for class_ in (*SECTIONS.values(), *(one.settings for one in FACTORIES.values())):
         for one in fields(class_):
@@ -482,7 +483,7 @@ def test_everyKeyIsDocumented() -> None:
 
 def test_everyKeyIsRead() -> None:
     """
-    No key is there for show: some module other than the configuration's own reads its attribute.
+    Every key is used: some module besides the configuration's own reads its attribute.
     """
     sources = [
         path.read_text()

@@ -1,5 +1,6 @@
 """
-Finding plugins, in distributions that are made for the test and put where Python looks for them.
+Tests for finding plugins, in distributions that are made for the test and installed where Python
+looks for them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tests.distribution import Site, checker, observer
 site = pytest.fixture(distribution.site, name="site")
 
 
-# Both ways
+# Entry points and drop-ins.
 
 
 def test_anEntryPointIsFound(site: Site) -> None:
@@ -55,7 +56,7 @@ def test_aDropInIsFound(site: Site) -> None:
 
 def test_dropInsAreCheckers(site: Site) -> None:
     """
-    What is of another kind is known by its entry point alone.
+    Drop-ins can only be checkers. Other kinds of plugins need an entry point.
     """
     site.install("quote", {"twisted/plugins/quote_plugin.py": observer("quote")})
     assert "quote" not in installed(ISessionObserverFactory)
@@ -85,7 +86,7 @@ def test_theCheckersAreThoseThatTwistedFinds() -> None:
     assert list(installed(ICheckerFactory)) == sorted(names)
 
 
-# Lazily, in any order
+# Lazy imports, in any order.
 
 
 def test_findImportsWhatIsAskedForAlone(site: Site) -> None:
@@ -112,7 +113,7 @@ def test_theOrderOfInstallationMakesNoDifference(site: Site, order: tuple[str, .
     assert find(ICheckerFactory, order[-1]).authType == order[-1]
 
 
-# Broken ones
+# Broken plugins.
 
 
 ERRORS = [
@@ -227,7 +228,8 @@ def test_theRemainsOfADistributionDoNoHarm(site: Site) -> None:
 
 def test_anOlderVersionsEntryPointsDoNotCount(site: Site) -> None:
     """
-    The newer one, which comes first, has dropped them.
+    Entry points that an older version had and the newer one, which comes first on the path, hasn't
+    don't count.
     """
     site.install("quote", {"quote.py": observer("quote")}, "quote = quote:plugin")
     site.install("quote", {"quote.py": observer("quote")}, version="2.0")
@@ -235,7 +237,7 @@ def test_anOlderVersionsEntryPointsDoNotCount(site: Site) -> None:
     assert site.warnings == []
 
 
-# Two of one name
+# Two plugins with one name.
 
 
 @pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
@@ -323,7 +325,8 @@ def test_aBuiltInOneStaysBeforeOthers(site: Site, name: str, dropIn: bool) -> No
 
 def test_ofThoseChosenTheBrokenAreLeftOut(site: Site) -> None:
     """
-    The rest works, unless too little is left of it; a name that nobody has is an error.
+    Broken ones among the chosen plugins are left out, and the rest works if enough are left. A name
+    that no plugin has is an error.
     """
     site.install("bad", {"bad.py": "raise ValueError('no')"}, "bad = bad:plugin")
     site.install("good", {"good.py": observer("good")}, "good = good:plugin")
@@ -337,7 +340,7 @@ def test_ofThoseChosenTheBrokenAreLeftOut(site: Site) -> None:
         choose(ISessionObserverFactory, ["good", "goof"])
 
 
-# What isn't there
+# Unknown plugins.
 
 
 def test_anUnknownNameIsToldWhatThereIs(site: Site) -> None:
@@ -353,7 +356,8 @@ def test_anUnknownNameIsToldWhatThereIs(site: Site) -> None:
 
 def test_whatTheInstallationLacksOfTheSourceIsToldHowToHave(site: Site) -> None:
     """
-    As after C{git pull}, where a plugin has come since C{pip install -e .}.
+    The error about a plugin of the source that the installation lacks, as after C{git pull}, says
+    how to install it.
     """
     site.install("pptpgw", {}, "ipv6 = pptpgw.networks.ipv6.plugin:factory", "pptpgw.network")
     advice = r'yet; run "pip install -e \." in '
@@ -379,11 +383,11 @@ def test_whereNoneIsInstalledThatIsSaid(monkeypatch: pytest.MonkeyPatch) -> None
 
 class IPlugged(INetworkFactory):
     """
-    A kind that nobody has plugins of.
+    A kind of plugin of which there are none.
     """
 
 
-# Files
+# Files.
 
 
 def test_aStaleCacheOfTwistedMakesNoDifference(site: Site) -> None:
@@ -405,7 +409,7 @@ def test_nothingIsWritten(site: Site) -> None:
     assert sorted(place.rglob("*")) == before
 
 
-# Our own
+# The gateway's own plugins.
 
 
 def test_theDropInIsCheapToImport() -> None:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.config.reload} and L{pptpgw.ports.signals}, and of the services that use them.
+Tests for L{pptpgw.config.reload} and L{pptpgw.ports.signals}, and for the services that use them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pool = ["10.77.0.10"]
 
 def started(text: str = START) -> GatewayService:
     """
-    A service of this configuration, which opens nothing.
+    A service with this configuration, which opens nothing.
     """
     configuration = parse(text, "test")
     return GatewayService(MemoryReactorClock(), configuration, Portal(SubscriberRealm(), []))
@@ -45,7 +45,7 @@ def started(text: str = START) -> GatewayService:
 
 def given(service: GatewayService) -> Any:
     """
-    What the next session has of IPv4.
+    IPv4's protocol of the next session.
     """
     network = service.networks["ipv4"]
     assert isinstance(network, IPv4Sessions)
@@ -56,7 +56,8 @@ def given(service: GatewayService) -> Any:
 
 def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
     """
-    IPv4's pools and name servers do; the rest is named, and still is the next time.
+    A reload changes IPv4's pools and name servers. Other changed keys are named as needing a
+    restart, also at the next reload.
     """
     service = started()
     assert given(service).settings.peerAddress == "10.77.0.10"
@@ -107,7 +108,7 @@ def test_whatCannotBeUsedChangesNothing(log: list[str]) -> None:
 
 class Threads:
     """
-    A reactor that is called from threads and signals.
+    A reactor whose C{callFromThread} and signals the test controls.
     """
 
     def __init__(self) -> None:
@@ -119,8 +120,8 @@ class Threads:
 
 def test_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A signal is heard in the reactor's turn, but for one that is ignored or handled already; when
-    they aren't wanted any more all is as before.
+    A signal is handled in a turn of the reactor, unless it is ignored or handled already. The
+    earlier handlers are restored at the end.
     """
     threads: Any = Threads()
     numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -147,7 +148,8 @@ def test_signals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_theCommandReadsItsFileAgain(tmp_path: Path, log: list[str]) -> None:
     """
-    With what the command line said at the start; a file with a fault changes nothing.
+    A reload reads the file again and keeps the command line's options. A file with a fault changes
+    nothing.
     """
     path, secrets = tmp_path / "pptpgw.toml", tmp_path / "chap-secrets"
     secrets.touch(0o600)

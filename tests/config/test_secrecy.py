@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.config.secrecy}.
+Tests for L{pptpgw.config.secrecy}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_thePasswordOfAFile(path: Path, end: bytes) -> None:
     """
-    Line breaks at the end aren't the password's; spaces are.
+    Line breaks at the end of the file aren't part of the password, and spaces are.
     """
     path.write_bytes(b" open\nsesame " + end)
     assert readPassword(str(path)) == b" open\nsesame "
@@ -44,7 +44,7 @@ def test_anEmptyPassword(path: Path) -> None:
 
 def test_aFileThatIsNone(path: Path) -> None:
     """
-    A file that isn't there, and a folder, can't be read.
+    A missing file and a folder can't be read.
     """
     with pytest.raises(ConfigurationError, match=f"^{path}.other: No such file or directory$"):
         readPassword(f"{path}.other")

@@ -1,5 +1,5 @@
 """
-A kernel in memory, as far as devices, addresses and routes go.
+A kernel in memory, with devices, addresses and routes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Attributes of links.
 
 class MemoryKernel:
     """
-    Keeps what it is told in words, and refuses one request.
+    A kernel that records requests as words, and refuses one kind of them.
 
-    @ivar port: who asks.
-    @ivar requests: what was done, as in C{"route add 10.77.0.0/24 dev 5"}.
-    @ivar links: the devices there are, by name.
-    @ivar routes: the networks that lead to the device C{index}.
+    @ivar port: the port whose requests these are.
+    @ivar requests: the requests, such as C{"route add 10.77.0.0/24 dev 5"}.
+    @ivar links: the devices by name.
+    @ivar routes: the networks that are routed to the device C{index}.
     """
 
     port = 77
@@ -110,7 +110,7 @@ def describe(kind: int, body: bytes) -> str:
 
 def linkMessage(index: int, up: bool, master: int = 0, family: int = 0) -> bytes:
     """
-    What the kernel tells of a device.
+    The kernel's announcement about a device.
     """
     body = pack("=BxHiII", family, 0, index, UP if up else 0, 0)
     return body + pack("=HHI", 8, MASTER, master) if master else body

@@ -1,6 +1,6 @@
 """
-What has to be tried on the real kernel, each in a network namespace of its own: run as a script in
-one (C{unshare --net}), by L{inNamespace}.
+Tests with the real kernel, each in a network namespace of its own. L{inNamespace} runs this file as
+a script in one (C{unshare --net}).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ GATEWAY, SUBSCRIBER = "10.77.0.1", "10.77.0.10"
 
 def inNamespace(name: str, *programs: str, module: str = "tests.ports.namespace") -> None:
     """
-    Run one of the functions below in a namespace, or what C{module} has of this name; skip where
-    something is missing for it.
+    Run one of the functions below, or of C{module}, in a namespace. The test is skipped where
+    something is missing for that.
     """
     lacking = [program for program in ("unshare", "ip", *programs) if shutil.which(program) is None]
     if os.geteuid() != 0:
@@ -53,23 +53,25 @@ def inNamespace(name: str, *programs: str, module: str = "tests.ports.namespace"
 
 class Readers(Clock):
     """
-    A reactor that leaves reading, and time, to the test.
+    A reactor that leaves reading and time to the test.
     """
 
     def addReader(self, reader: object) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
     def removeReader(self, reader: object) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
 
 def ip(command: str) -> str:
     """
     Run C{ip}.
+
+    @return: its output.
     """
     return subprocess.run(
         ["ip", *command.split()], check=True, capture_output=True, text=True
@@ -78,7 +80,7 @@ def ip(command: str) -> str:
 
 def ends() -> socket.socket:
     """
-    Set up the addresses of both ends on the loopback interface, and open the peer's.
+    Give the loopback interface the addresses of both ends, and open the peer's socket.
     """
     ip("link set lo up")
     for address in (HERE, OTHER, PEER):
@@ -91,7 +93,7 @@ def ends() -> socket.socket:
 
 def addresses() -> None:
     """
-    GRE leaves from the address that the call came to, on every kind of port.
+    GRE packets leave from the address at which the call arrived, on every kind of port.
     """
     from pptpgw.counting.counters import Counters
     from pptpgw.tunnels.pptp.port.gre import GREPort
@@ -111,7 +113,7 @@ def addresses() -> None:
 
 def full() -> None:
     """
-    A packet that finds the queue full is lost, and the kernel tells its sender nothing.
+    A packet that finds a full queue is lost, and the kernel sends no error about it.
     """
     from pptpgw.counting.counters import Counters
     from pptpgw.tunnels.pptp.port.gre import GREPort
@@ -120,7 +122,7 @@ def full() -> None:
     told = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     told.bind((PEER, 0))
     told.settimeout(0)
-    # Where nobody takes GRE the kernel does say so, which shows that it would be heard.
+    # The kernel does send an error where nothing listens for GRE, so an error would be noticed.
     peer.sendto(b"octets", (HERE, 0))
     assert told.recv(100)[20:22] == b"\x03\x02"
     for bound in ("", HERE):
@@ -142,7 +144,7 @@ def full() -> None:
 
 def packets() -> None:
     """
-    From GRE through the TUN device to a socket and back, with an ICMP error on the way.
+    Packets go from GRE through the TUN device to a socket and back, with an ICMP error on the way.
     """
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
@@ -193,7 +195,8 @@ def packets() -> None:
     tun.doRead()
     assert arrived()[28:] == b"and back"
 
-    # More than the subscriber takes, and less than the device: cut, or refused.
+    # A packet that is larger than the caller takes and smaller than the device's MTU is fragmented
+    # or refused.
     discovery = 10
     udp.setsockopt(socket.IPPROTO_IP, discovery, 0)
     udp.sendto(bytes(1000), sender)
@@ -220,7 +223,7 @@ def packets() -> None:
 
 def netlink() -> None:
     """
-    What is set is there, and is gone at the end.
+    Addresses and routes are set, and are gone at the end.
     """
     from pptpgw.error import ConfigurationError, NotPermitted
     from pptpgw.ports.kernelinterface import KernelInterface
@@ -265,8 +268,8 @@ def netlink() -> None:
 
 def bridge() -> None:
     """
-    A TAP device joins a bridge, which keeps its own address, and is gone at the end; frames go
-    through it both ways.
+    A TAP device joins a bridge, which keeps its own address. Frames pass in both directions, and
+    the device is gone at the end.
     """
     from pptpgw.counting.counters import Counters
     from pptpgw.error import ConfigurationError
@@ -314,8 +317,8 @@ def bridge() -> None:
 
 def labels() -> None:
     """
-    The device of labelled packets: brought up, switched on, and left as it was; the kernel's
-    switches are files of the test's, as few kernels have MPLS.
+    The device of labelled packets is brought up and switched on, and is left as it was found. The
+    kernel's switches are files of the test, as few kernels have MPLS.
     """
     from tempfile import TemporaryDirectory
 
@@ -366,13 +369,13 @@ def labels() -> None:
 
 def netlink6() -> None:
     """
-    The same with IPv6, and what the kernel's switches say.
+    Addresses and routes of IPv6 are set and gone at the end, and the kernel's switches are read.
     """
     from pptpgw.ports.kernelinterface import KernelInterface
     from pptpgw.ports.sysctl import FOLDER, ipv6Disabled, ipv6NotForwarded
 
     ip("tuntap add dev made mode tun")
-    # Link-local addresses come and go with the interface's state.
+    # Link-local addresses come and go with the state of the interface.
     ip("link set made up")
     before = ip("-6 route show"), ip("-6 address show dev made")
     made = KernelInterface(Clock(), "made")
@@ -402,7 +405,7 @@ def netlink6() -> None:
 
 def nftables() -> None:
     """
-    The table stands while it should, and forwarding is as it was.
+    The nftables table exists while masquerading is on, and forwarding is restored.
     """
     from twisted.internet.epollreactor import EPollReactor
     from twisted.logger import formatEvent, globalLogPublisher
@@ -434,7 +437,7 @@ def nftables() -> None:
 
     async def course() -> None:
         masquerade = Masquerade(reactor, "pptp-0")
-        # What an earlier run left behind is replaced.
+        # A table that an earlier run left is replaced.
         left = f"table ip {masquerade.table} {{ chain left {{ }}; }}"
         subprocess.run(["nft", "-f", "-"], input=left, text=True, check=True)
         FORWARDING.write_text("0\n")
@@ -446,7 +449,7 @@ def nftables() -> None:
         await masquerade.stop()
         assert rules() == ""
         assert FORWARDING.read_text() == "0\n"
-        # A table that is deleted before nft is known to have ended is made again.
+        # A table that is deleted before nft's end has been noticed is made again.
         started = masquerade.start()
         while "masquerade" not in rules():
             await task.deferLater(reactor, 0)
@@ -466,7 +469,7 @@ def nftables() -> None:
 
     reactor.callWhenRunning(begin)
     reactor.callLater(30, reactor.stop)
-    # Twisted looks for the reactor that was installed to notice that a process has ended.
+    # Twisted needs the installed reactor to notice the end of a process.
     sys.modules["twisted.internet.reactor"] = cast(Any, reactor)
     reactor.run()
     assert steps == ["done"]

@@ -1,5 +1,5 @@
 """
-A queue in memory that stands for one on a disk.
+A queue in memory in place of one on a disk.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ LIMIT = 1 << 20
 
 class MemoryQueue(Queue):
     """
-    A queue that stands for one on a disk: another run finds what is in it.
+    A queue in place of one on a disk. Another run finds its entries.
 
-    @ivar entries: those that aren't settled.
-    @ivar held: the numbers of those that the disk doesn't have yet.
-    @ivar written: what is called when the disk has taken changes.
-    @ivar stopped: how often it was closed.
+    @ivar entries: the entries that aren't settled.
+    @ivar held: the numbers of the entries that aren't on the disk yet.
+    @ivar written: the function that is called when the disk has taken changes.
+    @ivar stopped: how often the queue was closed.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:

@@ -1,5 +1,5 @@
 """
-A reactor of a test's own, that really runs: for what only processes can show.
+A reactor of a test's own that really runs, for tests with processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Seconds that a test may take.
 
 def running(begin: Callable[[Any], Deferred[Any]]) -> Any:
     """
-    Call C{begin} with a reactor that runs until the result is there, and give that.
+    Call C{begin} with a reactor that runs until the Deferred fires.
+
+    @return: its result.
     """
     reactor: Any = EPollReactor()
     results: list[Any] = []
@@ -43,8 +45,8 @@ def running(begin: Callable[[Any], Deferred[Any]]) -> Any:
 @contextmanager
 def signalsKept() -> Iterator[None]:
     """
-    What signals do is afterwards as it was: the other reactor of this process, that of the tests
-    which return Deferreds, still hears of the ends of its children.
+    Restore the signal handlers at the end, so that the other reactor of this process, which runs
+    the tests that return Deferreds, still notices the ends of its children.
     """
     numbers = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}

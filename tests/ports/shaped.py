@@ -1,7 +1,7 @@
 """
-Sessions whose rates the real kernel keeps, run as a script in a network namespace: a TUN device and
-a shaper, no gateway. Packets are written into the device, or sent to it, much faster than allowed,
-and those that come out are counted.
+Sessions whose rates the real kernel limits. This file is run as a script in a network namespace,
+with a TUN device and a shaper and without a gateway. Packets are written to the device, or sent
+through it, much faster than is allowed, and those that come out are counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FREE = {4: "10.77.0.11", 6: "fc00:0:1:3::10"}
 SECONDS = 0.4
 SIZE = 1000
 """
-Octets of a packet, its headers included.
+Octets of a packet, with its headers.
 """
 
 
@@ -57,7 +57,7 @@ def packet(source: str, destination: str) -> bytes:
 
 def checksum(octets: bytes) -> bytes:
     """
-    That of RFC 1071.
+    The checksum of RFC 1071.
     """
     total = sum(
         int.from_bytes(octets[place : place + 2], "big") for place in range(0, len(octets), 2)
@@ -85,7 +85,7 @@ class Scene:
 
     def bound(self, family: socket.AddressFamily, version: int) -> socket.socket:
         """
-        A socket of the gateway's host.
+        A socket on the gateway's host.
         """
         made = socket.socket(family, socket.SOCK_DGRAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -94,7 +94,7 @@ class Scene:
             try:
                 made.bind((GATEWAY[version], PORT))
             except OSError:
-                # The kernel looks for another host with the IPv6 address first.
+                # The kernel first checks that no other host has the IPv6 address.
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             else:
@@ -103,7 +103,7 @@ class Scene:
 
     def session(self, addresses: dict[int, str], profile: Profile) -> Session:
         """
-        One that has opened with both families.
+        A session that has opened both families.
         """
         self.count += 1
         session = makeSession(profile, self.count, changed=self.shaper.sessionChanged)
@@ -114,8 +114,8 @@ class Scene:
 
     def sent(self, version: int, *addresses: str) -> list[float]:
         """
-        The bits a second that get through to each of C{addresses} while each is sent as much as can
-        be.
+        The rate in bits a second that reaches each of C{addresses} while as much as possible is
+        sent to each.
         """
         payload = bytes(SIZE - (28 if version == 4 else 48))
         octets = dict.fromkeys((ip_address(one).packed for one in addresses), 0)
@@ -137,7 +137,8 @@ class Scene:
 
     def received(self, version: int, *addresses: str) -> list[float]:
         """
-        The same for what each of C{addresses} sends.
+        The rate in bits a second at which packets from each of C{addresses} arrive while each sends
+        as much as possible.
         """
         packets = [packet(address, GATEWAY[version]) for address in addresses]
         octets = dict.fromkeys(addresses, 0)
@@ -150,7 +151,7 @@ class Scene:
                     _, address = self.sockets[version].recvfrom(65536)
                 except BlockingIOError:
                     break
-                # What waited since before is another's.
+                # Packets that waited before belong to an earlier measurement.
                 if address[0] in octets:
                     octets[address[0]] += SIZE
         self.rest()
@@ -158,7 +159,7 @@ class Scene:
 
     def read(self) -> list[bytes]:
         """
-        What comes out of the device now.
+        The packets that come out of the device now.
         """
         packets = []
         while select.select([self.tun.fileno()], [], [], 0)[0]:
@@ -181,22 +182,23 @@ class Scene:
 
 def tc(*words: str) -> str:
     """
-    What C{tc} says.
+    The output of C{tc}.
     """
     return subprocess.run(["tc", *words], check=True, capture_output=True, text=True).stdout
 
 
 def near(rate: float, wanted: float) -> None:
     """
-    A rate is what it should be: what waits in queues when the time is over is missing, a burst at
-    its begin is too much.
+    Assert that a measured rate is about C{rate}. Packets that wait in queues at the end are
+    missing, and a burst at the beginning is too much.
     """
     assert 0.7 < rate / wanted < 1.2, (rate, wanted)
 
 
 def shaper() -> None:
     """
-    Both ways, both families, with a session beside it that isn't limited; changed; and ended.
+    The rates of a session are limited in both directions and for both families, follow a change,
+    and end with the session. A session beside it isn't limited.
     """
     scene = Scene()
     found = {}
@@ -227,7 +229,7 @@ def shaper() -> None:
     scene.shaper.sessionEnded(session, "enough")
     scene.shaper.stop()
     assert not Path("/sys/class/net/pptp0-in").exists()
-    # As after a gateway that was killed.
+    # The device that a killed gateway leaves.
     subprocess.run(["ip", "link", "add", "pptp0-in", "type", "ifb"], check=True)
     session.change(Profile("alice", receiveRate=1_000_000))
     (limited,) = scene.received(4, LIMITED[4])

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.capturefile}: real files, written by the real thread.
+Tests for L{pptpgw.ports.capturefile}, with real files that the real thread writes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.datapath.test_capture import read
 
 class World:
     """
-    A capture's files.
+    The files of a capture.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class World:
 
     def stop(self) -> None:
         """
-        Stop, and give the thread time.
+        Stop, and give the thread time to finish.
         """
         stopped = self.file.stop()
 
@@ -50,7 +50,7 @@ class World:
 
     def contents(self) -> dict[str, bytes]:
         """
-        The files that there are.
+        The contents of the files by name.
         """
         return {one.name: one.read_bytes() for one in self.path.parent.iterdir()}
 
@@ -62,7 +62,7 @@ def world(tmp_path: Path) -> World:
 
 def test_written(world: World) -> None:
     """
-    What was taken is there at the end, in its order.
+    Everything that was taken is in the file at the end, in order.
     """
     world.file.start()
     for number in range(100):
@@ -74,7 +74,7 @@ def test_written(world: World) -> None:
 
 def test_onlyItsOwnerCanRead(world: World) -> None:
     """
-    Whatever the mask of the process; so with the files that follow.
+    Only the owner can read a capture, and the files that follow it, whatever the umask is.
     """
     before = os.umask(0)
     try:
@@ -89,7 +89,7 @@ def test_onlyItsOwnerCanRead(world: World) -> None:
 
 def test_soon(world: World) -> None:
     """
-    It is written within a moment without more to come, and at once where there is much.
+    Octets are written within a moment if no more come, and at once if there are many.
     """
     world.file.start()
     world.file.write(b"little")
@@ -116,7 +116,7 @@ def waitFor(condition: Callable[[], bool]) -> None:
 
 def test_rotated(world: World) -> None:
     """
-    As many files as are wanted are kept, the newest first.
+    As many files are kept as the setting says, the newest first.
     """
     world.file.start()
     for number in range(5):
@@ -133,7 +133,7 @@ def test_rotated(world: World) -> None:
 
 def test_startedAgain(world: World) -> None:
     """
-    As a service is within one process: what was before is kept.
+    A capture that is stopped and started in one process keeps the earlier file.
     """
     for number in range(2):
         world.file.start()
@@ -148,7 +148,7 @@ def test_startedAgain(world: World) -> None:
 
 def test_oneFile(tmp_path: Path) -> None:
     """
-    Where one is wanted, the next takes its place.
+    Where one file is kept, the next one replaces it.
     """
     world = World(tmp_path, files=1)
     world.file.start()
@@ -161,7 +161,7 @@ def test_oneFile(tmp_path: Path) -> None:
 
 def test_anEarlierCapture(world: World) -> None:
     """
-    That of an earlier run is kept.
+    The capture of an earlier run is kept.
     """
     earlier = sectionHeader("earlier")
     world.path.write_bytes(earlier)
@@ -173,7 +173,7 @@ def test_anEarlierCapture(world: World) -> None:
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "device"])
 def test_somethingElse(world: World, kind: str) -> None:
     """
-    Anything else of that name is left alone.
+    A file that isn't a capture, a folder or a link of that name is left alone.
     """
     if kind == "file":
         world.path.write_bytes(b"a letter")
@@ -193,7 +193,7 @@ def test_somethingElse(world: World, kind: str) -> None:
 
 def test_noFolder(tmp_path: Path) -> None:
     """
-    A folder that isn't there is an error at the start.
+    A missing folder is an error at the start.
     """
     world = World(tmp_path / "absent")
     with pytest.raises(ConfigurationError, match="No such file"):
@@ -203,7 +203,7 @@ def test_noFolder(tmp_path: Path) -> None:
 
 def test_diskFull(tmp_path: Path) -> None:
     """
-    An error of writing ends the capture: it is counted and logged once, and nothing is raised.
+    An error of writing ends the capture. The error is counted and logged once, and isn't raised.
     """
     written: list[bytes] = []
 
@@ -229,7 +229,7 @@ def test_diskFull(tmp_path: Path) -> None:
 
 def test_theFolderGoes(tmp_path: Path) -> None:
     """
-    So does a file that can't be followed by another.
+    A capture ends when its folder goes, since no next file can be made.
     """
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -245,7 +245,7 @@ def test_theFolderGoes(tmp_path: Path) -> None:
 
 def test_itIsSaidAloud(world: World) -> None:
     """
-    The log warns of what the file will hold.
+    The log warns of what the file contains.
     """
     with capturedLogs() as events:
         world.file.start()
@@ -257,7 +257,7 @@ def test_itIsSaidAloud(world: World) -> None:
 
 def test_aShortWrite(tmp_path: Path) -> None:
     """
-    What the system leaves is written next.
+    What a short write leaves over is written next.
     """
     world = World(tmp_path, write=lambda descriptor, octets: os.write(descriptor, octets[:7]))
     world.file.start()
@@ -268,7 +268,8 @@ def test_aShortWrite(tmp_path: Path) -> None:
 
 def test_aSlowDisk(tmp_path: Path) -> None:
     """
-    What waits for the disk has a limit, and the reactor doesn't wait; what is taken is written.
+    A slow disk doesn't hold up the reactor: a limited number of octets waits, and what was taken is
+    written.
     """
     released = threading.Event()
 
@@ -290,7 +291,7 @@ def test_aSlowDisk(tmp_path: Path) -> None:
 
 def test_withACapture(tmp_path: Path) -> None:
     """
-    Together they make files that can be read one by one, and lose nothing.
+    A capture and its files together make files that can be read one by one, without a loss.
     """
     world = World(tmp_path, files=100)
     capture = Capture(world.file, 500, world.counters, world.clock.seconds)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.collector}, and of who has one.
+Tests for L{pptpgw.ports.collector}, and for which processes have a collector.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pptpgw.ports.collector import INTERVAL, STEP, Collector
 
 class Thing:
     """
-    Something that can be in a cycle.
+    An object that can be in a cycle.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Thing:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     """
-    The clock of a collector; afterwards the tests' own objects are frozen again.
+    The clock of a collector. At the end the objects of the tests are frozen again.
     """
     before = gc.get_threshold()
     yield Clock()
@@ -39,7 +39,7 @@ def clock() -> Iterator[Clock]:
 
 def test_whatIsThereIsFrozenAndUnfrozen(clock: Clock) -> None:
     """
-    From the moment that the reactor runs, until the end.
+    The objects that exist when the reactor starts are frozen until the end.
     """
     gc.unfreeze()
     before = gc.get_threshold()
@@ -56,7 +56,7 @@ def test_whatIsThereIsFrozenAndUnfrozen(clock: Clock) -> None:
 
 def test_steps(clock: Clock) -> None:
     """
-    What comes is frozen a few at a time; what has become garbage meanwhile isn't.
+    New objects are frozen a few at a time, and those that have become garbage meanwhile aren't.
     """
     one = Collector(clock)
     one.startService()
@@ -78,7 +78,7 @@ def test_steps(clock: Clock) -> None:
 
 def test_newObjectsWhileOldOnesAreFreed(clock: Clock) -> None:
     """
-    New ones are frozen as well, though there aren't more objects than before.
+    New objects are frozen even if old ones were freed and the number of objects hasn't grown.
     """
     old: list[list[object]] = [[] for _ in range(2 * STEP)]
     one = Collector(clock)
@@ -99,7 +99,8 @@ async def test_whoHasOne(
     kind: type[service.GatewayService], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The process of C{twistd pptpgw}, and not an application that the gateway is embedded in.
+    The process of C{twistd pptpgw} has a collector, and an application that embeds the gateway
+    hasn't.
     """
     started: list[Collector] = []
     monkeypatch.setattr(collector.Collector, "startService", lambda self: started.append(self))

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.compiled}: what is used in place of compiled modules that don't fit.
+Tests for L{pptpgw.ports.compiled}: the replacement of compiled modules that don't fit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ assert tun.fastest is tun.RealDeviceSystem
 @pytest.mark.parametrize("what", [{}, {"INTERFACE": compiled.INTERFACE - 1}])
 def test_anOutdatedBuild(what: dict[str, int]) -> None:
     """
-    The twins in Python are used, and one warning for each module says what to do.
+    The twins in Python are used in place of outdated builds, and one warning for each module says
+    what to do.
     """
     command = [sys.executable, "-c", PROGRAM % what]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -48,7 +49,7 @@ def test_anOutdatedBuild(what: dict[str, int]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_theSourceHasTheNumber(name: str) -> None:
     """
-    That is, what is built from it fits.
+    The C source has the current interface number, so that a new build fits.
     """
     source = Path(compiled.__file__).parents[2].joinpath(*name.split(".")).with_suffix(".c")
     assert f"#define INTERFACE {compiled.INTERFACE}\n" in source.read_text()

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.descriptors}, each in a process of its own, whose limits it may spoil.
+Tests for L{pptpgw.ports.descriptors}, each in a process of its own whose limits it may change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ print(allowDescriptors(count), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 )
 def test_limits(soft: int, hard: int, count: int, inForce: int) -> None:
     """
-    The limit is raised as far as is needed and allowed, and never lowered.
+    The limit is raised as far as necessary and allowed, and never lowered.
     """
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(soft), str(hard), str(count)],

@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.ports.hooks}: its rules with programs that a test ends when it likes, and whole
-sessions with real ones.
+Tests for L{pptpgw.ports.hooks}: its rules, with programs that the test ends, and whole sessions
+with real programs.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ SCRIPTS = {f"{kind}-{way}": f"/s/{kind}-{way}" for kind in KINDS for way in ("up
 
 class Program:
     """
-    One that runs until it is ended; the transport of its own protocol.
+    A program that runs until the test ends it. It is the transport of its own protocol.
     """
 
     pid = 2**22 + 1
     """
-    One more than Linux gives.
+    A process id beyond those of Linux.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Program:
 
 class Reactor(Clock):
     """
-    A clock whose programs do as the test likes.
+    A clock that runs programs as the test likes.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Reactor(Clock):
 
     def endAll(self) -> None:
         """
-        Let every program end, those that begin meanwhile too.
+        End every program, including those that begin meanwhile.
         """
         for program in self.programs:
             if not program.ended:
@@ -116,7 +116,7 @@ class Reactor(Clock):
 
 class World:
     """
-    Hooks, and sessions to tell them of.
+    Hooks, and sessions for them.
     """
 
     def __init__(self, processes: int = 4, scripts: Mapping[str, str] = SCRIPTS) -> None:
@@ -145,7 +145,7 @@ def test_itIsAnObserver() -> None:
 class TestWhatScriptsAreTold:
     def test_ipUpAndIPDown(self) -> None:
         """
-        pppd's arguments and variables; the figures with ip-down only.
+        ip-up and ip-down get pppd's arguments and variables. Only ip-down gets the counters.
         """
         world = World(scripts={"ip-up": "/s/ip-up", "ip-down": "/s/ip-down"})
         one = world.session(user="CORP\\al\nice")
@@ -222,7 +222,8 @@ class TestOrder:
 
     def test_whoeverGetsTheAddressNextWaitsForItsScripts(self) -> None:
         """
-        The session's end is accounted for when ip-down has ended; at once where nothing runs.
+        A session's end is accounted for when its ip-down script has ended, so that the next user of
+        the address waits for it. Without a script it is accounted for at once.
         """
         world, one = World(scripts={"ip-down": "/s/ip-down"}), World().session()
         assert world.hooks.sessionEnded(one, "enough") is None
@@ -288,7 +289,8 @@ class TestOrder:
     @given(st.lists(st.sampled_from("oce"), max_size=40), st.booleans())
     def test_upAndDownTakeTurnsAndTheLastOneIsRight(self, steps: list[str], finally_: bool) -> None:
         """
-        Whatever opens and closes while scripts end (e) or not.
+        The scripts for up and down of a protocol alternate, and the last one that ran fits the
+        protocol's state, whatever opens, closes and ends (C{e}) meanwhile.
         """
         world, one = World(), World().session()
         opened = False
@@ -361,8 +363,8 @@ def test_whatCannotBeRunIsAnErrorAtTheStart(tmp_path: Path) -> None:
 
 def test_realScriptsOfManySessions(tmp_path: Path) -> None:
     """
-    Slow ones and fast ones: each session's own in order, so many at a time, and one that hangs
-    costs its own session a deadline and nobody else anything.
+    The scripts of many sessions, slow and fast, run in order within each session, and a limited
+    number at once. A script that hangs delays its own session by its deadline and no other session.
     """
     path, log = tmp_path / "script", tmp_path / "log"
     path.write_text(

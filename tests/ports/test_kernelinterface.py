@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.kernelinterface}: over a kernel in memory, and the real one.
+Tests for L{pptpgw.ports.kernelinterface}, with a kernel in memory and with the real one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ UNDONE = [
 
 class TestNetlinkPort:
     """
-    What is asked of the kernel.
+    Tests for the requests to the kernel.
     """
 
     def test_doneAndUndone(self) -> None:
@@ -105,8 +105,9 @@ class TestNetlinkPort:
 
     def test_aWiderRouteGoesInSlices(self) -> None:
         """
-        Those within it get theirs in several turns; one that ends meanwhile gets none, and one that
-        begins gets its own. When the wider one is wanted again meanwhile it stays.
+        The narrower routes within a wider one that goes are set in several turns. A network that
+        ends meanwhile gets none, one that begins gets its own, and the wider route stays if it is
+        wanted again meanwhile.
         """
         kernel, clock = MemoryKernel(), Ticking()
         port = KernelInterface(clock, "pptp0", kernel)
@@ -138,7 +139,7 @@ class TestNetlinkPort:
 
     def test_restored(self) -> None:
         """
-        Whatever was taken is there again, on another device where that is another.
+        Addresses and routes that somebody removed are restored, also on a new device.
         """
         kernel = MemoryKernel()
         port = configured(kernel)
@@ -156,7 +157,8 @@ class TestNetlinkPort:
 
     def test_whatSomebodyElseTook(self) -> None:
         """
-        It is told from what we did, from other devices, and from what was never ours.
+        An announced loss is told apart from our own changes, from other devices and from addresses
+        and routes that were never ours.
         """
         kernel = MemoryKernel()
         port = configured(kernel)
@@ -187,7 +189,7 @@ class TestNetlinkPort:
 
     def test_aRouteOfADeviceThatIsGoneComesWithIt(self) -> None:
         """
-        A session that begins before the device is put right has its route afterwards.
+        A route that is added while the device is gone is set when the device is back.
         """
         kernel = MemoryKernel("route add 10.99", errno.ENODEV)
         port = configured(kernel)
@@ -198,8 +200,8 @@ class TestNetlinkPort:
 
     def test_whatAWiderRouteStoodForStaysWhenThatGoes(self) -> None:
         """
-        It gets its own route first, so that no packet is lost between; a narrower one that leads to
-        the same needs none.
+        A narrower network gets its own route before the wider route goes, so that no packet is lost
+        in between. A network that another route to the device covers needs none.
         """
         kernel = MemoryKernel()
         port = configured(kernel)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.linefile}.
+Tests for L{pptpgw.ports.linefile}.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class TestOpen:
 
     def test_whatIsNoFileIsRefused(self, tmp_path: Path) -> None:
         """
-        And opening it doesn't wait: nobody reads the pipe.
+        A named pipe, or anything else that isn't a file, is refused without waiting for a reader.
         """
         os.mkfifo(tmp_path / "pipe", 0o600)
         (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
@@ -106,7 +106,8 @@ class TestMoved:
 
     def test_whereNoneCanBeOpenedTheOldOneGoesOn(self, tmp_path: Path) -> None:
         """
-        Which the log says once; as soon as it can be opened lines go there.
+        The old file is used as long as the new one can't be opened, which is logged once. Lines go
+        to the new file as soon as it can be opened.
         """
         path = tmp_path / "audit"
         file = opened(path)
@@ -126,8 +127,8 @@ class TestMoved:
 class TestErrors:
     def test_aFullDisk(self, tmp_path: Path) -> None:
         """
-        It is logged once, and once how many lines it cost; a line that was cut doesn't spoil the
-        next.
+        A full disk is logged once, and at its end the number of lines that it cost. A line that was
+        cut doesn't spoil the next.
         """
         room = 0
 
@@ -159,7 +160,8 @@ class TestErrors:
 
 class TestQueuedLines:
     """
-    A disk that hangs: lines that can be kept are, the others are counted, and nobody waits.
+    Tests with a disk that hangs: lines for which there is room are kept, the others are counted,
+    and nobody waits.
     """
 
     def lines(self, path: Path, limit: int = 3) -> tuple[Clock, QueuedLines, Event]:
@@ -177,7 +179,7 @@ class TestQueuedLines:
 
     def finish(self, clock: Clock, closed: Deferred[None]) -> None:
         """
-        Give the thread time.
+        Give the thread time to finish.
         """
         done: list[None] = []
         closed.addCallback(done.append)

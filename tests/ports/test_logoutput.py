@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.logoutput} and L{pptpgw.ports.worker}.
+Tests for L{pptpgw.ports.logoutput} and L{pptpgw.ports.worker}.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pptpgw.ports.worker import POLL, Worker
 @implementer(ILogObserver)
 class Reader:
     """
-    Takes what is logged while it isn't told to stall.
+    The reader of what is logged. It reads until it is told to stall.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,8 @@ def reader() -> Reader:
 
 def filled(reader: Reader) -> tuple[Output, Logger]:
     """
-    An output with room for three lines, all taken, whose reader has stalled; two more are lost.
+    An output with room for three lines, all of it used, whose reader has stalled. Two more lines
+    were lost.
     """
     found = Output(reader, 3)
     log = Logger("pptpgw.test", observer=found)
@@ -74,8 +75,8 @@ def filled(reader: Reader) -> tuple[Output, Logger]:
 
 def test_whatIsMissingIsCounted(reader: Reader) -> None:
     """
-    Whoever logs isn't held up; lines come in order, those that are missing are counted in their
-    place.
+    A program that logs isn't held up. Lines arrive in order, and the number of missing lines stands
+    in their place.
     """
     found, log = filled(reader)
     reader.goOn()
@@ -94,7 +95,8 @@ def test_whatIsMissingIsCounted(reader: Reader) -> None:
 
 def test_theEndIsToldToo(reader: Reader) -> None:
     """
-    What is missing is told without a further line, and what comes after the end is written at once.
+    The number of missing lines is written at the end even if no line follows, and lines after the
+    end are written at once.
     """
     found, log = filled(reader)
     reader.goOn()
@@ -106,7 +108,7 @@ def test_theEndIsToldToo(reader: Reader) -> None:
 
 def test_theEndHasADeadline(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    One for all that is logged after it.
+    All lines after the end share one deadline.
     """
     monkeypatch.setattr(logoutput, "FINISH_SECONDS", 0.2)
     found, log = filled(reader)
@@ -119,7 +121,8 @@ def test_theEndHasADeadline(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_aFaultCostsALine(reader: Reader) -> None:
     """
-    What the observer raises goes nowhere: it would be logged.
+    An exception of the observer costs the line and isn't logged, as that would call the observer
+    again.
     """
     found = Output(reader)
     log = Logger("pptpgw.test", observer=found)
@@ -136,7 +139,7 @@ def test_aFaultCostsALine(reader: Reader) -> None:
 @pytest.fixture
 def usr1() -> Iterator[None]:
     """
-    Leaves the signal's handler as it was.
+    Restore the signal's handler at the end.
     """
     before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     yield
@@ -145,7 +148,7 @@ def usr1() -> Iterator[None]:
 
 def test_aFileIsRotatedByASignal(tmp_path: Path, usr1: None) -> None:
     """
-    As C{twistd} does it; in its turn among the lines.
+    The log file is rotated by the signal that C{twistd} uses, at the right place among the lines.
     """
     path = tmp_path / "log"
     found = outputOf({"logfile": str(path), "nodaemon": True})
@@ -161,7 +164,7 @@ def test_aFileIsRotatedByASignal(tmp_path: Path, usr1: None) -> None:
 
 def test_standardOutput() -> None:
     """
-    A line that no encoding has is escaped, and a descriptor that doesn't block is waited for.
+    A character that the encoding lacks is escaped, and a non-blocking descriptor is waited for.
     """
     program = (
         "import os; from pptpgw.ports.logoutput import standardOutput; os.set_blocking(1, False);"
@@ -192,7 +195,7 @@ class TestWorker:
 
     def test_aJobThatRaises(self, loggedFailures: list[Failure]) -> None:
         """
-        It is logged, and the next one is done.
+        A job that raises is logged, and the next job is done.
         """
         worker, done = Worker("test", 2), list[int]()
         worker.put(lambda: 1 // 0)
@@ -204,7 +207,7 @@ class TestWorker:
 
     def test_finished(self) -> None:
         """
-        Whoever waits for it holds nobody up, and may give up.
+        The Deferred for the worker's end blocks nothing, and may be cancelled.
         """
         worker, clock, go, told = Worker("test", 2), Clock(), Event(), list[object]()
         worker.put(go.wait)

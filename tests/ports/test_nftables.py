@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.nftables}: with a program in memory, and the real one.
+Tests for L{pptpgw.ports.nftables}, with a fake of nft and with the real one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ eth1\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0
 
 class Transport:
     """
-    The pipes of one run.
+    The pipes of one run of nft.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Transport:
 
 class Reactor(Readers):
     """
-    Keeps the processes that are started.
+    A reactor that keeps the processes that are started.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Reactor(Readers):
 
 class MemorySystem:
     """
-    The kernel's files.
+    The kernel's files in memory.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class MemorySystem:
 
 class Fixture:
     """
-    All of it.
+    A masquerade with its reactor and system.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,9 @@ class Fixture:
 
     def begin(self, left: bytes = b"") -> Deferred[None]:
         """
-        Start it, up to the run that makes the table; C{left} is one that is there before.
+        Start, up to the run of nft that makes the table.
+
+        @param left: a table that an earlier run left.
         """
         started = self.masquerade.start()
         assert self.reactor.runs[-1][1].script == b"list table ip pptpgw_pptp_0\n"
@@ -144,7 +146,7 @@ def result(deferred: Deferred[Any]) -> list[Any]:
 
 class TestMasquerade:
     """
-    What nft is told, and what is said where it fails.
+    Tests for the commands to nft, and for errors.
     """
 
     def test_startAndStop(self, path: Fixture) -> None:
@@ -171,7 +173,7 @@ class TestMasquerade:
 
     def test_afterARunThatWasKilled(self, path: Fixture) -> None:
         """
-        What it turned on is turned off at the end of this one.
+        Masquerade restores the value of ip_forward that a killed run had found.
         """
         path.system.files[FORWARDING] = "1\n"
         path.begin(b"table ip pptpgw_pptp_0 {\n\tchain ip_forward_was_0 {\n\t}\n}\n")
@@ -203,13 +205,13 @@ class TestMasquerade:
         path.reactor.end()
         text = path.fails(started, NotPermitted)
         assert "net.ipv4.ip_forward" in text and "Read-only" in text
-        # The table is there, and goes.
+        # The runs make the table and delete it again.
         path.masquerade.stop()
         assert len(path.reactor.runs) == 3
 
     def test_forwardingCannotBePutBack(self, path: Fixture) -> None:
         """
-        The table goes all the same.
+        The table is deleted even if forwarding can't be restored.
         """
         path.begin()
         path.reactor.end()

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.poll}, with a real reactor.
+Tests for L{pptpgw.ports.poll}, with a real reactor.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Reader:
 
 def test_fewInOneTurn() -> None:
     """
-    All of many are served, a few a turn, nobody twice before everybody once.
+    Each of many readers is served, a few in each turn, and none twice before all were served once.
     """
     reactor: Any = EPollReactor()
     serveFew(reactor, 4)
@@ -66,6 +66,6 @@ def test_fewInOneTurn() -> None:
 
 def test_anotherReactor() -> None:
     """
-    One without such a poller stays as it is.
+    A reactor without such a poller isn't changed.
     """
     serveFew(Clock())

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.queue}, on real files.
+Tests for L{pptpgw.ports.queue}, with real files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMIT = 1 << 24
 
 class Threaded(Clock):
     """
-    A reactor that a test moves on, and that threads call.
+    A reactor whose clock the test moves, and which threads call.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Threaded(Clock):
 
     def until(self, done: Callable[[], object]) -> None:
         """
-        Let threads work until something is true.
+        Let threads work until C{done} is true.
         """
         waited = threading.Event()
         for _ in range(1000):
@@ -56,10 +56,10 @@ class Threaded(Clock):
 
 class Disk:
     """
-    Stands before a queue's file: a test can hold it up and make it fail.
+    A stand-in for a queue's file that the test can stop and make fail.
 
-    @ivar why: what fails; empty: nothing.
-    @ivar writes: the numbers of what each transaction wrote.
+    @ivar why: the reason of failures, or nothing for none.
+    @ivar writes: the numbers of the entries that each transaction wrote.
     """
 
     def __init__(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def put(queue: Queue, value: bytes, key: bytes = b"key") -> int:
 
 def test_foundAgain(tmp_path: Path) -> None:
     """
-    The next start finds, in order, the entries that were not settled, and counts on from there.
+    The next start finds the unsettled entries, in order, and continues their numbers.
     """
     folder = tmp_path / "spool"
     queue = Queue(CLOCK, "spool", str(folder), LIMIT)
@@ -136,7 +136,7 @@ def test_foundAgain(tmp_path: Path) -> None:
 
 def test_onlyItsOwnerReadsIt(tmp_path: Path) -> None:
     """
-    Whatever the umask, and while it is written too.
+    Only the owner can read the files, also while they are written, whatever the umask is.
     """
     folder = tmp_path / "spool"
     before = os.umask(0)
@@ -154,7 +154,7 @@ def test_onlyItsOwnerReadsIt(tmp_path: Path) -> None:
 
 def test_inMemory() -> None:
     """
-    Without a folder the queue is the same, but nothing survives.
+    A queue without a folder works the same, but nothing survives the process.
     """
     queue = Queue(None, "spool", "", 1000)
     assert queue.start() == {} and not queue.isDurable
@@ -170,8 +170,8 @@ def test_inMemory() -> None:
 
 def test_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What comes while the disk is busy is written together, up to so much, in the order in which it
-    came; what is settled meanwhile isn't written.
+    Entries that come while the disk is busy are written together, up to a limit, in order. Those
+    that are settled meanwhile aren't written.
     """
     queue = opened(tmp_path)
     disk = Disk(queue, monkeypatch)
@@ -193,7 +193,7 @@ def test_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An entry is kept when it is on the disk, not before; whoever asked for it is told then.
+    An entry counts as kept only when it is on the disk, and whoever asked is told then.
     """
     queue = Queue(CLOCK, "spool", str(tmp_path), LIMIT)
     told: list[bool] = []
@@ -210,8 +210,8 @@ def test_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_limit(tmp_path: Path) -> None:
     """
-    What finds no room isn't taken, and there is room again when something is settled. The file has
-    room for all that is taken, and no more octets than the limit.
+    An entry without room isn't taken, and there is room again when another is settled. The file has
+    room for all entries that are taken and never exceeds the limit.
     """
     limit = 1 << 20
     queue = opened(tmp_path, limit)
@@ -232,12 +232,12 @@ def test_limit(tmp_path: Path) -> None:
 
 def test_moreThanTheFileTakes(tmp_path: Path, log: list[str]) -> None:
     """
-    Where pages are left that are hardly used the file is full earlier: what comes is in memory
-    then, and the file has no more octets than the limit all the same.
+    When half-empty pages fill the file early, further entries stay in memory, and the file still
+    doesn't exceed the limit.
     """
     limit = 1 << 20
     queue = opened(tmp_path, limit)
-    # Only one of these fits into a page.
+    # A page has room for one of these.
     numbers = [put(queue, bytes(2100)) for _ in range(400)]
     CLOCK.until(lambda: log)
     assert "database or disk is full" in log[0] and queue.waiting
@@ -252,8 +252,8 @@ def test_moreThanTheFileTakes(tmp_path: Path, log: list[str]) -> None:
 
 def test_fullDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     """
-    What a full disk doesn't take is written once there is room, in order. It is logged when it
-    begins and when it ends.
+    Entries that a full disk doesn't take are written in order once there is room. The beginning and
+    the end of that are logged.
     """
     queue = opened(tmp_path)
     disk = Disk(queue, monkeypatch)
@@ -279,7 +279,8 @@ def test_fullDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str
 
 def test_aTransactionThatFails(tmp_path: Path, log: list[str]) -> None:
     """
-    Nothing of a transaction that fails is on the disk, and all of it once it is tried again.
+    A transaction that fails leaves nothing on the disk, and is written completely when it is tried
+    again.
     """
     queue = opened(tmp_path)
     put(queue, b"good")
@@ -319,8 +320,8 @@ def test_fullToTheEnd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 def test_fullFileSystem(tmp_path: Path, log: list[str]) -> None:
     """
-    A file system that is full when the gateway starts, and has room later: it starts, nobody waits,
-    and all is written in the end.
+    The gateway starts with a full file system, nothing waits for the disk, and everything is
+    written once there is room.
     """
     folder = tmp_path / "small"
     folder.mkdir()
@@ -345,8 +346,8 @@ def test_fullFileSystem(tmp_path: Path, log: list[str]) -> None:
 
 def test_aDiskThatHangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     """
-    Nobody waits for it, the queue takes what it has room for and no more, and the log says so; when
-    it answers all is written.
+    Nothing waits for a disk that hangs. The queue takes what it has room for, the log says so, and
+    everything is written when the disk answers.
     """
     queue = opened(tmp_path, 1000)
     disk = Disk(queue, monkeypatch)
@@ -364,8 +365,8 @@ def test_aDiskThatHangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: li
 
 def test_aDiskThatHangsToTheEnd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The end doesn't wait for longer than whoever ends it wants, and the folder is another's when the
-    disk has let go.
+    The end waits for a hanging disk no longer than its limit, and another process can have the
+    folder when the disk has let go.
     """
     queue = opened(tmp_path)
     disk = Disk(queue, monkeypatch)
@@ -388,7 +389,7 @@ def test_aDiskThatHangsToTheEnd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_oneGatewayAtATime(tmp_path: Path) -> None:
     """
-    A folder that another gateway has isn't taken, and that one isn't disturbed.
+    A folder that another gateway uses is refused, and that gateway isn't disturbed.
     """
     queue = opened(tmp_path)
     put(queue, b"first")
@@ -414,7 +415,7 @@ except Exception as error:
 
 def test_startedAgain(tmp_path: Path) -> None:
     """
-    A queue that was stopped can be started again, also if an entry came while it was closed.
+    A queue that was stopped can be started again, even if an entry came while it was closed.
     """
     queue = opened(tmp_path)
     put(queue, b"first")
@@ -433,7 +434,7 @@ def test_startedAgain(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["missing/spool", "file", "link"])
 def test_noFolder(tmp_path: Path, where: str) -> None:
     """
-    Where there can't be a folder, or the file is a link, the error says which, and why.
+    The error about a folder that can't be made, or a file that is a link, names it and the reason.
     """
     (tmp_path / "file").write_text("a file")
     (tmp_path / "link").mkdir()
@@ -446,7 +447,7 @@ def test_noFolder(tmp_path: Path, where: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes others")
 def test_aFolderThatIsNotWritable(tmp_path: Path) -> None:
     """
-    A folder of another user's is refused, with a file in it or without.
+    A folder of another user is refused, with or without a file in it.
     """
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents[:2]:
@@ -466,7 +467,7 @@ def test_aFolderThatIsNotWritable(tmp_path: Path) -> None:
 
 def test_filesOfAnEarlierVersion(tmp_path: Path, log: list[str]) -> None:
     """
-    The log says in a line that they aren't read; they stay.
+    Files of an earlier version are left alone, and one line of the log says that they aren't read.
     """
     for number in range(3):
         (tmp_path / f"{number:012}.spool").write_bytes(b"pptpgw spool 1\n\n")
@@ -478,7 +479,7 @@ def test_filesOfAnEarlierVersion(tmp_path: Path, log: list[str]) -> None:
     assert len(list(tmp_path.glob("*.spool"))) == 3
 
 
-# What a crash, a broken disk or somebody else leaves
+# What a crash, a broken disk or another program leaves.
 
 KILLED = """
 import sys
@@ -504,7 +505,8 @@ reactor.run()
 
 def test_killed(tmp_path: Path) -> None:
     """
-    What was on the disk when the process was killed is found, in order and without a gap.
+    The entries that were on the disk when the process was killed are found, in order and without a
+    gap.
     """
     for run in range(3):
         folder = tmp_path / f"{run}"
@@ -525,7 +527,7 @@ def test_killed(tmp_path: Path) -> None:
 
 def test_flippedBit(tmp_path: Path, log: list[str]) -> None:
     """
-    An entry that isn't as it was written isn't given back; the others are, and the file is kept.
+    An entry with a flipped bit isn't returned. The others are, and the file is kept.
     """
     queue = opened(tmp_path)
     put(queue, b"first")
@@ -544,8 +546,8 @@ def test_flippedBit(tmp_path: Path, log: list[str]) -> None:
 @pytest.mark.parametrize("end", ["tail", "page", "none"])
 def test_damagedFile(tmp_path: Path, log: list[str], end: str) -> None:
     """
-    Of a damaged file the entries before the damage are kept; of one that lost its end, or isn't one
-    of SQLite's, none. The file itself is kept in any case.
+    The entries before the damage in a file are kept. A file that lost its end, or that isn't
+    SQLite's, has none. The damaged file is kept in any case.
     """
     queue = opened(tmp_path)
     for number in range(200):
@@ -569,8 +571,7 @@ def test_damagedFile(tmp_path: Path, log: list[str], end: str) -> None:
 
 def test_damageOutsideOfTheEntries(tmp_path: Path, log: list[str]) -> None:
     """
-    A file whose entries can all be read is replaced too if it is damaged elsewhere, since writing
-    to it would fail.
+    A file that is damaged outside of its entries is replaced too, since writing to it would fail.
     """
     queue = opened(tmp_path)
     numbers = [put(queue, bytes(300)) for _ in range(200)]
@@ -589,7 +590,7 @@ def test_damageOutsideOfTheEntries(tmp_path: Path, log: list[str]) -> None:
 
 def test_damagedFileWithItsLog(tmp_path: Path) -> None:
     """
-    The write-ahead log of a damaged file isn't taken for that of the new file.
+    The write-ahead log of a damaged file isn't taken for that of its replacement.
     """
     folder = killed(tmp_path)
     path = folder / NAME
@@ -602,8 +603,8 @@ def test_damagedFileWithItsLog(tmp_path: Path) -> None:
 
 def killed(folder: Path) -> Path:
     """
-    A folder with what a process leaves that was killed after five transactions. The first page of
-    the database isn't in the write-ahead log.
+    A folder as a process leaves it that was killed after five transactions. The first page of the
+    database isn't in the write-ahead log.
     """
     queue = opened(folder / "spool")
     queue.settle(put(queue, b"before"))
@@ -623,7 +624,7 @@ def killed(folder: Path) -> Path:
 
 def test_tornWriteAheadLog(tmp_path: Path) -> None:
     """
-    A transaction that a crash tore isn't there; those before are.
+    A transaction that a crash tore is missing, and those before it are found.
     """
     folder = killed(tmp_path)
     log = folder / f"{NAME}-wal"
@@ -634,7 +635,7 @@ def test_tornWriteAheadLog(tmp_path: Path) -> None:
 
 def test_anotherDatabase(tmp_path: Path, log: list[str]) -> None:
     """
-    A database of another form is moved aside, and so is one whose values are of other types.
+    A database with other tables, or with values of other types, is moved aside.
     """
     path = tmp_path / NAME
     with closing(sqlite3.connect(path)) as database:
@@ -652,7 +653,7 @@ def test_anyOctets(
     tmp_path_factory: pytest.TempPathFactory, octets: bytes, isDatabase: bool
 ) -> None:
     """
-    Whatever the file holds, the queue starts and works.
+    A queue starts and works, whatever octets the file has.
     """
     folder = tmp_path_factory.mktemp("spool")
     (folder / NAME).write_bytes((b"SQLite format 3\0" if isDatabase else b"") + octets)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.script}, with real programs.
+Tests for L{pptpgw.ports.script}, with real programs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.ports.running import running
 
 def script(folder: Path, body: str, interpreter: str = "/bin/sh") -> str:
     """
-    A script of these lines.
+    A script with this body.
     """
     path = folder / "script"
     path.write_text(f"#!{interpreter}\n{body}\n")
@@ -40,7 +40,9 @@ def run(
     after: float = 0.3,
 ) -> tuple[float, list[str]]:
     """
-    How long a run of the script took, and what was logged until C{after} seconds later.
+    Run a script.
+
+    @return: how long it took, and what was logged until C{after} seconds later.
     """
     seconds = 0.0
 
@@ -68,7 +70,8 @@ def told(events: Sequence[LogEvent]) -> list[str]:
 class TestRun:
     def test_argumentsAndEnvironmentAreAsTheyAreAndNothingElse(self, tmp_path: Path) -> None:
         """
-        No shell reads them; standard input is empty, and the folder is the root.
+        No shell reads the arguments and the environment. Standard input is empty, and the folder is
+        the root.
         """
         path = script(
             tmp_path,
@@ -86,7 +89,8 @@ class TestRun:
 
     def test_whatItPrintsIsLoggedLineByLine(self, tmp_path: Path) -> None:
         """
-        Both outputs, what has no newline, and nothing that could be taken for another line.
+        Each line of both outputs is logged, also one without a newline, and no line can imitate
+        another.
         """
         path = script(tmp_path, r"printf 'one\ntwo\rthree\033[2J\n\n'; printf four >&2")
         _, lines = run(path)
@@ -121,12 +125,12 @@ class TestDeadline:
         assert lines == [f"{path} is killed: it hasn't ended in 1 s"]
         child = int((tmp_path / "child").read_text())
         status = Path(f"/proc/{child}/status")
-        # Dead, and perhaps not yet noticed by whoever inherited it.
+        # The process is dead, but its new parent may not have noticed yet.
         assert not status.exists() or "State:\tZ" in status.read_text()
 
     def test_whatItLeavesBehindIsNotWaitedFor(self, tmp_path: Path) -> None:
         """
-        It goes on, as with pppd; only its output isn't listened to for ever.
+        A process that the script leaves goes on, as with pppd, but its output isn't read for ever.
         """
         path = script(tmp_path, f"sleep 5 & echo $! > {tmp_path}/child; echo done")
         seconds, lines = run(path, after=1.3)

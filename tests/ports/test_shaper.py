@@ -1,7 +1,6 @@
 """
-Tests of L{pptpgw.ports.shaper}, L{pptpgw.ports.rates} and L{pptpgw.ports.trafficcontrol}: what the
-kernel is asked, by one in memory that reads the requests and is as strict as the real one. That
-rates are kept, on the real one.
+Tests for L{pptpgw.ports.shaper}, L{pptpgw.ports.rates} and L{pptpgw.ports.trafficcontrol}. A kernel
+in memory reads the requests as strictly as the real one, and the real one is used to measure rates.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class MemoryKernel:
     Traffic control of two devices.
 
     @ivar classes: rates in octets a second, by device and number.
-    @ivar filters: networks and the class that they belong to, by device, priority and handle.
-    @ivar queues: what kind of queue each class has.
-    @ivar redirects: how many filters send what the first device receives through the other.
+    @ivar filters: networks and their classes, by device, priority and handle.
+    @ivar queues: the kind of queue of each class.
+    @ivar redirects: how many filters redirect what the first device receives through the other.
     """
 
     def __init__(self, lacks: Sequence[TrafficRequestType] = (), fair: bool = True) -> None:
@@ -156,7 +155,7 @@ class MemoryKernel:
 
     def limits(self, index: int) -> dict[str, int]:
         """
-        The rate in bits a second of each network.
+        The rate limit in bits a second of each network.
         """
         return {
             network: self.classes[index, number] * 8
@@ -167,7 +166,7 @@ class MemoryKernel:
 
 def attributes(octets: bytes) -> dict[int, bytes]:
     """
-    Netlink's attributes.
+    Netlink's attributes by number.
     """
     found = {}
     while octets:
@@ -233,7 +232,7 @@ class Scene:
         self, *networks: str, send: int | None = None, receive: int | None = None
     ) -> Session:
         """
-        One that has opened.
+        A session that has opened.
         """
         self._count += 1
         profile = Profile("alice", sendRate=send, receiveRate=receive)
@@ -267,7 +266,7 @@ def test_interface() -> None:
 
 def test_nothingIsDoneWithoutALimit() -> None:
     """
-    The kernel isn't asked, nor is a device made.
+    Without a limit the kernel gets no request and no device is made.
     """
     scene = Scene()
     scene.end(scene.session(ALICE))
@@ -279,7 +278,8 @@ def test_nothingIsDoneWithoutALimit() -> None:
 
 def test_bothDirections() -> None:
     """
-    One class in each for all networks of a session, and no trace of it afterwards.
+    A session has one class in each direction for all of its networks, and nothing of it is left at
+    the end.
     """
     scene = Scene()
     one = scene.session(ALICE, "192.168.7.0/24", HOME, send=2_000_000, receive=1_000_000)
@@ -300,7 +300,8 @@ def test_bothDirections() -> None:
 
 def test_oneDirectionOnly() -> None:
     """
-    The other has no class; what callers send takes no way round while none of it is limited.
+    A direction without a limit has no class. Packets from callers aren't redirected while none of
+    them is limited.
     """
     scene = Scene()
     one = scene.session(ALICE, send=1_000_000)
@@ -319,8 +320,8 @@ def test_oneDirectionOnly() -> None:
 
 def test_changedLive() -> None:
     """
-    A rate in one request for the class and one for its queue, filters untouched; a limit that goes,
-    and one that comes.
+    A new rate takes one request for the class and one for its queue, without a change of filters. A
+    limit can be removed and added.
     """
     scene = Scene()
     one = scene.session(ALICE, send=1_000_000)
@@ -336,7 +337,7 @@ def test_changedLive() -> None:
 
 def test_networksThatComeAndGo() -> None:
     """
-    A delegated prefix is limited with the rest, as long as it is the session's.
+    A delegated prefix is limited with the session's other networks as long as it is the session's.
     """
     scene = Scene()
     one = scene.session(ALICE, send=1_000_000)
@@ -351,7 +352,7 @@ def test_networksThatComeAndGo() -> None:
 
 def test_hugeAndTinyRates() -> None:
     """
-    More than 32 bits of octets a second, and less than one octet.
+    Rates above 32 bits of octets a second, and below one octet a second, work.
     """
     scene = Scene()
     scene.session(ALICE, send=400_000_000_000)
@@ -361,7 +362,7 @@ def test_hugeAndTinyRates() -> None:
 
 def test_plainQueues() -> None:
     """
-    Where there is no fq_codel, that is asked once only.
+    A kernel without fq_codel is asked for it only once.
     """
     scene = Scene(MemoryKernel(fair=False))
     scene.session(ALICE, send=1_000_000)
@@ -373,7 +374,7 @@ def test_plainQueues() -> None:
 
 def test_numbersAreGivenAgainOnlyWhenTheKernelIsRidOfThem() -> None:
     """
-    A class that the kernel keeps isn't another session's.
+    The number of a class that the kernel hasn't deleted isn't used for another session.
     """
     scene = Scene()
     one = scene.session(ALICE, send=1_000_000)
@@ -386,7 +387,7 @@ def test_numbersAreGivenAgainOnlyWhenTheKernelIsRidOfThem() -> None:
 
 def test_numbers() -> None:
     """
-    The one that has been free longest comes first; there are only so many.
+    The number that has been free longest is used first, and the numbers are limited.
     """
     numbers = Numbers(3)
     assert [numbers.take() for _ in range(3)] == [1, 2, 3]
@@ -400,7 +401,8 @@ def test_numbers() -> None:
 @pytest.mark.parametrize("direction", ["send", "receive"])
 def test_aKernelThatLacksWhatIsNeeded(direction: str, log: list[str]) -> None:
     """
-    It is said once, with what is needed; sessions go on, limited in the other direction.
+    A kernel without traffic control is reported once, with what is needed. Sessions go on, limited
+    in the other direction.
     """
     scene = Scene(code=errno.EOPNOTSUPP)
     if direction == "send":
@@ -419,7 +421,7 @@ def test_aKernelThatLacksWhatIsNeeded(direction: str, log: list[str]) -> None:
 
 def test_noDevice(log: list[str]) -> None:
     """
-    Where sessions' packets stay in the process there is nothing to limit them.
+    Sessions whose packets stay in the process aren't limited.
     """
     shaper = Shaper(Readers(), None, MemoryKernel)
     scene = Scene()
@@ -430,7 +432,7 @@ def test_noDevice(log: list[str]) -> None:
 
 def test_oneSessionThatCannotBe(log: list[str]) -> None:
     """
-    It is said for each, and does no other any harm.
+    A session that can't be limited is reported, each time, and doesn't hinder others.
     """
     scene = Scene()
     scene.session(ALICE, send=8_000)
@@ -462,8 +464,8 @@ STEPS = st.lists(
 @given(STEPS)
 def test_theKernelHasWhatTheSessionsAre(steps: list[Step]) -> None:
     """
-    Whatever comes and goes: the kernel limits each network that a session has to its rate, and
-    nothing else is left in it. (Networks of two sessions at once are each counted.)
+    The kernel limits exactly the networks of the sessions to their rates, whatever comes and goes,
+    and nothing else is left in it. (A network of two sessions is counted for each.)
     """
     scene = Scene()
     sessions: dict[int, Session] = {}
@@ -500,7 +502,7 @@ def test_theKernelHasWhatTheSessionsAre(steps: list[Step]) -> None:
 
 def test_kernel() -> None:
     """
-    The real one keeps the rates, both ways and of both families, changed live, and nobody waits who
-    isn't limited.
+    The real kernel limits the rates in both directions and both families, applies changes, and
+    doesn't delay sessions without a limit.
     """
     inNamespace("shaper", "tc", module="tests.ports.shaped")

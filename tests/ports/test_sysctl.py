@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.sysctl}.
+Tests for L{pptpgw.ports.sysctl}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pptpgw.ports import sysctl
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
-    The kernel's switches, as a test likes them.
+    A folder in place of the kernel's switches.
     """
     monkeypatch.setattr(sysctl, "FOLDER", tmp_path)
     for name in ("all", "pptp0"):
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_where() -> None:
     """
-    It is where Linux has them.
+    The switches are where Linux has them.
     """
     assert not sysctl.FOLDER.parent.exists() or (sysctl.FOLDER / "all" / "forwarding").exists()
 

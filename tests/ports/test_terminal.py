@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.terminal}.
+Tests for L{pptpgw.ports.terminal}.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with onInterrupt(sys.exit):
 
 def test_aSignalThatDoesNotInterruptTheRead() -> None:
     """
-    A handler runs soon, even if its signal did not interrupt the system call that reads.
+    A handler runs soon even if its signal didn't interrupt the system call that reads.
     """
     with subprocess.Popen(
         [sys.executable, "-c", READING], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -39,7 +39,7 @@ def test_aSignalThatDoesNotInterruptTheRead() -> None:
 
 def test_afterTheContext() -> None:
     """
-    The context leaves no timer behind.
+    The context manager leaves no timer behind.
     """
     code = (
         "import signal, sys; from pptpgw.ports.terminal import onInterrupt\n"

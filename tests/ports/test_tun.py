@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.ports.tun}, over a device in memory; the real one is met in test_gre.
+Tests for L{pptpgw.ports.tun}, with a device in memory. test_gre uses the real one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pptpgw.ports.tun import BATCH, DEVICE, RealDeviceSystem, TUNPort, fastest
 
 class MemorySystem:
     """
-    A TUN device that reads from a list and keeps what is written.
+    A TUN device that reads from a list and records what is written.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class MemorySystem:
 
 class Fixture:
     """
-    A port over it.
+    A port with a device in memory.
     """
 
     def __init__(self, name: str = "pptp%d") -> None:
@@ -84,7 +84,7 @@ class Fixture:
         self.readers.append(reader)
 
     def removeReader(self, reader: object) -> None:
-        # As harmless for one that isn't there as a reactor's.
+        # Like a reactor's, this ignores a reader that isn't there.
         self.readers[:] = [other for other in self.readers if other is not reader]
 
 
@@ -97,7 +97,7 @@ def path() -> Fixture:
 
 class TestLife:
     """
-    Opening and closing.
+    Tests for opening and closing.
     """
 
     def test_opensAndCloses(self, path: Fixture) -> None:
@@ -113,7 +113,7 @@ class TestLife:
     def test_connectionLost(self, path: Fixture) -> None:
         path.port.connectionLost(Failure(Exception("the device was deleted")))
         assert path.readers == []
-        # Sessions still write to its number.
+        # Sessions still write to the device's descriptor.
         assert path.system.isOpen
         path.port.stop()
         assert not path.system.isOpen
@@ -148,7 +148,7 @@ class TestLife:
 
 class TestPackets:
     """
-    In and out.
+    Tests for packets in both directions.
     """
 
     def test_reads(self, path: Fixture) -> None:
@@ -202,7 +202,8 @@ class TestPackets:
     @pytest.mark.parametrize("system", {RealDeviceSystem, fastest})
     def test_writer(self, system: type[RealDeviceSystem]) -> None:
         """
-        The machine's own way, over a pipe, and the one in C where there is one.
+        Packets are written by the machine's own writer over a pipe, in Python and in C where that
+        is built.
         """
         far, near = os.pipe()
         write = system().writer(near)

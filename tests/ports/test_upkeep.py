@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.ports.upkeep} and L{pptpgw.ports.watch}; what they keep is met in
-tests/integration.
+Tests for L{pptpgw.ports.upkeep} and L{pptpgw.ports.watch}. The tests in tests/integration have the
+things that they keep up.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ STEP = 1 / 64
 
 class Thing:
     """
-    What is kept.
+    A thing that is kept up.
 
-    @ivar tried: when it was tried to put it right.
+    @ivar tried: the times at which it was restored.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Thing:
 
 def test_losses(log: list[str]) -> None:
     """
-    What is taken in one go is put right in one go.
+    Losses at one time are restored together.
     """
     thing = Thing()
     for why in ("a part", "another", "the last"):
@@ -62,7 +62,8 @@ def test_losses(log: list[str]) -> None:
 
 def test_whatCannotBePutRight(log: list[str]) -> None:
     """
-    It is said once and tried for ever, less and less often; the end is said as well.
+    A thing that can't be restored is reported once and tried for ever, less and less often. Its
+    recovery is reported too.
     """
     thing = Thing()
     thing.failure = NotPermitted("it needs more")
@@ -84,7 +85,8 @@ def test_whatCannotBePutRight(log: list[str]) -> None:
 
 def test_whatIsTakenTimeAndAgain() -> None:
     """
-    Two programs that undo each other's work do so less and less often, until there is quiet.
+    A thing that is taken again and again is restored less and less often, so that two programs
+    don't fight over it, until it stays.
     """
     thing = Thing()
     for _ in range(4):
@@ -103,7 +105,7 @@ def test_whatIsTakenTimeAndAgain() -> None:
 
 def test_aLossWhileItIsPutRight() -> None:
     """
-    It is looked at once more.
+    A thing that is lost again while it is restored is restored once more.
     """
     thing = Thing()
     thing.waiting = Deferred()
@@ -119,7 +121,7 @@ def test_aLossWhileItIsPutRight() -> None:
 
 def test_stopped() -> None:
     """
-    Nothing is left, whether it waits to be put right or is being put right.
+    C{stop} leaves nothing, whether the thing waits to be restored or is being restored.
     """
     thing = Thing()
     cancelled: list[object] = []
@@ -136,7 +138,7 @@ def test_stopped() -> None:
 
 class Full:
     """
-    A socket in whose place messages were lost.
+    A socket that lost messages.
     """
 
     def recv(self, size: int) -> bytes:
@@ -145,7 +147,7 @@ class Full:
 
 def test_lostAnnouncements() -> None:
     """
-    They may have said anything, so everything is looked at.
+    Lost announcements make everything be checked, as they may have been about anything.
     """
     lost: list[str] = []
     watch = Watch(Readers(), lambda kind, sender, body: "", lost.append)

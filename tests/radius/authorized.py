@@ -1,6 +1,6 @@
 """
-Three sessions, and requests to end and to change them: made by pyrad, which signs and reads them by
-itself.
+Three sessions, and requests that end and change them. pyrad makes the requests, signs them and
+checks the answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WINDOW = 300.0
 @dataclass
 class World:
     """
-    Three sessions, two of them alice's, and the rules.
+    Three sessions, two of them alice's, and the rules for requests.
     """
 
     timestamps: bool = True
@@ -79,7 +79,7 @@ class World:
         signed: bool = True,
     ) -> CoAPacket:
         """
-        A request that was made C{when} seconds from now; None: it doesn't say.
+        A request that is dated C{when} seconds from now, or without a date for C{None}.
         """
         packet = CoAPacket(code=code, id=7, secret=secret, dict=dictionary())
         for name, value in attributes:
@@ -92,7 +92,9 @@ class World:
 
     def send(self, packet: CoAPacket, host: str = HOST) -> Packet | None:
         """
-        Send it; give the answer, which must be a true one.
+        Send a request.
+
+        @return: the answer, whose signature must be right, or C{None}.
         """
         octets = self.rules.received(packet.RequestPacket(), host, self.port)
         if octets is None:

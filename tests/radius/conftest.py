@@ -1,5 +1,5 @@
 """
-What holds for all tests of RADIUS.
+Fixtures of all tests of RADIUS.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ from tests.radius.wire import connected
 @pytest.fixture(autouse=True)
 def wires(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A L{Wire} has ports of its own.
+    Give a L{Wire} its own ports in place of the system's.
     """
     monkeypatch.setattr(udp, "connectedUDP", connected)

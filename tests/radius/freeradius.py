@@ -1,5 +1,5 @@
 """
-A FreeRADIUS of the tests' own: its configuration folder, its ports, its process.
+A FreeRADIUS server for tests: its configuration folder, its ports and its process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROGRAM = shutil.which("freeradius", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 
 def freePort() -> int:
     """
-    A port of the loopback interface that nobody has, by UDP or TCP.
+    A port of the loopback interface that is free for UDP and TCP.
     """
     while True:
         with (
@@ -38,7 +38,7 @@ def freePort() -> int:
 
 class TLSFiles(NamedTuple):
     """
-    What RadSec's listener needs: files in PEM.
+    The PEM files of a listener for RadSec.
     """
 
     authority: Path
@@ -48,10 +48,11 @@ class TLSFiles(NamedTuple):
 
 class FreeRADIUS:
     """
-    A server that runs from L{start} to L{stop} or L{kill}, as often as wanted.
+    A server that runs from L{start} to L{stop} or L{kill}, any number of times.
 
-    @ivar authPort: where it judges callers; C{acctPort} where it takes accounting; C{tlsPort} where
-        it does both over TLS, if it has the files for that.
+    @ivar authPort: the port for Access-Requests.
+    @ivar acctPort: the port for accounting.
+    @ivar tlsPort: the port for both over TLS, if the server has certificates.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class FreeRADIUS:
     ) -> None:
         """
         @param users: the users file: C{NAME Cleartext-Password := "..."} and reply attributes.
-        @param modules: modules besides the usual ones, by name: what stands in their braces.
-        @param extra: what else stands in its radiusd.conf.
+        @param modules: additional modules by name, with what their braces contain.
+        @param extra: additional lines of radiusd.conf.
         """
         self.folder = folder
         self.authPort, self.acctPort, self.tlsPort = freePort(), freePort(), freePort()
@@ -103,15 +104,15 @@ class FreeRADIUS:
     @property
     def log(self) -> str:
         """
-        What it printed up to now.
+        The server's output so far.
         """
         return (self.folder / "log").read_text(errors="replace")
 
     def start(self, within: Sequence[str] = ()) -> None:
         """
-        Start it, and wait until it answers.
+        Start the server, and wait until it answers.
 
-        @param within: a command that runs another: in a network namespace, for one.
+        @param within: a command that runs another one, for example in a network namespace.
         """
         assert PROGRAM is not None, "FreeRADIUS isn't installed: tests/packages.sh does that"
         with (self.folder / "log").open("wb") as output:
@@ -134,7 +135,7 @@ class FreeRADIUS:
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """
-        Stop it; harmless where it doesn't run.
+        Stop the server, if it runs.
         """
         if self._process is not None:
             self._process.send_signal(how)
@@ -143,21 +144,21 @@ class FreeRADIUS:
 
     def signal(self, how: signal.Signals) -> None:
         """
-        Have a signal sent to it, and not wait for what comes of it.
+        Send a signal to the server without waiting for its effect.
         """
         assert self._process is not None
         self._process.send_signal(how)
 
     def kill(self) -> None:
         """
-        Stop it as a crash would.
+        Kill the server, as a crash would.
         """
         self.stop(signal.SIGKILL)
 
     def records(self) -> list[dict[str, str]]:
         """
-        The accounting records in its detail file, in order: values by attribute, of attributes that
-        are there several times the last one's.
+        The accounting records in the server's detail file, in order, as values by attribute. An
+        attribute that occurs several times has its last value.
         """
         path = self.folder / "detail"
         text = path.read_text() if path.exists() else ""

@@ -1,6 +1,6 @@
 """
 A gateway on the real reactor that asks real RADIUS servers, and callers of our own in the same
-process: between the two only the wire is in memory.
+process. Only the wire between gateway and callers is in memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ P = ParamSpec("P")
 
 def onTheReactor(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Deferred[None]]:
     """
-    A test that waits for Deferreds.
+    Make a test of a coroutine, so that it can wait for Deferreds.
     """
 
     @wraps(test)
@@ -61,10 +61,10 @@ class Served:
     """
     The gateway.
 
-    @ivar client: which asks the servers.
-    @ivar pool: its callers' addresses.
-    @ivar parts: what of RADIUS is opened and started.
-    @ivar dynamic: its dynamic authorization, if there is any.
+    @ivar client: the RADIUS client.
+    @ivar pool: the callers' addresses.
+    @ivar parts: the parts of RADIUS that are opened and started.
+    @ivar dynamic: the dynamic authorization, if it is configured.
     """
 
     def __init__(self, reactor: Any, configuration: Configuration) -> None:
@@ -115,14 +115,14 @@ class Served:
 
     def start(self) -> None:
         """
-        Open and start what RADIUS needs, as the service does.
+        Open and start the parts of RADIUS, as the service does.
         """
         self.parts.privilegedStartService()
         self.parts.startService()
 
     async def stop(self) -> None:
         """
-        Stop, in the order in which the service does.
+        Stop the parts in the order in which the service does.
         """
         await self.gateway.stop(5)
         await self.parts.stopService()
@@ -141,14 +141,14 @@ class Served:
 
     def session(self, user: str) -> Session:
         """
-        The one session of a user.
+        The only session of C{user}.
         """
         [session] = [one for one in self.gateway.sessions if one.user == user]
         return session
 
     async def until(self, done: Callable[[], Any], timeout: float = 20.0) -> Any:
         """
-        Wait until something is true; give it.
+        Wait until C{done} returns something true, and return that.
         """
         for _ in range(int(timeout / 0.02)):
             value = done()
@@ -162,7 +162,9 @@ def radclient(
     reactor: Any, port: int, kind: str, secret: str, attributes: str
 ) -> Deferred[tuple[bytes, bytes, int]]:
     """
-    Send a packet by FreeRADIUS's client; give what it printed, and how it ended.
+    Send a packet with FreeRADIUS's client.
+
+    @return: its output and its exit status.
     """
     result: Deferred[tuple[bytes, bytes, int]] = getProcessOutputAndValue(
         "/usr/bin/env",

@@ -1,5 +1,5 @@
 """
-A spool whose queue is in memory, and whose servers a test plays.
+A spool whose queue is in memory and whose servers the test plays.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from tests.ports.queued import MemoryQueue
 
 class Run:
     """
-    One run of the gateway's spool, and the servers that it sends to.
+    One run of the gateway's spool, and the servers to which it sends.
 
-    @ivar sent: every record that was sent; C{open} those that wait for an answer.
+    @ivar sent: every record that was sent.
+    @ivar open: the sent records that wait for an answer.
     """
 
     def __init__(self, queue: MemoryQueue | None = None) -> None:

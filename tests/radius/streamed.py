@@ -33,7 +33,7 @@ SECRET = b"radsec"
 
 class Aborted(StringTransport):
     """
-    One that tells its protocol when it is aborted.
+    A transport that tells its protocol when it is aborted.
     """
 
     protocol: Any = None
@@ -50,7 +50,7 @@ class Aborted(StringTransport):
 @implementer(IStreamClientEndpoint)
 class Endpoint:
     """
-    Connections that a test makes or refuses.
+    A client endpoint whose connections the test makes or refuses.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Endpoint:
 
 class World:
     """
-    The way to the server, and what became of requests.
+    The transport to a server, and the results of requests.
     """
 
     def __init__(self, limit: int = 256) -> None:
@@ -105,7 +105,7 @@ def _fill(request: RADIUSRequest, name: str) -> None:
 
 def requests(transport: Any) -> list[Packet]:
     """
-    The requests that were written, each of which must be whole.
+    The requests that were written. Each must be complete.
     """
     octets = transport.io.getvalue()
     transport.clear()

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.accounting}: which records there are, and when.
+Tests for L{pptpgw.radius.accounting}: which records are made, and when.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ START, STOP, INTERIM, ON, OFF = 1, 2, 3, 7, 8
 
 class Request:
     """
-    What is put into a request.
+    The attributes of a request.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Request:
 
 class World:
     """
-    Accounting under a clock, and the servers.
+    Accounting with a clock, and the servers that it asks.
     """
 
     def __init__(self, interval: float = 600.0) -> None:
@@ -112,7 +112,7 @@ class World:
 
 def test_startComesWithTheFirstNetwork() -> None:
     """
-    A session is accounted for from its first network on; one that never has any has no record.
+    The Start is sent when the first network opens. A session without a network has no records.
     """
     world = World()
     session = world.session()
@@ -131,7 +131,8 @@ def test_startComesWithTheFirstNetwork() -> None:
 
 def test_stop() -> None:
     """
-    A Stop has 64-bit counters, the time, the cause's code, and the addresses that were there.
+    A Stop has 64-bit counters, the session's time, the code of its cause and the addresses that the
+    session had.
     """
     world = World()
     session = world.session()
@@ -177,7 +178,7 @@ def test_theEndIsAccountedForWhenTheStopIsAnswered() -> None:
 
 def test_delay() -> None:
     """
-    Sent later, a record says by how much, and still when it happened.
+    A record that is sent late has its delay, and still the time of its event.
     """
     world = World()
     world.open(world.session())
@@ -195,8 +196,8 @@ def test_delay() -> None:
 )
 def test_interim(interval: float, profile: float | None, least: float, most: float) -> None:
     """
-    Updates come at the account's interval, or else the configuration's, a tenth more or less, and
-    never more often than each minute (RFC 2869 section 2.1).
+    Updates are sent at the account's interval, or without one at the configuration's, with a tenth
+    of jitter and at least a minute apart (RFC 2869 section 2.1).
     """
     world = World(interval)
     world.open(world.session(interim=profile))
@@ -211,7 +212,7 @@ def test_interim(interval: float, profile: float | None, least: float, most: flo
 
 def test_noInterim() -> None:
     """
-    Where neither says so there is none.
+    No updates are sent where neither the account nor the configuration has an interval.
     """
     world = World(0)
     world.open(world.session())
@@ -221,8 +222,8 @@ def test_noInterim() -> None:
 
 def test_noUpdateBeforeTheStart() -> None:
     """
-    A server that hasn't the Start gets no update; one that isn't answered is not repeated, and no
-    other comes meanwhile.
+    No update is sent before the Start is answered. An update without an answer isn't repeated, and
+    no other is sent meanwhile.
     """
     world = World()
     session = world.session()
@@ -243,7 +244,7 @@ def test_noUpdateBeforeTheStart() -> None:
 
 def test_changesBecomeOneUpdate() -> None:
     """
-    Several changes in a moment are told once, with another interval from then on.
+    Several changes within a moment cause one update. The interval counts from it.
     """
     world = World()
     session = world.session()
@@ -262,7 +263,8 @@ def test_changesBecomeOneUpdate() -> None:
 
 def test_onAndOff() -> None:
     """
-    On at the start, Off at the end, by one identifier; the end waits for the answer.
+    Accounting-On is sent at the start and Accounting-Off at the end, with the same identifier. The
+    end waits for the answer.
     """
     world = World()
     world.accounting.start()
@@ -279,7 +281,7 @@ def test_onAndOff() -> None:
 
 def test_aRecordOfAnotherVersion() -> None:
     """
-    What nobody can read any more doesn't stay for ever.
+    A record that can't be read, such as one of another version, is removed from the queue.
     """
     world = World()
     sent = world.accounting._send(b"?")
@@ -288,7 +290,8 @@ def test_aRecordOfAnotherVersion() -> None:
 
 def test_dynamicForNobody() -> None:
     """
-    A port where nobody may ask is a mistake; so is somebody without a secret.
+    A dynamic authorization port without clients is a configuration error, and so is a client
+    without a secret.
     """
     for text, why in (
         ('dynamic = "127.0.0.1:3799"', "nobody may send requests"),

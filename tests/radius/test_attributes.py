@@ -21,7 +21,7 @@ VERA = Profile("vera")
 
 def packet(*attributes: tuple[str, Any]) -> RADIUSPacket:
     """
-    A packet with these attributes; octets go as they are.
+    A packet with these attributes. Octets are used unchanged.
     """
     made = pyrad.Packet(pyrad.AccessAccept, 1, b"x", bytes(16), dict=dictionary())
     for name, value in attributes:
@@ -34,7 +34,7 @@ def packet(*attributes: tuple[str, Any]) -> RADIUSPacket:
 
 def changed(*attributes: tuple[str, Any]) -> dict[str, Any]:
     """
-    What the attributes make different, without a warning.
+    The profile that the attributes make, which must cause no warning.
     """
     profile, warnings = judged(*attributes)
     assert warnings == []
@@ -114,7 +114,8 @@ class TestObeyed:
     @pytest.mark.parametrize("address", ["255.255.255.254", "255.255.255.255"])
     def test_anAddressFromThePool(self, address: str) -> None:
         """
-        RFC 2865 section 5.8: the gateway chooses.
+        An address that stands for the server's free choice makes the gateway choose one (RFC 2865
+        section 5.8).
         """
         static = Profile("vera", (IPv4Network("192.0.2.7"),))
         assert applied(packet(("Framed-IP-Address", address)), static) == VERA
@@ -125,7 +126,8 @@ class TestObeyed:
     @pytest.mark.parametrize("mask", ["255.255.255.248", "255.255.255.255", "0.0.0.255", b""])
     def test_aNetmaskSaysNothing(self, mask: str | bytes) -> None:
         """
-        Many servers send one by habit; nobody's neighbours may be behind a user for that.
+        A netmask is ignored, as many servers send one by habit: it must not route a network to a
+        user.
         """
         assert changed(("Framed-IP-Address", "192.0.2.9"), ("Framed-IP-Netmask", mask)) == {
             "addresses": (IPv4Network("192.0.2.9"),)
@@ -173,7 +175,7 @@ class TestObeyed:
 
 class TestPassedOver:
     """
-    What only grants, where it can't be read.
+    Tests for attributes that only grant something. They are ignored if they can't be read.
     """
 
     @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ UNREADABLE = [
 
 class TestRestricting:
     """
-    What restricts refuses where it can't be obeyed.
+    Tests for attributes that restrict. If they can't be read the caller is refused.
     """
 
     @pytest.mark.parametrize(("name", "value"), UNREADABLE)

@@ -1,5 +1,5 @@
 """
-Passwords that have expired, and are to be changed by a RADIUS server (RFC 2548 section 2.3.4).
+Tests for changing an expired password by way of a RADIUS server (RFC 2548 section 2.3.4).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from tests.radius.freeradius import SECRET, FreeRADIUS
 
 OLD = "sesame"
 CHALLENGE = bytes(range(16))
-# Flags of Samba's: a normal account, whose password has expired.
+# Samba's flags for a normal account with an expired password.
 EXPIRED = 0x00120000
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreeRADIUS]:
     """
-    A server whose one user's password has expired.
+    A server with one user, whose password has expired.
     """
     account = f"bob NT-Password := 0x{ntHash(OLD).hex()}, SMB-Account-CTRL := {EXPIRED}\n"
     made = FreeRADIUS(tmp_path_factory.mktemp("radius"), account)
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreeRADIUS]:
 @pytest.fixture
 def authenticator(server: FreeRADIUS) -> Iterator[Authenticator]:
     """
-    What has claims judged by it.
+    An authenticator that has claims judged by the server.
     """
     one = Server("127.0.0.1", server.authPort, 0, secret=SECRET)
     configuration = Configuration(radius=RADIUSSection(server=(one,)))
@@ -66,7 +66,7 @@ def authenticator(server: FreeRADIUS) -> Iterator[Authenticator]:
 
 def change() -> ChangeClaim:
     """
-    What a peer says that has a new one.
+    The claim of a peer that changes its password.
     """
     octets = changePassword(8, CHALLENGE, b"bob", OLD, "fresh".encode("utf-16-le"))
     packet = chap.decode(octets)
@@ -77,7 +77,7 @@ def change() -> ChangeClaim:
 
 async def test_itHasExpired(authenticator: Authenticator) -> None:
     """
-    The server says so of the right password; of another one it says that it's wrong.
+    The server reports an expired password if the password is right, and a wrong one otherwise.
     """
 
     def claim(password: str) -> Claim:
@@ -94,7 +94,8 @@ async def test_itHasExpired(authenticator: Authenticator) -> None:
 
 async def test_theServerRefuses(authenticator: Authenticator, server: FreeRADIUS) -> None:
     """
-    This one takes the attributes for what they are, but has no way to change a password.
+    FreeRADIUS accepts the attributes of a change and refuses it, as it has no command to change
+    passwords.
     """
     with pytest.raises(Refused, match="the password could not be changed") as caught:
         await authenticator(change())
@@ -104,7 +105,8 @@ async def test_theServerRefuses(authenticator: Authenticator, server: FreeRADIUS
 
 def test_attributes() -> None:
     """
-    Code, identifier and what the packet holds; the password in three parts, which are numbered.
+    The attributes have the code, the identifier and the fields of the packet. The encrypted
+    password is in three numbered parts.
     """
     made = change()
     server = Server("127.0.0.1", 1, 0, secret=SECRET)

@@ -1,5 +1,5 @@
 """
-The checker before servers that answer what FreeRADIUS wouldn't.
+Tests for the checker with servers that answer what FreeRADIUS wouldn't.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class World:
 
     def judge(self, credentials: ClaimCredentials) -> Any:
         """
-        What becomes of them: an avatar, an exception, or None where nothing has yet.
+        Have credentials judged.
+
+        @return: the avatar, the exception, or C{None} while there is no result.
         """
         results: list[Any] = []
         asked = self.checker.requestAvatarId(credentials)
@@ -106,7 +108,7 @@ def claimed(method: CHAPProtocol | PAPProtocol = PAP, name: bytes = b"vera") -> 
 
 class Conversation:
     """
-    A peer that speaks EAP: answers every Request with its identifier and one octet.
+    A peer that answers every EAP Request with its identifier and one octet.
     """
 
     def __init__(self) -> None:
@@ -163,7 +165,8 @@ class TestRequest:
 
     def test_MSCHAPWithoutItsLANManagerHalf(self) -> None:
         """
-        RFC 2548 section 2.1.3: identifier, flags, two responses; the weak one is left out.
+        An MS-CHAPv1 response has the identifier, the flags and two responses, of which the LAN
+        Manager one is zero (RFC 2548 section 2.1.3).
         """
         credentials = claimed(MSCHAP)
         response = credentials.claim.response
@@ -175,7 +178,8 @@ class TestRequest:
 
     def test_MSCHAPv2(self) -> None:
         """
-        RFC 2548 section 2.3.2: identifier, flags, peer challenge, eight zeros, response.
+        An MS-CHAPv2 response has the identifier, the flags, the peer challenge, eight zeros and the
+        response (RFC 2548 section 2.3.2).
         """
         credentials = claimed(MSCHAPV2)
         response = credentials.claim.response
@@ -218,7 +222,8 @@ class TestAnswers:
 
     def test_aRestrictionThatCantBeRead(self, log: list[str]) -> None:
         """
-        A session without its filter would be one with more than it may have.
+        A caller whose restricting attribute can't be read is refused, since its session would be
+        allowed too much.
         """
         refused = World(accept(Filter_Id=b"b\xfcro")).judge(claimed())
         assert isinstance(refused, Refused) and "obeyed" in str(refused)
@@ -250,7 +255,7 @@ class TestAnswers:
 
     def test_forgedAndTruncatedOnesDontCount(self) -> None:
         """
-        The client goes on as if they hadn't come, and then the right one comes.
+        The client discards forged and truncated answers, and takes the right one that follows.
         """
         answers: list[Answer] = [
             lambda octets: answer(octets)[:25],
@@ -272,7 +277,7 @@ class TestAnswers:
 class TestEAP:
     def test_roundByRound(self) -> None:
         """
-        Each challenge's State goes back to the server that it came from.
+        The State of each challenge goes back to the server that sent it.
         """
         world = World(
             challenge(EAP_Message=b"\1\6\0\5\x0d", State=b"one"),
@@ -304,7 +309,8 @@ class TestEAP:
 
     def test_anAcceptThatSaysFailure(self) -> None:
         """
-        RFC 3579 section 2.6.3: what contradicts itself lets nobody in.
+        An Access-Accept with an EAP Failure contradicts itself and lets nobody in (RFC 3579 section
+        2.6.3).
         """
         world = World(accept(EAP_Message=b"\4\5\0\4"))
         assert "obeyed" in str(world.judge(relayed(Conversation())))
@@ -335,7 +341,7 @@ class TestEAP:
 
 class TestLogin:
     """
-    Behind a portal, with the domain before a name.
+    Tests for the checker behind a portal, with names that have a domain.
     """
 
     def grant(self, world: World, claim: Claim) -> Any:
@@ -365,7 +371,7 @@ class TestLogin:
 
     def test_anOutageIsNoWrongPassword(self) -> None:
         """
-        And the one after this checker isn't asked.
+        An outage isn't a wrong password, and the next checker isn't asked.
         """
         world = World()
         results: list[Any] = []

@@ -30,7 +30,7 @@ Serve = Callable[[Port, bytes], None]
 
 def right(port: Port, octets: bytes) -> None:
     """
-    A server that answers everything.
+    Answer every request, as a healthy server does.
     """
     codes = {ACCESS_REQUEST: 2, ACCOUNTING_REQUEST: 5, STATUS_SERVER: 2}
     port.deliver(answer(octets, codes[octets[0]]))
@@ -38,7 +38,7 @@ def right(port: Port, octets: bytes) -> None:
 
 def refusing(port: Port, octets: bytes) -> None:
     """
-    There is no server, and its machine says so.
+    Answer with ICMP, as a machine without a server does.
     """
     port.protocol.connectionRefused()
 
@@ -49,7 +49,7 @@ def server(port: int, **keys: Any) -> Server:
 
 class World:
     """
-    A client of servers that are told apart by their ports.
+    A client whose servers differ in their ports.
     """
 
     def __init__(self, *servers: Server) -> None:
@@ -65,7 +65,7 @@ class World:
 
     def serve(self, port: int, how: Serve | None) -> None:
         """
-        Answer on C{port} so from now on; None: not at all.
+        Answer requests to C{port} by this function from now on, or with C{None} not at all.
         """
 
         def count(one: Port, octets: bytes) -> None:
@@ -123,7 +123,7 @@ class TestChoice:
 
     def test_theOneThatIsAskedFor(self) -> None:
         """
-        A State belongs to the server that made it.
+        A request with a State goes to the server that made the State.
         """
         first, second = server(1, weight=0), server(2)
         world = World(first, second)
@@ -167,7 +167,8 @@ class TestFailover:
 
     def test_theNextPacketIsAnother(self) -> None:
         """
-        Another authenticator, by which the password is hidden from whoever knows another secret.
+        The request to the next server has another authenticator, as its password is hidden with
+        another secret.
         """
         world = World(server(1), server(2, weight=0))
         world.serve(1, refusing)
@@ -197,7 +198,8 @@ class TestFailover:
 
     def test_anotherRoundUntilTheDeadline(self) -> None:
         """
-        Servers that start again within it lose nobody.
+        Requests are repeated to all servers until the deadline, so that servers that restart within
+        it lose none.
         """
         world = World(server(1), server(2))
         world.serve(1, refusing)
@@ -237,7 +239,7 @@ class TestFailover:
 
     def test_killedInMidLoadNothingIsLost(self) -> None:
         """
-        600 requests, 30 a second, and one of two servers dies.
+        No request is lost when one of two servers dies, while 600 requests are made, 30 a second.
         """
         world = World(server(1), server(2))
         late: list[tuple[Port, bytes]] = []
@@ -254,7 +256,7 @@ class TestFailover:
         every: list[list[Any]] = []
         for second in range(20):
             if second == 10:
-                # With what it has been sent and not answered.
+                # The server dies with requests that it hasn't answered.
                 late[:] = [one for one in late if one[0].peer == ("192.0.2.1", 2)]
                 world.serve(1, None)
             every += [world.request()[1] for _ in range(30)]
@@ -294,7 +296,7 @@ class TestHealth:
 
     def test_oneThatAnswersOthersIsntDead(self) -> None:
         """
-        It had its reasons to leave that one request unanswered.
+        A server that leaves one request unanswered and answers others isn't declared dead.
         """
         world = World(server(1))
         world.serve(1, None)
@@ -307,7 +309,8 @@ class TestHealth:
 
     def test_oneThatAnsweredJustAfterIsDead(self) -> None:
         """
-        What was under way arrived, and then there was silence.
+        A server that answers a request sent before its silence, and nothing after, is declared
+        dead.
         """
         world = World(server(1))
         world.serve(1, None)
@@ -421,12 +424,13 @@ class TestPlaces:
 
     def test_whatOverflowsTheLiveOneWaitsForIt(self) -> None:
         """
-        A dead one would cost the request the whole time that a server has to answer.
+        Requests beyond the live server's window wait for it. A dead server would cost each of them
+        its whole time-out.
         """
         world = World(server(1, maxInFlight=1), server(2))
         world.serve(1, None)
         world.serve(2, refusing)
-        # The first to ask the dead one finds that out.
+        # The first request to server 2 finds that it is dead.
         while world.asked[2] == 0:
             world.request()[0].cancel()
         world.asked.clear()
@@ -440,7 +444,8 @@ class TestPlaces:
 
     def test_whoWaitsGoesToOneThatComesBack(self) -> None:
         """
-        While the other one is still busy.
+        A request that waits goes to a dead server that comes back, while the other one is still
+        busy.
         """
         world = World(server(1, maxInFlight=1), server(2, statusServer=False))
         world.client.deadTime = 2.0
@@ -507,7 +512,7 @@ class TestPlaces:
 
     def test_manyAtOnce(self) -> None:
         """
-        All are answered, 256 at a time.
+        600 requests at once are all answered, 256 at a time.
         """
         world = World(server(1))
         world.serve(1, None)
@@ -522,7 +527,8 @@ class TestPlaces:
 
     def test_manyAtOnceWithNobodyThere(self) -> None:
         """
-        Each fails at once, and has another turn; nothing recurses from one into the next.
+        600 requests to an absent server fail at once, one per turn of the reactor, without
+        recursion.
         """
         world = World(server(1, maxInFlight=4))
         world.serve(1, refusing)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.connection}: replies on a stream in memory, and identifiers.
+Tests for L{pptpgw.radius.connection}: replies on a stream in memory, and identifiers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tests.radius.streamed import World, replyTo, requests
 )
 def test_wrongReply(octets: bytes) -> None:
     """
-    What is malformed, no reply or not the server's ends the connection (RFC 6613 section 2.6.4).
+    A reply that is malformed, isn't a reply or isn't the server's ends the connection (RFC 6613
+    section 2.6.4).
     """
     world = World()
     asked = world.ask()
@@ -34,8 +35,8 @@ def test_wrongReply(octets: bytes) -> None:
 
 def test_lateReply() -> None:
     """
-    The identifier of a request that was given up isn't used before its reply has come, and that
-    ends nothing.
+    The identifier of an abandoned request isn't used again before its reply has come. That late
+    reply doesn't end the connection.
     """
     world = World(limit=2)
     first = world.ask()
@@ -54,7 +55,7 @@ def test_lateReply() -> None:
 
 def test_everyIdentifier() -> None:
     """
-    As many requests as there are identifiers are under way at a time, no more; so again and again.
+    As many requests are under way as there are identifiers, and no more, again and again.
     """
     world = World(limit=4096)
     world.ask()

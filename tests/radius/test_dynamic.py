@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.dynamic}: what requests change, who may make them, and when.
+Tests for L{pptpgw.radius.dynamic}: what requests change, who may send them, and when.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pptpgw.radius.signature import requestAuthenticator
 from pptpgw.sessions.profile import Profile
 from tests.radius.authorized import HOST, SECRET, WINDOW, World, assertDiscarded, refused
 
-# Changes
+# Changes.
 
 
 def test_change() -> None:
     """
-    Limits and filters of a live session change, all else of its profile stays.
+    A change sets the limits and filters of a live session and leaves the rest of its profile.
     """
     world = World()
     reply = world.change(
@@ -56,7 +56,7 @@ def test_change() -> None:
 
 def test_anUnknownFilter() -> None:
     """
-    A change to a filter that isn't there is refused whole (RFC 5176 section 3.5).
+    A change to an unknown filter is refused as a whole (RFC 5176 section 3.5).
     """
     world = World()
     reply = world.change(
@@ -66,12 +66,12 @@ def test_anUnknownFilter() -> None:
     assert world.changes == []
 
 
-# Who asks
+# Clients.
 
 
 def test_fromElsewhere() -> None:
     """
-    Whoever isn't in the list isn't answered, whatever it knows.
+    A client that isn't listed gets no answer, even if it knows the secret.
     """
     world = World()
     packet = world.request(DISCONNECT_REQUEST, ("Acct-Session-Id", "run1"))
@@ -82,7 +82,7 @@ def test_fromElsewhere() -> None:
 @pytest.mark.parametrize("code", [1, 2, 4, 11, 12, 41, 42, 44, 45, 255])
 def test_otherCodes(code: int) -> None:
     """
-    What is no request is not answered, even if it is signed as one.
+    A packet with another code gets no answer, even with a valid signature.
     """
     world = World()
     octets = bytes((code, 1, 0, 20))
@@ -94,7 +94,7 @@ def test_otherCodes(code: int) -> None:
 @given(octets=st.binary(max_size=200), sign=st.booleans(), code=st.sampled_from([40, 43]))
 def test_anyOctets(octets: bytes, sign: bool, code: int) -> None:
     """
-    Whatever comes, from whoever knows the secret too, nothing raises.
+    No octets raise an exception, even with a valid signature.
     """
     world = World(timestamps=False)
     if sign:
@@ -107,7 +107,7 @@ def test_anyOctets(octets: bytes, sign: bool, code: int) -> None:
 @pytest.mark.parametrize("length", [0, 1, 19])
 def test_short(length: int) -> None:
     """
-    What has no header is malformed.
+    A packet shorter than a header is malformed.
     """
     world = World()
     assert world.rules.received(bytes(length), HOST, 4000) is None
@@ -116,20 +116,20 @@ def test_short(length: int) -> None:
 
 def test_padding() -> None:
     """
-    Octets behind the packet are padding (RFC 2865 section 3).
+    Octets beyond the packet's length are padding and are ignored (RFC 2865 section 3).
     """
     world = World()
     octets = world.request(DISCONNECT_REQUEST, ("Acct-Session-Id", "run1")).RequestPacket()
     assert world.rules.received(octets + bytes(10), HOST, 4000) is not None
 
 
-# When
+# Time.
 
 
 @pytest.mark.parametrize("when", [-WINDOW - 1, WINDOW + 1, None])
 def test_stale(when: float | None) -> None:
     """
-    A request that is too old, from the future, or doesn't say, is not answered (section 6.3).
+    A request that is too old, dated in the future or undated gets no answer (section 6.3).
     """
     world = World()
     assert world.disconnect(("Acct-Session-Id", "run1"), when=when) is None
@@ -139,14 +139,14 @@ def test_stale(when: float | None) -> None:
 @pytest.mark.parametrize("when", [-WINDOW, WINDOW])
 def test_justInTime(when: float) -> None:
     """
-    The window is open at both its ends.
+    A request at either end of the permitted time is answered.
     """
     assert World().disconnect(("Acct-Session-Id", "run1"), when=when) is not None
 
 
 def test_withoutTimestamps() -> None:
     """
-    Where that is allowed a request needn't say; but what it says must be true.
+    Where undated requests are allowed, the date of a dated one must still be right.
     """
     world = World(timestamps=False)
     assert world.disconnect(("Acct-Session-Id", "run1"), when=None) is not None
@@ -155,8 +155,8 @@ def test_withoutTimestamps() -> None:
 
 def test_duplicate() -> None:
     """
-    A request that comes again from the same port has the same answer, octet by octet, and nothing
-    is done again.
+    A repeated request from the same port gets the same answer, octet by octet, and has no second
+    effect.
     """
     world = World()
     octets = world.request(DISCONNECT_REQUEST, ("Acct-Session-Id", "run1")).RequestPacket()
@@ -170,7 +170,8 @@ def test_duplicate() -> None:
 
 def test_replay() -> None:
     """
-    The same request from another port is not answered, and when it is forgotten it is stale.
+    The same request from another port gets no answer. When the first one is forgotten it is too
+    old.
     """
     world = World()
     octets = world.request(
@@ -189,8 +190,7 @@ def test_replay() -> None:
 
 def test_memoryIsBounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    While as many requests are remembered as may be others are not answered, and none is forgotten
-    for them.
+    When the memory for requests is full, new ones get no answer, and none is forgotten for them.
     """
     monkeypatch.setattr(module, "REMEMBERED", 3)
     world = World()
@@ -211,7 +211,7 @@ def test_memoryIsBounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_warningsAreFew(log: list[str]) -> None:
     """
-    A flood of forged requests is counted whole and logged now and then.
+    A flood of forged requests is counted in full and logged now and then.
     """
     world = World()
     for _ in range(500):
@@ -222,7 +222,7 @@ def test_warningsAreFew(log: list[str]) -> None:
 
 def test_secretsAreNotShown(log: list[str]) -> None:
     """
-    Nothing that is logged or shown has the secret.
+    No log line and no representation has the secret.
     """
     world = World()
     world.disconnect(("Acct-Session-Id", "run1"))
@@ -234,7 +234,7 @@ def test_secretsAreNotShown(log: list[str]) -> None:
 
 def test_port() -> None:
     """
-    The port answers whom it heard, and nobody else.
+    The port answers its clients and nobody else.
     """
 
     class Transport:

@@ -1,5 +1,5 @@
 """
-Whole sessions of our own client, told to a FreeRADIUS, which ends and changes them.
+Tests for whole sessions of our own client that a FreeRADIUS accounts for, changes and ends.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def kinds(records: list[dict[str, str]]) -> list[str]:
 @onTheReactor
 async def test_aWholeSession(server: FreeRADIUS, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The server has the session's records, from its address to 64-bit counters and why it ended.
+    The server has all records of a session, with its address, 64-bit counters and the cause of its
+    end.
     """
     monkeypatch.setattr(accounting, "SETTLING", 0.05)
     server.start()
@@ -132,7 +133,7 @@ async def test_aWholeSession(server: FreeRADIUS, monkeypatch: pytest.MonkeyPatch
 @onTheReactor
 async def test_anAddressWaitsForTheStop(server: FreeRADIUS) -> None:
     """
-    Nobody else gets the address of a session before the server has its Stop.
+    The address of an ended session isn't given again before the server has the Stop.
     """
     server.start()
     served = Served(reactor, configured(server, "accounting = true"))
@@ -154,8 +155,8 @@ async def test_anAddressWaitsForTheStop(server: FreeRADIUS) -> None:
 @onTheReactor
 async def test_disconnectAndChange(server: FreeRADIUS) -> None:
     """
-    radclient changes a live session and ends it; a request that it sends without the secret, or
-    without saying when, it has no answer to.
+    radclient changes and ends a live session. Its requests without the right secret, or without a
+    date, get no answer.
     """
     server.start()
     port = freePort()
@@ -206,8 +207,8 @@ async def test_disconnectAndChange(server: FreeRADIUS) -> None:
 @onTheReactor
 async def test_killedUnderLoad(server: FreeRADIUS, tmp_path: Path) -> None:
     """
-    The server is killed while sessions end, and started again: it has the Stop of each in the end,
-    after its Start, and those that came late say so.
+    The server has the Stop of every session in the end, after its Start, if it is killed while
+    sessions end and then started again. Late records say so.
     """
     server.start()
     served = Served(reactor, configured(server, f'spool = "{tmp_path / "spool"}"'))
@@ -234,7 +235,7 @@ async def test_killedUnderLoad(server: FreeRADIUS, tmp_path: Path) -> None:
     for user in users:
         mine = kinds([one for one in records if one.get("User-Name") == user])
         assert mine[0] == "Start" and mine[-1] == "Stop"
-    # A server that died before its answer was out has one twice.
+    # A server that was killed before it sent its answer has the record twice.
     assert kinds(records).count("Stop") <= 40 + WINDOW
     await served.stop()
 
@@ -242,8 +243,8 @@ async def test_killedUnderLoad(server: FreeRADIUS, tmp_path: Path) -> None:
 @onTheReactor
 async def test_restartedWithASpool(server: FreeRADIUS, tmp_path: Path) -> None:
     """
-    The Stops that no server has when the gateway stops are sent by the next run, before that says
-    that it is there.
+    Stops that no server has taken when the gateway stops are sent by its next run, before
+    Accounting-On.
     """
     spool = f'spool = "{tmp_path / "spool"}"'
     server.start()

@@ -1,5 +1,6 @@
 """
-Tests of L{pptpgw.radius.identification}: which sessions requests find, and which are refused.
+Tests for L{pptpgw.radius.identification}: which sessions a request means, and which requests are
+refused.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ from tests.radius.authorized import World, refused
 )
 def test_disconnect(attributes: list[tuple[str, Any]], expected: list[str]) -> None:
     """
-    Every attribute that a session has in accounting finds it; all sessions that are meant end.
+    A session is found by every attribute that its accounting has, and all sessions that match are
+    ended.
     """
     world = World()
     reply = world.disconnect(*attributes)
@@ -69,7 +71,8 @@ def test_disconnect(attributes: list[tuple[str, Any]], expected: list[str]) -> N
 )
 def test_refusedDisconnect(attributes: list[tuple[str, Any]], cause: int) -> None:
     """
-    What can't be obeyed is refused with its Error-Cause (RFC 5176 section 3.5), and nothing done.
+    A request that can't be obeyed is refused with an Error-Cause (RFC 5176 section 3.5) and has no
+    effect.
     """
     world = World()
     assert refused(world.disconnect(*attributes), DISCONNECT_NAK) == cause
@@ -78,7 +81,7 @@ def test_refusedDisconnect(attributes: list[tuple[str, Any]], cause: int) -> Non
 
 def test_aVendorsAttributeThatNobodyKnows() -> None:
     """
-    One that isn't in the dictionary is refused as any other (section 2.3).
+    A vendor's attribute that isn't in the dictionary is refused like any unknown one (section 2.3).
     """
     world = World()
     packet = world.request(DISCONNECT_REQUEST, ("Acct-Session-Id", "run1"))
@@ -89,7 +92,8 @@ def test_aVendorsAttributeThatNobodyKnows() -> None:
 
 def test_changeOfSeveral() -> None:
     """
-    All sessions that are meant change; a Class in it is the new one, not a name.
+    A change applies to all sessions that match. The Class in it is the new value, not an
+    identification.
     """
     world = World()
     reply = world.change(("User-Name", "alice"), ("Class", b"new"))
@@ -104,7 +108,7 @@ def test_changeOfSeveral() -> None:
 
 def test_oneIsLookedUp(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Where a request has the identifier of a session, the others aren't looked at.
+    The identifier of a session leads to it without a look at the others.
     """
     world = World()
 
@@ -134,7 +138,7 @@ def test_oneIsLookedUp(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_refusedChange(attributes: list[tuple[str, Any]], cause: int) -> None:
     """
-    Either everything changes or nothing (section 2.3).
+    A change is applied as a whole or not at all (section 2.3).
     """
     world = World()
     assert refused(world.change(*attributes), COA_NAK) == cause
@@ -143,7 +147,7 @@ def test_refusedChange(attributes: list[tuple[str, Any]], cause: int) -> None:
 
 def test_aValueOfTheWrongLength() -> None:
     """
-    A Session-Timeout of three octets is refused as a value.
+    A Session-Timeout of three octets is refused as an invalid value.
     """
     world = World()
     packet = world.request(COA_REQUEST, ("Acct-Session-Id", "run1"))

@@ -1,5 +1,5 @@
 """
-Claims of every kind, judged by a FreeRADIUS.
+Tests with claims of every kind that a FreeRADIUS judges.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class World:
 
     def claim(self, method: Method, name: str, password: str) -> ClaimCredentials:
         """
-        What a peer says of itself.
+        The claim of a peer with this name and password.
         """
         if isinstance(method, PAPProtocol):
             return method.credentials(
@@ -115,7 +115,8 @@ class World:
 @onTheReactor
 async def test_theRightPassword(server: FreeRADIUS, method: Method) -> None:
     """
-    The server's users file looks at what the request says of the call, and its answer is obeyed.
+    The server's decision depends on what the request says about the call, and the attributes of its
+    answer are applied.
     """
     world = World(server)
     credentials = world.claim(method, "vera", "open sesame")
@@ -146,7 +147,7 @@ async def test_theWrongPassword(server: FreeRADIUS, method: Method) -> None:
     with pytest.raises(Rejection) as caught:
         await world.judge(world.claim(method, "vera", "open barley"))
     assert caught.value.error == 691
-    # FreeRADIUS lets those of MS-CHAP try again.
+    # FreeRADIUS permits another try with the MS-CHAP methods.
     assert caught.value.retry is method.earnsKeys
 
 
@@ -161,7 +162,7 @@ async def test_letters(server: FreeRADIUS, method: Method) -> None:
 @onTheReactor
 async def test_anotherService(server: FreeRADIUS) -> None:
     """
-    Who may log in to the router itself may not therefore call (RFC 2865 section 5.6).
+    A user who may only log in to the gateway itself may not call (RFC 2865 section 5.6).
     """
     world = World(server)
     with pytest.raises(Refused, match="obeyed"):
@@ -171,7 +172,8 @@ async def test_anotherService(server: FreeRADIUS) -> None:
 @onTheReactor
 async def test_theWrongSharedSecret(server: FreeRADIUS) -> None:
     """
-    FreeRADIUS discards what it can't authenticate; the log says what may be behind the silence.
+    FreeRADIUS discards requests with a wrong secret, and the log names possible reasons for the
+    silence.
     """
     said: list[str] = []
 
@@ -209,8 +211,8 @@ async def test_passwordsThatCantBeAsked(server: FreeRADIUS) -> None:
 @onTheReactor
 async def test_oneOfTwoEndsInMidLoad(tmp_path: Path, how: signal.Signals) -> None:
     """
-    One of two servers ends while 100 callers wait, and 200 more come: every caller gets in. Killed,
-    its machine says so; frozen, it is silent.
+    Every caller is let in when one of two servers ends while 100 callers wait and 200 more come.
+    The machine of a killed server refuses packets, and a frozen server is silent.
     """
     users = 'vera Cleartext-Password := "open sesame"\n'
     servers = [FreeRADIUS(tmp_path / name, users) for name in ("one", "other")]

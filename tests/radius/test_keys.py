@@ -23,7 +23,7 @@ def replied(**attributes: Any) -> Reply:
 
 def hidden(clear: bytes, vector: bytes) -> bytes:
     """
-    What RFC 2865 section 5.2 makes of whole blocks, from its words.
+    RFC 2865 section 5.2's hiding of whole blocks.
     """
     result = b""
     while clear:
@@ -37,7 +37,7 @@ def hidden(clear: bytes, vector: bytes) -> bytes:
 class TestStartKeys:
     def test_ofMSCHAPv2(self) -> None:
         """
-        16 octets and their length are more than a block: two are chained.
+        A key of 16 octets with its length takes two chained blocks.
         """
         keys = startKeys(replied(MS_MPPE_Send_Key=SEND, MS_MPPE_Recv_Key=RECEIVE))
         assert keys is not None
@@ -48,7 +48,7 @@ class TestStartKeys:
     @pytest.mark.parametrize("octets", [16, 31, 32, 47, 64])
     def test_ofEAP(self, octets: int) -> None:
         """
-        Of a key of 32 octets, three blocks, MPPE takes the first 16.
+        MPPE takes the first 16 octets of longer keys.
         """
         keys = startKeys(
             replied(
@@ -63,7 +63,8 @@ class TestStartKeys:
     @pytest.mark.parametrize("blocks", [1, 2, 3, 5])
     def test_everyBlockIsRevealed(self, blocks: int) -> None:
         """
-        By another hand than that which hides them elsewhere in the tests.
+        Keys of any number of blocks are revealed. They are hidden here by other code than elsewhere
+        in the tests.
         """
         made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
         octets = made.encode(1)
@@ -100,7 +101,7 @@ class TestStartKeys:
 
     def test_aLengthBeyondTheBlocksIsMalformed(self) -> None:
         """
-        It is what another shared secret makes of a key.
+        A length beyond the blocks, which a wrong secret yields, is malformed.
         """
         made = RADIUSRequest(ACCESS_REQUEST, SERVER, SECRET)
         octets = made.encode(1)
@@ -125,7 +126,8 @@ class TestMSCHAPKeys:
     @pytest.mark.parametrize("known", [True, False])
     def test_theyAreThoseThatThePeerHas(self, known: bool) -> None:
         """
-        Those of 40 and 56 bits only where the server knows the LAN Manager hash.
+        The keys are those of the peer. Those of 40 and 56 bits exist only where the server knows
+        the LAN Manager hash.
         """
         hashHash = mschap.hashNtPasswordHash(self.HASH)
         short = self.LM[:8] if known else bytes(8)

@@ -28,7 +28,7 @@ def request(code: int = packet.ACCESS_REQUEST, server: Server = SERVER) -> RADIU
 
 class TestDictionary:
     """
-    The attributes by their numbers in the RFCs.
+    Tests that attributes have the numbers of the RFCs.
     """
 
     @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ class TestDictionary:
 class TestRequest:
     def test_theMessageAuthenticatorComesFirst(self) -> None:
         """
-        And it is right, by RFC 3579 section 3.2.
+        The Message-Authenticator is the first attribute, and is right by RFC 3579 section 3.2.
         """
         octets = request().encode(7)
         assert octets[20:22] == b"\x50\x12"
@@ -112,7 +112,7 @@ class TestRequest:
 
     def test_octetsStayAsTheyAre(self) -> None:
         """
-        Those that look like hexadecimal digits too.
+        Octets that look like hexadecimal digits are sent unchanged.
         """
         made = request()
         made.add("CHAP-Challenge", b"0x4142434445464748")
@@ -148,7 +148,8 @@ class TestReply:
 
     def test_withoutMessageAuthenticatorItIsNotSure(self) -> None:
         """
-        CVE-2024-3596: the Response Authenticator can be made by somebody without the secret.
+        A reply without a Message-Authenticator isn't trusted, as its Response Authenticator can be
+        made without the secret (CVE-2024-3596).
         """
         made = request()
         octets = answer(made.encode(7), message_authenticator=False)
@@ -188,7 +189,8 @@ class TestReply:
 
     def test_aProxyStateThatWeNeverSentIsNoticed(self) -> None:
         """
-        It is what the forger's collision hides in.
+        A reply with a Proxy-State that we never sent isn't trusted, as forged replies hide their
+        collision in one.
         """
         made = request(server=RELAXED)
         with pytest.raises(NotSure):

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.radsec}: when there is a connection, and what goes by it.
+Tests for L{pptpgw.radius.radsec}: when there is a connection, and what is sent on it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from tests.radius.streamed import World, replyTo, requests
 
 def test_oneConnectionForAll() -> None:
     """
-    Requests of both services go by one connection; replies come in any order and in any pieces.
+    Requests of both services share one connection, and replies may come in any order and in any
+    pieces.
     """
     world = World()
     world.ask()
@@ -38,7 +39,7 @@ def test_oneConnectionForAll() -> None:
 
 def test_nothingIsSentBeforeTheServerIsKnown() -> None:
     """
-    Neither while the connection is made nor before the server has proven who it is.
+    Nothing is sent before the connection is made and the server has proven its identity.
     """
     world = World()
     world.ask()
@@ -50,7 +51,7 @@ def test_nothingIsSentBeforeTheServerIsKnown() -> None:
 
 def test_goesByTheNextConnection() -> None:
     """
-    What is under way when the connection ends is sent by another, at once, if this one was good.
+    Requests that are under way when a good connection ends are sent on a new one at once.
     """
     world = World()
     world.ask()
@@ -67,7 +68,7 @@ def test_goesByTheNextConnection() -> None:
 
 def test_noConnectionWithoutNeed() -> None:
     """
-    An idle connection that the server closes is not made again before the next request.
+    An idle connection that the server closes isn't made again before the next request.
     """
     world = World()
     world.ask()
@@ -82,8 +83,8 @@ def test_noConnectionWithoutNeed() -> None:
 @pytest.mark.parametrize("how", ["refused", "untrusted", "closed"])
 def test_backsOff(how: str) -> None:
     """
-    A server that can't be reached, isn't who it should be, or closes at once, fails what waits, and
-    is tried again later each time.
+    The waiting requests fail when a server can't be reached, isn't trusted or closes at once. The
+    pause before the next attempt grows each time.
     """
     world = World()
     pauses = []
@@ -113,7 +114,7 @@ def test_backsOff(how: str) -> None:
 
 def test_silence() -> None:
     """
-    A server that says nothing loses the connection with the request.
+    A request without an answer ends the connection.
     """
     world = World()
     world.ask()
@@ -124,7 +125,7 @@ def test_silence() -> None:
 
 def test_stop() -> None:
     """
-    What is under way fails; another request begins anew.
+    C{stop} makes requests that are under way fail. A later request opens a new connection.
     """
     world = World()
     world.ask()

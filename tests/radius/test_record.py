@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.record}: what records say, and their octets in the spool.
+Tests for L{pptpgw.radius.record}: the contents of records, and their octets in the spool.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def sessionOf(user: str = "alice") -> Session:
 @pytest.mark.parametrize(("nas", "address"), [(NAMED, "192.0.2.1"), (UNNAMED, "192.0.2.5")])
 def test_who(nas: NAS, address: str) -> None:
     """
-    Where no address is ours by name the session's server is the one that was called.
+    The NAS address is the one that was called, unless the configuration names one.
     """
     record = dict(describe(nas, sessionOf(), {}, START))
     assert record["NAS-IP-Address"] == IPv4Address(address).packed
@@ -59,7 +59,7 @@ def test_who(nas: NAS, address: str) -> None:
 
 def test_ofNoSession() -> None:
     """
-    A record of the gateway has no address where none is ours by name.
+    A record of the gateway itself has no NAS address unless the configuration names one.
     """
     assert dict(general(UNNAMED, b"run", ON)) == {
         "Acct-Status-Type": bytes((0, 0, 0, 7)),
@@ -71,7 +71,7 @@ def test_ofNoSession() -> None:
 
 def test_longName() -> None:
     """
-    A name is cut to what an attribute holds.
+    A name is cut to the length of an attribute.
     """
     record = dict(describe(NAMED, sessionOf("x" * 300), {}, START))
     assert record["User-Name"] == b"x" * 253
@@ -79,7 +79,7 @@ def test_longName() -> None:
 
 def test_networks() -> None:
     """
-    One address, one prefix of the link, any number that are delegated.
+    A record has one address, one prefix of the link and any number of delegated prefixes.
     """
     networks: Networks = {
         "ipv4": (IPv4Network("10.0.0.1"), IPv4Network("10.9.0.0/24")),
@@ -100,14 +100,15 @@ def test_networks() -> None:
 )
 def test_prefix(network: str, octets: str) -> None:
     """
-    A prefix has as many octets as its bits need (RFC 3162 section 2.3).
+    A prefix has as many octets as its length needs (RFC 3162 section 2.3).
     """
     assert prefix(IPv6Network(network)) == bytes.fromhex(octets)
 
 
 def test_figures() -> None:
     """
-    Octets have 64 bits in two attributes, packets the lower 32; input came from the user.
+    Octets are counted with 64 bits in two attributes and packets with 32 bits. The input is what
+    the user sent.
     """
     session = sessionOf()
     session.counters.octetsReceived = (3 << 32) + 4
@@ -129,7 +130,7 @@ _ATTRIBUTES = st.lists(
 @given(happened=st.integers(0, 2**64 - 1), attributes=_ATTRIBUTES)
 def test_packed(happened: int, attributes: list[tuple[str, bytes]]) -> None:
     """
-    A record is read as it was written.
+    A record is unpacked to what was packed.
     """
     assert unpack(pack(happened, attributes)) == (happened, attributes)
 
@@ -137,7 +138,7 @@ def test_packed(happened: int, attributes: list[tuple[str, bytes]]) -> None:
 @given(octets=st.binary(max_size=100))
 def test_anyRecord(octets: bytes) -> None:
     """
-    Octets that are no record are L{Malformed} and nothing else.
+    Octets that aren't a record raise L{Malformed} and nothing else.
     """
     try:
         unpack(octets)
@@ -147,7 +148,7 @@ def test_anyRecord(octets: bytes) -> None:
 
 def test_aTunnelOfPPTP() -> None:
     """
-    A record tells of the tunnel what the call does (RFC 2868 section 3).
+    A record has the call's tunnel attributes (RFC 2868 section 3).
     """
     session = sessionOf()
     session.tunnel = PPTP
@@ -160,8 +161,8 @@ def test_aTunnelOfPPTP() -> None:
 
 def test_whatIsNoTunnelToRADIUS() -> None:
     """
-    Where RADIUS has no number for a tunnel nothing is said of it; and a line's end is no address
-    that the gateway could have.
+    A record has no tunnel attributes where RADIUS has no number for the tunnel, and no NAS address
+    where the gateway's end of a line has none.
     """
     session = sessionOf()
     session.tunnel = TunnelKind("hdlc", "a serial line", portType=0)

@@ -12,7 +12,8 @@ from pptpgw.radius.retransmission import waits
 @given(st.integers(), st.floats(1, 120))
 def test_byTheRulesOfRFC5080(seed: int, seconds: float) -> None:
     """
-    IRT and MRT with a tenth of jitter, each wait about twice the one before, MRD in all.
+    The waits have IRT and MRT with a tenth of jitter, each is about twice the one before, and all
+    together take MRD (RFC 5080).
     """
     times = list(waits(Random(seed), seconds))
     assert abs(sum(times) - seconds) < 1e-6
@@ -31,6 +32,6 @@ def test_twoClientsDontKeepStep() -> None:
 
 def test_howManyThereAre() -> None:
     """
-    At about 0, 2, 6, 14 and 30 seconds.
+    A request is sent at about 0, 2, 6, 14 and 30 seconds.
     """
     assert len(list(waits(Random(3), 40))) == 5

@@ -105,7 +105,7 @@ class TestSecret:
 
     def test_aPluginsSectionMayHoldOneToo(self) -> None:
         """
-        A secret is told by its kind, wherever it stands.
+        A secret in a plugin's section is recognised by its kind.
         """
 
         @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.signature}: whose requests are obeyed, and how answers are signed.
+Tests for L{pptpgw.radius.signature}: whose requests are obeyed, and how answers are signed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tests.radius.authorized import HOST, World, assertDiscarded
 
 def test_proxyState() -> None:
     """
-    Each Proxy-State comes back as it was, in order, whatever the answer (section 3.1).
+    Every Proxy-State comes back unchanged and in order in any answer (section 3.1).
     """
     world = World()
     states = [("Proxy-State", b"one"), ("Proxy-State", b"two")]
@@ -21,7 +21,7 @@ def test_proxyState() -> None:
 
 def test_noRoomForTheAnswer() -> None:
     """
-    So much Proxy-State that the answer would be too large is not answered.
+    A request with so much Proxy-State that the answer would be too large gets no answer.
     """
     world = World(timestamps=False)
     states = [*[("Proxy-State", bytes(250))] * 16, ("Proxy-State", bytes(40))]
@@ -31,7 +31,8 @@ def test_noRoomForTheAnswer() -> None:
 
 def test_forged() -> None:
     """
-    Nor is who doesn't know the secret; that of another client isn't its.
+    A request that is signed with a wrong secret gets no answer, even if it is another client's
+    secret.
     """
     for secret in (b"wrong", b"another"):
         world = World()
@@ -41,7 +42,7 @@ def test_forged() -> None:
 
 def test_forgedMessageAuthenticator() -> None:
     """
-    A Message-Authenticator that is there must be right.
+    A Message-Authenticator in a request must be right.
     """
     world = World()
     packet = world.request(DISCONNECT_REQUEST, ("Acct-Session-Id", "run1"), signed=False)
@@ -52,7 +53,7 @@ def test_forgedMessageAuthenticator() -> None:
 
 def test_withoutMessageAuthenticator() -> None:
     """
-    It may be left out: the authenticator signs the whole request.
+    A request needs no Message-Authenticator, as its authenticator signs all of it.
     """
     world = World()
     assert world.disconnect(("Acct-Session-Id", "run1"), signed=False) is not None
@@ -60,8 +61,8 @@ def test_withoutMessageAuthenticator() -> None:
 
 def test_flippedBits() -> None:
     """
-    No bit of a request can be changed on its way; but for the bits of the identifier and such,
-    everything is signed.
+    A request with any flipped bit gets no answer, unless the bit isn't signed, such as those of the
+    identifier.
     """
     world = World()
     octets = bytearray(

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.spool}: what is sent when, and by which run.
+Tests for L{pptpgw.radius.spool}: what is sent when, and by which run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.radius.spooled import Run, many
 
 def accounted(run: Run, session: bytes) -> list[bytes]:
     """
-    Has C{session} in it once its records are accounted for.
+    A list that has C{session} in it once its records are accounted for.
     """
     done: list[bytes] = []
     run.spool.accounted(session).addCallback(lambda _: done.append(session))
@@ -33,7 +33,8 @@ def accounted(run: Run, session: bytes) -> list[bytes]:
 
 def test_accountedFor() -> None:
     """
-    When all its records are answered; or, as long as nobody answers, when they are on the disk.
+    A session is accounted for when all its records are answered, or when they are on the disk while
+    nobody answers.
     """
     run = Run()
     run.put((b"a", b"start"), (b"a", b"stop"), (b"b", b"other"))
@@ -47,7 +48,8 @@ def test_accountedFor() -> None:
 
 def test_onlyTheDiskIsSafe() -> None:
     """
-    What is in memory alone isn't accounted for before somebody has it, or the end.
+    A record that is only in memory isn't accounted for before a server has it or the spool is
+    closed.
     """
     run = Run()
     run.queue.held = {1, 2}
@@ -65,8 +67,8 @@ def test_onlyTheDiskIsSafe() -> None:
 
 def test_accountedForWhenTheDiskHasIt() -> None:
     """
-    Where nobody answers, a session is accounted for when its last record is on the disk, whatever
-    others wait for.
+    A session is accounted for, while nobody answers, when its last record is on the disk, whatever
+    other sessions wait for.
     """
     run = Run()
     run.queue.held = {1, 2, 3}
@@ -83,8 +85,8 @@ def test_accountedForWhenTheDiskHasIt() -> None:
 
 def test_full() -> None:
     """
-    A record for which there is no room is counted and lost; there is room again when others are
-    answered.
+    A record for which the queue has no room is counted and lost. There is room again when others
+    are answered.
     """
     run = Run(MemoryQueue(1000))
     taken = [octets for session, octets in many(200) if run.spool.put(session, octets)]
@@ -97,7 +99,7 @@ def test_full() -> None:
 
 def test_answeredRecordsAreNotSentAgain() -> None:
     """
-    No run sends what an earlier one had an answer for, however many runs there are between.
+    No run sends a record that an earlier run had an answer for, however many runs lie between.
     """
     queue = MemoryQueue()
     first = Run(queue)
@@ -109,7 +111,7 @@ def test_answeredRecordsAreNotSentAgain() -> None:
 
 def test_sentAtOnce() -> None:
     """
-    A record goes when it comes; once it is answered nothing is left to do.
+    A record is sent when it comes, and nothing is left to do once it is answered.
     """
     run = Run()
     run.put((b"a", b"start"))
@@ -121,7 +123,7 @@ def test_sentAtOnce() -> None:
 
 def test_inOrderOfASession() -> None:
     """
-    A session's Stop waits for the answer to its Start, other sessions don't.
+    A session's Stop waits for the answer to its Start. Other sessions' records don't wait.
     """
     run = Run()
     run.put((b"a", b"start"), (b"a", b"stop"), (b"b", b"other"))
@@ -134,7 +136,7 @@ def test_inOrderOfASession() -> None:
 
 def test_aRecordOfNoSessionGoesAlone() -> None:
     """
-    Accounting-On comes after the Stops of the run before and before the Starts of this one.
+    Accounting-On is sent after the Stops of the run before and before the Starts of this run.
     """
     run = Run()
     run.put((b"a", b"stop"), (b"", b"on"), (b"b", b"start"))
@@ -147,7 +149,7 @@ def test_aRecordOfNoSessionGoesAlone() -> None:
 
 def test_aRecordOfNoSessionDoesNotHoldUpForEver() -> None:
     """
-    Where a server won't take Accounting-On, the others go all the same.
+    The other records are sent after L{ALONE_TRIES} attempts if no server takes Accounting-On.
     """
     run = Run()
     run.put((b"", b"on"), (b"a", b"start"))
@@ -160,7 +162,7 @@ def test_aRecordOfNoSessionDoesNotHoldUpForEver() -> None:
 
 def test_window() -> None:
     """
-    As long as nobody has answered few are sent, then many, never more.
+    Few records are under way until one is answered, then as many as the window allows.
     """
     run = Run()
     run.put(*many(100))
@@ -173,7 +175,8 @@ def test_window() -> None:
 
 def test_nobodyAnswers() -> None:
     """
-    All wait, longer each time up to a limit, then a few are sent again, in order; nothing is lost.
+    All records wait while nobody answers, longer each time up to a limit. Then a few are sent
+    again, in order, and nothing is lost.
     """
     run = Run()
     run.put(*many(10))
@@ -196,7 +199,7 @@ def test_nobodyAnswers() -> None:
 
 def test_oneAnswerEndsThePause() -> None:
     """
-    What is still under way when all begin to wait may be answered, and then they go on.
+    An answer to a record that was already under way ends the pause.
     """
     run = Run()
     run.put(*many(6))
@@ -210,7 +213,7 @@ def test_oneAnswerEndsThePause() -> None:
 
 def test_givenUp() -> None:
     """
-    A record that stays unanswered while others are answered holds up its session alone, and is
+    A record that stays unanswered while others are answered delays only its own session, and is
     given up.
     """
     run = Run()
@@ -230,7 +233,7 @@ def test_givenUp() -> None:
 
 def test_nothingIsGivenUpWhileNobodyAnswers() -> None:
     """
-    However long the servers are dead, a record is kept.
+    No record is given up while nobody answers, however long that lasts.
     """
     run = Run()
     run.put((b"a", b"stop"))
@@ -262,7 +265,7 @@ def test_answeredAtOnce() -> None:
 
 def test_refusedAtOnce() -> None:
     """
-    Nor one that fails so.
+    A server that fails before C{send} returns doesn't make the stack grow.
     """
     clock = Clock()
     counters = Counters()
@@ -277,7 +280,7 @@ def test_refusedAtOnce() -> None:
 
 def test_anotherErrorIsLogged(loggedFailures: list[Failure]) -> None:
     """
-    What isn't a server's silence is logged, and the record tried again.
+    An exception other than L{Unanswered} is logged, and the record is sent again.
     """
     run = Run()
     run.put((b"a", b"stop"))
@@ -287,12 +290,12 @@ def test_anotherErrorIsLogged(loggedFailures: list[Failure]) -> None:
     run.answer(b"stop")
 
 
-# Restarts
+# Restarts.
 
 
 def test_survivesARestart() -> None:
     """
-    What was not answered is sent by the next run, in order, before what is new.
+    Unanswered records are sent by the next run, in order, before new ones.
     """
     queue = MemoryQueue()
     first = Run(queue)
@@ -322,8 +325,8 @@ _STEPS = st.lists(
 @settings(max_examples=200, deadline=None)
 def test_nothingIsLostNothingTwice(steps: Iterable[tuple[str, int]]) -> None:
     """
-    Through answers, silence and crashes in any order each record is answered once, and those of one
-    session in order.
+    Each record is answered once, and those of one session in order, whatever answers, silences and
+    crashes come.
     """
     queue = MemoryQueue()
     run = Run(queue)
@@ -350,7 +353,8 @@ def test_nothingIsLostNothingTwice(steps: Iterable[tuple[str, int]]) -> None:
         while run.open:
             answer(next(iter(run.open)))
         run.clock.advance(10)
-    # One that failed while others were answered too often would be given up: not in so few steps.
+    # A record that fails too often while others are answered would be given up, but there are too
+    # few steps for that.
     given = run.counters.discards.get(GIVEN_UP, 0)
     assert len(answered) + given == len(put) and len(set(answered)) == len(answered)
     for session in range(1, 4):
@@ -358,12 +362,12 @@ def test_nothingIsLostNothingTwice(steps: Iterable[tuple[str, int]]) -> None:
         assert mine == [octets for octets in put if octets in mine]
 
 
-# The end
+# The end.
 
 
 def test_stopWaitsForAnswers() -> None:
     """
-    The last Stops are sent before the gateway is gone.
+    C{stop} waits until the last Stops are answered.
     """
     queue = MemoryQueue()
     run = Run(queue)
@@ -380,7 +384,7 @@ def test_stopWaitsForAnswers() -> None:
 @pytest.mark.parametrize("how", ["silence", "time"])
 def test_stopDoesNotWaitForTheDead(how: str) -> None:
     """
-    But not where nobody answers, nor for longer than that; they are kept.
+    C{stop} doesn't wait when nobody answers, or longer than its limit. The records are kept.
     """
     queue = MemoryQueue()
     run = Run(queue)
@@ -396,7 +400,7 @@ def test_stopDoesNotWaitForTheDead(how: str) -> None:
 
 def test_stopTwice() -> None:
     """
-    It is harmless, and so is one before the start.
+    C{stop} does nothing the second time, or before a start.
     """
     run = Run()
     assert run.spool.stop(1).called and run.spool.stop(1).called

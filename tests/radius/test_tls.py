@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.radius.tls}: who is trusted by whom, with a FreeRADIUS.
+Tests for L{pptpgw.radius.tls}: who is trusted, with a FreeRADIUS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.radius.served import Served, onTheReactor
 
 class Authority:
     """
-    Somebody who makes certificates, in files.
+    An authority that makes certificates, in files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Authority:
 
     def certify(self, name: str) -> TLSFiles:
         """
-        A certificate for a name or an address, and its key.
+        Make a certificate for a name or an address, and its key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "one of the tests")])
@@ -94,7 +94,7 @@ Serve = Callable[[str], FreeRADIUS]
 @pytest.fixture
 def serve(authority: Authority, tmp_path: Path) -> Iterator[Serve]:
     """
-    Start a FreeRADIUS with a certificate for a name.
+    Start a FreeRADIUS with a certificate for C{name}.
     """
     made: list[FreeRADIUS] = []
 
@@ -135,8 +135,8 @@ needsFreeRADIUS = pytest.mark.skipif(PROGRAM is None, reason="needs FreeRADIUS")
 @onTheReactor
 async def test_sessionsOverTLS(serve: Serve, authority: Authority, log: list[str]) -> None:
     """
-    Callers are judged and accounted for by one connection, by a server that is killed in between
-    and started again too.
+    Callers are judged and accounted for on one connection, also by a server that is killed and
+    started again meanwhile.
     """
     server = serve("127.0.0.1")
     served = Served(reactor, configured(server, authority.certify("gate.example")))
@@ -159,7 +159,7 @@ async def test_sessionsOverTLS(serve: Serve, authority: Authority, log: list[str
 
 def _connected(log: list[str]) -> list[str]:
     """
-    The lines that say that there is a connection.
+    The log's lines about connections.
     """
     return [line for line in log if line.endswith(": connected")]
 
@@ -170,8 +170,8 @@ def test_whoIsNotTrusted(
     serve: Serve, authority: Authority, tmp_path: Path, fault: str, log: list[str]
 ) -> Deferred[None]:
     """
-    A server with another name, or of another authority, hears nothing; nor does a server answer us
-    with a certificate of another authority.
+    A server with another name, or with a certificate of another authority, is sent nothing. A
+    server doesn't answer us if our certificate is of another authority.
     """
 
     @onTheReactor
@@ -199,7 +199,7 @@ def test_whoIsNotTrusted(
 @onTheReactor
 async def test_anotherName(serve: Serve, authority: Authority) -> None:
     """
-    The certificate may have a name that the configuration says.
+    A server's certificate may have another name if the configuration gives it.
     """
     server = serve("radius.example")
     own = authority.certify("gate.example")
@@ -211,7 +211,7 @@ async def test_anotherName(serve: Serve, authority: Authority) -> None:
 
 def test_files(authority: Authority, tmp_path: Path) -> None:
     """
-    What is wrong with the files is said before anything is opened; the key is never shown.
+    The errors about the files come before anything is opened, and don't show the key.
     """
     own = authority.certify("gate.example")
     good = Server(

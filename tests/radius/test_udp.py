@@ -32,7 +32,7 @@ def fill(request: RADIUSRequest) -> None:
 
 class World:
     """
-    A transport whose server answers nothing by itself.
+    A transport whose server the test plays.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class TestAsking:
 
     def test_nobodyThere(self) -> None:
         """
-        ICMP says so at once: what waits on that port need not wait.
+        ICMP's refusal makes the requests on that port fail at once.
         """
         world = World()
         results = [world.ask()[1] for _ in range(3)]
@@ -183,8 +183,7 @@ class TestAsking:
 
     async def test_nobodyThereOnThisMachine(self) -> None:
         """
-        The port that asks stays the same through the kernel's errors, and Twisted's log says so
-        once.
+        The port stays the same in spite of the kernel's errors, and Twisted logs one line about it.
         """
         reactor: Any = globalReactor
         taken = reactor.listenUDP(0, DatagramProtocol(), "127.0.0.1")
@@ -214,12 +213,12 @@ class TestAsking:
 
     async def test_noWayThere(self) -> None:
         """
-        Where the kernel has no route to the server, or doesn't let us send there, another one is
-        asked, and the port is closed.
+        The request goes to another server where the kernel has no route or doesn't let us send, and
+        the port is closed.
         """
         reactor: Any = globalReactor
         before = set(reactor.getReaders())
-        # Nobody may send to that without having asked for it.
+        # An address to which an ordinary socket may not send.
         server = Server("255.255.255.255", secret=SECRET.decode())
         transport = UDPTransport(
             reactor, server, RADIUSService.AUTHENTICATION, 6.0, Counters(), Random(1)
@@ -241,7 +240,7 @@ class TestAsking:
 
 class TestDiscards:
     """
-    What arrives and is not the answer changes nothing: the answer may still come.
+    Tests for packets that aren't the answer. They change nothing, and the answer may still come.
     """
 
     def check(self, world: World, results: list[Any], reason: str) -> None:
@@ -311,7 +310,7 @@ class TestDiscards:
 
     def test_anUnsignedReplyIsExplained(self, log: list[str]) -> None:
         """
-        The log names what may be the matter, and what to do about each.
+        The log names possible reasons for an unsigned reply, and what to do about each.
         """
         world = World()
         world.ask()
@@ -323,7 +322,7 @@ class TestDiscards:
 
     def test_aReplyToAnotherRequest(self) -> None:
         """
-        Right but for the identifier: its authenticator was made for another request.
+        A reply whose authenticator is another request's is discarded, even if its identifier fits.
         """
         world = World()
         _, first = world.ask()

@@ -1,5 +1,5 @@
 """
-A network in memory with RADIUS servers on it, for a client under a clock.
+A network in memory with RADIUS servers, for a client with a clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SECRET = b"a secret of the tests"
 
 class Port:
     """
-    A UDP port of the client's.
+    A UDP port of the client.
     """
 
     def __init__(self, wire: Wire, protocol: DatagramProtocol, peer: tuple[str, int]) -> None:
@@ -40,16 +40,17 @@ class Port:
 
     def deliver(self, octets: bytes) -> None:
         """
-        Have C{octets} come from the server.
+        Let C{octets} arrive from the server.
         """
         self.protocol.datagramReceived(octets, self.peer)
 
 
 class Wire(Clock):
     """
-    The reactor of a client, and what it sends.
+    The reactor of a client, and the packets that the client sends.
 
-    @ivar servers: what answers, by port: called with the port that asks and the packet.
+    @ivar servers: functions by port that are called with the client's port and the packet, and may
+        answer.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Wire(Clock):
 
     def open(self, protocol: DatagramProtocol, host: str, port: int) -> None:
         """
-        See L{pptpgw.ports.connectedudp.connectedUDP}.
+        Open a port, as L{pptpgw.ports.connectedudp.connectedUDP} does.
         """
         opened = Port(self, protocol, (host, port))
         self.ports.append(opened)
@@ -74,7 +75,7 @@ class Wire(Clock):
     @property
     def sent(self) -> list[bytes]:
         """
-        Every packet, port after port.
+        Every packet that was sent, ordered by the port.
         """
         return [octets for port in self.ports for octets in port.sent]
 
@@ -88,7 +89,7 @@ class Wire(Clock):
 
 def connected(reactor: Any, protocol: DatagramProtocol, host: str, port: int) -> None:
     """
-    L{connectedUDP}, but for a L{Wire}, which has ports of its own.
+    L{connectedUDP} for a reactor that may be a L{Wire}, which has its own ports.
     """
     if isinstance(reactor, Wire):
         reactor.open(protocol, host, port)
@@ -98,7 +99,7 @@ def connected(reactor: Any, protocol: DatagramProtocol, host: str, port: int) ->
 
 def asked(octets: bytes, secret: bytes = SECRET) -> Any:
     """
-    A request as the server reads it.
+    A request as the server decodes it.
     """
     make = pyrad.AcctPacket if octets[0] == pyrad.AccountingRequest else pyrad.AuthPacket
     return make(packet=octets, secret=secret, dict=dictionary())
@@ -110,8 +111,8 @@ def answer(
     """
     The server's reply to a request.
 
-    @param attributes: with underscores for hyphens; C{message_authenticator} says whether it has
-        one.
+    @param attributes: by names with underscores for hyphens. C{message_authenticator} says whether
+        the reply has one.
     """
     reply = asked(octets, secret).CreateReply(**attributes)
     reply.code = code

@@ -1,5 +1,5 @@
 """
-A store in either database.
+Fixtures of stores, in both databases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """
-    Where no store is yet.
+    The URL of a database in which there is no store yet.
     """
     if request.param == "sqlite":
         return f"sqlite:{tmp_path}/accounts.sqlite"
@@ -44,7 +44,7 @@ MakeStore = Callable[..., Store]
 @pytest.fixture
 def makeStore(tmp_path: Path) -> Iterator[MakeStore]:
     """
-    Makes stores, all with the same key.
+    A function that makes stores, all with the same key.
     """
     made: list[Store] = []
 

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.store.attribute}.
+Tests for L{pptpgw.store.attribute}.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_everyAttributeIsTried() -> None:
 @pytest.mark.parametrize("option", ATTRIBUTES)
 def test_whatIsAllowed(option: str) -> None:
     """
-    It is kept as it is, and makes another profile than none would.
+    An allowed value is stored unchanged, and the profile with it differs from one without.
     """
     field = ATTRIBUTES[option].field
     for text in ALLOWED[option]:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.store.database} and L{pptpgw.store.schema}: deadlines, connections, versions.
+Tests for L{pptpgw.store.database} and L{pptpgw.store.schema}: deadlines, connections and versions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def sql(url: str) -> Iterator[Database]:
 @pytest.fixture
 def hurried(tmp_path: Path) -> Iterator[Database]:
     """
-    One with a short deadline.
+    A database with a short deadline.
     """
     made = Database(reactor, f"sqlite:{tmp_path}/hurried.sqlite", create=True, deadline=0.2)
     yield made
@@ -53,7 +53,7 @@ def hurried(tmp_path: Path) -> Iterator[Database]:
 
 def one(transaction: Transaction) -> object:
     """
-    A query.
+    The result of a query that takes no time.
     """
     return transaction.row("SELECT 1 + 1")
 
@@ -85,7 +85,7 @@ class TestQueries:
 
     async def test_theReactorGoesOn(self, sql: Database) -> None:
         """
-        While a query waits, other things happen.
+        The reactor runs while a query waits.
         """
         released = Event()
 
@@ -111,7 +111,7 @@ class TestDeadline:
 
     async def test_whatIsTooLateIsNeverBegun(self, hurried: Database) -> None:
         """
-        With every thread taken the next query waits; once it is given up nothing comes of it.
+        A query that waits for a thread beyond its deadline is never begun.
         """
         released = Event()
         begun: list[object] = []
@@ -130,7 +130,7 @@ class TestDeadline:
 
     async def test_whatIsCancelledIsNeverBegun(self, sql: Database) -> None:
         """
-        Nor is it where nobody waits for it any longer.
+        A query that is cancelled while it waits for a thread is never begun.
         """
         released = Event()
         begun: list[object] = []
@@ -162,7 +162,7 @@ class TestClose:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
     ) -> None:
         """
-        It is left after a while.
+        C{close} stops waiting for a query that hangs.
         """
         monkeypatch.setattr(database, "CLOSE_SECONDS", 0.1)
         made = Database(reactor, f"sqlite:{tmp_path}/x", create=True)
@@ -181,7 +181,7 @@ class TestClose:
 
     def test_theProcessEnds(self, tmp_path: Path) -> None:
         """
-        Whatever its threads do.
+        The process ends even if a query hangs.
         """
         program = f"""
 from threading import Event
@@ -207,7 +207,8 @@ print("over")
 class TestSQLite:
     async def test_writersWaitForEachOther(self, tmp_path: Path) -> None:
         """
-        Of several threads, which read what they write: SQLite's own deferred lock would fail some.
+        Writers in several threads wait for each other, so that what each has read stays true.
+        SQLite's own deferred lock would make some fail.
         """
         made = Database(reactor, f"sqlite:{tmp_path}/x", create=True)
         await made.write(lambda transaction: transaction.execute("CREATE TABLE t (n BIGINT)"))
@@ -226,8 +227,8 @@ class TestSQLite:
     @pytest.mark.parametrize("create", [False, True])
     def test_aDamagedFile(self, tmp_path: Path, create: bool) -> None:
         """
-        Neither a file of something else nor one with a damaged page is taken, and what to do is
-        said.
+        A file that isn't a database, or that has a damaged page, is refused, and the error says
+        what to do.
         """
         path = tmp_path / "x"
         with closing(sqlite3.connect(path)) as connection:
@@ -245,8 +246,8 @@ class TestSQLite:
     @pytest.mark.parametrize("create", [False, True])
     async def test_aFileThatIsRemovedOrReplaced(self, tmp_path: Path, create: bool) -> None:
         """
-        Nobody writes to what nobody will ever see: queries fail while it isn't there, and go to
-        what is in its place then.
+        Queries fail while the database's file is missing, and go to the new file when it was
+        replaced. Nothing is written to the removed file.
         """
         path, copy = tmp_path / "x", tmp_path / "copy"
         first = Database(reactor, f"sqlite:{path}", create=True)
@@ -285,7 +286,7 @@ class TestSQLite:
 class TestPostgreSQL:
     async def test_connectionsThatWereCut(self, server: Server) -> None:
         """
-        All of them at once, as where the server starts again: the next queries don't fail.
+        Queries work again after all connections were cut at once, as by a restart of the server.
         """
         made = Database(reactor, server.fresh())
         released = Event()
@@ -341,8 +342,8 @@ class TestPostgreSQL:
 
     async def test_aServerThatHangs(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A thread that waits for it is free soon, and what waits for a thread never begins: closing
-        takes no longer. When the server goes on it is asked as before.
+        A thread that waits for a hanging server is soon free, a query that waits for a thread is
+        never begun, and closing doesn't take long. Queries work again when the server goes on.
         """
         monkeypatch.setattr(database, "LOCK_SECONDS", 2.0)
         url = server.fresh()
@@ -377,7 +378,7 @@ class TestVersions:
 
     async def test_twoAtOnce(self, url: str, makeStore: MakeStore) -> None:
         """
-        As where the gateway and the command find no tables.
+        Two that make the tables at the same time, like the gateway and the command, both succeed.
         """
         stores = [makeStore(url) for _ in range(4)]
         await DeferredList([one.open() for one in stores], fireOnOneErrback=True)
@@ -405,7 +406,7 @@ class TestVersions:
         self, url: str, sql: Database, makeStore: MakeStore
     ) -> None:
         """
-        They are left alone, and the next attempt finds them as they are then.
+        Tables of a later version are left unchanged, and are looked at again at the next attempt.
         """
         await upgrade(sql, LATER)
         store = makeStore(url)

@@ -1,5 +1,5 @@
 """
-Tests of a gateway whose accounts' store is away: a real PostgreSQL server, and callers in memory.
+Tests of a gateway whose store is away, with a real PostgreSQL server and callers in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Outage = Callable[[Server], Any]
 @contextmanager
 def away(server: Server) -> Any:
     """
-    The server is stopped.
+    Stop the server, and start it again at the end.
     """
     server.stop()
     try:
@@ -43,7 +43,7 @@ def away(server: Server) -> Any:
 @contextmanager
 def locked(server: Server) -> Any:
     """
-    Somebody holds the tables of users, and doesn't come to an end.
+    Hold a lock on the tables of users, like a transaction that doesn't end.
     """
     with psycopg.connect(server.url) as connection:
         tables = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'users'")
@@ -54,7 +54,7 @@ def locked(server: Server) -> Any:
 
 async def until(done: Callable[[], object], timeout: float = 30.0) -> None:
     """
-    Wait until something is true.
+    Wait until C{done} is true.
     """
     for _ in range(int(timeout / 0.02)):
         if done():
@@ -74,7 +74,7 @@ async def call(world: World, address: str) -> Placed:
 
 def challenges(line: Line) -> list[bytes]:
     """
-    Those that a caller was sent.
+    The Challenges that a caller was sent.
     """
     channel: Any = line.channel
     frames = [information for protocol, information in channel.sent if protocol == ppp.CHAP]
@@ -86,8 +86,9 @@ async def test_sessionsStayAndCallersHearIt(
     outage: Outage, server: Server, makeStore: MakeStore, log: list[str]
 ) -> None:
     """
-    Sessions whose callers are asked again all stay. Whoever calls is told to dial again, and not
-    that the password is wrong; then it is let in. The log has two lines of it.
+    During an outage the sessions whose callers are challenged again all stay. A new caller is told
+    to dial again, not that the password is wrong, and is let in afterwards. The log has two lines
+    about it.
     """
     store = makeStore(server.fresh())
     await store.addAccount("alice", b"alice")

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.store.store}, over both databases.
+Tests for L{pptpgw.store.store}, in both databases.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DAY = 86400.0
 
 async def account(store: Store, name: str = "bob") -> Account:
     """
-    An account that must be there.
+    The account of C{name}, which must exist.
     """
     found = await store.account(name)
     assert found is not None
@@ -66,7 +66,7 @@ class TestAccounts:
     @pytest.mark.parametrize("name", ["", "a\0b", "x" * 256])
     async def test_whatNobodyIsCalled(self, store: Store, name: str) -> None:
         """
-        It is refused as a new name, and unknown as one that comes from the network.
+        A name that no account can have is refused for a new account, and unknown as a caller's.
         """
         with pytest.raises(StoreError, match="characters"):
             await store.addAccount(name, b"x")
@@ -82,7 +82,7 @@ class TestAccounts:
 
     async def test_namesAreTakenAsTheyAre(self, store: Store) -> None:
         """
-        As in chap-secrets, Bob isn't bob.
+        Names are compared exactly, as in chap-secrets: Bob isn't bob.
         """
         await store.addAccount("bob", b"x")
         assert (await store.account("Bob")) is None
@@ -118,7 +118,8 @@ class TestAccounts:
 
     async def test_anotherNTHash(self, store: Store, makeStore: MakeStore) -> None:
         """
-        As MS-CHAPv2's Change-Password gives it: what could be had back is another password's.
+        An NT hash, as MS-CHAPv2's Change-Password gives it, replaces the recoverable password,
+        which would be another one.
         """
         later = makeStore(store.url, now=lambda: NOW + 9)
         await store.addAccount("bob", b"battery", recoverable=True, expires=NOW)
@@ -153,7 +154,8 @@ class TestAccounts:
 
     async def test_changesAtOnceAreAllMade(self, store: Store) -> None:
         """
-        What is read to be merged stays true until it is written.
+        Changes at the same time are all applied: what one has read to merge stays true until it is
+        written.
         """
         await store.addAccount("bob", b"x")
         names = [f"a{number}" for number in range(40)]
@@ -190,7 +192,8 @@ class TestAccounts:
 class TestProfiles:
     async def test_usersShareThem(self, store: Store) -> None:
         """
-        What is the user's own goes before; C{*} hands it to the configuration.
+        Users share a profile. A user's own attributes override it, and C{*} resets one to the
+        configuration's value.
         """
         shared = {"address": "10.1.0.0/16", "sessions": "3", "mtu": "1280"}
         await store.addProfile("staff", shared)
@@ -236,7 +239,7 @@ class TestProfiles:
         ):
             with pytest.raises(Unknown, match="no profile staff"):
                 await change
-        # Nothing was done by halves.
+        # Nothing was changed partly.
         assert (await store.account("bob")) is None
         assert not (await account(store, "ann")).disabled
 
@@ -271,7 +274,7 @@ class TestSessions:
 
     async def test_theOrderOfArrivalDoesNotMatter(self, store: Store) -> None:
         """
-        Nor does one that arrives twice.
+        The records of a session have the same result in any order, also if one arrives twice.
         """
         records = (STARTED, CHANGED, ENDED, ENDED)
         orders = sorted(set(permutations(records)), key=str)
@@ -291,7 +294,7 @@ class TestSessions:
 
     async def test_manyAtOnce(self, store: Store) -> None:
         """
-        Every end is counted, whatever else is written meanwhile.
+        The end of every session is counted, whatever is written at the same time.
         """
         records = [replace(ENDED, identifier=str(number)) for number in range(60)]
         await DeferredList([store.sessionEnded(one) for one in records], fireOnOneErrback=True)
@@ -325,7 +328,8 @@ class TestSessions:
 
     async def test_whatABrokenRunLeft(self, store: Store) -> None:
         """
-        It ends as of its last record, and what another gateway has goes on.
+        The sessions of a broken run end as of their last records, and those of another gateway go
+        on.
         """
         await store.sessionStarted(CHANGED)
         other = replace(STARTED, identifier="b1", gateway="other")
@@ -370,7 +374,7 @@ class TestAttempts:
 
     async def test_whateverTheName(self, store: Store) -> None:
         """
-        It comes from whoever dials.
+        Attempts are stored for any name, as the names come from callers.
         """
         for subject in ("a\0b", "x" * 1000, *ODD_NAMES):
             await store.keepAttempts(Attempts("user", subject, 3, NOW))

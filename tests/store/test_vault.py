@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.store.vault}.
+Tests for L{pptpgw.store.vault}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pptpgw.store.vault import Vault
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
     """
-    One whose key is yet to be made.
+    A vault whose key doesn't exist yet.
     """
     return Vault(tmp_path / "folder" / "key", create=True)
 
@@ -26,7 +26,7 @@ def vault(tmp_path: Path) -> Vault:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_whatIsSealedOpens(vault: Vault, name: str, password: bytes) -> None:
     """
-    Each time it looks different.
+    A sealed password is opened again, and sealing it twice gives different octets.
     """
     sealed = vault.seal(name, password)
     assert vault.open(name, sealed) == password
@@ -47,7 +47,7 @@ def test_theKeyIsKept(vault: Vault, tmp_path: Path) -> None:
 
 def test_anEmptyFileIsFilled(tmp_path: Path) -> None:
     """
-    So that whoever may not make it can be given one.
+    An empty key file is filled, so that a process that can't make the file can be given one.
     """
     (tmp_path / "key").touch(0o600)
     assert Vault(tmp_path / "key", create=True).seal("bob", b"x")
@@ -89,7 +89,7 @@ def test_anotherKey(vault: Vault, tmp_path: Path) -> None:
 
 def test_theKeyIsMissing(tmp_path: Path) -> None:
     """
-    Whoever only opens makes none.
+    Opening a password never makes a key.
     """
     with pytest.raises(StoreError, match="No such file"):
         Vault(tmp_path / "key", create=True).open("bob", "AAAA")
