@@ -16,7 +16,7 @@ from twisted.cred.portal import Portal
 from zope.interface import Interface
 
 from pptpgw.auth.authenticator import Authenticator
-from pptpgw.auth.chain import checkersOf, portalOf
+from pptpgw.auth.chain import judgesOf
 from pptpgw.config import discovery as plugin
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
@@ -124,11 +124,10 @@ def build(
     @param observers: observers in addition to those that the configuration names.
     @raise ConfigurationError: see L{pptpgw.service.GatewayService}.
     """
-    portal = portalOf(users)
+    portal, checkers = judgesOf(users)
     listen, counters = configuration.listen, Counters()
     radius = makeClient(reactor, configuration, counters) if configuration.radius.server else None
     environment = Environment.of(reactor, configuration, counters, radius)
-    checkers = tuple(checkersOf(portal))
     stores = configureCheckers(checkers, environment)
     environment.store = _store(reactor, configuration) or next(iter(stores), None)
     dataPath = makeDataPath(environment)
@@ -267,14 +266,15 @@ def configureCheckers(
     checkers: Iterable[ICredentialsChecker], environment: Environment
 ) -> tuple[IStore, ...]:
     """
-    Configure the checkers that are L{IConfigurable}.
+    Configure the checkers that provide L{IConfigurable}, or have an adapter to it.
 
     @return: the stores of the checkers' accounts.
     """
     stores = []
     for checker in checkers:
-        if IConfigurable.providedBy(checker):
-            IConfigurable(checker).configure(environment.settings(checker), environment)
+        configurable = IConfigurable(checker, None)
+        if configurable is not None:
+            configurable.configure(environment.settings(configurable), environment)
         if IStoreOwner.providedBy(checker):
             stores.append(IStore(IStoreOwner(checker).store))
     return tuple(stores)

@@ -61,7 +61,8 @@ class GatewayService(Stages):
         """
         @param users: the checkers that judge callers, in the order in which they are asked; or a
             portal that has one checker for each kind of credentials, and whose realm's avatars are
-            L{pptpgw.interfaces.ISubscriber}s. Checkers that are L{IConfigurable} are configured.
+            L{pptpgw.interfaces.ISubscriber}s. Checkers that are
+            L{pptpgw.interfaces.IConfigurable} are configured, but not those inside another one.
         @param observers: observers in addition to those that the configuration names.
         @raise ConfigurationError: a plugin that the configuration names isn't installed, a plugin
             or checker can't use its configuration, or an observer lacks a method of its interface.

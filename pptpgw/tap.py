@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from twisted.cred.portal import Portal
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.strcred import (
     AuthOptionMixin,
     ICheckerFactory,
@@ -20,10 +20,12 @@ from twisted.cred.strcred import (
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
+from twisted.python.deprecate import deprecated
 from twisted.python.filepath import FilePath
+from twisted.python.versions import Version
 
 from pptpgw import __version__
-from pptpgw.auth.chain import JUDGED, configuredCheckers, makeChecker, portalOf
+from pptpgw.auth.chain import JUDGED, configuredCheckers, makeChecker
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.config.kind import FILE, PROTOCOLS
@@ -176,7 +178,7 @@ class Options(usage.Options, AuthOptionMixin):
                 sys.exit("\n".join(f"{source}: {fault}" for fault in lacking))
             print(f"{source}: fine")
             sys.exit(0)
-        if not self.get("credCheckers"):
+        if not self.checkers:
             raise usage.UsageError(
                 "nobody could log in: name at least one --auth, "
                 "as in --auth chap-secrets:/etc/ppp/chap-secrets, or [auth] checkers in the "
@@ -202,11 +204,20 @@ class Options(usage.Options, AuthOptionMixin):
             configuration = replace(configuration, capture=capture)
         return configuration
 
-    def portal(self) -> Portal:
+    @property
+    def checkers(self) -> list[ICredentialsChecker]:
         """
-        Make a portal of the checkers that were named.
+        The checkers that were named, in the order in which they are to be asked.
         """
-        return portalOf(self.get("credCheckers", []))
+        checkers: list[ICredentialsChecker] = self.get("credCheckers", [])
+        return checkers
+
+    @deprecated(Version("pptpgw", "NEXT", 0, 0), "pptpgw.tap.Options.checkers")
+    def portal(self) -> list[ICredentialsChecker]:
+        """
+        Return the checkers, which L{GatewayService} takes in the place of a portal.
+        """
+        return self.checkers
 
 
 def _protocols(text: str) -> tuple[str, ...]:
@@ -284,7 +295,7 @@ class CommandService(GatewayService):
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
-        super().__init__(reactor, options.configuration, options.portal())
+        super().__init__(reactor, options.configuration, options.checkers)
         self._options = options
         self._collector = Collector(reactor)
         self._serveFew = partial(serveFew, reactor)

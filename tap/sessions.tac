@@ -61,7 +61,7 @@ class Sessions(Resource):
 options = Options()
 options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-secrets:/etc/pptpgw/chap-secrets"])
 
-gateway = GatewayService(reactor, options.configuration, options.portal())
+gateway = GatewayService(reactor, options.configuration, options.checkers)
 site = strports.service("tcp:8723:interface=127.0.0.1", Site(Sessions(gateway.sessions)))
 
 application = Application("pptpgw-sessions")

@@ -73,7 +73,7 @@ options = Options()
 options.parseOptions(["--config", "/etc/pptpgw/pptpgw.toml", "--auth", "chap-secrets:/etc/pptpgw/chap-secrets"])
 
 calls = Calls()
-gateway = GatewayService(reactor, options.configuration, options.portal(), [calls])
+gateway = GatewayService(reactor, options.configuration, options.checkers, [calls])
 site = strports.service(f"tcp:80:interface={LOCAL}", Site(Yourself(gateway.sessions, calls)))
 
 application = Application("pptpgw-web")

@@ -265,7 +265,7 @@ class House:
         monkeypatch.setattr(build, "makeDataPath", lambda environment: NoDataPath())
         monkeypatch.setattr(GREPorts, "start", lambda self: None)
         self.reactor = MemoryReactorClock()
-        self.service = GatewayService(self.reactor, options.configuration, options.portal())
+        self.service = GatewayService(self.reactor, options.configuration, options.checkers)
         import common  # type: ignore[import-not-found]
 
         self.events: list[tuple[str, str]] = common.events

@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.filepath import FilePath
 from zope.interface import directlyProvides, implementer
 
-from pptpgw.auth.chain import CheckerChain
+from pptpgw.auth.chain import CheckerChain, makeChecker
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import PAP
 from pptpgw.auth.realm import SubscriberRealm
@@ -25,7 +25,7 @@ from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import Claim, ISessionObserver, ITunnel
+from pptpgw.interfaces import Claim, ICertifiedName, ISessionObserver, ITunnel
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
@@ -66,7 +66,7 @@ class TestUsers:
         path.chmod(0o600)
         return ChapSecretsChecker(path)
 
-    @pytest.mark.parametrize("given", ["checkers", "a chain", "a portal"])
+    @pytest.mark.parametrize("given", ["checkers", "a portal"])
     def test_checkersAreTheConfigurations(self, tmp_path: Path, given: str) -> None:
         """
         Those of the gateway that C{[link] name} calls, whoever made them.
@@ -74,7 +74,6 @@ class TestUsers:
         checker = self.secrets(tmp_path, "secrets", "alice gate open-sesame *")
         users: dict[str, Portal | list[ICredentialsChecker]] = {
             "checkers": [checker],
-            "a chain": [CheckerChain([checker])],
             "a portal": Portal(SubscriberRealm(), [checker]),
         }
         configuration = parse('[link]\nname = "gate"', "test")
@@ -90,6 +89,31 @@ class TestUsers:
         for name, password in ((b"alice", b"one"), (b"bob", b"other")):
             assert subscriber(service, name, password) == name.decode()
         assert subscriber(service, b"bob", b"one") is None
+
+    @pytest.mark.parametrize("isPortal", [False, True])
+    def test_textOfTheCommandLine(self, isPortal: bool) -> None:
+        """
+        Names and passwords that Twisted's C{memory:} has as text are those that callers send.
+        """
+        checkers = [makeChecker("memory:zo\xeb:caf\xe9")]
+        users = Portal(SubscriberRealm(), checkers) if isPortal else checkers
+        service = GatewayService(MemoryReactorClock(), Configuration(), users)
+        assert subscriber(service, "zo\xeb".encode(), "caf\xe9".encode()) == "zo\xeb"
+
+    def test_aPortalIsAskedAsItIs(self, tmp_path: Path) -> None:
+        """
+        Its checkers for other credentials are configured too, and those that lie within another
+        checker aren't.
+        """
+        within = self.secrets(tmp_path, "within", "alice * one *")
+        portal = Portal(SubscriberRealm(), [CheckerChain([within])])
+        other = self.secrets(tmp_path, "other", "alice * one *")
+        portal.registerChecker(other, ICertifiedName)
+        configuration = parse('[link]\nname = "gate"', "test")
+        service = GatewayService(MemoryReactorClock(), configuration, portal)
+        assert subscriber(service, b"alice", b"one") == "alice"
+        assert other.serverName == b"gate"
+        assert within.serverName != b"gate"
 
     def test_configurationsOfNoUse(self) -> None:
         with pytest.raises(ConfigurationError, match="names no server"):

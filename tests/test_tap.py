@@ -7,8 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 
+from pptpgw.service import GatewayService
 from pptpgw.tap import Options
 from tests import distribution
 from tests.distribution import Site, observer
@@ -331,6 +333,18 @@ class TestCheckers:
         """
         with pytest.raises(usage.UsageError, match=r"nobody could log in: .* or \[auth\] checkers"):
             self.configured(tmp_path, "[]")
+
+    def test_theyHadAnotherName(self, site: Site) -> None:
+        """
+        C{portal()} is what services are made of still.
+        """
+        self.install(site)
+        made = options("--auth", "one:bob:secret", "--auth", "eap")
+        with pytest.warns(DeprecationWarning, match=r"use pptpgw\.tap\.Options\.checkers"):
+            given = made.portal()
+        assert given == made.checkers == made["credCheckers"]
+        GatewayService(MemoryReactorClock(), made.configuration, given)
+        assert made["credCheckers"][0].users == {b"alice": b"x"}
 
     @pytest.mark.parametrize("checkers", ['"eap"', '["eap", "eap"]', "[1]", '[":x"]'])
     def test_whatIsNoListOfCheckers(self, tmp_path: Path, checkers: str) -> None:

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.error import UnhandledCredentials
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
-from pptpgw.auth.chain import checkersOf, isWrong
+from pptpgw.auth.chain import isWrong
 from pptpgw.auth.rejection import Rejection
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
@@ -37,8 +36,6 @@ class Authenticator:
             need its logout to be called, as L{pptpgw.auth.realm.SubscriberRealm} doesn't.
         """
         self._portal = portal
-        for checker in checkersOf(portal):
-            _encodeUsers(checker)
 
     def __call__(self, claim: Claim) -> Deferred[Grant]:
         """
@@ -79,17 +76,3 @@ def _refuse(failure: Failure, claim: Claim) -> Failure:
         reason = ERRORS.get(error.error, f"refused with error {error.error}")
         raise Refused(reason, error.retry, error.error, error.text)
     return failure
-
-
-def _encodeUsers(checker: object) -> None:
-    """
-    Convert the names and passwords of Twisted's C{memory:} checker to octets in UTF-8, as
-    credentials have them. Its strcred factory fills it with text, which never equals a name from
-    the network.
-    """
-    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        checker.users = {_octets(name): _octets(word) for name, word in checker.users.items()}
-
-
-def _octets(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("utf-8")

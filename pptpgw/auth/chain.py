@@ -5,15 +5,16 @@ used like one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from zope.interface import implementer, providedBy
 
@@ -21,8 +22,9 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
+from pptpgw.config.kind import NoSettings
 from pptpgw.error import WRONG_PASSWORD, ConfigurationError, PPTPGWError
-from pptpgw.interfaces import ICertifiedName, IEAPCredentials
+from pptpgw.interfaces import ICertifiedName, IConfigurable, IEAPCredentials, IEnvironment
 
 JUDGED = (IUsernamePassword, IUsernameHashedPassword, ICertifiedName, IEAPCredentials)
 """
@@ -70,29 +72,49 @@ def makeChecker(specification: str) -> ICredentialsChecker:
     return checker
 
 
-def portalOf(users: Portal | Iterable[ICredentialsChecker]) -> Portal:
+def judgesOf(
+    users: Portal | Iterable[ICredentialsChecker],
+) -> tuple[Portal, tuple[ICredentialsChecker, ...]]:
     """
-    Make a portal to L{SubscriberRealm} that asks C{users} in their order. A portal is returned
-    unchanged.
+    Return a portal to log callers in to, and the checkers that the gateway configures, starts and
+    stops.
+
+    @param users: the checkers, in the order in which the portal is to ask them; or the portal
+        itself, whose checkers are those that were registered with it.
     """
     if isinstance(users, Portal):
-        return users
-    return Portal(SubscriberRealm(), [CheckerChain(tuple(users))])
+        return users, tuple(dict.fromkeys(users.checkers.values()))
+    checkers = tuple(users)
+    return Portal(SubscriberRealm(), [CheckerChain(checkers)]), checkers
 
 
-def checkersOf(portal: Portal) -> Iterator[ICredentialsChecker]:
+@implementer(IConfigurable)
+class MemoryUsers:
     """
-    Return every checker that C{portal} asks, including those inside a L{CheckerChain}.
+    Converts the names and passwords of Twisted's C{memory:} checker to octets in UTF-8, as
+    credentials have them. Its strcred factory fills it with text, which never equals a name from
+    the network.
     """
-    yield from _unchained(dict.fromkeys(portal.checkers.values()))
+
+    name = "memory"
+    settings = NoSettings
+
+    def __init__(self, checker: InMemoryUsernamePasswordDatabaseDontUse) -> None:
+        self._checker = checker
+
+    def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
+        """
+        See L{IConfigurable.configure}: convert the users.
+        """
+        users: dict[Any, Any] = self._checker.users
+        self._checker.users = {_octets(name): _octets(word) for name, word in users.items()}
 
 
-def _unchained(checkers: Iterable[ICredentialsChecker]) -> Iterator[ICredentialsChecker]:
-    for checker in checkers:
-        if isinstance(checker, CheckerChain):
-            yield from _unchained(checker.checkers)
-        else:
-            yield checker
+registerAdapter(MemoryUsers, InMemoryUsernamePasswordDatabaseDontUse, IConfigurable)
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8")
 
 
 def isWrong(error: BaseException | None) -> bool:
@@ -107,7 +129,8 @@ def isWrong(error: BaseException | None) -> bool:
 @implementer(ICredentialsChecker)
 class CheckerChain:
     """
-    Asks checkers in their order until one accepts the user.
+    Asks checkers in their order until one accepts the user. Whoever makes a chain configures its
+    checkers: the gateway doesn't look inside.
 
     A checker that can't judge the kind of credentials is passed over. The chain ends at a checker
     that fails unexpectedly, so that an outage isn't taken for a wrong password, and at one that

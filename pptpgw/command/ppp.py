@@ -139,7 +139,7 @@ class PPP(tap.Options):
             if "auth" not in self:
                 for checker in configuredCheckers(self.configuration):
                     AuthOptionMixin.addChecker(self, checker)
-            if not self.get("credCheckers"):
+            if not self.checkers:
                 raise usage.UsageError(
                     "nobody could log in: name at least one --auth, as in "
                     "--auth chap-secrets:/etc/ppp/chap-secrets, or [auth] checkers in the "
@@ -220,7 +220,7 @@ class PPP(tap.Options):
         """
         source, lacking = self["config"] or "the default configuration", []
         if not self["dial"]:
-            lacking = GatewayService(reactor, self.configuration, self.portal()).lacking()
+            lacking = GatewayService(reactor, self.configuration, self.checkers).lacking()
         for fault in lacking:
             print(f"{source}: {fault}", file=sys.stderr)
         if not lacking:
@@ -234,7 +234,7 @@ class PPP(tap.Options):
         Answer until interrupted, or until the one call on standard input and output has ended.
         """
         sessions = SessionCounter()
-        service = GatewayService(reactor, self.configuration, self.portal(), [sessions])
+        service = GatewayService(reactor, self.configuration, self.checkers, [sessions])
         service.privilegedStartService()
         service.startService()
         try:

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.chain import judgesOf
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import (
     configureCheckers,
     linkSettings,
@@ -71,7 +70,7 @@ class World:
         """
         @param text: the content of the gateway's configuration file. Only the sections of links,
             limits, networks, observers and their plugins are used.
-        @param checkers: the checkers that judge callers.
+        @param checkers: the checkers that judge callers, in the order in which they are asked.
         @param observers: observers in addition to those that C{text} names.
         @param clock: a reactor; None for a new L{twisted.internet.task.Clock}, which L{run}
             advances.
@@ -85,13 +84,13 @@ class World:
         self.environment = makeEnvironment(text, self.clock)
         self.networks = self.makeNetworks()
         configureCheckers(checkers, self.environment)
-        judged = {kind for checker in checkers for kind in checker.credentialInterfaces}
+        portal, _ = judgesOf(checkers)
         self.gateway = Gateway(
             self.clock,
-            replace(linkSettings(self.environment, judged), **options),
+            replace(linkSettings(self.environment, portal.listCredentialsInterfaces()), **options),
             self.networks,
             self.dataPath,
-            Authenticator(Portal(SubscriberRealm(), checkers)),
+            Authenticator(portal),
             [*makeObservers(self.environment), *observers],
             limits=limits or self.environment.configuration.limits,
             now=self.clock.seconds,

@@ -21,6 +21,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
+from pptpgw.build import configureCheckers
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Grant,
@@ -28,7 +29,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import ExchangePair, makeClaim
+from pptpgw.testing import ExchangePair, makeClaim, makeEnvironment
 
 METHODS = (MSCHAPV2, MSCHAP, CHAP, PAP)
 # What --auth calls; it has no types of its own.
@@ -67,7 +68,9 @@ def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Authenticator:
         path.write_text("user * sesame\n")
         path.chmod(0o600)
         argument = str(path)
-    return authenticator(makeChecker(f"{request.param}:{argument}"))
+    checker = makeChecker(f"{request.param}:{argument}")
+    configureCheckers([checker], makeEnvironment())
+    return authenticator(checker)
 
 
 @pytest.mark.parametrize("name", [b"user", b"BIGCO\\user"])

@@ -29,7 +29,7 @@ options = Options()
 usage.Options.parseOptions(options, sys.argv[1:])
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
 application = MultiService()
-service = GatewayService(reactor, options.configuration, options.portal())
+service = GatewayService(reactor, options.configuration, options.checkers)
 ipv4 = service.networks["ipv4"]
 assert isinstance(ipv4, IPv4Sessions) and isinstance(ipv4.pool, AddressPool)
 pool: AddressPool = ipv4.pool

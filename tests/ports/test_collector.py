@@ -109,7 +109,7 @@ async def test_whoHasOne(
     options = tap.Options()
     made = tap.makeService(options)
     if kind is service.GatewayService:
-        made = service.GatewayService(made._reactor, options.configuration, options.portal())
+        made = service.GatewayService(made._reactor, options.configuration, options.checkers)
     made.startService()
     assert len(started) == (kind is tap.CommandService)
     await made.stopService()

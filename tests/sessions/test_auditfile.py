@@ -11,7 +11,6 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.build import GatewayParts, build
 from pptpgw.config.configuration import parse
@@ -80,7 +79,7 @@ def test_theStoreOfTheAccountsKeepsSessionsToo(tmp_path: Path) -> None:
     reactor = MemoryReactorClock()
     store = Store(reactor, f"sqlite:{tmp_path}/accounts.sqlite", "", create=True)
     checker = AccountsChecker(lambda settings: store)
-    assert kinds(built("", CheckerChain([checker]))) == [Ledger]
+    assert kinds(built("", checker)) == [Ledger]
 
 
 @pytest.mark.parametrize(
