@@ -130,13 +130,6 @@ class LCP(ControlProtocol):
         return int.from_bytes(self.negotiator.granted.get(MRU, b""), "big") or DEFAULT_MRU
 
     @property
-    def magicNumber(self) -> int:
-        """
-        Our magic number; 0 if we have none.
-        """
-        return int.from_bytes(self._magic(), "big")
-
-    @property
     def demanded(self) -> IAuthenticationProtocol | None:
         """
         The protocol by which the peer agreed to authenticate, or None.

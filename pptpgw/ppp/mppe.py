@@ -2,13 +2,11 @@
 The keys of MPPE (RFC 3079).
 
 An authentication earns I{start keys}, one for each direction. L{StartKeys} holds them, and returns
-each as an L{MPPEParameters}. L{sessionKey} makes the initial session key, with which RC4 begins,
-from a start key. L{newKeyFromSHA} followed by RC4 makes the later session keys (RFC 3078 section
-7). Both are done by the data path, which is given start keys because every session key depends on
-them.
+each as an L{MPPEParameters}. The data path makes the session keys, and is given start keys because
+every session key depends on them (L{pptpgw.datapath.mppe}).
 
 A start key has 8 octets for 40 and 56 bits, and 16 octets for 128. The 8 octets become a key of 40
-or 56 bits when L{SALTS} replace the first octets of each I{session} key, never of the start key
+or 56 bits when a salt replaces the first octets of each I{session} key, never of the start key
 (RFC 3079 sections 2.1, 2.2, 3.1 and 3.2).
 """
 
@@ -26,9 +24,6 @@ MPPE_OVERHEAD = 4
 The octets by which MPPE enlarges a packet: two of its header, and two of the protocol number.
 """
 
-# The octets that replace the first octets of a session key, by key length in bits.
-SALTS = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
-
 # RFC 3079 section 3.4.
 _MASTER = b"This is the MPPE Master Key"
 _CLIENT_SENDS = (
@@ -37,6 +32,7 @@ _CLIENT_SENDS = (
 _SERVER_SENDS = (
     b"On the client side, this is the receive key; on the server side, it is the send key."
 )
+
 _PAD1 = bytes(40)
 _PAD2 = b"\xf2" * 40
 
@@ -46,25 +42,6 @@ _LONG = 16
 
 def _sha(*parts: bytes) -> bytes:
     return sha1(b"".join(parts), usedforsecurity=False).digest()
-
-
-def newKeyFromSHA(startKey: bytes, key: bytes) -> bytes:
-    """
-    Return a key as long as C{startKey}: GetNewKeyFromSHA of RFC 3079 section 3.4, and GetKey of
-    section 2.4.
-
-    @param key: the current session key; for the initial one C{startKey} again.
-    """
-    return _sha(startKey, _PAD1, key, _PAD2)[: len(startKey)]
-
-
-def sessionKey(parameters: MPPEParameters) -> bytes:
-    """
-    Return the initial session key, salted: 8 octets for 40 and 56 bits, 16 for 128.
-    """
-    key = newKeyFromSHA(parameters.startKey, parameters.startKey)
-    salt = SALTS[parameters.bits]
-    return salt + key[len(salt) :]
 
 
 def masterKey(passwordHashHash: bytes, ntResponse: bytes) -> bytes:
@@ -135,7 +112,7 @@ class StartKeys:
         self, long: bytes, short: bytes | None, bits: int, stateful: bool
     ) -> MPPEParameters:
         key = long if bits == 128 else short
-        if key is None or bits not in SALTS:
+        if key is None or bits not in self.bits:
             raise Refused(f"this authentication earned no key of {bits} bits", retry=False)
         return MPPEParameters(startKey=key, bits=bits, stateful=stateful)
 

@@ -119,16 +119,6 @@ def challengeHash(peerChallenge: bytes, authenticatorChallenge: bytes, userName:
     return digest.digest()[:8]
 
 
-def generateNTResponse(
-    authenticatorChallenge: bytes, peerChallenge: bytes, userName: bytes, passwordHash: bytes
-) -> bytes:
-    """
-    Return the NT-Response of MS-CHAPv2: 24 octets (RFC 2759 section 8.1).
-    """
-    challenge = challengeHash(peerChallenge, authenticatorChallenge, userName)
-    return challengeResponse(challenge, passwordHash)
-
-
 def generateAuthenticatorResponse(
     passwordHashHash: bytes, ntResponse: bytes, challenge: bytes
 ) -> bytes:

@@ -34,6 +34,7 @@ from pptpgw.ppp.wire import chap
 from pptpgw.store.store import Store
 from pptpgw.testing import ExchangeRecorder, makeClaim
 from tests.change import changePassword, ntHash
+from tests.octets import generateNTResponse
 
 CHALLENGE = bytes(range(16))
 NOW = 1_700_000_000.0
@@ -152,7 +153,7 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
     exchange.start()
     challenge = chap.decode(await packets.get())
     assert isinstance(challenge, chap.Challenge)
-    ntResponse = mschap.generateNTResponse(challenge.value, CHALLENGE, b"bob", ntHash(OLD))
+    ntResponse = generateNTResponse(challenge.value, CHALLENGE, b"bob", ntHash(OLD))
     value = chap.MSCHAPV2Response(CHALLENGE, ntResponse).encode()
     exchange.received(chap.CHAPResponse(challenge.identifier, value, b"bob").encode())
     failure = chap.decode(await packets.get())

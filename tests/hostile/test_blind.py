@@ -19,6 +19,7 @@ from pptpgw.tunnels.pptp.window import REACH
 from pptpgw.tunnels.pptp.wire import gre
 from tests.hostile.callers import Caller, Honest
 from tests.hostile.world import SERVER, World
+from tests.octets import encodeFrame
 
 TERMINATE = ppp.encodePacket(ppp.TERMINATE_REQUEST, 1, b"")
 NUMBERS = gre.NUMBERS
@@ -52,7 +53,7 @@ class Blind:
         """
         One packet.
         """
-        payload = ppp.encodeFrame(protocol, information)
+        payload = encodeFrame(protocol, information)
         octets = gre.encode(self.callID, payload, number % NUMBERS)
         self.wire.send(self.caller.address, SERVER, octets)
 

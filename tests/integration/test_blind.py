@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pptpgw.ppp.wire import ppp
 from tests.integration.world import GATEWAY, Client, Served, World
+from tests.octets import encodeFrame
 
 # Numbers from everywhere but where they could be in order, and far more of each than 66.
 FORGE = """
@@ -35,7 +36,7 @@ def test_noSessionEnds(
     call = dialling.dial()
     terminate = ppp.encodePacket(ppp.TERMINATE_REQUEST, 1, b"")
     for protocol, information in ((ppp.LCP, terminate), (0xFD, b"\x97\xd0" + bytes(60))):
-        payload = ppp.encodeFrame(protocol, information).hex()
+        payload = encodeFrame(protocol, information).hex()
         command = [sys.executable, "-c", FORGE, GATEWAY, str(call["callID"]), payload]
         for _ in range(3):
             world.caller.run(*command)

@@ -24,6 +24,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.wire import gre
 from tests.integration.world import ALICE, GATEWAY, INSIDE, Client, Served, World
 from tests.lab.peers import Process
+from tests.octets import encodeFrame
 
 FLAG, ESCAPE = 0x7E, 0x7D
 FLOOD = """
@@ -65,13 +66,12 @@ while True:
 # Frames in the name of calls, with numbers from where those of the callers are.
 NOISE = """
 import os, random, socket, sys, time
-from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.wire import gre
 opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
 while True:
     for call in sys.argv[3:]:
         header = random.choice((0x9000, 0x1000)) + random.randrange(4096)
-        frame = ppp.encodeFrame(0xFD, header.to_bytes(2, "big") + os.urandom(540))
+        frame = bytes.fromhex("ff0300fd") + header.to_bytes(2, "big") + os.urandom(540)
         number = random.randrange(int(sys.argv[2]))
         opened.sendto(gre.encode(int(call), frame, number), (sys.argv[1], 0))
     time.sleep(0.004)
@@ -144,8 +144,8 @@ def test_aRealClientIsNotToldOfAFullQueue(
     command = ["unshare", "--mount", "sh", "-c", mounted, "sh"]
     command += ["pptp", GATEWAY, "--nolaunchpppd", "--loglevel", "0"]
     request = ppp.encodePacket(ppp.CONFIGURE_REQUEST, 1, b"")
-    asked = framed(ppp.encodeFrame(ppp.LCP, request))
-    acknowledged = framed(ppp.encodeFrame(ppp.LCP, b"\x02" + request[1:]))
+    asked = framed(encodeFrame(ppp.LCP, request))
+    acknowledged = framed(encodeFrame(ppp.LCP, b"\x02" + request[1:]))
     command = world.caller.command(*command)
     line, end = socket.socketpair()
     with line, end, subprocess.Popen(command, stdin=end.fileno(), stdout=end.fileno()) as client:

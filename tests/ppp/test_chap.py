@@ -22,6 +22,7 @@ from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.exchange import OUTAGE, PAUSE_SECONDS, VERIFICATION_SECONDS
 from pptpgw.ppp.wire import chap
 from pptpgw.testing import DrivenAuthenticator, ExchangePair, ExchangeRecorder
+from tests.octets import generateNTResponse
 
 METHODS = (CHAP, MSCHAP, MSCHAPV2)
 PASSWORD = b"sesame"
@@ -46,7 +47,7 @@ def judge(claim: Claim, password: bytes = PASSWORD) -> Grant:
         keys = mppe.mschapKeys(mschap.lmPasswordHash(password), hashHash, claim.challenge)
     else:
         peerChallenge, response = claim.response[:16], claim.response[24:48]
-        right = response == mschap.generateNTResponse(
+        right = response == generateNTResponse(
             claim.challenge, peerChallenge, claim.name, passwordHash
         )
         hashed = mschap.challengeHash(peerChallenge, claim.challenge, claim.name)

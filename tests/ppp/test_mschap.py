@@ -15,6 +15,7 @@ from pptpgw.ppp import mschap
 from pptpgw.ppp.wire import chap
 from pptpgw.sessions.username import accountName
 from tests.change import changePassword, ntHash
+from tests.octets import generateNTResponse
 
 # RFC 2759 section 9.2.
 USER = b"User"
@@ -43,7 +44,7 @@ def test_mschapV2Example() -> None:
     assert mschap.ntPasswordHash(PASSWORD) == PASSWORD_HASH
     assert mschap.hashNtPasswordHash(PASSWORD_HASH) == PASSWORD_HASH_HASH
     assert (
-        mschap.generateNTResponse(AUTHENTICATOR_CHALLENGE, PEER_CHALLENGE, USER, PASSWORD_HASH)
+        generateNTResponse(AUTHENTICATOR_CHALLENGE, PEER_CHALLENGE, USER, PASSWORD_HASH)
         == NT_RESPONSE
     )
     assert (

@@ -20,7 +20,6 @@ from pptpgw.config.section import RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
-from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.wire import chap
 from pptpgw.radius import access
@@ -29,6 +28,7 @@ from pptpgw.radius.factory import makeClient
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, RADIUSRequest
 from pptpgw.radius.servers import Server
 from tests.change import changePassword, ntHash
+from tests.octets import generateNTResponse
 from tests.radius.freeradius import SECRET, FreeRADIUS
 
 OLD = "sesame"
@@ -81,7 +81,7 @@ async def test_itHasExpired(authenticator: Authenticator) -> None:
     """
 
     def claim(password: str) -> Claim:
-        ntResponse = mschap.generateNTResponse(CHALLENGE, CHALLENGE, b"bob", ntHash(password))
+        ntResponse = generateNTResponse(CHALLENGE, CHALLENGE, b"bob", ntHash(password))
         response = chap.MSCHAPV2Response(CHALLENGE, ntResponse).encode()
         return Claim(MSCHAPV2, b"bob", 7, CHALLENGE, response)
 

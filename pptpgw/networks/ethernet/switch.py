@@ -157,15 +157,6 @@ class Switch:
         for address in list(port.addresses):
             self._forget(port, address)
 
-    def located(self, address: bytes) -> Port | None:
-        """
-        Return the port where C{address} was learnt; None if it is unknown or out of date.
-        """
-        port = self._where.get(address)
-        if port is None or self._seconds() - port.addresses[address] > self._ageing:
-            return None
-        return port
-
     def __len__(self) -> int:
         """
         Return the number of addresses in the table.

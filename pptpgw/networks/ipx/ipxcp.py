@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pptpgw.interfaces import Attachment
-from pptpgw.log import readable
 from pptpgw.networks.ipx.wire import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import GiveUp, Option
@@ -36,7 +35,6 @@ from pptpgw.ppp.wire import ppp
 # Option types (RFC 1552 section 3).
 NETWORK_NUMBER = 1
 NODE_NUMBER = 2
-COMPRESSION_PROTOCOL = 3
 ROUTING_PROTOCOL = 4
 ROUTER_NAME = 5
 CONFIGURATION_COMPLETE = 6
@@ -257,13 +255,6 @@ class IPXCP(NetworkProtocol):
         The peer's node number; None if a server doesn't tell its own.
         """
         return self.negotiator.allowed.get(NODE_NUMBER, self.settings.peerNode)
-
-    @property
-    def peerName(self) -> str:
-        """
-        The peer's name as a router, fit for a log; empty if it sent none.
-        """
-        return readable(self.negotiator.allowed.get(ROUTER_NAME, b""))
 
     def agreed(self) -> None:
         """

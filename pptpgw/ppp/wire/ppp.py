@@ -31,7 +31,6 @@ CCP = 0x80FD
 MPLSCP = 0x8281
 LCP = 0xC021
 PAP = 0xC023
-LQR = 0xC025
 SPAP = 0xC027
 SHIVA = 0xC123
 CHAP = 0xC223
@@ -81,20 +80,6 @@ def decodeFrame(frame: bytes) -> tuple[int, bytes]:
     if len(frame) < start + 2 or not frame[start + 1] & 1:
         raise Malformed("the frame has no protocol number")
     return frame[start] << 8 | frame[start + 1], frame[start + 2 :]
-
-
-def encodeFrame(protocol: int, information: bytes, acfc: bool = False, pfc: bool = False) -> bytes:
-    """
-    Return the octets of a frame. LCP's frames are never compressed (RFC 1661 section 6.6).
-
-    @param protocol: a number whose low octet is odd and whose high octet is even.
-    @param acfc: whether to leave out the address and control fields.
-    @param pfc: whether to leave out a leading zero octet of the protocol number.
-    """
-    start = b"" if acfc and protocol != LCP else ADDRESS_CONTROL
-    if pfc and protocol < 0x100:
-        return b"%b%c%b" % (start, protocol, information)
-    return b"%b%b%b" % (start, protocol.to_bytes(2, "big"), information)
 
 
 def decodePacket(packet: bytes) -> tuple[int, int, bytes]:

@@ -23,6 +23,7 @@ from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import DrivenLink, Options
+from tests.octets import encodeFrame
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -99,7 +100,7 @@ def test_ourRequest(tmp_path: Path) -> None:
     assert link.asked() == {3: "01", 4: "01", 6: OURS, 8: "01", 9: ""}
     link.answer(REJECT, (9, ""))
     assert link.asked() == {3: "01", 4: "01", 6: OURS, 8: "01", 7: "01"}
-    frame = ppp.encodeFrame(ppp.BCP, link.sent[-1])
+    frame = encodeFrame(ppp.BCP, link.sent[-1])
     capture = tmp_path / "request.pcap"
     capture.write_bytes(
         struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 9)

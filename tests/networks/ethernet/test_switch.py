@@ -79,6 +79,15 @@ class Sides:
         assert all(seen in ([], [octets]) for seen in self.seen.values())
         return {one for one, seen in self.seen.items() if seen}
 
+    def located(self, address: bytes) -> Port | None:
+        """
+        Where a station was heard within the ageing time.
+        """
+        found = [port for port in self.ports.values() if address in port.addresses]
+        assert len(found) < 2
+        known = found and self.clock.seconds() - found[0].addresses[address] <= AGEING
+        return found[0] if known else None
+
     @property
     def discards(self) -> dict[str, int]:
         return self.counters.discards
@@ -128,8 +137,8 @@ class TestForwarding:
         assert sides.sent("bob", frame(2, 1)) == {"alice"}
         sides.clock.advance(0.1)
         assert sides.sent("bob", frame(2, 1)) == {"tap", "alice", "again"}
-        assert sides.switch.located(station(1)) is None
-        assert sides.switch.located(station(2)) is sides.ports["bob"]
+        assert sides.located(station(1)) is None
+        assert sides.located(station(2)) is sides.ports["bob"]
 
     def test_aPortThatIsGone(self) -> None:
         """
@@ -407,7 +416,7 @@ def test_whateverHappens(what: list[Step], spanningTree: bool) -> None:
             sides.join(name, users[name])
             continue
         to = DESTINATIONS[destination] if destination < 0 else station(destination)
-        before = sides.switch.located(to)
+        before = sides.located(to)
         got = sides.sent(name, frame(source, to))
         assert name not in got
         if before is not None and got and destination != source:
@@ -419,5 +428,5 @@ def test_whateverHappens(what: list[Step], spanningTree: bool) -> None:
         assert held["alice"] + held["again"] + held["bob"] <= 12
         assert len(sides.switch) == sum(held.values())
         for number in range(31):
-            at = sides.switch.located(station(number))
+            at = sides.located(station(number))
             assert at is None or at in ports.values()

@@ -18,7 +18,8 @@ from scapy.layers.l2 import ARP, LLC, STP, Dot3, Ether
 from pptpgw.error import Malformed
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ethernet.wire import CONTROL, FCS_PRESENT, LAN_ID, SHORTEST, ZERO_FILL
-from pptpgw.ppp.wire.ppp import BRIDGE, SPANNING_TREE_8021D, encodeFrame
+from pptpgw.ppp.wire.ppp import BRIDGE, SPANNING_TREE_8021D
+from tests.octets import encodeFrame
 
 ONE = "02:00:00:00:00:01"
 OTHER = "02:00:00:00:00:02"

@@ -16,6 +16,7 @@ from pptpgw.networks.generic.declaration import Declaration, Rule
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import Options
 from tests.networks.generic.ends import pair, up
+from tests.octets import encodeFrame
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
@@ -167,7 +168,7 @@ class TestTshark:
             end.request((1, "00000000"))
             end.request()
             end.answer(ACK)
-            frames += [ppp.encodeFrame(end.protocol.control, packet) for packet in end.sent]
+            frames += [encodeFrame(end.protocol.control, packet) for packet in end.sent]
             names += [self.NAMES[name]] * len(end.sent)
         shown = tshark(frames, tmp_path, "_ws.col.Protocol", "_ws.col.Info", "ppp.protocol")
         assert len(shown) == len(frames)
@@ -183,7 +184,7 @@ class TestTshark:
         osi = shipped()["osi"]
         client = Declaration("osi", osi.control, osi.data, options={1: Rule(ask=b"\x02")})
         ends = pair(osi, client)
-        frames = [ppp.encodeFrame(0x8023, one) for end in reversed(ends) for one in end.sent]
+        frames = [encodeFrame(0x8023, one) for end in reversed(ends) for one in end.sent]
         shown = tshark(
             frames,
             tmp_path,

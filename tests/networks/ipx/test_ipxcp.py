@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import Attachment, INetworkProtocol
-from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.ipx.ipxcp import IPXCP, ROUTER_NAME, IPXSettings
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.option import MAX_FAILURE, MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
@@ -261,8 +261,8 @@ def test_routerName() -> None:
     """
     link = Link()
     link.request((2, PEER), (5, b"NW312\x00\x1b[2J".hex()))
-    assert link.ipxcp.peerName == "NW312??[2J"
-    assert Link().ipxcp.peerName == ""
+    assert link.ipxcp.negotiator.allowed[ROUTER_NAME] == b"NW312\x00\x1b[2J"
+    assert ROUTER_NAME not in Link().ipxcp.negotiator.allowed
 
 
 def test_completeIsNotInsistedOn() -> None:
@@ -287,7 +287,7 @@ def test_client() -> None:
     ipxcp = link.ipxcp
     assert ipxcp.peerNode is not None
     assert (ipxcp.network, ipxcp.node.hex(), ipxcp.peerNode.hex()) == (0x77000000, PEER, OURS)
-    assert ipxcp.peerName == "PPTPG_1"
+    assert ipxcp.negotiator.allowed[ROUTER_NAME] == b"PPTPG_1"
     assert link.attachments == {0x2B: Attachment((), 1400, None)}
 
 

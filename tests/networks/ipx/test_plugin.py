@@ -26,7 +26,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipx import plugin, wire
-from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.ipx.ipxcp import IPXCP, ROUTER_NAME, IPXSettings
 from pptpgw.networks.ipx.routing import UPDATE_SECONDS
 from pptpgw.networks.ipx.wire import IPXAddress, IPXService, Route, SAPQuery, SAPResponse
 from pptpgw.ppp.automaton import State
@@ -36,6 +36,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, DrivenLink, Frame, makeEnvironment, makeProtocol, resultOf
 from tests.networks.ipx.test_wire import IPX
+from tests.octets import encodeFrame
 from tests.test_gateway import SECRETS, World
 
 NETWORK = 0x77000000
@@ -180,7 +181,7 @@ def test_numbers(world: IPXWorld) -> None:
     assert one.ipxcp.network == two.ipxcp.network == NETWORK
     assert len({one.ipxcp.node, two.ipxcp.node, world.ipx.router.node}) == 3
     assert one.ipxcp.peerNode == world.ipx.router.node
-    assert one.ipxcp.peerName == "PPTPGW"
+    assert one.ipxcp.negotiator.allowed[ROUTER_NAME] == b"PPTPGW"
 
 
 def test_packets(world: IPXWorld) -> None:
@@ -375,7 +376,7 @@ def written(frames: list[Frame], path: Path) -> None:
     """
     octets = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 9)
     for protocol, information in frames:
-        frame = ppp.encodeFrame(protocol, information)
+        frame = encodeFrame(protocol, information)
         octets += struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame
     path.write_bytes(octets)
 
@@ -428,7 +429,7 @@ def test_decoded(world: IPXWorld, tmp_path: Path) -> None:
         [router, first, "0x0453", "0x01", "0", "1", ""],
     ]
     assert {(row[0], row[2]) for row in rows} == {("0x77000000", "0x77000000")}
-    frames = [PPP(ppp.encodeFrame(*frame)) for frame in world.frames]
+    frames = [PPP(encodeFrame(*frame)) for frame in world.frames]
     assert [frame[PPP].proto for frame in frames] == [0x002B] * 8
     assert [(frame[IPX].type, frame[IPX].hops, bytes(frame[IPX].payload)) for frame in frames] == [
         (4, 0, b"request"),

@@ -29,6 +29,7 @@ from pptpgw.networks.ipx.wire import (
     SAPResponse,
 )
 from pptpgw.ppp.wire import ppp
+from tests.octets import encodeFrame
 
 ONE = IPXAddress(0x77000000, bytes.fromhex("f20000000001"), 0x4003)
 OTHER = IPXAddress(0x77000000, bytes.fromhex("f20000000002"), 0x4545)
@@ -75,7 +76,7 @@ def shown(tmp_path: Path, *packets: bytes, fields: str) -> list[list[str]]:
     capture = tmp_path / "frames.pcap"
     octets = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 9)
     for packet in packets:
-        frame = ppp.encodeFrame(ppp.IPX, packet)
+        frame = encodeFrame(ppp.IPX, packet)
         octets += struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame
     capture.write_bytes(octets)
     command = ["tshark", "-n", "-r", str(capture), "-T", "fields"]
@@ -296,7 +297,7 @@ def test_scapy() -> None:
     scapy, which is told the fields, decodes a frame as we do and encodes it the same.
     """
     frame = PPP(
-        ppp.encodeFrame(ppp.IPX, wire.encodePacket(wire.NETBIOS, OTHER, ONE, b"data"), acfc=True)
+        encodeFrame(ppp.IPX, wire.encodePacket(wire.NETBIOS, OTHER, ONE, b"data"), acfc=True)
     )
     layer = frame[IPX]
     assert (layer.checksum, layer.length, layer.hops, layer.type) == (0xFFFF, 34, 0, 20)

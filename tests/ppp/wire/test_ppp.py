@@ -19,6 +19,7 @@ from scapy.layers.ppp import (
 
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import ppp
+from tests.octets import encodeFrame
 
 protocols = st.tuples(st.integers(0, 127), st.integers(0, 127)).map(
     lambda halves: halves[0] << 9 | halves[1] << 1 | 1
@@ -35,7 +36,7 @@ def test_frameRoundTrip(protocol: int, information: bytes, acfc: bool, pfc: bool
     """
     if protocol == 0xFF:
         return
-    frame = ppp.encodeFrame(protocol, information, acfc, pfc)
+    frame = encodeFrame(protocol, information, acfc, pfc)
     assert ppp.decodeFrame(frame) == (protocol, information)
 
 
@@ -97,9 +98,9 @@ def test_compressionSent() -> None:
     """
     Packets are sent with both compressions, and LCP's with neither.
     """
-    assert ppp.encodeFrame(ppp.IPV4, b"x", acfc=True, pfc=True) == b"\x21x"
-    assert ppp.encodeFrame(ppp.IPCP, b"x", acfc=True, pfc=True) == b"\x80\x21x"
-    assert ppp.encodeFrame(ppp.LCP, b"x", acfc=True, pfc=True) == b"\xff\x03\xc0\x21x"
+    assert encodeFrame(ppp.IPV4, b"x", acfc=True, pfc=True) == b"\x21x"
+    assert encodeFrame(ppp.IPCP, b"x", acfc=True, pfc=True) == b"\x80\x21x"
+    assert encodeFrame(ppp.LCP, b"x", acfc=True, pfc=True) == b"\xff\x03\xc0\x21x"
 
 
 @pytest.mark.parametrize("frame", ["", "ff03", "ff03c0", "c0", "0020", "ff03c020"])
@@ -154,7 +155,7 @@ def test_scapyAgrees() -> None:
             (8, b""),
         ]
     )
-    frame = ppp.encodeFrame(ppp.LCP, ppp.encodePacket(ppp.CONFIGURE_REQUEST, 7, ours))
+    frame = encodeFrame(ppp.LCP, ppp.encodePacket(ppp.CONFIGURE_REQUEST, 7, ours))
     assert ppp.decodeFrame(frame) == ppp.decodeFrame(bytes(theirs))
     protocol, information = ppp.decodeFrame(bytes(theirs))
     assert (protocol, ppp.decodePacket(information)) == (ppp.LCP, (1, 7, ours))
