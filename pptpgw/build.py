@@ -68,6 +68,7 @@ class GatewayParts:
     @ivar environment: the environment that plugins are given.
     @ivar radius: the client that asks the RADIUS servers; None if the configuration names none.
     @ivar networks: the networks by the names of their protocols.
+    @ivar stores: the stores of accounts that the checkers ask.
     @ivar reservation: reserves the addresses that accounts own.
     @ivar tunnels: the tunnels by the names of their plugins.
     @ivar services: everything that is opened or started, in this order.
@@ -79,6 +80,7 @@ class GatewayParts:
     radius: RADIUSClient | None
     dataPath: IDataPath
     networks: Mapping[str, INetwork]
+    stores: Sequence[IStore]
     reservation: Reservation
     tunnels: Mapping[str, ITunnel]
     services: Sequence[IService]
@@ -222,6 +224,7 @@ def build(
         radius,
         dataPath,
         networks,
+        stores,
         reservation,
         tunnels,
         services,

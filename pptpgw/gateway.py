@@ -134,6 +134,7 @@ class Gateway:
         self._onlyPAP = bool(settings.usableMethods) and not withoutPAP.usableMethods
         self._withoutPAP = replace(self.context, settings=withoutPAP)
         self._stopped: Deferred[None] | None = None
+        self._draining: Callable[[], None] | None = None
 
     @deprecated(Version("pptpgw", "NEXT", 0, 0), "pptpgw.interfaces.ISessions.sessionFor")
     def sessionFor(self, address: str) -> ISession | None:
@@ -159,9 +160,43 @@ class Gateway:
         self._stopped = stopped
         late = self.context.clock.callLater(timeout, self._abandon)
         stopped.addCallback(lambda _: cancelled(late))
-        inSlices(self.context.clock, self._each(Line.hangUp))
+        inSlices(self.context.clock, self._each(Line.hangUp, _STOPPING))
         self._settle()
         return stopped
+
+    @property
+    def empty(self) -> bool:
+        """
+        Whether no call is left, and the networks have taken back what they gave.
+        """
+        return not (self.lines or self.sessions.endings or self.context.returns)
+
+    @property
+    def faults(self) -> list[str]:
+        """
+        What is wrong with parts that must be without fault for calls to be taken.
+        """
+        return [one.fault for one in (*self.health, *self.sessions.health) if one.fault]
+
+    def drain(self, settled: Callable[[], None]) -> None:
+        """
+        Take no more calls until L{undrain}. The current ones go on.
+
+        @param settled: called when a call has ended and the gateway is L{empty}.
+        """
+        self._draining = settled
+
+    def undrain(self) -> None:
+        """
+        Take calls again.
+        """
+        self._draining = None
+
+    def hangUpAll(self, cause: str) -> None:
+        """
+        End every call in order, without waiting for the end.
+        """
+        inSlices(self.context.clock, self._each(Line.hangUp, cause))
 
     # ICallTaker
 
@@ -173,6 +208,10 @@ class Gateway:
             call.refuse(Refusal.STOPPING)
             return
         source, refusals = call.caller, self.context.refusals
+        if self._draining is not None:
+            call.refuse(Refusal.STOPPING)
+            refusals.call(source, "the gateway is drained")
+            return
         context = self.contextFor(source)
         if self._onlyPAP and context is self._withoutPAP:
             call.refuse(Refusal.FORBIDDEN)
@@ -201,25 +240,24 @@ class Gateway:
         return self._withoutPAP
 
     def _assertWell(self) -> None:
-        for one in (*self.health, *self.sessions.health):
-            if one.fault:
-                raise Unavailable(one.fault)
+        for fault in self.faults:
+            raise Unavailable(fault)
 
-    def _each(self, end: Callable[[Line, str], None]) -> Iterator[None]:
+    def _each(self, end: Callable[[Line, str], None], cause: str) -> Iterator[None]:
         """
         End every line, one in each step.
         """
         for line in oneByOne(self.lines):
             if line in self.lines:
                 try:
-                    end(line, _STOPPING)
+                    end(line, cause)
                 except Exception:
                     # The others end all the same.
                     self._log.failure("A call failed to end", session=line.caller.session)
             yield
 
     def _abandon(self) -> None:
-        dropped = inSlices(self.context.clock, self._each(Line.drop))
+        dropped = inSlices(self.context.clock, self._each(Line.drop, _STOPPING))
         dropped.addCallback(lambda _: self.sessions.endings.finish())
         dropped.addCallback(lambda _: self._abandoned())
 
@@ -228,9 +266,12 @@ class Gateway:
         self._settle()
 
     def _settle(self) -> None:
-        stopped, busy = self._stopped, self.lines or self.sessions.endings or self.context.returns
-        if stopped is not None and not stopped.called and not busy:
-            stopped.callback(None)
+        if not self.empty:
+            return
+        if self._stopped is not None and not self._stopped.called:
+            self._stopped.callback(None)
+        if self._draining is not None:
+            self._draining()
 
     def _living(self) -> Iterable[Counters]:
         yield self.context.dataPath.counters

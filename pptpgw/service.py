@@ -7,27 +7,40 @@ C{privilegedStartService}, so that the process may give up its privileges afterw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from time import time
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.deprecate import deprecated
 from twisted.python.versions import Version
+from zope.interface import implementer
 
 from pptpgw import __version__
 from pptpgw.build import build
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration, choiceOf
-from pptpgw.config.reload import reload
+from pptpgw.config.reload import plan
+from pptpgw.counting.counters import Totals
 from pptpgw.datapath import mppe
-from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ISessionObserver, ITunnel
+from pptpgw.draining import Draining
+from pptpgw.error import ConfigurationError, PPTPGWError
+from pptpgw.interfaces import (
+    Drain,
+    IGatewayService,
+    ISessionObserver,
+    ITunnel,
+    Reloaded,
+    ReloadOutcome,
+)
 from pptpgw.log import Logger
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.sessions.line import Line
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
 from pptpgw.tunnels.pptp.tunnel import ISharedGRE
@@ -36,17 +49,24 @@ from pptpgw.tunnels.pptp.tunnel import ISharedGRE
 _OTHER_FILES = 64
 
 
+@implementer(IGatewayService)
 class GatewayService(Stages):
     """
     The whole gateway. Its parts are its children; a program may add services of its own.
 
     @ivar gateway: the L{pptpgw.gateway.Gateway}, which takes calls and counts.
+    @ivar configuration: the configuration in force.
+    @ivar started: when the gateway began to take calls, in seconds since 1970; None if it doesn't
+        run.
+    @ivar lastReload: the outcome of the last reload; None if there was none.
     @ivar sessions: the current sessions and their observers, an L{pptpgw.interfaces.ISessions}.
     @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
     @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
     @ivar radius: the L{pptpgw.radius.client.RADIUSClient}; None if the configuration names no
         server.
+    @ivar store: the store where each session has a row; None if there is none.
+    @ivar stores: the stores of accounts that the checkers ask.
     """
 
     _log = Logger()
@@ -57,6 +77,7 @@ class GatewayService(Stages):
         configuration: Configuration,
         users: Portal | Iterable[ICredentialsChecker],
         observers: Iterable[ISessionObserver] = (),
+        source: Callable[[], Configuration] | None = None,
     ) -> None:
         """
         @param users: the checkers that judge callers, in the order in which they are asked; or a
@@ -64,12 +85,16 @@ class GatewayService(Stages):
             L{pptpgw.interfaces.ISubscriber}s. Checkers that are
             L{pptpgw.interfaces.IConfigurable} are configured, but not those inside another one.
         @param observers: observers in addition to those that the configuration names.
+        @param source: reads the configuration again, for L{reload}; None if it comes from no file.
         @raise ConfigurationError: a plugin that the configuration names isn't installed, a plugin
             or checker can't use its configuration, or an observer lacks a method of its interface.
         """
         self._reactor = reactor = steady(reactor)
         super().__init__(reactor)
-        self._configuration = configuration
+        self.configuration = configuration
+        self.started: float | None = None
+        self.lastReload: ReloadOutcome | None = None
+        self._source = source
         parts = build(reactor, configuration, users, observers)
         self.gateway = parts.gateway
         self.sessions = parts.gateway.sessions
@@ -77,9 +102,12 @@ class GatewayService(Stages):
         self.networks = parts.networks
         self.tunnels = parts.tunnels
         self.radius = parts.radius
+        self.store = parts.environment.store
+        self.stores = parts.stores
         self._environment = parts.environment
         self._reservation = parts.reservation
         self._preparable = parts.preparable
+        self._drain = Draining(reactor, parts.gateway, self._end)
         for service in parts.services:
             service.setServiceParent(self)
 
@@ -111,26 +139,119 @@ class GatewayService(Stages):
         if not self.begun:
             self.privilegedStartService()
         super().startService()
+        self.started = time()
         # Nobody is answered before the reactor runs.
         self._reactor.callLater(0, self._announce)
 
-    def reload(self, configuration: Configuration) -> None:
+    def stopService(self) -> Any:
         """
-        Apply C{configuration}, as far as that is possible without a restart. The log says which
-        parts were applied. Current sessions don't change.
+        End every call, and stop the parts. See L{Stages.stopService}.
+        """
+        self.started = None
+        self._drain.stop()
+        return super().stopService()
 
-        @raise pptpgw.error.ConfigurationError: the configuration can't be used; nothing was
-            changed.
+    # IGatewayService
+
+    @property
+    def lines(self) -> Collection[Line]:
         """
-        reloaded = reload(self._configuration, configuration, self.networks)
-        self._configuration = reloaded.configuration
+        See L{IGatewayService}.
+        """
+        return self.gateway.lines
+
+    @property
+    def counters(self) -> Totals:
+        """
+        See L{IGatewayService}.
+        """
+        return self.gateway.counters
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """
+        See L{IGatewayService}.
+        """
+        return self.gateway.faults
+
+    @property
+    def draining(self) -> Drain | None:
+        """
+        See L{IGatewayService}.
+        """
+        return self._drain.drain
+
+    @property
+    def drained(self) -> bool:
+        """
+        See L{IGatewayService}.
+        """
+        return self._drain.drained
+
+    def reload(self, configuration: Configuration | None = None) -> Deferred[Reloaded]:
+        """
+        See L{IGatewayService.reload}. The log says what was changed, or why nothing was.
+        """
+        return maybeDeferred(self._reload, configuration)
+
+    def wouldChange(self, configuration: Configuration | None = None) -> Reloaded:
+        """
+        See L{IGatewayService.wouldChange}.
+        """
+        new = self._read() if configuration is None else configuration
+        return plan(self.configuration, new, self.networks).reloaded
+
+    def drain(self, deadline: float | None = None, stop: bool = False) -> Deferred[bool]:
+        """
+        See L{IGatewayService.drain}.
+        """
+        return self._drain.begin(deadline, stop)
+
+    def undrain(self) -> None:
+        """
+        See L{IGatewayService.undrain}.
+        """
+        self._drain.end()
+
+    def _end(self) -> None:
+        """
+        Stop, since the gateway is drained.
+        """
+        self.stopService()
+
+    def _read(self) -> Configuration:
+        if self._source is None:
+            raise ConfigurationError("there is no configuration file to read again")
+        return self._source()
+
+    def _reload(self, configuration: Configuration | None) -> Reloaded:
+        try:
+            new = self._read() if configuration is None else configuration
+            planned = plan(self.configuration, new, self.networks)
+        except PPTPGWError as error:
+            for line in str(error).splitlines():
+                self._log.error("the configuration is unchanged: {why}", why=line)
+            self._reloaded(ReloadOutcome(time(), error=str(error)))
+            raise
+        for step in planned.steps:
+            step()
+        self.configuration, reloaded = planned.configuration, planned.reloaded
         self._reservation.reserve()
         self._log.info(
             "the configuration was read again; new for sessions from now on: {done}",
-            done=", ".join(reloaded.done) or "nothing is different",
+            done=", ".join(one.name for one in reloaded.applied) or "nothing is different",
         )
         if reloaded.kept:
-            self._log.warn("these changes need a restart: {kept}", kept=", ".join(reloaded.kept))
+            self._log.warn(
+                "these changes need a restart: {kept}",
+                kept=", ".join(one.name for one in reloaded.kept),
+            )
+        self._reloaded(ReloadOutcome(time(), reloaded))
+        return reloaded
+
+    def _reloaded(self, outcome: ReloadOutcome) -> None:
+        self.lastReload = outcome
+        self.gateway.sessions.reloaded(outcome)
 
     @property
     @deprecated(Version("pptpgw", "NEXT", 0, 0), "pptpgw.service.GatewayService.tunnels")
@@ -159,7 +280,7 @@ class GatewayService(Stages):
             raise ConfigurationError(
                 'the gateway can\'t call itself: it needs "pptp" in [listen] tunnels'
             )
-        addresses = [str(one) for one in self._configuration.listen.addresses]
+        addresses = [str(one) for one in self.configuration.listen.addresses]
         return PPTPClientEndpoint(
             self._reactor,
             host,
@@ -181,11 +302,11 @@ class GatewayService(Stages):
             places=", ".join(place for one in self.tunnels.values() for place in one.places),
             networks=", ".join(self.networks),
             mppe=mppe.implementation,
-            encryption=self._configuration.link.encryption,
+            encryption=self.configuration.link.encryption,
         )
-        methods = (f"eap.{name}" for name in self._configuration.eap.methods)
+        methods = (f"eap.{name}" for name in self.configuration.eap.methods)
         used = self._environment.used.union(methods)
-        for name, section in self._configuration.sections.items():
+        for name, section in self.configuration.sections.items():
             if name not in used:
                 self._log.warn(
                     "[{name}] stands in the configuration, but {choice} doesn't name {plugin}",
@@ -196,8 +317,8 @@ class GatewayService(Stages):
 
     def _allowDescriptors(self) -> None:
         network, connections = (
-            self._configuration.network,
-            self._configuration.listen.maxConnections,
+            self.configuration.network,
+            self.configuration.listen.maxConnections,
         )
         sockets = sum(one.to.scheme in ("unix", "udp") for one in network.generic)
         files = connections * (1 + sockets) + _OTHER_FILES

@@ -295,7 +295,12 @@ class CommandService(GatewayService):
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
-        super().__init__(reactor, options.configuration, options.checkers)
+        super().__init__(
+            reactor,
+            options.configuration,
+            options.checkers,
+            source=options.load if options["config"] is not None else None,
+        )
         self._options = options
         self._collector = Collector(reactor)
         self._serveFew = partial(serveFew, reactor)
@@ -371,14 +376,8 @@ class CommandService(GatewayService):
         )
 
     def _readAgain(self) -> None:
-        if self._options["config"] is None:
-            self._log.warn("SIGHUP does nothing: there is no --config FILE to be read again")
-            return
-        try:
-            self.reload(self._options.load())
-        except PPTPGWError as error:
-            for line in str(error).splitlines():
-                self._log.error("the configuration is unchanged: {why}", why=line)
+        # What went wrong stands in the log already.
+        self.reload().addErrback(lambda failure: failure.trap(PPTPGWError))
 
 
 def makeService(options: Options) -> GatewayService:

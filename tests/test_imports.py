@@ -27,6 +27,7 @@ TOP = {
     "clientstring",
     "command",
     "demo",
+    "draining",
     "gateway",
     "service",
     "tap",

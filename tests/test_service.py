@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.filepath import FilePath
 from zope.interface import directlyProvides, implementer
+from zope.interface.verify import verifyObject
 
 from pptpgw.auth.chain import CheckerChain, makeChecker
 from pptpgw.auth.checkers import ChapSecretsChecker
@@ -25,7 +26,13 @@ from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import Claim, ICertifiedName, ISessionObserver, ITunnel
+from pptpgw.interfaces import (
+    Claim,
+    ICertifiedName,
+    IGatewayService,
+    ISessionObserver,
+    ITunnel,
+)
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
@@ -41,6 +48,18 @@ def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
     with pytest.raises(ConfigurationError, match="lacks MD4, DES"):
         gateway.privilegedStartService()
+
+
+def test_whatManagementSees() -> None:
+    """
+    The service provides all of its interface, before it runs too.
+    """
+    service = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
+    verifyObject(IGatewayService, service)
+    assert service.started is None
+    assert (list(service.lines), list(service.faults), service.drained) == ([], [], False)
+    with pytest.raises(ConfigurationError, match="no configuration file to read again"):
+        service.wouldChange()
 
 
 def test_twoInOneParent() -> None:

@@ -8,64 +8,67 @@ need a restart, and are named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pptpgw.config.configuration import SECTIONS, Configuration
 from pptpgw.config.table import keysOf
-from pptpgw.interfaces import INetwork, IReloadable
+from pptpgw.interfaces import Change, Effect, INetwork, IReloadable, Reloaded
+
+_NO_ROAD = "the part that uses it is made when the gateway starts"
 
 
 @dataclass(frozen=True, slots=True)
-class Reloaded:
+class Plan:
     """
-    The result of a reload. Keys are named as in C{[ipv4] pool}.
+    A reload that has been judged, and changes nothing yet.
 
-    @ivar configuration: the configuration that is in force now.
-    @ivar done: the keys whose new values are in force.
-    @ivar kept: the keys whose new values need a restart.
+    @ivar configuration: the configuration that is in force afterwards.
+    @ivar reloaded: what is going to change.
+    @ivar steps: the functions that change it.
     """
 
     configuration: Configuration
-    done: tuple[str, ...]
-    kept: tuple[str, ...]
+    reloaded: Reloaded
+    steps: tuple[Callable[[], object], ...]
 
 
-def reload(old: Configuration, new: Configuration, networks: Mapping[str, INetwork]) -> Reloaded:
+def plan(old: Configuration, new: Configuration, networks: Mapping[str, INetwork]) -> Plan:
     """
-    Put C{new} in force, as far as C{networks} can follow it.
+    Find out how to put C{new} in force, as far as C{networks} can follow it.
 
     @param old: the configuration that is in force.
     @param networks: the networks of the gateway by name.
-    @raise pptpgw.error.ConfigurationError: C{new} can't be used; nothing was changed.
+    @raise pptpgw.error.ConfigurationError: C{new} can't be used.
     """
-    named = dict.fromkeys((*networks, *old.sections, *new.sections))
-    sections = {
-        name: (_section(name, old, new), _section(name, new, old))
-        for name in named
-        if name in old.sections or name in new.sections
-    }
-    changing = {
-        name: IReloadable(network)
-        for name, network in networks.items()
-        if name in sections and IReloadable.providedBy(network)
-    }
-    for name, network in changing.items():
-        network.judge(sections[name][1])
-    done: list[str] = []
-    kept: list[str] = []
+    changes: list[Change] = []
     for name in SECTIONS:
-        kept += _different(name, getattr(old, name), getattr(new, name))
-    now = dict(old.sections)
-    for name, (before, after) in sections.items():
-        if name in changing:
-            keys = keysOf(type(after))
-            stays = [keys[key].attribute for key in changing[name].reload(after)]
-            now[name] = replace(after, **{one: getattr(before, one) for one in stays})
-            done += _different(name, before, now[name])
-        kept += _different(name, now.get(name, before), after)
-    return Reloaded(replace(old, sections=now), tuple(done), tuple(kept))
+        for key, _ in _different(getattr(old, name), getattr(new, name)):
+            changes.append(Change(name, key, Effect.RESTART, _NO_ROAD))
+    sections = dict(old.sections)
+    steps: list[Callable[[], object]] = []
+    for name in dict.fromkeys((*networks, *old.sections, *new.sections)):
+        if name not in old.sections and name not in new.sections:
+            continue
+        before, after = _section(name, old, new), _section(name, new, old)
+        network: object = networks.get(name)
+        reasons: Mapping[str, str] = {}
+        now = before
+        if IReloadable.providedBy(network):
+            reloadable = IReloadable(network)
+            reasons = reloadable.judge(after)
+            now = replace(after, **{one: getattr(before, one) for one in reasons})
+            steps.append(partial(reloadable.reload, now))
+            sections[name] = now
+        for key, attribute in _different(before, after):
+            if getattr(now, attribute) == getattr(after, attribute):
+                changes.append(Change(name, key, Effect.NEW))
+            else:
+                reason = reasons.get(attribute, _NO_ROAD)
+                changes.append(Change(name, key, Effect.RESTART, reason))
+    return Plan(replace(old, sections=sections), Reloaded(tuple(changes)), tuple(steps))
 
 
 def _section(name: str, configuration: Configuration, other: Configuration) -> Any:
@@ -78,10 +81,10 @@ def _section(name: str, configuration: Configuration, other: Configuration) -> A
     return type(other.sections[name])()
 
 
-def _different(name: str, one: object, other: object) -> Iterator[str]:
+def _different(one: object, other: object) -> Iterator[tuple[str, str]]:
     """
-    Return the keys whose values differ between two values of the section C{name}.
+    Return the keys whose values differ between two values of a section, each with its attribute.
     """
     for key in keysOf(type(one)).values():
         if getattr(one, key.attribute) != getattr(other, key.attribute):
-            yield f"[{name}] {key.name}"
+            yield key.name, key.attribute

@@ -54,6 +54,15 @@ from pptpgw.interfaces.pool import (
     IAddressPools,
     PoolRanges,
 )
+from pptpgw.interfaces.service import (
+    Change,
+    Drain,
+    Effect,
+    IGatewayService,
+    IServiceObserver,
+    Reloaded,
+    ReloadOutcome,
+)
 from pptpgw.interfaces.session import ISession, ISessionObserver, ISessions
 from pptpgw.interfaces.tunnel import (
     ICall,
@@ -71,8 +80,11 @@ __all__ = [
     "Attachment",
     "Attachments",
     "Caller",
+    "Change",
     "Claim",
+    "Drain",
     "EAPClaim",
+    "Effect",
     "Grant",
     "IAddressPool",
     "IAddressPoolFactory",
@@ -100,6 +112,7 @@ __all__ = [
     "IEnvironment",
     "IExchange",
     "IFrameSender",
+    "IGatewayService",
     "IHealth",
     "IKernelInterface",
     "IKeys",
@@ -115,6 +128,7 @@ __all__ = [
     "IPreparable",
     "IReloadable",
     "IReserving",
+    "IServiceObserver",
     "ISession",
     "ISessionObserver",
     "ISessionObserverFactory",
@@ -127,5 +141,7 @@ __all__ = [
     "MPPEParameters",
     "PoolRanges",
     "Refusal",
+    "ReloadOutcome",
+    "Reloaded",
     "TunnelKind",
 ]

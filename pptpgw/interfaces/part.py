@@ -4,7 +4,7 @@ Optional interfaces that the parts of a gateway may provide, whatever their kind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zope.interface import Attribute, Interface
@@ -37,19 +37,20 @@ class IPreparable(Interface):
 
 class IReloadable(Interface):
     """
-    A network whose section of the configuration may change while the network runs.
+    A part whose section of the configuration may change while the part runs.
     """
 
-    def judge(settings: Any) -> None:
+    def judge(settings: Any) -> Mapping[str, str]:
         """
         Check whether C{settings} can be used, without changing anything.
 
+        @return: the attributes whose changes need a restart, each with the reason in words that go
+            on after "needs a restart: ".
         @raise pptpgw.error.ConfigurationError: the settings can't be used; the text says why.
         """
 
-    def reload(settings: Any) -> Sequence[str]:
+    def reload(settings: Any) -> None:
         """
-        Apply C{settings}, of the same type as before. Sessions continue.
-
-        @return: the keys, as the file names them, whose changes need a restart.
+        Apply C{settings}, of the same type as before, which L{judge} has permitted. Attributes that
+        need a restart have their old values. Sessions continue. This doesn't fail.
         """

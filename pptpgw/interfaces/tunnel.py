@@ -34,7 +34,8 @@ class Refusal(Enum):
 
     STOPPING = "the gateway is stopping"
     """
-    The gateway takes no calls any more.
+    The gateway takes no calls, because it stops or is drained. The caller may dial another gateway
+    at once, or this one again later.
     """
 
 

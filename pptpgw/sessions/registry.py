@@ -30,11 +30,14 @@ from pptpgw.datapath.route import RouteTable
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Caller,
+    Drain,
     ICall,
     IHealth,
     INetworkProtocol,
+    IServiceObserver,
     ISessionObserver,
     ISessions,
+    ReloadOutcome,
 )
 from pptpgw.log import Logger, about
 from pptpgw.sessions.ending import Endings
@@ -219,6 +222,28 @@ class Registry:
         See L{ISessionObserver.lockedOut}.
         """
         self._tell(None, "a lockout", lambda one: one.lockedOut(kind, subject, failures, until))
+
+    def reloaded(self, outcome: ReloadOutcome) -> None:
+        """
+        See L{IServiceObserver.reloaded}.
+        """
+        self._tellService("a reload", lambda one: one.reloaded(outcome))
+
+    def drainChanged(self, drain: Drain | None, drained: bool) -> None:
+        """
+        See L{IServiceObserver.drainChanged}.
+        """
+        self._tellService("a drain", lambda one: one.drainChanged(drain, drained))
+
+    def _tellService(self, event: str, tell: Callable[[IServiceObserver], object]) -> None:
+        """
+        Tell those observers of an event that are L{IServiceObserver}s.
+        """
+        self._tell(
+            None,
+            event,
+            lambda one: tell(IServiceObserver(one)) if IServiceObserver.providedBy(one) else None,
+        )
 
     def _without(self, observer: ISessionObserver) -> tuple[ISessionObserver, ...]:
         return tuple(one for one in self.observers if one is not observer)

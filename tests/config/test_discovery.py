@@ -438,6 +438,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.interfaces.observer",
         "pptpgw.interfaces.part",
         "pptpgw.interfaces.pool",
+        "pptpgw.interfaces.service",
         "pptpgw.interfaces.session",
         "pptpgw.interfaces.tunnel",
         "pptpgw.sessions",

@@ -23,7 +23,7 @@ from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService
 from pptpgw.sessions.profile import Profile
 from pptpgw.tap import CommandService, Options
-from pptpgw.testing import CALLER
+from pptpgw.testing import CALLER, resultOf
 
 START = """
 [pptp]
@@ -101,9 +101,12 @@ def test_whatCannotBeUsedChangesNothing(log: list[str]) -> None:
     service = started()
     text = START + '[[ipv4.pools]]\nname = "a"\nranges = ["10.77.0.10"]\n'
     with pytest.raises(ConfigurationError, match=r"both have 10\.77\.0\.10"):
-        service.reload(parse(text, "test"))
+        resultOf(service.reload(parse(text, "test")))
     assert given(service).settings.peerAddress == "10.77.0.10"
-    assert log == []
+    fault = "[[ipv4.pools]] a and default both have 10.77.0.10; an address belongs to one"
+    assert log == [f"the configuration is unchanged: {fault}"]
+    assert service.lastReload is not None
+    assert (service.lastReload.error, service.lastReload.reloaded) == (fault, None)
 
 
 class Threads:

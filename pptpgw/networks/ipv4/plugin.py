@@ -166,32 +166,34 @@ class IPv4Sessions(Stages):
         if IAddressPools.providedBy(self.pool) and (own := ownedOf(addresses)):
             self.pool.reserve(user, own)
 
-    def judge(self, settings: IPv4Section) -> None:
+    def judge(self, settings: IPv4Section) -> dict[str, str]:
         """
         See L{IReloadable.judge}.
         """
         _judge(settings)
-        if settings.pools and not IAddressPools.providedBy(self.pool):
+        old, pools = self._settings, IAddressPools.providedBy(self.pool)
+        if settings.pools and not pools:
             raise ConfigurationError(
                 f'[ipv4] allocator = "{settings.allocator}" knows no other pool than its own: '
                 "there can be no [[ipv4.pools]]"
             )
+        kept = {}
+        if settings.local != old.local:
+            kept["local"] = "it is this end's address on every link that is up"
+        if settings.allocator != old.allocator:
+            kept["allocator"] = "sessions have addresses of the old one"
+        if settings.pool != old.pool and not pools:
+            kept["pool"] = f'allocator = "{old.allocator}" can\'t change its addresses'
+        return kept
 
-    def reload(self, settings: IPv4Section) -> list[str]:
+    def reload(self, settings: IPv4Section) -> None:
         """
         See L{IReloadable.reload}.
         """
-        old = self._settings
-        # The gateway's own address on links that are up can't change, nor can the allocator.
-        self._settings = replace(settings, local=old.local, allocator=old.allocator)
-        kept = [
-            name for name in ("local", "allocator") if getattr(settings, name) != getattr(old, name)
-        ]
-        pools = self._settings.allPools(self._gateway)
-        if pools == self._pools:
-            return kept
-        if not IAddressPools.providedBy(self.pool):
-            return [*kept, "pool"]
+        self._settings = settings
+        pools = settings.allPools(self._gateway)
+        if pools == self._pools or not IAddressPools.providedBy(self.pool):
+            return
         self._pools = pools
         before = dict.fromkeys(self.pool.networks)
         self.pool.change(pools, tuple(map(str, self._gateway)))
@@ -204,7 +206,6 @@ class IPv4Sessions(Stages):
             for network in before:
                 if network not in after:
                     interface.removeRoute(network)
-        return kept
 
     def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[IPCP]:
         """

@@ -73,7 +73,7 @@ next turn, arrives first. Most clients drop GRE packets that come before it.
 _REFUSALS = {
     Refusal.BUSY: (OutgoingCallResult.BUSY, CauseCode.RESOURCE_UNAVAILABLE),
     Refusal.FORBIDDEN: (OutgoingCallResult.DO_NOT_ACCEPT, CauseCode.CALL_REJECTED),
-    Refusal.STOPPING: (OutgoingCallResult.DO_NOT_ACCEPT, 0),
+    Refusal.STOPPING: (OutgoingCallResult.BUSY, CauseCode.TEMPORARY_FAILURE),
 }
 """
 The result and cause codes of an Outgoing-Call-Reply (RFC 2637 section 2.8) by the reason. Clients

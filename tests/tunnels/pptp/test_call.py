@@ -244,7 +244,7 @@ def test_hangUpBeforeAccepted(pac: Line) -> None:
     pac.incoming(accept=False).hangUp("no")
     (reply,) = pac.sent()
     assert isinstance(reply, OutgoingCallReply)
-    assert reply.result == OutgoingCallResult.DO_NOT_ACCEPT
+    assert reply.result == OutgoingCallResult.BUSY
 
 
 def test_cleared(pac: Line) -> None:
@@ -528,7 +528,7 @@ def test_interfaces(pac: Line, pns: Line) -> None:
     [
         (Refusal.BUSY, OutgoingCallResult.BUSY, CauseCode.RESOURCE_UNAVAILABLE),
         (Refusal.FORBIDDEN, OutgoingCallResult.DO_NOT_ACCEPT, CauseCode.CALL_REJECTED),
-        (Refusal.STOPPING, OutgoingCallResult.DO_NOT_ACCEPT, 0),
+        (Refusal.STOPPING, OutgoingCallResult.BUSY, CauseCode.TEMPORARY_FAILURE),
     ],
 )
 def test_everyRefusalHasItsCodes(pac: Line, reason: Refusal, result: int, cause: int) -> None:

@@ -1,0 +1,177 @@
+"""
+Tests of L{pptpgw.draining}, with a gateway and its callers in memory.
+"""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.python.filepath import FilePath
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.draining import Draining
+from pptpgw.error import CallError
+from pptpgw.interfaces import Drain, IServiceObserver, ReloadOutcome
+from pptpgw.sessions.observer import SessionObserver
+from pptpgw.testing import World, resultOf
+
+
+@implementer(IServiceObserver)
+class Observer(SessionObserver):
+    """
+    Notes the drains that it is told of, and the causes of sessions' ends.
+    """
+
+    def __init__(self) -> None:
+        self.drains: list[tuple[Drain | None, bool]] = []
+        self.causes: list[str] = []
+
+    def reloaded(self, outcome: ReloadOutcome) -> None:
+        raise AssertionError("nothing is reloaded")
+
+    def drainChanged(self, drain: Drain | None, drained: bool) -> None:
+        self.drains.append((drain, drained))
+
+    def sessionEnded(self, session: object, cause: str) -> None:
+        self.causes.append(cause)
+
+
+class Drained(World):
+    """
+    A gateway that can be drained, with one caller.
+    """
+
+    def __init__(self, secrets: FilePath[str]) -> None:
+        self.observer = Observer()
+        super().__init__(checkers=[ChapSecretsChecker(secrets)], observers=[self.observer])
+        self.finished: list[float] = []
+        self.draining = Draining(
+            self.clock, self.gateway, lambda: self.finished.append(self.clock.seconds())
+        )
+        self.call = self.setUpCall()
+
+    def begin(self, deadline: float | None = None, stop: bool = False) -> list[bool]:
+        """
+        Begin a drain.
+
+        @return: gets the result of the drain.
+        """
+        results: list[bool] = []
+        waits: Deferred[bool] = self.draining.begin(deadline, stop)
+        waits.addCallback(results.append)
+        self.run(0.1)
+        return results
+
+
+@pytest.fixture
+def world(tmp_path: object) -> Drained:
+    path = FilePath(str(tmp_path)).child("chap-secrets")
+    path.setContent(b"alice * sesame *")
+    path.chmod(0o600)
+    return Drained(path)
+
+
+def test_aNewCallIsRefusedAndTheOldOneGoesOn(world: Drained, log: list[str]) -> None:
+    """
+    PPTP's answer is that the line is busy, which clients dial again or elsewhere.
+    """
+    ended = world.begin()
+    placed = world.placeCall(world.connect())
+    world.run(0.2)
+    with pytest.raises(CallError, match="busy"):
+        resultOf(placed)
+    assert "drained: no call is taken any more, 1 are left; they go on" in log
+    assert any("call refused: the gateway is drained" in line for line in log)
+    world.run(3600, 1.0)
+    assert len(world.gateway.sessions) == 1
+    assert (ended, world.draining.drained) == ([], False)
+    assert world.finished == []
+
+
+def test_itIsOverWhenTheLastCallHasEnded(world: Drained, log: list[str]) -> None:
+    ended = world.begin(stop=True)
+    drain = world.draining.drain
+    assert drain is not None
+    assert world.clock.seconds() - drain.since < 1
+    assert (drain.deadline, drain.stop) == (None, True)
+    world.call.hangUp("enough")
+    world.run(10)
+    assert ended == [True]
+    assert world.draining.drained
+    assert len(world.finished) == 1
+    assert log[-1] == "drained: no call is left"
+    verifyObject(IServiceObserver, world.observer)
+    assert [drained for _, drained in world.observer.drains] == [False, True]
+
+
+def test_withoutAStopTheGatewayStays(world: Drained) -> None:
+    world.call.hangUp("enough")
+    world.run(10)
+    assert world.begin() == [True]
+    assert (world.draining.drained, world.finished) == (True, [])
+
+
+def test_anEmptyGatewayStopsInALaterTurn(world: Drained) -> None:
+    """
+    So that an operator who asks for it gets an answer.
+    """
+    world.call.hangUp("enough")
+    world.run(10)
+    world.draining.begin(None, True)
+    assert world.finished == []
+    world.run(0.01)
+    assert len(world.finished) == 1
+
+
+def test_theDeadlineEndsWhatIsLeft(world: Drained, log: list[str]) -> None:
+    """
+    In order: the peer is told, and the session's cause says why.
+    """
+    ended = world.begin(60.0, True)
+    world.run(58, 1.0)
+    assert len(world.gateway.sessions) == 1
+    world.run(10, 0.1)
+    assert ended == [True]
+    assert world.observer.causes == ["the gateway is drained, and the deadline has passed"]
+    assert "the drain's deadline has passed: 1 calls are ended" in log
+    assert len(world.finished) == 1
+
+
+def test_undrained(world: Drained) -> None:
+    """
+    Calls are taken again, the deadline doesn't count any more, and nothing stops.
+    """
+    ended = world.begin(60.0, True)
+    world.draining.end()
+    world.draining.end()
+    assert ended == [False]
+    assert world.draining.drain is None
+    world.setUpCall()
+    world.run(120, 1.0)
+    assert len(world.gateway.sessions) == 2
+    assert world.finished == []
+    assert [drain is None for drain, _ in world.observer.drains] == [False, True]
+
+
+def test_drainedAgain(world: Drained) -> None:
+    """
+    A second drain has a deadline of its own, and both who wait are answered.
+    """
+    first = world.begin(60.0, True)
+    second = world.begin(3600.0)
+    world.run(120, 1.0)
+    assert len(world.gateway.sessions) == 1
+    world.call.hangUp("enough")
+    world.run(10)
+    assert (first, second) == ([True], [True])
+    assert world.finished == []
+
+
+def test_anUndrainedGatewayIsNotDrainedWhenItsCallsEnd(world: Drained) -> None:
+    world.begin(stop=True)
+    world.draining.end()
+    world.call.hangUp("enough")
+    world.run(10)
+    assert (world.draining.drained, world.finished) == (False, [])
