@@ -48,9 +48,9 @@ from pptpgw.ports.queue import Queue
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.accounting import Accounting
+from pptpgw.radius.build import makeAccounting, makeClient, makeQueue
 from pptpgw.radius.client import RADIUSClient
-from pptpgw.radius.factory import makeClient
-from pptpgw.radius.services import DynamicService, makeAccounting, makeQueue
+from pptpgw.radius.dynamic import DynamicService
 from pptpgw.sessions.auditfile import AuditFile
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger

@@ -16,7 +16,7 @@ from pptpgw.auth.credentials import (
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Caller
 from pptpgw.ppp.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
-from pptpgw.radius.nas import ipv4
+from pptpgw.radius.nas import NAS, SERVICE
 from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
 
 LONGEST_PASSWORD = 128
@@ -29,38 +29,18 @@ _CHUNK_OCTETS = 243
 The octets of an encrypted password that fit into one MS-CHAP-NT-Enc-PW.
 """
 
-_FRAMED = 2
-_PPP = 1
 
-
-def describe(request: RADIUSRequest, caller: Caller | None, identifier: str, address: str) -> None:
+def describe(request: RADIUSRequest, nas: NAS, caller: Caller | None) -> None:
     """
-    Add the attributes that name the gateway and describe the call. Those of the tunnel are untagged
-    (RFC 2868 section 3).
+    Add the attributes that name the gateway and describe the call.
 
-    @param identifier: the gateway's NAS-Identifier.
-    @param address: the gateway's NAS-IP-Address, dotted; empty for the address that was called.
+    @param caller: the caller; None if nobody knows of a call.
     """
-    request.add("NAS-Identifier", identifier)
-    if caller is not None:
-        address = address or ipv4(caller.called)
-    if address:
-        request.add("NAS-IP-Address", address)
-    request.add("Service-Type", _FRAMED)
-    request.add("Framed-Protocol", _PPP)
-    if caller is not None:
-        tunnel = caller.tunnel
-        request.add("NAS-Port-Type", tunnel.portType)
-        if tunnel.type:
-            request.add("Tunnel-Type", tunnel.type)
-            request.add("Tunnel-Medium-Type", tunnel.medium)
-            request.add("Tunnel-Client-Endpoint", caller.address)
-            request.add("Tunnel-Server-Endpoint", caller.called)
-        request.add("NAS-Port", caller.port)
-        request.add("Calling-Station-Id", caller.address)
-        request.add("Called-Station-Id", caller.called)
-        request.add("Acct-Session-Id", caller.session)
-        request.add("Connect-Info", tunnel.title)
+    if caller is None:
+        request.addAll((*nas.identity(), *SERVICE))
+    else:
+        request.addAll(nas.call(caller))
+        request.add("Connect-Info", caller.tunnel.title)
 
 
 def prove(request: RADIUSRequest, credentials: ClaimCredentials) -> None:

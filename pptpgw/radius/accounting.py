@@ -32,19 +32,22 @@ from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.packet import ACCOUNTING_REQUEST, RADIUSRequest, Reply
+from pptpgw.radius.packet import (
+    ACCOUNTING_REQUEST,
+    Attributes,
+    RADIUSRequest,
+    Reply,
+    integer,
+)
 from pptpgw.radius.record import (
     INTERIM_UPDATE,
     OFF,
     ON,
     START,
     STOP,
-    Attributes,
     describe,
     figures,
-    fill,
     general,
-    integer,
     pack,
     unpack,
 )
@@ -232,7 +235,7 @@ class Accounting(SessionObserver):
             ("Event-Timestamp", integer(int(self._now()))),
         )
         asked = self._ask(
-            ACCOUNTING_REQUEST, lambda request: fill(request, attributes), self._deadline
+            ACCOUNTING_REQUEST, lambda request: request.addAll(attributes), self._deadline
         )
         return asked.addCallbacks(_answered, self._unanswered)
 
@@ -254,7 +257,7 @@ class Accounting(SessionObserver):
             return succeed(None)
 
         def add(request: RADIUSRequest) -> None:
-            fill(request, attributes)
+            request.addAll(attributes)
             delay = max(0, int(self._now()) - happened)
             request.add("Acct-Delay-Time", integer(delay))
 

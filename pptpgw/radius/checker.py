@@ -42,11 +42,13 @@ from pptpgw.ppp.wire.chap import FailureMessage
 from pptpgw.radius import access, keys
 from pptpgw.radius.attributes import applied, nameIn
 from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.nas import NAS
 from pptpgw.radius.packet import (
     ACCESS_ACCEPT,
     ACCESS_CHALLENGE,
     ACCESS_REJECT,
     ACCESS_REQUEST,
+    FRAMED,
     RADIUSRequest,
     Reply,
 )
@@ -59,7 +61,6 @@ ROUNDS = 200
 # The octets that an EAP packet to the peer may have (RFC 3748 section 3.1), so that the server
 # fragments its own.
 _FRAMED_MTU = 1020
-_FRAMED = 2
 _EAP_SUCCESS = 3
 _PROOF = re.compile(rb".(S=[0-9A-F]{40}.*)", re.DOTALL)
 
@@ -70,8 +71,7 @@ class RADIUSChecker:
     A credentials checker that asks RADIUS servers.
 
     @ivar client: the client that asks the servers.
-    @ivar identifier: the gateway's NAS-Identifier.
-    @ivar address: the gateway's NAS-IP-Address; empty for the address that was called.
+    @ivar nas: the gateway's name and addresses.
     @ivar deadline: seconds that a request may take.
     """
 
@@ -89,13 +89,11 @@ class RADIUSChecker:
     def __init__(
         self,
         client: RADIUSClient | None = None,
-        identifier: str = "pptpgw",
-        address: str = "",
+        nas: NAS | None = None,
         deadline: float = 25.0,
     ) -> None:
         self.client = client
-        self.identifier = identifier
-        self.address = address
+        self.nas = nas or NAS.of(Configuration())
         self.deadline = deadline
 
     def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
@@ -112,9 +110,7 @@ class RADIUSChecker:
                 "a [[radius.server]] with an auth-port"
             )
         self.client = environment.radius
-        self.identifier = radius.nasIdentifier or configuration.link.name
-        addresses = radius.nasAddress or configuration.listen.addresses
-        self.address = str(addresses[0]) if addresses else ""
+        self.nas = NAS.of(configuration)
         self.deadline = radius.deadline
 
     def requestAvatarId(self, credentials: ClaimCredentials) -> Deferred[bytes | tuple[()]]:
@@ -164,7 +160,7 @@ class RADIUSChecker:
         return fill
 
     def _describe(self, request: RADIUSRequest, credentials: ClaimCredentials) -> None:
-        access.describe(request, credentials.claim.caller, self.identifier, self.address)
+        access.describe(request, self.nas, credentials.claim.caller)
 
     async def _request(
         self, fill: Callable[[RADIUSRequest], None], server: Server | None = None
@@ -198,7 +194,7 @@ class RADIUSChecker:
         @raise Malformed: the Access-Accept must be refused, by the rules above.
         """
         for service in reply.values("Service-Type"):
-            if service != _FRAMED:
+            if service != FRAMED:
                 raise Malformed(f"it is for Service-Type {service}, not for a framed one")
         if isinstance(credentials, RelayedCredentials):
             message = b"".join(reply.octets("EAP-Message"))

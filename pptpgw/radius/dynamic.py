@@ -21,21 +21,25 @@ The rules:
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from time import time
 from typing import Any
 
 from pyrad import packet as pyrad
-from twisted.internet.error import MessageLengthError
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import DatagramProtocol
+from zope.interface import implementer
 
+from pptpgw.config.configuration import Configuration
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.error import Malformed
-from pptpgw.interfaces import ISession, ISessions
+from pptpgw.error import ConfigurationError, Malformed
+from pptpgw.interfaces import IPreparable, ISession, ISessions
 from pptpgw.log import Logger
+from pptpgw.ports.machine import lackingAddress
 from pptpgw.radius.attributes import applied
 from pptpgw.radius.identification import ErrorCause, RADIUSRefusal, check, find
 from pptpgw.radius.nas import NAS
@@ -261,3 +265,83 @@ class DynamicPort(DatagramProtocol):
                 self.transport.write(answer, addr)
             except (OSError, MessageLengthError) as error:
                 self._log.warn("no answer to {host}: {error}", host=host, error=error)
+
+
+@implementer(IPreparable)
+class DynamicService(Service):
+    """
+    The UDP port of dynamic authorization, which is open while this service runs.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        sessions: ISessions,
+        counters: Counters,
+    ) -> None:
+        """
+        @param sessions: the sessions that exist.
+        @raise ConfigurationError: nobody may send requests, or a secret is missing.
+        """
+        radius = configuration.radius
+        if not radius.client:
+            raise ConfigurationError(
+                "[radius] dynamic: nobody may send requests there; a [[radius.client]] names "
+                "somebody"
+            )
+        Service.setName(self, "RADIUS dynamic authorization")
+        self._reactor = reactor
+        self._host, _, port = radius.dynamic.rpartition(":")
+        self._number = int(port)
+        self._port: Any = None
+        self._rules = DynamicAuthorization(
+            reactor,
+            {one.host: one.sharedSecret() for one in radius.client},
+            NAS.of(configuration),
+            sessions,
+            radius.dynamicWindow,
+            radius.requireEventTimestamp,
+            counters,
+            [one.name for one in configuration.network.filter],
+        )
+
+    @property
+    def port(self) -> int:
+        """
+        The number of the UDP port, once it is open.
+        """
+        port: int = self._port.getHost().port
+        return port
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        if fault := lackingAddress(self._host):
+            yield f"[radius] dynamic = {fault}"
+
+    def privilegedStartService(self) -> None:
+        """
+        Open the port.
+
+        @raise ConfigurationError: that isn't possible; the text says why.
+        """
+        Service.privilegedStartService(self)
+        try:
+            self._port = self._reactor.listenUDP(
+                self._number, DynamicPort(self._rules), interface=self._host
+            )
+        except CannotListenError as error:
+            raise ConfigurationError(
+                f"[radius] dynamic: can't listen on {self._host}:{self._number}: "
+                f"{error.socketError.strerror}"
+            ) from error
+
+    def stopService(self) -> Any:
+        """
+        Close the port.
+        """
+        Service.stopService(self)
+        port, self._port = self._port, None
+        return port.stopListening() if port is not None else None

@@ -1,6 +1,6 @@
 """
-The meaning of a request of dynamic authorization (RFC 5176 section 3): which sessions it is about,
-and whether it can be obeyed.
+The identification of the sessions that a request of dynamic authorization means (RFC 5176 section
+3), and the check whether it can be obeyed.
 
 The rules:
 
@@ -21,9 +21,7 @@ from typing import Any
 from pptpgw.interfaces import ISession, ISessions
 from pptpgw.radius.attributes import read
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.packet import COA_REQUEST, RADIUSPacket, decode, dictionary
-
-_FRAMED = 2
+from pptpgw.radius.packet import COA_REQUEST, FRAMED, RADIUSPacket, decode, dictionary, integer
 
 
 class ErrorCause(IntEnum):
@@ -73,7 +71,7 @@ def check(packet: RADIUSPacket, keys: Iterable[Any], nas: NAS) -> None:
                     raise RADIUSRefusal(
                         ErrorCause.INVALID_ATTRIBUTE_VALUE, f"{name}: {problem}"
                     ) from problem
-    if any(octets != _FRAMED.to_bytes(4, "big") for octets in packet.octets("Service-Type")):
+    if any(octets != integer(FRAMED) for octets in packet.octets("Service-Type")):
         raise RADIUSRefusal(ErrorCause.UNSUPPORTED_SERVICE, "another Service-Type than Framed")
     if changing and not any(packet.octets(name) for name in changing):
         raise RADIUSRefusal(ErrorCause.MISSING_ATTRIBUTE, "it changes nothing")

@@ -1,5 +1,6 @@
 """
-The name and addresses of the gateway in RADIUS packets.
+The gateway as RADIUS sees it, a network access server (NAS), and the attributes by which a request
+tells which NAS has which call.
 """
 
 from __future__ import annotations
@@ -7,20 +8,25 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
+from pptpgw.config.configuration import Configuration
+from pptpgw.interfaces import Caller
+from pptpgw.radius.packet import FRAMED, Attributes, integer
 
-def ipv4(address: str) -> str:
-    """
-    Return C{address} if it is a dotted IPv4 address, and otherwise an empty text.
-    """
-    try:
-        return str(IPv4Address(address))
-    except ValueError:
-        return ""
+# The value of Framed-Protocol for PPP (RFC 2865 section 5.7).
+_PPP = 1
+
+SERVICE: Attributes = (
+    ("Service-Type", integer(FRAMED)),
+    ("Framed-Protocol", integer(_PPP)),
+)
+"""
+The attributes of the service that every caller has: PPP.
+"""
 
 
 class NAS(NamedTuple):
     """
-    The gateway as RADIUS sees it: a network access server.
+    The name and addresses of the gateway.
 
     @ivar identifier: the NAS-Identifier.
     @ivar addresses: the addresses that may be the NAS-IP-Address, the preferred one first; if there
@@ -29,3 +35,53 @@ class NAS(NamedTuple):
 
     identifier: bytes
     addresses: tuple[IPv4Address, ...]
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> NAS:
+        """
+        Return the name and addresses that C{configuration} gives the gateway.
+        """
+        radius = configuration.radius
+        return cls(
+            (radius.nasIdentifier or configuration.link.name).encode(),
+            radius.nasAddress or configuration.listen.addresses,
+        )
+
+    def identity(self, called: str = "") -> Attributes:
+        """
+        Return the attributes that name the gateway.
+
+        @param called: the address that was called, in text; empty if there is no call.
+        """
+        try:
+            address = self.addresses[0] if self.addresses else IPv4Address(called)
+        except ValueError:
+            # The end of a line is no address.
+            return (("NAS-Identifier", self.identifier),)
+        return ("NAS-Identifier", self.identifier), ("NAS-IP-Address", address.packed)
+
+    def call(self, caller: Caller) -> Attributes:
+        """
+        Return the attributes that name the gateway and describe a call. Those of the tunnel are
+        untagged (RFC 2868 section 3); there are none if RADIUS has no number for it.
+        """
+        tunnel = caller.tunnel
+        address, called = caller.address.encode(), caller.called.encode()
+        attributes: Attributes = (
+            *self.identity(caller.called),
+            *SERVICE,
+            ("Acct-Session-Id", caller.session.encode()),
+            ("NAS-Port", integer(caller.port)),
+            ("NAS-Port-Type", integer(tunnel.portType)),
+            ("Calling-Station-Id", address),
+            ("Called-Station-Id", called),
+        )
+        if not tunnel.type:
+            return attributes
+        return (
+            *attributes,
+            ("Tunnel-Type", integer(tunnel.type)),
+            ("Tunnel-Medium-Type", integer(tunnel.medium)),
+            ("Tunnel-Client-Endpoint", address),
+            ("Tunnel-Server-Endpoint", called),
+        )

@@ -13,7 +13,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import md5
 from importlib.resources import as_file, files
@@ -50,8 +50,21 @@ LONGEST_VALUE = 253
 """
 The octets that an attribute's value may have (RFC 2865 section 5).
 """
+FRAMED = 2
+"""
+The value of Service-Type for PPP and its like (RFC 2865 section 5.6).
+"""
 
-_MESSAGE_AUTHENTICATOR = 80
+Attributes = Sequence[tuple[str, bytes]]
+"""
+Attributes: their names, and their values as octets.
+"""
+
+MESSAGE_AUTHENTICATOR = 80
+"""
+The type of the attribute Message-Authenticator (RFC 3579 section 3.2).
+"""
+
 _EXPECTED = {
     ACCESS_REQUEST: (ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE),
     ACCOUNTING_REQUEST: (ACCOUNTING_RESPONSE,),
@@ -100,6 +113,13 @@ def lengthOf(octets: bytes) -> int:
     if not HEADER_OCTETS <= length <= MAXIMUM_OCTETS:
         raise Malformed(f"a length of {length} octets")
     return length
+
+
+def integer(value: int) -> bytes:
+    """
+    Return the lower 32 bits of C{value}, as the value of an attribute.
+    """
+    return (value & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 class RADIUSPacket:
@@ -253,6 +273,13 @@ class RADIUSRequest(RADIUSPacket):
         # Use the key: given the name, pyrad would take octets that begin with "0x" for digits.
         self._packet.setdefault(_keyOf(name), []).append(value)
 
+    def addAll(self, attributes: Attributes) -> None:
+        """
+        Add C{attributes}.
+        """
+        for name, value in attributes:
+            self.add(name, value)
+
     def addLong(self, name: str, value: bytes) -> None:
         """
         Add an attribute of any length, split into as many parts as needed: EAP-Message (RFC 3579
@@ -292,7 +319,7 @@ class RADIUSRequest(RADIUSPacket):
         packet = pyrad.Packet(secret=self._secret, dict=dictionary(), packet=octets)
         if packet.code not in _EXPECTED[self.code] or packet.id != self._packet.id:
             raise Malformed(f"code {packet.code} answers nothing that was asked")
-        signed = _MESSAGE_AUTHENTICATOR in packet
+        signed = MESSAGE_AUTHENTICATOR in packet
         if self.code == ACCESS_REQUEST and self._server.requireMessageAuthenticator and not signed:
             raise NotSure("no Message-Authenticator", _UNSIGNED)
         if not self._packet.VerifyReply(packet, octets):
@@ -316,7 +343,7 @@ def checked(octets: bytes) -> int:
         size = octets[place + 1] if place + 1 < length else 0
         if size < 2 or place + size > length:
             raise Malformed(f"attribute {octets[place]} of {size} octets")
-        if octets[place] == _MESSAGE_AUTHENTICATOR:
+        if octets[place] == MESSAGE_AUTHENTICATOR:
             signatures += 1
             if size != 18 or signatures > 1:
                 raise Malformed("a Message-Authenticator that is none")

@@ -14,22 +14,17 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from struct import Struct, error
 
 from pptpgw.error import Malformed
-from pptpgw.interfaces import ISession
-from pptpgw.radius.nas import NAS, ipv4
-from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
+from pptpgw.interfaces import Caller, ISession
+from pptpgw.radius.nas import NAS
+from pptpgw.radius.packet import LONGEST_VALUE, Attributes, integer
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
 """
 The values of Acct-Status-Type (RFC 2866 section 5.1).
-"""
-
-Attributes = Sequence[tuple[str, bytes]]
-"""
-Attributes: their names, and their values as octets.
 """
 
 Networks = Mapping[str, Sequence[IPv4Network | IPv6Network]]
@@ -39,7 +34,6 @@ The networks of a session by the names of its network protocols.
 
 _TIME = Struct(">Q")
 _LENGTHS = Struct(">BB")
-_FRAMED, _PPP = 2, 1
 
 
 def general(nas: NAS, run: bytes, status: int) -> Attributes:
@@ -53,21 +47,7 @@ def general(nas: NAS, run: bytes, status: int) -> Attributes:
     return (
         ("Acct-Status-Type", integer(status)),
         ("Acct-Session-Id", run),
-        *_identity(nas, ""),
-    )
-
-
-def _identity(nas: NAS, called: str) -> Attributes:
-    """
-    Return the attributes that name the gateway.
-
-    @param called: the address that was called, which is used if none of the gateway's own is
-        configured.
-    """
-    addresses = [str(address) for address in nas.addresses] or [ipv4(called)]
-    return (
-        ("NAS-Identifier", nas.identifier),
-        *(("NAS-IP-Address", IPv4Address(one).packed) for one in addresses[:1] if one),
+        *nas.identity(),
     )
 
 
@@ -79,36 +59,15 @@ def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> At
     @param networks: the networks that the session has or had.
     @param status: L{START}, L{STOP} or L{INTERIM_UPDATE}.
     """
+    caller = Caller(
+        session.caller, session.called, session.number, session.identifier, session.tunnel
+    )
     return (
         ("Acct-Status-Type", integer(status)),
-        ("Acct-Session-Id", session.identifier.encode()),
         ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
-        *_identity(nas, session.called),
-        ("NAS-Port", integer(session.number)),
-        ("NAS-Port-Type", integer(session.tunnel.portType)),
-        ("Service-Type", integer(_FRAMED)),
-        ("Framed-Protocol", integer(_PPP)),
-        ("Calling-Station-Id", session.caller.encode()),
-        ("Called-Station-Id", session.called.encode()),
-        *_tunnel(session),
+        *nas.call(caller),
         *_addresses(networks),
         *(("Class", one) for one in session.profile.accountingClass),
-    )
-
-
-def _tunnel(session: ISession) -> Attributes:
-    """
-    Return the attributes of the tunnel, untagged (RFC 2868 section 3); none if RADIUS has no number
-    for this kind of tunnel.
-    """
-    tunnel = session.tunnel
-    if not tunnel.type:
-        return ()
-    return (
-        ("Tunnel-Type", integer(tunnel.type)),
-        ("Tunnel-Medium-Type", integer(tunnel.medium)),
-        ("Tunnel-Client-Endpoint", session.caller.encode()),
-        ("Tunnel-Server-Endpoint", session.called.encode()),
     )
 
 
@@ -126,14 +85,6 @@ def figures(session: ISession) -> Attributes:
         ("Acct-Input-Packets", integer(counters.packetsReceived)),
         ("Acct-Output-Packets", integer(counters.packetsSent)),
     )
-
-
-def fill(request: RADIUSRequest, attributes: Attributes) -> None:
-    """
-    Add C{attributes} to a request.
-    """
-    for name, value in attributes:
-        request.add(name, value)
 
 
 def pack(happened: int, attributes: Attributes) -> bytes:
@@ -169,13 +120,6 @@ def unpack(octets: bytes) -> tuple[int, Attributes]:
     except (error, UnicodeDecodeError) as problem:
         raise Malformed(f"an accounting record: {problem}") from problem
     return happened, attributes
-
-
-def integer(value: int) -> bytes:
-    """
-    Return the lower 32 bits of C{value}, as the value of an attribute.
-    """
-    return (value & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def _addresses(networks: Networks) -> Iterable[tuple[str, bytes]]:

@@ -24,13 +24,13 @@ from pptpgw.radius.packet import (
     DISCONNECT_REQUEST,
     HEADER_OCTETS,
     MAXIMUM_OCTETS,
+    MESSAGE_AUTHENTICATOR,
 )
 
 _ANSWERS = {
     DISCONNECT_REQUEST: (DISCONNECT_ACK, DISCONNECT_NAK),
     COA_REQUEST: (COA_ACK, COA_NAK),
 }
-_MESSAGE_AUTHENTICATOR = 80
 _ERROR_CAUSE = 101
 _PROXY_STATE = 33
 
@@ -52,7 +52,7 @@ def signed(octets: bytes, secret: bytes) -> bool:
     """
     place = HEADER_OCTETS
     while place < len(octets):
-        if octets[place] == _MESSAGE_AUTHENTICATOR:
+        if octets[place] == MESSAGE_AUTHENTICATOR:
             start = place + 2
             blank = octets[:4] + bytes(16) + octets[HEADER_OCTETS:start] + bytes(16)
             signature = _signature(blank + octets[start + 16 :], secret)
@@ -86,9 +86,9 @@ def reply(
     code = _ANSWERS[request[0]][errorCause != 0]
     header = bytes((code, request[1])) + length.to_bytes(2, "big")
     vector = request[4:HEADER_OCTETS]
-    blank = _attribute(_MESSAGE_AUTHENTICATOR, bytes(16))
+    blank = _attribute(MESSAGE_AUTHENTICATOR, bytes(16))
     signature = _signature(header + vector + blank + attributes, secret)
-    attributes = _attribute(_MESSAGE_AUTHENTICATOR, signature) + attributes
+    attributes = _attribute(MESSAGE_AUTHENTICATOR, signature) + attributes
     covered = header + vector + attributes + secret
     return header + md5(covered, usedforsecurity=False).digest() + attributes
 

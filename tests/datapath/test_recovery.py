@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.datapath.recovery} and L{pptpgw.datapath.plausibility}: gaps and forged frames in a
-session with MPPE, through a channel.
+Tests for L{pptpgw.datapath.recovery} and L{pptpgw.datapath.plausibility}: gaps and forged frames in
+a session with MPPE, through a channel.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.radius.build import makeAccounting, makeClient, makeQueue
 from pptpgw.radius.checker import RADIUSChecker
-from pptpgw.radius.factory import makeClient
-from pptpgw.radius.services import DynamicService, makeAccounting, makeQueue
+from pptpgw.radius.dynamic import DynamicService
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined

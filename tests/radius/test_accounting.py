@@ -21,6 +21,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.ports.queue import Queue
 from pptpgw.radius.accounting import SETTLING, UNANSWERED, Accounting
 from pptpgw.radius.nas import NAS
+from pptpgw.radius.packet import Attributes
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Unanswered
 from pptpgw.service import GatewayService
@@ -43,6 +44,10 @@ class Request:
 
     def add(self, name: str, value: bytes) -> None:
         self.values.setdefault(name, []).append(value)
+
+    def addAll(self, attributes: Attributes) -> None:
+        for name, value in attributes:
+            self.add(name, value)
 
     def number(self, name: str) -> int:
         [value] = self.values[name]

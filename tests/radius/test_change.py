@@ -23,8 +23,8 @@ from pptpgw.interfaces import Claim
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.wire import chap
 from pptpgw.radius import access
+from pptpgw.radius.build import makeClient
 from pptpgw.radius.checker import RADIUSChecker
-from pptpgw.radius.factory import makeClient
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, RADIUSRequest
 from pptpgw.radius.servers import Server
 from tests.change import changePassword, ntHash

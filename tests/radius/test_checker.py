@@ -32,6 +32,7 @@ from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Un
 from pptpgw.interfaces import Caller, Claim, Grant
 from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.nas import NAS
 from pptpgw.radius.plugin import RADIUSCheckerFactory
 from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import RADIUSService
@@ -62,7 +63,7 @@ class World:
         self.client = RADIUSClient(
             self.wire, [server(), server(1912)], self._transport, b"gate", random=Random(1)
         )
-        self.checker = RADIUSChecker(self.client, "gate")
+        self.checker = RADIUSChecker(self.client, NAS(b"gate", ()))
         self.answers = list(answers)
         self.requests: list[Any] = []
         self.ports: list[int] = []
@@ -395,7 +396,7 @@ class TestConfiguration:
         assert isinstance(checker, RADIUSChecker)
         radius = RADIUSSection((server(),), "gate", (IPv4Address("192.0.2.9"),), deadline=9.0)
         checker.configure(NoSettings(), Environment.of(Clock(), Configuration(radius=radius)))
-        assert (checker.identifier, checker.address, checker.deadline) == ("gate", "192.0.2.9", 9.0)
+        assert (checker.nas, checker.deadline) == (NAS(b"gate", (IPv4Address("192.0.2.9"),)), 9.0)
 
     def test_orThoseOfTheGateway(self) -> None:
         checker = RADIUSChecker()
@@ -404,7 +405,7 @@ class TestConfiguration:
             NoSettings(),
             Environment.of(Clock(), Configuration(listen, radius=RADIUSSection((server(),)))),
         )
-        assert (checker.identifier, checker.address) == ("pptpgw", "192.0.2.1")
+        assert checker.nas == NAS(b"pptpgw", (IPv4Address("192.0.2.1"),))
 
     @pytest.mark.parametrize("servers", [(), (Server("192.0.2.1", 0, 1813, secret="x"),)])
     def test_thereMustBeAServer(self, servers: tuple[Server, ...]) -> None:

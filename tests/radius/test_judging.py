@@ -29,9 +29,9 @@ from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
 from pptpgw.ppp.algorithm import Answer
 from pptpgw.ppp.wire import chap
+from pptpgw.radius.build import makeClient
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
-from pptpgw.radius.factory import makeClient
 from pptpgw.radius.servers import Server
 from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS

@@ -10,7 +10,7 @@ from pptpgw.config.configuration import Configuration, holdsSecrets, load, parse
 from pptpgw.config.kind import key
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.radius.factory import makeClient
+from pptpgw.radius.build import makeClient
 from pptpgw.radius.servers import SECRET, Server, secretIn
 from pptpgw.radius.transport import RADIUSService
 from tests.radius.wire import Wire

@@ -1,19 +1,26 @@
 """
-The construction of a RADIUS client from the configuration.
+The construction of the RADIUS client, and of accounting with its queue, from the configuration.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
+from pptpgw.ports.queue import Queue
+from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.nas import NAS
 from pptpgw.radius.radsec import TLSTransport
 from pptpgw.radius.servers import Server
+from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import ITransport, RADIUSService
 from pptpgw.radius.udp import UDPTransport
+
+_MEBIBYTE = 1 << 20
 
 
 def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -> RADIUSClient:
@@ -47,7 +54,42 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
         reactor,
         radius.server,
         makeTransport,
-        (radius.nasIdentifier or configuration.link.name).encode(),
+        NAS.of(configuration).identifier,
         radius.deadTime,
         radius.probeInterval,
+    )
+
+
+def makeQueue(reactor: Any, configuration: Configuration) -> Queue:
+    """
+    Make the queue of the records that no server has taken yet.
+    """
+    radius = configuration.radius
+    return Queue(reactor, "[radius] spool", radius.spool, radius.spoolSize * _MEBIBYTE)
+
+
+def makeAccounting(
+    reactor: Any,
+    configuration: Configuration,
+    client: RADIUSClient | None,
+    counters: Counters,
+    queue: Queue,
+) -> Accounting | None:
+    """
+    Make the observer that tells the servers of sessions; None if no server is to be told.
+
+    @param client: asks the servers; None if there are none.
+    @param queue: see L{makeQueue}.
+    """
+    radius = configuration.radius
+    if not radius.accounting or client is None or not client.serves(RADIUSService.ACCOUNTING):
+        return None
+    return Accounting(
+        reactor,
+        client.request,
+        partial(Spool, reactor, queue, counters=counters),
+        NAS.of(configuration),
+        radius.interim,
+        radius.deadline,
+        counters,
     )
