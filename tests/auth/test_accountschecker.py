@@ -53,7 +53,7 @@ NOW = 1_700_000_000.0
 
 def configuration(folder: Path) -> Configuration:
     """
-    One whose store is in C{folder}.
+    A configuration whose store is in C{folder}.
     """
     return Configuration(
         accounts=AccountsSection(f"sqlite:{folder}/accounts.sqlite", f"{folder}/key")
@@ -74,7 +74,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def checker(store: Store) -> AccountsChecker:
     """
-    A checker of it.
+    A checker of the store.
     """
     return AccountsChecker(lambda _: store, lambda: NOW)
 
@@ -82,7 +82,7 @@ def checker(store: Store) -> AccountsChecker:
 @pytest.fixture
 def authenticator(checker: AccountsChecker) -> Authenticator:
     """
-    What judges claims by it.
+    An authenticator that has claims judged by the checker.
     """
     return Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])]))
 
@@ -105,7 +105,8 @@ class TestMethods:
         authenticator: Authenticator,
     ) -> None:
         """
-        CHAP alone needs a password that can be had back.
+        Every method accepts the right password and refuses a wrong one. Only CHAP needs a
+        recoverable password.
         """
         attributes = {"address": "10.77.1.7"}
         await store.addAccount(
@@ -122,7 +123,7 @@ class TestMethods:
         profile = ISubscriber(grant.subscriber).profile
         assert (grant.name, profile.addresses) == ("bob", (IPv4Network("10.77.1.7"),))
         assert (grant.keys is not None) is method.earnsKeys
-        # The LAN Manager hash, of which MS-CHAPv1 makes its shorter keys, needs the password.
+        # MS-CHAPv1's shorter keys are made of the LAN Manager hash, which needs the password.
         if method.name == "mschap" and grant.keys is not None:
             assert (40 in grant.keys.bits) is recoverable
 
@@ -135,7 +136,8 @@ class TestMethods:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        Unknown, wrong, disabled and expired: the same text after the same work.
+        An unknown user, a wrong password and a disabled or expired account are refused with the
+        same text after the same work.
         """
         for user in ("bob", "off", "old"):
             await store.addAccount(user, b"right", recoverable=recoverable)
@@ -167,7 +169,7 @@ class TestMethods:
 
 def _count(monkeypatch: pytest.MonkeyPatch, work: list[str], place: Any, name: str) -> None:
     """
-    Note each call of C{place.name} in C{work}.
+    Record each call of C{place.name} in C{work}.
     """
     original = getattr(place, name)
 
@@ -194,7 +196,7 @@ class TestAccounts:
 
     async def test_anExpiredPassword(self, store: Store, checker: AccountsChecker) -> None:
         """
-        Whoever can have it changed sees that it was right.
+        An expired password is reported only to a caller that proves the password and can change it.
         """
         await store.addAccount("bob", b"x", expires=NOW)
         with pytest.raises(PasswordExpired) as caught:
@@ -210,7 +212,8 @@ class TestAccounts:
         self, store: Store, authenticator: Authenticator, tmp_path: Path
     ) -> None:
         """
-        Nobody gets in by a password that doesn't open, which isn't taken for a wrong one.
+        A password that can't be opened, because its key is missing, lets nobody in and isn't
+        treated as a wrong one.
         """
         await store.addAccount("bob", b"x", recoverable=True)
         store.vault = type(store.vault)(tmp_path / "none")
@@ -220,7 +223,7 @@ class TestAccounts:
 
     async def test_aStoreThatIsGone(self, tmp_path: Path) -> None:
         """
-        It isn't taken for a wrong password.
+        A missing store isn't treated as a wrong password.
         """
         path = tmp_path / "accounts.sqlite"
         path.touch(0o600)
@@ -236,7 +239,7 @@ class TestAccounts:
 
     async def test_aCertificate(self, store: Store, checker: AccountsChecker) -> None:
         """
-        To a name that a certificate proves an account is enough, unless it is disabled.
+        A certificate proves the name, so an account of that name is enough unless it is disabled.
         """
 
         @implementer(ICertifiedName)
@@ -258,7 +261,8 @@ class TestAccounts:
 class TestPlugin:
     def test_aStoreThatIsNotThere(self, tmp_path: Path) -> None:
         """
-        It is told before anybody calls, whether the argument names it or the configuration.
+        A missing store is an error at the start, whether the argument or the configuration names
+        it.
         """
         factory = AccountsCheckerFactory()
         with pytest.raises(PPTPGWError, match="there is no store"):
@@ -290,7 +294,7 @@ class TestPlugin:
 @pytest.mark.parametrize("name", ["AccountsChecker", "PasswordExpired"])
 def test_formerModule(name: str) -> None:
     """
-    The names that were in C{pptpgw.auth.accounts} are still there, deprecated.
+    The names that were in C{pptpgw.auth.accounts} still exist there and are deprecated.
     """
     from pptpgw.auth import accounts
 

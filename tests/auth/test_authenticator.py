@@ -1,5 +1,6 @@
 """
-Claims judged by twisted.cred: our checker, Twisted's own, and the exchanges on top of them.
+Tests for claims that twisted.cred judges: our checker, Twisted's own, and the exchanges that use
+them.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.testing import ExchangePair, makeClaim, makeEnvironment
 
 METHODS = (MSCHAPV2, MSCHAP, CHAP, PAP)
-# What --auth calls; it has no types of its own.
+# strcred's function behind C{--auth}, which has no types.
 makeChecker: Callable[[str], ICredentialsChecker] = strcredMakeChecker
 
 
 def authenticator(*checkers: ICredentialsChecker) -> Authenticator:
     """
-    Judges by C{checkers}.
+    An authenticator with C{checkers}.
     """
     return Authenticator(Portal(SubscriberRealm(), checkers))
 
 
 def outcome(judged: Deferred[Grant]) -> Grant | BaseException:
     """
-    What C{judged} came to.
+    The result of C{judged}.
     """
     outcomes: list[Grant | BaseException] = []
     judged.addCallbacks(outcomes.append, lambda failure: outcomes.append(failure.value))
@@ -56,7 +57,8 @@ def outcome(judged: Deferred[Grant]) -> Grant | BaseException:
 @pytest.fixture(params=["memory", "file", "chap-secrets"])
 def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Authenticator:
     """
-    An authenticator on each of the checkers that C{--auth} has, knowing user and password sesame.
+    An authenticator for each checker that C{--auth} offers, with the user C{user} and the password
+    C{sesame}.
     """
     path = tmp_path / "users"
     if request.param == "memory":
@@ -79,7 +81,7 @@ def test_everyMethodByEveryChecker(
     judge: Authenticator, method: IAuthenticationProtocol, name: bytes
 ) -> None:
     """
-    Whoever wrote the checker, every method works with it, a domain before the name or not.
+    Every method works with every checker, with or without a domain before the name.
     """
     pair = ExchangePair(method, name, judge=judge).run()
     assert pair.ours.told[-1] == "authenticated" and pair.theirs.told == ["proven"]
@@ -98,7 +100,7 @@ def test_everyMethodByEveryChecker(
 @pytest.mark.parametrize("method", METHODS)
 def test_refusals(judge: Authenticator, method: IAuthenticationProtocol) -> None:
     """
-    An unknown user and a wrong password are refused with the same words.
+    An unknown user and a wrong password are refused with the same text.
     """
     texts = set()
     for name, password in ((b"user", b"wrong"), (b"nobody", b"sesame"), (b"X\\nobody", b"sesame")):
@@ -112,7 +114,7 @@ def test_refusals(judge: Authenticator, method: IAuthenticationProtocol) -> None
 
 def test_message(judge: Authenticator) -> None:
     """
-    The message greets, and for MS-CHAPv2 proves.
+    The message of a grant has a greeting and, for MS-CHAPv2, the authenticator's proof.
     """
     for method in METHODS:
         grant = ExchangePair(method, b"user", judge=judge).run().ours.grant
@@ -124,7 +126,7 @@ def test_message(judge: Authenticator) -> None:
 
 def test_fullNameFirst(tmp_path: Path) -> None:
     """
-    Where both exist, the account with the domain is the one that is meant.
+    The account whose name includes the domain has precedence over the one without.
     """
     path = tmp_path / "secrets"
     path.write_bytes(b"BIGCO\\\\joe * one 10.0.0.1\njoe * two 10.0.0.2\n")
@@ -143,7 +145,7 @@ def test_fullNameFirst(tmp_path: Path) -> None:
 
 def test_noChecker() -> None:
     """
-    A method that no checker can verify is refused for good, with the reason.
+    A method that no checker can verify is refused without a retry, and the reason says so.
     """
     refusal = outcome(authenticator()(makeClaim(PAP, b"user", b"sesame")))
     assert isinstance(refusal, Refused) and not refusal.retry
@@ -153,14 +155,14 @@ def test_noChecker() -> None:
 @implementer(ICredentialsChecker)
 class Broken:
     """
-    A checker that breaks.
+    A checker that raises.
     """
 
     credentialInterfaces = (IUsernamePassword,)
 
     def requestAvatarId(self, credentials: object) -> Deferred[bytes | tuple[()]]:
         """
-        Break.
+        @raise KeyError: always.
         """
         raise KeyError("broken")
 
@@ -168,14 +170,15 @@ class Broken:
 @pytest.mark.parametrize("name", [b"user", b"BIGCO\\user"])
 def test_brokenChecker(name: bytes) -> None:
     """
-    What breaks isn't taken for a wrong password.
+    A checker's exception isn't treated as a wrong password.
     """
     assert isinstance(outcome(authenticator(Broken())(makeClaim(PAP, name, b"sesame"))), KeyError)
 
 
 def test_realm() -> None:
     """
-    The realm knows subscribers alone, by names in UTF-8 or not, and nobody anonymous.
+    The realm makes avatars for subscribers alone, with names in UTF-8 or not, and none for
+    anonymous users.
     """
     realm = SubscriberRealm()
     assert verifyObject(IRealm, realm)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.auth.chain}.
+Tests for L{pptpgw.auth.chain}.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pptpgw.auth.chain import CheckerChain
 
 class IOther(Interface):
     """
-    Credentials that nobody here has.
+    Credentials that no checker here takes.
     """
 
 
 @implementer(ICredentialsChecker)
 class Failing:
     """
-    A checker that fails, or must not be asked.
+    A checker that fails, or that must not be asked.
     """
 
     def __init__(self, interface: Any, error: Exception) -> None:
@@ -39,14 +39,14 @@ class Failing:
 
 def checker(**users: bytes) -> InMemoryUsernamePasswordDatabaseDontUse:
     """
-    One that knows these.
+    A checker that knows these users.
     """
     return InMemoryUsernamePasswordDatabaseDontUse(**users)
 
 
 def ask(chain: CheckerChain, name: bytes, password: bytes) -> object:
     """
-    What the chain says.
+    The chain's answer: the avatar id, or the class of the failure.
     """
     results: list[object] = []
     asked = chain.requestAvatarId(UsernamePassword(name, password))
@@ -56,7 +56,7 @@ def ask(chain: CheckerChain, name: bytes, password: bytes) -> object:
 
 def test_order() -> None:
     """
-    The first checker that lets the user pass decides; one that doesn't is followed by the next.
+    The first checker that accepts the user decides. After a refusal the next checker is asked.
     """
     chain = CheckerChain([checker(alice=b"one"), checker(alice=b"two", bob=b"three")])
     verifyObject(ICredentialsChecker, chain)
@@ -79,7 +79,7 @@ def test_otherCredentials() -> None:
 @pytest.mark.parametrize("error", [ValueError("broken"), OSError("gone")])
 def test_brokenChecker(error: Exception) -> None:
     """
-    A checker that breaks is not taken for one that says no.
+    A checker's exception isn't treated as a refusal.
     """
     chain = CheckerChain([Failing(IUsernamePassword, error), checker(alice=b"one")])
     assert ask(chain, b"alice", b"one") is type(error)

@@ -1,5 +1,5 @@
 """
-Passwords of the embedded store that have expired, changed by MS-CHAPv2.
+Tests for changing expired passwords of the embedded store by MS-CHAPv2.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def change(
     domain: bytes = b"",
 ) -> ChangeClaim:
     """
-    What a peer says that knows OLD; the other arguments are those of L{changePassword}.
+    The claim of a peer that knows OLD. The other arguments are those of L{changePassword}.
     """
     packet = chap.decode(changePassword(8, CHALLENGE, account, old, new, oldTold, size))
     assert isinstance(packet, chap.ChangePassword)
@@ -73,7 +73,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def authenticator(store: Store) -> Authenticator:
     """
-    What judges claims by it.
+    An authenticator that has claims judged by the store's checker.
     """
     checker = AccountsChecker(lambda _: store, lambda: NOW)
     return Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])]))
@@ -97,7 +97,7 @@ def logged() -> Iterator[list[str]]:
 
 def test_interface() -> None:
     """
-    A checker that knows nothing of changes isn't asked.
+    A checker that doesn't support changes isn't asked for one.
     """
     credentials = MSCHAPV2.credentials(change(), b"bob")
     assert verifyObject(IChangedPassword, credentials)
@@ -114,7 +114,8 @@ async def test_itIsChanged(
     logged: list[str],
 ) -> None:
     """
-    The new password is right from then on, with keys and proof made of it; the old one is wrong.
+    The new password is right after the change, the keys and the proof are made of it, and the old
+    one is wrong.
     """
     await store.addAccount("bob", OLD.encode(), recoverable=recoverable, expires=NOW)
     with pytest.raises(Refused, match="the password has expired") as caught:
@@ -142,7 +143,8 @@ async def test_itIsChanged(
 
 async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> None:
     """
-    Challenge, Response, Failure with E=648, Change-Password, Success (RFC 2759 section 9.1.3).
+    A whole exchange has a Challenge, a Response, a Failure with E=648, a Change-Password and a
+    Success (RFC 2759 section 9.1.3).
     """
     await store.addAccount("bob", OLD.encode(), expires=NOW)
     packets: DeferredQueue[bytes] = DeferredQueue()
@@ -170,7 +172,7 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
     hashed = mschap.challengeHash(packet.peerChallenge, message.challenge, b"bob")
     hashHash = mschap.hashNtPasswordHash(ntHash(NEW))
     assert mschap.checkAuthenticatorResponse(hashHash, packet.ntResponse, hashed, success.message)
-    # The last of it is told when the packet has been sent.
+    # The last event is reported after the packet has been sent.
     await deferLater(clock, 0)
     assert recorder.told == ["granted bob", "authenticated"]
     exchange.stop()
@@ -179,7 +181,7 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
 class TestWrong:
     async def unchanged(self, store: Store) -> bool:
         """
-        Whether bob's password is what it was.
+        Whether bob still has the old password.
         """
         account = await store.account("bob")
         return account is not None and (account.ntHash, account.expires) == (ntHash(OLD), NOW)
@@ -202,7 +204,8 @@ class TestWrong:
         self, lies: dict[str, Any], store: Store, authenticator: Authenticator
     ) -> None:
         """
-        The old password, hidden or told, another user, one that is disabled: all the same.
+        A change is refused in the same words for a wrong old password, another user and a disabled
+        user.
         """
         await store.addAccount("bob", OLD.encode(), expires=NOW)
         await store.addAccount("alice", b"hers", expires=NOW)
@@ -214,7 +217,7 @@ class TestWrong:
 
     async def test_anotherNewPassword(self, store: Store, authenticator: Authenticator) -> None:
         """
-        The response must be by the new password that is hidden.
+        A change whose response wasn't made with the new password in it is refused.
         """
         await store.addAccount("bob", OLD.encode(), expires=NOW)
         one, other = change(), change(new="other".encode("utf-16-le"))
@@ -227,7 +230,8 @@ class TestWrong:
     @pytest.mark.parametrize("new", [b"", b"\x00\xd8", b"abc"])
     async def test_noPassword(self, new: bytes, store: Store, authenticator: Authenticator) -> None:
         """
-        An empty one, or what is no text: the password could not be changed.
+        A new password that is empty or isn't text is refused with the code for a password that
+        can't be changed.
         """
         await store.addAccount("bob", OLD.encode(), expires=NOW)
         with pytest.raises(Refused, match="could not be changed") as caught:
@@ -239,7 +243,7 @@ class TestWrong:
 @implementer(ICredentialsChecker)
 class _Says:
     """
-    A checker that says no, its way.
+    A checker that refuses with a given error.
     """
 
     credentialInterfaces = (IChangedPassword,)
@@ -250,7 +254,7 @@ class _Says:
 
     def requestAvatarId(self, credentials: object) -> Deferred[Any]:
         """
-        Say it.
+        Fail with the error.
         """
         self.asked += 1
         return fail(self.error)
@@ -262,7 +266,7 @@ class _Says:
 )
 def test_whoKnowsTheUserHasTheLastWord(first: UnauthorizedLogin, asked: int) -> None:
     """
-    A wrong password may be right elsewhere; one that has expired isn't.
+    The next checker is asked after a wrong password, and isn't asked after an expired one.
     """
     second = _Says(UnauthorizedLogin())
     failed: list[object] = []

@@ -1,5 +1,5 @@
 """
-The format of pppd's chap-secrets.  What pppd itself makes of a word was tried with pppd 2.4.9.
+Tests for the format of pppd's chap-secrets. What pppd makes of each word was tried with pppd 2.4.9.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pptpgw.error import ConfigurationError
 
 def found(content: bytes, client: bytes = b"user", server: bytes = b"gw") -> Secret:
     """
-    The line of C{content} for C{client}, of which there must be one.
+    The only line of C{content} for C{client}.
     """
     secret = parse(content, "file").find(client, server)
     assert secret is not None
@@ -58,14 +58,14 @@ def found(content: bytes, client: bytes = b"user", server: bytes = b"gw") -> Sec
 )
 def test_words(word: bytes, secret: bytes) -> None:
     """
-    Quotes, escapes, comments and continued lines, as pppd reads them.
+    Quotes, escapes, comments and continued lines are read as pppd reads them.
     """
     assert found(b"user gw " + word).secret == secret
 
 
 def test_lines() -> None:
     """
-    Comments, empty lines and blanks stand between the lines; the last needs no end.
+    Comments, empty lines and blanks may stand between the lines, and the last line needs no end.
     """
     content = b"# all\n\n \t \nuser gw one # two\n  other\tgw   two 10.0.0.1\r\nthird * three"
     assert found(content).secret == b"one"
@@ -75,7 +75,7 @@ def test_lines() -> None:
 
 def test_quotedNames() -> None:
     """
-    Names are words like any other.
+    A quoted name may have blanks and backslashes.
     """
     assert found(b'"a user" gw pw', b"a user").secret == b"pw"
     assert found(b"BIGCO\\\\joe gw pw", b"BIGCO\\joe").secret == b"pw"
@@ -97,14 +97,15 @@ def test_quotedNames() -> None:
 )
 def test_bestMatch(content: bytes, secret: bytes) -> None:
     """
-    The fewest wildcards win, the client's name before the server's, and of equals the first.
+    The line with the fewest wildcards applies. The client's name counts before the server's, and
+    the first of equal lines applies.
     """
     assert found(content).secret == secret
 
 
 def test_noMatch() -> None:
     """
-    Names are compared octet by octet; a server's name that isn't ours doesn't count.
+    Names are compared octet by octet, and a line for another server doesn't apply.
     """
     secrets = parse(b"user other pw\nUser gw pw\n", "file")
     assert secrets.find(b"user", b"gw") is None
@@ -133,7 +134,7 @@ def test_noMatch() -> None:
 )
 def test_addresses(words: bytes, addresses: tuple[str, ...] | None) -> None:
     """
-    What the address words of a line allow.
+    The address words of a line permit these networks.
     """
     expected = None if addresses is None else tuple(map(IPv4Network, addresses))
     assert found(b"user gw pw " + words).addresses == expected
@@ -141,12 +142,12 @@ def test_addresses(words: bytes, addresses: tuple[str, ...] | None) -> None:
 
 def test_excludedFromEverything() -> None:
     """
-    Any address but one.
+    A line that excludes one address permits every other.
     """
     addresses = found(b"user gw pw !10.0.0.1 *").addresses
     assert addresses is not None
     assert not any(IPv4Address("10.0.0.1") in network for network in addresses)
-    # Nor any that can't be a host's.
+    # Addresses that no host can have are excluded too.
     assert sum(network.num_addresses for network in addresses) == 222 * 2**24 - 1
     assert not any(network.overlaps(other) for network in addresses for other in NO_UNICAST)
 
@@ -170,7 +171,7 @@ def test_excludedFromEverything() -> None:
 )
 def test_errors(content: bytes, problem: str) -> None:
     """
-    What can't be used is told with file and line.
+    The error about an invalid file names the file and the line.
     """
     with pytest.raises(ConfigurationError) as raised:
         parse(content, "file")
@@ -179,7 +180,7 @@ def test_errors(content: bytes, problem: str) -> None:
 
 def test_secretsAreNotShown() -> None:
     """
-    Neither an error nor a repr shows a secret.
+    Neither an error nor a representation shows a secret.
     """
     with pytest.raises(ConfigurationError) as raised:
         parse(b"user gw hidden nowhere", "file")
@@ -189,7 +190,7 @@ def test_secretsAreNotShown() -> None:
 
 def quote(word: bytes) -> bytes:
     """
-    C{word} as one word of the format.
+    C{word}, quoted as one word of the format.
     """
     return b'"' + word.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
@@ -200,7 +201,7 @@ words = st.binary(max_size=12).filter(lambda word: not word.startswith(b"@/"))
 @given(st.lists(st.tuples(words.filter(bool), words, words), max_size=5))
 def test_quotedRoundTrip(lines: list[tuple[bytes, bytes, bytes]]) -> None:
     """
-    Whatever octets are quoted come back.
+    Any octets that are quoted are read back.
     """
     content = b"\n".join(b" ".join(map(quote, line)) for line in lines)
     secrets = parse(content, "file")
@@ -213,7 +214,7 @@ def test_quotedRoundTrip(lines: list[tuple[bytes, bytes, bytes]]) -> None:
 @given(st.binary(max_size=80) | st.text("ab \"'\\#\n*-!/.01", max_size=60).map(str.encode))
 def test_arbitraryOctets(content: bytes) -> None:
     """
-    Any octets are secrets or a ConfigurationError.
+    Any octets are parsed or raise L{ConfigurationError}.
     """
     try:
         secrets = parse(content, "file")

@@ -28,7 +28,7 @@ from pptpgw.auth.plugin import ChapSecretsCheckerFactory
 from pptpgw.auth.realm import AvatarID
 from pptpgw.error import ConfigurationError
 
-# What --auth calls; it has no types of its own.
+# strcred's function behind C{--auth}, which has no types.
 makeChecker: Callable[[str], ICredentialsChecker] = strcredMakeChecker
 
 FILE = b"user pptpgw sesame 10.0.0.5\nanyone * open\nother pptpd sesame\n"
@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 @implementer(ILogObserver)
 class Errors:
     """
-    Keeps the errors that are logged.
+    A log observer that keeps errors.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Errors:
 @pytest.fixture()
 def errors() -> Iterator[list[LogEvent]]:
     """
-    The errors that are logged meanwhile.
+    The errors that are logged during the test.
     """
     observer = Errors()
     globalLogPublisher.addObserver(observer)
@@ -79,7 +79,7 @@ def checker(path: Path) -> ChapSecretsChecker:
 
 def login(checker: ICredentialsChecker, name: bytes, password: bytes) -> AvatarID | None:
     """
-    The avatar id for a name and password; None: unauthorized.
+    The avatar id for a name and a password, or C{None} if the checker refuses them.
     """
     results: list[object] = []
     answer = checker.requestAvatarId(UsernamePassword(name, password))
@@ -106,7 +106,7 @@ def test_login(path: Path) -> None:
 
 def test_unauthorized(path: Path) -> None:
     """
-    A wrong password, an unknown user and a line for another server come to the same.
+    A wrong password, an unknown user and a line for another server are refused alike.
     """
     ours = checker(path)
     assert login(ours, b"user", b"wrong") is None
@@ -118,7 +118,7 @@ def test_unauthorized(path: Path) -> None:
 
 def test_serverName(path: Path) -> None:
     """
-    The server column is matched against the checker's own name.
+    The server column is compared with the checker's own name.
     """
     ours = checker(path)
     ours.serverName = b"pptpd"
@@ -128,7 +128,7 @@ def test_serverName(path: Path) -> None:
 
 def test_sameWork(path: Path) -> None:
     """
-    An unknown user's password is checked as well, once.
+    An unknown user's password is checked too, once, so that the work is the same.
     """
 
     class Counting(UsernamePassword):
@@ -147,7 +147,7 @@ def test_sameWork(path: Path) -> None:
 
 def test_readAgain(path: Path) -> None:
     """
-    A change shows with the next login, whether the file was written over or replaced.
+    A change of the file applies to the next login, whether the file was written over or replaced.
     """
     ours = checker(path)
     path.write_bytes(b"user * longer-password")
@@ -156,7 +156,7 @@ def test_readAgain(path: Path) -> None:
     new = path.with_suffix(".new")
     new.write_bytes(b"user * other-password.")
     new.chmod(0o600)
-    # Of the same size and the same time as the one before: only the inode tells.
+    # The new file has the old one's size and time, so only its inode differs.
     before = path.stat()
     assert new.stat().st_size == before.st_size
     utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -166,7 +166,7 @@ def test_readAgain(path: Path) -> None:
 
 def test_notReadAgain(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A file that hasn't changed isn't opened.
+    A file that hasn't changed isn't opened again.
     """
     ours = checker(path)
 
@@ -180,7 +180,7 @@ def test_notReadAgain(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("damage", ["malformed", "gone", "readable", "large"])
 def test_changedForTheWorse(path: Path, errors: list[LogEvent], damage: str) -> None:
     """
-    What can't be used any more is reported once and leaves the secrets of before.
+    A file that has become invalid is reported once, and the earlier secrets remain in use.
     """
     ours = checker(path)
     if damage == "malformed":
@@ -206,7 +206,7 @@ def test_changedForTheWorse(path: Path, errors: list[LogEvent], damage: str) -> 
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o644])
 def test_mode(path: Path, mode: int) -> None:
     """
-    A file that others may read or write is refused, with the command that mends it.
+    A file that others may read or write is refused, with the command that repairs it.
     """
     path.chmod(mode)
     with pytest.raises(ConfigurationError, match=f"chmod 600 {path}"):
@@ -215,7 +215,7 @@ def test_mode(path: Path, mode: int) -> None:
 
 def test_theFileOfAnotherUser(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    One that only another user may read is refused with what to do.
+    A file that only another user may read is refused, and the error says what to do.
     """
 
     def denied(self: FilePath[str], mode: str = "r") -> None:
@@ -231,7 +231,7 @@ def test_theFileOfAnotherUser(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_cannotBeUsed(path: Path) -> None:
     """
-    At the start a file that is malformed, too large, a folder or missing is an error that names it.
+    A file that is malformed, too large, a folder or missing is an error at the start that names it.
     """
     path.write_bytes(b"user pptpgw\n")
     with pytest.raises(ConfigurationError, match=f"{path}, line 1"):
@@ -249,7 +249,7 @@ def test_cannotBeUsed(path: Path) -> None:
 
 def test_largestFile(path: Path) -> None:
     """
-    A file of the largest size is read.
+    A file of the largest permitted size is read.
     """
     path.write_bytes(FILE.ljust(MAXIMUM_OCTETS, b"#"))
     assert login(checker(path), b"user", b"sesame") == b"user"
@@ -266,7 +266,7 @@ def test_plugin(path: Path) -> None:
 
 def test_factory() -> None:
     """
-    The factory is what plugins and strcred ask for, and wants a path.
+    The factory provides the interfaces of plugins and of strcred, and needs a path.
     """
     factory = ChapSecretsCheckerFactory()
     assert verifyObject(ICheckerFactory, factory) and verifyObject(IPlugin, factory)
@@ -277,6 +277,6 @@ def test_factory() -> None:
 
 def test_interface(path: Path) -> None:
     """
-    The checker is a checker.
+    The checker provides L{ICredentialsChecker}.
     """
     assert verifyObject(ICredentialsChecker, checker(path))

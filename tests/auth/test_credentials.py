@@ -1,5 +1,5 @@
 """
-Claims as credentials.
+Tests for claims as credentials.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CLEAR = Claim(PAP, b"User", 1, b"", b"MyPw")
 
 def credentialsFor(claim: Claim, username: bytes) -> ClaimCredentials:
     """
-    The credentials that the claim's protocol makes of it.
+    The credentials that the claim's protocol makes.
     """
     credentials = claim.method.credentials(claim, username)
     assert verifyObject(IClaimCredentials, credentials)
@@ -64,7 +64,7 @@ def credentialsFor(claim: Claim, username: bytes) -> ClaimCredentials:
 )
 def test_rightAndWrong(claim: Claim, password: bytes) -> None:
     """
-    Each method's claim holds for its password and for no other.
+    Each method's claim is right for its password and for no other.
     """
     credentials = credentialsFor(claim, b"account")
     assert credentials.username == b"account"
@@ -77,7 +77,8 @@ def test_rightAndWrong(claim: Claim, password: bytes) -> None:
 
 def test_interfaces() -> None:
     """
-    PAP's provide the interface that any checker takes, the others the one for hashed passwords.
+    PAP's credentials provide the interface that any checker takes, and the others provide the one
+    for hashed passwords.
     """
     verifyObject(IUsernamePassword, credentialsFor(CLEAR, b""))
     for claim in (V2, V1, MD5):
@@ -87,8 +88,8 @@ def test_interfaces() -> None:
 
 def test_authenticatorResponse() -> None:
     """
-    MS-CHAPv2's Success begins with the response of RFC 2759 section 9.2; the account's own name
-    doesn't enter it.
+    MS-CHAPv2's message begins with the response of RFC 2759 section 9.2, which doesn't depend on
+    the account's name.
     """
     credentials = credentialsFor(V2, b"joe")
     assert credentials.checkPassword(b"clientPass")
@@ -97,7 +98,7 @@ def test_authenticatorResponse() -> None:
 
 def test_keys() -> None:
     """
-    The keys are the authenticator's: RFC 3079 section 3.5.3 calls the server's for sending so.
+    The keys are the authenticator's: its send key is RFC 3079 section 3.5.3's key of the server.
     """
     credentials = credentialsFor(V2, b"User")
     credentials.checkPassword(b"clientPass")
@@ -108,8 +109,8 @@ def test_keys() -> None:
 
 def test_ntHash() -> None:
     """
-    An account kept as an NT hash is checked too; what it earns is the same but for the keys that
-    MS-CHAPv1 makes of the LAN Manager hash.
+    Credentials are checked against an NT hash too, with the same keys except those that MS-CHAPv1
+    makes of the LAN Manager hash.
     """
     v2 = MSCHAPV2Credentials(V2, b"User")
     assert not v2.checkNTHash(bytes(16))
@@ -147,7 +148,7 @@ def test_lanManagerAlone() -> None:
 
 def test_identifierIsHashed() -> None:
     """
-    CHAP-MD5's response belongs to one identifier.
+    A response of CHAP with MD5 is right for one identifier alone.
     """
     claim = Claim(CHAP, b"User", 2, MD5.challenge, MD5.response)
     assert not credentialsFor(claim, b"User").checkPassword(b"MyPw")
@@ -160,7 +161,7 @@ def test_identifierIsHashed() -> None:
 )
 def test_arbitraryOctets(method: IAuthenticationProtocol, response: bytes, password: bytes) -> None:
     """
-    Whatever was sent, the check says yes or no.
+    The check of any octets returns a truth value.
     """
     claim = Claim(method, b"user", 1, bytes(16), response)
     right = credentialsFor(claim, b"user").checkPassword(password)

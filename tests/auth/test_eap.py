@@ -1,5 +1,5 @@
 """
-EAP as a configured authentication protocol: which methods, judged by whom; and whole calls with it.
+Tests for EAP as a configured authentication protocol: its methods, their judges, and whole calls.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class TestConfigured:
 
     def test_whatIsFitForUse(self, files: dict[str, str]) -> None:
         """
-        Where nothing is said: what can be judged, what has its files, and with encryption required
-        what earns keys.
+        The default methods are those that can be judged and have their files and, where encryption
+        is required, those with keys.
         """
         assert methods(PASSWORDS) == methods(LOCAL) == ["mschapv2"]
         assert methods(LOCAL, "off") == methods(LOCAL, "prefer") == ["mschapv2", "md5"]
@@ -226,7 +226,7 @@ class TestFiles:
 
 class TestNames:
     """
-    The account's name in a certificate.
+    Tests for the account's name in a certificate.
     """
 
     def _certificate(
@@ -253,7 +253,7 @@ class TestNames:
     @pytest.mark.parametrize("kind", ["email", "dns", "upn", "common-name"])
     def test_noneAndTwo(self, authority: Authority, kind: str) -> None:
         """
-        Whose a certificate is must be beyond doubt.
+        A certificate with no name of the configured kind, or with two, is refused.
         """
         with pytest.raises(Refused, match=f"0 names, by {kind}"):
             nameIn(self._certificate(authority, ""), kind)
@@ -282,7 +282,7 @@ class TestJudging:
 
     def test_aCertifiedNameIsEnough(self, authenticator: Authenticator) -> None:
         """
-        For a user whom the secrets file knows; address and all.
+        A certified name is enough for a user in the secrets file, who gets the file's addresses.
         """
         grants: list[Grant] = []
         claim = certified(b"bob")
@@ -312,7 +312,8 @@ class TestJudging:
 
     def test_aConversationIsJudgedOnce(self) -> None:
         """
-        Also where the name has a domain, without which a password would be tried a second time.
+        A relayed conversation is judged once, also for a name with a domain, whereas a password
+        would be tried again without the domain.
         """
         asked: list[bytes] = []
 
@@ -345,7 +346,7 @@ class TestJudging:
 
 class TestCalls:
     """
-    Whole calls, the gateway's descriptors and the clock aside.
+    Tests for whole calls, with a gateway in memory.
     """
 
     def _tls(self, authority: Authority, files: dict[str, str]) -> EAPProtocol:
@@ -369,7 +370,7 @@ class TestCalls:
         self, secrets: FilePath[str], authority: Authority, files: dict[str, str], name: str
     ) -> None:
         """
-        What stands before a backslash is part of it, and not a domain to leave out.
+        A backslash in a certificate's name doesn't separate a domain.
         """
         world = World(secrets, methods=(self._tls(authority, files),))
         certificate, key = authority.issue(name)
@@ -384,7 +385,7 @@ class TestCalls:
         self, secrets: FilePath[str], authority: Authority, files: dict[str, str]
     ) -> None:
         """
-        A client without certificate takes the other.
+        A client without a certificate gets the next method, MS-CHAPv2.
         """
         world = World(secrets, methods=(self._tls(authority, files),))
         call = resultOf(world.call(world.connect(), methods=(EAP,)))
@@ -393,7 +394,7 @@ class TestCalls:
 
     def test_MD5EarnsNoKeys(self, secrets: FilePath[str]) -> None:
         """
-        Where encryption is required after all, the link ends.
+        The link ends if encryption is required and the method, MD5, has no keys.
         """
         md5 = EAPProtocol((MD5,))
         world = World(secrets, methods=(EAP,))
@@ -431,7 +432,8 @@ class TestCalls:
         self, secrets: FilePath[str], permitted: bool, packet: bytes
     ) -> None:
         """
-        CVE-2020-8597: at either end, in every phase, whether or not it could have been negotiated.
+        EAP packets are ignored at either end and in every phase if EAP wasn't negotiated, even if
+        it could have been (CVE-2020-8597).
         """
         methods = (EAP, MSCHAPV2) if permitted else (MSCHAPV2,)
         world = World(secrets, methods=methods)
@@ -449,7 +451,7 @@ class TestCalls:
 
 def test_aLazyYes() -> None:
     """
-    Whoever judges by names alone needs nothing else of a certified claim.
+    A checker that judges by names alone needs nothing else of a certified claim.
     """
 
     @implementer(ICredentialsChecker)
@@ -468,7 +470,8 @@ def test_aLazyYes() -> None:
 
 def test_onlyEphemeralKeys(files: dict[str, str]) -> None:
     """
-    Whoever gets hold of a certificate's key later can't read what was recorded.
+    Only ephemeral keys are used, so that a stolen key of the certificate can't decrypt recorded
+    conversations.
     """
     context = makeContext(files["certificate"], files["key"], files["ca"], isServer=True)
     names = SSL.Connection(context, None).get_cipher_list()

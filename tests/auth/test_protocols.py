@@ -1,5 +1,5 @@
 """
-Authentication protocols as plugins: our own four, and a third party's by the same door.
+Tests for authentication protocols as plugins: our own four and a third party's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ secrets = test_gateway.secrets
 
 class Wire:
     """
-    What goes to and fro between callers and a gateway.
+    The network between callers and a gateway.
 
     @ivar offers: the methods that the gateway asked for, by the values of the LCP option.
     """
@@ -75,7 +75,7 @@ class Wire:
 @implementer(IVerdicts, IPeerResults)
 class Deaf:
     """
-    Whom nothing is told.
+    An owner that must be told nothing.
     """
 
     def granted(self, grant: Grant) -> None:
@@ -97,7 +97,7 @@ class Deaf:
 @pytest.mark.parametrize("method", [*BUILT_IN, EAP, WHISPER], ids=lambda method: method.name)
 def test_interfaces(method: IAuthenticationProtocol) -> None:
     """
-    A protocol and what it makes provide what they say.
+    Protocols, and the objects that they make, provide their interfaces.
     """
     clock, deaf = Clock(), Deaf()
     sent: list[bytes] = []
@@ -113,7 +113,7 @@ def test_interfaces(method: IAuthenticationProtocol) -> None:
 @pytest.mark.parametrize("method", [*BUILT_IN, EAP, WHISPER], ids=lambda method: method.name)
 def test_repeatBeforeTheEnd(method: IAuthenticationProtocol) -> None:
     """
-    There is nothing to repeat while there is no verdict, nor when the link is over.
+    C{repeat} sends nothing before a verdict or after the end of the link.
     """
     clock, deaf = Clock(), Deaf()
     sent: list[bytes] = []
@@ -130,8 +130,8 @@ def test_repeatBeforeTheEnd(method: IAuthenticationProtocol) -> None:
 
 def test_builtIn() -> None:
     """
-    Our own are plugins like any other's, found by name; the strongest that needs nothing but a
-    password is the default.
+    Our own protocols are plugins that are found by name, and the default is the strongest one that
+    needs only a password.
     """
     found = discovery.installed(IAuthenticationProtocol)
     assert list(found) == ["chap", "eap", "mschap", "mschapv2", "pap"]
@@ -143,7 +143,8 @@ def test_builtIn() -> None:
 
 class TestThirdParty:
     """
-    One that is no built-in, from LCP's first offer to the session and its encryption.
+    Tests for a protocol that isn't built in, from LCP's first offer to the session and its
+    encryption.
     """
 
     def test_admits(self, secrets: FilePath[str]) -> None:
@@ -167,7 +168,7 @@ class TestThirdParty:
 
     def test_admitsWithoutKeys(self, secrets: FilePath[str]) -> None:
         """
-        One that earns no keys serves where encryption may be done without.
+        A protocol without keys may be used where encryption isn't required.
         """
         world = World(secrets, methods=(HUSHED,), encryption="prefer")
         call = world.call(world.connect(), methods=(HUSHED,), encryption="prefer")
@@ -187,7 +188,7 @@ class TestThirdParty:
 
     def test_windowsDomain(self, secrets: FilePath[str]) -> None:
         """
-        What is done for every claim is done for its claims: a domain is looked past.
+        A domain before the name is left out in a third party's claims too.
         """
         world = World(secrets, methods=(WHISPER,))
         resultOf(world.call(world.connect(), b"BIGCO\\alice", methods=(WHISPER,)))
@@ -195,7 +196,7 @@ class TestThirdParty:
 
     def test_theOthersStillServe(self, secrets: FilePath[str]) -> None:
         """
-        It is offered first, being the strongest; a caller that doesn't know it gets another.
+        The strongest protocol is offered first, and a caller that doesn't know it gets another.
         """
         world = World(secrets, methods=(WHISPER, *BUILT_IN))
         wire = Wire(world)
@@ -207,7 +208,8 @@ class TestThirdParty:
         self, secrets: FilePath[str]
     ) -> None:
         """
-        And a caller that has nothing else is told so.
+        A protocol without keys isn't offered where encryption is required, and a caller that has no
+        other is told so.
         """
         world = World(secrets, methods=(HUSHED, *BUILT_IN))
         wire = Wire(world)
@@ -220,8 +222,8 @@ class TestThirdParty:
     @pytest.mark.parametrize("permitted", [True, False])
     def test_whereItIsNotNegotiated(self, secrets: FilePath[str], permitted: bool) -> None:
         """
-        Its packets are silently discarded where it could have been negotiated and wasn't; where it
-        isn't permitted at all it is as unknown as any other protocol.
+        Packets of a protocol that was permitted and not negotiated are silently discarded. A
+        protocol that isn't permitted is rejected like an unknown one.
         """
         world = World(secrets, methods=(WHISPER, *BUILT_IN) if permitted else BUILT_IN)
         resultOf(world.call(world.connect()))
@@ -240,7 +242,7 @@ class TestThirdParty:
     )
     def test_hostile(self, secrets: FilePath[str], packet: bytes) -> None:
         """
-        The link gives it whatever comes under its number, and stays.
+        The link passes any octets with the protocol's number to it, and goes on.
         """
         world = World(secrets, methods=(WHISPER,))
         connection = world.connect()
@@ -252,7 +254,7 @@ class TestThirdParty:
 
 class TestConfigured:
     """
-    One that is installed, by an entry point.
+    Tests for an installed protocol with an entry point.
     """
 
     def install(self, site: Site) -> None:
@@ -268,7 +270,8 @@ class TestConfigured:
 
     def test_chosenByName(self, site: Site) -> None:
         """
-        The configuration takes its name, and offers it where its strength has it.
+        The configuration permits the protocol by its name, and it is offered according to its
+        strength.
         """
         self.install(site)
         text = '[link]\nauthentication = ["pap", "chap", "whisper", "mschapv2"]'
@@ -284,8 +287,8 @@ class TestConfigured:
         self, site: Site, monkeypatch: pytest.MonkeyPatch, strength: int, place: int
     ) -> None:
         """
-        Wherever the configuration names it, its strength says when it is offered; of two that are
-        as strong the name says it.
+        The order of the offers depends on the strengths, not on the configuration. Equal strengths
+        are ordered by name.
         """
         monkeypatch.setattr("tests.whisper.WHISPER", Whisper(strength=strength))
         self.install(site)
@@ -296,14 +299,14 @@ class TestConfigured:
 
     def test_notByDefault(self, site: Site) -> None:
         """
-        That it is installed doesn't yet permit it.
+        An installed protocol isn't permitted by default.
         """
         self.install(site)
         assert Configuration().link.methods() == (MSCHAPV2,)
 
     def test_unknownNames(self, site: Site) -> None:
         """
-        What is installed is named where a name isn't.
+        The error about an unknown name lists what is installed.
         """
         self.install(site)
         with pytest.raises(
@@ -313,7 +316,7 @@ class TestConfigured:
 
     def test_twoOfOneOption(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        LCP's option alone tells protocols apart, so two that have the same are an error.
+        Two protocols with the same LCP option are an error, as LCP couldn't tell them apart.
         """
         twin = replace(MSCHAPV2, name="whisper")
         monkeypatch.setattr("tests.whisper.WHISPER", twin)
@@ -330,7 +333,7 @@ class TestConfigured:
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Required encryption is content with it if it earns keys, and not otherwise.
+        Required encryption permits the protocol only if it has keys.
         """
         self.install(site)
         assert LinkSection(authentication=("whisper",)).methods() == (WHISPER,)

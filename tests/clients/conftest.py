@@ -1,5 +1,5 @@
 """
-Gateways for scripted clients, after each of which nothing may be left.
+Gateways for scripted clients. Nothing may be left of a gateway after its test.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SETTINGS = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
 @implementer(ILogObserver)
 class Log:
     """
-    Keeps the gateway's lines.
+    A log observer that keeps the gateway's lines.
     """
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class Log:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartGateway]:
     """
-    Starts a gateway with the given link settings, and with IPv6 where that is asked for; when the
-    test is over, all that it gave away must be back.
+    A function that starts a gateway with these link settings, and with IPv6 if that is asked for.
+    At the end of the test everything that the gateway gave away must be back.
     """
     secrets = FilePath(str(tmp_path)).child("chap-secrets")
     secrets.setContent(b'alice * "open sesame" *\n')

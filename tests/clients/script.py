@@ -1,6 +1,11 @@
 """
 Clients as scripts: what each says and must hear, octet by octet, on its control connection and in
-its GRE tunnel, with a whole gateway behind them and only the descriptors replaced.
+its GRE tunnel. The gateway is complete but for its descriptors, which are in memory.
+
+Octets are written as hexadecimal digits with spaces anywhere. What must be heard is a regular
+expression over the digits: C{.} is any digit, and a group is what the script needs to know.
+Everything arrives at once, unless the script lets time pass. So a reply that is heard came without
+waiting for a timer, and each script fixes the order of all that the gateway sends.
 
 Octets are written as hexadecimal digits with spaces anywhere. What must be heard is a regular
 expression over the digits: C{.} is any digit, a group is what the script wants to know. Nothing
@@ -27,7 +32,7 @@ CLIENT = "192.0.2.7"
 SCCRQ, SCCRP, STOP_CCRQ, STOP_CCRP, ECHO_RQ, ECHO_RP = range(1, 7)
 OCRQ, OCRP, CCR, CDN, SLI = 7, 8, 12, 13, 15
 
-# PPP protocol numbers, those that the gateway doesn't know included.
+# PPP protocol numbers, with some that the gateway doesn't know.
 LCP, PAP, CHAP = 0xC021, 0xC023, 0xC223
 CCP, IPCP, IPV6CP, BCP, ACSPCP = 0x80FD, 0x8021, 0x8057, 0x8031, 0x8235
 MPPE, IP = 0x00FD, 0x0021
@@ -51,7 +56,7 @@ def text(words: str, size: int = 0) -> str:
 
 OURSELVES = text("pptpgw", 64) + text("pptpgw", 64)
 """
-Host name and vendor of the gateway.
+The host name and the vendor of the gateway.
 """
 
 
@@ -60,9 +65,9 @@ class Heard:
     """
     A message or packet that was expected.
 
-    @ivar identifier: a packet's.
+    @ivar identifier: the identifier of a packet.
     @ivar octets: its body.
-    @ivar groups: what the groups of the expression stood for.
+    @ivar groups: the values of the expression's groups.
     """
 
     identifier: int
@@ -72,7 +77,7 @@ class Heard:
 
 def match(what: str, octets: bytes, expression: str, identifier: int = 0) -> Heard:
     """
-    C{octets} as L{Heard}, if they are what is expected.
+    Return C{octets} as L{Heard} if they match the expression.
     """
     found = re.fullmatch("".join(expression.split()), octets.hex())
     assert found is not None, f"{what}: {octets.hex()} instead of {expression}"
@@ -81,16 +86,16 @@ def match(what: str, octets: bytes, expression: str, identifier: int = 0) -> Hea
 
 def octetsOf(digits: str | bytes) -> bytes:
     """
-    What the digits of a script stand for.
+    The octets of a script's digits.
     """
     return digits if isinstance(digits, bytes) else bytes.fromhex(digits)
 
 
 class ScriptedConnection:
     """
-    The client's end of a control connection: octets of TCP, each way.
+    The client's end of a control connection: octets of TCP, in both directions.
 
-    @ivar closed: the gateway has closed it.
+    @ivar closed: whether the gateway has closed it.
     """
 
     def __init__(self, world: World, address: str = CLIENT) -> None:
@@ -100,7 +105,7 @@ class ScriptedConnection:
         self._unread = b""
         self._gateway = world.connect(self, address)
 
-    # tunnels.pptp.owner.ControlTransport
+    # Methods of tunnels.pptp.owner.ControlTransport.
 
     def write(self, octets: bytes, /) -> None:
         self._unread += octets
@@ -110,11 +115,11 @@ class ScriptedConnection:
 
     abortConnection = loseConnection
 
-    # The script
+    # Methods for scripts.
 
     def say(self, kind: int, *bodies: str) -> None:
         """
-        Send messages of one type in one segment, given what follows their headers.
+        Send messages of one type in one segment, with these octets after their headers.
         """
         messages = [bytes.fromhex(body) for body in bodies]
         self._gateway.dataReceived(
@@ -126,7 +131,7 @@ class ScriptedConnection:
 
     def hear(self, kind: int, expression: str) -> Heard:
         """
-        The next message must be this one.
+        Assert that the next message is this one, and return it.
         """
         assert len(self._unread) >= 12, f"nothing came, expected was message {kind}"
         length, one, cookie, number, reserved = _CONTROL.unpack_from(self._unread)
@@ -136,13 +141,13 @@ class ScriptedConnection:
 
     def assertSilent(self) -> None:
         """
-        Nothing more has come.
+        Assert that nothing more has arrived.
         """
         assert self._unread == b"", self._unread.hex()
 
     def close(self) -> None:
         """
-        The TCP connection ends, from whichever side.
+        End the TCP connection.
         """
         self.assertSilent()
         self._gateway.connectionLost("the connection was closed")
@@ -151,8 +156,9 @@ class ScriptedConnection:
         """
         Place a call.
 
-        @param request: the Outgoing-Call-Request behind its call id, up to the phone number.
-        @param speed: connect speed of the Outgoing-Call-Reply.
+        @param request: the octets of the Outgoing-Call-Request from after its call id up to the
+            phone number.
+        @param speed: the connect speed of the Outgoing-Call-Reply.
         @param first: the client's first GRE sequence number.
         """
         tunnel = ScriptedTunnel(self.world, self.address, callID, first)
@@ -161,20 +167,20 @@ class ScriptedConnection:
         heard = self.hear(OCRP, f"(....) {callID:04x} 01 00 0000 {speed} 0040 0000 00000000")
         tunnel.gatewayCallID = int.from_bytes(heard.groups[0], "big")
         assert tunnel.gatewayCallID
-        # The reply got ahead: now the gateway begins with LCP.
+        # The gateway begins with LCP now that the reply has been sent.
         self.world.clock.advance(HEAD_START)
         return tunnel
 
     def hearDisconnect(self, tunnel: ScriptedTunnel, result: int) -> None:
         """
-        A Call-Disconnect-Notify, with the id that the gateway, as PAC, assigned; cause 16, no
-        statistics.
+        Assert that a Call-Disconnect-Notify is next, with the id that the gateway, as PAC,
+        assigned, the cause 16 and no statistics.
         """
         self.hear(CDN, f"{tunnel.gatewayCallID:04x} {result:02x} 00 0010 0000" + "00" * 128)
 
     def stop(self, reason: int = 1) -> None:
         """
-        Stop-Control-Connection, and the end of TCP.
+        Stop the control connection, and end TCP.
         """
         self.say(STOP_CCRQ, f"{reason:02x} 000000")
         self.hear(STOP_CCRP, "01 00 0000")
@@ -184,10 +190,10 @@ class ScriptedConnection:
 
 class ScriptedTunnel:
     """
-    The client's end of one call: PPP frames in GRE packets, each way.
+    The client's end of one call: PPP frames in GRE packets, in both directions.
 
-    @ivar gatewayCallID: the call id to send to.
-    @ivar deaf: whether what comes gets lost.
+    @ivar gatewayCallID: the call id in packets to the gateway.
+    @ivar deaf: whether packets from the gateway are lost.
     @ivar acknowledges: whether each packet acknowledges what has been received.
     @ivar acknowledged: the last acknowledgement number that the gateway sent, or -1.
     @ivar compresses: whether address, control and protocol fields are compressed where they may be.
@@ -210,7 +216,7 @@ class ScriptedTunnel:
 
     def arrived(self, octets: bytes) -> None:
         """
-        A GRE packet came: its first sequence number is 0, the others follow.
+        Take a GRE packet from the gateway. Its sequence numbers must begin at 0 and have no gaps.
         """
         _, payload, sequence, acknowledgement = decode(octets)
         if acknowledgement is not None:
@@ -226,12 +232,12 @@ class ScriptedTunnel:
         size = 1 if payload[0] & 1 else 2
         self._frames.append((int.from_bytes(payload[:size], "big"), payload[size:]))
 
-    # Control packets
+    # Control packets.
 
     @property
     def waiting(self) -> int:
         """
-        How many frames have come and are to be heard.
+        How many frames have arrived and haven't been heard yet.
         """
         return len(self._frames)
 
@@ -244,7 +250,9 @@ class ScriptedTunnel:
 
     def hear(self, protocol: int, code: int, identifier: int | None, expression: str = "") -> Heard:
         """
-        The next frame must be this one; C{identifier} None: any.
+        Assert that the next frame is this one.
+
+        @param identifier: its identifier, or C{None} for any.
         """
         what = f"protocol {protocol:04x}, code {code}"
         assert self._frames, f"nothing came, expected was {what}"
@@ -263,7 +271,7 @@ class ScriptedTunnel:
 
     def hearProtocolReject(self, identifier: int, protocol: int, packet: str) -> None:
         """
-        C{packet}, without its length field, of C{protocol} is sent back.
+        Assert that a Protocol-Reject of C{packet}, without its length field, is next.
         """
         octets = octetsOf(packet)
         length = len(octets) + 2
@@ -272,17 +280,17 @@ class ScriptedTunnel:
 
     def assertSilent(self) -> None:
         """
-        Nothing more has come.
+        Assert that nothing more has arrived.
         """
         assert not self._frames, [(hex(number), what.hex()) for number, what in self._frames]
 
-    # Authentication
+    # Authentication.
 
     def hearMSCHAPV2(self, name: str, password: str = "open sesame") -> IKeys:
         """
-        Answer the Challenge that must come, and check the gateway's own proof.
+        Answer the Challenge that must be next, and check the gateway's own proof.
 
-        @return: the keys earned.
+        @return: the keys.
         """
         heard = self.hear(CHAP, CHALLENGE, None, "10 (.{32})" + text("gateway"))
         peerChallenge = bytes(range(16))
@@ -296,11 +304,11 @@ class ScriptedTunnel:
         self.hear(CHAP, SUCCESS, heard.identifier, proof.hex() + text(" M=") + ".+")
         return mppe.mschapV2Keys(hashHash, response, isServer=False)
 
-    # Packets
+    # Network packets.
 
     def encrypt(self, keys: IKeys, bits: int = 128) -> None:
         """
-        CCP is open: encrypt what is sent and decrypt what comes, stateless.
+        Encrypt what is sent and decrypt what arrives from now on, with stateless MPPE.
         """
         self._encryptor = PythonEncryptor(keys.send(bits, False).startKey, bits)
         self._decryptor = PythonDecryptor(keys.receive(bits, False).startKey, bits)
@@ -316,7 +324,7 @@ class ScriptedTunnel:
 
     def hearPacket(self, protocol: int = IP) -> bytes:
         """
-        A network packet must be next.
+        Assert that a network packet is next, and return it.
         """
         came, information = self._frames.pop(0)
         if self._decryptor is None:
@@ -330,7 +338,7 @@ class ScriptedTunnel:
 
     def exchangePackets(self, address: str = "10.77.0.10", size: int = 60) -> None:
         """
-        A packet each way arrives whole at the other end.
+        Assert that a packet passes in each direction.
         """
         up = packet(address, BEHIND, size)
         down = packet(BEHIND, address, size)
@@ -343,7 +351,7 @@ class ScriptedTunnel:
 
     def acknowledge(self) -> None:
         """
-        Send an acknowledgement alone.
+        Send an acknowledgement without a packet.
         """
         header = _GRE.pack(0x2081, 0x880B, 0, self.gatewayCallID, self._received)
         self.world.gre.arrive(self.address, header)

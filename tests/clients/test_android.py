@@ -1,5 +1,5 @@
 """
-Android up to 11: mtpd, and pppd above it.
+Android up to 11: mtpd with pppd.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from tests.clients.world import World
 CALL_ID = 0xC0DE
 ASKED = "0104 0578 0206 00000000 0506 0badcafe 0702 0802"
 MPPE_128 = "1206 01000040"
-# Deflate, its draft's number, and BSD compression.
+# Deflate, Deflate with its draft's number, and BSD compression.
 OTHERS = "1a04 7800 1804 7800 1503 2f"
 
 
 def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
     """
-    Host "anonymous", a random call id, 1,000 to 100,000,000 bit/s, window 8192; MTU and MRU 1400.
+    Dial as the host "anonymous" with a random call id, 1,000 to 100,000,000 bit/s and window 8192.
+    MTU and MRU are 1400.
     """
     connection = ScriptedConnection(world)
     connection.say(
@@ -47,18 +48,19 @@ def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
     tunnel = connection.dial(CALL_ID, request, "05f5e100", first=1)
     asked = tunnel.hear(LCP, REQUEST, 1, "0104 0578 0305 c22381 0506 (.{8}) 0702 0802")
     tunnel.say(LCP, REQUEST, 1, ASKED)
-    # Heard of for the first time: asked again, in case that it wasn't there before.
+    # The gateway repeats its request at the peer's first packet, as the peer may not have been
+    # there before.
     tunnel.hear(LCP, REQUEST, 1, asked.octets.hex())
     tunnel.hear(LCP, ACK, 1, ASKED)
     tunnel.answer(LCP, ACK, asked)
-    # It was there, and answers both; the second answer does no harm.
+    # The peer was there and answers both requests, and the second answer does no harm.
     tunnel.answer(LCP, ACK, asked)
     return connection, tunnel
 
 
 def openEncryption(tunnel: ScriptedTunnel) -> None:
     """
-    C{+mppe}: both ask for the same.
+    Open encryption with C{+mppe}. Both ends ask for the same.
     """
     keys = tunnel.hearMSCHAPV2("alice")
     tunnel.compresses = True
@@ -71,7 +73,8 @@ def openEncryption(tunnel: ScriptedTunnel) -> None:
 
 def openIPCP(tunnel: ScriptedTunnel) -> None:
     """
-    Van Jacobson compression, an address and two name servers, of which there is one.
+    Open IPCP, with requests for Van Jacobson compression, an address and two name servers, of which
+    the gateway has one.
     """
     asked = tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
     tunnel.answer(IPCP, ACK, asked)
@@ -87,7 +90,7 @@ def openIPCP(tunnel: ScriptedTunnel) -> None:
 @pytest.mark.parametrize("terminates", [True, False])
 def test_call(start: StartGateway, terminates: bool) -> None:
     """
-    TCP closes without a message, with LCP terminated or not: the call is over that moment.
+    The call ends at once when TCP closes without a message, with LCP terminated or not.
     """
     world = start()
     connection, tunnel = dial(world)
@@ -105,8 +108,8 @@ def test_call(start: StartGateway, terminates: bool) -> None:
 
 def test_withoutEncryption(start: StartGateway) -> None:
     """
-    C{nomppe}: CCP is asked for what isn't there and agrees to nothing, and then IPCP goes on that
-    instant where encryption is only preferred.
+    A client with C{nomppe} answers CCP by rejecting MPPE, and IPCP opens at once where encryption
+    is only preferred.
     """
     world = start(encryption="prefer")
     connection, tunnel = dial(world)
@@ -127,7 +130,7 @@ def test_withoutEncryption(start: StartGateway) -> None:
 
 def test_withoutEncryptionInVain(start: StartGateway) -> None:
     """
-    Where it is required, the link ends with the reason.
+    The link to a client without encryption ends with the reason where encryption is required.
     """
     world = start()
     connection, tunnel = dial(world)
@@ -148,8 +151,8 @@ def test_withoutEncryptionInVain(start: StartGateway) -> None:
 
 def test_gatewayHangsUp(start: StartGateway) -> None:
     """
-    The Call-Disconnect-Notify has the id that the PAC, the gateway, assigned: no other is
-    understood.
+    The Call-Disconnect-Notify has the id that the gateway, as PAC, assigned, which is the only one
+    that the client understands.
     """
     world = start()
     connection, tunnel = dial(world)

@@ -39,8 +39,8 @@ INTERFACE = "01 01 010a 0211 22ff fe33 4455"
 
 def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
     """
-    Asynchronous framing, analog bearer; Set-Link-Info at once; GRE begins with 1, and each packet
-    acknowledges.
+    Dial with asynchronous framing and an analog bearer. Set-Link-Info follows at once, GRE begins
+    with 1, and each packet acknowledges.
     """
     connection = ScriptedConnection(world)
     connection.say(SCCRQ, "0100 0000 00000001 00000001 0000 0001" + "00" * 128)
@@ -55,19 +55,20 @@ def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
 
 def openLCP(tunnel: ScriptedTunnel) -> None:
     """
-    A character map, magic number, field compression.
+    Open LCP, with requests for a character map, a magic number and field compression.
     """
     asked = tunnel.hear(LCP, REQUEST, 1, "0104 0578 0305 c22381 0506 (.{8}) 0702 0802")
     tunnel.answer(LCP, ACK, asked)
     tunnel.say(LCP, REQUEST, 1, ASKED)
     tunnel.hear(LCP, ACK, 1, ASKED)
-    # The first packet that we answered had number 2: both are acknowledged by the last answer.
+    # The first packet from us that was answered had the number 2. The last answer acknowledges
+    # both.
     assert tunnel.acknowledged == 2
 
 
 def askForOthers(tunnel: ScriptedTunnel) -> None:
     """
-    ACSPCP and IPV6CP, as if nobody had ever said no.
+    Ask for ACSPCP and IPV6CP, whether they were rejected before or not.
     """
     tunnel.say(ACSPCP, REQUEST, 1, "0104 0000")
     tunnel.say(IPV6CP, REQUEST, 1, "010a 0211 22ff fe33 4455")
@@ -75,7 +76,8 @@ def askForOthers(tunnel: ScriptedTunnel) -> None:
 
 def openNetwork(tunnel: ScriptedTunnel) -> None:
     """
-    Authentication, CCP and IPCP, with the others asked for right behind the former.
+    Authenticate, and open CCP and IPCP. The client asks for the other protocols right after
+    authentication.
     """
     keys = tunnel.hearMSCHAPV2("alice")
     tunnel.compresses = True
@@ -98,7 +100,7 @@ def openNetwork(tunnel: ScriptedTunnel) -> None:
 
 def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel) -> None:
     """
-    LCP is terminated, and the control connection with its call in it is stopped.
+    Terminate LCP, and stop the control connection without clearing its call.
     """
     tunnel.say(LCP, TERMINATE, 2, text("User request"))
     tunnel.hear(LCP, TERMINATED, 2)
@@ -108,7 +110,8 @@ def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel) -> None:
 
 def test_call(start: StartGateway) -> None:
     """
-    All is open at once; every packet is acknowledged by the next one the other way.
+    The call opens without a pause, and every packet is acknowledged by the next one in the other
+    direction.
     """
     world = start()
     connection, tunnel = dial(world)
@@ -127,8 +130,8 @@ def test_call(start: StartGateway) -> None:
 
 def test_protocolsRetried(start: StartGateway) -> None:
     """
-    ACSPCP and IPV6CP are asked for until they are rejected: each request is, in packets of their
-    own identifiers, and none disturbs what is open.
+    The client asks for ACSPCP and IPV6CP until they are rejected. Each request is rejected with its
+    identifier, and none disturbs the open protocols.
     """
     world = start()
     connection, tunnel = dial(world)
@@ -145,7 +148,7 @@ def test_protocolsRetried(start: StartGateway) -> None:
 
 def test_networkChanged(start: StartGateway) -> None:
     """
-    After its network changed, the client sends six echoes, five seconds apart.
+    The client sends six echoes, five seconds apart, after its network has changed.
     """
     world = start()
     connection, tunnel = dial(world)

@@ -1,5 +1,5 @@
 """
-Clients with IPv6, where the gateway has it too.
+Clients with IPv6, at a gateway with IPv6.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LINK_LOCAL = bytes.fromhex("fe80000000000000")
 
 def test_windows(start: StartGateway) -> None:
     """
-    Windows asks for an interface identifier with zeros, before CCP and
-    IPCP, and is given one when CCP is open; it looks for its own address on the link, asks for a
-    router, and makes an address of the prefix.
+    Windows asks for an interface identifier with zeros, before CCP and IPCP, and is given one when
+    CCP is open. It checks its own address on the link, solicits a router, and makes an address from
+    the prefix.
     """
     world = start(ipv6=True)
     connection = connect(world)

@@ -1,5 +1,5 @@
 """
-NetworkManager-pptp and pppd over pptp-linux, which puts all tunnels to one server on one control
+NetworkManager-pptp, and pppd over pptp-linux, which has all calls to one server on one control
 connection.
 """
 
@@ -43,7 +43,8 @@ MPPE_128 = "1206 01000040"
 
 def connect(world: World) -> ScriptedConnection:
     """
-    "local", "cananian", 65535 channels; then about a second's pause.
+    Connect as the host "local" and the vendor "cananian", with 65535 channels, then pause for about
+    a second.
     """
     connection = ScriptedConnection(world)
     connection.say(
@@ -58,7 +59,7 @@ def connect(world: World) -> ScriptedConnection:
 
 def dial(connection: ScriptedConnection, callID: int) -> ScriptedTunnel:
     """
-    2,400 to 10,000,000 bit/s, window 3; GRE begins with 1.
+    Dial with 2,400 to 10,000,000 bit/s and window 3. GRE begins with 1.
     """
     request = "0001 00000960 00989680 00000003 00000003 0003 0000 0000 0000"
     tunnel = connection.dial(callID, request, "00989680", first=1)
@@ -72,9 +73,10 @@ def dial(connection: ScriptedConnection, callID: int) -> ScriptedTunnel:
 
 def openNetwork(tunnel: ScriptedTunnel, address: str = "0a4d000a", mppe: str = MPPE_128) -> None:
     """
-    C{require-mppe}, C{usepeerdns}, C{novj}: pppd asks for all of it right behind the Success.
+    Open CCP and IPCP with C{require-mppe}, C{usepeerdns} and C{novj}. pppd asks for all of it right
+    after the Success.
 
-    @param mppe: what it asks for first.
+    @param mppe: the value of pppd's first MPPE option.
     """
     keys = tunnel.hearMSCHAPV2("alice")
     tunnel.say(CCP, REQUEST, 1, mppe)
@@ -101,7 +103,7 @@ def openNetwork(tunnel: ScriptedTunnel, address: str = "0a4d000a", mppe: str = M
 
 def terminate(tunnel: ScriptedTunnel) -> None:
     """
-    pppd ends.
+    End pppd.
     """
     tunnel.say(LCP, TERMINATE, 2, text("User request"))
     tunnel.hear(LCP, TERMINATED, 2)
@@ -111,8 +113,9 @@ def terminate(tunnel: ScriptedTunnel) -> None:
 @pytest.mark.parametrize("mppe", [MPPE_128, "1206 01000060", "1206 00000040"])
 def test_call(start: StartGateway, callID: int, mppe: str) -> None:
     """
-    A random call id, or 0 from older ones; all is open at once, with the strongest key where
-    several are asked for, and stateless where C{mppe-stateful} asks for the other.
+    A call opens without a pause, with a random call id or with 0, as older clients have it. Of
+    several key lengths the strongest is used, and stateless MPPE even if C{mppe-stateful} asks for
+    the other.
     """
     world = start()
     connection = connect(world)
@@ -132,8 +135,8 @@ def test_call(start: StartGateway, callID: int, mppe: str) -> None:
 
 def test_shortKey(start: StartGateway) -> None:
     """
-    C{require-mppe-40}: where that is permitted too, the gateway asks for it at once, for pppd ends
-    the link over anything else, and both directions have 40 bits.
+    The gateway asks a client with C{require-mppe-40} for 40 bits at once, where they are permitted,
+    as pppd ends the link over anything else. Both directions have 40 bits.
     """
     world = start(bits=(40, 128))
     connection = connect(world)
@@ -155,7 +158,7 @@ def test_shortKey(start: StartGateway) -> None:
 
 def test_twoTunnels(start: StartGateway) -> None:
     """
-    Two calls on one connection have ids and addresses of their own; clearing one leaves the other,
+    Two calls on one connection have ids and addresses of their own. Clearing one leaves the other,
     and stopping the connection ends that too.
     """
     world = start()
@@ -179,7 +182,7 @@ def test_twoTunnels(start: StartGateway) -> None:
 
 def test_requestsInOneSegment(start: StartGateway) -> None:
     """
-    Two calls asked for in one segment are both answered, in order.
+    Two calls that are requested in one segment are both answered, in order.
     """
     world = start()
     connection = connect(world)
@@ -192,8 +195,8 @@ def test_requestsInOneSegment(start: StartGateway) -> None:
 
 def test_echoes(start: StartGateway) -> None:
     """
-    Echoes of C{lcp-echo-interval} 30 and of the control connection, which asks just before the
-    gateway would, for ten minutes: the gateway has no need of its own.
+    The gateway sends no echoes of its own in ten minutes, as the client's C{lcp-echo-interval} of
+    30 and its control connection, which asks just before the gateway would, show that it is alive.
     """
     world = start()
     connection = connect(world)
@@ -212,8 +215,8 @@ def test_echoes(start: StartGateway) -> None:
 
 def test_pppdKilled(start: StartGateway) -> None:
     """
-    pppd is gone while pptp answers still: three echoes on the link are missed, and the call ends
-    with the id that pptp understands.
+    The call ends after three missed echoes when pppd has been killed and pptp still answers, and
+    the notification has the id that pptp understands.
     """
     world = start()
     connection = connect(world)
@@ -236,8 +239,8 @@ def test_pppdKilled(start: StartGateway) -> None:
 
 def test_hostKilled(start: StartGateway) -> None:
     """
-    Where the whole client is gone without a word, the control connection is closed a minute after
-    its own echo, and takes the call with it.
+    The control connection to a client that has vanished is closed a minute after the gateway's own
+    echo, with its call.
     """
     world = start()
     connection = connect(world)

@@ -1,6 +1,9 @@
 """
 RouterOS as a client.
 
+What isn't known about it (the fields of its Outgoing-Call-Request, the order of its NCPs, the way
+in which it hangs up) follows RFC 2637 and RFC 1661.
+
 What isn't known of it (the fields of its Outgoing-Call-Request, the order of its NCPs, the way it
 hangs up) is as RFC 2637 and RFC 1661 have it.
 """
@@ -55,7 +58,8 @@ MPPE_128 = "1206 01000040"
 
 def dial(world: World) -> tuple[ScriptedConnection, ScriptedTunnel]:
     """
-    Synchronous framing, no bearer, no channels, firmware 1, MikroTik twice.
+    Dial with synchronous framing, no bearer, no channels, firmware 1, and MikroTik as host name and
+    vendor.
     """
     connection = ScriptedConnection(world)
     connection.say(
@@ -71,8 +75,8 @@ def openLCP(
     tunnel: ScriptedTunnel, method: IAuthenticationProtocol = MSCHAPV2, mru: str = "0578"
 ) -> None:
     """
-    MRU 1450, and MRRU in vain; where the gateway begins with another method, a Nak names
-    C{method}.
+    Open LCP with an MRU of 1450 and an MRRU, which is rejected. If the gateway begins with another
+    method than C{method}, the client naks it.
     """
     form = "0104 {} 03{:02x} {} 0506 (.{{8}}) 0702 0802"
 
@@ -95,7 +99,7 @@ def openLCP(
 
 def openCCP(tunnel: ScriptedTunnel) -> None:
     """
-    Both ask for the same.
+    Open CCP. Both ends ask for the same.
     """
     asked = tunnel.hear(CCP, REQUEST, 1, MPPE_128)
     tunnel.answer(CCP, ACK, asked)
@@ -105,7 +109,7 @@ def openCCP(tunnel: ScriptedTunnel) -> None:
 
 def openIPCP(tunnel: ScriptedTunnel) -> None:
     """
-    An address, and no name server.
+    Open IPCP, with a request for an address and for no name server.
     """
     asked = tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
     tunnel.answer(IPCP, ACK, asked)
@@ -118,7 +122,7 @@ def openIPCP(tunnel: ScriptedTunnel) -> None:
 
 def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel) -> None:
     """
-    LCP, call and connection, each in order.
+    End LCP, the call and the connection, each in order.
     """
     tunnel.say(LCP, TERMINATE, 9)
     tunnel.hear(LCP, TERMINATED, 9)
@@ -131,8 +135,8 @@ def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel) -> None:
 @pytest.mark.parametrize(("mru", "digits", "mtu"), [(1400, "0578", 1396), (1500, "05dc", 1446)])
 def test_call(start: StartGateway, mru: int, digits: str, mtu: int) -> None:
     """
-    MRRU and bridging are turned down and don't hold anything up; the smaller MRU, less what MPPE
-    takes, bounds the packets.
+    A call opens at once although MRRU and bridging are rejected. The client's smaller MRU, less
+    what MPPE takes, limits the packets.
     """
     world = start(mru=mru)
     connection, tunnel = dial(world)
@@ -157,8 +161,8 @@ def test_call(start: StartGateway, mru: int, digits: str, mtu: int) -> None:
 
 def test_keepalive(start: StartGateway) -> None:
     """
-    Echoes of both kinds are answered, every 60 s; they show life enough that the gateway, whose
-    own interval is 30 s, sends its first after a silence only.
+    Echoes of both kinds are answered every 60 s. They are enough signs of life for the gateway,
+    whose interval is 30 s, to send its own only after a silence.
     """
     world = start()
     connection, tunnel = dial(world)
@@ -182,7 +186,7 @@ def test_keepalive(start: StartGateway) -> None:
 
 def test_mschap(start: StartGateway) -> None:
     """
-    A client that has only MS-CHAPv1 enabled names it in a Nak, and its keys encrypt.
+    A client that has only MS-CHAPv1 enabled naks the other method, and MS-CHAPv1's keys encrypt.
     """
     world = start()
     connection, tunnel = dial(world)
@@ -204,8 +208,8 @@ def test_mschap(start: StartGateway) -> None:
 @pytest.mark.parametrize("method", [protocols.CHAP, protocols.PAP])
 def test_withoutKeys(start: StartGateway, method: IAuthenticationProtocol) -> None:
     """
-    So are CHAP and PAP followed where encryption isn't required; CCP is turned down then, since
-    there are no keys for it.
+    CHAP and PAP are used where encryption isn't required, and CCP is rejected then, as there are no
+    keys.
     """
     world = start(encryption="prefer")
     connection, tunnel = dial(world)
@@ -230,8 +234,7 @@ def test_withoutKeys(start: StartGateway, method: IAuthenticationProtocol) -> No
 
 def test_silentAfterTermination(start: StartGateway) -> None:
     """
-    A client that terminates LCP and then says nothing has its call ended for it, one Restart timer
-    later.
+    The call of a client that terminates LCP and then says nothing is ended one Restart timer later.
     """
     world = start()
     connection, tunnel = dial(world)

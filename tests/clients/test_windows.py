@@ -52,7 +52,7 @@ CCP_DISAGREED = "encryption is required: the peer doesn't know CCP"
 
 def connect(world: World, firmware: int = 0) -> ScriptedConnection:
     """
-    Asynchronous framing, analog bearer, no channels.
+    Connect with asynchronous framing, an analog bearer and no channels.
     """
     connection = ScriptedConnection(world)
     connection.say(
@@ -67,7 +67,8 @@ def connect(world: World, firmware: int = 0) -> ScriptedConnection:
 
 def dial(connection: ScriptedConnection, callID: int = 0) -> ScriptedTunnel:
     """
-    300 to 100,000,000 bit/s, bearer and framing any, window 64; Set-Link-Info twice.
+    Dial with 300 to 100,000,000 bit/s, any bearer and framing, and window 64. Set-Link-Info is sent
+    twice.
     """
     request = "0001 0000012c 05f5e100 00000003 00000003 0040 0000 0000 0000"
     tunnel = connection.dial(callID, request, "05f5e100")
@@ -79,11 +80,14 @@ def dial(connection: ScriptedConnection, callID: int = 0) -> ScriptedTunnel:
 
 def openLCP(tunnel: ScriptedTunnel, beyond: str = CALLBACK) -> None:
     """
-    The gateway's first request was lost; C{beyond} is what Windows asks for in vain.
+    Open LCP after the gateway's first request was lost.
+
+    @param beyond: the options that are rejected.
     """
     tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
     tunnel.say(LCP, REQUEST, 0, SESAME + beyond)
-    # It comes again with the first sign of life, three seconds before its Restart timer.
+    # The gateway repeats its request at the first sign of life, three seconds before its Restart
+    # timer runs out.
     asked = tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
     tunnel.hear(LCP, REJECT, 0, beyond)
     tunnel.say(LCP, REQUEST, 1, SESAME)
@@ -96,7 +100,8 @@ def openLCP(tunnel: ScriptedTunnel, beyond: str = CALLBACK) -> None:
 
 def askForNetworks(tunnel: ScriptedTunnel) -> Heard:
     """
-    IPV6CP, CCP, IPCP, without a pause; the gateway's CCP request, which was first, comes back.
+    Ask for IPV6CP, CCP and IPCP without a pause. The gateway's CCP request, which came first, is
+    answered.
     """
     tunnel.say(IPV6CP, REQUEST, 5, "010a 0000000000000000")
     tunnel.say(CCP, REQUEST, 6, H_ALONE)
@@ -110,7 +115,8 @@ def askForNetworks(tunnel: ScriptedTunnel) -> Heard:
 
 def openCCP(tunnel: ScriptedTunnel, keys: IKeys) -> None:
     """
-    H without key bits first, then what our Nak says. Until then IPCP is silent.
+    Open CCP. Windows asks first for H without key bits and then for what our Nak suggests. IPCP
+    waits until then.
     """
     asked = askForNetworks(tunnel)
     tunnel.hear(CCP, NAK, 6, MPPE_128)
@@ -122,8 +128,8 @@ def openCCP(tunnel: ScriptedTunnel, keys: IKeys) -> None:
 
 def openIPCP(tunnel: ScriptedTunnel) -> None:
     """
-    The address, DNS 1, WINS 1, DNS 2, WINS 2 of the request that was kept; the gateway has one
-    DNS server and no other.
+    Open IPCP from the request that was kept, for an address, DNS 1, WINS 1, DNS 2 and WINS 2. The
+    gateway has one DNS server and nothing else.
     """
     asked = tunnel.hear(IPCP, REQUEST, 1, "0306 0a4d0001")
     tunnel.hear(IPCP, REJECT, 7, "8206 00000000 8306 00000000 8406 00000000")
@@ -137,7 +143,7 @@ def openIPCP(tunnel: ScriptedTunnel) -> None:
 
 def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel, callID: int = 0) -> None:
     """
-    LCP is terminated, the ACCMs are set once more, the call is cleared, the connection stopped.
+    Terminate LCP, set the ACCMs once more, clear the call and stop the connection.
     """
     tunnel.say(LCP, TERMINATE, 12, MAGIC + "003ccd74 00000000")
     tunnel.hear(LCP, TERMINATED, 12)
@@ -153,7 +159,7 @@ def hangUp(connection: ScriptedConnection, tunnel: ScriptedTunnel, callID: int =
 @pytest.mark.parametrize("firmware", [0, 2600])
 def test_call(start: StartGateway, callID: int, beyond: str, firmware: int) -> None:
     """
-    From the control connection to encrypted packets, at once, and back.
+    A call opens without a pause, from the control connection to encrypted packets, and is hung up.
     """
     world = start()
     connection = connect(world, firmware)
@@ -172,8 +178,8 @@ def test_call(start: StartGateway, callID: int, beyond: str, firmware: int) -> N
 
 def test_firstRequestsLost(start: StartGateway) -> None:
     """
-    Windows is deaf until it has set up its own end; what it then says is answered in a moment,
-    though the Restart timer has run out before.
+    Windows ignores packets until it has set up its own end. Its first packets are answered at once,
+    even if the Restart timer has run out before.
     """
     world = start()
     connection = connect(world)
@@ -191,7 +197,7 @@ def test_firstRequestsLost(start: StartGateway) -> None:
 
 def test_domain(start: StartGateway) -> None:
     """
-    A name with a domain before it is the user without.
+    A name with a domain before it is the user without the domain.
     """
     world = start()
     connection = connect(world)
@@ -206,8 +212,8 @@ def test_domain(start: StartGateway) -> None:
 
 def test_lateDuplicateRequest(start: StartGateway) -> None:
     """
-    CCP's request comes once more when all is open: it is acknowledged once more, and nothing else
-    happens; the keys go on where they were.
+    A repetition of CCP's request when all is open is acknowledged, and nothing else happens: the
+    keys continue.
     """
     world = start()
     connection = connect(world)
@@ -225,8 +231,8 @@ def test_lateDuplicateRequest(start: StartGateway) -> None:
 
 def test_changedRequest(start: StartGateway) -> None:
     """
-    A request in Opened that isn't the one that was acknowledged begins CCP anew, keys included:
-    nothing goes in clear meanwhile, and IPCP stays open.
+    Another request than the acknowledged one, in Opened, restarts CCP with new keys. No packet
+    passes in clear meanwhile, and IPCP stays open.
     """
     world = start()
     connection = connect(world)
@@ -251,7 +257,7 @@ def test_changedRequest(start: StartGateway) -> None:
 
 def test_noResetAck(start: StartGateway) -> None:
     """
-    A Reset-Request gets no Reset-Ack, which Windows would reject, and stateless keys go on.
+    A Reset-Request gets no Reset-Ack, which Windows would reject, and the stateless keys continue.
     """
     world = start()
     connection = connect(world)
@@ -269,7 +275,7 @@ def test_noResetAck(start: StartGateway) -> None:
 @pytest.mark.parametrize("offered", [protocols.PAP, protocols.CHAP])
 def test_weakMethodIsNaked(start: StartGateway, offered: IAuthenticationProtocol) -> None:
     """
-    Windows wants MS-CHAPv2 instead of PAP and of CHAP with MD5, and gets it where it is permitted.
+    Windows naks PAP and CHAP with MD5 with MS-CHAPv2, and gets it where it is permitted.
     """
     world = start(methods=(offered, protocols.MSCHAPV2), encryption="prefer")
     connection = connect(world)
@@ -290,7 +296,7 @@ def test_weakMethodIsNaked(start: StartGateway, offered: IAuthenticationProtocol
 @pytest.mark.parametrize(("wanted", "words"), [("0305 c22381", "MS-CHAPv2"), ("0304 c227", "EAP")])
 def test_methodNotPermitted(start: StartGateway, wanted: str, words: str) -> None:
     """
-    Where it isn't permitted, both ends hear why, and the gateway ends the call.
+    The gateway ends the call where Windows' method isn't permitted, and both ends learn why.
     """
     world = start(methods=(protocols.CHAP, protocols.PAP), encryption="off")
     connection = connect(world)
@@ -307,8 +313,8 @@ def test_methodNotPermitted(start: StartGateway, wanted: str, words: str) -> Non
 
 def test_encryptionOff(start: StartGateway) -> None:
     """
-    A client without encryption rejects CCP itself; where encryption is only preferred, IPCP goes
-    on that instant.
+    A client without encryption rejects CCP itself, and IPCP opens at once where encryption is only
+    preferred.
     """
     world = start(encryption="prefer")
     connection = connect(world)
@@ -330,7 +336,8 @@ def test_encryptionOff(start: StartGateway) -> None:
 
 def test_encryptionRequired(start: StartGateway) -> None:
     """
-    Where it is required the link ends, with the reason, before a network protocol said a word.
+    The link to a client without encryption ends with the reason, where encryption is required,
+    before any network protocol.
     """
     world = start()
     connection = connect(world)
@@ -350,7 +357,7 @@ def test_encryptionRequired(start: StartGateway) -> None:
 
 def test_gatewayWithoutEncryption(start: StartGateway) -> None:
     """
-    CCP is turned down as a whole, and IPCP doesn't wait for it.
+    A gateway without encryption rejects CCP itself, and IPCP doesn't wait for it.
     """
     world = start(encryption="off")
     connection = connect(world)
@@ -367,8 +374,8 @@ def test_gatewayWithoutEncryption(start: StartGateway) -> None:
 @pytest.mark.parametrize("ours", [True, False])
 def test_disconnectNotify(start: StartGateway, ours: bool) -> None:
     """
-    A Call-Disconnect-Notify with a result that isn't in the RFC, and either call id, ends the call
-    at once and without a word more.
+    A Call-Disconnect-Notify with a result that isn't in the RFC, and with either call id, ends the
+    call at once without an answer.
     """
     world = start()
     connection = connect(world)

@@ -1,6 +1,6 @@
 """
-A whole gateway in memory: only its descriptors are replaced, and its clock stands still until a
-script moves it.
+A whole gateway in memory. Only its descriptors are replaced, and its clock moves only when a script
+advances it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class MemoryGRE:
     """
     The gateway's GRE port and the wire behind it.
 
-    @ivar tunnels: the clients' ends, by address and call id: called with each packet.
+    @ivar tunnels: functions by address and call id that are called with each packet for that
+        client.
     """
 
     def __init__(self) -> None:
@@ -76,7 +77,7 @@ class MemoryGRE:
 
     def arrive(self, address: str, octets: bytes) -> None:
         """
-        A packet comes from C{address}; where no call has its id it is lost.
+        Let a packet arrive from C{address}. It is lost if no call has its id.
         """
         callID, payload, sequence, _ = decode(octets)
         receive = self.receivers.get((address, callID))
@@ -96,9 +97,9 @@ class MemoryGRE:
 
 class World:
     """
-    A gateway on a clock that stands still until a script moves it, with IPv4 and perhaps IPv6.
+    A gateway with IPv4 and, if wanted, IPv6, whose clock the script advances.
 
-    @ivar log: the lines that it logs.
+    @ivar log: the lines that the gateway logs.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class World:
 
     def connect(self, transport: ControlTransport, address: str) -> ControlConnection:
         """
-        A TCP connection comes from C{address}.
+        Make a TCP connection from C{address}.
         """
         connection = ControlConnection(
             self.clock,
@@ -149,7 +150,7 @@ class World:
 
     def assertNoCall(self) -> None:
         """
-        Every call is over and has given back all that it had.
+        Assert that every call has ended and has given back all that it had.
         """
         assert not self.gateway.lines and not self.gateway.sessions
         assert self.pool.used == 0 and len(self.callIDs) == 0
@@ -157,10 +158,10 @@ class World:
 
     def assertAtRest(self) -> None:
         """
-        No call is left, no timer, and no route.
+        Assert that no call, no timer and no route is left.
         """
         self.assertNoCall()
-        # The turn of the reactor comes to its end.
+        # End the turn of the reactor.
         self.clock.advance(0)
         assert not self.clock.getDelayedCalls()
         before = dict(self.gateway.context.dataPath.counters.discards)

@@ -1,5 +1,5 @@
 """
-Tests of C{pptpgw backup}, and of what a user is told who can't open a store.
+Tests for C{pptpgw backup}, and for what a user is told who can't open a store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COMMAND = (sys.executable, "-m", "pptpgw.command")
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """
-    Run C{pptpgw WORDS} with the umask that Debian's root has.
+    Run C{pptpgw WORDS} with the umask of root on Debian.
     """
     return subprocess.run(
         [*COMMAND, *words], capture_output=True, text=True, timeout=60, umask=0o022
@@ -30,7 +30,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """
-    A store that has the user alice.
+    A store with the user alice.
     """
     path = tmp_path / "store" / "accounts.sqlite"
     done = run("user", "add", "alice", "--generate", "--store", f"sqlite:{path}")
@@ -41,7 +41,8 @@ def store(tmp_path: Path) -> Path:
 class TestBackup:
     def test_itIsForItsOwnerAlone(self, store: Path, tmp_path: Path) -> None:
         """
-        It is a store like the first one, made while somebody writes to that.
+        A backup is a complete store that only its owner can read, made while the original is
+        written to.
         """
         copy = tmp_path / "copy.sqlite"
         copy.write_text("an older one")
@@ -70,7 +71,7 @@ class TestBackup:
 @pytest.fixture
 def reachable(store: Path) -> Iterator[Path]:
     """
-    The store, where every user gets as far as to its folder.
+    Open the store's folder to every user, so that only the store's own permissions count.
     """
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user")
@@ -86,8 +87,8 @@ def reachable(store: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("program", ["pptpgw", "twistd"])
 def test_theStoreOfAnotherUser(reachable: Path, folder: str, program: str) -> None:
     """
-    What root has made, the command and the gateway of another user can't use; they say whose it is,
-    and what to do, and say it at once.
+    The command and the gateway of another user can't use a store of root. Both say at once whose it
+    is and what to do.
     """
     if folder == "its own":
         reachable.parent.chmod(0o777)

@@ -1,5 +1,5 @@
 """
-The command C{pptpgw}, as its user meets it: what it prints, what it ends with, what it has done.
+Tests for the command C{pptpgw}: its output, its exit status and its effects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent.parent
 @dataclass
 class Done:
     """
-    How a command ended.
+    The result of a command.
     """
 
     status: int
@@ -45,7 +45,7 @@ Command = Callable[..., Awaitable[Done]]
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     """
-    A configuration whose store is yet to be made.
+    A configuration whose store doesn't exist yet.
     """
     path = tmp_path / "pptpgw.toml"
     path.write_text(
@@ -59,7 +59,10 @@ def pptpgw(
     configuration: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
     """
-    Run a command; C{stdin} is what it may read, C{typed} what is typed into the terminal.
+    Run a command.
+
+    @param stdin: its standard input.
+    @param typed: what is typed at its terminal.
     """
 
     async def command(*words: str, stdin: str = "", typed: tuple[str, ...] = ()) -> Done:
@@ -90,7 +93,7 @@ async def account(folder: Path, name: str = "bob") -> Account | None:
 
 async def must(folder: Path, name: str = "bob") -> Account:
     """
-    One that is there.
+    The account of C{name}, which must exist.
     """
     found = await account(folder, name)
     assert found is not None
@@ -142,7 +145,7 @@ class TestAdd:
 
     async def test_noPasswordInTheArguments(self, pptpgw: Command) -> None:
         """
-        There is no way to say one there.
+        A password can't be given as an argument.
         """
         done = await pptpgw("user", "add", "bob", "secret")
         assert (done.status, done.error) == (2, "pptpgw: one NAME is needed, not 2\n")
@@ -150,7 +153,7 @@ class TestAdd:
 
     async def test_attributes(self, pptpgw: Command, tmp_path: Path) -> None:
         """
-        Before and behind the name, with = and without.
+        Attributes may stand before and after the name, with C{=} or without.
         """
         words = "--address 10.77.1.7 bob --sessions=1 --session-timeout 3600 --generate"
         assert (await pptpgw("user", "add", *words.split())).status == 0
@@ -185,7 +188,8 @@ class TestAdd:
         self, pptpgw: Command, configuration: Path, tmp_path: Path, words: str, complaint: str
     ) -> None:
         """
-        It is said when it is set, of users and of profiles, and nothing is made.
+        An attribute that the gateway couldn't apply is refused when it is set, for users and for
+        profiles, and nothing is made.
         """
         with configuration.open("a") as file:
             file.write(
@@ -220,7 +224,7 @@ class TestAdd:
 
 def test_everyAttributeHasAnOption() -> None:
     """
-    All of a profile but its name, which is the user's.
+    Every field of a profile has an option, except the name.
     """
     assert {one.field for one in ATTRIBUTES.values()} == {
         one.name for one in fields(Profile) if one.name != "name"
@@ -330,7 +334,7 @@ erin  *       ""
 class TestImport:
     async def test_users(self, pptpgw: Command, tmp_path: Path) -> None:
         """
-        With their addresses; what isn't taken is told.
+        Users are imported with their addresses, and the lines that are left out are reported.
         """
         (tmp_path / "secrets").write_text(SECRETS)
         await pptpgw("user", "add", "ann", "--generate")
@@ -362,7 +366,7 @@ class TestImport:
 
     async def test_duplicates(self, pptpgw: Command, tmp_path: Path) -> None:
         """
-        What is in the store stays.
+        A user who is already in the store isn't changed.
         """
         (tmp_path / "secrets").write_text("bob * new\nann * x\n")
         await pptpgw("user", "add", "bob", "--stdin", stdin="old\n")
@@ -390,7 +394,7 @@ class TestImport:
 
     async def test_aFaultyFile(self, pptpgw: Command, tmp_path: Path) -> None:
         """
-        Nobody is taken from it, and its secrets aren't shown.
+        Nobody is imported from a faulty file, and the error doesn't show its secrets.
         """
         (tmp_path / "secrets").write_text("ann * x\nbob * hidden nowhere\n")
         done = await pptpgw("import", str(tmp_path / "secrets"))
@@ -418,7 +422,7 @@ class TestMistakes:
             done = await pptpgw("user", "remove", "bob")
             assert (done.status, done.out) == (1, "")
             assert done.error.endswith("accounts.sqlite: database is locked\n")
-            # Whoever only reads doesn't wait.
+            # A command that only reads doesn't wait for the lock.
             assert (await pptpgw("user", "list")).status == 0
             other.rollback()
         assert (await pptpgw("user", "remove", "bob")).status == 0
@@ -442,7 +446,7 @@ class TestMistakes:
 
     def test_theProgram(self, tmp_path: Path) -> None:
         """
-        As its own process, by somebody who may not read the store.
+        The program reports the error when its user may not read the store.
         """
         tmp_path.chmod(0o755)
         store = tmp_path / "private" / "accounts.sqlite"

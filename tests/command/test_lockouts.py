@@ -1,5 +1,6 @@
 """
-Tests of L{pptpgw.command.lockouts}: from the gateway's ledger to the command line, by a real store.
+Tests for L{pptpgw.command.lockouts}, from the gateway's ledger through a real store to the command
+line.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.ports.running import running
 
 def keep(url: str, *lockouts: tuple[str, str, int, float]) -> None:
     """
-    Have a ledger told of these, and wait until it has written.
+    Tell a ledger about these lockouts, and wait until it has written them.
     """
 
     def fill(reactor: Any) -> Deferred[Any]:
@@ -41,7 +42,7 @@ def keep(url: str, *lockouts: tuple[str, str, int, float]) -> None:
 
 def lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """
-    What the command prints.
+    The lines that the command prints.
     """
     status = running(lambda reactor: Deferred.fromCoroutine(run(reactor, ["lockouts", *words])))
     captured = capsys.readouterr()
@@ -51,7 +52,8 @@ def lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 
 def test_whoIsLockedOut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Users and sources, those only whose time isn't over; a name can't play tricks with the terminal.
+    The users and sources that are still locked out are listed, and a name is escaped for the
+    terminal.
     """
     url = f"sqlite:{tmp_path}/store.sqlite"
     later = time() + 300
@@ -76,7 +78,7 @@ def test_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_theStoreOfTheAudit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Where the gateway's sessions are, its lockouts are as well.
+    Lockouts are in the store in which the gateway's audit has its sessions.
     """
     url = f"sqlite:{tmp_path}/store.sqlite"
     keep(url, ("user", "alice", 10, time() + 300))

@@ -1,6 +1,5 @@
 """
-The command C{pptpgw ppp}: what it is told, and how it says that it can't. The lab shows what it
-does over lines.
+Tests for the command C{pptpgw ppp}: its arguments and its errors. The lab runs it over lines.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def test_checkersOfTheConfigurationWillDo(tmp_path: Path, secrets: list[str]) ->
 
 def test_withoutPrivileges(secrets: list[str]) -> None:
     """
-    What is missing is said, and what for.
+    The error names the missing privilege and why it is needed.
     """
     if os.geteuid():
         done = ppp(*secrets)

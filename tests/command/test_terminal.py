@@ -1,5 +1,5 @@
 """
-The command C{pptpgw} as a process: at a terminal, in a pipe, and interrupted.
+Tests for the command C{pptpgw} as a process: at a terminal, in a pipe, and interrupted.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class TestPrompt:
         number: signal.Signals,
     ) -> None:
         """
-        At either prompt Ctrl-C and SIGTERM end the command, which has done nothing, and the
-        terminal is what it was.
+        Ctrl-C and SIGTERM at either prompt end the command without an effect and restore the
+        terminal.
         """
         process = terminal.run(*COMMAND, "user", "add", "bob", "--config", str(configuration))
         for prompt in prompts[:-1]:
@@ -102,7 +102,8 @@ class TestPrompt:
         self, configuration: Path, terminal: Terminal, words: tuple[str, ...]
     ) -> None:
         process = terminal.run(*COMMAND, *words, "--config", str(configuration))
-        # Nothing is shown before it reads, and Linux says what it waits in.
+        # Nothing is printed before the command reads, so Linux is asked for the system call in
+        # which it waits.
         waiting = Path(f"/proc/{process.pid}/wchan")
         deadline = time.monotonic() + 60
         while "tty_read" not in waiting.read_text() and "wait_woken" not in waiting.read_text():
@@ -117,7 +118,8 @@ class TestPrompt:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruptedInAQuery(number: signal.Signals) -> None:
     """
-    A command that waits for its store says by its exit status that it was interrupted.
+    A command that is interrupted while it waits for its store has the exit status of an
+    interruption.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"postgresql://127.0.0.1:{server.getsockname()[1]}/accounts"
@@ -148,7 +150,7 @@ def test_interruptedInAQuery(number: signal.Signals) -> None:
 )
 def test_nobodyReads(configuration: Path, words: tuple[str, ...]) -> None:
     """
-    In a pipe whose reader has ended, as with C{| head}, a command ends as others do, silently.
+    A command whose pipe has lost its reader, as with C{| head}, ends silently like other programs.
     """
     reading, writing = os.pipe()
     os.close(reading)

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.command.usage}, against a real store.
+Tests for L{pptpgw.command.usage}, with a real store.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OPEN = replace(
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """
-    A store with three sessions of two users, one of which goes on.
+    A store with three sessions of two users. One of the sessions goes on.
     """
     where = f"sqlite:{tmp_path}/sessions.sqlite"
 
@@ -79,7 +79,7 @@ OTHER = ["'b\\nb'", "1", "0:00:01", "1000", "2000"]
 class TestSums:
     def test_everybody(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        What goes on counts as last written, and a name can't break a line.
+        A session that goes on counts with its last written figures, and a name can't break a line.
         """
         total = ["(all)", "3", "1:02:01", "3000", "6000"]
         assert said(capsys, "--store", url) == [HEAD, ALICE, OTHER, total]
@@ -90,7 +90,8 @@ class TestSums:
 
     def test_since(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        The 11th and 12th of January, 1970; and lately, when only what goes on counts.
+        Sums since 11 January and since 12 January 1970, and since a recent time, when only the
+        session that goes on counts.
         """
         for day, sums in (
             ("1970-01-11", ALICE),

@@ -249,7 +249,8 @@ def test_noUpdateBeforeTheStart() -> None:
 
 def test_changesBecomeOneUpdate() -> None:
     """
-    Several changes within a moment cause one update. The interval counts from it.
+    Several changes within a moment cause one update, and the last change's interval applies from
+    then on.
     """
     world = World()
     session = world.session()

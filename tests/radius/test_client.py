@@ -527,8 +527,8 @@ class TestPlaces:
 
     def test_manyAtOnceWithNobodyThere(self) -> None:
         """
-        600 requests to an absent server fail at once, one per turn of the reactor, without
-        recursion.
+        Many requests to an absent server, each of which is refused at once and tried again, fail
+        without recursion.
         """
         world = World(server(1, maxInFlight=4))
         world.serve(1, refusing)
