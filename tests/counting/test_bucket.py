@@ -11,7 +11,7 @@ from pptpgw.counting.bucket import Bucket
 
 def test_burst() -> None:
     """
-    So many at once, and no more until time passes.
+    A bucket gives its burst at once, and then nothing until time passes.
     """
     clock = Clock()
     bucket = Bucket(clock.seconds, (2.0, 3.0))

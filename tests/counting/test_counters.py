@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.counting.counters}.
+Tests for L{pptpgw.counting.counters}.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def counted(number: int, reason: str) -> Counters:
 
 def test_add() -> None:
     """
-    Every figure is added, each reason of discard on its own.
+    Every figure is added, and each reason of discards separately.
     """
     total = counted(1, "late")
     total.add(counted(10, "late"))
@@ -33,14 +33,14 @@ def test_add() -> None:
 
 def test_everyFigureIsShown() -> None:
     """
-    A figure that is counted is in the report.
+    Every figure is in the report.
     """
     assert set(Counters().asDict()) == set(Counters.__slots__)
 
 
 def test_totals() -> None:
     """
-    Totals hold what belongs to nobody, the living and the ended, each once.
+    The totals have the gateway's own counters and those of live and ended sessions, each once.
     """
     living = [counted(1, "late"), counted(10, "late")]
     own = Counters()

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.demo}: its table, its judgement, and the whole of it where that is possible.
+Tests for L{pptpgw.demo}: its table, its results, and the whole demo where that is possible.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 class Call(ClientCall):
     """
-    A call whose protocols open, or don't.
+    A call whose protocols open or fail.
     """
 
     def __init__(self, opened: Deferred[None]) -> None:
@@ -42,7 +42,7 @@ class Call(ClientCall):
 
 class Looped(MPLSProbe):
     """
-    A probe whose ends have nothing between them.
+    A probe whose ends are joined directly.
     """
 
     lose = False
@@ -59,7 +59,7 @@ class Looped(MPLSProbe):
 
 def test_carried() -> None:
     """
-    Each round is a question and its answer.
+    Each round has a question and its answer.
     """
     clock = Clock()
     probe = Looped(clock)
@@ -74,7 +74,7 @@ def test_carried() -> None:
 
 def test_lost() -> None:
     """
-    A probe without an answer isn't called carried.
+    A probe without an answer isn't reported as carried.
     """
     clock = Clock()
     probe = Looped(clock)
@@ -90,7 +90,7 @@ def test_lost() -> None:
 
 def test_notOpen() -> None:
     """
-    A protocol that one of the calls can't open is named with the reason.
+    A protocol that one of the calls can't open is reported with the reason.
     """
     clock = Clock()
     probe = Looped(clock)
@@ -101,7 +101,7 @@ def test_notOpen() -> None:
 
 def test_table() -> None:
     """
-    Columns stand under each other, and nothing trails.
+    The columns are aligned, and no line ends in blanks.
     """
     assert table([("a", "bb"), ("cccc", "d")]) == "a     bb\ncccc  d"
 
@@ -109,7 +109,7 @@ def test_table() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace of its own")
 def test_theWholeDemo() -> None:
     """
-    Every protocol opens on both calls and is carried both ways, encrypted.
+    Every protocol opens on both calls and is carried in both directions, encrypted.
     """
     lacking = privileges.missing()
     if lacking:

@@ -89,7 +89,7 @@ class Caller:
             echoFailures=0,
             setupTimeout=1e6,
         )
-        # Nobody waits for this Deferred; without a callback it would keep its result.
+        # Nobody waits for this Deferred. Without a callback it would keep its result.
         owner.opened.addBoth(lambda result: None)
         owner.placeCall(link, protocols).addBoth(lambda result: None)
         (call,) = self.pns.calls.values()
@@ -227,7 +227,7 @@ class Raw:
     """
     The caller's end of a network protocol that sends nothing by itself.
 
-    @ivar heard: the packets that came.
+    @ivar heard: the packets that arrived.
     """
 
     def __init__(self, name: str, control: int, protocols: tuple[int, ...]) -> None:

@@ -125,7 +125,7 @@ LIMITS_PER_CALL = {
     "ControlConnection.calls": 1,
 }
 """
-The same, for each call.
+The number of entries that all containers of a kind may have together for each call.
 """
 
 TIMERS = 40
@@ -170,7 +170,7 @@ def assertWithinLimits(world: World, calls: int) -> None:
 
 def assertGivenBack(world: World, before: dict[str, int], ignored: Iterable[object] = ()) -> None:
     """
-    Check that everything that a caller had is given back, so that the gateway is as it was
+    Check that everything that a caller had has been given back, so that the gateway is as it was
     C{before}.
     """
     after = rest(world)

@@ -1,5 +1,5 @@
 """
-What one session may see of another, and do in its name: nothing.
+Tests that a session neither gets packets of another nor acts in its name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Places of these probes among those of L{Honest}.
 @pytest.fixture
 def world() -> Iterator[World]:
     """
-    One with encryption.
+    A world with encryption.
     """
     world = World()
     yield world
@@ -43,7 +43,7 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def plain() -> Iterator[World]:
     """
-    One without, so that frames tell what they are.
+    A world without encryption, in which frames can be read.
     """
     world = World("off")
     yield world
@@ -53,7 +53,7 @@ def plain() -> Iterator[World]:
 
 class Tap:
     """
-    Notes what goes to an address.
+    Records the frames that are sent to an address.
     """
 
     def __init__(self, world: World, address: str) -> None:
@@ -68,8 +68,8 @@ class Tap:
 
 def test_nobodySeesWhatOthersSayToEachOther(plain: World) -> None:
     """
-    The pairs talk by every protocol; of what has one receiver a third caller gets nothing. A hub
-    has no addresses, so there everybody hears everything.
+    A third caller gets none of the packets that two callers exchange, by every protocol. A hub is
+    an exception: it has no addresses, so every caller gets everything.
     """
     honest = Honest(plain)
     honest.assertServed()
@@ -83,7 +83,8 @@ def test_nobodySeesWhatOthersSayToEachOther(plain: World) -> None:
 
 def test_whoHasNotOpenedAProtocolGetsNoneOfIt(plain: World) -> None:
     """
-    Nor of what goes to all; and what it sends all the same goes nowhere.
+    A caller that hasn't opened a protocol gets none of its packets, broadcasts included, and
+    packets that it sends by that protocol are discarded.
     """
     honest = Honest(plain)
     honest.assertServed()
@@ -111,7 +112,8 @@ def test_whoHasNotOpenedAProtocolGetsNoneOfIt(plain: World) -> None:
 
 def test_addressesOfIPv4(plain: World) -> None:
     """
-    Nobody sends from another's address, nor from the gateway's.
+    A caller's IPv4 packets with another caller's address or the gateway's as their source are
+    discarded.
     """
     Honest(plain)
     eve = Sending(plain)
@@ -126,7 +128,8 @@ def test_addressesOfIPv4(plain: World) -> None:
 
 def test_addressesOfIPv6(plain: World) -> None:
     """
-    So with IPv6; and what is link-local stays on its link, whomever it is for.
+    A caller's IPv6 packets with another source are discarded, and link-local packets stay on their
+    link, whatever their destination is.
     """
     honest = Honest(plain)
     honest.assertServed()
@@ -160,7 +163,7 @@ def _prefix(caller: Caller) -> IPv6Network:
 
 def test_leases(plain: World) -> None:
     """
-    What DHCPv6 gave one session another can't extend, give back or decline, though it names the
+    A session can't extend, release or decline another session's DHCPv6 leases, even if it names the
     same client.
     """
     alice, eve = Sending(plain, b"mallory"), Sending(plain, b"eve")
@@ -182,7 +185,7 @@ def test_leases(plain: World) -> None:
     assert len(tap.frames) == 5
     assert server.prefixes == lent
     assert not set(eve.caller.session.networks["ipv6"]) & set(lent)
-    # They lead to whom they were lent, still.
+    # The leases still lead to the session that has them.
     for prefix in lent:
         assert plain.gateway.sessions.sessionFor(str(prefix[1])) is alice.caller.session
     plain.kernel.written.clear()
@@ -196,8 +199,8 @@ def test_leases(plain: World) -> None:
 
 def test_stationsOfEthernet(plain: World) -> None:
     """
-    Frames with another's address are discarded, and that one gets its own as before; when it has
-    gone, or been silent for long, the address is anybody's.
+    Frames with another caller's Ethernet address are discarded, and that caller gets its frames as
+    before. The address is free when the caller has gone or was silent for long.
     """
     honest = Honest(plain)
     honest.assertServed()
@@ -218,7 +221,7 @@ def test_stationsOfEthernet(plain: World) -> None:
 
 def test_nodesOfIPX(plain: World) -> None:
     """
-    Nobody sends from another's node, or gets it.
+    A caller can't send from another caller's IPX node or get it.
     """
     honest = Honest(plain)
     honest.assertServed()
@@ -247,7 +250,7 @@ def test_nodesOfIPX(plain: World) -> None:
 
 def test_routesOfIPX(plain: World) -> None:
     """
-    A network that one told of nobody else gets by telling of it too.
+    A caller can't take over an IPX network by announcing it too.
     """
     router_, eve, host = (Sending(plain, name) for name in (b"mallory", b"eve", b"eve"))
     nodes = [one.caller.protocol("ipx").peerNode for one in (router_, eve, host)]
@@ -267,7 +270,7 @@ def test_routesOfIPX(plain: World) -> None:
 
 def test_oneOfEach(plain: World) -> None:
     """
-    However often a caller opens a protocol, it has one port, one station, one place at the hub.
+    A caller has one port, one station and one place at the hub, however often it opens a protocol.
     """
     eve = Sending(plain)
     once = containers(plain.gateway)
@@ -284,8 +287,8 @@ def test_oneOfEach(plain: World) -> None:
 
 def test_nothingPassesInClear(world: World) -> None:
     """
-    While encryption is required no packet goes either way in clear, whatever its number: before
-    MPPE is open, while it is, and when the caller ends it.
+    No packet of any protocol passes in clear, in either direction, where encryption is required:
+    before MPPE is open, while it is, and after the caller has ended it.
     """
     honest = Honest(world)
     honest.assertServed()

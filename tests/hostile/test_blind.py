@@ -1,6 +1,6 @@
 """
-Somebody who sends packets in a caller's name and sees none; a caller who floods before it has
-proven anything; and what honest callers may do that looks the same.
+Tests with an attacker who sends packets in a caller's name and sees none, with a caller that floods
+before it authenticates, and with honest callers whose packets look similar.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Sessions that come and go, in whatever order and phase.
+Tests with sessions that come and go, in every order and phase.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Churn:
 
     def one(self) -> None:
         """
-        One more caller, in one of these ways.
+        Add one caller of a random kind.
         """
         ways: list[Callable[[], Caller]] = [
             self.early,
@@ -62,7 +62,7 @@ class Churn:
 
     def end(self, caller: Caller) -> None:
         """
-        One caller less, in order or not.
+        End one caller, in order or not.
         """
         match self.random.randrange(4):
             case 0:
@@ -79,7 +79,7 @@ class Churn:
 
     def early(self) -> Caller:
         """
-        One that goes somewhere between the call and its first protocol.
+        A caller that ends somewhere between the call and its first protocol.
         """
         caller = self._call()
         self.world.run(self.random.randrange(1, 40) / 1000)
@@ -87,7 +87,7 @@ class Churn:
 
     def whole(self) -> Caller:
         """
-        One that opens everything.
+        A caller that opens every protocol.
         """
         caller = self._call()
         self.world.run(0.1)
@@ -96,7 +96,7 @@ class Churn:
 
     def anew(self) -> Caller:
         """
-        One that negotiates LCP anew while its protocols are open, and perhaps again.
+        A caller that negotiates LCP anew while its protocols are open, and perhaps again.
         """
         caller = self.whole()
         for _ in range(self.random.randrange(1, 4)):
@@ -108,7 +108,7 @@ class Churn:
 
     def using(self) -> Caller:
         """
-        One that takes of everything what it can.
+        A caller that takes as much as it can of everything.
         """
         hostile = Hostile(self.world, b"mallory")
         for control in CONTROLS:
@@ -125,7 +125,7 @@ class Churn:
 
     def silent(self) -> Caller:
         """
-        One that says nothing after it has proven who it is.
+        A caller that sends nothing after it has authenticated.
         """
         caller = Caller(self.world, b"eve", raw())
         self.world.run(0.05)
@@ -138,7 +138,7 @@ class Churn:
 
 def test_theLimitsAreOfWhatThereIs() -> None:
     """
-    Each limit that is looked after belongs to a container that a gateway in use has.
+    Every limit that is checked belongs to a container that a gateway in use has.
     """
     world = World()
     churn = Churn(world, Random(1))
@@ -151,7 +151,7 @@ def test_theLimitsAreOfWhatThereIs() -> None:
 @pytest.mark.parametrize("encryption", ("require", "off"))
 def test_churn(encryption: str) -> None:
     """
-    L{SESSIONS} of them leave the gateway as they found it, and two others never notice.
+    L{SESSIONS} sessions leave the gateway as it was, and two other callers are served all the time.
     """
     world = World(encryption)
     honest = Honest(world)
@@ -167,7 +167,7 @@ def test_churn(encryption: str) -> None:
     assert churn.opened > SESSIONS / 4
     while churn.callers:
         churn.end(churn.callers.pop())
-    # Who was in the middle of it is let go in the end.
+    # Callers that are in the middle of something are given up in the end.
     world.rest(70)
     for caller in churn.gone:
         caller.drop()

@@ -1,6 +1,6 @@
 """
-What ended sessions leave behind: nothing that only the garbage collector would find. (A collector
-that has much to look through stops the gateway for as long, and what is frozen it never finds.)
+Tests that ended sessions leave nothing that only the garbage collector would free. (A collection of
+many objects stops the gateway for a while, and frozen objects are never collected.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.hostile.world import USERS, World
 
 def ignore(packet: bytes) -> None:
     """
-    What a caller does with packets.
+    Ignore a packet.
     """
 
 
@@ -46,7 +46,7 @@ def ipv4(world: World) -> list[INetworkProtocol]:
 
 def everything(world: World) -> list[INetworkProtocol]:
     """
-    Those of one that has all.
+    The protocols of a caller with every protocol.
     """
     return [kind(world.clock).ends[0] for kind in KINDS]
 
@@ -77,18 +77,18 @@ def negotiateAnew(caller: Caller) -> None:
 
 def stay(caller: Caller) -> None:
     """
-    Until whoever is refused has heard so.
+    Wait until a refused caller has been told.
     """
     caller.world.rest(20)
 
 
 def forget(caller: Caller) -> None:
     """
-    Have nothing left of it.
+    End the caller and forget its protocols.
     """
     caller.drop()
     caller.world.rest(70)
-    # A call of the client's keeps its protocols for whoever placed it.
+    # The client's call keeps its protocols for the program that placed it.
     caller.call.protocols.clear()
 
 
@@ -103,7 +103,7 @@ def assertFreed(world: World, call: Callable[[], None]) -> None:
 
 class Accountant(SessionObserver):
     """
-    Has a session's end wait for a while, or for as long as it can.
+    An observer that delays the accounting of a session's end.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -120,7 +120,7 @@ class Accountant(SessionObserver):
 @pytest.mark.parametrize("seconds", [1.0, REPORT_SECONDS + 10])
 def test_oneWhoseEndIsAccountedForIsFreed(seconds: float) -> None:
     """
-    When it is, or when that takes too long.
+    A session is freed when its end is accounted for, and also when that takes too long.
     """
     accountant = Accountant(seconds)
     world = World(observers=[accountant])
@@ -137,7 +137,7 @@ def test_oneWhoseEndIsAccountedForIsFreed(seconds: float) -> None:
 @pytest.mark.parametrize("fault", [Refused, Exhausted, Unavailable])
 def test_oneWhomANetworkTurnsAwayIsFreed(fault: type[PPTPGWError]) -> None:
     """
-    Whatever the reason.
+    A caller that a network refuses is freed, whatever the reason is.
     """
     world = World()
 
@@ -160,7 +160,7 @@ def test_oneWhomANetworkTurnsAwayIsFreed(fault: type[PPTPGWError]) -> None:
 
 def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    When its answer has come.
+    A locked-out caller is freed when it has been answered.
     """
     world = World()
     monkeypatch.setitem(USERS, b"stranger", b"a guess")
@@ -180,7 +180,7 @@ def test_oneWhoIsLockedOutIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_oneThatHangsUpWhileAnotherIsProbedIsFreed(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    That is, while it waits for the answer of the session that has its user's address.
+    A caller is freed that hangs up while it waits for a probe of the session that has its address.
     """
     world = World()
     Caller(world, b"alice", ipv4(world))
@@ -198,7 +198,7 @@ def test_oneThatHangsUpWhileAnotherIsProbedIsFreed(monkeypatch: pytest.MonkeyPat
 
 def test_oneThatHangsUpWhileItIsJudgedIsFreed() -> None:
     """
-    By a checker that is a coroutine, as that of RADIUS is.
+    A caller is freed that hangs up while a checker judges it in a coroutine, as RADIUS's does.
     """
     world = World()
 
@@ -231,11 +231,12 @@ def test_anEndedSessionIsFreed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    However it ends, be it let in or not, and be it encrypted or not.
+    An ended session is freed, however it ends, whether it was let in or not, and whether it was
+    encrypted or not.
     """
     world = World("prefer" if encryption == "refused" else encryption)
     if encryption == "refused":
-        # The callers'.
+        # The callers' setting.
         world.encryption = "off"
     monkeypatch.setitem(USERS, b"stranger", b"a guess")
 
@@ -250,7 +251,7 @@ def test_anEndedSessionIsFreed(
     found = leftBy(call)
     world.stop()
     if protocols is ipv4:
-        # The client's side is of the same types.
+        # The client has objects of the same classes.
         ours = [kind for kind in found if kind.__module__.startswith("pptpgw")]
     else:
         ours = [

@@ -1,5 +1,5 @@
 """
-Control packets of a caller who has proven who it is: every code and length, no wish to agree.
+Tests with hostile control packets of a caller that has authenticated: every code and length.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ values = st.one_of(
 options = st.lists(st.tuples(st.one_of(st.integers(0, 12), octets), values), max_size=8)
 bodies = st.one_of(
     options.map(ppp.encodeOptions),
-    # One option again and again, and lengths that lie.
+    # One option again and again, and wrong lengths.
     st.tuples(st.integers(1, 10), st.integers(1, 200)).map(
         lambda pair: ppp.encodeOptions([(pair[0], bytes(2))] * pair[1])
     ),
@@ -50,7 +50,7 @@ actions = st.one_of(
 @given(st.lists(actions, max_size=20), st.sampled_from(("require", "off")))
 def test_anyNegotiation(steps: list[Any], encryption: str) -> None:
     """
-    Whatever is negotiated, nothing fails, nothing grows and nothing is left of it, and others are
-    served as before.
+    No negotiation makes anything fail or grow, nothing is left of it, and other callers are served
+    as before.
     """
     ordeal(encryption, Hostile, steps)

@@ -1,5 +1,5 @@
 """
-A network between the callers and the gateway that loses, doubles and delays packets.
+Tests with a network between the callers and the gateway that loses, doubles and delays packets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.hostile.world import World
 @pytest.mark.parametrize("seed", range(4))
 def test_harm(seed: int) -> None:
     """
-    No protocol is given up for it: all are open and carry when the network is sound again.
+    Every protocol is open and carries packets when the network is sound again.
     """
     world = World("require" if seed % 2 else "off")
     before, alive = rest(world), living()

@@ -1,5 +1,6 @@
 """
-Packets of a caller who has every network protocol open: whatever comes, under whatever number.
+Tests with hostile packets of every protocol number, from a caller that has every network protocol
+open.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.hostile.packets import NUMBERS, VALID
 @st.composite
 def mutated(draw: Any) -> tuple[int, bytes]:
     """
-    One of L{VALID}, cut, stretched, with other octets, or under another number.
+    One of L{VALID}, cut, stretched, with other octets, or with another protocol number.
     """
     number, packet = draw(st.sampled_from(VALID))
     octets = bytearray(packet)
@@ -51,7 +52,7 @@ actions = st.one_of(
 @given(st.lists(actions, max_size=20), st.sampled_from(("require", "off")))
 def test_anyPackets(steps: list[Any], encryption: str) -> None:
     """
-    Whatever is sent, nothing fails, nothing grows and nothing is left of it, and others are served
-    as before.
+    No packet makes anything fail or grow, nothing is left of it, and other callers are served as
+    before.
     """
     ordeal(encryption, Sending, steps)

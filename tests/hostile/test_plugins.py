@@ -1,5 +1,5 @@
 """
-A third party's plugins that fail: what they fail at is theirs alone, and the rest goes on.
+Tests with a third party's plugins that fail. Their failures affect only themselves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.hostile.world import World
 
 class Fault(Exception):
     """
-    What the plugins here raise.
+    The exception that the plugins here raise.
     """
 
 
@@ -100,7 +100,7 @@ class FaultyNetwork:
     """
     A network that raises where it is told to, or takes its time.
 
-    @ivar answers: what C{makeProtocol} gives, in turn; None: a protocol at once.
+    @ivar answers: the results of C{makeProtocol}, in turn, with C{None} for a protocol at once.
     """
 
     def __init__(self, at: str = "", answers: list[Any] | None = None) -> None:
@@ -128,7 +128,7 @@ class FaultyNetwork:
 
 def client(user: bytes, world: World) -> Caller:
     """
-    A caller with every protocol, the faulty one too.
+    A caller with every protocol, including the faulty one.
     """
     ends = [kind(world.clock).ends[0] for kind in KINDS]
     caller = Caller(world, user, [FaultyProtocol(), *ends])
@@ -139,7 +139,7 @@ def client(user: bytes, world: World) -> Caller:
 @pytest.fixture
 def worlds() -> Iterator[list[World]]:
     """
-    Those that are to be ended.
+    The worlds that are stopped at the end.
     """
     made: list[World] = []
     yield made
@@ -149,7 +149,7 @@ def worlds() -> Iterator[list[World]]:
 
 def made(worlds: list[World], *arguments: Any, **options: Any) -> World:
     """
-    A world that ends with the test.
+    A world that is stopped at the end of the test.
     """
     world = World(*arguments, **options)
     worlds.append(world)
@@ -158,7 +158,7 @@ def made(worlds: list[World], *arguments: Any, **options: Any) -> World:
 
 def takeFaults(world: World, loggedFailures: list[Failure]) -> int:
     """
-    How many faults were logged; nothing else was.
+    How many faults were logged since this was last called. Nothing else may have been logged.
     """
     faults = len(loggedFailures)
     for failure in loggedFailures:
@@ -170,7 +170,7 @@ def takeFaults(world: World, loggedFailures: list[Failure]) -> int:
 
 def networksOf(world: World, user: str) -> set[str]:
     """
-    What is open in a user's session.
+    The open networks of a user's session.
     """
     (session,) = [one for one in world.gateway.sessions if one.user == user]
     return set(session.networks)
@@ -193,8 +193,8 @@ def networksOf(world: World, user: str) -> set[str]:
 )
 def test_aProtocolThatRaises(at: str, worlds: list[World], loggedFailures: list[Failure]) -> None:
     """
-    It is over, or no more than a packet is lost; the session's other protocols open and carry, and
-    at the end everything is given back.
+    A protocol that raises is ended, or loses a packet. The session's other protocols open and carry
+    packets, and everything is given back at the end.
     """
     network = FaultyNetwork(at)
     world = made(worlds, more=[network])
@@ -231,7 +231,7 @@ def test_aProtocolThatRaisesAsItIsRejected(
     at: str, worlds: list[World], loggedFailures: list[Failure]
 ) -> None:
     """
-    The Protocol-Reject of a peer that doesn't know it is enough of an end.
+    A protocol is ended by a peer's Protocol-Reject even if it raises when it is told of that.
     """
     world = made(worlds, more=[FaultyNetwork(at)])
     Honest(world).assertServed()
@@ -241,7 +241,8 @@ def test_aProtocolThatRaisesAsItIsRejected(
 
 def test_aNetworkThatRefusesEverybody(worlds: list[World], loggedFailures: list[Failure]) -> None:
     """
-    C{makeProtocol} that raises turns the caller away; the others take back what they gave.
+    A caller is refused if a network's C{makeProtocol} raises, and the other networks take back what
+    they gave.
     """
     world = made(worlds, more=[FaultyNetwork("makeProtocol")])
     before, alive = rest(world), living()
@@ -258,8 +259,8 @@ def test_aNetworkThatRefusesEverybody(worlds: list[World], loggedFailures: list[
 @pytest.mark.parametrize("setupTimeout", (10.0, 60.0))
 def test_aNetworkThatNeverAnswers(setupTimeout: float, worlds: list[World]) -> None:
     """
-    A login that waits for it ends in time. All that the other networks gave is given back at once,
-    and what it gives itself later, with nobody there, goes back to it.
+    A login that waits for a network ends in time. Everything that the other networks gave is given
+    back at once, and a protocol that the network makes later goes back to it.
     """
     late: Deferred[Any] = Deferred()
     network = FaultyNetwork(answers=[late])
@@ -283,7 +284,7 @@ def test_aNetworkThatNeverAnswers(setupTimeout: float, worlds: list[World]) -> N
 
 def test_aNetworkThatFailsTooLate(worlds: list[World]) -> None:
     """
-    Nobody hears of a failure that comes when the caller has gone.
+    A network's failure after its caller has gone has no effect.
     """
     late: Deferred[Any] = Deferred()
     world = made(worlds, more=[FaultyNetwork(answers=[late])])
@@ -297,7 +298,8 @@ def test_aNetworkThatFailsTooLate(worlds: list[World]) -> None:
 
 def test_aNetworkThatTakesItsTime(worlds: list[World]) -> None:
     """
-    One that answers before the login ends is served like the others; a second caller doesn't wait.
+    A network that answers before the login ends is served like the others, and a second caller
+    doesn't wait for it.
     """
     late: Deferred[Any] = Deferred()
     network = FaultyNetwork(answers=[late, succeed(FaultyProtocol())])
@@ -316,8 +318,8 @@ def test_aNetworkThatTakesItsTime(worlds: list[World]) -> None:
 
 def test_anAnswerWhileLCPBeganAnew(worlds: list[World]) -> None:
     """
-    The caller negotiates LCP anew while a network is at work, and proves itself again: what the
-    first attempt waited for goes back, what the second one gets is used.
+    A caller may negotiate LCP anew and authenticate again while a network is at work. The protocol
+    of the first attempt goes back, and that of the second is used.
     """
     first: Deferred[Any] = Deferred()
     second = FaultyProtocol()
@@ -338,7 +340,7 @@ def test_anAnswerWhileLCPBeganAnew(worlds: list[World]) -> None:
 @implementer(ISessionObserver)
 class FaultyObserver:
     """
-    Raises whatever it is told.
+    An observer that raises at every event.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -350,7 +352,7 @@ class FaultyObserver:
 
 def test_anObserverThatRaises(worlds: list[World], loggedFailures: list[Failure]) -> None:
     """
-    Everybody is served, and at the end nothing is left.
+    Callers are served in spite of an observer that raises, and nothing is left at the end.
     """
     world = made(worlds, observers=[FaultyObserver()])
     before, alive = rest(world), living()
@@ -369,6 +371,6 @@ def test_anObserverThatRaises(worlds: list[World], loggedFailures: list[Failure]
 
 def test_theProtocolsOfOthers() -> None:
     """
-    What stands above is what an interface asks for.
+    The faulty plugins have exactly the methods that their interfaces demand.
     """
     assert INetworkProtocol.implementedBy(FaultyProtocol)

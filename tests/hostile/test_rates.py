@@ -1,5 +1,5 @@
 """
-What one packet may multiply, and how much of it: the limits that the networks document.
+Tests for what one packet may multiply, and how much: the limits that the networks document.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Packets of the flood, within a second.
 @pytest.fixture
 def world() -> Iterator[World]:
     """
-    One without encryption, so that frames tell what they are.
+    A world without encryption, in which frames can be read.
     """
     world = World("off")
     yield world
@@ -44,9 +44,9 @@ def world() -> Iterator[World]:
 
 class Flood:
     """
-    One caller who sends as much as it can, and some who listen.
+    A caller that sends as much as it can, and others that listen.
 
-    @ivar got: packets that each listener got, of the protocol that is looked at.
+    @ivar got: packets of the tested protocol that each listener received.
     """
 
     def __init__(self, world: World, listeners: int = LISTENERS) -> None:
@@ -59,7 +59,9 @@ class Flood:
         self, number: int, make: Callable[[int], bytes], count: int = COUNT, seconds: float = 1.0
     ) -> tuple[int, int]:
         """
-        Send packets, evenly within a time; how many packets the sender and all listeners got.
+        Send packets, evenly within a time.
+
+        @return: how many packets the sender and all listeners together received.
         """
         world = self.world
         world.wire.carried.clear()
@@ -75,7 +77,7 @@ class Flood:
 
 def test_ethernetForEverybody(world: World) -> None:
     """
-    A caller's frames that go to all are so many a second, and as many at once.
+    A caller's Ethernet broadcasts are limited in a second and in a burst.
     """
     flood = Flood(world)
     back, others = flood.send(ppp.BRIDGE, lambda one: wire.encode(packets.frame()))
@@ -85,7 +87,7 @@ def test_ethernetForEverybody(world: World) -> None:
 
 def test_ethernetToNobodyKnown(world: World) -> None:
     """
-    So are those to addresses that nobody has.
+    A caller's frames to unknown Ethernet addresses are limited like its broadcasts.
     """
     flood = Flood(world)
     back, others = flood.send(
@@ -97,7 +99,7 @@ def test_ethernetToNobodyKnown(world: World) -> None:
 
 def test_ethernetAddresses(world: World) -> None:
     """
-    A caller has so many addresses, and none of others' are forgotten for it.
+    The number of Ethernet addresses of a caller is limited, and no others are forgotten for them.
     """
     honest = Honest(world)
     honest.assertServed()
@@ -106,7 +108,7 @@ def test_ethernetAddresses(world: World) -> None:
         ppp.BRIDGE,
         lambda one: wire.encode(packets.frame(source=b"\x02\x99" + one.to_bytes(4, "big"))),
     )
-    # The honest ones get their copies as well.
+    # The honest callers get their copies too.
     assert others <= 2 * 100 + 1
     assert containers(world.gateway)["Switch._where"] == 16 + 2
     honest.assertServed()
@@ -128,7 +130,7 @@ def test_spanningTree(world: World, number: int, packet: bytes) -> None:
 
 def test_ipxForEverybody(world: World) -> None:
     """
-    IPX: broadcasts of a station, those of NetBIOS too.
+    A station's IPX broadcasts are limited, NetBIOS's included.
     """
     flood = Flood(world)
     rate, burst = routing.BROADCASTS
@@ -143,8 +145,8 @@ def test_ipxForEverybody(world: World) -> None:
 
 def test_routesOfIPX(world: World) -> None:
     """
-    RIP and SAP: what a station tells fills no more than its share, and what it asks for is answered
-    so often and no more, to it alone.
+    A station's routes and servers fill no more than its share. Its requests are answered at a
+    limited rate, and only to the station.
     """
     flood = Flood(world, 2)
     source = flood.sender.caller.protocol("ipx").peerNode
@@ -178,14 +180,14 @@ def _from(source: bytes, packet: bytes) -> bytes:
 
 def test_aHub(world: World) -> None:
     """
-    A declared protocol's hub: a share of the copies, whoever sends.
+    The copies that a hub makes are shared among its senders.
     """
     flood = Flood(world)
     members = LISTENERS + 1
     back, others = flood.send(CONTROLLER.data[0], lambda one: b"hostile", count=10000)
     assert back == 0
     share = hub.COPIES / members
-    # The first copy is free, and what a share has at the beginning counts once.
+    # The first copy is free, and the share at the beginning counts once.
     assert others <= 2 * (share + LISTENERS) * LISTENERS / (LISTENERS - 1) + LISTENERS
 
 
@@ -200,7 +202,7 @@ def test_aHub(world: World) -> None:
 )
 def test_theRouterOfALink(world: World, packet: bytes, limit: int) -> None:
     """
-    What comes to the router of the link is answered so often a second, to whoever sent it.
+    The router of an IPv6 link answers a limited number of packets a second, to their sender alone.
     """
     flood = Flood(world, 2)
     back, others = flood.send(ppp.IPV6, lambda one: packet)
@@ -210,8 +212,8 @@ def test_theRouterOfALink(world: World, packet: bytes, limit: int) -> None:
 
 def test_prefixes(world: World) -> None:
     """
-    A client that asks for prefixes under ever new names holds so many and no more; what it is
-    offered meanwhile is remembered up to a limit, and there is some left for others.
+    A client that asks for prefixes under ever new names holds a limited number of them. Offers to
+    it are remembered up to a limit, and other clients still get prefixes.
     """
     flood = Flood(world, 1)
     for _ in range(60):
@@ -226,7 +228,8 @@ def test_prefixes(world: World) -> None:
 
 def test_numbersThatNobodyKnows(world: World) -> None:
     """
-    So many of them are answered with a Protocol-Reject a second.
+    A limited number of packets a second with unknown protocol numbers is answered with a
+    Protocol-Reject.
     """
     flood = Flood(world, 1)
     back, others = flood.send(0x00F7, lambda one: bytes(1000))
@@ -236,8 +239,8 @@ def test_numbersThatNobodyKnows(world: World) -> None:
 
 def test_openings(world: World) -> None:
     """
-    A caller that has a protocol open again and again, which is logged and told to everybody who
-    observes sessions, is let go; one that does so now and then isn't.
+    A caller that opens a protocol again and again is ended, as each opening is logged and reported
+    to all observers. A caller that does so now and then isn't.
     """
     restless, calm = Sending(world), Sending(world, b"eve")
     for number in range(OPENINGS):
@@ -251,7 +254,8 @@ def test_openings(world: World) -> None:
 
 def test_openingsByLCP(world: World) -> None:
     """
-    So with LCP, which has them all open anew.
+    A caller that negotiates LCP anew again and again, which opens every protocol anew, is ended
+    too.
     """
     caller = Caller(world, b"mallory", [kind(world.clock).ends[0] for kind in KINDS])
     world.run(0.1)

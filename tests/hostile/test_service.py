@@ -1,5 +1,5 @@
 """
-Parts that can't be started, or stopped: networks of a third party's, and our own.
+Tests for parts that can't be started or stopped: a third party's networks, and our own parts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.tunnels.pptp.port.test_control import TCP
 
 class Fault(Exception):
     """
-    What the networks here raise.
+    The exception that the networks here raise.
     """
 
 
@@ -93,7 +93,7 @@ class NoDataPath:
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """
-    Have gateways be made with other networks, and without a data path and GRE.
+    Make gateways with other networks, and without a data path and GRE.
     """
 
     def use(**networks: FaultyNetwork) -> None:
@@ -109,7 +109,7 @@ def test_aNetworkThatDoesNotStartOrStop(
     at: str, faulty: Callable[..., None], loggedFailures: list[Failure]
 ) -> None:
     """
-    What was opened is stopped all the same, the one that failed too.
+    Everything that was started is stopped, including the part that failed.
     """
     first, bad, last = FaultyNetwork(), FaultyNetwork(at), FaultyNetwork()
     faulty(first=first, faulty=bad, last=last)
@@ -148,12 +148,13 @@ PARTS: tuple[tuple[type, str], ...] = (
     (ClockWatch, "stop"),
 )
 """
-The parts in the order in which they are stopped, each with its method that does so.
+The parts in the order in which they are stopped, each with the method that stops it.
 """
 
 TOGETHER = 4
 """
-How many of them, the masquerading and what reports the ends of sessions, are stopped at once.
+How many of the parts (masquerading and those that report the ends of sessions) are stopped at the
+same time.
 """
 
 
@@ -161,7 +162,7 @@ def everything(
     folder: Path, faulty: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[MemoryReactorClock, GatewayService]:
     """
-    A gateway with each of L{PARTS}, which runs.
+    A running gateway with each of L{PARTS}.
     """
     configuration = parse(
         f"""
@@ -190,7 +191,9 @@ def everything(
 
 def spoil(monkeypatch: pytest.MonkeyPatch, stop: Callable[[], object]) -> list[str]:
     """
-    Have every part do C{stop}; which of them were called.
+    Let every part stop by C{stop}.
+
+    @return: the parts that were called.
     """
     called: list[str] = []
 
@@ -217,7 +220,7 @@ def test_everyPartIsStopped(
     loggedFailures: list[Failure],
 ) -> None:
     """
-    Whatever becomes of the others; what goes wrong is logged once.
+    Every part is stopped, whatever the others do, and each error is logged once.
     """
     called = spoil(monkeypatch, raises)
     _, service = everything(tmp_path, faulty, monkeypatch)
@@ -233,7 +236,7 @@ def test_partsThatHang(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faulty: Callable[..., None], log: list[str]
 ) -> None:
     """
-    Each is given up after its time, and its Deferred cancelled; the end comes all the same.
+    A part that hangs is given up after its time and its Deferred cancelled, and the stop ends.
     """
     cancelled: list[object] = []
     called = spoil(monkeypatch, lambda: Deferred(cancelled.append))
@@ -246,7 +249,7 @@ def test_partsThatHang(
         seconds += 1
     assert called == [f"{kind.__name__}.{name}" for kind, name in PARTS]
     assert len(cancelled) == len(PARTS)
-    # The calls' drain-timeout is 5 s, the scripts' deadline 10 s.
+    # The calls' drain-timeout is 5 s and the scripts' deadline 10 s.
     alone = len(PARTS) - TOGETHER
     assert seconds == 5 + 10 + (alone + 1) * STOP_SECONDS
     assert len([line for line in log if "did not stop in" in line]) == len(PARTS)
@@ -275,7 +278,7 @@ def test_whatWasLeftOutOfTheLogIsSaidAtTheEnd(
     monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
     """
-    What the end itself leaves out is among it, and no timer stays.
+    The summary of omitted log lines includes those of the end itself, and no timer is left.
     """
     reactor = MemoryReactorClock()
     portal = Portal(SubscriberRealm(), [checker()])

@@ -1,5 +1,5 @@
 """
-The end of many sessions at once, by the gateway.
+Tests for the gateway's end of many sessions at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def test_aFewAreHungUpInEachTurn(
     end: Callable[[World], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    However many there are, others have their turn between, and all of them end.
+    A few sessions are hung up in each turn of the reactor, however many there are, and all of them
+    end.
     """
     world = World()
     callers = [
@@ -42,7 +43,7 @@ def test_aFewAreHungUpInEachTurn(
     assert len(world.gateway.sessions) == CALLERS
     now, began = count(), world.clock.seconds()
     with monkeypatch.context() as busy:
-        # Each look at the clock takes nearly a thousandth of a second.
+        # Each look at the clock takes nearly a millisecond.
         busy.setattr(world.clock, "seconds", lambda: began + next(now) / 1024)
         end(world)
     phases = [line.link.phase for line in world.gateway.lines]

@@ -14,7 +14,7 @@ class Kernel:
     """
     A TUN device with a kernel that forwards packets from one caller to another.
 
-    @ivar written: the packets that came to the kernel.
+    @ivar written: the packets that the kernel received.
     """
 
     receive: Callable[[bytes], object]
@@ -31,9 +31,9 @@ class Kernel:
 
 class Device:
     """
-    A TAP device with nobody else behind it.
+    A TAP device with no other host behind it.
 
-    @ivar written: the frames that came to the device.
+    @ivar written: the frames that the device received.
     """
 
     receive: Callable[[bytes], object]

@@ -167,7 +167,7 @@ class World:
 
     def rest(self, seconds: float) -> None:
         """
-        Advance the clock in larger steps, for the times in which nothing is urgent.
+        Advance the clock in larger steps, for times in which nothing is urgent.
         """
         self.run(seconds, 0.1)
 

@@ -1,6 +1,5 @@
 """
-Tests of L{pptpgw.timing.lifecycle}; tests/hostile/test_service.py has those of the gateway's own
-parts.
+Tests for L{pptpgw.timing.lifecycle}. tests/hostile/test_service.py tests the gateway's own parts.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages
 
 class Scene:
     """
-    Stages, and what is called of their parts.
+    Stages, and the calls of their parts' functions.
     """
 
     def __init__(self, together: bool = False) -> None:
@@ -91,7 +90,8 @@ def test_aPartHasItsOwnDeadline(log: list[str]) -> None:
 @pytest.mark.parametrize("event", ["open", "start"])
 def test_aFailedStartStopsWhatHadBegun(event: str, loggedFailures: list[Failure]) -> None:
     """
-    The part that failed is stopped too, and the same service can be started again.
+    A part that fails to start is stopped too, with those that had started, and the same service can
+    be started again.
     """
     scene = Scene()
     scene.add("one", "two", "three")
@@ -121,8 +121,8 @@ def test_aPartThatNeverBeganIsNotStopped() -> None:
 
 def test_servicesComeAndGo() -> None:
     """
-    One that is added to running services runs at once, and is stopped first; one that is removed is
-    stopped once.
+    A service that is added to running ones starts at once and is stopped first. One that is removed
+    is stopped once.
     """
     scene = Scene()
     scene.add("one")

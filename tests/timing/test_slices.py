@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.timing.slices}.
+Tests for L{pptpgw.timing.slices}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.ticking import Ticking
 
 def steps(count: int, done: list[int]) -> Iterator[None]:
     """
-    Note the number of each step.
+    A generator that records the number of each step.
     """
     for number in range(count):
         done.append(number)
@@ -35,7 +35,7 @@ def test_shortWorkIsDoneAtOnce() -> None:
 
 def test_longWorkLetsOthersHaveTheirTurn() -> None:
     """
-    It ends all the same, with one slice a turn.
+    Long work is done in one slice a turn, and ends.
     """
     clock, done = Ticking(), list[int]()
     fired: list[None] = []
@@ -64,7 +64,7 @@ def test_whatAStepRaisesEndsIt() -> None:
 
 def test_cancelled() -> None:
     """
-    The rest is left undone, be it cancelled between slices or by a step.
+    The rest of cancelled work isn't done, whether it is cancelled between slices or by a step.
     """
     clock, done = Ticking(), list[int]()
     work = inSlices(clock, steps(100, done)).addErrback(lambda why: why.trap(CancelledError))
@@ -77,7 +77,7 @@ def test_cancelled() -> None:
 
 class Asked:
     """
-    Things that are asked for in one go.
+    A burst, and the numbers of the calls that it has done.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Asked:
 
 def test_fewThingsAreDoneAtOnce() -> None:
     """
-    However many there are over time.
+    Single calls are done at once, however many there are over time.
     """
     asked = Asked()
     for number in range(100):
@@ -104,7 +104,8 @@ def test_fewThingsAreDoneAtOnce() -> None:
 
 def test_aBurst() -> None:
     """
-    What is too much for one turn is done in later ones, in order, with what is asked for meanwhile.
+    The calls of a burst that don't fit one turn are done in later ones, in order, with those that
+    are added meanwhile.
     """
     asked = Asked()
     asked.ask(range(100))
@@ -119,7 +120,7 @@ def test_aBurst() -> None:
 
 def test_aBurstOfAProcessThatIsHeldUp() -> None:
     """
-    A turn has one slice of it, however long other processes have the processor meanwhile.
+    A turn does one slice of a burst, however long other processes hold the processor meanwhile.
     """
     asked = Asked()
     for number in range(20):
@@ -132,13 +133,13 @@ def test_aBurstOfAProcessThatIsHeldUp() -> None:
 
 class Thing:
     """
-    Something that is freed.
+    An object whose end is recorded.
     """
 
 
 def test_oneByOne() -> None:
     """
-    Each is freed as soon as the next one comes, if nobody else has it.
+    Each object is freed when the next one is taken, unless somebody else has it.
     """
     things = {Thing() for _ in range(10)}
     gone: list[int] = []
@@ -153,7 +154,7 @@ def test_oneByOne() -> None:
 
 def test_oneOfABurstThatFails(loggedFailures: list[Failure]) -> None:
     """
-    It is logged, and those after it are done.
+    An exception of one call of a burst is logged, and the calls after it are done.
     """
     asked = Asked()
     asked.ask(range(50))

@@ -23,7 +23,8 @@ from pptpgw.sessions.profile import Profile
 
 @implementer(ICredentialsChecker)
 class JSONChecker:
-    # The second is what CHAP and both MS-CHAPs give; its checkPassword does their arithmetic.
+    # IUsernameHashedPassword is what CHAP and both MS-CHAPs give. Its checkPassword does their
+    # arithmetic.
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +43,9 @@ class JSONChecker:
         right = credentials.checkPassword(user["password"].encode() if user else self.nobody)
         if user is None or not right:
             return fail(UnauthorizedLogin())
-        addresses = (IPv4Network(user["address"]),) if "address" in user else None  # The pool.
+        addresses = (
+            (IPv4Network(user["address"]),) if "address" in user else None
+        )  # An address of the pool.
         return succeed(AvatarID(Profile(name, addresses)))
 
 

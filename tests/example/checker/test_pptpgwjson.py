@@ -1,5 +1,5 @@
 """
-Tests of pptpgwjson. C{trial test_pptpgwjson.py} runs them where the package is installed.
+Tests for pptpgwjson. C{trial test_pptpgwjson.py} runs them where the package is installed.
 """
 
 from pathlib import Path
@@ -51,7 +51,7 @@ class CheckerTests(TestCase):
 
     def test_calls(self) -> None:
         """
-        The file gives alice's address, the pool bob's.
+        Alice gets her address from the file, and bob gets one of the pool.
         """
         world = World("", [self.checker])
         self.addCleanup(world.stop)

@@ -17,7 +17,10 @@ from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import Option
 from pptpgw.sessions.observer import SessionObserver
 
-LONGEST, COUNT = 1, 2  # How long a quote its sender takes, and how many of them to a question.
+LONGEST, COUNT = (
+    1,
+    2,
+)  # Options: the longest quote that the sender takes, and the number of quotes for a question.
 
 
 class Number(Option["QuoteCP"]):
@@ -36,7 +39,10 @@ class Number(Option["QuoteCP"]):
 
 class QuoteCP(NetworkProtocol):
     name = "quote"
-    control, protocol = 0x80F1, 0x00F1  # Not assigned, and odd and even as RFC 1661 section 2 asks.
+    control, protocol = (
+        0x80F1,
+        0x00F1,
+    )  # Numbers that aren't assigned, odd and even as RFC 1661 section 2 demands.
     kinds = {LONGEST: Number(LONGEST, 16, 255), COUNT: Number(COUNT, 1, 3)}
 
     def __init__(self, text: bytes, wants: Mapping[int, bytes] = {}, receive: Any = None) -> None:

@@ -1,5 +1,5 @@
 """
-Tests of pptpgwgtc. C{trial test_pptpgwgtc.py} runs them where the package is installed.
+Tests for pptpgwgtc. C{trial test_pptpgwgtc.py} runs them where the package is installed.
 """
 
 from unittest import TestCase
@@ -18,7 +18,7 @@ PROTOCOL = EAPProtocol((METHOD,))
 
 class ExchangeTests(TestCase):
     """
-    Both ends of the method, and the authenticator's alone.
+    Tests with both ends of the method, and with the authenticator's end alone.
     """
 
     def test_success(self) -> None:
@@ -52,7 +52,7 @@ class ExchangeTests(TestCase):
 
 class GatewayTests(TestCase):
     """
-    The method in a gateway whose configuration chooses it.
+    Tests for the method in a gateway whose configuration chooses it.
     """
 
     def test_aCall(self) -> None:

@@ -1,5 +1,5 @@
 """
-Tests of pptpgwquote. C{trial test_pptpgwquote.py} runs them where the package is installed.
+Tests for pptpgwquote. C{trial test_pptpgwquote.py} runs them where the package is installed.
 """
 
 from ipaddress import IPv4Address, IPv4Network
@@ -38,7 +38,7 @@ def addressOf(call: ClientCall) -> str:
 
 class LinkTests(TestCase):
     """
-    The network protocol at one end of a link.
+    Tests for the network protocol at one end of a link.
     """
 
     def setUp(self) -> None:
@@ -59,7 +59,7 @@ class LinkTests(TestCase):
 
 class GatewayTests(TestCase):
     """
-    The network protocol, the observer and the address pool in a gateway.
+    Tests for the network protocol, the observer and the address pool in a gateway.
     """
 
     def setUp(self) -> None:
