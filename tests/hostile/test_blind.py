@@ -28,7 +28,7 @@ NUMBERS = gre.NUMBERS
 @pytest.fixture(params=["require", "off"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """
-    A gateway, with encryption and without.
+    A gateway, with and without encryption.
     """
     world = World(request.param)
     yield world
@@ -38,7 +38,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 class Blind:
     """
-    Sends to a caller's call in that caller's name.
+    Sends packets to the gateway in the name of a caller.
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -51,7 +51,7 @@ class Blind:
 
     def send(self, number: int, protocol: int = ppp.LCP, information: bytes = TERMINATE) -> None:
         """
-        One packet.
+        Send one packet.
         """
         payload = encodeFrame(protocol, information)
         octets = gre.encode(self.callID, payload, number % NUMBERS)
@@ -60,7 +60,7 @@ class Blind:
     @property
     def expected(self) -> int:
         """
-        What it doesn't know: the number that would be in order.
+        The number of the next packet in order, which the attacker doesn't know.
         """
         channel: Any = self.caller.line.channel
         expected: int = channel._window.expected
@@ -80,15 +80,15 @@ FRAMES = {
     "count 2000": (0xFD, b"\x97\xd0" + bytes(50)),
 }
 """
-What ends a link, a network or encryption, and what could move numbers.
+Frames that end a link, a network or encryption, or that could change the numbering.
 """
 
 
 @pytest.mark.parametrize(("protocol", "information"), FRAMES.values(), ids=FRAMES)
 def test_whateverNumberItGuesses(world: World, protocol: int, information: bytes) -> None:
     """
-    Packets with numbers from everywhere, many of each, end nothing, though the caller is silent but
-    for answers to Echo-Requests: the numbering isn't theirs.
+    Forged packets with numbers from everywhere, many of each, end nothing and don't change the
+    numbering, even if the caller sends nothing but answers to Echo-Requests.
     """
     honest = Honest(world)
     blind = Blind(honest.callers[0])
@@ -110,14 +110,15 @@ def test_whateverNumberItGuesses(world: World, protocol: int, information: bytes
 
 def test_aCallerThatNumbersAnew(world: World) -> None:
     """
-    It is asked, and its answer shows that the new numbers are its own.
+    A caller that begins a new numbering is asked, and its answer proves that the numbers are its
+    own.
     """
     honest = Honest(world)
     for jump in (-5000, 3 * REACH, NUMBERS // 2, 70, -3):
         for caller in honest.callers:
             channel: Any = caller.call.channel
             channel._window.sending = (channel._window.sending + jump) % NUMBERS
-        # Whatever it sends makes the gateway ask, the third time at the latest.
+        # Any packet makes the gateway ask, the third one at the latest.
         for _ in range(3):
             for caller in honest.callers:
                 caller.say(ppp.LCP, ppp.encodePacket(ppp.DISCARD_REQUEST, 1, bytes(4)))
@@ -128,13 +129,13 @@ def test_aCallerThatNumbersAnew(world: World) -> None:
 @pytest.mark.parametrize("lost", [1, 1000])
 def test_anHonestEndBehindAGap(world: World, lost: int) -> None:
     """
-    A Terminate-Request that skips numbers is believed when the caller, asked for an echo, says
-    nothing.
+    A Terminate-Request after a gap in the numbers is believed when the caller doesn't answer an
+    Echo-Request.
     """
     honest = Honest(world)
     caller = honest.callers[0]
     blind = Blind(caller)
-    # It has stopped answering, as RFC 1661 has it, but repeats its request.
+    # The caller doesn't answer any more, as RFC 1661 demands, but repeats its request.
     world.wire.ports.pop(caller.address)
     number = blind.expected + lost
     for repetition in range(3):
@@ -147,10 +148,11 @@ def test_anHonestEndBehindAGap(world: World, lost: int) -> None:
 
 def test_aFloodBeforeAuthentication(world: World) -> None:
     """
-    So many frames of a caller who has proven nothing are looked at, and others are served.
+    A limited number of frames of a caller that hasn't authenticated is handled, and other callers
+    are served.
     """
     stranger = Caller(world, b"mallory", [])
-    # It never answers a challenge.
+    # The stranger never answers a challenge.
     del world.wire.ports[stranger.address]
     world.run(0.01)
     blind = Blind(stranger)

@@ -17,10 +17,8 @@ from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.option import Option
 from pptpgw.sessions.observer import SessionObserver
 
-LONGEST, COUNT = (
-    1,
-    2,
-)  # Options: the longest quote that the sender takes, and the number of quotes for a question.
+# Options: the longest quote that the sender takes, and how many it wants for a question.
+LONGEST, COUNT = 1, 2
 
 
 class Number(Option["QuoteCP"]):
@@ -39,10 +37,8 @@ class Number(Option["QuoteCP"]):
 
 class QuoteCP(NetworkProtocol):
     name = "quote"
-    control, protocol = (
-        0x80F1,
-        0x00F1,
-    )  # Numbers that aren't assigned, odd and even as RFC 1661 section 2 demands.
+    # Unassigned numbers whose octets are even and odd, as RFC 1661 section 2 demands.
+    control, protocol = 0x80F1, 0x00F1
     kinds = {LONGEST: Number(LONGEST, 16, 255), COUNT: Number(COUNT, 1, 3)}
 
     def __init__(self, text: bytes, wants: Mapping[int, bytes] = {}, receive: Any = None) -> None:
