@@ -21,7 +21,7 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.client import PacketProtocol, PPTPClientEndpoint
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.testing import DELAY, MemoryDataPath, answering
+from pptpgw.testing import DELAY, MemoryDataPath, answering, makeTunnelEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientPorts
 from pptpgw.tunnels.pptp.port.control import ControlFactory
@@ -217,7 +217,10 @@ class Dialling(World):
         reactor: Any = self.clock
         self.reactor: Reactor = reactor
         self.reactor.server = ControlFactory(
-            self.clock, ConnectionSettings(), self.callIDs, answering(self.gateway)
+            makeTunnelEnvironment(self.gateway, clock=self.clock),
+            ConnectionSettings(),
+            self.callIDs,
+            answering(self.gateway),
         )
         self.ports = Ports(MemoryDataPath(self.network), CallIDs(self.clock), None)
         self.factory = factoryFor(Hearing)

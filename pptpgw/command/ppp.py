@@ -242,7 +242,7 @@ class PPP(tap.Options):
             if self._isStandard:
                 factory = ILines(tunnel).factory
                 StandardIO(factory.buildProtocol(None), reactor=reactor)
-                await factory.whenEmpty()
+                await factory.entrance.whenEmpty()
             else:
                 if self["pty"]:
                     print(*tunnel.places, flush=True)

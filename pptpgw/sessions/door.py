@@ -16,13 +16,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from enum import Enum
 from typing import Generic, TypeVar
 
 from pptpgw.sessions.places import Known, Places
 
-TOO_MANY = "too many control connections"
-TOO_MANY_FROM_ONE = "too many control connections from one host"
-TOO_MANY_SILENT = "too many control connections without a message"
+
+class Limit(Enum):
+    """
+    The limits of a door, by their keys in C{[listen]}.
+    """
+
+    ALL = "max-connections"
+    HOST = "max-connections-per-host"
+    SILENT = "max-silent-connections"
+
+    def reason(self, noun: str) -> str:
+        """
+        Return why a connection is refused when this limit is reached, for the log and the counters.
+
+        @param noun: the tunnel's word for a connection.
+        """
+        return f"too many {noun}s{_WHICH[self]}"
+
+
+_WHICH = {
+    Limit.ALL: "",
+    Limit.HOST: " from one host",
+    Limit.SILENT: " without a message",
+}
 
 C = TypeVar("C")
 """
@@ -57,25 +79,25 @@ class Door(Generic[C]):
         self._unproven: Places[C] = Places(seconds, known, isProven)
         self._silent: Places[C] = Places(seconds, known)
 
-    def refusal(self, host: str) -> tuple[str, C | None]:
+    def refusal(self, host: str) -> tuple[Limit | None, C | None]:
         """
         Find out whether there is room for a connection from C{host}.
 
-        @return: why it must be refused, or an empty text; and the connection that must be closed
-            for it, if any. L{closed} need not be called for that one.
+        @return: the limit for which it must be refused, or None; and the connection that must be
+            closed for it, if any. L{closed} need not be called for that one.
         """
         if self._hosts[host] >= self._maxPerHost:
-            return TOO_MANY_FROM_ONE, None
+            return Limit.HOST, None
         if len(self._silent) >= self._maxSilent:
-            reason, found = TOO_MANY_SILENT, self._silent.displace(host, self._maxSilent)
+            limit, found = Limit.SILENT, self._silent.displace(host, self._maxSilent)
         elif len(self._connections) >= self._maxConnections:
-            reason, found = TOO_MANY, self._unproven.displace(host, self._maxConnections)
+            limit, found = Limit.ALL, self._unproven.displace(host, self._maxConnections)
         else:
-            return "", None
+            return None, None
         if found is None:
-            return reason, None
+            return limit, None
         self.closed(found)
-        return "", found
+        return None, found
 
     def opened(self, connection: C, host: str) -> None:
         """

@@ -25,6 +25,7 @@ from pptpgw.testing.makers import (
     makeEnvironment,
     makeProtocol,
     makeSession,
+    makeTunnelEnvironment,
     resultOf,
 )
 from pptpgw.testing.memory import (
@@ -64,5 +65,6 @@ __all__ = [
     "makeGrant",
     "makeProtocol",
     "makeSession",
+    "makeTunnelEnvironment",
     "resultOf",
 ]

@@ -14,18 +14,23 @@ from twisted.python.failure import Failure
 
 from pptpgw.config.configuration import parse
 from pptpgw.config.environment import Environment
+from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     Caller,
     Claim,
     IAuthenticationProtocol,
+    ICallTaker,
     IKernelInterface,
     INetwork,
     ISubscriber,
 )
+from pptpgw.log import Quota
+from pptpgw.sessions.places import Known
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing.exchange import PASSWORD, ExchangePair
+from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.pptp.call import PPTP
 
 Result = TypeVar("Result")
@@ -71,6 +76,29 @@ def makeEnvironment(
     environment = Environment.of(clock or Clock(), parse(text, "test"), counters)
     environment.interface = interface
     return environment
+
+
+def makeTunnelEnvironment(
+    calls: ICallTaker, listen: ListenSection | None = None, clock: Any = None
+) -> TunnelEnvironment:
+    """
+    Make the environment of a tunnel that belongs to no gateway.
+
+    @param calls: what the tunnel offers its calls to.
+    @param listen: the section C{[listen]}; None for its defaults.
+    @param clock: as for L{makeEnvironment}.
+    """
+    environment = makeEnvironment(clock=clock)
+    reactor, counters = environment.reactor, environment.counters
+    return TunnelEnvironment(
+        reactor,
+        listen or environment.configuration.listen,
+        calls,
+        counters,
+        Quota(reactor, counters),
+        Known(reactor.seconds, 1),
+        environment,
+    )
 
 
 def makeProtocol(

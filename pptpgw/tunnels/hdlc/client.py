@@ -21,8 +21,9 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ICallOwner
+from pptpgw.tunnels.entrance import addressText
 from pptpgw.tunnels.hdlc.chat import Chat, Step
-from pptpgw.tunnels.hdlc.protocol import HDLCProtocol, addressText
+from pptpgw.tunnels.hdlc.protocol import HDLCProtocol
 
 
 class HDLCClientFactory(Factory):

@@ -17,7 +17,9 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.entrance import addressText
 from pptpgw.tunnels.hdlc.call import HDLCCall
 from pptpgw.tunnels.hdlc.framer import Framer
 
@@ -26,14 +28,7 @@ CLOSE_SECONDS = 5.0
 The time in seconds that the last frames have to be sent when a connection is closed.
 """
 
-
-def addressText(address: object) -> str:
-    """
-    Return an address in text: the IP address of a TCP connection; the path of a Unix socket, serial
-    line or pseudoterminal; C{stdio} for anything else.
-    """
-    name = getattr(address, "host", None) or getattr(address, "name", None) or "stdio"
-    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
+DISPLACED = Cause("a newer call needs its place", Termination.PORT_PREEMPTED)
 
 
 class StreamOwner(TypingProtocol):
@@ -130,6 +125,29 @@ class HDLCProtocol(Protocol):
         self._closing = cancelled(self._closing)
         abort = getattr(transport, "abortConnection", None) or transport.loseConnection
         abort()
+
+    # pptpgw.tunnels.entrance.IncomingConnection
+
+    @property
+    def isProven(self) -> bool:
+        """
+        Whether the caller was authenticated.
+        """
+        return self.call.proven
+
+    def displace(self) -> None:
+        """
+        Close the connection at once, to make room for a newer one.
+        """
+        self.call.hangUp(DISPLACED)
+        self.abort()
+
+    def stop(self) -> None:
+        """
+        End the call and close the connection, since the gateway stops.
+        """
+        self.call.hangUp(SHUT_DOWN)
+        self.close()
 
     def _discard(self, reason: str) -> None:
         channel = self.call.channel

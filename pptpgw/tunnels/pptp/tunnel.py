@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.plugin import IPlugin
-from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.config.kind import ENDPOINTS, key, seconds, whole
@@ -29,7 +27,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.machine import lackingAddress
-from pptpgw.tunnels.listening import Listening
+from pptpgw.tunnels.entrance import endpointFromString
 from pptpgw.tunnels.pptp.call import PPTP, Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
@@ -200,14 +198,13 @@ class PPTPTunnel:
     """
 
     def __init__(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> None:
-        listen = environment.listen
         self._reactor = environment.reactor
         self._settings = settings
-        self._addresses = [str(one) for one in listen.addresses]
+        self._addresses = [str(one) for one in environment.listen.addresses]
         counters: Counters = environment.counters
         self.gre = GREPorts(self._reactor, self._addresses, counters)
         self._control = ControlFactory(
-            self._reactor,
+            environment,
             ConnectionSettings(
                 maximumCalls=settings.maxCallsPerConnection,
                 handshakeTimeout=settings.handshakeTimeout,
@@ -215,17 +212,10 @@ class PPTPTunnel:
             ),
             self.gre.callIDs,
             Answering(environment.calls, environment.quota),
-            listen.clients,
-            listen.maxConnections,
-            listen.maxConnectionsPerHost,
-            counters,
-            environment.quota,
-            listen.maxSilentConnections,
-            environment.known,
             self.gre.channels,
         )
+        self._entrance = self._control.entrance
         self._endpoints = list(self._makeEndpoints())
-        self._listening = Listening()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -241,9 +231,9 @@ class PPTPTunnel:
         """
         See L{ISharedGRE}.
         """
-        if not self._listening.ports:
+        if not self._entrance.ports:
             return self._settings.port
-        host: Any = self._listening.ports[0].getHost()
+        host: Any = self._entrance.ports[0].getHost()
         port: int = host.port
         return port
 
@@ -267,22 +257,19 @@ class PPTPTunnel:
         @raise pptpgw.error.PPTPGWError: a port can't be opened; the text says why and what to do.
         """
         self.gre.start()
-        for place, endpoint in self._endpoints:
-            refused = self._listening.open(endpoint, self._control)
-            if refused is not None:
-                raise ConfigurationError(self._refusal(place, refused))
+        self._entrance.start(self._control, self._endpoints, self._advice)
 
     def stopListening(self) -> Deferred[Any]:
         """
         See L{ITunnel.stopListening}.
         """
-        return self._listening.close()
+        return self._entrance.stopListening()
 
     def stop(self) -> Deferred[Any]:
         """
         See L{ITunnel.stop}.
         """
-        return self.stopListening().addCallback(lambda _: self._control.stop()).addBoth(self._close)
+        return self._entrance.stop().addBoth(self._close)
 
     def _close(self, result: Any) -> Any:
         self.gre.stop()
@@ -290,36 +277,27 @@ class PPTPTunnel:
 
     def _makeEndpoints(self) -> Iterator[tuple[str, IStreamServerEndpoint]]:
         """
-        Iterate over the endpoints to listen on, each with its name for messages.
+        Iterate over the endpoints to listen on, each behind the beginning of an error's text.
 
         @raise ConfigurationError: an endpoint can't be used.
         """
         port = self._settings.port
         for text in self._settings.endpoints:
-            try:
-                yield text, serverFromString(self._reactor, text)
-            except (IndexError, KeyError) as error:
-                why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
-                raise ConfigurationError(f"[pptp] endpoints: {text}: {why}") from error
-            except (ValueError, TypeError) as error:
-                raise ConfigurationError(f"[pptp] endpoints: {text}: {error}") from error
+            yield f"can't listen on {text}", endpointFromString(self._reactor, "pptp", text)
         for address in () if self._settings.endpoints else self._addresses or [EVERY_ADDRESS]:
-            place = f"{address or 'any address'}, TCP port {port}"
+            place = f"can't listen on {address or 'any address'}, TCP port {port}"
             yield place, TCP4ServerEndpoint(self._reactor, port, BACKLOG, address)
 
-    def _refusal(self, place: str, failure: Failure) -> str:
+    @property
+    def _advice(self) -> str:
         """
-        Return why listening at C{place} failed, and what to do.
+        Return what to do if a port can't be opened, as the end of an error's text.
         """
-        error = failure.value
-        if not isinstance(error, CannotListenError):
-            return f"can't listen on {place}: {failure.getErrorMessage()}"
-        text = f"can't listen on {place}: {error.socketError.strerror}"
         if self._settings.endpoints:
-            return f"{text}. [pptp] endpoints chooses others"
+            return ". [pptp] endpoints chooses others"
         port = self._settings.port
         return (
-            f"{text}. Is another PPTP server running (ss -ltnp sport = {port} shows it)? "
+            f". Is another PPTP server running (ss -ltnp sport = {port} shows it)? "
             "[listen] addresses and [pptp] port choose others"
         )
 

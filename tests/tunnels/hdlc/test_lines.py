@@ -16,18 +16,13 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from pptpgw.clock import steady
-from pptpgw.config.section import ListenSection
-from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.interfaces import ICallTaker
-from pptpgw.log import Quota
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.sessions.places import Known
-from pptpgw.testing import makeEnvironment
-from pptpgw.tunnels.environment import TunnelEnvironment
+from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.hdlc.chat import parseChat
 from pptpgw.tunnels.hdlc.client import ChatEndpoint, HDLCClientFactory
 from pptpgw.tunnels.hdlc.serialline import HANG_UP_SECONDS
@@ -57,16 +52,7 @@ class Answering:
     def __init__(self, *endpoints: str) -> None:
         self.calls: list[ClientCall] = []
         self.received: Deferred[bytes] = Deferred()
-        counters = Counters()
-        environment = TunnelEnvironment(
-            reactor,
-            ListenSection(),
-            self,
-            counters,
-            Quota(reactor, counters),
-            Known(reactor.seconds, 1),
-            makeEnvironment(clock=reactor),
-        )
+        environment = makeTunnelEnvironment(self, clock=reactor)
         self.tunnel = HDLCTunnel(HDLCSettings(endpoints), environment)
         self.tunnel.start()
 
@@ -118,7 +104,7 @@ async def finish(end: Answering, call: ClientCall) -> None:
     """
     await call.hangUp().addTimeout(10, reactor)
     await end.factory.whenDisconnected().addTimeout(10, reactor)
-    await end.tunnel.factory.whenEmpty().addTimeout(10, reactor)
+    await end.tunnel.entrance.whenEmpty().addTimeout(10, reactor)
 
 
 async def test_aUnixSocket(tmp_path: Path) -> None:
@@ -149,7 +135,7 @@ async def test_aPseudoterminalWhoseUserIsGone() -> None:
     (device,) = end.tunnel.places
     call, _ = await end.place(f"serial:{device}:115200")
     end.factory.abort()
-    await end.tunnel.factory.whenEmpty().addTimeout(5, reactor)
+    await end.tunnel.entrance.whenEmpty().addTimeout(5, reactor)
     assert "disconnected" in await end.calls[0].ended
     assert "disconnected" in await call.ended
     await end.tunnel.stop()
@@ -182,5 +168,5 @@ async def test_aChatScriptThatFails() -> None:
     (device,) = end.tunnel.places
     with pytest.raises(CallError, match="didn't say OK within 1 s"):
         await end.place(f"serial:{device}:115200", "TIMEOUT 1 OK ATDT CONNECT")
-    await end.tunnel.factory.whenEmpty().addTimeout(5, reactor)
+    await end.tunnel.entrance.whenEmpty().addTimeout(5, reactor)
     await end.tunnel.stop()

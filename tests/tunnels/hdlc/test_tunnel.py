@@ -15,7 +15,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.section import ListenSection
-from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     ICall,
@@ -26,17 +25,12 @@ from pptpgw.interfaces import (
     ITunnelFactory,
     Refusal,
 )
-from pptpgw.log import Quota
-from pptpgw.sessions.places import Known
-from pptpgw.testing import makeEnvironment
-from pptpgw.tunnels.environment import TunnelEnvironment
+from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.call import HDLCCall
 from pptpgw.tunnels.hdlc.framer import EXCESS, IDLE, Framer
 from pptpgw.tunnels.hdlc.protocol import CLOSE_SECONDS, HDLCProtocol
 from pptpgw.tunnels.hdlc.tunnel import (
-    NOT_PERMITTED,
-    STOPPING,
     HDLCFactory,
     HDLCSettings,
     HDLCTunnel,
@@ -137,18 +131,9 @@ class World:
 
     def __init__(self, **listen: Any) -> None:
         self.clock = Clock()
-        self.counters = Counters()
         self.calls: list[HDLCCall] = []
-        quota = Quota(self.clock, self.counters)
-        self.environment = TunnelEnvironment(
-            self.clock,
-            ListenSection(**listen),
-            self,
-            self.counters,
-            quota,
-            Known(self.clock.seconds, 1),
-            makeEnvironment(clock=self.clock),
-        )
+        self.environment = makeTunnelEnvironment(self, ListenSection(**listen), self.clock)
+        self.counters = self.environment.counters
         self.factory = HDLCFactory(HDLCSettings(accm=7), self.environment)
 
     def callRequested(self, call: Any) -> None:
@@ -202,7 +187,7 @@ class TestCalls:
         assert transport.disconnected
         protocol.connectionLost()
         assert not world.clock.getDelayedCalls()
-        assert not world.factory.connections
+        assert not world.factory.entrance.connections
 
     def test_aLostLineEndsItsCall(self) -> None:
         world, owner = World(), Owner()
@@ -234,7 +219,7 @@ class TestWhoMayCall:
     def test_othersThanTheClients(self) -> None:
         world = World(clients=(IPv4Network("198.51.100.0/24"),))
         assert world.connect() is None
-        assert world.counters.discards == {NOT_PERMITTED: 1}
+        assert world.counters.discards == {"line from a client that isn't permitted": 1}
         assert world.connect("198.51.100.7") is not None
         # The permissions of the socket's file decide who may connect to it.
         assert world.factory.buildProtocol(UNIXAddress("/run/line")) is not None
@@ -263,14 +248,14 @@ class TestWhoMayCall:
         world = World()
         protocol, transport = connected(world)
         stopped: list[Any] = []
-        world.factory.stop().addCallback(stopped.append)
+        world.factory.entrance.stop().addCallback(stopped.append)
         assert world.connect() is None
-        assert world.counters.discards == {STOPPING: 1}
+        assert world.counters.discards == {"line while the gateway stops": 1}
         assert transport.disconnecting
         assert not stopped
         protocol.connectionLost()
         assert stopped
-        world.factory.startFactory()
+        world.factory.entrance.start(world.factory, ())
         assert world.connect() is not None
 
 
@@ -296,8 +281,7 @@ class TestTunnel:
 
         world = World()
         object.__setattr__(world.environment, "reactor", reactor)
-        tunnel = HDLCTunnel(HDLCSettings((endpoint,)), world.environment)
         with pytest.raises(ConfigurationError) as raised:
-            tunnel.start()
+            HDLCTunnel(HDLCSettings((endpoint,)), world.environment).start()
         assert str(raised.value).startswith("[hdlc] endpoints: ")
         assert fault in str(raised.value)

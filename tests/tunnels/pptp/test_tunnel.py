@@ -21,7 +21,6 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config import discovery
 from pptpgw.config.section import ListenSection
-from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     ICall,
@@ -33,10 +32,7 @@ from pptpgw.interfaces import (
     ITunnelFactory,
     Refusal,
 )
-from pptpgw.log import Quota
-from pptpgw.sessions.places import Known
-from pptpgw.testing import makeEnvironment
-from pptpgw.tunnels.environment import TunnelEnvironment
+from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.pptp.tunnel import GREPorts, PPTPSettings, PPTPTunnel
 from pptpgw.tunnels.pptp.wire.message import (
     OutgoingCallRequest,
@@ -71,16 +67,8 @@ class World:
 
     def __init__(self, clock: Any, listen: ListenSection | None = None, **settings: Any) -> None:
         self.calls = Taker()
-        self.counters = Counters()
-        self.environment = TunnelEnvironment(
-            clock,
-            listen or ListenSection(),
-            self.calls,
-            self.counters,
-            Quota(clock, self.counters),
-            Known(clock.seconds, 10),
-            makeEnvironment(clock=clock),
-        )
+        self.environment = makeTunnelEnvironment(self.calls, listen, clock)
+        self.counters = self.environment.counters
         factory = discovery.find(ITunnelFactory, "pptp")
         self.tunnel = factory.makeTunnel(PPTPSettings(**settings), self.environment)
         assert isinstance(self.tunnel, PPTPTunnel)

@@ -10,13 +10,11 @@ is disconnected. While a peer doesn't read, nothing is read from it either.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Protocol as TypingProtocol
 from typing import cast
 
 from twisted.internet.address import IPv4Address as TCPAddress
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
@@ -24,12 +22,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.log import Logger, Quota
+from pptpgw.interfaces import ITunnelEnvironment
 from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination
-from pptpgw.sessions.door import TOO_MANY, TOO_MANY_FROM_ONE, TOO_MANY_SILENT, Door
-from pptpgw.sessions.places import Known
-from pptpgw.timing.slices import inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.pptp.call import Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
@@ -106,13 +102,6 @@ class PPTPProtocol(Protocol):
         self._factory.opened(self)
         self.connection.connectionMade(self)
 
-    def displace(self) -> None:
-        """
-        Close the connection, to make room for a newer one.
-        """
-        self.connection.end(DISPLACED)
-        self._tcp.abortConnection()
-
     def dataReceived(self, data: bytes) -> None:
         """
         Pass octets to the control connection, and write its answers at once.
@@ -138,6 +127,29 @@ class PPTPProtocol(Protocol):
         """
         here, peer = self._tcp.getHost().host, self._tcp.getPeer().host
         return peer == self.connection.peerAddress or self._factory.named(self, here, peer)
+
+    # pptpgw.tunnels.entrance.IncomingConnection
+
+    @property
+    def isProven(self) -> bool:
+        """
+        Whether a caller on the control connection is or was authenticated.
+        """
+        return self.connection.isProven
+
+    def displace(self) -> None:
+        """
+        Close the connection, to make room for a newer one.
+        """
+        self.connection.end(DISPLACED)
+        self._tcp.abortConnection()
+
+    def stop(self) -> None:
+        """
+        Hang up every call and stop the control connection. The TCP connection is closed at most
+        C{stopTimeout} and C{closeTimeout} later.
+        """
+        self.connection.stop(SHUT_DOWN)
 
     # pptpgw.tunnels.pptp.owner.ControlTransport
 
@@ -180,6 +192,7 @@ class PPTPProtocol(Protocol):
         """
         End the control connection, since the TCP connection is lost.
         """
+        self.connected = 0
         self._moving()
         self.connection.connectionLost(f"the TCP connection ended: {reason.getErrorMessage()}")
         self._factory.closed(self)
@@ -216,7 +229,7 @@ class PPTPProtocol(Protocol):
         self._giveUp()
 
     def _giveUp(self) -> None:
-        if self in self._factory.connections:
+        if self.connected:
             self._factory.counters.discard("control connection whose peer doesn't read")
             self._tcp.abortConnection()
 
@@ -224,8 +237,6 @@ class PPTPProtocol(Protocol):
 class ConnectionFactory(Factory):
     """
     The common part of the factories of the server's and the client's side.
-
-    @ivar connections: the protocols that have a TCP connection.
     """
 
     noisy = False
@@ -250,7 +261,6 @@ class ConnectionFactory(Factory):
         self.owner = owner
         self.counters = Counters() if counters is None else counters
         self.channels = channels
-        self.connections: set[PPTPProtocol] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
@@ -276,9 +286,8 @@ class ConnectionFactory(Factory):
 
     def opened(self, protocol: PPTPProtocol) -> None:
         """
-        Note that C{protocol} has a TCP connection.
+        Note that C{protocol} has a TCP connection. Do nothing here.
         """
-        self.connections.add(protocol)
 
     def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
         """
@@ -299,9 +308,8 @@ class ConnectionFactory(Factory):
 
     def closed(self, protocol: PPTPProtocol) -> None:
         """
-        Note that the TCP connection of C{protocol} is lost.
+        Note that the TCP connection of C{protocol} is lost. Do nothing here.
         """
-        self.connections.discard(protocol)
 
 
 class ControlClientFactory(ConnectionFactory):
@@ -312,168 +320,70 @@ class ControlClientFactory(ConnectionFactory):
     role = Role.PNS
 
 
-NOT_PERMITTED = "control connection from a client that isn't permitted"
-
-_KEYS = {
-    NOT_PERMITTED: ", see [listen] clients",
-    TOO_MANY: ", see [listen] max-connections",
-    TOO_MANY_FROM_ONE: ", see [listen] max-connections-per-host",
-    TOO_MANY_SILENT: ", see [listen] max-silent-connections",
-}
-"""
-The configuration key of each limit, for the log.
-"""
-
-
 class ControlFactory(ConnectionFactory, ServerFactory):
     """
     The factory of a listening port. Each connection is a control connection that a client, the PNS,
-    opens to us, the PAC. Connections beyond the limits are closed at once, counted and logged.
+    opens to us, the PAC. Connections beyond the limits are closed at once.
 
-    @ivar clients: the networks from which clients may connect; empty for all.
+    @ivar entrance: the entrance of the tunnel, which lets clients in.
     """
 
     role = Role.PAC
-    _log = Logger()
 
     def __init__(
         self,
-        clock: IReactorTime,
+        environment: ITunnelEnvironment,
         settings: ConnectionSettings,
         callIDs: CallIDs,
         owner: ConnectionOwner,
-        clients: Sequence[IPv4Network] = (),
-        maxConnections: int = 4096,
-        maxConnectionsPerHost: int = 512,
-        counters: Counters | None = None,
-        quota: Quota | None = None,
-        maxSilent: int = 2048,
-        known: Known | None = None,
         channels: Channels | None = None,
     ) -> None:
-        super().__init__(clock, settings, callIDs, owner, counters, channels)
-        self._quota = Quota(clock, self.counters) if quota is None else quota
-        self.clients = tuple(clients)
-        self._door: Door[PPTPProtocol] = Door(
-            clock.seconds,
-            Known(clock.seconds, 1) if known is None else known,
-            lambda protocol: protocol.connection.isProven,
-            maxConnections,
-            maxConnectionsPerHost,
-            maxSilent,
-        )
-        self._stopping = False
-        self._stopped: list[Deferred[None]] = []
-
-    def startFactory(self) -> None:
-        """
-        Let clients in, since a port is opened. This is called again if the tunnel starts after a
-        L{stop}.
-        """
-        self._stopping = False
+        counters: Counters = environment.counters
+        super().__init__(environment.reactor, settings, callIDs, owner, counters, channels)
+        self.entrance: Entrance[PPTPProtocol] = Entrance(environment, "control connection")
 
     def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
         Make the protocol for a client, or return None if the client isn't let in.
         """
         host: str = getattr(addr, "host", "")
-        return super().buildProtocol(addr) if self._admits(host) else None
-
-    def _admits(self, host: str) -> bool:
-        """
-        Return whether there is room for a connection from C{host}. Another connection may be closed
-        for it.
-        """
-        reason, leaving = self._refusal(host), None
-        if not reason:
-            reason, leaving = self._door.refusal(host)
-        if reason:
-            self._refused(host, reason)
-            return False
-        if leaving is not None:
-            self.counters.discard("control connection displaced by a newer one")
-            leaving.displace()
-        return True
-
-    def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
-        """
-        See L{ConnectionFactory.named}. The limits that held for the proxy's address hold for the
-        client's too.
-        """
-        self._door.closed(protocol)
-        if not self._admits(peer):
-            return False
-        super().named(protocol, here, peer)
-        self._door.opened(protocol, peer)
-        return True
+        if self._isIPv4(host) and self.entrance.admits(host):
+            return super().buildProtocol(addr)
+        return None
 
     def opened(self, protocol: PPTPProtocol) -> None:
         """
         Note that a client has connected, and count it.
         """
-        super().opened(protocol)
-        self._door.opened(protocol, protocol.connection.peerAddress)
+        self.entrance.opened(protocol, protocol.connection.peerAddress)
+
+    def named(self, protocol: PPTPProtocol, here: str, peer: str) -> bool:
+        """
+        See L{ConnectionFactory.named}.
+        """
+        isAdmitted = self._isIPv4(peer) and self.entrance.renamed(protocol, peer)
+        return isAdmitted and super().named(protocol, here, peer)
 
     def heard(self, protocol: PPTPProtocol) -> None:
         """
-        Note that the client has sent a message, so that its connection doesn't count as silent any
-        more.
+        See L{ConnectionFactory.heard}.
         """
-        self._door.heard(protocol)
+        self.entrance.heard(protocol)
 
     def closed(self, protocol: PPTPProtocol) -> None:
         """
-        Note that a client has disconnected. After the last one a L{stop} is complete.
+        See L{ConnectionFactory.closed}.
         """
-        super().closed(protocol)
-        self._door.closed(protocol)
-        if not self.connections:
-            stopped, self._stopped = self._stopped, []
-            for deferred in stopped:
-                deferred.callback(None)
+        self.entrance.closed(protocol)
 
-    def stop(self, reason: str = SHUT_DOWN) -> Deferred[None]:
+    def _isIPv4(self, host: str) -> bool:
         """
-        Refuse new clients, hang up every call and stop every control connection.
-
-        @return: fires when the last TCP connection is closed, at most C{stopTimeout} and
-            C{closeTimeout} later.
+        Return whether C{host} is an address of IPv4, to which GRE can be sent. Any other is
+        refused.
         """
-        self._stopping = True
-        if not self.connections:
-            return succeed(None)
-        stopped: Deferred[None] = Deferred()
-        self._stopped.append(stopped)
-        inSlices(self.clock, self._stopEach(reason))
-        return stopped
-
-    def _stopEach(self, reason: str) -> Iterator[None]:
-        for protocol in oneByOne(self.connections):
-            try:
-                protocol.connection.stop(reason)
-            except Exception:
-                # The others stop all the same.
-                self._log.failure("A control connection failed to stop")
-            yield
-
-    def _refusal(self, host: str) -> str:
         try:
-            address = IPv4Address(host)
+            IPv4Address(host)
         except ValueError:
-            return "control connection not over IPv4"
-        if self.clients and not any(address in network for network in self.clients):
-            return NOT_PERMITTED
-        if self._stopping:
-            return "control connection while the gateway stops"
-        return ""
-
-    def _refused(self, host: str, reason: str) -> None:
-        self.counters.discard(reason)
-        if self._quota.allows("refused control connections", host):
-            self._log.warn(
-                "refused {host}: {reason}{key} ({count} so far)",
-                host=host,
-                reason=reason,
-                key=_KEYS.get(reason, ""),
-                count=self.counters.discards[reason],
-            )
+            self.entrance.refuse(host, "control connection not over IPv4")
+            return False
+        return True

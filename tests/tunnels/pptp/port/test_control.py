@@ -21,8 +21,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
+from pptpgw.config.section import ListenSection
 from pptpgw.interfaces import ICallOwner
 from pptpgw.log import INTERVAL, PER_SOURCE
+from pptpgw.sessions.cause import SHUT_DOWN
+from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -113,6 +116,12 @@ class Owner:
             self.over.callback(cause)
 
 
+def factoryOf(clock: Any, owner: Owner, **listen: Any) -> ControlFactory:
+    calls: Any = owner
+    environment = makeTunnelEnvironment(calls, ListenSection(**listen), clock)
+    return ControlFactory(environment, ConnectionSettings(), CallIDs(clock), owner)
+
+
 class Port:
     """
     A L{ControlFactory}, and the clients that connect to it.
@@ -127,15 +136,13 @@ class Port:
     ) -> None:
         self.clock = Clock()
         self.owner = Owner()
-        self.factory = ControlFactory(
+        self.factory = factoryOf(
             self.clock,
-            ConnectionSettings(),
-            CallIDs(self.clock),
             self.owner,
-            clients,
-            maxConnections,
-            maxConnectionsPerHost,
-            maxSilent=maxSilent,
+            clients=clients,
+            maxConnections=maxConnections,
+            maxConnectionsPerHost=maxConnectionsPerHost,
+            maxSilentConnections=maxSilent,
         )
 
     def connect(self, host: str = "192.0.2.9") -> tuple[Any, Any] | None:
@@ -183,10 +190,10 @@ def test_connection() -> None:
     protocol.dataReceived(encode(StartControlConnectionRequest()))
     assert port.owner.connections == [connection]
     assert len(transport.value()) == 156
-    assert port.factory.connections == {protocol}
+    assert port.factory.entrance.connections == {protocol}
     _lost(protocol)
     assert port.owner.closed == ["the TCP connection ended: Connection was closed cleanly."]
-    assert port.factory.connections == set()
+    assert port.factory.entrance.connections == set()
     assert port.clock.getDelayedCalls() == []
 
 
@@ -250,7 +257,7 @@ def test_hostsForgotten() -> None:
     for number in range(1, 200):
         protocol, _ = port.connected(f"192.0.2.{number}")
         _lost(protocol)
-    door = port.factory._door
+    door = port.factory.entrance._door
     assert not door._hosts and not door._connections
     assert not len(door._unproven) and not len(door._silent)
 
@@ -303,9 +310,9 @@ def test_stop() -> None:
     protocol.dataReceived(encode(OutgoingCallRequest(callID=1)))
     transport.clear()
     other, otherTransport = port.connected("192.0.2.10")
-    port.factory.stop("bye").addCallback(stopped.append)
+    port.factory.entrance.stop().addCallback(stopped.append)
     assert port.connect("192.0.2.11") is None
-    assert port.owner.ended == ["bye"]
+    assert port.owner.ended == [SHUT_DOWN]
     # The peer gets Call-Disconnect-Notify and Stop-Control-Connection-Request. A connection that
     # isn't open is just closed.
     assert len(transport.value()) == 148 + 16
@@ -316,7 +323,7 @@ def test_stop() -> None:
     assert stopped == []
     _lost(protocol)
     assert stopped == [None]
-    port.factory.stop().addCallback(stopped.append)
+    port.factory.entrance.stop().addCallback(stopped.append)
     assert stopped == [None, None]
     assert port.clock.getDelayedCalls() == []
 
@@ -327,7 +334,7 @@ def test_stopBounded() -> None:
     """
     port = Port()
     _, transport = port.established()
-    port.factory.stop()
+    port.factory.entrance.stop()
     port.clock.advance(5)
     assert transport.disconnecting
     port.clock.advance(5)
@@ -381,7 +388,7 @@ def test_bothEnds() -> Deferred[None]:
 
 async def _bothEnds() -> None:
     theirs, ours = Owner(), Owner()
-    server = ControlFactory(reactor, ConnectionSettings(), CallIDs(reactor), theirs)
+    server = factoryOf(reactor, theirs)
     listening = reactor.listenTCP(0, server, interface="127.0.0.1")
     client = ControlClientFactory(reactor, ConnectionSettings(), CallIDs(reactor), ours)
     protocol: Any = await TCP4ClientEndpoint(
@@ -396,13 +403,13 @@ async def _bothEnds() -> None:
     first.hangUp("enough")
     assert await ours.over == "enough"
     assert theirs.ended == ["the peer cleared the call"]
-    await server.stop("maintenance")
+    await server.entrance.stop()
     assert second.cause == "the peer disconnected the call: admin shutdown"
-    assert theirs.ended[1:] == ["maintenance"]
-    assert server.connections == set()
+    assert theirs.ended[1:] == [SHUT_DOWN]
+    assert server.entrance.connections == set()
     await listening.stopListening()
     await protocol.connection.stop()
-    if client.connections:
+    if protocol.connected:
         # The server learns of it in the next turn of the reactor.
         lost: Deferred[None] = Deferred()
         reactor.callLater(0, lost.callback, None)
@@ -420,7 +427,7 @@ def test_deafPeer(monkeypatch: pytest.MonkeyPatch) -> Deferred[None]:
 
 async def _deafPeer() -> None:
     owner = Owner()
-    server = ControlFactory(reactor, ConnectionSettings(), CallIDs(reactor), owner)
+    server = factoryOf(reactor, owner)
     listening = reactor.listenTCP(0, server, interface="127.0.0.1")
     peer: Any = await TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port).connect(
         Factory.forProtocol(Protocol)
@@ -428,7 +435,7 @@ async def _deafPeer() -> None:
     peer.transport.pauseProducing()
     peer.transport.write(encode(StartControlConnectionRequest()))
     await owner.opened
-    protocol: Any = next(iter(server.connections))
+    protocol: Any = next(iter(server.entrance.connections))
     # The kernel doubles this size for its own needs.
     buffered = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
     assert buffered == 2 * (QUEUE + QUEUE_PER_CALL * ConnectionSettings().maximumCalls)
@@ -451,7 +458,7 @@ async def _deafPeer() -> None:
     assert server.counters.discards == {"control connection whose peer doesn't read": 1}
     peer.transport.abortConnection()
     await listening.stopListening()
-    await server.stop()
+    await server.entrance.stop()
 
 
 def test_manyEchoesAtOnce() -> None:
