@@ -1,15 +1,17 @@
 """
-Our own client as a program: a command a line comes in, an answer a line goes out, both in JSON.
+Our own client as a program. It reads a command from each line and writes an answer on each line,
+both in JSON.
 
-C{["connect"]}, C{["close"]}: the control connection; C{["call", USER, PASSWORD, MRU, METHOD]}: a
-call on it, by MS-CHAPv2 where no other is named (C{"eap:NAME"} is EAP by one method alone), with
-stateful MPPE where C{true} follows that; C{["ping", NUMBER]}: echo to the gateway through that
-call; C{["datagrams", FIRST, LAST, RATE]}: through every call, numbered datagrams to the host behind
-the gateway, so many a second; C{["kernel", NUMBER]}: give it a TUN device, C{tunNUMBER}, and the
-route to the networks of the tests; C{["ended", NUMBER]}: wait for its end, and say why it came.
-C{["bridge", USER, PASSWORD, MRU, ENCRYPTION]}: a call that bridges, and nothing else, between the
-gateway and a TAP device of its own. C{["declared", USER, PASSWORD]}: one with AppleTalk alone;
-C{["ask", NUMBER, TEXT]}: send a packet through that, and wait for one.
+C{["connect"]} and C{["close"]}: open and close the control connection. C{["call", USER, PASSWORD,
+MRU, METHOD]}: place a call on it, by MS-CHAPv2 unless another method is named (C{"eap:NAME"} is EAP
+with one method alone), and with stateful MPPE if C{true} follows. C{["ping", NUMBER]}: send an echo
+request to the gateway through that call. C{["datagrams", FIRST, LAST, RATE]}: send numbered
+datagrams to the host behind the gateway through every call, at RATE a second. C{["kernel",
+NUMBER]}: give the call a TUN device, C{tunNUMBER}, and the route to the networks of the tests.
+C{["ended", NUMBER]}: wait for the call's end, and answer with its cause. C{["bridge", USER,
+PASSWORD, MRU, ENCRYPTION]}: place a call that only bridges, between the gateway and a TAP device of
+its own. C{["declared", USER, PASSWORD]}: place a call with AppleTalk alone. C{["ask", NUMBER,
+TEXT]}: send a packet through that call, and wait for one.
 """
 
 import json
@@ -59,7 +61,7 @@ INSIDE = IPv4Address("198.51.100.2")
 
 class Placed:
     """
-    A call and whoever takes its packets.
+    A call, and the receiver of its packets.
     """
 
     def __init__(self, number: int) -> None:
@@ -81,7 +83,7 @@ class Placed:
 
     def attach(self) -> None:
         """
-        Have the kernel use it.
+        Give the call to the kernel.
         """
         name = f"tun{self.number}"
         self.tun = TUNPort(reactor, name, Counters(), self.ipv4.sendPacket)
@@ -96,7 +98,7 @@ class Placed:
 
 class Bridged(Placed):
     """
-    A call that bridges, all that the gateway permits, and its TAP device.
+    A call that bridges everything that the gateway permits, and its TAP device.
     """
 
     def __init__(self, number: int, mru: int) -> None:
@@ -114,7 +116,7 @@ class Bridged(Placed):
 
 class Declared(Placed):
     """
-    A call with AppleTalk, which asks for a node.
+    A call with AppleTalk that asks for a node.
     """
 
     def __init__(self, number: int) -> None:
@@ -135,7 +137,8 @@ class Declared(Placed):
 
 def datagram(source: IPv4Address, number: int) -> bytes:
     """
-    A UDP datagram from C{source} to the host behind the gateway that holds both, and their digest.
+    A UDP datagram from C{source} to the host behind the gateway, which has C{source}, C{number} and
+    their digest.
     """
     said = source.packed + number.to_bytes(4, "big")
     said += sha256(said).digest() * 16
@@ -147,7 +150,7 @@ def datagram(source: IPv4Address, number: int) -> bytes:
 
 def _statefulOption(option: Callable[[int, bool], bytes], bits: int, stateful: bool) -> bytes:
     """
-    Stateful, whatever was meant.
+    An option for stateful MPPE, whatever the setting is.
     """
     return option(bits, True)
 
@@ -161,7 +164,7 @@ def why(failure: Failure) -> dict[str, str]:
 
 class Commands(LineOnlyReceiver):
     """
-    Does what it is told.
+    Reads commands and writes their answers.
     """
 
     delimiter = b"\n"
@@ -173,7 +176,7 @@ class Commands(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """
-        One command.
+        Carry out one command.
         """
         name, *arguments = json.loads(line)
         done = ensureDeferred(getattr(self, f"do_{name}")(*arguments))
@@ -202,7 +205,7 @@ class Commands(LineOnlyReceiver):
             await self.do_connect()
         assert self._connection is not None
         if stateful:
-            # The client itself never insists on it.
+            # The client itself never insists on stateful MPPE.
             ccp.mppeOption = partial(_statefulOption, ccp.mppeOption)
         placed = Placed(len(self._calls))
         self._calls.append(placed)
@@ -266,7 +269,8 @@ class Commands(LineOnlyReceiver):
         begun, number = time.monotonic(), first
         while number <= last:
             due = min(last + 1, first + int((time.monotonic() - begun) * rate))
-            # A slow machine sends no bursts that its queues couldn't take.
+            # The pauses are short, so that a slow machine doesn't send bursts that exceed its
+            # queues.
             for each in range(number, min(due, number + 200)):
                 for placed in self._calls:
                     source = IPv4Address(placed.ipv4.localAddress)

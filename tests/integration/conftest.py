@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 def lacking() -> str:
     """
-    Why these tests can't run here, empty where they can.
+    The reason why these tests can't run here, or an empty string.
     """
     if os.geteuid() != 0:
         return "needs root, for network namespaces"
@@ -31,7 +31,7 @@ def lacking() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Skip what can't run.
+    Skip the tests where they can't run.
     """
     reason = lacking()
     for item in items:
@@ -52,7 +52,7 @@ def namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(namespaces: World) -> Iterator[World]:
     """
-    The namespaces, with nothing running in them.
+    The namespaces, in which nothing else runs.
     """
     Process.logs.clear()
     yield namespaces
@@ -65,8 +65,9 @@ Serve = Callable[..., Served]
 @pytest.fixture
 def serve(world: World, tmp_path: Path) -> Iterator[Serve]:
     """
-    Start a gateway, once a test; the arguments are the sections of its configuration. At the end it
-    is interrupted, ends well and leaves nothing behind.
+    A function that starts a gateway, once in a test. Its arguments are the sections of the
+    configuration. At the end the gateway is interrupted, and must end in order and leave nothing
+    behind.
     """
     served: list[Served] = []
 
@@ -84,7 +85,8 @@ def serve(world: World, tmp_path: Path) -> Iterator[Serve]:
 @pytest.fixture
 def client(world: World) -> Iterator[Callable[..., Client]]:
     """
-    Start a client on the caller's host; the arguments are those of L{Client} behind that.
+    A function that starts a client on the caller's host. Its arguments are additional ones of
+    L{Client}.
     """
     clients: list[Client] = []
 

@@ -1,6 +1,6 @@
 """
-Connects by the endpoint string that it is given, and prints why that failed, and what is
-open a moment later that wasn't before.
+A program that connects by the endpoint string in its argument. It prints why that failed, and which
+files are open a moment later that weren't before.
 """
 
 import sys
@@ -19,7 +19,7 @@ make: Any = Factory
 
 def descriptors() -> set[str]:
     """
-    What is open.
+    The files that are open.
     """
     folder = Path("/proc/self/fd")
     return {str(one.readlink()) for one in folder.iterdir() if one.is_symlink()}
@@ -30,7 +30,7 @@ async def connect(reactor: Any, where: str) -> None:
     Connect once.
     """
     endpoint = clientFromString(reactor, where)
-    # The running reactor has a pipe of its own.
+    # The running reactor has opened a pipe of its own.
     await deferLater(reactor, 0)
     before = descriptors()
     try:

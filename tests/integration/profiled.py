@@ -1,6 +1,6 @@
 """
-The gateway, as twistd runs it, for users whose accounts have profiles. C{SIGUSR1} triples what
-every session may receive.
+The gateway, as twistd runs it, for users whose accounts have profiles. C{SIGUSR1} triples the rate
+at which every session may send to the gateway.
 """
 
 import signal
@@ -32,14 +32,14 @@ ALICE = Profile(
     sendRate=4_000_000,
     receiveRate=2_000_000,
 )
-# Within a network behind alice.
+# An address within a network behind alice.
 BOB = Profile("bob", (IPv4Network("192.168.77.5"),))
 
 
 @implementer(ICredentialsChecker)
 class Checker:
     """
-    Knows both, by one password.
+    Knows both users, who have the same password.
     """
 
     credentialInterfaces = (IUsernameHashedPassword,)

@@ -1,6 +1,6 @@
 """
-A caller with the network protocol of C{tests/example} beside IPv4: calls the gateway, asks for a
-quote, pings, hangs up, and prints what came of it, in JSON.
+A caller with IPv4 and the network protocol of C{tests/example}. It calls the gateway, asks for a
+quote, pings, hangs up, and prints the results in JSON.
 """
 
 import json
@@ -22,7 +22,7 @@ TIMEOUT = 5
 
 async def call(reactor: Any, host: str, user: str, password: str) -> None:
     """
-    All of it.
+    Make the call, and print the results.
     """
     endpoint = ControlClient(reactor, host, timeout=TIMEOUT)
     quoted: Deferred[bytes] = Deferred()

@@ -1,6 +1,6 @@
 """
-A gateway on the configuration C{FILE}, which calls itself at C{ADDRESS}, prints what came of it,
-and stops.
+A gateway with the configuration C{FILE} that calls itself at C{ADDRESS}, prints the result, and
+stops.
 """
 
 import sys
@@ -22,7 +22,7 @@ async def call(
     reactor: Any, file: str, secrets: str, address: str, user: str, password: str
 ) -> None:
     """
-    All of it.
+    Run the gateway and the call.
     """
     checker = ChapSecretsChecker(FilePath(secrets))
     service = GatewayService(reactor, load(file), [checker])

@@ -1,5 +1,5 @@
 """
-The gateway inside an application that runs already. C{SIGUSR1} makes it print what it holds,
+The gateway inside an application that already runs. C{SIGUSR1} makes it print its state, and
 C{SIGUSR2} stop and start.
 """
 
@@ -37,7 +37,7 @@ pool: AddressPool = ipv4.pool
 
 def state() -> None:
     """
-    Print the figures of each session, and how much there is of whatever could leak.
+    Print the figures of each session, and the numbers of everything that could leak.
     """
     sessions = [
         {
@@ -62,7 +62,7 @@ def state() -> None:
 @inlineCallbacks
 def restart() -> Any:
     """
-    Stop the gateway, and the gateway alone, and start it again.
+    Stop the gateway alone, and start it again.
     """
     yield service.stopService()
     service.startService()
@@ -71,7 +71,7 @@ def restart() -> Any:
 
 def start() -> None:
     """
-    Join an application that runs.
+    Add the gateway to an application that runs.
     """
     application.privilegedStartService()
     application.startService()

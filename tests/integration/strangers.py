@@ -1,12 +1,13 @@
 """
-Strangers who want all places of a gateway: C{strangers.py KIND GATEWAY ADDRESS ...}, where each
-ADDRESS is one of this host's that they come from.
+Strangers who try to take all places of a gateway: C{strangers.py KIND GATEWAY ADDRESS ...}, where
+each ADDRESS is one of this host's addresses from which they come.
 
-C{silent}: 64 TCP connections from each address, which say nothing. C{idle}: the same, past the
-handshake, without a call. C{calls}: 32 connections from each address, with 2,000 calls in all on
-which nobody speaks PPP, and 55 more a second. What the gateway closes is opened again at once.
+With the KIND C{silent} they open 64 TCP connections from each address and send nothing. With
+C{idle} they also finish the handshake, and place no call. With C{calls} they open 32 connections
+from each address with 2,000 calls in all, on which nobody speaks PPP, and place 55 more calls a
+second. A connection that the gateway closes is opened again at once.
 
-It prints C{ready} when all are there.
+The program prints C{ready} when all connections are there.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ def call() -> bytes:
 
 async def hold(address: str, made: asyncio.Event) -> None:
     """
-    Keep one connection from this address, for ever.
+    Keep one connection from this address for ever.
     """
     while True:
         try:
@@ -69,7 +70,7 @@ async def hold(address: str, made: asyncio.Event) -> None:
 
 async def main() -> None:
     """
-    Attack until killed.
+    Attack until the program is killed.
     """
     holders = []
     for address in ADDRESSES:

@@ -1,5 +1,5 @@
 """
-Somebody who sends GRE packets in a caller's name to a running gateway.
+Tests with an attacker who sends GRE packets in a caller's name to a running gateway.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pptpgw.ppp.wire import ppp
 from tests.integration.world import GATEWAY, Client, Served, World
 from tests.octets import encodeFrame
 
-# Numbers from everywhere but where they could be in order, and far more of each than 66.
+# Numbers from everywhere but the places where they could be in order, and far more of each than 66.
 FORGE = """
 import socket, sys
 from pptpgw.tunnels.pptp.wire import gre
@@ -28,8 +28,8 @@ def test_noSessionEnds(
     world: World, serve: Callable[..., Served], client: Callable[[], Client]
 ) -> None:
     """
-    Neither by Terminate-Requests, in clear under MPPE, nor by what looks encrypted. The session
-    carries packets all the time.
+    Forged Terminate-Requests in clear, and forged frames that look encrypted, don't end a session
+    with MPPE, which carries packets all the time.
     """
     gateway = serve()
     dialling = client()

@@ -1,6 +1,6 @@
 """
-Callers who bridge, over a wire, with kernels on all sides: Ethernet hosts behind two calls of our
-own client, and a host behind a Linux bridge that the gateway's TAP device joins.
+Tests for callers that bridge, with kernels on all sides: Ethernet hosts behind two calls of our own
+client, and a host behind a Linux bridge that the gateway's TAP device joins.
 
 No other system's client takes part: pppd has no BCP, and nothing else that bridges over PPTP runs
 on Linux.
@@ -41,7 +41,8 @@ for number in range(amount):
     opened.send(b"\\xff" * 6 + source + tag + b"\\x88\\xb5" + bytes(46))
 """
 """
-Sends broadcasts from an address, or each from a new one; with a tag or without.
+A program that sends broadcasts from one address, or each from a new one, with or without a VLAN
+tag.
 """
 
 
@@ -63,7 +64,7 @@ class Host:
 
     def neighbours(self) -> dict[str, str]:
         """
-        The Ethernet addresses that it has learnt, by IP address.
+        The Ethernet addresses that the host has learnt, by IP address.
         """
         found = self.namespace.show("neigh", "show", "dev", self.device)
         return {str(one["dst"]): str(one["lladdr"]) for one in found if "lladdr" in one}
@@ -71,13 +72,13 @@ class Host:
     @property
     def address(self) -> str:
         """
-        Its own Ethernet address.
+        The host's own Ethernet address.
         """
         return addressOf(self.namespace, self.device)
 
     def send(self, amount: int, source: str = "", tag: str = "") -> None:
         """
-        Send broadcasts, see L{SEND}.
+        Send broadcasts with L{SEND}.
         """
         arguments = (self.device, str(amount), source.replace(":", ""), tag)
         self.namespace.run(sys.executable, "-c", SEND, *arguments)
@@ -85,7 +86,7 @@ class Host:
     @property
     def received(self) -> int:
         """
-        How many frames it has received.
+        How many frames the host has received.
         """
         return received(self.namespace, self.device)
 
@@ -97,7 +98,7 @@ def addressOf(namespace: Namespace, device: str) -> str:
 
 def details(namespace: Namespace, bridge: str) -> dict[str, object]:
     """
-    What a kernel knows of a bridge.
+    What a kernel tells about a bridge.
     """
     (link,) = json.loads(namespace.run("ip", "-j", "-d", "link", "show", "dev", bridge))
     found: dict[str, object] = link["linkinfo"]["info_data"]
@@ -145,7 +146,8 @@ def lan(world: World) -> Iterator[Namespace]:
 @pytest.fixture
 def served(lan: Namespace, serve: Serve) -> Callable[..., Served]:
     """
-    Start a gateway that bridges to the LAN; the arguments are keys of C{[bridge]}.
+    A function that starts a gateway which bridges to the LAN. Its arguments are keys of
+    C{[bridge]}.
     """
     return lambda **keys: serve(**SECTIONS, bridge={"bridge": "br0"} | keys)
 
@@ -153,7 +155,7 @@ def served(lan: Namespace, serve: Serve) -> Callable[..., Served]:
 @pytest.fixture
 def host(world: World, client: Start) -> Callable[..., Host]:
     """
-    Start a client with an Ethernet host behind it.
+    A function that starts a client with an Ethernet host behind it.
     """
     numbers = count(1)
 
@@ -167,9 +169,9 @@ def test_oneLAN(
     world: World, lan: Namespace, served: Callable[..., Served], host: Callable[..., Host]
 ) -> None:
     """
-    Two callers' hosts, a host on the bridge and the gateway itself ask for each other and reach
-    each other, encrypted; whole Ethernet frames too, though GRE's packets are cut on the wire. When
-    one session ends the other lives, and where the host was is forgotten.
+    The hosts of two callers, a host on the bridge and the gateway itself reach each other,
+    encrypted. Whole Ethernet frames pass too, although GRE's packets are fragmented on the wire.
+    When one session ends the other goes on, and the ended session's stations are forgotten.
     """
     gateway = served()
     one, other = host(), host(METER)
@@ -200,8 +202,8 @@ def test_oneLAN(
 
 def test_captured(world: World, serve: Serve, host: Callable[..., Host], tmp_path: Path) -> None:
     """
-    On the wire, in clear, tshark finds in our GRE packets bridged PDUs with Ethernet in them, each
-    with a good checksum where the gateway sends it.
+    tshark reads our unencrypted GRE packets as bridged PDUs with Ethernet frames, each with a good
+    checksum where the gateway sends one.
     """
     link: dict[str, object] = {"mru": MRU, "encryption": "off"}
     serve(**SECTIONS | {"link": link}, bridge={"checksum": True})
@@ -235,13 +237,14 @@ def test_limits(
     world: World, lan: Namespace, served: Callable[..., Served], host: Callable[..., Host]
 ) -> None:
     """
-    One caller has so many addresses, and so many broadcasts a second; nobody has another's address.
+    The addresses and the broadcasts a second of a caller are limited, and no caller can have
+    another's address.
     """
     served(**{"addresses-per-session": 8, "floods": 50})
     one, other = host(), host(METER)
     other.namespace.ping(LAN)
     one.namespace.ping(LAN)
-    # A frame that went astray would show in the first ping, which nothing comes before.
+    # A frame that went astray would be noticed in the first ping, before which nothing arrives.
     one.send(5, LAN_ADDRESS)
     other.namespace.ping(LAN)
     one.send(5, other.address)
@@ -257,7 +260,8 @@ def test_limits(
     began, before = time.monotonic(), other.received
     one.send(2000, one.address)
     lasted = time.monotonic() - began
-    # The bucket, what ran into it meanwhile, and what the kernels tell each other of themselves.
+    # The burst, the broadcasts that were permitted meanwhile, and what the kernels send by
+    # themselves.
     assert other.received - before <= 50 * (1 + lasted) + 20
 
 
@@ -265,8 +269,9 @@ def test_tagsAndSpanningTree(
     world: World, lan: Namespace, served: Callable[..., Served], host: Callable[..., Host]
 ) -> None:
     """
-    What is permitted passes. Linux bridges behind two calls are in one spanning tree with that of
-    the gateway, which has the best priority: each finds that the root is elsewhere.
+    Tags and BPDUs pass where they are permitted. Linux bridges behind two calls are in one spanning
+    tree with the gateway's bridge, which has the best priority, so that each finds its root
+    elsewhere.
     """
     world.gateway.ip("link set br0 type bridge stp_state 1 priority 4096")
     served(**{"spanning-tree": True, "tagged": True})

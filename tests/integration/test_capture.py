@@ -1,5 +1,5 @@
 """
-What tshark makes of the gateway's own captures.
+Tests that read the gateway's own captures with tshark.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ FIELDS = ("frame.interface_name", "frame.p2p_dir", "frame.protocols", "ppp.proto
 
 class Frame(NamedTuple):
     """
-    One as tshark has it.
+    A frame as tshark decodes it.
 
     @ivar received: whether the gateway received it.
-    @ivar layers: the dissectors that had part in it.
+    @ivar layers: the dissectors that decoded it.
     """
 
     interface: str
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
 
 def decoded(file: Path) -> list[Frame]:
     """
-    What is in a file, which has to be whole.
+    The frames in a file, which must be complete.
     """
     command = ["tshark", "-r", str(file), "-Tfields", "-Eseparator=|", "-Eoccurrence=f"]
     done = subprocess.run(
@@ -57,8 +57,8 @@ def capture(tmp_path: Path) -> Iterator[Path]:
 
 def test_wholeCalls(serve: Serve, client: Start, capture: Path) -> None:
     """
-    Two encrypted calls from one caller, from LCP to their ends: each session is an interface, every
-    protocol is decoded, each frame went the way that it says, and nothing is left under MPPE.
+    The capture of two encrypted calls from one caller has an interface for each session, and tshark
+    decodes every frame from LCP to the calls' ends, each with its direction and none encrypted.
     """
     served = serve(capture={"file": str(capture)})
     dialling = client()
@@ -91,7 +91,7 @@ def test_wholeCalls(serve: Serve, client: Start, capture: Path) -> None:
 
 def test_aRefusedCaller(serve: Serve, client: Start, capture: Path) -> None:
     """
-    Who isn't let in stands there under the address alone.
+    A refused caller's frames are captured under its address alone.
     """
     served = serve(capture={"file": str(capture)})
     assert "error" in client().ask("call", "alice", "open barley", 1400)
@@ -104,7 +104,7 @@ def test_aRefusedCaller(serve: Serve, client: Start, capture: Path) -> None:
 
 def test_afterRotation(world: World, serve: Serve, client: Start, capture: Path) -> None:
     """
-    Each file can be opened by itself and names its sessions; no packet is lost between them.
+    Each file can be read by itself and names its sessions, and no packet is lost between two files.
     """
     served = serve(capture={"file": str(capture), "size": 1, "files": 10})
     dialling = client()

@@ -1,5 +1,5 @@
 """
-Our own client against the service, over a wire and two kernels.
+Tests for our own client with the service, over a wire and two kernels.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class TestCalls:
 
     def test_eightRedialsLeaveNothingBehind(self, serve: Serve, client: Start) -> None:
         """
-        The pool has one address: the next caller gets it at once. One source has twenty lines of
-        the log before the rest of its lines are only counted, for which there is a timer.
+        Eight calls in succession leave nothing behind. The pool has one address, which the next
+        caller gets at once. One source has twenty lines in the log, and the rest are counted by a
+        timer.
         """
         served, dialling = serve(ipv4={"pool": ["10.77.0.50"]}), client()
         dialling.dial()
@@ -60,7 +61,7 @@ class TestCalls:
             assert call["address"] == "10.77.0.50"
             assert dialling.ask("ping", call["number"]) == {}
             dialling.ask("close")
-        # A port that is closed rests for seconds before it's forgotten, as its timer does.
+        # A closed port is kept for some seconds, and so is its timer.
         served.settle(quiet)
 
     def test_redialsOnOneConnection(self, serve: Serve, client: Start) -> None:
@@ -74,7 +75,7 @@ class TestCalls:
 
     def test_theServiceStartsAgain(self, serve: Serve, client: Start) -> None:
         """
-        In the same process, after it has hung up its calls.
+        The service is started again in the same process after it has hung up its calls.
         """
         served, dialling = serve(), client()
         for again in range(2):
@@ -143,7 +144,8 @@ class TestEnds:
 class TestPackets:
     def test_pingBothWays(self, world: World, serve: Serve, client: Start) -> None:
         """
-        Between the caller, the gateway and a host behind it, each with a kernel's own routing.
+        Pings pass in both directions between the caller, the gateway and a host behind it, by each
+        kernel's own routing.
         """
         serve()
         dialling = client()
@@ -168,7 +170,8 @@ class TestPackets:
 
     def test_aLargePingInFragments(self, world: World, serve: Serve, client: Start) -> None:
         """
-        Both ways, over a link that takes less than the TUN device.
+        A large ping passes in fragments in both directions over a link whose MTU is smaller than
+        the TUN device's.
         """
         serve()
         dialling = client()
@@ -179,15 +182,16 @@ class TestPackets:
 
     def test_dontFragment(self, world: World, serve: Serve, client: Start) -> None:
         """
-        The sender learns the MTU: of the device from the kernel, of the link, where MPPE and the
-        protocol field take four octets, from the gateway.
+        A sender of unfragmentable packets learns the MTU of the device from the kernel, and from
+        the gateway that of the link, in which MPPE and the protocol field take four octets.
         """
         serve()
         for mru, mtu in ((1400, 1400), (1000, 996)):
             dialling = client()
             call = dialling.dial(mru=mru)
             dialling.ask("kernel", call["number"])
-            # With its headers larger than the link's packets; the second not than the device's.
+            # The first is larger than the link's MTU with its headers, and the second than the
+            # device's.
             ping = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(mru), call["address"]]
             done = subprocess.run(world.inside.command(*ping), capture_output=True, text=True)
             assert re.search(rf"[Ff]rag needed.*mtu = {mtu}\b", done.stdout), done.stdout
@@ -209,8 +213,8 @@ class TestPackets:
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.3"])
 def test_callingOurselvesAtOneOfSeveralAddresses(world: World, tmp_path: Path, host: str) -> None:
     """
-    The call comes from an address where GRE is received, not from the one that the kernel would
-    choose.
+    The gateway calls itself from an address at which it receives GRE, not from the one that the
+    kernel would choose.
     """
     configuration, secrets = tmp_path / "pptpgw.toml", tmp_path / "chap-secrets"
     configuration.write_text(toml({"listen": {"addresses": ["127.0.0.2", "127.0.0.3"]}}))

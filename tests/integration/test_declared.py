@@ -1,5 +1,6 @@
 """
-Declared protocols with the service, over a wire and encrypted, and programs that serve them.
+Tests for declared protocols with the service, over a wire and encrypted, and with programs that
+serve them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ while True:
 @pytest.fixture(params=["unix", "udp"])
 def to(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[str]:
     """
-    Where a program answers each packet, naming its caller.
+    The destination at which a program answers each packet and names the packet's caller.
     """
     place = str(tmp_path / "service") if request.param == "unix" else "5000"
     world.gateway.ip("link set lo up")
@@ -47,8 +48,8 @@ def to(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator
 
 def test_aProgramAnswersEachCaller(serve: Serve, client: Start, to: str) -> None:
     """
-    Each caller gets a node, and the answers to its own packets; whoever calls again is somebody
-    else.
+    Each caller gets a node and the answers to its own packets. One that calls again is another
+    caller to the program.
     """
     served = serve(**{"[network.generic]": {"name": "appletalk", "to": to}})
     callers = [client(), client()]

@@ -1,6 +1,7 @@
 """
-What README.md and tap/README.md say to run, run word for word on this machine with its C{/etc},
-C{/opt}, C{/usr/local}, C{/var/backups} and C{/var/lib} overlaid: nothing of it is left afterwards.
+Tests that run the commands in README.md and tap/README.md word for word on this machine. Its
+C{/etc}, C{/opt}, C{/usr/local}, C{/var/backups} and C{/var/lib} are overlaid, so that nothing is
+left.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ exec sleep infinity
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SECONDS = 300
 """
-How long a block may take: one downloads and compiles.
+Seconds that a block of commands may take. One of the blocks downloads and compiles.
 """
 
 
 def blocks(document: str, heading: str) -> list[str]:
     """
-    What the shell is told in a section of a document.
+    The blocks of shell commands in a section of a document.
     """
     (section,) = re.findall(
         rf"^## {heading}\n(.*?)(?=^## )", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL
@@ -62,7 +63,8 @@ def blocks(document: str, heading: str) -> list[str]:
 
 class Machine:
     """
-    The machine of the documents: files of its own over this one's, and the gateway's network.
+    The machine of the documents: this one with files of its own over it, and with the gateway's
+    network.
     """
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -83,14 +85,16 @@ class Machine:
 
     def command(self, *command: str) -> list[str]:
         """
-        C{command} as it runs here, in the folder of the source.
+        The command that runs C{command} on this machine, in the folder of the source.
         """
         inside = ["nsenter", f"--target={self._holder.pid}", "--mount", f"--wd={self._source}"]
         return [*inside, "--", *command]
 
     def start(self, text: str, password: str = "") -> None:
         """
-        Run a block to its good end; C{password} is typed wherever one is asked for.
+        Run a block of commands, which must succeed.
+
+        @param password: what is typed wherever a password is asked for.
         """
         process = self._terminal.run(*self.command("sh", "-ec", text), env=self.environment)
         if password:
@@ -102,7 +106,7 @@ class Machine:
 
     def read(self, *command: str) -> str:
         """
-        What a command prints.
+        The output of a command.
         """
         done = subprocess.run(
             self.command(*command), env=self.environment, capture_output=True, text=True, timeout=60
@@ -119,7 +123,7 @@ class Machine:
 
     def remove(self) -> None:
         """
-        Forget it.
+        Remove the machine.
         """
         self._holder.kill()
         self._holder.communicate()
@@ -135,7 +139,7 @@ def machine(world: World, tmp_path: Path) -> Iterator[Machine]:
 
 class Unit:
     """
-    A systemd unit: what it says by name, a line each.
+    A systemd unit: its settings by name.
     """
 
     def __init__(self, text: str) -> None:
@@ -143,13 +147,13 @@ class Unit:
 
     def every(self, name: str) -> list[str]:
         """
-        What stands behind each C{name=}.
+        The values of each C{name=}.
         """
         return [value for key, value in self._lines if key == name]
 
     def command(self, name: str) -> list[str]:
         """
-        The command in C{name=}, run as the unit's user, with its capabilities and its umask.
+        The command in C{name=}, run as the unit's user, with the unit's capabilities and umask.
         """
         (user,), (group,), (mask,) = (self.every(key) for key in ("User", "Group", "UMask"))
         (capabilities,) = self.every("AmbientCapabilities")
@@ -164,7 +168,7 @@ class Unit:
 
 def call(program: Program, dialling: Client, *users: tuple[str, str]) -> None:
     """
-    Have a caller refused, and then others connected.
+    Place a call that is refused and then calls that are served.
     """
     assert "error" in dialling.ask("call", "alice", "open barley", 1400)
     program.waitFor("'alice' is refused")
@@ -210,6 +214,6 @@ def test_asTheDocumentsSay(
 
 def modes(machine: Machine, path: str) -> str:
     """
-    Who may do what with a file, and whose it is.
+    The mode and the owners of a file.
     """
     return machine.read("stat", "--format=%a %U", path).strip()

@@ -1,5 +1,5 @@
 """
-The client's endpoint with raw sockets, against the service, over a wire and two kernels.
+Tests for the client's endpoint with raw sockets, with the service, over a wire and two kernels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def password(tmp_path: Path) -> Path:
 @pytest.fixture
 def example(world: World, tmp_path: Path, password: Path) -> Program:
     """
-    The program of the documentation, running on the caller's host.
+    The documentation's program, running on the caller's host.
     """
     script = tmp_path / "example.py"
     script.write_text(program())
@@ -42,7 +42,9 @@ def example(world: World, tmp_path: Path, password: Path) -> Program:
 
 def pinged(world: World, address: str) -> str:
     """
-    Ping C{address} from behind the gateway: the beginning of the packets that the caller prints.
+    Ping C{address} from behind the gateway.
+
+    @return: the beginning of the packets that the caller prints.
     """
     ping = ("ping", "-c", "3", "-i", "0.2", "-W", "1", address)
     world.inside.run("sh", "-c", f"{' '.join(ping)} || true")
@@ -51,8 +53,8 @@ def pinged(world: World, address: str) -> str:
 
 def test_killedGateway(world: World, serve: Serve, example: Program, tmp_path: Path) -> None:
     """
-    The endpoint needs nothing but itself. L{ClientService} keeps it connected: a gateway that is
-    killed and started again is found again, and packets flow as before.
+    A L{ClientService} with the endpoint connects again after the gateway was killed and started,
+    and packets pass as before.
     """
     folder = tmp_path / "killed"
     folder.mkdir()
@@ -69,7 +71,7 @@ def test_killedGateway(world: World, serve: Serve, example: Program, tmp_path: P
 
 def rawSockets(world: World) -> int:
     """
-    How many raw sockets of GRE there are on the caller's host.
+    The number of GRE's raw sockets on the caller's host.
     """
     text = world.caller.run("cat", "/proc/net/raw")
     return sum(line.split()[1].endswith(":002F") for line in text.splitlines()[1:])
@@ -77,7 +79,7 @@ def rawSockets(world: World) -> int:
 
 def connect(world: World, password: Path, *before: str) -> str:
     """
-    What C{connecting.py}, run by the command C{before}, prints.
+    The output of C{connecting.py}, run by the command C{before}.
     """
     where = f"pptp:{GATEWAY}:user=alice:password-file={password}:timeout=2"
     program = (sys.executable, str(Path(__file__).parent / "connecting.py"), where)
@@ -86,7 +88,7 @@ def connect(world: World, password: Path, *before: str) -> str:
 
 def test_notPermitted(world: World, password: Path) -> None:
     """
-    Without CAP_NET_RAW the connection fails at once, and says what is lacking.
+    The connection fails at once without CAP_NET_RAW, and the error names that.
     """
     printed = connect(world, password, "setpriv", "--bounding-set=-net_raw")
     assert printed.startswith(
@@ -97,7 +99,7 @@ def test_notPermitted(world: World, password: Path) -> None:
 
 def test_silentServer(world: World, password: Path, tmp_path: Path) -> None:
     """
-    A server that takes the TCP connection and says nothing is given up in time.
+    A server that accepts the TCP connection and sends nothing is given up in time.
     """
     code = "import socket, time; s = socket.create_server(('', 1723)); print('up'); time.sleep(60)"
     server = Program(world.gateway, tmp_path / "server.log", sys.executable, "-uc", code)
@@ -110,7 +112,7 @@ def test_silentServer(world: World, password: Path, tmp_path: Path) -> None:
 
 def test_wrongPassword(world: World, password: Path, serve: Serve) -> None:
     """
-    A wrong password is told from other failures, and leaves nothing open.
+    A wrong password raises an error of its own and leaves nothing open.
     """
     serve()
     password.write_text("open barley")

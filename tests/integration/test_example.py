@@ -1,6 +1,6 @@
 """
-The packages of a third party's in C{tests/example} in the whole program, over a wire and two
-kernels.
+Tests that run the third party's packages in C{tests/example} in the whole program, over a wire and
+two kernels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def test_twistdListsIt(example: Path) -> None:
 
 def test_aCallUsesAllOfIt(world: World, tmp_path: Path, example: Path) -> None:
     """
-    C{pip install} and three names are enough.
+    C{pip install} and three names in the configuration are enough to use the plugins.
     """
     path, journal = tmp_path / "pptpgw.toml", tmp_path / "journal"
     sections: Sections = {
@@ -84,7 +84,7 @@ def test_itsEAPMethod(
     world: World, tmp_path: Path, example: Path, client: Callable[..., Client]
 ) -> None:
     """
-    At either end, between two programs.
+    The EAP method works at both ends, between two programs.
     """
     path = tmp_path / "pptpgw.toml"
     path.write_text(
@@ -116,7 +116,7 @@ def test_usersInAFileOfJSON(
     world: World, tmp_path: Path, example: Path, client: Callable[[], Client]
 ) -> None:
     """
-    C{--auth json:FILE} lets its users in, with their addresses, and nobody else.
+    C{--auth json:FILE} lets the file's users in, with their addresses, and nobody else.
     """
     users = {ALICE[0]: {"password": ALICE[1], "address": "10.99.0.8"}}
     (tmp_path / "users.json").write_text(json.dumps(users))

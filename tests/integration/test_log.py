@@ -1,5 +1,6 @@
 """
-The log of the whole program: what is in it, and that whoever reads it can't hold the gateway up.
+Tests for the log of the whole program: its contents, and that a slow reader of it doesn't hold up
+the gateway.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PIPE = 4096
 
 class Piped:
     """
-    A gateway whose output goes to a pipe, which is read where the test wants it.
+    A gateway whose output goes to a pipe that the test reads.
     """
 
     def __init__(self, world: World, *command: str) -> None:
@@ -46,7 +47,7 @@ class Piped:
 
     def read(self, pattern: str = r"\Z(?!)", timeout: float = 20.0) -> None:
         """
-        Read until something matches, or all there is.
+        Read until something matches C{pattern}, or until the end.
         """
         deadline = time.monotonic() + timeout
         while not re.search(pattern, self.text):
@@ -68,7 +69,7 @@ Start = Callable[..., Piped]
 @pytest.fixture
 def start(world: World) -> Iterator[Start]:
     """
-    Start a gateway in the gateway's namespace.
+    A function that starts a gateway in the gateway's namespace.
     """
     started: list[Piped] = []
 
@@ -84,7 +85,7 @@ def start(world: World) -> Iterator[Start]:
 @pytest.fixture
 def served(start: Start, tmp_path: Path) -> Piped:
     """
-    C{twistd -n pptpgw}, serving.
+    C{twistd -n pptpgw}, which serves.
     """
     secrets = tmp_path / "chap-secrets"
     secrets.touch(0o600)
@@ -96,7 +97,7 @@ def served(start: Start, tmp_path: Path) -> Piped:
 
 def callAndHangUp(client: Client, name: str = "alice", times: int = 20) -> None:
     """
-    Calls that are served, and leave more in the log than the pipe holds.
+    Make calls that are served and log more than the pipe has room for.
     """
     for _ in range(times):
         call = client.dial((name, "open sesame"))
@@ -106,7 +107,7 @@ def callAndHangUp(client: Client, name: str = "alice", times: int = 20) -> None:
 
 def test_aLogThatNobodyReads(served: Piped, client: Callable[[], Client]) -> None:
     """
-    Callers are served all the same, and the gateway ends when it is told to.
+    Callers are served while nobody reads the log, and the gateway ends when it is told to.
     """
     callAndHangUp(client())
     served.process.send_signal(signal.SIGTERM)
@@ -117,7 +118,7 @@ def test_aLogThatNobodyReads(served: Piped, client: Callable[[], Client]) -> Non
 
 def test_aLogThatIsReadAgain(served: Piped, client: Callable[[], Client]) -> None:
     """
-    Not a line is lost while they can be kept, to the last one.
+    No line is lost that could be kept until the reader goes on, to the last one.
     """
     callAndHangUp(client(), "bob")
     served.read(r"00000014] bob from \S+: ended")
@@ -135,7 +136,7 @@ def test_aLogThatIsReadAgain(served: Piped, client: Callable[[], Client]) -> Non
 
 def test_aTryThatNobodyReads(start: Start, client: Callable[[], Client], tmp_path: Path) -> None:
     """
-    So with C{make run}.
+    C{make run} serves callers while nobody reads its output, too.
     """
     piped = start(sys.executable, "-m", "pptpgw", "--state", str(tmp_path / "state"))
     piped.read("Ctrl-C ends it")

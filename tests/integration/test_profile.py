@@ -1,5 +1,6 @@
 """
-What an account's profile gives a session, and pools that change: a real call, real kernels.
+Tests for what an account's profile gives a session, and for pools that change, with a real call and
+real kernels.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ranges = ["{}"]
 
 class Profiled(Program):
     """
-    The gateway of C{profiled.py}, which serves when this is made.
+    The gateway of C{profiled.py}. The constructor returns when it serves.
     """
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -43,7 +44,7 @@ class Profiled(Program):
 
     def configure(self, pool: str) -> None:
         """
-        Write its configuration.
+        Write the configuration with this pool.
         """
         text = toml({"ipv4": {"pool": ["10.77.0.10"]}})
         self.configuration.write_text(text + POOLS.format(pool))
@@ -59,7 +60,7 @@ def ours(world: World) -> list[tuple[object, object]]:
 @pytest.fixture
 def gateway(world: World, tmp_path: Path) -> Iterator[Profiled]:
     """
-    A gateway, that ends well and leaves nothing behind.
+    A gateway that must end in order and leave nothing behind.
     """
     made = Profiled(world, tmp_path)
     yield made
@@ -73,8 +74,8 @@ Start = Callable[[], Client]
 
 def test_routes(gateway: Profiled, world: World, client: Start) -> None:
     """
-    A network behind the caller is reached through it, and may send; it goes with the session. One
-    that the machine has already isn't taken from it.
+    A network behind the caller is reached through the caller, and its hosts may send. Its route
+    goes with the session. A network to which the machine already has a route isn't taken over.
     """
     caller = client()
     call = caller.dial(ALICE)
@@ -94,7 +95,7 @@ def test_routes(gateway: Profiled, world: World, client: Start) -> None:
 
 def test_aRouteOfTwoSessions(gateway: Profiled, world: World, client: Start) -> None:
     """
-    When the newer one of two sessions that share a network ends, the older one carries it again.
+    The older one of two sessions that share a network carries it again when the newer one ends.
     """
     gateway.configure("10.78.0.10-10.78.0.11")
     os.kill(gateway.pid, signal.SIGHUP)
@@ -113,7 +114,7 @@ def test_aRouteOfTwoSessions(gateway: Profiled, world: World, client: Start) -> 
 
 def echoes(world: World) -> int:
     """
-    How many Echo-Requests have come to the host inside.
+    How many Echo-Requests the host inside has received.
     """
     lines = world.inside.run("cat", "/proc/net/snmp").splitlines()
     names, figures = [line.split() for line in lines if line.startswith("Icmp:")]
@@ -122,8 +123,8 @@ def echoes(world: World) -> int:
 
 def test_whatAnotherSessionHas(gateway: Profiled, world: World, client: Start) -> None:
     """
-    A router sends from its network, but not from the address in it that another session has, as
-    long as that lasts.
+    A router may send from its network, except from an address in it that another session has, as
+    long as that session lasts.
     """
     router, other = client(), client()
     router.ask("kernel", router.dial(ALICE)["number"])
@@ -145,8 +146,8 @@ def test_whatAnotherSessionHas(gateway: Profiled, world: World, client: Start) -
 
 def test_poolsThatChange(gateway: Profiled, world: World, client: Start) -> None:
     """
-    SIGHUP, twice: the session of before keeps its address, which is reached all the while, and the
-    next one has an address of the new pool.
+    After each of two reloads by SIGHUP the earlier session keeps its address, which is reachable
+    all the time, and the next session gets an address of the new pool.
     """
     caller = client()
     first = caller.dial(ALICE)
@@ -170,7 +171,7 @@ def test_poolsThatChange(gateway: Profiled, world: World, client: Start) -> None
 
 def test_rates(gateway: Profiled, world: World, client: Start, tmp_path: Path) -> None:
     """
-    Both ways, and changed while the session lasts.
+    The rates are limited in both directions, and follow a change during the session.
     """
     caller = client()
     call = caller.dial(ALICE)
@@ -180,12 +181,12 @@ def test_rates(gateway: Profiled, world: World, client: Start, tmp_path: Path) -
 
     def rate(*options: str) -> float:
         """
-        The bits a second of IP that arrive of twenty million.
+        The bits a second of IP that arrive when twenty million are sent.
         """
         flood = ("iperf3", "-J", "-u", "-b", "20M", "-l", "1200", "-t", "1.5", "-c", INSIDE)
         report = json.loads(world.caller.run(*flood, *options))
         if "error" in report:
-            # iperf3's own connection has the limited rate too: the flood may have held it up.
+            # iperf3's own connection has the limited rate too, so the flood may have held it up.
             report = json.loads(world.caller.run(*flood, *options))
         received = report["end"]["sum_received"]
         return float(received["bits_per_second"]) * 1228 / 1200

@@ -1,5 +1,5 @@
 """
-Callers whom a FreeRADIUS judges, on this machine's kernel.
+Tests for callers whom a FreeRADIUS judges, on this machine's kernel.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ EAP = """
 @pytest.fixture
 def radius(world: World, tmp_path: Path) -> Iterator[Callable[[], FreeRADIUS]]:
     """
-    Start a FreeRADIUS beside the gateway. It must stop after that, which has records for it.
+    A function that starts a FreeRADIUS beside the gateway. It stops after the gateway, which sends
+    it records at the end.
     """
     started: list[FreeRADIUS] = []
 
@@ -85,7 +86,7 @@ def test_trafficUnderTheServersKeys(
     method: str,
 ) -> None:
     """
-    The keys come from the server, and what either end encrypts by them the other one reads.
+    Each end decrypts what the other one encrypts with the keys that the server sends.
     """
     one = radius()
     served = serve(auth="radius", **sections(one, tmp_path, authentication=[method]))
@@ -105,7 +106,7 @@ def test_aFilterThatCantBeRead(
     radius: Callable[[], FreeRADIUS], serve: Serve, client: Start, tmp_path: Path
 ) -> None:
     """
-    Whoever should be filtered, by a name that can't be read, isn't let in without a filter.
+    A caller whose filter has a name that can't be read is refused.
     """
     served = serve(auth="radius", **sections(radius(), tmp_path))
     assert "error" in client().ask("call", "leaky", "open sesame", 1400)
@@ -116,7 +117,8 @@ def test_EAPPassedThrough(
     radius: Callable[[], FreeRADIUS], serve: Serve, client: Start, tmp_path: Path
 ) -> None:
     """
-    The method, MS-CHAPv2 here, is between caller and server, who sends the keys that it earned.
+    The EAP method, MS-CHAPv2 here, is between the caller and the server, and the server sends the
+    keys.
     """
     serve(
         auth="radius",
@@ -138,8 +140,8 @@ def test_aMethodOfAThirdParty(
     example: Path,
 ) -> None:
     """
-    The EAP-GTC of tests/example, the caller's end, convinces the server with the right password
-    alone, after a Nak of the method that the server begins with.
+    The caller's end of the EAP-GTC of tests/example proves itself to the server with the right
+    password alone, after a Nak of the method that the server begins with.
     """
     serve(
         auth="radius",
@@ -169,8 +171,7 @@ def test_aServerThatIsntThere(
     radius: Callable[[], FreeRADIUS], serve: Serve, client: Start, tmp_path: Path
 ) -> None:
     """
-    The caller's call ends when the time is over, not before and not long after, and the log tells
-    of an outage.
+    The call ends soon after the server's time-out and not before, and the log reports an outage.
     """
     one = radius()
     configured = sections(one, tmp_path)

@@ -1,5 +1,5 @@
 """
-What the whole program keeps of sessions, and the scripts that it runs.
+Tests for the records of sessions that the whole program keeps, and for the scripts that it runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ echo "$PEERNAME is told"
 
 def scripts(folder: Path, *names: str) -> dict[str, object]:
     """
-    The section of these scripts, each of which writes to one file what it is told.
+    The section of scripts, each of which writes its arguments and environment to one file.
     """
     section: dict[str, object] = {}
     for name in names:
@@ -49,8 +49,8 @@ def scripts(folder: Path, *names: str) -> dict[str, object]:
 
 def events(path: Path, wanted: str, count: int = 1, timeout: float = 10.0) -> list[dict[str, Any]]:
     """
-    Every event that was written, once there are so many of the wanted one. The file itself may
-    come late too, since a thread writes it.
+    Every event in the file, once there are C{count} of the wanted kind. A thread writes the file,
+    so it may appear late.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -64,7 +64,7 @@ def events(path: Path, wanted: str, count: int = 1, timeout: float = 10.0) -> li
 
 def rows(path: Path, columns: str) -> list[tuple[Any, ...]]:
     """
-    The rows of sessions; none if their table isn't there yet.
+    The rows of the sessions, or none if their table doesn't exist yet.
     """
     connection = sqlite3.connect(path)
     try:
@@ -83,7 +83,8 @@ def test_aSessionInAuditStoreAndScripts(
     world: World, serve: Serve, client: Start, tmp_path: Path
 ) -> None:
     """
-    The same figures everywhere, and pppd's arguments and variables.
+    The audit, the store and the scripts have the same figures of a session, and the scripts get
+    pppd's arguments and variables.
     """
     audit, store = tmp_path / "audit", tmp_path / "sessions.sqlite"
     served = serve(
@@ -127,7 +128,8 @@ def test_aSessionInAuditStoreAndScripts(
 
 def test_whatTheGatewayOwesWhenItStops(serve: Serve, client: Start, tmp_path: Path) -> None:
     """
-    The end of each session in the audit and the store, and ip-down.
+    A gateway that stops writes the end of each session to the audit and the store, and runs
+    ip-down.
     """
     audit, store = tmp_path / "audit", tmp_path / "sessions.sqlite"
     served = serve(
@@ -149,8 +151,8 @@ def test_aGatewayThatWasKilled(
     world: World, serve: Serve, client: Start, tmp_path: Path, kept: bool
 ) -> None:
     """
-    Its sessions are closed by the next, in the store, and in the audit, whether there is a store or
-    not.
+    The next run closes the sessions of a killed one in the store and in the audit, with or without
+    a store.
     """
     store, audit = tmp_path / "sessions.sqlite", tmp_path / "audit"
     section: dict[str, object] = {"file": str(audit)}
@@ -188,8 +190,8 @@ def test_aGatewayThatWasKilled(
 
 def test_rowsOfAKilledRun(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
     """
-    The row of a session that no store took before the gateway was killed is in the store after the
-    next start, with the cause that the session ended for.
+    The row of a session that no store had taken before the gateway was killed is in the store after
+    the next start, with the cause of the session's end.
     """
     store = tmp_path / "sessions.sqlite"
     file = tmp_path / "audit"
@@ -203,7 +205,7 @@ def test_rowsOfAKilledRun(world: World, serve: Serve, client: Start, tmp_path: P
     dialling.ask("close")
     killed.waitFor("sessions can't be written, and wait")
     events(file, "ended")
-    # The row is put into the spool at the same time, and another thread writes that.
+    # The row goes to the spool at the same time, and another thread writes that.
     time.sleep(0.5)
     killed.interrupt(signal.SIGKILL)
     served = serve(audit={**audit, "store": f"sqlite:{store}"})
@@ -218,8 +220,9 @@ def test_rowsOfAKilledRun(world: World, serve: Serve, client: Start, tmp_path: P
 
 def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
     """
-    Scripts run as the user whom the gateway has become; the audit goes on in the file that was
-    opened before, and in another where that may be made. The spool is that user's.
+    Scripts run as the user to whom the gateway has changed. The audit continues in the file that
+    was opened before, and in new files where that user may make them. The spool belongs to that
+    user.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -266,7 +269,7 @@ def test_afterPrivilegesWereGivenUp(world: World, client: Start) -> None:
 
 def test_aSpoolOfAnotherUser(world: World) -> None:
     """
-    A spool that the user whom the gateway becomes can't write to keeps it from starting.
+    The gateway doesn't start with a spool to which its user can't write.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -289,7 +292,7 @@ def test_aSpoolOfAnotherUser(world: World) -> None:
 
 def test_accountingAfterARestart(serve: Serve, tmp_path: Path) -> None:
     """
-    When the gateway starts again in the same process, it sends the records that it kept.
+    The gateway sends the records that it kept when it is started again in the same process.
     """
     secret = tmp_path / "secret"
     secret.touch(0o600)

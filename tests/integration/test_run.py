@@ -1,5 +1,5 @@
 """
-C{make run}, that is C{python -m pptpgw}, as a new user meets it.
+Tests for C{make run}, that is C{python -m pptpgw}, as a new user runs it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def alone(world: World) -> Iterator[Namespace]:
 
 def start(namespace: Namespace, state: Path, *before: str) -> Program:
     """
-    Start it; C{before} is a command that starts the rest of its line.
+    Start the program.
+
+    @param before: a command that runs the rest of its line.
     """
     log = state.parent / f"run-{time.monotonic_ns()}.log"
     os.chdir(ROOT)
@@ -53,7 +55,7 @@ def start(namespace: Namespace, state: Path, *before: str) -> Program:
 
 def refusal(namespace: Namespace, state: Path, *before: str) -> str:
     """
-    The one line that it ends with.
+    The only line of a program that fails.
     """
     program = start(namespace, state, *before)
     assert program.wait() == 1, program.text
@@ -64,7 +66,7 @@ def refusal(namespace: Namespace, state: Path, *before: str) -> str:
 
 def command(state: Path, *words: str, password: str) -> None:
     """
-    Run C{pptpgw WORDS} on the accounts in C{state}.
+    Run C{pptpgw WORDS} for the accounts in C{state}.
     """
     configuration = state.parent / "accounts.toml"
     configuration.write_text(
@@ -82,8 +84,8 @@ def command(state: Path, *words: str, password: str) -> None:
 
 def opened(path: Path) -> str:
     """
-    The beginning of a command, in a mount namespace of its own, that lets everybody come to
-    C{path}, where its first closed folder is a home.
+    The beginning of a command that runs in a mount namespace of its own, in which every user may
+    reach C{path}. A closed home folder on the way to it is opened.
     """
     way = [*reversed(path.parents), path]
     for folder, inner in pairwise(way):
@@ -135,8 +137,9 @@ class TestRunning:
         self, world: World, owner: int, mode: str, user: int, capabilities: set[int]
     ) -> None:
         """
-        Root keeps NET_ADMIN and NET_RAW, in every thread, and becomes the owner of the folder that
-        it works in; where the TUN device is root's alone it may use files of others instead.
+        Root keeps NET_ADMIN and NET_RAW in every thread and becomes the owner of the folder in
+        which it works. Where only root can open the TUN device it keeps the capability to open
+        others' files instead.
         """
         device = (
             "mount -t tmpfs none /mnt && mknod /mnt/tun c 10 200 && chmod $0 /mnt/tun && "
@@ -161,7 +164,8 @@ class TestRunning:
 
     def test_signals(self, world: World, state: Path) -> None:
         """
-        Two do nothing, and say so; without its terminal it ends in order.
+        Two signals have no effect, which the log says. Without its terminal the program ends in
+        order.
         """
         program = start(world.gateway, state)
         program.waitFor(ANNOUNCED)
@@ -196,7 +200,7 @@ class TestRunning:
 
     def test_oneMoreUserInTheStore(self, alone: Namespace, state: Path) -> None:
         """
-        The self-call finds its own.
+        The self-call uses the user C{caller} of the store.
         """
         command(state, "user", "add", "bob", password="his")
         command(state, "user", "add", "caller", "--recoverable", password="two words")
@@ -207,7 +211,7 @@ class TestRunning:
 
     def test_controlCUnderMake(self, alone: Namespace, state: Path) -> None:
         """
-        In a terminal: make ends as well as the gateway does.
+        make ends as well as the gateway does after Ctrl-C in a terminal.
         """
         makefile = state.parent / "Makefile"
         makefile.write_text(f"run:\n\t@exec {' '.join(MODULE)} --state {state}\n")
@@ -239,7 +243,7 @@ class TestMistakes:
     def test_thePortIsTaken(self, alone: Namespace, tmp_path: Path) -> None:
         first = start(alone, tmp_path / "first")
         first.waitFor(ANNOUNCED)
-        # A second gateway meets the first one's device even before its port.
+        # The second gateway finds the first one's device even before its port.
         said = refusal(alone, tmp_path / "second")
         assert "interface pptp0 is in use by another program" in said
         assert first.interrupt() == 0
@@ -294,14 +298,14 @@ class TestMistakes:
 
 WITHOUT = ("setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw")
 """
-Begins a command that lacks both capabilities.
+The beginning of a command that lacks both capabilities.
 """
 
 
 class TestPrivileges:
     def test_itEntersANamespace(self, alone: Namespace, state: Path) -> None:
         """
-        And can be dialled there, by the command that it shows.
+        The program enters a namespace and can be dialled there with the command that it prints.
         """
         if subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True).returncode:
             pytest.skip("this machine allows no user namespaces")
@@ -317,7 +321,7 @@ class TestPrivileges:
 
     def test_noNamespaceIsAllowed(self, alone: Namespace, state: Path) -> None:
         """
-        Inside of a user namespace that allows no further ones.
+        The program fails, and says why, inside a user namespace that permits no further ones.
         """
         forbid = (
             "mount -t proc proc /proc 2>/dev/null; echo 0 >/proc/sys/user/max_user_namespaces "
@@ -338,7 +342,7 @@ class TestPrivileges:
 
     def test_noAccessToTheDevice(self, alone: Namespace, state: Path) -> None:
         """
-        As where only root may open it.
+        The program fails, and says why, where it may not open the TUN device.
         """
         closed = state.parent / "tun"
         os.mknod(closed, 0o600 | 0o020000, os.makedev(10, 200))

@@ -1,5 +1,6 @@
 """
-A gateway that stands still for a while, with more packets on the way to it than the kernel keeps.
+Tests with a gateway that stands still for a while, while more packets are sent to it than the
+kernel keeps.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ while time.monotonic() < end:
     opened.sendto(bytes(1200), (sys.argv[1], 9))
 """
 
-# Takes datagrams of caller.py. At its end it says how many came from each address, and how many of
-# all weren't what the caller sent, or out of order.
+# A program that receives the datagrams of caller.py. At its end it prints how many came from each
+# address, and how many weren't sent by the caller or came out of order.
 TAKEN = """
 import json, signal, socket, sys
 from hashlib import sha256
@@ -63,7 +64,7 @@ while True:
     wrong += not whole or number <= last.get(address, 0)
     last[address] = number
 """
-# Frames in the name of calls, with numbers from where those of the callers are.
+# A program that sends frames in the name of calls, with numbers from the range of the callers' own.
 NOISE = """
 import os, random, socket, sys, time
 from pptpgw.tunnels.pptp.wire import gre
@@ -78,13 +79,14 @@ while True:
 """
 OFFERED, PORTION, RATE = 12_000, 2_000, 10_000
 """
-Datagrams of each session, how many of them the client is asked for at once, and how many a second.
+The number of datagrams of each session, how many of them the client sends for one command, and how
+many a second.
 """
 
 
 def framed(frame: bytes) -> bytes:
     """
-    A PPP frame as it is on an asynchronous line (RFC 1662 section 4).
+    A PPP frame in asynchronous framing (RFC 1662 section 4).
     """
     fcs = 0xFFFF
     for octet in frame:
@@ -103,7 +105,7 @@ def framed(frame: bytes) -> bytes:
 @contextmanager
 def standingStill(gateway: Served) -> Iterator[None]:
     """
-    The gateway does nothing meanwhile.
+    Stop the gateway's process meanwhile.
     """
     os.kill(gateway.pid, signal.SIGSTOP)
     try:
@@ -114,8 +116,9 @@ def standingStill(gateway: Served) -> Iterator[None]:
 
 def carries(gateway: Served, client: Client, first: int, count: int) -> bool:
     """
-    Have C{client} send C{count} datagrams through each call; whether all of them, and nothing else,
-    reach the gateway's network.
+    Have C{client} send C{count} datagrams through each call.
+
+    @return: whether all of them, and nothing else, reach the gateway's network.
     """
     before = gateway.sessions()
     client.ask("datagrams", first, first + count - 1, 1000)
@@ -136,7 +139,8 @@ def test_aRealClientIsNotToldOfAFullQueue(
     world: World, serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     """
-    Debian's pptp ends when the kernel answers one of its packets with ICMP 'protocol unreachable'.
+    A real client isn't told of a full queue: Debian's pptp ends when the kernel answers a packet
+    with ICMP 'protocol unreachable'.
     """
     gateway = serve()
     (tmp_path / "run").mkdir()
@@ -151,7 +155,7 @@ def test_aRealClientIsNotToldOfAFullQueue(
     with line, end, subprocess.Popen(command, stdin=end.fileno(), stdout=end.fileno()) as client:
         try:
             line.settimeout(10)
-            # The gateway's first Configure-Request: the call is set up.
+            # The gateway's first Configure-Request shows that the call is set up.
             assert line.recv(1)
             with standingStill(gateway):
                 packet = gre.encode(0xFFFF, bytes(1400), 1).hex()
@@ -179,8 +183,8 @@ def test_aSessionSurvivesWhatItLost(
     times: int,
 ) -> None:
     """
-    Many thousand packets are lost, in a row or because there are always more than can be taken, and
-    the session goes on under MPPE.
+    A session with MPPE survives the loss of many thousand packets, in a row or because more are
+    sent than can be taken.
     """
     gateway = serve()
     dialling = client()
@@ -211,9 +215,9 @@ def test_sessionsSurviveMoreThanTheGatewayCanTake(
     kind: str,
 ) -> None:
     """
-    Two sessions at once lose most of their packets, as the gateway has a fraction of the time that
-    they take, while noise comes in the callers' names. Both go on under MPPE, and nothing is let
-    through but what their callers sent.
+    Two sessions with MPPE survive the loss of most of their packets, in a gateway that has a
+    fraction of the time that they need, while forged frames arrive in their names. Only what the
+    callers sent is let through.
     """
     stateful = kind == "stateful"
     gateway = serve(link={"encryption-stateful": stateful})
@@ -240,13 +244,13 @@ def test_sessionsSurviveMoreThanTheGatewayCanTake(
                 time.sleep(next(stalls))
             time.sleep(0.003)
     offering.result()
-    # What waits in the kernel is read, then what comes after the gap at the end.
+    # What waits in the kernel is read, and then the gap at the end is noticed.
     first, deadline = OFFERED + 1, time.monotonic() + 10
     while not carries(gateway, dialling, first, 20):
         first += 20
         assert time.monotonic() < deadline, gateway.text
     noise.stop(signal.SIGKILL)
-    # What is held of the noise may have the number of a frame to come.
+    # A forged frame that is held may have the number of a frame to come.
     time.sleep(0.3)
     assert carries(gateway, dialling, first + 20, 200)
 
@@ -258,7 +262,7 @@ def test_sessionsSurviveMoreThanTheGatewayCanTake(
     for one in sessions.values():
         lost = one["discards"].pop("lost before it reached us")
         assert lost > OFFERED / 4
-        # The noise.
+        # The forged frames.
         assert sum(one["discards"].values()) > 0
         assert OFFERED / 50 < one["packetsReceived"] < OFFERED * 3 / 4
     for call in calls:

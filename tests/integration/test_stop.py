@@ -1,5 +1,5 @@
 """
-The end of the whole program, where something that it waits for hangs, or is broken.
+Tests for the end of the whole program when something that it waits for hangs or is broken.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ def test_aDatabaseThatHangs(
     world: World, tmp_path: Path, server: Server, client: Callable[[], Client]
 ) -> None:
     """
-    Accounts and sessions are in PostgreSQL, which hangs while there is a session and others call:
-    SIGTERM ends the process all the same, in less time than its unit grants, and what it made is
-    removed.
+    SIGTERM ends the process within its unit's time-out, and everything that it made is removed,
+    while the PostgreSQL with accounts and sessions hangs, with a session and with others that call.
     """
     path = tmp_path / "pptpgw.toml"
     accounts = {"store": server.fresh(), "key": str(tmp_path / "key")}
@@ -49,7 +48,7 @@ def test_aDatabaseThatHangs(
     dialling = client()
     call = dialling.dial()
     with server.hanging():
-        # Each of the store's threads waits for it.
+        # Each of the store's threads waits for the database.
         refused = [dialling.ask("call", *ALICE, 1400) for _ in range(2)]
         status = program.stop(signal.SIGTERM, 30)
     assert all("error" in one for one in refused)
@@ -61,7 +60,7 @@ def test_aDatabaseThatHangs(
 
 def test_aDamagedStore(world: World, tmp_path: Path) -> None:
     """
-    Nothing is served with it: the start ends with what to do.
+    A gateway with a damaged store doesn't start, and the error says what to do.
     """
     store, path = tmp_path / "accounts.sqlite", tmp_path / "pptpgw.toml"
     store.touch(0o600)
@@ -76,7 +75,7 @@ def test_aDamagedStore(world: World, tmp_path: Path) -> None:
 
 def test_aStoreThatIsRemoved(world: World, tmp_path: Path, client: Callable[[], Client]) -> None:
     """
-    The log says so when it is needed next.
+    A removed store is reported when it is next needed.
     """
     store, path = tmp_path / "accounts.sqlite", tmp_path / "pptpgw.toml"
     path.write_text(toml({"accounts": {"store": f"sqlite:{store}", "key": str(tmp_path / "key")}}))

@@ -1,5 +1,5 @@
 """
-Strangers who want all places of a gateway, and honest callers who get theirs all the same.
+Tests with strangers who try to take all places of a gateway, while honest callers are served.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SETUPS = 100
 WANTED = 95
 SECONDS = 2.0
 """
-So many of so many set-ups must be done within so many seconds each.
+This many of this many set-ups must be done within this many seconds each.
 """
 
 ADDRESSES = [f"192.0.2.{number}" for number in range(100, 170)]
@@ -27,7 +27,7 @@ ADDRESSES = [f"192.0.2.{number}" for number in range(100, 170)]
 @pytest.fixture
 def addresses(world: World) -> Iterator[list[str]]:
     """
-    Addresses of the caller's host that strangers come from.
+    Addresses of the caller's host from which strangers come.
     """
     world.caller.ip(*(f"addr add {one}/24 dev eth0" for one in ADDRESSES))
     yield ADDRESSES
@@ -45,7 +45,7 @@ def test_honestCallersGetTheirPlaces(
     count: int,
 ) -> None:
     """
-    Each set-up has a control connection of its own.
+    Honest callers, each with a control connection of its own, are served within L{SECONDS}.
     """
     serve()
     script = str(Path(__file__).parent / "strangers.py")

@@ -1,5 +1,5 @@
 """
-The C{.tac} files of C{tap}, run as they stand but for their paths.
+Tests that run the C{.tac} files of C{tap} with other paths.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def run(world: World, tmp_path: Path) -> Callable[[str], Program]:
 
 def test_everyFileIsRun() -> None:
     """
-    The others are run by L{tests.integration.test_documents}.
+    Every file of C{tap} is run here or by L{tests.integration.test_documents}.
     """
     others = {"README.md", "pptpgw.service", "pptpgw.toml"}
     assert {path.name for path in (ROOT / "tap").iterdir()} - {"__pycache__"} == {*TACS, *others}
@@ -80,7 +80,7 @@ def test_aRefusedCaller(
     run: Callable[[str], Program], client: Callable[[], Client], name: str
 ) -> None:
     """
-    Whatever a file makes of the gateway, it takes that a caller is refused, and serves the next.
+    The gateway of each file refuses a caller with a wrong password, and serves the next one.
     """
     program = run(name)
     dialling = client()
@@ -94,7 +94,7 @@ def test_aRefusedCaller(
 
 def test_theApplicationOfREADME(world: World, tmp_path: Path, client: Callable[[], Client]) -> None:
     """
-    It runs, and uses the name that its configuration has.
+    The application in README.md runs, and has the name in its configuration.
     """
     text, _ = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     secrets = tmp_path / "chap-secrets"
@@ -114,7 +114,8 @@ def test_theSessionsAsJSON(
     world: World, run: Callable[[str], Program], client: Callable[[], Client]
 ) -> None:
     """
-    The sessions are listed, and each is found by its caller's address; callers reach no such site.
+    The API lists the sessions, and finds each by its caller's address. Callers can't reach the
+    site.
     """
     program = run("sessions.tac")
     dialling = client()
@@ -142,7 +143,7 @@ def test_theSessionsAsJSON(
 
 def fetch(namespace: Namespace, path: str) -> tuple[int, Any]:
     """
-    The status, and what the API says in JSON of C{path}.
+    The status and the decoded JSON of C{path} at the API.
     """
     script = GET.replace(f"http://{LOCAL}/", f"http://127.0.0.1:8723/{path}")
     status, text = namespace.run(sys.executable, "-c", script).split("\n", 1)
@@ -151,7 +152,7 @@ def fetch(namespace: Namespace, path: str) -> tuple[int, Any]:
 
 def get(namespace: Namespace) -> tuple[int, dict[str, str]]:
     """
-    What the site says to a host: the status, and the lines by what stands before their colon.
+    The status of the site's page for a host, and its lines by their titles.
     """
     lines = namespace.run(sys.executable, "-c", GET).splitlines()
     return int(lines[0]), dict(line.partition(": ")[::2] for line in lines[1:] if line)
@@ -172,7 +173,7 @@ def test_theSiteKnowsWhoIsAsking(
     world: World, run: Callable[[str], Program], client: Callable[[], Client]
 ) -> None:
     """
-    Callers are shown themselves; a host behind the gateway has no session.
+    The site shows callers their own sessions, and tells a host behind the gateway that it has none.
     """
     before = devices(world.gateway)
     program = run("web.tac")
@@ -214,7 +215,7 @@ def test_withoutTheTunnelsThereIsNoSite(
     world: World, tmp_path: Path, run: Callable[[str], Program]
 ) -> None:
     """
-    What keeps the gateway from starting keeps the site from it too.
+    The site doesn't start when the gateway can't start.
     """
     world.gateway.ip("link add pptp0 type veth peer name peer0")
     try:

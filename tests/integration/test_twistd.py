@@ -1,5 +1,5 @@
 """
-C{twistd -n pptpgw}: its command line, and its end.
+Tests for C{twistd -n pptpgw}: its command line, and its end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="pptp", LISTEN_PID=str(os.getpi
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """
-Runs a program as systemd does that has opened a port for it.
+A program that runs another one with an opened port, as systemd does.
 """
 SERVES = "answers on every address, port 1723"
 
@@ -36,7 +36,7 @@ SERVES = "answers on every address, port 1723"
 @pytest.fixture
 def auth(tmp_path: Path) -> str:
     """
-    What --auth takes for a file of secrets.
+    The value of --auth for a file of secrets.
     """
     path = tmp_path / "chap-secrets"
     path.touch(0o600)
@@ -84,7 +84,7 @@ class TestCommandLine:
 
     def test_aBadFile(self, tmp_path: Path) -> None:
         """
-        Everything that is wrong in it is said, and nothing else.
+        The error about a file lists everything that is wrong in it, and nothing else.
         """
         path = tmp_path / "bad.toml"
         path.write_text("[pptp]\nport = 70000\nprot = 3\n[lnk]\n")
@@ -98,8 +98,8 @@ class TestCommandLine:
 
     def test_whatAStartWouldLack(self, tmp_path: Path) -> None:
         """
-        The file is right, and the machine isn't: all that a start would fail for is said, and
-        nothing is made.
+        A check of a correct configuration reports everything that a start would fail for on this
+        machine, and makes nothing.
         """
         script = tmp_path / "up"
         script.write_text("#!/bin/sh\n")
@@ -181,7 +181,7 @@ class TestCommandLine:
 class TestService:
     def run(self, world: World, folder: Path, auth: str, *options: str) -> Program:
         """
-        Start it in the gateway's namespace.
+        Start the program in the gateway's namespace.
         """
         return Program(world.gateway, folder / "twistd.log", *FOREGROUND, "--auth", auth, *options)
 
@@ -199,7 +199,7 @@ class TestService:
         program.waitFor(SERVES)
         dialling = client()
         calls = [dialling.dial(), dialling.dial()]
-        # twistd, once all is stopped, lets the signal that stopped it have its way.
+        # twistd ends by the signal that stopped it, after everything has stopped.
         assert program.interrupt(number) in (0, -number)
         for call in calls:
             assert "peer" in dialling.ask("ended", call["number"])["cause"]
@@ -210,7 +210,7 @@ class TestService:
         self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
     ) -> None:
         """
-        What an operator may send by habit ends nothing, and the log says so.
+        Signals that operators may send by habit end nothing, and the log says so.
         """
         program = self.run(world, tmp_path, auth)
         program.waitFor(SERVES)
@@ -232,7 +232,7 @@ class TestService:
 
     def test_manyMayWaitToBeAccepted(self, world: World, tmp_path: Path, auth: str) -> None:
         """
-        A thousand callers that come at once, after a power cut for one, find room.
+        The listening queue has room for a thousand callers at once, as after a power cut.
         """
         program = self.run(world, tmp_path, auth)
         program.waitFor(SERVES)
@@ -245,7 +245,8 @@ class TestService:
         self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
     ) -> None:
         """
-        The file names the addresses, and the checker too.
+        The gateway listens at the addresses that the file names, and uses the checker that it
+        names.
         """
         path = tmp_path / "pptpgw.toml"
         path.write_text(
@@ -279,7 +280,7 @@ class TestService:
         self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
     ) -> None:
         """
-        systemd opens the port, and passes it as the first descriptor (sd_listen_fds(3)).
+        systemd opens the port and passes it as the first descriptor (sd_listen_fds(3)).
         """
         path = tmp_path / "pptpgw.toml"
         path.write_text(toml({"pptp": {"endpoints": ["systemd:domain=INET:index=0"]}}))

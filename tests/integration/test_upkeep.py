@@ -1,6 +1,6 @@
 """
-What others take from the gateway's devices, sockets and tables while it runs, as a network service
-that is restarted does: it comes back within a second, with the sessions that there were.
+Tests in which something takes the gateway's devices, sockets and tables away while it runs, as the
+restart of a network service does. They are restored within a second, and the sessions go on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RIGHT = "interface pptp0: it is restored"
 
 class Pinging:
     """
-    Pings that go on while something happens.
+    Pings that are sent while something happens.
     """
 
     def __init__(self, world: World, address: str = INSIDE) -> None:
@@ -41,7 +41,9 @@ class Pinging:
 
     def gap(self) -> float:
         """
-        Let it go on for a second; the longest time without an answer, in seconds.
+        Ping for another second.
+
+        @return: the longest time without an answer, in seconds.
         """
         time.sleep(1)
         self._process.send_signal(signal.SIGINT)
@@ -49,7 +51,7 @@ class Pinging:
         numbers = [0, *map(int, re.findall(r"icmp_seq=(\d+) ttl", said))]
         sent = re.search(r"(\d+) packets transmitted", said)
         assert sent is not None, said
-        # The last one may still have been on its way.
+        # The last answer may still have been on its way.
         numbers.append(int(sent[1]))
         return max(b - a for a, b in pairwise(numbers)) * INTERVAL
 
@@ -68,8 +70,8 @@ def test_theTUNDevice(
     commands: list[str], serve: Serve, world: World, client: Start, tmp_path: Path
 ) -> None:
     """
-    Sessions go on, one with an address of a pool and one with an address of its own; each loss is
-    said once, and so is its end.
+    Sessions with an address of a pool and with one of their own go on after the TUN device was
+    deleted. Each loss is logged once, and so is its end.
     """
     gateway = serve()
     caller = client()
@@ -93,8 +95,8 @@ def test_theTUNDevice(
 
 def test_theNameIsTaken(serve: Serve, world: World, client: Start) -> None:
     """
-    While the device can't be made again no calls are taken, and the log says why, once; then they
-    are.
+    No calls are taken while the device can't be made again, and the log says why, once. Afterwards
+    they are.
     """
     gateway = serve()
     world.gateway.ip("link del pptp0", "link add pptp0 type veth peer name other")
@@ -132,8 +134,8 @@ def rawSockets(pid: int) -> Iterator[socket.socket]:
 
 def test_theGRESocket(serve: Serve, world: World, client: Start) -> None:
     """
-    One that fails is opened again, and the sessions go on. It fails as the test has it keep errors,
-    and gets one from a host that knows no GRE.
+    A GRE socket that fails is opened again, and the sessions go on. The test makes the socket
+    report errors, and a host without GRE causes one.
     """
     gateway = serve()
     caller = client()
@@ -156,7 +158,7 @@ def test_theGRESocket(serve: Serve, world: World, client: Start) -> None:
 @pytest.fixture
 def bridge(world: World) -> Iterator[None]:
     """
-    A Linux bridge on the gateway's host, before and after it.
+    A Linux bridge on the gateway's host, for the time of the test.
     """
     world.gateway.ip("link add br0 type bridge", "link set br0 up")
     yield
@@ -166,7 +168,7 @@ def bridge(world: World) -> Iterator[None]:
 @pytest.fixture
 def defaultRoute(world: World) -> Iterator[None]:
     """
-    A default route on the gateway's host, before and after it.
+    A default route on the gateway's host, for the time of the test.
     """
     world.gateway.ip(f"route add default via {INSIDE}")
     yield
@@ -175,7 +177,7 @@ def defaultRoute(world: World) -> Iterator[None]:
 
 def test_theBridge(bridge: None, serve: Serve, world: World, client: Start) -> None:
     """
-    The TAP device joins its bridge again; while there is none, no calls are taken.
+    The TAP device joins its bridge again, and no calls are taken while the bridge is missing.
     """
     gateway: Served = serve(network={"protocols": ["ipv4", "bridge"]}, bridge={"bridge": "br0"})
     right = "interface pptptap0: it is restored"
@@ -195,7 +197,7 @@ def test_theBridge(bridge: None, serve: Serve, world: World, client: Start) -> N
 @pytest.mark.parametrize("taken", ["pptp0-in", "pptp0"])
 def test_rates(taken: str, world: World, client: Start, tmp_path: Path) -> None:
     """
-    What limits a session is made again with the devices that it needs.
+    The rate limits of a session are set again, with the devices that they need.
     """
     gateway = Profiled(world, tmp_path)
     caller = client()
@@ -228,7 +230,8 @@ def test_rates(taken: str, world: World, client: Start, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("nft") is None, reason="needs the program nft")
 def test_theTable(defaultRoute: None, serve: Serve, world: World, client: Start) -> None:
     """
-    Masquerading goes on after C{nft flush ruleset}; while it can't, no calls are taken.
+    Masquerading goes on after C{nft flush ruleset}, and no calls are taken while it can't be
+    restored.
     """
     gateway: Served = serve(network={"masquerade": True})
 
@@ -253,7 +256,7 @@ def test_theTable(defaultRoute: None, serve: Serve, world: World, client: Start)
     world.gateway.ip(f"route add default via {INSIDE}")
     gateway.waitFor(rf"(?s)({right}.*){{3}}")
     assert client().dial(ALICE)["address"]
-    # What is changed elsewhere is no concern of ours.
+    # A change to something else has no effect.
     world.gateway.run("nft", "add", "table", "ip", "other")
     world.gateway.run("nft", "delete", "table", "ip", "other")
     client().dial(METER)

@@ -1,5 +1,5 @@
 """
-Network namespaces with a gateway, callers of our own and a host behind the gateway in them.
+Network namespaces with a gateway, callers of our own and a host behind the gateway.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ METER = ("meter", "kilowatt")
 
 class World:
     """
-    A gateway's namespace, a caller's on one wire with it, and that of a host behind the gateway.
+    Three namespaces: the gateway's, a caller's on a wire with it, and that of a host behind the
+    gateway.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +62,7 @@ class World:
 
     def namespace(self, name: str) -> Namespace:
         """
-        One more, empty.
+        Make one more, empty namespace.
         """
         made = Namespace(f"{self.prefix}{name}{len(self.made)}")
         self.made.append(made)
@@ -69,7 +70,7 @@ class World:
 
     def reset(self) -> None:
         """
-        Kill what runs in here, and make the wire good again.
+        Kill the programs in the namespaces, and repair the wire.
         """
         for namespace in self.made:
             namespace.kill()
@@ -77,7 +78,7 @@ class World:
 
     def remove(self) -> None:
         """
-        Kill what runs in here and remove the namespaces.
+        Kill the programs in the namespaces, and remove the namespaces.
         """
         for namespace in self.made:
             namespace.kill()
@@ -86,7 +87,7 @@ class World:
 
 class Program(Process):
     """
-    A program of ours in a namespace, found by the name of its module or script.
+    A program of ours in a namespace. It is found by the name of its module or script.
     """
 
     def __init__(self, namespace: Namespace, log: Path, *command: str) -> None:
@@ -95,14 +96,16 @@ class Program(Process):
 
     def interrupt(self, number: int = signal.SIGINT) -> int:
         """
-        Send a signal; the exit status.
+        Send a signal.
+
+        @return: the exit status.
         """
         return self.stop(number, 15)
 
 
 def devices(namespace: Namespace) -> list[tuple[object, object]]:
     """
-    The network devices and routes there are.
+    The network devices and routes of a namespace.
     """
     links: list[tuple[object, object]] = [
         ("link", link["ifname"]) for link in namespace.show("link")
@@ -113,14 +116,14 @@ def devices(namespace: Namespace) -> list[tuple[object, object]]:
 
 class Served(Program):
     """
-    The gateway of C{served.py}, which serves when this is made.
+    The gateway of C{served.py}. The constructor returns when it serves.
     """
 
     def __init__(
         self, world: World, folder: Path, sections: Sections, auth: str | None = None
     ) -> None:
         """
-        @param auth: who judges callers; None: a file with our users.
+        @param auth: the checker of callers, or C{None} for a file with our users.
         """
         self.before = devices(world.gateway)
         self.starts = 1
@@ -139,7 +142,7 @@ class Served(Program):
 
     def state(self) -> dict[str, int]:
         """
-        How much of everything it has: see C{served.py}.
+        The numbers of everything that it has; see C{served.py}.
         """
         reports = self.text.count("STATE ")
         os.kill(self.pid, signal.SIGUSR1)
@@ -153,7 +156,7 @@ class Served(Program):
 
     def sessions(self) -> dict[str, dict[str, Any]]:
         """
-        The figures of its sessions, by address: see C{served.py}.
+        The figures of its sessions, by address; see C{served.py}.
         """
         self.state()
         (line,) = [line for line in self.text.splitlines() if line.startswith("SESSIONS ")][-1:]
@@ -180,12 +183,12 @@ class Served(Program):
 
 class Client:
     """
-    C{caller.py}: our own client in a namespace.
+    Our own client in a namespace, the program C{caller.py}.
     """
 
     def __init__(self, namespace: Namespace, *path: Path) -> None:
         """
-        @param path: where Python looks for modules besides.
+        @param path: additional folders in which Python looks for modules.
         """
         program = [sys.executable, str(Path(__file__).parent / "caller.py"), GATEWAY]
         self.process = subprocess.Popen(
@@ -197,7 +200,7 @@ class Client:
 
     def answer(self, timeout: float = 15.0) -> Any:
         """
-        The next line that it prints, from JSON.
+        The next line that it prints, decoded from JSON.
         """
         assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
@@ -213,7 +216,7 @@ class Client:
 
     def ask(self, *command: object) -> Any:
         """
-        Have it do something: see C{caller.py}.
+        Send a command, and return the answer; see C{caller.py}.
         """
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
@@ -222,7 +225,7 @@ class Client:
 
     def dial(self, who: Sequence[str] = ALICE, mru: int = 1400) -> dict[str, str]:
         """
-        Place a call, over a connection of its own where there is none yet.
+        Place a call, over a new connection if there is none yet.
         """
         call = self.ask("call", *who, mru)
         assert "error" not in call, call
@@ -231,7 +234,7 @@ class Client:
 
     def kill(self) -> None:
         """
-        End it without a word.
+        Kill the client.
         """
         self.process.kill()
         self.process.wait()

@@ -30,7 +30,7 @@ class Packet(NamedTuple):
 
     @ivar time: the time at which it passed, in seconds.
     @ivar protocol: IPv4's protocol number.
-    @ivar payload: the octets behind the IPv4 header.
+    @ivar payload: the octets after the IPv4 header.
     """
 
     time: float

@@ -19,7 +19,7 @@ LAB = Path(__file__).parent
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Skip all of these tests outside of the lab's kernel. Inside, C{LAB_PART=1/2} runs only the first
+    Skip all of these tests outside of the lab's kernel. In it, C{LAB_PART=1/2} runs only the first
     of two parts.
     """
     if not IN_THE_LAB:
@@ -73,7 +73,7 @@ def ipv6(network: Network) -> Iterator[Network]:
 @pytest.fixture
 def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     """
-    A function that starts a gateway; its arguments are the sections of the configuration. At the
+    A function that starts a gateway. Its arguments are the sections of the configuration. At the
     end of the test the gateway is shut down, and must leave nothing behind.
     """
     started: list[Gateway] = []
@@ -94,7 +94,7 @@ def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    After a failure print the output of every program of the test.
+    Print the output of every program of the test after a failure.
     """
     report = yield
     if report.failed:

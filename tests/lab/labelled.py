@@ -1,5 +1,5 @@
 """
-A caller that speaks MPLS, which pppd doesn't: our own client as a program.
+Our own client as a program that speaks MPLS, which pppd doesn't.
 
 The program takes the gateway's address, a user and a password, and calls. It prints C{open ADDRESS}
 for each protocol that opens, and C{PROTOCOL HEX} for each packet that arrives. It sends the packets

@@ -1,5 +1,6 @@
 """
-Lines between programs of the lab: null modems, good and bad, and pppd as the end that answers.
+Lines between programs of the lab: null modems, which may damage octets, and pppd as the end that
+answers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SECRETS = """\
 carol * "battery staple" *
 """
 """
-The secrets of pppd when it answers.
+The secrets of a pppd that answers.
 """
 
 CAROL = ("carol", "battery staple")
@@ -51,9 +52,9 @@ def nothing(octets: bytes) -> bytes:
 
 class Spoiler:
     """
-    Damages every so many octets of those that pass.
+    Damages one octet in every C{every} that pass.
 
-    @ivar done: how often it did.
+    @ivar done: how many octets it has damaged.
     """
 
     def __init__(self, every: int, change: Damage) -> None:

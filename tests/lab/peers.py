@@ -25,7 +25,7 @@ The address of a host behind the gateway, which routes the pool back to the gate
 
 INSIDE_ADDRESS6 = "fc00:0:ff::2"
 """
-The same host's IPv6 address, where there is IPv6.
+The IPv6 address of the host behind the gateway, where there is IPv6.
 """
 
 LOCAL_ADDRESS = "10.77.0.1"
@@ -115,7 +115,7 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
         run("ip", "netns", "add", name)
-        # The addresses that the kernel gives itself seconds later would disturb the tests.
+        # The IPv6 addresses that the kernel makes seconds later would disturb the tests.
         self.setIPv6(False)
         self.ip("link set lo up")
 

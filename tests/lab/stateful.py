@@ -1,8 +1,8 @@
 """
 twistd with a gateway that asks for stateful MPPE, and suggests it.
 
-No client at hand insists on stateful MPPE, but pppd with the option mppe-stateful accepts it. So
-this tests the gateway with the stateful MPPE of pppd's kernel.
+No available client insists on stateful MPPE, but pppd with the option mppe-stateful accepts it. So
+this program tests the gateway with the stateful MPPE of pppd's kernel.
 """
 
 from collections.abc import Callable

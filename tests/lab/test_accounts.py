@@ -1,5 +1,5 @@
 """
-Users of the embedded account store, with pppd as the caller.
+Tests with users of the embedded account store, with pppd as the caller.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from tests.lab.test_authentication import only
 
 def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
-    One gets in by MS-CHAPv2 with encryption and has the address of its account, by its right
-    password alone; another one, whose password can be had back, by CHAP. One that the command
-    disables while the gateway runs gets in no more.
+    A user of the store is let in by MS-CHAPv2 with encryption and by the right password alone, and
+    gets the account's address. A user with a recoverable password is let in by CHAP. A user whom
+    the command disables while the gateway runs is refused.
     """
     sections: dict[str, dict[str, object]] = {
         "accounts": {"store": f"sqlite:{tmp_path}/accounts.sqlite", "key": f"{tmp_path}/key"},
@@ -45,7 +45,7 @@ def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path:
     bob = host.call("bob", "battery", *only("chap")).up()
     bob.ping()
     bob.stop()
-    # Of alice there is an NT hash alone.
+    # The store has only an NT hash of alice's password.
     assert host.call("alice", "correct horse", *only("chap")).wait() != 0
 
     pptpgw("user", "disable", "bob")

@@ -1,5 +1,5 @@
 """
-Authentication, with pppd as the caller.
+Tests for authentication, with pppd as the caller.
 """
 
 import re
@@ -16,21 +16,21 @@ METHODS = {
     "pap": ("pap", "refuse-pap"),
 }
 """
-The configuration's name of each method, pppd's name, and pppd's option against it.
+The configuration's name of each method, pppd's name, and pppd's option that forbids it.
 """
 EVERY = {"authentication": list(METHODS)}
 
 
 def only(*methods: str) -> list[str]:
     """
-    pppd's options for a caller that takes these methods alone.
+    pppd's options for a caller that accepts these methods alone.
     """
     return ["refuse-eap", *(METHODS[name][1] for name in METHODS if name not in methods)]
 
 
 def offers(caller: Caller) -> list[str]:
     """
-    The methods that the gateway asked for, in that order, by pppd's names.
+    The methods that the gateway asked for, in order, by pppd's names.
     """
     found = (re.search(r"<auth ([^>]+)>", line) for line in caller.received("LCP ConfReq"))
     return [match[1] for match in found if match]
@@ -42,7 +42,8 @@ class TestMethods:
         self, method: str, network: Network, startGateway: StartGateway
     ) -> None:
         """
-        The strongest is offered first; the caller's Configure-Nak is followed to the one it takes.
+        The gateway offers the strongest method first and follows the caller's Configure-Nak to the
+        one that the caller accepts.
         """
         startGateway(link={"encryption": "off", **EVERY})
         caller = network.host().call(*ALICE, *only(method)).up()
@@ -100,7 +101,7 @@ class TestFailure:
         assert "authentication failed" in caller.text
         assert "local  IP address" not in caller.text
         refusal = caller.received("PAP AuthNak" if method == "pap" else "CHAP Failure")[0]
-        # Which of the two was wrong is nobody's business.
+        # The caller isn't told which of the two was wrong.
         assert user not in refusal
         if method == "mschapv2":
             assert re.search(r'"E=691 R=1 C=[0-9A-Fa-f]{32} V=3 M=\S', refusal)
@@ -115,7 +116,7 @@ class TestFailure:
 class TestUsers:
     def test_anAddressOfOnesOwn(self, network: Network, startGateway: StartGateway) -> None:
         """
-        The address on the user's line of the secrets file is the one that the user gets.
+        A user gets the address on the user's line of the secrets file.
         """
         startGateway()
         caller = network.host().call(*BOB, "require-mppe-128").up()
@@ -132,7 +133,8 @@ class TestUsers:
 
 def test_aChallengeDuringTheSession(network: Network, startGateway: StartGateway) -> None:
     """
-    The caller is challenged again and again, each time with another challenge; packets go on.
+    The caller is challenged again and again during the session, each time with another challenge,
+    and packets pass all the time.
     """
     startGateway(link={"rechallenge": 1})
     caller = network.host().call(*ALICE, "require-mppe-128").up()

@@ -1,5 +1,5 @@
 """
-Calls beginning, running side by side and ending.
+Tests for calls that begin, run side by side and end.
 """
 
 import re
@@ -24,8 +24,8 @@ ONE_ADDRESS = {"pool": ["10.77.0.50"]}
 
 def test_twoTunnelsFromOneHost(network: Network, startGateway: StartGateway) -> None:
     """
-    They share one control connection, as this client does it; each has its own address, carries its
-    own packets, and outlives the other.
+    Two calls from one host share a control connection, as this client does it. Each has its own
+    address, carries its own packets, and survives the other's end.
     """
     startGateway()
     host = network.host()
@@ -46,7 +46,7 @@ def test_twoTunnelsFromOneHost(network: Network, startGateway: StartGateway) -> 
 
 def test_fiveHostsAtOnce(network: Network, startGateway: StartGateway) -> None:
     """
-    They dial at the same time, and reach the gateway and each other.
+    Five hosts that dial at the same time reach the gateway and each other.
     """
     startGateway()
     callers = [host.call(*ALICE, "require-mppe-128") for host in network.hosts(5)]
@@ -73,7 +73,7 @@ class TestEnds:
         self, network: Network, startGateway: StartGateway
     ) -> None:
         """
-        No word is said, but its TCP connection closes: the call is over at once.
+        A call ends at once when the caller's programs are killed, as its TCP connection closes.
         """
         startGateway(ipv4=ONE_ADDRESS)
         first, second = network.hosts(2)
@@ -83,7 +83,7 @@ class TestEnds:
 
     def test_theCallersWireIsCut(self, network: Network, startGateway: StartGateway) -> None:
         """
-        Nothing at all is heard of it: the echoes find out.
+        A call whose wire is cut ends when its Echo-Requests stay unanswered.
         """
         startGateway(ipv4=ONE_ADDRESS, link={"echo-interval": 1, "echo-failures": 2})
         first, second = network.hosts(2)
@@ -93,7 +93,7 @@ class TestEnds:
 
     def test_thePoolIsEmpty(self, network: Network, startGateway: StartGateway) -> None:
         """
-        The caller who comes too late is turned away; the one who is there isn't disturbed.
+        A caller for whom no address is left is refused, and the other caller isn't disturbed.
         """
         startGateway(ipv4=ONE_ADDRESS)
         first, second = network.hosts(2)
@@ -105,7 +105,7 @@ class TestEnds:
 
     def test_theGatewayStops(self, network: Network, startGateway: StartGateway) -> None:
         """
-        Every caller is told, and ends by itself.
+        Every caller is told of the gateway's end, and ends by itself.
         """
         gateway = startGateway()
         callers = [host.call(*ALICE, "require-mppe-128").up() for host in network.hosts(2)]
@@ -117,7 +117,8 @@ class TestEnds:
 
 def test_twentyRedialsLeaveNothingBehind(network: Network, startGateway: StartGateway) -> None:
     """
-    Five hosts, four calls each, from a pool of five: addresses, descriptors and memory come back.
+    Addresses, descriptors and memory come back after five hosts have made four calls each from a
+    pool of five addresses.
     """
     gateway = startGateway(ipv4={"pool": ["10.77.0.50-10.77.0.54"]})
     idle = gateway.descriptors()
@@ -133,7 +134,7 @@ def test_twentyRedialsLeaveNothingBehind(network: Network, startGateway: StartGa
             caller.hangUp()
         _settle(gateway, idle)
         resident.append(gateway.residentKiB())
-    # The first calls load what every later one uses.
+    # The first calls load everything that later ones use.
     assert resident[-1] - resident[0] < 1024, resident
 
 
@@ -176,7 +177,8 @@ def test_fromOutgoingCallReplyToIPCPOpenedInATenthOfASecond(
 
 def test_theGatewayLogsACall(network: Network, startGateway: StartGateway) -> None:
     """
-    Who called, from where, and which address it got, stands in the log; the password doesn't.
+    The log has the user, the caller's address and the assigned address of a call, and not the
+    password.
     """
     gateway = startGateway()
     host = network.host()

@@ -1,5 +1,5 @@
 """
-Why sessions end, as the audit has it.
+Tests for the causes of sessions' ends in the audit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Acct-Terminate-Cause (RFC 2866 section 5.10).
 
 def ends(path: Path, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
     """
-    The events of so many sessions' ends, once they are there.
+    The events of the sessions' ends, once there are C{count}.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -36,8 +36,8 @@ def test_hangUpAndLossAndStopAreTold(
     network: Network, startGateway: StartGateway, tmp_path: Path
 ) -> None:
     """
-    A caller who hangs up, one whose programs are killed, and one who is there when the gateway
-    stops; ip-down is run for each.
+    The audit has the right causes for a caller that hangs up, one whose programs are killed, and
+    one that is connected when the gateway stops. ip-down runs for each.
     """
     audit, log = tmp_path / "audit", tmp_path / "scripts"
     script = tmp_path / "ip-down"

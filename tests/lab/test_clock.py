@@ -1,5 +1,5 @@
 """
-The machine's clock is set while the gateway serves.
+Tests that set the machine's clock while the gateway serves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LONGEST = 30
 @pytest.fixture
 def machine() -> Iterator[None]:
     """
-    Afterwards the machine's clock is right again.
+    Set the machine's clock right again at the end.
     """
     began = time.time(), time.monotonic()
     yield
@@ -34,8 +34,9 @@ def test_theClockIsSet(
     network: Network, startGateway: StartGateway, tmp_path: Path, step: int
 ) -> None:
     """
-    Whoever is there stays, whoever calls is served, two wrong passwords where three are a lockout
-    are none, a session's time is over when it would have been, and took as long as it took.
+    When the clock is set, sessions stay, new callers are served, two wrong passwords of the three
+    that make a lockout don't make one, and a session's time limit and duration are those that were
+    measured.
     """
     audit = tmp_path / "audit"
     gateway = startGateway(

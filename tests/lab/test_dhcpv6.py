@@ -1,5 +1,5 @@
 """
-DHCPv6 with real clients: WIDE's dhcp6c and dhcpcd.
+Tests for DHCPv6 with real clients: WIDE's dhcp6c and dhcpcd.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ env >>%s
 
 class Router:
     """
-    A caller with a network of its own behind it, in which there is one host.
+    A caller with a network behind it, in which there is one host.
 
     @ivar site: that host.
     @ivar told: a file with what DHCPv6 clients told their scripts.
@@ -83,7 +83,7 @@ class Router:
 
     def remove(self) -> None:
         """
-        End everything, and be a host without a network behind it again.
+        End the router's programs, and remove the network behind it.
         """
         self.host.kill()
         self.host.ip("link del lan")
@@ -98,7 +98,7 @@ class Router:
 
     def client(self, configuration: str, *command: str, option: str = "") -> Process:
         """
-        Run a DHCPv6 client with its configuration file as an argument, once IPv6 is up; its other
+        Run a DHCPv6 client once IPv6 is up. Its argument is its configuration file, and its other
         files are this host's own.
         """
         self.caller.up().waitFor("remote LL address")
@@ -124,7 +124,7 @@ class Router:
 
     def has(self, device: str, network: IPv6Network) -> IPv6Interface:
         """
-        Wait until C{device} has an address within C{network}.
+        Wait until C{device} has an address in C{network}.
         """
         deadline = time.monotonic() + 20
         while True:
@@ -144,9 +144,9 @@ class Router:
 
     def settle(self, subnet: IPv6Interface) -> IPv6Address:
         """
-        Give the host behind this router an address of the network there.
+        Give the host behind this router an address in the delegated network.
 
-        @param subnet: the router's address in it.
+        @param subnet: the router's own address in it.
         """
         address = subnet.network[0x99]
         self.site.ip(
@@ -163,7 +163,7 @@ CallRouters = Callable[[int], list[Router]]
 @pytest.fixture
 def callRouters(ipv6: Network, startGateway: StartGateway) -> Iterator[CallRouters]:
     """
-    So many routers that call a gateway.
+    A function that makes routers, which call a gateway.
     """
     startGateway(
         network={"protocols": ["ipv4", "ipv6"]},
@@ -182,9 +182,9 @@ def callRouters(ipv6: Network, startGateway: StartGateway) -> Iterator[CallRoute
 
 def test_delegation(ipv6: Network, callRouters: CallRouters) -> None:
     """
-    Three routers at once, dhcp6c with four messages and with two (rapid commit) and dhcpcd, each
-    get an address and a prefix of their own. Hosts in the prefixes and the host behind the gateway
-    reach each other, after a renewal too, until a prefix is released.
+    Three routers, dhcp6c with four messages and with two (rapid commit) and dhcpcd, each get an
+    address and a prefix of their own. Hosts in the prefixes and the host behind the gateway reach
+    each other, after a renewal too, until a prefix is released.
     """
     one, two, three = routers = callRouters(3)
     clients = [one.dhcp6c(), two.dhcp6c(option="send rapid-commit;"), three.dhcpcd()]
@@ -221,8 +221,8 @@ def test_delegation(ipv6: Network, callRouters: CallRouters) -> None:
 
 def test_reconnect(ipv6: Network, callRouters: CallRouters) -> None:
     """
-    A stateless client gets the name servers. A router whose call ended comes with the leases of the
-    former one, and is given new ones at once.
+    A stateless client gets the name servers. A router that asks for the leases of its former call
+    is given new ones at once.
     """
     (one,) = callRouters(1)
     stateless = one.dhcp6c(STATELESS)

@@ -1,5 +1,5 @@
 """
-EAP, with pppd as the caller.
+Tests for EAP, with pppd as the caller.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EAP = {"authentication": ["eap"]}
 
 class Certificates:
     """
-    Who issues, and what the gateway's section of the configuration is.
+    An authority, and the gateway's section of the configuration.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Certificates:
         self, issued: tuple[Path, Path], authority: Authority | None = None, version: str = "1.2"
     ) -> list[str]:
         """
-        pppd's options for a caller that has this certificate and its key.
+        pppd's options for a caller with this certificate and its key.
         """
         ca = (authority or self.authority).certificate
         own = ["cert", str(issued[0]), "key", str(issued[1])]
@@ -62,7 +62,7 @@ def test_MD5(network: Network, startGateway: StartGateway) -> None:
 
 def test_MSCHAPv2(network: Network, startGateway: StartGateway) -> None:
     """
-    Keys from passwords carry packets; who doesn't speak EAP is served all the same.
+    MS-CHAPv2 within EAP gives keys that carry packets, and a caller without EAP is served too.
     """
     startGateway(link={"authentication": ["eap", "mschapv2"]})
     host = network.host()
@@ -81,9 +81,9 @@ def test_MSCHAPv2(network: Network, startGateway: StartGateway) -> None:
 
 def test_TLS(network: Network, startGateway: StartGateway, certificates: Certificates) -> None:
     """
-    Keys from certificates carry packets, both ways; whoever the caller says to be, its certificate
-    tells. With TLS 1.3 in clear: pppd 2.4.9 is older than RFC 9190, and exports its keys without
-    the context that section 2.3 gives.
+    EAP-TLS gives keys that carry packets in both directions, and the user is whom the certificate
+    names, whatever the caller's identity says. With TLS 1.3 the call is in clear: pppd 2.4.9 is
+    older than RFC 9190, and derives its keys without the context of section 2.3.
     """
     gateway = startGateway(link={"encryption": "prefer", **EAP}, eap=certificates.section)
     issued = certificates.authority.issue("alice", large=True)
@@ -103,8 +103,9 @@ def test_TLSOnAWireThatLosesPackets(
     network: Network, startGateway: StartGateway, certificates: Certificates
 ) -> None:
     """
-    On its way to the caller. The other way pppd 2.4.9 can't have it: it takes a fragment that comes
-    again, its acknowledgement lost, for the next one.
+    EAP-TLS works over a wire that loses packets on their way to the caller. In the other direction
+    pppd 2.4.9 doesn't support losses: it takes a fragment that is repeated, because its
+    acknowledgement was lost, for the next one.
     """
     startGateway(link=EAP, eap=certificates.section)
     host = network.host()
@@ -113,7 +114,7 @@ def test_TLSOnAWireThatLosesPackets(
     host.impairSending("delay", "1ms")
     caller = host.call("alice", "", *options, "require-mppe-128").up(60)
     host.restore()
-    # What was on its way, a Configure-Request for one, may have IPCP negotiate once more.
+    # A packet that was on its way, such as a Configure-Request, may make IPCP negotiate once more.
     assert any(host.reaches(LOCAL_ADDRESS, "-I", caller.interface) for _ in range(15))
     caller.ping()
 
@@ -122,7 +123,8 @@ def test_certificatesThatDoNotDo(
     network: Network, startGateway: StartGateway, certificates: Certificates, tmp_path: Path
 ) -> None:
     """
-    Of an authority that isn't ours, expired, without an account; and ours, which a caller doubts.
+    A certificate of another authority, an expired one and one without an account are refused. A
+    caller refuses our certificate if it doesn't trust our authority.
     """
     gateway = startGateway(link=EAP, eap=certificates.section)
     ours, other = certificates.authority, Authority(tmp_path, "Other CA")

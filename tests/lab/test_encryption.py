@@ -1,5 +1,5 @@
 """
-MPPE, with the Linux kernel's as the other end.
+Tests for MPPE with the Linux kernel's implementation at the other end.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_bothKeyLengths(bits: int, network: Network, startGateway: StartGateway)
     caller = network.host().call(*ALICE, f"require-mppe-{bits}").up()
     assert f"MPPE {bits}-bit stateless compression enabled" in caller.text
     caller.ping()
-    # More packets than the coherency count has values between two wraps.
+    # More packets than the coherency count has values before it wraps twice.
     caller.ping(LOCAL_ADDRESS, "-f", "-i", "0", count=5000)
 
 
@@ -49,7 +49,8 @@ def test_aCallerThatWouldTakeStatefulGetsStateless(
     network: Network, startGateway: StartGateway
 ) -> None:
     """
-    Stateful is for those who insist: pppd with mppe-stateful tries stateless first.
+    A caller that would accept stateful MPPE, such as pppd with mppe-stateful, which tries stateless
+    first, gets stateless MPPE.
     """
     startGateway(link={"encryption-stateful": True})
     caller = network.host().call(*ALICE, "require-mppe-128", "mppe-stateful").up()
@@ -60,8 +61,8 @@ def test_aCallerThatWouldTakeStatefulGetsStateless(
 @pytest.mark.parametrize("bits", [40, 128])
 def test_statefulWithTheKernel(bits: int, network: Network, startGateway: StartGateway) -> None:
     """
-    Both ends stay in step over the wrap of the coherency count. After packets were lost either end
-    finds its place again by a Reset-Request.
+    Both ends of stateful MPPE stay in step when the coherency count wraps, and either end recovers
+    from lost packets by a Reset-Request.
     """
     startGateway(STATEFUL, link={"encryption-bits": [bits], "encryption-stateful": True})
     host = network.host()
@@ -130,7 +131,8 @@ def test_nothingPassesInClearWhereEncryptionIsRequired(
     network: Network, startGateway: StartGateway
 ) -> None:
     """
-    On the wire there is nothing but control frames and what MPPE made, from the first packet on.
+    Only control frames and encrypted packets pass on the wire, from the first packet on, where
+    encryption is required.
     """
     startGateway()
     host = network.host()

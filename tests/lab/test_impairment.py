@@ -1,5 +1,5 @@
 """
-Calls over a wire that loses, doubles and mixes up packets.
+Tests for calls over a wire that loses, doubles and reorders packets.
 """
 
 import sys
@@ -15,13 +15,13 @@ from tests.lab.server import ALICE, StartGateway
 class TestPackets:
     def test_lost(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
         """
-        What isn't lost arrives: encryption doesn't lose its place.
+        Packets that aren't lost arrive, and MPPE stays in step.
         """
         startGateway(link={"encryption": "prefer"})
         caller = network.host().call(*ALICE, mppe).up()
         network.host().impair("loss", "5%")
         answered, twice = caller.pings(150)
-        # 90% are expected; fewer than 75% are as likely as one in a billion.
+        # 90% are expected. Fewer than 75% have a probability of one in a billion.
         assert answered >= 112
         assert twice == 0
 
@@ -33,7 +33,7 @@ class TestPackets:
 
     def test_mixedUp(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
         """
-        Packets that overtake others are put in their places again, none is dropped for it.
+        Packets that overtake others are put in order again, and none is dropped.
         """
         startGateway(link={"encryption": "prefer"})
         caller = network.host().call(*ALICE, mppe).up()
@@ -42,7 +42,10 @@ class TestPackets:
 
     def test_allAtOnce(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
         """
-        TCP through all of it delivers everything, both ways.
+        TCP delivers everything in both directions over losses, doubled and reordered packets.
+
+        Packets to the caller aren't doubled and reordered at the same time, as this pptp then loses
+        its place in its queue and gives packets to pppd again and again.
 
         To the caller nothing is doubled and mixed up at once: this pptp then loses its place in its
         own queue and gives packets to pppd again and again.
@@ -61,9 +64,10 @@ class TestPackets:
 
 def test_aCallIsSetUpOverALossyWire(network: Network, startGateway: StartGateway) -> None:
     """
-    Restart timers and TCP see to it, where the caller lets them: pppd never asks again for the one
-    Success of CHAP, and hangs up when it is asked again for the Configure-Ack of CCP that it sent.
-    Then the next call must do, which the gateway takes as if there had been no other.
+    A call is set up over a wire that loses packets, by Restart timers and TCP, or by a second call,
+    which the gateway serves as if there had been no first. pppd needs a second one when CHAP's only
+    Success is lost, which pppd never asks for again, and it hangs up when it is asked again for the
+    Configure-Ack of CCP that it has sent.
     """
     startGateway(ipv4={"pool": ["10.77.0.50"]})
     host = network.host()

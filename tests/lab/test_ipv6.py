@@ -1,5 +1,5 @@
 """
-IPv6 by pppd and the kernel's own autoconfiguration.
+Tests for IPv6 with pppd and the kernel's own autoconfiguration.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ENCRYPTED = ("require-mppe-128", "+ipv6")
 
 def addressOf(caller: Caller, timeout: float = 15) -> str:
     """
-    The address that the caller's host makes itself of the prefix that it is told.
+    The address that the caller's host makes from the advertised prefix.
     """
     deadline = time.monotonic() + timeout
     show = ("-6", "address", "show", "dev", caller.interface, "scope", "global")
@@ -31,7 +31,7 @@ def addressOf(caller: Caller, timeout: float = 15) -> str:
 
 def test_threeCallersAtOnce(ipv6: Network, startGateway: StartGateway) -> None:
     """
-    Each has a prefix of its own, and reaches the gateway, a host behind it and the next caller.
+    Three callers have a prefix each, and reach the gateway, a host behind it and each other.
     """
     startGateway(network=NETWORK)
     callers = [host.call(*ALICE, *ENCRYPTED) for host in ipv6.hosts(3)]
@@ -51,7 +51,8 @@ def test_threeCallersAtOnce(ipv6: Network, startGateway: StartGateway) -> None:
 
 def test_whatTheRouterSays(ipv6: Network, startGateway: StartGateway) -> None:
     """
-    To whoever asks, as another program reads it; and to whoever sends too much at once.
+    The router answers a solicitation as another program, rdisc6, reads it, and limits its answers
+    to a flood.
     """
     given = {"dns": ["2001:db8::53", "2001:db8::54"], "search": ["lab.example"]}
     startGateway(network=NETWORK, ipv6=given)
@@ -78,7 +79,7 @@ def test_whatTheRouterSays(ipv6: Network, startGateway: StartGateway) -> None:
 
 def test_theEndOfIPv6LeavesIPv4Alone(ipv6: Network, startGateway: StartGateway) -> None:
     """
-    A host without IPv6 notices when IPV6CP is open, and ends that alone.
+    A host without IPv6 ends IPV6CP when it has opened, and IPv4 goes on.
     """
     gateway = startGateway(network=NETWORK)
     host = ipv6.host()

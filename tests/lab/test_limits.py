@@ -1,5 +1,5 @@
 """
-Limits, with pppd as the caller.
+Tests for limits, with pppd as the caller.
 """
 
 from tests.lab.peers import Network
@@ -9,7 +9,7 @@ from tests.lab.server import ALICE, BOB, StartGateway
 class TestOneSessionForAUser:
     def test_deny(self, network: Network, startGateway: StartGateway) -> None:
         """
-        The second caller is turned away as if its password were wrong; the first isn't disturbed.
+        A user's second caller is refused as for a wrong password, and the first isn't disturbed.
         """
         startGateway(limits={"max-sessions-per-user": 1})
         first, second = network.hosts(2)
@@ -21,8 +21,8 @@ class TestOneSessionForAUser:
 
     def test_whoHasVanished(self, network: Network, startGateway: StartGateway) -> None:
         """
-        The first caller's wire is cut, and nobody has noticed yet: redialling from another address
-        it is let in all the same, within seconds, and has the address that is the user's own.
+        A user whose wire was cut is let in from another address within seconds, before the gateway
+        has noticed, and gets its fixed address.
         """
         startGateway(limits={"max-sessions-per-user": 1})
         first, second = network.hosts(2)
@@ -34,8 +34,8 @@ class TestOneSessionForAUser:
 
     def test_replace(self, network: Network, startGateway: StartGateway) -> None:
         """
-        The second caller takes the first one's place, and the address that is the user's own; the
-        first is told, and ends.
+        A user's second caller replaces the first, which is told and ends, and gets the user's fixed
+        address.
         """
         startGateway(limits={"max-sessions-per-user": 1, "per-user": "replace"})
         first, second = network.hosts(2)
@@ -48,7 +48,8 @@ class TestOneSessionForAUser:
 
     def test_replaceWhoIsGone(self, network: Network, startGateway: StartGateway) -> None:
         """
-        The first caller's wire is cut, and nobody has noticed yet: the second is let in at once.
+        A user's second caller is let in at once if it replaces the first, whose wire was cut
+        unnoticed.
         """
         startGateway(limits={"max-sessions-per-user": 1, "per-user": "replace"})
         first, second = network.hosts(2)
@@ -59,7 +60,8 @@ class TestOneSessionForAUser:
 
 def test_aFixedAddressOfWhoHasVanished(network: Network, startGateway: StartGateway) -> None:
     """
-    Without a limit on sessions it is the address that the first one has, and the second gets.
+    Without a limit of sessions too, a fixed address goes from a caller whose wire was cut to the
+    user's next caller.
     """
     startGateway()
     first, second = network.hosts(2)
@@ -72,7 +74,7 @@ def test_aFixedAddressOfWhoHasVanished(network: Network, startGateway: StartGate
 
 def test_silence(network: Network, startGateway: StartGateway) -> None:
     """
-    Packets keep the session; the echoes of both ends, every second, don't.
+    Packets keep a session from being idle, and the Echo-Requests of both ends, each second, don't.
     """
     startGateway(limits={"idle-timeout": 2}, link={"echo-interval": 1})
     options = ("require-mppe-128", "lcp-echo-interval", "1", "lcp-echo-failure", "9")
@@ -85,7 +87,7 @@ def test_silence(network: Network, startGateway: StartGateway) -> None:
 
 def test_aLockout(network: Network, startGateway: StartGateway) -> None:
     """
-    After two wrong passwords the right one doesn't help either, until the lockout is over.
+    The right password is refused after two wrong ones until the lockout is over.
     """
     gateway = startGateway(limits={"max-failures": 2, "lockout": 8})
     host = network.host()

@@ -1,5 +1,5 @@
 """
-Links with pppd that begin, or are framed, in other ways than most.
+Tests for links with pppd that begin, or are framed, in unusual ways.
 """
 
 import re
@@ -16,7 +16,7 @@ ECHO_REQUEST, ECHO_REPLY = 9, 10
 
 def test_withoutFieldCompression(network: Network, startGateway: StartGateway) -> None:
     """
-    To a caller that doesn't take it, every frame has its address, control and protocol fields.
+    Every frame to a caller without field compression has its address, control and protocol fields.
     """
     startGateway()
     host = network.host()
@@ -30,7 +30,8 @@ def test_withoutFieldCompression(network: Network, startGateway: StartGateway) -
 
 def test_withFieldCompression(network: Network, startGateway: StartGateway) -> None:
     """
-    LCP itself is never compressed (RFC 1661 sections 6.5 and 6.6).
+    Frames are compressed for a caller with field compression, and LCP's never (RFC 1661 sections
+    6.5 and 6.6).
     """
     startGateway()
     host = network.host()
@@ -52,7 +53,8 @@ def test_aCallerThatWaitsToBeAsked(
 
 def test_packetsOf3000Octets(network: Network, startGateway: StartGateway) -> None:
     """
-    They come in fragments, and go so, with the gateway and with a host behind it.
+    Packets of 3000 octets pass in fragments, in both directions, to the gateway and to a host
+    behind it.
     """
     startGateway()
     host = network.host()
@@ -66,8 +68,7 @@ def test_packetsOf3000Octets(network: Network, startGateway: StartGateway) -> No
 @pytest.mark.parametrize("mppe", ["require-mppe-128", "nomppe"])
 def test_aSmallMRU(mppe: str, network: Network, startGateway: StartGateway) -> None:
     """
-    No frame to the caller has more in its information field than it takes; larger packets reach it
-    in fragments.
+    No frame to the caller exceeds its MRU, and larger packets reach it in fragments.
     """
     startGateway(link={"encryption": "prefer"})
     host = network.host()
@@ -83,7 +84,7 @@ def test_aSmallMRU(mppe: str, network: Network, startGateway: StartGateway) -> N
 
 def test_theMRUOfTheGateway(network: Network, startGateway: StartGateway) -> None:
     """
-    The caller sends nothing larger than the gateway asked for.
+    The caller sends nothing larger than the gateway's MRU.
     """
     startGateway(link={"mru": 700})
     caller = network.host().call(*ALICE, "require-mppe-128").up()
@@ -93,7 +94,7 @@ def test_theMRUOfTheGateway(network: Network, startGateway: StartGateway) -> Non
 
 def test_theCallersEchoRequestsAreAnswered(network: Network, startGateway: StartGateway) -> None:
     """
-    pppd would hang up after two without an answer.
+    The caller's Echo-Requests are answered. pppd would hang up after two without an answer.
     """
     startGateway()
     host = network.host()
@@ -116,7 +117,7 @@ def test_aSilentLinkIsProbedAndTrafficCountsAsLife(
     host = network.host()
     caller = host.call(*ALICE, "require-mppe-128").up()
     capture = Capture(host, "eth0", network.folder)
-    # An Echo-Reply is a sign of life as well: a probe every other second.
+    # An Echo-Reply is a sign of life too, so there is a probe every other second.
     time.sleep(4.5)
     assert echoes(capture.stop()).count((GATEWAY_ADDRESS, ECHO_REQUEST)) >= 2
     capture = Capture(host, "eth0", network.folder)
@@ -126,7 +127,7 @@ def test_aSilentLinkIsProbedAndTrafficCountsAsLife(
 
 def echoes(packets: list[Packet]) -> list[tuple[str, int]]:
     """
-    Source and code of each Echo-Request and Echo-Reply.
+    The source and the code of each Echo-Request and Echo-Reply.
     """
     return [
         (frame.source, frame.information[0])
@@ -139,7 +140,7 @@ def test_theAddressThatACallerAsksForIsNotItsOwnToChoose(
     network: Network, startGateway: StartGateway
 ) -> None:
     """
-    IPCP's Configure-Nak names the one that it gets.
+    A caller that asks for an address gets a Configure-Nak with the one that it is given.
     """
     startGateway()
     caller = network.host().call(*ALICE, "require-mppe-128", "10.99.0.9:", "ipcp-accept-local")
@@ -158,7 +159,7 @@ def test_nameServers(network: Network, startGateway: StartGateway) -> None:
 
 def test_headerCompressionIsRejected(network: Network, startGateway: StartGateway) -> None:
     """
-    Van Jacobson's is no option here: Configure-Reject, and the rest goes on.
+    Van Jacobson compression is rejected, and IPCP goes on.
     """
     startGateway()
     caller = network.host().call(*ALICE, "require-mppe-128").up()

@@ -1,7 +1,7 @@
 """
-Labelled packets between callers, forwarded by the kernel's MPLS router.
+Tests for labelled packets between callers, which the kernel's MPLS router forwards.
 
-No client of Linux speaks MPLSCP: the callers are our own (L{tests.lab.labelled}).
+No client of Linux speaks MPLSCP, so the callers are our own (L{tests.lab.labelled}).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ port.send(bytes.fromhex(sys.argv[2]))
 
 class Labelled:
     """
-    A caller who speaks MPLS.
+    A caller with MPLS.
 
-    @ivar address: the one that the gateway gave.
+    @ivar address: its IPv4 address.
     """
 
     def __init__(self, host: Host, user: str, password: str) -> None:
@@ -65,7 +65,7 @@ class Labelled:
 
     def next(self) -> tuple[int, bytes]:
         """
-        PPP protocol number and octets of the next packet that arrives.
+        The PPP protocol number and the octets of the next packet that arrives.
         """
         match = self._wait(r"([0-9a-f]{4}) ([0-9a-f]*)\n", self._read)
         self._read = match.end()
@@ -73,7 +73,7 @@ class Labelled:
 
     def nextLabelled(self) -> MPLS:
         """
-        The next packet, which has to be a labelled one.
+        The next packet, which must be a labelled one.
         """
         number, packet = self.next()
         assert number == 0x0281
@@ -81,7 +81,7 @@ class Labelled:
 
     def quiet(self) -> bool:
         """
-        Whether nothing that hasn't been read arrives within a moment.
+        Whether nothing unread arrives within a moment.
         """
         time.sleep(0.3)
         return re.search(r"[0-9a-f]{4} [0-9a-f]*\n", self._text[self._read :]) is None
@@ -144,7 +144,8 @@ def test_theKernelForwardsBetweenCallers(
     kernel: Namespace, network: Network, startGateway: StartGateway
 ) -> None:
     """
-    Swap, pop and push, time to live, and what goes nowhere, with both callers' traffic encrypted.
+    The kernel swaps, pops and pushes labels, counts the time to live down, and drops packets that
+    can't be forwarded. Both callers' packets are encrypted.
     """
     gateway = start(startGateway)
     alice = Labelled(network.host(0), *ALICE)
@@ -155,7 +156,7 @@ def test_theKernelForwardsBetweenCallers(
         f"101 as 201/202 via inet {AT_BOB} dev {DEVICE}",
         f"102 via inet {AT_BOB} dev {DEVICE}",
         "103 dev pptp0",
-        # By the link address that the IPv4 address makes.
+        # By the link address that is made from the IPv4 address.
         f"104 as 204 via link 02:00:0a:4d:00:0a dev {DEVICE}",
     ):
         forward(kernel, route)
@@ -164,21 +165,21 @@ def test_theKernelForwardsBetweenCallers(
     got = bob.nextLabelled()
     assert (got.label, got.ttl, got.s) == (200, 8, 1)
     assert bytes(got.payload) == b"plain"
-    # What stands under the label that is swapped stays as it is.
+    # The label under the one that is swapped stays.
     alice.send(label(100, bottom=False), label(777, ttl=3))
     got = bob.nextLabelled()
     under = got.payload
     assert (got.label, got.ttl, got.s) == (200, 63, 0)
     assert (under.label, under.ttl, under.s) == (777, 3, 1)
-    # One label becomes two.
+    # One label is replaced by two.
     alice.send(label(101))
     got = bob.nextLabelled()
     assert [got.label, got.s, got.payload.label, got.payload.s] == [201, 0, 202, 1]
-    # One of two is popped.
+    # One of two labels is popped.
     alice.send(label(102, bottom=False), label(777))
     got = bob.nextLabelled()
     assert (got.label, got.s, bytes(got.payload)) == (777, 1, b"plain")
-    # The last one is popped: what is inside is routed as IPv4, whatever its source.
+    # The last label is popped: the packet in it is routed as IPv4, whatever its source is.
     inside = IP(src="192.0.2.77", dst=AT_BOB, ttl=20) / UDP(sport=1, dport=2) / b"popped"
     alice.send(label(103), inside=inside)
     number, octets = bob.next()
@@ -188,25 +189,26 @@ def test_theKernelForwardsBetweenCallers(
         AT_BOB,
         b"popped",
     )
-    # The other way round.
+    # The other direction.
     bob.send(label(104))
     assert alice.nextLabelled().label == 204
 
-    # IPv4 to somewhere is given a label.
+    # An IPv4 packet to this network gets a label.
     kernel.ip(f"route add 203.0.113.0/24 encap mpls 300 via {AT_ALICE} dev {DEVICE} onlink")
     subprocess.run(kernel.command("ping", "-c1", "-W1", "203.0.113.5"), capture_output=True)
     got = alice.nextLabelled()
     assert (got.label, IP(bytes(got.payload)).dst) == (300, "203.0.113.5")
     assert ICMP in IP(bytes(got.payload))
 
-    # Out of time, without a route, with a reserved label, without an end: nobody gets these.
+    # Packets whose time to live ends, without a route, with a reserved label or without a bottom
+    # are dropped.
     alice.send(label(100, ttl=1))
     alice.send(label(555))
     alice.send(label(0))
     alice.send(label(100, bottom=False), inside=Raw(bytes(20)))
     assert bob.quiet()
 
-    # The route by IPv4 address holds for the next call.
+    # The route by the IPv4 address is right for the next call too.
     bob.hangUp()
     gateway.waitFor("bob from .* ended")
     alice.send(label(100))
@@ -219,8 +221,8 @@ def test_theKernelForwardsBetweenCallers(
 
 def test_multicast(kernel: Namespace, network: Network, startGateway: StartGateway) -> None:
     """
-    The kernel's MPLS router doesn't take multicast, which programs on the device see all the same;
-    what they send to a group goes to every session, under multicast's own protocol number.
+    Multicast packets reach programs on the device, although the kernel's MPLS router doesn't take
+    them. A packet to a group address goes to every session, with multicast's protocol number.
     """
     start(startGateway)
     alice = Labelled(network.host(0), *ALICE)

@@ -1,5 +1,5 @@
 """
-Outages of whoever judges callers, with pppd as the caller.
+Tests for outages of RADIUS servers and of the store, with pppd as the caller.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from tests.lab.server import StartGateway, toml
 
 FAILED_AUTHENTICATION = 19
 """
-pppd's exit status where it was told that it isn't believed.
+pppd's exit status when its authentication was refused.
 """
 
 
 def assertTold(caller: Caller) -> None:
     """
-    It was told to dial again, and nothing about its password.
+    Assert that the caller was told to dial again, and nothing about its password.
     """
     status = caller.wait(60)
     assert status not in (0, FAILED_AUTHENTICATION)
@@ -29,7 +29,8 @@ def assertTold(caller: Caller) -> None:
 
 def test_RADIUSIsDead(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
-    Nobody is where the RADIUS server should be.
+    Callers are told to dial again when no RADIUS server is there, and the log reports the outage
+    once.
     """
     secret = tmp_path / "secret"
     secret.touch(0o600)
@@ -44,7 +45,8 @@ def test_RADIUSIsDead(network: Network, startGateway: StartGateway, tmp_path: Pa
 
 def test_theStoreIsAway(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
-    Its file is gone; when it is there again callers are let in, and the log says so.
+    Callers are told to dial again while the store's file is missing. They are let in when it is
+    back, and the log reports both.
     """
     path = tmp_path / "accounts.sqlite"
     sections: dict[str, dict[str, object]] = {

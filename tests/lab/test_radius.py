@@ -1,5 +1,5 @@
 """
-Users of a FreeRADIUS, with pppd as the caller.
+Tests with users of a FreeRADIUS, with pppd as the caller.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ vera Cleartext-Password := "open sesame"
 
 def test_usersOfRADIUS(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
-    By every method; the kernel at the other end decrypts what goes under the server's keys, and is
-    decrypted.
+    Users of RADIUS are let in by every method. The kernels of both ends decrypt what the other
+    encrypts with the server's keys.
     """
     server = FreeRADIUS(tmp_path / "radius", USERS)
     server.start(network.gateway.command())

@@ -1,5 +1,5 @@
 """
-What the callers' packets meet on their way.
+Tests for the sizes, sources and rates of callers' packets.
 """
 
 import json
@@ -19,7 +19,7 @@ SYN = 0x02
 @pytest.fixture
 def iperf(network: Network) -> Process:
     """
-    An iperf3 server inside.
+    An iperf3 server on the host inside.
     """
     server = Process(
         network.inside.command("iperf3", "-s", "--forceflush"), network.folder / "iperf3.log"
@@ -40,7 +40,7 @@ def dial(network: Network, *options: str) -> Caller:
 
 def maximumSegmentSizes(packets: list[Packet]) -> dict[str, int]:
     """
-    The MSS option of each side's SYN, by its source address.
+    The MSS option of each end's SYN, by source address.
     """
     found = {}
     for packet in packets:
@@ -75,7 +75,8 @@ class TestSizes:
         self, network: Network, startGateway: StartGateway
     ) -> None:
         """
-        Its sender is told the size that fits, and that size passes.
+        The sender of an unfragmentable packet that is too large is told the size that fits, and a
+        packet of that size passes.
         """
         startGateway()
         caller = dial(network, "mru", "1000", "require-mppe-128")
@@ -94,7 +95,8 @@ class TestSizes:
         self, network: Network, startGateway: StartGateway, iperf: Process
     ) -> None:
         """
-        On both sides' SYN: neither could know by itself that the caller takes only 1000 octets.
+        The MSS in both ends' SYN is lowered, as neither end could know that the caller takes only
+        1000 octets.
         """
         startGateway()
         caller = dial(network, "mru", "1000", "require-mppe-128")
@@ -110,7 +112,8 @@ class TestSizes:
 
     def _connect(self, network: Network, caller: Caller) -> dict[str, int]:
         """
-        The sizes that the far end of each SYN sees on a connection from the caller to inside.
+        The MSS values that the far end of each SYN sees on a connection from the caller to the host
+        inside.
         """
         captures = [
             Capture(caller.host, caller.interface, network.folder, "tcp", "port", "5201"),

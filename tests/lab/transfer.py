@@ -13,7 +13,7 @@ OCTETS = random.Random(1).randbytes(300_000)
 
 def serve(address: str) -> None:
     """
-    Accept one connection, and send back what comes by it.
+    Accept one connection, and send back what arrives on it.
     """
     with socket.create_server((address, PORT)) as listening:
         print("serving", flush=True)
