@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.clientstring}, by way of Twisted's C{clientFromString}.
+Tests for L{pptpgw.clientstring}, by way of Twisted's C{clientFromString}.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from pptpgw.ports.queue import Entry, Queue
+from pptpgw.ports.queue import Queue
+from pptpgw.ports.queuefile import Entry
 
 LIMIT = 1 << 20
 

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.tunnels.entrance}.
+Tests for L{pptpgw.tunnels.entrance}.
 """
 
 from __future__ import annotations
