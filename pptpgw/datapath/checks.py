@@ -13,23 +13,23 @@ from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import ipv6
 from pptpgw.datapath.interface import Deliver
-from pptpgw.datapath.ip import HEADER, TCP, clampMSS, fragment, mayFragment, tooBig
+from pptpgw.datapath.ipv4 import clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
 from pptpgw.log import Logger
-from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
+from pptpgw.networks.wire.ip import EXTENSIONS, IPV4_HEADER, IPV6_HEADER, TCP, TCP_HEADER
 
 SPOOFED = "source address not the peer's"
 TOO_BIG = "too big for the peer"
 NOT_DELIVERED = "not taken by the network"
 
-TCP_OVERHEAD = 40
+TCP_OVERHEAD = IPV4_HEADER + TCP_HEADER
 """
 Octets of the IPv4 and TCP headers without options. The MSS is the MTU less these.
 """
 
-IPV6_TCP_OVERHEAD = 60
+IPV6_TCP_OVERHEAD = IPV6_HEADER + TCP_HEADER
 """
 Octets of the IPv6 and TCP headers without options.
 """
@@ -266,7 +266,7 @@ class OpenIPv6(OpenProtocol):
         if number == TCP:
             if len(packet) < _SHORTEST_IPV6_TCP or not packet[53] & _SYN:
                 return packet
-        elif number not in ipv6.EXTENSIONS:
+        elif number not in EXTENSIONS:
             return packet
         if not self._clamp:
             return packet
@@ -381,7 +381,7 @@ class OpenIPv4(OpenProtocol):
         Return whether C{packet} is IPv4 from an address that the peer may send from.
         """
         return (
-            len(packet) >= HEADER
+            len(packet) >= IPV4_HEADER
             and packet[0] >> 4 == 4
             and self._sources.permit(packet[12:16], self.transmit)
         )

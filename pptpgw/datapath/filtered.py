@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pptpgw.datapath.checks import OpenIPv4, OpenIPv6, OpenProtocol, isLocal
-from pptpgw.networks.ipv6.wire.ipv6 import HEADER
+from pptpgw.networks.wire.ip import IPV6_HEADER
 
 FILTERED = "filtered"
 
@@ -58,4 +58,4 @@ class FilteredIPv6(_Filtered, OpenIPv6):
     __slots__ = ()
 
     def _passes(self, packet: bytes) -> bool:
-        return (len(packet) >= HEADER and isLocal(packet)) or super()._passes(packet)
+        return (len(packet) >= IPV6_HEADER and isLocal(packet)) or super()._passes(packet)

@@ -11,26 +11,17 @@ from ipaddress import IPv6Address
 
 from pptpgw.datapath.tcp import clampSegment
 from pptpgw.networks.ipv6.wire.ipv6 import (
-    HEADER,
-    ICMP,
     MINIMUM_MTU,
     PACKET_TOO_BIG,
     REDIRECT,
-    TCP,
     ICMPv6Message,
     encodeMessage,
 )
+from pptpgw.networks.wire.ip import EXTENSION_LIMIT, EXTENSIONS, FRAGMENT, ICMPV6, IPV6_HEADER, TCP
 
-# Extension headers that may stand ahead of TCP (RFC 8200 section 4).
-HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
-EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS))
-
-# The most extension headers that are looked into; a packet has four or five at most (RFC 8200
-# section 4.1).
-_EXTENSION_LIMIT = 6
 _FRAGMENT_OCTETS = 8
 # Octets of the headers of a Packet Too Big: IPv6, ICMPv6, and the MTU.
-_OVERHEAD = HEADER + 8
+_OVERHEAD = IPV6_HEADER + 8
 # ICMPv6 types below this are errors (RFC 4443 section 2.1).
 _FIRST_INFORMATIONAL = 128
 
@@ -41,8 +32,8 @@ def upperLayer(packet: bytes) -> tuple[int, int]:
     begins, which may be beyond the end. In a fragment that isn't the first one the number is -1.
     """
     number = packet[6]
-    at = HEADER
-    for _ in range(_EXTENSION_LIMIT):
+    at = IPV6_HEADER
+    for _ in range(EXTENSION_LIMIT):
         if number not in EXTENSIONS or len(packet) < at + _FRAGMENT_OCTETS:
             break
         if number == FRAGMENT:
@@ -83,7 +74,7 @@ def tooBig(packet: bytes, mtu: int) -> bytes | None:
     if destination.is_multicast:
         return None
     number, at = upperLayer(packet)
-    if number == ICMP and at < len(packet):
+    if number == ICMPV6 and at < len(packet):
         kind = packet[at]
         if kind < _FIRST_INFORMATIONAL or kind == REDIRECT:
             return None

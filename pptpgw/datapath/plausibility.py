@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from pptpgw.datapath.ip import HEADER
-from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
 from pptpgw.networks.wire.checksum import checksum
+from pptpgw.networks.wire.ip import IPV4_HEADER, IPV6_HEADER
 from pptpgw.ppp.wire import ppp
 
 BEYOND_NETWORKS = 0x4000
@@ -54,11 +53,11 @@ def _isIPv4(packet: bytes) -> bool:
     """
     Return whether C{packet} is an IPv4 packet with a correct header checksum (RFC 791 section 3.1).
     """
-    if len(packet) < HEADER or packet[0] >> 4 != 4:
+    if len(packet) < IPV4_HEADER or packet[0] >> 4 != 4:
         return False
     header = (packet[0] & 0x0F) * 4
     length = int.from_bytes(packet[2:4], "big")
-    return HEADER <= header <= length <= len(packet) and checksum(packet[:header]) == 0
+    return IPV4_HEADER <= header <= length <= len(packet) and checksum(packet[:header]) == 0
 
 
 def _isIPv6(packet: bytes) -> bool:

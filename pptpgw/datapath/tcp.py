@@ -6,10 +6,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-HEADER = 20
-"""
-Octets of a header without options.
-"""
+from pptpgw.networks.wire.ip import TCP_HEADER
 
 _SYN = 0x02
 _END_OF_OPTIONS = 0
@@ -27,9 +24,9 @@ def clampSegment(packet: bytes, start: int, mss: int) -> bytes:
     @param start: the offset of the TCP header in C{packet}.
     """
     size = len(packet)
-    if size < start + HEADER or not packet[start + 13] & _SYN:
+    if size < start + TCP_HEADER or not packet[start + 13] & _SYN:
         return packet
-    at = start + HEADER
+    at = start + TCP_HEADER
     end = min(start + (packet[start + 12] >> 4) * 4, size)
     while at + 4 <= end and packet[at] != _END_OF_OPTIONS:
         if packet[at] == _NO_OPTION:

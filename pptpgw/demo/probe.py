@@ -32,6 +32,7 @@ from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
+from pptpgw.networks.wire.ip import ICMPV6
 
 Receive = Callable[[bytes], None]
 
@@ -219,7 +220,7 @@ class IPv6Probe(NetworkProbe):
         """
         packet = ipv6.decode(octets)
         message = packet.payload
-        if packet.protocol != ipv6.ICMP or message[:1] != bytes((ROUTER_ADVERTISEMENT,)):
+        if packet.protocol != ICMPV6 or message[:1] != bytes((ROUTER_ADVERTISEMENT,)):
             return
         options = message[16:]
         while len(options) >= 8 and options[1]:

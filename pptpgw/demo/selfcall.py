@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from pptpgw.client import PacketProtocol, PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.networks.wire.checksum import checksum
+from pptpgw.networks.wire.ip import ICMP
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
-_ICMP = 1
 # Only this ping sends echo requests through the call, so any number will do.
 _IDENTIFIER = 0x5050
 TIMEOUT = 10.0
@@ -119,7 +119,7 @@ def echoRequest(source: str, destination: str) -> bytes:
         0,
         0,
         64,
-        _ICMP,
+        ICMP,
         0,
         IPv4Address(source).packed,
         IPv4Address(destination).packed,
@@ -135,7 +135,7 @@ def isEchoReply(packet: bytes) -> bool:
     message = packet[(packet[0] & 15) * 4 :] if packet else b""
     return (
         len(message) >= 8
-        and packet[9] == _ICMP
+        and packet[9] == ICMP
         and message[0] == _ECHO_REPLY
         and int.from_bytes(message[4:6], "big") == _IDENTIFIER
     )

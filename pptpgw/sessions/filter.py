@@ -21,7 +21,18 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
-from pptpgw.networks.ipv6.wire.ipv6 import HEADER as IPV6_HEADER
+from pptpgw.networks.wire.ip import (
+    EXTENSION_LIMIT,
+    EXTENSIONS,
+    FRAGMENT,
+    ICMP,
+    ICMPV6,
+    IPV4_HEADER,
+    IPV6_HEADER,
+    ROUTING,
+    TCP,
+    UDP,
+)
 
 ALLOWED = (
     '"ACTION PROTOCOL from NETWORK [port PORTS] to NETWORK [port PORTS]": permit or deny; ip, tcp, '
@@ -39,24 +50,17 @@ _RULE = re.compile(
 )
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
-_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
-_NUMBERS = {"tcp": _TCP, "udp": _UDP}
-_HAVE_PORTS = (_TCP, _UDP)
+_NUMBERS = {"tcp": TCP, "udp": UDP}
+_HAVE_PORTS = (TCP, UDP)
 _ANY = -1
 # The number of the unknown protocol of an IPv6 fragment that isn't the first. No rule can name it.
 _UNKNOWN = -2
 
-# IPv4 (RFC 791): the shortest header, and options that are source routes.
-_IPV4_HEADER = 20
+# Options of IPv4 that are source routes (RFC 791).
 _SOURCE_ROUTES = b"\x83", b"\x89"
 # The octets that a first fragment must have of TCP, as far as the flags (RFC 1858 section 3.1), and
 # of UDP, its whole header.
-_LEAST = {_TCP: 16, _UDP: 8}
-
-# IPv6 (RFC 8200 section 4): extension headers, and how many of them are read.
-_ROUTING, _FRAGMENT = 43, 44
-_EXTENSIONS = frozenset((0, _ROUTING, _FRAGMENT, 60))
-_EXTENSION_LIMIT = 6
+_LEAST = {TCP: 16, UDP: 8}
 
 Ports = tuple[tuple[int, int], ...]
 """
@@ -152,7 +156,7 @@ def _read(text: str) -> tuple[_FamilyRule | None, _FamilyRule | None]:
     ports = _ports(sourcePorts), _ports(destinationPorts)
     networks = _network(source), _network(destination)
     made: list[_FamilyRule | None] = []
-    for family, icmp in ((IPv4Network, _ICMP), (IPv6Network, _ICMPV6)):
+    for family, icmp in ((IPv4Network, ICMP), (IPv6Network, ICMPV6)):
         if protocol == "ip":
             number = _ANY
         else:
@@ -202,20 +206,20 @@ def _ipv4(packet: bytes) -> _Packet | None:
     """
     Parse an IPv4 packet; return None if it is denied whatever the rules say.
     """
-    if len(packet) < _IPV4_HEADER:
+    if len(packet) < IPV4_HEADER:
         return None
     at = (packet[0] & 0x0F) * 4
     end = int.from_bytes(packet[2:4], "big")
-    if not _IPV4_HEADER <= at <= end <= len(packet):
+    if not IPV4_HEADER <= at <= end <= len(packet):
         return None
     # The octets of another option may look like a source route; such a packet is denied too.
-    if at > _IPV4_HEADER and any(route in packet[_IPV4_HEADER:at] for route in _SOURCE_ROUTES):
+    if at > IPV4_HEADER and any(route in packet[IPV4_HEADER:at] for route in _SOURCE_ROUTES):
         return None
     number = packet[9]
     offset = int.from_bytes(packet[6:8], "big") & 0x1FFF
     ports = None
     if offset:
-        if number == _TCP and offset == 1:
+        if number == TCP and offset == 1:
             return None
     elif number in _HAVE_PORTS:
         ports = _portsAt(packet, number, at, end)
@@ -239,13 +243,13 @@ def _ipv6(packet: bytes) -> _Packet | None:
     if end > len(packet):
         return None
     number, at = packet[6], IPV6_HEADER
-    for _ in range(_EXTENSION_LIMIT):
-        if number not in _EXTENSIONS:
+    for _ in range(EXTENSION_LIMIT):
+        if number not in EXTENSIONS:
             break
-        if end < at + 8 or (number == _ROUTING and packet[at + 3]):
+        if end < at + 8 or (number == ROUTING and packet[at + 3]):
             return None
         length = (packet[at + 1] + 1) * 8
-        if number == _FRAGMENT:
+        if number == FRAGMENT:
             length = 8
             if int.from_bytes(packet[at + 2 : at + 4], "big") & 0xFFF8:
                 number = _UNKNOWN
@@ -253,7 +257,7 @@ def _ipv6(packet: bytes) -> _Packet | None:
         number = packet[at]
         at += length
     # A first fragment contains all headers (RFC 7112).
-    if number in _EXTENSIONS or at > end:
+    if number in EXTENSIONS or at > end:
         return None
     ports = None
     if number in _HAVE_PORTS:

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from pptpgw.datapath import ip
+from pptpgw.datapath import ipv4
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
@@ -21,6 +21,7 @@ from pptpgw.networks.ipv6.wire import dhcpv6, domain, ipv6, neighbor
 from pptpgw.networks.ipx import wire as ipx
 from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.networks.wire import checksum
+from pptpgw.networks.wire.ip import IPV6_HEADER, UDP
 from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, pap, ppp
 from pptpgw.sessions.filter import Filter
@@ -189,7 +190,7 @@ def _datagram(octets: bytes) -> None:
     datagram = ipv6.Datagram(reader.number(2), reader.number(2), reader.rest())
     packet = ipv6.decode(ipv6.encodeDatagram(_SOURCE, _DESTINATION, datagram))
     assert ipv6.decodeDatagram(packet) == datagram
-    made = ipv6.IPv6Packet(_SOURCE, _DESTINATION, ipv6.UDP, octets)
+    made = ipv6.IPv6Packet(_SOURCE, _DESTINATION, UDP, octets)
     decoder(lambda _: ipv6.decodeDatagram(made))(octets)
 
 
@@ -240,13 +241,13 @@ def _ipv4(octets: bytes) -> None:
     reader = Reader(octets)
     mtu = reader.number(2)
     packet = reader.rest().ljust(_HEADER, b"\0")
-    assert len(ip.clampMSS(packet, mtu)) == len(packet)
-    assert all(len(piece) <= mtu for piece in ip.fragment(packet, mtu))
-    answer = ip.tooBig(packet, mtu)
+    assert len(ipv4.clampMSS(packet, mtu)) == len(packet)
+    assert all(len(piece) <= mtu for piece in ipv4.fragment(packet, mtu))
+    answer = ipv4.tooBig(packet, mtu)
     if answer is not None:
         assert checksum.checksum(answer[:_HEADER]) == 0
         assert checksum.checksum(answer[_HEADER:]) == 0
-    ip.mayFragment(packet)
+    ipv4.mayFragment(packet)
 
 
 def _ipv6(octets: bytes) -> None:
@@ -255,7 +256,7 @@ def _ipv6(octets: bytes) -> None:
     """
     reader = Reader(octets)
     mtu = reader.number(2)
-    packet = reader.rest().ljust(ipv6.HEADER, b"\0")
+    packet = reader.rest().ljust(IPV6_HEADER, b"\0")
     assert len(path6.clampMSS(packet, mtu)) == len(packet)
     answer = path6.tooBig(packet, mtu)
     if answer is not None:

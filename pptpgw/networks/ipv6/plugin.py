@@ -54,9 +54,10 @@ from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.networks.ipv6.router import MAX_INTERVAL, IPv6Router
 from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
 from pptpgw.networks.ipv6.wire.domain import isName
-from pptpgw.networks.ipv6.wire.ipv6 import HEADER, MINIMUM_MTU
+from pptpgw.networks.ipv6.wire.ipv6 import MINIMUM_MTU
 from pptpgw.networks.ipv6.wire.neighbor import PrefixInformation, RouterAdvertisement
 from pptpgw.networks.routes import NetworksBehind
+from pptpgw.networks.wire.ip import IPV6_HEADER
 from pptpgw.ports.sysctl import ipv6Disabled, ipv6NotForwarded
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol
@@ -73,7 +74,7 @@ The length of a session's prefix in bits; hosts make the rest of an address (RFC
 _LIFETIME = int(3 * MAX_INTERVAL)
 # The most octets of name servers and domains in an advertisement, besides headers, prefix and MTU;
 # so it fits into one packet on any link.
-_LARGEST_TOLD = MINIMUM_MTU - HEADER - 4 - 32 - 8
+_LARGEST_TOLD = MINIMUM_MTU - IPV6_HEADER - 4 - 32 - 8
 
 
 def _domain(value: object) -> str:

@@ -37,8 +37,6 @@ from pptpgw.networks.ipv6.wire.ipv6 import (
     ALL_ROUTERS,
     ECHO_REPLY,
     ECHO_REQUEST,
-    ICMP,
-    UDP,
     UNSPECIFIED,
     Datagram,
     ICMPv6Message,
@@ -58,6 +56,7 @@ from pptpgw.networks.ipv6.wire.neighbor import (
     neighborSolicited,
     solicitedNode,
 )
+from pptpgw.networks.wire.ip import ICMPV6, UDP
 from pptpgw.timing.timer import cancelled
 
 # MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of section 10;
@@ -181,7 +180,7 @@ class IPv6Router:
         ours = (self.address, self._solicitedNode, ALL_NODES, ALL_ROUTERS)
         if packet.source.is_multicast:
             return MALFORMED
-        if packet.protocol == ICMP and packet.destination in ours:
+        if packet.protocol == ICMPV6 and packet.destination in ours:
             return self._messageReceived(packet, decodeMessage(packet))
         if packet.protocol == UDP and packet.destination in (self.address, ALL_SERVERS):
             return self._datagramReceived(packet, decodeDatagram(packet))

@@ -13,21 +13,12 @@ from struct import Struct
 
 from pptpgw.error import Malformed
 from pptpgw.networks.wire.checksum import checksum
-
-HEADER = 40
-"""
-Octets of the IPv6 header.
-"""
+from pptpgw.networks.wire.ip import ICMPV6, IPV6_HEADER, UDP
 
 MINIMUM_MTU = 1280
 """
 The size in octets of the packets that every link carries whole (RFC 8200 section 5).
 """
-
-# Next Header values (RFC 8200 section 3), as assigned by IANA.
-TCP = 6
-UDP = 17
-ICMP = 58
 
 # Types of ICMPv6 messages (RFC 4443 section 2.1); types below 128 are errors.
 PACKET_TOO_BIG = 2
@@ -96,12 +87,12 @@ def decode(octets: bytes) -> IPv6Packet:
 
     @raise Malformed: C{octets} aren't IPv6, or are shorter than their payload length says.
     """
-    if len(octets) < HEADER or octets[0] >> 4 != _VERSION:
+    if len(octets) < IPV6_HEADER or octets[0] >> 4 != _VERSION:
         raise Malformed(f"{len(octets)} octets are no IPv6 packet")
     _, length, protocol, hopLimit, source, destination = _header.unpack_from(octets)
-    if len(octets) < HEADER + length:
+    if len(octets) < IPV6_HEADER + length:
         raise Malformed(f"a packet of {len(octets)} octets gives its payload length as {length}")
-    payload = octets[HEADER : HEADER + length]
+    payload = octets[IPV6_HEADER : IPV6_HEADER + length]
     return IPv6Packet(IPv6Address(source), IPv6Address(destination), protocol, payload, hopLimit)
 
 
@@ -140,7 +131,7 @@ def encodeMessage(
     Return the encoding of a packet with an ICMPv6 message.
     """
     payload = _message.pack(message.type, message.code, 0) + message.body
-    return encode(_summed(IPv6Packet(source, destination, ICMP, payload, hopLimit), 2))
+    return encode(_summed(IPv6Packet(source, destination, ICMPV6, payload, hopLimit), 2))
 
 
 def decodeDatagram(packet: IPv6Packet) -> Datagram:

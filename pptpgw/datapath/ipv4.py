@@ -11,18 +11,11 @@ from struct import Struct
 
 from pptpgw.datapath.tcp import clampSegment
 from pptpgw.networks.wire.checksum import checksum
-
-HEADER = 20
-"""
-Octets of a header without options.
-"""
+from pptpgw.networks.wire.ip import ICMP, IPV4_HEADER, TCP
 
 DONT_FRAGMENT = 0x4000
 MORE_FRAGMENTS = 0x2000
 OFFSET = 0x1FFF
-
-ICMP = 1
-TCP = 6
 
 QUOTE_LIMIT = 548
 """
@@ -44,7 +37,7 @@ def clampMSS(packet: bytes, mss: int) -> bytes:
     with a lower MSS, is returned unchanged.
     """
     header = (packet[0] & 0x0F) * 4
-    if header < HEADER or len(packet) < header or packet[9] != TCP:
+    if header < IPV4_HEADER or len(packet) < header or packet[9] != TCP:
         return packet
     if _U16.unpack_from(packet, 6)[0] & OFFSET:
         return packet
@@ -68,9 +61,9 @@ def fragment(packet: bytes, mtu: int) -> list[bytes]:
     length = min(_U16.unpack_from(packet, 2)[0], len(packet))
     first = packet[:header]
     room = (mtu - header) // 8 * 8
-    if header < HEADER or length <= header or room <= 0:
+    if header < IPV4_HEADER or length <= header or room <= 0:
         return []
-    following = first[:HEADER] + _copied(first[HEADER:])
+    following = first[:IPV4_HEADER] + _copied(first[IPV4_HEADER:])
     (word,) = _U16.unpack_from(packet, 6)
     pieces = []
     at = header
@@ -145,6 +138,6 @@ def tooBig(packet: bytes, mtu: int) -> bytes | None:
     message = _UNREACHABLE.pack(3, 4, 0, 0, mtu) + quoted
     message = message[:2] + _U16.pack(checksum(message)) + message[4:]
     # Identification 0 and DF: the packet is never fragmented (RFC 6864).
-    fields = (0x45, 0xC0, HEADER + len(message), 0, DONT_FRAGMENT, _ICMP_TTL, ICMP)
+    fields = (0x45, 0xC0, IPV4_HEADER + len(message), 0, DONT_FRAGMENT, _ICMP_TTL, ICMP)
     head = _IPV4.pack(*fields, 0, destination, origin)
     return _IPV4.pack(*fields, checksum(head), destination, origin) + message

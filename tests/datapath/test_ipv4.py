@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.datapath.ip}, compared with scapy.
+Tests for L{pptpgw.datapath.ipv4}, compared with scapy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
 from scapy.packet import Raw
 
-from pptpgw.datapath.ip import clampMSS, fragment, mayFragment, tooBig
+from pptpgw.datapath.ipv4 import clampMSS, fragment, mayFragment, tooBig
 from pptpgw.networks.wire.checksum import checksum
 
 
