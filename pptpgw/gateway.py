@@ -29,6 +29,7 @@ from pptpgw.interfaces import (
     Refusal,
 )
 from pptpgw.log import Logger, Quota
+from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
@@ -36,7 +37,7 @@ from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.limits import SessionLimits
 from pptpgw.sessions.line import Line, LineContext
-from pptpgw.sessions.lockout import Authenticate, Lockout
+from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.networkprotocols import Returns
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals

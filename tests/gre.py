@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from pptpgw import testing
-from pptpgw.datapath.interface import Receive, Send
+from pptpgw.datapath.interface import ReceiveFrames, SendPacket
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import ppp
@@ -82,18 +82,18 @@ class MemoryGRE:
     """
 
     def __init__(self, wire: Wire, address: str) -> None:
-        self.receivers: dict[tuple[str, int], Receive] = {}
+        self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
         self.address = address
         self._wire = wire
         wire.ports[address] = self
 
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
         self.receivers[peerAddress, localCallID] = receive
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         self.receivers.pop((peerAddress, localCallID), None)
 
-    def sender(self, localAddress: str, peerAddress: str) -> Send:
+    def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
         wire = self._wire
         return lambda octets: wire.send(localAddress, peerAddress, bytes(octets))
 

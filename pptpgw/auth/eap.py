@@ -5,7 +5,7 @@ twisted.cred.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -30,10 +30,8 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.eap import EAPAuthenticator
 from pptpgw.ppp.eappeer import EAPPeer
-from pptpgw.ppp.exchange import Authenticate
+from pptpgw.ppp.exchange import Authenticate, Send
 from pptpgw.ppp.wire import ppp
-
-Send = Callable[[bytes], None]
 
 # The methods that are tried, in this order, where the configuration names none. A method of another
 # package is permitted only by its name.

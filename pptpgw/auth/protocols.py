@@ -8,7 +8,6 @@ and the link uses only L{IAuthenticationProtocol}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -26,11 +25,9 @@ from pptpgw.interfaces import Claim, IAuthenticationProtocol, IPeerResults, IVer
 from pptpgw.ppp import algorithm
 from pptpgw.ppp.algorithm import Algorithm
 from pptpgw.ppp.chap import ChangeClaim, CHAPAuthenticator, CHAPPeer
-from pptpgw.ppp.exchange import Authenticate
+from pptpgw.ppp.exchange import Authenticate, Send
 from pptpgw.ppp.pap import PAPAuthenticator, PAPPeer
 from pptpgw.ppp.wire import ppp
-
-Send = Callable[[bytes], None]
 
 
 @implementer(IAuthenticationProtocol)

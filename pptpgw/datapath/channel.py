@@ -23,7 +23,7 @@ from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.earlylimit import EarlyLimit
-from pptpgw.datapath.interface import Receive
+from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.recovery import Recovery
@@ -103,7 +103,7 @@ class Channel(ABC):
 
     # Frames from the peer
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: ReceiveFrames) -> ReceiveFrames:
         """
         Limit the frames that reach C{receive} until MPPE or a network opens.
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import ipv6
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.datapath.ipv4 import clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources
@@ -116,7 +116,7 @@ class OpenProtocol:
         protocol: int,
         attachment: Attachment,
         carrier: Carrier,
-        deliver: Deliver,
+        deliver: DeliverPacket,
         failures: Bucket,
     ) -> None:
         """
@@ -187,9 +187,9 @@ class OpenIPv6(OpenProtocol):
         protocol: int,
         attachment: Attachment,
         carrier: Carrier,
-        deliver: Deliver,
+        deliver: DeliverPacket,
         failures: Bucket,
-        routes: RouteTable[Deliver] | None,
+        routes: RouteTable[DeliverPacket] | None,
         clamp: bool,
         errors: Bucket,
     ) -> None:
@@ -202,7 +202,7 @@ class OpenIPv6(OpenProtocol):
         self._sources = Sources(attachment, IPv6Network, routes)
         # The prefix of the peer's first /64, since comparing it is faster than a look-up.
         self._prefix = self._sources.half()
-        self._local: Deliver = attachment.local or attachment.receive or _unserved
+        self._local: DeliverPacket = attachment.local or attachment.receive or _unserved
         self._clamp = clamp
         self._errors = errors
 
@@ -318,9 +318,9 @@ class OpenIPv4(OpenProtocol):
         protocol: int,
         attachment: Attachment,
         carrier: Carrier,
-        deliver: Deliver,
+        deliver: DeliverPacket,
         failures: Bucket,
-        routes: RouteTable[Deliver] | None,
+        routes: RouteTable[DeliverPacket] | None,
         clamp: bool,
     ) -> None:
         """

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Receive
+from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS
 
 LIMIT = 100, 200
@@ -30,7 +30,7 @@ class EarlyLimit:
 
     __slots__ = ("_control", "_counters", "_others", "_receive")
 
-    def __init__(self, clock: IReactorTime, counters: Counters, receive: Receive) -> None:
+    def __init__(self, clock: IReactorTime, counters: Counters, receive: ReceiveFrames) -> None:
         """
         @param receive: called with the frames that are within the limit.
         """
@@ -42,7 +42,7 @@ class EarlyLimit:
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
         Pass on a run of frames of one protocol, or count them if they are beyond the limit. The
-        parameters are those of L{pptpgw.datapath.interface.Receive}.
+        parameters are those of L{pptpgw.datapath.interface.ReceiveFrames}.
         """
         bucket = self._control if protocol >= BEYOND_NETWORKS else self._others
         if bucket.take(len(frames)):

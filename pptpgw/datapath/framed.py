@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.interface import Receive
+from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, decodeFrame
@@ -35,7 +35,7 @@ class FramedChannel(Channel):
     def __init__(self, host: IChannelHost, owner: IChannelOwner, sender: IFrameSender) -> None:
         super().__init__(host, owner)
         self._sender = sender
-        self._receive: Receive = self._limited(self._framesReceived)
+        self._receive: ReceiveFrames = self._limited(self._framesReceived)
 
     def received(self, frame: bytes) -> None:
         """

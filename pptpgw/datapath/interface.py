@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-Receive = Callable[[int, int, list[bytes]], None]
+ReceiveFrames = Callable[[int, int, list[bytes]], None]
 """
 A function that takes a run of PPP frames of one protocol, whose sequence numbers follow each other
 without passing 0. Its parameters are the sequence number of the first frame, the protocol number
@@ -16,12 +16,12 @@ and the information fields. The sequence number is -1 for a packet that has none
 The protocol number is 0 if there is no frame, or a frame without a protocol number.
 """
 
-Send = Callable[[bytes], object]
+SendPacket = Callable[[bytes], object]
 """
 A function that sends a packet of a tunnel; it raises OSError.
 """
 
-Deliver = Callable[[bytes], object]
+DeliverPacket = Callable[[bytes], object]
 """
 A function that passes a packet to the network behind the gateway; it may raise OSError.
 """
@@ -35,5 +35,5 @@ class TUN(Protocol):
     @ivar write: sends a packet into the kernel.
     """
 
-    receive: Deliver
-    write: Deliver
+    receive: DeliverPacket
+    write: DeliverPacket

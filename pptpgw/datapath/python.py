@@ -23,7 +23,7 @@ from pptpgw.datapath.checks import (
     OpenProtocol,
 )
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
-from pptpgw.datapath.interface import TUN, Deliver
+from pptpgw.datapath.interface import TUN, DeliverPacket
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
@@ -68,7 +68,7 @@ class PythonDataPath:
         self._tun = tun
         self._mssClamp = mssClamp
         self.interface = interface
-        self._routes: RouteTable[Deliver] = RouteTable()
+        self._routes: RouteTable[DeliverPacket] = RouteTable()
         self._exact = self._routes.exact
         # The limits on logged failures, by protocol, for all calls together.
         self._failures: dict[int, Bucket] = {}
@@ -105,7 +105,7 @@ class PythonDataPath:
         """
         Send a packet from the kernel to the session that has its destination address.
         """
-        transmit: Deliver | None
+        transmit: DeliverPacket | None
         if packet[:1] == b"\x45":
             transmit = self._exact.get(packet[16:20])
             if transmit is None:
@@ -125,7 +125,7 @@ class PythonDataPath:
 
         @raise ValueError: the attachment has no C{receive}, and there is no TUN device.
         """
-        deliver: Deliver
+        deliver: DeliverPacket
         if attachment.receive is not None:
             deliver = attachment.receive
         elif self._tun is not None:

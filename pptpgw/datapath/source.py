@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.datapath.route import RouteTable
 from pptpgw.interfaces import Attachment
 
@@ -26,7 +26,7 @@ class Sources:
         self,
         attachment: Attachment,
         family: type[IPv4Network | IPv6Network],
-        routes: RouteTable[Deliver] | None,
+        routes: RouteTable[DeliverPacket] | None,
     ) -> None:
         """
         @param routes: the routes of the data path; None if it doesn't route this network.
@@ -40,7 +40,7 @@ class Sources:
                 if isinstance(network, family)
             )
 
-    def permit(self, address: bytes, peer: Deliver) -> bool:
+    def permit(self, address: bytes, peer: DeliverPacket) -> bool:
         """
         Return whether the peer may send from C{address}.
 

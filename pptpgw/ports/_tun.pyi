@@ -1,5 +1,5 @@
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 
 INTERFACE: int
 
-def writer(descriptor: int, /) -> Deliver: ...
+def writer(descriptor: int, /) -> DeliverPacket: ...

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.log import Logger
 from pptpgw.ports.compiled import fits
@@ -79,7 +79,7 @@ class DeviceSystem(Protocol):
         See L{os.read}.
         """
 
-    def writer(self, descriptor: int) -> Deliver:
+    def writer(self, descriptor: int) -> DeliverPacket:
         """
         Return a function that writes a packet to C{descriptor}; the function raises OSError.
         """
@@ -106,7 +106,7 @@ class RealDeviceSystem:
         """
         return fcntl.ioctl(descriptor, request, argument)
 
-    def writer(self, descriptor: int) -> Deliver:
+    def writer(self, descriptor: int) -> DeliverPacket:
         """
         See L{DeviceSystem.writer}.
         """
@@ -118,7 +118,7 @@ class CompiledSystem(RealDeviceSystem):
     The L{DeviceSystem} of this machine, which writes packets in C.
     """
 
-    def writer(self, descriptor: int) -> Deliver:
+    def writer(self, descriptor: int) -> DeliverPacket:
         """
         See L{DeviceSystem.writer}.
         """
@@ -162,7 +162,7 @@ class TUNPort:
         reactor: IReactorFDSet,
         name: str,
         counters: Counters,
-        receive: Deliver | None = None,
+        receive: DeliverPacket | None = None,
         system: DeviceSystem | None = None,
         ethernet: bool = False,
         key: str = "[network] interface",
@@ -179,8 +179,8 @@ class TUNPort:
                 f"{name!r} names no interface: 1 to {NAME_LIMIT} octets, no slash, no space"
             )
         self.name = name
-        self.receive: Deliver = receive or self._unread
-        self.write: Deliver = _closed
+        self.receive: DeliverPacket = receive or self._unread
+        self.write: DeliverPacket = _closed
         self.counters = counters
         self._kind = _IFF_TAP if ethernet else _IFF_TUN
         self._key = key

@@ -47,6 +47,7 @@ from pptpgw.ppp.exchange import (
     Authenticate,
     AuthenticatorExchange,
     Exchange,
+    RandomOctets,
 )
 from pptpgw.ppp.wire import chap
 
@@ -59,8 +60,6 @@ ERRORS = {
     WRONG_PASSWORD: "no such user or wrong password",
     NOT_CHANGED: "the password could not be changed",
 }
-
-Random = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
         authenticate: Authenticate,
         verdicts: IVerdicts,
         rechallenge: float = 0,
-        random: Random = secrets.token_bytes,
+        random: RandomOctets = secrets.token_bytes,
     ) -> None:
         """
         @param name: our name. It is never empty, because some peers look up their secret by it.

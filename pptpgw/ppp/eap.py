@@ -53,6 +53,7 @@ from pptpgw.ppp.exchange import (
     VERIFICATION_SECONDS,
     Authenticate,
     Exchange,
+    RandomOctets,
 )
 from pptpgw.ppp.wire import eap
 from pptpgw.sessions.cause import Cause, Termination
@@ -67,8 +68,6 @@ ROUNDS = 160
 # the largest Request of another server that is passed on; in octets.
 PACKET_OCTETS = 1020
 RELAYED_OCTETS = 1500
-
-Random = Callable[[int], bytes]
 
 
 class Unwanted(Exception):
@@ -127,7 +126,7 @@ class EAPAuthenticator(Exchange):
         authenticate: Authenticate,
         verdicts: IVerdicts,
         rechallenge: float = 0,
-        random: Random = secrets.token_bytes,
+        random: RandomOctets = secrets.token_bytes,
     ) -> None:
         """
         @param methods: at least one method; the first one is tried first.

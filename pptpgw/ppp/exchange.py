@@ -30,11 +30,12 @@ from twisted.python.failure import Failure
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
 from pptpgw.log import Logger
+from pptpgw.ppp import automaton
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 
 # Seconds between two transmissions of a packet, and the number of transmissions (pppd's defaults).
-RESTART_SECONDS = 3.0
+RESTART_SECONDS = automaton.RESTART_SECONDS
 TRANSMISSIONS = 10
 # Seconds that the verification of a claim may take: a little more than checkers have, and as long
 # as some peers wait for an answer.
@@ -60,6 +61,19 @@ The cause of the end of a link in an outage, which the peer is told; the log say
 """
 
 Authenticate = Callable[[Claim], Deferred[Grant]]
+"""
+A function that judges a claim; fails with L{Refused} if it is false.
+"""
+
+Send = Callable[[bytes], None]
+"""
+A function that sends a packet of the exchange to the other end.
+"""
+
+RandomOctets = Callable[[int], bytes]
+"""
+A function that returns so many random octets.
+"""
 
 
 class Exchange:
@@ -71,7 +85,7 @@ class Exchange:
 
     __slots__ = ("_claimedAt", "_clock", "_send", "_stopped", "_timer", "discards")
 
-    def __init__(self, clock: IReactorTime, send: Callable[[bytes], None]) -> None:
+    def __init__(self, clock: IReactorTime, send: Send) -> None:
         self.discards = 0
         self._clock = clock
         self._send = send
@@ -129,7 +143,7 @@ class AuthenticatorExchange(Exchange):
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         method: IAuthenticationProtocol,
         authenticate: Authenticate,
         verdicts: IVerdicts,

@@ -31,7 +31,6 @@ from pptpgw.ppp.lcpoption import (
     ACCM,
     ACFC,
     AUTHENTICATION_PROTOCOL,
-    DEFAULT_ACCM,
     LCP_KINDS,
     MAGIC_NUMBER,
     MRU,
@@ -166,7 +165,7 @@ class LCP(ControlProtocol):
         7.1).
         """
         value = self.negotiator.allowed.get(ACCM)
-        return DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
+        return ppp.DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
 
     @property
     def receiveACCM(self) -> int:
@@ -174,7 +173,7 @@ class LCP(ControlProtocol):
         The map of characters that the peer escapes on an asynchronous line.
         """
         value = self.negotiator.granted.get(ACCM)
-        return DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
+        return ppp.DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
 
     def _magic(self) -> bytes:
         return self.negotiator.granted.get(MAGIC_NUMBER, b"\0\0\0\0")

@@ -26,12 +26,6 @@ ACFC = 8
 # would be cut into very many fragments.
 LEAST_MRU = 128
 
-DEFAULT_ACCM = 0xFFFFFFFF
-"""
-The Async-Control-Character-Map that is in force unless LCP has negotiated another (RFC 1662 section
-7.1).
-"""
-
 _AUTHENTICATION_NAMES = {
     ppp.PAP: "PAP",
     ppp.SPAP: "SPAP",

@@ -40,7 +40,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
-from pptpgw.ppp.lcpoption import DEFAULT_ACCM, LCPSettings
+from pptpgw.ppp.lcpoption import LCPSettings
 from pptpgw.ppp.networkphase import NetworkPhase
 from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings
@@ -312,7 +312,7 @@ class Link:
             network.end()
         if self._channel is not None and self.settings.accm is not None:
             # The agreement is void (RFC 1662 section 7.1).
-            self._channel.setFraming(False, False, DEFAULT_ACCM, DEFAULT_ACCM)
+            self._channel.setFraming(False, False, ppp.DEFAULT_ACCM, ppp.DEFAULT_ACCM)
         if self.phase is not Phase.TERMINATE:
             # The peer negotiates LCP anew, or has asked to terminate.
             self._establish()

@@ -45,7 +45,7 @@ _RATE = re.compile(r"(\d{1,12})([kMG]?)(?:/(\d{1,12})([kMG]?))?(?: .*)?", re.DOT
 
 _log = Logger()
 
-Changes = dict[str, Any]
+ProfileChanges = dict[str, Any]
 """
 The attributes of a L{Profile} that change, with their new values.
 """
@@ -57,7 +57,7 @@ def applied(packet: RADIUSPacket, profile: Profile) -> Profile:
 
     @raise Malformed: an attribute that restricts can't be obeyed; the text names it.
     """
-    changes: Changes = {}
+    changes: ProfileChanges = {}
     for name, read in _READERS.items():
         values = dict.fromkeys(packet.octets(name))
         if len(values) > 1 and name in RESTRICTING:
@@ -75,7 +75,7 @@ def applied(packet: RADIUSPacket, profile: Profile) -> Profile:
     return replace(profile, **changes)
 
 
-def read(name: str, octets: bytes) -> Changes:
+def read(name: str, octets: bytes) -> ProfileChanges:
     """
     Convert one attribute.
 
@@ -89,7 +89,7 @@ def _warn(name: str, why: str) -> None:
     _log.warn("RADIUS attribute {name} is passed over: {why}", name=name, why=why)
 
 
-def _add(changes: Changes, change: Changes) -> None:
+def _add(changes: ProfileChanges, change: ProfileChanges) -> None:
     """
     Add C{change} to C{changes}. Lists grow up to their limits; of other attributes the first value
     is kept.
@@ -133,7 +133,7 @@ def _address(octets: bytes) -> IPv4Address:
     return address.network_address
 
 
-def _framedAddress(octets: bytes) -> Changes:
+def _framedAddress(octets: bytes) -> ProfileChanges:
     if IPv4Address(decode("Framed-IP-Address", octets)) in _CHOSEN:
         return {"addresses": None}
     return {"addresses": (IPv4Network(_address(octets)),)}
@@ -157,7 +157,7 @@ def _route(octets: bytes, user: IPv4Address | None) -> IPv4Network:
     return network
 
 
-def _route6(octets: bytes) -> Changes:
+def _route6(octets: bytes) -> ProfileChanges:
     """
     Convert a Framed-IPv6-Route (RFC 3162 section 2.5). The gateway must be C{::} or link-local.
     """
@@ -178,33 +178,33 @@ def _unicast(network: IPv6Network) -> IPv6Network:
     return network
 
 
-def _framedPrefix(octets: bytes) -> Changes:
+def _framedPrefix(octets: bytes) -> ProfileChanges:
     prefix = _prefix("Framed-IPv6-Prefix", octets)
     if prefix.prefixlen != 64:
         raise ValueError(f"{prefix} is no prefix of a link, which has 64 bits")
     return {"prefix": prefix}
 
 
-def _interfaceIdentifier(octets: bytes) -> Changes:
+def _interfaceIdentifier(octets: bytes) -> ProfileChanges:
     if len(octets) != 8 or not any(octets):
         raise ValueError("no interface identifier of 8 octets")
     return {"identifier": octets}
 
 
-def _server6(octets: bytes) -> Changes:
+def _server6(octets: bytes) -> ProfileChanges:
     address = IPv6Address(octets)
     if address.is_unspecified or address.is_multicast:
         raise ValueError(f"{address} is no host's address")
     return {"dns6": (address,)}
 
 
-def _policy(octets: bytes) -> Changes:
+def _policy(octets: bytes) -> ProfileChanges:
     policy = _number("MS-MPPE-Encryption-Policy", 1, 2)(octets)
     # If encryption is only allowed, the configuration decides about it.
     return {"encryption": "require"} if policy == _REQUIRED else {}
 
 
-def _types(octets: bytes) -> Changes:
+def _types(octets: bytes) -> ProfileChanges:
     types = _number("MS-MPPE-Encryption-Types", 0)(octets)
     bits = tuple(length for length, bit in _TYPES.items() if types & bit)
     if types and not bits:
@@ -230,26 +230,26 @@ def rates(text: str) -> tuple[int, int]:
     return received, sent
 
 
-def _rateLimit(octets: bytes) -> Changes:
+def _rateLimit(octets: bytes) -> ProfileChanges:
     received, sent = rates(_text(octets))
     return {"receiveRate": received or None, "sendRate": sent or None}
 
 
-def _interim(octets: bytes) -> Changes:
+def _interim(octets: bytes) -> ProfileChanges:
     seconds = _number("Acct-Interim-Interval", 0)(octets)
     return {"interim": float(max(seconds, SMALLEST_INTERIM))} if seconds else {}
 
 
-def _rules(octets: bytes) -> Changes:
+def _rules(octets: bytes) -> ProfileChanges:
     raise ValueError("rules of a filter can't be taken; Filter-Id names one of [[network.filter]]")
 
 
-def _seconds(attribute: str, name: str) -> Callable[[bytes], Changes]:
+def _seconds(attribute: str, name: str) -> Callable[[bytes], ProfileChanges]:
     read = _number(attribute, 0)
     return lambda octets: {name: float(read(octets))}
 
 
-_READERS: Mapping[str, Callable[[bytes], Changes]] = {
+_READERS: Mapping[str, Callable[[bytes], ProfileChanges]] = {
     "Framed-IP-Address": _framedAddress,
     "Framed-Pool": lambda octets: {"pool": _text(octets, 63)},
     "Framed-IPv6-Route": _route6,
@@ -311,7 +311,7 @@ The attributes that restrict a user. None of them may be skipped because it can'
 """
 
 
-def _placeBehind(packet: RADIUSPacket, changes: Changes) -> None:
+def _placeBehind(packet: RADIUSPacket, changes: ProfileChanges) -> None:
     """
     Add the networks behind the user, which depend on the user's address.
     """

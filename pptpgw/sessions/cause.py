@@ -50,6 +50,11 @@ SHUT_DOWN = Cause("the gateway shuts down", Termination.ADMIN_REBOOT)
 The cause of calls that end because their tunnel stops.
 """
 
+DISPLACED = Cause("a newer connection needs its place", Termination.PORT_PREEMPTED)
+"""
+The cause of calls whose connection loses its place to another caller's.
+"""
+
 
 def asCause(cause: str, otherwise: Termination) -> Cause:
     """

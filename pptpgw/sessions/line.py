@@ -29,12 +29,13 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import about
+from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.sessions.gate import Filters, Gate
-from pptpgw.sessions.lockout import Authenticate, Lockout
+from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.networkprotocols import Made, Making, Returns, given
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals

@@ -41,6 +41,7 @@ from twisted.python.failure import Failure
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant
+from pptpgw.ppp.exchange import Authenticate
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
@@ -51,7 +52,6 @@ JUDGING_SECONDS = 28.0
 # How many claims of displaced calls are judged at a time.
 DISPLACED_LIMIT = 256
 
-Authenticate = Callable[[Claim], Deferred[Grant]]
 Told = Callable[[str, str, int, float], None]
 """
 Called with a kind, a subject, the number of failures and the duration of the lockout in seconds.

@@ -16,7 +16,7 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.datapath.interface import Receive, Send
+from pptpgw.datapath.interface import ReceiveFrames, SendPacket
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork
@@ -60,16 +60,16 @@ class MemoryGRE:
     """
 
     def __init__(self) -> None:
-        self.receivers: dict[tuple[str, int], Receive] = {}
+        self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
         self.tunnels: dict[tuple[str, int], Callable[[bytes], None]] = {}
 
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
         self.receivers[peerAddress, localCallID] = receive
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         self.receivers.pop((peerAddress, localCallID), None)
 
-    def sender(self, localAddress: str, peerAddress: str) -> Send:
+    def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
         return partial(self._send, peerAddress)
 
     def sendFailed(self, error: OSError) -> None:

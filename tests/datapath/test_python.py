@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import recovery
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED, TOO_BIG
-from pptpgw.datapath.interface import Receive
+from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.datapath.python import NO_ROUTE, PythonDataPath
 from pptpgw.interfaces import (
@@ -50,12 +50,12 @@ class MemoryGRE:
     """
 
     def __init__(self) -> None:
-        self.receivers: dict[tuple[str, int], Receive] = {}
+        self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
         self.sent: list[tuple[bytes, str]] = []
         self.failures: list[OSError] = []
         self.error: OSError | None = None
 
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
         if (peerAddress, localCallID) in self.receivers:
             raise ValueError("in use")
         self.receivers[peerAddress, localCallID] = receive

@@ -45,7 +45,7 @@ _NETWORKS = (0, 0x77000000, 0x12345678)
 _PLACES = tuple(
     wire.IPXAddress(network, node, socket)
     for network in _NETWORKS
-    for node in (wire.ALL_NODES, bytes.fromhex(dosbox.CALLER), bytes.fromhex(dosbox.GATEWAY))
+    for node in (wire.BROADCAST_NODE, bytes.fromhex(dosbox.CALLER), bytes.fromhex(dosbox.GATEWAY))
     for socket in (0x453, 0x452, 0x455, 0x869B, wire.ECHO_SOCKET)
 )
 

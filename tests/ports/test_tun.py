@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports.tun import BATCH, DEVICE, RealDeviceSystem, TUNPort, fastest
 
@@ -57,7 +57,7 @@ class MemorySystem:
             raise first
         return first[:size]
 
-    def writer(self, descriptor: int) -> Deliver:
+    def writer(self, descriptor: int) -> DeliverPacket:
         assert descriptor == 55
         return self.written.append
 

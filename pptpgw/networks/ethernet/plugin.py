@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.config.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.interfaces import (
     Caller,
     IEnvironment,
@@ -93,8 +93,8 @@ class BridgeDevice(Protocol):
     @ivar write: sends a frame into the kernel; raises OSError.
     """
 
-    receive: Deliver
-    write: Deliver
+    receive: DeliverPacket
+    write: DeliverPacket
 
     def lacking(self) -> Iterable[str]:
         """

@@ -195,7 +195,7 @@ class DOSBoxPort(DatagramProtocol):
         self._echo(host)
 
     def _echo(self, host: Host) -> None:
-        everybody = IPXAddress(wire.THIS_NETWORK, wire.ALL_NODES, wire.ECHO_SOCKET)
+        everybody = IPXAddress(wire.THIS_NETWORK, wire.BROADCAST_NODE, wire.ECHO_SOCKET)
         source = IPXAddress(self._router.network, self._router.node, wire.ECHO_SOCKET)
         self._send(wire.encodePacket(wire.UNKNOWN, everybody, source), host)
 

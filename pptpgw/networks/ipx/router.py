@@ -130,7 +130,7 @@ class IPXRouter:
         if not self._mayComeFrom(station, header):
             self._counters.discard(SPOOFED)
             return
-        broadcast = header.node == wire.ALL_NODES
+        broadcast = header.node == wire.BROADCAST_NODE
         here = header.network in (wire.THIS_NETWORK, self.network)
         if not (here or (broadcast and header.network == wire.ALL_NETWORKS)):
             self._route(station, header, packet)

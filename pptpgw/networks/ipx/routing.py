@@ -127,7 +127,7 @@ class Routing:
                 self._update(station)
 
     def _update(self, station: Station) -> None:
-        everybody = IPXAddress(self._network, wire.ALL_NODES, wire.RIP_SOCKET)
+        everybody = IPXAddress(self._network, wire.BROADCAST_NODE, wire.RIP_SOCKET)
         self._tellRoutes(station, everybody, self._known(station))
         everybody = everybody._replace(socket=wire.SAP_SOCKET)
         self._tellServices(station, everybody, self._servers(station, wire.ALL_SERVICES))

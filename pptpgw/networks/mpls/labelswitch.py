@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.networks.mpls.wire.mpls import ENTRY_OCTETS
 
 NO_ROUTE = "label without a route"
@@ -44,7 +44,7 @@ class LabelSwitch:
         @param routes: for each label that comes, the label that replaces it and the Ethernet
             address of the next hop.
         """
-        self.receive: Deliver = self._unread
+        self.receive: DeliverPacket = self._unread
         self.address = _ADDRESS
         self._routes = routes
         self._counters = counters

@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from pptpgw.config.kind import INTERFACE, key
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Caller,
@@ -96,7 +96,7 @@ class MPLSDevice(Protocol):
     @ivar receive: called with each Ethernet frame that the kernel sends.
     """
 
-    receive: Deliver
+    receive: DeliverPacket
 
     @property
     def fault(self) -> str:
@@ -105,7 +105,7 @@ class MPLSDevice(Protocol):
         """
 
     @property
-    def write(self) -> Deliver:
+    def write(self) -> DeliverPacket:
         """
         The function that sends a frame into the kernel; it raises OSError.
         """

@@ -57,6 +57,12 @@ TIME_REMAINING = 13
 RESET_REQUEST = 14
 RESET_ACK = 15
 
+DEFAULT_ACCM = 0xFFFFFFFF
+"""
+The Async-Control-Character-Map that is in force unless LCP has negotiated another (RFC 1662 section
+7.1). LCP frames are always sent with this one.
+"""
+
 # The address and control fields (RFC 1662 section 3.1), always these two octets.
 ADDRESS_CONTROL = b"\xff\x03"
 # The length of code, identifier and length together.

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.interfaces import IFrameSender
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.tunnels.hdlc.wire import (
-    DEFAULT_ACCM,
     DEFAULT_ESCAPES,
     FLAG,
     Decoder,

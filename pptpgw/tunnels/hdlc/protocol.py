@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination
+from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.entrance import addressText
 from pptpgw.tunnels.hdlc.call import HDLCCall
@@ -27,8 +27,6 @@ CLOSE_SECONDS = 5.0
 """
 The time in seconds that the last frames have to be sent when a connection is closed.
 """
-
-DISPLACED = Cause("a newer call needs its place", Termination.PORT_PREEMPTED)
 
 
 class StreamOwner(TypingProtocol):

@@ -14,14 +14,10 @@ from __future__ import annotations
 from binascii import crc_hqx
 from collections.abc import Callable, Iterator
 
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+
 FLAG = b"\x7e"
 ESCAPE = b"\x7d"
-DEFAULT_ACCM = 0xFFFFFFFF
-"""
-The ACCM that is in force until another one has been negotiated (RFC 1662 section 7.1). LCP frames
-are always sent with this one.
-"""
-
 FCS_OCTETS = 2
 SHORTEST = 4
 """

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.interface import Receive, Send
+from pptpgw.datapath.interface import ReceiveFrames, SendPacket
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
@@ -36,7 +36,7 @@ class GRE(Protocol):
     The interface of a GRE port.
     """
 
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
         """
         Call C{receive} with the packets of one call from now on.
 
@@ -48,7 +48,7 @@ class GRE(Protocol):
         Undo L{register}. Calling this again does nothing.
         """
 
-    def sender(self, localAddress: str, peerAddress: str) -> Send:
+    def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
         """
         Return a function that sends packets between these addresses.
         """

@@ -94,12 +94,12 @@ _MASK = NUMBERS - 1
 _HALF = NUMBERS >> 1
 _HALF_WINDOW = RECEIVE_WINDOW // 2
 
-Deliver = Callable[[int, bytes], object]
+DeliverFrame = Callable[[int, bytes], object]
 """
 A function that is called with each PPP frame in order: its protocol number and information field.
 """
 
-Judge = Callable[[int, bytes, int, bool], bool]
+Believe = Callable[[int, bytes, int, bool], bool]
 """
 A function that decides whether a PPP frame out of turn is believed to be the peer's. It is called
 with the protocol number, the information field, the number of packets missing before it (0 if it
@@ -155,9 +155,9 @@ class Window:
         self,
         clock: IReactorTime,
         counters: Counters,
-        deliver: Deliver,
+        deliver: DeliverFrame,
         mayWait: Callable[[int], bool],
-        judge: Judge,
+        judge: Believe,
         ask: Callable[[], object],
         acknowledge: Callable[[], object],
     ) -> None:

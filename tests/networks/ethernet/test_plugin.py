@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Deliver
+from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     INetwork,
@@ -64,8 +64,8 @@ class Device:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.states: list[str] = []
-        self.receive: Deliver = self._write
-        self.write: Deliver = self._write
+        self.receive: DeliverPacket = self._write
+        self.write: DeliverPacket = self._write
         self.broken = False
 
     def lacking(self) -> list[str]:

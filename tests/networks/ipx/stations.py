@@ -148,7 +148,7 @@ class World:
 
 
 def everybody(socket: int, network: int = NETWORK) -> IPXAddress:
-    return IPXAddress(network, wire.ALL_NODES, socket)
+    return IPXAddress(network, wire.BROADCAST_NODE, socket)
 
 
 def parted(packet: bytes) -> tuple[Header, bytes]:

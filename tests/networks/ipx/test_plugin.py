@@ -125,7 +125,7 @@ def world(tmp_path: Path) -> Iterator[IPXWorld]:
 
 
 def everybody(socket: int) -> IPXAddress:
-    return IPXAddress(NETWORK, wire.ALL_NODES, socket)
+    return IPXAddress(NETWORK, wire.BROADCAST_NODE, socket)
 
 
 def test_interfaces() -> None:
@@ -416,7 +416,7 @@ def test_decoded(world: IPXWorld, tmp_path: Path) -> None:
         *("ipx.packet_type", "ipx.hops", "ipxrip.hops", "_ws.malformed"),
     )
     first, second = colons(one.ipxcp.node), colons(two.ipxcp.node)
-    router, all = colons(world.ipx.router.node), colons(wire.ALL_NODES)
+    router, all = colons(world.ipx.router.node), colons(wire.BROADCAST_NODE)
     rows = shown(capture, "ipx", *fields)
     assert [[row[1], *row[3:]] for row in rows] == [
         [first, second, "0x4545", "0x04", "0", "", ""],

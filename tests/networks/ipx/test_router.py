@@ -85,7 +85,7 @@ def test_nobody(world: World) -> None:
     """
     for destination in (
         IPXAddress(NETWORK, bytes.fromhex("f200000000ff"), 0x4000),
-        IPXAddress(BEHIND, wire.ALL_NODES, 0x4000),
+        IPXAddress(BEHIND, wire.BROADCAST_NODE, 0x4000),
         world.one.address(),
     ):
         world.one.send(destination)
@@ -103,7 +103,7 @@ def test_malformed(world: World, size: int) -> None:
     [
         IPXAddress(NETWORK, bytes.fromhex("f20000000002"), 0x4000),
         IPXAddress(NETWORK, ROUTER, 0x4000),
-        IPXAddress(NETWORK, wire.ALL_NODES, 0x4000),
+        IPXAddress(NETWORK, wire.BROADCAST_NODE, 0x4000),
         IPXAddress(NETWORK, wire.NO_NODE, 0x4000),
         IPXAddress(0, bytes.fromhex("f20000000002"), 0x4000),
         IPXAddress(BEHIND, bytes.fromhex("f20000000001"), 0x4000),
@@ -319,7 +319,7 @@ def test_defaultRoute(world: World) -> None:
 @given(
     st.sampled_from([0, 1, 4, 20, 255]),
     st.sampled_from([0, NETWORK, BEHIND, wire.ALL_NETWORKS]),
-    st.sampled_from([wire.ALL_NODES, ROUTER, bytes.fromhex("f20000000002"), wire.NO_NODE]),
+    st.sampled_from([wire.BROADCAST_NODE, ROUTER, bytes.fromhex("f20000000002"), wire.NO_NODE]),
     st.sampled_from([2, wire.RIP_SOCKET, wire.SAP_SOCKET, 0x455]),
     st.integers(0, 255),
     st.binary(max_size=70),

@@ -256,7 +256,10 @@ def test_tsharkAgrees(tmp_path: Path) -> None:
 
 
 def test_tsharkReadsRIP(tmp_path: Path) -> None:
-    source, everybody = ONE._replace(socket=0x453), IPXAddress(0, wire.ALL_NODES, wire.RIP_SOCKET)
+    source, everybody = (
+        ONE._replace(socket=0x453),
+        IPXAddress(0, wire.BROADCAST_NODE, wire.RIP_SOCKET),
+    )
     some = (Route(0x1A2B, 2, 3), Route(0xFFFFFFFE, 15, 400))
     packets = [
         wire.encodePacket(wire.RIP, everybody, source, wire.encodeRIP(operation, some))
@@ -268,7 +271,10 @@ def test_tsharkReadsRIP(tmp_path: Path) -> None:
 
 
 def test_tsharkReadsSAP(tmp_path: Path) -> None:
-    source, everybody = ONE._replace(socket=0x452), IPXAddress(0, wire.ALL_NODES, wire.SAP_SOCKET)
+    source, everybody = (
+        ONE._replace(socket=0x452),
+        IPXAddress(0, wire.BROADCAST_NODE, wire.SAP_SOCKET),
+    )
     printer = IPXService(7, b"LASER", IPXAddress(0x77000000, ONE.node, 0x4005), 16)
     packets = [
         wire.encodePacket(wire.PACKET_EXCHANGE, everybody, source, wire.encodeSAP(packet))
@@ -305,7 +311,7 @@ def test_scapy() -> None:
     assert (layer.sourceNode, layer.sourceSocket) == ("f2:00:00:00:00:01", 0x4003)
     assert layer[Raw].load == b"data"
     octets = bytes(IPX(length=30, hops=3, type=5, network=1, socket=2))
-    everybody = IPXAddress(1, wire.ALL_NODES, 2)
+    everybody = IPXAddress(1, wire.BROADCAST_NODE, 2)
     assert wire.decodeHeader(octets) == Header(
         0xFFFF, 30, 3, 5, *everybody, *IPXAddress(0, wire.NO_NODE, 0)
     )

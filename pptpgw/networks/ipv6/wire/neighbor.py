@@ -22,11 +22,6 @@ ROUTER_ADVERTISEMENT = 134
 NEIGHBOR_SOLICITATION = 135
 NEIGHBOR_ADVERTISEMENT = 136
 
-INFINITY = 0xFFFFFFFF
-"""
-The lifetime that has no end, as a number of seconds.
-"""
-
 _HOP_LIMIT = 255
 # Types of options (RFC 4861 section 4.6, RFC 8106 section 5).
 _SOURCE_LINK_LAYER = 1

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ITunnelEnvironment
-from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination
+from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.pptp.call import Channels
@@ -36,7 +36,6 @@ from pptpgw.tunnels.pptp.settings import ConnectionSettings
 STALL_TIMEOUT = 30.0
 QUEUE = 8192
 QUEUE_PER_CALL = 256
-DISPLACED = Cause("a newer control connection needs its place", Termination.PORT_PREEMPTED)
 
 
 class TCPTransport(ControlTransport, TypingProtocol):

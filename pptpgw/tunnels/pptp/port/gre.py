@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import Receive, Send
+from pptpgw.datapath.interface import ReceiveFrames, SendPacket
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
@@ -54,7 +54,7 @@ _PROGRAM = Struct("HP")
 MALFORMED = "not enhanced GRE"
 STRAY = "GRE of no call"
 
-EVERY_ADDRESS = ("", "0.0.0.0")
+_ANY_ADDRESS = ("", "0.0.0.0")
 
 
 class SocketSystem(Protocol):
@@ -118,14 +118,14 @@ class GREPort:
         system: SocketSystem = socket,
         raw: Raw = fastest,
     ) -> None:
-        self.address = "" if address in EVERY_ADDRESS else address
+        self.address = "" if address in _ANY_ADDRESS else address
         self.counters = counters
         self._reactor = reactor
         self._system = system
         self._socket: socket.socket | None = None
         self._silencer: socket.socket | None = None
         self._raw = raw
-        self._channels: dict[int, Receive] = {}
+        self._channels: dict[int, ReceiveFrames] = {}
         # Packets that were read, and are passed on in a later turn of the reactor.
         self._waiting: list[Run] = []
         self._next: IDelayedCall | None = None
@@ -194,7 +194,7 @@ class GREPort:
             self._socket = self._silencer = None
         return succeed(None)
 
-    def register(self, peerAddress: str, localCallID: int, receive: Receive) -> None:
+    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
         """
         See L{pptpgw.tunnels.pptp.channel.GRE.register}.
 
@@ -211,7 +211,7 @@ class GREPort:
         """
         self._channels.pop(_key(peerAddress, localCallID), None)
 
-    def sender(self, localAddress: str, peerAddress: str) -> Send:
+    def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
         """
         Return a function that sends packets from C{localAddress} to C{peerAddress} while the port
         is open.

@@ -10,7 +10,7 @@ import socket
 from struct import Struct
 from typing import Protocol
 
-from pptpgw.datapath.interface import Receive, Send
+from pptpgw.datapath.interface import ReceiveFrames, SendPacket
 from pptpgw.error import Malformed
 from pptpgw.ports.compiled import fits
 from pptpgw.ppp.wire.ppp import decodeFrame
@@ -27,7 +27,7 @@ The largest number of packets that are read at once. They take about a milliseco
 other descriptors have their turn.
 """
 
-Run = tuple[Receive | None, int, int, list[bytes]]
+Run = tuple[ReceiveFrames | None, int, int, list[bytes]]
 """
 The function to call, and its arguments: the first sequence number, the protocol number, and the
 information fields of consecutive frames. For a packet that must be examined further the function is
@@ -50,7 +50,7 @@ class Raw(Protocol):
     The interface of an implementation, which reads and sends on a raw socket that doesn't block.
     """
 
-    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
+    def receive(self, opened: socket.socket, channels: dict[int, ReceiveFrames]) -> list[Run]:
         """
         Read up to L{BATCH} packets, and find the calls that they belong to.
 
@@ -62,7 +62,7 @@ class Raw(Protocol):
         @raise OSError: reading failed, except because no packet is there.
         """
 
-    def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> Send:
+    def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> SendPacket:
         """
         Return a function that sends packets from and to these addresses, of 4 octets each. The
         source must be given, because on a socket for all addresses the kernel would choose it by
@@ -75,12 +75,12 @@ class PythonRaw:
     The implementation of L{Raw} in Python.
     """
 
-    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
+    def receive(self, opened: socket.socket, channels: dict[int, ReceiveFrames]) -> list[Run]:
         """
         See L{Raw.receive}.
         """
         runs: list[Run] = []
-        following: tuple[Receive | None, int, int] = (None, 0, 0)
+        following: tuple[ReceiveFrames | None, int, int] = (None, 0, 0)
         try:
             for _ in range(BATCH):
                 run = _run(opened.recv(RECEIVE_SIZE), channels)
@@ -97,7 +97,7 @@ class PythonRaw:
                 raise
         return runs
 
-    def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> Send:
+    def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> SendPacket:
         """
         See L{Raw.sender}.
         """
@@ -107,7 +107,7 @@ class PythonRaw:
         return lambda packet: sendmsg((packet,), ancillary, 0, address)
 
 
-def _run(octets: bytes, channels: dict[int, Receive]) -> Run:
+def _run(octets: bytes, channels: dict[int, ReceiveFrames]) -> Run:
     """
     Return the run of one packet: parsed if it is of the usual form, otherwise whole.
     """
@@ -133,13 +133,13 @@ class CompiledRaw:
     It uses the number of the socket, so a sender must not be called after the socket was closed.
     """
 
-    def receive(self, opened: socket.socket, channels: dict[int, Receive]) -> list[Run]:
+    def receive(self, opened: socket.socket, channels: dict[int, ReceiveFrames]) -> list[Run]:
         """
         See L{Raw.receive}.
         """
         return _gre.receive(opened.fileno(), channels)
 
-    def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> Send:
+    def sender(self, opened: socket.socket, source: bytes, destination: bytes) -> SendPacket:
         """
         See L{Raw.sender}.
         """

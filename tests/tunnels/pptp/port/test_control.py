@@ -226,7 +226,7 @@ def test_displaced() -> None:
     made = [port.established() for _ in range(3)]
     assert port.connect("192.0.2.10") is not None
     assert [transport.disconnected for _, transport in made] == [True, False, False]
-    assert port.owner.closed == ["a newer control connection needs its place"]
+    assert port.owner.closed == ["a newer connection needs its place"]
     _lost(made[0][0])
     assert port.connect("192.0.2.11") is not None
     assert [transport.disconnected for _, transport in made] == [True, True, False]
