@@ -43,6 +43,7 @@ from pptpgw.interfaces.network import (
     INetworkProtocol,
     IPacketService,
     IPacketSession,
+    IReadableNetwork,
     IReserving,
 )
 from pptpgw.interfaces.observer import ISessionObserverFactory
@@ -126,6 +127,7 @@ __all__ = [
     "IPacketTransport",
     "IPeerResults",
     "IPreparable",
+    "IReadableNetwork",
     "IReloadable",
     "IReserving",
     "IServiceObserver",

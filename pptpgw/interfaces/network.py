@@ -200,6 +200,18 @@ class INetwork(Interface):
         """
 
 
+class IReadableNetwork(INetwork):
+    """
+    A network whose control packets can be shown in words. The options of other networks are shown
+    in hexadecimal.
+    """
+
+    control = Attribute("The PPP protocol number of the control protocol: 0x8021 for IPCP.")
+    words = Attribute(
+        "The words for its packets, a L{pptpgw.ppp.decode.words.Words}: its name, and its options."
+    )
+
+
 class IReserving(Interface):
     """
     A network that reserves addresses for the accounts that own them.

@@ -37,6 +37,7 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import Attachment, Attachments
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.ppp.decode.words import Words, flag, named, number
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 
@@ -62,6 +63,33 @@ GIANT = "frame longer than Ethernet's"
 TAGGED = "tagged frame"
 NO_TREE = "BPDU without a spanning tree"
 RESERVED = "frame between bridges"
+
+_SWITCH = {ENABLED: "on", DISABLED: "off"}
+_TREES = {NO_SPANNING_TREE: "none", IEEE_8021D: "802.1D", b"\x02": "802.1G", b"\x03": "IBM"}
+
+
+def _address(value: bytes) -> str:
+    return f"mac {value.hex(':')}" if len(value) == 6 else ""
+
+
+WORDS = Words(
+    "BCP",
+    {
+        1: number("bridge-id"),
+        2: number("line-id"),
+        MAC_SUPPORT: named("mac-type", {bytes((wire.ETHERNET,)): "ethernet"}),
+        TINYGRAM_COMPRESSION: named("tinygram", _SWITCH),
+        LAN_IDENTIFICATION: named("lan-id", _SWITCH),
+        MAC_ADDRESS: _address,
+        SPANNING_TREE_PROTOCOL: named("spanning-tree", _TREES),
+        TAGGED_FRAME: named("tagged", _SWITCH),
+        MANAGEMENT_INLINE: flag("inline"),
+        BRIDGE_CONTROL_PACKET_INDICATOR: flag("bpdu-mark"),
+    },
+)
+"""
+The words for BCP's packets.
+"""
 
 _ETHERNET = bytes((wire.ETHERNET,))
 _ANY_ADDRESS = bytes(6)

@@ -24,14 +24,14 @@ from pptpgw.interfaces import (
     Caller,
     IEnvironment,
     IHealth,
-    INetwork,
     INetworkFactory,
     IPreparable,
+    IReadableNetwork,
     ISubscriber,
 )
 from pptpgw.log import Logger
 from pptpgw.networks.ethernet import wire as bridge
-from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
+from pptpgw.networks.ethernet.bcp import BCP, WORDS, BridgeSettings
 from pptpgw.networks.ethernet.port import BridgePort
 from pptpgw.networks.ethernet.switch import Port, Switch
 from pptpgw.ppp.control import ControlProtocol
@@ -181,13 +181,15 @@ class BridgedSession(BCP):
             self._switch.leave(port)
 
 
-@implementer(INetwork, IPreparable, IHealth)
+@implementer(IReadableNetwork, IPreparable, IHealth)
 class BridgeNetwork:
     """
     The network that all bridged callers share: the switch and the TAP device.
 
     @ivar switch: the L{Switch}.
     """
+
+    control, words = BCP.control, WORDS
 
     _log = Logger()
 

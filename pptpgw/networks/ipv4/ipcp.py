@@ -25,6 +25,8 @@ from zope.interface import implementer
 
 from pptpgw.interfaces import Attachment, IAddressedProtocol
 from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.ppp.decode.text import hexed
+from pptpgw.ppp.decode.words import OptionWords, Words, dotted, named
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 
@@ -34,6 +36,31 @@ PRIMARY_DNS = 129
 PRIMARY_NBNS = 130
 SECONDARY_DNS = 131
 SECONDARY_NBNS = 132
+
+
+def _server(word: str) -> OptionWords:
+    """
+    Return the words for an option with a name server: C{ms-dns1 8.8.8.8}.
+    """
+    address = dotted(word)
+    return lambda value: address(value[:4]) + hexed(value[4:]) if len(value) >= 4 else ""
+
+
+WORDS = Words(
+    "IPCP",
+    {
+        1: dotted("addrs", 2),
+        2: named("compress", {b"\x00\x2d": "VJ", b"\x00\x37": "old-VJ"}, 2),
+        IP_ADDRESS: dotted("addr"),
+        PRIMARY_DNS: _server("ms-dns1"),
+        PRIMARY_NBNS: _server("ms-wins"),
+        SECONDARY_DNS: _server("ms-dns2"),
+        SECONDARY_NBNS: _server("ms-wins"),
+    },
+)
+"""
+The words for IPCP's packets.
+"""
 
 _UNSPECIFIED = bytes(4)
 # The network of the peer, for a client: whatever the gateway lets through.

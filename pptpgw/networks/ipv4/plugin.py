@@ -45,15 +45,15 @@ from pptpgw.interfaces import (
     IAddressPoolFactory,
     IAddressPools,
     IEnvironment,
-    INetwork,
     INetworkFactory,
+    IReadableNetwork,
     IReloadable,
     IReserving,
     ISubscriber,
     PoolRanges,
 )
 from pptpgw.log import Logger
-from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings, networkOf
+from pptpgw.networks.ipv4.ipcp import IPCP, WORDS, IPv4Settings, networkOf
 from pptpgw.networks.routes import NetworksBehind
 from pptpgw.sessions.pool import ownedOf
 from pptpgw.sessions.profile import Profile
@@ -120,14 +120,16 @@ class IPv4Section:
         return pools
 
 
-@implementer(INetwork, IReloadable, IReserving)
+@implementer(IReadableNetwork, IReloadable, IReserving)
 class IPv4Sessions(Stages):
     """
-    The IPv4 network of the gateway. See L{INetwork}. As a service, it starts and stops the pool, if
-    that is a service too.
+    The IPv4 network of the gateway. See L{IReadableNetwork}. As a service, it starts and stops the
+    pool, if that is a service too.
 
     @ivar pool: the source of callers' addresses.
     """
+
+    control, words = IPCP.control, WORDS
 
     _log = Logger()
 

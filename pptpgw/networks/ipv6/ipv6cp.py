@@ -31,6 +31,7 @@ from zope.interface import implementer
 from pptpgw.interfaces import Attachment, IAddressedProtocol
 from pptpgw.networks.ipv6.wire.ipv6 import MINIMUM_MTU
 from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.ppp.decode.words import Words, named
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
@@ -48,6 +49,21 @@ _NONE = bytes(_OCTETS)
 _LINK_LOCAL = bytes.fromhex("fe80000000000000")
 # The universal/local bit in the first octet: set in an identifier that is unique in the world.
 _UNIVERSAL = 0x02
+
+
+def _address(value: bytes) -> str:
+    """
+    Return the words for Interface-Identifier: the link-local address that is made from it.
+    """
+    if len(value) != _OCTETS:
+        return ""
+    return "addr fe80::" + value.hex(":", 2)
+
+
+WORDS = Words("IPV6CP", {INTERFACE_IDENTIFIER: _address, 2: named("compress", {}, 2)})
+"""
+The words for IPV6CP's packets.
+"""
 
 
 @dataclass(frozen=True, slots=True)

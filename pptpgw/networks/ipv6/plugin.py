@@ -43,13 +43,13 @@ from pptpgw.interfaces import (
     Attachment,
     Caller,
     IEnvironment,
-    INetwork,
     INetworkFactory,
+    IReadableNetwork,
     ISubscriber,
 )
 from pptpgw.log import Logger
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
-from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, IPv6Settings
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, WORDS, IPv6Settings
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.networks.ipv6.router import MAX_INTERVAL, IPv6Router
 from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
@@ -199,13 +199,15 @@ class RoutedIPV6CP(IPV6CP):
         super().layerDown(protocol)
 
 
-@implementer(INetwork)
+@implementer(IReadableNetwork)
 class IPv6Sessions:
     """
-    The IPv6 network of the gateway. See L{INetwork}.
+    The IPv6 network of the gateway. See L{IReadableNetwork}.
 
     @ivar local: the gateway's own address.
     """
+
+    control, words = IPV6CP.control, WORDS
 
     _log = Logger()
 

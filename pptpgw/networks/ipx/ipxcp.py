@@ -29,6 +29,8 @@ from typing import Any, ClassVar
 from pptpgw.interfaces import Attachment
 from pptpgw.networks.ipx.wire import DEFAULT_NETWORK, NO_NODE, NODE_OCTETS
 from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.ppp.decode.text import quoted
+from pptpgw.ppp.decode.words import Words, flag, number
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
 
@@ -50,6 +52,24 @@ The most octets of a router's name.
 
 _NETWORK_OCTETS = 4
 _UNNUMBERED = bytes(_NETWORK_OCTETS)
+
+
+WORDS = Words(
+    "IPXCP",
+    {
+        NETWORK_NUMBER: lambda value: (
+            f"network {int.from_bytes(value, 'big'):x}" if len(value) == 4 else ""
+        ),
+        NODE_NUMBER: lambda value: f"node {value.hex()}" if len(value) == NODE_OCTETS else "",
+        COMPRESSION_PROTOCOL: number("compression"),
+        ROUTING_PROTOCOL: number("router proto"),
+        ROUTER_NAME: lambda value: f"router name {quoted(value)}" if value else "",
+        CONFIGURATION_COMPLETE: flag("complete"),
+    },
+)
+"""
+The words for IPXCP's packets.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,13 @@ from pptpgw.config.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, whole
 from pptpgw.interfaces import (
     Attachment,
     IEnvironment,
-    INetwork,
     INetworkFactory,
     IPreparable,
+    IReadableNetwork,
     ISubscriber,
 )
 from pptpgw.networks.ipx.dosbox import DOSBoxPort
-from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
+from pptpgw.networks.ipx.ipxcp import IPXCP, WORDS, IPXSettings
 from pptpgw.networks.ipx.router import IPXRouter
 from pptpgw.networks.ipx.routing import UPDATE_SECONDS, Station
 from pptpgw.networks.ipx.wire import DEFAULT_NETWORK, NODE_OCTETS
@@ -120,13 +120,15 @@ class CallerIPXCP(IPXCP):
             self._router.received(self._station, packet)
 
 
-@implementer(INetwork, IPreparable)
+@implementer(IReadableNetwork, IPreparable)
 class IPXNetwork:
     """
-    The IPX network of the gateway. See L{INetwork}.
+    The IPX network of the gateway. See L{IReadableNetwork}.
 
     @ivar router: the router that all callers are stations of.
     """
+
+    control, words = IPXCP.control, WORDS
 
     def __init__(self, settings: IPXSection, environment: IEnvironment) -> None:
         self._settings = settings

@@ -16,7 +16,13 @@ from dataclasses import dataclass, replace
 
 from pptpgw.interfaces import Attachment, Attachments
 from pptpgw.networks.protocol import NetworkProtocol
+from pptpgw.ppp.decode.words import Words
 from pptpgw.ppp.wire import ppp
+
+WORDS = Words("MPLSCP")
+"""
+The words for MPLSCP's packets, which have no options.
+"""
 
 
 @dataclass(frozen=True, slots=True)

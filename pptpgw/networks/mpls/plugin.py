@@ -33,15 +33,15 @@ from pptpgw.interfaces import (
     Caller,
     IEnvironment,
     IHealth,
-    INetwork,
     INetworkFactory,
     INetworkProtocol,
+    IReadableNetwork,
     ISession,
     ISubscriber,
 )
 from pptpgw.networks.mpls.kind import LABEL_ROUTES, LABELS, LabelRange, LabelRoute
 from pptpgw.networks.mpls.labelswitch import LabelSwitch
-from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
+from pptpgw.networks.mpls.mplscp import MPLSCP, WORDS, MPLSSettings
 from pptpgw.networks.mpls.port import MPLSPort
 from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
@@ -157,13 +157,15 @@ class Neighbour:
         self._network.packetReceived(self, ppp.MPLS_MULTICAST, packet)
 
 
-@implementer(INetwork, IHealth)
+@implementer(IReadableNetwork, IHealth)
 class MPLSNetwork(SessionObserver):
     """
-    The MPLS network of the gateway. See L{INetwork}.
+    The MPLS network of the gateway. See L{IReadableNetwork}.
 
     @ivar device: the device that leads to the kernel.
     """
+
+    control, words = MPLSCP.control, WORDS
 
     def __init__(
         self, settings: MPLSSection, environment: IEnvironment, device: MPLSDevice

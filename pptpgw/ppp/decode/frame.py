@@ -1,0 +1,125 @@
+"""
+The text of a whole frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pptpgw.ppp.decode import ccp
+from pptpgw.ppp.decode.authentication import chap, pap, secret
+from pptpgw.ppp.decode.control import control, heading
+from pptpgw.ppp.decode.eap import eap
+from pptpgw.ppp.decode.lcp import lcp
+from pptpgw.ppp.decode.text import CUT, Parts, hexed, parted
+from pptpgw.ppp.decode.words import CODES, Words
+from pptpgw.ppp.wire import ppp
+
+LONGEST = 2000
+"""
+The most characters of the text of a frame.
+"""
+
+_KNOWN = {
+    0x8023: "OSINLCP",
+    0x8025: "XNSCP",
+    0x8027: "DNCP",
+    0x8029: "ATCP",
+    0x802B: "IPXCP",
+    0x802F: "STIICP",
+    0x8031: "BCP",
+    0x8035: "BVCP",
+    0x803F: "NBFCP",
+    0x8021: "IPCP",
+    0x8053: "ECP",
+    0x8057: "IPV6CP",
+    0x8235: "ACSPCP",
+    0x8281: "MPLSCP",
+    0xC025: "LQR",
+    0xC027: "SPAP",
+    0xC029: "CBCP",
+    0xC02B: "BACP",
+    0xC123: "Shiva",
+}
+"""
+The names of protocols that may come, whether or not this gateway has them, as assigned by IANA.
+"""
+
+_AUTHENTICATION: Mapping[int, tuple[str, Callable[[Parts], str]]] = {
+    ppp.PAP: ("PAP", pap),
+    ppp.CHAP: ("CHAP", chap),
+    ppp.EAP: ("EAP", eap),
+}
+# ECP's options may hold what its keys are made from.
+_SECRET = ppp.AUTHENTICATION | {0x8053}
+
+
+class Decoder:
+    """
+    Writes frames as texts. It has no state, raises nothing whatever the octets, and its texts are
+    printable ASCII of at most L{LONGEST} characters.
+    """
+
+    def __init__(self, words: Mapping[int, Words] | None = None) -> None:
+        """
+        @param words: the words for the control protocols of networks, by PPP protocol number.
+        """
+        self._words = {ppp.CCP: ccp.WORDS, **(words or {})}
+
+    def text(self, protocol: int, information: bytes, size: int | None = None) -> str:
+        """
+        Return the text of a frame, in brackets.
+
+        @param information: the frame's information field, or its first octets.
+        @param size: the length of the whole information field in octets; None if all of it is
+            there.
+        """
+        size = len(information) if size is None else size
+        parts = parted(information, size) if self._isControl(protocol) else None
+        if parts is None:
+            body, padding, isCut = "", information, len(information) < size
+        else:
+            body, padding, isCut = self._body(protocol, parts), parts.padding, False
+        text = f"[{self._name(protocol)}{body}]"
+        text += secret(padding) if protocol in _SECRET else hexed(padding)
+        if isCut:
+            text += CUT
+        if len(text) > LONGEST:
+            text = text[: LONGEST - len(CUT)] + CUT
+        return text if text.isascii() and text.isprintable() else _printable(text)
+
+    def _isControl(self, protocol: int) -> bool:
+        """
+        Return whether the frame's information is a packet with a code, an identifier and a length.
+        """
+        ours = protocol == ppp.LCP or protocol in _AUTHENTICATION or protocol in self._words
+        return ours or 0x8000 <= protocol < 0xC000
+
+    def _name(self, protocol: int) -> str:
+        if protocol == ppp.LCP:
+            return "LCP"
+        if protocol in _AUTHENTICATION:
+            return _AUTHENTICATION[protocol][0]
+        words = self._words.get(protocol)
+        if words is not None:
+            return words.name
+        return _KNOWN.get(protocol, f"proto=0x{protocol:x}")
+
+    def _body(self, protocol: int, parts: Parts) -> str:
+        if protocol == ppp.LCP:
+            return lcp(parts)
+        if protocol in _AUTHENTICATION:
+            return _AUTHENTICATION[protocol][1](parts)
+        if protocol in _SECRET:
+            return heading(parts, CODES) + secret(parts.data)
+        return control(parts, self._words.get(protocol, _OTHER))
+
+
+_OTHER = Words("")
+
+
+def _printable(text: str) -> str:
+    """
+    Replace the characters that aren't printable ASCII, which only a plugin's words may have.
+    """
+    return "".join(one if 0x20 <= ord(one) < 0x7F else "?" for one in text)
