@@ -61,7 +61,7 @@ WORDS = Words(
             f"network {int.from_bytes(value, 'big'):x}" if len(value) == 4 else ""
         ),
         NODE_NUMBER: lambda value: f"node {value.hex()}" if len(value) == NODE_OCTETS else "",
-        COMPRESSION_PROTOCOL: number("compression"),
+        3: number("compression"),
         ROUTING_PROTOCOL: number("router proto"),
         ROUTER_NAME: lambda value: f"router name {quoted(value)}" if value else "",
         CONFIGURATION_COMPLETE: flag("complete"),
