@@ -3,7 +3,7 @@ Tools for the tests of plugins and programs, which don't need pytest: makers of 
 plugins are given (L{pptpgw.testing.makers}), links for network protocols (L{pptpgw.testing.link}),
 exchanges for authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and a network
 in memory for a gateway and its callers in one process, on a clock that the test advances
-(L{pptpgw.testing.memory}).
+(L{pptpgw.testing.memory}, and L{pptpgw.testing.gre} for packets as they are outside of tests).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pptpgw.testing.exchange import (
     Judge,
     makeGrant,
 )
+from pptpgw.testing.gre import GREWorld, MemoryGRE, MemoryTUN, MemoryWire
 from pptpgw.testing.link import DrivenLink, Options
 from pptpgw.testing.makers import (
     ALICE,
@@ -51,11 +52,15 @@ __all__ = [
     "ExchangePair",
     "ExchangeRecorder",
     "Frame",
+    "GREWorld",
     "Judge",
     "MemoryChannel",
     "MemoryDataPath",
+    "MemoryGRE",
     "MemoryNetwork",
+    "MemoryTUN",
     "MemoryTransport",
+    "MemoryWire",
     "Options",
     "World",
     "answering",

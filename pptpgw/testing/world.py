@@ -80,7 +80,7 @@ class World:
         self.clock = clock or Clock()
         self.network = MemoryNetwork(self.clock)
         self.dataPath = self.makeDataPath()
-        self.callIDs = CallIDs(self.clock)
+        self.callIDs = self.makeCallIDs()
         self.environment = makeEnvironment(text, self.clock)
         self.networks = self.makeNetworks()
         configureCheckers(checkers, self.environment)
@@ -125,6 +125,12 @@ class World:
         """
         return MemoryDataPath(self.network)
 
+    def makeCallIDs(self) -> CallIDs:
+        """
+        Make the call ids of one host; a derived class may let them rest for another time.
+        """
+        return CallIDs(self.clock)
+
     def channelsOf(self, address: str) -> Channels | None:
         """
         Give what opens the channels of the host at C{address}; None where the data path does.
@@ -138,6 +144,46 @@ class World:
         for _ in range(max(1, round(seconds / step))):
             self.clock.advance(step)
 
+    def rest(self, seconds: float) -> None:
+        """
+        Advance the clock by C{seconds} in larger steps, for times in which nothing is urgent.
+        """
+        self.run(seconds, 0.1)
+
+    def makeCallersEnd(self, address: str, owner: ClientConnection) -> ControlConnection:
+        """
+        Make the caller's end of a control connection.
+
+        @param address: the caller's address.
+        """
+        return ControlConnection(
+            self.clock,
+            self.connectionSettings,
+            self.makeCallIDs(),
+            owner,
+            Role.PNS,
+            address,
+            CALLER.called,
+            channels=self.channelsOf(address),
+        )
+
+    def makeGatewaysEnd(self, address: str) -> ControlConnection:
+        """
+        Make the gateway's end of a control connection, whose calls are offered to the gateway.
+
+        @param address: the caller's address.
+        """
+        return ControlConnection(
+            self.clock,
+            self.connectionSettings,
+            self.callIDs,
+            answering(self.gateway),
+            Role.PAC,
+            CALLER.called,
+            address,
+            channels=self.channelsOf(CALLER.called),
+        )
+
     def dial(self, address: str = CALLER.address, timeout: float = 120.0) -> ClientConnection:
         """
         Make a control connection to the gateway.
@@ -146,28 +192,7 @@ class World:
         @param timeout: the time in seconds that each call on the connection may take to be set up.
         """
         caller = ClientConnection(self.clock, self.makeCallersDataPath(), timeout)
-        server = CALLER.called
-        pns = ControlConnection(
-            self.clock,
-            self.connectionSettings,
-            CallIDs(self.clock),
-            caller,
-            Role.PNS,
-            address,
-            server,
-            channels=self.channelsOf(address),
-        )
-        pac = ControlConnection(
-            self.clock,
-            self.connectionSettings,
-            self.callIDs,
-            answering(self.gateway),
-            Role.PAC,
-            server,
-            address,
-            channels=self.channelsOf(server),
-        )
-        joined(self.clock, pns, pac)
+        joined(self.clock, self.makeCallersEnd(address, caller), self.makeGatewaysEnd(address))
         return caller
 
     def connect(self, address: str = CALLER.address, timeout: float = 120.0) -> ClientConnection:

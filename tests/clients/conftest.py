@@ -5,7 +5,6 @@ Gateways for scripted clients. Nothing may be left of a gateway after its test.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.ppp.settings import LinkSettings
 from tests.clients.world import World
 
 StartGateway = Callable[..., World]
-SETTINGS = LinkSettings(methods=(MSCHAPV2, MSCHAP, CHAP, PAP), name=b"gateway")
+SETTINGS: dict[str, Any] = {"methods": (MSCHAPV2, MSCHAP, CHAP, PAP), "name": b"gateway"}
 
 
 @implementer(ILogObserver)
@@ -49,7 +47,7 @@ def start(tmp_path: Path) -> Iterator[StartGateway]:
     log = Log()
 
     def begin(ipv6: bool = False, **options: Any) -> World:
-        worlds.append(World(secrets, replace(SETTINGS, **options), log.lines, ipv6))
+        worlds.append(World(secrets, log.lines, ipv6, **(SETTINGS | options)))
         return worlds[-1]
 
     globalLogPublisher.addObserver(log)

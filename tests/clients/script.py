@@ -103,7 +103,7 @@ class ScriptedConnection:
         self.address = address
         self.closed = False
         self._unread = b""
-        self._gateway = world.connect(self, address)
+        self._gateway = world.accept(self, address)
 
     # Methods of tunnels.pptp.owner.ControlTransport.
 
@@ -212,7 +212,7 @@ class ScriptedTunnel:
         self._frames: list[tuple[int, bytes]] = []
         self._encryptor: PythonEncryptor | None = None
         self._decryptor: PythonDecryptor | None = None
-        world.gre.tunnels[address, callID] = self.arrived
+        world.wire.tunnels[address, callID] = self.arrived
 
     def arrived(self, octets: bytes) -> None:
         """
@@ -354,7 +354,7 @@ class ScriptedTunnel:
         Send an acknowledgement without a packet.
         """
         header = _GRE.pack(0x2081, 0x880B, 0, self.gatewayCallID, self._received)
-        self.world.gre.arrive(self.address, header)
+        self.world.gre.arrived(self.address, header)
 
     def _say(self, protocol: int, information: bytes) -> None:
         begin, field = b"\xff\x03", protocol.to_bytes(2, "big")
@@ -367,4 +367,4 @@ class ScriptedTunnel:
         if acknowledges:
             header += self._received.to_bytes(4, "big")
         self._sequence += 1
-        self.world.gre.arrive(self.address, header + frame)
+        self.world.gre.arrived(self.address, header + frame)

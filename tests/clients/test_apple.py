@@ -138,7 +138,7 @@ def test_protocolsRetried(start: StartGateway) -> None:
     openLCP(tunnel)
     openNetwork(tunnel)
     for identifier in (4, 6, 8):
-        world.elapse(3)
+        world.rest(3)
         askForOthers(tunnel)
         tunnel.hearProtocolReject(identifier, ACSPCP, ACSP)
         tunnel.hearProtocolReject(identifier + 1, IPV6CP, INTERFACE)
@@ -157,6 +157,6 @@ def test_networkChanged(start: StartGateway) -> None:
     for identifier in range(6):
         tunnel.say(LCP, ECHO, identifier, MAGIC)
         tunnel.hear(LCP, ECHOED, identifier, "(.{8})")
-        world.elapse(5)
+        world.rest(5)
     tunnel.exchangePackets()
     hangUp(connection, tunnel)

@@ -52,7 +52,7 @@ def connect(world: World) -> ScriptedConnection:
         "0100 0000 00000003 00000003 ffff 0001" + text("local", 64) + text("cananian", 64),
     )
     connection.hear(SCCRP, "0100 01 00 00000003 00000003 0040 0001" + OURSELVES)
-    world.elapse(1)
+    world.rest(1)
     connection.assertSilent()
     return connection
 
@@ -203,7 +203,7 @@ def test_echoes(start: StartGateway) -> None:
     tunnel = dial(connection, FIRST)
     openNetwork(tunnel)
     for identifier in range(20):
-        world.elapse(29.9)
+        world.rest(29.9)
         tunnel.say(LCP, ECHO, identifier, MAGIC)
         tunnel.hear(LCP, ECHOED, identifier, "(.{8})")
         if identifier % 2:
@@ -222,13 +222,13 @@ def test_pppdKilled(start: StartGateway) -> None:
     connection = connect(world)
     tunnel = dial(connection, FIRST)
     openNetwork(tunnel)
-    world.elapse(60.5)
+    world.rest(60.5)
     connection.hear(ECHO_RQ, "00000000")
     connection.say(ECHO_RP, "00000000 01 00 0000")
-    world.elapse(60.5)
+    world.rest(60.5)
     connection.hear(ECHO_RQ, "00000001")
     connection.say(ECHO_RP, "00000001 01 00 0000")
-    world.elapse(30)
+    world.rest(30)
     for identifier in (1, 2, 3):
         tunnel.hear(LCP, ECHO, identifier, ".{8}")
     tunnel.assertSilent()
@@ -245,10 +245,10 @@ def test_hostKilled(start: StartGateway) -> None:
     world = start()
     connection = connect(world)
     openNetwork(dial(connection, FIRST))
-    world.elapse(119.5)
+    world.rest(119.5)
     connection.hear(ECHO_RQ, "00000000")
     assert len(world.gateway.sessions) == 1
-    world.elapse(1)
+    world.rest(1)
     assert connection.closed
     world.assertNoCall()
     connection.close()

@@ -172,7 +172,7 @@ def test_keepalive(start: StartGateway) -> None:
     tunnel.encrypt(keys)
     openIPCP(tunnel)
     for count in range(1, 4):
-        world.elapse(59)
+        world.rest(59)
         connection.say(ECHO_RQ, f"{count:08x}")
         connection.hear(ECHO_RP, f"{count:08x} 01 00 0000")
         while tunnel.waiting:
@@ -242,9 +242,9 @@ def test_silentAfterTermination(start: StartGateway) -> None:
     tunnel.say(LCP, TERMINATE, 9)
     tunnel.hear(CHAP, CHALLENGE, None, "10 .{32}" + text("gateway"))
     tunnel.hear(LCP, TERMINATED, 9)
-    world.elapse(2.9)
+    world.rest(2.9)
     connection.assertSilent()
-    world.elapse(0.2)
+    world.rest(0.2)
     connection.hearDisconnect(tunnel, 3)
     world.assertNoCall()
     connection.stop()

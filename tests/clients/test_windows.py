@@ -186,7 +186,7 @@ def test_firstRequestsLost(start: StartGateway) -> None:
     tunnel = dial(connection)
     tunnel.hear(LCP, REQUEST, 1, GATEWAY_LCP)
     tunnel.deaf = True
-    world.elapse(3.5)
+    world.rest(3.5)
     tunnel.deaf = False
     tunnel.assertSilent()
     tunnel.say(LCP, REQUEST, 0, SESAME)

@@ -6,36 +6,16 @@ advances it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from ipaddress import IPv4Address
+from typing import Any
 
-from twisted.cred.portal import Portal
-from twisted.internet.task import Clock
 from twisted.python.filepath import FilePath
 
-from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
-from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.datapath.interface import ReceiveFrames, SendPacket
-from pptpgw.datapath.python import PythonDataPath
-from pptpgw.gateway import Gateway
-from pptpgw.interfaces import INetwork
-from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
-from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
-from pptpgw.ppp.settings import LinkSettings
-from pptpgw.ppp.wire.ppp import decodeFrame
-from pptpgw.sessions.pool import AddressPool
-from pptpgw.testing import answering, makeEnvironment
-from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.testing import CALLER, GREWorld, MemoryWire
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import ControlTransport
-from pptpgw.tunnels.pptp.rules import Role
-from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.wire.gre import decode
-from tests.gre import MemoryTUN
 
-SERVER = "192.0.2.1"
 BEHIND = "198.51.100.2"
 """
 A host behind the gateway.
@@ -51,102 +31,62 @@ def packet(source: str, destination: str, size: int = 60) -> bytes:
     return (header + addresses).ljust(size, b"\xa5")
 
 
-class MemoryGRE:
+class ScriptedWire(MemoryWire):
     """
-    The gateway's GRE port and the wire behind it.
+    A wire to clients that are scripts, where packets arrive at once.
 
     @ivar tunnels: functions by address and call id that are called with each packet for that
         client.
     """
 
-    def __init__(self) -> None:
-        self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
+    def __init__(self, clock: Any) -> None:
+        super().__init__(clock)
         self.tunnels: dict[tuple[str, int], Callable[[bytes], None]] = {}
 
-    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
-        self.receivers[peerAddress, localCallID] = receive
-
-    def unregister(self, peerAddress: str, localCallID: int) -> None:
-        self.receivers.pop((peerAddress, localCallID), None)
-
-    def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
-        return partial(self._send, peerAddress)
-
-    def sendFailed(self, error: OSError) -> None:
-        raise error
-
-    def arrive(self, address: str, octets: bytes) -> None:
-        """
-        Let a packet arrive from C{address}. It is lost if no call has its id.
-        """
-        callID, payload, sequence, _ = decode(octets)
-        receive = self.receivers.get((address, callID))
-        if receive is None:
-            return
-        if sequence is None:
-            receive(-1, 0, [b""])
-        else:
-            protocol, information = decodeFrame(payload)
-            receive(sequence, protocol, [information])
-
-    def _send(self, address: str, octets: bytes) -> None:
-        tunnel = self.tunnels.get((address, int.from_bytes(octets[6:8], "big")))
+    def send(self, source: str, destination: str, octets: bytes) -> None:
+        tunnel = self.tunnels.get((destination, int.from_bytes(octets[6:8], "big")))
         if tunnel is not None:
             tunnel(octets)
 
 
-class World:
+class World(GREWorld):
     """
     A gateway with IPv4 and, if wanted, IPv6, whose clock the script advances.
 
+    @ivar wire: the clients' ends.
     @ivar log: the lines that the gateway logs.
     """
 
+    wire: ScriptedWire
+
     def __init__(
-        self, secrets: FilePath[str], settings: LinkSettings, log: list[str], ipv6: bool
+        self, secrets: FilePath[str], log: list[str], ipv6: bool, mru: int = 1400, **options: Any
     ) -> None:
         self.log = log
-        self.clock = Clock()
-        self.gre = MemoryGRE()
-        self.tun = MemoryTUN()
-        self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        self.callIDs = CallIDs(self.clock)
-        ipv4 = IPv4Section(dns=(IPv4Address("10.77.0.53"),))
-        environment = makeEnvironment(f"[link]\nmru = {settings.mru}", self.clock)
-        networks: dict[str, INetwork] = {"ipv4": IPv4Sessions(ipv4, environment, self.pool)}
-        if ipv6:
-            networks["ipv6"] = IPv6Sessions(IPv6Section(), environment)
-        self.gateway = Gateway(
-            self.clock,
-            settings,
-            networks,
-            PythonDataPath(self.clock, self.tun),
-            Authenticator(Portal(SubscriberRealm(), [ChapSecretsChecker(secrets)])),
-        )
+        text = f"""
+            [link]
+            mru = {mru}
+            [network]
+            protocols = {["ipv4", "ipv6"] if ipv6 else ["ipv4"]}
+            [ipv4]
+            pool = ["10.77.0.10-10.77.0.12"]
+            dns = ["10.77.0.53"]
+        """
+        super().__init__(text, [ChapSecretsChecker(secrets)], **options)
+        ipv4: Any = self.networks["ipv4"]
+        self.pool = ipv4.pool
+        self.gre = self.portOf(CALLER.called)
 
-    def connect(self, transport: ControlTransport, address: str) -> ControlConnection:
+    def makeWire(self) -> ScriptedWire:
+        return ScriptedWire(self.clock)
+
+    def accept(self, transport: ControlTransport, address: str) -> ControlConnection:
         """
-        Make a TCP connection from C{address}.
+        Accept a TCP connection from C{address}.
         """
-        connection = ControlConnection(
-            self.clock,
-            ConnectionSettings(),
-            self.callIDs,
-            answering(self.gateway),
-            Role.PAC,
-            SERVER,
-            address,
-            channels=GREChannels(lambda address: self.gre),
-        )
+        connection = self.makeGatewaysEnd(address)
         connection.connectionMade(transport)
         return connection
-
-    def elapse(self, seconds: float) -> None:
-        """
-        Let time pass, in steps short enough for every timer.
-        """
-        for _ in range(round(seconds * 10)):
-            self.clock.advance(0.1)
 
     def assertNoCall(self) -> None:
         """
@@ -164,6 +104,6 @@ class World:
         # End the turn of the reactor.
         self.clock.advance(0)
         assert not self.clock.getDelayedCalls()
-        before = dict(self.gateway.context.dataPath.counters.discards)
+        before = dict(self.dataPath.counters.discards)
         self.tun.receive(packet(BEHIND, "10.77.0.10"))
-        assert self.gateway.context.dataPath.counters.discards != before
+        assert self.dataPath.counters.discards != before

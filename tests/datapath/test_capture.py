@@ -29,10 +29,10 @@ from pptpgw.datapath.capture import (
 from pptpgw.datapath.mppe import Decryptor, Encryptor
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, MPPEParameters
+from pptpgw.testing import MemoryGRE, MemoryTUN
 from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.tunnels.pptp.owner import Ends
-from tests.datapath.test_python import KEY, LOCAL, PEER, MemoryGRE, Owner, packet
-from tests.gre import MemoryTUN
+from tests.datapath.test_python import KEY, LOCAL, PEER, KeepingWire, Owner, packet
 
 IN, OUT = b"\0", b"\1"
 ECHO = b"\x09\x01\x00\x08\x00\x00\x00\x00"
@@ -82,7 +82,8 @@ class World:
     def __init__(self, size: int = 1 << 20) -> None:
         self.clock = Clock()
         self.clock.advance(BEGAN)
-        self.gre = MemoryGRE()
+        self.wire = KeepingWire(self.clock)
+        self.gre = MemoryGRE(self.wire, LOCAL)
         self.tun = MemoryTUN()
         self.dataPath = PythonDataPath(self.clock, self.tun)
         self.sink = MemorySink()
@@ -256,7 +257,7 @@ class TestSent:
             OUT + ppp(0x21, packet()),
             OUT + ppp(0x21, packet(destination="10.77.0.10")),
         ]
-        assert len(world.gre.sent) == 2
+        assert len(world.wire.sent) == 2
 
     def test_notSent(self, world: World, call: Call) -> None:
         """
@@ -273,7 +274,7 @@ class TestSent:
         sent = frames(world)
         # IPv4 packets that are too large are fragmented.
         assert [len(frame) for frame in sent] == [1401, 1401, 273]
-        assert len(world.gre.sent) == 3
+        assert len(world.wire.sent) == 3
 
 
 def test_tshark(world: World, call: Call, tmp_path: Path) -> None:

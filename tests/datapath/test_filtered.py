@@ -19,7 +19,7 @@ from pptpgw.interfaces import Attachment
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.gate import Gate
-from tests.gre import MemoryTUN
+from pptpgw.testing import MemoryTUN
 
 ENDS = {IPV4: ("10.77.0.10", "198.51.100.2"), IPV6: ("fc00:0:1:7::a", "2001:db8::1")}
 

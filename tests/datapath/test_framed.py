@@ -22,9 +22,9 @@ from pptpgw.datapath.framed import FULL, FramedChannel
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters
 from pptpgw.ppp.wire.ppp import IPV4, LCP
+from pptpgw.testing import MemoryTUN
 from tests.datapath.test_capture import MemorySink, read
 from tests.datapath.test_python import KEY, SUBSCRIBER, Owner, packet
-from tests.gre import MemoryTUN
 
 
 @implementer(IFrameSender)

@@ -5,7 +5,6 @@ Tests for L{pptpgw.datapath.python} and L{pptpgw.datapath.channel}, over GRE and
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
@@ -17,7 +16,6 @@ from zope.interface.verify import verifyObject
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import recovery
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED, TOO_BIG
-from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.datapath.python import NO_ROUTE, PythonDataPath
 from pptpgw.interfaces import (
@@ -29,11 +27,11 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ppp.wire.ppp import decodeFrame
+from pptpgw.testing import MemoryGRE, MemoryTUN, MemoryWire
 from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.window import DUPLICATE
 from pptpgw.tunnels.pptp.wire.gre import decode
-from tests.gre import MemoryTUN
 
 LOCAL = "192.0.2.1"
 PEER = "192.0.2.2"
@@ -44,35 +42,19 @@ ANOTHER = bytes(range(16, 32))
 CONFIRMING = (0xC021, b"the peer alone says so")
 
 
-class MemoryGRE:
+class KeepingWire(MemoryWire):
     """
-    A GRE port that records what is sent.
+    A wire that keeps what is sent.
+
+    @ivar sent: the packets, with their destinations.
     """
 
-    def __init__(self) -> None:
-        self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
         self.sent: list[tuple[bytes, str]] = []
-        self.failures: list[OSError] = []
-        self.error: OSError | None = None
 
-    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
-        if (peerAddress, localCallID) in self.receivers:
-            raise ValueError("in use")
-        self.receivers[peerAddress, localCallID] = receive
-
-    def unregister(self, peerAddress: str, localCallID: int) -> None:
-        self.receivers.pop((peerAddress, localCallID), None)
-
-    def sender(self, localAddress: str, peerAddress: str) -> Callable[[bytes], object]:
-        def send(octets: bytes) -> None:
-            if self.error is not None:
-                raise self.error
-            self.sent.append((octets, peerAddress))
-
-        return send
-
-    def sendFailed(self, error: OSError) -> None:
-        self.failures.append(error)
+    def send(self, source: str, destination: str, octets: bytes) -> None:
+        self.sent.append((octets, destination))
 
 
 @implementer(IChannelOwner)
@@ -109,7 +91,8 @@ class Fixture:
 
     def __init__(self, mssClamp: bool = True) -> None:
         self.clock = Clock()
-        self.gre = MemoryGRE()
+        self.wire = KeepingWire(self.clock)
+        self.gre = MemoryGRE(self.wire, LOCAL)
         self.tun = MemoryTUN()
         self.owner = Owner()
         self.dataPath = PythonDataPath(self.clock, self.tun, mssClamp)
@@ -140,12 +123,12 @@ class Fixture:
         The payloads that were sent since this was last called.
         """
         payloads = []
-        for octets, address in self.gre.sent:
+        for octets, address in self.wire.sent:
             assert address == PEER
             callID, payload, _, _ = decode(octets)
             assert callID == 9
             payloads.append(payload)
-        self.gre.sent.clear()
+        self.wire.sent.clear()
         return payloads
 
 
@@ -348,7 +331,7 @@ class TestRuns:
         assert (counters.framesReceived, counters.packetsReceived) == (100, 100)
         assert counters.octetsReceived == 100 * len(self.PACKETS[0])
         # The run is longer than half a window, so all of it was acknowledged at once.
-        (sent,) = path.gre.sent
+        (sent,) = path.wire.sent
         assert decode(sent[0])[3] == 104
 
     def test_acknowledgedInTime(self, path: Fixture) -> None:
@@ -356,10 +339,10 @@ class TestRuns:
         receive = path.gre.receivers[PEER, 7]
         for first in range(0, 100, 4):
             receive(first, 0x21, self.PACKETS[first : first + 4])
-        numbers = [decode(octets)[3] for octets, _ in path.gre.sent]
+        numbers = [decode(octets)[3] for octets, _ in path.wire.sent]
         assert numbers == [31, 63, 95]
         path.clock.advance(0.5)
-        assert decode(path.gre.sent[-1][0])[3] == 99
+        assert decode(path.wire.sent[-1][0])[3] == 99
 
     def test_numbersPassZero(self, path: Fixture) -> None:
         path.open()
@@ -524,7 +507,7 @@ class TestSending:
         path.arrive(b"\xc0\x21a", 0)
         path.channel.sendFrame(0xC021, b"b")
         path.channel.sendFrame(0xC021, b"c")
-        assert [decode(octets)[2:] for octets, _ in path.gre.sent] == [
+        assert [decode(octets)[2:] for octets, _ in path.wire.sent] == [
             (0, None),
             (1, 0xFFFFFFFF),
             (2, None),
@@ -535,9 +518,9 @@ class TestSending:
     def test_acknowledgesAlone(self, path: Fixture) -> None:
         path.arrive(b"\xc0\x21a", 5)
         path.clock.advance(0.5)
-        assert [decode(octets) for octets, _ in path.gre.sent] == [(9, b"", None, 5)]
+        assert [decode(octets) for octets, _ in path.wire.sent] == [(9, b"", None, 5)]
         path.clock.advance(10)
-        assert len(path.gre.sent) == 1
+        assert len(path.wire.sent) == 1
         assert path.clock.getDelayedCalls() == []
 
     def test_routes(self, path: Fixture) -> None:
@@ -547,7 +530,7 @@ class TestSending:
         path.tun.receive(packet(destination="10.77.0.10"))
         path.tun.receive(packet(destination="10.77.0.11"))
         path.tun.receive(b"\x46" + packet(destination="10.77.0.12")[1:])
-        assert [address for _, address in path.gre.sent] == [
+        assert [address for _, address in path.wire.sent] == [
             "192.0.2.2",
             "192.0.2.3",
             "192.0.2.3",
@@ -807,10 +790,10 @@ class TestClosing:
         newer.openNetwork(0x21, Attachment((SUBSCRIBER,)))
         path.channel.close()
         path.tun.receive(packet(destination="10.77.0.10"))
-        assert [address for _, address in path.gre.sent] == ["192.0.2.3"]
+        assert [address for _, address in path.wire.sent] == ["192.0.2.3"]
 
     def test_noNetworkToDeliverTo(self) -> None:
-        gre = MemoryGRE()
+        gre = MemoryGRE(KeepingWire(Clock()), LOCAL)
         channel = GREChannel(PythonDataPath(Clock()), Owner(), ENDS, gre)
         with pytest.raises(ValueError):
             channel.openNetwork(0x21, Attachment((SUBSCRIBER,)))

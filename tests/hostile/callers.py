@@ -16,7 +16,6 @@ from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config.configuration import parse
 from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.checks import FAILURE_LIMIT, OpenProtocol
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.demo.probe import PROBES, GenericProbe, NetworkProbe
 from pptpgw.demo.probe import Receive as Take
 from pptpgw.interfaces import (
@@ -32,15 +31,9 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.session import Session
-from pptpgw.testing import answering, joined
-from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.testing import joined
 from pptpgw.tunnels.pptp.client import ClientConnection
-from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
-from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from tests.gre import MemoryGRE
-from tests.hostile.world import CONFIGURATION, MRU, SERVER, USERS, World
+from tests.hostile.world import CONFIGURATION, MRU, USERS, World
 
 
 class Caller:
@@ -55,31 +48,10 @@ class Caller:
     def __init__(self, world: World, user: bytes, protocols: Sequence[INetworkProtocol]) -> None:
         self.world = world
         self.address = address = world.address()
-        clock = world.clock
-        gre = MemoryGRE(world.wire, address)
-        owner = ClientConnection(clock, PythonDataPath(clock), 3600)
-        settings = ConnectionSettings()
-        self.pns = ControlConnection(
-            clock,
-            settings,
-            CallIDs(clock, rest=0),
-            owner,
-            Role.PNS,
-            address,
-            SERVER,
-            channels=GREChannels(lambda address: gre),
-        )
-        self.pac = ControlConnection(
-            clock,
-            settings,
-            world.callIDs,
-            answering(world.gateway),
-            Role.PAC,
-            SERVER,
-            address,
-            channels=world.channels,
-        )
-        joined(clock, self.pns, self.pac)
+        owner = ClientConnection(world.clock, world.makeCallersDataPath(), 3600)
+        self.pns = world.makeCallersEnd(address, owner)
+        self.pac = world.makeGatewaysEnd(address)
+        joined(world.clock, self.pns, self.pac)
         world.run(0.004)
         identity = Identity(user, USERS[user], (MSCHAPV2,))
         link = LinkSettings(

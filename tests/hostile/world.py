@@ -10,31 +10,21 @@ from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.cred.portal import Portal
-from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import networkFactories
 from pptpgw.config.configuration import parse
-from pptpgw.counting.counters import Counters
-from pptpgw.datapath.python import PythonDataPath
-from pptpgw.gateway import Gateway
 from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.networks.ethernet.plugin import BridgeNetwork
-from pptpgw.ppp.settings import LinkSettings
-from pptpgw.testing import DELAY, makeEnvironment
+from pptpgw.testing import CALLER, GREWorld
 from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
-from tests.gre import MemoryGRE, Wire
 from tests.hostile.wire import Device, Kernel
 
-SERVER = "192.0.2.1"
+SERVER = CALLER.called
 MRU = 1520
 CONFIGURATION = """
 [network]
@@ -107,13 +97,17 @@ class Failures:
             self.failures.append(event["log_failure"].getTraceback())
 
 
-class World:
+class World(GREWorld):
     """
     A gateway with all network protocols, its clock and its network.
 
     @ivar networks: its networks by name.
+    @ivar kernel: its TUN device, and what is behind it.
+    @ivar device: its TAP device.
     @ivar callers: how many addresses L{address} has given.
     """
+
+    networks: dict[str, Any]
 
     def __init__(
         self,
@@ -122,54 +116,33 @@ class World:
         observers: Iterable[Any] = (),
         **options: Any,
     ) -> None:
-        self.clock = clock = Clock()
-        self.wire = Wire(clock)
-        self.kernel = Kernel(clock)
-        self.device = Device()
-        self.counters = Counters()
-        self.callIDs = CallIDs(clock, rest=0)
         self.encryption = encryption
+        self.device = Device()
+        self.callers = 0
+        self._more = {f"more{place}": one for place, one in enumerate(more)}
         self.observer = Failures()
         globalLogPublisher.addObserver(self.observer)
-        environment = makeEnvironment(f"[link]\nmru = {MRU}", clock, self.counters)
-        self.networks: dict[str, Any] = {}
+        settings = {"methods": (MSCHAPV2,), "encryption": encryption, "echoFailures": 0}
+        text = f"[link]\nmru = {MRU}"
+        super().__init__(text, [checker()], observers, **(settings | options))
+        self.networks = {name: self.networks[name] for name in chosen()}
+        self.counters = self.environment.counters
+
+    def makeNetworks(self) -> dict[str, Any]:
+        made: dict[str, Any] = {}
         for name, (factory, section) in chosen().items():
             if name == "bridge":
-                self.networks[name] = BridgeNetwork(section, environment, self.device)
+                made[name] = BridgeNetwork(section, self.environment, self.device)
             else:
-                self.networks[name] = factory.makeNetwork(section, environment)
-        gre = MemoryGRE(self.wire, SERVER)
-        self.channels = GREChannels(lambda address: gre)
-        self.dataPath = PythonDataPath(clock, self.kernel)
-        self.gateway = Gateway(
-            clock,
-            LinkSettings(
-                methods=(MSCHAPV2,),
-                encryption=encryption,
-                mru=MRU,
-                **{"echoFailures": 0, **options},
-            ),
-            {**self.networks, **{f"more{place}": one for place, one in enumerate(more)}},
-            self.dataPath,
-            Authenticator(Portal(SubscriberRealm(), [checker()])),
-            observers,
-        )
-        for network in self.networks.values():
-            network.start()
-        self.callers = 0
+                made[name] = factory.makeNetwork(section, self.environment)
+        return made | self._more
 
-    def run(self, seconds: float, step: float = DELAY) -> None:
-        """
-        Advance the clock by C{seconds}, in small steps.
-        """
-        for _ in range(max(1, round(seconds / step))):
-            self.clock.advance(step)
+    def makeTUN(self) -> Kernel:
+        self.kernel = Kernel(self.clock)
+        return self.kernel
 
-    def rest(self, seconds: float) -> None:
-        """
-        Advance the clock in larger steps, for times in which nothing is urgent.
-        """
-        self.run(seconds, 0.1)
+    def makeCallIDs(self) -> CallIDs:
+        return CallIDs(self.clock, rest=0)
 
     def address(self) -> str:
         """

@@ -31,8 +31,8 @@ from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.testing import GREWorld
 from tests.clients.world import BEHIND, packet
-from tests.gre import GREWorld
 
 RULES = {
     "none": (),

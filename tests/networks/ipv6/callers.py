@@ -37,8 +37,7 @@ from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.client import ClientCall
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import ALICE, makeEnvironment, makeProtocol, resultOf
-from tests.gre import GREWorld
+from pptpgw.testing import ALICE, GREWorld, makeEnvironment, makeProtocol, resultOf
 
 GATEWAY = "fc00:0:1::1"
 SERVER = "192.0.2.1"

@@ -1,5 +1,6 @@
 """
-GRE between a gateway and its callers in one process, with the data path in Python.
+A gateway and its callers in one process whose packets go through GRE and the data path in Python,
+so that they are encrypted, checked and routed as they are outside of tests.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from pptpgw import testing
 from pptpgw.datapath.interface import ReceiveFrames, SendPacket
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import ppp
-from pptpgw.testing import DELAY
+from pptpgw.testing.memory import DELAY
+from pptpgw.testing.world import World
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.wire.gre import decode
 
@@ -24,10 +25,12 @@ from pptpgw.tunnels.pptp.wire.gre import decode
 _NUMBERED = 0x10
 
 
-class Wire:
+class MemoryWire:
     """
-    The network between all of them: GRE packets arrive L{DELAY} seconds after they were sent.
+    The network between the GRE ports of some hosts. Packets arrive L{DELAY} seconds after they were
+    sent.
 
+    @ivar ports: the port of each host, by its address; a test may remove one.
     @ivar carried: how many frames it took to each address; packets that only acknowledge aren't
         counted.
     @ivar harm: the random numbers that decide which packets are lost, doubled and delayed; None for
@@ -78,31 +81,60 @@ class Wire:
 
 class MemoryGRE:
     """
-    The GRE port of one address.
+    The GRE port of one host.
+
+    @ivar receivers: what takes the packets of each call, by the address of the peer and the call id
+        of this end.
+    @ivar error: raised when a packet is sent; None if packets can be sent.
+    @ivar failures: the errors that this port was told of.
     """
 
-    def __init__(self, wire: Wire, address: str) -> None:
+    def __init__(self, wire: MemoryWire, address: str) -> None:
         self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
-        self.address = address
+        self.error: OSError | None = None
+        self.failures: list[OSError] = []
         self._wire = wire
         wire.ports[address] = self
 
     def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
+        """
+        See L{pptpgw.tunnels.pptp.channel.GRE.register}.
+
+        @raise ValueError: another call has this peer and call id.
+        """
+        if (peerAddress, localCallID) in self.receivers:
+            raise ValueError(f"call id {localCallID} is in use with {peerAddress}")
         self.receivers[peerAddress, localCallID] = receive
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
+        """
+        See L{pptpgw.tunnels.pptp.channel.GRE.unregister}.
+        """
         self.receivers.pop((peerAddress, localCallID), None)
 
     def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
-        wire = self._wire
-        return lambda octets: wire.send(localAddress, peerAddress, bytes(octets))
+        """
+        See L{pptpgw.tunnels.pptp.channel.GRE.sender}.
+        """
+
+        def send(octets: bytes) -> None:
+            if self.error is not None:
+                raise self.error
+            self._wire.send(localAddress, peerAddress, bytes(octets))
+
+        return send
 
     def sendFailed(self, error: OSError) -> None:
-        raise error
+        """
+        See L{pptpgw.tunnels.pptp.channel.GRE.sendFailed}.
+        """
+        assert error is self.error
+        self.failures.append(error)
 
     def arrived(self, address: str, octets: bytes) -> None:
         """
-        Deliver a packet as L{pptpgw.tunnels.pptp.port.gre.GREPort} does.
+        Deliver a packet from C{address} to its call, as L{pptpgw.tunnels.pptp.port.gre.GREPort}
+        does. It is lost if there is no such call.
         """
         try:
             callID, payload, sequence, _ = decode(octets)
@@ -121,7 +153,11 @@ class MemoryGRE:
 
 class MemoryTUN:
     """
-    A TUN device that keeps what is written, unless there is an error.
+    A TUN device, whose kernel the test plays.
+
+    @ivar receive: takes packets from the kernel. The data path sets it.
+    @ivar written: the packets that the kernel was given.
+    @ivar error: raised when a packet is written; None if packets can be written.
     """
 
     receive: Callable[[bytes], object]
@@ -137,22 +173,50 @@ class MemoryTUN:
         self.written.append(packet)
 
 
-class GREWorld(testing.World):
+class GREWorld(World):
     """
-    A gateway and callers whose packets go through GRE and the data path in Python.
+    A gateway and callers whose packets go through GRE and the data path in Python. C{network}
+    carries nothing here.
 
-    @ivar wire: what is between them.
+    @ivar wire: the L{MemoryWire} between them.
     @ivar tun: the gateway's TUN device.
     """
 
+    def makeWire(self) -> MemoryWire:
+        """
+        Make the wire between the gateway and the callers; a derived class may make another.
+        """
+        return MemoryWire(self.clock)
+
+    def makeTUN(self) -> Any:
+        """
+        Make the gateway's TUN device: a L{MemoryTUN}, unless a derived class says otherwise.
+        """
+        return MemoryTUN()
+
     def makeDataPath(self) -> Any:
-        self.wire = Wire(self.clock)
-        self.tun = MemoryTUN()
+        """
+        Make the gateway's data path.
+        """
+        self.wire = self.makeWire()
+        self.tun = self.makeTUN()
         return PythonDataPath(self.clock, self.tun)
 
     def makeCallersDataPath(self) -> Any:
+        """
+        Make the data path of one caller, which has no TUN device.
+        """
         return PythonDataPath(self.clock)
 
+    def portOf(self, address: str) -> MemoryGRE:
+        """
+        Return the GRE port of the host at C{address}, which may be a new host.
+        """
+        return self.wire.ports.get(address) or MemoryGRE(self.wire, address)
+
     def channelsOf(self, address: str) -> GREChannels:
-        port = self.wire.ports.get(address) or MemoryGRE(self.wire, address)
+        """
+        Give what opens the channels of the host at C{address}.
+        """
+        port = self.portOf(address)
         return GREChannels(lambda local: port)
