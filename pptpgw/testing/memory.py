@@ -40,8 +40,8 @@ class MemoryNetwork:
     """
     A network that connects data paths.
 
-    @ivar lose: called with each frame (protocol, information); the frame is lost if it returns
-        True.
+    @ivar lose: called with each frame (protocol, information) of every end; the frame is lost if it
+        returns True.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -87,7 +87,10 @@ class MemoryChannel:
     @ivar receiveMPPE: the last parameters of L{setReceiveMPPE}, or None.
     @ivar required: whether L{requireMPPE} was called.
     @ivar resets: how often L{resetSendMPPE} was called.
-    @ivar framing: the last compressions of L{setFraming}.
+    @ivar framing: the last parameters of L{setFraming}: two compressions and two maps of control
+        characters.
+    @ivar lose: called with each frame (protocol, information) of this end; the frame is lost if it
+        returns True.
     """
 
     def __init__(self, network: MemoryNetwork, ends: Ends, owner: IChannelOwner) -> None:
@@ -99,7 +102,8 @@ class MemoryChannel:
         self.receiveMPPE: MPPEParameters | None = None
         self.required = False
         self.resets = 0
-        self.framing = (False, False)
+        self.framing = (False, False, 0, 0)
+        self.lose: Callable[[Frame], bool] = lambda frame: False
         self._network = network
         self._owner = owner
         network.join(self)
@@ -124,7 +128,8 @@ class MemoryChannel:
         """
         self.counters.framesSent += 1
         self.sent.append((protocol, information))
-        self._network.carry(self.ends, protocol, information)
+        if not self.lose((protocol, information)):
+            self._network.carry(self.ends, protocol, information)
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
@@ -138,7 +143,7 @@ class MemoryChannel:
         """
         See L{IChannel.setFraming}.
         """
-        self.framing = (acfc, pfc)
+        self.framing = (acfc, pfc, sendACCM, receiveACCM)
 
     def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
         """

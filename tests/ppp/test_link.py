@@ -16,12 +16,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Attachment,
@@ -35,7 +33,6 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     IPeerResults,
     IVerdicts,
-    MPPEParameters,
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.link import Link, Phase
@@ -43,72 +40,8 @@ from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-
-Frame = tuple[int, bytes]
-DELAY = 0.001
-
-
-@implementer(IChannel)
-class PipeChannel:
-    """
-    A channel that delivers frames to the other link after L{DELAY} and records what it is told.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self.counters = Counters()
-        self.clock = clock
-        self.other: Link | None = None
-        self.otherCounters = Counters()
-        self.sent: list[Frame] = []
-        self.lose: Callable[[Frame], bool] = lambda frame: False
-        self.networks: dict[int, Attachment] = {}
-        self.sendMPPE: MPPEParameters | None = None
-        self.receiveMPPE: MPPEParameters | None = None
-        self.required = False
-        self.resets = 0
-        self.framing = (False, False)
-        self.maps: tuple[int, int] | None = None
-        self.events: list[str] = []
-
-    def sendFrame(self, protocol: int, information: bytes) -> None:
-        self.sent.append((protocol, information))
-        if not self.lose((protocol, information)):
-            self.clock.callLater(DELAY, self._deliver, protocol, information)
-
-    def _deliver(self, protocol: int, information: bytes) -> None:
-        if self.other is not None:
-            self.otherCounters.framesReceived += 1
-            self.other.frameReceived(protocol, information)
-
-    def sendPacket(self, protocol: int, packet: bytes) -> None:
-        self.sent.append((protocol, packet))
-
-    def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
-        self.framing = (acfc, pfc)
-        self.maps = (sendACCM, receiveACCM)
-
-    def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
-        self.sendMPPE = parameters
-        self.events.append("send MPPE" if parameters else "send clear")
-
-    def setReceiveMPPE(self, parameters: MPPEParameters | None) -> None:
-        self.receiveMPPE = parameters
-
-    def resetSendMPPE(self) -> None:
-        self.resets += 1
-
-    def requireMPPE(self) -> None:
-        self.required = True
-
-    def openNetwork(self, protocol: int, attachment: Attachment) -> None:
-        self.networks[protocol] = attachment
-        self.events.append(f"open {protocol:#06x}")
-
-    def closeNetwork(self, protocol: int) -> None:
-        self.networks.pop(protocol, None)
-
-    def close(self) -> None:
-        self.events.append("close")
+from pptpgw.testing import CALLER, DELAY, Frame, MemoryChannel, MemoryNetwork
+from pptpgw.tunnels.pptp.owner import Ends
 
 
 class Owner:
@@ -179,30 +112,38 @@ class Pair:
     """
 
     def __init__(
-        self, server: LinkSettings | None = None, client: LinkSettings | None = None
+        self,
+        server: LinkSettings | None = None,
+        client: LinkSettings | None = None,
+        gateway: Owner | None = None,
     ) -> None:
         self.clock = Clock()
-        self.gateway = Owner()
+        self.network = MemoryNetwork(self.clock)
+        self.gateway = gateway or Owner()
         self.caller = Owner()
         self.caller.ipv4 = IPv4Settings(requestDNS=True)
         self.server = Link(self.clock, server or SERVER, self.gateway)
         self.client = Link(self.clock, client or CLIENT, self.caller)
-        self.serverChannel = PipeChannel(self.clock)
-        self.clientChannel = PipeChannel(self.clock)
-        self.serverChannel.other = self.client
-        self.serverChannel.otherCounters = self.clientChannel.counters
-        self.clientChannel.other = self.server
-        self.clientChannel.otherCounters = self.serverChannel.counters
+        here, there = CALLER.called, CALLER.address
+        self.serverChannel = MemoryChannel(self.network, Ends(here, there, 1, 2), self.server)
+        self.clientChannel = MemoryChannel(self.network, Ends(there, here, 2, 1), self.client)
 
     def start(self) -> None:
         self.server.lowerUp(self.serverChannel)
         self.client.lowerUp(self.clientChannel)
 
+    def cut(self) -> None:
+        """
+        Lose every frame from now on, those on their way included.
+        """
+        for channel in (self.serverChannel, self.clientChannel):
+            self.network.leave(channel)
+
     def timers(self) -> Sequence[IDelayedCall]:
         """
-        The timers that are left, apart from frames on their way.
+        Return the delayed calls, without those of frames on their way.
         """
-        self.clientChannel.other = self.serverChannel.other = None
+        self.cut()
         self.clock.advance(DELAY)
         return self.clock.getDelayedCalls()
 
@@ -391,16 +332,23 @@ def test_thePeerMaySpeakFirst() -> None:
     assert silent.serverChannel.sent[-1] == (ppp.CCP, bytes.fromhex("0101000a120601000040"))
 
 
-def test_networkOpensAfterEncryption() -> None:
+def test_networkOpensAfterEncryption(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     MPPE is on in both directions before IPv4 opens.
     """
     pair = Pair()
+    channel = pair.serverChannel
+    keys: list[object] = []
+
+    def openNetwork(protocol: int, attachment: Attachment) -> None:
+        assert protocol == ppp.IPV4
+        keys.extend((channel.sendMPPE, channel.receiveMPPE))
+
+    monkeypatch.setattr(channel, "openNetwork", openNetwork)
     pair.start()
     pair.run(0.05)
-    events = pair.serverChannel.events
-    assert events.index("send MPPE") < events.index("open 0x0021")
-    assert pair.serverChannel.required
+    assert len(keys) == 2 and None not in keys
+    assert channel.required
 
 
 def test_earlyIPCPIsKept() -> None:
@@ -538,11 +486,11 @@ def test_controlCharactersReachTheChannel() -> None:
     pair = Pair(replace(SERVER, accm=0x000A0000), replace(CLIENT, accm=0))
     pair.start()
     pair.run(0.1)
-    assert pair.serverChannel.maps == (0, 0x000A0000)
-    assert pair.clientChannel.maps == (0x000A0000, 0)
+    assert pair.serverChannel.framing[2:] == (0, 0x000A0000)
+    assert pair.clientChannel.framing[2:] == (0x000A0000, 0)
     # Until LCP has been negotiated anew, every control character is escaped again.
     pair.server.lcp.lowerDown()
-    assert pair.serverChannel.maps == (0xFFFFFFFF, 0xFFFFFFFF)
+    assert pair.serverChannel.framing[2:] == (0xFFFFFFFF, 0xFFFFFFFF)
 
 
 def test_encryptionPreferred() -> None:
@@ -692,8 +640,7 @@ def test_setupTimesOut() -> None:
     """
     pair = Pair()
     pair.server.lowerUp(pair.serverChannel)
-    pair.clientChannel.other = None
-    pair.serverChannel.other = None
+    pair.cut()
     pair.run(200, 1)
     assert len(pair.gateway.causes) == 1
     assert not pair.timers()
@@ -704,10 +651,7 @@ def test_setupTimesOutThoughLCPBeginsAnew() -> None:
     A peer that negotiates LCP again and again, and never authenticates, gets no more than the
     set-up time.
     """
-    pair = Pair()
-    pair.gateway = Undecided()
-    pair.server = Link(pair.clock, SERVER, pair.gateway)
-    pair.clientChannel.other = pair.server
+    pair = Pair(gateway=Undecided())
     pair.start()
     while pair.clock.seconds() < 80:
         pair.run(20, 0.1)
@@ -767,7 +711,7 @@ def test_keepalive() -> None:
     pair = Pair()
     pair.start()
     pair.run(0.1)
-    pair.serverChannel.other = pair.clientChannel.other = None
+    pair.cut()
     pair.run(29 + 30 * 2, 1)
     assert not pair.gateway.causes
     pair.run(30 * 3 + 5, 1)
@@ -781,7 +725,7 @@ def test_trafficIsLife() -> None:
     pair = Pair()
     pair.start()
     pair.run(0.1)
-    pair.serverChannel.other = pair.clientChannel.other = None
+    pair.cut()
     before = len(pair.serverChannel.sent)
     for _ in range(40):
         pair.serverChannel.counters.framesReceived += 1
@@ -848,10 +792,8 @@ def test_twoOfOneNumber(log: list[str]) -> None:
             first = Owner.networkProtocols(self, grant)
             return [*first, Another(IPv4Settings("10.77.0.1", "10.77.0.66"))]
 
-    pair = Pair()
-    pair.gateway = owner = Twice()
-    pair.server = Link(pair.clock, SERVER, owner)
-    pair.clientChannel.other = pair.server
+    owner = Twice()
+    pair = Pair(gateway=owner)
     pair.start()
     pair.run(2)
     [attachment] = owner.opened
@@ -917,7 +859,7 @@ def test_convergesOrFails(ours: list[int], theirs: list[int], percent: int) -> N
     pair = Pair()
     dice = {id(pair.serverChannel): list(ours), id(pair.clientChannel): list(theirs)}
 
-    def loser(channel: PipeChannel) -> Callable[[Frame], bool]:
+    def loser(channel: MemoryChannel) -> Callable[[Frame], bool]:
         def lose(frame: Frame) -> bool:
             rolls = dice[id(channel)]
             return bool(rolls) and rolls.pop() < percent

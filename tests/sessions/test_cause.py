@@ -116,7 +116,7 @@ class TestLink:
 
     def test_thePeerIsSilent(self) -> None:
         pair = opened()
-        pair.serverChannel.other = pair.clientChannel.other = None
+        pair.cut()
         pair.run(90, 0.1)
         assert linkCode(pair) is Termination.LOST_CARRIER
 
@@ -172,7 +172,7 @@ class TestLink:
 
     def test_nothingIsHeardOfThePeer(self) -> None:
         pair = Pair()
-        pair.serverChannel.other = None
+        pair.serverChannel.lose = lambda frame: True
         pair.server.lowerUp(pair.serverChannel)
         assert linkCode(pair) is Termination.LOST_CARRIER
 
